@@ -1,0 +1,1 @@
+"""What a run is measured with, from its configuration: meters, sampler, CodeCarbon, one clock."""

@@ -1,0 +1,127 @@
+"""Builds what a training run is made of from its configuration, alike on every rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+
+from bench.core.config import TrainConfig
+from bench.core.records import ModelFacts
+from bench.serving.flops import count_flops
+from bench.tasks.classifier import Classifier
+from bench.tasks.data import DataModule
+from bench.training import fit
+from bench.training.evaluate import Served
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Data, module and trainer of a run, and the length of its schedule in steps."""
+
+    config: TrainConfig
+    data: DataModule
+    module: Classifier
+    trainer: pl.Trainer
+    max_steps: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the training runs."""
+        device: torch.device = self.trainer.strategy.root_device
+        return device
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that it was given; at once on a CPU."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def compile_and_warm_up(self) -> None:
+        """Do what is done once per process, before the clock."""
+        if self.config.trainer.compile:
+            self.module.network.compile()
+        fit.warm_up(self.module, self.data.input_shape, self.config, self.trainer)
+
+    def served(self) -> Served:
+        """The model on its device, with the precision that it was trained in."""
+        self.module.to(self.device)
+        return Served(self.module, self.trainer.precision_plugin.forward_context).eval()
+
+    def example_images(self, num: int) -> Tensor:
+        """The first images of the test split on the device, (n, c, h, w), n >= num if it has so many."""
+        images: list[Tensor] = []
+        for batch, _ in self.data.test_dataloader():
+            images.append(batch)
+            if sum(map(len, images)) >= num:
+                break
+        return torch.cat(images).to(self.device)
+
+
+def build_parts(plain: dict[str, Any], config: TrainConfig, folder: Path | None) -> Parts:
+    """Everything up to the first batch, but for what is done once per process.
+
+    Args:
+        plain: The resolved configuration, whose groups with a `_target_` are instantiated here.
+        config: The same, typed.
+        folder: Where a logger writes; None on ranks that do not log.
+
+    Raises:
+        ValueError: A part does not exist or cannot be built with what it was given.
+    """
+    data = instantiate(plain["data"])
+    data.prepare_data()
+    data.setup("fit")
+    every = fit.eval_every_steps(config.target.eval_every_samples, config.batch_size)
+    max_steps = fit.schedule_steps(
+        config.budget.max_epochs, data.num_train_samples, config.batch_size, every
+    )
+    network = instantiate(
+        plain["model"], input_shape=data.input_shape, num_classes=data.num_classes
+    )
+    lr = config.effective_lr()
+    module = Classifier(
+        network,
+        partial(instantiate(plain["optimizer"]), lr=lr),
+        partial(instantiate(plain["schedule"]), lr=lr, total_steps=max_steps),
+        channels_last=config.trainer.channels_last,
+    )
+    trainer = fit.build_trainer(
+        config, max_steps=max_steps, every=every, logger=_logger(plain["logger"], folder)
+    )
+    return Parts(config=config, data=data, module=module, trainer=trainer, max_steps=max_steps)
+
+
+def _logger(node: dict[str, Any] | None, folder: Path | None) -> Logger | None:
+    if not node or folder is None:
+        return None
+    logger: Logger = instantiate(node, save_dir=str(folder))
+    return logger
+
+
+def model_facts(parts: Parts, name: str) -> ModelFacts:
+    """Parameters and FLOPs of the network before it is compiled; its size is known once saved.
+
+    Args:
+        parts: The parts of the run.
+        name: What the model is called in the record.
+    """
+    network = parts.module.network
+    flops, uncounted = count_flops(network, torch.zeros(1, *parts.data.input_shape))
+    return ModelFacts(
+        name=name,
+        num_parameters=sum(parameter.numel() for parameter in network.parameters()),
+        flops_per_sample=flops,
+        flops_uncounted_ops=uncounted,
+    )
+
+
+def model_name(node: dict[str, Any]) -> str:
+    """A torchvision model by its own name, any other by its class."""
+    return str(node.get("name") or node["_target_"].rpartition(".")[2])

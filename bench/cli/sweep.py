@@ -1,0 +1,162 @@
+"""Runs the jobs of a command one after the other, each isolated, and reports on all of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from bench.cli.app import USAGE_ERROR, one_line, sweep_id
+from bench.cli.costs import with_costs
+from bench.cli.progress import ProgressLine
+from bench.cli.resolve import hash_of, resolved
+from bench.cli.table import sweep_table
+from bench.core.host import host_facts
+from bench.core.outcome import outcome_record
+from bench.core.records import RunError, RunRecord
+from bench.core.store import (
+    append_ledger,
+    create_run_folder,
+    finished,
+    new_identity,
+    read_curve,
+    read_record,
+    write_record,
+)
+from bench.launch.isolation import Ending, ForkServer
+from bench.launch.job import Job
+from bench.launch.lock import lock_path, measuring_lock
+
+RUN_FAILED = 5
+
+
+class Sweep:
+    """The runs of one command."""
+
+    def __init__(self, *, command: str, job: str) -> None:
+        """Nothing is started.
+
+        Args:
+            command: Name of the command: its runs lie in results/<command>/.
+            job: `module:function` that makes one run, in a process of its own.
+        """
+        self._command = command
+        self._job = job
+        # The command's own module too: each child runs it again under another name.
+        modules = [job.partition(":")[0], f"bench.{command}"]
+        self._server = ForkServer(preload=modules)
+        self._console = Console(stderr=True)
+        self._runs: list[tuple[Sequence[str], Path, RunRecord]] = []
+        self._refused = False
+
+    def run_job(self, config: DictConfig) -> None:
+        """Make one run; called by Hydra for each job.
+
+        A job that cannot even begin is refused with one line, and the sweep goes on.
+        """
+        try:
+            self._run(resolved(config), hash_of(config), list(HydraConfig.get().overrides.task))
+        except (ValueError, OmegaConfBaseException) as error:
+            self._refused = True
+            print(f"error: {one_line(error)}", file=sys.stderr)
+
+    def _run(self, config: dict[str, Any], digest: str, overrides: Sequence[str]) -> None:
+        results = Path(config["results"]).absolute()
+        key = (self._command, digest, config["seed"], config["repeat"])
+        if config["resume"] and (done := finished(results, *key)):
+            folder = results / self._command / done
+            self._runs.append((overrides, folder, read_record(folder)))
+            return
+        identity = new_identity(*key)
+        folder = create_run_folder(results, identity, config)
+        job = Job(identity=identity, folder=folder, config=config, host=host_facts())
+        append_ledger(results, "launched", identity, overrides=list(overrides), sweep_id=sweep_id())
+        record = outcome_record(identity, config, [], status="interrupted", host=job.host)
+        try:
+            record = self._measure(job)
+        except KeyboardInterrupt:
+            record = self._read_or_write(job, None)
+            raise
+        finally:
+            self._runs.append((overrides, folder, record))
+            reached = record.target.reached if record.target else None
+            append_ledger(results, "ended", identity, status=record.status, reached=reached)
+
+    def _measure(self, job: Job) -> RunRecord:
+        """Run the job while no other is measured on this host (unless it is to be shared)."""
+        progress = ProgressLine(self._console, job)
+        if job.config["shared"]:
+            with progress:
+                return self._read_or_write(job, self._start(job, progress))
+        with measuring_lock(lock_path(), str(job.folder), self._say_waiting), progress:
+            return self._read_or_write(job, self._start(job, progress))
+
+    def _start(self, job: Job, progress: ProgressLine) -> Ending:
+        log = job.folder / "log.txt"
+        return self._server.run(self._job, job, log=log, on_message=progress.show)
+
+    def _say_waiting(self, holder: str) -> None:
+        self._console.print(
+            f"waiting: another run is being measured on this host ({holder}); "
+            "shared=true runs beside it and marks the run",
+            soft_wrap=True,
+        )
+
+    def _read_or_write(self, job: Job, ending: Ending | None) -> RunRecord:
+        """The record that the job wrote; else what its curve tells, written now."""
+        if (job.folder / "run.json").exists():
+            return read_record(job.folder)
+        rows = read_curve(job.folder)
+        status, error = _explain(ending)
+        record = outcome_record(
+            job.identity, job.config, rows, status=status, error=error, host=job.host
+        )
+        record = with_costs(record)
+        written = write_record(job.folder, record)
+        if written.parent != job.folder:
+            self._console.print(
+                f"error: {job.folder} cannot be written to (disk full?); the record is {written}",
+                soft_wrap=True,
+            )
+        return record
+
+    def finish(self, exit_code: int) -> int:
+        """Print the table; the command's exit code."""
+        if self._runs:
+            width = None if sys.stdout.isatty() else 160
+            console = Console(width=width)
+            console.print(sweep_table([(o, record) for o, _, record in self._runs]))
+            for _, folder, record in self._runs:
+                if record.error is not None:
+                    console.print(
+                        f"{record.run_id}: {record.status}: {record.error.message} "
+                        f"(traceback in {folder / 'log.txt'})",
+                        soft_wrap=True,
+                    )
+            console.print(f"results: {self._runs[0][1].parent}", soft_wrap=True)
+        if exit_code:
+            return exit_code
+        if self._refused:
+            return USAGE_ERROR
+        failed = any(record.status != "ok" for _, _, record in self._runs)
+        return RUN_FAILED if failed else 0
+
+
+def _explain(ending: Ending | None) -> tuple[Any, RunError | None]:
+    """Status and reason of a job that left no record."""
+    if ending is None:
+        return "interrupted", RunError(kind="interrupted", message="stopped by Ctrl-C or SIGTERM")
+    if ending.signal_name is not None:
+        hint = "; the kernel does this when memory runs out" * (ending.signal_name == "SIGKILL")
+        return "killed", RunError(
+            kind=ending.signal_name, message=f"ended by {ending.signal_name}{hint}"
+        )
+    return "failed", RunError(
+        kind="no_record", message=f"ended with exit code {ending.exit_code} and no record"
+    )

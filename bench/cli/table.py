@@ -1,0 +1,143 @@
+"""The table that ends a command: one row per run, every number with what it needs to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from bench.core.records import RunRecord, TargetResult
+
+_ABSENT = "-"
+
+
+def sweep_table(runs: Sequence[tuple[Sequence[str], RunRecord]]) -> Table:
+    """A table of runs, each with the overrides it was started with."""
+    table = Table(show_lines=True, caption_justify="left", caption=_CAPTION)
+    for heading in _HEADINGS:
+        table.add_column(heading, overflow="fold")
+    names = _names([overrides for overrides, _ in runs])
+    for name, (_, record) in zip(names, runs, strict=True):
+        table.add_row(name, *_cells(record))
+    return table
+
+
+_HEADINGS = (
+    "configuration",
+    "outcome",
+    "TTA s\n(last miss, hit]",
+    "ETA J\n(label)",
+    "samples\nto target",
+    "us/sample\n(mJ/sample)",
+    "CPU %\nrun/machine",
+    "peak\nMB",
+    "latency ms\np50/p90/p99",
+    "pred/s\n(batch)",
+    "model\nkB",
+    "fit to compare",
+)
+_CAPTION = (
+    "TTA: time to accuracy, evaluation included. ETA: energy to accuracy. A run that missed shows "
+    "> what it had spent.\nus/sample x samples = TTA. Latency: one input at a time; - where there "
+    "are too few samples for the percentile."
+)
+
+
+def _names(overrides: Sequence[Sequence[str]]) -> list[str]:
+    """What tells the runs apart: the overrides that they do not all share."""
+    shared = set.intersection(*map(set, overrides)) if len(overrides) > 1 else set()
+    return [
+        "\n".join(item for item in items if item not in shared) or "defaults" for items in overrides
+    ]
+
+
+def _cells(record: RunRecord) -> list[str]:
+    target = record.target
+    return [
+        _outcome(record),
+        _time(target),
+        _energy(record),
+        _number(target.samples_to_target if target else None, "d"),
+        _rates(target),
+        _cpu(record),
+        _scaled(record.utilization and record.utilization.memory_peak_bytes, 1e-6, ".0f"),
+        _latency(record),
+        _throughput(record),
+        _scaled(record.model and record.model.size_bytes, 1e-3, ".1f"),
+        _health(record),
+    ]
+
+
+def _number(value: float | None, form: str) -> str:
+    return _ABSENT if value is None else format(value, form)
+
+
+def _scaled(value: float | None, factor: float, form: str) -> str:
+    return _number(None if value is None else value * factor, form)
+
+
+def _outcome(record: RunRecord) -> str:
+    if record.status != "ok":
+        return f"{record.status}\n{record.error.kind if record.error else ''}".strip()
+    target = record.target
+    if target is None:
+        return record.status
+    sign = ">=" if target.mode == "max" else "<="
+    return f"{'reached' if target.reached else 'missed'}\n{target.metric} {sign} {target.value:g}"
+
+
+def _time(target: TargetResult | None) -> str:
+    if target is None:
+        return _ABSENT
+    if target.time_to_target_s is None:
+        return _ABSENT if target.censored_at_s is None else f"> {target.censored_at_s:.3g}"
+    low = "start" if target.last_miss_s is None else f"{target.last_miss_s:.3g}"
+    return f"{target.time_to_target_s:.3g}\n({low}, {target.time_to_target_s:.3g}]"
+
+
+def _energy(record: RunRecord) -> str:
+    target = record.target
+    if target is None:
+        return _ABSENT
+    value = target.energy_to_target_j
+    text = _number(value, ".3g")
+    if value is None and target.censored_at_j is not None:
+        text = f"> {target.censored_at_j:.3g}"
+    return text if record.energy_label is None else f"{text}\n({record.energy_label})"
+
+
+def _rates(target: TargetResult | None) -> str:
+    if target is None:
+        return _ABSENT
+    time = _scaled(target.time_per_sample_s, 1e6, ".3g")
+    return f"{time}\n({_scaled(target.energy_per_sample_j, 1e3, '.3g')})"
+
+
+def _cpu(record: RunRecord) -> str:
+    use = record.utilization
+    if use is None:
+        return _ABSENT
+    process = _scaled(use.cpu_process_frac, 100, ".0f")
+    return f"{process}/{_scaled(use.cpu_machine_frac, 100, '.0f')}"
+
+
+def _latency(record: RunRecord) -> str:
+    serving = record.serving
+    if serving is None:
+        return _ABSENT
+    values = (serving.latency_p50_ms, serving.latency_p90_ms, serving.latency_p99_ms)
+    return "\n".join(_number(value, ".3g") for value in values)
+
+
+def _throughput(record: RunRecord) -> str:
+    serving = record.serving
+    if serving is None:
+        return _ABSENT
+    return f"{_number(serving.throughput_per_s, '.3g')}\n({serving.throughput_batch_size})"
+
+
+def _health(record: RunRecord) -> str:
+    if record.health is None:
+        return _ABSENT
+    flags = ", ".join(record.health.flags)
+    return ("yes" if record.health.fit else "no") + (f"\n{flags}" if flags else "")

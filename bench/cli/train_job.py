@@ -1,0 +1,252 @@
+"""The body of bench.train: one run, in a fresh process of its own.
+
+Wires data, model, meters, training and the serving probe together, and writes the record whatever
+happens. The fork server imports this module once, so that a job does not pay for the libraries.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.errors import InstantiationException
+
+from bench.cli.costs import with_costs
+from bench.cli.instruments import Session
+from bench.cli.parts import Parts, build_parts, model_facts, model_name
+from bench.core.config import TrainConfig
+from bench.core.outcome import outcome_record
+from bench.core.records import (
+    CurveRow,
+    ModelFacts,
+    Phases,
+    Quality,
+    RunError,
+    RunRecord,
+    Serving,
+    Status,
+)
+from bench.core.store import CurveWriter, write_record
+from bench.launch.isolation import Interrupted
+from bench.launch.job import Job, Progress
+from bench.serving.probe import ProbeConfig, probe
+from bench.tasks.classifier import Classifier
+from bench.training.evaluate import evaluate
+from bench.training.fit import train_to_target
+from bench.training.profiler import Diverged, Instruments, TargetProfiler
+from bench.training.ranks import follow_in_other_ranks
+
+
+def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
+    """Make the run and write its record, however it ends.
+
+    Args:
+        job: What to run and where to put it.
+        send: Tells the parent how far the run is.
+        launched_s: When the parent launched this process, on the host's monotonic clock.
+    """
+    launch_s = time.monotonic() - launched_s
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.captureWarnings(True)
+    training = TrainingRun(job, send, launch_s=launch_s)
+    status: Status = "ok"
+    error: RunError | None = None
+    try:
+        training.make()
+    except BaseException as exception:  # an interrupted run has a record too
+        status, error = explain(exception)
+        logging.exception("the run ended as %s", status)
+    write_record(job.folder, with_costs(training.record(status, error)))
+
+
+def explain(exception: BaseException) -> tuple[Status, RunError]:
+    """Status and reason of a run that ended by an exception."""
+    if isinstance(exception, Interrupted):
+        return "interrupted", RunError(kind="interrupted", message="stopped by Ctrl-C or SIGTERM")
+    trace = "".join(traceback.format_exception(exception))
+    if isinstance(exception, InstantiationException) and exception.__cause__ is not None:
+        exception = exception.__cause__  # Hydra's wrapper says where, its cause says what
+    status: Status = "failed"
+    kind = "diverged" if isinstance(exception, Diverged) else type(exception).__name__
+    if _is_out_of_memory(exception):
+        status = kind = "out_of_memory"
+    message = str(exception).strip() or kind
+    return status, RunError(kind=kind, message=message.splitlines()[0], traceback=trace)
+
+
+def _is_out_of_memory(exception: BaseException) -> bool:
+    if isinstance(exception, MemoryError | torch.OutOfMemoryError):
+        return True
+    # The CPU allocator raises a plain RuntimeError.
+    return isinstance(exception, RuntimeError) and "DefaultCPUAllocator" in str(exception)
+
+
+class TrainingRun:
+    """One run: what it has come to so far is there at any moment, for the record."""
+
+    def __init__(self, job: Job, send: Callable[[Progress], None], *, launch_s: float) -> None:
+        self._job = job
+        self._send = send
+        self._config = TrainConfig.from_dict(job.config)
+        self._launch_s = launch_s
+        self._entered_s = time.perf_counter()
+        self._init_s: float | None = None
+        self._rows: list[CurveRow] = []
+        self._profiler: TargetProfiler | None = None
+        self._session: Session | None = None
+        self._model: ModelFacts | None = None
+        self._quality: dict[str, Quality] = {}
+        self._serving: Serving | None = None
+
+    def make(self) -> None:
+        """Set up, train to the target, then evaluate and time the model that came out."""
+        config = self._config
+        prepare_process(config)
+        self._send(Progress(stage="preparing data, model and meters"))
+        with follow_in_other_ranks(config.trainer.devices, partial(follow, self._job.config)):
+            parts = build_parts(self._job.config, config, self._job.folder)
+            self._model = model_facts(parts, model_name(self._job.config["model"]))
+            self._train(parts)
+        self._send(Progress(stage="evaluating and timing the model"))
+        self._assess(parts)
+
+    def _train(self, parts: Parts) -> None:
+        session = Session(self._job.config, synchronize=parts.synchronize)
+        self._session = session
+        parts.compile_and_warm_up()
+        curve = CurveWriter(self._job.folder)
+        profiler = build_profiler(
+            parts,
+            session.instruments(before_start=self._note_init),
+            on_row=partial(self._keep, curve, parts),
+            on_end=partial(save_model, self._job.folder / "checkpoint.pt"),
+        )
+        self._profiler = profiler
+        try:
+            train_to_target(parts.module, parts.data, profiler, parts.trainer)
+        finally:
+            curve.close()
+            session.stop(self._job.folder)
+
+    def _note_init(self) -> None:
+        self._init_s = time.perf_counter() - self._entered_s
+
+    def _keep(self, curve: CurveWriter, parts: Parts, row: CurveRow) -> None:
+        self._rows.append(row)
+        curve.append(row)
+        self._send(Progress(stage="training", row=row))
+        if parts.trainer.logger is not None:
+            numbers = {name: getattr(row, name) for name in row.__slots__}
+            numeric = {k: v for k, v in numbers.items() if isinstance(v, int | float)}
+            parts.trainer.logger.log_metrics(numeric, step=row.steps)
+
+    def _assess(self, parts: Parts) -> None:
+        """Quality and serving cost of the model as it was when the run ended."""
+        assert self._model is not None
+        assert self._session is not None
+        checkpoint = self._job.folder / "checkpoint.pt"
+        self._model = replace(self._model, size_bytes=checkpoint.stat().st_size)
+        served = parts.served()
+        at = "crossing" if self.record("ok", None).target.reached else "end"
+        for split in ("val", "test"):
+            batches = getattr(parts.data, f"{split}_dataloader")()
+            self._quality[split] = evaluate(served, batches, device=parts.device, at=at)
+        config = ProbeConfig(**self._job.config["probe"])
+        self._serving = probe(
+            served,
+            parts.example_images(max(config.batch_sizes)),
+            config=config,
+            synchronize=parts.synchronize,
+            **self._session.probe_meter(),
+        )
+
+    def record(self, status: Status, error: RunError | None) -> RunRecord:
+        """The record of what has been measured so far."""
+        job, profiler = self._job, self._profiler
+        times = profiler.times if profiler else None
+        phases = Phases(
+            launch_s=self._launch_s,
+            init_s=self._init_s,
+            train_s=times.train_s if times else 0.0,
+            eval_s=times.eval_s if times else 0.0,
+            checkpoint_s=times.checkpoint_s if times else 0.0,
+            wall_time_s=times.total_s if times else 0.0,
+        )
+        record = outcome_record(
+            job.identity,
+            job.config,
+            self._rows,
+            status=status,
+            error=error,
+            host=job.host,
+            phases=phases,
+            spent=profiler.spent if profiler else None,
+            finished=profiler.finished if profiler else False,
+        )
+        measured = self._session.measured() if self._session else {}
+        return replace(
+            record,
+            **measured,
+            model=self._model,
+            quality=self._quality.get("val"),
+            quality_test=self._quality.get("test"),
+            serving=self._serving,
+        )
+
+
+def prepare_process(config: TrainConfig) -> None:
+    """Seeds and threads: per process, so on every rank."""
+    if config.trainer.num_threads is not None:
+        torch.set_num_threads(config.trainer.num_threads)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+
+
+def build_profiler(
+    parts: Parts,
+    instruments: Instruments,
+    *,
+    on_row: Callable[[CurveRow], None],
+    on_end: Callable[[Classifier], None],
+) -> TargetProfiler:
+    """The profiler of a run, hung into its trainer."""
+    config = parts.config
+    profiler = TargetProfiler(
+        target=config.target.build(),
+        budget=config.budget,
+        max_steps=parts.max_steps,
+        num_train_samples=parts.data.num_train_samples,
+        instruments=instruments,
+        on_row=on_row,
+        on_end=on_end,
+    )
+    parts.trainer.callbacks.append(profiler)  # type: ignore[attr-defined]
+    return profiler
+
+
+def save_model(path: Path, module: Classifier) -> None:
+    """Save the weights; config.yaml beside them says how to build the model."""
+    torch.save(module.network.state_dict(), path)
+
+
+def follow(plain: dict[str, Any]) -> None:
+    """What every rank but the first does: train along, measuring and writing nothing."""
+    config = TrainConfig.from_dict(plain)
+    prepare_process(config)
+    parts = build_parts(plain, config, None)
+    parts.compile_and_warm_up()
+    profiler = build_profiler(
+        parts, Instruments.idle(parts.synchronize), on_row=_ignore, on_end=_ignore
+    )
+    train_to_target(parts.module, parts.data, profiler, parts.trainer)
+
+
+def _ignore(_: object) -> None:
+    pass

@@ -1,0 +1,280 @@
+"""The configuration of bench.train: every key, its type, its default and its range.
+
+The classes are the schema that Hydra checks names and types against; their `__post_init__` checks
+ranges once the configuration is converted. Groups that are instantiated by `_target_` are typed
+`Any` here and get their own schema in config_nodes.py and measure_nodes.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from bench.core.target import METRICS, Target
+
+MISSING: Any = "???"  # OmegaConf's mark for a value that must be given
+
+PRECISIONS = ("32", "bf16-mixed", "16-mixed")
+LR_SCALINGS = ("none", "linear", "sqrt")
+RULES = ("first", "consecutive", "final")
+ACCELERATORS = ("auto", "cpu", "gpu")
+
+# What may differ between two runs of the same configuration: where things lie, which repeat it is,
+# and how the run was watched. Dotted names reach into groups.
+UNHASHED = (
+    "results",
+    "resume",
+    "shared",
+    "progress",
+    "logger",
+    "seed",
+    "repeat",
+    "data.root",
+)
+
+
+def _one_of(key: str, value: object, allowed: Collection[object]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{key}={value}: must be one of {', '.join(map(str, allowed))}")
+
+
+def _at_least(key: str, value: float | None, least: float) -> None:
+    if value is not None and not value >= least:
+        raise ValueError(f"{key}={value}: must be at least {least:g}")
+
+
+def _positive(key: str, value: float | None) -> None:
+    if value is not None and not 0 < value < float("inf"):
+        raise ValueError(f"{key}={value}: must be a positive number")
+
+
+@dataclass(kw_only=True)
+class TargetConfig:
+    """What counts as reached, and how often that is looked at."""
+
+    metric: str = "accuracy"
+    value: float = MISSING
+    mode: str | None = None
+    rule: str = "first"
+    consecutive: int = 2
+    eval_every_samples: int = MISSING
+    ladder: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ValueError: A value is out of range; the message names the key and the remedy.
+        """
+        _one_of("target.metric", self.metric, METRICS)
+        facts = METRICS[self.metric]
+        for key, value in [("value", self.value), *(("ladder", rung) for rung in self.ladder)]:
+            if not facts.lower <= value <= facts.upper:
+                raise ValueError(
+                    f"target.{key}={value}: {self.metric} lies between {facts.lower:g} and "
+                    f"{facts.upper:g}"
+                )
+        if self.mode is not None and self.mode != facts.mode:
+            _one_of("target.mode", self.mode, ("max", "min"))
+            better = "larger" if facts.mode == "max" else "smaller"
+            raise ValueError(
+                f"target.mode={self.mode}: {self.metric} is better when it is {better}; "
+                f"use {facts.mode} or leave it out"
+            )
+        _one_of("target.rule", self.rule, RULES)
+        _at_least("target.consecutive", self.consecutive, 1)
+        _at_least("target.eval_every_samples", self.eval_every_samples, 1)
+
+    def build(self) -> Target:
+        """The target as the measuring code takes it."""
+        return Target(
+            metric=self.metric,
+            value=self.value,
+            mode=METRICS[self.metric].mode,
+            rule=self.rule,  # type: ignore[arg-type]  # checked above
+            consecutive=self.consecutive,
+            ladder=tuple(self.ladder),
+        )
+
+
+@dataclass(kw_only=True)
+class BudgetConfig:
+    """When a run that has not reached its target is given up, whichever comes first."""
+
+    max_epochs: float = MISSING
+    max_time_s: float | None = None
+    max_energy_j: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ValueError: A budget is not positive.
+        """
+        _positive("budget.max_epochs", self.max_epochs)
+        _positive("budget.max_time_s", self.max_time_s)
+        _positive("budget.max_energy_j", self.max_energy_j)
+
+
+@dataclass(kw_only=True)
+class TrainerConfig:
+    """Where and how the training runs."""
+
+    accelerator: str = "auto"
+    devices: int = 1
+    num_threads: int | None = None
+    compile: bool = False
+    channels_last: bool = False
+    num_warmup_steps: int = 3
+    deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        _one_of("trainer.accelerator", self.accelerator, ACCELERATORS)
+        _at_least("trainer.devices", self.devices, 1)
+        _at_least("trainer.num_threads", self.num_threads, 1)
+        _at_least("trainer.num_warmup_steps", self.num_warmup_steps, 0)
+
+
+@dataclass(kw_only=True)
+class SamplerConfig:
+    """The thread that watches utilization."""
+
+    period_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ValueError: The period is not positive.
+        """
+        _positive("sampler.period_s", self.period_s)
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """All of bench.train."""
+
+    batch_size: int = 32
+    lr: float = 0.05
+    lr_scaling: str = "none"
+    lr_reference_batch_size: int = 32
+    seed: int = 0
+    repeat: int = 0
+    precision: str = "32"
+    data: Any = MISSING
+    model: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+    target: TargetConfig = MISSING
+    budget: BudgetConfig = MISSING
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    meters: dict[str, Any] = field(default_factory=dict)
+    codecarbon: Any = None
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    probe: Any = MISSING
+    price: Any = MISSING
+    grid: Any = MISSING
+    logger: Any = None
+    results: str = "results"
+    resume: bool = False
+    shared: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        """Check ranges, and what can be known here of keys that exclude one another.
+
+        Raises:
+            ValueError: A value is out of range or two contradict each other.
+        """
+        _at_least("batch_size", self.batch_size, 1)
+        _positive("lr", self.lr)
+        _one_of("lr_scaling", self.lr_scaling, LR_SCALINGS)
+        _at_least("lr_reference_batch_size", self.lr_reference_batch_size, 1)
+        _at_least("seed", self.seed, 0)
+        _at_least("repeat", self.repeat, 0)
+        _one_of("precision", self.precision, PRECISIONS)
+        if self.precision == "16-mixed" and self.trainer.accelerator == "cpu":
+            raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
+        if self.batch_size % self.trainer.devices:
+            raise ValueError(
+                f"batch_size={self.batch_size}: it is the batch of all devices together and must "
+                f"be a multiple of trainer.devices={self.trainer.devices}"
+            )
+
+    def effective_lr(self) -> float:
+        """The learning rate after scaling from the reference batch size.
+
+        Source: linear, Goyal et al., arXiv 1706.02677; square root, Krizhevsky, arXiv 1404.5997.
+        """
+        ratio = self.batch_size / self.lr_reference_batch_size
+        factor = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.lr_scaling]
+        return self.lr * factor
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> TrainConfig:
+        """The checked configuration from its resolved form; groups with a `_target_` stay dicts.
+
+        Raises:
+            ValueError: A value is out of range; the message names the key and the remedy.
+        """
+        parts = {key: _build(part, config[key], f"{key}.") for key, part in _PARTS.items()}
+        return _build(cls, {**config, **parts})
+
+
+_PARTS = {
+    "target": TargetConfig,
+    "budget": BudgetConfig,
+    "trainer": TrainerConfig,
+    "sampler": SamplerConfig,
+}
+_C = TypeVar("_C")
+
+
+def _build(cls: type[_C], values: Mapping[str, Any], prefix: str = "") -> _C:
+    """Make a configuration class of a dict that may hold keys added with `+`."""
+    names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in names:
+            raise ValueError(f"{prefix}{key}: no such key")
+    return cls(**values)
+
+
+def known_keys() -> list[str]:
+    """Every key with a type of its own here, dotted."""
+    nested = [f"{key}.{f.name}" for key, part in _PARTS.items() for f in fields(part)]
+    return [f.name for f in fields(TrainConfig)] + nested
+
+
+def without(config: dict[str, Any], dotted: str) -> dict[str, Any]:
+    """A copy of a nested dict without one key, named like `data.root`; absent keys are fine."""
+    head, _, rest = dotted.partition(".")
+    if head not in config:
+        return config
+    copy = dict(config)
+    if rest:
+        copy[head] = without(copy[head], rest) if isinstance(copy[head], dict) else copy[head]
+    else:
+        del copy[head]
+    return copy
+
+
+def config_hash(config: dict[str, Any]) -> str:
+    """Identity of a configuration: 12 hex digits over all that can change a result.
+
+    Args:
+        config: The resolved configuration, with seed and repeat set to the same values in every
+            run to be compared (groups may hold copies of them through interpolation).
+    """
+    for key in UNHASHED:
+        config = without(config, key)
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,70 @@
+"""Facts of the machine and of the software that a record carries; nothing momentary among them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = (
+    "operational-metrics-bench",
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "torchmetrics",
+    "codecarbon",
+    "nvidia-ml-py",
+    "numpy",
+)
+
+
+def _cpu_name() -> str:
+    """The processor's name as the kernel gives it, or the architecture."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(library: str) -> str | None:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """What git prints in the working directory; None outside a repository or without git."""
+    try:
+        answer = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+@cache
+def host_facts() -> dict[str, Any]:
+    """Machine, versions, and the revision of the repository that the command was started in."""
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "name": platform.node(),
+        "os": platform.platform(),
+        "cpu_name": _cpu_name(),
+        "num_cpus": os.cpu_count(),
+        "num_cpus_allowed": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": None if status is None else bool(status),
+    }

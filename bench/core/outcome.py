@@ -1,0 +1,71 @@
+"""The part of a record that follows from its curve, alike for a finished and for a killed run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bench.core.config import TargetConfig
+from bench.core.records import CurveRow, Phases, RunError, RunIdentity, RunRecord, Status
+from bench.core.target import Spent, ladder, target_result
+
+
+def _phases_at(row: CurveRow) -> Phases:
+    return Phases(
+        train_s=row.train_time_s,
+        eval_s=row.eval_time_s,
+        checkpoint_s=row.checkpoint_time_s,
+        wall_time_s=row.time_s,
+    )
+
+
+def outcome_record(
+    identity: RunIdentity,
+    config: Mapping[str, Any],
+    rows: Sequence[CurveRow],
+    *,
+    status: Status,
+    error: RunError | None = None,
+    host: Mapping[str, Any] | None = None,
+    phases: Phases | None = None,
+    spent: Spent | None = None,
+    finished: bool = False,
+) -> RunRecord:
+    """The record as far as the curve and what is given tells it.
+
+    Args:
+        identity: What names the run.
+        config: The resolved configuration.
+        rows: The evaluations that were completed.
+        status: How the run ended.
+        error: Why, where it did not end as ok.
+        host: Facts of the machine.
+        phases: Times at the end of the run; those of the last evaluation by default.
+        spent: Use at the end of the run; that at the last evaluation by default.
+        finished: Whether the schedule ran to its end.
+    """
+    target = TargetConfig(**config["target"]).build()
+    last = rows[-1] if rows else None
+    if phases is None:
+        phases = _phases_at(last) if last else Phases()
+    if spent is None and last is not None:
+        spent = Spent.at(last)
+    return RunRecord(
+        **asdict(identity),
+        status=status,
+        error=error,
+        config=dict(config),
+        host=dict(host or {}),
+        target=target_result(
+            rows,
+            target,
+            finished=finished,
+            spent=spent,
+            censored=status in ("ok", "interrupted"),
+        ),
+        ladder=ladder(rows, target),
+        phases=phases,
+        energy_total_j=spent.energy_j if spent else None,
+        energy_label=last.energy_label if last else None,
+    )

@@ -1,0 +1,231 @@
+"""What a run writes down: the schema of run.json, of a row of curve.jsonl and of the ledger.
+
+Field by field, docs/metrics.md gives definition, unit, clock boundary and source. Rules that hold
+for all of them: every quantity ends in its unit; what was not measured is None, never 0 or -1;
+what was derived can be derived again from what is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "failed", "out_of_memory", "killed", "interrupted"]
+# From the strongest to the weakest: a sum is as trustworthy as its weakest part.
+EnergyLabel = Literal["counter", "integrated", "modelled", "constant"]
+TargetMode = Literal["max", "min"]
+TargetRule = Literal["first", "consecutive", "final"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunIdentity:
+    """What names a run before anything is measured."""
+
+    run_id: str
+    command: str
+    config_hash: str
+    seed: int
+    repeat: int
+    started_utc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveRow:
+    """One evaluation on the validation split.
+
+    Times and joules are cumulative since the clock started.
+    """
+
+    time_s: float
+    train_time_s: float
+    eval_time_s: float
+    checkpoint_time_s: float
+    samples: int
+    steps: int
+    epochs: float
+    energy_total_j: float | None
+    energy_label: EnergyLabel | None
+    train_loss: float | None
+    loss: float
+    accuracy: float
+    macro_f1: float
+    worst_class_recall: float
+    expected_calibration_error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetResult:
+    """The target, whether and at what cost it was reached; censored_at_* when it was not."""
+
+    metric: str
+    value: float
+    mode: TargetMode
+    rule: TargetRule
+    consecutive: int
+    reached: bool
+    time_to_target_s: float | None = None
+    last_miss_s: float | None = None
+    train_time_to_target_s: float | None = None
+    energy_to_target_j: float | None = None
+    samples_to_target: int | None = None
+    steps_to_target: int | None = None
+    epochs_to_target: float | None = None
+    cost_to_target_usd: float | None = None
+    emissions_to_target_gco2e: float | None = None
+    censored_at_s: float | None = None
+    censored_at_j: float | None = None
+    # The hardware factor: time_per_sample_s * samples_to_target == time_to_target_s. Known for a
+    # run that missed too, over all its samples.
+    time_per_sample_s: float | None = None
+    energy_per_sample_j: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LadderRung:
+    """Time, joules and samples at the first evaluation that met this threshold."""
+
+    value: float
+    reached: bool
+    time_s: float | None = None
+    energy_j: float | None = None
+    samples: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phases:
+    """Wall time by phase: launch_s and init_s before the clock, the others sum to wall_time_s."""
+
+    launch_s: float | None = None
+    init_s: float | None = None
+    train_s: float = 0.0
+    eval_s: float = 0.0
+    checkpoint_s: float = 0.0
+    wall_time_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyRow:
+    """Joules of one component over the clock, with where they came from.
+
+    label says how: read from a counter, integrated from power, modelled, or a constant.
+    """
+
+    component: str
+    energy_j: float
+    source: str
+    label: EnergyLabel
+    below_resolution: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnavailableMeter:
+    """A meter that was asked for and could not be read, with the reason."""
+
+    meter: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utilization:
+    """Mean use over the clock and peaks over the run; fractions are of all CPUs, 0 to 1."""
+
+    cpu_process_frac: float | None = None
+    cpu_machine_frac: float | None = None
+    memory_peak_bytes: int | None = None
+    gpu_busy_frac: float | None = None
+    gpu_memory_peak_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """Quality on one split where the target was crossed, or at the end of a run that missed it.
+
+    Fractions lie in 0 to 1; loss is the mean cross-entropy in nats per sample.
+    """
+
+    at: Literal["crossing", "end"]
+    loss: float
+    accuracy: float
+    macro_f1: float
+    worst_class_recall: float
+    expected_calibration_error: float
+    num_samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """Size of the trained model; FLOPs are of one forward pass of one sample."""
+
+    name: str
+    num_parameters: int | None = None
+    size_bytes: int | None = None
+    flops_per_sample: int | None = None
+    flops_uncounted_ops: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """The serving probe: latency of one prediction, and throughput in the best batch size tried."""
+
+    num_requests: int
+    latency_p50_ms: float | None = None
+    latency_p90_ms: float | None = None
+    latency_p99_ms: float | None = None
+    throughput_per_s: float | None = None
+    throughput_batch_size: int | None = None
+    energy_per_prediction_j: float | None = None
+    energy_per_prediction_label: EnergyLabel | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Whether the run is fit to be compared, and what speaks against it."""
+
+    fit: bool
+    flags: list[str] = field(default_factory=list)
+    sampler_overhead_frac: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunError:
+    """Why a run did not end as ok."""
+
+    kind: str
+    message: str
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """run.json: everything about one run, written last and atomically."""
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    command: str
+    config_hash: str
+    seed: int
+    repeat: int
+    started_utc: str
+    status: Status
+    error: RunError | None = None
+    config: dict[str, Any]
+    host: dict[str, Any]
+    target: TargetResult | None = None
+    ladder: list[LadderRung] = field(default_factory=list)
+    phases: Phases = field(default_factory=Phases)
+    energy: list[EnergyRow] = field(default_factory=list)
+    energy_total_j: float | None = None
+    energy_label: EnergyLabel | None = None
+    unavailable_meters: list[UnavailableMeter] = field(default_factory=list)
+    codecarbon_energy_j: float | None = None
+    codecarbon_emissions_gco2e: float | None = None
+    codecarbon_version: str | None = None
+    codecarbon_tracking_mode: str | None = None
+    utilization: Utilization | None = None
+    quality: Quality | None = None
+    quality_test: Quality | None = None
+    model: ModelFacts | None = None
+    serving: Serving | None = None
+    health: Health | None = None

@@ -1,0 +1,167 @@
+"""When a run has reached its target, what that took, and the ladder of other thresholds.
+
+Pure functions over the rows of a curve, so that any rule can be applied again to a stored run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bench.core.records import CurveRow, LadderRung, TargetMode, TargetResult, TargetRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricFacts:
+    """Which direction is better, and the range that a threshold may lie in."""
+
+    mode: TargetMode
+    lower: float
+    upper: float
+
+
+# Every name is a field of CurveRow and of Quality.
+METRICS: dict[str, MetricFacts] = {
+    "accuracy": MetricFacts(mode="max", lower=0.0, upper=1.0),
+    "macro_f1": MetricFacts(mode="max", lower=0.0, upper=1.0),
+    "worst_class_recall": MetricFacts(mode="max", lower=0.0, upper=1.0),
+    "expected_calibration_error": MetricFacts(mode="min", lower=0.0, upper=1.0),
+    "loss": MetricFacts(mode="min", lower=0.0, upper=float("inf")),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The metric, its threshold, the direction and the declared rule of crossing."""
+
+    metric: str
+    value: float
+    mode: TargetMode
+    rule: TargetRule
+    consecutive: int
+    ladder: tuple[float, ...] = ()
+
+    def met_by(self, row: CurveRow, threshold: float | None = None) -> bool:
+        """Whether one evaluation meets the threshold (the target's own by default)."""
+        measured: float = getattr(row, self.metric)
+        wanted = self.value if threshold is None else threshold
+        return measured >= wanted if self.mode == "max" else measured <= wanted
+
+
+def crossing_index(rows: Sequence[CurveRow], target: Target, *, finished: bool) -> int | None:
+    """Index of the evaluation at which the target counts as reached, or None.
+
+    Args:
+        rows: Evaluations in order.
+        target: The target; `first` is met by the first evaluation at or past the threshold,
+            `consecutive` by the k-th in a row, `final` by the last one of a finished schedule.
+        finished: Whether the schedule ran to its end (only `final` looks at it).
+    """
+    if target.rule == "final":
+        return len(rows) - 1 if finished and rows and target.met_by(rows[-1]) else None
+    needed = target.consecutive if target.rule == "consecutive" else 1
+    streak = 0
+    for index, row in enumerate(rows):
+        streak = streak + 1 if target.met_by(row) else 0
+        if streak == needed:
+            return index
+    return None
+
+
+def _last_miss_s(rows: Sequence[CurveRow], target: Target, crossing: int) -> float | None:
+    """Time of the last evaluation before the crossing that missed; None if there was none."""
+    if target.rule == "final":
+        return None  # The time is the schedule's length, not where the curve crossed.
+    missed = [row.time_s for row in rows[:crossing] if not target.met_by(row)]
+    return missed[-1] if missed else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a run had used when it ended: the cost of a miss or of a failure."""
+
+    time_s: float
+    energy_j: float | None
+    samples: int
+
+    @classmethod
+    def at(cls, row: CurveRow) -> Spent:
+        """What had been used at an evaluation."""
+        return cls(time_s=row.time_s, energy_j=row.energy_total_j, samples=row.samples)
+
+
+def _per_sample(quantity: float | None, samples: int) -> float | None:
+    return None if quantity is None or samples == 0 else quantity / samples
+
+
+def target_result(
+    rows: Sequence[CurveRow],
+    target: Target,
+    *,
+    finished: bool,
+    spent: Spent | None,
+    censored: bool = True,
+) -> TargetResult:
+    """What reaching the target took, or what was spent on missing it.
+
+    Args:
+        rows: Evaluations in order.
+        target: The target.
+        finished: Whether the schedule ran to its end.
+        spent: What the run had used when it ended; None if the clock never started.
+        censored: False for a run that failed. A run that diverged would not have hit later: it is
+            a failure with a cost, and has no censoring time.
+    """
+    result = TargetResult(
+        metric=target.metric,
+        value=target.value,
+        mode=target.mode,
+        rule=target.rule,
+        consecutive=target.consecutive,
+        reached=False,
+    )
+    crossing = crossing_index(rows, target, finished=finished)
+    if crossing is not None:
+        row = rows[crossing]
+        return replace(
+            result,
+            reached=True,
+            time_to_target_s=row.time_s,
+            last_miss_s=_last_miss_s(rows, target, crossing),
+            train_time_to_target_s=row.train_time_s,
+            energy_to_target_j=row.energy_total_j,
+            samples_to_target=row.samples,
+            steps_to_target=row.steps,
+            epochs_to_target=row.epochs,
+            time_per_sample_s=_per_sample(row.time_s, row.samples),
+            energy_per_sample_j=_per_sample(row.energy_total_j, row.samples),
+        )
+    if spent is None:
+        return result
+    return replace(
+        result,
+        censored_at_s=spent.time_s if censored else None,
+        censored_at_j=spent.energy_j if censored else None,
+        time_per_sample_s=_per_sample(spent.time_s, spent.samples),
+        energy_per_sample_j=_per_sample(spent.energy_j, spent.samples),
+    )
+
+
+def ladder(rows: Sequence[CurveRow], target: Target) -> list[LadderRung]:
+    """Time, joules and samples at the first evaluation that met each rung, in the rungs' order."""
+    rungs = []
+    for value in target.ladder:
+        row = next((row for row in rows if target.met_by(row, value)), None)
+        if row is None:
+            rungs.append(LadderRung(value=value, reached=False))
+        else:
+            rungs.append(
+                LadderRung(
+                    value=value,
+                    reached=True,
+                    time_s=row.time_s,
+                    energy_j=row.energy_total_j,
+                    samples=row.samples,
+                )
+            )
+    return rungs

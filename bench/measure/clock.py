@@ -1,0 +1,116 @@
+"""The clock of a run: one monotonic time line on which each moment belongs to one phase.
+
+It starts when the first training batch is asked for and never pauses; what the phases include is
+in docs/metrics.md. Nothing is written and nothing but the clock is read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+# Seconds on a monotonic time line whose zero means nothing.
+Clock = Callable[[], float]
+Phase = Literal["train", "eval", "checkpoint"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseTimes:
+    """Seconds since the clock started; total_s is the sum of the phases, to the last bit."""
+
+    total_s: float
+    train_s: float
+    eval_s: float
+    checkpoint_s: float
+
+
+class PhaseClock:
+    """Books the time that passes on the phase that is current.
+
+    switch() costs one read of the clock and one addition, so it can stand at every edge.
+    """
+
+    def __init__(self, clock: Clock = time.perf_counter) -> None:
+        self._clock = clock
+        self._booked_s: dict[Phase, float] = {"train": 0.0, "eval": 0.0, "checkpoint": 0.0}
+        self._phase: Phase = "train"
+        self._started_s: float | None = None
+        self._switched_s = 0.0
+        self._stopped = False
+
+    @property
+    def started_s(self) -> float:
+        """When it started, on the time line of the injected clock.
+
+        Raises:
+            RuntimeError: It has not been started.
+        """
+        if self._started_s is None:
+            raise RuntimeError("the phase clock has not been started")
+        return self._started_s
+
+    def start(self, phase: Phase = "train") -> None:
+        """Start, once, in this phase.
+
+        Raises:
+            RuntimeError: It was started before: a clock that starts twice has paused.
+        """
+        if self._started_s is not None:
+            raise RuntimeError("the phase clock was started before; use a new one for each run")
+        self._phase = phase
+        self._started_s = self._switched_s = self._clock()
+
+    def switch(self, phase: Phase) -> None:
+        """Book the time since the last switch on the current phase and go on in this one.
+
+        After stop() this changes nothing.
+
+        Raises:
+            RuntimeError: It has not been started.
+        """
+        if self._stopped:
+            return
+        self._book()
+        self._phase = phase
+
+    def elapsed_s(self) -> float:
+        """Seconds since the start; after stop(), until the stop.
+
+        Raises:
+            RuntimeError: It has not been started.
+        """
+        return (self._switched_s if self._stopped else self._clock()) - self.started_s
+
+    def reading(self) -> PhaseTimes:
+        """Cumulative times now; after stop(), at the stop.
+
+        Raises:
+            RuntimeError: It has not been started.
+        """
+        if not self._stopped:
+            self._book()
+        train_s, eval_s, checkpoint_s = self._booked_s.values()
+        # The sum, not now - start: rounding would let the phases miss the total by a few ulp.
+        total_s = train_s + eval_s + checkpoint_s
+        return PhaseTimes(
+            total_s=total_s, train_s=train_s, eval_s=eval_s, checkpoint_s=checkpoint_s
+        )
+
+    def stop(self) -> PhaseTimes:
+        """Stop for good; stopping again gives the same times.
+
+        Raises:
+            RuntimeError: It has not been started.
+        """
+        times = self.reading()
+        self._stopped = True
+        return times
+
+    def _book(self) -> None:
+        if self._started_s is None:
+            raise RuntimeError("the phase clock has not been started")
+        now_s = self._clock()
+        self._booked_s[self._phase] += now_s - self._switched_s
+        self._switched_s = now_s

@@ -1,0 +1,120 @@
+"""The LightningModule that every run trains: nothing in it is measured, and nothing is logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from typing_extensions import override
+
+from bench.tasks.loaders import Batch
+from bench.tasks.quality import quality
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+MakeSchedule = Callable[[Optimizer], LRScheduler | None]
+
+
+class Classifier(pl.LightningModule):
+    """A network that maps images to logits, trained with cross-entropy.
+
+    The mean training loss is summed on the device and read when asked for: logging each step
+    would cost more than a small step itself, and wait for the device.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        make_optimizer: MakeOptimizer,
+        make_schedule: MakeSchedule,
+        channels_last: bool,
+    ) -> None:
+        """Take the network as it is; its optimizer is made when training starts.
+
+        Args:
+            network: Maps images (n, c, h, w) to logits (n, num_classes).
+            make_optimizer: Takes the parameters.
+            make_schedule: Takes the optimizer; None keeps the learning rate constant.
+            channels_last: Whether images and weights lie in memory with the channels last, which
+                convolutions are often faster with.
+        """
+        super().__init__()
+        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=self._memory_format)
+        self._make_optimizer = make_optimizer
+        self._make_schedule = make_schedule
+        self._train_loss_sum: Tensor | None = None
+        self._train_loss_count = 0
+        self._validation: list[Batch] = []
+
+    @override
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (n, num_classes) of images (n, c, h, w)."""
+        logits: Tensor = self.network(images.contiguous(memory_format=self._memory_format))
+        return logits
+
+    @override
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Mean cross-entropy of a batch, a scalar."""
+        images, labels = batch
+        loss = cross_entropy(self(images), labels)
+        if self._train_loss_sum is None:
+            self._train_loss_sum = torch.zeros((), device=loss.device)
+        self._train_loss_sum += loss.detach()
+        self._train_loss_count += 1
+        return loss
+
+    def take_train_loss(self) -> float | None:
+        """Mean loss in nats of the training steps since the last call; None if there were none.
+
+        NaN if it was NaN in any of them. Waits for the device.
+        """
+        if self._train_loss_sum is None:
+            return None
+        mean = self._train_loss_sum.item() / self._train_loss_count
+        self._train_loss_sum, self._train_loss_count = None, 0
+        return mean
+
+    @override
+    def on_validation_epoch_start(self) -> None:
+        """Forget what an earlier evaluation collected."""
+        self._validation.clear()
+
+    @override
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the logits of a batch and its labels."""
+        images, labels = batch
+        self._validation.append((self(images).float(), labels))
+
+    def take_validation_quality(self) -> dict[str, float]:
+        """Quality over all validation batches since the evaluation began, and forget them.
+
+        Returns:
+            As bench.tasks.quality.quality.
+
+        Raises:
+            ValueError: There was no validation batch.
+        """
+        if not self._validation:
+            raise ValueError("the validation loader gave no batch: it needs at least one sample")
+        logits = torch.cat([logits for logits, _ in self._validation])
+        labels = torch.cat([labels for _, labels in self._validation])
+        self._validation.clear()
+        return quality(logits, labels)
+
+    @override
+    def configure_optimizers(self) -> Any:
+        """The optimizer, and its schedule stepped after every batch."""
+        optimizer = self._make_optimizer(self.network.parameters())
+        schedule = self._make_schedule(optimizer)
+        if schedule is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }

@@ -1,0 +1,123 @@
+"""The data sets of conf/data, and what a run needs of any data module.
+
+What is split off and standardised never depends on the run's seed: runs with different seeds are
+repeats of one task. Reading and preparing happen in setup(), before the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Protocol
+
+from typing_extensions import Unpack
+
+from bench.tasks.images import ImageDataModule, LoadingOptions
+from bench.tasks.loaders import Batch
+from bench.tasks.sources import read_cifar10, read_digits, read_fashion_mnist, read_mnist
+
+
+class DataModule(Protocol):
+    """What a run needs of a data module; any LightningDataModule with these attributes will do.
+
+    num_classes, input_shape (channels, height, width) and num_train_samples are read after
+    setup(). Batches are pairs of images (n, c, h, w) and labels (n,). The training loader gives
+    full batches only, batch_size in all over the ranks of a distributed run.
+    """
+
+    num_classes: int
+    input_shape: tuple[int, int, int]
+    num_train_samples: int
+
+    def prepare_data(self) -> None:
+        """Fetch what has to be fetched."""
+
+    def setup(self, stage: str) -> None:
+        """Make the splits; a second call changes nothing."""
+
+    def train_dataloader(self) -> Iterable[Batch]:
+        """Batches to train on."""
+
+    def val_dataloader(self) -> Iterable[Batch]:
+        """Batches that say when the target is reached."""
+
+    def test_dataloader(self) -> Iterable[Batch]:
+        """Batches that nothing was chosen on."""
+
+
+def digits(
+    *,
+    batch_size: int,
+    seed: int,
+    num_validation_samples: int = 360,
+    **options: Unpack[LoadingOptions],
+) -> ImageDataModule:
+    """scikit-learn's digits, which it ships with: 1,077 / 360 / 360 images of 1x8x8."""
+    return ImageDataModule(
+        partial(read_digits, options.get("split_seed", 0)),
+        num_classes=10,
+        batch_size=batch_size,
+        seed=seed,
+        num_validation_samples=num_validation_samples,
+        **options,
+    )
+
+
+def fashion_mnist(
+    *,
+    batch_size: int,
+    seed: int,
+    num_validation_samples: int = 10_000,
+    root: str | None = None,
+    download: bool = True,
+    **options: Unpack[LoadingOptions],
+) -> ImageDataModule:
+    """Fashion-MNIST: 50,000 / 10,000 / 10,000 images of 1x28x28; the last are the official test."""
+    return ImageDataModule(
+        partial(read_fashion_mnist, root, download=download),
+        num_classes=10,
+        batch_size=batch_size,
+        seed=seed,
+        num_validation_samples=num_validation_samples,
+        **options,
+    )
+
+
+def mnist(
+    *,
+    batch_size: int,
+    seed: int,
+    num_validation_samples: int = 10_000,
+    root: str | None = None,
+    download: bool = True,
+    **options: Unpack[LoadingOptions],
+) -> ImageDataModule:
+    """MNIST: 50,000 / 10,000 / 10,000 images of 1x28x28; the last are the official test."""
+    return ImageDataModule(
+        partial(read_mnist, root, download=download),
+        num_classes=10,
+        batch_size=batch_size,
+        seed=seed,
+        num_validation_samples=num_validation_samples,
+        **options,
+    )
+
+
+def cifar10(
+    *,
+    batch_size: int,
+    seed: int,
+    num_validation_samples: int = 5_000,
+    root: str | None = None,
+    download: bool = True,
+    **options: Unpack[LoadingOptions],
+) -> ImageDataModule:
+    """CIFAR-10: 45,000 / 5,000 / 10,000 images of 3x32x32; the last are the official test."""
+    return ImageDataModule(
+        partial(read_cifar10, root, download=download),
+        num_classes=10,
+        batch_size=batch_size,
+        seed=seed,
+        num_validation_samples=num_validation_samples,
+        **options,
+    )

@@ -1,0 +1,179 @@
+"""Models: two small ones that need no downloads, and torchvision's classifiers by name.
+
+Each is called with input_shape (channels, height, width) and num_classes, and maps images
+(n, c, h, w) to logits (n, num_classes). Weights are drawn at random, never downloaded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+
+# Below this, torchvision's stems, made for 224 pixels, would leave too little of an image.
+_SMALL_PX = 64
+_SMALL_KERNEL = 3
+# These two return extra outputs in training, unless told not to.
+_WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
+
+InputShape = tuple[int, int, int]
+
+
+def _at_least(key: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"model.{key}={value}: must be at least {least}")
+
+
+class Mlp(nn.Sequential):
+    """Fully connected layers with ReLU; depth 0 is logistic regression."""
+
+    def __init__(
+        self,
+        input_shape: InputShape,
+        num_classes: int,
+        width: int,
+        depth: int,
+        dropout: float = 0.0,
+    ) -> None:
+        """Make the layers.
+
+        Args:
+            input_shape: (channels, height, width).
+            num_classes: Logits per image.
+            width: Units of each hidden layer.
+            depth: Hidden layers.
+            dropout: Fraction of hidden units dropped in training, in [0, 1).
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        _at_least("width", width, 1)
+        _at_least("depth", depth, 0)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"model.dropout={dropout}: must be at least 0 and less than 1")
+        layers: list[nn.Module] = [nn.Flatten()]
+        num_features = math.prod(input_shape)
+        for _ in range(depth):
+            layers += [nn.Linear(num_features, width), nn.ReLU()]
+            layers += [nn.Dropout(dropout)] if dropout else []
+            num_features = width
+        super().__init__(*layers, nn.Linear(num_features, num_classes))
+
+
+class Cnn(nn.Sequential):
+    """3x3 convolutions, each with batch norm, ReLU and max pooling, then a linear layer."""
+
+    def __init__(self, input_shape: InputShape, num_classes: int, width: int, depth: int) -> None:
+        """Make the layers.
+
+        Args:
+            input_shape: (channels, height, width).
+            num_classes: Logits per image.
+            width: Channels of the first convolution; each further one has twice as many.
+            depth: Convolutions.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        _at_least("width", width, 1)
+        _at_least("depth", depth, 1)
+        num_channels, *sides = input_shape
+        side = min(sides)
+        layers: list[nn.Module] = []
+        for block in range(depth):
+            num_filters = width * 2**block
+            layers += [
+                nn.Conv2d(num_channels, num_filters, kernel_size=3, padding=1, bias=False),
+                nn.BatchNorm2d(num_filters),
+                nn.ReLU(),
+            ]
+            if side > 1:
+                layers.append(nn.MaxPool2d(2))
+                side //= 2
+            num_channels = num_filters
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(num_channels, num_classes)]
+        super().__init__(*layers, *head)
+
+
+def torchvision_model(name: str, input_shape: InputShape, num_classes: int) -> nn.Module:
+    """A classifier of torchvision, its stem adapted to the input.
+
+    The first convolution takes as many channels as there are. For images below 64 pixels it
+    becomes 3x3 with stride 1, and a max pooling right after it goes: the stem usual for CIFAR.
+
+    Args:
+        name: As in torchvision.models.list_models(module=torchvision.models).
+        input_shape: (channels, height, width).
+        num_classes: Logits per image.
+
+    Raises:
+        ValueError: There is no such model, or it cannot take inputs of this shape.
+    """
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        close = difflib.get_close_matches(name, known) or known
+        raise ValueError(f"model.name={name}: torchvision has no such model; {_meant(close)}")
+    options: dict[str, Any] = {"weights": None, "num_classes": num_classes}
+    if name in _WITH_AUXILIARY_HEADS:
+        options |= {"aux_logits": False, "init_weights": True}
+    model: nn.Module = torchvision.models.get_model(name, **options)
+    _adapt_stem(model, input_shape)
+    _check_takes(model, name, input_shape)
+    return model
+
+
+def _meant(names: list[str]) -> str:
+    return f"did you mean {' or '.join(names)}?" if len(names) <= 3 else f"use {', '.join(names)}"
+
+
+def _adapt_stem(model: nn.Module, input_shape: InputShape) -> None:
+    num_channels, *sides = input_shape
+    small = min(sides) < _SMALL_PX
+    path, first = next(
+        (path, module) for path, module in model.named_modules() if isinstance(module, nn.Conv2d)
+    )
+    if not small and first.in_channels == num_channels:
+        return
+    model.set_submodule(path, _stem_convolution(first, num_channels, small=small))
+    # ResNets and ShuffleNets name it so; SqueezeNet's poolings halve gently enough.
+    if small and isinstance(getattr(model, "maxpool", None), nn.MaxPool2d):
+        model.set_submodule("maxpool", nn.Identity())
+
+
+def _stem_convolution(first: nn.Conv2d, num_channels: int, *, small: bool) -> nn.Conv2d:
+    kernel, stride, padding = first.kernel_size, first.stride, first.padding
+    if small:
+        side = min(_SMALL_KERNEL, *kernel)
+        kernel, stride, padding = (side, side), (1, 1), (side // 2, side // 2)
+    stem = nn.Conv2d(
+        num_channels,
+        first.out_channels,
+        kernel_size=kernel,  # type: ignore[arg-type]  # stored as a tuple of any length
+        stride=stride,  # type: ignore[arg-type]
+        padding=padding,  # type: ignore[arg-type]
+        bias=first.bias is not None,
+    )
+    # As most of torchvision's networks draw theirs.
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
+    if stem.bias is not None:
+        nn.init.zeros_(stem.bias)
+    return stem
+
+
+def _check_takes(model: nn.Module, name: str, input_shape: InputShape) -> None:
+    """Try one input: in evaluation mode, so that no statistics or random state change."""
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, *input_shape))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"model.name={name}: cannot take inputs of shape {'x'.join(map(str, input_shape))} "
+            f"({reason}); use another model, or data with larger images"
+        ) from error
+    model.train()

@@ -1,0 +1,77 @@
+"""Learning-rate schedules over a known number of steps."""
+
+from __future__ import annotations
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+
+
+def constant(optimizer: Optimizer, lr: float, total_steps: int) -> LRScheduler | None:
+    """No schedule: the optimizer keeps the learning rate that it was given."""
+    return None
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    lr: float,
+    total_steps: int,
+    warmup_frac: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+) -> LRScheduler | None:
+    """Up to lr and down again along two half cosines; momentum stays as it is.
+
+    Args:
+        optimizer: What is scheduled.
+        lr: Highest learning rate.
+        total_steps: Length of the training in steps.
+        warmup_frac: Fraction of the steps that go up, in (0, 1).
+        div_factor: The first learning rate is lr / div_factor.
+        final_div_factor: The last one is lr / div_factor / final_div_factor.
+
+    Raises:
+        ValueError: The fraction is out of range, or leaves no whole step to go up.
+
+    Source: Smith and Topin, arXiv 1708.07120.
+    """
+    if not 0 < warmup_frac < 1:
+        raise ValueError(f"schedule.warmup_frac={warmup_frac}: must be between 0 and 1")
+    for key, value in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
+        if value <= 0:
+            raise ValueError(f"schedule.{key}={value}: must be positive")
+    # With one step or less torch divides by zero, or trains at a learning rate of nearly 0.
+    if warmup_frac * total_steps <= 1:
+        raise ValueError(
+            f"schedule=one_cycle: warmup_frac={warmup_frac} of {total_steps} steps leaves none to "
+            "warm up in; raise budget.max_epochs, lower batch_size or use schedule=constant"
+        )
+    return OneCycleLR(
+        optimizer,
+        max_lr=lr,
+        total_steps=total_steps,
+        pct_start=warmup_frac,
+        div_factor=div_factor,
+        final_div_factor=final_div_factor,
+        cycle_momentum=False,  # not every optimizer has one
+    )
+
+
+def cosine(
+    optimizer: Optimizer, lr: float, total_steps: int, final_lr_frac: float = 0.0
+) -> LRScheduler | None:
+    """From lr down to a fraction of it along a half cosine.
+
+    Args:
+        optimizer: What is scheduled.
+        lr: First learning rate.
+        total_steps: Length of the training in steps.
+        final_lr_frac: The last learning rate as a fraction of the first, in [0, 1].
+
+    Raises:
+        ValueError: The fraction is out of range.
+
+    Source: Loshchilov and Hutter, arXiv 1608.03983.
+    """
+    if not 0 <= final_lr_frac <= 1:
+        raise ValueError(f"schedule.final_lr_frac={final_lr_frac}: must be between 0 and 1")
+    return CosineAnnealingLR(optimizer, T_max=total_steps, eta_min=lr * final_lr_frac)

@@ -1,0 +1,290 @@
+"""Where the images come from: scikit-learn's digits, or files of a torchvision data set.
+
+Each reader gives (development, test): a data module cuts its validation split out of the first.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import socket
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
+from torchvision.datasets.mnist import read_image_file, read_label_file
+from torchvision.datasets.utils import check_integrity, extract_archive
+
+ROOT_VARIABLE = "BENCH_DATA_ROOT"
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+_NUM_CLASSES = 10  # of every data set here
+_NETWORK_TIMEOUT_S = 15.0
+_DIGITS_TEST_FRAC = 0.2
+_TRAIN_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+_TEST_FILES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImages:
+    """Raw images, uint8 of shape (n, c, h, w), and their classes, int64 of shape (n,)."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+Pools = tuple[LabelledImages, LabelledImages]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSet:
+    """A data set that lies in files.
+
+    find gives the folder to read from within a root, or None; packaged is where a package of the
+    system puts the files.
+    """
+
+    name: str
+    torchvision_class: type[Any]
+    layout: str
+    find: Callable[[Path], Path | None]
+    packaged: Path | None = None
+    package: str | None = None
+
+
+def read_digits(split_seed: int) -> Pools:
+    """scikit-learn's 1,797 handwritten digits of 8x8 pixels; a fifth of them is the test split.
+
+    Args:
+        split_seed: Fixes which samples are in the test split, stratified by class.
+    """
+    bunch = load_digits()
+    images = bunch.images.astype(np.uint8)[:, None]
+    labels = bunch.target.astype(np.int64)
+    development, test = train_test_split(
+        np.arange(len(labels)),
+        test_size=_DIGITS_TEST_FRAC,
+        random_state=split_seed,
+        stratify=labels,
+    )
+    return (
+        LabelledImages(images[development], labels[development]),
+        LabelledImages(images[test], labels[test]),
+    )
+
+
+def read_fashion_mnist(root: str | None, *, download: bool) -> Pools:
+    """Zalando's 60,000 + 10,000 pictures of clothes, 28x28 pixels.
+
+    Args:
+        root: Folder to look in; None for the usual places.
+        download: Whether to fetch the files if they are nowhere.
+
+    Raises:
+        FileNotFoundError: The files are nowhere and could not be fetched.
+        ValueError: The root does not exist, or a file is corrupt.
+    """
+    return _read_idx_pools(locate(_FASHION_MNIST, root, download=download))
+
+
+def read_mnist(root: str | None, *, download: bool) -> Pools:
+    """The 60,000 + 10,000 handwritten digits of MNIST, 28x28 pixels.
+
+    Args:
+        root: Folder to look in; None for the usual places.
+        download: Whether to fetch the files if they are nowhere.
+
+    Raises:
+        FileNotFoundError: The files are nowhere and could not be fetched.
+        ValueError: The root does not exist, or a file is corrupt.
+    """
+    return _read_idx_pools(locate(_MNIST, root, download=download))
+
+
+def read_cifar10(root: str | None, *, download: bool) -> Pools:
+    """The 50,000 + 10,000 colour pictures of CIFAR-10, 32x32 pixels.
+
+    Args:
+        root: Folder to look in; None for the usual places.
+        download: Whether to fetch the files if they are nowhere.
+
+    Raises:
+        FileNotFoundError: The files are nowhere and could not be fetched.
+        ValueError: The root does not exist, or a file is corrupt or missing.
+    """
+    folder = locate(_CIFAR10, root, download=download)
+    try:
+        development, test = (CIFAR10(str(folder), train=train) for train in (True, False))
+    except RuntimeError as error:  # torchvision says that a checksum is wrong, not which
+        raise _corrupt(_broken_cifar_file(folder)) from error
+    return _from_cifar(development), _from_cifar(test)
+
+
+def locate(files: FileSet, root: str | None, *, download: bool) -> Path:
+    """The folder that a data set is read from.
+
+    A root that is given is the only place looked at; otherwise BENCH_DATA_ROOT, the system's
+    package and the cache are, in this order. What is fetched goes to the root or the cache.
+
+    Raises:
+        FileNotFoundError: The files are nowhere and could not be fetched.
+        ValueError: The root given does not exist.
+    """
+    own = _own_root(root)
+    cache = _cache_folder()
+    places = [own] if root is not None else [own, files.packaged, cache]
+    for place in places:
+        found = files.find(place) if place is not None else None
+        if found is not None:
+            return found
+    reason = _download(files, own or cache) if download else "data.download=false"
+    found = files.find(own or cache)
+    if found is None:
+        raise FileNotFoundError(_how_to_get(files, reason))
+    return found
+
+
+def _own_root(root: str | None) -> Path | None:
+    key, given = "data.root", root
+    if given is None:
+        key, given = ROOT_VARIABLE, os.environ.get(ROOT_VARIABLE) or None
+    if given is None:
+        return None
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        raise ValueError(f"{key}={given}: no such folder; create it or name another")
+    return folder
+
+
+def _cache_folder() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "operational-metrics-bench"
+
+
+def _how_to_get(files: FileSet, reason: str) -> str:
+    package = f", or install the Debian package {files.package}" if files.package else ""
+    return (
+        f"data={files.name}: no data found ({reason}); set data.root=DIR or the environment "
+        f"variable {ROOT_VARIABLE} to a folder that holds {files.layout}{package}, or run once "
+        "with data.download=true where there is a network"
+    )
+
+
+def _download(files: FileSet, folder: Path) -> str:
+    """Fetch a data set with torchvision; what went wrong, or an empty text."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Jobs that start together must not write the same files.
+        with FileLock(folder / f".{files.name}.lock"), _network_timeout():
+            if files.find(folder) is None:
+                files.torchvision_class(str(folder), download=True)
+    except (OSError, RuntimeError, HTTPException) as error:
+        # torchvision lists every mirror on lines of its own.
+        return f"download failed: {' '.join(str(error).split())}"
+    return ""
+
+
+@contextmanager
+def _network_timeout() -> Iterator[None]:
+    """Bound each wait for the network: torchvision sets no limit, and a firewall may drop all."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_NETWORK_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _idx_path(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
+def _find_idx(subfolder: str, root: Path) -> Path | None:
+    """The folder with all four files: as torchvision lays them out, or the root itself."""
+    for folder in (root / subfolder / "raw", root):
+        if all(_idx_path(folder, name) for name in (*_TRAIN_FILES, *_TEST_FILES)):
+            return folder
+    return None
+
+
+def _read_idx_pools(folder: Path) -> Pools:
+    return _read_idx_pair(folder, *_TRAIN_FILES), _read_idx_pair(folder, *_TEST_FILES)
+
+
+def _read_idx_pair(folder: Path, images_name: str, labels_name: str) -> LabelledImages:
+    images_path, labels_path = _idx_path(folder, images_name), _idx_path(folder, labels_name)
+    assert images_path is not None
+    assert labels_path is not None  # _find_idx saw all four
+    images = _read_idx(images_path, read_image_file).numpy()[:, None]
+    labels = _read_idx(labels_path, read_label_file).numpy()
+    if len(images) != len(labels) or not len(labels) or labels.max() >= _NUM_CLASSES:
+        raise _corrupt(labels_path)
+    return LabelledImages(images, labels)
+
+
+def _read_idx(path: Path, reader: Callable[[str], Tensor]) -> Tensor:
+    """One file by torchvision's reader, which takes plain files only."""
+    try:
+        if path.suffix != ".gz":
+            return reader(str(path))
+        with TemporaryDirectory() as folder:
+            return reader(extract_archive(str(path), folder))
+    except (
+        *(gzip.BadGzipFile, zlib.error, EOFError),  # not gzip, or cut short
+        *(AssertionError, IndexError, KeyError, RuntimeError, TypeError, ValueError),  # not IDX
+    ) as error:
+        raise _corrupt(path) from error
+
+
+def _corrupt(path: Path) -> ValueError:
+    return ValueError(f"{path}: the data file is corrupt or missing; delete it and get it again")
+
+
+def _find_cifar(root: Path) -> Path | None:
+    return root if (root / CIFAR10.base_folder).is_dir() else None
+
+
+def _broken_cifar_file(root: Path) -> Path:
+    folder: Path = root / CIFAR10.base_folder
+    for name, checksum in [*CIFAR10.train_list, *CIFAR10.test_list]:
+        if not check_integrity(str(folder / name), checksum):
+            return folder / str(name)
+    return folder / str(CIFAR10.meta["filename"])
+
+
+def _from_cifar(part: CIFAR10) -> LabelledImages:
+    images = np.ascontiguousarray(part.data.transpose(0, 3, 1, 2))
+    return LabelledImages(images, np.asarray(part.targets, dtype=np.int64))
+
+
+_FASHION_MNIST = FileSet(
+    name="fashion_mnist",
+    torchvision_class=FashionMNIST,
+    layout="FashionMNIST/raw/train-images-idx3-ubyte[.gz] and its three companions",
+    find=lambda root: _find_idx("FashionMNIST", root),
+    packaged=DEBIAN_FASHION_MNIST,
+    package="dataset-fashion-mnist",
+)
+_MNIST = FileSet(
+    name="mnist",
+    torchvision_class=MNIST,
+    layout="MNIST/raw/train-images-idx3-ubyte[.gz] and its three companions",
+    find=lambda root: _find_idx("MNIST", root),
+)
+_CIFAR10 = FileSet(
+    name="cifar10",
+    torchvision_class=CIFAR10,
+    layout="cifar-10-batches-py/",
+    find=_find_cifar,
+)

@@ -1,0 +1,55 @@
+"""Quality of a trained model on a split, through the same forward pass as in training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bench.core.records import Quality
+from bench.tasks.quality import quality
+
+
+class Served(nn.Module):
+    """The model as it was trained: with its precision, taking and giving tensors on its device."""
+
+    def __init__(
+        self, network: nn.Module, precision: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self._precision = precision
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of images, (n, c, h, w) to (n, num_classes), float32."""
+        with self._precision():
+            logits: Tensor = self.network(images)
+        return logits.float()
+
+
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    device: torch.device,
+    at: Literal["crossing", "end"],
+) -> Quality:
+    """Quality over all batches of a split.
+
+    Args:
+        model: Maps images (n, c, h, w) to logits (n, num_classes).
+        batches: Images and labels (n,).
+        device: Where the model is.
+        at: Which state of the model this is.
+    """
+    model.eval()
+    outputs: list[tuple[Tensor, Tensor]] = []
+    with torch.inference_mode():
+        for images, labels in batches:
+            outputs.append((model(images.to(device)).cpu(), labels.cpu()))
+    logits = torch.cat([logits for logits, _ in outputs])
+    labels = torch.cat([labels for _, labels in outputs])
+    return Quality(at=at, num_samples=len(labels), **quality(logits, labels))

@@ -1,0 +1,87 @@
+"""Way (c) of benchmarks/overhead.py: this project's training, wired as bench.cli.train_job does."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+
+from bench.cli.app import config_dir, register
+from bench.cli.instruments import Session
+from bench.cli.parts import Parts
+from bench.cli.resolve import resolved
+from bench.cli.train_job import build_profiler, save_model
+from bench.core.config import TrainConfig
+from bench.core.records import CurveRow
+from bench.core.store import CurveWriter
+from bench.tasks.classifier import Classifier
+from bench.tasks.schedules import constant
+from bench.training.fit import build_trainer, train_to_target
+from benchmarks.ways import Data, Stopwatch, Workload
+
+
+def ours(workload: Workload, watch: Stopwatch) -> None:
+    """(c) This project's training, with the meters, sampler, CodeCarbon and curve of its defaults.
+
+    They start before the clock and stop after it, as in a run.
+    """
+    plain = configuration(workload)
+    parts = build(workload, watch, TrainConfig.from_dict(plain))
+    session = Session(plain, synchronize=parts.synchronize)
+    parts.compile_and_warm_up()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        curve = CurveWriter(folder)
+
+        def keep(row: CurveRow) -> None:
+            watch.evaluated(row.loss)
+            curve.append(row)
+
+        profiler = build_profiler(
+            parts,
+            session.instruments(before_start=lambda: None),
+            on_row=keep,
+            on_end=partial(save_model, folder / "checkpoint.pt"),
+        )
+        try:
+            train_to_target(parts.module, parts.data, profiler, parts.trainer)
+        finally:
+            curve.close()
+            session.stop(folder)
+
+
+def configuration(workload: Workload) -> dict[str, Any]:
+    """The configuration of `bench.train` with its defaults, and a target that stops nothing."""
+    register()
+    overrides = [
+        f"data={workload.data_name}",
+        f"batch_size={workload.batch_size}",
+        f"target.eval_every_samples={workload.every * workload.batch_size}",
+        "target.rule=final",
+        "trainer=cpu",
+    ]
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return resolved(compose("train", overrides=overrides))
+
+
+def build(workload: Workload, watch: Stopwatch, config: TrainConfig) -> Parts:
+    """What a run is made of, from the workload's own parts."""
+    schedule = partial(constant, lr=workload.lr, total_steps=workload.num_steps)
+    return Parts(
+        config=config,
+        data=Data(workload.data, watch),
+        module=Classifier(
+            workload.network(),
+            workload.optimizer,
+            schedule,
+            channels_last=workload.memory_format is torch.channels_last,
+        ),
+        trainer=build_trainer(
+            config, max_steps=workload.num_steps, every=workload.every, logger=None
+        ),
+        max_steps=workload.num_steps,
+    )

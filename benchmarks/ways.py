@@ -1,0 +1,254 @@
+"""One training for benchmarks/overhead.py, and the ways of making it that are not this project's.
+
+(a) a bare loop, (b) PyTorch Lightning, (d) Lightning with CodeCarbon; benchmarks/ours.py has (c).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from codecarbon import OfflineEmissionsTracker
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from typing_extensions import override
+
+from bench.tasks.data import digits, fashion_mnist
+from bench.tasks.images import ImageDataModule
+from bench.tasks.loaders import Batch
+from bench.tasks.models import Cnn, Mlp
+from bench.tasks.quality import quality
+
+SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What is trained, and evaluated after every `every` steps."""
+
+    name: str
+    data_name: str  # in conf/data
+    data: ImageDataModule
+    make_network: Callable[..., nn.Module]
+    batch_size: int
+    lr: float
+    every: int
+    num_evaluations: int
+    memory_format: torch.memory_format
+
+    @property
+    def num_steps(self) -> int:
+        """Length of the training; it ends with an evaluation."""
+        return self.every * self.num_evaluations
+
+    def network(self) -> nn.Module:
+        """A new network, with the same weights each time."""
+        torch.manual_seed(SEED)
+        network = self.make_network(self.data.input_shape, self.data.num_classes)
+        return network.to(memory_format=self.memory_format)
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer of all four."""
+        return torch.optim.SGD(parameters, lr=self.lr, momentum=0.9, nesterov=True)
+
+
+class Stopwatch:
+    """Runs from the first batch asked for to the last evaluation, and counts evaluations."""
+
+    def __init__(self) -> None:
+        self.num_evaluations = 0
+        self.loss = math.nan
+        self._start_s: float | None = None
+        self._end_s = math.nan
+
+    def start(self) -> None:
+        """Start; later calls, for later epochs, change nothing."""
+        if self._start_s is None:
+            self._start_s = time.perf_counter()
+
+    def evaluated(self, loss: float) -> None:
+        """Note the end of an evaluation and its loss in nats."""
+        self._end_s = time.perf_counter()
+        self.loss = loss
+        self.num_evaluations += 1
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds to the end of the last evaluation so far."""
+        assert self._start_s is not None
+        return self._end_s - self._start_s
+
+
+class Stamped:
+    """A loader that starts the stopwatch when its first batch is asked for."""
+
+    def __init__(self, loader: Any, watch: Stopwatch) -> None:
+        self._loader, self._watch = loader, watch
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._watch.start()
+        return iter(self._loader)
+
+
+class Data(pl.LightningDataModule):
+    """The workload's splits, read once for all runs, with the stopwatch on the training loader."""
+
+    def __init__(self, source: ImageDataModule, watch: Stopwatch) -> None:
+        super().__init__()
+        self.num_classes = source.num_classes
+        self.input_shape = source.input_shape
+        self.num_train_samples = source.num_train_samples
+        self._source, self._watch = source, watch
+
+    @override
+    def train_dataloader(self) -> Stamped:
+        return Stamped(self._source.train_dataloader(), self._watch)
+
+    @override
+    def val_dataloader(self) -> Iterable[Batch]:
+        return self._source.val_dataloader()
+
+    @override
+    def test_dataloader(self) -> Iterable[Batch]:
+        return self._source.test_dataloader()
+
+
+def bare(workload: Workload, watch: Stopwatch) -> None:
+    """(a) A loop as one writes it by hand."""
+    network = workload.network()
+    optimizer = workload.optimizer(network.parameters())
+    data = Data(workload.data, watch)
+    loader = data.train_dataloader()
+    epochs = itertools.chain.from_iterable(itertools.repeat(loader))
+    for step, (images, labels) in enumerate(itertools.islice(epochs, workload.num_steps), 1):
+        optimizer.zero_grad()
+        logits = network(images.contiguous(memory_format=workload.memory_format))
+        cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if step % workload.every == 0:
+            watch.evaluated(_evaluate(network, data.val_dataloader(), workload.memory_format))
+
+
+def _evaluate(
+    network: nn.Module, batches: Iterable[Batch], memory_format: torch.memory_format
+) -> float:
+    network.eval()
+    with torch.inference_mode():
+        outputs = [
+            (network(images.contiguous(memory_format=memory_format)).float(), labels)
+            for images, labels in batches
+        ]
+        logits, labels = (torch.cat(part) for part in zip(*outputs, strict=True))
+        loss = quality(logits, labels)["loss"]
+    network.train()
+    return loss
+
+
+class Plain(pl.LightningModule):
+    """The same training as a LightningModule that measures nothing."""
+
+    def __init__(self, workload: Workload, watch: Stopwatch) -> None:
+        super().__init__()
+        self.network = workload.network()
+        self._workload, self._watch = workload, watch
+        self._outputs: list[Batch] = []
+
+    @override
+    def forward(self, images: Tensor) -> Tensor:
+        contiguous = images.contiguous(memory_format=self._workload.memory_format)
+        logits: Tensor = self.network(contiguous)
+        return logits
+
+    @override
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return cross_entropy(self(batch[0]), batch[1])
+
+    @override
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._outputs.append((self(batch[0]).float(), batch[1]))
+
+    @override
+    def on_validation_epoch_end(self) -> None:
+        logits, labels = (torch.cat(part) for part in zip(*self._outputs, strict=True))
+        self._outputs.clear()
+        self._watch.evaluated(quality(logits, labels)["loss"])
+
+    @override
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self._workload.optimizer(self.network.parameters())
+
+
+def lightning(workload: Workload, watch: Stopwatch) -> None:
+    """(b) Lightning, with what it does by itself and nobody asked for switched off."""
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_steps=workload.num_steps,
+        max_epochs=-1,
+        val_check_interval=workload.every,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(Plain(workload, watch), datamodule=Data(workload.data, watch))
+
+
+def with_codecarbon(workload: Workload, watch: Stopwatch) -> None:
+    """(d) Lightning, with CodeCarbon's tracker around it, started and stopped off the clock."""
+    tracker = OfflineEmissionsTracker(
+        country_iso_code="USA",
+        measure_power_secs=1,
+        save_to_file=False,
+        log_level="error",
+        allow_multiple_runs=True,
+    )
+    tracker.start()
+    try:
+        lightning(workload, watch)
+    finally:
+        tracker.stop()
+
+
+def digits_mlp() -> Workload:
+    """Steps below a millisecond: the worst case for whatever is done per step."""
+    return Workload(
+        name="digits",
+        data_name="digits",
+        data=digits(batch_size=32, seed=SEED),
+        make_network=partial(Mlp, width=64, depth=2),
+        batch_size=32,
+        lr=0.05,
+        every=16,
+        num_evaluations=250,
+        memory_format=torch.contiguous_format,
+    )
+
+
+def fashion_cnn() -> Workload:
+    """Steps of tens of milliseconds on two cores."""
+    return Workload(
+        name="fashion",
+        data_name="fashion_mnist",
+        data=fashion_mnist(batch_size=256, seed=SEED, download=False),
+        make_network=partial(Cnn, width=16, depth=3),
+        batch_size=256,
+        lr=0.05,
+        every=50,
+        num_evaluations=2,
+        memory_format=torch.channels_last,
+    )
+
+
+WORKLOADS = {"digits": digits_mlp, "fashion": fashion_cnn}

@@ -1,0 +1,30 @@
+"""Hydra's own sweeper, that also refuses values out of range before the first job is run.
+
+Hydra takes sweepers from this namespace package only, and finds them here by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+from bench.cli.resolve import resolved
+
+
+class CheckedSweeper(BasicSweeper):
+    """Composes and checks every job of a sweep up front: nothing is measured in vain."""
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Compose each job's configuration and check its values.
+
+        Raises:
+            ValueError: A value of one of the jobs is out of range.
+        """
+        assert self.hydra_context is not None
+        for overrides in batch:
+            resolved(
+                self.hydra_context.config_loader.load_sweep_config(
+                    master_config=self.config, sweep_overrides=list(overrides)
+                )
+            )

@@ -1,0 +1,60 @@
+"""Runs the real command in a subprocess, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.core.records import RunRecord
+from bench.core.store import read_record
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """No shared lock and no home: tests do not wait for one another or leave anything behind."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "BENCH_LOCK": str(folder / "lock"),
+        "HOME": str(folder),
+        "COLUMNS": "200",
+        "HYDRA_FULL_ERROR": "0",
+    }
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start `python -m bench.train` with these arguments in this folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench.train", *arguments],
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def train(folder: Path, *arguments: str) -> Answer:
+    """Run `python -m bench.train` to its end."""
+    process = start(folder, *arguments)
+    out, err = process.communicate(timeout=240)
+    return Answer(code=process.returncode, out=out, err=err)
+
+
+def records(folder: Path) -> list[RunRecord]:
+    """The records of all runs, in the order in which they were started."""
+    runs = [read_record(path) for path in (folder / "results" / "train").iterdir()]
+    return sorted(runs, key=lambda record: record.started_utc)

@@ -1,0 +1,297 @@
+"""The real command in a subprocess: the main job, its failures, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bench.core.store import read_curve, read_ledger, read_record
+from tests.cli.command import Answer, environment, records, start, train
+
+# Quick runs: the model is a linear one, the probe short.
+QUICK = ("experiment=smoke", "trainer.num_warmup_steps=1")
+BROKEN = "tests.cli.broken"
+
+
+def broken(name: str) -> tuple[str, ...]:
+    return (*QUICK, "model=custom", f"model._target_={BROKEN}.{name}", "target.value=0.999")
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
+    """The main job, word for word."""
+    folder = tmp_path_factory.mktemp("sweep")
+    return folder, train(folder, "-m", "batch_size=32,256")
+
+
+class TestMainJob:
+    def test_reaches_the_target_and_shows_a_table(self, sweep: tuple[Path, Answer]) -> None:
+        folder, answer = sweep
+        assert answer.code == 0, answer.err
+        for words in ("batch_size=32", "batch_size=256", "reached", "modelled", "TTA"):
+            assert words in answer.out
+        assert str(folder / "results" / "train") in answer.out
+        assert answer.err == ""  # quiet where there is no terminal
+
+    def test_records_hold_what_the_design_names(self, sweep: tuple[Path, Answer]) -> None:
+        for record in records(sweep[0]):
+            assert record.status == "ok"
+            target = record.target
+            assert target is not None
+            assert target.reached
+            assert target.time_to_target_s is not None
+            assert target.train_time_to_target_s is not None
+            assert target.energy_to_target_j is not None
+            assert target.energy_to_target_j > 0
+            assert target.samples_to_target is not None
+            assert target.time_per_sample_s is not None
+            assert target.train_time_to_target_s < target.time_to_target_s
+            assert target.time_per_sample_s * target.samples_to_target == pytest.approx(
+                target.time_to_target_s
+            )
+            assert target.cost_to_target_usd is not None
+            assert target.emissions_to_target_gco2e is not None
+            assert (record.energy_label, record.energy[0].component) == ("modelled", "cpu")
+            assert record.codecarbon_energy_j is not None
+            assert record.quality is not None
+            assert record.quality.at == "crossing"
+            assert record.quality.accuracy >= 0.95
+            assert record.quality_test is not None
+            assert record.model is not None
+            assert record.model.num_parameters is not None
+            assert record.serving is not None
+            assert record.serving.latency_p99_ms is not None
+            assert record.utilization is not None
+            assert record.utilization.memory_peak_bytes is not None
+            assert record.health is not None
+
+    def test_phases_add_up_to_the_clock(self, sweep: tuple[Path, Answer]) -> None:
+        for record in records(sweep[0]):
+            phases = record.phases
+            parts = phases.train_s + phases.eval_s + phases.checkpoint_s
+            assert parts == pytest.approx(phases.wall_time_s, abs=1e-6)
+            assert phases.init_s is not None
+            assert phases.init_s > 0
+
+    def test_a_run_folder_holds_its_files_and_nothing_lies_beside(
+        self, sweep: tuple[Path, Answer]
+    ) -> None:
+        folder, _ = sweep
+        names = {"run.json", "config.yaml", "curve.jsonl", "telemetry.parquet", "checkpoint.pt"}
+        for run in (folder / "results" / "train").iterdir():
+            assert {path.name for path in run.iterdir()} == names | {"log.txt"}
+            assert yaml.safe_load((run / "config.yaml").read_text())["lr"] > 0
+        assert {path.name for path in folder.iterdir()} <= {"results", "lock", "lock.holder"}
+
+    def test_the_ledger_has_a_line_for_each_start_and_end(self, sweep: tuple[Path, Answer]) -> None:
+        lines = list(read_ledger(sweep[0] / "results"))
+        assert [line["event"] for line in lines] == ["launched", "ended"] * 2
+        assert lines[0]["overrides"] == ["batch_size=32"]
+        assert len({line["sweep_id"] for line in lines if "sweep_id" in line}) == 1
+        assert len({line["config_hash"] for line in lines}) == 2
+
+    def test_what_is_finished_is_skipped_on_resume_and_measured_again_without(
+        self, sweep: tuple[Path, Answer]
+    ) -> None:
+        folder, _ = sweep
+        before = {record.run_id for record in records(folder)}
+        answer = train(folder, "-m", "batch_size=32,256", "resume=true")
+        assert answer.code == 0, answer.err
+        assert {record.run_id for record in records(folder)} == before
+        assert "batch_size=256" in answer.out
+
+
+def test_the_same_seed_takes_the_same_number_of_samples(tmp_path: Path) -> None:
+    answer = train(tmp_path, "-m", *QUICK, "seed=0,1", "repeat=0,1", "batch_size=64")
+    assert answer.code == 0, answer.err
+    curves: dict[int, list[list[float]]] = {}
+    for record in records(tmp_path):
+        rows = read_curve(tmp_path / "results" / "train" / record.run_id)
+        curves.setdefault(record.seed, []).append([row.accuracy for row in rows])
+        assert record.config_hash == records(tmp_path)[0].config_hash
+    assert curves[0][0] == curves[0][1]
+    assert curves[1][0] == curves[1][1]
+    assert curves[0][0] != curves[1][0]
+
+
+def test_a_job_that_fails_leaves_a_record_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    names = ["Raises", "KillsItself", "RunsOutOfMemory", "Diverges", "CannotBeBuilt", "Linear"]
+    targets = ",".join(f"{BROKEN}.{name}" for name in names)
+    answer = train(
+        tmp_path, "-m", *QUICK, "model=custom", f"model._target_={targets}", "target.value=0.3"
+    )
+    assert answer.code == 5, answer.err
+    found = {
+        record.config["model"]["_target_"].split(".")[-1]: record for record in records(tmp_path)
+    }
+    kinds = {
+        name: (found[name].status, found[name].error.kind if (e := found[name].error) else None)
+        for name in names
+        if (e := found[name].error) or True
+    }
+    assert kinds == {
+        "Raises": ("failed", "RuntimeError"),
+        "KillsItself": ("killed", "SIGKILL"),
+        "RunsOutOfMemory": ("out_of_memory", "out_of_memory"),
+        "Diverges": ("failed", "diverged"),
+        "CannotBeBuilt": ("failed", "ValueError"),
+        "Linear": ("ok", None),
+    }
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline_s = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline_s, "nothing happened"
+        time.sleep(0.05)
+
+
+def has_evaluations(folder: Path) -> bool:
+    return any(path.stat().st_size for path in folder.glob("results/train/*/curve.jsonl"))
+
+
+def test_ctrl_c_keeps_what_was_measured_and_stops_the_sweep(tmp_path: Path) -> None:
+    process = start(tmp_path, "-m", *broken("Slow"), "batch_size=32,64", "budget.max_epochs=1000")
+    wait_for(lambda: has_evaluations(tmp_path), process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 130, err
+    (record,) = records(tmp_path)  # the second job was not started
+    assert record.status == "interrupted"
+    assert record.target is not None
+    assert record.target.censored_at_s is not None
+    assert record.target.censored_at_s > 0
+    assert record.energy_total_j is not None
+    assert "interrupted" in out
+    assert [line["event"] for line in read_ledger(tmp_path / "results")] == ["launched", "ended"]
+
+
+def test_a_job_does_not_outlive_its_command(tmp_path: Path) -> None:
+    process = start(tmp_path, *broken("Slow"), "budget.max_epochs=1000")
+    wait_for(lambda: has_evaluations(tmp_path), process)
+    process.kill()
+    process.communicate()
+    (folder,) = (tmp_path / "results" / "train").iterdir()
+    deadline_s = time.monotonic() + 30
+    while not (folder / "run.json").exists() and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert read_record(folder).status == "interrupted"
+
+
+def test_a_second_command_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
+    first = start(tmp_path, *broken("Slow"), "budget.max_epochs=1000")
+    wait_for(lambda: has_evaluations(tmp_path), first)
+    second = start(tmp_path, *QUICK)
+    assert second.stderr is not None
+    said = second.stderr.readline()
+    shared = train(tmp_path, *QUICK, "shared=true")
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    second.communicate(timeout=120)
+
+    assert "waiting: another run is being measured" in said
+    assert second.returncode == 0
+    assert shared.code == 0, shared.err
+    flags = {
+        record.config["shared"]: record.health.flags
+        for record in records(tmp_path)
+        if record.health
+    }
+    assert "shared" in flags[True]
+    assert "shared" not in flags[False]
+
+
+def test_two_sweeps_started_at_once_share_no_folder(tmp_path: Path) -> None:
+    processes = [start(tmp_path, *QUICK) for _ in range(2)]
+    for process in processes:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    assert len(records(tmp_path)) == 2
+    assert all(record.status == "ok" for record in records(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("batchsize=1",), "batchsize"),
+        (("target.valeu=0.9",), "target.valeu"),
+        (("batch_size=big",), "batch_size"),
+        (("batch_size=0",), "batch_size=0: must be at least 1"),
+        (("-m", "batch_size=32,0"), "batch_size=0: must be at least 1"),
+        (("lr=-0.1",), "lr=-0.1: must be a positive number"),
+        (("target.value=1.5",), "target.value=1.5: accuracy lies between 0 and 1"),
+        (("target.metric=auc",), "target.metric=auc: must be one of accuracy"),
+        (("model=transformer",), "transformer"),
+        (("model.width=wide",), "model.width"),
+        (("model.widht=1",), "model.widht"),
+        (("model=custom",), "model._target_"),
+        (("logger=wandb",), "logger=wandb: wandb is not installed"),
+        (("results=/proc/nowhere",), "results=/proc/nowhere: cannot write there"),
+        (("grid.country_iso_code=ABC",), "ABC"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    answer = train(tmp_path, *arguments)
+    assert answer.code == 2, (answer.out, answer.err)
+    assert words in answer.err
+    assert answer.err.startswith("error: ")
+    assert len(answer.err.splitlines()) == 1, answer.err
+    assert not (tmp_path / "results" / "train").exists()
+
+
+def test_help_and_wrong_keys_do_not_wait_for_torch(tmp_path: Path) -> None:
+    script = "import sys, bench.train; print([m for m in ('torch', 'pandas') if m in sys.modules])"
+    heavy = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert heavy.stdout.strip() == "[]"
+
+
+def test_a_full_disk_loses_nothing_that_was_measured(tmp_path: Path) -> None:
+    """A file system of 300 kB, where this test may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        (disk / "filler").write_bytes(b"x" * 200_000)
+        answer = train(tmp_path, *QUICK, f"results={disk}", "model.width=256")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+    assert answer.code in (2, 5), (answer.out, answer.err)
+    assert "No space left" in answer.out + answer.err
+
+
+def test_metrics_go_to_a_logger_under_the_names_of_the_record(tmp_path: Path) -> None:
+    answer = train(tmp_path, *QUICK, "logger=csv")
+    assert answer.code == 0, answer.err
+    (path,) = tmp_path.glob("results/train/*/csv/metrics.csv")
+    header = path.read_text().splitlines()[0].split(",")
+    assert {"accuracy", "time_s", "energy_total_j", "worst_class_recall"} <= set(header)
+
+
+def test_two_devices_train_together_and_are_measured_as_one(tmp_path: Path) -> None:
+    answer = train(tmp_path, *QUICK, "trainer=cpu", "trainer.devices=2", "trainer.num_threads=1")
+    assert answer.code == 0, answer.out + answer.err
+    (record,) = records(tmp_path)
+    assert record.target is not None
+    assert record.target.reached
+    assert json.dumps(record.config["trainer"]["devices"]) == "2"

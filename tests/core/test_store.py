@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.core import store
+from bench.core.outcome import outcome_record
+from bench.core.records import RunIdentity, RunRecord
+from tests.rows import curve
+
+CONFIG: dict[str, Any] = {
+    "seed": 3,
+    "repeat": 1,
+    "target": {"metric": "accuracy", "value": 0.9, "eval_every_samples": 100, "ladder": [0.5]},
+}
+
+
+@pytest.fixture
+def identity() -> RunIdentity:
+    return store.new_identity("train", "0123456789ab", 3, 1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, identity: RunIdentity) -> Path:
+    return store.create_run_folder(tmp_path, identity, CONFIG)
+
+
+def record(identity: RunIdentity) -> RunRecord:
+    return outcome_record(identity, CONFIG, curve([0.5, 0.95]), status="ok")
+
+
+def test_a_record_reads_as_it_was_written(folder: Path, identity: RunIdentity) -> None:
+    written = record(identity)
+    assert store.write_record(folder, written) == folder / "run.json"
+    assert store.read_record(folder) == written
+    assert list(folder.glob("*.tmp")) == []
+
+
+def test_a_killed_run_keeps_its_curve_and_reads_as_interrupted(
+    folder: Path, identity: RunIdentity
+) -> None:
+    writer = store.CurveWriter(folder)
+    for row in curve([0.5, 0.6]):
+        writer.append(row)
+    with (folder / "curve.jsonl").open("a") as file:
+        file.write('{"time_s": 6.0, "train')  # cut in the middle of a line
+
+    read = store.read_record(folder)
+
+    assert read.status == "interrupted"
+    assert (read.run_id, read.command) == (identity.run_id, "train")
+    assert (read.seed, read.repeat, read.config_hash) == (3, 1, "0123456789ab")
+    assert read.started_utc == identity.started_utc
+    assert read.target is not None
+    assert read.target.censored_at_s == 4.0
+    assert read.phases.wall_time_s == 4.0
+    assert [rung.reached for rung in read.ladder] == [True]
+
+
+def test_runs_started_in_the_same_second_never_share_a_folder(tmp_path: Path) -> None:
+    folders = {
+        store.create_run_folder(tmp_path, store.new_identity("train", "h", 0, 0), CONFIG)
+        for _ in range(50)
+    }
+    assert len(folders) == 50
+
+
+def test_an_existing_run_folder_is_never_used_again(
+    tmp_path: Path, folder: Path, identity: RunIdentity
+) -> None:
+    with pytest.raises(store.StoreError, match=r"cannot write there \(File exists\)"):
+        store.create_run_folder(tmp_path, identity, CONFIG)
+
+
+def test_a_results_folder_that_cannot_be_made_is_named(
+    tmp_path: Path, identity: RunIdentity
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(store.StoreError, match=r"results=.*file: cannot write there"):
+        store.create_run_folder(tmp_path / "file", identity, CONFIG)
+
+
+# /dev/full takes no byte: what a full disk does to a write.
+def test_a_full_disk_stops_the_curve_loudly(folder: Path) -> None:
+    (folder / "curve.jsonl").symlink_to("/dev/full")
+    writer = store.CurveWriter(folder)
+    with pytest.raises(OSError, match="No space left"):
+        writer.append(curve([0.5])[0])
+
+
+def test_a_record_that_does_not_fit_goes_to_the_temporary_folder(
+    folder: Path, identity: RunIdentity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "run.tmp").symlink_to("/dev/full")
+    elsewhere = tmp_path / "tmp"
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+
+    written = store.write_record(folder, record(identity))
+
+    assert written.parent == elsewhere
+    assert json.loads(written.read_text())["run_id"] == identity.run_id
+    assert not (folder / "run.json").exists()
+
+
+def test_a_full_disk_everywhere_is_one_error(
+    folder: Path, identity: RunIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "run.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr("tempfile.tempdir", "/proc/no-such-folder")
+    with pytest.raises(store.StoreError, match="No space left on device"):
+        store.write_record(folder, record(identity))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not a run record"),
+        ("[]", "not a run record"),
+        ('{"schema_version": 999}', "schema 999 is newer"),
+        ('{"schema_version": 1}', "run_id: Field required"),
+    ],
+)
+def test_a_damaged_record_is_named(folder: Path, text: str, message: str) -> None:
+    (folder / "run.json").write_text(text)
+    with pytest.raises(store.StoreError, match=message):
+        store.read_record(folder)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(store.StoreError, match="no run here"):
+        store.read_record(tmp_path)
+
+
+def test_the_ledger_tells_what_was_launched_and_what_ended(
+    tmp_path: Path, identity: RunIdentity
+) -> None:
+    other = replace(identity, run_id="other", seed=4)
+    store.append_ledger(tmp_path, "launched", identity)
+    store.append_ledger(tmp_path, "launched", other)
+    store.append_ledger(tmp_path, "ended", identity, status="ok", reached=False)
+    store.append_ledger(tmp_path, "ended", other, status="failed", reached=False)
+
+    assert [line["event"] for line in store.read_ledger(tmp_path)] == [
+        "launched",
+        "launched",
+        "ended",
+        "ended",
+    ]
+    key = ("train", "0123456789ab")
+    assert store.finished(tmp_path, *key, 3, 1) == identity.run_id
+    assert store.finished(tmp_path, *key, 4, 1) is None  # failed: to be measured again
+    assert store.finished(tmp_path, *key, 3, 0) is None
+    assert store.finished(tmp_path, "train", "another", 3, 1) is None
+
+
+def test_a_ledger_line_cut_by_a_full_disk_is_passed_over(
+    tmp_path: Path, identity: RunIdentity
+) -> None:
+    (tmp_path / "ledger.jsonl").write_text('{"event": "laun\n')
+    store.append_ledger(tmp_path, "launched", identity)
+    assert len(list(store.read_ledger(tmp_path))) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_named(tmp_path: Path, identity: RunIdentity) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(store.StoreError, match="Permission denied"):
+        store.create_run_folder(tmp_path, identity, CONFIG)

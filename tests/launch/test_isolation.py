@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.launch.isolation import Ending, ForkServer
+
+
+@pytest.fixture(scope="module")
+def server() -> ForkServer:
+    return ForkServer(preload=["tests.launch.jobs"])
+
+
+def run(server: ForkServer, job: str, argument: Any, log: Path) -> tuple[Ending, list[Any]]:
+    messages: list[Any] = []
+    ending = server.run(f"tests.launch.jobs:{job}", argument, log=log, on_message=messages.append)
+    return ending, messages
+
+
+def test_each_job_is_another_process_and_is_heard(server: ForkServer, tmp_path: Path) -> None:
+    pids = set()
+    for _ in range(2):
+        ending, messages = run(server, "talk", {"a": 1}, tmp_path / "log.txt")
+        heard = dict(messages)
+        assert ending == Ending(exit_code=0, signal_name=None)
+        assert heard["argument"] == {"a": 1}
+        assert 0 < heard["launch_s"] < 60
+        pids.add(heard["pid"])
+    assert len(pids | {os.getpid()}) == 3
+
+
+def test_all_that_a_job_prints_goes_to_its_log(
+    server: ForkServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(server, "talk", None, tmp_path / "log.txt")
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert sorted(lines) == ["said on stderr", "said on stdout"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_killed_job_is_told_by_its_signal(server: ForkServer, tmp_path: Path) -> None:
+    ending, _ = run(server, "kill_itself", None, tmp_path / "log.txt")
+    assert ending == Ending(exit_code=None, signal_name="SIGKILL")
+
+
+def test_a_crash_leaves_its_trace_in_the_log(server: ForkServer, tmp_path: Path) -> None:
+    ending, _ = run(server, "crash", None, tmp_path / "log.txt")
+    assert ending.signal_name == "SIGSEGV"
+    assert "Segmentation fault" in (tmp_path / "log.txt").read_text()
+
+
+def test_an_exit_code_is_kept(server: ForkServer, tmp_path: Path) -> None:
+    ending, _ = run(server, "leave", 7, tmp_path / "log.txt")
+    assert ending == Ending(exit_code=7, signal_name=None)
+
+
+def test_ctrl_c_tells_the_job_and_waits_for_it(server: ForkServer, tmp_path: Path) -> None:
+    def press_ctrl_c(message: Any) -> None:
+        assert message == "ready"
+        os.kill(os.getpid(), signal.SIGINT)
+
+    answer = tmp_path / "answer"
+    with pytest.raises(KeyboardInterrupt):
+        server.run(
+            "tests.launch.jobs:wait_to_be_stopped",
+            str(answer),
+            log=tmp_path / "log.txt",
+            on_message=press_ctrl_c,
+        )
+    assert answer.read_text() == "told to stop"
+
+
+def test_the_parent_sleeps_while_a_job_runs(server: ForkServer, tmp_path: Path) -> None:
+    # CPU time of this thread, not wall time: a polling parent would use all of the job's.
+    run(server, "talk", None, tmp_path / "log.txt")
+    before_s = time.thread_time()
+    run(server, "talk", None, tmp_path / "log.txt")
+    assert time.thread_time() - before_s < 0.05

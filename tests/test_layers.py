@@ -1,0 +1,109 @@
+"""The direction of imports, as DESIGN has it: a breach or a cycle fails here."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Which packages of bench each may import, itself aside. Siblings never import one another.
+ALLOWED: dict[str, set[str]] = {
+    "core": set(),
+    "launch": {"core"},
+    "measure": {"core"},
+    "tasks": {"core"},
+    "training": {"core", "measure", "tasks"},
+    "serving": {"core", "measure", "tasks"},
+    "cli": {"core", "launch", "measure", "tasks", "training", "serving"},
+    "command": {"cli"},
+    "analysis": {"core"},
+}
+# Third parties that only some packages may import.
+CONFINED = {
+    "torch": {"tasks", "training", "serving", "cli"},
+    "pytorch_lightning": {"tasks", "training", "serving", "cli"},
+    "hydra": {"cli", "command"},
+    "omegaconf": {"cli", "command"},
+    "pynvml": {"measure"},
+    "codecarbon": {"measure"},
+    "psutil": {"measure"},
+}
+
+
+def package_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).parts
+    if parts[0] == "analysis":
+        return "analysis"
+    if parts[0] == "hydra_plugins":
+        return "cli"  # Hydra's own place for what is a part of the command line
+    return parts[1] if len(parts) > 2 else "command"
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+FOLDERS = ("bench", "analysis", "hydra_plugins")
+SOURCES = sorted(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/**/*.py"))
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in SOURCES
+}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path: Path) -> None:
+    package = package_of(path)
+    for name in imports_of(path):
+        head, *rest = name.split(".")
+        if head in CONFINED:
+            assert package in CONFINED[head], f"{path}: {package} may not import {head}"
+        if head in ("bench", "analysis") and rest:
+            other = package_of(MODULES[name]) if name in MODULES else None
+            if other is not None and other not in (package, "command"):
+                assert other in ALLOWED[package], f"{path}: {package} may not import {name}"
+
+
+@pytest.mark.parametrize("library", ["pynvml", "codecarbon", "psutil"])
+def test_a_hardware_library_has_one_owner(library: str) -> None:
+    owners = [
+        path.name
+        for path in SOURCES
+        if any(name.split(".")[0] == library for name in imports_of(path))
+    ]
+    assert len(owners) == 1, owners
+
+
+def test_there_is_no_cycle_of_imports() -> None:
+    graph = {
+        module: {name for name in imports_of(path) if name in MODULES and name != module}
+        for module, path in MODULES.items()
+    }
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join([*trail, module])
+        if module not in done:
+            for name in sorted(graph[module]):
+                visit(name, (*trail, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_commands_are_thin_and_files_stay_readable() -> None:
+    for path in SOURCES:
+        lines = len(path.read_text().splitlines())
+        assert lines <= (60 if package_of(path) == "command" else 300), f"{path}: {lines} lines"

@@ -1,0 +1,255 @@
+"""The profiler inside a real Lightning fit, on a clock and a meter that are scripted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from bench.core.config import BudgetConfig
+from bench.core.records import CurveRow, EnergyLabel, TargetRule
+from bench.core.target import Target
+from bench.measure.clock import PhaseClock
+from bench.tasks.classifier import Classifier
+from bench.tasks.schedules import constant
+from bench.training.fit import train_to_target
+from bench.training.profiler import Diverged, Instruments, TargetProfiler
+from tests.fakes import FakeClock
+
+BATCH_S = 1.0  # fetching and training one batch
+EVAL_S = 0.25  # one validation batch
+WRITE_S = 0.125  # writing one row
+
+
+class Data(pl.LightningDataModule):
+    """Ten batches of four samples whose fetching takes time on the fake clock."""
+
+    num_classes = 2
+    input_shape = (2, 1, 1)
+    num_train_samples = 40
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.asked_s: list[float] = []
+
+    def _batches(self, num: int, each_s: float) -> Iterator[tuple[Tensor, Tensor]]:
+        for _ in range(num):
+            self.asked_s.append(self._clock())
+            self._clock.advance(each_s)
+            yield torch.randn(4, 2, 1, 1), torch.tensor([0, 1, 0, 1])
+
+    def train_dataloader(self) -> Loader:
+        return Loader(partial(self._batches, 10, BATCH_S), 10)
+
+    def val_dataloader(self) -> Loader:
+        return Loader(partial(self._batches, 1, EVAL_S), 1)
+
+    def test_dataloader(self) -> Loader:
+        return self.val_dataloader()
+
+
+class Loader:
+    """An iterable with a length."""
+
+    def __init__(self, batches: partial[Iterator[tuple[Tensor, Tensor]]], num: int) -> None:
+        self._batches, self._num = batches, num
+
+    def __len__(self) -> int:
+        return self._num
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self._batches()
+
+
+class Scripted(Classifier):
+    """Its validation accuracy is given; the training is real."""
+
+    def __init__(self, accuracies: list[float], loss: float = 0.5) -> None:
+        network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+        super().__init__(
+            network,
+            partial(torch.optim.SGD, lr=0.1),
+            partial(constant, lr=0.1, total_steps=1),
+            channels_last=False,
+        )
+        self._script = iter(accuracies)
+        self._loss = loss
+
+    def take_validation_quality(self) -> dict[str, float]:
+        super().take_validation_quality()
+        return {
+            "accuracy": next(self._script),
+            "loss": self._loss,
+            "macro_f1": 0.0,
+            "worst_class_recall": 0.0,
+            "expected_calibration_error": 0.0,
+        }
+
+
+class TenWatts:
+    """A meter of a machine that always draws 10 W."""
+
+    label: EnergyLabel | None = "counter"
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._start_s = 0.0
+
+    def start(self) -> None:
+        self._start_s = self._clock()
+
+    def total_j(self) -> float | None:
+        return 10.0 * (self._clock() - self._start_s)
+
+
+class Run:
+    """One fit: what is wanted of it goes in, what was measured comes out."""
+
+    def __init__(
+        self,
+        module: Scripted,
+        *,
+        value: float = 0.9,
+        rule: TargetRule = "first",
+        max_steps: int = 20,
+        budget: BudgetConfig | None = None,
+    ) -> None:
+        self.clock = FakeClock()
+        self.data = Data(self.clock)
+        self.ended = 0
+        self.profiler = TargetProfiler(
+            target=Target(metric="accuracy", value=value, mode="max", rule=rule, consecutive=2),
+            budget=budget or BudgetConfig(max_epochs=2),
+            max_steps=max_steps,
+            num_train_samples=40,
+            instruments=Instruments(
+                clock=PhaseClock(self.clock),
+                energy=TenWatts(self.clock),
+                synchronize=lambda: None,
+                before_start=lambda: self.clock.advance(100.0),
+                after_stop=lambda: None,
+            ),
+            on_row=self._write,
+            on_end=self._end,
+        )
+        self.trainer = pl.Trainer(
+            accelerator="cpu",
+            max_steps=max_steps,
+            max_epochs=-1,
+            val_check_interval=4,
+            check_val_every_n_epoch=None,
+            callbacks=[self.profiler],
+            logger=False,
+            num_sanity_val_steps=0,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+        )
+        self.module = module
+
+    def _write(self, row: CurveRow) -> None:
+        self.clock.advance(WRITE_S)
+
+    def _end(self, module: Classifier) -> None:
+        self.ended += 1
+        self.clock.advance(3.0)
+
+    def fit(self) -> TargetProfiler:
+        train_to_target(self.module, self.data, self.profiler, self.trainer)
+        return self.profiler
+
+
+def test_each_second_of_the_clock_belongs_to_its_phase() -> None:
+    profiler = Run(Scripted([0.5, 0.95])).fit()
+
+    first, second = profiler.rows
+    # Four batches, one evaluation; then writing the first row, four batches, one evaluation.
+    assert first.time_s == pytest.approx(4 * BATCH_S + EVAL_S)
+    assert second.time_s == pytest.approx(2 * (4 * BATCH_S + EVAL_S) + WRITE_S)
+    assert second.train_time_s == pytest.approx(8 * BATCH_S)
+    assert second.eval_time_s == pytest.approx(2 * EVAL_S)
+    assert second.checkpoint_time_s == pytest.approx(WRITE_S)
+    assert (second.samples, second.steps, second.epochs) == (32, 8, 0.8)
+    assert second.energy_total_j == pytest.approx(10 * second.time_s)
+    assert second.energy_label == "counter"
+
+
+def test_the_clock_starts_before_the_first_batch_is_asked_for_and_after_all_preparation() -> None:
+    run = Run(Scripted([0.95]))
+    profiler = run.fit()
+    assert run.data.asked_s[0] == 100.0  # before_start took that long, off the clock
+    assert profiler.rows[0].time_s == pytest.approx(4 * BATCH_S + EVAL_S)
+
+
+def test_the_run_stops_at_the_crossing_and_then_saves_the_model() -> None:
+    run = Run(Scripted([0.95]))
+    profiler = run.fit()
+    assert run.ended == 1
+    assert len(profiler.rows) == 1
+    assert profiler.spent is not None
+    assert profiler.spent.samples == 16
+    # The crossing, its row, and saving.
+    total_s = 4 * BATCH_S + EVAL_S + WRITE_S + 3.0
+    assert profiler.spent.time_s == pytest.approx(total_s)
+    assert profiler.times is not None
+    assert profiler.times.checkpoint_s == pytest.approx(WRITE_S + 3.0)
+
+
+def test_a_schedule_that_ends_without_a_hit_is_finished() -> None:
+    profiler = Run(Scripted([0.5] * 5)).fit()
+    assert profiler.finished
+    assert len(profiler.rows) == 5
+    assert profiler.rows[-1].steps == 20
+
+
+def test_the_final_rule_trains_on_past_a_hit() -> None:
+    profiler = Run(Scripted([0.95, 0.5, 0.95]), rule="final", max_steps=12).fit()
+    assert profiler.finished
+    assert len(profiler.rows) == 3
+
+
+def test_the_consecutive_rule_waits_for_the_second_in_a_row() -> None:
+    profiler = Run(Scripted([0.95, 0.5, 0.95, 0.95, 0.0]), rule="consecutive").fit()
+    assert len(profiler.rows) == 4
+
+
+def test_a_time_budget_stops_the_run_after_the_batch_that_used_it_up() -> None:
+    run = Run(Scripted([0.5] * 5), budget=BudgetConfig(max_epochs=2, max_time_s=6.0))
+    profiler = run.fit()
+    # 4 batches and an evaluation take 4.375 s with the row; two more batches reach 6.375 s.
+    assert profiler.spent is not None
+    assert profiler.spent.samples == 6 * 4
+    assert not profiler.finished
+
+
+def test_an_energy_budget_stops_the_run() -> None:
+    run = Run(Scripted([0.5] * 5), budget=BudgetConfig(max_epochs=2, max_energy_j=60.0))
+    profiler = run.fit()
+    assert profiler.spent is not None
+    assert profiler.spent.energy_j is not None
+    assert profiler.spent.energy_j >= 60.0
+    assert profiler.spent.samples == 6 * 4  # 10 W: as above
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_is_a_failure_with_a_cost(loss: float) -> None:
+    run = Run(Scripted([0.95], loss=loss))
+    with pytest.raises(Diverged, match="the validation loss is (nan|inf) after 16 samples"):
+        run.fit()
+    assert run.profiler.rows == []
+    assert run.profiler.spent is not None
+    assert run.profiler.spent.time_s == pytest.approx(4 * BATCH_S + EVAL_S)
+    assert run.profiler.spent.samples == 16
+
+
+def test_what_was_spent_is_kept_when_the_training_breaks() -> None:
+    run = Run(Scripted([]))  # the script ends at the first evaluation
+    with pytest.raises((StopIteration, RuntimeError)):
+        run.fit()
+    assert run.profiler.spent is not None
+    assert run.profiler.spent.samples == 16

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from bench.training.fit import eval_every_steps, schedule_steps
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "steps"),
+    # 512 samples are 16 batches of 32, 2 of 256, and 1 of any batch size from 512 on; 100 samples
+    # are rounded up to 4 batches of 32.
+    [(512, 32, 16), (512, 256, 2), (512, 1024, 1), (100, 32, 4)],
+)
+def test_the_cadence_is_in_samples_rounded_up_to_batches(
+    samples: int, batch_size: int, steps: int
+) -> None:
+    assert eval_every_steps(samples, batch_size) == steps
+
+
+@pytest.mark.parametrize(
+    ("max_epochs", "every", "steps"),
+    # 1000 samples in batches of 100 are 10 steps an epoch: 2 epochs are 20 steps, which end with
+    # the fifth evaluation at a cadence of 4, and are rounded up to 21 at a cadence of 7.
+    [(2, 4, 20), (2, 7, 21), (0.01, 4, 4)],
+)
+def test_a_schedule_ends_with_an_evaluation(max_epochs: float, every: int, steps: int) -> None:
+    assert schedule_steps(max_epochs, 1000, 100, every) == steps
