@@ -51,7 +51,8 @@ def ours(workload: Workload, watch: Stopwatch) -> None:
             train_to_target(parts.module, parts.data, profiler, parts.trainer)
         finally:
             curve.close()
-            session.stop(folder)
+            session.save_telemetry(folder)
+            session.close()
 
 
 def configuration(workload: Workload) -> dict[str, Any]:

@@ -64,6 +64,8 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
     except BaseException as exception:  # an interrupted run has a record too
         status, error = explain(exception)
         logging.exception("the run ended as %s", status)
+    finally:
+        training.close()
     write_record(job.folder, with_costs(training.record(status, error)))
 
 
@@ -118,6 +120,11 @@ class TrainingRun:
         self._send(Progress(stage="evaluating and timing the model"))
         self._assess(parts)
 
+    def close(self) -> None:
+        """Release what the run holds."""
+        if self._session is not None:
+            self._session.close()
+
     def _train(self, parts: Parts) -> None:
         session = Session(self._job.config, synchronize=parts.synchronize)
         self._session = session
@@ -134,7 +141,7 @@ class TrainingRun:
             train_to_target(parts.module, parts.data, profiler, parts.trainer)
         finally:
             curve.close()
-            session.stop(self._job.folder)
+            session.save_telemetry(self._job.folder)
 
     def _note_init(self) -> None:
         self._init_s = time.perf_counter() - self._entered_s
@@ -186,7 +193,7 @@ class TrainingRun:
             self._rows,
             status=status,
             error=error,
-            host=job.host,
+            host={**job.host, "gpus": self._session.devices if self._session else []},
             phases=phases,
             spent=profiler.spent if profiler else None,
             finished=profiler.finished if profiler else False,

@@ -67,6 +67,11 @@ class EnergyWindow:
         """The weakest label in the total; None where there is no total."""
         return None if self._broken else weakest_label(c.component.label for c in self._summed())
 
+    @property
+    def refresh_s(self) -> float | None:
+        """Seconds between updates of the slowest counter in the total; None without one."""
+        return max((channel.component.refresh_s for channel in self._summed()), default=None)
+
     def open(self) -> None:
         """Open every meter and settle which components are measured; slow, before the clock."""
         for name, meter in self._configured.items():

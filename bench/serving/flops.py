@@ -20,6 +20,7 @@ _MOVES_DATA = frozenset(
         *("zeros", "zeros_like", "new_zeros", "zero_", "ones", "ones_like", "new_ones"),
         *("full", "full_like", "new_full", "fill", "fill_", "scalar_tensor", "arange"),
         *("clone", "copy", "copy_", "_to_copy", "lift_fresh", "cat", "stack", "repeat"),
+        *("_unsafe_view", "as_strided_"),
         *("constant_pad_nd", "flip", "roll", "channel_shuffle"),
         *("index", "index_select", "gather", "embedding"),
         *("_local_scalar_dense", "item", "sym_size", "sym_stride", "sym_numel"),

@@ -58,6 +58,34 @@ class Instruments:
     before_start: Callable[[], None]
     after_stop: Callable[[], None]
 
+    @classmethod
+    def idle(cls, synchronize: Callable[[], None]) -> Instruments:
+        """Instruments that measure time only, for a rank that reports nothing."""
+        return cls(
+            clock=PhaseClock(),
+            energy=_NoEnergy(),
+            synchronize=synchronize,
+            before_start=_nothing,
+            after_stop=_nothing,
+        )
+
+
+class _NoEnergy:
+    """An energy reader without a meter."""
+
+    label: EnergyLabel | None = None
+
+    def start(self) -> None:
+        """Take no baseline."""
+
+    def total_j(self) -> float | None:
+        """Joules are not known."""
+        return None
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
 
 class TargetProfiler(pl.Callback):
     """Measures, decides when the target is reached or the budget spent, and stops the trainer."""

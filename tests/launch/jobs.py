@@ -36,8 +36,8 @@ def crash(argument: Any, send: Send, launched_s: float) -> None:
 
 
 def wait_to_be_stopped(argument: Any, send: Send, launched_s: float) -> None:
-    send("ready")
     try:
+        send("ready")
         signal.pause()
     except Interrupted:
         Path(argument).write_text("told to stop")

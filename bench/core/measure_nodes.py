@@ -1,0 +1,60 @@
+"""The schema of the groups meter, price and grid: names and types of their keys.
+
+Values and comments are in conf/<group>/<name>.yaml; a misspelt key or a wrong type stops at
+composition with its full path. The group sampler has its schema in config.py, since its node is
+no object to make.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+MISSING: Any = "???"  # OmegaConf's mark for a value that must be given
+
+
+@dataclass
+class CpuModelNode:
+    """conf/meter/cpu_model.yaml."""
+
+    _target_: str = "bench.measure.meters.cpu_model.CpuModelMeter"
+    idle_w: float | None = None
+    full_w: float | None = None
+
+
+@dataclass
+class CodeCarbonNode:
+    """conf/meter/codecarbon.yaml."""
+
+    _target_: str = "bench.measure.carbon.CodeCarbonTracker"
+    country_iso_code: str = MISSING
+    measure_period_s: float = MISSING
+    tracking_mode: str = MISSING
+
+
+@dataclass
+class PriceNode:
+    """conf/price/*.yaml."""
+
+    _target_: str = "bench.measure.cost.Price"
+    name: str = MISSING
+    usd_per_hour: float | None = None
+    usd_per_kwh: float | None = None
+    region: str = MISSING
+    date: str = MISSING
+    source: str = MISSING
+
+
+@dataclass
+class GridNode:
+    """conf/grid/country.yaml."""
+
+    country_iso_code: str = MISSING
+
+
+# {group: {name: class}}: a file of the group begins with `- /schema/<group>@_here_: <name>`.
+MEASURE_NODES: dict[str, dict[str, type]] = {
+    "meter": {"cpu_model": CpuModelNode, "codecarbon": CodeCarbonNode},
+    "price": {"price": PriceNode},
+    "grid": {"country": GridNode},
+}

@@ -1,0 +1,220 @@
+"""CodeCarbon, fenced: its own estimate beside ours, and its tables; the only module that uses it.
+
+Only the offline tracker is used, with no output, and with every setting given here, so that
+neither a configuration file nor an environment variable (a proxy for a token, say) lets it write
+files or use the network. It is never part of our totals.
+
+Its span: the energy is counted from a moment inside start(), after it has looked for hardware
+(1 to 2 s the first time), to a moment at the beginning of stop(), before it computes emissions.
+prepare() looks for the hardware beforehand, so that start() takes milliseconds and the two spans
+differ by no more. The last stretch is not counted if its own periodic measurement fell within the
+50 ms before stop().
+
+It swallows its exceptions, and reports a missing reading as 0: a result that is missing or 0 is
+recorded here as unavailable, with what it logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Literal
+
+from codecarbon import OfflineEmissionsTracker
+from codecarbon.core.cpu import TDP
+from codecarbon.core.emissions import Emissions
+from codecarbon.core.units import Energy
+from codecarbon.external.geography import GeoMetadata
+from codecarbon.input import DataSource
+from typing_extensions import override
+
+from bench.core.records import UnavailableMeter
+from bench.measure.cost import JOULES_PER_KWH
+
+TRACKING_MODES = ("machine", "process")
+
+# Its watts of a processor that its table does not have, and what an idle one draws of its full
+# power. Source: codecarbon 3.3.2, core/cpu.py (DEFAULT_POWER_PER_CORE) and external/hardware.py
+# (CPU._get_power_from_cpu_load).
+DEFAULT_W_PER_THREAD = 4.0
+IDLE_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarbonEstimate:
+    """What CodeCarbon says of the same span: joules, grams of CO2 equivalent, and how."""
+
+    energy_j: float
+    emissions_gco2e: float
+    version: str
+    tracking_mode: str
+
+
+def carbon_intensity_gco2e_per_kwh(country_iso_code: str) -> float:
+    """Grams of CO2 equivalent of a kilowatt hour in this country, from CodeCarbon's own data.
+
+    Raises:
+        ValueError: There is no such country in the data.
+    """
+    data = DataSource()  # type: ignore[no-untyped-call]
+    if country_iso_code not in data.get_global_energy_mix_data():
+        # CodeCarbon would take the average of the world and say so in a log line only.
+        raise ValueError(
+            f"grid.country_iso_code={country_iso_code}: no such country; give three capital "
+            "letters of ISO 3166 alpha-3, such as USA, DEU or IND"
+        )
+    one_kwh = Energy.from_energy(kWh=1)
+    place = GeoMetadata(country_iso_code=country_iso_code)
+    return float(Emissions(data).get_country_emissions(one_kwh, place)) * 1000  # from kg
+
+
+def processor_tdp_w(model_name: str) -> float | None:
+    """Thermal design power of one processor by its name, from CodeCarbon's table; None if unknown.
+
+    Args:
+        model_name: As the processor names itself, such as "Intel(R) Core(TM) i7-7600U".
+    """
+    # The constructor would spend a second on detecting the processor of this machine.
+    table = TDP.__new__(TDP)
+    watts = table._get_cpu_power_from_registry(model_name)
+    return None if watts is None else float(watts)
+
+
+class CodeCarbonTracker:
+    """One span of its tracker: prepare() early, start() and stop() at the edges of the clock."""
+
+    def __init__(
+        self,
+        *,
+        country_iso_code: str,
+        measure_period_s: float = 15.0,
+        tracking_mode: Literal["machine", "process"] = "machine",
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            country_iso_code: ISO 3166 alpha-3, for the emissions.
+            measure_period_s: How often it adds up energy. Its second timer runs at 1 Hz whatever
+                this is; both together cost 0.8 ms of CPU time a second at 15 s, 8.6 at 0.1 s.
+            tracking_mode: Its estimate for the machine or for this process.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        if not 0 < measure_period_s < math.inf:
+            raise ValueError(f"codecarbon.measure_period_s={measure_period_s}: must be positive")
+        if tracking_mode not in TRACKING_MODES:
+            raise ValueError(
+                f"codecarbon.tracking_mode={tracking_mode}: must be one of "
+                f"{', '.join(TRACKING_MODES)}"
+            )
+        self.result: CarbonEstimate | None = None
+        self.unavailable: UnavailableMeter | None = None
+        self._country_iso_code = country_iso_code
+        self._measure_period_s = measure_period_s
+        self._tracking_mode = tracking_mode
+        self._tracker: Any = None
+        self._log = _LogToRun()
+
+    def prepare(self) -> None:
+        """Make the tracker and let it look for hardware: one to two seconds, before the clock."""
+        logger = logging.getLogger("codecarbon")
+        # Before the constructor, which gives its logger a handler that writes to the terminal.
+        logger.addFilter(self._log)
+        tracker = OfflineEmissionsTracker(
+            country_iso_code=self._country_iso_code,
+            tracking_mode=self._tracking_mode,
+            measure_power_secs=self._measure_period_s,
+            **_fence(),
+        )
+        try:
+            tracker.get_detected_hardware()
+        except Exception as error:  # Its detection runs other programs: anything can fail in it.
+            self._refuse(f"cannot look for hardware: {error!r}")
+            return
+        self._tracker = tracker
+
+    def start(self) -> None:
+        """Begin its span; call it right before the clock starts."""
+        if self._tracker is not None:
+            self._tracker.start()
+
+    def stop(self) -> CarbonEstimate | None:
+        """End its span right after the clock stopped; None and `unavailable` if it has nothing."""
+        if self._tracker is None:
+            if self.unavailable is None:
+                self._refuse("was not prepared")
+            return None
+        self._tracker.stop()
+        data = getattr(self._tracker, "final_emissions_data", None)
+        self._tracker = None
+        if data is None:
+            self._refuse("gave no result")
+        elif not data.energy_consumed > 0:
+            self._refuse(f"counted {data.energy_consumed} kWh")
+        else:
+            self.result = CarbonEstimate(
+                energy_j=data.energy_consumed * JOULES_PER_KWH,
+                emissions_gco2e=data.emissions * 1000,  # from kg
+                version=metadata.version("codecarbon"),
+                tracking_mode=self._tracking_mode,
+            )
+        logging.getLogger("codecarbon").removeFilter(self._log)
+        return self.result
+
+    def _refuse(self, reason: str) -> None:
+        if self._log.last_error is not None:
+            reason += f"; it logged {self._log.last_error!r}"
+        self.unavailable = UnavailableMeter(meter="codecarbon", reason=reason)
+
+
+class _LogToRun(logging.Filter):
+    """Hands CodeCarbon's log records on to this module's logger, as information.
+
+    Its own handlers write to the terminal. They never see a record.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_error: BaseException | None = None
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            self.last_error = record.exc_info[1]
+        logging.getLogger(__name__).info(
+            "CodeCarbon: %s", record.getMessage(), exc_info=record.exc_info
+        )
+        return False
+
+
+def _fence() -> dict[str, Any]:
+    """Settings that keep it quiet, off the network and off the disk, whatever else is configured.
+
+    Given here, they win over its configuration files and over CODECARBON_* variables.
+    """
+    return {
+        "output_methods": [],
+        "output_handlers": [],
+        "output_dir": tempfile.gettempdir(),  # must exist; a file in it only on old Intel Macs
+        "emissions_endpoint": None,
+        # None would let it look for a token elsewhere, and a token means network access.
+        "electricitymaps_api_token": "",
+        "allow_multiple_runs": True,  # no lock file, and no signal handlers
+        "log_level": "warning",
+        "logger_preamble": "",
+        "region": None,
+        "cloud_provider": None,
+        "cloud_region": None,
+        "country_2letter_iso_code": None,
+        "force_cpu_power": None,
+        "force_ram_power": None,
+        "force_carbon_intensity_g_co2e_kwh": None,
+        "force_mode_cpu_load": False,
+        "pue": 1.0,
+        "rapl_include_dram": False,
+        "rapl_prefer_psys": False,
+    }

@@ -1,0 +1,55 @@
+"""Money and emissions of a run, from its time and joules: pure arithmetic on stated prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+JOULES_PER_KWH = 3.6e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What an hour of a machine or a kilowatt hour of electricity costs.
+
+    A rented machine has usd_per_hour, and the electricity is in it; an own machine has
+    usd_per_kwh. With both, both are charged.
+    """
+
+    name: str
+    usd_per_hour: float | None
+    usd_per_kwh: float | None
+    region: str
+    date: str
+    source: str
+
+    def __post_init__(self) -> None:
+        """Check the prices.
+
+        Raises:
+            ValueError: One is negative, or none is given.
+        """
+        for field in ("usd_per_hour", "usd_per_kwh"):
+            value: float | None = getattr(self, field)
+            if value is not None and not 0 <= value < float("inf"):
+                raise ValueError(f"price.{field}={value}: must be a number of at least 0 or null")
+        if self.usd_per_hour is None and self.usd_per_kwh is None:
+            raise ValueError(
+                f"price {self.name}: give price.usd_per_hour, price.usd_per_kwh or both"
+            )
+
+
+def emissions_gco2e(energy_j: float | None, intensity_gco2e_per_kwh: float) -> float | None:
+    """Grams of CO2 equivalent for these joules; None where the energy is not known."""
+    return None if energy_j is None else energy_j / JOULES_PER_KWH * intensity_gco2e_per_kwh
+
+
+def cost_usd(time_s: float, energy_j: float | None, price: Price) -> float | None:
+    """US dollars for this time and energy; None where the energy is charged but not known."""
+    total_usd = 0.0
+    if price.usd_per_hour is not None:
+        total_usd += time_s / 3600 * price.usd_per_hour
+    if price.usd_per_kwh is not None:
+        if energy_j is None:
+            return None
+        total_usd += energy_j / JOULES_PER_KWH * price.usd_per_kwh
+    return total_usd

@@ -1,0 +1,152 @@
+"""CPU energy where nothing measures it: a straight line from idle to full load.
+
+    energy = idle_w * elapsed + (full_w - idle_w) * busy CPU seconds / number of CPUs
+
+of the whole machine, so that a run pays for the idle cores that it occupies too. What it cannot
+know: clock speed, vector instructions, memory traffic. Between configurations on one machine it
+ranks like a mixture of time and CPU time; its joules carry the label `modelled` for that reason.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.core.host import host_facts
+from bench.measure.carbon import DEFAULT_W_PER_THREAD, IDLE_SHARE, processor_tdp_w
+from bench.measure.clock import Clock
+from bench.measure.meters.base import Component, MeterUnavailable
+from bench.measure.system import machine_busy_s, num_cpus, num_sockets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuWatts:
+    """Power of all processors together, idle and with every CPU busy, and who says so."""
+
+    idle_w: float
+    full_w: float
+    origin: str
+
+
+def choose_watts(
+    idle_w: float | None,
+    full_w: float | None,
+    *,
+    cpu_name: str,
+    num_cpus: int,
+    num_sockets: int = 1,
+    tdp_w: Callable[[str], float | None] = processor_tdp_w,
+) -> CpuWatts:
+    """The watts from configuration, else from CodeCarbon's table by name, else its default.
+
+    The table has the thermal design power of one processor; a virtual machine that has only a
+    share of one is overrated by it, as by CodeCarbon.
+
+    Raises:
+        ValueError: The watts contradict each other or are no watts.
+    """
+    if full_w is not None:
+        origin = "config"
+    elif (table_w := tdp_w(cpu_name)) is not None:
+        full_w, origin = table_w * num_sockets, f"codecarbon table: {cpu_name}"
+    else:
+        full_w = DEFAULT_W_PER_THREAD * num_cpus
+        origin = f"default {DEFAULT_W_PER_THREAD:g} W per thread"
+    if idle_w is None:
+        idle_w = IDLE_SHARE * full_w
+    elif origin != "config":
+        origin += ", idle from config"
+    for field, value in (("idle_w", idle_w), ("full_w", full_w)):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"meters.cpu_model.{field}={value}: must be a number of at least 0")
+    if idle_w > full_w:
+        raise ValueError(
+            f"meters.cpu_model.idle_w={idle_w:g}: must not be above full_w={full_w:g} ({origin})"
+        )
+    return CpuWatts(idle_w=idle_w, full_w=full_w, origin=origin)
+
+
+class CpuModelMeter:
+    """A meter of component `cpu` from CPU seconds and watts."""
+
+    def __init__(
+        self,
+        idle_w: float | None = None,
+        full_w: float | None = None,
+        *,
+        clock: Clock = time.perf_counter,
+        busy_s: Callable[[], float] = machine_busy_s,
+        watts: CpuWatts | None = None,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            idle_w: Power of all processors when idle; None for a tenth of full_w.
+            full_w: Power with every CPU busy; None to look the processor up.
+            clock: Monotonic seconds.
+            busy_s: Cumulative busy CPU seconds of the machine.
+            watts: Both at once, in place of what would be chosen.
+
+        Raises:
+            ValueError: The configured watts contradict each other or are no watts.
+        """
+        if full_w is not None:  # All that can be known of a wrong value before the machine is read.
+            choose_watts(idle_w, full_w, cpu_name="", num_cpus=1)
+        self.components: Sequence[Component] = []
+        self._idle_w = idle_w
+        self._full_w = full_w
+        self._clock = clock
+        self._busy_s = busy_s
+        self._watts = watts
+        self._num_cpus = 1
+        self._opened_s = 0.0
+        self._opened_busy_s = 0.0
+
+    def open(self) -> None:
+        """Choose the watts and read both times once.
+
+        Raises:
+            MeterUnavailable: The system does not give CPU times.
+            ValueError: The watts chosen contradict those configured.
+        """
+        try:
+            self._num_cpus = num_cpus()
+            self._opened_busy_s = self._busy_s()
+        except OSError as error:
+            raise MeterUnavailable(f"no CPU times: {error}") from error
+        self._opened_s = self._clock()
+        self._watts = self._watts or choose_watts(
+            self._idle_w,
+            self._full_w,
+            cpu_name=str(host_facts()["cpu_name"]),
+            num_cpus=self._num_cpus,
+            num_sockets=num_sockets(),
+        )
+        self.components = [
+            Component(
+                name="cpu",
+                source=f"cpu_model({self._watts.origin})",
+                label="modelled",
+                refresh_s=1 / os.sysconf("SC_CLK_TCK"),
+            )
+        ]
+
+    def read_j(self) -> Mapping[str, float]:
+        """Joules since open().
+
+        Raises:
+            MeterUnavailable: It is not open.
+            OSError: The system does not give CPU times any more.
+        """
+        if self._watts is None:
+            raise MeterUnavailable("the meter is not open")
+        elapsed_s = self._clock() - self._opened_s
+        busy_s = self._busy_s() - self._opened_busy_s
+        span_w = self._watts.full_w - self._watts.idle_w
+        return {"cpu": self._watts.idle_w * elapsed_s + span_w * busy_s / self._num_cpus}
+
+    def close(self) -> None:
+        """Nothing is held."""
