@@ -21,7 +21,7 @@ from rich.table import Table
 
 from bench.launch.isolation import ForkServer
 
-PRELOAD = ["bench.cli.train_job", "bench.train"]
+PRELOAD = ["bench.cli.train_job", "bench.cli.sweep"]
 
 
 def job(argument: None, send: Callable[[float], None], launched_s: float) -> None:

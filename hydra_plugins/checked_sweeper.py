@@ -22,6 +22,7 @@ class CheckedSweeper(BasicSweeper):
             ValueError: A value of one of the jobs is out of range.
         """
         assert self.hydra_context is not None
+        assert self.config is not None
         for overrides in batch:
             resolved(
                 self.hydra_context.config_loader.load_sweep_config(

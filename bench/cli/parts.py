@@ -55,7 +55,7 @@ class Parts:
         return Served(self.module, self.trainer.precision_plugin.forward_context).eval()
 
     def example_images(self, num: int) -> Tensor:
-        """The first images of the test split on the device, (n, c, h, w), n >= num if it has so many."""
+        """The first images of the test split on the device, (n, c, h, w), num or more of them."""
         images: list[Tensor] = []
         for batch, _ in self.data.test_dataloader():
             images.append(batch)

@@ -23,7 +23,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     Raises:
         ValueError: A value is missing or out of range, or needs an extra that is not installed.
     """
-    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     container = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
     plain = {str(key): value for key, value in container.items()}

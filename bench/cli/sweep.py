@@ -48,9 +48,8 @@ class Sweep:
         """
         self._command = command
         self._job = job
-        # The command's own module too: each child runs it again under another name.
-        modules = [job.partition(":")[0], f"bench.{command}"]
-        self._server = ForkServer(preload=modules)
+        # This module too: each child imports the command that it was started from.
+        self._server = ForkServer(preload=[job.partition(":")[0], __name__])
         self._console = Console(stderr=True)
         self._runs: list[tuple[Sequence[str], Path, RunRecord]] = []
         self._refused = False

@@ -57,23 +57,23 @@ def _cells(record: RunRecord) -> list[str]:
         _outcome(record),
         _time(target),
         _energy(record),
-        _number(target.samples_to_target if target else None, "d"),
+        _ABSENT if target is None else _number(target.samples_to_target),
         _rates(target),
         _cpu(record),
-        _scaled(record.utilization and record.utilization.memory_peak_bytes, 1e-6, ".0f"),
+        _number(record.utilization.memory_peak_bytes if record.utilization else None, 1e-6),
         _latency(record),
         _throughput(record),
-        _scaled(record.model and record.model.size_bytes, 1e-3, ".1f"),
+        _number(record.model.size_bytes if record.model else None, 1e-3),
         _health(record),
     ]
 
 
-def _number(value: float | None, form: str) -> str:
-    return _ABSENT if value is None else format(value, form)
-
-
-def _scaled(value: float | None, factor: float, form: str) -> str:
-    return _number(None if value is None else value * factor, form)
+def _number(value: float | None, factor: float = 1.0) -> str:
+    """Three significant digits, whole numbers from 1000 on."""
+    if value is None:
+        return _ABSENT
+    scaled = value * factor
+    return f"{scaled:.3g}" if abs(scaled) < 999.5 else f"{scaled:.0f}"
 
 
 def _outcome(record: RunRecord) -> str:
@@ -90,9 +90,10 @@ def _time(target: TargetResult | None) -> str:
     if target is None:
         return _ABSENT
     if target.time_to_target_s is None:
-        return _ABSENT if target.censored_at_s is None else f"> {target.censored_at_s:.3g}"
-    low = "start" if target.last_miss_s is None else f"{target.last_miss_s:.3g}"
-    return f"{target.time_to_target_s:.3g}\n({low}, {target.time_to_target_s:.3g}]"
+        return _ABSENT if target.censored_at_s is None else f"> {_number(target.censored_at_s)}"
+    low = "start" if target.last_miss_s is None else _number(target.last_miss_s)
+    hit = _number(target.time_to_target_s)
+    return f"{hit}\n({low}, {hit}]"
 
 
 def _energy(record: RunRecord) -> str:
@@ -100,25 +101,28 @@ def _energy(record: RunRecord) -> str:
     if target is None:
         return _ABSENT
     value = target.energy_to_target_j
-    text = _number(value, ".3g")
+    text = _number(value)
     if value is None and target.censored_at_j is not None:
-        text = f"> {target.censored_at_j:.3g}"
+        text = f"> {_number(target.censored_at_j)}"
     return text if record.energy_label is None else f"{text}\n({record.energy_label})"
 
 
 def _rates(target: TargetResult | None) -> str:
     if target is None:
         return _ABSENT
-    time = _scaled(target.time_per_sample_s, 1e6, ".3g")
-    return f"{time}\n({_scaled(target.energy_per_sample_j, 1e3, '.3g')})"
+    time = _number(target.time_per_sample_s, 1e6)
+    return f"{time}\n({_number(target.energy_per_sample_j, 1e3)})"
 
 
 def _cpu(record: RunRecord) -> str:
     use = record.utilization
     if use is None:
         return _ABSENT
-    process = _scaled(use.cpu_process_frac, 100, ".0f")
-    return f"{process}/{_scaled(use.cpu_machine_frac, 100, '.0f')}"
+    return f"{_percent(use.cpu_process_frac)}/{_percent(use.cpu_machine_frac)}"
+
+
+def _percent(frac: float | None) -> str:
+    return _ABSENT if frac is None else f"{100 * frac:.0f}"
 
 
 def _latency(record: RunRecord) -> str:
@@ -126,14 +130,14 @@ def _latency(record: RunRecord) -> str:
     if serving is None:
         return _ABSENT
     values = (serving.latency_p50_ms, serving.latency_p90_ms, serving.latency_p99_ms)
-    return "\n".join(_number(value, ".3g") for value in values)
+    return "\n".join(_number(value) for value in values)
 
 
 def _throughput(record: RunRecord) -> str:
     serving = record.serving
     if serving is None:
         return _ABSENT
-    return f"{_number(serving.throughput_per_s, '.3g')}\n({serving.throughput_batch_size})"
+    return f"{_number(serving.throughput_per_s)}\n({serving.throughput_batch_size})"
 
 
 def _health(record: RunRecord) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -41,7 +41,7 @@ from bench.serving.probe import ProbeConfig, probe
 from bench.tasks.classifier import Classifier
 from bench.training.evaluate import evaluate
 from bench.training.fit import train_to_target
-from bench.training.profiler import Diverged, Instruments, TargetProfiler
+from bench.training.profiler import DivergedError, Instruments, TargetProfiler
 from bench.training.ranks import follow_in_other_ranks
 
 
@@ -77,7 +77,7 @@ def explain(exception: BaseException) -> tuple[Status, RunError]:
     if isinstance(exception, InstantiationException) and exception.__cause__ is not None:
         exception = exception.__cause__  # Hydra's wrapper says where, its cause says what
     status: Status = "failed"
-    kind = "diverged" if isinstance(exception, Diverged) else type(exception).__name__
+    kind = "diverged" if isinstance(exception, DivergedError) else type(exception).__name__
     if _is_out_of_memory(exception):
         status = kind = "out_of_memory"
     message = str(exception).strip() or kind
@@ -162,7 +162,8 @@ class TrainingRun:
         checkpoint = self._job.folder / "checkpoint.pt"
         self._model = replace(self._model, size_bytes=checkpoint.stat().st_size)
         served = parts.served()
-        at = "crossing" if self.record("ok", None).target.reached else "end"
+        target = self.record("ok", None).target
+        at: Literal["crossing", "end"] = "crossing" if target and target.reached else "end"
         for split in ("val", "test"):
             batches = getattr(parts.data, f"{split}_dataloader")()
             self._quality[split] = evaluate(served, batches, device=parts.device, at=at)

@@ -226,7 +226,9 @@ class TrainConfig:
         Raises:
             ValueError: A value is out of range; the message names the key and the remedy.
         """
-        parts = {key: _build(part, config[key], f"{key}.") for key, part in _PARTS.items()}
+        parts: dict[str, Any] = {
+            key: _build(part, config[key], f"{key}.") for key, part in _PARTS.items()
+        }
         return _build(cls, {**config, **parts})
 
 

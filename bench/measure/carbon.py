@@ -117,13 +117,13 @@ class CodeCarbonTracker:
         self._measure_period_s = measure_period_s
         self._tracking_mode = tracking_mode
         self._tracker: Any = None
-        self._log = _LogToRun()
+        self._log: _LogToRun | None = None
 
     def prepare(self) -> None:
         """Make the tracker and let it look for hardware: one to two seconds, before the clock."""
-        logger = logging.getLogger("codecarbon")
         # Before the constructor, which gives its logger a handler that writes to the terminal.
-        logger.addFilter(self._log)
+        self._log = _redirect_log()
+        self._log.last_error = None
         tracker = OfflineEmissionsTracker(
             country_iso_code=self._country_iso_code,
             tracking_mode=self._tracking_mode,
@@ -145,9 +145,9 @@ class CodeCarbonTracker:
     def stop(self) -> CarbonEstimate | None:
         """End its span right after the clock stopped; None and `unavailable` if it has nothing."""
         if self._tracker is None:
-            if self.unavailable is None:
+            if self.result is None and self.unavailable is None:
                 self._refuse("was not prepared")
-            return None
+            return self.result
         self._tracker.stop()
         data = getattr(self._tracker, "final_emissions_data", None)
         self._tracker = None
@@ -162,11 +162,10 @@ class CodeCarbonTracker:
                 version=metadata.version("codecarbon"),
                 tracking_mode=self._tracking_mode,
             )
-        logging.getLogger("codecarbon").removeFilter(self._log)
         return self.result
 
     def _refuse(self, reason: str) -> None:
-        if self._log.last_error is not None:
+        if self._log is not None and self._log.last_error is not None:
             reason += f"; it logged {self._log.last_error!r}"
         self.unavailable = UnavailableMeter(meter="codecarbon", reason=reason)
 
@@ -189,6 +188,17 @@ class _LogToRun(logging.Filter):
             "CodeCarbon: %s", record.getMessage(), exc_info=record.exc_info
         )
         return False
+
+
+def _redirect_log() -> _LogToRun:
+    """The one filter on CodeCarbon's logger, which stays: two would hide records of each other."""
+    logger = logging.getLogger("codecarbon")
+    for present in logger.filters:
+        if isinstance(present, _LogToRun):
+            return present
+    added = _LogToRun()
+    logger.addFilter(added)
+    return added
 
 
 def _fence() -> dict[str, Any]:

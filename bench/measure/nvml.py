@@ -7,6 +7,7 @@ of compute. Memory is what is in use on the device, by all processes.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,9 +81,10 @@ class GpuReader:
         return found
 
     def close(self) -> None:
-        """Release the library."""
+        """Release the library; a driver that is gone has released it already."""
         self.devices, self._handles = [], []
-        pynvml.nvmlShutdown()
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
 
     def _find(self) -> None:
         handles = [

@@ -20,7 +20,7 @@ from bench.measure.clock import Clock
 from bench.measure.meters.base import Component, Meter, MeterUnavailable
 
 # Fewer refreshes and the two edges alone can shift the difference by more than 2%.
-# Source: docs/metrics.md, "Resolution of counters".
+# Source: docs/metrics.md, "Energy".
 MIN_REFRESHES = 50
 
 _STRENGTH: tuple[EnergyLabel, ...] = get_args(EnergyLabel)  # from the strongest to the weakest

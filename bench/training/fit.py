@@ -136,7 +136,7 @@ def train_to_target(
     """Train until the profiler stops it or the schedule ends; readings are in the profiler.
 
     Raises:
-        Diverged: The loss is not finite.
+        DivergedError: The loss is not finite.
     """
     start_with_first_batch(data, profiler.start)
     try:

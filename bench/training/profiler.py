@@ -25,7 +25,7 @@ from bench.tasks.classifier import Classifier
 _ENERGY_CHECK_PERIOD_S = 1.0
 
 
-class Diverged(RuntimeError):
+class DivergedError(RuntimeError):
     """The loss is not a number any more: a failure with a cost, which no budget would mend."""
 
 
@@ -239,4 +239,4 @@ class TargetProfiler(pl.Callback):
 def _refuse_divergence(row: CurveRow) -> None:
     for name, value in (("training", row.train_loss), ("validation", row.loss)):
         if value is not None and not math.isfinite(value):
-            raise Diverged(f"the {name} loss is {value} after {row.samples} samples")
+            raise DivergedError(f"the {name} loss is {value} after {row.samples} samples")

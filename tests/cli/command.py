@@ -24,12 +24,14 @@ class Answer:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """No shared lock and no home: tests do not wait for one another or leave anything behind."""
+    """A lock and a home of its own: tests do not wait for one another or leave anything behind."""
+    beside = folder.with_name(f"{folder.name}-home")
+    beside.mkdir(exist_ok=True)
     return {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        "BENCH_LOCK": str(folder / "lock"),
-        "HOME": str(folder),
+        "BENCH_LOCK": str(beside / "lock"),
+        "HOME": str(beside),
         "COLUMNS": "200",
         "HYDRA_FULL_ERROR": "0",
     }

@@ -70,11 +70,11 @@ def test_budgets_are_positive(field: str) -> None:
 
 
 def test_trainer_and_sampler_ranges_are_named() -> None:
-    with pytest.raises(ValueError, match="trainer.accelerator=tpu: must be one of auto, cpu, gpu"):
+    with pytest.raises(ValueError, match=r"trainer.accelerator=tpu: must be one of auto, cpu, gpu"):
         TrainerConfig(accelerator="tpu")
-    with pytest.raises(ValueError, match="trainer.num_threads=0"):
+    with pytest.raises(ValueError, match=r"trainer.num_threads=0"):
         TrainerConfig(num_threads=0)
-    with pytest.raises(ValueError, match="sampler.period_s=0"):
+    with pytest.raises(ValueError, match=r"sampler.period_s=0"):
         SamplerConfig(period_s=0)
 
 

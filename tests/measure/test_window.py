@@ -79,9 +79,11 @@ def test_a_meter_that_fails_midway_takes_the_total_but_not_the_other_rows(
 
 
 def test_a_meter_that_fails_at_the_start_is_left_out_like_one_that_did_not_open() -> None:
-    window = opened(gpu=ScriptedMeter([OSError("gone")]), cpu=ScriptedMeter([0.0, 1.0]))
+    lost = ScriptedMeter([OSError("gone")], component="gpu0")
+    window = opened(gpu=lost, cpu=ScriptedMeter([0.0, 1.0]))
     window.start()
     assert window.unavailable[0].meter == "gpu"
+    assert window.total_j() == 1.0
 
 
 def test_a_lost_constant_leaves_the_total() -> None:
@@ -140,3 +142,13 @@ def test_a_sum_takes_its_weakest_label(
     labels: list[EnergyLabel], weakest: EnergyLabel | None
 ) -> None:
     assert weakest_label(labels) == weakest
+
+
+def test_the_slowest_counter_of_the_total_sets_its_refresh() -> None:
+    window = opened(
+        cpu=ScriptedMeter([], component="cpu", refresh_s=0.001),
+        gpu=ScriptedMeter([], component="gpu0", refresh_s=0.1),
+        ram=ScriptedMeter([], component="ram", label="constant", refresh_s=15.0),
+    )
+    assert window.refresh_s == 0.1
+    assert opened().refresh_s is None

@@ -17,7 +17,7 @@ from bench.measure.clock import PhaseClock
 from bench.tasks.classifier import Classifier
 from bench.tasks.schedules import constant
 from bench.training.fit import train_to_target
-from bench.training.profiler import Diverged, Instruments, TargetProfiler
+from bench.training.profiler import DivergedError, Instruments, TargetProfiler
 from tests.fakes import FakeClock
 
 BATCH_S = 1.0  # fetching and training one batch
@@ -242,7 +242,7 @@ def test_an_energy_budget_stops_the_run() -> None:
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_is_a_failure_with_a_cost(loss: float) -> None:
     run = Run(Scripted([0.95], loss=loss))
-    with pytest.raises(Diverged, match="the validation loss is (nan|inf) after 16 samples"):
+    with pytest.raises(DivergedError, match=r"the validation loss is (nan|inf) after 16 samples"):
         run.fit()
     assert run.profiler.rows == []
     assert run.profiler.spent is not None

@@ -59,14 +59,18 @@ def choose_watts(
         idle_w = IDLE_SHARE * full_w
     elif origin != "config":
         origin += ", idle from config"
+    _refuse_wrong(idle_w, full_w, origin)
+    return CpuWatts(idle_w=idle_w, full_w=full_w, origin=origin)
+
+
+def _refuse_wrong(idle_w: float | None, full_w: float | None, origin: str) -> None:
     for field, value in (("idle_w", idle_w), ("full_w", full_w)):
-        if not 0 <= value < math.inf:
+        if value is not None and not 0 <= value < math.inf:
             raise ValueError(f"meters.cpu_model.{field}={value}: must be a number of at least 0")
-    if idle_w > full_w:
+    if idle_w is not None and full_w is not None and idle_w > full_w:
         raise ValueError(
             f"meters.cpu_model.idle_w={idle_w:g}: must not be above full_w={full_w:g} ({origin})"
         )
-    return CpuWatts(idle_w=idle_w, full_w=full_w, origin=origin)
 
 
 class CpuModelMeter:
@@ -93,8 +97,7 @@ class CpuModelMeter:
         Raises:
             ValueError: The configured watts contradict each other or are no watts.
         """
-        if full_w is not None:  # All that can be known of a wrong value before the machine is read.
-            choose_watts(idle_w, full_w, cpu_name="", num_cpus=1)
+        _refuse_wrong(idle_w, full_w, "config")
         self.components: Sequence[Component] = []
         self._idle_w = idle_w
         self._full_w = full_w

@@ -38,7 +38,8 @@ def test_an_idle_and_a_full_machine_draw_the_two_powers() -> None:
     idle_j = meter.read_j()["cpu"]
     clock.advance(1.0)
     busy.advance(1.0 * num_cpus())
-    assert (idle_j, meter.read_j()["cpu"] - idle_j) == (pytest.approx(10.0), pytest.approx(110.0))
+    assert idle_j == pytest.approx(10.0)
+    assert meter.read_j()["cpu"] - idle_j == pytest.approx(110.0)
 
 
 def test_the_real_machine_can_be_read() -> None:
@@ -92,6 +93,8 @@ def test_watts_that_cannot_be_are_refused(
 def test_wrong_watts_are_refused_before_anything_is_read() -> None:
     with pytest.raises(ValueError, match="idle_w=2: must not be above full_w=1"):
         CpuModelMeter(idle_w=2.0, full_w=1.0)
+    with pytest.raises(ValueError, match=r"idle_w=-2\.0: must be a number of at least 0"):
+        CpuModelMeter(idle_w=-2.0)
 
 
 def test_a_system_without_cpu_times_makes_it_unavailable() -> None:

@@ -1,0 +1,84 @@
+"""The groups meter, grid and price: every option composes and instantiates, mistakes do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from bench.core.measure_nodes import MEASURE_NODES
+from bench.measure.carbon import CodeCarbonTracker
+from bench.measure.cost import Price
+from bench.measure.meters.cpu_model import CpuModelMeter
+
+CONF = Path(__file__).parents[2] / "conf"
+BASE = (
+    "+grid=country",
+    "+meter@meters.cpu_model=cpu_model",
+    "+meter@codecarbon=codecarbon",
+    "+price=this_machine",
+)
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    for group, nodes in MEASURE_NODES.items():
+        for name, node in nodes.items():
+            ConfigStore.instance().store(group=f"schema/{group}", name=name, node=node)
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def composed(*overrides: str) -> DictConfig:
+    return compose(overrides=[*BASE, *overrides])
+
+
+def test_the_defaults_instantiate() -> None:
+    config = composed()
+    assert isinstance(instantiate(config.meters.cpu_model), CpuModelMeter)
+    assert isinstance(instantiate(config.codecarbon), CodeCarbonTracker)
+    assert config.codecarbon.country_iso_code == "USA"
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("price/*.yaml")), ids=lambda path: path.stem)
+def test_every_price_instantiates_and_says_its_source(path: Path) -> None:
+    config = compose(overrides=[f"+price={path.stem}"])
+    price = instantiate(config.price)
+    assert isinstance(price, Price)
+    assert price.name == path.stem
+    assert price.date
+    assert price.source
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("meters.cpu_model.idel_w=3", "idel_w"),
+        ("meters.cpu_model.full_w=a lot", "full_w"),
+        ("codecarbon.tracking=process", "tracking"),
+        ("grid.country=DEU", "country"),
+        ("price.usd_per_hour=cheap", "usd_per_hour"),
+    ],
+)
+def test_a_wrong_key_or_type_is_refused_by_name(override: str, message: str) -> None:
+    with pytest.raises(HydraException) as refused:
+        composed(override)
+    assert message in f"{refused.value} {refused.value.__cause__}"
+
+
+def test_a_country_reaches_codecarbon() -> None:
+    config = composed("grid.country_iso_code=DEU")
+    assert OmegaConf.to_container(config.codecarbon, resolve=True) == {
+        "_target_": "bench.measure.carbon.CodeCarbonTracker",
+        "country_iso_code": "DEU",
+        "measure_period_s": 15.0,
+        "tracking_mode": "machine",
+    }

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.measure import system
+from bench.measure.system import CpuMeter, CpuReading, ProcessTree, cpu_use
+from tests.fakes import FakeClock
+
+BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
+BURNT_S = 0.27  # what the kernel books of it at least, in ticks of 10 ms
+
+
+def reading(at_s: float, process_s: float, busy_s: float, steal_s: float | None) -> CpuReading:
+    return CpuReading(
+        at_s=at_s, process_s=process_s, machine_busy_s=busy_s, steal_s=steal_s, num_cpus=4
+    )
+
+
+def test_use_is_the_difference_over_all_cpus() -> None:
+    use = cpu_use(reading(10.0, 100.0, 1000.0, 5.0), reading(20.0, 120.0, 1030.0, 6.0))
+    assert use is not None
+    # 10 s on 4 CPUs are 40 CPU seconds.
+    assert (use.process_frac, use.machine_frac, use.steal_frac) == (0.5, 0.75, 0.025)
+
+
+def test_use_without_time_or_steal_is_not_known() -> None:
+    start = reading(10.0, 0.0, 0.0, None)
+    assert cpu_use(start, start) is None
+    use = cpu_use(start, reading(11.0, 0.0, 0.0, None))
+    assert use is not None
+    assert use.steal_frac is None
+
+
+def test_the_tree_holds_a_reaped_child() -> None:
+    tree = ProcessTree()
+    before_s = tree.cpu_s(refresh=True)
+    subprocess.run([sys.executable, "-c", BURN], check=True)
+    assert tree.cpu_s() - before_s >= BURNT_S
+
+
+def test_the_tree_holds_living_children_of_children_and_loses_nothing_when_they_end() -> None:
+    tree = ProcessTree()
+    before_s = tree.cpu_s(refresh=True)
+    grandchild = f"{BURN}print('burnt', flush=True); __import__('sys').stdin.read()"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        alive_s = tree.cpu_s(refresh=True) - before_s
+        assert alive_s >= BURNT_S
+        assert tree.rss_bytes() > ProcessTree(clock=FakeClock())._root.memory_info().rss
+        process.communicate()
+    assert tree.cpu_s(refresh=True) - before_s >= alive_s
+
+
+def test_children_are_looked_for_at_most_every_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[object] = []
+
+    def look(root: object) -> list[object]:
+        looks.append(root)
+        return []
+
+    monkeypatch.setattr(system, "_descendants", look)
+    clock = FakeClock()
+    tree = ProcessTree(clock)
+    for _ in range(5):  # at 0, 1, 2, 3 and 4 s
+        tree.cpu_s()
+        clock.advance(1.0)
+    assert len(looks) == 3
+    tree.cpu_s(refresh=True)
+    assert len(looks) == 4
+
+
+def test_the_machine_is_at_least_as_busy_as_this_process() -> None:
+    meter = CpuMeter(ProcessTree())
+    start = meter.read(refresh=True)
+    sum(range(20_000_000))
+    use = cpu_use(start, meter.read(refresh=True))
+    assert use is not None
+    assert 0 < use.process_frac <= 1.05
+    # The kernel books the machine's time in ticks of 10 ms.
+    assert use.machine_frac >= use.process_frac / 2
+
+
+def test_peak_memory_is_what_the_kernel_says(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    status.write_text("Name:\tpython\nVmPeak:\t  999 kB\nVmHWM:\t  2048 kB\n")
+    assert system.peak_rss_bytes(status) == 2048 * 1024
+    assert system.peak_rss_bytes() > 1 << 20
+    assert system.peak_rss_bytes(tmp_path / "missing") > 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "sockets"),
+    [
+        ("physical id\t: 0\n\nphysical id\t: 1\n\nphysical id\t: 0\n", 2),
+        ("processor\t: 0\n", 1),
+    ],
+)
+def test_sockets_are_counted(tmp_path: Path, cpuinfo: str, sockets: int) -> None:
+    path = tmp_path / "cpuinfo"
+    path.write_text(cpuinfo)
+    assert system.num_sockets(path) == sockets
+    assert system.num_sockets(tmp_path / "missing") == 1
+
+
+def test_a_system_that_does_not_count_its_cpus_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert system.num_cpus() == os.cpu_count()
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: None)
+    with pytest.raises(OSError, match="how many CPUs"):
+        system.num_cpus()
