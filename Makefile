@@ -10,7 +10,7 @@ sweep: $(READY)
 	$(BIN)/python -m bench.train -m batch_size=32,256
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -27,6 +27,7 @@ from bench.core.store import (
     new_identity,
     read_curve,
     read_record,
+    record_path,
     write_record,
 )
 from bench.launch.isolation import Ending, ForkServer
@@ -61,7 +62,7 @@ class Sweep:
         """
         try:
             self._run(resolved(config), hash_of(config), list(HydraConfig.get().overrides.task))
-        except (ValueError, OmegaConfBaseException) as error:
+        except (ValueError, OSError, OmegaConfBaseException) as error:
             self._refused = True
             print(f"error: {one_line(error)}", file=sys.stderr)
 
@@ -109,21 +110,25 @@ class Sweep:
 
     def _read_or_write(self, job: Job, ending: Ending | None) -> RunRecord:
         """The record that the job wrote; else what its curve tells, written now."""
-        if (job.folder / "run.json").exists():
-            return read_record(job.folder)
+        if record_path(job.folder) is None:
+            self._write_for(job, ending)
+        written = record_path(job.folder)
+        if written is not None and written.parent != job.folder:
+            self._console.print(
+                f"error: {job.folder} cannot be written to (disk full?); the record is {written}",
+                soft_wrap=True,
+            )
+        return read_record(job.folder)
+
+    @staticmethod
+    def _write_for(job: Job, ending: Ending | None) -> None:
+        """Write the record of a job that could not: what its curve tells, and how it ended."""
         rows = read_curve(job.folder)
         status, error = _explain(ending)
         record = outcome_record(
             job.identity, job.config, rows, status=status, error=error, host=job.host
         )
-        record = with_costs(record)
-        written = write_record(job.folder, record)
-        if written.parent != job.folder:
-            self._console.print(
-                f"error: {job.folder} cannot be written to (disk full?); the record is {written}",
-                soft_wrap=True,
-            )
-        return record
+        write_record(job.folder, with_costs(record))
 
     def finish(self, exit_code: int) -> int:
         """Print the table; the command's exit code."""

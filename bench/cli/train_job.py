@@ -241,7 +241,9 @@ def build_profiler(
 
 def save_model(path: Path, module: Classifier) -> None:
     """Save the weights; config.yaml beside them says how to build the model."""
-    torch.save(module.network.state_dict(), path)
+    # Through a file of ours: a full disk is then an OSError that says so.
+    with path.open("wb") as file:
+        torch.save(module.network.state_dict(), file)
 
 
 def follow(plain: dict[str, Any]) -> None:

@@ -116,7 +116,7 @@ def write_record(folder: Path, record: RunRecord) -> Path:
         StoreError: Neither place can be written to.
     """
     data = _RECORD.dump_json(record, indent=2) + b"\n"
-    fallback = Path(tempfile.gettempdir()) / f"{record.run_id}.run.json"
+    fallback = _fallback(record.run_id)
     try:
         return _replace(folder / "run.json", data)
     except OSError as error:
@@ -124,6 +124,16 @@ def write_record(folder: Path, record: RunRecord) -> Path:
             return _replace(fallback, data)
         except OSError:
             raise StoreError(_unwritable(folder, error)) from error
+
+
+def _fallback(run_id: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"{run_id}.run.json"
+
+
+def record_path(folder: Path) -> Path | None:
+    """Where the record of a run was written: its folder, or else the temporary one; None if not."""
+    places = (folder / "run.json", _fallback(folder.name))
+    return next((path for path in places if path.exists()), None)
 
 
 def _replace(path: Path, data: bytes) -> Path:
@@ -142,8 +152,8 @@ def read_record(folder: Path) -> RunRecord:
     Raises:
         StoreError: The record is damaged, of a newer schema, or there is no run here.
     """
-    path = folder / "run.json"
-    if not path.exists():
+    path = record_path(folder)
+    if path is None:
         return _interrupted(folder)
     try:
         raw = json.loads(path.read_bytes())
