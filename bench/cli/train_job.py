@@ -44,6 +44,8 @@ from bench.training.fit import train_to_target
 from bench.training.profiler import DivergedError, Instruments, TargetProfiler
 from bench.training.ranks import follow_in_other_ranks
 
+_SHOW_EVERY_S = 0.25
+
 
 def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
     """Make the run and write its record, however it ends.
@@ -102,6 +104,7 @@ class TrainingRun:
         self._entered_s = time.perf_counter()
         self._init_s: float | None = None
         self._rows: list[CurveRow] = []
+        self._shown_s = -_SHOW_EVERY_S
         self._profiler: TargetProfiler | None = None
         self._session: Session | None = None
         self._model: ModelFacts | None = None
@@ -149,7 +152,10 @@ class TrainingRun:
     def _keep(self, curve: CurveWriter, parts: Parts, row: CurveRow) -> None:
         self._rows.append(row)
         curve.append(row)
-        self._send(Progress(stage="training", row=row))
+        # Telling the parent wakes it beside the training: often enough for an eye, no more.
+        if row.time_s >= self._shown_s + _SHOW_EVERY_S:
+            self._shown_s = row.time_s
+            self._send(Progress(stage="training", row=row))
         if parts.trainer.logger is not None:
             numbers = {name: getattr(row, name) for name in row.__slots__}
             numeric = {k: v for k, v in numbers.items() if isinstance(v, int | float)}

@@ -164,7 +164,7 @@ class TrainConfig:
     """All of bench.train."""
 
     batch_size: int = 32
-    lr: float = 0.05
+    lr: float = 0.003
     lr_scaling: str = "none"
     lr_reference_batch_size: int = 32
     seed: int = 0

@@ -1,0 +1,122 @@
+"""Every experiment and every option of every group composes, and what it names can be made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from torch import nn
+
+from bench.cli.app import config_dir, register
+from bench.cli.resolve import hash_of, resolved
+from bench.core.config import TrainConfig
+from bench.serving.probe import ProbeConfig
+
+CONF = config_dir()
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+# Loggers of extras are refused by name where the extra is missing: tests/cli/test_train_command.py.
+GROUPS = (
+    "data",
+    "model",
+    "optimizer",
+    "schedule",
+    "target",
+    "trainer",
+    "sampler",
+    "probe",
+    "price",
+)
+OPTIONS = sorted(
+    f"{group}={path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml")
+)
+NEEDS = {
+    "data=custom": ["data._target_=bench.tasks.data.digits"],
+    "model=custom": ["model._target_=tests.cli.broken.Linear"],
+    "model=torchvision": ["model.name=mnasnet0_5"],
+    "optimizer=custom": ["optimizer._target_=torch.optim.RMSprop"],
+}
+SHAPES = {"digits": (1, 8, 8), "fashion_mnist": (1, 28, 28), "mnist": (1, 28, 28)}
+
+
+@pytest.fixture(autouse=True)
+def hydra() -> Iterator[None]:
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def plain(*overrides: str) -> dict[str, Any]:
+    return resolved(compose("train", overrides=list(overrides)))
+
+
+def make_all(config: dict[str, Any]) -> nn.Module:
+    """Instantiate every part but the data itself, which may not be on this machine."""
+    instantiate(config["data"])  # reads nothing before setup()
+    name = config["data"]["_target_"].rpartition(".")[2]
+    model: nn.Module = instantiate(
+        config["model"], input_shape=SHAPES.get(name, (3, 32, 32)), num_classes=10
+    )
+    optimizer = instantiate(config["optimizer"])(model.parameters(), lr=0.1)
+    instantiate(config["schedule"])(optimizer=optimizer, lr=0.1, total_steps=100)
+    for node in (*config["meters"].values(), config["codecarbon"], config["price"]):
+        instantiate(node)
+    ProbeConfig(**config["probe"])
+    return model
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_instantiates(experiment: str) -> None:
+    config = plain(f"experiment={experiment}")
+    TrainConfig.from_dict(config)
+    model = make_all(config)
+    assert sum(parameter.numel() for parameter in model.parameters()) > 0
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_composes_and_instantiates(option: str) -> None:
+    make_all(plain(option, *NEEDS.get(option, [])))
+
+
+def test_every_key_of_the_configuration_has_a_comment() -> None:
+    for path in CONF.glob("**/*.yaml"):
+        assert "#" in path.read_text(), path
+
+
+def test_seed_and_repeat_do_not_change_the_hash_but_batch_size_does() -> None:
+    def digest(*overrides: str) -> str:
+        return hash_of(compose("train", overrides=list(overrides)))
+
+    assert digest("seed=1", "repeat=2", "results=elsewhere", "shared=true") == digest()
+    assert digest("data=mnist", "data.root=/x") == digest("data=mnist")
+    assert digest("batch_size=64") != digest()
+    assert digest("data.split_seed=1") != digest()
+
+
+def test_an_installed_package_finds_the_configuration_that_it_carries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wheel puts conf/ inside bench/; the checkout has it beside."""
+    assert config_dir() == Path(__file__).parents[2] / "conf"
+    (tmp_path / "conf").mkdir()
+    monkeypatch.setattr("bench.__path__", [str(tmp_path)])
+    assert config_dir() == tmp_path / "conf"
+
+
+def test_warm_up_leaves_weights_statistics_and_random_state_alone() -> None:
+    from bench.cli.parts import build_parts
+
+    config = plain("model=cnn", "trainer=cpu")
+    torch.manual_seed(0)
+    parts = build_parts(config, TrainConfig.from_dict(config), None)
+    before = {name: value.clone() for name, value in parts.module.state_dict().items()}
+    state = torch.get_rng_state()
+    parts.compile_and_warm_up()
+    assert torch.equal(torch.get_rng_state(), state)
+    after = parts.module.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert all(parameter.grad is None for parameter in parts.module.parameters())
