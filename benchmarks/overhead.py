@@ -80,7 +80,9 @@ def timed_ms_per_step(
 
 
 def measured(workload: Workload, rounds: int, log: Console) -> dict[str, list[float]]:
-    """Milliseconds per step of each way, one for each round; the order rotates.
+    """Milliseconds per step of each way, one for each round.
+
+    Each round has an order of its own, so that no way always comes after the same other one.
 
     Raises:
         RuntimeError: The ways did not train the same model.
@@ -89,10 +91,9 @@ def measured(workload: Workload, rounds: int, log: Console) -> dict[str, list[fl
     if not all(math.isclose(loss, losses["a"], rel_tol=1e-3) for loss in losses.values()):
         raise RuntimeError(f"{workload.name}: not the same training, losses end at {losses}")
     times_ms: dict[str, list[float]] = {key: [] for key in WAYS}
-    keys = list(WAYS)
+    rng = np.random.default_rng(SEED)
     for turn in range(rounds):
-        shift = turn % len(keys)
-        for key in keys[shift:] + keys[:shift]:
+        for key in rng.permutation(list(WAYS)).tolist():
             times_ms[key].append(timed_ms_per_step(WAYS[key][1], workload)[0])
         log.print(f"{workload.name}: round {turn + 1} of {rounds}")
     return times_ms
@@ -169,7 +170,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--workload", choices=WORKLOADS, help="one of them; both by default")
-    parser.add_argument("--rounds", type=int, default=12, help="at least 2, best a multiple of 4")
+    parser.add_argument("--rounds", type=int, default=12, help="at least 2")
     parser.add_argument("--evaluations", type=int, help="shortens or lengthens each training")
     parser.add_argument("--out", type=Path, help="a JSON file for raw times and ratios")
     chosen = parser.parse_args()

@@ -230,8 +230,8 @@ def digits_mlp() -> Workload:
         make_network=partial(Mlp, width=64, depth=2),
         batch_size=32,
         lr=0.05,
-        every=16,
-        num_evaluations=250,
+        every=32,
+        num_evaluations=125,
         memory_format=torch.contiguous_format,
     )
 

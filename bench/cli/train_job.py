@@ -230,9 +230,9 @@ def build_profiler(
     on_row: Callable[[CurveRow], None],
     on_end: Callable[[Classifier], None],
 ) -> TargetProfiler:
-    """The profiler of a run, hung into its trainer."""
+    """The profiler of a run."""
     config = parts.config
-    profiler = TargetProfiler(
+    return TargetProfiler(
         target=config.target.build(),
         budget=config.budget,
         max_steps=parts.max_steps,
@@ -241,8 +241,6 @@ def build_profiler(
         on_row=on_row,
         on_end=on_end,
     )
-    parts.trainer.callbacks.append(profiler)  # type: ignore[attr-defined]
-    return profiler
 
 
 def save_model(path: Path, module: Classifier) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -18,6 +18,52 @@ from bench.tasks.quality import quality
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 MakeSchedule = Callable[[Optimizer], LRScheduler | None]
+
+
+class Observer(Protocol):
+    """Follows a training from inside; the module calls it where Lightning calls the module.
+
+    Not a Lightning callback: Lightning calls each of a callback's hooks, used or not, and that
+    takes 1 to 2% of a step of one millisecond.
+    """
+
+    def step_ended(self, trainer: pl.Trainer, num_samples: int) -> None:
+        """A training step has ended that took so many samples on this device."""
+
+    def validation_started(self) -> None:
+        """An evaluation begins."""
+
+    def validation_ended(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """An evaluation has ended; its predictions are in the module, not yet looked at."""
+
+    def training_ended(self, module: Classifier) -> None:
+        """The trainer has stopped, without an error."""
+
+
+class _Mean:
+    """A running mean of scalars, kept on their device; it waits for the device only when taken.
+
+    Apart from the module because setting an attribute of an nn.Module costs microseconds, in every
+    step.
+    """
+
+    def __init__(self) -> None:
+        self._sum: Tensor | None = None
+        self._count = 0
+
+    def add(self, value: Tensor) -> None:
+        """Count one value of shape ()."""
+        value = value.detach()
+        self._sum = value.clone() if self._sum is None else self._sum.add_(value)
+        self._count += 1
+
+    def take(self) -> float | None:
+        """The mean since the last call; None of no values, NaN if one of them was."""
+        if self._sum is None:
+            return None
+        mean = self._sum.item() / self._count
+        self._sum, self._count = None, 0
+        return mean
 
 
 class Classifier(pl.LightningModule):
@@ -48,8 +94,8 @@ class Classifier(pl.LightningModule):
         self.network = network.to(memory_format=self._memory_format)
         self._make_optimizer = make_optimizer
         self._make_schedule = make_schedule
-        self._train_loss_sum: Tensor | None = None
-        self._train_loss_count = 0
+        self.observer: Observer | None = None
+        self._train_loss = _Mean()
         self._validation: list[Batch] = []
 
     @override
@@ -63,22 +109,39 @@ class Classifier(pl.LightningModule):
         """Mean cross-entropy of a batch, a scalar."""
         images, labels = batch
         loss = cross_entropy(self(images), labels)
-        if self._train_loss_sum is None:
-            self._train_loss_sum = torch.zeros((), device=loss.device)
-        self._train_loss_sum += loss.detach()
-        self._train_loss_count += 1
+        self._train_loss.add(loss)
         return loss
+
+    @override
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Tell the observer."""
+        if self.observer is not None:
+            self.observer.step_ended(self.trainer, len(batch[1]))
 
     def take_train_loss(self) -> float | None:
         """Mean loss in nats of the training steps since the last call; None if there were none.
 
         NaN if it was NaN in any of them. Waits for the device.
         """
-        if self._train_loss_sum is None:
-            return None
-        mean = self._train_loss_sum.item() / self._train_loss_count
-        self._train_loss_sum, self._train_loss_count = None, 0
-        return mean
+        return self._train_loss.take()
+
+    @override
+    def on_validation_start(self) -> None:
+        """Tell the observer."""
+        if self.observer is not None:
+            self.observer.validation_started()
+
+    @override
+    def on_validation_end(self) -> None:
+        """Tell the observer."""
+        if self.observer is not None:
+            self.observer.validation_ended(self.trainer, self)
+
+    @override
+    def on_train_end(self) -> None:
+        """Tell the observer."""
+        if self.observer is not None:
+            self.observer.training_ended(self)
 
     @override
     def on_validation_epoch_start(self) -> None:

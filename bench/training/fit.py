@@ -138,6 +138,7 @@ def train_to_target(
     Raises:
         DivergedError: The loss is not finite.
     """
+    module.observer = profiler
     start_with_first_batch(data, profiler.start)
     try:
         trainer.fit(module, datamodule=data)  # type: ignore[arg-type]

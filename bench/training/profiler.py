@@ -1,4 +1,4 @@
-"""The Lightning callback that measures a run to its target.
+"""Measures a run to its target, from inside a Lightning training.
 
 The clock starts when the first training batch is asked for and never pauses; each moment of it
 belongs to one phase. An evaluation ends with: synchronise the device, read the energy counters,
@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import pytorch_lightning as pl
-from typing_extensions import override
 
 from bench.core.config import BudgetConfig
 from bench.core.records import CurveRow, EnergyLabel
@@ -87,8 +86,11 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-class TargetProfiler(pl.Callback):
-    """Measures, decides when the target is reached or the budget spent, and stops the trainer."""
+class TargetProfiler:
+    """Observes a classifier's training: measures, decides when it is at its end, and stops it.
+
+    The end is the target reached or the budget spent.
+    """
 
     def __init__(
         self,
@@ -150,31 +152,27 @@ class TargetProfiler(pl.Callback):
         parts.after_stop()
         self.spent = Spent(time_s=self.times.total_s, energy_j=energy_j, samples=self._samples)
 
-    @override
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def step_ended(self, trainer: pl.Trainer, num_samples: int) -> None:
+        """Count the step, and stop the trainer where a budget is spent."""
         self._steps += 1
-        self._samples += batch[1].shape[0] * trainer.world_size
+        self._samples += num_samples * trainer.world_size
         # Ranks must stop at the same step, so several devices look at budgets at evaluations only.
         if trainer.world_size == 1 and self._budget_spent(every_s=_ENERGY_CHECK_PERIOD_S):
             trainer.should_stop = True
 
-    @override
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def validation_started(self) -> None:
+        """From here on time is booked as `eval`."""
         self._instruments.synchronize()  # Training still under way on the device is training.
         self._instruments.clock.switch("eval")
 
-    @override
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, Classifier)
-        quality = pl_module.take_validation_quality()
-        row = self._read_row(pl_module.take_train_loss(), quality)
+    def validation_ended(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Read, keep the row, and stop the trainer at the crossing or where a budget is spent.
+
+        Raises:
+            DivergedError: A loss is not finite.
+        """
+        quality = module.take_validation_quality()
+        row = self._read_row(module.take_train_loss(), quality)
         self._instruments.clock.switch("checkpoint")
         _refuse_divergence(row)
         self.rows.append(row)
@@ -183,11 +181,10 @@ class TargetProfiler(pl.Callback):
         trainer.should_stop = self._agreed(trainer, self._done())
         self._instruments.clock.switch("train")
 
-    @override
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, Classifier)
+    def training_ended(self, module: Classifier) -> None:
+        """Hand over the module, and stop the clock."""
         self._instruments.clock.switch("checkpoint")
-        self._on_end(pl_module)
+        self._on_end(module)
         self.stop()
 
     def _read_row(self, train_loss: float | None, quality: Mapping[str, float]) -> CurveRow:

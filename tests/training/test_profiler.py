@@ -146,7 +146,6 @@ class Run:
             max_epochs=-1,
             val_check_interval=4,
             check_val_every_n_epoch=None,
-            callbacks=[self.profiler],
             logger=False,
             num_sanity_val_steps=0,
             enable_checkpointing=False,
