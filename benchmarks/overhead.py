@@ -170,7 +170,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--workload", choices=WORKLOADS, help="one of them; both by default")
-    parser.add_argument("--rounds", type=int, default=12, help="at least 2")
+    parser.add_argument("--rounds", type=int, default=40, help="at least 2")
     parser.add_argument("--evaluations", type=int, help="shortens or lengthens each training")
     parser.add_argument("--out", type=Path, help="a JSON file for raw times and ratios")
     chosen = parser.parse_args()
@@ -189,9 +189,11 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     console = Console()
     results = []
+    all_threads = torch.get_num_threads()
     for name in [chosen.workload] if chosen.workload else WORKLOADS:
         workload = WORKLOADS[name]()
         workload.data.setup()
+        torch.set_num_threads(workload.num_threads or all_threads)
         if chosen.evaluations:
             workload = replace(workload, num_evaluations=chosen.evaluations)
         times_ms = measured(workload, chosen.rounds, console)

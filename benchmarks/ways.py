@@ -42,6 +42,7 @@ class Workload:
     every: int
     num_evaluations: int
     memory_format: torch.memory_format
+    num_threads: int | None  # None leaves torch's choice
 
     @property
     def num_steps(self) -> int:
@@ -231,8 +232,10 @@ def digits_mlp() -> Workload:
         batch_size=32,
         lr=0.05,
         every=32,
-        num_evaluations=125,
+        num_evaluations=60,
         memory_format=torch.contiguous_format,
+        # A second thread slows such steps down and doubles their spread.
+        num_threads=1,
     )
 
 
@@ -248,6 +251,7 @@ def fashion_cnn() -> Workload:
         every=50,
         num_evaluations=2,
         memory_format=torch.channels_last,
+        num_threads=None,
     )
 
 

@@ -40,7 +40,7 @@ def test_a_model_and_data_set_of_ones_own_train_as_the_readme_says(example: Path
     (record,) = records(example)
     assert record.status == "ok"
     assert record.model is not None
-    assert record.model.name == "TwoLayers"
+    assert record.model.name == "two_layers"
 
 
 def test_the_readme_is_short() -> None:

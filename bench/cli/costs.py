@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from hydra.utils import instantiate
 
@@ -11,20 +12,42 @@ from bench.measure.carbon import carbon_intensity_gco2e_per_kwh
 from bench.measure.cost import Price, cost_usd, emissions_gco2e
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """What time and joules are charged with."""
+
+    price: Price
+    intensity_gco2e_per_kwh: float
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> Rates:
+        """The rates of a resolved configuration.
+
+        Raises:
+            ValueError: The price or the country is not one.
+        """
+        return cls(
+            price=instantiate(config["price"]),
+            intensity_gco2e_per_kwh=carbon_intensity_gco2e_per_kwh(
+                config["grid"]["country_iso_code"]
+            ),
+        )
+
+
 def with_costs(record: RunRecord) -> RunRecord:
     """The record with cost and emissions to its target; unchanged where it was not reached.
 
     Raises:
-        ValueError: The price or the country is not one.
+        ValueError: As Rates.of; a run has made sure of them before it trains.
     """
     target = record.target
     if target is None or target.time_to_target_s is None:
         return record
-    price: Price = instantiate(record.config["price"])
-    intensity = carbon_intensity_gco2e_per_kwh(record.config["grid"]["country_iso_code"])
+    rates = Rates.of(record.config)
+    energy_j = target.energy_to_target_j
     priced = replace(
         target,
-        cost_to_target_usd=cost_usd(target.time_to_target_s, target.energy_to_target_j, price),
-        emissions_to_target_gco2e=emissions_gco2e(target.energy_to_target_j, intensity),
+        cost_to_target_usd=cost_usd(target.time_to_target_s, energy_j, rates.price),
+        emissions_to_target_gco2e=emissions_gco2e(energy_j, rates.intensity_gco2e_per_kwh),
     )
     return replace(record, target=priced)

@@ -47,7 +47,7 @@ class Parts:
         """Do what is done once per process, before the clock."""
         if self.config.trainer.compile:
             self.module.network.compile()
-        fit.warm_up(self.module, self.data.input_shape, self.config, self.trainer)
+        fit.warm_up(self.module, self.data, self.config, self.trainer)
 
     def served(self) -> Served:
         """The model on its device, with the precision that it was trained in."""

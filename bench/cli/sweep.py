@@ -16,7 +16,7 @@ from bench.cli.app import USAGE_ERROR, one_line, sweep_id
 from bench.cli.costs import with_costs
 from bench.cli.progress import ProgressLine
 from bench.cli.resolve import hash_of, resolved
-from bench.cli.table import sweep_table
+from bench.cli.table import LEGEND, sweep_tables
 from bench.core.host import host_facts
 from bench.core.outcome import outcome_record
 from bench.core.records import RunError, RunRecord
@@ -133,9 +133,11 @@ class Sweep:
     def finish(self, exit_code: int) -> int:
         """Print the table; the command's exit code."""
         if self._runs:
-            width = None if sys.stdout.isatty() else 160
-            console = Console(width=width)
-            console.print(sweep_table([(o, record) for o, _, record in self._runs]))
+            # A file or a pipe takes lines of any length.
+            console = Console(width=None if sys.stdout.isatty() else 1000)
+            for table in sweep_tables([(o, record) for o, _, record in self._runs], console):
+                console.print(table)
+            console.print(LEGEND, soft_wrap=True, highlight=False)
             for _, folder, record in self._runs:
                 if record.error is not None:
                     console.print(

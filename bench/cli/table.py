@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.table import Table
 
 from bench.core.records import RunRecord, TargetResult
@@ -11,35 +12,59 @@ from bench.core.records import RunRecord, TargetResult
 _ABSENT = "-"
 
 
-def sweep_table(runs: Sequence[tuple[Sequence[str], RunRecord]]) -> Table:
-    """A table of runs, each with the overrides it was started with."""
-    table = Table(show_lines=True, caption_justify="left", caption=_CAPTION)
-    for heading in _HEADINGS:
-        table.add_column(heading, overflow="fold")
+def sweep_tables(runs: Sequence[tuple[Sequence[str], RunRecord]], console: Console) -> list[Table]:
+    """Runs as rows; where the console is too narrow, as columns of as many tables as it takes.
+
+    Args:
+        runs: Records, each with the overrides it was started with.
+        console: What the tables are for.
+    """
     names = _names([overrides for overrides, _ in runs])
-    for name, (_, record) in zip(names, runs, strict=True):
-        table.add_row(name, *_cells(record))
+    rows = [(name, *_cells(record)) for name, (_, record) in zip(names, runs, strict=True)]
+    wide = _table(_HEADINGS, rows)
+    endless = console.options.update(width=_ENDLESS)
+    if console.measure(wide, options=endless).maximum <= console.width:
+        return [wide]
+    num_columns = max(1, console.width // _NARROW_COLUMN - 1)
+    chunks = [rows[first : first + num_columns] for first in range(0, len(rows), num_columns)]
+    headings = [heading.replace("\n", " ") for heading in _HEADINGS]
+    return [_table(*_transposed(headings, chunk)) for chunk in chunks]
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(*headings, show_lines=True)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
+def _transposed(
+    headings: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    first, *others = zip(headings, *rows, strict=True)
+    return first, others
+
+
+_ENDLESS = 10_000
+_NARROW_COLUMN = 26  # characters, as wide as a heading on one line
 _HEADINGS = (
     "configuration",
     "outcome",
-    "TTA s\n(last miss, hit]",
+    "TTA s\n(miss, hit]",
     "ETA J\n(label)",
     "samples\nto target",
     "us/sample\n(mJ/sample)",
     "CPU %\nrun/machine",
     "peak\nMB",
-    "latency ms\np50/p90/p99",
-    "pred/s\n(batch)",
+    "latency ms\np50, p90, p99",
+    "1000 pred/s\n(batch)",
     "model\nkB",
-    "fit to compare",
+    "fit to\ncompare",
 )
-_CAPTION = (
-    "TTA: time to accuracy, evaluation included. ETA: energy to accuracy. A run that missed shows "
-    "> what it had spent.\nus/sample x samples = TTA. Latency: one input at a time; - where there "
-    "are too few samples for the percentile."
+LEGEND = (
+    "TTA: time to accuracy, evaluation included; it lies between the last miss and the first hit. "
+    "ETA: energy to accuracy.\nA run that missed shows > what it had spent. us/sample x samples = "
+    "TTA. Latency: one input at a time; - for too few samples."
 )
 
 
@@ -108,7 +133,7 @@ def _energy(record: RunRecord) -> str:
 
 
 def _rates(target: TargetResult | None) -> str:
-    if target is None:
+    if target is None or target.time_per_sample_s is None:
         return _ABSENT
     time = _number(target.time_per_sample_s, 1e6)
     return f"{time}\n({_number(target.energy_per_sample_j, 1e3)})"
@@ -137,7 +162,7 @@ def _throughput(record: RunRecord) -> str:
     serving = record.serving
     if serving is None:
         return _ABSENT
-    return f"{_number(serving.throughput_per_s)}\n({serving.throughput_batch_size})"
+    return f"{_number(serving.throughput_per_s, 1e-3)}\n({serving.throughput_batch_size})"
 
 
 def _health(record: RunRecord) -> str:

@@ -19,7 +19,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
 
-from bench.cli.costs import with_costs
+from bench.cli.costs import Rates, with_costs
 from bench.cli.instruments import Session
 from bench.cli.parts import Parts, build_parts, model_facts, model_name
 from bench.core.config import TrainConfig
@@ -114,6 +114,7 @@ class TrainingRun:
     def make(self) -> None:
         """Set up, train to the target, then evaluate and time the model that came out."""
         config = self._config
+        Rates.of(self._job.config)  # A wrong price or country fails here, before it costs a run.
         prepare_process(config)
         self._send(Progress(stage="preparing data, model and meters"))
         with follow_in_other_ranks(config.trainer.devices, partial(follow, self._job.config)):

@@ -77,33 +77,33 @@ def build_trainer(
     )
 
 
-def warm_up(
-    module: Classifier, input_shape: tuple[int, ...], config: TrainConfig, trainer: pl.Trainer
-) -> None:
-    """Run forward and backward on noise, so that lazy set-up and compilation are off the clock.
+def warm_up(module: Classifier, data: DataModule, config: TrainConfig, trainer: pl.Trainer) -> None:
+    """Train and evaluate on noise, so that lazy set-up and compilation are off the clock.
 
     The weights, the buffers (batch-norm statistics) and the random state are as before afterwards.
 
     Args:
         module: The module; moved to the trainer's device.
-        input_shape: Shape of one input, (channels, height, width).
+        data: Gives the shape of one input, and its validation loader, read once, those of the
+            batches in evaluations: a compiled model is compiled again for each new one.
         config: Batch size and number of warm-up steps.
         trainer: Gives the device and the precision.
     """
     device = trainer.strategy.root_device
     module.to(device)
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    shape = (config.batch_size // config.trainer.devices, *input_shape)
+    shape = (config.batch_size // config.trainer.devices, *data.input_shape)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        eval_shapes = sorted({tuple(images.shape) for images, _ in data.val_dataloader()})
         for _ in range(config.trainer.num_warmup_steps):
-            images = torch.randn(shape, device=device)
             with trainer.precision_plugin.forward_context():
                 module.train()
-                loss = _any_loss(module(images))
+                loss = _any_loss(module(torch.randn(shape, device=device)))
                 loss.backward()  # type: ignore[no-untyped-call]
-                with torch.no_grad():
-                    module.eval()
-                    module(images)
+                module.eval()
+                with torch.no_grad():  # as Lightning evaluates within a fit
+                    for eval_shape in eval_shapes:
+                        module(torch.randn(eval_shape, device=device))
     module.zero_grad(set_to_none=True)
     module.load_state_dict(before)
     module.train()

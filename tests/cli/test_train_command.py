@@ -302,3 +302,15 @@ def test_two_devices_train_together_and_are_measured_as_one(tmp_path: Path) -> N
     assert record.target is not None
     assert record.target.reached
     assert json.dumps(record.config["trainer"]["devices"]) == "2"
+
+
+def test_a_wrong_country_or_price_fails_before_it_costs_a_training(tmp_path: Path) -> None:
+    arguments = ("-m", "grid.country_iso_code=XXX,USA", "price.usd_per_kwh=-1", *QUICK)
+    answer = train(tmp_path, *arguments)
+    assert answer.code == 5, answer.err
+    errors = [record.error.message for record in records(tmp_path) if record.error]
+    assert sorted(message.split(":")[0] for message in errors) == [
+        "grid.country_iso_code=XXX",
+        "price.usd_per_kwh=-1.0",
+    ]
+    assert all(record.phases.wall_time_s == 0 for record in records(tmp_path) if record.phases)

@@ -1,0 +1,51 @@
+"""The table that ends a command, on wide and narrow terminals."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from bench.cli.table import sweep_tables
+from bench.core.outcome import outcome_record
+from bench.core.records import RunRecord
+from bench.core.store import new_identity
+from tests.rows import curve
+
+TARGET = {"metric": "accuracy", "value": 0.9, "eval_every_samples": 100, "ladder": [0.5]}
+
+
+def record(seed: int) -> RunRecord:
+    """A run that crossed at its second evaluation, after 4 s and 200 samples."""
+    identity = new_identity("train", "0123456789ab", seed, 0)
+    config = {"seed": seed, "repeat": 0, "target": TARGET}
+    return outcome_record(identity, config, curve([0.5, 0.95]), status="ok")
+
+
+def printed(width: int, num_runs: int) -> list[str]:
+    """What a console of this width shows, a string for each table."""
+    runs = [([f"seed={seed}", "lr=0.1"], record(seed)) for seed in range(num_runs)]
+    shown = []
+    for table in sweep_tables(runs, Console(width=width)):
+        console = Console(width=width, file=io.StringIO())
+        console.print(table)
+        assert isinstance(console.file, io.StringIO)
+        shown.append(console.file.getvalue())
+    return shown
+
+
+def test_a_wide_terminal_has_one_row_per_run() -> None:
+    (text,) = printed(1000, 5)
+    (row,) = [line for line in text.splitlines() if "seed=4" in line]
+    assert [cell.strip() for cell in row.split("│")][2:6] == ["reached", "4", "20", "200"]
+    assert "lr=0.1" not in text  # shared by all runs, so it tells nothing apart
+
+
+def test_a_narrow_terminal_has_runs_as_columns_and_nothing_folded() -> None:
+    texts = printed(80, 5)
+    # 80 // 26 - 1 = 2 runs beside the headings.
+    assert len(texts) == 3
+    assert "seed=0" in texts[0] and "seed=1" in texts[0] and "seed=4" in texts[2]
+    for text in texts:
+        assert "latency ms p50, p90, p99" in text
+        assert max(map(len, text.splitlines())) <= 80
