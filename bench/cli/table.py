@@ -56,7 +56,7 @@ _HEADINGS = (
     "us/sample\n(mJ/sample)",
     "CPU %\nrun/machine",
     "peak\nMB",
-    "latency ms\np50, p90, p99",
+    "latency ms\np50/p90/p99",
     "1000 pred/s\n(batch)",
     "model\nkB",
     "fit to\ncompare",
@@ -155,7 +155,7 @@ def _latency(record: RunRecord) -> str:
     if serving is None:
         return _ABSENT
     values = (serving.latency_p50_ms, serving.latency_p90_ms, serving.latency_p99_ms)
-    return "\n".join(_number(value) for value in values)
+    return "/".join(_number(value) for value in values)
 
 
 def _throughput(record: RunRecord) -> str:

@@ -1,0 +1,74 @@
+"""What the module collects between evaluations."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from bench.tasks.classifier import Classifier
+from bench.tasks.quality import quality
+from bench.tasks.schedules import constant
+
+
+@pytest.fixture
+def module() -> Classifier:
+    """A network that gives its inputs back: images of shape (n, 2, 1, 1) are logits."""
+    optimizer = partial(torch.optim.SGD, lr=0.1)
+    schedule = partial(constant, lr=0.1, total_steps=1)
+    return Classifier(nn.Flatten(), optimizer, schedule, channels_last=False)
+
+
+def batch(logits: list[list[float]]) -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.tensor(logits, dtype=torch.float32)[:, :, None, None]
+    return images, torch.zeros(len(logits), dtype=torch.long)
+
+
+def test_the_training_loss_is_the_mean_over_the_steps_since_it_was_last_taken(
+    module: Classifier,
+) -> None:
+    assert module.take_train_loss() is None
+    # Equal logits have a loss of log 2; logits of log 3 and 0 give class 0 a probability of 3/4.
+    module.training_step(batch([[0, 0]]), 0)
+    module.training_step(batch([[math.log(3), 0]]), 1)
+    expected = (math.log(2) + math.log(4 / 3)) / 2
+    assert module.take_train_loss() == pytest.approx(expected)
+    assert module.take_train_loss() is None
+
+
+def test_the_loss_that_is_trained_on_is_left_alone(module: Classifier) -> None:
+    losses = [module.training_step(batch([[0, 0]]), step) for step in range(3)]
+    assert [loss.item() for loss in losses] == pytest.approx([math.log(2)] * 3)
+
+
+def test_a_loss_that_was_nan_once_shows(module: Classifier) -> None:
+    for logit in (0.0, math.nan, 0.0):
+        module.training_step(batch([[logit, 0]]), 0)
+    loss = module.take_train_loss()
+    assert loss is not None
+    assert math.isnan(loss)
+
+
+def test_validation_quality_is_over_samples_not_over_batches(module: Classifier) -> None:
+    batches = [batch([[1, 0], [2, 0], [0, 1]]), batch([[0, 3]])]
+    for index, one in enumerate(batches):
+        module.validation_step(one, index)
+    images, labels = (torch.cat(part) for part in zip(*batches, strict=True))
+    values = module.take_validation_quality()
+    assert values == quality(images.flatten(1), labels)
+    assert values["accuracy"] == 2 / 4  # the mean of the batches would be 1/3
+
+
+def test_an_evaluation_forgets_the_one_before(module: Classifier) -> None:
+    module.validation_step(batch([[0, 1]]), 0)
+    module.on_validation_epoch_start()
+    module.validation_step(batch([[1, 0]]), 0)
+    assert module.take_validation_quality()["accuracy"] == 1
+
+
+def test_an_empty_validation_split_is_refused(module: Classifier) -> None:
+    with pytest.raises(ValueError, match="gave no batch"):
+        module.take_validation_quality()

@@ -1,0 +1,75 @@
+"""Known answers worked out by hand, and scikit-learn's on random predictions."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from sklearn import metrics
+
+from bench.tasks.quality import quality
+
+
+def logits_of(probabilities: list[list[float]]) -> torch.Tensor:
+    return torch.tensor(probabilities).log()
+
+
+def test_known_answers() -> None:
+    # Predicted 0, 0, 1, 1 for the true 0, 0, 0, 1.
+    values = quality(
+        logits_of([[0.9, 0.1], [0.6, 0.4], [0.4, 0.6], [0.1, 0.9]]), torch.tensor([0, 0, 0, 1])
+    )
+    assert values["accuracy"] == 3 / 4
+    # Recall is 2/3 of class 0 and 1 of class 1; precision 1 and 1/2: F1 is 4/5 and 2/3.
+    assert values["worst_class_recall"] == pytest.approx(2 / 3)
+    assert values["macro_f1"] == pytest.approx((4 / 5 + 2 / 3) / 2)
+    losses = [math.log(1 / 0.9), math.log(1 / 0.6), math.log(1 / 0.4), math.log(1 / 0.9)]
+    assert values["loss"] == pytest.approx(sum(losses) / 4)
+    # Two bins of 15 are filled: 0.9 twice, both right, and 0.6 twice, one right.
+    assert values["expected_calibration_error"] == pytest.approx((0.1 + 0.1) / 2, abs=1e-6)
+
+
+def test_as_scikit_learn_has_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(5, (200,), generator=generator)
+    logits = torch.randn(200, 5, generator=generator) + 1.5 * torch.eye(5)[labels]
+    values = quality(logits, labels)
+    predicted = logits.argmax(dim=1)
+    assert values["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted))
+    assert values["macro_f1"] == pytest.approx(metrics.f1_score(labels, predicted, average="macro"))
+    recall = metrics.recall_score(labels, predicted, average=None)
+    assert values["worst_class_recall"] == pytest.approx(min(recall))
+    loss = metrics.log_loss(labels, logits.double().softmax(dim=1))
+    assert values["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_a_class_that_does_not_occur_is_not_the_worst() -> None:
+    values = quality(logits_of([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]]), torch.tensor([0, 1]))
+    assert values["worst_class_recall"] == 1
+    assert values["macro_f1"] == 1
+
+
+def test_logits_within_0_and_1_are_not_taken_for_probabilities() -> None:
+    # Logits 0.9 and 0.1 are a confidence of 1 / (1 + e^-0.8).
+    values = quality(torch.tensor([[0.9, 0.1]]), torch.tensor([0]))
+    expected = 1 - 1 / (1 + math.exp(-0.8))
+    assert values["expected_calibration_error"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_half_precision_is_averaged_in_single() -> None:
+    logits = torch.zeros(3000, 2, dtype=torch.bfloat16)
+    values = quality(logits, torch.zeros(3000, dtype=torch.long))
+    assert values["loss"] == pytest.approx(math.log(2), rel=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_logit_that_is_not_finite_leaves_no_value(wrong: float) -> None:
+    values = quality(torch.tensor([[0.0, 1.0], [wrong, 0.0]]), torch.tensor([0, 1]))
+    assert all(math.isnan(value) for value in values.values())
+
+
+@pytest.mark.parametrize(("num_logits", "num_labels"), [(0, 0), (3, 2)])
+def test_shapes_that_do_not_fit_are_refused(num_logits: int, num_labels: int) -> None:
+    with pytest.raises(ValueError, match=r"must be \(n, num_classes\) and \(n,\)"):
+        quality(torch.zeros(num_logits, 2), torch.zeros(num_labels, dtype=torch.long))
