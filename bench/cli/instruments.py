@@ -7,6 +7,7 @@ same backwards.
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -81,6 +82,7 @@ class Session:
         """What the profiler reads; before_start is called as the last thing off the clock."""
 
         def start() -> None:
+            gc.collect()  # what set-up left is not collected on the run's clock
             self._sampler.start()
             if self._codecarbon is not None:
                 self._codecarbon.start()

@@ -40,37 +40,30 @@ class Observer(Protocol):
         """The trainer has stopped, without an error."""
 
 
-class _Mean:
-    """A running mean of scalars, kept on their device; it waits for the device only when taken.
+class _Losses:
+    """Scalars on their device; it is waited for only when their mean is taken.
 
-    Apart from the module because setting an attribute of an nn.Module costs microseconds, in every
-    step.
+    Kept apart: setting an attribute of an nn.Module costs microseconds, and so does an addition.
     """
 
     def __init__(self) -> None:
-        self._sum: Tensor | None = None
-        self._count = 0
+        self._values: list[Tensor] = []
+        self.add = self._values.append
 
-    def add(self, value: Tensor) -> None:
-        """Count one value of shape ()."""
-        value = value.detach()
-        self._sum = value.clone() if self._sum is None else self._sum.add_(value)
-        self._count += 1
-
-    def take(self) -> float | None:
+    def take_mean(self) -> float | None:
         """The mean since the last call; None of no values, NaN if one of them was."""
-        if self._sum is None:
+        if not self._values:
             return None
-        mean = self._sum.item() / self._count
-        self._sum, self._count = None, 0
+        mean = torch.stack(self._values).mean().item()
+        self._values.clear()
         return mean
 
 
 class Classifier(pl.LightningModule):
     """A network that maps images to logits, trained with cross-entropy.
 
-    The mean training loss is summed on the device and read when asked for: logging each step
-    would cost more than a small step itself, and wait for the device.
+    Training losses stay on the device until their mean is asked for: logging each step would cost
+    more than a small step itself, and wait for the device.
     """
 
     def __init__(
@@ -95,7 +88,7 @@ class Classifier(pl.LightningModule):
         self._make_optimizer = make_optimizer
         self._make_schedule = make_schedule
         self.observer: Observer | None = None
-        self._train_loss = _Mean()
+        self._train_losses = _Losses()
         self._validation: list[Batch] = []
 
     @override
@@ -109,21 +102,21 @@ class Classifier(pl.LightningModule):
         """Mean cross-entropy of a batch, a scalar."""
         images, labels = batch
         loss = cross_entropy(self(images), labels)
-        self._train_loss.add(loss)
+        self._train_losses.add(loss.detach())
         return loss
 
     @override
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Tell the observer."""
         if self.observer is not None:
-            self.observer.step_ended(self.trainer, len(batch[1]))
+            self.observer.step_ended(self.trainer, batch[1].shape[0])
 
     def take_train_loss(self) -> float | None:
         """Mean loss in nats of the training steps since the last call; None if there were none.
 
         NaN if it was NaN in any of them. Waits for the device.
         """
-        return self._train_loss.take()
+        return self._train_losses.take_mean()
 
     @override
     def on_validation_start(self) -> None:

@@ -121,6 +121,7 @@ class TargetProfiler:
         self.times: PhaseTimes | None = None
         self._target = target
         self._budget = budget
+        self._limited = budget.max_time_s is not None or budget.max_energy_j is not None
         self._max_steps = max_steps
         self._num_train_samples = num_train_samples
         self._instruments = instruments
@@ -154,10 +155,11 @@ class TargetProfiler:
 
     def step_ended(self, trainer: pl.Trainer, num_samples: int) -> None:
         """Count the step, and stop the trainer where a budget is spent."""
+        num_ranks = trainer.world_size
         self._steps += 1
-        self._samples += num_samples * trainer.world_size
+        self._samples += num_samples * num_ranks
         # Ranks must stop at the same step, so several devices look at budgets at evaluations only.
-        if trainer.world_size == 1 and self._budget_spent(every_s=_ENERGY_CHECK_PERIOD_S):
+        if self._limited and num_ranks == 1 and self._budget_spent(every_s=_ENERGY_CHECK_PERIOD_S):
             trainer.should_stop = True
 
     def validation_started(self) -> None:
@@ -214,7 +216,7 @@ class TargetProfiler:
     def _budget_spent(self, *, every_s: float) -> bool:
         """Whether the time or the joules are used up; joules are read at most every every_s."""
         budget = self._budget
-        if budget.max_time_s is None and budget.max_energy_j is None:
+        if not self._limited:
             return False
         now_s = self._instruments.clock.elapsed_s()
         if budget.max_time_s is not None and now_s >= budget.max_time_s:
