@@ -28,12 +28,7 @@ def example(tmp_path: Path) -> Path:
 
 
 def test_a_model_and_data_set_of_ones_own_train_as_the_readme_says(example: Path) -> None:
-    (command,) = [
-        line
-        for block in code_blocks("bash")
-        for line in block.splitlines()
-        if line.startswith("python -m bench.train --config-dir")
-    ]
+    (command,) = re.findall(r"`(python -m bench\.train --config-dir [^`]*)`", README)
     arguments = command.split()[3:]
     answer = train(example, *arguments, "probe.num_requests=100")
     assert answer.code == 0, answer.out + answer.err
