@@ -305,7 +305,7 @@ def test_two_devices_train_together_and_are_measured_as_one(tmp_path: Path) -> N
 
 
 def test_a_wrong_country_or_price_fails_before_it_costs_a_training(tmp_path: Path) -> None:
-    arguments = ("-m", "grid.country_iso_code=XXX,USA", "price.usd_per_kwh=-1", *QUICK)
+    arguments = ("-m", "grid.country_iso_code=XXX", "price.usd_per_kwh=-1,0.1", *QUICK)
     answer = train(tmp_path, *arguments)
     assert answer.code == 5, answer.err
     errors = [record.error.message for record in records(tmp_path) if record.error]
