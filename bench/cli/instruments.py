@@ -23,7 +23,7 @@ from bench.measure.clock import PhaseClock
 from bench.measure.health import health, utilization
 from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.nvml import GpuReader
-from bench.measure.sampler import CpuProbe, Probe, Sampler, SamplerReport, write_telemetry
+from bench.measure.sampler import CpuProbe, Probe, Sampler, write_telemetry
 from bench.measure.system import CpuMeter, CpuReading, ProcessTree, peak_rss_bytes
 from bench.measure.window import EnergyWindow
 from bench.training.profiler import Instruments
@@ -59,14 +59,12 @@ class Session:
         self._cpu = CpuMeter(tree)
         self._gpus = GpuReader(os.environ.get("CUDA_VISIBLE_DEVICES"))
         self._no_gpu: str | None = None
-        self.devices: list[
-            dict[str, Any]
-        ] = []  # the GPUs that the run can see, for the host's facts
+        # The GPUs that the run can see, for the host's facts.
+        self.devices: list[dict[str, Any]] = []
         self._sampler = Sampler(
             [CpuProbe(CpuMeter(tree), tree), *self._gpu_probes()], period_s=self._period_s
         )
         self._edges: list[CpuReading] = []
-        self._report: SamplerReport | None = None
         self._measured: dict[str, Any] = {}
 
     def _gpu_probes(self) -> list[Probe]:
@@ -102,7 +100,7 @@ class Session:
         energy = self._energy.rows()
         if self._codecarbon is not None:
             self._codecarbon.stop()
-        self._report = self._sampler.stop()
+        report = self._sampler.stop()
         start, end = self._edges
         self._measured = {
             "energy": energy,
@@ -114,9 +112,7 @@ class Session:
                 total_s=self._clock.elapsed_s(),
                 own_peak_rss_bytes=peak_rss_bytes(),
             ),
-            "health": health(
-                start, end, self._report, period_s=self._period_s, shared=self._shared
-            ),
+            "health": health(start, end, report, period_s=self._period_s, shared=self._shared),
             **self._codecarbon_fields(),
         }
 
@@ -150,8 +146,8 @@ class Session:
         }
 
     def save_telemetry(self, folder: Path) -> None:
-        """Write the sampler's rows, if the clock was ever started."""
-        if self._edges:
+        """Write the sampler's rows, if the clock was ever started and stopped."""
+        if self._measured:
             rows = self._sampler.rows(origin_s=self._clock.started_s)
             write_telemetry(folder / "telemetry.parquet", rows)
 

@@ -8,9 +8,8 @@ no object to make.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-MISSING: Any = "???"  # OmegaConf's mark for a value that must be given
+from bench.core.config_nodes import MISSING
 
 
 @dataclass

@@ -216,8 +216,6 @@ class TargetProfiler:
     def _budget_spent(self, *, every_s: float) -> bool:
         """Whether the time or the joules are used up; joules are read at most every every_s."""
         budget = self._budget
-        if not self._limited:
-            return False
         now_s = self._instruments.clock.elapsed_s()
         if budget.max_time_s is not None and now_s >= budget.max_time_s:
             return True

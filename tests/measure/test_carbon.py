@@ -134,29 +134,28 @@ def test_what_it_swallows_while_preparing_is_a_reason(monkeypatch: pytest.Monkey
     assert "cannot look for hardware: OSError('no such sensor')" in tracker.unavailable.reason
 
 
+def reason_for_no_result(clock: FakeClock) -> str:
+    """Why a span of 10 s came to nothing."""
+    tracker = CodeCarbonTracker(country_iso_code="USA")
+    tracker.prepare()
+    tracker.start()
+    clock.advance(10.0)
+    assert tracker.stop() is None
+    assert tracker.unavailable is not None
+    return tracker.unavailable.reason
+
+
 def test_what_it_swallows_at_the_end_is_a_reason_and_never_zero(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only_ram(monkeypatch)
     monkeypatch.setattr(Emissions, "get_private_infra_emissions", fail)
-    tracker = CodeCarbonTracker(country_iso_code="USA")
-    tracker.prepare()
-    tracker.start()
-    clock.advance(10.0)
-    assert tracker.stop() is None
-    assert tracker.unavailable is not None
-    assert tracker.unavailable.reason == "gave no result; it logged OSError('no such sensor')"
+    assert reason_for_no_result(clock) == "gave no result; it logged OSError('no such sensor')"
 
 
 def test_zero_joules_are_a_failure(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     only_ram(monkeypatch, watts=0.0)
-    tracker = CodeCarbonTracker(country_iso_code="USA")
-    tracker.prepare()
-    tracker.start()
-    clock.advance(10.0)
-    assert tracker.stop() is None
-    assert tracker.unavailable is not None
-    assert tracker.unavailable.reason == "counted 0.0 kWh"
+    assert reason_for_no_result(clock) == "counted 0.0 kWh"
 
 
 def test_without_preparation_there_is_no_result() -> None:
