@@ -40,25 +40,6 @@ class Observer(Protocol):
         """The trainer has stopped, without an error."""
 
 
-class _Losses:
-    """Scalars on their device; it is waited for only when their mean is taken.
-
-    Kept apart: setting an attribute of an nn.Module costs microseconds, and so does an addition.
-    """
-
-    def __init__(self) -> None:
-        self._values: list[Tensor] = []
-        self.add = self._values.append
-
-    def take_mean(self) -> float | None:
-        """The mean since the last call; None of no values, NaN if one of them was."""
-        if not self._values:
-            return None
-        mean = torch.stack(self._values).mean().item()
-        self._values.clear()
-        return mean
-
-
 class Classifier(pl.LightningModule):
     """A network that maps images to logits, trained with cross-entropy.
 
@@ -88,7 +69,7 @@ class Classifier(pl.LightningModule):
         self._make_optimizer = make_optimizer
         self._make_schedule = make_schedule
         self.observer: Observer | None = None
-        self._train_losses = _Losses()
+        self._train_losses: list[Tensor] = []
         self._validation: list[Batch] = []
 
     @override
@@ -101,13 +82,12 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mean cross-entropy of a batch, a scalar."""
         images, labels = batch
-        loss = cross_entropy(self(images), labels)
-        self._train_losses.add(loss.detach())
-        return loss
+        return cross_entropy(self(images), labels)
 
     @override
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Tell the observer."""
+        """Keep the loss, of which Lightning made a detached copy, and tell the observer."""
+        self._train_losses.append(outputs["loss"])
         if self.observer is not None:
             self.observer.step_ended(self.trainer, batch[1].shape[0])
 
@@ -116,7 +96,11 @@ class Classifier(pl.LightningModule):
 
         NaN if it was NaN in any of them. Waits for the device.
         """
-        return self._train_losses.take_mean()
+        if not self._train_losses:
+            return None
+        mean = torch.stack(self._train_losses).mean().item()
+        self._train_losses.clear()
+        return mean
 
     @override
     def on_validation_start(self) -> None:
