@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from bench.measure import system
-from bench.measure.system import CpuMeter, CpuReading, ProcessTree, cpu_use
+from bench.measure.system import CpuMeter, CpuReading, ProcessTree, cpu_use, machine_busy_s
 from tests.fakes import FakeClock
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
@@ -88,6 +89,34 @@ def test_the_machine_is_at_least_as_busy_as_this_process() -> None:
     assert 0 < use.process_frac <= 1.05
     # The kernel books the machine's time in ticks of 10 ms.
     assert use.machine_frac >= use.process_frac / 2
+
+
+def test_the_machine_is_busy_with_all_but_idle_iowait_and_steal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  100 20 30 5000 400 7 8 90 60 5\ncpu0 1 1 1 1 1 1 1 1 1 1\n")
+    monkeypatch.setattr(os, "sysconf", {"SC_CLK_TCK": 100}.__getitem__)
+    with stat.open("rb") as file:
+        monkeypatch.setattr(system, "_proc_stat", file.fileno)
+        # user, nice, system, irq and softirq: 100 + 20 + 30 + 7 + 8 ticks, twice the same.
+        for _ in range(2):
+            assert system._machine_times() == pytest.approx((1.65, 0.90))
+
+
+def test_the_machine_is_as_busy_as_psutil_says() -> None:
+    before = psutil.cpu_times()
+    busy_s = machine_busy_s()
+    after = psutil.cpu_times()
+    parts = ("user", "nice", "system", "irq", "softirq")
+    low_s, high_s = (sum(getattr(times, part, 0.0) for part in parts) for times in (before, after))
+    assert low_s - 0.001 <= busy_s <= high_s + 0.001  # room for rounding
+
+
+def test_without_proc_psutil_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "_proc_stat", lambda: None)
+    monkeypatch.setattr(psutil, "cpu_times", lambda: SimpleNamespace(user=3.0, system=2.0, idle=9))
+    assert system._machine_times() == (5.0, None)
 
 
 def test_peak_memory_is_what_the_kernel_says(tmp_path: Path) -> None:
