@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def test_every_price_instantiates_and_says_its_source(path: Path) -> None:
     price = instantiate(config.price)
     assert isinstance(price, Price)
     assert price.name == path.stem
-    assert price.date
+    assert re.fullmatch(r"20\d\d-[01]\d(-[0-3]\d)?", price.date), "a month or a day"
     assert price.source
 
 
