@@ -101,6 +101,9 @@ def build_parts(plain: dict[str, Any], config: TrainConfig, folder: Path | None)
 def _logger(node: dict[str, Any] | None, folder: Path | None) -> Logger | None:
     if not node or folder is None:
         return None
+    if "tracking_uri" in node and node["tracking_uri"] is None:
+        # MLflow refuses the plain files that Lightning would have it write.
+        node = {**node, "tracking_uri": f"sqlite:///{folder}/mlflow.db"}
     logger: Logger = instantiate(node, save_dir=str(folder))
     return logger
 
