@@ -11,13 +11,14 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from bench.cli.app import config_dir, register
-from bench.cli.instruments import Session
+from bench.cli.instruments import build_window
 from bench.cli.parts import Parts
 from bench.cli.resolve import resolved
 from bench.cli.train_job import build_profiler, save_model
 from bench.core.config import TrainConfig
 from bench.core.records import CurveRow
 from bench.core.store import CurveWriter
+from bench.measure.sampler import write_telemetry
 from bench.tasks.classifier import Classifier
 from bench.tasks.schedules import constant
 from bench.training.fit import build_trainer, train_to_target
@@ -31,19 +32,21 @@ def ours(workload: Workload, watch: Stopwatch) -> None:
     """
     plain = configuration(workload)
     parts = build(workload, watch, TrainConfig.from_dict(plain))
-    session = Session(plain, synchronize=parts.synchronize)
+    window = build_window(plain, parts.synchronize)
+    window.open()
     parts.compile_and_warm_up()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         curve = CurveWriter(folder)
 
         def keep(row: CurveRow) -> None:
+            assert row.loss is not None
             watch.evaluated(row.loss)
             curve.append(row)
 
         profiler = build_profiler(
             parts,
-            session.instruments(before_start=lambda: None),
+            window,
             on_row=keep,
             on_end=partial(save_model, folder / "checkpoint.pt"),
         )
@@ -51,8 +54,8 @@ def ours(workload: Workload, watch: Stopwatch) -> None:
             train_to_target(parts.module, parts.data, profiler, parts.trainer)
         finally:
             curve.close()
-            session.save_telemetry(folder)
-            session.close()
+            write_telemetry(folder / "telemetry.parquet", window.telemetry())
+            window.close()
 
 
 def configuration(workload: Workload) -> dict[str, Any]:

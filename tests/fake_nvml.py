@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pynvml
 import pytest
 
-SUCCESS = pynvml.NVML_SUCCESS
+SUCCESS = int(pynvml.NVML_SUCCESS)
+NOT_SUPPORTED = int(pynvml.NVML_ERROR_NOT_SUPPORTED)
 
 
 @dataclass
 class FakeGpu:
-    """One card; busy_pct None where it does not tell its utilization."""
+    """One card; what is None it does not tell, and `codes` are what calls return instead of 0."""
 
     uuid: str
-    name: str = "Fake A100"
+    name: str = "Fake RTX"
     busy_pct: int | None = 50
     used_bytes: int = 1 << 30
+    energy_j: Callable[[], float] | None = None
+    power_w: Callable[[], float] | None = None
+    limit_w: float | None = None
+    temperature_c: int | None = None
+    sm_clock_mhz: int | None = None
+    reasons: int | None = None
+    pids: Sequence[int] | None = None
+    codes: dict[str, int] = field(default_factory=dict)
     lost: bool = False
 
 
@@ -37,38 +47,90 @@ class FakeNvml:
 
     def nvmlShutdown(self) -> int:  # noqa: N802
         self.num_open -= 1
-        return int(SUCCESS)
+        return SUCCESS
 
     def nvmlDeviceGetCount_v2(self, count: Any) -> int:  # noqa: N802
         count._obj.value = len(self.gpus)
-        return int(SUCCESS)
+        return SUCCESS
 
     def nvmlDeviceGetHandleByIndex_v2(self, index: Any, handle: Any) -> int:  # noqa: N802
+        number = index if isinstance(index, int) else index.value
         address = ctypes.cast(ctypes.byref(handle._obj), ctypes.POINTER(ctypes.c_void_p))
-        address[0] = index.value + 1
-        return int(SUCCESS)
+        address[0] = number + 1
+        return SUCCESS
 
     def nvmlDeviceGetUUID(self, handle: Any, buffer: Any, length: Any) -> int:  # noqa: N802
         buffer.value = self._gpu(handle).uuid.encode()
-        return int(SUCCESS)
+        return SUCCESS
 
     def nvmlDeviceGetName(self, handle: Any, buffer: Any, length: Any) -> int:  # noqa: N802
         buffer.value = self._gpu(handle).name.encode()
-        return int(SUCCESS)
+        return SUCCESS
+
+    def nvmlDeviceGetArchitecture(self, handle: Any, architecture: Any) -> int:  # noqa: N802
+        architecture._obj.value = pynvml.NVML_DEVICE_ARCH_ADA
+        return SUCCESS
 
     def nvmlDeviceGetUtilizationRates(self, handle: Any, rates: Any) -> int:  # noqa: N802
-        busy_pct = self._gpu(handle).busy_pct
-        if busy_pct is None:
-            return int(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        rates._obj.gpu = busy_pct
-        return int(SUCCESS)
+        gpu = self._gpu(handle)
+        return self._put(gpu, "busy", rates._obj, "gpu", gpu.busy_pct)
 
     def nvmlDeviceGetMemoryInfo(self, handle: Any, memory: Any) -> int:  # noqa: N802
         gpu = self._gpu(handle)
+        return self._put(gpu, "memory", memory._obj, "used", gpu.used_bytes)
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: Any, energy: Any) -> int:  # noqa: N802
+        gpu = self._gpu(handle)
+        energy_mj = None if gpu.energy_j is None else int(gpu.energy_j() * 1e3)
+        return self._put(gpu, "energy", energy._obj, "value", energy_mj)
+
+    def nvmlDeviceGetFieldValues(self, handle: Any, count: Any, values: Any) -> int:  # noqa: N802
+        gpu = self._gpu(handle)
         if gpu.lost:
             return int(pynvml.NVML_ERROR_GPU_IS_LOST)
-        memory._obj.used = gpu.used_bytes
-        return int(SUCCESS)
+        for value in values._obj[: count.value]:
+            assert value.fieldId == pynvml.NVML_FI_DEV_POWER_INSTANT
+            power_mw = None if gpu.power_w is None else round(gpu.power_w() * 1e3)
+            value.nvmlReturn = self._put(gpu, "power", value.value, "uiVal", power_mw)
+            value.valueType = pynvml.NVML_VALUE_TYPE_UNSIGNED_INT
+        return SUCCESS
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, handle: Any, limit: Any) -> int:  # noqa: N802
+        gpu = self._gpu(handle)
+        limit_mw = None if gpu.limit_w is None else round(gpu.limit_w * 1e3)
+        return self._put(gpu, "limit", limit._obj, "value", limit_mw)
+
+    def nvmlDeviceGetPowerManagementLimit(self, handle: Any, limit: Any) -> int:  # noqa: N802
+        return self.nvmlDeviceGetEnforcedPowerLimit(handle, limit)
+
+    def nvmlDeviceGetTemperature(self, handle: Any, sensor: Any, value: Any) -> int:  # noqa: N802
+        assert sensor.value == pynvml.NVML_TEMPERATURE_GPU
+        gpu = self._gpu(handle)
+        return self._put(gpu, "temperature", value._obj, "value", gpu.temperature_c)
+
+    def nvmlDeviceGetClockInfo(self, handle: Any, clock: Any, value: Any) -> int:  # noqa: N802
+        assert clock.value == pynvml.NVML_CLOCK_SM
+        gpu = self._gpu(handle)
+        return self._put(gpu, "clock", value._obj, "value", gpu.sm_clock_mhz)
+
+    def nvmlDeviceGetCurrentClocksEventReasons(  # noqa: N802
+        self, handle: Any, reasons: Any
+    ) -> int:
+        gpu = self._gpu(handle)
+        return self._put(gpu, "reasons", reasons._obj, "value", gpu.reasons)
+
+    def nvmlDeviceGetComputeRunningProcesses_v3(  # noqa: N802
+        self, handle: Any, count: Any, processes: Any
+    ) -> int:
+        gpu = self._gpu(handle)
+        if gpu.pids is None:
+            return NOT_SUPPORTED
+        room, count._obj.value = count._obj.value, len(gpu.pids)
+        if room < len(gpu.pids):
+            return int(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
+        for i, pid in enumerate(gpu.pids):
+            processes[i].pid = pid
+        return SUCCESS
 
     def nvmlErrorString(self, code: int) -> bytes:  # noqa: N802
         return f"code {code}".encode()
@@ -77,6 +139,30 @@ class FakeNvml:
         address = ctypes.cast(handle, ctypes.c_void_p).value
         assert address is not None
         return self.gpus[address - 1]
+
+    @staticmethod
+    def _put(gpu: FakeGpu, call: str, target: Any, name: str, value: int | None) -> int:
+        """Hand a value over, or say why not."""
+        if gpu.lost:
+            return int(pynvml.NVML_ERROR_GPU_IS_LOST)
+        if code := gpu.codes.get(call, NOT_SUPPORTED if value is None else SUCCESS):
+            return code
+        setattr(target, name, value)
+        return SUCCESS
+
+
+class OldFakeNvml(FakeNvml):
+    """A driver that knows the reasons of slowdowns by their old name only."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "nvmlDeviceGetCurrentClocksEventReasons":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(  # noqa: N802
+        self, handle: Any, reasons: Any
+    ) -> int:
+        return super().nvmlDeviceGetCurrentClocksEventReasons(handle, reasons)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, fake: FakeNvml) -> None:

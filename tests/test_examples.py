@@ -1,41 +1,76 @@
-"""The worked example of README.md: a model and a data set of one's own, and a conf/ folder."""
+"""The examples of README.md: they run as the files in examples/, and README.md quotes those."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from bench.core.store import read_record
 from tests.cli.command import ROOT, records, train
 
 README = (ROOT / "README.md").read_text()
-
-
-def code_blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture
-def example(tmp_path: Path) -> Path:
-    """The files of the example, as README.md gives them: the first line names the file."""
-    for block in [*code_blocks("python"), *code_blocks("yaml")]:
-        first, _, rest = block.partition("\n")
-        path = tmp_path / first.removeprefix("# ").strip()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(rest)
-    return tmp_path
+def folder(tmp_path: Path) -> Path:
+    """A copy of the examples, so that results do not land among them."""
+    return Path(shutil.copytree(EXAMPLES, tmp_path / "examples"))
 
 
-def test_a_model_and_data_set_of_ones_own_train_as_the_readme_says(example: Path) -> None:
+def run(script: Path) -> str:
+    answer = subprocess.run(
+        [sys.executable, script.name],
+        cwd=script.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def test_a_model_and_data_set_of_ones_own_train_as_the_readme_says(folder: Path) -> None:
     (command,) = re.findall(r"`(python -m bench\.train --config-dir [^`]*)`", README)
     arguments = command.split()[3:]
-    answer = train(example, *arguments, "probe.num_requests=100")
+    answer = train(folder, *arguments, "probe.num_requests=100")
     assert answer.code == 0, answer.out + answer.err
-    (record,) = records(example)
+    (record,) = records(folder)
     assert record.status == "ok"
     assert record.model is not None
     assert record.model.name == "two_layers"
+
+
+def test_a_plain_loop_is_measured(folder: Path) -> None:
+    time_s, energy_j, label, _ = run(folder / "my_loop.py").splitlines()[0].split()
+    assert float(time_s) > 0
+    assert float(energy_j) > 0
+    assert label in {"counter", "integrated", "modelled"}
+
+
+def test_a_lightning_training_of_ones_own_writes_a_record(folder: Path) -> None:
+    time_s, energy_j = run(folder / "my_training.py").splitlines()[-1].split()
+    (run_folder,) = (folder / "results" / "lightning").iterdir()
+    target = read_record(run_folder).target
+    assert target is not None
+    assert target.reached
+    assert (target.time_to_target_s, target.energy_to_target_j) == (float(time_s), float(energy_j))
+
+
+def test_what_the_readme_quotes_is_in_the_examples() -> None:
+    files = "\n".join(path.read_text() for path in EXAMPLES.glob("*.py"))
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line]
+    # Of the trainer and the data there is more to say than a README should.
+    shortened = "pl.Trainer(callbacks=[profiler]).fit(model, data)"
+    assert [line for line in lines if line not in files and line != shortened] == []
 
 
 def test_the_readme_is_short() -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bench.cli.app import USAGE_ERROR, one_line, sweep_id
 from bench.cli.costs import with_costs
+from bench.cli.instruments import refuse_wrong_meters
 from bench.cli.progress import ProgressLine
 from bench.cli.resolve import hash_of, resolved
 from bench.cli.table import LEGEND, sweep_tables
@@ -54,6 +55,7 @@ class Sweep:
         self._console = Console(stderr=True)
         self._runs: list[tuple[Sequence[str], Path, RunRecord]] = []
         self._refused = False
+        self._checked_meters: list[dict[str, Any]] = []
 
     def run_job(self, config: DictConfig) -> None:
         """Make one run; called by Hydra for each job.
@@ -67,6 +69,9 @@ class Sweep:
             print(f"error: {one_line(error)}", file=sys.stderr)
 
     def _run(self, config: dict[str, Any], digest: str, overrides: Sequence[str]) -> None:
+        if config["meter"] not in self._checked_meters:
+            refuse_wrong_meters(config)  # opening one may take a second
+            self._checked_meters.append(config["meter"])
         results = Path(config["results"]).absolute()
         key = (self._command, digest, config["seed"], config["repeat"])
         if config["resume"] and (done := finished(results, *key)):

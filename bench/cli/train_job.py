@@ -20,7 +20,7 @@ import torch
 from hydra.errors import InstantiationException
 
 from bench.cli.costs import Rates, with_costs
-from bench.cli.instruments import Session
+from bench.cli.instruments import build_window
 from bench.cli.parts import Parts, build_parts, model_facts, model_name
 from bench.core.config import TrainConfig
 from bench.core.outcome import outcome_record
@@ -37,11 +37,13 @@ from bench.core.records import (
 from bench.core.store import CurveWriter, write_record
 from bench.launch.isolation import Interrupted
 from bench.launch.job import Job, Progress
+from bench.measure.sampler import write_telemetry
+from bench.measure.window import Window
 from bench.serving.probe import ProbeConfig, probe
 from bench.tasks.classifier import Classifier
 from bench.training.evaluate import evaluate
 from bench.training.fit import train_to_target
-from bench.training.profiler import DivergedError, Instruments, TargetProfiler
+from bench.training.profiler import DivergedError, TargetProfiler
 from bench.training.ranks import follow_in_other_ranks
 
 _SHOW_EVERY_S = 0.25
@@ -106,7 +108,7 @@ class TrainingRun:
         self._rows: list[CurveRow] = []
         self._shown_s = -_SHOW_EVERY_S
         self._profiler: TargetProfiler | None = None
-        self._session: Session | None = None
+        self._window: Window | None = None
         self._model: ModelFacts | None = None
         self._quality: dict[str, Quality] = {}
         self._serving: Serving | None = None
@@ -126,17 +128,18 @@ class TrainingRun:
 
     def close(self) -> None:
         """Release what the run holds."""
-        if self._session is not None:
-            self._session.close()
+        if self._window is not None:
+            self._window.close()
 
     def _train(self, parts: Parts) -> None:
-        session = Session(self._job.config, synchronize=parts.synchronize)
-        self._session = session
+        window = build_window(self._job.config, parts.synchronize)
+        self._window = window
+        window.open()
         parts.compile_and_warm_up()
         curve = CurveWriter(self._job.folder)
         profiler = build_profiler(
             parts,
-            session.instruments(before_start=self._note_init),
+            window,
             on_row=partial(self._keep, curve, parts),
             on_end=partial(save_model, self._job.folder / "checkpoint.pt"),
         )
@@ -145,10 +148,9 @@ class TrainingRun:
             train_to_target(parts.module, parts.data, profiler, parts.trainer)
         finally:
             curve.close()
-            session.save_telemetry(self._job.folder)
-
-    def _note_init(self) -> None:
-        self._init_s = time.perf_counter() - self._entered_s
+            if profiler.started:
+                self._init_s = window.clock.started_s - self._entered_s
+                write_telemetry(self._job.folder / "telemetry.parquet", window.telemetry())
 
     def _keep(self, curve: CurveWriter, parts: Parts, row: CurveRow) -> None:
         self._rows.append(row)
@@ -165,7 +167,7 @@ class TrainingRun:
     def _assess(self, parts: Parts) -> None:
         """Quality and serving cost of the model as it was when the run ended."""
         assert self._model is not None
-        assert self._session is not None
+        assert self._window is not None
         checkpoint = self._job.folder / "checkpoint.pt"
         self._model = replace(self._model, size_bytes=checkpoint.stat().st_size)
         served = parts.served()
@@ -180,7 +182,7 @@ class TrainingRun:
             parts.example_images(max(config.batch_sizes)),
             config=config,
             synchronize=parts.synchronize,
-            **self._session.probe_meter(),
+            meters=self._window.meters,
         )
 
     def record(self, status: Status, error: RunError | None) -> RunRecord:
@@ -201,12 +203,12 @@ class TrainingRun:
             self._rows,
             status=status,
             error=error,
-            host={**job.host, "gpus": self._session.devices if self._session else []},
+            host={**job.host, "gpus": self._window.devices if self._window else []},
             phases=phases,
             spent=profiler.spent if profiler else None,
             finished=profiler.finished if profiler else False,
         )
-        measured = self._session.measured() if self._session else {}
+        measured = self._window.record_fields() if self._window else {}
         return replace(
             record,
             **measured,
@@ -226,7 +228,7 @@ def prepare_process(config: TrainConfig) -> None:
 
 def build_profiler(
     parts: Parts,
-    instruments: Instruments,
+    window: Window,
     *,
     on_row: Callable[[CurveRow], None],
     on_end: Callable[[Classifier], None],
@@ -238,7 +240,7 @@ def build_profiler(
         budget=config.budget,
         max_steps=parts.max_steps,
         num_train_samples=parts.data.num_train_samples,
-        instruments=instruments,
+        window=window,
         on_row=on_row,
         on_end=on_end,
     )
@@ -257,9 +259,8 @@ def follow(plain: dict[str, Any]) -> None:
     prepare_process(config)
     parts = build_parts(plain, config, None)
     parts.compile_and_warm_up()
-    profiler = build_profiler(
-        parts, Instruments.idle(parts.synchronize), on_row=_ignore, on_end=_ignore
-    )
+    window = Window.time_only(parts.synchronize)
+    profiler = build_profiler(parts, window, on_row=_ignore, on_end=_ignore)
     train_to_target(parts.module, parts.data, profiler, parts.trainer)
 
 

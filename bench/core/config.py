@@ -1,8 +1,8 @@
 """The configuration of bench.train: every key, its type, its default and its range.
 
 The classes are the schema that Hydra checks names and types against; their `__post_init__` checks
-ranges once the configuration is converted. Groups that are instantiated by `_target_` are typed
-`Any` here and get their own schema in config_nodes.py and measure_nodes.py.
+ranges once the configuration is converted. Groups with a `_target_` are typed `Any` here and get
+their own schema in config_nodes.py and measure_nodes.py.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class TargetConfig:
     mode: str | None = None
     rule: str = "first"
     consecutive: int = 2
-    eval_every_samples: int = MISSING
+    eval_every_samples: int | None = MISSING
     ladder: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -160,6 +160,23 @@ class SamplerConfig:
 
 
 @dataclass(kw_only=True)
+class MeterConfig:
+    """Which energy meters are tried."""
+
+    sources: dict[str, Any] = field(default_factory=dict)
+    required: bool = False
+    idle_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the range.
+
+        Raises:
+            ValueError: idle_s is out of range.
+        """
+        _at_least("meter.idle_s", self.idle_s, 0)
+
+
+@dataclass(kw_only=True)
 class TrainConfig:
     """All of bench.train."""
 
@@ -177,7 +194,7 @@ class TrainConfig:
     target: TargetConfig = MISSING
     budget: BudgetConfig = MISSING
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    meters: dict[str, Any] = field(default_factory=dict)
+    meter: MeterConfig = field(default_factory=MeterConfig)
     codecarbon: Any = None
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     probe: Any = MISSING
@@ -237,6 +254,7 @@ _PARTS = {
     "budget": BudgetConfig,
     "trainer": TrainerConfig,
     "sampler": SamplerConfig,
+    "meter": MeterConfig,
 }
 _C = TypeVar("_C")
 

@@ -1,4 +1,4 @@
-"""The schema of the groups meter, price and grid: names and types of their keys.
+"""The schema of the groups meter, energy_source, codecarbon, price and grid: names and types.
 
 Values and comments are in conf/<group>/<name>.yaml; a misspelt key or a wrong type stops at
 composition with its full path. The group sampler has its schema in config.py, since its node is
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.core.config_nodes import MISSING
+from bench.core.config import MISSING, MeterConfig
 
 
 @dataclass
 class CpuModelNode:
-    """conf/meter/cpu_model.yaml."""
+    """conf/energy_source/cpu_model.yaml."""
 
     _target_: str = "bench.measure.meters.cpu_model.CpuModelMeter"
     idle_w: float | None = None
@@ -22,8 +22,31 @@ class CpuModelNode:
 
 
 @dataclass
+class NvmlNode:
+    """conf/energy_source/nvml.yaml."""
+
+    _target_: str = "bench.measure.meters.nvml.NvmlMeter"
+
+
+@dataclass
+class RaplNode:
+    """conf/energy_source/rapl.yaml."""
+
+    _target_: str = "bench.measure.meters.rapl.RaplMeter"
+    root: str = MISSING
+    max_w: float | None = None
+
+
+@dataclass
+class ZeusNode:
+    """conf/energy_source/zeus.yaml."""
+
+    _target_: str = "bench.measure.meters.zeus.ZeusMeter"
+
+
+@dataclass
 class CodeCarbonNode:
-    """conf/meter/codecarbon.yaml."""
+    """conf/codecarbon/default.yaml."""
 
     _target_: str = "bench.measure.carbon.CodeCarbonTracker"
     country_iso_code: str = MISSING
@@ -53,7 +76,14 @@ class GridNode:
 
 # {group: {name: class}}: a file of the group begins with `- /schema/<group>@_here_: <name>`.
 MEASURE_NODES: dict[str, dict[str, type]] = {
-    "meter": {"cpu_model": CpuModelNode, "codecarbon": CodeCarbonNode},
+    "meter": {"meter": MeterConfig},
+    "energy_source": {
+        "cpu_model": CpuModelNode,
+        "nvml": NvmlNode,
+        "rapl": RaplNode,
+        "zeus": ZeusNode,
+    },
+    "codecarbon": {"default": CodeCarbonNode},
     "price": {"price": PriceNode},
     "grid": {"country": GridNode},
 }

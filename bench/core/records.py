@@ -35,7 +35,8 @@ class RunIdentity:
 class CurveRow:
     """One evaluation on the validation split.
 
-    Times and joules are cumulative since the clock started.
+    Times and joules are cumulative since the clock started. bench.train measures all qualities; a
+    user's own loop may measure only the one that its target is about.
     """
 
     time_s: float
@@ -44,15 +45,16 @@ class CurveRow:
     checkpoint_time_s: float
     samples: int
     steps: int
-    epochs: float
+    epochs: float | None
     energy_total_j: float | None
     energy_label: EnergyLabel | None
+    energy_error_frac: float | None = None
     train_loss: float | None
-    loss: float
-    accuracy: float
-    macro_f1: float
-    worst_class_recall: float
-    expected_calibration_error: float
+    loss: float | None = None
+    accuracy: float | None = None
+    macro_f1: float | None = None
+    worst_class_recall: float | None = None
+    expected_calibration_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ class TargetResult:
     last_miss_s: float | None = None
     train_time_to_target_s: float | None = None
     energy_to_target_j: float | None = None
+    energy_to_target_error_frac: float | None = None
     samples_to_target: int | None = None
     steps_to_target: int | None = None
     epochs_to_target: float | None = None
@@ -107,16 +110,21 @@ class Phases:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyRow:
-    """Joules of one component over the clock, with where they came from.
+    """Joules of one component over the clock, with where they came from and how far to trust them.
 
     label says how: read from a counter, integrated from power, modelled, or a constant.
+    energy_error_frac bounds the systematic error, as a share of energy_j.
     """
 
     component: str
     energy_j: float
     source: str
     label: EnergyLabel
+    refresh_s: float | None = None
+    energy_error_frac: float | None = None
     below_resolution: bool = False
+    counter_reset: bool = False
+    counter_gap: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +144,22 @@ class Utilization:
     memory_peak_bytes: int | None = None
     gpu_busy_frac: float | None = None
     gpu_memory_peak_bytes: int | None = None
+    cgroup_cpu_frac: float | None = None
+    gpu_power_cap_frac: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """Power of the idle machine around a run, and what the run took beyond it.
+
+    net_error_frac bounds the error of net_energy_j, as a share of it.
+    """
+
+    each_s: float
+    before_w: float | None = None
+    after_w: float | None = None
+    net_energy_j: float | None = None
+    net_error_frac: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +201,7 @@ class Serving:
     throughput_batch_size: int | None = None
     energy_per_prediction_j: float | None = None
     energy_per_prediction_label: EnergyLabel | None = None
+    energy_per_prediction_error_frac: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +243,8 @@ class RunRecord:
     energy: list[EnergyRow] = field(default_factory=list)
     energy_total_j: float | None = None
     energy_label: EnergyLabel | None = None
+    energy_error_frac: float | None = None
+    idle: Idle | None = None
     unavailable_meters: list[UnavailableMeter] = field(default_factory=list)
     codecarbon_energy_j: float | None = None
     codecarbon_emissions_gco2e: float | None = None

@@ -43,7 +43,9 @@ class Target:
 
     def met_by(self, row: CurveRow, threshold: float | None = None) -> bool:
         """Whether one evaluation meets the threshold (the target's own by default)."""
-        measured: float = getattr(row, self.metric)
+        measured: float | None = getattr(row, self.metric)
+        if measured is None:
+            return False
         wanted = self.value if threshold is None else threshold
         return measured >= wanted if self.mode == "max" else measured <= wanted
 
@@ -130,6 +132,7 @@ def target_result(
             last_miss_s=_last_miss_s(rows, target, crossing),
             train_time_to_target_s=row.train_time_s,
             energy_to_target_j=row.energy_total_j,
+            energy_to_target_error_frac=row.energy_error_frac,
             samples_to_target=row.samples,
             steps_to_target=row.steps,
             epochs_to_target=row.epochs,

@@ -2,15 +2,19 @@
 
 A flag says that something else than the code under test may have set the time. Each has a
 threshold with a reason. `below_resolution` is no flag here: it says that the joules of one
-component are coarse, stands on that component's row, and leaves time and quality as they are.
+component are coarse, stands on that component's row, and leaves time and quality as they are. Nor
+is the GPU's power cap: at full load it is where a card normally works.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from bench.core.records import Health, Utilization
+from bench.measure.cgroup import CgroupReading, cgroup_use
 from bench.measure.sampler import SamplerReport, TelemetryRow
 from bench.measure.system import CpuReading, cpu_use
 
@@ -28,6 +32,19 @@ class HealthLimits:
     # Missed ticks in a row. A tick is late by up to 0.1 s beside code that holds the interpreter;
     # several lost periods mean that the machine, not the run, was held up.
     sampler_gap_periods: float = 5.0
+    # Time throttled by the CPU quota, summed over CPUs, over the elapsed time. A thread that waits
+    # for the others waits for each that stands still, so the sum bounds what the run lost; 1% is
+    # well below the effects that a comparison looks for (5%).
+    cpu_quota_frac: float = 0.01
+    # Of the sampler's ticks within the clock. A slowdown by hardware halves the clocks at least
+    # (NVML API reference, NvmlClocksEventReasons): for 5% of the time that loses 2.5% of the work
+    # or more. One by software costs less; both are the same flag.
+    gpu_thermal_frac: float = 0.05
+    # Likewise.
+    gpu_power_brake_frac: float = 0.05
+    # At any tick. What another process takes of the card's time and memory bandwidth, and of the
+    # joules that are booked on us, no counter tells.
+    num_foreign_gpu_processes: int = 0
 
 
 DEFAULT_LIMITS = HealthLimits()
@@ -40,9 +57,12 @@ def health(
     *,
     period_s: float,
     shared: bool = False,
+    cgroup: tuple[CgroupReading, CgroupReading] | None = None,
+    rows: Sequence[TelemetryRow] = (),
+    total_s: float | None = None,
     limits: HealthLimits = DEFAULT_LIMITS,
 ) -> Health:
-    """The flags of a run from readings at both edges of its clock.
+    """The flags of a run from readings at both edges of its clock, and from ticks within it.
 
     Args:
         start: At the start of the clock.
@@ -50,19 +70,16 @@ def health(
         sampler: What the sampler reports.
         period_s: The sampler's period.
         shared: Whether other measured runs were allowed on the machine meanwhile.
+        cgroup: The control group at the start and the end, where there is one.
+        rows: The sampler's; those in [0, total_s] count.
+        total_s: Length of the clock; None for no end.
         limits: From where on a flag is raised.
     """
     flags = ["shared"] if shared else []
-    use = cpu_use(start, end)
-    if use is not None:
-        if use.machine_frac - use.process_frac > limits.other_load_frac:
-            flags.append("other_load")
-        if use.steal_frac is not None and use.steal_frac > limits.steal_frac:
-            flags.append("steal")
-    if sampler.failure is not None:
-        flags.append("sampler_failed")
-    elif (sampler.largest_gap_s or 0.0) > limits.sampler_gap_periods * period_s:
-        flags.append("sampler_gap")
+    flags += _cpu_flags(start, end, limits)
+    flags += _quota_flags(cgroup, start.num_cpus, limits)
+    flags += _gpu_flags(_within(rows, math.inf if total_s is None else total_s), limits)
+    flags += _sampler_flags(sampler, period_s, limits)
     return Health(fit=not flags, flags=flags, sampler_overhead_frac=sampler.overhead_frac)
 
 
@@ -73,6 +90,7 @@ def utilization(
     *,
     total_s: float,
     own_peak_rss_bytes: int | None = None,
+    cgroup: tuple[CgroupReading, CgroupReading] | None = None,
 ) -> Utilization:
     """Means over the clock and peaks over the run.
 
@@ -83,19 +101,78 @@ def utilization(
         total_s: Length of the clock.
         own_peak_rss_bytes: Peak of this process alone, exact; the sampler sees the whole tree but
             only at its ticks, so the larger counts.
+        cgroup: The control group at the start and the end, where there is one.
     """
     use = cpu_use(start, end)
+    group = cgroup_use(*cgroup, num_cpus=start.num_cpus) if cgroup else None
     rss_bytes = [row.value for row in rows if row.metric == "rss_bytes"]
     if own_peak_rss_bytes is not None:
         rss_bytes.append(own_peak_rss_bytes)
-    gpu_busy = [
-        row.value for row in rows if row.metric == "gpu_busy_frac" and 0 <= row.t_s <= total_s
-    ]
+    inside = _within(rows, total_s)
+    gpu_busy = [row.value for row in inside if row.metric == "gpu_busy_frac"]
     gpu_bytes = [row.value for row in rows if row.metric == "gpu_memory_used_bytes"]
     return Utilization(
         cpu_process_frac=use.process_frac if use else None,
         cpu_machine_frac=use.machine_frac if use else None,
         memory_peak_bytes=int(max(rss_bytes)) if rss_bytes else None,
-        gpu_busy_frac=sum(gpu_busy) / len(gpu_busy) if gpu_busy else None,
+        gpu_busy_frac=fmean(gpu_busy) if gpu_busy else None,
         gpu_memory_peak_bytes=int(max(gpu_bytes)) if gpu_bytes else None,
+        cgroup_cpu_frac=group.cpu_frac if group else None,
+        gpu_power_cap_frac=ticks_frac(inside, "gpu_power_cap"),
     )
+
+
+def ticks_frac(rows: Sequence[TelemetryRow], metric: str) -> float | None:
+    """Share of the ticks at which a metric is above zero on any device; None where it is in none.
+
+    Several cards work in step, so a run is as slow as the slowest: one of them is enough.
+    """
+    set_at: dict[float, bool] = {}
+    for row in rows:
+        if row.metric == metric:
+            set_at[row.t_s] = set_at.get(row.t_s, False) or row.value > 0
+    return fmean(set_at.values()) if set_at else None
+
+
+def _within(rows: Sequence[TelemetryRow], total_s: float) -> list[TelemetryRow]:
+    return [row for row in rows if 0 <= row.t_s <= total_s]
+
+
+def _cpu_flags(start: CpuReading, end: CpuReading, limits: HealthLimits) -> list[str]:
+    use = cpu_use(start, end)
+    if use is None:
+        return []
+    flags = []
+    if use.machine_frac - use.process_frac > limits.other_load_frac:
+        flags.append("other_load")
+    if use.steal_frac is not None and use.steal_frac > limits.steal_frac:
+        flags.append("steal")
+    return flags
+
+
+def _quota_flags(
+    cgroup: tuple[CgroupReading, CgroupReading] | None, num_cpus: int, limits: HealthLimits
+) -> list[str]:
+    use = cgroup_use(*cgroup, num_cpus=num_cpus) if cgroup else None
+    throttled_frac = use.throttled_frac if use else None
+    return ["cpu_quota"] if (throttled_frac or 0.0) > limits.cpu_quota_frac else []
+
+
+def _gpu_flags(rows: Sequence[TelemetryRow], limits: HealthLimits) -> list[str]:
+    flags = []
+    if (ticks_frac(rows, "gpu_thermal_slowdown") or 0.0) > limits.gpu_thermal_frac:
+        flags.append("gpu_thermal")
+    if (ticks_frac(rows, "gpu_power_brake") or 0.0) > limits.gpu_power_brake_frac:
+        flags.append("gpu_power_brake")
+    foreign = (row.value for row in rows if row.metric == "gpu_foreign_processes")
+    if max(foreign, default=0.0) > limits.num_foreign_gpu_processes:
+        flags.append("foreign_gpu_process")
+    return flags
+
+
+def _sampler_flags(sampler: SamplerReport, period_s: float, limits: HealthLimits) -> list[str]:
+    if sampler.failure is not None:
+        return ["sampler_failed"]
+    if (sampler.largest_gap_s or 0.0) > limits.sampler_gap_periods * period_s:
+        return ["sampler_gap"]
+    return []

@@ -1,8 +1,10 @@
 """The thread that watches utilization beside a run.
 
 One daemon thread, woken at absolute deadlines; a late tick is not followed by hurried ones. The
-values need no exact times: CPU use comes from differences of cumulative times, and energy does
-not depend on this thread at all. What it costs is measured in the thread itself and stored.
+values need no exact times: CPU use comes from differences of cumulative times. Energy meters that
+must be read again and again (power to integrate, counters that wrap) are read here too, as chores:
+calls without samples, each with a period of its own. What all of it costs is measured in the thread
+itself and stored.
 """
 
 from __future__ import annotations
@@ -12,15 +14,17 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.measure.cgroup import CgroupReader, CgroupReading, cgroup_use
 from bench.measure.clock import Clock
 from bench.measure.nvml import Sample
-from bench.measure.system import CpuMeter, CpuReading, ProcessTree, cpu_use
+from bench.measure.system import CpuMeter, CpuReading, ProcessTree, cpu_use, num_cpus
 
 Probe = Callable[[], Iterable[Sample]]
 
@@ -37,9 +41,14 @@ class TelemetryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerReport:
-    """How the sampler did: what it cost, its largest gap, and why it ended if it failed."""
+    """How the sampler did: what it cost, its largest gap, and why it ended if it failed.
+
+    overhead_frac is CPU time of its thread over elapsed time, chores and waking up included.
+    tick_cost_s is CPU time of one call of all probes, on average; ticks and gaps are theirs alone.
+    """
 
     overhead_frac: float | None
+    tick_cost_s: float | None
     largest_gap_s: float | None
     num_ticks: int
     failure: str | None
@@ -67,8 +76,50 @@ class CpuProbe:
         return samples
 
 
+class CgroupProbe:
+    """Use of the control group since the previous tick, and its memory now."""
+
+    def __init__(self, reader: CgroupReader) -> None:
+        self._reader = reader
+        self._num_cpus = num_cpus()
+        self._previous: CgroupReading | None = None
+
+    def __call__(self) -> list[Sample]:
+        """The samples of this tick; the first has no use; none at all where there is no group."""
+        now = self._reader.read()
+        if now is None:
+            return []
+        use = cgroup_use(self._previous, now, num_cpus=self._num_cpus) if self._previous else None
+        self._previous = now
+        values = {
+            "memory_bytes": now.memory_bytes,
+            "cpu_busy_frac": use.cpu_frac if use else None,
+            "throttled_frac": use.throttled_frac if use else None,
+        }
+        return [("cgroup", name, float(v)) for name, v in values.items() if v is not None]
+
+
+@dataclass(slots=True)
+class _Job:
+    """A call with a period; its deadlines are multiples of it, counted from the same start."""
+
+    period_s: float
+    call: Callable[[], None]
+    started_s: float
+    num_periods: int = field(default=0, init=False)
+
+    @property
+    def due_s(self) -> float:
+        return self.started_s + self.num_periods * self.period_s
+
+    def move_on(self, now_s: float) -> None:
+        """To the next deadline that has not passed."""
+        elapsed = math.ceil((now_s - self.started_s) / self.period_s)
+        self.num_periods = max(self.num_periods + 1, elapsed)
+
+
 class Sampler:
-    """Calls its probes every period from start() to stop()."""
+    """Calls its probes every period, and its chores every period of theirs, until stop()."""
 
     def __init__(
         self,
@@ -78,6 +129,7 @@ class Sampler:
         clock: Clock = time.perf_counter,
         wait: Callable[[float], bool] | None = None,
         thread_time: Callable[[], float] = time.thread_time,
+        chores: Sequence[tuple[float, Callable[[], None]]] = (),
     ) -> None:
         """Nothing runs yet.
 
@@ -87,6 +139,7 @@ class Sampler:
             clock: Monotonic seconds, the same as the run's clock.
             wait: Waits so many seconds; True when it is to stop. By default until stop() is called.
             thread_time: CPU seconds of the calling thread.
+            chores: Calls without samples, each with its own period in seconds.
         """
         self._probes = probes
         self._period_s = period_s
@@ -94,9 +147,11 @@ class Sampler:
         self._stop = threading.Event()
         self._wait = wait or self._stop.wait
         self._thread_time = thread_time
+        self._chores = chores
         self._thread: threading.Thread | None = None
         self._samples: list[tuple[float, Sample]] = []
         self._tick_s: list[float] = []
+        self._tick_costs_s: list[float] = []
         self._cpu_s = 0.0
         self._ended_s: float | None = None
         self._failure: str | None = None
@@ -136,6 +191,7 @@ class Sampler:
         elapsed_s = edges[-1] - edges[0] if edges else 0.0
         return SamplerReport(
             overhead_frac=self._cpu_s / elapsed_s if elapsed_s > 0 else None,
+            tick_cost_s=fmean(self._tick_costs_s) if self._tick_costs_s else None,
             largest_gap_s=max(gaps, default=None),
             num_ticks=len(self._tick_s),
             failure=self._failure,
@@ -143,17 +199,28 @@ class Sampler:
 
     def _loop(self) -> None:
         started_s = self._clock()
-        ticks = 0
+        # Chores first: integrated power depends on when it is read, the probes' values do not.
+        calls = [*self._chores, (self._period_s, self._tick)]
+        jobs = [_Job(period_s, call, started_s) for period_s, call in calls]
+        nearest_s = started_s
         while True:
-            at_s = self._clock()
-            self._tick_s.append(at_s)
-            for probe in self._probes:
-                self._samples += [(at_s, sample) for sample in probe()]
+            for job in jobs:
+                # A wait may end a hair before its deadline; that job is due all the same.
+                if job.due_s <= max(nearest_s, self._clock()):
+                    job.call()
+                    job.move_on(self._clock())
             self._cpu_s = self._thread_time()
-            # The next deadline that has not passed, whatever this tick and waiting took.
-            ticks = max(ticks + 1, math.ceil((self._clock() - started_s) / self._period_s))
-            if self._wait(max(0.0, started_s + ticks * self._period_s - self._clock())):
+            nearest_s = min(job.due_s for job in jobs)
+            if self._wait(max(0.0, nearest_s - self._clock())):
                 return
+
+    def _tick(self) -> None:
+        began_s = self._thread_time()
+        at_s = self._clock()
+        self._tick_s.append(at_s)
+        for probe in self._probes:
+            self._samples += [(at_s, sample) for sample in probe()]
+        self._tick_costs_s.append(self._thread_time() - began_s)
 
 
 def write_telemetry(path: Path, rows: Sequence[TelemetryRow]) -> None:

@@ -1,13 +1,14 @@
-"""CPU time and memory from the operating system: the only module that uses psutil and /proc.
+"""CPU time and memory from the operating system; the only module that uses psutil.
 
 CPU use comes from differences of cumulative CPU seconds in two named scopes, the process tree and
 the machine; percentage calls keep a hidden baseline per thread and are not used.
 
-The machine is read at every evaluation, from a descriptor kept open: in the middle of a training,
-with cold caches, that takes 0.04 ms and psutil 0.12 ms, which is 0.3% of 32 small steps. The tree
-is read twice a second, for which psutil is good enough. Looking for children is dearer. psutil
-walks all of /proc for it, whose cost grows with the machine; the kernel's own lists of children
-cost 0.1 ms and 0.03 ms for each further thread, and are read only every REFRESH_S or when asked.
+What is read again and again comes from descriptors that are kept open: in the middle of a training,
+with cold caches, the machine's line then takes 0.04 ms and with psutil 0.12 ms, which is 0.3% of 32
+small steps; one tick of CpuProbe takes 0.17 ms and with psutil 0.3 ms. Looking for children is
+dearer. psutil walks all of /proc for it, whose cost grows with the machine; the kernel's own lists
+of children cost 0.1 ms and 0.03 ms for each further thread, and are read only every REFRESH_S or
+when asked. Where there is no /proc psutil is asked for everything but this process's own time.
 """
 
 from __future__ import annotations
@@ -17,15 +18,21 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from bench.measure.clock import Clock
+from bench.measure.process import Process, ProcProcess
 
 # A child that lives shorter than this between two looks is still counted when it is reaped.
 REFRESH_S = 2.0
+
+# What is raised by whatever asks about a process that is gone.
+GONE = (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError)
 
 # "cpu" and ten counters of at most 20 digits, each after a blank.
 _CPU_LINE_BYTES = 256
@@ -131,6 +138,23 @@ def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+class PsutilProcess:
+    """Where there is no /proc."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._process = psutil.Process(pid)
+
+    def cpu_s(self) -> float:
+        """As in Process."""
+        times = self._process.cpu_times()
+        return times.user + times.system + times.children_user + times.children_system
+
+    def rss_bytes(self) -> int:
+        """As in Process."""
+        return self._process.memory_info().rss
+
+
 class ProcessTree:
     """This process and all its descendants, living or reaped.
 
@@ -140,7 +164,10 @@ class ProcessTree:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._root = psutil.Process()
-        self._children: list[psutil.Process] = []
+        has_proc = Path("/proc/self/statm").exists()
+        self._look_at: Callable[[int], Process] = ProcProcess if has_proc else PsutilProcess
+        self._own = self._look_at(self._root.pid)
+        self._children: list[Process] = []
         self._looked_s = float("-inf")
         self._highest_s = 0.0
 
@@ -151,31 +178,38 @@ class ProcessTree:
             refresh: Look for new children now; do so at the edges of a window.
         """
         # The root first: a child reaped meanwhile is missing from this reading, never in it twice.
-        total_s = _cpu_s(self._root)
+        total_s = _own_cpu_s()
         for child in self._living(refresh):
-            try:
-                total_s += _cpu_s(child)
-            except psutil.NoSuchProcess:
-                continue
+            with suppress(*GONE):
+                total_s += child.cpu_s()
         self._highest_s = max(self._highest_s, total_s)
         return self._highest_s
 
     def rss_bytes(self) -> int:
         """Resident memory of the tree now; pages that its processes share count in each."""
-        total_bytes = self._root.memory_info().rss
+        total_bytes = self._own.rss_bytes()
         for child in self._living(refresh=False):
-            try:
-                total_bytes += child.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
+            with suppress(*GONE):
+                total_bytes += child.rss_bytes()
         return total_bytes
 
-    def _living(self, refresh: bool) -> list[psutil.Process]:
+    def pids(self) -> set[int]:
+        """Processes of the tree as of the last look."""
+        return {self._root.pid, *(child.pid for child in self._living(refresh=False))}
+
+    def _living(self, refresh: bool) -> list[Process]:
         now_s = self._clock()
         if refresh or now_s - self._looked_s >= REFRESH_S:
-            self._children = _descendants(self._root)
+            self._children = self._look(_descendants(self._root))
             self._looked_s = now_s
         return self._children
+
+    def _look(self, pids: Iterable[int]) -> list[Process]:
+        found: list[Process] = []
+        for pid in pids:
+            with suppress(*GONE):
+                found.append(self._look_at(pid))
+        return found
 
 
 class CpuMeter:
@@ -198,29 +232,31 @@ class CpuMeter:
         )
 
 
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system + times.children_user + times.children_system
+def _own_cpu_s() -> float:
+    """CPU seconds of this process and of the descendants that it has reaped."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _descendants(root: psutil.Process) -> list[psutil.Process]:
-    found: list[psutil.Process] = []
-    waiting = _children(root)
+def _descendants(root: psutil.Process) -> list[int]:
+    """Their numbers, by the kernel's lists, or by psutil where it has none."""
+    if not Path(f"/proc/{root.pid}/task/{root.pid}/children").exists():
+        return [child.pid for child in root.children(recursive=True)]
+    found: list[int] = []
+    waiting = _children(root.pid)
     while waiting:
-        child = waiting.pop()
-        found.append(child)
-        waiting += _children(child)
+        pid = waiting.pop()
+        found.append(pid)
+        waiting += _children(pid)
     return found
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    """Children by the kernel's lists, one for each thread, or by psutil where it has none."""
-    lists = list(Path(f"/proc/{process.pid}/task").glob("*/children"))
-    try:
-        if not lists:
-            return process.children()
-        # A thread that ended meanwhile has passed its children on to another.
-        pids = [pid for path in lists if path.exists() for pid in path.read_text().split()]
-        return [psutil.Process(int(pid)) for pid in pids]
-    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
-        return []  # The next look finds what is left.
+def _children(pid: int) -> list[int]:
+    """Children by the kernel's lists, one for each thread."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        # A thread that ended meanwhile has passed its children on to another: the next look finds
+        # what is left.
+        with suppress(*GONE):
+            found += map(int, path.read_text().split())
+    return found

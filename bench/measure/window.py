@@ -1,175 +1,279 @@
-"""The energy of a run: cumulative joules over all meters between two moments.
+"""A measured window: time, energy, utilization and health of what runs inside it.
 
-The set of components is settled at the start and never changes: a total whose parts come and go
-compares with nothing. A meter that cannot be opened is listed with its reason and the run goes on
-without it. A meter that fails later takes the total with it: from then on total_j() is None,
-because a sum that silently lost a part would look like a saving. The rows of the other components
-remain.
+    with Window() as window:
+        train()
+    print(window.time_s, window.energy_j, window.energy_label, window.energy_error_frac)
+
+The order matters. open(), before the clock: meters are opened and CodeCarbon looks for hardware.
+start(): the sampler starts, the idle machine is measured if asked for, CodeCarbon starts, then CPU
+times, energy and the clock are read. stop(): the same backwards. Nothing of this project but the
+sampler's thread runs in between.
 """
 
 from __future__ import annotations
 
+import gc
+import os
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any
 
-from bench.core.records import EnergyLabel, EnergyRow, UnavailableMeter
-from bench.measure.clock import Clock
-from bench.measure.meters.base import Component, Meter, MeterUnavailable
-
-# Fewer refreshes and the two edges alone can shift the difference by more than 2%.
-# Source: docs/metrics.md, "Energy".
-MIN_REFRESHES = 50
-
-_STRENGTH: tuple[EnergyLabel, ...] = get_args(EnergyLabel)  # from the strongest to the weakest
-
-
-def weakest_label(labels: Iterable[EnergyLabel]) -> EnergyLabel | None:
-    """The label that a sum of parts with these labels deserves; None for no parts."""
-    return max(labels, key=_STRENGTH.index, default=None)
+from bench.core.records import EnergyLabel, Health, Idle, UnavailableMeter, Utilization
+from bench.measure.carbon import CarbonEstimate, CodeCarbonTracker
+from bench.measure.cgroup import CgroupReader, CgroupReading
+from bench.measure.clock import Clock, PhaseClock
+from bench.measure.energy import EnergyWindow, MeterSet, WindowEnergy, idle_and_net
+from bench.measure.health import health, utilization
+from bench.measure.meters.auto import auto_meters
+from bench.measure.meters.base import Meter, MeterUnavailable
+from bench.measure.nvml import GpuReader
+from bench.measure.sampler import CgroupProbe, CpuProbe, Probe, Sampler, TelemetryRow
+from bench.measure.system import CpuMeter, CpuReading, ProcessTree, peak_rss_bytes
 
 
-@dataclass(slots=True)
-class _Channel:
-    """One component of one meter, with its joules at the start and at the last reading."""
-
-    meter: str
-    component: Component
-    baseline_j: float = 0.0
-    last_j: float = 0.0
+def _nothing() -> None:
+    """Do nothing."""
 
 
-class EnergyWindow:
-    """Reads all meters together; open() before the clock, start() right before it starts."""
+class Window:
+    """Measures from start() to stop(), once; as a context manager it opens and closes itself."""
 
-    def __init__(self, meters: Mapping[str, Meter], clock: Clock = time.perf_counter) -> None:
+    def __init__(
+        self,
+        meters: Mapping[str, Meter] | None = None,
+        *,
+        required: bool = False,
+        codecarbon: CodeCarbonTracker | None = None,
+        period_s: float | None = 0.5,
+        idle_s: float = 0.0,
+        shared: bool = False,
+        synchronize: Callable[[], None] = _nothing,
+        clock: Clock = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Nothing is read yet.
 
         Args:
-            meters: By the name under which they are configured; of two that measure the same
-                component the one with the stronger label counts, then the one named first.
-            clock: Monotonic seconds, for the length of the window.
+            meters: Energy meters by name; by default the best that each part of the machine has.
+            required: Whether a meter that is not available is an error.
+            codecarbon: Its own estimate is recorded beside ours.
+            period_s: Time between the sampler's ticks; None for no sampler and no GPU telemetry.
+            idle_s: How long the idle machine is measured before and after; 0 for not at all.
+            shared: Whether other measured runs are allowed on the machine meanwhile.
+            synchronize: Waits for the device, such as torch.cuda.synchronize.
+            clock: Monotonic seconds.
+            sleep: Waits so many seconds.
         """
-        self.unavailable: list[UnavailableMeter] = []
-        self._configured = meters
-        self._clock = clock
-        self._open: dict[str, Meter] = {}
-        self._channels: list[_Channel] = []
-        self._stack = ExitStack()
-        self._started_s: float | None = None
-        self._read_s: float | None = None
-        self._broken = False
+        self.clock = PhaseClock(clock)
+        self.synchronize = synchronize
+        self.energy = WindowEnergy()
+        self.idle: Idle | None = None
+        self.utilization: Utilization | None = None
+        self.health: Health | None = None
+        # Open between open() and close(), for further windows: they may overlap and nest.
+        self.meters = MeterSet(
+            auto_meters() if meters is None else meters, required=required, clock=clock
+        )
+        self._window = EnergyWindow(self.meters)
+        self._codecarbon = codecarbon
+        self._period_s = period_s
+        self._idle_s = idle_s
+        self._shared = shared
+        self._sleep = sleep
+        tree = ProcessTree()
+        self._tree = tree
+        self._cpu = CpuMeter(tree)
+        self._cgroup = CgroupReader()
+        self._gpus = GpuReader(os.environ.get("CUDA_VISIBLE_DEVICES"), own_pids=tree.pids)
+        self._no_gpu: str | None = None
+        self._sampler = Sampler([])
+        self._before: WindowEnergy | None = None
+        self._edges: list[tuple[CpuReading, CgroupReading | None]] = []
 
-    @property
-    def label(self) -> EnergyLabel | None:
-        """The weakest label in the total; None where there is no total."""
-        return None if self._broken else weakest_label(c.component.label for c in self._summed())
+    @classmethod
+    def time_only(cls, synchronize: Callable[[], None]) -> Window:
+        """A window without meters, for a process whose energy another one measures."""
+        return cls({}, period_s=None, synchronize=synchronize)
 
-    @property
-    def refresh_s(self) -> float | None:
-        """Seconds between updates of the slowest counter in the total; None without one."""
-        return max((channel.component.refresh_s for channel in self._summed()), default=None)
+    def __enter__(self) -> Window:
+        """Open and start."""
+        self.open()
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop and close; after an exception too, and what was measured until then is kept."""
+        self.stop()
+        self.close()
 
     def open(self) -> None:
-        """Open every meter and settle which components are measured; slow, before the clock."""
-        for name, meter in self._configured.items():
-            try:
-                meter.open()
-            except (MeterUnavailable, OSError) as error:
-                self._refuse(name, str(error))
-                continue
-            self._stack.callback(meter.close)
-            self._open[name] = meter
-        candidates = [
-            _Channel(name, component)
-            for name, meter in self._open.items()
-            for component in meter.components
-        ]
-        self._channels = self._strongest(candidates)
-        for name in list(self._open):
-            if all(channel.meter != name for channel in self._channels):
-                del self._open[name]
-
-    def start(self) -> None:
-        """Take the baseline: the last thing before the clock starts.
-
-        A meter that fails here is left out, as if it had failed to open.
-        """
-        self._read()
-        self._broken = False
-        for channel in self._channels:
-            channel.baseline_j = channel.last_j
-        self._started_s = self._clock()
-
-    def total_j(self) -> float | None:
-        """Joules since start(), without constants; None where nothing or not all was measured.
+        """Do all that is slow; before the clock.
 
         Raises:
-            RuntimeError: start() was not called.
+            MeterUnavailable: A meter cannot be opened, and they are required.
         """
-        if self._started_s is None:
-            raise RuntimeError("the energy window has not been started")
-        self._read()
-        self._read_s = self._clock()
-        summed = self._summed()
-        if self._broken or not summed:
-            return None
-        return sum(channel.last_j - channel.baseline_j for channel in summed)
+        self.meters.open()
+        if self._codecarbon is not None:
+            self._codecarbon.prepare()
+        if self._period_s is None:
+            return
+        tick_s = self.meters.tick_s
+        self._sampler = Sampler(
+            [
+                CpuProbe(CpuMeter(self._tree), self._tree),
+                CgroupProbe(self._cgroup),
+                *self._gpu_probes(),
+            ],
+            period_s=self._period_s,
+            chores=[] if tick_s is None else [(tick_s, self.meters.tick)],
+        )
 
-    def rows(self) -> list[EnergyRow]:
-        """One row per component as of the last total_j(), constants included; reads nothing."""
-        if self._started_s is None or self._read_s is None:
+    def _gpu_probes(self) -> list[Probe]:
+        try:
+            self._gpus.open()
+        except MeterUnavailable as error:
+            self._no_gpu = str(error)
             return []
-        length_s = self._read_s - self._started_s
-        return [
-            EnergyRow(
-                component=channel.component.name,
-                energy_j=channel.last_j - channel.baseline_j,
-                source=channel.component.source,
-                label=channel.component.label,
-                below_resolution=length_s < MIN_REFRESHES * channel.component.refresh_s,
-            )
-            for channel in self._channels
-        ]
+        return [self._gpus.samples]
+
+    def start(self) -> None:
+        """Begin: the last thing before the first moment that counts."""
+        if self._period_s is not None:
+            self._sampler.start()
+        if self._idle_s:
+            self._before = self._measure_idle()
+        gc.collect()  # what set-up left is not collected on the run's clock
+        if self._codecarbon is not None:
+            self._codecarbon.start()
+        self._read_edge()
+        self.synchronize()
+        self._window.start()
+        self.clock.start()
+
+    def read(self) -> WindowEnergy:
+        """Energy since start(); synchronise the device first where it may be at work."""
+        return self._window.read()
+
+    def stop(self) -> None:
+        """End; stopping again, or without a start, changes nothing."""
+        if self.utilization is not None or not self._edges:
+            return
+        self.synchronize()
+        self.energy = self.read()
+        self.clock.stop()
+        self._read_edge()
+        if self._codecarbon is not None:
+            self._codecarbon.stop()
+        if self._before is not None:
+            after = self._measure_idle()
+            self.idle = idle_and_net(self.energy, self.time_s, self._before, after, self._idle_s)
+        report = self._sampler.stop()
+        (start, cgroup_start), (end, cgroup_end) = self._edges
+        cgroup = (cgroup_start, cgroup_end) if cgroup_start and cgroup_end else None
+        self.utilization = utilization(
+            start,
+            end,
+            self.telemetry(),
+            total_s=self.time_s,
+            own_peak_rss_bytes=peak_rss_bytes(),
+            cgroup=cgroup,
+        )
+        self.health = health(
+            start,
+            end,
+            report,
+            period_s=self._period_s or 0.0,
+            shared=self._shared,
+            cgroup=cgroup,
+            rows=self.telemetry(),
+            total_s=self.time_s,
+        )
 
     def close(self) -> None:
-        """Close the meters, each of them even when another fails to."""
-        self._stack.close()
+        """Release the meters."""
+        self.meters.close()
+        if self._period_s is not None and self._no_gpu is None:
+            self._gpus.close()
 
-    def _summed(self) -> list[_Channel]:
-        return [channel for channel in self._channels if channel.component.label != "constant"]
+    @property
+    def time_s(self) -> float:
+        """Seconds since start(), or from start() to stop()."""
+        return self.clock.elapsed_s()
 
-    def _strongest(self, candidates: list[_Channel]) -> list[_Channel]:
-        """One channel per component: two sources of the same joules must not be added."""
-        kept: dict[str, _Channel] = {}
-        # Sorting is stable, so meters of equal strength stay in the order of the configuration.
-        for channel in sorted(candidates, key=lambda c: _STRENGTH.index(c.component.label)):
-            name = channel.component.name
-            if name not in kept:
-                kept[name] = channel
-            elif kept[name].meter != channel.meter:
-                self._refuse(channel.meter, f"{name} is measured by {kept[name].meter}")
-        return list(kept.values())
+    @property
+    def energy_j(self) -> float | None:
+        """Joules from start() to stop(), without constants; None where not all was measured."""
+        return self.energy.total_j
 
-    def _read(self) -> None:
-        for name, meter in list(self._open.items()):
-            try:
-                joules = meter.read_j()
-            except (MeterUnavailable, OSError) as error:
-                self._lose(name, f"failed while measuring: {error}")
-                continue
-            for channel in self._channels:
-                if channel.meter == name:
-                    channel.last_j = joules[channel.component.name]
+    @property
+    def energy_label(self) -> EnergyLabel | None:
+        """How the weakest part of energy_j was obtained."""
+        return self.energy.label
 
-    def _lose(self, name: str, reason: str) -> None:
-        self._refuse(name, reason)
-        lost = [channel for channel in self._summed() if channel.meter == name]
-        self._broken = self._broken or bool(lost)
-        self._channels = [channel for channel in self._channels if channel.meter != name]
-        del self._open[name]  # Not closed yet: close() does that, off the clock.
+    @property
+    def energy_error_frac(self) -> float | None:
+        """Bound of the systematic error of energy_j, as a share of it."""
+        return self.energy.error_frac
 
-    def _refuse(self, name: str, reason: str) -> None:
-        self.unavailable.append(UnavailableMeter(meter=name, reason=reason))
+    @property
+    def codecarbon(self) -> CarbonEstimate | None:
+        """CodeCarbon's own estimate; None without one."""
+        return self._codecarbon.result if self._codecarbon else None
+
+    @property
+    def devices(self) -> list[dict[str, Any]]:
+        """The GPUs that this process can see."""
+        return [asdict(device) for device in self._gpus.devices]
+
+    @property
+    def unavailable(self) -> list[UnavailableMeter]:
+        """Meters that were asked for and could not be read, with the reason."""
+        absent = [*self.meters.unavailable]
+        if self._codecarbon is not None and self._codecarbon.unavailable is not None:
+            absent.append(self._codecarbon.unavailable)
+        if self._no_gpu is not None:
+            absent.append(UnavailableMeter(meter="gpu_telemetry", reason=self._no_gpu))
+        return absent
+
+    def telemetry(self) -> Sequence[TelemetryRow]:
+        """What the sampler saw, with times relative to the start."""
+        return self._sampler.rows(origin_s=self.clock.started_s)
+
+    def record_fields(self) -> dict[str, Any]:
+        """The fields of a record that a window gives; before stop() only what is missing."""
+        fields: dict[str, Any] = {"unavailable_meters": self.unavailable}
+        if self.utilization is None:
+            return fields
+        estimate = self.codecarbon
+        if estimate is not None:
+            fields |= {
+                "codecarbon_energy_j": estimate.energy_j,
+                "codecarbon_emissions_gco2e": estimate.emissions_gco2e,
+                "codecarbon_version": estimate.version,
+                "codecarbon_tracking_mode": estimate.tracking_mode,
+            }
+        return fields | {
+            "energy": list(self.energy.rows),
+            "energy_total_j": self.energy.total_j,
+            "energy_label": self.energy.label,
+            "energy_error_frac": self.energy.error_frac,
+            "idle": self.idle,
+            "utilization": self.utilization,
+            "health": self.health,
+        }
+
+    def _read_edge(self) -> None:
+        self._edges.append((self._cpu.read(refresh=True), self._cgroup.read()))
+
+    def _measure_idle(self) -> WindowEnergy:
+        window = EnergyWindow(self.meters)
+        window.start()
+        self._sleep(self._idle_s)
+        return window.read()

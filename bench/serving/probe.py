@@ -12,19 +12,17 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from bench.core.records import EnergyLabel, Serving
+from bench.core.records import Serving
 from bench.core.statistics import latency_percentile
 from bench.measure.clock import Clock
-from bench.measure.window import MIN_REFRESHES
+from bench.measure.energy import MIN_REFRESHES, EnergyWindow, MeterSet, WindowEnergy
 
 _log = logging.getLogger(__name__)
-
-_DEFAULT_REFRESH_S = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +79,7 @@ def probe(
     *,
     config: ProbeConfig,
     synchronize: Callable[[], None],
-    read_energy_j: Callable[[], float | None],
-    energy_refresh_s: float | None,
-    energy_label: EnergyLabel | None,
+    meters: MeterSet,
     clock: Clock = time.perf_counter,
 ) -> Serving:
     """Measure what serving a model costs.
@@ -95,9 +91,7 @@ def probe(
             largest batch size the batches of that size share inputs.
         config: Sizes and times.
         synchronize: Waits until the device has done all that it was given.
-        read_energy_j: Cumulative joules of the meter; None where there is none.
-        energy_refresh_s: Seconds between updates of that meter; None for 10 ms.
-        energy_label: How the meter comes by its joules.
+        meters: Open energy meters.
         clock: Monotonic seconds.
 
     Returns:
@@ -113,10 +107,10 @@ def probe(
     prober = _Prober(network, images, config, synchronize, clock)
     latencies_ms = prober.latencies_ms()
     best = prober.best_throughput()
-    energy_j = None
-    if best is not None and energy_label is not None:
-        window_s = MIN_REFRESHES * (energy_refresh_s or _DEFAULT_REFRESH_S)
-        energy_j = prober.energy_per_prediction_j(best, read_energy_j, window_s)
+    per_prediction = None
+    if best is not None and meters.refresh_s is not None:
+        window_s = MIN_REFRESHES * meters.refresh_s
+        per_prediction = prober.energy_per_prediction(best, EnergyWindow(meters), window_s)
     return Serving(
         num_requests=len(latencies_ms),
         latency_p50_ms=latency_percentile(latencies_ms, 0.5),
@@ -124,8 +118,9 @@ def probe(
         latency_p99_ms=latency_percentile(latencies_ms, 0.99),
         throughput_per_s=best.per_s if best else None,
         throughput_batch_size=best.batch_size if best else None,
-        energy_per_prediction_j=energy_j,
-        energy_per_prediction_label=energy_label if energy_j is not None else None,
+        energy_per_prediction_j=per_prediction.total_j if per_prediction else None,
+        energy_per_prediction_label=per_prediction.label if per_prediction else None,
+        energy_per_prediction_error_frac=per_prediction.error_frac if per_prediction else None,
     )
 
 
@@ -214,13 +209,13 @@ class _Prober:
         self._synchronize()
         return self._clock() - start_s
 
-    def energy_per_prediction_j(
-        self, best: _Throughput, read_energy_j: Callable[[], float | None], window_s: float
-    ) -> float | None:
+    def energy_per_prediction(
+        self, best: _Throughput, energy: EnergyWindow, window_s: float
+    ) -> WindowEnergy | None:
         """Joules of one prediction at the best batch size, over a window of window_s or more.
 
-        None where the window would be longer than max_s, or the meter gave nothing, stood still or
-        ran backwards: what it did not resolve is not zero.
+        None where the window would be longer than max_s, or the meter gave nothing or stood still:
+        what it did not resolve is not zero.
         """
         if window_s > self._config.max_s:
             return None
@@ -228,16 +223,16 @@ class _Prober:
         num_predictions = 0
         elapsed_s = 0.0
         self._synchronize()
-        before_j = read_energy_j()
+        energy.start()
         start_s = self._clock()
         while elapsed_s < window_s:
             self._timed_s(batches, best.num_batches)  # ends with the device at rest
-            after_j = read_energy_j()
+            spent = energy.read()
             elapsed_s = self._clock() - start_s
             num_predictions += best.batch_size * best.num_batches
-        if before_j is None or after_j is None or after_j <= before_j:
+        if spent.total_j is None or spent.total_j <= 0:
             return None
-        return (after_j - before_j) / num_predictions
+        return replace(spent, total_j=spent.total_j / num_predictions)
 
 
 def _batches(images: Tensor, batch_size: int) -> list[Tensor]:

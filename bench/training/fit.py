@@ -24,8 +24,14 @@ from bench.training.profiler import TargetProfiler
 _LIGHTNING_PRECISION = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
 
 
-def eval_every_steps(eval_every_samples: int, batch_size: int) -> int:
-    """The evaluation cadence in steps: samples rounded up to whole batches."""
+def eval_every_steps(eval_every_samples: int | None, batch_size: int) -> int:
+    """The evaluation cadence in steps: samples rounded up to whole batches.
+
+    Raises:
+        ValueError: There is no cadence.
+    """
+    if eval_every_samples is None:
+        raise ValueError("target.eval_every_samples=null: give a number of samples")
     return math.ceil(eval_every_samples / batch_size)
 
 

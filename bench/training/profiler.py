@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
 
 import pytorch_lightning as pl
 
 from bench.core.config import BudgetConfig
-from bench.core.records import CurveRow, EnergyLabel
+from bench.core.records import CurveRow
 from bench.core.target import Spent, Target, crossing_index
-from bench.measure.clock import PhaseClock, PhaseTimes
+from bench.measure.clock import PhaseTimes
+from bench.measure.window import Window
 from bench.tasks.classifier import Classifier
 
 # Reading an energy meter between evaluations costs system calls: often enough for a budget.
@@ -28,61 +27,7 @@ class DivergedError(RuntimeError):
     """The loss is not a number any more: a failure with a cost, which no budget would mend."""
 
 
-class EnergyReader(Protocol):
-    """The part of an energy window that is read at evaluations."""
-
-    @property
-    def label(self) -> EnergyLabel | None:
-        """The weakest label among the components summed."""
-
-    def start(self) -> None:
-        """Take the baseline."""
-
-    def total_j(self) -> float | None:
-        """Cumulative joules since start; None where nothing could be measured."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instruments:
-    """What a run is measured with.
-
-    before_start is called just before the clock starts and after_stop just after it stops: for
-    parts that keep a span of their own (the sampler, CodeCarbon). synchronize waits for the
-    device to finish what it was given.
-    """
-
-    clock: PhaseClock
-    energy: EnergyReader
-    synchronize: Callable[[], None]
-    before_start: Callable[[], None]
-    after_stop: Callable[[], None]
-
-    @classmethod
-    def idle(cls, synchronize: Callable[[], None]) -> Instruments:
-        """Instruments that measure time only, for a rank that reports nothing."""
-        return cls(
-            clock=PhaseClock(),
-            energy=_NoEnergy(),
-            synchronize=synchronize,
-            before_start=_nothing,
-            after_stop=_nothing,
-        )
-
-
-class _NoEnergy:
-    """An energy reader without a meter."""
-
-    label: EnergyLabel | None = None
-
-    def start(self) -> None:
-        """Take no baseline."""
-
-    def total_j(self) -> float | None:
-        """Joules are not known."""
-        return None
-
-
-def _nothing() -> None:
+def _nothing(_: object) -> None:
     """Do nothing."""
 
 
@@ -96,23 +41,25 @@ class TargetProfiler:
         self,
         *,
         target: Target,
-        budget: BudgetConfig,
-        max_steps: int,
-        num_train_samples: int,
-        instruments: Instruments,
+        budget: BudgetConfig | None,
+        max_steps: int | None,
+        num_train_samples: int | None,
+        window: Window,
         on_row: Callable[[CurveRow], None],
-        on_end: Callable[[Classifier], None],
+        on_end: Callable[[Classifier], None] = _nothing,
+        stop_at_target: bool = True,
     ) -> None:
         """Nothing is read before start().
 
         Args:
             target: What counts as reached.
-            budget: Time and joules after which the run is given up.
-            max_steps: Length of the schedule in steps.
-            num_train_samples: Samples of one epoch.
-            instruments: What the run is measured with.
+            budget: Time and joules after which the run is given up; None for neither.
+            max_steps: Length of the schedule in steps; None where its end is not known before.
+            num_train_samples: Samples of one epoch; None where that is not known.
+            window: What the run is measured with; open.
             on_row: Takes each evaluation; its time is booked as `checkpoint`.
             on_end: Takes the trained module (to save it); booked as `checkpoint` too.
+            stop_at_target: Whether the trainer is stopped at the crossing.
         """
         self.rows: list[CurveRow] = []
         self.finished = False
@@ -120,38 +67,34 @@ class TargetProfiler:
         self.spent: Spent | None = None
         self.times: PhaseTimes | None = None
         self._target = target
-        self._budget = budget
-        self._limited = budget.max_time_s is not None or budget.max_energy_j is not None
+        self._max_time_s = budget.max_time_s if budget else None
+        self._max_energy_j = budget.max_energy_j if budget else None
+        self._limited = self._max_time_s is not None or self._max_energy_j is not None
         self._max_steps = max_steps
-        self._num_train_samples = num_train_samples
-        self._instruments = instruments
+        self.num_train_samples = num_train_samples
+        self._window = window
         self._on_row = on_row
         self._on_end = on_end
+        self._stop_at_target = stop_at_target
         self._steps = 0
         self._samples = 0
         self._energy_checked_s = 0.0
 
     def start(self) -> None:
         """Start the clock, once: called when the training loader is asked for."""
-        if self.started:
-            return
-        parts = self._instruments
-        parts.before_start()
-        parts.synchronize()
-        parts.energy.start()
-        parts.clock.start()
-        self.started = True
+        if not self.started:
+            self._window.start()
+            self.started = True
 
     def stop(self) -> None:
         """Stop the clock and keep what was spent; also after an exception, and only once."""
         if not self.started or self.times is not None:
             return
-        parts = self._instruments
-        parts.synchronize()
-        energy_j = parts.energy.total_j()
-        self.times = parts.clock.stop()
-        parts.after_stop()
-        self.spent = Spent(time_s=self.times.total_s, energy_j=energy_j, samples=self._samples)
+        self._window.stop()
+        self.times = self._window.clock.reading()
+        self.spent = Spent(
+            time_s=self.times.total_s, energy_j=self._window.energy_j, samples=self._samples
+        )
 
     def step_ended(self, trainer: pl.Trainer, num_samples: int) -> None:
         """Count the step, and stop the trainer where a budget is spent."""
@@ -164,8 +107,8 @@ class TargetProfiler:
 
     def validation_started(self) -> None:
         """From here on time is booked as `eval`."""
-        self._instruments.synchronize()  # Training still under way on the device is training.
-        self._instruments.clock.switch("eval")
+        self._window.synchronize()  # Training still under way on the device is training.
+        self._window.clock.switch("eval")
 
     def validation_ended(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Read, keep the row, and stop the trainer at the crossing or where a budget is spent.
@@ -174,27 +117,42 @@ class TargetProfiler:
             DivergedError: A loss is not finite.
         """
         quality = module.take_validation_quality()
-        row = self._read_row(module.take_train_loss(), quality)
-        self._instruments.clock.switch("checkpoint")
+        self.evaluated(trainer, module.take_train_loss(), quality)
+
+    def evaluated(
+        self, trainer: pl.Trainer, train_loss: float | None, quality: Mapping[str, float]
+    ) -> None:
+        """As validation_ended(), with what was measured.
+
+        Args:
+            trainer: Is stopped where the run is at its end.
+            train_loss: Mean loss in nats of the training steps since the last evaluation.
+            quality: Metrics by their names in CurveRow.
+
+        Raises:
+            DivergedError: A loss is not finite.
+        """
+        row = self._read_row(train_loss, quality)
+        self._window.clock.switch("checkpoint")
         _refuse_divergence(row)
         self.rows.append(row)
         self._on_row(row)
-        self.finished = self._steps >= self._max_steps
-        trainer.should_stop = self._agreed(trainer, self._done())
-        self._instruments.clock.switch("train")
+        self.finished = self._max_steps is not None and self._steps >= self._max_steps
+        if self._agreed(trainer, self._done()):
+            trainer.should_stop = True
+        self._window.clock.switch("train")
 
     def training_ended(self, module: Classifier) -> None:
         """Hand over the module, and stop the clock."""
-        self._instruments.clock.switch("checkpoint")
+        self._window.clock.switch("checkpoint")
         self._on_end(module)
         self.stop()
 
     def _read_row(self, train_loss: float | None, quality: Mapping[str, float]) -> CurveRow:
         """Synchronise, read the counters, read the clock: in this order."""
-        parts = self._instruments
-        parts.synchronize()
-        energy_j = parts.energy.total_j()
-        times = parts.clock.reading()
+        self._window.synchronize()
+        energy = self._window.read()
+        times = self._window.clock.reading()
         return CurveRow(
             time_s=times.total_s,
             train_time_s=times.train_s,
@@ -202,28 +160,29 @@ class TargetProfiler:
             checkpoint_time_s=times.checkpoint_s,
             samples=self._samples,
             steps=self._steps,
-            epochs=self._samples / self._num_train_samples,
-            energy_total_j=energy_j,
-            energy_label=parts.energy.label if energy_j is not None else None,
+            epochs=self._samples / self.num_train_samples if self.num_train_samples else None,
+            energy_total_j=energy.total_j,
+            energy_label=energy.label,
+            energy_error_frac=energy.error_frac,
             train_loss=train_loss,
             **quality,
         )
 
     def _done(self) -> bool:
         crossing = crossing_index(self.rows, self._target, finished=self.finished)
-        return crossing is not None or self._budget_spent(every_s=0.0)
+        reached = self._stop_at_target and crossing is not None
+        return reached or self._budget_spent(every_s=0.0)
 
     def _budget_spent(self, *, every_s: float) -> bool:
         """Whether the time or the joules are used up; joules are read at most every every_s."""
-        budget = self._budget
-        now_s = self._instruments.clock.elapsed_s()
-        if budget.max_time_s is not None and now_s >= budget.max_time_s:
+        now_s = self._window.clock.elapsed_s()
+        if self._max_time_s is not None and now_s >= self._max_time_s:
             return True
-        if budget.max_energy_j is None or now_s < self._energy_checked_s + every_s:
+        if self._max_energy_j is None or now_s < self._energy_checked_s + every_s:
             return False
         self._energy_checked_s = now_s
-        energy_j = self._instruments.energy.total_j()
-        return energy_j is not None and energy_j >= budget.max_energy_j
+        energy_j = self._window.read().total_j
+        return energy_j is not None and energy_j >= self._max_energy_j
 
     @staticmethod
     def _agreed(trainer: pl.Trainer, stop: bool) -> bool:

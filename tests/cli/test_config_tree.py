@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from bench.cli.app import config_dir, register
+from bench.cli.instruments import build_window
 from bench.cli.resolve import hash_of, resolved
 from bench.core.config import TrainConfig
 from bench.serving.probe import ProbeConfig
@@ -28,6 +29,8 @@ GROUPS = (
     "target",
     "trainer",
     "sampler",
+    "meter",
+    "codecarbon",
     "probe",
     "price",
 )
@@ -63,8 +66,8 @@ def make_all(config: dict[str, Any]) -> nn.Module:
     )
     optimizer = instantiate(config["optimizer"])(model.parameters(), lr=0.1)
     instantiate(config["schedule"])(optimizer=optimizer, lr=0.1, total_steps=100)
-    for node in (*config["meters"].values(), config["codecarbon"], config["price"]):
-        instantiate(node)
+    build_window(config, lambda: None)
+    instantiate(config["price"])
     ProbeConfig(**config["probe"])
     return model
 

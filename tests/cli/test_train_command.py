@@ -18,7 +18,7 @@ from bench.core.store import read_curve, read_ledger, read_record
 from tests.cli.command import Answer, environment, records, start, train
 
 # Quick runs: the model is a linear one, the probe short.
-QUICK = ("experiment=smoke", "trainer.num_warmup_steps=1", "~meter@codecarbon")
+QUICK = ("experiment=smoke", "trainer.num_warmup_steps=1", "codecarbon=none")
 BROKEN = "tests.cli.broken"
 
 
@@ -61,7 +61,12 @@ class TestMainJob:
             )
             assert target.cost_to_target_usd is not None
             assert target.emissions_to_target_gco2e is not None
-            assert (record.energy_label, record.energy[0].component) == ("modelled", "cpu")
+            assert record.energy_label is not None
+            assert target.energy_to_target_error_frac is not None
+            # Each meter of meter=auto either measured something or says why not.
+            tried = {row.source.partition("(")[0] for row in record.energy}
+            tried |= {absent.meter for absent in record.unavailable_meters}
+            assert tried >= {"nvml", "rapl", "cpu_model"}
             assert record.codecarbon_energy_j is not None
             assert record.quality is not None
             assert record.quality.at == "crossing"
@@ -114,7 +119,7 @@ class TestMainJob:
 def test_the_same_seed_takes_the_same_number_of_samples(tmp_path: Path) -> None:
     answer = train(tmp_path, "-m", *QUICK, "seed=0,1", "repeat=0,1", "batch_size=64")
     assert answer.code == 0, answer.err
-    curves: dict[int, list[list[float]]] = {}
+    curves: dict[int, list[list[float | None]]] = {}
     for record in records(tmp_path):
         rows = read_curve(tmp_path / "results" / "train" / record.run_id)
         curves.setdefault(record.seed, []).append([row.accuracy for row in rows])
@@ -240,6 +245,12 @@ def test_two_sweeps_started_at_once_share_no_folder(tmp_path: Path) -> None:
         (("price.usd_per_hour=dear",), "price.usd_per_hour"),
         (("logger=wandb",), "logger=wandb: wandb is not installed"),
         (("results=/proc/nowhere",), "results=/proc/nowhere: cannot write there"),
+        (
+            ("meter=rapl", "meter.sources.rapl.root=/nowhere"),
+            "meter=rapl: no processor package in /nowhere",
+        ),
+        (("meter.idle_s=-1",), "meter.idle_s=-1.0: must be at least 0"),
+        (("meter.sources.cpu_model.idle_w=-1",), "meter.sources.cpu_model.idle_w=-1"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -251,6 +262,17 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert answer.err.startswith("error: ")
     assert len(answer.err.splitlines()) == 1, answer.err
     assert not (tmp_path / "results" / "train").exists()
+
+
+def test_net_energy_stands_beside_the_gross_when_asked_for(tmp_path: Path) -> None:
+    answer = train(tmp_path, *QUICK, "meter=cpu_model", "meter.idle_s=0.2")
+    assert answer.code == 0, answer.err
+    (record,) = records(tmp_path)
+    assert record.idle is not None
+    assert record.idle.before_w is not None
+    assert record.idle.net_energy_j is not None
+    assert record.energy_total_j is not None
+    assert record.idle.net_energy_j < record.energy_total_j
 
 
 def test_help_and_wrong_keys_do_not_wait_for_torch(tmp_path: Path) -> None:

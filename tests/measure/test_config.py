@@ -17,13 +17,13 @@ from omegaconf import DictConfig, OmegaConf
 from bench.core.measure_nodes import MEASURE_NODES
 from bench.measure.carbon import CodeCarbonTracker
 from bench.measure.cost import Price
-from bench.measure.meters.cpu_model import CpuModelMeter
+from bench.measure.meters.auto import auto_meters
 
 CONF = Path(__file__).parents[2] / "conf"
 BASE = (
     "+grid=country",
-    "+meter@meters.cpu_model=cpu_model",
-    "+meter@codecarbon=codecarbon",
+    "+meter=auto",
+    "+codecarbon=default",
     "+price=this_machine",
 )
 
@@ -44,7 +44,9 @@ def composed(*overrides: str) -> DictConfig:
 
 def test_the_defaults_instantiate() -> None:
     config = composed()
-    assert isinstance(instantiate(config.meters.cpu_model), CpuModelMeter)
+    made = {name: type(instantiate(node)) for name, node in config.meter.sources.items()}
+    # What the library takes by default is what the configuration names.
+    assert made == {name: type(meter) for name, meter in auto_meters().items()}
     assert isinstance(instantiate(config.codecarbon), CodeCarbonTracker)
     assert config.codecarbon.country_iso_code == "USA"
 
@@ -62,8 +64,8 @@ def test_every_price_instantiates_and_says_its_source(path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("meters.cpu_model.idel_w=3", "idel_w"),
-        ("meters.cpu_model.full_w=a lot", "full_w"),
+        ("meter.sources.cpu_model.idel_w=3", "idel_w"),
+        ("meter.sources.cpu_model.full_w=a lot", "full_w"),
         ("codecarbon.tracking=process", "tracking"),
         ("grid.country=DEU", "country"),
         ("price.usd_per_hour=cheap", "usd_per_hour"),
@@ -73,6 +75,15 @@ def test_a_wrong_key_or_type_is_refused_by_name(override: str, message: str) -> 
     with pytest.raises(HydraException) as refused:
         composed(override)
     assert message in f"{refused.value} {refused.value.__cause__}"
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("meter/*.yaml")), ids=lambda path: path.stem)
+def test_every_meter_composes_and_those_named_are_required(path: Path) -> None:
+    config = composed(f"meter={path.stem}")
+    for node in config.meter.sources.values():
+        instantiate(node)
+    assert config.meter.required == (path.stem not in {"auto", "none"})
+    assert (path.stem == "none") == (not config.meter.sources)
 
 
 def test_a_country_reaches_codecarbon() -> None:

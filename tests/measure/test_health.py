@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from bench.measure.health import HealthLimits, health, utilization
+from bench.measure.cgroup import CgroupReading
+from bench.measure.health import HealthLimits, health, ticks_frac, utilization
 from bench.measure.sampler import SamplerReport, TelemetryRow
 from bench.measure.system import CpuReading
 
 PERIOD_S = 0.5
+
+Rows = list[TelemetryRow]
 
 
 def reading(at_s: float, process_s: float, busy_s: float, steal_s: float = 0.0) -> CpuReading:
@@ -21,7 +24,11 @@ QUIET_END = reading(10.0, 15.0, 16.0)  # of 20 CPU seconds: 75% ours, 5% others'
 
 def report(largest_gap_s: float | None = 0.5, failure: str | None = None) -> SamplerReport:
     return SamplerReport(
-        overhead_frac=0.001, largest_gap_s=largest_gap_s, num_ticks=20, failure=failure
+        overhead_frac=0.001,
+        tick_cost_s=0.0005,
+        largest_gap_s=largest_gap_s,
+        num_ticks=20,
+        failure=failure,
     )
 
 
@@ -76,6 +83,107 @@ def row(t_s: float, metric: str, value: float) -> TelemetryRow:
     return TelemetryRow(t_s=t_s, device="x", metric=metric, value=value)
 
 
+def ticks(metric: str, num_set: int, *, device: str = "gpu0", first_s: float = 0.25) -> Rows:
+    """Twenty ticks, every half second, of which the first so many are set."""
+    return [
+        TelemetryRow(t_s=first_s + 0.5 * i, device=device, metric=metric, value=float(i < num_set))
+        for i in range(20)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "flags"),
+    [
+        # 2 of 20 ticks are 10%, 1 of 20 is 5%: not above the limit.
+        (ticks("gpu_thermal_slowdown", 2), ["gpu_thermal"]),
+        (ticks("gpu_thermal_slowdown", 1), []),
+        (ticks("gpu_power_brake", 2), ["gpu_power_brake"]),
+        (ticks("gpu_power_brake", 1), []),
+        (ticks("gpu_foreign_processes", 1), ["foreign_gpu_process"]),
+        (ticks("gpu_foreign_processes", 0), []),
+        # The power cap is where a card works at full load.
+        (ticks("gpu_power_cap", 20), []),
+        # All of them before the clock, or after its end at 10 s.
+        (ticks("gpu_thermal_slowdown", 20, first_s=-10.0), []),
+        (ticks("gpu_foreign_processes", 20, first_s=10.25), []),
+        # One card of two is enough: 2 of 20 ticks, not 2 of 40 rows.
+        (
+            ticks("gpu_thermal_slowdown", 0) + ticks("gpu_thermal_slowdown", 2, device="gpu1"),
+            ["gpu_thermal"],
+        ),
+        (
+            ticks("gpu_thermal_slowdown", 2) + ticks("gpu_thermal_slowdown", 0, device="gpu1"),
+            ["gpu_thermal"],
+        ),
+    ],
+)
+def test_ticks_of_the_gpu_within_the_clock_are_flagged(rows: Rows, flags: list[str]) -> None:
+    found = health(START, QUIET_END, report(), period_s=PERIOD_S, rows=rows, total_s=10.0)
+    assert found.flags == flags
+
+
+def test_without_a_length_all_ticks_from_the_start_on_count() -> None:
+    rows = ticks("gpu_foreign_processes", 20, first_s=10.25)
+    found = health(START, QUIET_END, report(), period_s=PERIOD_S, rows=rows)
+    assert found.flags == ["foreign_gpu_process"]
+
+
+def group(at_s: float, throttled_s: float | None, usage_s: float = 0.0) -> CgroupReading:
+    return CgroupReading(
+        at_s=at_s,
+        usage_s=usage_s,
+        throttled_s=throttled_s,
+        num_throttled=0,
+        num_periods=0,
+        memory_bytes=None,
+        quota_cpus=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("throttled_s", "flags"),
+    # Of 10 s, 0.11 are 1.1% and 0.09 are 0.9%.
+    [(3.11, ["cpu_quota"]), (3.09, []), (None, [])],
+)
+def test_time_that_the_quota_took_is_flagged(throttled_s: float | None, flags: list[str]) -> None:
+    cgroup = (group(0.0, 3.0), group(10.0, throttled_s))
+    found = health(START, QUIET_END, report(), period_s=PERIOD_S, cgroup=cgroup)
+    assert found.flags == flags
+
+
+def test_all_that_disturbs_a_run_is_flagged_at_once() -> None:
+    found = health(
+        START,
+        reading(10.0, 5.0, 16.0, steal_s=0.5),
+        report(largest_gap_s=2.6),
+        period_s=PERIOD_S,
+        shared=True,
+        cgroup=(group(0.0, 0.0), group(10.0, 1.0)),
+        rows=[
+            *ticks("gpu_thermal_slowdown", 20),
+            *ticks("gpu_power_brake", 20),
+            *ticks("gpu_foreign_processes", 20),
+        ],
+        total_s=10.0,
+    )
+    assert not found.fit
+    assert set(found.flags) == {
+        "shared",
+        "other_load",
+        "steal",
+        "cpu_quota",
+        "gpu_thermal",
+        "gpu_power_brake",
+        "foreign_gpu_process",
+        "sampler_gap",
+    }
+
+
+def test_a_share_of_ticks_needs_ticks() -> None:
+    assert ticks_frac(ticks("gpu_power_cap", 5), "gpu_power_cap") == 0.25
+    assert ticks_frac(ticks("gpu_power_cap", 5), "gpu_power_brake") is None
+
+
 def test_utilization_is_means_over_the_clock_and_peaks_over_the_run() -> None:
     rows = [
         row(-1.0, "gpu_busy_frac", 1.0),  # before the clock
@@ -85,13 +193,27 @@ def test_utilization_is_means_over_the_clock_and_peaks_over_the_run() -> None:
         row(-1.0, "gpu_memory_used_bytes", 9.0),
         row(1.0, "gpu_memory_used_bytes", 5.0),
         row(1.0, "rss_bytes", 100.0),
+        row(-1.0, "gpu_power_cap", 0.0),
+        row(1.0, "gpu_power_cap", 1.0),
+        row(2.0, "gpu_power_cap", 0.0),
+        row(11.0, "gpu_power_cap", 0.0),
     ]
-    found = utilization(START, QUIET_END, rows, total_s=10.0, own_peak_rss_bytes=120)
+    found = utilization(
+        START,
+        QUIET_END,
+        rows,
+        total_s=10.0,
+        own_peak_rss_bytes=120,
+        # 8 CPU seconds in 10 s on 2 CPUs.
+        cgroup=(group(0.0, None, usage_s=5.0), group(10.0, None, usage_s=13.0)),
+    )
     assert found.cpu_process_frac == 0.75
     assert found.cpu_machine_frac == 0.8
     assert found.memory_peak_bytes == 120
     assert found.gpu_busy_frac == pytest.approx(0.6)
     assert found.gpu_memory_peak_bytes == 9
+    assert found.cgroup_cpu_frac == pytest.approx(0.4)
+    assert found.gpu_power_cap_frac == 0.5
 
 
 def test_what_was_not_sampled_is_none() -> None:
@@ -99,3 +221,5 @@ def test_what_was_not_sampled_is_none() -> None:
     assert found.cpu_process_frac is None
     assert found.memory_peak_bytes is None
     assert found.gpu_busy_frac is None
+    assert found.cgroup_cpu_frac is None
+    assert found.gpu_power_cap_frac is None

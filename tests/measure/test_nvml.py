@@ -5,7 +5,7 @@ import pytest
 
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.nvml import GpuDevice, GpuReader, visible_indices
-from tests.fake_nvml import FakeGpu, FakeNvml, install
+from tests.fake_nvml import FakeGpu, FakeNvml, OldFakeNvml, install
 
 UUIDS = ["GPU-aa11", "GPU-aa22", "GPU-bb33"]
 
@@ -15,7 +15,7 @@ def test_busy_share_and_memory_of_each_gpu(monkeypatch: pytest.MonkeyPatch) -> N
     install(monkeypatch, fake)
     reader = GpuReader()
     reader.open()
-    assert reader.devices[0] == GpuDevice(index=0, uuid="GPU-a", name="Fake A100")
+    assert reader.devices[0] == GpuDevice(index=0, uuid="GPU-a", name="Fake RTX")
     assert reader.samples() == [
         ("gpu0", "gpu_busy_frac", 0.75),
         ("gpu0", "gpu_memory_used_bytes", 123.0),
@@ -24,6 +24,82 @@ def test_busy_share_and_memory_of_each_gpu(monkeypatch: pytest.MonkeyPatch) -> N
     ]
     reader.close()
     assert fake.num_open == 0
+
+
+def told(reader: GpuReader) -> dict[str, float]:
+    return {metric: value for _, metric, value in reader.samples()}
+
+
+def test_power_temperature_clock_and_reasons_are_told_where_the_card_tells_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu = FakeGpu(
+        "GPU-a", power_w=lambda: 250.5, temperature_c=64, sm_clock_mhz=1410, reasons=0, pids=[]
+    )
+    install(monkeypatch, FakeNvml([gpu]))
+    reader = GpuReader()
+    reader.open()
+    assert told(reader) == {
+        "gpu_busy_frac": 0.5,
+        "gpu_memory_used_bytes": float(1 << 30),
+        "gpu_power_w": 250.5,
+        "gpu_temperature_c": 64.0,
+        "gpu_sm_clock_mhz": 1410.0,
+        "gpu_thermal_slowdown": 0.0,
+        "gpu_power_brake": 0.0,
+        "gpu_power_cap": 0.0,
+        "gpu_foreign_processes": 0.0,
+    }
+
+
+@pytest.mark.parametrize("library", [FakeNvml, OldFakeNvml])
+@pytest.mark.parametrize(
+    ("reasons", "raised"),
+    [
+        (0x1, set()),  # idle
+        (0x4, {"gpu_power_cap"}),
+        (0x20, {"gpu_thermal_slowdown"}),
+        (0x40 | 0x8, {"gpu_thermal_slowdown"}),  # the hardware slows down, because of heat
+        (0x80 | 0x8, {"gpu_power_brake"}),
+        (0x8, {"gpu_power_brake"}),  # a card that does not say why
+        (0x80 | 0x40, {"gpu_power_brake", "gpu_thermal_slowdown"}),
+    ],
+)
+def test_reasons_of_a_slowdown(
+    monkeypatch: pytest.MonkeyPatch, library: type[FakeNvml], reasons: int, raised: set[str]
+) -> None:
+    install(monkeypatch, library([FakeGpu("GPU-a", reasons=reasons)]))
+    reader = GpuReader()
+    reader.open()
+    assert {metric for metric, value in told(reader).items() if value == 1.0} == raised
+
+
+@pytest.mark.parametrize(
+    ("pids", "num_foreign"),
+    [
+        ([], 0),
+        ([10], 0),
+        ([10, 11], 0),  # a worker of ours
+        ([10, 99], 1),
+        ([99], 0),  # in a container our number is another: one is taken for ours
+        ([98, 99], 1),
+    ],
+)
+def test_foreign_processes_are_those_that_are_not_the_runs(
+    monkeypatch: pytest.MonkeyPatch, pids: list[int], num_foreign: int
+) -> None:
+    install(monkeypatch, FakeNvml([FakeGpu("GPU-a", pids=pids)]))
+    reader = GpuReader(own_pids=lambda: {10, 11})
+    reader.open()
+    assert told(reader)["gpu_foreign_processes"] == num_foreign
+
+
+def test_what_may_not_be_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = FakeGpu("GPU-a", reasons=0, codes={"reasons": int(pynvml.NVML_ERROR_NO_PERMISSION)})
+    install(monkeypatch, FakeNvml([gpu]))
+    reader = GpuReader()
+    reader.open()
+    assert set(told(reader)) == {"gpu_busy_frac", "gpu_memory_used_bytes"}
 
 
 def test_only_visible_gpus_are_read_and_keep_their_index(monkeypatch: pytest.MonkeyPatch) -> None:

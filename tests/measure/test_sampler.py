@@ -7,8 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from bench.measure import sampler as sampler_module
+from bench.measure.cgroup import CgroupReader
 from bench.measure.nvml import Sample
-from bench.measure.sampler import CpuProbe, Sampler, TelemetryRow, write_telemetry
+from bench.measure.sampler import CgroupProbe, CpuProbe, Sampler, TelemetryRow, write_telemetry
 from bench.measure.system import CpuMeter, ProcessTree
 from tests.fakes import FakeClock
 
@@ -57,13 +59,95 @@ def test_a_late_tick_skips_the_deadlines_it_missed() -> None:
     assert report.num_ticks == 3
 
 
+def test_each_chore_keeps_its_own_period_and_only_probes_make_ticks() -> None:
+    clock = FakeClock()
+    called: dict[str, list[float]] = {"fast": [], "slow": []}
+    chores = [
+        (0.25, lambda: called["fast"].append(clock())),
+        (0.75, lambda: called["slow"].append(clock())),
+    ]
+
+    def probe() -> list[Sample]:
+        return [("cpu", "value", 1.0)]
+
+    asked, wait = waits(clock, 6)
+    sampler = Sampler([probe], period_s=0.5, clock=clock, wait=wait, chores=chores)
+    sampler.run()
+    assert called["fast"] == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]
+    assert called["slow"] == [0.0, 0.75]
+    assert [row.t_s for row in sampler.rows(origin_s=0.0)] == [0.0, 0.5, 1.0]
+    assert asked == [0.25] * 6  # every deadline is a multiple of the fastest period
+    report = sampler.report()
+    assert report.num_ticks == 3
+    assert report.largest_gap_s == 0.5  # not 0.25: the chores are no ticks
+
+
+def test_a_chore_that_is_held_up_skips_the_deadlines_it_missed() -> None:
+    clock = FakeClock()
+    lengths_s = iter([0.875, 0.0, 0.0])
+    called_s: list[float] = []
+
+    def chore() -> None:
+        called_s.append(clock())
+        clock.advance(next(lengths_s))
+
+    # The ticks are due at 0, 8 and 16 s: no deadline of theirs is near.
+    asked, wait = waits(clock, 3)
+    Sampler([], period_s=8.0, clock=clock, wait=wait, chores=[(0.25, chore)]).run()
+    assert called_s == [0.0, 1.0, 1.25]  # what was due at 0.25, 0.5 and 0.75 s is lost
+    assert asked == [0.125, 0.25, 0.25]
+
+
+def test_a_wait_that_ends_early_is_not_followed_by_a_second_one() -> None:
+    clock = FakeClock()
+    ticks_s: list[float] = []
+    num_waits = 0
+
+    def wait(seconds: float) -> bool:
+        nonlocal num_waits
+        num_waits += 1
+        clock.advance(seconds * (1 - 2**-20))
+        return num_waits >= 3
+
+    def probe() -> list[Sample]:
+        ticks_s.append(clock())
+        return []
+
+    Sampler([probe], period_s=1.0, clock=clock, wait=wait).run()
+    assert ticks_s == pytest.approx([0.0, 1.0, 2.0], abs=1e-5)
+
+
 def test_its_cost_is_thread_time_over_elapsed_time() -> None:
     clock = FakeClock()
-    cpu_s = iter([0.001, 0.002, 0.003, 0.004])
+    cpu = FakeClock()
+
+    def probe() -> list[Sample]:
+        cpu.advance(0.001)
+        return []
+
+    def chore() -> None:
+        cpu.advance(0.0005)
+
     _, wait = waits(clock, 4)
-    sampler = Sampler([], period_s=0.5, clock=clock, wait=wait, thread_time=lambda: next(cpu_s))
+    sampler = Sampler(
+        [probe], period_s=0.5, clock=clock, wait=wait, thread_time=cpu, chores=[(0.5, chore)]
+    )
     sampler.run()
-    assert sampler.report().overhead_frac == pytest.approx(0.004 / 2.0)
+    report = sampler.report()
+    # Four ticks and four chores of 1 ms and 0.5 ms in 2 s.
+    assert report.overhead_frac == pytest.approx(0.006 / 2.0)
+    assert report.tick_cost_s == pytest.approx(0.001)
+
+
+def test_a_chore_that_fails_ends_it_with_a_reason() -> None:
+    def chore() -> None:
+        raise OSError("the counter is gone")
+
+    sampler = Sampler([], chores=[(0.1, chore)], clock=FakeClock(), wait=lambda _: True)
+    sampler.run()
+    report = sampler.report()
+    assert report.failure == "OSError: the counter is gone"
+    assert report.tick_cost_s is None
 
 
 def test_an_error_ends_it_with_a_reason_and_keeps_what_was_sampled() -> None:
@@ -87,6 +171,7 @@ def test_an_error_ends_it_with_a_reason_and_keeps_what_was_sampled() -> None:
 def test_a_sampler_that_never_ran_has_nothing_to_report() -> None:
     report = Sampler([]).stop()
     assert (report.overhead_frac, report.largest_gap_s, report.num_ticks) == (None, None, 0)
+    assert report.tick_cost_s is None
 
 
 def test_the_real_thread_samples_this_machine_and_stops() -> None:
@@ -98,7 +183,8 @@ def test_the_real_thread_samples_this_machine_and_stops() -> None:
         ticked.release()
         return []
 
-    sampler = Sampler([probe, signal], period_s=0.05)
+    chores: list[int] = []
+    sampler = Sampler([probe, signal], period_s=0.05, chores=[(0.01, lambda: chores.append(1))])
     sampler.start()
     for _ in range(4):
         assert ticked.acquire(timeout=10.0)
@@ -109,6 +195,9 @@ def test_the_real_thread_samples_this_machine_and_stops() -> None:
     assert report.overhead_frac is not None
     # The budget is 0.5% of a core at 2 Hz; this is at 20 Hz.
     assert 0 < report.overhead_frac < 0.05
+    assert report.tick_cost_s is not None
+    assert report.tick_cost_s > 0
+    assert len(chores) > report.num_ticks
     found = {(row.device, row.metric) for row in sampler.rows(origin_s=0.0)}
     assert {
         ("process_tree", "cpu_busy_frac"),
@@ -116,6 +205,37 @@ def test_the_real_thread_samples_this_machine_and_stops() -> None:
         ("machine", "cpu_busy_frac"),
     } <= found
     assert all(thread.name != "sampler" for thread in threading.enumerate())
+
+
+def test_the_cgroup_probe_gives_shares_of_the_whole_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler_module, "num_cpus", lambda: 4)
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/\n")
+    (tmp_path / "proc/self/mountinfo").write_text(
+        "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+    )
+    (group / "memory.current").write_text("4096\n")
+    stat = "usage_usec {}\nnr_periods {}\nnr_throttled 0\nthrottled_usec {}\n"
+    (group / "cpu.stat").write_text(stat.format(0, 0, 0))
+    clock = FakeClock()
+    probe = CgroupProbe(CgroupReader(tmp_path, clock))
+    assert probe() == [("cgroup", "memory_bytes", 4096.0)]
+    clock.advance(2.0)
+    # 4 of 8 CPU seconds, and half a second of two throttled.
+    (group / "cpu.stat").write_text(stat.format(4_000_000, 20, 500_000))
+    assert probe() == [
+        ("cgroup", "memory_bytes", 4096.0),
+        ("cgroup", "cpu_busy_frac", 0.5),
+        ("cgroup", "throttled_frac", 0.25),
+    ]
+
+
+def test_the_cgroup_probe_without_a_group_has_no_samples(tmp_path: Path) -> None:
+    assert CgroupProbe(CgroupReader(tmp_path))() == []
 
 
 def test_telemetry_is_a_long_table(tmp_path: Path) -> None:

@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.core.records import EnergyLabel, Serving
+from bench.core.records import Serving
+from bench.measure.energy import MeterSet
+from bench.measure.meters.base import Meter
 from bench.serving.probe import ProbeConfig, probe
+from tests.fakes import FunctionMeter, ScriptedMeter
 
 Cost = Callable[[Tensor], float]
 
@@ -40,7 +43,7 @@ class Device(nn.Module):
     def clock(self) -> float:
         return self.now_s
 
-    def five_watts(self) -> float | None:
+    def five_watts_j(self) -> float:
         self.read_at_s.append(self.now_s)
         return 1000.0 + 5.0 * self.now_s
 
@@ -59,9 +62,7 @@ def probed(
     device: Device,
     images: Tensor,
     *,
-    read_energy_j: Callable[[], float | None] = lambda: None,
-    energy_refresh_s: float | None = None,
-    energy_label: EnergyLabel | None = None,
+    meter: Meter | None = None,
     **config: Any,
 ) -> Serving:
     return probe(
@@ -70,10 +71,14 @@ def probed(
         config=ProbeConfig(**config),
         clock=device.clock,
         synchronize=device.synchronize,
-        read_energy_j=read_energy_j,
-        energy_refresh_s=energy_refresh_s,
-        energy_label=energy_label,
+        meters=meter_set(meter),
     )
+
+
+def meter_set(meter: Meter | None) -> MeterSet:
+    meters = MeterSet({} if meter is None else {"meter": meter})
+    meters.open()
+    return meters
 
 
 def test_latency_lasts_until_the_result_is_there() -> None:
@@ -177,8 +182,7 @@ def test_no_batch_size_that_fits_leaves_throughput_unknown() -> None:
         device,
         numbered(9),
         batch_sizes=[8],
-        read_energy_j=device.five_watts,
-        energy_label="counter",
+        meter=FunctionMeter(device.five_watts_j),
     )
     assert serving.latency_p99_ms == pytest.approx(11.0)
     assert serving.throughput_per_s is None
@@ -197,24 +201,25 @@ def test_another_error_of_the_model_is_not_hidden() -> None:
 def test_energy_is_power_times_the_time_of_a_prediction() -> None:
     device = Device(overhead_and_share)
     serving = probed(
-        device, numbered(600), read_energy_j=device.five_watts, energy_label="integrated"
+        device,
+        numbered(600),
+        meter=FunctionMeter(device.five_watts_j, label="integrated", error_frac=0.1),
     )
     # 5 W x 266 ms for 256 predictions
     assert serving.energy_per_prediction_j == pytest.approx(5 * 0.266 / 256)
     assert serving.energy_per_prediction_label == "integrated"
+    assert serving.energy_per_prediction_error_frac == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize(("refresh_s", "window_s"), [(None, 0.5), (0.001, 0.05), (0.1, 5.0)])
-def test_the_energy_window_holds_fifty_refreshes(refresh_s: float | None, window_s: float) -> None:
+@pytest.mark.parametrize(("refresh_s", "window_s"), [(0.001, 0.05), (0.1, 5.0)])
+def test_the_energy_window_holds_fifty_refreshes(refresh_s: float, window_s: float) -> None:
     device = Device(lambda images: 0.020)
     probed(
         device,
         numbered(3),
         batch_sizes=[1],
         min_batch_s=0.01,  # one batch is enough
-        read_energy_j=device.five_watts,
-        energy_refresh_s=refresh_s,
-        energy_label="counter",
+        meter=FunctionMeter(device.five_watts_j, refresh_s=refresh_s),
     )
     length_s = device.read_at_s[-1] - device.read_at_s[0]
     assert window_s <= length_s + 1e-9 < window_s + 0.021
@@ -225,27 +230,19 @@ def test_a_counter_too_slow_for_the_limit_is_not_read() -> None:
     serving = probed(
         device,
         numbered(3),
-        read_energy_j=device.five_watts,
-        energy_refresh_s=1.0,
-        energy_label="counter",
+        meter=FunctionMeter(device.five_watts_j, refresh_s=1.0),
     )
     assert device.read_at_s == []
     assert serving.energy_per_prediction_j is None
     assert serving.energy_per_prediction_label is None
 
 
-@pytest.mark.parametrize("readings_j", [[None, None], [7.0, None], [7.0, 7.0], [7.0, 3.0]])
+@pytest.mark.parametrize("readings", [[OSError("gone")], [7.0, OSError("gone")], [7.0, 7.0]])
 def test_what_the_meter_did_not_resolve_is_unknown_and_not_zero(
-    readings_j: list[float | None],
+    readings: list[float | Exception],
 ) -> None:
-    script = iter(readings_j)
     # A group of batches lasts longer than the window: the meter is read at its two ends.
-    serving = probed(
-        Device(lambda _: 1.0),
-        numbered(3),
-        read_energy_j=lambda: next(script),
-        energy_label="counter",
-    )
+    serving = probed(Device(lambda _: 1.0), numbered(3), meter=ScriptedMeter(readings))
     assert serving.energy_per_prediction_j is None
     assert serving.energy_per_prediction_label is None
 
@@ -281,9 +278,7 @@ def test_a_real_model_on_the_real_clock() -> None:
         torch.randn(20, 1, 8, 8),
         config=ProbeConfig(warmup_requests=5, min_batch_s=0.01),
         synchronize=lambda: None,
-        read_energy_j=time.process_time,
-        energy_refresh_s=0.001,
-        energy_label="modelled",
+        meters=meter_set(FunctionMeter(time.process_time, label="modelled")),
     )
     assert serving.num_requests == 1000
     assert serving.latency_p50_ms is not None

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.config import BudgetConfig
-from bench.core.records import CurveRow, EnergyLabel, TargetRule
+from bench.core.records import CurveRow, TargetRule
 from bench.core.target import Target
-from bench.measure.clock import PhaseClock
+from bench.measure.window import Window
 from bench.tasks.classifier import Classifier
 from bench.tasks.schedules import constant
 from bench.training.fit import train_to_target
-from bench.training.profiler import DivergedError, Instruments, TargetProfiler
-from tests.fakes import FakeClock
+from bench.training.profiler import DivergedError, TargetProfiler
+from tests.fakes import FakeClock, FunctionMeter
 
 BATCH_S = 1.0  # fetching and training one batch
 EVAL_S = 0.25  # one validation batch
@@ -94,22 +94,6 @@ class Scripted(Classifier):
         }
 
 
-class TenWatts:
-    """A meter of a machine that always draws 10 W."""
-
-    label: EnergyLabel | None = "counter"
-
-    def __init__(self, clock: FakeClock) -> None:
-        self._clock = clock
-        self._start_s = 0.0
-
-    def start(self) -> None:
-        self._start_s = self._clock()
-
-    def total_j(self) -> float | None:
-        return 10.0 * (self._clock() - self._start_s)
-
-
 class Run:
     """One fit: what is wanted of it goes in, what was measured comes out."""
 
@@ -123,6 +107,15 @@ class Run:
         budget: BudgetConfig | None = None,
     ) -> None:
         self.clock = FakeClock()
+        # The idle machine is measured first, for 100 s that are not on the clock.
+        self.window = Window(
+            {"ten_watts": FunctionMeter(lambda: 10.0 * self.clock())},
+            period_s=None,
+            idle_s=100.0,
+            clock=self.clock,
+            sleep=self.clock.advance,
+        )
+        self.window.open()
         self.data = Data(self.clock)
         self.ended = 0
         self.profiler = TargetProfiler(
@@ -130,13 +123,7 @@ class Run:
             budget=budget or BudgetConfig(max_epochs=2),
             max_steps=max_steps,
             num_train_samples=40,
-            instruments=Instruments(
-                clock=PhaseClock(self.clock),
-                energy=TenWatts(self.clock),
-                synchronize=lambda: None,
-                before_start=lambda: self.clock.advance(100.0),
-                after_stop=lambda: None,
-            ),
+            window=self.window,
             on_row=self._write,
             on_end=self._end,
         )
@@ -184,7 +171,7 @@ def test_each_second_of_the_clock_belongs_to_its_phase() -> None:
 def test_the_clock_starts_before_the_first_batch_is_asked_for_and_after_all_preparation() -> None:
     run = Run(Scripted([0.95]))
     profiler = run.fit()
-    assert run.data.asked_s[0] == 100.0  # before_start took that long, off the clock
+    assert run.data.asked_s[0] == 100.0  # measuring the idle machine took that long
     assert profiler.rows[0].time_s == pytest.approx(4 * BATCH_S + EVAL_S)
 
 

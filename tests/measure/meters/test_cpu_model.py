@@ -23,7 +23,7 @@ def test_energy_is_idle_power_times_time_plus_the_rest_times_the_busy_share() ->
     clock.advance(20.0)
     busy.advance(4.0 * num_cpus())  # each CPU busy for 4 s of 20
     # 10 W * 20 s + (110 - 10) W * 4 s
-    assert meter.read_j() == {"cpu": pytest.approx(600.0)}
+    assert meter.read()["cpu"].energy_j == pytest.approx(600.0)
     [component] = meter.components
     assert (component.name, component.label) == ("cpu", "modelled")
     assert component.source == "cpu_model(test)"
@@ -35,18 +35,18 @@ def test_an_idle_and_a_full_machine_draw_the_two_powers() -> None:
     meter = CpuModelMeter(idle_w=10.0, full_w=110.0, clock=clock, busy_s=busy)
     meter.open()
     clock.advance(1.0)
-    idle_j = meter.read_j()["cpu"]
+    idle_j = meter.read()["cpu"].energy_j
     clock.advance(1.0)
     busy.advance(1.0 * num_cpus())
     assert idle_j == pytest.approx(10.0)
-    assert meter.read_j()["cpu"] - idle_j == pytest.approx(110.0)
+    assert meter.read()["cpu"].energy_j - idle_j == pytest.approx(110.0)
 
 
 def test_the_real_machine_can_be_read() -> None:
     meter = CpuModelMeter(full_w=50.0)
     meter.open()
-    first_j = meter.read_j()["cpu"]
-    assert 0 <= first_j <= meter.read_j()["cpu"]
+    first_j = meter.read()["cpu"].energy_j
+    assert 0 <= first_j <= meter.read()["cpu"].energy_j
     assert meter.components[0].source == "cpu_model(config)"
 
 
@@ -77,10 +77,10 @@ def test_a_configured_idle_power_is_told_apart_from_the_table() -> None:
 @pytest.mark.parametrize(
     ("idle_w", "full_w", "message"),
     [
-        (-1.0, 30.0, "meters.cpu_model.idle_w=-1.0: must be a number of at least 0"),
-        (1.0, float("nan"), "meters.cpu_model.full_w=nan"),
-        (40.0, 30.0, "meters.cpu_model.idle_w=40: must not be above full_w=30 (config)"),
-        (40.0, None, "meters.cpu_model.idle_w=40: must not be above full_w=32 (default"),
+        (-1.0, 30.0, "meter.sources.cpu_model.idle_w=-1.0: must be a number of at least 0"),
+        (1.0, float("nan"), "meter.sources.cpu_model.full_w=nan"),
+        (40.0, 30.0, "meter.sources.cpu_model.idle_w=40: must not be above full_w=30 (config)"),
+        (40.0, None, "meter.sources.cpu_model.idle_w=40: must not be above full_w=32 (default"),
     ],
 )
 def test_watts_that_cannot_be_are_refused(
@@ -107,4 +107,4 @@ def test_a_system_without_cpu_times_makes_it_unavailable() -> None:
 
 def test_reading_a_closed_meter_is_refused() -> None:
     with pytest.raises(MeterUnavailable, match="not open"):
-        CpuModelMeter(full_w=1.0).read_j()
+        CpuModelMeter(full_w=1.0).read()

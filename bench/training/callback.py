@@ -1,0 +1,275 @@
+"""The profiler as a Lightning callback, for a training of one's own.
+
+    profiler = ProfilerCallback(metric="accuracy", monitor="val_acc", value=0.95)
+    pl.Trainer(callbacks=[profiler]).fit(model, data)
+
+writes the same record as bench.train: time and energy to accuracy, phases, utilization, health.
+What it does not know of a stranger's training is null: quality but for the target, serving, cost.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.data import extract_batch_size
+from torch import Tensor
+from typing_extensions import override
+
+from bench.core.config import TargetConfig, config_hash
+from bench.core.host import host_facts
+from bench.core.outcome import outcome_record
+from bench.core.records import CurveRow, Phases, RunError, RunRecord, Status
+from bench.core.store import (
+    CurveWriter,
+    append_ledger,
+    create_run_folder,
+    new_identity,
+    write_record,
+)
+from bench.measure.sampler import write_telemetry
+from bench.measure.window import Window
+from bench.training.profiler import DivergedError, TargetProfiler
+
+COMMAND = "lightning"
+
+
+class ProfilerCallback(pl.Callback):
+    """Measures one fit to its target and writes its record to results/lightning/<run_id>/.
+
+    The clock starts when the training loader is first asked for, after the sanity check. Steps are
+    batches: with gradient accumulation an optimizer step takes several of them.
+
+    Attributes:
+        record: What was measured, once the fit has ended; None on ranks but the first.
+        folder: Where it is written; likewise.
+    """
+
+    def __init__(
+        self,
+        *,
+        metric: str,
+        value: float,
+        monitor: str | None = None,
+        rule: str = "first",
+        consecutive: int = 2,
+        ladder: Sequence[float] = (),
+        stop_at_target: bool = True,
+        results: str | Path = "results",
+        config: Mapping[str, Any] | None = None,
+        window: Window | None = None,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            metric: What the target is about, by its name in the record, such as "accuracy".
+            value: Its threshold.
+            monitor: The name under which the module logs it in validation; by default `metric`.
+            rule: When the target counts as reached: first, consecutive or final.
+            consecutive: Evaluations in a row, for the rule of that name.
+            ladder: Further thresholds to report on.
+            stop_at_target: Whether to stop the trainer at the crossing.
+            results: Where the run folder is made.
+            config: What the run's configuration is to hold besides the target; two runs are
+                repeats of one another where it is alike.
+            window: What to measure with, not open; by default the best meters there are.
+
+        Raises:
+            ValueError: The target is not one.
+        """
+        self.record: RunRecord | None = None
+        self.folder: Path | None = None
+        self._target = TargetConfig(
+            metric=metric,
+            value=value,
+            rule=rule,
+            consecutive=consecutive,
+            ladder=list(ladder),
+            eval_every_samples=None,
+        )
+        self._monitor = monitor or metric
+        self._stop_at_target = stop_at_target
+        self._results = Path(results).absolute()
+        self._config = {**(config or {}), "target": asdict(self._target)}
+        self._window = window
+        self._profiler: TargetProfiler | None = None
+        self._curve: CurveWriter | None = None
+        self._losses: list[Tensor] = []
+        self._opened_s = 0.0
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the meters and the run folder, off the clock.
+
+        Raises:
+            RuntimeError: The callback has measured a fit before.
+            StoreError: The results folder cannot be written.
+        """
+        if self._profiler is not None:
+            raise RuntimeError("a ProfilerCallback measures one fit: make a new one for each")
+        self._opened_s = time.perf_counter()
+        on_cuda = trainer.strategy.root_device.type == "cuda"
+        synchronize = torch.cuda.synchronize if on_cuda else _nothing
+        if trainer.is_global_zero:
+            self._window = self._window or Window()
+            self._window.synchronize = synchronize
+            self._open_run()
+        else:
+            self._window = Window.time_only(synchronize)
+        self._window.open()
+        self._profiler = TargetProfiler(
+            target=self._target.build(),
+            budget=None,
+            max_steps=None,
+            num_train_samples=None,
+            window=self._window,
+            on_row=self._keep,
+            stop_at_target=self._stop_at_target,
+        )
+        self._start_with_first_batch(trainer, self._profiler)
+
+    def _open_run(self) -> None:
+        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        self._config |= {"seed": seed, "repeat": 0}
+        self._identity = new_identity(COMMAND, config_hash(self._config), seed, 0)
+        self.folder = create_run_folder(self._results, self._identity, self._config)
+        append_ledger(self._results, "launched", self._identity)
+        self._curve = CurveWriter(self.folder)
+
+    def _start_with_first_batch(self, trainer: pl.Trainer, profiler: TargetProfiler) -> None:
+        """Start the clock where Lightning asks for the training loader.
+
+        No hook of a callback comes before the loader's iterator, whose workers fetch at once.
+        """
+        fit_loop = trainer.fit_loop
+        set_up_data = fit_loop.setup_data
+
+        def start_and_set_up() -> None:
+            profiler.start()
+            set_up_data()
+
+        fit_loop.setup_data = start_and_set_up  # type: ignore[method-assign]
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the number of samples of an epoch from the loader, where it has one."""
+        del trainer.fit_loop.setup_data  # the class's own again
+        samples = getattr(trainer.train_dataloader, "dataset", None)
+        if isinstance(samples, Sized):
+            self._running.num_train_samples = len(samples)
+
+    @override
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Count the step and keep its loss, where Lightning knows it."""
+        if isinstance(outputs, Mapping) and "loss" in outputs:
+            self._losses.append(outputs["loss"])
+        self._running.step_ended(trainer, extract_batch_size(batch))
+
+    @override
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """An evaluation begins."""
+        if not trainer.sanity_checking:
+            self._running.validation_started()
+
+    @override
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Read, and stop the trainer at the crossing.
+
+        Raises:
+            ValueError: The monitored metric was not logged.
+            DivergedError: A loss is not finite.
+        """
+        if trainer.sanity_checking:
+            return
+        logged = trainer.callback_metrics
+        if self._monitor not in logged:
+            names = ", ".join(sorted(logged)) or "nothing"
+            raise ValueError(f"monitor={self._monitor}: not logged in validation; logged: {names}")
+        quality = {self._target.metric: float(logged[self._monitor])}
+        self._running.evaluated(trainer, self._take_train_loss(), quality)
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the clock and write the record."""
+        self._running.finished = True
+        self._running.stop()
+        self._write("ok", None)
+
+    @override
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Write the record of what was measured until then."""
+        if self._profiler is None or self.record is not None:
+            return
+        self._profiler.stop()
+        status: Status = "interrupted" if isinstance(exception, KeyboardInterrupt) else "failed"
+        kind = "diverged" if isinstance(exception, DivergedError) else type(exception).__name__
+        trace = "".join(traceback.format_exception(exception))
+        self._write(status, RunError(kind=kind, message=str(exception) or kind, traceback=trace))
+
+    @property
+    def _running(self) -> TargetProfiler:
+        assert self._profiler is not None, "on_fit_start was not called"
+        return self._profiler
+
+    def _keep(self, row: CurveRow) -> None:
+        if self._curve is not None:
+            self._curve.append(row)
+
+    def _take_train_loss(self) -> float | None:
+        if not self._losses:
+            return None
+        mean = torch.stack(self._losses).mean().item()
+        self._losses.clear()
+        return mean
+
+    def _write(self, status: Status, error: RunError | None) -> None:
+        window, profiler = self._window, self._running
+        assert window is not None
+        window.close()
+        if self.folder is None or self._curve is None:
+            return
+        self._curve.close()
+        if profiler.started:
+            write_telemetry(self.folder / "telemetry.parquet", window.telemetry())
+        times = profiler.times
+        record = outcome_record(
+            self._identity,
+            self._config,
+            profiler.rows,
+            status=status,
+            error=error,
+            host={**host_facts(), "gpus": window.devices},
+            phases=Phases(
+                init_s=window.clock.started_s - self._opened_s if profiler.started else None,
+                train_s=times.train_s if times else 0.0,
+                eval_s=times.eval_s if times else 0.0,
+                checkpoint_s=times.checkpoint_s if times else 0.0,
+                wall_time_s=times.total_s if times else 0.0,
+            ),
+            spent=profiler.spent,
+            finished=profiler.finished,
+        )
+        self.record = replace(record, **window.record_fields())
+        write_record(self.folder, self.record)
+        reached = self.record.target is not None and self.record.target.reached
+        append_ledger(self._results, "ended", self._identity, status=status, reached=reached)
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -1,0 +1,275 @@
+"""What the sampler costs: `python -m benchmarks.sampler [--rounds N] [--seconds S]`.
+
+Its thread at several rates, beside a main thread that sleeps and beside one that trains a small
+network on one CPU: CPU time of a tick, share of one core, and the slowdown of the training. The
+training has the same number of steps every time; rates, and none at all, take turns in an order of
+their own in each round. Ratios are of medians over rounds, with a bootstrap interval that keeps
+each round together. Run on an idle machine.
+
+A tick beside a training is dearer than beside nothing: it finds cold caches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import bootstrap
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from bench.core.host import host_facts
+from bench.measure.cgroup import CgroupReader
+from bench.measure.meters.base import MeterUnavailable
+from bench.measure.nvml import GpuReader
+from bench.measure.sampler import CgroupProbe, CpuProbe, Probe, Sampler
+from bench.measure.system import CpuMeter, ProcessTree
+
+RATES_HZ = (2.0, 10.0, 50.0)
+TARGET_RATE_HZ, TARGET_FRAC = 10.0, 0.005  # at most half a percent of one core
+SEED = 0
+CONFIDENCE = 0.95
+BATCH_SIZE, NUM_FEATURES, NUM_HIDDEN, NUM_CLASSES = 32, 64, 256, 10
+
+Work = Callable[[], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One piece of work, with the sampler beside it or without."""
+
+    beside: str
+    rate_hz: float | None
+    elapsed_s: float
+    tick_cost_s: float | None = None
+    core_frac: float | None = None
+    num_ticks: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Medians over rounds at one rate; the slowdown is that of the training."""
+
+    beside: str
+    rate_hz: float
+    tick_cost_s: float
+    core_frac: float
+    slowdown: tuple[float, float, float] | None = None  # the ratio and its interval
+    num_rounds: int
+
+
+def training(num_steps: int) -> Work:
+    """So many steps of a small network on the same data, always from the same weights."""
+    generator = torch.Generator().manual_seed(SEED)
+    inputs = torch.randn(BATCH_SIZE, NUM_FEATURES, generator=generator)
+    targets = torch.randint(NUM_CLASSES, (BATCH_SIZE,), generator=generator)
+
+    def train() -> None:
+        torch.manual_seed(SEED)
+        network = nn.Sequential(
+            nn.Linear(NUM_FEATURES, NUM_HIDDEN), nn.ReLU(), nn.Linear(NUM_HIDDEN, NUM_CLASSES)
+        )
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+        for _ in range(num_steps):
+            optimizer.zero_grad()
+            cross_entropy(network(inputs), targets).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+    return train
+
+
+def steps_for(seconds: float) -> int:
+    """Steps that take about so long here; the first ones, which warm up, are not counted."""
+    probe_steps = 1000
+    work = training(probe_steps)
+    work()
+    began_s = time.perf_counter()
+    work()
+    return max(1, round(probe_steps * seconds / (time.perf_counter() - began_s)))
+
+
+def one_run(beside: str, work: Work, probes: Sequence[Probe], rate_hz: float | None) -> Run:
+    """Do the work once.
+
+    Raises:
+        RuntimeError: The sampler failed.
+    """
+    sampler = None if rate_hz is None else Sampler(probes, period_s=1 / rate_hz)
+    if sampler:
+        sampler.start()
+    began_s = time.perf_counter()
+    work()
+    elapsed_s = time.perf_counter() - began_s
+    if sampler is None:
+        return Run(beside=beside, rate_hz=None, elapsed_s=elapsed_s)
+    report = sampler.stop()
+    if report.failure is not None:
+        raise RuntimeError(f"the sampler failed: {report.failure}")
+    return Run(
+        beside=beside,
+        rate_hz=rate_hz,
+        elapsed_s=elapsed_s,
+        tick_cost_s=report.tick_cost_s,
+        core_frac=report.overhead_frac,
+        num_ticks=report.num_ticks,
+    )
+
+
+def measured(
+    works: Mapping[str, Work], probes: Sequence[Probe], rounds: int, log: Console
+) -> list[Run]:
+    """Every work at every rate, in rounds; the training without a sampler too."""
+    turns: list[tuple[str, float | None]] = [(name, rate) for name in works for rate in RATES_HZ]
+    turns.append(("training", None))
+    rng = np.random.default_rng(SEED)
+    runs = []
+    for turn in range(rounds):
+        for index in rng.permutation(len(turns)):
+            beside, rate_hz = turns[index]
+            runs.append(one_run(beside, works[beside], probes, rate_hz))
+        log.print(f"round {turn + 1} of {rounds}")
+    return runs
+
+
+def summary(runs: Sequence[Run], beside: str, rate_hz: float) -> Summary:
+    """Medians of one rate, and the slowdown of the training to that without a sampler."""
+    chosen = [run for run in runs if run.beside == beside and run.rate_hz == rate_hz]
+    slowdown: tuple[float, float, float] | None = None
+    if beside == "training":
+        alone_s = [run.elapsed_s for run in runs if run.rate_hz is None]
+        slowdown = ratio_of_medians([run.elapsed_s for run in chosen], alone_s)
+    return Summary(
+        beside=beside,
+        rate_hz=rate_hz,
+        tick_cost_s=float(np.median([run.tick_cost_s for run in chosen])),
+        core_frac=float(np.median([run.core_frac for run in chosen])),
+        slowdown=slowdown,
+        num_rounds=len(chosen),
+    )
+
+
+def ratio_of_medians(
+    times_s: Sequence[float], base_s: Sequence[float]
+) -> tuple[float, float, float]:
+    """The ratio, and a percentile bootstrap interval that draws rounds whole.
+
+    Args:
+        times_s: Seconds by round, shape (rounds,), rounds >= 2.
+        base_s: Likewise, in the same rounds.
+    """
+
+    def ratio(x: NDArray[Any], y: NDArray[Any], axis: int = -1) -> NDArray[Any]:
+        quotient: NDArray[Any] = np.median(x, axis=axis) / np.median(y, axis=axis)
+        return quotient
+
+    pair = np.array(times_s), np.array(base_s)
+    interval = bootstrap(
+        pair,
+        ratio,
+        paired=True,
+        vectorized=True,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(SEED),
+    ).confidence_interval
+    return float(ratio(*pair)), float(interval.low), float(interval.high)
+
+
+def table(summaries: Sequence[Summary]) -> Table:
+    """One row for each rate and what ran beside."""
+    interval = f"training's time to that without ({CONFIDENCE:.0%} interval)"
+    result = Table("beside", "Hz", "us of CPU per tick", "% of one core", interval, "n")
+    for one in summaries:
+        slowdown = ""
+        if one.slowdown is not None:
+            slowdown = "{:.4f} ({:.4f} to {:.4f})".format(*one.slowdown)
+        result.add_row(
+            one.beside,
+            f"{one.rate_hz:g}",
+            f"{one.tick_cost_s * 1e6:.0f}",
+            f"{one.core_frac:.3%}".removesuffix("%"),
+            slowdown,
+            str(one.num_rounds),
+        )
+    return result
+
+
+def verdict(summaries: Sequence[Summary]) -> str:
+    """Whether the target is met beside everything that was tried."""
+    worst = max(one.core_frac for one in summaries if one.rate_hz == TARGET_RATE_HZ)
+    met = "met" if worst <= TARGET_FRAC else "MISSED"
+    return f"target at {TARGET_RATE_HZ:g} Hz, {TARGET_FRAC:.1%} of a core: {met} ({worst:.3%})"
+
+
+def probes_here(log: Console) -> list[Probe]:
+    """What a run samples on this machine; what is missing is said."""
+    tree = ProcessTree()
+    probes: list[Probe] = [CpuProbe(CpuMeter(tree), tree)]
+    reader = CgroupReader()
+    if reader.unavailable is None:
+        probes.append(CgroupProbe(reader))
+    else:
+        log.print(f"without a control group: {reader.unavailable}")
+    gpus = GpuReader(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    try:
+        gpus.open()
+    except MeterUnavailable as error:
+        log.print(f"without GPUs: {error}")
+    else:
+        probes.append(gpus.samples)
+    return probes
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=20, help="at least 2")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each run, about")
+    parser.add_argument("--out", type=Path, help="a JSON file for raw runs and medians")
+    chosen = parser.parse_args()
+    if chosen.rounds < 2:
+        parser.error(f"--rounds {chosen.rounds}: an interval needs at least 2")
+    if not chosen.seconds >= 1:
+        parser.error(f"--seconds {chosen.seconds:g}: fewer than 1 has no second tick at 2 Hz")
+    return chosen
+
+
+def main() -> None:
+    """Measure, print and write."""
+    chosen = arguments()
+    torch.set_num_threads(1)
+    console = Console()
+    probes = probes_here(console)
+    num_steps = steps_for(chosen.seconds)
+    works: dict[str, Work] = {
+        "nothing": lambda: time.sleep(chosen.seconds),
+        "training": training(num_steps),
+    }
+    runs = measured(works, probes, chosen.rounds, console)
+    summaries = [summary(runs, beside, rate) for beside in works for rate in RATES_HZ]
+    console.print(table(summaries))
+    console.print(verdict(summaries))
+    if chosen.out:
+        found = {
+            "host": host_facts(),
+            "num_steps": num_steps,
+            "confidence": CONFIDENCE,
+            "summaries": [asdict(one) for one in summaries],
+            "runs": [asdict(run) for run in runs],
+        }
+        chosen.out.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""A model and a data set of one's own, for bench.train: named in my_conf/experiment/cancer.yaml."""
+
+import pytorch_lightning as pl
+import torch
+from sklearn.datasets import load_breast_cancer
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset, random_split
+
+
+def two_layers(*, input_shape, num_classes, hidden=16):
+    num_inputs = input_shape[0] * input_shape[1] * input_shape[2]
+    layers = nn.Linear(num_inputs, hidden), nn.ReLU(), nn.Linear(hidden, num_classes)
+    return nn.Sequential(nn.Flatten(), *layers)
+
+
+class BreastCancer(pl.LightningDataModule):
+    num_classes, input_shape = 2, (30, 1, 1)
+
+    def __init__(self, *, batch_size, seed):
+        super().__init__()
+        self.batch_size, self.seed = batch_size, seed
+
+    def setup(self, stage):
+        x, y = load_breast_cancer(return_X_y=True)
+        x = torch.tensor((x - x.mean(0)) / x.std(0), dtype=torch.float32)[:, :, None, None]
+        fixed = torch.Generator().manual_seed(0)  # the split does not depend on the run's seed
+        data = TensorDataset(x, torch.tensor(y))
+        self.train, self.val, self.test = random_split(data, [0.6, 0.2, 0.2], fixed)
+        self.num_train_samples = len(self.train)
+
+    def train_dataloader(self):
+        order = {"shuffle": True, "generator": torch.Generator().manual_seed(self.seed)}
+        return DataLoader(self.train, self.batch_size, drop_last=True, **order)
+
+    def val_dataloader(self):
+        return DataLoader(self.val, 256)
+
+    def test_dataloader(self):
+        return DataLoader(self.test, 256)

@@ -1,0 +1,347 @@
+"""The meter through the real pynvml, on a stand-in library whose true joules are known.
+
+Bounds are asserted without the sensor's own error: the simulated sensor has none.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pynvml
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.measure.energy import error_bound_j
+from bench.measure.meters.base import MeterUnavailable, Reading
+from bench.measure.meters.nvml import NvmlMeter
+from tests.fake_nvml import FakeGpu, FakeNvml, install
+from tests.fakes import FakeClock
+from tests.power import (
+    EnergyCounter,
+    PowerCurve,
+    PowerSensor,
+    constant,
+    ramp,
+    square_wave,
+    step,
+)
+
+START_S = 1000.0
+LIMIT_W = 400.0  # stated; the meter allows for 1.7 times as much
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(START_S)
+
+
+@pytest.fixture(autouse=True)
+def _all_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def counting(
+    curve: PowerCurve, clock: FakeClock, refresh_s: float = 0.0, uuid: str = "GPU-a"
+) -> FakeGpu:
+    """A card with an energy counter."""
+    counter = EnergyCounter(curve, refresh_s)
+    return FakeGpu(uuid, limit_w=LIMIT_W, energy_j=lambda: counter.joules(clock()))
+
+
+def sensing(
+    curve: PowerCurve, clock: FakeClock, *, averaged_s: float = 0.1, name: str = "Fake RTX"
+) -> FakeGpu:
+    """A card that tells only its power, refreshed every 100 ms."""
+    sensor = PowerSensor(curve, 0.1, averaged_s)
+    return FakeGpu("GPU-a", name, limit_w=LIMIT_W, power_w=lambda: sensor.watts(clock()))
+
+
+def opened(monkeypatch: pytest.MonkeyPatch, clock: FakeClock, *gpus: FakeGpu) -> NvmlMeter:
+    install(monkeypatch, FakeNvml(list(gpus)))
+    meter = NvmlMeter(clock=clock, sleep=clock.advance)
+    meter.open()
+    return meter
+
+
+def wait(meter: NvmlMeter, clock: FakeClock, seconds: float) -> None:
+    """Let time pass, and tick the meter as often as it asks."""
+    tick_s = meter.components[0].tick_s or seconds
+    end_s = clock() + seconds
+    while clock() + tick_s < end_s:
+        clock.advance(tick_s)
+        meter.read()
+    clock.advance(end_s - clock())
+
+
+def bound_j(meter: NvmlMeter, before: Reading, after: Reading) -> float:
+    return error_bound_j(replace(meter.components[0], error_frac=0.0), before, after)
+
+
+# On a time line that begins at 0; the window is ten seconds somewhere after 1001 s.
+CURVES = {
+    "constant": constant(300.0),
+    "step": step(100.0, 300.0, at_s=1005.0),
+    "ramp": ramp(0.0, 400.0, 2000.0),
+    "square wave of 50 ms": square_wave(100.0, 300.0, 0.05, 1020.0),
+    "square wave of 100 ms": square_wave(100.0, 300.0, 0.1, 1020.0),
+    "square wave of 370 ms": square_wave(100.0, 300.0, 0.37, 1020.0),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize("refresh_s", [0.0, 0.02, 0.1])
+def test_ten_seconds_by_the_counter(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, name: str, refresh_s: float
+) -> None:
+    curve = CURVES[name]
+    meter = opened(monkeypatch, clock, counting(curve, clock, refresh_s))
+    (component,) = meter.components
+    assert (component.name, component.label) == ("gpu0", "counter")
+    assert component.refresh_s == pytest.approx(refresh_s, abs=0.009)
+    start_s, before = clock(), meter.read()["gpu0"]
+    clock.advance(10.0)
+    after = meter.read()["gpu0"]
+    true_j = curve.energy_j(start_s, clock())
+    error_j = abs(after.energy_j - before.energy_j - true_j)
+    assert error_j <= bound_j(meter, before, after)
+    if refresh_s == 0.0:
+        assert error_j <= 0.001 * true_j
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_ten_seconds_of_integrated_power(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, name: str
+) -> None:
+    curve = CURVES[name]
+    meter = opened(monkeypatch, clock, sensing(curve, clock))
+    (component,) = meter.components
+    assert (component.name, component.label) == ("gpu0", "integrated")
+    start_s, before = clock(), meter.read()["gpu0"]
+    wait(meter, clock, 10.0)
+    after = meter.read()["gpu0"]
+    true_j = curve.energy_j(start_s, clock())
+    assert abs(after.energy_j - before.energy_j - true_j) <= bound_j(meter, before, after)
+    assert abs(after.energy_j - before.energy_j - true_j) <= 0.03 * true_j
+
+
+def test_constant_power_is_integrated_exactly(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    meter = opened(monkeypatch, clock, sensing(constant(300.0), clock))
+    before = meter.read()["gpu0"]
+    wait(meter, clock, 10.0)
+    after = meter.read()["gpu0"]
+    assert after.energy_j - before.energy_j == pytest.approx(3000.0)
+    assert after.missed_j == before.missed_j
+    # Nothing changed while it was watched: the refresh of most cards is taken.
+    assert meter.components[0].refresh_s == 0.1
+
+
+def test_between_two_samples_lies_a_trapezoid_and_half_of_the_jump_is_in_doubt(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    shown_w = [100.0]
+    gpu = FakeGpu("GPU-a", limit_w=LIMIT_W, power_w=lambda: shown_w[0])
+    meter = opened(monkeypatch, clock, gpu)
+    before = meter.read()["gpu0"]
+    clock.advance(0.05)
+    shown_w[0] = 300.0
+    after = meter.read()["gpu0"]
+    assert after.energy_j - before.energy_j == pytest.approx(10.0)  # 200 W on average
+    # From 100 W (5 J) to 300 W (15 J), by when it jumped.
+    assert after.missed_j - before.missed_j == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("period_s", [0.05, 0.1])
+def test_a_sensor_that_looks_away_in_step_with_the_load_is_far_off_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, period_s: float
+) -> None:
+    # It sees the last 25 of every 100 ms, which is when this load rests: 100 W instead of 250.
+    curve = square_wave(400.0, 100.0, period_s, 1020.0)
+    gpu = sensing(curve, clock, averaged_s=0.025, name="NVIDIA A100-SXM4-80GB")
+    meter = opened(monkeypatch, clock, gpu)
+    start_s, before = clock(), meter.read()["gpu0"]
+    wait(meter, clock, 10.0)
+    after = meter.read()["gpu0"]
+    error_j = abs(after.energy_j - before.energy_j - curve.energy_j(start_s, clock()))
+    assert error_j == pytest.approx(1500.0, rel=0.02)
+    assert error_j <= bound_j(meter, before, after)
+
+
+def test_the_counter_is_preferred_and_a_refusal_leads_to_the_next_way(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    both = sensing(constant(300.0), clock)
+    both.energy_j = lambda: 300.0 * clock()
+    assert opened(monkeypatch, clock, both).components[0].label == "counter"
+    both.codes["energy"] = pynvml.NVML_ERROR_NO_PERMISSION
+    assert opened(monkeypatch, clock, both).components[0].label == "integrated"
+
+
+def test_a_card_that_offers_nothing_makes_the_meter_unavailable(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    fake = FakeNvml([counting(constant(1.0), clock), FakeGpu("GPU-b", "Old card")])
+    install(monkeypatch, fake)
+    reason = r"gpu1 \(Old card\): energy counter: .*; instantaneous power: "
+    with pytest.raises(MeterUnavailable, match=reason):
+        NvmlMeter(clock=clock, sleep=clock.advance).open()
+    assert fake.num_open == 0
+
+
+def test_no_driver_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, FakeNvml([], init_code=pynvml.NVML_ERROR_DRIVER_NOT_LOADED))
+    with pytest.raises(MeterUnavailable, match="no NVIDIA driver"):
+        NvmlMeter().open()
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [("1", ["gpu1"]), ("GPU-c,0", ["gpu2", "gpu0"]), ("GPU-b", ["gpu1"])],
+)
+def test_the_devices_are_those_that_are_visible(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, visible: str, names: list[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    gpus = [
+        counting(constant(100.0 * (i + 1)), clock, uuid=f"GPU-{letter}")
+        for i, letter in enumerate("abc")
+    ]
+    meter = opened(monkeypatch, clock, *gpus)
+    before = meter.read()
+    clock.advance(2.0)
+    after = meter.read()
+    joules = {name: after[name].energy_j - before[name].energy_j for name in after}
+    powers_w = {"gpu0": 100.0, "gpu1": 200.0, "gpu2": 300.0}
+    assert joules == pytest.approx({name: 2.0 * powers_w[name] for name in names}, abs=0.01)
+
+
+def test_a_reset_is_flagged_and_within_the_bound(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    gpu = counting(constant(200.0), clock)
+    meter = opened(monkeypatch, clock, gpu)
+    before = meter.read()["gpu0"]
+    clock.advance(1.0)
+    loaded_s = clock() + 1.0  # the driver is loaded again half way through the next two seconds
+    gpu.energy_j = lambda: 200.0 * (clock() - loaded_s)
+    clock.advance(2.0)
+    after = meter.read()["gpu0"]
+    assert after.energy_j - before.energy_j == pytest.approx(200.0, abs=0.01)
+    assert after.resets == 1
+    assert bound_j(meter, before, after) >= 600.0 - 200.0
+
+
+def test_a_card_that_is_lost_while_measuring_is_named(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    gpus = [counting(constant(1.0), clock), counting(constant(1.0), clock, uuid="GPU-b")]
+    meter = opened(monkeypatch, clock, *gpus)
+    gpus[1].lost = True
+    with pytest.raises(MeterUnavailable, match="gpu1: "):
+        meter.read()
+
+
+def test_samples_far_apart_are_flagged_and_within_the_bound(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    curve = step(50.0, 400.0, at_s=1002.0)
+    meter = opened(monkeypatch, clock, sensing(curve, clock))
+    start_s, before = clock(), meter.read()["gpu0"]
+    clock.advance(3.0)  # no tick in between
+    after = meter.read()["gpu0"]
+    assert after.gaps == 1
+    error_j = abs(after.energy_j - before.energy_j - curve.energy_j(start_s, clock()))
+    assert error_j > 100.0
+    assert error_j <= bound_j(meter, before, after)
+
+
+def test_it_is_open_between_open_and_close(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    fake = FakeNvml([counting(constant(1.0), clock)])
+    install(monkeypatch, fake)
+    meter = NvmlMeter(clock=clock, sleep=clock.advance)
+    with pytest.raises(MeterUnavailable, match="not open"):
+        meter.read()
+    meter.open()
+    assert fake.num_open == 1
+    meter.close()
+    meter.close()
+    assert fake.num_open == 0
+
+
+watts = st.floats(0.0, 1.7 * LIMIT_W)
+pieces = st.lists(st.tuples(st.floats(0.001, 3.0), watts, watts), min_size=1, max_size=8)
+waits = st.lists(st.floats(0.001, 2.5), min_size=2, max_size=6)
+
+
+def curve_of(lines: list[tuple[float, float, float]]) -> PowerCurve:
+    """Lines of a length with watts at both ends, which jump between one another."""
+    points: list[tuple[float, float]] = []
+    # The meter watches for a second before it is open.
+    now_s = START_S + 0.9
+    for length_s, start_w, end_w in lines:
+        points += [(now_s, start_w), (now_s + length_s, end_w)]
+        now_s += length_s
+    return PowerCurve(points)
+
+
+def all_windows_are_within_the_bound(
+    meter: NvmlMeter, clock: FakeClock, curve: PowerCurve, waits_s: list[float], *, ticked: bool
+) -> None:
+    edges = [(clock(), meter.read()["gpu0"])]
+    for wait_s in waits_s:
+        if ticked:
+            wait(meter, clock, wait_s)
+        else:
+            clock.advance(wait_s)
+        edges.append((clock(), meter.read()["gpu0"]))
+    for (start_s, before), (end_s, after) in itertools.combinations(edges, 2):
+        measured_j = after.energy_j - before.energy_j
+        assert measured_j >= 0
+        error_j = abs(measured_j - curve.energy_j(start_s, end_s))
+        # Power is told in milliwatts.
+        assert error_j <= bound_j(meter, before, after) + 0.0005 * (end_s - start_s) + 1e-6
+    windows = [b.energy_j - a.energy_j for (_, a), (_, b) in itertools.pairwise(edges)]
+    assert sum(windows) == pytest.approx(edges[-1][1].energy_j - edges[0][1].energy_j)
+
+
+RANDOM = settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@RANDOM
+@given(lines=pieces, waits_s=waits, refresh_s=st.sampled_from([0.0, 0.02, 0.1]))
+def test_the_bound_holds_for_any_curve_by_the_counter(
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[tuple[float, float, float]],
+    waits_s: list[float],
+    refresh_s: float,
+) -> None:
+    clock = FakeClock(START_S)
+    curve = curve_of([(5.0, 100.0, 100.0), *lines])  # watched on a card that is not switched off
+    meter = opened(monkeypatch, clock, counting(curve, clock, refresh_s))
+    all_windows_are_within_the_bound(meter, clock, curve, waits_s, ticked=False)
+
+
+@RANDOM
+@given(lines=pieces, waits_s=waits, part_time=st.booleans(), ticked=st.booleans())
+def test_the_bound_holds_for_any_curve_of_integrated_power(
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[tuple[float, float, float]],
+    waits_s: list[float],
+    part_time: bool,
+    ticked: bool,
+) -> None:
+    clock = FakeClock(START_S)
+    curve = curve_of(lines)
+    if part_time:
+        gpu = sensing(curve, clock, averaged_s=0.025, name="NVIDIA H100 PCIe")
+    else:
+        gpu = sensing(curve, clock)
+    meter = opened(monkeypatch, clock, gpu)
+    all_windows_are_within_the_bound(meter, clock, curve, waits_s, ticked=ticked)

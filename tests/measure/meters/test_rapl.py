@@ -1,0 +1,383 @@
+"""The meter on a tree of real files whose true joules are known.
+
+Bounds are asserted without the sensor's own error: the simulated sensor has none.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.measure.energy import error_bound_j
+from bench.measure.meters.base import Component, MeterUnavailable, Reading
+from bench.measure.meters.rapl import RaplMeter
+from tests.fake_powercap import FakePowercap
+from tests.fakes import FakeClock
+from tests.power import EnergyCounter, PowerCurve, constant, ramp, square_wave, step
+
+LIMIT_W = 200.0  # stated; the meter allows for twice as much
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> FakePowercap:
+    return FakePowercap(tmp_path / "powercap", FakeClock(now_s=1000.0))
+
+
+def opened(tree: FakePowercap, max_w: float | None = None) -> RaplMeter:
+    meter = RaplMeter(tree.root, max_w, clock=tree.clock)
+    meter.open()
+    return meter
+
+
+def bound_j(meter: RaplMeter, before: Reading, after: Reading, name: str = "cpu0") -> float:
+    (component,) = (one for one in meter.components if one.name == name)
+    return error_bound_j(replace(component, error_frac=0.0), before, after)
+
+
+CURVES = {
+    "constant": (constant(100.0), 1000.0),
+    # 50 W for 4 s, then 150 W for 6 s.
+    "step": (step(50.0, 150.0, at_s=1004.0), 1100.0),
+    # From 0 W at 0 s to 200 W at 2000 s: 100 to 101 W meanwhile.
+    "ramp": (ramp(0.0, 200.0, 2000.0), 1005.0),
+    # Half of the time 150 W, half of it 50 W.
+    "square wave of 50 ms": (square_wave(50.0, 150.0, 0.05, 1011.0), 1000.0),
+    "square wave of 100 ms": (square_wave(50.0, 150.0, 0.1, 1011.0), 1000.0),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize("refresh_s", [0.0, 0.000976, 0.1])
+def test_ten_seconds_of_a_curve(tree: FakePowercap, name: str, refresh_s: float) -> None:
+    curve, true_j = CURVES[name]
+    assert curve.energy_j(1000.0, 1010.0) == pytest.approx(true_j)
+    tree.add("intel-rapl:0", "package-0", EnergyCounter(curve, refresh_s), limit_w=LIMIT_W)
+    meter = opened(tree)
+    before = meter.read()["cpu0"]
+    tree.advance(10.0)
+    after = meter.read()["cpu0"]
+    error_j = abs(after.energy_j - before.energy_j - true_j)
+    if refresh_s <= 0.001:
+        assert error_j <= bound_j(meter, before, after)
+        assert error_j <= 0.001 * true_j
+    else:  # a counter slower than any of this kind: two refreshes of at most 150 W
+        assert error_j <= 2 * refresh_s * 150.0
+
+
+def test_packages_and_dram_are_components_and_nothing_else_is(tree: FakePowercap) -> None:
+    counter = EnergyCounter(constant(50.0))
+    tree.add("intel-rapl:0", "package-0", counter)
+    tree.add("intel-rapl:0/intel-rapl:0:0", "core", counter)
+    tree.add("intel-rapl:0/intel-rapl:0:1", "uncore", counter)
+    tree.add("intel-rapl:0/intel-rapl:0:2", "dram", EnergyCounter(constant(5.0)))
+    tree.add("intel-rapl:1", "package-1", counter)
+    tree.add("intel-rapl:2", "psys", EnergyCounter(constant(300.0)))
+    meter = opened(tree)
+    tree.advance(2.0)
+    joules = {name: reading.energy_j for name, reading in meter.read().items()}
+    assert joules == pytest.approx({"cpu0": 100.0, "dram0": 10.0, "cpu1": 100.0})
+    assert [component.source for component in meter.components] == [
+        "rapl(intel-rapl:0)",
+        "rapl(intel-rapl:0:2)",
+        "rapl(intel-rapl:1)",
+    ]
+    assert {component.label for component in meter.components} == {"counter"}
+
+
+def test_dies_of_a_package_are_told_apart(tree: FakePowercap) -> None:
+    for die in (0, 1):
+        counter = EnergyCounter(constant(10.0 + die))
+        tree.add(f"intel-rapl:{die}", f"package-0-die-{die}", counter)
+    assert [component.name for component in opened(tree).components] == ["cpu0-die0", "cpu0-die1"]
+
+
+def test_the_class_folder_links_to_zones_that_are_also_below_it(
+    tree: FakePowercap, tmp_path: Path
+) -> None:
+    counter = EnergyCounter(constant(10.0))
+    tree.add("intel-rapl/intel-rapl:0", "package-0", counter)
+    tree.add("intel-rapl/intel-rapl:0/intel-rapl:0:0", "dram", counter)
+    links = tmp_path / "class"
+    links.mkdir()
+    for target in (
+        "intel-rapl",
+        "intel-rapl/intel-rapl:0",
+        "intel-rapl/intel-rapl:0/intel-rapl:0:0",
+    ):
+        (links / Path(target).name).symlink_to(tree.root / target)
+    for root in (tree.root, links):
+        meter = RaplMeter(root, clock=tree.clock)
+        meter.open()
+        assert [component.name for component in meter.components] == ["cpu0", "dram0"]
+        meter.close()
+
+
+def test_a_package_with_two_ways_of_access_counts_once(tree: FakePowercap) -> None:
+    tree.add("intel-rapl-mmio:0", "package-0", EnergyCounter(constant(70.0)))
+    tree.add("intel-rapl:0", "package-0", EnergyCounter(constant(70.0)))
+    (component,) = opened(tree).components
+    assert component.source == "rapl(intel-rapl:0)"
+
+
+def deny(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Refuse to open a file, whoever asks: tests may run as root, whom no mode stops."""
+    real = os.open
+
+    def refuse(file: Path, *arguments: int) -> int:
+        if Path(file) == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return real(file, *arguments)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+def test_the_twin_is_read_where_the_first_cannot_be(
+    tree: FakePowercap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.add("intel-rapl-mmio:0", "package-0", EnergyCounter(constant(70.0)))
+    path = tree.add("intel-rapl:0", "package-0", EnergyCounter(constant(70.0)))
+    deny(monkeypatch, path / "energy_uj")
+    (component,) = opened(tree).components
+    assert component.source == "rapl(intel-rapl-mmio:0)"
+
+
+@pytest.mark.parametrize("denied", ["intel-rapl:0", "intel-rapl:0/intel-rapl:0:0"])
+def test_a_file_for_root_only_is_refused_with_the_way_to_grant_it(
+    tree: FakePowercap, monkeypatch: pytest.MonkeyPatch, denied: str
+) -> None:
+    counter = EnergyCounter(constant(70.0))
+    tree.add("intel-rapl:0", "package-0", counter)
+    tree.add("intel-rapl:0/intel-rapl:0:0", "dram", counter)
+    deny(monkeypatch, tree.root / denied / "energy_uj")
+    with pytest.raises(MeterUnavailable, match=r"sudo chmod a\+r") as refused:
+        opened(tree)
+    assert str(tree.root / denied / "energy_uj") in str(refused.value)
+
+
+def test_no_package_is_a_reason(tree: FakePowercap) -> None:
+    with pytest.raises(MeterUnavailable, match=r"no processor package in .*virtual machine"):
+        opened(tree)
+    tree.add("intel-rapl:0", "psys", EnergyCounter(constant(1.0)))
+    with pytest.raises(MeterUnavailable, match="no processor package"):
+        opened(tree)
+
+
+def test_reading_before_it_is_open_is_refused(tree: FakePowercap) -> None:
+    with pytest.raises(MeterUnavailable, match="not open"):
+        RaplMeter(tree.root).read()
+
+
+@pytest.mark.parametrize("max_w", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_wrong_limit_is_refused(max_w: float) -> None:
+    with pytest.raises(ValueError, match=r"meter.sources.rapl.max_w="):
+        RaplMeter(max_w=max_w)
+
+
+def test_a_wrap_between_two_readings_is_undone(tree: FakePowercap) -> None:
+    # At 1000 s it has turned round 100 times; 95 J later it shows 95, 10 J after that 5.
+    counter = EnergyCounter(constant(100.0), range_j=1000.0, offset_j=995.0)
+    tree.add("intel-rapl:0", "package-0", counter, limit_w=LIMIT_W)
+    meter = opened(tree)
+    before = meter.read()["cpu0"]
+    tree.advance(0.1)  # 10 J, and from 995 to 5
+    after = meter.read()["cpu0"]
+    assert after.energy_j - before.energy_j == pytest.approx(10.0)
+    assert (after.resets, after.gaps) == (0, 0)
+
+
+def test_several_wraps_are_undone_when_it_is_ticked_as_often_as_it_asks(
+    tree: FakePowercap,
+) -> None:
+    counter = EnergyCounter(constant(390.0), range_j=1000.0)
+    tree.add("intel-rapl:0", "package-0", counter, limit_w=LIMIT_W)
+    meter = opened(tree)
+    (component,) = meter.components
+    tick_s = 1000.0 / (2 * LIMIT_W) / 4
+    assert component.tick_s == pytest.approx(tick_s)
+    for _ in range(100):
+        tree.advance(tick_s)
+        meter.read()
+    reading = meter.read()["cpu0"]
+    assert reading.energy_j == pytest.approx(100 * tick_s * 390.0)  # 24 wraps
+    assert (reading.missed_j, reading.resets, reading.gaps) == (0.0, 0, 0)
+
+
+def test_wraps_in_a_gap_are_flagged_and_within_the_bound(tree: FakePowercap) -> None:
+    counter = EnergyCounter(constant(300.0), range_j=1000.0)
+    tree.add("intel-rapl:0", "package-0", counter, limit_w=LIMIT_W)
+    meter = opened(tree)
+    before = meter.read()["cpu0"]
+    tree.advance(10.0)  # 3000 J, three turns: the counter shows what it showed before
+    after = meter.read()["cpu0"]
+    assert after.energy_j == before.energy_j
+    assert after.gaps == 1
+    # No more than 400 W can have flowed: at most four turns.
+    assert after.missed_j == 4000.0
+    assert abs(3000.0) <= bound_j(meter, before, after)
+
+
+def test_a_reset_is_not_taken_for_a_wrap(tree: FakePowercap) -> None:
+    path = tree.add("intel-rapl:0", "package-0", EnergyCounter(constant(100.0), range_j=262143.0))
+    meter = opened(tree, max_w=200.0)
+    before = meter.read()["cpu0"]
+    tree.advance(1.0)
+    meter.read()
+    # Begins anew half way through the next two seconds.
+    restart_s = tree.clock() + 1.0
+    tree.clock.advance(2.0)
+    restarted = EnergyCounter(constant(100.0), range_j=262143.0, offset_j=-100.0 * restart_s)
+    tree.replace(path, restarted)
+    after = meter.read()["cpu0"]
+    # 100 J before, and 100 J that the counter shows since; the 100 J between are lost.
+    assert after.energy_j - before.energy_j == pytest.approx(200.0, abs=0.01)
+    assert after.resets == 1
+    assert abs(300.0 - 200.0) <= bound_j(meter, before, after)
+
+
+def test_a_failed_reading_loses_nothing(
+    tree: FakePowercap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.add("intel-rapl:0", "package-0", EnergyCounter(constant(100.0)))
+    tree.add("intel-rapl:1", "package-1", EnergyCounter(constant(100.0)))
+    meter = opened(tree)
+    tree.advance(1.0)
+
+    real, calls = os.pread, iter(range(100))
+
+    def second_fails(*arguments: int) -> bytes:
+        if next(calls) == 1:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", second_fails)
+        with pytest.raises(PermissionError):
+            meter.read()
+    tree.advance(1.0)
+    assert [reading.energy_j for reading in meter.read().values()] == pytest.approx([200.0] * 2)
+
+
+def test_files_are_closed_also_when_opening_fails(
+    tree: FakePowercap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for socket in (0, 1):
+        tree.add(f"intel-rapl:{socket}", f"package-{socket}", EnergyCounter(constant(1.0)))
+    meter = opened(tree)
+    files = len(os.listdir("/proc/self/fd"))
+    meter.close()
+    assert len(os.listdir("/proc/self/fd")) == files - 2
+    deny(monkeypatch, tree.root / "intel-rapl:1" / "energy_uj")
+    with pytest.raises(MeterUnavailable):
+        opened(tree)
+    assert len(os.listdir("/proc/self/fd")) == files - 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "max_w"),
+    [
+        ({}, 1000.0),
+        ({"constraint_0_power_limit_uw": "150000000"}, 300.0),
+        ({"constraint_0_power_limit_uw": "1", "constraint_1_max_power_uw": "90000000"}, 180.0),
+        ({"constraint_0_power_limit_uw": "0", "constraint_0_max_power_uw": "none"}, 1000.0),
+    ],
+)
+def test_what_can_flow_is_twice_the_largest_stated_limit(
+    tree: FakePowercap, limits: dict[str, str], max_w: float
+) -> None:
+    path = tree.add("intel-rapl:0", "package-0", EnergyCounter(constant(1.0)))
+    for name, text in limits.items():
+        (path / name).write_text(text)
+    (component,) = opened(tree).components
+    assert component.edge_error_j == pytest.approx(max_w * 0.001, abs=2e-4)
+
+
+MAX_W = 400.0
+watts = st.floats(0.0, MAX_W)
+curves = st.lists(
+    st.tuples(st.floats(0.001, 5.0), watts, watts), min_size=1, max_size=8
+)  # length, and watts at both ends: lines that jump between pieces
+
+
+def curve_of(pieces: list[tuple[float, float, float]]) -> PowerCurve:
+    points: list[tuple[float, float]] = []
+    now_s = 0.0
+    for length_s, start_w, end_w in pieces:
+        points += [(now_s, start_w), (now_s + length_s, end_w)]
+        now_s += length_s
+    return PowerCurve(points)
+
+
+@pytest.fixture
+def trees(tmp_path: Path) -> Iterator[Path]:
+    return (tmp_path / str(number) for number in range(10_000))
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    pieces=curves,
+    waits_s=st.lists(st.floats(0.001, 4.0), min_size=2, max_size=8),
+    range_j=st.sampled_from([300.0, 1000.0, 262143.0]),
+    offset_j=st.floats(0.0, 300.0),
+    refresh_s=st.sampled_from([0.0, 0.0005, 0.001]),
+    ticked=st.booleans(),
+)
+def test_the_bound_holds_for_any_curve_reading_times_and_wraps(
+    trees: Iterator[Path],
+    pieces: list[tuple[float, float, float]],
+    waits_s: list[float],
+    range_j: float,
+    offset_j: float,
+    refresh_s: float,
+    ticked: bool,
+) -> None:
+    curve = curve_of(pieces)
+    tree = FakePowercap(next(trees), FakeClock())
+    counter = EnergyCounter(curve, refresh_s, 1e-6, range_j, offset_j)
+    tree.add("intel-rapl:0", "package-0", counter)
+    meter = opened(tree, max_w=MAX_W)
+    (component,) = meter.components
+    assert component.tick_s is not None
+    edges = [(tree.clock(), meter.read()["cpu0"])]
+    for wait_s in waits_s:
+        while ticked and wait_s > component.tick_s:
+            tree.advance(component.tick_s)
+            meter.read()
+            wait_s -= component.tick_s
+        tree.advance(wait_s)
+        edges.append((tree.clock(), meter.read()["cpu0"]))
+    for i, (start_s, before) in enumerate(edges):
+        for end_s, after in edges[i + 1 :]:
+            measured_j = after.energy_j - before.energy_j
+            assert measured_j >= 0
+            error_j = abs(measured_j - curve.energy_j(start_s, end_s))
+            assert error_j <= bound_j(meter, before, after)
+            if ticked:
+                assert (after.resets, after.gaps) == (0, 0)
+    windows = [b.energy_j - a.energy_j for (_, a), (_, b) in itertools.pairwise(edges)]
+    assert sum(windows) == pytest.approx(edges[-1][1].energy_j - edges[0][1].energy_j)
+    meter.close()
+
+
+def test_the_component_states_how_far_to_trust_it(tree: FakePowercap) -> None:
+    tree.add("intel-rapl:0", "package-0", EnergyCounter(constant(1.0)))
+    assert opened(tree, max_w=100.0).components == [
+        Component(
+            name="cpu0",
+            source="rapl(intel-rapl:0)",
+            label="counter",
+            refresh_s=0.001,
+            error_frac=0.05,
+            edge_error_j=100.0 * 0.001 + 1e-4,
+            tick_s=60.0,
+        )
+    ]

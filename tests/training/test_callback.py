@@ -1,0 +1,169 @@
+"""The callback in a stranger's Lightning training: its own module, its own trainer."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from bench.core.store import read_curve, read_ledger, read_record
+from bench.measure.window import Window
+from bench.training.callback import ProfilerCallback
+from tests.fakes import FakeClock, FunctionMeter
+
+BATCH_S = 2.0
+Batch = tuple[Tensor, Tensor]
+
+
+class Stranger(pl.LightningModule):
+    """Logs a given validation accuracy under a name of its own; a batch takes two seconds."""
+
+    def __init__(self, clock: FakeClock, accuracies: list[float]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self._clock = clock
+        self._accuracies = iter(accuracies)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self._clock.advance(BATCH_S)
+        return nn.functional.cross_entropy(self.layer(batch[0]), batch[1])
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._clock.advance(0.5)
+
+    def on_validation_epoch_end(self) -> None:
+        if not self.trainer.sanity_checking:
+            self.log("val_acc", next(self._accuracies))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def loader() -> DataLoader[tuple[Tensor, ...]]:
+    """Three batches of four samples."""
+    return DataLoader(
+        TensorDataset(torch.randn(12, 2), torch.zeros(12, dtype=torch.long)), batch_size=4
+    )
+
+
+def fit(
+    tmp_path: Path,
+    accuracies: list[float],
+    *,
+    max_epochs: int = 4,
+    **options: object,
+) -> ProfilerCallback:
+    clock = FakeClock()
+    meter = FunctionMeter(lambda: 10.0 * clock())
+    profiler = ProfilerCallback(
+        **{  # type: ignore[arg-type]
+            "metric": "accuracy",
+            "value": 0.9,
+            "monitor": "val_acc",
+            "results": tmp_path,
+            "window": Window({"ten_watts": meter}, clock=clock),
+            **options,
+        }
+    )
+    clock.advance(100.0)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=max_epochs,
+        callbacks=[profiler],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(Stranger(clock, accuracies), loader(), loader())
+    return profiler
+
+
+def test_time_and_energy_to_the_target_are_those_of_the_evaluation_that_crosses(
+    tmp_path: Path,
+) -> None:
+    record = fit(tmp_path, [0.5, 0.95, 0.99]).record
+    assert record is not None
+    assert record.target is not None
+    # Two epochs of three batches of 2 s, and two evaluations of three of 0.5 s; the sanity check
+    # before the start does not count.
+    assert record.target.time_to_target_s == 15.0
+    assert record.target.train_time_to_target_s == 12.0
+    assert record.target.last_miss_s == 7.5
+    assert record.target.energy_to_target_j == pytest.approx(150.0)
+    assert (record.target.samples_to_target, record.target.steps_to_target) == (24, 6)
+    assert record.target.epochs_to_target == 2.0
+    assert record.phases.wall_time_s == 15.0  # the trainer was stopped there
+    assert record.energy_total_j == pytest.approx(150.0)
+    assert record.utilization is not None
+    assert record.health is not None
+    assert record.status == "ok"
+
+
+def test_the_record_is_in_the_run_folder_with_its_curve_and_the_ledger(tmp_path: Path) -> None:
+    profiler = fit(tmp_path, [0.5, 0.95])
+    assert profiler.folder is not None
+    assert profiler.folder.parent == tmp_path / "lightning"
+    assert read_record(profiler.folder) == profiler.record
+    rows = read_curve(profiler.folder)
+    assert [row.accuracy for row in rows] == pytest.approx([0.5, 0.95])
+    assert all(row.train_loss is not None and math.isfinite(row.train_loss) for row in rows)
+    assert [row.macro_f1 for row in rows] == [None, None]
+    assert (profiler.folder / "telemetry.parquet").exists()
+    assert [line["event"] for line in read_ledger(tmp_path)] == ["launched", "ended"]
+
+
+def test_a_miss_is_censored(tmp_path: Path) -> None:
+    record = fit(tmp_path, [0.5, 0.6], max_epochs=2).record
+    assert record is not None
+    assert record.target is not None
+    assert (record.target.reached, record.target.time_to_target_s) == (False, None)
+    assert record.target.censored_at_s == 15.0
+
+
+def test_the_trainer_need_not_be_stopped_at_the_target(tmp_path: Path) -> None:
+    record = fit(
+        tmp_path, [0.5, 0.95, 0.99], max_epochs=3, stop_at_target=False, ladder=[0.99]
+    ).record
+    assert record is not None
+    assert record.target is not None
+    assert record.target.time_to_target_s == 15.0
+    assert record.phases.wall_time_s == 22.5
+    assert [rung.time_s for rung in record.ladder] == [22.5]
+
+
+def test_the_final_rule_takes_the_end_of_the_training(tmp_path: Path) -> None:
+    record = fit(tmp_path, [0.95, 0.91], max_epochs=2, rule="final").record
+    assert record is not None
+    assert record.target is not None
+    assert record.target.time_to_target_s == 15.0
+
+
+def test_a_metric_that_is_not_logged_fails_the_fit_by_name_and_leaves_a_record(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ValueError, match=r"monitor=acc: not logged in validation; logged: val_acc"):
+        fit(tmp_path, [0.5], monitor="acc")
+    (folder,) = (tmp_path / "lightning").iterdir()
+    record = read_record(folder)
+    assert record.status == "failed"
+    assert record.error is not None
+    assert record.error.kind == "ValueError"
+    assert record.phases.wall_time_s == 7.5
+
+
+def test_a_wrong_target_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match=r"target.value=95"):
+        ProfilerCallback(metric="accuracy", value=95)
+
+
+def test_one_callback_measures_one_fit(tmp_path: Path) -> None:
+    profiler = fit(tmp_path, [0.95])
+    trainer = pl.Trainer(accelerator="cpu", logger=False)
+    with pytest.raises(RuntimeError, match="one fit"):
+        profiler.on_fit_start(trainer, Stranger(FakeClock(), []))
