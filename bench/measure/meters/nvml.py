@@ -24,6 +24,7 @@ from typing import Protocol
 from bench.core.records import EnergyLabel
 from bench.measure.clock import Clock
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
+from bench.measure.meters.counter import CounterSum
 from bench.measure.nvml import Gpu, NvmlError, close_gpus, open_gpus
 
 # The worst card of 70 against an inline meter (2060 Super, +13%; the others -8% to +1%).
@@ -34,6 +35,7 @@ DEFAULT_REFRESH_S = 0.1
 PEAK_OVER_LIMIT = 1.7
 DEFAULT_MAX_W = 1500.0
 STEP_J = 1e-3  # the counter is in millijoules
+COUNTER_TICK_S = 1.0  # no more than that is to be estimated when the driver is loaded anew
 
 # These see 25 of every 100 ms of their power.
 _PART_TIME_NAMES = re.compile(r"\b(A100|A30|A800|H100|H200|H800|GH200)\b")
@@ -191,39 +193,28 @@ class _Counter:
     """The card's energy counter, since the driver was loaded; it does not wrap."""
 
     def __init__(self, gpu: Gpu, refresh: Refresh, now_s: float) -> None:
-        self._max_w = _max_w(gpu)
+        self._gpu = gpu
+        self._sum = CounterSum(
+            gpu.energy_j(),
+            now_s,
+            max_w=_max_w(gpu),
+            refresh_s=refresh.longest_s,
+            step_j=STEP_J,
+        )
         self.component = Component(
             name=gpu.name,
             source=f"nvml(energy counter, {gpu.device.name})",
             label="counter",
             refresh_s=refresh.longest_s,
             error_frac=ERROR_FRAC,
-            edge_error_j=self._max_w * refresh.longest_s + STEP_J,
+            edge_error_j=self._sum.edge_error_j,
+            tick_s=COUNTER_TICK_S,
         )
-        self._gpu = gpu
-        self._reading = Reading(0.0)
-        self._last_j = gpu.energy_j()
-        self._last_s = now_s
 
     def read(self, clock: Clock) -> Reading:
-        """Joules since it was made; after a reset those since that, and the rest is in doubt."""
-        shown_j, now_s = self._gpu.energy_j(), clock()
-        before, gone_j = self._reading, shown_j - self._last_j
-        if gone_j >= 0:
-            self._reading = Reading(
-                before.energy_j + gone_j, before.missed_j, before.resets, before.gaps
-            )
-        else:
-            elapsed_s = now_s - self._last_s + self.component.refresh_s
-            missed_j = max(0.0, self._max_w * elapsed_s - shown_j)
-            self._reading = Reading(
-                before.energy_j + shown_j,
-                before.missed_j + missed_j,
-                before.resets + 1,
-                before.gaps,
-            )
-        self._last_j, self._last_s = shown_j, now_s
-        return self._reading
+        """Joules since it was made."""
+        shown_j = self._gpu.energy_j()
+        return self._sum.advance(shown_j, clock())
 
 
 class _Integral:

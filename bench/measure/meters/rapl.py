@@ -4,10 +4,8 @@ Packages and DRAM are components of their own. `psys` holds the packages, and pa
 and `uncore`: none of these is reported. A zone that appears twice, through the model-specific
 registers and through memory-mapped ones, is counted once.
 
-A counter of 32 bits wraps every few minutes to an hour. It is unwrapped by the one call that reads
-it, with what can have flowed meanwhile as the judge: a decrease that a wrap cannot explain is a
-reset, and a time in which it may have turned round unseen is a gap. A reset that a wrap could
-explain as well is taken for one: nothing tells them apart.
+A counter of 32 bits wraps every few minutes to an hour; bench.measure.meters.counter undoes it, in
+the one call that reads.
 
 Source: https://docs.kernel.org/power/powercap/powercap.html
 """
@@ -25,6 +23,7 @@ from pathlib import Path
 
 from bench.measure.clock import Clock
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
+from bench.measure.meters.counter import CounterSum
 
 # Source: Intel's manual, volume 3, 15.10: energy status is updated about every millisecond.
 REFRESH_S = 0.001
@@ -130,7 +129,7 @@ class RaplMeter:
             raise MeterUnavailable("the meter is not open")
         shown_j = {name: counter.shown_j() for name, counter in self._counters.items()}
         now_s = self._clock()
-        return {name: self._counters[name].advance(shown_j[name], now_s) for name in shown_j}
+        return {name: self._counters[name].sum.advance(shown_j[name], now_s) for name in shown_j}
 
     def close(self) -> None:
         """Close the files."""
@@ -140,59 +139,34 @@ class RaplMeter:
 
 
 class _Counter:
-    """One counter and what has been read of it so far."""
+    """One counter, and the file it is read from."""
 
     def __init__(self, zone: _Zone, max_w: float | None, now_s: float) -> None:
-        self._max_w = max_w or _stated_max_w(zone)
-        self._range_j = int((zone.path / "max_energy_range_uj").read_text()) / 1e6
+        max_w = max_w or _stated_max_w(zone)
+        range_j = int((zone.path / "max_energy_range_uj").read_text()) / 1e6
+        self._file = os.open(zone.path / "energy_uj", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            shown_j = self.shown_j()
+        except OSError:
+            os.close(self._file)
+            raise
+        self.sum = CounterSum(
+            shown_j, now_s, max_w=max_w, refresh_s=REFRESH_S, step_j=STEP_J, range_j=range_j
+        )
         self.component = Component(
             name=zone.component,
             source=f"rapl({zone.path.name})",
             label="counter",
             refresh_s=REFRESH_S,
             error_frac=PACKAGE_ERROR_FRAC if zone.part == "cpu" else DRAM_ERROR_FRAC,
-            edge_error_j=self._max_w * REFRESH_S + STEP_J,
+            edge_error_j=self.sum.edge_error_j,
             # Four times within the shortest wrap.
-            tick_s=min(MAX_TICK_S, self._range_j / self._max_w / 4),
+            tick_s=min(MAX_TICK_S, range_j / max_w / 4),
         )
-        self._reading = Reading(0.0)
-        self._file = os.open(zone.path / "energy_uj", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self._last_j = self.shown_j()
-        except OSError:
-            os.close(self._file)
-            raise
-        self._last_s = now_s
 
     def shown_j(self) -> float:
         """What the counter shows now."""
         return int(os.pread(self._file, 32, 0)) / 1e6
-
-    def advance(self, shown_j: float, now_s: float) -> Reading:
-        """Take what it showed a moment before now_s into the sum."""
-        # What the counter shows may be a refresh old at either end.
-        possible_j = self._max_w * (now_s - self._last_s + REFRESH_S) + STEP_J
-        gone_j = shown_j - self._last_j
-        resets, gaps, missed_j = 0, 0, 0.0
-        if gone_j < 0 and gone_j + self._range_j > possible_j:
-            resets = 1
-            gone_j = shown_j  # since the reset; what was before it is not known
-            missed_j = max(0.0, possible_j - gone_j)
-        else:
-            gone_j %= self._range_j
-            unseen_turns = math.floor((possible_j - gone_j) / self._range_j)
-            if unseen_turns > 0:
-                gaps = 1
-                missed_j = unseen_turns * self._range_j
-        self._last_j, self._last_s = shown_j, now_s
-        before = self._reading
-        self._reading = Reading(
-            energy_j=before.energy_j + gone_j,
-            missed_j=before.missed_j + missed_j,
-            resets=before.resets + resets,
-            gaps=before.gaps + gaps,
-        )
-        return self._reading
 
     def close(self) -> None:
         """Close the file."""
