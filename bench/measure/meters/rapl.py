@@ -38,7 +38,7 @@ DRAM_ERROR_FRAC = 0.20
 PEAK_OVER_LIMIT = 2.0
 # Where no limit is stated: more than any package, or memory of one, draws today.
 DEFAULT_MAX_W = {"cpu": 1000.0, "dram": 200.0}
-MAX_TICK_S = 60.0
+MAX_TICK_S = 1.0  # no more than that is to be estimated when a counter begins anew
 
 _HOW_TO_GRANT = (
     "since 2020 (CVE-2020-8694) only root may read it; grant it with "

@@ -379,6 +379,6 @@ def test_the_component_states_how_far_to_trust_it(tree: FakePowercap) -> None:
             refresh_s=0.001,
             error_frac=0.05,
             edge_error_j=100.0 * 0.001 + 1e-4,
-            tick_s=60.0,
+            tick_s=1.0,
         )
     ]

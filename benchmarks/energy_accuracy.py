@@ -1,0 +1,386 @@
+"""Joules of counters whose truth is known: `python -m benchmarks.energy_accuracy [--out FILE]`.
+
+Ours, CodeCarbon's and Zeus's own classes read the same simulated hardware, in simulated time: a
+powercap tree of real files, and a stand-in for the NVML library beneath the real pynvml. Each is
+used as it is meant to be: ours is ticked as often as it asks, CodeCarbon measures once a second,
+Zeus reads at the two ends of a window.
+
+What cannot be driven by a simulated clock is left out (-): Zeus integrates power, and looks for
+wraps of RAPL, in processes of their own that follow real time. Read at once after a wrap, as here,
+its counter has therefore not seen it; a second later it has.
+
+Nothing here is timed, and any machine gives the same figures. The exit code is 1 where ours is off
+by more than 0.1% on a counter without quantisation, by more than its own bound, or by more than the
+best of the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from unittest import mock
+
+import pynvml
+from codecarbon.core import gpu_nvidia
+from codecarbon.core.cpu import IntelRAPL
+from codecarbon.core.units import Time
+from rich.console import Console
+from rich.table import Table
+
+from bench.measure.energy import EnergyWindow, MeterSet, WindowEnergy
+from bench.measure.meters.base import Meter
+from bench.measure.meters.nvml import NvmlMeter
+from bench.measure.meters.rapl import RaplMeter
+from tests.fake_nvml import FakeGpu, FakeNvml
+from tests.fake_powercap import FakePowercap
+from tests.fakes import FakeClock
+from tests.power import EnergyCounter, PowerCurve, PowerSensor, constant, ramp, square_wave, step
+
+OPENED_S = 990.0  # our GPU meter watches the counter for up to a second
+START_S = 1000.0
+END_S = 1030.0
+PERIOD_S = 1.0  # at which CodeCarbon measures
+LIMIT_W = 400.0
+EXACT_FRAC = 0.001
+JOULES_PER_KWH = 3.6e6
+
+Advance = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Hardware, and what happens to it."""
+
+    name: str
+    curve: PowerCurve
+    gpu: bool = False
+    refresh_s: float = 0.0
+    range_j: float | None = None
+    offset_j: float = 0.0
+    reset_s: float | None = None  # when the counter begins anew
+    twin: bool = False  # the zone is there a second time
+    psys: bool = False  # and a zone that holds it
+    sensor: bool = False  # no counter: power alone
+    averaged_s: float = 0.1
+    product: str = "Fake RTX"
+
+    @property
+    def exact(self) -> bool:
+        """Whether the counter has no quantisation that a meter could suffer from."""
+        return not self.sensor and self.refresh_s <= 0.001 and self.reset_s is None
+
+
+@dataclass(slots=True)
+class Hardware:
+    """A case set up: files, GPUs and the clock they follow."""
+
+    case: Case
+    root: Path
+    clock: FakeClock = field(default_factory=lambda: FakeClock(OPENED_S))
+    tree: FakePowercap = field(init=False)
+    nvml: FakeNvml = field(init=False)
+    _package: Path | None = field(default=None, init=False)
+    _counter: EnergyCounter = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Build it."""
+        case = self.case
+        self._counter = EnergyCounter(
+            case.curve, case.refresh_s, range_j=case.range_j, offset_j=case.offset_j
+        )
+        self.tree = FakePowercap(self.root, self.clock)
+        self.nvml = FakeNvml([self._gpu()])
+        if not case.gpu:
+            self._package = self.tree.add(
+                "intel-rapl/intel-rapl:0", "package-0", self._counter, limit_w=LIMIT_W / 2
+            )
+            if case.twin:
+                self.tree.add("intel-rapl-mmio/intel-rapl-mmio:0", "package-0", self._counter)
+            if case.psys:
+                self.tree.add("intel-rapl/intel-rapl:1", "psys", self._counter)
+
+    def _gpu(self) -> FakeGpu:
+        case = self.case
+        sensor = PowerSensor(case.curve, 0.1, case.averaged_s)
+
+        def averaged_w() -> float:
+            """The mean of what the sensor showed in the last second."""
+            return sum(sensor.watts(self.clock() - 0.1 * i) for i in range(10)) / 10
+
+        return FakeGpu(
+            "GPU-a",
+            case.product,
+            limit_w=LIMIT_W,
+            temperature_c=50,
+            pids=[],
+            energy_j=None if case.sensor else lambda: self._counter.joules(self.clock()),
+            power_w=lambda: sensor.watts(self.clock()),
+            averaged_w=averaged_w,
+        )
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; the counter begins anew when it is time."""
+        reset_s = self.case.reset_s
+        if reset_s is not None and self.clock() < reset_s <= self.clock() + seconds:
+            since_j = -self.case.curve.energy_j(0.0, reset_s)
+            self._counter = EnergyCounter(self.case.curve, offset_j=since_j)
+            self.clock.advance(seconds)
+            if self._package is not None:
+                self.tree.replace(self._package, self._counter)
+        else:
+            self.clock.advance(seconds)
+        self.tree.update()
+
+    def advance_to(self, moment_s: float, *, every_s: float, tick: Callable[[], None]) -> None:
+        """Let time pass until a moment, with a tick every so often but not at the end."""
+        while self.clock() + every_s < moment_s - 1e-9:
+            self.advance(every_s)
+            tick()
+        self.advance(moment_s - self.clock())
+
+
+CASES = (
+    Case(name="RAPL, constant 100 W", curve=constant(100.0), refresh_s=0.001),
+    Case(name="RAPL, step 50 to 150 W", curve=step(50.0, 150.0, at_s=1010.0), refresh_s=0.001),
+    Case(name="RAPL, ramp", curve=ramp(0.0, 200.0, 2000.0), refresh_s=0.001),
+    Case(
+        name="RAPL, square wave 50 ms",
+        curve=square_wave(50.0, 150.0, 0.05, 1040.0),
+        refresh_s=0.001,
+    ),
+    Case(
+        name="RAPL, square wave 100 ms",
+        curve=square_wave(50.0, 150.0, 0.1, 1040.0),
+        refresh_s=0.001,
+    ),
+    Case(
+        name="RAPL, a wrap just before the end",
+        curve=constant(100.0),
+        refresh_s=0.001,
+        range_j=262143.328850,
+        # At 1029.95 s it shows its range.
+        offset_j=262143.328850 - 100.0 * 1029.95,
+    ),
+    Case(name="RAPL, a wrap every 10 s", curve=constant(100.0), refresh_s=0.001, range_j=1000.0),
+    Case(
+        name="RAPL, reset after 15.5 s",
+        curve=constant(100.0),
+        refresh_s=0.001,
+        range_j=262143.328850,
+        reset_s=1015.5,
+    ),
+    Case(name="RAPL, zone there twice", curve=constant(100.0), refresh_s=0.001, twin=True),
+    Case(name="RAPL, psys beside package", curve=constant(100.0), refresh_s=0.001, psys=True),
+    Case(name="GPU counter, constant 300 W", curve=constant(300.0), gpu=True),
+    Case(name="GPU counter, step", curve=step(100.0, 300.0, at_s=1010.0), gpu=True),
+    Case(
+        name="GPU counter, refreshed every 100 ms",
+        curve=square_wave(100.0, 300.0, 0.37, 1040.0),
+        gpu=True,
+        refresh_s=0.1,
+    ),
+    Case(name="GPU counter, reset after 15.5 s", curve=constant(300.0), gpu=True, reset_s=1015.5),
+    Case(name="GPU power, constant 300 W", curve=constant(300.0), gpu=True, sensor=True),
+    Case(name="GPU power, step", curve=step(100.0, 300.0, at_s=1010.25), gpu=True, sensor=True),
+    Case(
+        name="GPU power, square wave 370 ms",
+        curve=square_wave(100.0, 300.0, 0.37, 1040.0),
+        gpu=True,
+        sensor=True,
+    ),
+    Case(
+        name="GPU power, sensor sees 25 of 100 ms, in step with it",
+        curve=square_wave(400.0, 100.0, 0.1, 1040.0),
+        gpu=True,
+        sensor=True,
+        averaged_s=0.025,
+        product="NVIDIA A100-SXM4-80GB",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Joules of one case by each meter; None where it cannot be driven."""
+
+    case: str
+    exact: bool
+    true_j: float
+    ours_j: float | None
+    ours_bound_frac: float | None
+    codecarbon_j: float | None
+    zeus_j: float | None
+
+
+@contextlib.contextmanager
+def hardware(case: Case) -> Iterator[Hardware]:
+    """The case, in place of this machine's own hardware."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.dict("os.environ"),
+        mock.patch.object(pynvml, "_nvmlGetFunctionPointer_cache", {}),
+        # It drops the library at import where there is no GPU.
+        mock.patch.object(gpu_nvidia, "pynvml", pynvml),
+    ):
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        made = Hardware(case, Path(folder))
+        with mock.patch.object(pynvml, "nvmlLib", made.nvml):
+            yield made
+
+
+def ours(case: Case) -> WindowEnergy:
+    """Our meter, ticked as it asks."""
+    with hardware(case) as made:
+        clock = made.clock
+        meter: Meter
+        if case.gpu:
+            meter = NvmlMeter(clock=clock, sleep=made.advance)
+        else:
+            meter = RaplMeter(made.root, clock=clock)
+        meters = MeterSet({"meter": meter}, required=True, clock=clock)
+        meters.open()
+        every_s = meters.tick_s or END_S
+        made.advance_to(START_S, every_s=every_s, tick=meters.tick)
+        window = EnergyWindow(meters)
+        window.start()
+        made.advance_to(END_S, every_s=every_s, tick=meters.tick)
+        energy = window.read()
+        meters.close()
+        return energy
+
+
+def codecarbon_j(case: Case) -> float:
+    """CodeCarbon's readers of the same hardware, once a second."""
+    period = Time.from_seconds(PERIOD_S)
+    deltas_kwh: list[float] = []
+    with hardware(case) as made:
+        made.advance(START_S - OPENED_S)
+        if case.gpu:
+            pynvml.nvmlInit()
+            device = gpu_nvidia.NvidiaGPUDevice(pynvml.nvmlDeviceGetHandleByIndex(0), 0)
+            device.start()
+
+            def measure() -> None:
+                device.sample_power()
+                deltas_kwh.append(device.delta(period)["delta_energy_consumption"].kWh)
+        else:
+            rapl = IntelRAPL(rapl_dir=str(made.root))  # type: ignore[no-untyped-call]
+            rapl.start()
+
+            def measure() -> None:
+                rapl.get_cpu_details(period)
+                deltas_kwh.extend(file.energy_delta.kWh for file in rapl._rapl_files)
+
+        made.advance_to(END_S, every_s=PERIOD_S, tick=measure)
+        measure()
+    return sum(deltas_kwh) * JOULES_PER_KWH
+
+
+def zeus_j(case: Case) -> float | None:
+    """Zeus's readers of the same hardware, at both ends; None where it follows real time."""
+    if case.sensor or importlib.util.find_spec("zeus") is None:
+        return None
+    from zeus.device.cpu.rapl import RAPLCPU
+    from zeus.device.gpu.nvidia import NVIDIAGPUs
+
+    with hardware(case) as made:
+        if case.gpu:
+            gpus = NVIDIAGPUs()
+
+            def read_mj() -> float:
+                return float(gpus.get_total_energy_consumption(0))
+        else:
+            cpu = RAPLCPU(0, str(made.root / "intel-rapl"))
+
+            def read_mj() -> float:
+                return float(cpu.get_total_energy_consumption().cpu_mj)
+
+        made.advance(START_S - OPENED_S)
+        before_mj = read_mj()
+        made.advance(END_S - START_S)
+        return (read_mj() - before_mj) / 1e3
+
+
+def measured(case: Case) -> Result:
+    """All meters on one case."""
+    energy = ours(case)
+    return Result(
+        case=case.name,
+        exact=case.exact,
+        true_j=case.curve.energy_j(START_S, END_S),
+        ours_j=energy.total_j,
+        ours_bound_frac=energy.error_frac,
+        codecarbon_j=codecarbon_j(case),
+        zeus_j=zeus_j(case),
+    )
+
+
+def error_frac(joules: float | None, true_j: float) -> float | None:
+    """Signed, as a share of the truth."""
+    return None if joules is None else joules / true_j - 1
+
+
+def complaints(result: Result) -> list[str]:
+    """What is worse than it must be."""
+    own = error_frac(result.ours_j, result.true_j)
+    if own is None or result.ours_j is None or result.ours_bound_frac is None:
+        return ["gave no energy"]
+    others = [
+        abs(error)
+        for joules in (result.codecarbon_j, result.zeus_j)
+        if (error := error_frac(joules, result.true_j)) is not None
+    ]
+    found = []
+    if result.exact and abs(own) > EXACT_FRAC:
+        found.append(f"off by {own:.3%} on a counter without quantisation")
+    if abs(result.ours_j - result.true_j) > result.ours_bound_frac * result.ours_j:
+        found.append("off by more than its bound")
+    # All begin at the same moment of a refresh but the one that integrates: it samples in between.
+    if abs(own) > min(others) + EXACT_FRAC:
+        found.append("worse than the best of the others")
+    return found
+
+
+def table(results: list[Result]) -> Table:
+    """Errors, case by case."""
+    shown = Table("case", "true J", "ours", "its bound", "CodeCarbon", "Zeus")
+    for one in results:
+        errors = [
+            error_frac(joules, one.true_j) for joules in (one.ours_j, one.codecarbon_j, one.zeus_j)
+        ]
+        own, carbon, zeus = ("-" if e is None else f"{e:+.2%}" for e in errors)
+        bound = "-" if one.ours_bound_frac is None else f"{one.ours_bound_frac:.0%}"
+        shown.add_row(one.case, f"{one.true_j:.0f}", own, bound, carbon, zeus)
+    return shown
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, help="a JSON file for the results")
+    chosen = parser.parse_args()
+    logging.getLogger("codecarbon").disabled = True
+    results = [measured(case) for case in CASES]
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table(results))
+    if importlib.util.find_spec("zeus") is None:
+        console.print("Zeus is not installed: pip install 'operational-metrics-bench[zeus]'")
+    if chosen.out:
+        chosen.out.write_text(json.dumps([asdict(one) for one in results], indent=2) + "\n")
+    failed = [(one.case, complaint) for one in results for complaint in complaints(one)]
+    for case, complaint in failed:
+        console.print(f"{case}: ours is {complaint}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
