@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 
 from bench.measure.meters.base import MeterUnavailable
+from bench.measure.meters.nvml import NvmlMeter
 from bench.measure.window import Window
+from tests.fake_nvml import FakeGpu, FakeNvml, install
 from tests.fakes import FakeClock, FunctionMeter, ScriptedMeter
 
 
@@ -101,3 +106,62 @@ def test_the_default_meters_measure_this_machine() -> None:
     assert (
         fields["energy"][0].energy_error_frac is None or fields["energy"][0].energy_error_frac > 0
     )
+
+
+def test_heat_the_power_brake_and_strangers_on_a_gpu_are_flagged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    gpu = FakeGpu("GPU-a", energy_j=lambda: 0.0, reasons=0, pids=[os.getpid()])
+    install(monkeypatch, FakeNvml([gpu]))
+    hot = 0x40 | 0x80
+    with Window({}, period_s=0.01) as window:
+        gpu.reasons, gpu.pids = hot, [os.getpid(), 1]
+        wait_for_ticks(window, 20)
+    assert window.health is not None
+    assert {"gpu_thermal", "gpu_power_brake", "foreign_gpu_process"} <= set(window.health.flags)
+    assert not window.health.fit
+
+
+def test_a_gpu_at_its_power_cap_is_fit_and_the_share_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    install(monkeypatch, FakeNvml([FakeGpu("GPU-a", reasons=0x4, pids=[])]))
+    with Window({}, period_s=0.01) as window:
+        wait_for_ticks(window, 5)
+    assert window.health is not None
+    assert not any("gpu" in flag for flag in window.health.flags)
+    assert window.utilization is not None
+    assert window.utilization.gpu_power_cap_frac == 1.0
+
+
+def test_a_gpu_lost_in_the_middle_leaves_the_other_components_and_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    clock = FakeClock()
+    gpu = FakeGpu("GPU-a", energy_j=lambda: 300.0 * clock(), limit_w=400.0)
+    install(monkeypatch, FakeNvml([gpu]))
+    meters = {
+        "nvml": NvmlMeter(clock=clock, sleep=clock.advance),
+        "cpu": FunctionMeter(lambda: 10.0 * clock()),
+    }
+    with Window(meters, clock=clock) as window:
+        clock.advance(3.0)
+        gpu.lost = True
+    assert window.time_s == 3.0
+    assert window.energy_j is None  # a total without the card would look like a saving
+    assert [(row.component, row.energy_j) for row in window.energy.rows] == [
+        ("cpu", pytest.approx(30.0))
+    ]
+    (lost,) = (one for one in window.unavailable if one.meter == "nvml")
+    assert "gpu0" in lost.reason
+
+
+def wait_for_ticks(window: Window, num_ticks: int) -> None:
+    """Wait until the sampler's thread has looked so often."""
+    deadline_s = time.monotonic() + 20.0
+    while len({row.t_s for row in window.telemetry()}) < num_ticks:
+        assert time.monotonic() < deadline_s, "the sampler does not tick"
+        time.sleep(0.005)
