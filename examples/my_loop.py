@@ -11,7 +11,7 @@ def train() -> None:
     model = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     images, labels = torch.randn(32, 64), torch.randint(10, (32,))
-    for _ in range(2000):
+    for _ in range(500):
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(images), labels).backward()
         optimizer.step()

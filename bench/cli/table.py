@@ -51,7 +51,7 @@ _HEADINGS = (
     "configuration",
     "outcome",
     "TTA s\n(miss, hit]",
-    "ETA J\n(label)",
+    "ETA J\n(label, error)",
     "samples\nto target",
     "us/sample\n(mJ/sample)",
     "CPU %\nrun/machine",
@@ -129,7 +129,12 @@ def _energy(record: RunRecord) -> str:
     text = _number(value)
     if value is None and target.censored_at_j is not None:
         text = f"> {_number(target.censored_at_j)}"
-    return text if record.energy_label is None else f"{text}\n({record.energy_label})"
+    if record.energy_label is None:
+        return text
+    error_frac = target.energy_to_target_error_frac or record.energy_error_frac
+    # Two digits: it is a bound.
+    bound = "" if error_frac is None else f" ±{float(f'{error_frac * 100:.2g}'):g}%"
+    return f"{text}\n({record.energy_label}{bound})"
 
 
 def _rates(target: TargetResult | None) -> str:

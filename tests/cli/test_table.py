@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from bench.cli.table import sweep_tables
@@ -53,3 +55,21 @@ def test_a_narrow_terminal_has_runs_as_columns_and_nothing_folded() -> None:
     for text in texts:
         assert "latency ms p50/p90/p99" in text
         assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("error_frac", "shown"),
+    [(0.0513, "(counter ±5.1%)"), (2.004, "(counter ±200%)"), (None, "(counter)")],
+)
+def test_energy_stands_with_its_label_and_the_bound_of_its_error(
+    error_frac: float | None, shown: str
+) -> None:
+    run = record(0)
+    assert run.target is not None
+    target = replace(run.target, energy_to_target_error_frac=error_frac)
+    run = replace(run, target=target, energy_label="counter", energy_error_frac=None)
+    (table,) = sweep_tables([(["seed=0"], run)], Console(width=1000))
+    console = Console(width=1000, file=io.StringIO())
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    assert shown in console.file.getvalue()
