@@ -41,7 +41,7 @@ class TelemetryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerReport:
-    """How the sampler did: what it cost, its largest gap, and why it ended if it failed.
+    """How the sampler did: what it cost, its largest gap, and what failed first.
 
     overhead_frac is CPU time of its thread over elapsed time, chores and waking up included.
     tick_cost_s is CPU time of one call of all probes, on average; ticks and gaps are theirs alone.
@@ -141,7 +141,7 @@ class Sampler:
             thread_time: CPU seconds of the calling thread.
             chores: Calls without samples, each with its own period in seconds.
         """
-        self._probes = probes
+        self._probes = list(probes)
         self._period_s = period_s
         self._clock = clock
         self._stop = threading.Event()
@@ -218,8 +218,12 @@ class Sampler:
         began_s = self._thread_time()
         at_s = self._clock()
         self._tick_s.append(at_s)
-        for probe in self._probes:
-            self._samples += [(at_s, sample) for sample in probe()]
+        for probe in list(self._probes):
+            try:
+                self._samples += [(at_s, sample) for sample in probe()]
+            except Exception as error:  # A lost GPU must not end the watch over the rest.
+                self._probes.remove(probe)
+                self._failure = self._failure or f"{type(error).__name__}: {error}"
         self._tick_costs_s.append(self._thread_time() - began_s)
 
 

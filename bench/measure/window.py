@@ -13,6 +13,7 @@ sampler's thread runs in between.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,9 @@ from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.nvml import GpuReader
 from bench.measure.sampler import CgroupProbe, CpuProbe, Probe, Sampler, TelemetryRow
 from bench.measure.system import CpuMeter, CpuReading, ProcessTree, peak_rss_bytes
+
+
+_log = logging.getLogger(__name__)
 
 
 def _nothing() -> None:
@@ -175,6 +179,8 @@ class Window:
             after = self._measure_idle()
             self.idle = idle_and_net(self.energy, self.time_s, self._before, after, self._idle_s)
         report = self._sampler.stop()
+        if report.failure is not None:
+            _log.warning("the sampler failed: %s", report.failure)
         (start, cgroup_start), (end, cgroup_end) = self._edges
         cgroup = (cgroup_start, cgroup_end) if cgroup_start and cgroup_end else None
         self.utilization = utilization(

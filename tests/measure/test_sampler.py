@@ -150,22 +150,27 @@ def test_a_chore_that_fails_ends_it_with_a_reason() -> None:
     assert report.tick_cost_s is None
 
 
-def test_an_error_ends_it_with_a_reason_and_keeps_what_was_sampled() -> None:
+def test_a_probe_that_fails_is_given_up_with_a_reason_and_the_others_go_on() -> None:
     clock = FakeClock()
-    values = iter([1.0])
 
-    def probe() -> list[Sample]:
-        return [("gpu0", "gpu_busy_frac", next(values, float("nan")))] if clock() < 1 else fail()
+    def gpu() -> list[Sample]:
+        if clock() >= 1:
+            raise OSError("the GPU is lost")
+        return [("gpu0", "gpu_busy_frac", 1.0)]
 
-    def fail() -> list[Sample]:
-        raise OSError("the GPU is lost")
-
-    _, wait = waits(clock, 9)
-    sampler = Sampler([probe], period_s=1.0, clock=clock, wait=wait)
+    _, wait = waits(clock, 3)
+    sampler = Sampler(
+        [gpu, lambda: [("cpu", "value", clock())]], period_s=1.0, clock=clock, wait=wait
+    )
     sampler.run()
     report = sampler.report()
     assert report.failure == "OSError: the GPU is lost"
-    assert len(sampler.rows(origin_s=0.0)) == 1
+    assert [(row.device, row.t_s) for row in sampler.rows(origin_s=0.0)] == [
+        ("gpu0", 0.0),
+        ("cpu", 0.0),
+        ("cpu", 1.0),
+        ("cpu", 2.0),
+    ]
 
 
 def test_a_sampler_that_never_ran_has_nothing_to_report() -> None:
