@@ -33,7 +33,6 @@ from bench.measure.nvml import GpuReader
 from bench.measure.sampler import CgroupProbe, CpuProbe, Probe, Sampler, TelemetryRow
 from bench.measure.system import CpuMeter, CpuReading, ProcessTree, peak_rss_bytes
 
-
 _log = logging.getLogger(__name__)
 
 
