@@ -20,10 +20,13 @@ class FakeGpu:
 
     uuid: str
     name: str = "Fake RTX"
+    architecture: int = pynvml.NVML_DEVICE_ARCH_ADA
     busy_pct: int | None = 50
     used_bytes: int = 1 << 30
     energy_j: Callable[[], float] | None = None
     power_w: Callable[[], float] | None = None
+    averaged_w: Callable[[], float] | None = None
+    power_type: int = pynvml.NVML_VALUE_TYPE_UNSIGNED_INT
     limit_w: float | None = None
     temperature_c: int | None = None
     sm_clock_mhz: int | None = None
@@ -68,7 +71,7 @@ class FakeNvml:
         return SUCCESS
 
     def nvmlDeviceGetArchitecture(self, handle: Any, architecture: Any) -> int:  # noqa: N802
-        architecture._obj.value = pynvml.NVML_DEVICE_ARCH_ADA
+        architecture._obj.value = self._gpu(handle).architecture
         return SUCCESS
 
     def nvmlDeviceGetUtilizationRates(self, handle: Any, rates: Any) -> int:  # noqa: N802
@@ -92,8 +95,16 @@ class FakeNvml:
             assert value.fieldId == pynvml.NVML_FI_DEV_POWER_INSTANT
             power_mw = None if gpu.power_w is None else round(gpu.power_w() * 1e3)
             value.nvmlReturn = self._put(gpu, "power", value.value, "uiVal", power_mw)
-            value.valueType = pynvml.NVML_VALUE_TYPE_UNSIGNED_INT
+            value.valueType = gpu.power_type
         return SUCCESS
+
+    def nvmlDeviceGetPowerUsage(self, handle: Any, power: Any) -> int:  # noqa: N802
+        gpu = self._gpu(handle)
+        averaged_mw = None if gpu.averaged_w is None else round(gpu.averaged_w() * 1e3)
+        return self._put(gpu, "averaged", power._obj, "value", averaged_mw)
+
+    def nvmlDeviceGetComputeMode(self, handle: Any, mode: Any) -> int:  # noqa: N802
+        return self._put(self._gpu(handle), "mode", mode._obj, "value", 0)
 
     def nvmlDeviceGetEnforcedPowerLimit(self, handle: Any, limit: Any) -> int:  # noqa: N802
         gpu = self._gpu(handle)
@@ -101,7 +112,9 @@ class FakeNvml:
         return self._put(gpu, "limit", limit._obj, "value", limit_mw)
 
     def nvmlDeviceGetPowerManagementLimit(self, handle: Any, limit: Any) -> int:  # noqa: N802
-        return self.nvmlDeviceGetEnforcedPowerLimit(handle, limit)
+        gpu = self._gpu(handle)
+        limit_mw = None if gpu.limit_w is None else round(gpu.limit_w * 1e3)
+        return self._put(gpu, "set limit", limit._obj, "value", limit_mw)
 
     def nvmlDeviceGetTemperature(self, handle: Any, sensor: Any, value: Any) -> int:  # noqa: N802
         assert sensor.value == pynvml.NVML_TEMPERATURE_GPU

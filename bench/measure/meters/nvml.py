@@ -12,48 +12,30 @@ for GPUs", SC24.
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from bench.core.records import EnergyLabel
 from bench.measure.clock import Clock
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
 from bench.measure.meters.counter import CounterSum
+from bench.measure.meters.refresh import Refresh, watch_refreshes
 from bench.measure.nvml import Gpu, NvmlError, close_gpus, open_gpus
 
 # The worst card of 70 against an inline meter (2060 Super, +13%; the others -8% to +1%).
 ERROR_FRAC = 0.13
-# How long a reading is held on most cards; taken where watching does not tell.
-DEFAULT_REFRESH_S = 0.1
 # Capping power takes a while. Source: the plausibility limit of the ML.ENERGY benchmark.
 PEAK_OVER_LIMIT = 1.7
 DEFAULT_MAX_W = 1500.0
 STEP_J = 1e-3  # the counter is in millijoules
 COUNTER_TICK_S = 1.0  # no more than that is to be estimated when the driver is loaded anew
 
-# These see 25 of every 100 ms of their power.
-_PART_TIME_NAMES = re.compile(r"\b(A100|A30|A800|H100|H200|H800|GH200)\b")
-_PART_TIME_SEEN_FRAC = 0.25
-
-_POLL_S = 0.002
-_WATCH_S = 1.0
-_ENOUGH_CHANGES = 5
+# Samples more often than this would cost what they measure.
+_MIN_TICK_S = 0.01
 # A sample so late leaves more in doubt than the samples before it can tell.
 _GAP_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Refresh:
-    """The shortest and the longest time for which a reading has been seen to be held."""
-
-    shortest_s: float
-    longest_s: float
 
 
 class NvmlMeter:
@@ -148,40 +130,7 @@ def _choose(gpu: Gpu) -> tuple[Callable[[Gpu, Refresh, float], _Source], Callabl
             f"{gpu.name} ({gpu.device.name}): energy counter: {no_counter}; instantaneous power: "
             f"{error}"
         ) from error
-    return _Integral, gpu.power_w
-
-
-def watch_refreshes(
-    reads: Sequence[Callable[[], float]], clock: Clock, sleep: Callable[[float], None]
-) -> list[Refresh]:
-    """For how long each reading is held, by watching all of them change for up to a second.
-
-    Args:
-        reads: What to watch.
-        clock: Monotonic seconds.
-        sleep: Waits so many seconds.
-    """
-    last = [read() for read in reads]
-    changed_s: list[list[float]] = [[] for _ in reads]
-    started_s = clock()
-    while clock() - started_s < _WATCH_S:
-        if all(len(times) > _ENOUGH_CHANGES for times in changed_s):
-            break
-        sleep(_POLL_S)
-        for i, read in enumerate(reads):
-            shown = read()
-            if shown != last[i]:
-                last[i] = shown
-                changed_s[i].append(clock())
-    return [_refresh(times) for times in changed_s]
-
-
-def _refresh(changed_s: Sequence[float]) -> Refresh:
-    if len(changed_s) < 3:
-        return Refresh(DEFAULT_REFRESH_S, DEFAULT_REFRESH_S)
-    held_s = [later - earlier for earlier, later in itertools.pairwise(changed_s)]
-    # Each change is known to a poll.
-    return Refresh(max(_POLL_S, min(held_s) - 2 * _POLL_S), max(held_s) + 2 * _POLL_S)
+    return partial(_Integral, no_counter=str(no_counter)), gpu.power_w
 
 
 def _max_w(gpu: Gpu) -> float:
@@ -203,9 +152,9 @@ class _Counter:
         )
         self.component = Component(
             name=gpu.name,
-            source=f"nvml(energy counter, {gpu.device.name})",
+            source=f"nvml(total_energy_counter, {gpu.device.name})",
             label="counter",
-            refresh_s=refresh.longest_s,
+            refresh_s=refresh.typical_s,
             error_frac=ERROR_FRAC,
             edge_error_j=self._sum.edge_error_j,
             tick_s=COUNTER_TICK_S,
@@ -220,29 +169,31 @@ class _Counter:
 class _Integral:
     """Power integrated from sample to sample.
 
-    What is shown at a moment is the mean over the refresh before, held until the next. Its integral
-    is the energy of a window one refresh long or less ahead of it, so the edges are off by at most
-    a refresh of the most power that can flow. Between two samples that are no farther apart than a
-    refresh lies at most one jump, somewhere: half of it x the time between. Farther apart,
-    refreshes may have gone unseen, with any power that can flow. A sensor that sees part of the
-    time can be off for the rest by whatever can flow.
+    What is shown is the mean over the refresh before, held until the next. A share x of a refresh
+    after the last one, its integral is behind the energy by that of the x, and of 1 - x of the
+    refresh before: between nothing and one refresh of the most power that can flow. Both edges
+    together are off by no more, as one lag is taken from the other.
+
+    Between two samples that are less than a refresh apart lies at most one jump, somewhere: in
+    doubt is half of it x the time between. Farther apart, whole refreshes may have gone unseen,
+    with any power that can flow. A sensor that sees part of the time can be off for the rest by
+    whatever can flow.
     """
 
-    def __init__(self, gpu: Gpu, refresh: Refresh, now_s: float) -> None:
+    def __init__(self, gpu: Gpu, refresh: Refresh, now_s: float, *, no_counter: str) -> None:
         self._max_w = _max_w(gpu)
         self._shortest_s = refresh.shortest_s
-        part_time = _PART_TIME_NAMES.search(gpu.device.name)
-        self._blind_frac = 1 - _PART_TIME_SEEN_FRAC if part_time else 0.0
-        label: EnergyLabel = "integrated"
+        self._blind_frac = 1 - gpu.power_seen_frac()
+        name = gpu.device.name
         self.component = Component(
             name=gpu.name,
-            source=f"nvml(instantaneous power, {gpu.device.name})",
-            label=label,
-            refresh_s=refresh.longest_s,
+            source=f"nvml(instantaneous_power, {name}; no energy counter: {no_counter})",
+            label="integrated",
+            refresh_s=refresh.typical_s,
             error_frac=ERROR_FRAC,
             edge_error_j=self._max_w * refresh.longest_s,
-            # Late by a whole period it still sees every refresh.
-            tick_s=self._shortest_s / 2,
+            # Late by almost a whole period it still sees every refresh.
+            tick_s=max(_MIN_TICK_S, self._shortest_s / 2),
         )
         self._gpu = gpu
         self._reading = Reading(0.0)
@@ -253,21 +204,22 @@ class _Integral:
         """Take a sample, and the joules until then."""
         shown_w, now_s = self._gpu.power_w(), clock()
         gap_s = now_s - self._last_s
-        jump_j = abs(shown_w - self._last_w) * gap_s / 2
-        # Whole refreshes that may lie between the two samples.
-        unseen_s = math.floor(gap_s / self._shortest_s) * self._shortest_s
-        blind_w = (self._off_by_w(shown_w) + self._off_by_w(self._last_w)) / 2
         before = self._reading
         self._reading = Reading(
             energy_j=before.energy_j + (shown_w + self._last_w) / 2 * gap_s,
-            missed_j=before.missed_j
-            + jump_j
-            + unseen_s * self._max_w
-            + self._blind_frac * (blind_w * gap_s + jump_j),
+            missed_j=before.missed_j + self._doubt_j(shown_w, gap_s),
             gaps=before.gaps + (gap_s > _GAP_S),
         )
         self._last_w, self._last_s = shown_w, now_s
         return self._reading
+
+    def _doubt_j(self, shown_w: float, gap_s: float) -> float:
+        """The most by which the joules of one gap can be off."""
+        if gap_s >= self._shortest_s:
+            return (1 + self._blind_frac) * self._max_w * gap_s
+        jump_j = abs(shown_w - self._last_w) * gap_s / 2
+        blind_w = (self._off_by_w(shown_w) + self._off_by_w(self._last_w)) / 2
+        return jump_j + self._blind_frac * (blind_w * gap_s + jump_j)
 
     def _off_by_w(self, shown_w: float) -> float:
         """How far the power may have been from what is shown while the sensor did not look."""

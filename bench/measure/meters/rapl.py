@@ -144,7 +144,8 @@ class _Counter:
     def __init__(self, zone: _Zone, max_w: float | None, now_s: float) -> None:
         max_w = max_w or _stated_max_w(zone)
         range_j = int((zone.path / "max_energy_range_uj").read_text()) / 1e6
-        self._file = os.open(zone.path / "energy_uj", os.O_RDONLY | os.O_CLOEXEC)
+        self._path = zone.path / "energy_uj"
+        self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             shown_j = self.shown_j()
         except OSError:
@@ -166,7 +167,11 @@ class _Counter:
 
     def shown_j(self) -> float:
         """What the counter shows now."""
-        return int(os.pread(self._file, 32, 0)) / 1e6
+        try:
+            return int(os.pread(self._file, 32, 0)) / 1e6
+        except OSError as error:
+            error.filename = str(self._path)  # else the reason does not say which counter
+            raise
 
     def close(self) -> None:
         """Close the file."""

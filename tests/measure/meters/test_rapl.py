@@ -149,6 +149,52 @@ def test_the_twin_is_read_where_the_first_cannot_be(
     assert component.source == "rapl(intel-rapl-mmio:0)"
 
 
+def test_of_twins_that_both_cannot_be_read_the_first_is_named(
+    tree: FakePowercap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for access in ("intel-rapl-mmio", "intel-rapl"):
+        path = tree.add(f"{access}:0", "package-0", EnergyCounter(constant(70.0)))
+        deny(monkeypatch, path / "energy_uj")
+    with pytest.raises(MeterUnavailable, match=r"/intel-rapl:0/energy_uj'"):
+        opened(tree)
+
+
+def fail_reads(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """A counter that can be opened and not read, as the kernel has it for a zone without data."""
+    real = os.pread
+
+    def fail(file: int, *arguments: int) -> bytes:
+        if Path(os.readlink(f"/proc/self/fd/{file}")) == path:
+            raise OSError(errno.ENODATA, "No data available")
+        return real(file, *arguments)
+
+    monkeypatch.setattr(os, "pread", fail)
+
+
+def test_a_counter_that_opens_but_gives_no_data_is_refused_by_name_and_closed(
+    tree: FakePowercap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tree.add("intel-rapl:0", "package-0", EnergyCounter(constant(70.0)))
+    fail_reads(monkeypatch, path / "energy_uj")
+    files = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(MeterUnavailable) as refused:
+        opened(tree)
+    # A permission would not help: none is asked for.
+    assert str(refused.value) == f"[Errno 61] No data available: '{path / 'energy_uj'}'"
+    assert len(os.listdir("/proc/self/fd")) == files
+
+
+def test_a_counter_that_fails_later_is_named(
+    tree: FakePowercap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for socket in (0, 1):
+        path = tree.add(f"intel-rapl:{socket}", f"package-{socket}", EnergyCounter(constant(70.0)))
+    meter = opened(tree)
+    fail_reads(monkeypatch, path / "energy_uj")
+    with pytest.raises(OSError, match=r"No data available: '.*/intel-rapl:1/energy_uj'"):
+        meter.read()
+
+
 @pytest.mark.parametrize("denied", ["intel-rapl:0", "intel-rapl:0/intel-rapl:0:0"])
 def test_a_file_for_root_only_is_refused_with_the_way_to_grant_it(
     tree: FakePowercap, monkeypatch: pytest.MonkeyPatch, denied: str
@@ -275,6 +321,9 @@ def test_files_are_closed_also_when_opening_fails(
     files = len(os.listdir("/proc/self/fd"))
     meter.close()
     assert len(os.listdir("/proc/self/fd")) == files - 2
+    meter.close()  # nothing is closed twice: the numbers may be those of other files by now
+    with pytest.raises(MeterUnavailable, match="not open"):
+        meter.read()
     deny(monkeypatch, tree.root / "intel-rapl:1" / "energy_uj")
     with pytest.raises(MeterUnavailable):
         opened(tree)
@@ -298,6 +347,13 @@ def test_what_can_flow_is_twice_the_largest_stated_limit(
         (path / name).write_text(text)
     (component,) = opened(tree).components
     assert component.edge_error_j == pytest.approx(max_w * 0.001, abs=2e-4)
+
+
+def test_a_limit_that_cannot_be_read_is_passed_over(tree: FakePowercap) -> None:
+    path = tree.add("intel-rapl:0", "package-0", EnergyCounter(constant(1.0)), limit_w=150.0)
+    (path / "constraint_1_max_power_uw").mkdir()  # reading it is an error, for root too
+    (component,) = opened(tree).components
+    assert component.edge_error_j == pytest.approx(2 * 150.0 * 0.001 + 1e-4)
 
 
 MAX_W = 400.0
@@ -367,6 +423,56 @@ def test_the_bound_holds_for_any_curve_reading_times_and_wraps(
     windows = [b.energy_j - a.energy_j for (_, a), (_, b) in itertools.pairwise(edges)]
     assert sum(windows) == pytest.approx(edges[-1][1].energy_j - edges[0][1].energy_j)
     meter.close()
+
+
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    pieces=curves,
+    waits_s=st.lists(st.floats(0.001, 4.0), min_size=2, max_size=8),
+    reset_after=st.integers(0, 7),
+    reset_share=st.floats(0.01, 1.0),
+)
+def test_the_bound_holds_for_any_window_with_a_reset_in_it(
+    trees: Iterator[Path],
+    pieces: list[tuple[float, float, float]],
+    waits_s: list[float],
+    reset_after: int,
+    reset_share: float,
+) -> None:
+    curve, range_j = curve_of(pieces), 262143.0
+    tree = FakePowercap(next(trees), FakeClock())
+    # Always a decrease, of at least 50 kJ - 8 x 4 s x 400 W, and never one that a wrap explains.
+    counter = EnergyCounter(curve, range_j=range_j, offset_j=50_000.0)
+    path = tree.add("intel-rapl:0", "package-0", counter)
+    meter = opened(tree, max_w=MAX_W)
+    edges = [(tree.clock(), meter.read()["cpu0"])]
+    for i, wait_s in enumerate(waits_s):
+        before_s = 0.0
+        if i == reset_after % len(waits_s):
+            before_s = wait_s * reset_share
+            tree.advance(before_s)
+            gone_j = curve.energy_j(0.0, tree.clock())
+            # A hair above 0: rounding below it would be a whole turn.
+            tree.replace(path, EnergyCounter(curve, range_j=range_j, offset_j=1e-5 - gone_j))
+        tree.advance(wait_s - before_s)
+        edges.append((tree.clock(), meter.read()["cpu0"]))
+    assert edges[-1][1].resets == 1
+    for i, (start_s, before) in enumerate(edges):
+        for end_s, after in edges[i + 1 :]:
+            error_j = abs(after.energy_j - before.energy_j - curve.energy_j(start_s, end_s))
+            assert error_j <= bound_j(meter, before, after)
+    meter.close()
+
+
+def test_dram_is_trusted_less_and_allowed_less(tree: FakePowercap) -> None:
+    tree.add("intel-rapl:0", "package-0", EnergyCounter(constant(1.0)), limit_w=LIMIT_W)
+    tree.add("intel-rapl:0/intel-rapl:0:0", "dram", EnergyCounter(constant(1.0)))
+    _, dram = opened(tree).components
+    # No limit is stated for it, and that of its package is not its own.
+    assert (dram.name, dram.error_frac) == ("dram0", 0.20)
+    assert dram.edge_error_j == pytest.approx(200.0 * 0.001 + 1e-4)
 
 
 def test_the_component_states_how_far_to_trust_it(tree: FakePowercap) -> None:
