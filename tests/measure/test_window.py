@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bench.measure.meters.base import MeterUnavailable
+from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.meters.nvml import NvmlMeter
 from bench.measure.window import Window
 from tests.fake_nvml import FakeGpu, FakeNvml, install
@@ -143,7 +143,7 @@ def test_a_gpu_lost_in_the_middle_leaves_the_other_components_and_a_reason(
     clock = FakeClock()
     gpu = FakeGpu("GPU-a", energy_j=lambda: 300.0 * clock(), limit_w=400.0)
     install(monkeypatch, FakeNvml([gpu]))
-    meters = {
+    meters: dict[str, Meter] = {
         "nvml": NvmlMeter(clock=clock, sleep=clock.advance),
         "cpu": FunctionMeter(lambda: 10.0 * clock()),
     }
@@ -152,9 +152,9 @@ def test_a_gpu_lost_in_the_middle_leaves_the_other_components_and_a_reason(
         gpu.lost = True
     assert window.time_s == 3.0
     assert window.energy_j is None  # a total without the card would look like a saving
-    assert [(row.component, row.energy_j) for row in window.energy.rows] == [
-        ("cpu", pytest.approx(30.0))
-    ]
+    (row,) = window.energy.rows
+    assert row.component == "cpu"
+    assert row.energy_j == pytest.approx(30.0)
     (lost,) = (one for one in window.unavailable if one.meter == "nvml")
     assert "gpu0" in lost.reason
 

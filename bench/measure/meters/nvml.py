@@ -169,10 +169,11 @@ class _Counter:
 class _Integral:
     """Power integrated from sample to sample.
 
-    What is shown is the mean over the refresh before, held until the next. A share x of a refresh
-    after the last one, its integral is behind the energy by that of the x, and of 1 - x of the
-    refresh before: between nothing and one refresh of the most power that can flow. Both edges
-    together are off by no more, as one lag is taken from the other.
+    What is shown is the mean over the refresh before, held until the next, so its integral is
+    behind the energy by about one refresh of what is shown: so much is added. A share x of a refresh
+    after the last one, this takes the power since then for the one before, and is off by at most x
+    of a refresh of the most power that can flow, either way; hence twice a refresh for two edges.
+    Where power falls the sum would too: it then stays, and is off by no more than it was.
 
     Between two samples that are less than a refresh apart lies at most one jump, somewhere: in
     doubt is half of it x the time between. Farther apart, whole refreshes may have gone unseen,
@@ -191,22 +192,25 @@ class _Integral:
             label="integrated",
             refresh_s=refresh.typical_s,
             error_frac=ERROR_FRAC,
-            edge_error_j=self._max_w * refresh.longest_s,
+            edge_error_j=2 * self._max_w * refresh.longest_s,
             # Late by almost a whole period it still sees every refresh.
             tick_s=max(_MIN_TICK_S, self._shortest_s / 2),
         )
         self._gpu = gpu
+        self._lag_s = min(refresh.typical_s, refresh.longest_s)
         self._reading = Reading(0.0)
         self._last_w = gpu.power_w()
         self._last_s = now_s
+        self._integral_j = -self._lag_s * self._last_w  # as nothing has been used yet
 
     def read(self, clock: Clock) -> Reading:
         """Take a sample, and the joules until then."""
         shown_w, now_s = self._gpu.power_w(), clock()
         gap_s = now_s - self._last_s
         before = self._reading
+        self._integral_j += (shown_w + self._last_w) / 2 * gap_s
         self._reading = Reading(
-            energy_j=before.energy_j + (shown_w + self._last_w) / 2 * gap_s,
+            energy_j=max(before.energy_j, self._integral_j + self._lag_s * shown_w),
             missed_j=before.missed_j + self._doubt_j(shown_w, gap_s),
             gaps=before.gaps + (gap_s > _GAP_S),
         )

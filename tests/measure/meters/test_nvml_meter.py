@@ -158,9 +158,26 @@ def test_between_two_samples_lies_a_trapezoid_and_half_of_the_jump_is_in_doubt(
     clock.advance(0.05)
     shown_w[0] = 300.0
     after = meter.read()["gpu0"]
-    assert after.energy_j - before.energy_j == pytest.approx(10.0)  # 200 W on average
+    # 200 W on average, and the 200 W more are as old as a refresh of 0.1 s.
+    assert after.energy_j - before.energy_j == pytest.approx(10.0 + 20.0)
     # From 100 W (5 J) to 300 W (15 J), by when it jumped.
     assert after.missed_j - before.missed_j == pytest.approx(5.0)
+
+
+def test_where_power_falls_the_energy_stays_until_it_is_made_up_for(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    shown_w = [300.0]
+    gpu = FakeGpu("GPU-a", limit_w=LIMIT_W, power_w=lambda: shown_w[0])
+    meter = opened(monkeypatch, clock, gpu)
+    before = meter.read()["gpu0"]
+    shown_w[0] = 100.0
+    joules = []
+    for _ in range(6):
+        clock.advance(0.05)
+        joules.append(meter.read()["gpu0"].energy_j - before.energy_j)
+    # The drop is worth 20 J of lag; the samples after it 10 J and then 5 J each.
+    assert joules == pytest.approx([0.0, 0.0, 0.0, 5.0, 10.0, 15.0], abs=1e-9)
 
 
 def test_samples_that_are_a_refresh_apart_may_have_missed_any_power(
@@ -250,7 +267,7 @@ def test_the_most_that_can_flow_is_by_the_power_limit(
     gpu.codes = dict.fromkeys(refused, pynvml.NVML_ERROR_NOT_SUPPORTED)
     (component,) = opened(monkeypatch, clock, gpu).components
     # Nothing changes while it is watched, so a refresh is taken for 0.1 s.
-    assert component.edge_error_j == pytest.approx(0.1 * max_w)
+    assert component.edge_error_j == pytest.approx(2 * 0.1 * max_w)
 
 
 def test_a_refresh_to_the_same_power_does_not_make_it_look_slow(
