@@ -21,6 +21,9 @@ lint: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	# For the tests of its adapter; without AMD's library, which prints to the terminal where it has
+	# no driver (through CodeCarbon, before anything of ours can catch it).
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps zeus
 	touch $@
 
 clean:

@@ -392,7 +392,8 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table(results))
     if importlib.util.find_spec("zeus") is None:
-        console.print("Zeus is not installed: pip install 'operational-metrics-bench[zeus]'")
+        install = "pip install 'operational-metrics-bench[zeus]'"
+        console.print(f"Zeus is not installed: {install}", markup=False)
     if chosen.out:
         chosen.out.write_text(json.dumps([asdict(one) for one in results], indent=2) + "\n")
     failed = [(one.case, complaint) for one in results for complaint in complaints(one)]

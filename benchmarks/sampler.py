@@ -234,7 +234,7 @@ def probes_here(log: Console) -> list[Probe]:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=20, help="at least 2")
+    parser.add_argument("--rounds", type=int, default=8, help="at least 2")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each run, about")
     parser.add_argument("--out", type=Path, help="a JSON file for raw runs and medians")
     chosen = parser.parse_args()

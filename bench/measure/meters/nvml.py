@@ -170,9 +170,10 @@ class _Integral:
     """Power integrated from sample to sample.
 
     What is shown is the mean over the refresh before, held until the next, so its integral is
-    behind the energy by about one refresh of what is shown: so much is added. A share x of a refresh
-    after the last one, this takes the power since then for the one before, and is off by at most x
-    of a refresh of the most power that can flow, either way; hence twice a refresh for two edges.
+    behind the energy by about one refresh of what is shown: so much is added. A share x of a
+    refresh after the last one, this takes the power since then for the one before, and is off by at
+    most x of a refresh of the most power that can flow, either way; hence twice a refresh for two
+    edges.
     Where power falls the sum would too: it then stays, and is off by no more than it was.
 
     Between two samples that are less than a refresh apart lies at most one jump, somewhere: in
