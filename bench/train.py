@@ -9,12 +9,24 @@ from __future__ import annotations
 import sys
 
 from bench.cli.app import run_app
-from bench.cli.sweep import Sweep
+from bench.cli.costs import complete_training
+from bench.cli.resolve import plan_training
+from bench.cli.sweep import Command, Sweep
+from bench.cli.table import LEGEND, sweep_tables
 
 
 def main() -> int:
     """Run one configuration or a sweep."""
-    sweep = Sweep(command="train", job="bench.cli.train_job:run")
+    sweep = Sweep(
+        Command(
+            name="train",
+            job="bench.cli.train_job:run",
+            plan=plan_training,
+            tables=sweep_tables,
+            legend=LEGEND,
+            complete=complete_training,
+        )
+    )
     return sweep.finish(run_app("train", sweep.run_job))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-from bench.cli.resolve import resolved
+from bench.cli.plans import PLANS
 
 
 class CheckedSweeper(BasicSweeper):
@@ -23,8 +23,9 @@ class CheckedSweeper(BasicSweeper):
         """
         assert self.hydra_context is not None
         assert self.config is not None
+        plan = PLANS[self.config.hydra.job.config_name]
         for overrides in batch:
-            resolved(
+            plan(
                 self.hydra_context.config_loader.load_sweep_config(
                     master_config=self.config, sweep_overrides=list(overrides)
                 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from bench.core.records import EnergyLabel
+from bench.core.labels import EnergyLabel
 from bench.measure.meters.base import Component, Reading
 
 

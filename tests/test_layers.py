@@ -18,14 +18,15 @@ ALLOWED: dict[str, set[str]] = {
     "tasks": {"core"},
     "training": {"core", "measure", "tasks"},
     "serving": {"core", "measure", "tasks"},
-    "cli": {"core", "launch", "measure", "tasks", "training", "serving"},
+    "compression": {"core", "measure", "tasks"},
+    "cli": {"core", "launch", "measure", "tasks", "training", "serving", "compression"},
     "command": {"cli"},
     "analysis": {"core"},
 }
 # Third parties that only some packages may import.
 CONFINED = {
-    "torch": {"tasks", "training", "serving", "cli"},
-    "pytorch_lightning": {"tasks", "training", "serving", "cli"},
+    "torch": {"tasks", "training", "serving", "compression", "cli"},
+    "pytorch_lightning": {"tasks", "training", "serving", "compression", "cli"},
     "hydra": {"cli", "command"},
     "omegaconf": {"cli", "command"},
     "pynvml": {"measure"},

@@ -26,6 +26,8 @@ import bench
 from bench.core.config import TrainConfig, known_keys
 from bench.core.config_nodes import NODES
 from bench.core.measure_nodes import MEASURE_NODES
+from bench.core.recipe_nodes import RECIPE_NODES
+from bench.core.serve_config import SERVE_NODES, ServeConfig
 
 USAGE_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -48,7 +50,8 @@ def register() -> None:
     """Make the schema and the resolvers of this project known to Hydra."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
-    for groups in (NODES, MEASURE_NODES):
+    store.store(name="serve_schema", node=ServeConfig)
+    for groups in (NODES, MEASURE_NODES, RECIPE_NODES, SERVE_NODES):
         for group, nodes in groups.items():
             for name, node in nodes.items():
                 store.store(group=f"schema/{group}", name=name, node=node)

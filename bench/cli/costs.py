@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hydra.utils import instantiate
 
+from bench.cli.recipes import source_record, with_recipe
 from bench.core.records import RunRecord
+from bench.core.store import StoreError
 from bench.measure.carbon import carbon_intensity_gco2e_per_kwh
 from bench.measure.cost import Price, cost_usd, emissions_gco2e
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +56,20 @@ def with_costs(record: RunRecord) -> RunRecord:
         emissions_to_target_gco2e=emissions_gco2e(energy_j, rates.intensity_gco2e_per_kwh),
     )
     return replace(record, target=priced)
+
+
+def complete_training(record: RunRecord) -> RunRecord:
+    """A training's record with its costs and those of the run that it builds on.
+
+    For a job that could not write its own: where the other run is gone meanwhile, its part stays
+    unknown and the record is written all the same.
+
+    Raises:
+        ValueError: As Rates.of.
+    """
+    priced = with_costs(record)
+    try:
+        return with_recipe(priced, source_record(record.config))
+    except StoreError as error:
+        _log.warning("%s", error)
+        return priced

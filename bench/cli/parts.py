@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,13 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from pytorch_lightning.loggers import Logger
-from torch import Tensor
+from torch import Tensor, nn
 
+from bench.cli.recipes import source_folder
+from bench.cli.trained import load_network, pruned_network
+from bench.compression.distill import Distilled, Teacher
 from bench.core.config import TrainConfig
+from bench.core.recipe_nodes import DistillConfig, PruneConfig
 from bench.core.records import ModelFacts
 from bench.serving.flops import count_flops
 from bench.tasks.classifier import Classifier
@@ -24,13 +29,17 @@ from bench.training.evaluate import Served
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Data, module and trainer of a run, and the length of its schedule in steps."""
+    """Data, module and trainer of a run, and the length of its schedule in steps.
+
+    teacher is what the module learns from besides the labels, for distillation.
+    """
 
     config: TrainConfig
     data: DataModule
     module: Classifier
     trainer: pl.Trainer
     max_steps: int
+    teacher: Teacher | None = None
 
     @property
     def device(self) -> torch.device:
@@ -48,6 +57,20 @@ class Parts:
         if self.config.trainer.compile:
             self.module.network.compile()
         fit.warm_up(self.module, self.data, self.config, self.trainer)
+        if self.teacher is not None:
+            self._prepare(self.teacher)
+
+    def _prepare(self, teacher: Teacher) -> None:
+        """Bring the teacher where the training runs, and have it answer as often as the student."""
+        options = self.config.trainer
+        teacher.to(self.device)
+        if options.compile:
+            teacher.compile()
+        num_samples = self.config.batch_size // options.devices
+        images = torch.zeros(num_samples, *self.data.input_shape, device=self.device)
+        for _ in range(options.num_warmup_steps):
+            with self.trainer.precision_plugin.forward_context():
+                teacher(images)
 
     def served(self) -> Served:
         """The model on its device, with the precision that it was trained in."""
@@ -70,7 +93,7 @@ def build_parts(plain: dict[str, Any], config: TrainConfig, folder: Path | None)
     Args:
         plain: The resolved configuration, whose groups with a `_target_` are instantiated here.
         config: The same, typed.
-        folder: Where a logger writes; None on ranks that do not log.
+        folder: The run's own; None on ranks that write nothing.
 
     Raises:
         ValueError: A part does not exist or cannot be built with what it was given.
@@ -82,11 +105,10 @@ def build_parts(plain: dict[str, Any], config: TrainConfig, folder: Path | None)
     max_steps = fit.schedule_steps(
         config.budget.max_epochs, data.num_train_samples, config.batch_size, every
     )
-    network = instantiate(
-        plain["model"], input_shape=data.input_shape, num_classes=data.num_classes
-    )
+    network = _network(plain, config, data, folder)
+    teacher = _teacher(plain, config, data)
     lr = config.effective_lr()
-    module = Classifier(
+    module = _classifier(config, teacher)(
         network,
         partial(instantiate(plain["optimizer"]), lr=lr),
         partial(instantiate(plain["schedule"]), lr=lr, total_steps=max_steps),
@@ -95,7 +117,45 @@ def build_parts(plain: dict[str, Any], config: TrainConfig, folder: Path | None)
     trainer = fit.build_trainer(
         config, max_steps=max_steps, every=every, logger=_logger(plain["logger"], folder)
     )
-    return Parts(config=config, data=data, module=module, trainer=trainer, max_steps=max_steps)
+    return Parts(
+        config=config,
+        data=data,
+        module=module,
+        trainer=trainer,
+        max_steps=max_steps,
+        teacher=teacher,
+    )
+
+
+def _network(
+    plain: dict[str, Any], config: TrainConfig, data: DataModule, folder: Path | None
+) -> nn.Module:
+    """From random weights, or what pruning leaves of a trained one."""
+    recipe = config.recipe
+    if isinstance(recipe, PruneConfig):
+        return pruned_network(source_folder(plain, recipe), plain, recipe, data, folder)
+    network: nn.Module = instantiate(
+        plain["model"], input_shape=data.input_shape, num_classes=data.num_classes
+    )
+    return network
+
+
+def _teacher(plain: dict[str, Any], config: TrainConfig, data: DataModule) -> Teacher | None:
+    recipe = config.recipe
+    if not isinstance(recipe, DistillConfig):
+        return None
+    # Its weights are drawn before they are loaded: dropout of the student is as without a teacher.
+    with torch.random.fork_rng(devices=[]):
+        network = load_network(source_folder(plain, recipe), data)
+    return Teacher(network, channels_last=config.trainer.channels_last)
+
+
+def _classifier(config: TrainConfig, teacher: Teacher | None) -> Callable[..., Classifier]:
+    """The class of the module: chosen once, so that a plain training step does not ask."""
+    recipe = config.recipe
+    if teacher is None or not isinstance(recipe, DistillConfig):
+        return Classifier
+    return partial(Distilled, teacher=teacher, temperature=recipe.temperature, alpha=recipe.alpha)
 
 
 def _logger(node: dict[str, Any] | None, folder: Path | None) -> Logger | None:

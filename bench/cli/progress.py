@@ -21,8 +21,6 @@ class ProgressLine:
 
     def __init__(self, console: Console, job: Job) -> None:
         wanted = bool(job.config["progress"]) and console.is_terminal
-        self._target = job.config["target"]
-        self._max_epochs = float(job.config["budget"]["max_epochs"])
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -33,8 +31,8 @@ class ProgressLine:
             disable=not wanted,
         )
         self._task = self._bar.add_task(
-            f"batch_size={job.config['batch_size']} seed={job.config['seed']}",
-            total=self._max_epochs,
+            job.title,
+            total=1.0,
             what="starting (the first run imports the libraries: some seconds)",
         )
 
@@ -53,10 +51,4 @@ class ProgressLine:
 
     def show(self, message: Message) -> None:
         """Redraw for one message of the job."""
-        what = message.stage
-        if message.row is not None:
-            metric = self._target["metric"]
-            value = getattr(message.row, metric)
-            what = f"{metric} {value:.3f} of {self._target['value']:g}, {message.row.time_s:.1f} s"
-        epochs = message.row.epochs if message.row is not None else None
-        self._bar.update(self._task, completed=epochs, what=what, refresh=True)
+        self._bar.update(self._task, completed=message.done_frac, what=message.stage, refresh=True)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from bench.cli.recipes import Source, find_source, refuse_other_model, with_source
 from bench.core.config import TrainConfig, config_hash
 
 # Loggers come as extras: the module that each needs, and the extra that brings it.
@@ -17,19 +21,68 @@ _LOGGER_EXTRAS = {
 }
 
 
-def resolved(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain, checked values, without Hydra's own part.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One run to make: its configuration, the identity of that, and a title for people.
+
+    adds is what tells it apart from other runs of the same job, in the form of overrides.
+    """
+
+    config: dict[str, Any]
+    digest: str
+    title: str
+    adds: Sequence[str] = ()
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain values, without Hydra's own part.
 
     Raises:
-        ValueError: A value is missing or out of range, or needs an extra that is not installed.
+        ValueError: A value is missing.
     """
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     container = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
-    plain = {str(key): value for key, value in container.items()}
-    TrainConfig.from_dict(plain)
-    _refuse_missing_extra(plain["logger"])
-    return plain
+    return {str(key): value for key, value in container.items()}
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The configuration of bench.train as plain, checked values.
+
+    Raises:
+        ValueError: A value is missing or out of range, or needs an extra that is not installed.
+    """
+    values = plain(config)
+    TrainConfig.from_dict(values)
+    _refuse_missing_extra(values["logger"])
+    return values
+
+
+def plan_training(config: DictConfig) -> list[Planned]:
+    """The one run that a configuration of bench.train asks for.
+
+    A run that its recipe builds on is looked up here, and goes into the configuration and its
+    hash by its id.
+
+    Raises:
+        ValueError: As resolved; or the run that it builds on is not there or not fit for it.
+    """
+    values = resolved(config)
+    source = find_source(values)
+    refuse_other_model(values, source, _overrides(config))
+    title = f"batch_size={values['batch_size']} seed={values['seed']}"
+    if source is not None:
+        title = f"{source.recipe.name} {title}"
+    return [
+        Planned(config=with_source(values, source), digest=hash_of(config, source), title=title)
+    ]
+
+
+def _overrides(config: DictConfig) -> list[str]:
+    """What was given on the command line for this job; Hydra keeps it apart from a running job."""
+    if "hydra" in config:
+        return list(config.hydra.overrides.task)
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 def _refuse_missing_extra(logger: dict[str, Any] | None) -> None:
@@ -42,9 +95,14 @@ def _refuse_missing_extra(logger: dict[str, Any] | None) -> None:
         )
 
 
-def hash_of(config: DictConfig) -> str:
-    """Identity of the configuration: seed and repeat are set alike first, as are their copies."""
+def hash_of(config: DictConfig, source: Source | None = None) -> str:
+    """Identity of the configuration: seed and repeat are set alike first, as are their copies.
+
+    Args:
+        config: As Hydra composed it.
+        source: The run that its recipe builds on, whose id stands for what it was called.
+    """
     alike = config.copy()
     alike.seed = 0
     alike.repeat = 0
-    return config_hash(resolved(alike))
+    return config_hash(with_source(plain(alike), source, portable=True))

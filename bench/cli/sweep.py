@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
+from rich.table import Table
 
 from bench.cli.app import USAGE_ERROR, one_line, sweep_id
-from bench.cli.costs import with_costs
 from bench.cli.instruments import refuse_wrong_meters
 from bench.cli.progress import ProgressLine
-from bench.cli.resolve import hash_of, resolved
-from bench.cli.table import LEGEND, sweep_tables
+from bench.cli.resolve import Planned
 from bench.core.host import host_facts
 from bench.core.outcome import outcome_record
 from bench.core.records import RunError, RunRecord
@@ -38,49 +38,68 @@ from bench.launch.lock import lock_path, measuring_lock
 RUN_FAILED = 5
 
 
+Finished = tuple[Sequence[str], RunRecord]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What tells one command from another.
+
+    name is that of the folder of its runs, results/<name>/; job the `module:function` that makes
+    one run, in a process of its own; plan gives the runs that a configuration asks for; tables and
+    legend show them at the end; complete adds to a record what follows from the rest of it.
+    """
+
+    name: str
+    job: str
+    plan: Callable[[DictConfig], Sequence[Planned]]
+    tables: Callable[[Sequence[Finished], Console], Sequence[Table]]
+    legend: str
+    complete: Callable[[RunRecord], RunRecord]
+
+
 class Sweep:
     """The runs of one command."""
 
-    def __init__(self, *, command: str, job: str) -> None:
-        """Nothing is started.
-
-        Args:
-            command: Name of the command: its runs lie in results/<command>/.
-            job: `module:function` that makes one run, in a process of its own.
-        """
+    def __init__(self, command: Command) -> None:
+        """Nothing is started."""
         self._command = command
-        self._job = job
         # This module too: each child imports the command that it was started from.
-        self._server = ForkServer(preload=[job.partition(":")[0], __name__])
+        self._server = ForkServer(preload=[command.job.partition(":")[0], __name__])
         self._console = Console(stderr=True)
         self._runs: list[tuple[Sequence[str], Path, RunRecord]] = []
         self._refused = False
         self._checked_meters: list[dict[str, Any]] = []
 
     def run_job(self, config: DictConfig) -> None:
-        """Make one run; called by Hydra for each job.
+        """Make the runs of one job; called by Hydra for each.
 
-        A job that cannot even begin is refused with one line, and the sweep goes on.
+        A run that cannot even begin is refused with one line, and the sweep goes on.
         """
         try:
-            self._run(resolved(config), hash_of(config), list(HydraConfig.get().overrides.task))
+            overrides = list(HydraConfig.get().overrides.task)
+            for planned in self._command.plan(config):
+                self._run(planned, [*overrides, *planned.adds])
         except (ValueError, OSError, OmegaConfBaseException) as error:
             self._refused = True
             print(f"error: {one_line(error)}", file=sys.stderr)
 
-    def _run(self, config: dict[str, Any], digest: str, overrides: Sequence[str]) -> None:
+    def _run(self, planned: Planned, overrides: Sequence[str]) -> None:
+        config = planned.config
         if config["meter"] not in self._checked_meters:
             refuse_wrong_meters(config)  # opening one may take a second
             self._checked_meters.append(config["meter"])
         results = Path(config["results"]).absolute()
-        key = (self._command, digest, config["seed"], config["repeat"])
+        key = (self._command.name, planned.digest, config["seed"], config["repeat"])
         if config["resume"] and (done := finished(results, *key)):
-            folder = results / self._command / done
+            folder = results / self._command.name / done
             self._runs.append((overrides, folder, read_record(folder)))
             return
         identity = new_identity(*key)
         folder = create_run_folder(results, identity, config)
-        job = Job(identity=identity, folder=folder, config=config, host=host_facts())
+        job = Job(
+            identity=identity, folder=folder, title=planned.title, config=config, host=host_facts()
+        )
         append_ledger(results, "launched", identity, overrides=list(overrides), sweep_id=sweep_id())
         record = outcome_record(identity, config, [], status="interrupted", host=job.host)
         try:
@@ -104,7 +123,7 @@ class Sweep:
 
     def _start(self, job: Job, progress: ProgressLine) -> Ending:
         log = job.folder / "log.txt"
-        return self._server.run(self._job, job, log=log, on_message=progress.show)
+        return self._server.run(self._command.job, job, log=log, on_message=progress.show)
 
     def _say_waiting(self, holder: str) -> None:
         self._console.print(
@@ -125,24 +144,24 @@ class Sweep:
             )
         return read_record(job.folder)
 
-    @staticmethod
-    def _write_for(job: Job, ending: Ending | None) -> None:
+    def _write_for(self, job: Job, ending: Ending | None) -> None:
         """Write the record of a job that could not: what its curve tells, and how it ended."""
         rows = read_curve(job.folder)
         status, error = _explain(ending)
         record = outcome_record(
             job.identity, job.config, rows, status=status, error=error, host=job.host
         )
-        write_record(job.folder, with_costs(record))
+        write_record(job.folder, self._command.complete(record))
 
     def finish(self, exit_code: int) -> int:
         """Print the table; the command's exit code."""
         if self._runs:
             # A file or a pipe takes lines of any length.
             console = Console(width=None if sys.stdout.isatty() else 1000)
-            for table in sweep_tables([(o, record) for o, _, record in self._runs], console):
+            shown = [(overrides, record) for overrides, _, record in self._runs]
+            for table in self._command.tables(shown, console):
                 console.print(table)
-            console.print(LEGEND, soft_wrap=True, highlight=False)
+            console.print(self._command.legend, soft_wrap=True, highlight=False)
             for _, folder, record in self._runs:
                 if record.error is not None:
                     console.print(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -17,11 +16,12 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from hydra.errors import InstantiationException
 
 from bench.cli.costs import Rates, with_costs
+from bench.cli.endings import explain, start_log
 from bench.cli.instruments import build_window
 from bench.cli.parts import Parts, build_parts, model_facts, model_name
+from bench.cli.recipes import source_record, with_recipe
 from bench.core.config import TrainConfig
 from bench.core.outcome import outcome_record
 from bench.core.records import (
@@ -31,11 +31,10 @@ from bench.core.records import (
     Quality,
     RunError,
     RunRecord,
-    Serving,
     Status,
 )
+from bench.core.serving_records import Serving
 from bench.core.store import CurveWriter, write_record
-from bench.launch.isolation import Interrupted
 from bench.launch.job import Job, Progress
 from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
@@ -43,7 +42,7 @@ from bench.serving.probe import ProbeConfig, probe
 from bench.tasks.classifier import Classifier
 from bench.training.evaluate import evaluate
 from bench.training.fit import train_to_target
-from bench.training.profiler import DivergedError, TargetProfiler
+from bench.training.profiler import TargetProfiler
 from bench.training.ranks import follow_in_other_ranks
 
 _SHOW_EVERY_S = 0.25
@@ -58,8 +57,7 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
         launched_s: When the parent launched this process, on the host's monotonic clock.
     """
     launch_s = time.monotonic() - launched_s
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    logging.captureWarnings(True)
+    start_log()
     training = TrainingRun(job, send, launch_s=launch_s)
     status: Status = "ok"
     error: RunError | None = None
@@ -70,29 +68,8 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
         logging.exception("the run ended as %s", status)
     finally:
         training.close()
-    write_record(job.folder, with_costs(training.record(status, error)))
-
-
-def explain(exception: BaseException) -> tuple[Status, RunError]:
-    """Status and reason of a run that ended by an exception."""
-    if isinstance(exception, Interrupted):
-        return "interrupted", RunError(kind="interrupted", message="stopped by Ctrl-C or SIGTERM")
-    trace = "".join(traceback.format_exception(exception))
-    if isinstance(exception, InstantiationException) and exception.__cause__ is not None:
-        exception = exception.__cause__  # Hydra's wrapper says where, its cause says what
-    status: Status = "failed"
-    kind = "diverged" if isinstance(exception, DivergedError) else type(exception).__name__
-    if _is_out_of_memory(exception):
-        status = kind = "out_of_memory"
-    message = str(exception).strip() or kind
-    return status, RunError(kind=kind, message=message.splitlines()[0], traceback=trace)
-
-
-def _is_out_of_memory(exception: BaseException) -> bool:
-    if isinstance(exception, MemoryError | torch.OutOfMemoryError):
-        return True
-    # The CPU allocator raises a plain RuntimeError.
-    return isinstance(exception, RuntimeError) and "DefaultCPUAllocator" in str(exception)
+    record = with_costs(training.record(status, error))
+    write_record(job.folder, with_recipe(record, training.source))
 
 
 class TrainingRun:
@@ -112,11 +89,13 @@ class TrainingRun:
         self._model: ModelFacts | None = None
         self._quality: dict[str, Quality] = {}
         self._serving: Serving | None = None
+        self.source: RunRecord | None = None  # of the run that the recipe builds on
 
     def make(self) -> None:
         """Set up, train to the target, then evaluate and time the model that came out."""
         config = self._config
         Rates.of(self._job.config)  # A wrong price or country fails here, before it costs a run.
+        self.source = source_record(self._job.config)
         prepare_process(config)
         self._send(Progress(stage="preparing data, model and meters"))
         with follow_in_other_ranks(config.trainer.devices, partial(follow, self._job.config)):
@@ -158,11 +137,19 @@ class TrainingRun:
         # Telling the parent wakes it beside the training: often enough for an eye, no more.
         if row.time_s >= self._shown_s + _SHOW_EVERY_S:
             self._shown_s = row.time_s
-            self._send(Progress(stage="training", row=row))
+            self._send(self._progress(row))
         if parts.trainer.logger is not None:
             numbers = {name: getattr(row, name) for name in row.__slots__}
             numeric = {k: v for k, v in numbers.items() if isinstance(v, int | float)}
             parts.trainer.logger.log_metrics(numeric, step=row.steps)
+
+    def _progress(self, row: CurveRow) -> Progress:
+        target = self._config.target
+        value = getattr(row, target.metric)
+        text = f"{target.metric} {value:.3f} of {target.value:g}, {row.time_s:.1f} s"
+        epochs = row.epochs
+        frac = None if epochs is None else epochs / self._config.budget.max_epochs
+        return Progress(stage=text, done_frac=frac)
 
     def _assess(self, parts: Parts) -> None:
         """Quality and serving cost of the model as it was when the run ended."""

@@ -2,7 +2,7 @@
 
 The classes are the schema that Hydra checks names and types against; their `__post_init__` checks
 ranges once the configuration is converted. Groups with a `_target_` are typed `Any` here and get
-their own schema in config_nodes.py and measure_nodes.py.
+their own schema in config_nodes.py and measure_nodes.py, a recipe in recipe_nodes.py.
 """
 
 from __future__ import annotations
@@ -10,13 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any
 
+from bench.core.checks import (
+    MISSING,
+    build_config,
+    require_at_least,
+    require_one_of,
+    require_positive,
+)
+from bench.core.recipe_nodes import recipe_config
 from bench.core.target import METRICS, Target
-
-MISSING: Any = "???"  # OmegaConf's mark for a value that must be given
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 LR_SCALINGS = ("none", "linear", "sqrt")
@@ -34,22 +40,9 @@ UNHASHED = (
     "seed",
     "repeat",
     "data.root",
+    "data_root",
+    "keep_model",
 )
-
-
-def _one_of(key: str, value: object, allowed: Collection[object]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{key}={value}: must be one of {', '.join(map(str, allowed))}")
-
-
-def _at_least(key: str, value: float | None, least: float) -> None:
-    if value is not None and not value >= least:
-        raise ValueError(f"{key}={value}: must be at least {least:g}")
-
-
-def _positive(key: str, value: float | None) -> None:
-    if value is not None and not 0 < value < float("inf"):
-        raise ValueError(f"{key}={value}: must be a positive number")
 
 
 @dataclass(kw_only=True)
@@ -70,7 +63,7 @@ class TargetConfig:
         Raises:
             ValueError: A value is out of range; the message names the key and the remedy.
         """
-        _one_of("target.metric", self.metric, METRICS)
+        require_one_of("target.metric", self.metric, METRICS)
         facts = METRICS[self.metric]
         for key, value in [("value", self.value), *(("ladder", rung) for rung in self.ladder)]:
             if not facts.lower <= value <= facts.upper:
@@ -79,15 +72,15 @@ class TargetConfig:
                     f"{facts.upper:g}"
                 )
         if self.mode is not None and self.mode != facts.mode:
-            _one_of("target.mode", self.mode, ("max", "min"))
+            require_one_of("target.mode", self.mode, ("max", "min"))
             better = "larger" if facts.mode == "max" else "smaller"
             raise ValueError(
                 f"target.mode={self.mode}: {self.metric} is better when it is {better}; "
                 f"use {facts.mode} or leave it out"
             )
-        _one_of("target.rule", self.rule, RULES)
-        _at_least("target.consecutive", self.consecutive, 1)
-        _at_least("target.eval_every_samples", self.eval_every_samples, 1)
+        require_one_of("target.rule", self.rule, RULES)
+        require_at_least("target.consecutive", self.consecutive, 1)
+        require_at_least("target.eval_every_samples", self.eval_every_samples, 1)
 
     def build(self) -> Target:
         """The target as the measuring code takes it."""
@@ -115,9 +108,9 @@ class BudgetConfig:
         Raises:
             ValueError: A budget is not positive.
         """
-        _positive("budget.max_epochs", self.max_epochs)
-        _positive("budget.max_time_s", self.max_time_s)
-        _positive("budget.max_energy_j", self.max_energy_j)
+        require_positive("budget.max_epochs", self.max_epochs)
+        require_positive("budget.max_time_s", self.max_time_s)
+        require_positive("budget.max_energy_j", self.max_energy_j)
 
 
 @dataclass(kw_only=True)
@@ -138,10 +131,10 @@ class TrainerConfig:
         Raises:
             ValueError: A value is out of range.
         """
-        _one_of("trainer.accelerator", self.accelerator, ACCELERATORS)
-        _at_least("trainer.devices", self.devices, 1)
-        _at_least("trainer.num_threads", self.num_threads, 1)
-        _at_least("trainer.num_warmup_steps", self.num_warmup_steps, 0)
+        require_one_of("trainer.accelerator", self.accelerator, ACCELERATORS)
+        require_at_least("trainer.devices", self.devices, 1)
+        require_at_least("trainer.num_threads", self.num_threads, 1)
+        require_at_least("trainer.num_warmup_steps", self.num_warmup_steps, 0)
 
 
 @dataclass(kw_only=True)
@@ -156,7 +149,7 @@ class SamplerConfig:
         Raises:
             ValueError: The period is not positive.
         """
-        _positive("sampler.period_s", self.period_s)
+        require_positive("sampler.period_s", self.period_s)
 
 
 @dataclass(kw_only=True)
@@ -173,7 +166,7 @@ class MeterConfig:
         Raises:
             ValueError: idle_s is out of range.
         """
-        _at_least("meter.idle_s", self.idle_s, 0)
+        require_at_least("meter.idle_s", self.idle_s, 0)
 
 
 @dataclass(kw_only=True)
@@ -191,6 +184,7 @@ class TrainConfig:
     model: Any = MISSING
     optimizer: Any = MISSING
     schedule: Any = MISSING
+    recipe: Any = None  # from_dict makes it a DistillConfig, a PruneConfig or None
     target: TargetConfig = MISSING
     budget: BudgetConfig = MISSING
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -212,13 +206,13 @@ class TrainConfig:
         Raises:
             ValueError: A value is out of range or two contradict each other.
         """
-        _at_least("batch_size", self.batch_size, 1)
-        _positive("lr", self.lr)
-        _one_of("lr_scaling", self.lr_scaling, LR_SCALINGS)
-        _at_least("lr_reference_batch_size", self.lr_reference_batch_size, 1)
-        _at_least("seed", self.seed, 0)
-        _at_least("repeat", self.repeat, 0)
-        _one_of("precision", self.precision, PRECISIONS)
+        require_at_least("batch_size", self.batch_size, 1)
+        require_positive("lr", self.lr)
+        require_one_of("lr_scaling", self.lr_scaling, LR_SCALINGS)
+        require_at_least("lr_reference_batch_size", self.lr_reference_batch_size, 1)
+        require_at_least("seed", self.seed, 0)
+        require_at_least("repeat", self.repeat, 0)
+        require_one_of("precision", self.precision, PRECISIONS)
         if self.precision == "16-mixed" and self.trainer.accelerator == "cpu":
             raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
         if self.batch_size % self.trainer.devices:
@@ -244,9 +238,10 @@ class TrainConfig:
             ValueError: A value is out of range; the message names the key and the remedy.
         """
         parts: dict[str, Any] = {
-            key: _build(part, config[key], f"{key}.") for key, part in _PARTS.items()
+            key: build_config(part, config[key], f"{key}.") for key, part in _PARTS.items()
         }
-        return _build(cls, {**config, **parts})
+        parts["recipe"] = recipe_config(config.get("recipe"))
+        return build_config(cls, {**config, **parts})
 
 
 _PARTS = {
@@ -256,16 +251,6 @@ _PARTS = {
     "sampler": SamplerConfig,
     "meter": MeterConfig,
 }
-_C = TypeVar("_C")
-
-
-def _build(cls: type[_C], values: Mapping[str, Any], prefix: str = "") -> _C:
-    """Make a configuration class of a dict that may hold keys added with `+`."""
-    names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-    for key in values:
-        if key not in names:
-            raise ValueError(f"{prefix}{key}: no such key")
-    return cls(**values)
 
 
 def known_keys() -> list[str]:

@@ -7,9 +7,8 @@ composition with its full path. Groups called `custom` have no schema: their key
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-MISSING: Any = "???"  # OmegaConf's mark for a value that must be given
+from bench.core.checks import MISSING
 
 
 @dataclass

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.core.config import MISSING, MeterConfig
+from bench.core.checks import MISSING
+from bench.core.config import MeterConfig
 
 
 @dataclass

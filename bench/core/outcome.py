@@ -45,7 +45,8 @@ def outcome_record(
         spent: Use at the end of the run; that at the last evaluation by default.
         finished: Whether the schedule ran to its end.
     """
-    target = TargetConfig(**config["target"]).build()
+    wanted = config.get("target")  # a run of bench.serve has none
+    target = TargetConfig(**wanted).build() if wanted else None
     last = rows[-1] if rows else None
     if phases is None:
         phases = _phases_at(last) if last else Phases()
@@ -63,8 +64,10 @@ def outcome_record(
             finished=finished,
             spent=spent,
             censored=status in ("ok", "interrupted"),
-        ),
-        ladder=ladder(rows, target),
+        )
+        if target
+        else None,
+        ladder=ladder(rows, target) if target else [],
         phases=phases,
         energy_total_j=spent.energy_j if spent else None,
         energy_label=last.energy_label if last else None,

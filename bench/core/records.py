@@ -10,11 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bench.core.labels import EnergyLabel
+from bench.core.serving_records import (
+    Compression,
+    Placement,
+    RateStep,
+    Recipe,
+    Serving,
+    Stage,
+    TrainedRun,
+)
+
 SCHEMA_VERSION = 1
 
 Status = Literal["ok", "failed", "out_of_memory", "killed", "interrupted"]
-# From the strongest to the weakest: a sum is as trustworthy as its weakest part.
-EnergyLabel = Literal["counter", "integrated", "modelled", "constant"]
 TargetMode = Literal["max", "min"]
 TargetRule = Literal["first", "consecutive", "final"]
 
@@ -105,6 +114,7 @@ class Phases:
     train_s: float = 0.0
     eval_s: float = 0.0
     checkpoint_s: float = 0.0
+    serve_s: float = 0.0
     wall_time_s: float = 0.0
 
 
@@ -164,12 +174,12 @@ class Idle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """Quality on one split where the target was crossed, or at the end of a run that missed it.
+    """Quality on one split: at the crossing, at the end of a run that missed, or as it was served.
 
     Fractions lie in 0 to 1; loss is the mean cross-entropy in nats per sample.
     """
 
-    at: Literal["crossing", "end"]
+    at: Literal["crossing", "end", "served"]
     loss: float
     accuracy: float
     macro_f1: float
@@ -187,21 +197,6 @@ class ModelFacts:
     size_bytes: int | None = None
     flops_per_sample: int | None = None
     flops_uncounted_ops: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
-    """The serving probe: latency of one prediction, and throughput in the best batch size tried."""
-
-    num_requests: int
-    latency_p50_ms: float | None = None
-    latency_p90_ms: float | None = None
-    latency_p99_ms: float | None = None
-    throughput_per_s: float | None = None
-    throughput_batch_size: int | None = None
-    energy_per_prediction_j: float | None = None
-    energy_per_prediction_label: EnergyLabel | None = None
-    energy_per_prediction_error_frac: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,4 +250,10 @@ class RunRecord:
     quality_test: Quality | None = None
     model: ModelFacts | None = None
     serving: Serving | None = None
+    recipe: Recipe | None = None
+    trained: TrainedRun | None = None
+    compression: Compression | None = None
+    placement: Placement | None = None
+    stages: list[Stage] = field(default_factory=list)
+    rate_search: list[RateStep] = field(default_factory=list)
     health: Health | None = None

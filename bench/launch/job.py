@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.core.records import CurveRow, RunIdentity
+from bench.core.records import RunIdentity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run to make: passed from the command to the fresh process."""
+    """One run to make: passed from the command to the fresh process; title is for people."""
 
     identity: RunIdentity
     folder: Path
+    title: str
     config: dict[str, Any]
     host: dict[str, Any]
 
@@ -24,4 +25,4 @@ class Progress:
     """Sent by a job when something has happened that a person may want to see."""
 
     stage: str
-    row: CurveRow | None = None
+    done_frac: float | None = None

@@ -41,6 +41,11 @@ class PhaseClock:
         self._stopped = False
 
     @property
+    def started(self) -> bool:
+        """Whether it has been started."""
+        return self._started_s is not None
+
+    @property
     def started_s(self) -> float:
         """When it started, on the time line of the injected clock.
 

@@ -16,7 +16,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import get_args
 
-from bench.core.records import EnergyLabel, EnergyRow, Idle, UnavailableMeter
+from bench.core.labels import EnergyLabel
+from bench.core.records import EnergyRow, Idle, UnavailableMeter
 from bench.measure.clock import Clock
 from bench.measure.meters.base import Component, Meter, MeterUnavailable, Reading
 

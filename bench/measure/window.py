@@ -21,7 +21,8 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
-from bench.core.records import EnergyLabel, Health, Idle, UnavailableMeter, Utilization
+from bench.core.labels import EnergyLabel
+from bench.core.records import Health, Idle, UnavailableMeter, Utilization
 from bench.measure.carbon import CarbonEstimate, CodeCarbonTracker
 from bench.measure.cgroup import CgroupReader, CgroupReading
 from bench.measure.clock import Clock, PhaseClock

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from bench.core.records import Serving
+from bench.core.serving_records import Serving
 from bench.core.statistics import latency_percentile
 from bench.measure.clock import Clock
 from bench.measure.energy import MIN_REFRESHES, EnergyWindow, MeterSet, WindowEnergy

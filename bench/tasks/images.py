@@ -71,7 +71,10 @@ def physical_memory_bytes() -> int:
 
 
 class ImageDataModule(pl.LightningDataModule):
-    """Images with one label each, in a training, a validation and a test split."""
+    """Images with one label each, in a training, a validation and a test split.
+
+    raw_test holds the pixels of the test split before they are standardised, after setup().
+    """
 
     num_classes: int
     input_shape: tuple[int, int, int]
@@ -115,6 +118,7 @@ class ImageDataModule(pl.LightningDataModule):
         self._num_workers = num_workers
         self._eval_batch_size = eval_batch_size
         self._splits: dict[str, PreparedSplit | RawSplit] = {}
+        self.raw_test: RawSplit | None = None
 
     @override
     def setup(self, stage: str = "fit") -> None:
@@ -140,6 +144,8 @@ class ImageDataModule(pl.LightningDataModule):
             images, labels = torch.from_numpy(part.images), torch.from_numpy(part.labels)
             raw = RawSplit(images, labels, mean, std)
             self._splits[name] = raw.prepared() if in_memory else raw
+            if name == "test":
+                self.raw_test = raw
 
     @override
     def train_dataloader(self) -> Iterable[Batch]:

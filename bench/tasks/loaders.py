@@ -128,26 +128,29 @@ class PreparedSplit(Dataset[Batch]):
 
 
 class RawSplit(Dataset[Batch]):
-    """Kept as bytes and standardised batch by batch: a quarter of the memory."""
+    """Kept as bytes and standardised batch by batch: a quarter of the memory.
+
+    images are uint8 (n, c, h, w), labels int64 (n,), mean and std of shape (c, 1, 1).
+    """
 
     def __init__(self, images: Tensor, labels: Tensor, mean: Tensor, std: Tensor) -> None:
         """Keep the tensors: uint8 (n, c, h, w), int64 (n,), and statistics of shape (c, 1, 1)."""
-        self._images = images
-        self._labels = labels
-        self._mean = mean
-        self._std = std
+        self.images = images
+        self.labels = labels
+        self.mean = mean
+        self.std = std
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self.labels)
 
     def __getitem__(self, index: Index) -> Batch:
         chosen = torch.from_numpy(index)
-        images = standardise(self._images.index_select(0, chosen), self._mean, self._std)
-        return images, self._labels.index_select(0, chosen)
+        images = standardise(self.images.index_select(0, chosen), self.mean, self.std)
+        return images, self.labels.index_select(0, chosen)
 
     def prepared(self) -> PreparedSplit:
         """The same samples, standardised now."""
-        return PreparedSplit(standardise(self._images, self._mean, self._std), self._labels)
+        return PreparedSplit(standardise(self.images, self.mean, self.std), self.labels)
 
 
 def standardise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.core.records import EnergyLabel
+from bench.core.labels import EnergyLabel
 from bench.measure.energy import EnergyWindow, MeterSet, WindowEnergy, idle_and_net, weakest_label
 from bench.measure.meters.base import Meter, MeterUnavailable, Reading
 from tests.fakes import FakeClock, ScriptedMeter

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.core.records import Serving
+from bench.core.serving_records import Serving
 from bench.measure.energy import MeterSet
 from bench.measure.meters.base import Meter
 from bench.serving.probe import ProbeConfig, probe

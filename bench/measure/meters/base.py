@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from bench.core.records import EnergyLabel
+from bench.core.labels import EnergyLabel
 
 
 class MeterUnavailable(Exception):  # noqa: N818 -- says that something is missing, as the records do

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.core.records import EnergyLabel
+from bench.core.labels import EnergyLabel
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
 
 # Of GPU counters; as found for NVIDIA's by card (bench.measure.meters.nvml), the only ones studied.

@@ -1,0 +1,41 @@
+"""What every job does around its work: a log, and the reason why it ended as it did."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+import torch
+from hydra.errors import InstantiationException
+
+from bench.core.records import RunError, Status
+from bench.launch.isolation import Interrupted
+from bench.training.profiler import DivergedError
+
+
+def start_log() -> None:
+    """Send what libraries log and warn of to standard error, which is the run's log.txt."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.captureWarnings(True)
+
+
+def explain(exception: BaseException) -> tuple[Status, RunError]:
+    """Status and reason of a run that ended by an exception."""
+    if isinstance(exception, Interrupted):
+        return "interrupted", RunError(kind="interrupted", message="stopped by Ctrl-C or SIGTERM")
+    trace = "".join(traceback.format_exception(exception))
+    if isinstance(exception, InstantiationException) and exception.__cause__ is not None:
+        exception = exception.__cause__  # Hydra's wrapper says where, its cause says what
+    status: Status = "failed"
+    kind = "diverged" if isinstance(exception, DivergedError) else type(exception).__name__
+    if _is_out_of_memory(exception):
+        status = kind = "out_of_memory"
+    message = str(exception).strip() or kind
+    return status, RunError(kind=kind, message=message.splitlines()[0], traceback=trace)
+
+
+def _is_out_of_memory(exception: BaseException) -> bool:
+    if isinstance(exception, MemoryError | torch.OutOfMemoryError):
+        return True
+    # The CPU allocator raises a plain RuntimeError.
+    return isinstance(exception, RuntimeError) and "DefaultCPUAllocator" in str(exception)

@@ -1,0 +1,47 @@
+"""From a configuration of bench.serve to the runs that it asks for, one for each trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from bench.cli.resolve import Planned, plain
+from bench.cli.runs import find_runs, trained_record
+from bench.core.config import config_hash
+from bench.core.records import RunRecord
+from bench.core.serve_config import ServeConfig
+
+
+def plan_serving(config: DictConfig) -> list[Planned]:
+    """One run for each training run that `run` means.
+
+    The identity covers the configuration of the training, not which of its repeats is served: the
+    models of several seeds are repeats of one another here too.
+
+    Raises:
+        ValueError: A value is out of range, there is no such run, or it is not fit to be served.
+    """
+    values = plain(config)
+    checked = ServeConfig.from_dict(values)
+    folders = find_runs(Path(checked.results).absolute(), checked.run)
+    several = len(folders) > 1
+    return [_planned(values, checked, folder, several) for folder in folders]
+
+
+def _planned(values: dict[str, Any], checked: ServeConfig, folder: Path, several: bool) -> Planned:
+    record = trained_record(folder, allow_missed=checked.allow_missed)
+    alike = {**values, "run": record.config_hash, "seed": 0, "repeat": 0}
+    title = f"{model_of(record)} {checked.backend.name} {checked.compression.method}"
+    return Planned(
+        config={**values, "run": str(folder)},
+        digest=config_hash(alike),
+        title=title,
+        adds=[f"run={record.run_id}"] if several else [],
+    )
+
+
+def model_of(record: RunRecord) -> str:
+    """What the model of a training run is called."""
+    return record.model.name if record.model else "model"

@@ -1,0 +1,61 @@
+"""Training runs in a results folder: which are meant, and whether they are fit to be built on."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from bench.core.records import RunRecord
+from bench.core.store import read_record
+
+TRAIN = "train"
+
+
+def find_runs(results: Path, run: str) -> list[Path]:
+    """Folders of the training runs that are meant, in the order in which they were started.
+
+    Args:
+        results: The results folder.
+        run: A run id, a glob of run ids, the folder of a run, a glob of folders, or `latest`.
+
+    Raises:
+        ValueError: There is no such run; the message names the key and the remedy.
+    """
+    known = results / TRAIN
+    if run == "latest":
+        folders = sorted(path for path in known.glob("*") if (path / "run.json").is_file())[-1:]
+    else:
+        named = sorted(known.glob(run)) if "/" not in run else sorted(map(Path, glob.glob(run)))
+        folders = [path.absolute() for path in named if (path / "config.yaml").is_file()]
+    if not folders:
+        raise ValueError(
+            f"run={run}: no training run of that name in {known}; give a run id, a folder, a glob "
+            "or latest"
+        )
+    return folders
+
+
+def require_reached(record: RunRecord, *, allow_missed: bool) -> None:
+    """Refuse a run whose model is not what it was trained for.
+
+    Raises:
+        ValueError: It failed, or missed its target without being allowed to.
+    """
+    if record.status != "ok":
+        raise ValueError(f"run={record.run_id}: it ended as {record.status}; choose another one")
+    reached = record.target is not None and record.target.reached
+    if not reached and not allow_missed:
+        raise ValueError(
+            f"run={record.run_id}: it did not reach its target; allow_missed=true takes it anyway"
+        )
+
+
+def trained_record(folder: Path, *, allow_missed: bool = False) -> RunRecord:
+    """The record of a training run that is fit to be built on.
+
+    Raises:
+        ValueError: As require_reached; or the record cannot be read.
+    """
+    record = read_record(folder)
+    require_reached(record, allow_missed=allow_missed)
+    return record

@@ -1,0 +1,125 @@
+"""Distillation: a student is trained on the outputs of a trained teacher and on the labels.
+
+On the clock: the teacher's forward pass of every training batch, since it is a part of what such
+a training costs. Evaluations are those of any other run, of the student alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, kl_div, log_softmax
+from typing_extensions import override
+
+from bench.tasks.classifier import Classifier, MakeOptimizer, MakeSchedule
+from bench.tasks.loaders import Batch
+
+
+def distillation_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    *,
+    temperature: float,
+    alpha: float,
+) -> Tensor:
+    """Loss of a student against its teacher's outputs and against the labels, a scalar in nats.
+
+    alpha * T^2 * KL(p_T || q_T) + (1 - alpha) * cross-entropy(q_1, labels), where p and q are the
+    probabilities of teacher and student from logits divided by T; means over the batch. T^2 makes
+    up for gradients of the first part that shrink as 1 / T^2.
+
+    Args:
+        student_logits: Of shape (n, num_classes), n >= 1.
+        teacher_logits: Of shape (n, num_classes).
+        labels: Classes, int64 of shape (n,).
+        temperature: T, positive.
+        alpha: Weight of the teacher, in [0, 1].
+
+    Source: Hinton et al., arXiv 1503.02531, section 2.
+    """
+    # Half precision is too coarse for logarithms of small probabilities.
+    student, teacher = student_logits.float(), teacher_logits.float()
+    divergence = kl_div(
+        log_softmax(student / temperature, dim=1),
+        log_softmax(teacher / temperature, dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    return alpha * temperature**2 * divergence + (1 - alpha) * cross_entropy(student, labels)
+
+
+class Teacher:
+    """A trained network that only answers.
+
+    Not a module: as a part of the student's it would be counted, saved, put into training mode and
+    shared between devices with it.
+    """
+
+    def __init__(self, network: nn.Module, *, channels_last: bool) -> None:
+        """Take the network over, in evaluation mode and without gradients.
+
+        Args:
+            network: Maps images (n, c, h, w) to logits (n, num_classes).
+            channels_last: Whether images and weights lie in memory with the channels last.
+        """
+        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self._network = network.to(memory_format=self._memory_format).eval().requires_grad_(False)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits (n, num_classes) of images (n, c, h, w) on its device."""
+        # Not inference mode: the student's backward pass needs these logits.
+        with torch.no_grad():
+            logits: Tensor = self._network(images.contiguous(memory_format=self._memory_format))
+        return logits
+
+    def to(self, device: torch.device) -> None:
+        """Move to a device."""
+        self._network.to(device)
+
+    def compile(self) -> None:
+        """Have torch compile the network at its first call."""
+        self._network.compile()
+
+
+class Distilled(Classifier):
+    """A classifier whose training loss is against its teacher and the labels."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        make_optimizer: MakeOptimizer,
+        make_schedule: MakeSchedule,
+        channels_last: bool,
+        *,
+        teacher: Teacher,
+        temperature: float,
+        alpha: float,
+    ) -> None:
+        """As Classifier, with a teacher on the device of the training.
+
+        Args:
+            network: The student.
+            make_optimizer: As of Classifier.
+            make_schedule: As of Classifier.
+            channels_last: As of Classifier.
+            teacher: Of the same classes.
+            temperature: As of distillation_loss.
+            alpha: As of distillation_loss.
+        """
+        super().__init__(network, make_optimizer, make_schedule, channels_last)
+        self._teacher = teacher
+        self._temperature = temperature
+        self._alpha = alpha
+
+    @override
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of a batch against teacher and labels, a scalar."""
+        images, labels = batch
+        return distillation_loss(
+            self(images),
+            self._teacher(images),
+            labels,
+            temperature=self._temperature,
+            alpha=self._alpha,
+        )

@@ -1,0 +1,37 @@
+"""A model on disk, as it is served.
+
+A model is prepared once (loaded, compressed, exported) and written to a folder of its own; a
+backend opens that folder, in this process or in a server's. What is prepared and what is served
+are therefore the same bytes, whose size is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+ArtifactKind = Literal["torch", "onnx"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """The model in a folder that holds its files and nothing else.
+
+    `model.pt` is a pickled bench.tasks.inference.InferenceModel; `model.onnx` may have files
+    beside it that it refers to.
+    """
+
+    kind: ArtifactKind
+    folder: Path
+    compression: str
+
+    @property
+    def path(self) -> Path:
+        """The file to open."""
+        return self.folder / ("model.pt" if self.kind == "torch" else "model.onnx")
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all its files: weights may lie beside the graph."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())

@@ -1,0 +1,54 @@
+"""What the configurations of the commands share: checks of values, and how a class is filled."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+MISSING: Any = "???"  # OmegaConf's mark for a value that must be given
+
+_C = TypeVar("_C")
+
+
+def require_one_of(key: str, value: object, allowed: Collection[object]) -> None:
+    """Refuse a value that is none of those allowed.
+
+    Raises:
+        ValueError: It is not; the message names the key.
+    """
+    if value not in allowed:
+        raise ValueError(f"{key}={value}: must be one of {', '.join(map(str, allowed))}")
+
+
+def require_at_least(key: str, value: float | None, least: float) -> None:
+    """Refuse a number below the least that is allowed; None is no number.
+
+    Raises:
+        ValueError: It is; the message names the key.
+    """
+    if value is not None and not value >= least:
+        raise ValueError(f"{key}={value}: must be at least {least:g}")
+
+
+def require_positive(key: str, value: float | None) -> None:
+    """Refuse a number that is not positive or not finite; None is no number.
+
+    Raises:
+        ValueError: It is not; the message names the key.
+    """
+    if value is not None and not 0 < value < float("inf"):
+        raise ValueError(f"{key}={value}: must be a positive number")
+
+
+def build_config(cls: type[_C], values: Mapping[str, Any], prefix: str = "") -> _C:
+    """Make a configuration class of a dict that may hold keys added with `+`.
+
+    Raises:
+        ValueError: A key is unknown or a value out of range; the message names the key.
+    """
+    names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in names:
+            raise ValueError(f"{prefix}{key}: no such key")
+    return cls(**values)

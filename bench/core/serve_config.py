@@ -1,0 +1,278 @@
+"""The configuration of bench.serve: every key, its type, its default and its range.
+
+As in config.py, the classes are the schema that Hydra checks names and types against; their
+`__post_init__` checks ranges once the configuration is converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.core.checks import (
+    MISSING,
+    build_config,
+    require_at_least,
+    require_one_of,
+    require_positive,
+)
+from bench.core.config import MeterConfig, SamplerConfig
+
+SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
+RUNTIMES = ("eager", "compile", "onnxruntime", "openvino")
+BACKENDS = (*RUNTIMES, "http")
+COMPRESSIONS = ("none", "bf16", "fp16", "int8_dynamic", "int8_static")
+PROTOCOLS = ("features", "kserve_v2")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(kw_only=True)
+class ScenarioConfig:
+    """How queries arrive, and how long they do; LoadGen's scenarios."""
+
+    name: str = MISSING
+    min_duration_s: float = MISSING
+    min_queries: int = MISSING
+    warmup_queries: int = MISSING
+    samples_per_query: int = 1
+    max_batch_size: int = 1
+    rate_per_s: float | None = None
+    latency_bound_ms: float | None = None
+    search_steps: int = 0
+    raw_latencies: bool = True
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ValueError: A value is out of range; the message names the key.
+        """
+        require_one_of("scenario.name", self.name, SCENARIOS)
+        require_positive("scenario.min_duration_s", self.min_duration_s)
+        require_at_least("scenario.min_queries", self.min_queries, 1)
+        require_at_least("scenario.warmup_queries", self.warmup_queries, 0)
+        require_at_least("scenario.samples_per_query", self.samples_per_query, 1)
+        require_at_least("scenario.max_batch_size", self.max_batch_size, 1)
+        require_positive("scenario.rate_per_s", self.rate_per_s)
+        require_positive("scenario.latency_bound_ms", self.latency_bound_ms)
+        require_at_least("scenario.search_steps", self.search_steps, 0)
+        self._refuse_keys_of_others()
+        if self.name == "server":
+            self._require_bound_and_rate()
+
+    def _refuse_keys_of_others(self) -> None:
+        """A key that the scenario would ignore is a mistake of whoever gave it."""
+        if self.name != "multi_stream" and self.samples_per_query != 1:
+            raise ValueError(
+                f"scenario.samples_per_query={self.samples_per_query}: is for multi_stream; leave "
+                f"it at 1 for {self.name}"
+            )
+        if self.name != "server" and (self.rate_per_s is not None or self.search_steps):
+            raise ValueError(
+                "scenario.rate_per_s and scenario.search_steps: are for server; leave them out for "
+                f"{self.name}"
+            )
+
+    def _require_bound_and_rate(self) -> None:
+        if self.latency_bound_ms is None:
+            raise ValueError("scenario.latency_bound_ms=null: the server scenario needs a bound")
+        if self.rate_per_s is None and self.search_steps < 1:
+            raise ValueError(
+                "scenario.search_steps=0: must be at least 1 to search, or give scenario.rate_per_s"
+            )
+
+
+@dataclass(kw_only=True)
+class HttpConfig:
+    """The server that is started, or the one that is asked, and how it is asked."""
+
+    runtime: str = "onnxruntime"
+    url: str | None = None
+    protocol: str = "features"
+    model_name: str = "model"
+    host: str = "127.0.0.1"
+    port: int = 0
+    concurrency: int = 64
+    max_batch_size: int = 1
+    batch_window_ms: float = 0.0
+    max_request_bytes: int = 1_000_000
+    start_timeout_s: float = 60.0
+    request_timeout_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ValueError: A value is out of range; the message names the key.
+        """
+        require_one_of("backend.http.runtime", self.runtime, RUNTIMES)
+        require_one_of("backend.http.protocol", self.protocol, PROTOCOLS)
+        if self.url is not None and not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"backend.http.url={self.url}: must begin with http:// or https://")
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"backend.http.port={self.port}: must lie between 0 (any) and 65535")
+        require_at_least("backend.http.concurrency", self.concurrency, 1)
+        require_at_least("backend.http.max_batch_size", self.max_batch_size, 1)
+        require_at_least("backend.http.batch_window_ms", self.batch_window_ms, 0)
+        require_at_least("backend.http.max_request_bytes", self.max_request_bytes, 1)
+        require_positive("backend.http.start_timeout_s", self.start_timeout_s)
+        require_positive("backend.http.request_timeout_s", self.request_timeout_s)
+
+
+@dataclass(kw_only=True)
+class BackendConfig:
+    """What runs the model."""
+
+    name: str = MISSING
+    num_threads: int | None = None
+    device: str = "auto"
+    http: Any = None  # an HttpConfig for backend=http
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ValueError: A value is out of range; the message names the key.
+        """
+        require_one_of("backend.name", self.name, BACKENDS)
+        require_at_least("backend.num_threads", self.num_threads, 1)
+        require_one_of("backend.device", self.device, DEVICES)
+
+    @property
+    def runtime(self) -> str:
+        """What runs the model, also where it is behind a server."""
+        return self.name if self.http is None else str(self.http.runtime)
+
+
+@dataclass(kw_only=True)
+class CompressionConfig:
+    """How the model is made smaller before it is served."""
+
+    method: str = MISSING
+    num_calibration_samples: int = 256
+    compare_rounds: int = 20
+    compare_requests: int = 50
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ValueError: A value is out of range; the message names the key.
+        """
+        require_one_of("compression.method", self.method, COMPRESSIONS)
+        require_at_least("compression.num_calibration_samples", self.num_calibration_samples, 1)
+        require_at_least("compression.compare_rounds", self.compare_rounds, 2)
+        require_at_least("compression.compare_requests", self.compare_requests, 1)
+
+
+@dataclass(kw_only=True)
+class PlacementConfig:
+    """Where the model is served: the way to it, and what the machine there has."""
+
+    name: str = MISSING
+    round_trip_ms: float = 0.0
+    jitter_ms: float = 0.0
+    bandwidth_mbit_per_s: float | None = None
+    num_threads: int | None = None
+    memory_limit_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ValueError: A value is out of range; the message names the key.
+        """
+        require_at_least("placement.round_trip_ms", self.round_trip_ms, 0)
+        require_at_least("placement.jitter_ms", self.jitter_ms, 0)
+        require_positive("placement.bandwidth_mbit_per_s", self.bandwidth_mbit_per_s)
+        require_at_least("placement.num_threads", self.num_threads, 1)
+        require_positive("placement.memory_limit_bytes", self.memory_limit_bytes)
+
+    @property
+    def has_network(self) -> bool:
+        """Whether there is a network between client and server that must be emulated."""
+        return bool(self.round_trip_ms or self.jitter_ms or self.bandwidth_mbit_per_s)
+
+
+@dataclass(kw_only=True)
+class ServeConfig:
+    """All of bench.serve."""
+
+    run: str = MISSING
+    scenario: ScenarioConfig = MISSING
+    backend: BackendConfig = MISSING
+    compression: CompressionConfig = MISSING
+    placement: PlacementConfig = MISSING
+    allow_missed: bool = False
+    keep_model: bool = False
+    seed: int = 0
+    repeat: int = 0
+    data_root: str | None = None
+    meter: MeterConfig = field(default_factory=MeterConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    codecarbon: Any = None
+    price: Any = MISSING
+    grid: Any = MISSING
+    results: str = "results"
+    resume: bool = False
+    shared: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        """Check ranges, and what can be known here of keys that exclude one another.
+
+        Raises:
+            ValueError: A value is out of range or two contradict each other.
+        """
+        require_at_least("seed", self.seed, 0)
+        require_at_least("repeat", self.repeat, 0)
+        limited = self.placement.has_network or self.placement.memory_limit_bytes is not None
+        if limited and self.backend.http is None:
+            raise ValueError(
+                f"placement={self.placement.name}: needs backend=http; a call within one process "
+                "crosses no network and has no server whose memory could be limited"
+            )
+        if self.backend.http is not None and self.backend.http.url and self.placement.has_network:
+            raise ValueError(
+                f"placement={self.placement.name}: is for the server that is started here; a "
+                "server of your own (backend.http.url) has the network that it has"
+            )
+
+    @property
+    def num_threads(self) -> int | None:
+        """Threads of the model: the fewer of what the backend and the place allow."""
+        given = (self.backend.num_threads, self.placement.num_threads)
+        return min((number for number in given if number is not None), default=None)
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> ServeConfig:
+        """The checked configuration from its resolved form; groups with a `_target_` stay dicts.
+
+        Raises:
+            ValueError: A value is out of range; the message names the key and the remedy.
+        """
+        backend = dict(config["backend"])
+        if backend.get("http") is not None:
+            backend["http"] = build_config(HttpConfig, backend["http"], "backend.http.")
+        parts: dict[str, Any] = {
+            key: build_config(part, config[key], f"{key}.") for key, part in _PARTS.items()
+        }
+        parts["backend"] = build_config(BackendConfig, backend, "backend.")
+        return build_config(cls, {**config, **parts})
+
+
+_PARTS = {
+    "scenario": ScenarioConfig,
+    "compression": CompressionConfig,
+    "placement": PlacementConfig,
+    "meter": MeterConfig,
+    "sampler": SamplerConfig,
+}
+SERVE_NODES: dict[str, dict[str, type]] = {
+    "scenario": {"scenario": ScenarioConfig},
+    "backend": {"backend": BackendConfig},
+    "http": {"http": HttpConfig},
+    "compression": {"compression": CompressionConfig},
+    "placement": {"placement": PlacementConfig},
+}
