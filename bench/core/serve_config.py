@@ -140,6 +140,11 @@ class BackendConfig:
         require_one_of("backend.device", self.device, DEVICES)
 
     @property
+    def serves_elsewhere(self) -> bool:
+        """Whether a server of the user's own is asked, which has its model already."""
+        return self.http is not None and self.http.url is not None
+
+    @property
     def runtime(self) -> str:
         """What runs the model, also where it is behind a server."""
         return self.name if self.http is None else str(self.http.runtime)
@@ -233,10 +238,15 @@ class ServeConfig:
                 f"placement={self.placement.name}: needs backend=http; a call within one process "
                 "crosses no network and has no server whose memory could be limited"
             )
-        if self.backend.http is not None and self.backend.http.url and self.placement.has_network:
+        if self.backend.serves_elsewhere and limited:
             raise ValueError(
                 f"placement={self.placement.name}: is for the server that is started here; a "
-                "server of your own (backend.http.url) has the network that it has"
+                "server of your own (backend.http.url) is where it is"
+            )
+        if self.backend.serves_elsewhere and self.compression.method != "none":
+            raise ValueError(
+                f"compression={self.compression.method}: is for the model that is served here; a "
+                "server of your own (backend.http.url) has its model already"
             )
 
     @property

@@ -91,7 +91,7 @@ class CgroupReader:
         self._memory: KeptFile | None = None
         self._quota_cpus: float | None = None
         try:
-            self._find(_Hierarchies(root))
+            self._find(Hierarchies(root))
         except OSError as error:
             self.unavailable = f"cgroup: {error}"
             return
@@ -114,7 +114,7 @@ class CgroupReader:
             quota_cpus=self._quota_cpus,
         )
 
-    def _find(self, hierarchies: _Hierarchies) -> None:
+    def _find(self, hierarchies: Hierarchies) -> None:
         """Open what there is; files that only the other version has do not exist."""
         if accounting := hierarchies.groups("cpuacct"):
             self._usage = _kept(accounting[0] / "cpuacct.usage")
@@ -146,7 +146,7 @@ class _Mount:
     folder: Path
 
 
-class _Hierarchies:
+class Hierarchies:
     """The groups that this process is in, and where they are mounted."""
 
     def __init__(self, root: Path) -> None:

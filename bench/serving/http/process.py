@@ -1,0 +1,293 @@
+"""The server as a child process: started, waited for until it is ready, stopped, and accounted for.
+
+It is a direct child of the process that measures, so its CPU time and memory are part of that
+process's tree. What it prints goes to a file, whose last lines explain why it ended, if it does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bench.serving.http.limits import (
+    LimitUnavailable,
+    MemoryGroup,
+    make_memory_group,
+    thread_environment,
+)
+from bench.serving.http.spec import ServerSpec
+
+# Between the request to stop and the order to: the answer to a request that is under way is worth
+# no more to anybody.
+_GRACE_S = 5.0
+_TAIL_LINES = 5
+_TAIL_BYTES = 4096
+_PACKAGES = ("aiohttp", "starlette", "uvicorn")
+
+
+class ServerDied(OSError):  # noqa: N818 -- what happened, for a reader who did not end it
+    """A process that was needed has ended by itself; one line with what it said last."""
+
+
+def require_packages(names: Iterable[str] = _PACKAGES) -> None:
+    """Refuse to go on without the optional packages that serving over HTTP needs.
+
+    Raises:
+        ValueError: One is missing; the message says how to install it.
+    """
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"backend=http: {', '.join(missing)} is not installed; "
+            "pip install 'operational-metrics-bench[serving]'"
+        )
+
+
+class Child:
+    """A program that runs until it is told to stop, and ends with the thread that started it."""
+
+    def __init__(
+        self,
+        what: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        procs: Path | None = None,
+        pass_fds: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            what: Named in errors.
+            command: Path of the program, and its arguments.
+            log: File that takes all that it prints; added to.
+            procs: File of the control group that it joins before it does anything.
+            pass_fds: Descriptors that it inherits.
+            environment: Variables in addition to those of this process.
+
+        Raises:
+            OSError: The log cannot be written, or the program not be started.
+        """
+        self.what = what
+        self._log = log
+        spawn = Path(__file__).with_name("spawn.py")
+        become = [sys.executable, "-I", "-S", str(spawn), str(os.getpid()), str(procs or "")]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*become, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=pass_fds,
+                env={**os.environ, **(environment or {})},
+            )
+        self.pid = self._process.pid
+
+    def gone(self) -> ServerDied | None:
+        """Why it is not there any more; None while it is."""
+        code = self._process.poll()
+        if code is None:
+            return None
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        return ServerDied(f"{self.what} {how}; last lines of {self._log}: {log_tail(self._log)}")
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for its end; whether it has ended."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Ask it to end, and end it if it does not; does nothing if it has ended."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            if not self.wait(_GRACE_S):
+                self._process.kill()
+        self._process.wait()
+
+
+def log_tail(path: Path) -> str:
+    """The last lines of a log, in one."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    said = [line.strip() for line in lines if line.strip()]
+    return " | ".join(said[-_TAIL_LINES:]) or "nothing"
+
+
+class HttpServer:
+    """Our server in its own process, from `with` to the end of its block.
+
+    To be entered in a thread that outlives the block, as the main thread does: the kernel ends the
+    server with the thread that started it. In the block: url, pid, facts (what runs the model, and
+    http_server), load_s, warmup_s, compile_s (None where nothing is compiled) and memory_limit
+    (what limits its memory, or why nothing does; None if nothing was to).
+    """
+
+    url: str
+    pid: int
+    facts: dict[str, str]
+    load_s: float
+    warmup_s: float
+    compile_s: float | None
+    memory_limit: str | None
+
+    def __init__(
+        self,
+        spec: ServerSpec,
+        *,
+        log: Path,
+        start_timeout_s: float = 60.0,
+        memory_limit_bytes: int | None = None,
+        cgroup_root: Path = Path("/"),
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            spec: What it serves, and where.
+            log: File for what it prints; the specification is written beside it.
+            start_timeout_s: From its start until it must be ready.
+            memory_limit_bytes: Of its memory; None for no limit.
+            cgroup_root: Where control groups are looked for.
+        """
+        self._spec = spec
+        self._log = log
+        self._start_timeout_s = start_timeout_s
+        self._memory_limit_bytes = memory_limit_bytes
+        self._cgroup_root = cgroup_root
+        self._group: MemoryGroup | None = None
+        self._child: Child | None = None
+        self._cleanup = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start it and wait until it is ready.
+
+        Raises:
+            ValueError: It refuses: a port in use, a runtime that is not installed or refuses the
+                model, a feature store that is none; or it was not ready in time.
+            ServerDied: It ended, for instance at its memory limit.
+        """
+        require_packages()
+        with ExitStack() as stack:
+            self._limit_memory(stack)
+            ready = self._start(stack)
+            self._cleanup = stack.pop_all()
+        self.facts = {name: str(fact) for name, fact in ready["facts"].items()}
+        self.load_s, self.warmup_s = ready["load_s"], ready["warmup_s"]
+        self.compile_s = ready["compile_s"]
+        self.url = f"http://{_reachable(self._spec.host)}:{ready['port']}"
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop it and wait for its end."""
+        self._cleanup.close()
+
+    def gone(self) -> ServerDied | None:
+        """Why the server is not there any more; None while it is."""
+        died = self._child.gone() if self._child else None
+        group = self._group
+        # The group is there until the end of the block.
+        if died is not None and group and group.folder.exists() and group.num_oom_kills():
+            return ServerDied(
+                f"the server was killed at its memory limit of {group.limit_bytes} bytes; "
+                "raise placement.memory_limit_bytes"
+            )
+        return died
+
+    def _limit_memory(self, stack: ExitStack) -> None:
+        self.memory_limit = None
+        if self._memory_limit_bytes is None:
+            return
+        name = f"bench_server_{uuid.uuid4().hex[:8]}"
+        try:
+            self._group = make_memory_group(
+                self._memory_limit_bytes, name=name, root=self._cgroup_root
+            )
+        except LimitUnavailable as error:
+            self.memory_limit = f"not limited: {error}"
+            return
+        stack.callback(self._group.remove)
+        self.memory_limit = self._group.description
+
+    def _start(self, stack: ExitStack) -> dict[str, Any]:
+        """What the server says once it is ready."""
+        path = self._log.with_suffix(".spec.json")
+        self._spec.write(path)
+        reader, writer = os.pipe()
+        stack.callback(os.close, reader)
+        module = "bench.serving.http.server"
+        try:
+            self._child = Child(
+                "the server",
+                [sys.executable, "-m", module, str(path), str(writer)],
+                log=self._log,
+                procs=self._group.procs if self._group else None,
+                pass_fds=[writer],
+                environment={
+                    **thread_environment(self._spec.num_threads),
+                    # What can be imported here can be imported there.
+                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                },
+            )
+        finally:
+            os.close(writer)  # so that the end of the server is the end of what can be read
+        stack.callback(self._child.stop)
+        self.pid = self._child.pid
+        return self._await_ready(self._child, reader)
+
+    def _await_ready(self, child: Child, reader: int) -> dict[str, Any]:
+        line = _read_line(reader, self._start_timeout_s)
+        if line is None:
+            raise ValueError(
+                f"the server was not ready within backend.http.start_timeout_s="
+                f"{self._start_timeout_s:g} seconds; last lines of {self._log}: "
+                f"{log_tail(self._log)}"
+            )
+        if not line:
+            child.wait(_GRACE_S)
+            raise self.gone() or ServerDied("the server closed its report and did not end")
+        message: dict[str, Any] = json.loads(line)
+        if "error" in message:
+            raise ValueError(message["error"])
+        return message
+
+
+def _read_line(reader: int, timeout_s: float) -> str | None:
+    """One line; empty when the other end is closed without one, None when there is none in time."""
+    deadline_s = time.monotonic() + timeout_s
+    received = b""
+    while not received.endswith(b"\n"):
+        remaining_s = deadline_s - time.monotonic()
+        if remaining_s <= 0 or not select.select([reader], [], [], remaining_s)[0]:
+            return None
+        chunk = os.read(reader, 65536)
+        if not chunk:
+            return ""
+        received += chunk
+    return received.decode()
+
+
+def _reachable(host: str) -> str:
+    """The host part of an address at which a server that is bound to this host can be asked."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,169 @@
+"""The two ways to ask for a prediction over HTTP: what is sent where, and how answers are read."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Floats = NDArray[np.float32]
+
+# Encoded requests that are kept; writing numbers as text is dear, and the same inputs come again.
+_KEPT_BYTES = 256 * 1024**2
+
+
+class BadAnswer(ValueError):  # noqa: N818 -- of the server, not of this program
+    """An answer that is not one of the protocol; one line."""
+
+
+class RequestProtocol(Protocol):
+    """How an input is asked about; typical_bytes is the size of a request."""
+
+    path: str
+    typical_bytes: int
+
+    def body(self, index: int) -> bytes:
+        """The request about one input of the test split."""
+
+    def logits(self, body: bytes) -> _Floats:
+        """Logits in an answer, shape (num_classes,).
+
+        Raises:
+            BadAnswer: There are none.
+        """
+
+
+class FeaturesProtocol:
+    """POST /v1/predict {"id": 123}: the server has the inputs."""
+
+    path = "/v1/predict"
+    typical_bytes = len(b'{"id":1234}')
+
+    def body(self, index: int) -> bytes:
+        """As in RequestProtocol."""
+        return b'{"id":%d}' % index
+
+    def logits(self, body: bytes) -> _Floats:
+        """As in RequestProtocol."""
+        return _logits(_field(body, "logits"))
+
+
+class KserveProtocol:
+    """POST /v2/models/NAME/infer: the input is in the request, as JSON numbers.
+
+    Source: Open Inference Protocol V2, "HTTP/REST", "Inference".
+    """
+
+    def __init__(self, images: _Floats, *, model_name: str, input_name: str) -> None:
+        """Encode the first input.
+
+        Args:
+            images: Inputs of the test split, shape (n, c, h, w), n >= 1.
+            model_name: Of the model, at the server.
+            input_name: Of its input, by its metadata.
+        """
+        self.path = f"/v2/models/{model_name}/infer"
+        self._images = images
+        self._input_name = input_name
+        self._kept: dict[int, bytes] = {}
+        self._kept_bytes = 0
+        self.typical_bytes = len(self.body(0))
+
+    def body(self, index: int) -> bytes:
+        """As in RequestProtocol."""
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        image = self._images[index]
+        tensor = {
+            "name": self._input_name,
+            "shape": [1, *image.shape],
+            "datatype": "FP32",
+            "data": image.reshape(-1).tolist(),
+        }
+        body = json.dumps({"inputs": [tensor]}, separators=(",", ":")).encode()
+        if self._kept_bytes + len(body) <= _KEPT_BYTES:
+            self._kept[index] = body
+            self._kept_bytes += len(body)
+        return body
+
+    def logits(self, body: bytes) -> _Floats:
+        """As in RequestProtocol: the first output is taken to be the logits."""
+        outputs = _field(body, "outputs")
+        if not isinstance(outputs, list) or not outputs or not isinstance(outputs[0], dict):
+            raise BadAnswer("the answer has no outputs")
+        return _logits(outputs[0].get("data"))
+
+
+def choose_protocol(
+    name: str, url: str, *, model_name: str, images: _Floats | None, timeout_s: float
+) -> RequestProtocol:
+    """The protocol to ask a server by, once it says that it is ready.
+
+    Args:
+        name: `features` or `kserve_v2`.
+        url: Where the server is.
+        model_name: Of the model, for kserve_v2.
+        images: Inputs of the test split, float32 (n, c, h, w), for kserve_v2.
+        timeout_s: For each answer.
+
+    Raises:
+        ValueError: The server cannot be reached, is not ready, or does not have the model.
+    """
+    status, _ = _get(f"{url}/v2/health/ready", timeout_s)
+    # A server that speaks only the first protocol need not have this page.
+    if status >= 500:
+        raise ValueError(f"backend.http.url={url}: the server is not ready (HTTP {status})")
+    if name == "features":
+        return FeaturesProtocol()
+    if images is None:
+        raise ValueError("backend.http.protocol=kserve_v2: needs the inputs of the test split")
+    status, body = _get(f"{url}/v2/models/{model_name}", timeout_s)
+    try:
+        input_name = json.loads(body)["inputs"][0]["name"] if status == 200 else None
+    except (ValueError, KeyError, IndexError, TypeError):
+        input_name = None
+    if not isinstance(input_name, str):
+        raise ValueError(
+            f"backend.http.model_name={model_name}: {url}/v2/models/{model_name} does not name an "
+            f"input (HTTP {status})"
+        )
+    return KserveProtocol(images, model_name=model_name, input_name=input_name)
+
+
+def _get(url: str, timeout_s: float) -> tuple[int, bytes]:
+    """Status and body of a page."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(url, timeout=timeout_s) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise ValueError(f"backend.http.url={url}: no answer ({reason}); is it running?") from error
+
+
+def _field(body: bytes, name: str) -> Any:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadAnswer("the answer is not JSON") from None
+    if not isinstance(content, dict) or name not in content:
+        raise BadAnswer(f"the answer has no {name}")
+    return content[name]
+
+
+def _logits(values: Any) -> _Floats:
+    try:
+        logits = np.array(values, dtype=np.float32).reshape(-1)
+    except (ValueError, TypeError):
+        raise BadAnswer("the logits are not numbers") from None
+    if not logits.size or not np.isfinite(logits).all():
+        raise BadAnswer("the logits are not finite numbers")
+    return logits

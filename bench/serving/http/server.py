@@ -1,0 +1,160 @@
+"""The server's own process: `python -m bench.serving.http.server SPEC.json [DESCRIPTOR]`.
+
+In this order: the address is taken, so that a port in use is known before anything is loaded; the
+model is loaded and run once with each batch size that can come, so that nothing is compiled in the
+middle of a measurement; one line of JSON says so on the descriptor (standard output if there is
+none); requests are answered until SIGTERM. What goes wrong before is said in the same line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import uvicorn
+
+from bench.serving.backends.base import Backend
+from bench.serving.http.app import Service, make_app
+from bench.serving.http.batching import Batcher
+from bench.serving.http.features import FeatureStore
+from bench.serving.http.spec import ServerSpec
+
+_BACKLOG = 2048
+# Longer than any pass: a connection that the client keeps must not be closed under a request.
+_KEEP_ALIVE_S = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    backend: Backend
+    num_classes: int
+    load_s: float
+    warmup_s: float
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until told to stop."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    descriptor = int(arguments[2]) if len(arguments) > 2 else os.dup(1)
+    with os.fdopen(descriptor, "w") as report:
+        try:
+            spec = ServerSpec.read(Path(arguments[1]))
+            listener = _listen(spec)
+            with closing(FeatureStore(spec.features_path)) as store:
+                _serve(spec, listener, store, report)
+        except (ValueError, OSError) as error:
+            _say(report, {"error": str(error)})
+            return 2
+    return 0
+
+
+def _listen(spec: ServerSpec) -> socket.socket:
+    """Take the address.
+
+    Raises:
+        ValueError: It is taken, or not one of this machine; the message names the key.
+    """
+    family = socket.AF_INET6 if ":" in spec.host else socket.AF_INET
+    try:
+        return socket.create_server((spec.host, spec.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        # The text of the error names the address again; one of the resolver has no number.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise ValueError(
+            f"backend.http.port={spec.port}: not to be had at {spec.host} ({reason}); choose "
+            "another one, or 0 for any that is free"
+        ) from error
+
+
+def _serve(spec: ServerSpec, listener: socket.socket, store: FeatureStore, report: IO[str]) -> None:
+    loaded = _load(spec, store.shape)
+    batcher = Batcher(
+        loaded.backend.predict,
+        max_batch_size=spec.max_batch_size,
+        window_s=spec.batch_window_ms / 1e3,
+    )
+    service = Service(
+        store=store,
+        batcher=batcher,
+        model_name=spec.model_name,
+        num_classes=loaded.num_classes,
+        max_request_bytes=spec.max_request_bytes,
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            make_app(service),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    with closing(loaded.backend), closing(batcher):
+        _say(
+            report,
+            {
+                "port": listener.getsockname()[1],
+                "load_s": loaded.load_s,
+                "warmup_s": loaded.warmup_s,
+                "compile_s": loaded.backend.compile_s,
+                "facts": {**loaded.backend.facts, "http_server": _http_server()},
+            },
+        )
+        server.run(sockets=[listener])
+
+
+def _load(spec: ServerSpec, shape: tuple[int, int, int]) -> _Loaded:
+    """Load the model and run it once with each batch size up to the largest."""
+    module, _, function = spec.backend.partition(":")
+    make: Callable[..., Backend] = getattr(importlib.import_module(module), function)
+    start_s = time.perf_counter()
+    backend = make(spec.runtime, device=spec.device, num_threads=spec.num_threads)
+    backend.open(spec.artifact)
+    loaded_s = time.perf_counter()
+    for size in range(1, spec.max_batch_size + 1):
+        logits = backend.predict(np.zeros((size, *shape), dtype=np.float32))
+    return _Loaded(
+        backend=backend,
+        num_classes=logits.shape[1],
+        load_s=loaded_s - start_s,
+        warmup_s=time.perf_counter() - loaded_s,
+    )
+
+
+def _http_server() -> str:
+    """What parses and schedules requests here; the quicker parts of uvicorn are optional."""
+    found = []
+    for package in ("uvicorn", "starlette", "uvloop", "httptools"):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue  # uvicorn then takes the standard library's, and h11
+    return f"{', '.join(found)} on {platform.python_implementation()} {platform.python_version()}"
+
+
+def _say(report: IO[str], message: Mapping[str, Any]) -> None:
+    report.write(json.dumps(message) + "\n")
+    report.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,53 @@
+"""What a server is told to serve, in the file that it reads when it starts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.core.artifact import Artifact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
+    """One model behind one address.
+
+    backend is `module:function` of what makes the runtime: called with the runtime's name and
+    device and num_threads, it gives a bench.serving.backends.base.Backend. Port 0 is any free one.
+    """
+
+    runtime: str
+    device: str
+    num_threads: int | None
+    artifact: Artifact
+    features_path: Path
+    model_name: str = "model"
+    host: str = "127.0.0.1"
+    port: int = 0
+    max_batch_size: int = 1
+    batch_window_ms: float = 0.0
+    max_request_bytes: int = 1_000_000
+    backend: str = "bench.serving.backends.choose:make_backend"
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        path.write_text(json.dumps(asdict(self), default=str, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> ServerSpec:
+        """Read what write() wrote.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        values = json.loads(path.read_text())
+        artifact = values.pop("artifact")
+        return cls(
+            **{**values, "features_path": Path(values["features_path"])},
+            artifact=Artifact(**{**artifact, "folder": Path(artifact["folder"])}),
+        )

@@ -1,0 +1,198 @@
+"""What one pass of the load generator came to: its figures, whether it counts, and why not.
+
+LoadGen's own verdict is taken over, with its reasons in words. One is added that LoadGen does not
+have: that the generator itself was too late.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from bench.core.statistics import percentile_floor
+from bench.serving.trace import Detail, SampleRows
+
+_PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+# Above this share of the latency bound, a pass judges the generator rather than the system.
+_LATE_FRAC = 0.5
+_UNSURE = "too few queries to be 99% sure of the percentile"
+# LoadGen compares two clocks in whole milliseconds: in a short pass they differ by rounding.
+_CLOCKS_DIFFER, _CLOCKS_LEAST_S = "PerfClock and system_clock", 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassSettings:
+    """What LoadGen is asked for.
+
+    min_queries counts samples in offline, where all of them are one query. rate_per_s is the rate
+    of arrivals in server and an expectation in offline, expected_latency_s likewise in the two
+    streams: LoadGen prepares as many queries as they make likely. In server, max_waiting ends the
+    pass early once more queries wait for an answer; 0 for no limit.
+    """
+
+    scenario: str
+    num_images: int
+    seed: int
+    min_duration_s: float = 0.0
+    min_queries: int = 1
+    samples_per_query: int = 1
+    expected_latency_s: float = 1e-3
+    rate_per_s: float = 1.0
+    latency_bound_ms: float | None = None
+    max_waiting: int = 0
+    raw_latencies: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassResult:
+    """One pass as LoadGen judged it.
+
+    Latencies are of queries, from their scheduled times; percentiles are LoadGen's, None below
+    their floor of queries. duration_s is from the first scheduled time to the last completion, to
+    the millisecond where there are no samples. num_over_bound is known in server only.
+    only_unsure says of a pass that is not valid that it met all that was asked, with too few
+    queries to be sure of it.
+    """
+
+    scenario: str
+    valid: bool
+    invalid_reasons: tuple[str, ...]
+    num_queries: int
+    num_samples: int
+    num_failed: int
+    duration_s: float
+    latency_p50_ms: float | None
+    latency_p90_ms: float | None
+    latency_p99_ms: float | None
+    latency_p999_ms: float | None
+    latency_mean_ms: float
+    completed_per_s: float | None
+    scheduled_per_s: float | None
+    num_over_bound: int | None
+    min_duration_met: bool
+    only_unsure: bool
+    samples: SampleRows | None
+    columns: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+def pass_result(
+    settings: PassSettings,
+    detail: Detail,
+    samples: SampleRows | None,
+    *,
+    num_failed: int,
+    columns: Mapping[str, Sequence[float]],
+) -> PassResult:
+    """The result of a performance pass from what LoadGen logged and the system counted.
+
+    Args:
+        settings: What was asked.
+        detail: LoadGen's detail log.
+        samples: Its trace, where there is one.
+        num_failed: Samples that the system reported as done without an answer.
+        columns: What else the system noted of each sample, in the order of issue.
+    """
+    values = detail.values
+    num_queries = int(values["result_query_count"])
+    num_samples = num_queries * int(values["effective_samples_per_query"])
+    duration_s = samples.duration_s if samples else _logged_duration_s(values)
+    kind = "per_query_latency" if settings.scenario == "multi_stream" else "latency"
+    mean = "mean_query_latency" if settings.scenario == "multi_stream" else "mean_latency"
+    percentiles = {
+        f"latency_{name}_ms": values[f"result_{100 * q:.2f}_percentile_{kind}_ns"] / 1e6
+        if num_queries >= percentile_floor(q)
+        else None
+        for name, q in _PERCENTILES.items()
+    }
+    reasons = _reasons(settings, detail, samples, num_queries, duration_s)
+    if num_failed:
+        reasons.append(f"{num_failed} of {num_samples} requests failed")
+    if values["result_validity"] != "VALID" and not reasons:
+        reasons.append(f"LoadGen: {values.get('result_invalid_reason', 'no reason given')}")
+    return PassResult(
+        scenario=settings.scenario,
+        valid=not reasons,
+        invalid_reasons=tuple(reasons),
+        num_queries=num_queries,
+        num_samples=num_samples,
+        num_failed=num_failed,
+        duration_s=duration_s,
+        **percentiles,
+        latency_mean_ms=values[f"result_{mean}_ns"] / 1e6,
+        completed_per_s=_completed_per_s(values, num_samples, duration_s),
+        scheduled_per_s=values.get("result_scheduled_samples_per_sec"),
+        num_over_bound=values.get("result_overlatency_query_count"),
+        min_duration_met=bool(values["result_min_duration_met"]),
+        only_unsure=len(reasons) == 1 and reasons[0].startswith(_UNSURE),
+        samples=samples,
+        columns=columns,
+    )
+
+
+def _logged_duration_s(values: Mapping[str, Any]) -> float:
+    """Length of the pass in LoadGen's log, where times have milliseconds and no zone."""
+    begin, end = (
+        datetime.strptime(values[key], "%m-%d-%Y %H:%M:%S.%f").replace(tzinfo=UTC)
+        for key in ("power_begin", "power_end")
+    )
+    return (end - begin).total_seconds()
+
+
+def _completed_per_s(
+    values: Mapping[str, Any], num_samples: int, duration_s: float
+) -> float | None:
+    """Samples answered per second: LoadGen's own rate where it gives one."""
+    for key in ("result_completed_samples_per_sec", "result_samples_per_second"):
+        if key in values:
+            return None if values[key] is None else float(values[key])
+    return num_samples / duration_s if duration_s > 0 else None
+
+
+def _reasons(
+    settings: PassSettings,
+    detail: Detail,
+    samples: SampleRows | None,
+    num_queries: int,
+    duration_s: float,
+) -> list[str]:
+    """What LoadGen found wanting, in words, and whether the generator itself was at fault."""
+    values = detail.values
+    reasons = []
+    if not values["result_min_duration_met"]:
+        reasons.append(
+            f"queries came for less than scenario.min_duration_s={settings.min_duration_s:g}"
+        )
+    if not values["result_min_queries_met"]:
+        reasons.append(f"{num_queries} queries came, fewer than {settings.min_queries}")
+    if not values.get("result_perf_constraints_met", True):
+        p99_ms = values["result_99.00_percentile_latency_ns"] / 1e6
+        reasons.append(
+            f"p99 latency of {p99_ms:.3g} ms is over the bound of {settings.latency_bound_ms:g} ms"
+        )
+    elif not values["early_stopping_met"]:
+        said = " ".join(str(values["early_stopping_result"]).replace("*", "").split())
+        reasons.append(f"{_UNSURE}: {said}")
+    for error in detail.errors:
+        if _CLOCKS_DIFFER not in error or duration_s >= _CLOCKS_LEAST_S:
+            reasons.append(f"LoadGen: {error}")
+    if settings.scenario == "server" and samples is not None:
+        reasons += _lateness(settings, samples)
+    return reasons
+
+
+def _lateness(settings: PassSettings, samples: SampleRows) -> list[str]:
+    """Says so when queries were issued so late that the pass tells little about the system."""
+    late_ms = float(np.quantile(samples.issue_delay_ms, 0.99, method="inverted_cdf"))
+    bound_ms = settings.latency_bound_ms or math.inf
+    if late_ms <= _LATE_FRAC * bound_ms:
+        return []
+    return [
+        f"the load generator was late itself: 1% of the queries left {late_ms:.3g} ms or more "
+        f"after their time, with a latency bound of {bound_ms:g} ms; this machine is too slow or "
+        f"too busy to issue {settings.rate_per_s:g} queries per second"
+    ]

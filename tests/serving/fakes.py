@@ -1,0 +1,96 @@
+"""A model whose answers are known, and the samples that a load generator would issue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.artifact import Artifact
+from bench.serving.backends.base import Images, Logits
+from bench.serving.system import Done, Sample
+
+
+@dataclass(frozen=True)
+class FakeSample:
+    id: int
+    index: int
+
+
+def numbered_images(num_images: int) -> Images:
+    """Image i is full of i, so that a backend can tell which it was given."""
+    images = np.zeros((num_images, 1, 2, 2), dtype=np.float32)
+    images += np.arange(num_images, dtype=np.float32)[:, None, None, None]
+    return images
+
+
+def logits_of(indices: NDArray[np.int64]) -> Logits:
+    """What FakeBackend answers for images of these numbers: shape (n, 3)."""
+    return np.stack([indices, -indices, indices % 3], axis=1).astype(np.float32)
+
+
+class FakeBackend:
+    """Answers logits_of the numbers in the images; raises at one call if told to."""
+
+    def __init__(self, *, fail_at: int | None = None, error: BaseException | None = None) -> None:
+        self.batch_sizes: list[int] = []
+        self.last_images: Images | None = None
+        self.closed = False
+        self._fail_at = fail_at
+        self._error = error or RuntimeError("the model broke")
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        return {"runtime": "fake"}
+
+    @property
+    def compile_s(self) -> float | None:
+        return None
+
+    def open(self, artifact: Artifact) -> None:
+        """Nothing to open."""
+
+    def predict(self, images: Images) -> Logits:
+        self.batch_sizes.append(len(images))
+        self.last_images = images
+        if len(self.batch_sizes) - 1 == self._fail_at:
+            raise self._error
+        return logits_of(images[:, 0, 0, 0].astype(np.int64))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class InstantSystem:
+    """Answers at once, without a model; keeps the indices in the order of issue."""
+
+    def __init__(self) -> None:
+        self.failure: BaseException | None = None
+        self.num_failed = 0
+        self.issued: list[int] = []
+        self.ended = False
+
+    def begin(self, done: Done, *, collect: bool) -> None:
+        self.failure = None
+        self.issued = []
+        self.ended = False
+        self._done = done
+
+    def issue(self, samples: Sequence[Sample]) -> None:
+        self.issued += [sample.index for sample in samples]
+        self._done([sample.id for sample in samples])
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def end(self) -> None:
+        self.ended = True
+
+    def answers(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        indices = np.array(self.issued, dtype=np.int64)
+        return indices, logits_of(indices)
+
+    def columns(self) -> Mapping[str, Sequence[float]]:
+        return {}

@@ -1,0 +1,237 @@
+"""The client as a System, under a load that is written down."""
+
+from __future__ import annotations
+
+import math
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typing_extensions import override
+
+from bench.serving.http.client import HttpSystem
+from bench.serving.http.process import HttpServer, ServerDied
+from bench.serving.http.protocols import FeaturesProtocol, choose_protocol
+from bench.serving.http.stages import SERVER_STAGES, decompose
+from tests.serving.http.serving import Load, images, server_spec
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
+    folder = tmp_path_factory.mktemp("server")
+    with HttpServer(server_spec(folder, max_batch_size=4), log=folder / "log") as running:
+        yield running
+
+
+@pytest.mark.parametrize("protocol", ["features", "kserve_v2"])
+def test_every_sample_is_answered_once_and_rightly(server: HttpServer, protocol: str) -> None:
+    chosen = choose_protocol(
+        protocol, server.url, model_name="model", images=images(), timeout_s=30
+    )
+    queries = [[0], [3, 5], list(range(8)), [7]]
+    with HttpSystem(server.url, chosen, concurrency=4, gone=server.gone) as system:
+        load = Load(system)
+        load.run(queries, collect=True)
+        assert sorted(load.done) == list(range(12))
+        assert system.failure is None
+        assert system.num_failed == 0
+        indices, logits = system.answers()
+        assert indices.tolist() == [index for query in queries for index in query]
+        # See fake_backend: an image's sum is four times its number.
+        assert logits[:, 0].tolist() == [4.0 * (index + 1) for index in indices]
+
+        columns = {name: np.array(values) for name, values in system.columns().items()}
+        assert columns["ok"].tolist() == [1.0] * 12
+        assert (columns["issued_s"][1:] >= columns["issued_s"][:-1]).all()
+        assert (columns["client_wait_ms"] >= 0).all()
+        assert (columns["round_trip_ms"] >= columns["total_ms"]).all()
+        told = [name for name in SERVER_STAGES if name != "fetch" or protocol == "features"]
+        for name in told:
+            assert (columns[f"{name}_ms"] >= 0).all(), name
+        assert len(system.network_ms) >= 1
+        assert (columns["network_ms"] == np.median(system.network_ms)).all()
+
+        latency_ms = ((columns["received_s"] - columns["issued_s"]) * 1e3).tolist()
+        stages = decompose(latency_ms, system.columns(), system.network_ms)
+        assert [stage.stage for stage in stages] == [
+            "client_wait",
+            "network",
+            *told,
+            "unexplained",
+            "end_to_end",
+        ]
+
+
+def test_a_new_pass_forgets_the_last(server: HttpServer) -> None:
+    with HttpSystem(server.url, FeaturesProtocol(), concurrency=2) as system:
+        load = Load(system)
+        load.run([[0, 1, 99]], collect=True)
+        assert system.num_failed == 1
+        assert len(system.answers()[0]) == 2
+        assert system.columns()["ok"] == [1, 1, 0]
+        assert system.failed_because() == [
+            '1 requests failed: HTTP 404: {"error":"id=99: no such input"}'
+        ]
+        load.done.clear()
+        load.run([[2]])
+        assert system.num_failed == 0
+        assert system.failed_because() == []
+        assert system.answers()[0].size == 0  # not asked for
+        assert system.columns()["ok"] == [1]
+
+
+def test_a_server_that_dies_in_the_middle_ends_the_pass(tmp_path: Path) -> None:
+    with (
+        HttpServer(server_spec(tmp_path, "dies"), log=tmp_path / "server.log") as server,
+        HttpSystem(server.url, FeaturesProtocol(), concurrency=2, gone=server.gone) as system,
+    ):
+        load = Load(system)
+        load.run([[index % 8] for index in range(50)])
+        assert sorted(load.done) == list(range(50))
+        assert isinstance(system.failure, ServerDied)
+        assert "ended with 9" in str(system.failure)
+        assert "out of luck" in str(system.failure)
+        assert system.num_failed == 50
+        assert decompose([1.0] * 50, system.columns()) == []
+
+
+def test_an_address_where_nobody_is_ends_the_pass() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with HttpSystem(url, FeaturesProtocol(), concurrency=2) as system:
+        load = Load(system)
+        load.run([[0], [1]])
+        assert isinstance(system.failure, ConnectionRefusedError)
+        assert str(system.failure) == f"{url}: nothing answers there any more"
+        assert system.num_failed == 2
+    with pytest.raises(ValueError, match=r"backend\.http\.url=.*: no answer .*is it running"):
+        choose_protocol("features", url, model_name="model", images=None, timeout_s=30)
+
+
+class Foreign(BaseHTTPRequestHandler):
+    """Somebody else's server: it tells no stages, and its answers are asked for by index."""
+
+    protocol_version = "HTTP/1.1"
+    answers: tuple[tuple[int, bytes], ...] = (
+        (200, b'{"logits":[1,2]}'),
+        (200, b"<html>"),
+        (200, b'{"class":1}'),
+        (200, b'{"logits":["a"]}'),
+        (200, b'{"logits":[NaN]}'),
+        (503, b"busy,\nlater"),
+    )
+    released = threading.Event()
+
+    def do_GET(self) -> None:
+        self._answer(200 if self.path == "/v2/health/live" else 404, b"{}")
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        index = int(body.removeprefix(b'{"id":').removesuffix(b"}"))
+        if index == len(self.answers):
+            self.released.wait(30)
+            index = 0
+        self._answer(*self.answers[index])
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    @override
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def foreign() -> Iterator[str]:
+    Foreign.released.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Foreign) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        Foreign.released.set()
+        server.shutdown()
+        thread.join()
+
+
+def test_a_server_that_tells_no_stages(foreign: str) -> None:
+    protocol = choose_protocol("features", foreign, model_name="m", images=None, timeout_s=30)
+    with HttpSystem(foreign, protocol, concurrency=1) as system:
+        Load(system).run([[0], [0]], collect=True)
+        columns = system.columns()
+        assert all(math.isnan(value) for name in SERVER_STAGES for value in columns[f"{name}_ms"])
+        stages = decompose([5.0, 6.0], columns, system.network_ms)
+        assert [stage.stage for stage in stages] == [
+            "client_wait",
+            "network",
+            "unexplained",
+            "end_to_end",
+        ]
+        assert system.answers()[1].tolist() == [[1, 2], [1, 2]]
+
+
+def test_answers_that_are_none_are_failures_with_their_reason(foreign: str) -> None:
+    with HttpSystem(foreign, FeaturesProtocol(), concurrency=1) as system:
+        Load(system).run([[1], [2], [3], [4], [5], [0]], collect=True)
+        assert system.failure is None
+        assert system.num_failed == 5
+        assert sorted(system.failed_because()) == [
+            "1 requests failed: HTTP 503: busy, later",
+            "1 requests failed: the answer has no logits",
+            "1 requests failed: the answer is not JSON",
+            "1 requests failed: the logits are not finite numbers",
+            "1 requests failed: the logits are not numbers",
+        ]
+        assert system.answers()[0].tolist() == [0]
+
+
+def test_an_answer_that_does_not_come_is_a_failure(foreign: str) -> None:
+    with HttpSystem(foreign, FeaturesProtocol(), concurrency=1, request_timeout_s=0.05) as system:
+        Load(system).run([[len(Foreign.answers)]])
+        assert system.failed_because() == ["1 requests failed: no answer within 0.05 s"]
+        assert system.failure is None
+
+
+def test_what_finds_no_connection_waits_in_the_client_and_is_seen(foreign: str) -> None:
+    held = len(Foreign.answers)
+    with HttpSystem(foreign, FeaturesProtocol(), concurrency=1) as system:
+        load = Load(system)
+        threading.Timer(0.05, Foreign.released.set).start()
+        load.run([[held], [0]])
+        held_ms, waited_ms = (
+            system.columns()["round_trip_ms"][0],
+            system.columns()["client_wait_ms"][1],
+        )
+        # The second was issued at once, and sent only when the first had been answered.
+        assert waited_ms > held_ms - 1
+        sent_s, received_s = system.columns()["sent_s"], system.columns()["received_s"]
+        assert sent_s[1] >= received_s[0]
+
+
+class Broken:
+    """A protocol with a mistake in it."""
+
+    path = "/v1/predict"
+    typical_bytes = 1
+
+    def body(self, index: int) -> bytes:
+        raise LookupError("a mistake")
+
+    def logits(self, body: bytes) -> Any:
+        raise AssertionError("never called")
+
+
+def test_a_mistake_of_the_client_ends_the_pass_and_is_kept(foreign: str) -> None:
+    with HttpSystem(foreign, Broken(), concurrency=1) as system:
+        load = Load(system)
+        load.run([[0], [1]])
+        assert isinstance(system.failure, LookupError)
+        assert sorted(load.done) == [0, 1]

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.serving.http.features import FeatureStore, write_features
+from bench.tasks.loaders import standardise
+
+
+def test_pixels_come_back_as_the_tests_of_the_model_had_them(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, size=(5, 3, 4, 6), dtype=np.uint8)
+    mean = random.uniform(90, 150, size=(3, 1, 1)).astype(np.float32)
+    std = random.uniform(20, 80, size=(3, 1, 1)).astype(np.float32)
+    write_features(tmp_path / "f", pixels, mean=mean, std=std)
+    store = FeatureStore(tmp_path / "f")
+    wanted = standardise(
+        torch.from_numpy(pixels), torch.from_numpy(mean), torch.from_numpy(std)
+    ).numpy()
+    assert store.shape == (3, 4, 6)
+    for index in range(5):
+        raw = store.fetch(index)
+        image = store.preprocess(raw)
+        assert raw == pixels[index].tobytes()
+        assert image.dtype == np.float32
+        # To the last bit: the same operations in the same precision.
+        assert image.tobytes() == wanted[index].tobytes()
+    store.close()
+
+
+def test_floats_come_back_unchanged(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).normal(size=(2, 1, 3, 3)).astype(np.float32)
+    write_features(tmp_path / "f", images)
+    store = FeatureStore(tmp_path / "f")
+    assert np.array_equal(store.preprocess(store.fetch(1)), images[1])
+    store.close()
+
+
+@pytest.mark.parametrize("index", [-1, 2, 2**63, 10**40])
+def test_an_unknown_id_is_told(tmp_path: Path, index: int) -> None:
+    write_features(tmp_path / "f", np.zeros((2, 1, 1, 1), dtype=np.float32))
+    store = FeatureStore(tmp_path / "f")
+    with pytest.raises(KeyError):
+        store.fetch(index)
+    store.close()
+
+
+def test_what_cannot_be_stored_is_refused(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 1, 1, 1), dtype=np.uint8)
+    one = np.ones((1, 1, 1), dtype=np.float32)
+    with pytest.raises(ValueError, match="as uint8 or float32"):
+        write_features(tmp_path / "f", pixels.astype(np.float64))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="n of at least 1"):
+        write_features(tmp_path / "f", pixels[:0])
+    with pytest.raises(ValueError, match="mean and std belong to uint8"):
+        write_features(tmp_path / "f", pixels)
+    with pytest.raises(ValueError, match="mean and std belong to uint8"):
+        write_features(tmp_path / "f", pixels.astype(np.float32), mean=one, std=one)
+    write_features(tmp_path / "f", pixels, mean=one, std=one)
+    with pytest.raises(FileExistsError, match="written once"):
+        write_features(tmp_path / "f", pixels, mean=one, std=one)
+
+
+def test_a_file_that_is_no_store_is_refused_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such feature store"):
+        FeatureStore(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "text").write_text("no database" * 100)
+    with pytest.raises(ValueError, match="not a feature store"):
+        FeatureStore(tmp_path / "text")
+
+
+def test_the_server_cannot_change_the_store(tmp_path: Path) -> None:
+    write_features(tmp_path / "f", np.zeros((2, 1, 1, 1), dtype=np.float32))
+    store = FeatureStore(tmp_path / "f")
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        store._connection.execute("DELETE FROM features")
+    store.close()

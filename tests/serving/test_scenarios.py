@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from typing_extensions import override
+
+from bench.cli.app import config_dir, register
+from bench.core.serve_config import SCENARIOS, ScenarioConfig
+from bench.core.serving_records import Serving
+from bench.serving import scenarios
+from bench.serving.in_process import InProcessSystem
+from bench.serving.loadgen import PassFailed
+from bench.serving.pass_result import PassResult, PassSettings
+from bench.serving.performance_fields import goodput_per_s, requests_frame, serving_fields
+from bench.serving.scenarios import (
+    Estimate,
+    Performance,
+    run_accuracy,
+    run_performance,
+    warm_up,
+)
+from bench.serving.system import System
+from bench.serving.trace import SampleRows
+from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_images
+
+NUM_IMAGES = 40
+IMAGES = numbered_images(NUM_IMAGES)
+ESTIMATE = Estimate(latency_s=1e-5, rate_per_s=50_000.0)
+
+
+@pytest.fixture(autouse=True)
+def _short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenarios, "_ESTIMATE_S", 0.01)
+
+
+def config(name: str, **changes: Any) -> ScenarioConfig:
+    """Short, and with a bound that a busy machine holds too."""
+    given: dict[str, Any] = {
+        "name": name,
+        "min_duration_s": 0.02,
+        "min_queries": 700,
+        "warmup_queries": 20,
+        "max_batch_size": 8,
+        "samples_per_query": 8 if name == "multi_stream" else 1,
+    }
+    if name == "server":
+        given |= {"latency_bound_ms": 5000.0, "rate_per_s": 10_000.0}
+    return ScenarioConfig(**{**given, **changes})
+
+
+def system_for(name: str, backend: FakeBackend | None = None) -> InProcessSystem:
+    return InProcessSystem(
+        backend or FakeBackend(), IMAGES, max_batch_size=8, queued=name == "server"
+    )
+
+
+def measured(
+    system: System, asked: ScenarioConfig, estimate: Estimate = ESTIMATE, **more: Any
+) -> Performance:
+    return run_performance(system, asked, num_images=NUM_IMAGES, seed=0, estimate=estimate, **more)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_file_of_the_group_is_a_scenario(name: str) -> None:
+    register()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        composed = compose(f"scenario/{name}")
+    plain: Any = OmegaConf.to_container(composed, throw_on_missing=True)
+    found = ScenarioConfig(**plain.get("scenario", plain))
+    assert found.name == name
+    first = (config_dir() / "scenario" / f"{name}.yaml").read_text().splitlines()[0]
+    assert first.startswith("# ")
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_is_warmed_up_and_measured_by_the_real_load_generator(name: str) -> None:
+    asked, system = config(name), system_for(name)
+    estimate = warm_up(system, asked, num_images=NUM_IMAGES)
+    assert estimate.latency_s > 0
+    assert estimate.rate_per_s > 0
+    performance = measured(system, asked, estimate)
+    assert performance.result.valid, performance.result.invalid_reasons
+    assert performance.result.duration_s >= 0.02
+    fields_ = serving_fields(asked, performance)
+    serving = Serving(**fields_)
+    assert serving.valid
+    assert serving.headline is not None
+    assert getattr(serving, serving.headline) > 0
+    frame = requests_frame(performance.result)
+    assert frame is not None
+    assert len(frame) == serving.num_predictions
+    assert list(frame) == [
+        "sample",
+        "query",
+        "image_index",
+        "scheduled_s",
+        "issue_delay_ms",
+        "latency_ms",
+    ]
+
+
+def test_warm_up_asks_everything_twice_and_the_whole_range_of_batches() -> None:
+    backend = FakeBackend()
+    warm_up(system_for("single_stream", backend), config("single_stream"), num_images=NUM_IMAGES)
+    assert backend.batch_sizes == [1] * 40
+    backend = FakeBackend()
+    warm_up(system_for("offline", backend), config("offline"), num_images=NUM_IMAGES)
+    assert backend.batch_sizes[:43] == [1] * 40 + [8, 8, 4]
+
+
+def test_accuracy_gives_the_logits_of_every_image_in_order() -> None:
+    for queued in (False, True):
+        system = InProcessSystem(FakeBackend(), IMAGES, max_batch_size=7, queued=queued)
+        indices, logits = run_accuracy(system, NUM_IMAGES, seed=5)
+        assert indices.tolist() == list(range(NUM_IMAGES))
+        np.testing.assert_array_equal(logits, logits_of(indices))
+
+
+def test_accuracy_that_lacks_an_image_is_refused() -> None:
+    class Forgetful(InstantSystem):
+        @override
+        def answers(self) -> Any:
+            indices, logits = super().answers()
+            return indices[1:], logits[1:]
+
+    with pytest.raises(ValueError, match="39 answers for 39 of 40 images"):
+        run_accuracy(Forgetful(), NUM_IMAGES)
+
+
+def test_a_model_that_breaks_in_the_warm_up_is_an_error() -> None:
+    system = system_for("server", FakeBackend(fail_at=3))
+    with pytest.raises(PassFailed, match="the model broke"):
+        warm_up(system, config("server"), num_images=NUM_IMAGES)
+
+
+def test_an_estimate_that_is_far_too_slow_is_corrected() -> None:
+    # A second for each: four queries would be prepared, or two samples, and last microseconds.
+    slow = Estimate(latency_s=1.0, rate_per_s=1.0)
+    for name in ("single_stream", "offline"):
+        performance = measured(InstantSystem(), config(name, min_queries=64), slow)
+        assert performance.result.valid, performance.result.invalid_reasons
+        assert performance.result.duration_s >= 0.02
+
+
+def test_the_duration_may_be_raised_for_a_meter() -> None:
+    performance = measured(InstantSystem(), config("server", min_queries=500), min_duration_s=0.3)
+    rows = performance.result.samples
+    assert rows is not None
+    assert rows.scheduled_s[-1] >= 0.3
+
+
+def test_each_try_of_the_reported_pass_has_its_window() -> None:
+    windows: list[str] = []
+
+    @contextmanager
+    def window() -> Iterator[None]:
+        windows.append("open")
+        yield
+        windows.append("close")
+
+    system = InstantSystem()
+    measured(system, config("multi_stream"), window=window)
+    assert windows == ["open", "close"]
+
+
+def test_the_server_search_doubles_to_what_the_steps_allow() -> None:
+    # The bound of 5 s always holds, so the search only doubles: from half of the estimate.
+    windows = 0
+
+    @contextmanager
+    def window() -> Iterator[None]:
+        nonlocal windows
+        windows += 1
+        yield
+
+    asked = config("server", rate_per_s=None, search_steps=3, min_duration_s=0.001)
+    estimate = Estimate(latency_s=1e-4, rate_per_s=10_000.0)
+    performance = measured(system_for("server"), asked, estimate, window=window)
+    assert [step.rate_per_s for step in performance.steps] == [5e3, 10e3, 20e3, 20e3]
+    assert all(step.valid for step in performance.steps)
+    assert windows == 1  # of the last pass alone
+    found = serving_fields(asked, performance)
+    assert found["max_rate_per_s"] == found["rate_per_s"] == 20e3
+    assert found["headline"] == "max_rate_per_s"
+
+
+# The search against a system that is not there: a pass is valid up to a capacity.
+
+
+def result(**changes: Any) -> PassResult:
+    given: dict[str, Any] = {field.name: None for field in fields(PassResult)}
+    given |= {
+        "scenario": "server",
+        "valid": True,
+        "invalid_reasons": (),
+        "num_queries": 1000,
+        "num_samples": 1000,
+        "num_failed": 0,
+        "duration_s": 10.0,
+        "latency_mean_ms": 2.0,
+        "min_duration_met": True,
+        "only_unsure": False,
+        "columns": {},
+    }
+    return PassResult(**{**given, **changes})
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[PassSettings]:
+    """The settings of all passes: the bound is kept up to 700 per second, for sure up to 600."""
+    asked: list[PassSettings] = []
+
+    def run_pass(system: System, settings: PassSettings, *, window: Any) -> PassResult:
+        asked.append(settings)
+        valid = settings.rate_per_s <= 600
+        only_unsure = 600 < settings.rate_per_s <= 700
+        reasons = () if valid else ("unsure",) if only_unsure else ("over the bound",)
+        return result(valid=valid, only_unsure=only_unsure, invalid_reasons=reasons)
+
+    monkeypatch.setattr(scenarios, "run_pass", run_pass)
+    return asked
+
+
+SEARCH = {"rate_per_s": None, "search_steps": 4, "min_duration_s": 2.0, "latency_bound_ms": 10.0}
+
+
+def test_the_rate_found_is_stepped_down_until_a_full_pass_holds(
+    passes: list[PassSettings],
+) -> None:
+    estimate = Estimate(latency_s=0.01, rate_per_s=500.0)
+    performance = measured(InstantSystem(), config("server", **SEARCH), estimate)
+    # 250 and 500 hold, 1000 misses, their mean 707.1 too; then 500 in full length.
+    rates = [250, 500, 1000, 1e6**0.5 * 0.5**0.5, 500]
+    assert [step.rate_per_s for step in performance.steps] == pytest.approx(rates)
+    assert [settings.min_duration_s for settings in passes] == [0.5] * 4 + [2.0]
+    performance = measured(
+        InstantSystem(), config("server", **SEARCH), replace(estimate, rate_per_s=680.0)
+    )
+    # 340 and 680 hold, 1360 misses, their mean 961.7 too; in full length 680, 646 and 613.7 hold,
+    # but not for sure, and 583.0 does.
+    down = [680, 680 * 0.95, 680 * 0.95**2, 680 * 0.95**3]
+    assert [step.rate_per_s for step in performance.steps[4:]] == pytest.approx(down)
+    assert [step.valid for step in performance.steps[4:]] == [False, False, False, True]
+    assert performance.rate_per_s == pytest.approx(down[-1])
+    found = serving_fields(config("server", **SEARCH), performance)
+    assert found["max_rate_per_s"] == pytest.approx(down[-1])
+
+
+def test_a_search_that_finds_nothing_reports_the_lowest_rate_as_invalid(
+    passes: list[PassSettings],
+) -> None:
+    estimate = Estimate(latency_s=0.01, rate_per_s=1e6)
+    asked = config("server", **SEARCH)
+    performance = measured(InstantSystem(), asked, estimate)
+    found = serving_fields(asked, performance)
+    assert found["valid"] is False
+    assert found["max_rate_per_s"] is None
+    assert found["invalid_reasons"][0].startswith("no rate held the bound; the lowest tried was")
+    assert len(performance.steps) == 4 + 6
+
+
+def test_a_hopeless_pass_is_ended_early_and_a_given_rate_is_not(
+    passes: list[PassSettings],
+) -> None:
+    estimate = Estimate(latency_s=0.01, rate_per_s=500.0)
+    measured(InstantSystem(), config("server", **SEARCH), estimate)
+    # 2% of the queries, twice the arrivals of 10 ms, and a hundred: at 250/s for 0.5 s there are
+    # min_queries, 700, and 2.5 arrivals; at 500/s for 2 s 1000 queries and 5 arrivals.
+    assert passes[0].max_waiting == 14 + 5 + 100
+    assert passes[-1].max_waiting == 20 + 10 + 100
+    measured(InstantSystem(), config("server", min_duration_s=2.0, rate_per_s=5000.0), estimate)
+    # With a bound of 5 s: 2% of 10,000 queries, and twice 25,000; more than 30 s at 500/s.
+    assert passes[-1].max_waiting == 200 + 50_000 + 100
+    asked = config("server", min_duration_s=2.0, rate_per_s=5000.0, latency_bound_ms=10.0)
+    measured(InstantSystem(), asked, estimate)
+    assert passes[-1].max_waiting == 15_000
+
+
+def test_a_given_rate_is_judged_and_not_called_the_largest(passes: list[PassSettings]) -> None:
+    asked = config("server", min_duration_s=2.0, rate_per_s=900.0)
+    performance = measured(InstantSystem(), asked)
+    found = serving_fields(asked, performance)
+    assert (found["valid"], found["invalid_reasons"]) == (False, ["over the bound"])
+    assert (found["rate_per_s"], found["max_rate_per_s"]) == (900.0, None)
+    assert found["headline"] == "throughput_per_s"
+    assert performance.steps == ()
+
+
+# What becomes of a result.
+
+
+def rows(latencies_ms: Sequence[float]) -> SampleRows:
+    number = np.arange(len(latencies_ms))
+    return SampleRows(
+        query=number,
+        image_index=number,
+        scheduled_s=number / 100,
+        issue_delay_ms=np.zeros(len(number)),
+        latency_ms=np.array(latencies_ms, dtype=np.float64),
+    )
+
+
+def test_goodput_counts_what_was_answered_in_time() -> None:
+    # Two of four within 10 ms, in 2 s.
+    some = result(num_samples=4, duration_s=2.0, samples=rows([5.0, 10.0, 10.1, 50.0]))
+    assert goodput_per_s(some, 10.0) == 1.0
+    assert goodput_per_s(some, None) is None
+    # One of them failed, which one is not said: at least one was good.
+    assert goodput_per_s(replace(some, num_failed=1), 10.0) == 0.5
+    # It is said to be the last, which was late anyway.
+    told = replace(some, num_failed=1, columns={"ok": [1.0, 1.0, 1.0, 0.0]})
+    assert goodput_per_s(told, 10.0) == 1.0
+    # Without rows, LoadGen's own count of late queries.
+    assert goodput_per_s(replace(some, samples=None, num_over_bound=3), 10.0) == 0.5
+    assert goodput_per_s(replace(some, samples=None), 10.0) is None
+    assert goodput_per_s(replace(some, scenario="offline"), 10.0) is None
+
+
+def test_offline_has_no_latency() -> None:
+    found = serving_fields(config("offline"), Performance(result=result(scenario="offline")))
+    assert found["latency_mean_ms"] is None
+    assert found["headline"] == "throughput_per_s"
+
+
+def test_what_a_system_noted_stands_beside_each_request() -> None:
+    noted = result(samples=rows([1.0, 2.0]), columns={"queue_ms": [0.5, 0.25]})
+    frame = requests_frame(noted)
+    assert frame is not None
+    assert frame["queue_ms"].tolist() == [0.5, 0.25]
+    assert frame["sample"].tolist() == [0, 1]
+    with pytest.raises(ValueError, match="queue_ms: has 1 values for 2 samples"):
+        requests_frame(replace(noted, columns={"queue_ms": [0.5]}))
+    assert requests_frame(replace(noted, samples=None)) is None
+
+
+REFUSED: list[tuple[Callable[[], ScenarioConfig], str]] = [
+    (lambda: config("offline", samples_per_query=2), r"scenario\.samples_per_query=2"),
+    (lambda: config("offline", rate_per_s=2.0), r"scenario\.rate_per_s"),
+    (lambda: config("single_stream", search_steps=2), r"scenario\.search_steps"),
+    (lambda: config("server", latency_bound_ms=None), r"scenario\.latency_bound_ms"),
+    (lambda: config("server", rate_per_s=None), r"scenario\.search_steps=0"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSED)
+def test_keys_that_a_scenario_would_ignore_or_lacks_are_refused(
+    make: Callable[[], ScenarioConfig], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
