@@ -22,13 +22,15 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"core", "launch", "measure", "tasks", "training", "serving", "compression"},
     "command": {"cli"},
     "analysis": {"core"},
+    "analysis command": {"core", "cli", "analysis"},
 }
+ANALYSIS_COMMANDS = ("export", "plot", "report")
 # Third parties that only some packages may import.
 CONFINED = {
     "torch": {"tasks", "training", "serving", "compression", "cli"},
     "pytorch_lightning": {"tasks", "training", "serving", "compression", "cli"},
-    "hydra": {"cli", "command"},
-    "omegaconf": {"cli", "command"},
+    "hydra": {"cli", "command", "analysis command"},
+    "omegaconf": {"cli", "command", "analysis command"},
     "pynvml": {"measure"},
     "codecarbon": {"measure"},
     "psutil": {"measure"},
@@ -38,7 +40,8 @@ CONFINED = {
 def package_of(path: Path) -> str:
     parts = path.relative_to(ROOT).parts
     if parts[0] == "analysis":
-        return "analysis"
+        is_command = len(parts) == 2 and path.stem in ANALYSIS_COMMANDS
+        return "analysis command" if is_command else "analysis"
     if parts[0] == "hydra_plugins":
         return "cli"  # Hydra's own place for what is a part of the command line
     return parts[1] if len(parts) > 2 else "command"
@@ -107,4 +110,5 @@ def test_there_is_no_cycle_of_imports() -> None:
 def test_commands_are_thin_and_files_stay_readable() -> None:
     for path in SOURCES:
         lines = len(path.read_text().splitlines())
-        assert lines <= (60 if package_of(path) == "command" else 300), f"{path}: {lines} lines"
+        most = 60 if package_of(path).endswith("command") else 300
+        assert lines <= most, f"{path}: {lines} lines"

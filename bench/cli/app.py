@@ -27,7 +27,7 @@ from bench.core.config import TrainConfig, known_keys
 from bench.core.config_nodes import NODES
 from bench.core.measure_nodes import MEASURE_NODES
 from bench.core.recipe_nodes import RECIPE_NODES
-from bench.core.serve_config import SERVE_NODES, ServeConfig
+from bench.core.serve_config import SERVE_NODES, ServeConfig, known_serve_keys
 
 USAGE_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -69,7 +69,8 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     register()
     # A job manager's SIGTERM ends a sweep as orderly as a person's Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt_once)
     main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(
         task
     )
@@ -83,6 +84,16 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
+
+
+def _interrupt_once(number: int, frame: object) -> None:
+    """The first signal ends the sweep; a second one must not break the writing of its records.
+
+    `timeout` sends SIGTERM twice, to the command and to its group.
+    """
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def one_line(error: BaseException) -> str:
@@ -104,5 +115,5 @@ def one_line(error: BaseException) -> str:
 
 
 def _did_you_mean(key: str) -> str:
-    close = difflib.get_close_matches(key, known_keys(), n=3)
+    close = difflib.get_close_matches(key, [*known_keys(), *known_serve_keys()], n=3)
     return f"; did you mean {' or '.join(close)}?" if close else "; --help shows all keys"

@@ -23,7 +23,10 @@ def find_runs(results: Path, run: str) -> list[Path]:
     """
     known = results / TRAIN
     if run == "latest":
-        folders = sorted(path for path in known.glob("*") if (path / "run.json").is_file())[-1:]
+        written = [path for path in known.glob("*") if (path / "run.json").is_file()]
+        # Names tell seconds only; the configuration is what a run writes first.
+        written.sort(key=lambda path: (path / "config.yaml").stat().st_mtime_ns)
+        folders = written[-1:]
     else:
         named = sorted(known.glob(run)) if "/" not in run else sorted(map(Path, glob.glob(run)))
         folders = [path.absolute() for path in named if (path / "config.yaml").is_file()]

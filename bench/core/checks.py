@@ -52,3 +52,9 @@ def build_config(cls: type[_C], values: Mapping[str, Any], prefix: str = "") -> 
         if key not in names:
             raise ValueError(f"{prefix}{key}: no such key")
     return cls(**values)
+
+
+def dotted_keys(cls: type, parts: Mapping[str, type]) -> list[str]:
+    """Names of the keys of a configuration class, and of those of its parts, dotted."""
+    nested = [f"{key}.{field.name}" for key, part in parts.items() for field in fields(part)]
+    return [field.name for field in fields(cls)] + nested

@@ -11,12 +11,13 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.core.checks import (
     MISSING,
     build_config,
+    dotted_keys,
     require_at_least,
     require_one_of,
     require_positive,
@@ -254,9 +255,8 @@ _PARTS = {
 
 
 def known_keys() -> list[str]:
-    """Every key with a type of its own here, dotted."""
-    nested = [f"{key}.{f.name}" for key, part in _PARTS.items() for f in fields(part)]
-    return [f.name for f in fields(TrainConfig)] + nested
+    """Every key of bench.train with a type of its own, dotted."""
+    return dotted_keys(TrainConfig, _PARTS)
 
 
 def without(config: dict[str, Any], dotted: str) -> dict[str, Any]:

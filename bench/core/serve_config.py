@@ -13,6 +13,7 @@ from typing import Any
 from bench.core.checks import (
     MISSING,
     build_config,
+    dotted_keys,
     require_at_least,
     require_one_of,
     require_positive,
@@ -279,6 +280,14 @@ _PARTS = {
     "meter": MeterConfig,
     "sampler": SamplerConfig,
 }
+
+
+def known_serve_keys() -> list[str]:
+    """Every key of bench.serve with a type of its own, dotted."""
+    parts = {**_PARTS, "backend": BackendConfig, "backend.http": HttpConfig}
+    return dotted_keys(ServeConfig, parts)
+
+
 SERVE_NODES: dict[str, dict[str, type]] = {
     "scenario": {"scenario": ScenarioConfig},
     "backend": {"backend": BackendConfig},

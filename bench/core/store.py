@@ -226,10 +226,15 @@ def read_ledger(results: Path) -> Iterator[dict[str, Any]]:
 
 
 def finished(results: Path, command: str, config_hash: str, seed: int, repeat: int) -> str | None:
-    """Run id of a run of this configuration, seed and repeat that ended as ok, or None."""
+    """Run id of a run of this configuration, seed and repeat that ended as ok, or None.
+
+    One whose folder was deleted meanwhile does not count.
+    """
     wanted = ("ended", "ok", command, config_hash, seed, repeat)
     keys = ("event", "status", "command", "config_hash", "seed", "repeat")
     for line in read_ledger(results):
         if tuple(line.get(key) for key in keys) == wanted:
-            return str(line["run_id"])
+            run_id = str(line["run_id"])
+            if record_path(results / command / run_id) is not None:
+                return run_id
     return None

@@ -30,7 +30,7 @@ class InferenceModel(nn.Module):
         super().__init__()
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._dtype = dtype
-        self.network = network.to(dtype=dtype, memory_format=self._memory_format).eval()
+        self.network = network.to(dtype=dtype).to(memory_format=self._memory_format).eval()
         self.eval()
 
     @override

@@ -37,10 +37,10 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start `python -m bench.train` with these arguments in this folder."""
+def start(folder: Path, *arguments: str, module: str = "bench.train") -> subprocess.Popen[str]:
+    """Start `python -m bench.train`, or another command, with these arguments in this folder."""
     return subprocess.Popen(
-        [sys.executable, "-m", "bench.train", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=folder,
         env=environment(folder),
         stdout=subprocess.PIPE,
@@ -51,12 +51,20 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def train(folder: Path, *arguments: str) -> Answer:
     """Run `python -m bench.train` to its end."""
-    process = start(folder, *arguments)
+    return _ended(start(folder, *arguments))
+
+
+def serve(folder: Path, *arguments: str) -> Answer:
+    """Run `python -m bench.serve` to its end."""
+    return _ended(start(folder, *arguments, module="bench.serve"))
+
+
+def _ended(process: subprocess.Popen[str]) -> Answer:
     out, err = process.communicate(timeout=240)
     return Answer(code=process.returncode, out=out, err=err)
 
 
-def records(folder: Path) -> list[RunRecord]:
-    """The records of all runs, in the order in which they were started."""
-    runs = [read_record(path) for path in (folder / "results" / "train").iterdir()]
+def records(folder: Path, command: str = "train") -> list[RunRecord]:
+    """The records of all runs of a command, in the order in which they were started."""
+    runs = [read_record(path) for path in (folder / "results" / command).iterdir()]
     return sorted(runs, key=lambda record: record.started_utc)

@@ -153,6 +153,10 @@ def test_the_ledger_tells_what_was_launched_and_what_ended(
         "ended",
     ]
     key = ("train", "0123456789ab")
+    assert store.finished(tmp_path, *key, 3, 1) is None  # its folder is gone: there is nothing left
+    kept = tmp_path / "train" / identity.run_id
+    kept.mkdir(parents=True)
+    store.write_record(kept, record(identity))
     assert store.finished(tmp_path, *key, 3, 1) == identity.run_id
     assert store.finished(tmp_path, *key, 4, 1) is None  # failed: to be measured again
     assert store.finished(tmp_path, *key, 3, 0) is None

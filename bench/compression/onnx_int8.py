@@ -1,0 +1,159 @@
+"""Int8 by ONNX Runtime's quantizer, and a look at whether its graph is computed in int8.
+
+Weights are int8, one scale for each output channel. Inputs of layers are uint8 on x86, where ONNX
+Runtime fuses only those with every convolution, and int8 on other processors.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.compression.processor import is_x86, needs_smaller_int8
+from bench.compression.refused import CompressionRefused
+
+_log = logging.getLogger(__name__)
+
+_BATCH_SIZE = 32
+_ERRORS_ONLY = 3
+_LINEAR = ("MatMul", "Gemm")
+# OpenVINO fuses hard swish into the convolution before it, as long as it is in one piece and in
+# float32; so it gets scales at the layers, and at what joins and moves their outputs.
+_OPENVINO_OPERATORS = [
+    *("Conv", "ConvTranspose", *_LINEAR, "Add", "Concat"),
+    *("MaxPool", "AveragePool", "GlobalAveragePool", "Relu", "Clip", "Pad", "Resize"),
+    *("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split"),
+]
+# Operators of an optimised graph that do most of the arithmetic.
+_FLOAT_LAYERS = {
+    *("Conv", "FusedConv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm")
+}
+_INT8_LAYERS = {
+    *("QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger"),
+    *("MatMulIntegerToFloat", "DynamicQuantizeMatMul"),
+}
+
+
+class _Batches:
+    """Calibration images as ONNX Runtime's calibrator asks for them."""
+
+    def __init__(self, images: NDArray[np.float32]) -> None:
+        self._batches: Iterator[NDArray[np.float32]] = (
+            images[start : start + _BATCH_SIZE] for start in range(0, len(images), _BATCH_SIZE)
+        )
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        """The next batch; None after the last."""
+        batch = next(self._batches, None)
+        return None if batch is None else {"images": batch}
+
+
+def quantize_statically(
+    exported: Path, path: Path, calibration: NDArray[np.float32], *, runtime: str
+) -> None:
+    """Convolutions and matrix products in int8, between pairs that quantize and dequantize.
+
+    Args:
+        exported: The model in float32.
+        path: Where to write.
+        calibration: Training images, shape (n, c, h, w), n >= 1: scales span what they give.
+        runtime: "onnxruntime", whose graph is looked at, or "openvino".
+
+    Raises:
+        CompressionRefused: ONNX Runtime would compute none of it in int8.
+    """
+    quantization = _library()
+    processed = exported.with_name("processed.onnx")
+    # Symbolic shapes need not be inferred: the exporter has written them down.
+    openvino = runtime == "openvino"
+    quantization.quant_pre_process(
+        str(exported), str(processed), skip_optimization=openvino, skip_symbolic_shape=True
+    )
+    quantization.quantize_static(
+        str(processed),
+        str(path),
+        _Batches(calibration),
+        quant_format=quantization.QuantFormat.QDQ,
+        op_types_to_quantize=_OPENVINO_OPERATORS if openvino else None,
+        per_channel=True,
+        reduce_range=needs_smaller_int8(),
+        activation_type=getattr(quantization.QuantType, "QUInt8" if is_x86() else "QInt8"),
+        weight_type=quantization.QuantType.QInt8,
+    )
+    if not openvino:  # its own graph is looked at when it is opened
+        _refuse_float(path, "int8_static", expected=_FLOAT_LAYERS)
+
+
+def quantize_dynamically(exported: Path, path: Path) -> None:
+    """Matrix products in int8, their inputs scaled at each call; convolutions stay in float32.
+
+    ONNX Runtime would take convolutions too, but its kernel for them is several times slower than
+    the one in float32.
+
+    Args:
+        exported: The model in float32.
+        path: Where to write.
+
+    Raises:
+        CompressionRefused: The model has no matrix product, or none that is computed in int8.
+    """
+    quantization = _library()
+    processed = exported.with_name("processed.onnx")
+    quantization.quant_pre_process(str(exported), str(processed), skip_symbolic_shape=True)
+    quantization.quantize_dynamic(
+        str(processed),
+        str(path),
+        op_types_to_quantize=list(_LINEAR),
+        per_channel=True,
+        reduce_range=needs_smaller_int8(),
+        weight_type=quantization.QuantType.QInt8,
+    )
+    _refuse_float(path, "int8_dynamic", expected={"MatMul", "Gemm", "FusedGemm", "FusedMatMul"})
+
+
+def _library() -> Any:
+    try:
+        from onnxruntime import quantization
+    except ImportError as error:
+        raise CompressionRefused(
+            f"quantizing for ONNX: {error.name or error} is not installed; "
+            "pip install 'operational-metrics-bench[serving]'"
+        ) from error
+    return quantization
+
+
+def _refuse_float(path: Path, method: str, *, expected: set[str]) -> None:
+    """Refuse a model of which no layer is computed in int8; log how many of them are."""
+    operators = optimised_operators(path)
+    num_int8 = sum(operators[name] for name in _INT8_LAYERS)
+    num_float = sum(operators[name] for name in expected)
+    if num_int8 == 0:
+        raise CompressionRefused(
+            f"compression={method}: ONNX Runtime would compute no layer of this model in int8; "
+            "use compression=none"
+        )
+    level = logging.WARNING if num_float else logging.INFO
+    _log.log(
+        level, "compression=%s: %d of %d layers in int8", method, num_int8, num_int8 + num_float
+    )
+
+
+def optimised_operators(path: Path) -> Counter[str]:
+    """How often each operator is in the graph that ONNX Runtime runs on a CPU."""
+    import onnx
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        graph = onnx.load(options.optimized_model_filepath, load_external_data=False).graph
+    return Counter(node.op_type for node in graph.node)

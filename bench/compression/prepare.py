@@ -1,0 +1,100 @@
+"""From a trained network to the model that is served: in its runtime's form and precision.
+
+What a runtime would accept and then compute in float32 is refused: a smaller file that is no
+faster, or half precision that is only converted, would be reported as what it is not.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from bench.compression.onnx_model import write_onnx
+from bench.compression.quiet import quiet
+from bench.compression.torch_model import write_torch
+from bench.core.artifact import Artifact, ArtifactKind
+from bench.core.serve_config import COMPRESSIONS, RUNTIMES
+
+_DEVICES = ("cpu", "cuda")
+
+
+def prepare(
+    network: nn.Module,
+    *,
+    runtime: str,
+    method: str,
+    channels_last: bool,
+    calibration: NDArray[np.float32],
+    device: str,
+    folder: Path,
+) -> Artifact:
+    """Write the model that a runtime opens, in the asked precision.
+
+    Args:
+        network: Maps images (n, c, h, w) to logits (n, num_classes); on the CPU, in evaluation
+            mode. It is not changed.
+        runtime: One of bench.core.serve_config.RUNTIMES.
+        method: One of bench.core.serve_config.COMPRESSIONS.
+        channels_last: Whether a torch model has channels last in memory; an ONNX model has them
+            first by definition.
+        calibration: Training images, float32 of shape (n, c, h, w), n >= 1: int8_static takes its
+            scales from them, and all others their shape.
+        device: Where it is to be served, "cpu" or "cuda"; the model itself is written on the CPU.
+        folder: Exists and is empty; gets the model's files and nothing else, or nothing at all if
+            this raises.
+
+    Raises:
+        CompressionRefused: The runtime would not really compute in the asked precision, cannot
+            run the model, or needs a library that is not installed.
+        ValueError: An argument is not one of its set, or the folder is not empty.
+    """
+    _check(runtime, method, device, calibration, folder)
+    kind: ArtifactKind = "torch" if runtime in ("eager", "compile") else "onnx"
+    with tempfile.TemporaryDirectory() as temporary, quiet():
+        staged = Artifact(kind=kind, folder=Path(temporary), compression=method)
+        if kind == "torch":
+            write_torch(
+                network,
+                staged.path,
+                runtime=runtime,
+                method=method,
+                channels_last=channels_last,
+                calibration=calibration,
+                device=device,
+            )
+        else:
+            write_onnx(
+                network,
+                staged.folder,
+                runtime=runtime,
+                method=method,
+                calibration=calibration,
+                device=device,
+            )
+        for file in staged.folder.iterdir():
+            shutil.move(file, folder / file.name)
+    return Artifact(kind=kind, folder=folder, compression=method)
+
+
+def _check(
+    runtime: str, method: str, device: str, calibration: NDArray[np.float32], folder: Path
+) -> None:
+    for key, value, known in (
+        ("backend", runtime, RUNTIMES),
+        ("compression", method, COMPRESSIONS),
+        ("device", device, _DEVICES),
+    ):
+        if value not in known:
+            raise ValueError(f"{key}={value}: must be one of {', '.join(known)}")
+    if calibration.ndim != 4 or len(calibration) == 0:
+        raise ValueError(
+            f"calibration images of shape {calibration.shape}: must be (n, c, h, w) with n at "
+            "least 1"
+        )
+    if any(folder.iterdir()):
+        raise ValueError(f"{folder}: is not empty; give a folder of its own to each model")

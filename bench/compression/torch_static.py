@@ -1,0 +1,145 @@
+"""Static int8 by PyTorch's own route: exported, quantized for x86, compiled later by Inductor."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
+from typing_extensions import override
+
+from bench.compression.processor import is_x86, needs_smaller_int8
+from bench.compression.refused import CompressionRefused, first_line
+
+_BATCH_SIZE = 32
+# How tracing and the quantizer fail at networks that they do not understand.
+_UNSUPPORTED = (
+    TorchDynamoException,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class ExportedNetwork(nn.Module):
+    """A network as torch.export saves it: its graph cannot be pickled in another way."""
+
+    def __init__(self, exported: bytes) -> None:
+        """Take what torch.export.save wrote, and load it."""
+        super().__init__()
+        self._exported = exported
+        self._load()
+
+    def _load(self) -> None:
+        import torchao.quantization.pt2e  # noqa: F401 -- brings the operators that the graph calls
+
+        program = torch.export.load(io.BytesIO(self._exported))
+        self.graph = program.module(check_guards=False)
+
+    @override
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (n, num_classes) of images (n, c, h, w)."""
+        logits: Tensor = self.graph(images)
+        return logits
+
+    @override
+    def train(self, mode: bool = True) -> ExportedNetwork:
+        """Nothing to do: it was exported in evaluation mode, and cannot leave it."""
+        return self
+
+    @override
+    def __reduce__(self) -> tuple[type[ExportedNetwork], tuple[bytes]]:
+        return ExportedNetwork, (self._exported,)
+
+
+def statically_quantized(network: nn.Module, calibration: NDArray[np.float32]) -> ExportedNetwork:
+    """Convolutions and linear layers in int8, with scales from calibration images.
+
+    Args:
+        network: In evaluation mode, on the CPU.
+        calibration: Training images, shape (n, c, h, w), n >= 1.
+
+    Raises:
+        CompressionRefused: Not for this processor, or not this network.
+    """
+    if not is_x86():
+        raise CompressionRefused(
+            "compression=int8_static: torchao quantizes for torch.compile on x86 processors only; "
+            "use backend=onnxruntime"
+        )
+    images = torch.from_numpy(calibration)
+    try:
+        with torch.no_grad():
+            quantized = _quantized(network, images)
+            exported = torch.export.export(
+                quantized, (_example(images),), dynamic_shapes=_any_batch()
+            )
+    except ImportError as error:
+        raise CompressionRefused(
+            "compression=int8_static: torchao is not installed; "
+            "pip install 'operational-metrics-bench[serving]'"
+        ) from error
+    except _UNSUPPORTED as error:
+        raise CompressionRefused(
+            "compression=int8_static: torchao's quantizer does not understand this model "
+            f"({first_line(error)}); use backend=onnxruntime"
+        ) from error
+    if not any(one.dtype is torch.int8 for one in exported.state_dict.values()):
+        raise CompressionRefused(
+            "compression=int8_static: torchao found no convolution or linear layer to quantize in "
+            "this model; use compression=none"
+        )
+    for node in exported.graph.nodes:  # where each came from is of no use, and half of the file
+        for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):
+            node.meta.pop(key, None)
+    file = io.BytesIO()
+    torch.export.save(exported, file)
+    return ExportedNetwork(file.getvalue())
+
+
+def _quantized(network: nn.Module, images: Tensor) -> torch.fx.GraphModule:
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+
+    # Strict, because only Dynamo tells two calls of the same module apart, as in a ResNet.
+    graph = torch.export.export(
+        network, (_example(images),), dynamic_shapes=_any_batch(), strict=True
+    ).module(check_guards=False)
+    quantizer = x86.X86InductorQuantizer()
+    quantizer.set_global(
+        x86.get_default_x86_inductor_quantization_config(reduce_range=needs_smaller_int8())
+    )
+    observed = prepare_pt2e(graph, quantizer)
+    for batch in torch.split(images, _BATCH_SIZE):
+        observed(batch)
+    converted: torch.fx.GraphModule = convert_pt2e(observed)
+    _drop_unused(converted)
+    return converted
+
+
+def _example(images: Tensor) -> Tensor:
+    """Two images: of a size of one, an export would take it that there is never another."""
+    return images.new_zeros(2, *images.shape[1:])
+
+
+def _any_batch() -> tuple[dict[int, Any]]:
+    return ({0: torch.export.Dim("batch", min=1, max=2**20)},)
+
+
+def _drop_unused(graph: torch.fx.GraphModule) -> None:
+    """Delete tensors that no node reads: float32 weights, in whose place there are int8 ones."""
+    used = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
+    held = [name for name, _ in (*graph.named_parameters(), *graph.named_buffers())]
+    for name in held:
+        if name not in used:
+            path, _, key = name.rpartition(".")
+            delattr(graph.get_submodule(path), key)

@@ -1,0 +1,34 @@
+"""Serve a trained model and measure it: `python -m bench.serve [-m] run=RUN KEY=VALUE...`.
+
+Each combination of scenario, backend, compression and placement is served in a fresh process and
+leaves a folder in results/serve/, linked to its training run; tables of all of them end the
+command. Exit code: 0, 2 for a wrong key or value, 5 if a run failed, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from bench.cli.app import run_app
+from bench.cli.plan_serve import plan_serving
+from bench.cli.serve_table import SERVE_LEGEND, serve_tables
+from bench.cli.sweep import Command, Sweep
+
+
+def main() -> int:
+    """Serve one configuration or a sweep."""
+    sweep = Sweep(
+        Command(
+            name="serve",
+            job="bench.cli.serve_job:run",
+            plan=plan_serving,
+            tables=serve_tables,
+            legend=SERVE_LEGEND,
+            complete=lambda record: record,
+        )
+    )
+    return sweep.finish(run_app("serve", sweep.run_job))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

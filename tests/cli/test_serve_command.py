@@ -1,0 +1,313 @@
+"""bench.serve in a subprocess: a trained model served in each way, its failures, its records."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench.core.records import RunRecord
+from bench.core.store import read_ledger
+from tests.cli.command import Answer, records, serve, train
+
+pytestmark = pytest.mark.xdist_group("serve")  # one worker, so that the base is trained once
+
+# Passes of a fraction of a second; a meter would make them longer.
+SHORT = ("scenario.min_duration_s=0.3", "scenario.warmup_queries=20", "meter=none")
+STAGES = ["client_wait", "network", "queue", "fetch", "preprocess", "inference", "postprocess"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one run that reached its target, and after it one that missed."""
+    folder = tmp_path_factory.mktemp("served")
+    answer = train(folder, "-m", "experiment=smoke", "target.value=0.8,1.0", "codecarbon=none")
+    assert answer.code == 0, answer.err
+    return folder
+
+
+@pytest.fixture
+def folder(base: Path, tmp_path: Path) -> Path:
+    """A copy of the training runs, so that each test sees its own serving runs only."""
+    return Path(shutil.copytree(base, tmp_path / "work"))
+
+
+def trained(folder: Path) -> RunRecord:
+    """The run that reached its target."""
+    (found,) = [run for run in records(folder) if run.target is not None and run.target.reached]
+    return found
+
+
+def only(folder: Path) -> RunRecord:
+    (record,) = records(folder, "serve")
+    return record
+
+
+def served(folder: Path, *arguments: str) -> tuple[RunRecord, Answer]:
+    run = trained(folder).run_id
+    answer = serve(folder, f"run={run}", *SHORT, *arguments)
+    assert answer.code == 0, answer.out + answer.err
+    return only(folder), answer
+
+
+def test_a_model_served_leaves_a_record_that_is_linked_to_its_training(folder: Path) -> None:
+    record, answer = served(folder, "meter=auto", "backend.num_threads=1")
+    training = trained(folder)
+    assert record.command == "serve"
+    assert record.trained is not None
+    assert record.trained.run_id == training.run_id
+    assert record.trained.config_hash == training.config_hash
+    serving = record.serving
+    assert serving is not None
+    assert serving.valid, serving.invalid_reasons
+    assert (serving.scenario, serving.backend) == ("single_stream", "eager")
+    assert serving.headline == "latency_p90_ms"
+    assert serving.latency_p90_ms is not None
+    assert serving.latency_p90_ms > 0
+    assert serving.num_threads == 1
+    # What is served uncompressed answers as the model did in training.
+    assert record.quality_test is not None
+    assert training.quality_test is not None
+    assert record.quality_test.at == "served"
+    assert record.quality_test.accuracy == pytest.approx(training.quality_test.accuracy)
+    assert serving.energy_per_prediction_j is not None
+    assert serving.energy_per_prediction_j > 0
+    assert serving.cost_per_million_usd is not None
+    assert record.phases.serve_s == pytest.approx(record.phases.wall_time_s)
+    assert record.target is None
+    assert record.health is not None
+    for words in ("valid", "Mlp", str(folder / "results" / "serve")):
+        assert words in answer.out
+    run = folder / "results" / "serve" / record.run_id
+    names = {"run.json", "config.yaml", "telemetry.parquet", "requests.parquet", "log.txt"}
+    assert {path.name for path in run.iterdir()} == names
+    requests = pd.read_parquet(run / "requests.parquet")
+    assert len(requests) == serving.num_predictions
+    lines = [line for line in read_ledger(folder / "results") if line["command"] == "serve"]
+    assert [line["event"] for line in lines] == ["launched", "ended"]
+
+
+def test_a_sweep_compresses_says_what_it_did_and_refuses_what_would_not_be_computed(
+    folder: Path,
+) -> None:
+    run = trained(folder).run_id
+    answer = serve(
+        folder,
+        "-m",
+        f"run={run}",
+        *SHORT,
+        "scenario=offline",
+        "backend=onnxruntime",
+        "backend.device=cpu",
+        "compression=none,fp16,int8_static",
+        "compression.compare_rounds=3",
+        "compression.compare_requests=5",
+        "keep_model=true",
+    )
+    assert answer.code == 5, answer.out + answer.err
+    by_method = {run.config["compression"]["method"]: run for run in records(folder, "serve")}
+    plain, refused, compressed = (by_method[name] for name in ("none", "fp16", "int8_static"))
+    assert plain.compression is None
+    assert refused.status == "failed"
+    assert refused.error is not None
+    assert refused.error.kind == "CompressionRefused"
+    assert "fp16" in refused.error.message
+    found = compressed.compression
+    assert found is not None
+    assert found.latency_ratio is not None
+    assert found.latency_ratio_low is not None
+    assert found.latency_ratio_high is not None
+    assert found.latency_ratio_low <= found.latency_ratio <= found.latency_ratio_high
+    assert plain.model is not None
+    assert found.baseline_size_bytes == plain.model.size_bytes
+    assert compressed.quality_test is not None
+    assert plain.quality_test is not None
+    change = compressed.quality_test.accuracy - plain.quality_test.accuracy
+    assert found.accuracy_change == pytest.approx(change)
+    model = folder / "results" / "serve" / compressed.run_id / "model"
+    assert sum(path.stat().st_size for path in model.iterdir()) == found.size_bytes
+    assert compressed.serving is not None
+    assert compressed.serving.latency_p90_ms is None  # offline: all samples are one query
+    assert plain.config_hash != compressed.config_hash
+
+
+def test_over_http_the_stages_add_up_to_the_whole(folder: Path) -> None:
+    record, answer = served(
+        folder,
+        "scenario=server",
+        "scenario.rate_per_s=100",
+        "scenario.min_queries=100",
+        "scenario.latency_bound_ms=500",
+        "backend=http",
+        "backend.http.runtime=eager",
+        "placement=edge",
+        "placement.round_trip_ms=10",
+    )
+    assert record.status == "ok", record.error
+    means = {stage.stage: stage.mean_ms for stage in record.stages}
+    assert list(means) == [*STAGES, "unexplained", "end_to_end"]
+    whole = means.pop("end_to_end")
+    assert sum(means.values()) == pytest.approx(whole)
+    # Round trips are drawn around 10 ms with a deviation of 1 ms.
+    assert means["network"] >= 8
+    assert record.placement is not None
+    assert record.placement.network is not None
+    assert record.placement.network.startswith("envoy")
+    assert record.placement.memory_limit is not None
+    assert record.quality_test is not None
+    training = trained(folder)
+    assert training.quality_test is not None
+    assert record.quality_test.accuracy == pytest.approx(training.quality_test.accuracy)
+    assert "end to end" in answer.out
+    requests = pd.read_parquet(folder / "results" / "serve" / record.run_id / "requests.parquet")
+    assert {"latency_ms", "client_wait_ms", "inference_ms"} <= set(requests.columns)
+
+
+def test_several_runs_are_served_by_a_glob_and_not_again_on_resume(folder: Path) -> None:
+    answer = serve(folder, "run=*", *SHORT, "allow_missed=true")
+    assert answer.code == 0, answer.out + answer.err
+    links = [record.trained for record in records(folder, "serve") if record.trained]
+    assert {link.run_id for link in links} == {record.run_id for record in records(folder)}
+    assert {link.reached for link in links} == {True, False}
+    # The last training is the one that missed.
+    again = serve(folder, "run=latest", *SHORT, "allow_missed=true", "resume=true")
+    assert again.code == 0, again.err
+    assert len(records(folder, "serve")) == 2
+    assert "valid" in again.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run=nothing",), "run=nothing: no training run of that name"),
+        (("run=latest", "allow_missed=false"), "it did not reach its target; allow_missed=true"),
+        (("run=latest", "scenario=burst"), "burst"),
+        (("run=latest", "backend.num_threads=0"), "backend.num_threads=0: must be at least 1"),
+        (("-m", "run=latest", "scenario.rate_per_s=5,6"), "scenario.rate_per_s and"),
+        (("run=latest", "placement=edge"), "placement=edge: needs backend=http"),
+        (("run=latest", "backend=http", "backend.http.url=here"), "must begin with http://"),
+        (("run=latest", "backend.thread=1"), "backend.thread: no such key"),
+        (("run=latest", "meter=rapl", "meter.sources.rapl.root=/nowhere"), "meter=rapl"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    base: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    allowed = () if "allow_missed=false" in arguments else ("allow_missed=true",)
+    answer = serve(base, *arguments, *allowed)
+    assert answer.code == 2, answer.out + answer.err
+    assert words in answer.err
+    assert len(answer.err.splitlines()) == 1
+    assert answer.err.startswith("error: ")
+    assert not (base / "results" / "serve").exists()
+
+
+def failed(folder: Path, *arguments: str) -> tuple[RunRecord, Answer]:
+    answer = serve(folder, f"run={trained(folder).run_id}", *SHORT, *arguments)
+    assert answer.code == 5, answer.out + answer.err
+    return only(folder), answer
+
+
+def test_a_port_in_use_is_named(folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        record, answer = failed(
+            folder, "backend=http", "backend.http.runtime=eager", f"backend.http.port={port}"
+        )
+    assert record.error is not None
+    assert str(port) in record.error.message
+    assert str(port) in answer.out
+
+
+class OwnServer(ThreadingHTTPServer):
+    """A user's own server of the documented request, which may break down after some answers."""
+
+    daemon_threads = True
+
+    def __init__(self, *, answers: int | None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.left = answers
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one packet: else each waits for the other 40 ms
+    server: OwnServer
+
+    def do_GET(self) -> None:
+        self._say({"live": True})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.left is not None:
+            self.server.left -= 1
+            if self.server.left < 0:
+                self.server.socket.close()  # refuses all connections from now on
+                self.close_connection = True
+                return
+        # The class of an image is its id modulo 10, which is right for a tenth of them or so.
+        logits = [float(asked["id"] % 10 == k) for k in range(10)]
+        self._say({"id": asked["id"], "class": asked["id"] % 10, "logits": logits})
+
+    def _say(self, answer: dict[str, Any]) -> None:
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Print nothing."""
+
+
+@contextmanager
+def own_server(*, answers: int | None = None) -> Iterator[str]:
+    with OwnServer(answers=answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.url
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_server_of_ones_own_is_asked_and_what_it_does_not_tell_is_absent(folder: Path) -> None:
+    with own_server() as url:
+        record, _ = served(folder, "backend=http", f"backend.http.url={url}")
+    assert {stage.stage for stage in record.stages} == {
+        "client_wait",
+        "network",
+        "unexplained",
+        "end_to_end",
+    }
+    assert record.serving is not None
+    assert record.serving.runtime is None
+    assert record.quality_test is not None
+    assert record.quality_test.accuracy < 0.5  # its own answers, not those of the trained model
+
+
+def test_a_server_that_breaks_down_in_the_middle_is_a_failed_record(folder: Path) -> None:
+    num_images = 360  # the test split of the digits: it survives them, and not the load after
+    with own_server(answers=num_images + 200) as url:
+        record, answer = failed(folder, "backend=http", f"backend.http.url={url}")
+    assert record.status == "failed"
+    assert record.error is not None
+    assert "nothing answers there any more" in record.error.message
+    assert record.quality_test is not None  # what was measured before is kept
+    assert "failed" in answer.out

@@ -1,0 +1,274 @@
+"""Each runtime with a real, small model in it."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch._dynamo.utils
+from numpy.typing import NDArray
+from torch import nn
+
+from bench.compression.prepare import prepare
+from bench.core.artifact import Artifact
+from bench.serving.backends import compiled
+from bench.serving.backends.base import BackendUnavailable
+from bench.serving.backends.choose import artifact_kind, make_backend
+from bench.serving.backends.compiled import CompiledBackend
+from bench.serving.backends.eager import EagerBackend
+from bench.serving.backends.loading import torch_precision
+from bench.tasks.inference import InferenceModel
+from bench.tasks.models import Cnn
+
+SHAPE, NUM_CLASSES = (1, 8, 8), 4
+IMAGES = np.random.default_rng(0).uniform(0, 1, (6, *SHAPE)).astype(np.float32)
+# Runtimes add up float32 products in different orders.
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return Cnn(SHAPE, NUM_CLASSES, width=8, depth=2).eval()
+
+
+@pytest.fixture(scope="module")
+def artifacts(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    """The uncompressed model in the form of torch and of ONNX, and in int8 for torch.compile."""
+    wanted = [("eager", "none"), ("onnxruntime", "none"), ("compile", "int8_static")]
+    return {
+        f"{artifact_kind(runtime)}-{method}": prepare(
+            network,
+            runtime=runtime,
+            method=method,
+            channels_last=False,
+            calibration=IMAGES,
+            device="cpu",
+            folder=tmp_path_factory.mktemp(runtime),
+        )
+        for runtime, method in wanted
+    }
+
+
+@pytest.fixture(scope="module")
+def expected(network: nn.Module) -> NDArray[np.float32]:
+    with torch.no_grad():
+        logits: NDArray[np.float32] = network(torch.from_numpy(IMAGES)).numpy()
+    return logits
+
+
+@pytest.fixture
+def torch_threads() -> Iterator[None]:
+    """Opening with a number of threads sets it for the process: put it back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("runtime", ["eager", "onnxruntime", "openvino"])
+def test_logits_are_those_of_the_network_for_any_batch_size(
+    artifacts: dict[str, Artifact], expected: NDArray[np.float32], runtime: str
+) -> None:
+    if runtime != "eager":
+        pytest.importorskip(runtime)
+    backend = make_backend(runtime, device="cpu", num_threads=None)
+    backend.open(artifacts[f"{artifact_kind(runtime)}-none"])
+    for n in (1, 5, 1):
+        logits = backend.predict(IMAGES[:n])
+        assert logits.dtype == np.float32
+        assert logits.shape == (n, NUM_CLASSES)
+        np.testing.assert_allclose(logits, expected[:n], rtol=TOLERANCE, atol=TOLERANCE)
+    # OpenVINO would take bfloat16 by itself on processors that have it.
+    assert backend.facts["precision"].startswith("float32")
+    assert backend.compile_s is None
+    backend.close()
+
+
+@pytest.mark.parametrize("runtime", ["eager", "onnxruntime", "openvino"])
+def test_logits_stay_when_the_next_are_asked_for_and_images_may_be_read_only(
+    artifacts: dict[str, Artifact], expected: NDArray[np.float32], runtime: str
+) -> None:
+    if runtime != "eager":
+        pytest.importorskip(runtime)
+    backend = make_backend(runtime, device="cpu", num_threads=None)
+    backend.open(artifacts[f"{artifact_kind(runtime)}-none"])
+    images = IMAGES.copy()
+    images.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = backend.predict(images[:1])
+        backend.predict(images[1:2])
+    np.testing.assert_allclose(first, expected[:1], rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_compiling_is_counted_for_each_new_batch_size_and_only_then(
+    artifacts: dict[str, Artifact], expected: NDArray[np.float32]
+) -> None:
+    seconds = itertools.count()  # each look at the clock is a second after the last
+    backend = CompiledBackend(device="cpu", num_threads=None, clock=lambda: next(seconds))
+    backend.open(artifacts["torch-none"])
+    graphs = torch._dynamo.utils.counters["stats"]
+    before = graphs["unique_graphs"]
+    spent_s, num_graphs = [backend.compile_s], [0]
+    for n in (1, 5, 1, 5, 6):
+        logits = backend.predict(IMAGES[:n])
+        np.testing.assert_allclose(logits, expected[:n], rtol=TOLERANCE, atol=TOLERANCE)
+        spent_s.append(backend.compile_s)
+        num_graphs.append(graphs["unique_graphs"] - before)
+    assert spent_s == [0, 1, 2, 2, 2, 3]
+    assert num_graphs == [0, 1, 2, 2, 2, 2], "larger batches share a graph"
+    assert backend.facts["precision"] == "float32"
+    backend.close()
+
+
+def test_a_statically_quantized_model_is_compiled_to_int8_layers(
+    artifacts: dict[str, Artifact], expected: NDArray[np.float32]
+) -> None:
+    backend = make_backend("compile", device="cpu", num_threads=None)
+    backend.open(artifacts["torch-int8_static"])
+    before = compiled._num_int8_layers()
+    logits = backend.predict(IMAGES[:2])
+    assert compiled._num_int8_layers() - before == 3  # two convolutions and a linear layer
+    # Each of three layers rounds its inputs and weights to one of 255 steps of their range.
+    np.testing.assert_allclose(logits, expected[:2], atol=0.05 * np.abs(expected).max())
+    assert backend.facts["precision"].startswith("int8")
+
+
+def test_a_quantized_model_that_was_not_compiled_to_int8_is_refused(
+    artifacts: dict[str, Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = CompiledBackend(device="cpu", num_threads=None)
+    backend.open(artifacts["torch-int8_static"])
+    monkeypatch.setattr(backend, "_model", lambda images: torch.zeros(len(images), NUM_CLASSES))
+    with pytest.raises(BackendUnavailable, match="no layer of this model in int8"):
+        backend.predict(IMAGES[:1])
+
+
+class Branching(nn.Module):
+    """Which way it goes depends on the image: no single graph."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(1) if images.sum() > 0 else -images.flatten(1)
+
+
+def test_a_model_that_is_no_single_graph_is_refused_by_compile_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, artifacts: dict[str, Artifact]
+) -> None:
+    model = InferenceModel(Branching())
+    monkeypatch.setattr(compiled, "load_torch", lambda *args: model)
+    backend = CompiledBackend(device="cpu", num_threads=None)
+    backend.open(artifacts["torch-none"])
+    with pytest.raises(
+        BackendUnavailable, match=r"torch.compile failed .*use backend=ea"
+    ) as caught:
+        backend.predict(IMAGES[:1])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("torch_threads")
+def test_threads_are_set_when_the_model_is_opened(artifacts: dict[str, Artifact]) -> None:
+    torch.set_num_threads(2)
+    backend = EagerBackend(device="cpu", num_threads=1)
+    assert torch.get_num_threads() == 2
+    backend.open(artifacts["torch-none"])
+    assert torch.get_num_threads() == 1
+    assert backend.facts["threads"] == "1"
+
+
+def test_openvino_reports_the_threads_that_it_uses(artifacts: dict[str, Artifact]) -> None:
+    pytest.importorskip("openvino")
+    backend = make_backend("openvino", device="cpu", num_threads=1)
+    backend.open(artifacts["onnx-none"])
+    assert backend.facts["threads"] == "1"
+
+
+def test_a_model_opens_in_another_process(
+    artifacts: dict[str, Artifact], expected: NDArray[np.float32], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "images.npy", IMAGES)
+    script = """
+import sys
+from pathlib import Path
+import numpy as np
+from bench.core.artifact import Artifact
+from bench.serving.backends.choose import make_backend
+folder, images = Path(sys.argv[1]), np.load(sys.argv[1] + "/images.npy")
+for number, path in enumerate(sys.argv[2:]):
+    kind, compression, runtime = ("torch", "none", "eager") if number < 2 else (
+        "onnx", "none", "onnxruntime")
+    backend = make_backend(runtime, device="cpu", num_threads=1)
+    backend.open(Artifact(kind=kind, folder=Path(path), compression=compression))
+    np.save(folder / f"logits{number}.npy", backend.predict(images))
+"""
+    names = ("torch-none", "torch-int8_static", "onnx-none")
+    folders = [str(artifacts[name].folder) for name in names]
+    subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), *folders],
+        check=True,
+        cwd=Path(__file__).parents[3],
+        timeout=120,
+    )
+    for number, tolerance in enumerate((TOLERANCE, 0.05 * np.abs(expected).max(), TOLERANCE)):
+        logits = np.load(tmp_path / f"logits{number}.npy")
+        np.testing.assert_allclose(logits, expected, rtol=TOLERANCE, atol=tolerance)
+
+
+@pytest.mark.parametrize("runtime", ["eager", "compile", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("content", [b"", b"not a model", "half"])
+def test_a_corrupt_model_is_refused_in_one_line_that_names_the_file(
+    artifacts: dict[str, Artifact], tmp_path: Path, runtime: str, content: bytes | str
+) -> None:
+    if runtime in ("onnxruntime", "openvino"):
+        pytest.importorskip(runtime)
+    kind = artifact_kind(runtime)
+    whole = artifacts[f"{kind}-none"].path.read_bytes()
+    broken = Artifact(kind=kind, folder=tmp_path, compression="none")
+    broken.path.write_bytes(whole[: len(whole) // 2] if isinstance(content, str) else content)
+    with pytest.raises(BackendUnavailable, match=f"{broken.path}: .*cannot open") as caught:
+        make_backend(runtime, device="cpu", num_threads=None).open(broken)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_of_something_else_is_refused(tmp_path: Path) -> None:
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "model.pt")
+    artifact = Artifact(kind="torch", folder=tmp_path, compression="none")
+    with pytest.raises(BackendUnavailable, match="it holds a dict"):
+        make_backend("eager", device="cpu", num_threads=None).open(artifact)
+
+
+@pytest.mark.parametrize("runtime", ["eager", "compile", "onnxruntime", "openvino"])
+def test_a_missing_model_and_one_of_another_kind_are_refused(
+    artifacts: dict[str, Artifact], tmp_path: Path, runtime: str
+) -> None:
+    if runtime in ("onnxruntime", "openvino"):
+        pytest.importorskip(runtime)
+    kind = artifact_kind(runtime)
+    backend = make_backend(runtime, device="cpu", num_threads=None)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        backend.open(Artifact(kind=kind, folder=tmp_path, compression="none"))
+    other = "onnx" if kind == "torch" else "torch"
+    with pytest.raises(BackendUnavailable, match=f"opens kind {kind}"):
+        backend.open(artifacts[f"{other}-none"])
+
+
+def test_precision_says_what_float32_products_are_reduced_to() -> None:
+    model = InferenceModel(nn.Linear(2, 2))
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert torch_precision(model, "none", cpu) == "float32"
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
+    try:
+        assert torch_precision(model, "none", cuda) == "float32 (tf32 in convolutions)"
+        assert torch_precision(model, "none", cpu) == "float32"
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+    half = InferenceModel(nn.Linear(2, 2), dtype=torch.float16)
+    assert torch_precision(half, "fp16", cuda) == "float16"
+    assert torch_precision(model, "int8_dynamic", cpu).startswith("int8 in linear layers")
