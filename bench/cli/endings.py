@@ -10,6 +10,7 @@ from hydra.errors import InstantiationException
 
 from bench.core.records import RunError, Status
 from bench.launch.isolation import Interrupted
+from bench.serving.system import PassFailed
 from bench.training.profiler import DivergedError
 
 
@@ -35,6 +36,8 @@ def explain(exception: BaseException) -> tuple[Status, RunError]:
 
 
 def _is_out_of_memory(exception: BaseException) -> bool:
+    if isinstance(exception, PassFailed) and exception.__cause__ is not None:
+        exception = exception.__cause__  # what the system failed with
     if isinstance(exception, MemoryError | torch.OutOfMemoryError):
         return True
     # The CPU allocator raises a plain RuntimeError.

@@ -36,6 +36,8 @@ from bench.serving.metered import MeteredSystem
 from bench.serving.performance_fields import requests_frame, serving_fields
 from bench.serving.scenarios import Performance, run_accuracy, run_performance, warm_up
 
+_log = logging.getLogger(__name__)
+
 _LONGER = 1.1  # than the shortest pass that a meter resolves: a pass may end a little early
 
 
@@ -119,6 +121,7 @@ class ServingRun:
             self._window.close()
 
     def _say(self, stage: str) -> None:
+        _log.info("%s", stage)
         self._send(Progress(stage=stage))
 
     def _prepare(self, trained: TrainedModel, work: Path) -> Artifact | None:
@@ -143,6 +146,7 @@ class ServingRun:
         self._quality = served_quality(logits, trained.test.labels)
         self._say(f"measuring {config.scenario.name}")
         refresh_s = self._open_window().meters.refresh_s
+        compiled_s = under_test.compile_s
         performance = run_performance(
             system,
             config.scenario,
@@ -153,6 +157,10 @@ class ServingRun:
             min_duration_s=None if refresh_s is None else _LONGER * MIN_REFRESHES * refresh_s,
             window=lambda: self._metered(system),
         )
+        if under_test.compile_s != compiled_s:
+            under_test.complaints.append(
+                "the model was compiled for a new batch size in the middle of the measurement"
+            )
         self._keep(performance, system.read(), under_test)
 
     def _open_window(self) -> Window:

@@ -94,9 +94,7 @@ def _model(record: RunRecord) -> str:
 def _outcome(record: RunRecord) -> str:
     if record.status != "ok" or record.serving is None:
         return f"{record.status}\n{record.error.kind if record.error else ''}".strip()
-    if record.serving.valid:
-        return "valid"
-    return "\n".join(["INVALID", *record.serving.invalid_reasons])
+    return "valid" if record.serving.valid else "INVALID\nsee below"
 
 
 def _headline(serving: Serving | None) -> str:

@@ -163,12 +163,8 @@ class Sweep:
                 console.print(table)
             console.print(self._command.legend, soft_wrap=True, highlight=False)
             for _, folder, record in self._runs:
-                if record.error is not None:
-                    console.print(
-                        f"{record.run_id}: {record.status}: {record.error.message} "
-                        f"(traceback in {folder / 'log.txt'})",
-                        soft_wrap=True,
-                    )
+                for note in _notes(folder, record):
+                    console.print(f"{record.run_id}: {note}", soft_wrap=True)
             console.print(f"results: {self._runs[0][1].parent}", soft_wrap=True)
         if exit_code:
             return exit_code
@@ -176,6 +172,17 @@ class Sweep:
             return USAGE_ERROR
         failed = any(record.status != "ok" for _, _, record in self._runs)
         return RUN_FAILED if failed else 0
+
+
+def _notes(folder: Path, record: RunRecord) -> list[str]:
+    """What does not fit into the table: why a run failed, or why what it served does not count."""
+    notes = []
+    if record.error is not None:
+        log = folder / "log.txt"
+        notes.append(f"{record.status}: {record.error.message} (traceback in {log})")
+    if record.serving is not None:
+        notes += [f"not valid: {reason}" for reason in record.serving.invalid_reasons]
+    return notes
 
 
 def _explain(ending: Ending | None) -> tuple[Any, RunError | None]:

@@ -23,7 +23,7 @@ import mlperf_loadgen as lg
 import numpy as np
 
 from bench.serving.pass_result import PassResult, PassSettings, pass_result
-from bench.serving.system import Sample, System
+from bench.serving.system import PassFailed, Sample, System
 from bench.serving.trace import read_detail, read_samples
 
 Window = Callable[[], AbstractContextManager[object]]
@@ -34,10 +34,6 @@ _SCENARIOS = {
     "server": lg.TestScenario.Server,
     "offline": lg.TestScenario.Offline,
 }
-
-
-class PassFailed(RuntimeError):  # noqa: N818 -- says what happened to the pass
-    """The system failed during a pass; the cause is what it failed with."""
 
 
 def run_pass(system: System, settings: PassSettings, *, window: Window = nullcontext) -> PassResult:

@@ -234,6 +234,7 @@ class OwnServer(ThreadingHTTPServer):
     """A user's own server of the documented request, which may break down after some answers."""
 
     daemon_threads = True
+    request_queue_size = 128  # the client makes all of its connections at once
 
     def __init__(self, *, answers: int | None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

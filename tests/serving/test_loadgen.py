@@ -17,9 +17,9 @@ from typing_extensions import override
 
 from bench.serving.backends.base import Images, Logits
 from bench.serving.in_process import InProcessSystem
-from bench.serving.loadgen import PassFailed, run_accuracy_pass, run_pass
+from bench.serving.loadgen import run_accuracy_pass, run_pass
 from bench.serving.pass_result import PassResult, PassSettings, pass_result
-from bench.serving.system import Sample
+from bench.serving.system import PassFailed, Sample
 from bench.serving.trace import Detail, SampleRows, read_detail, read_samples
 from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_images
 

@@ -16,7 +16,6 @@ from bench.core.serve_config import SCENARIOS, ScenarioConfig
 from bench.core.serving_records import Serving
 from bench.serving import scenarios
 from bench.serving.in_process import InProcessSystem
-from bench.serving.loadgen import PassFailed
 from bench.serving.pass_result import PassResult, PassSettings
 from bench.serving.performance_fields import goodput_per_s, requests_frame, serving_fields
 from bench.serving.scenarios import (
@@ -26,7 +25,7 @@ from bench.serving.scenarios import (
     run_performance,
     warm_up,
 )
-from bench.serving.system import System
+from bench.serving.system import PassFailed, System
 from bench.serving.trace import SampleRows
 from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_images
 
