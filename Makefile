@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: sweep test lint clean
+.PHONY: sweep test lint figures clean
 
 sweep: $(READY)
 	$(BIN)/python -m bench.train -m batch_size=32,256
@@ -17,10 +17,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The figures of README.md, from the tables in results/published/.
+figures: $(READY)
+	$(BIN)/python -m analysis.published draw
+
 # Built again when what it is built from changes; a half-built one is not ready.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,serving,openvino]'
 	# For the tests of its adapter; without AMD's library, which prints to the terminal where it has
 	# no driver (through CodeCarbon, before anything of ours can catch it).
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps zeus

@@ -19,11 +19,14 @@ class CheckedSweeper(BasicSweeper):
         """Compose each job's configuration and check its values.
 
         Raises:
-            ValueError: A value of one of the jobs is out of range.
+            ValueError: A value of one of the jobs is out of range, or the command has no jobs.
         """
         assert self.hydra_context is not None
         assert self.config is not None
-        plan = PLANS[self.config.hydra.job.config_name]
+        command = self.config.hydra.job.config_name
+        if command not in PLANS:
+            raise ValueError(f"-m: {command} has nothing to sweep; leave it out")
+        plan = PLANS[command]
         for overrides in batch:
             plan(
                 self.hydra_context.config_loader.load_sweep_config(

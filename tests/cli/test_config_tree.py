@@ -15,7 +15,9 @@ from torch import nn
 from bench.cli.app import config_dir, register
 from bench.cli.instruments import build_window
 from bench.cli.resolve import hash_of, resolved
+from bench.cli.resolve import plain as plain_values
 from bench.core.config import TrainConfig
+from bench.core.serve_config import ServeConfig
 from bench.serving.probe import ProbeConfig
 
 CONF = config_dir()
@@ -33,6 +35,7 @@ GROUPS = (
     "codecarbon",
     "probe",
     "price",
+    "recipe",
 )
 OPTIONS = sorted(
     f"{group}={path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml")
@@ -41,6 +44,8 @@ NEEDS = {
     "data=custom": ["data._target_=bench.tasks.data.digits"],
     "model=custom": ["model._target_=tests.cli.broken.Linear"],
     "model=torchvision": ["model.name=mnasnet0_5"],
+    "recipe=distill": ["recipe.teacher=latest"],
+    "recipe=prune": ["recipe.run=latest"],
     "optimizer=custom": ["optimizer._target_=torch.optim.RMSprop"],
 }
 SHAPES = {"digits": (1, 8, 8), "fashion_mnist": (1, 28, 28), "mnist": (1, 28, 28)}
@@ -78,6 +83,32 @@ def test_every_experiment_composes_and_instantiates(experiment: str) -> None:
     TrainConfig.from_dict(config)
     model = make_all(config)
     assert sum(parameter.numel() for parameter in model.parameters()) > 0
+
+
+SERVE_GROUPS = ("scenario", "backend", "compression", "placement")
+SERVE_OPTIONS = sorted(
+    f"{group}={path.stem}" for group in SERVE_GROUPS for path in (CONF / group).glob("*.yaml")
+)
+
+
+@pytest.mark.parametrize("option", SERVE_OPTIONS)
+def test_every_option_of_serving_composes_and_is_in_range(option: str) -> None:
+    over_http = ["backend=http"] if option.startswith("placement=") else []
+    config = ServeConfig.from_dict(
+        plain_values(compose("serve", overrides=["run=latest", *over_http, option]))
+    )
+    group, _, name = option.partition("=")
+    chosen = getattr(config, group)
+    assert (chosen.method if group == "compression" else chosen.name) == name
+
+
+def test_a_place_in_the_cloud_is_rented_unless_a_price_is_given() -> None:
+    def price(*overrides: str) -> str:
+        config = compose("serve", overrides=["run=latest", "placement=cloud", *overrides])
+        return str(config.price.name)
+
+    assert price() == "aws_m7g_large"
+    assert price("price=azure_d2s_v5") == "azure_d2s_v5"
 
 
 @pytest.mark.parametrize("option", OPTIONS)

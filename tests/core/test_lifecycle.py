@@ -28,7 +28,13 @@ def blank(command: str) -> RunRecord:
 
 
 def trained(**target: Any) -> RunRecord:
-    facts = {"metric": "accuracy", "value": 0.9, "mode": "max", "rule": "first", "consecutive": 2}
+    facts: dict[str, Any] = {
+        "metric": "accuracy",
+        "value": 0.9,
+        "mode": "max",
+        "rule": "first",
+        "consecutive": 2,
+    }
     return replace(
         blank("train"),
         energy_label="modelled",

@@ -1,0 +1,47 @@
+"""How many of all (run, rung) pairs are solved by a time: the ladders of many runs in one curve."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pandas import DataFrame
+
+Cost = Literal["time_s", "energy_j", "samples"]
+
+
+def target_ecdf(ladder: DataFrame, runs: DataFrame, cost: Cost = "time_s") -> DataFrame:
+    """The empirical distribution over rungs and runs, by configuration.
+
+    The share is of all pairs: a rung that a run never reached stays in the denominator, whether the
+    run missed or failed, so that the curve ends at the share that was solved at all.
+
+    Args:
+        ladder: Of load_ladder.
+        runs: Of load_runs: `run_id`, `configuration`.
+        cost: Of the ladder's columns. Joules have labels: give runs of one label.
+
+    Returns:
+        `configuration, <cost>, solved_frac, num_runs, num_pairs`; a row for each cost at which a
+        pair was solved. A configuration that solved nothing has one row, with a missing cost and a
+        share of 0.
+
+    Source: Hansen et al., "COCO: performance assessment", arXiv 1605.03560, section 5 (runtime
+        distributions over targets).
+    """
+    named = ladder.merge(runs[["run_id", "configuration"]], on="run_id", validate="many_to_one")
+    rows = []
+    for configuration, group in named.groupby("configuration", sort=False):
+        solved = group.loc[group["reached"].astype(bool), cost].dropna()
+        costs, counts = np.unique(solved.to_numpy(dtype=np.float64), return_counts=True)
+        facts = {
+            "configuration": configuration,
+            "num_runs": group["run_id"].nunique(),
+            "num_pairs": len(group),
+        }
+        if not len(costs):
+            rows.append({**facts, cost: np.nan, "solved_frac": 0.0})
+        for each, total in zip(costs, np.cumsum(counts), strict=True):
+            rows.append({**facts, cost: float(each), "solved_frac": total / len(group)})
+    columns = ["configuration", cost, "solved_frac", "num_runs", "num_pairs"]
+    return DataFrame(rows, columns=columns)

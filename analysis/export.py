@@ -1,0 +1,46 @@
+"""Write runs in the format of other tools: `python -m analysis.export format=mllog [results=...]`.
+
+Each training run becomes `<out>/<run_id>.log`. Runs that have no such form (of bench.serve, or
+unreadable) are listed with the reason. Exit code: 0, 2 for a wrong key or value, or no run.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from analysis.mllog import export_runs
+from bench.cli.app import USAGE_ERROR, one_line, run_app
+
+
+def export(config: Any) -> None:
+    """Export what a configuration names, and say what was written.
+
+    Raises:
+        ValueError: There is no such format or folder, or nothing to export.
+    """
+    roots = [config.results] if isinstance(config.results, str) else list(config.results)
+    exported = export_runs(roots, Path(config.out), config.format)
+    for folder, reason in exported.skipped.items():
+        print(f"left out: {folder}: {reason}", file=sys.stderr)
+    for path in exported.paths:
+        print(path)
+
+
+def main() -> int:
+    """Compose the configuration and export."""
+    configs: list[Any] = []
+    # Hydra adds a line of its own to an error inside its task: the work is done after it.
+    code = run_app("export", configs.append)
+    try:
+        for config in configs:
+            export(config)
+    except ValueError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return USAGE_ERROR
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

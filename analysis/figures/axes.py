@@ -1,0 +1,154 @@
+"""What every figure is made with: canvas, axes, legend, and the line that says what is shown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import ParamSpec
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from analysis.style import INK, WIDTH_IN, Width, paper_style, short_number
+
+_P = ParamSpec("_P")
+_NOTE_SIZE = 6
+_CHARACTERS_PER_INCH = 21  # of the note's type
+_MOST_VECTOR_POINTS = 2000
+_STEPS = [1, 2, 5, 10]  # so that three digits tell a tick exactly
+
+
+class NothingToDraw(ValueError):  # noqa: N818  # an answer, not a mistake
+    """The runs do not hold what a figure shows; the message says what is missing."""
+
+
+def in_paper_style(function: Callable[_P, Figure]) -> Callable[_P, Figure]:
+    """Draw with the settings of a paper, and leave none of them behind."""
+
+    @wraps(function)
+    def styled(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+        with paper_style():
+            return function(*args, **kwargs)
+
+    return styled
+
+
+def canvas(
+    width: Width,
+    height_in: float,
+    *,
+    rows: int = 1,
+    columns: int = 1,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """A figure that no window knows, with its axes from left to right and from top to bottom.
+
+    Args:
+        width: Of one or two columns of a paper.
+        height_in: Height in inches.
+        rows: Of axes.
+        columns: Of axes.
+        sharex: Whether the axes of a column have one x axis.
+        sharey: Whether the axes of a row have one y axis.
+
+    Raises:
+        ValueError: There is no such width.
+    """
+    if width not in WIDTH_IN:
+        raise ValueError(f"width={width}: must be one of {', '.join(WIDTH_IN)}")
+    figure = Figure(figsize=(WIDTH_IN[width], height_in), layout="constrained")
+    grid = figure.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        sharex="all" if sharex else False,
+        sharey="all" if sharey else False,
+    )
+    return figure, list(grid.ravel())
+
+
+def log_axis(
+    axes: Axes, which: str, values: Sequence[float] | None = None, *, most: int = 8
+) -> None:
+    """Make an axis logarithmic, with few ticks in plain numbers.
+
+    Args:
+        axes: Where.
+        which: x or y.
+        values: Ticks at exactly these (sizes that double); by default at 1, 2 and 5 of a short
+            range and at powers of ten of a long one.
+        most: So many of the values have room.
+    """
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    if values is not None:
+        axis.set_major_locator(FixedLocator(_thinned(sorted(values), most)))
+        return
+    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
+    decades = np.log10(high / low) if low > 0 else 3.0
+    if decades < 0.7:
+        # Too short for a log axis to have ticks at all: as on a linear one.
+        axis.set_major_locator(MaxNLocator(4 if which == "x" else 5, steps=_STEPS))
+    else:
+        subs = (1.0, 2.0, 5.0) if decades < 1.8 else (1.0, 3.0) if decades < 3 else (1.0,)
+        axis.set_major_locator(LogLocator(10, subs=subs, numticks=7))
+
+
+def plain_axis(axes: Axes, which: str) -> None:
+    """A linear axis, its large numbers without a power of ten at the axis' end."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(MaxNLocator(6, steps=_STEPS))
+    high = (axes.get_xlim() if which == "x" else axes.get_ylim())[1]
+    if not 1e-3 < abs(high) < 1e4:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+
+
+def _thinned(values: list[float], most: int) -> list[float]:
+    step = -(-len(values) // most)
+    return values[::step]
+
+
+def legend_below(
+    figure: Figure, handles: Sequence[Artist], width: Width, *, columns: int | None = None
+) -> None:
+    """A legend below the axes, never over the data; long names get a line each.
+
+    The figure grows by what the legend needs, so that the axes keep their size.
+    """
+    if not handles:
+        return
+    texts = [str(handle.get_label()) for handle in handles]
+    if columns is None:
+        longest = max(len(line) for text in texts for line in text.splitlines()) + 7
+        columns = max(1, min(4, len(handles), int(WIDTH_IN[width] * 18.5) // longest))
+    rows = -(-len(handles) // columns)
+    _grow(figure, 0.135 * max(sum(text.count("\n") + 1 for text in texts) / columns, rows) + 0.1)
+    figure.legend(handles=list(handles), loc="outside lower left", ncols=columns, borderaxespad=0.2)
+
+
+def note(figure: Figure, text: str, width: Width) -> None:
+    """State n, interval and marks in small type above the axes; the figure grows by it."""
+    wrapped = textwrap.fill(text, int(WIDTH_IN[width] * _CHARACTERS_PER_INCH))
+    _grow(figure, 0.1 * (wrapped.count("\n") + 1) + 0.05)
+    figure.suptitle(wrapped, x=0.01, ha="left", fontsize=_NOTE_SIZE, color=INK, linespacing=1.25)
+
+
+def _grow(figure: Figure, by_in: float) -> None:
+    figure.set_figheight(figure.get_figheight() + by_in)
+
+
+def many(number: int) -> bool:
+    """Whether so many points would make a vector file that no viewer likes."""
+    return number > _MOST_VECTOR_POINTS
+
+
+def wrapped(text: str, characters: int) -> str:
+    """A name over several lines, broken at commas and spaces."""
+    return textwrap.fill(text, characters, break_long_words=True)

@@ -1,0 +1,189 @@
+"""Time and energy to target against batch size, by learning rate and architecture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from pandas import DataFrame, concat
+
+from analysis.figures.axes import (
+    NothingToDraw,
+    canvas,
+    in_paper_style,
+    legend_below,
+    log_axis,
+    note,
+    wrapped,
+)
+from analysis.figures.marks import MARK_NOTE, bars_words, draw_runs, mark_handles, n_words
+from analysis.figures.prepare import (
+    energy_labels,
+    evenly,
+    numbers,
+    spent_quantity,
+    trained_for,
+)
+from analysis.figures.spread import medians
+from analysis.outcomes import Quantity
+from analysis.style import COLOURS, LINES, MARKERS, Width, short_number
+
+COST_LABELS = {"time_s": "time to target (s)", "energy_j": "energy to target (J, {label})"}
+MOST_PANELS = 4  # architectures side by side
+_RATES = 6  # learning rates that can be told apart
+_CELL = ["architecture", "lr", "batch_size"]
+
+
+def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
+    """What each run of a sweep over batch sizes and learning rates spent.
+
+    Returns:
+        `architecture`, `lr`, `batch_size`, `value`, `bound`, `outcome`, `fit`; `energy_label`.
+
+    Raises:
+        NothingToDraw: No run has a batch size and a known cost.
+    """
+    trained = trained_for(runs, quantity)
+    cost = spent_quantity(trained, quantity)
+    table = DataFrame(
+        {
+            "architecture": trained["architecture"],
+            "lr": numbers(trained, "config.lr"),
+            "batch_size": numbers(trained, "config.batch_size"),
+            "value": cost["value"],
+            "bound": cost["bound"],
+            "outcome": trained["outcome"],
+            "fit": trained["fit"],
+            "energy_label": energy_labels(trained),
+        }
+    ).dropna(subset=["batch_size", "lr", "value"])
+    if table.empty:
+        raise NothingToDraw(f"no run has batch_size, lr and {quantity}")
+    return table
+
+
+def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
+    """What reaching the target took at each batch size, by learning rate and architecture.
+
+    Args:
+        runs: As loaded.
+        quantity: time_s or energy_j.
+
+    Returns:
+        Rows of two kinds. `kind` is `run`: one run, with `value`, `bound`, `outcome`, `fit`. `kind`
+        is `median`: one cell of the sweep, with `value`, `low`, `high` over its runs, the misses
+        at infinity, so that `value` is missing where half of them missed; `num_runs`,
+        `num_reached`. All have `architecture`, `lr`, `batch_size`, `quantity`, `energy_label`, and
+        how many architectures and rates there are.
+
+    Raises:
+        NothingToDraw: No run has a batch size and a known cost.
+    """
+    known = sweep_runs(runs, quantity)
+    names, rates = sorted(known["architecture"].unique()), sorted(known["lr"].unique())
+    shown = known[
+        known["architecture"].isin(evenly(names, MOST_PANELS))
+        & known["lr"].isin(evenly(rates, _RATES))
+    ]
+    cells = medians(shown, _CELL, "value").assign(
+        kind="median", energy_label=shown["energy_label"].iloc[0]
+    )
+    data = concat([cells, shown.assign(kind="run")], ignore_index=True)
+    return data.assign(
+        quantity=quantity, num_architectures=len(names), num_learning_rates=len(rates)
+    )
+
+
+@in_paper_style
+def draw_batch_size(data: DataFrame, *, width: Width = "one") -> Figure:
+    """Draw what `data_batch_size` gives."""
+    names = sorted(data["architecture"].unique())
+    columns = min(len(names), 2 if width == "one" else 4)
+    rows = -(-len(names) // columns)
+    figure, panels = canvas(width, 2.2 * rows, rows=rows, columns=columns, sharex=True, sharey=True)
+    rates = sorted(data["lr"].unique())
+    for axes, name in zip(panels, names, strict=False):
+        _draw_panel(axes, data[data["architecture"] == name], rates)
+        axes.set_title(wrapped(name, 24 if columns > 1 else 60))
+    for axes in panels[len(names) :]:
+        axes.remove()
+    panels[0].margins(x=0.1)
+    room = 8 if width == "one" or columns < 3 else 6
+    sizes = sorted(data["batch_size"].unique())
+    log_axis(panels[0], "x", sizes, most=room if columns == 1 or width == "two" else 5)
+    log_axis(panels[0], "y")
+    label = COST_LABELS[data["quantity"].iloc[0]].format(label=data["energy_label"].iloc[0])
+    for place, axes in enumerate(panels[: len(names)]):
+        if place + columns >= len(names):
+            axes.set_xlabel("batch size (samples)")
+            axes.tick_params(labelbottom=True)
+        if place % columns == 0:
+            axes.set_ylabel(label)
+    single = data[data["kind"] == "run"]
+    handles = [
+        Line2D([], [], **_style(place), label=f"lr {short_number(rate)}")
+        for place, rate in enumerate(rates)
+    ]
+    legend_below(figure, [*handles, *mark_handles(single)], width)
+    note(figure, _words(data), width)
+    return figure
+
+
+def _style(place: int) -> dict[str, Any]:
+    return {
+        "color": COLOURS[place],
+        "linestyle": LINES[place],
+        "marker": MARKERS[place],
+        "markersize": 4,
+    }
+
+
+def _draw_panel(axes: Axes, data: DataFrame, rates: list[float]) -> None:
+    for place, rate in enumerate(rates):
+        # Beside one another, so that points of several rates at one size can be told apart.
+        dodge = 2 ** (0.16 * (place - (len(rates) - 1) / 2))
+        rows = data[data["lr"] == rate]
+        rows = rows.assign(place=rows["batch_size"] * dodge)
+        cells = rows[rows["kind"] == "median"].sort_values("batch_size")
+        style = _style(place)
+        axes.plot(
+            cells["place"], cells["value"], color=style["color"], linestyle=style["linestyle"]
+        )
+        top = cells["high"].fillna(cells["value"])
+        axes.vlines(cells["place"], cells["low"], top, color=style["color"], linewidth=0.8)
+        draw_runs(
+            axes,
+            rows[rows["kind"] == "run"],
+            "place",
+            "value",
+            colour=style["color"],
+            marker=str(style["marker"]),
+        )
+
+
+def _words(data: DataFrame) -> str:
+    cells = data[data["kind"] == "median"]
+    words = (
+        f"Point: a run; line: median of {n_words(cells['num_runs'].astype(int))} runs, a miss "
+        f"counting as infinite{bars_words(cells['num_runs'])}. {MARK_NOTE}"
+    )
+    num = int(data["num_architectures"].iloc[0])
+    if num > MOST_PANELS:
+        words += f" {MOST_PANELS} of {num} architectures are shown."
+    num = int(data["num_learning_rates"].iloc[0])
+    if num > _RATES:
+        words += f" {_RATES} of {num} learning rates are shown."
+    return words
+
+
+def figure_batch_size(
+    runs: DataFrame, *, quantity: Quantity = "time_s", width: Width = "one"
+) -> Figure:
+    """Time or energy to target against batch size, by learning rate and architecture.
+
+    Raises:
+        NothingToDraw: No run has a batch size and a known cost.
+    """
+    return draw_batch_size(data_batch_size(runs, quantity=quantity), width=width)

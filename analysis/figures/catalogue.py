@@ -1,0 +1,213 @@
+"""Every figure by name: what it needs, how its data is prepared and how it is drawn.
+
+Functions are named and not imported, so that a wrong name is refused without waiting for the
+plotting libraries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One figure.
+
+    Attributes:
+        title: What it shows, in a line.
+        data: `module:function` from the runs (and the long frames of `needs`, in that order) to a
+            tidy frame; the module is one of analysis.figures.
+        draw: `module:function` from that frame to a figure.
+        needs: Long frames: load_<name> of analysis.load.
+        options: Keywords of the data function.
+        pick: `module:function` that chooses the runs whose long frames are read, where not all
+            of them are drawn.
+    """
+
+    title: str
+    data: str
+    draw: str
+    needs: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    pick: str | None = None
+
+
+def _tradeoff(title: str, x: str, y: str, area: str | None = None) -> Entry:
+    return Entry(
+        title=title,
+        data="tradeoff:data_tradeoff",
+        draw="tradeoff_draw:draw_tradeoff",
+        options={"x": x, "y": y, "area": area},
+    )
+
+
+def _served(title: str, x: str, y: str, area: str | None = None) -> Entry:
+    return Entry(
+        title=title,
+        data="served:data_served_tradeoff",
+        draw="tradeoff_draw:draw_tradeoff",
+        options={"x": x, "y": y, "area": area},
+    )
+
+
+def _both(name: str, title: str, entry: Callable[[str, str], Entry]) -> dict[str, Entry]:
+    """The same figure of time and of energy."""
+    quantities = (("time", "time_s"), ("energy", "energy_j"))
+    return {f"{name}_{short}": entry(title.format(short), long) for short, long in quantities}
+
+
+FIGURES: dict[str, Entry] = {
+    **_both(
+        "accuracy",
+        "quality against {}, per configuration, with the target",
+        lambda title, quantity: Entry(
+            title=title,
+            data="curves:data_curves",
+            draw="curves:draw_curves",
+            needs=("curves",),
+            options={"x": "time_s" if quantity == "time_s" else "energy_total_j"},
+        ),
+    ),
+    **_both(
+        "batch_size",
+        "{} to target against batch size, by learning rate and architecture",
+        lambda title, quantity: Entry(
+            title=title,
+            data="batch_size:data_batch_size",
+            draw="batch_size:draw_batch_size",
+            options={"quantity": quantity},
+        ),
+    ),
+    **_both(
+        "heatmap",
+        "{} to target of learning rate x batch size, misses hatched",
+        lambda title, quantity: Entry(
+            title=title,
+            data="heatmap:data_heatmap",
+            draw="heatmap:draw_heatmap",
+            options={"quantity": quantity},
+        ),
+    ),
+    **_both(
+        "factors",
+        "samples to target against {} per sample, with lines of equal cost",
+        lambda title, quantity: Entry(
+            title=title,
+            data="factors:data_factors",
+            draw="factors:draw_factors",
+            options={"quantity": quantity},
+        ),
+    ),
+    "tta_eta": _tradeoff(
+        "energy to target against time to target, with the Pareto front",
+        "target.time_to_target_s",
+        "target.energy_to_target_j",
+    ),
+    **_both(
+        "ladder",
+        "{} to every rung of the ladder, per configuration",
+        lambda title, quantity: Entry(
+            title=title,
+            data="ladder:data_ladder",
+            draw="ladder:draw_ladder",
+            needs=("ladder",),
+            options={"quantity": quantity},
+        ),
+    ),
+    "hits": Entry(
+        title="probability of having hit the target over time (Kaplan-Meier)",
+        data="hits:data_hits",
+        draw="hits:draw_hits",
+    ),
+    "restarts": Entry(
+        title="expected time to the target with restarts, misses inside",
+        data="restarts:data_restarts",
+        draw="restarts:draw_restarts",
+    ),
+    "ecdf_targets": Entry(
+        title="share of all rungs and runs reached over time",
+        data="hits:data_ecdf_targets",
+        draw="hits:draw_ecdf_targets",
+        needs=("ladder",),
+    ),
+    "timeline": Entry(
+        title="utilization and power over the time of one run, phases shaded",
+        data="timeline:data_timeline",
+        draw="timeline:draw_timeline",
+        needs=("curves", "telemetry"),
+        pick="timeline:pick_run",
+    ),
+    "phases": Entry(
+        title="wall time by phase, per configuration",
+        data="phases:data_phases",
+        draw="stacked:draw_stacked",
+    ),
+    "energy_components": Entry(
+        title="energy by component, per configuration",
+        data="phases:data_energy_components",
+        draw="stacked:draw_stacked",
+        needs=("energy",),
+    ),
+    "accuracy_latency": _served(
+        "accuracy against latency, with model size as area",
+        "serving.latency_p90_ms",
+        "quality_test.accuracy",
+        "model.size_bytes",
+    ),
+    "accuracy_prediction_energy": _served(
+        "accuracy against energy per prediction",
+        "serving.energy_per_prediction_j",
+        "quality_test.accuracy",
+        "model.size_bytes",
+    ),
+    "throughput_latency": _served(
+        "throughput in batch against latency of one input",
+        "serving.latency_p90_ms",
+        "serving.throughput_per_s",
+        "model.size_bytes",
+    ),
+    "latency": Entry(
+        title="distribution of the latency, with percentiles, by scenario",
+        data="serving:data_latency",
+        draw="serving:draw_latency",
+        needs=("requests",),
+        pick="serving:pick_served",
+    ),
+    "load": Entry(
+        title="latency under load against the rate of queries",
+        data="serving:data_load",
+        draw="serving:draw_load",
+        needs=("rate_search",),
+        pick="prepare:serving_runs",
+    ),
+    "stages": Entry(
+        title="end-to-end latency by its parts: local, edge and cloud",
+        data="phases:data_stages",
+        draw="stacked:draw_stacked",
+        needs=("stages",),
+        pick="prepare:serving_runs",
+    ),
+    "compression": Entry(
+        title="change of accuracy against speed-up and size of compressed models",
+        data="compression:data_compression",
+        draw="compression:draw_compression",
+    ),
+    **{
+        f"life_cycle_{short}": Entry(
+            title=f"{short} over the life of a model against predictions, with break-even points",
+            data="life_cycle:data_life_cycle",
+            draw="life_cycle:draw_life_cycle",
+            options={"quantity": quantity},
+        )
+        for short, quantity in (("time", "time_s"), ("energy", "energy_j"), ("cost", "cost_usd"))
+    },
+    "codecarbon": Entry(
+        title="energy by our meters against CodeCarbon's estimate, per run",
+        data="codecarbon:data_codecarbon",
+        draw="codecarbon:draw_codecarbon",
+    ),
+}
+# Needs to be told what to draw, so that it is not among all figures of a report.
+TRADEOFF = "tradeoff"

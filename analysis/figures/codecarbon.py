@@ -1,0 +1,113 @@
+"""Our meters against CodeCarbon's estimate of the same run."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from pandas import DataFrame
+
+from analysis.figures.axes import (
+    NothingToDraw,
+    canvas,
+    in_paper_style,
+    legend_below,
+    log_axis,
+    many,
+    note,
+)
+from analysis.figures.prepare import column, fitness, numbers
+from analysis.style import COLOURS, INK, MARKERS, Width, short_number
+
+_LABELS = ("counter", "integrated", "modelled", "constant", "no label")
+
+
+def data_codecarbon(runs: DataFrame) -> DataFrame:
+    """Energy of each run by our meters and by CodeCarbon.
+
+    Args:
+        runs: As loaded.
+
+    Returns:
+        A row for each run that has both: `run_id`, `configuration`, `ours_j`, `codecarbon_j`,
+        `ratio` (CodeCarbon's / ours), `label` (how ours was obtained), `error_frac`, `fit`,
+        `num_without`.
+
+    Raises:
+        NothingToDraw: No run has both.
+    """
+    ours, theirs = numbers(runs, "energy_total_j"), numbers(runs, "codecarbon_energy_j")
+    both = (ours > 0) & (theirs > 0)
+    if not both.any():
+        raise NothingToDraw("no run has both energy_total_j and codecarbon_energy_j")
+    data = DataFrame(
+        {
+            "run_id": runs["run_id"],
+            "configuration": runs["configuration"],
+            "ours_j": ours,
+            "codecarbon_j": theirs,
+            "ratio": theirs / ours,
+            "label": column(runs, "energy_label").astype(object).fillna("no label"),
+            "error_frac": numbers(runs, "energy_error_frac"),
+            "fit": fitness(runs),
+        }
+    )[both]
+    return data.assign(num_without=len(runs) - len(data)).reset_index(drop=True)
+
+
+@in_paper_style
+def draw_codecarbon(data: DataFrame, *, width: Width = "one") -> Figure:
+    """Draw what `data_codecarbon` gives."""
+    figure, (axes,) = canvas(width, 2.7 if width == "one" else 3.4)
+    handles = []
+    for place, label in enumerate(_LABELS):
+        rows = data[data["label"] == label]
+        if rows.empty:
+            continue
+        for fit in (True, False):
+            part = rows[rows["fit"] == fit]
+            axes.scatter(
+                part["ours_j"],
+                part["codecarbon_j"],
+                s=14,
+                marker=MARKERS[place],
+                facecolors=COLOURS[place] if fit else "white",
+                edgecolors=COLOURS[place],
+                linewidths=0.8,
+                zorder=3,
+                rasterized=many(len(data)),
+            )
+        text = f"{label}: n = {len(rows)}, median ratio {short_number(rows['ratio'].median())}"
+        handles.append(
+            Line2D([], [], linestyle="", marker=MARKERS[place], color=COLOURS[place], label=text)
+        )
+    both = data[["ours_j", "codecarbon_j"]]
+    span = np.array([both.min().min() / 1.3, both.max().max() * 1.3])
+    for factor, style in ((1.0, "-"), (2.0, ":"), (0.5, ":")):
+        axes.plot(span, span * factor, color=INK, linewidth=0.7, linestyle=style, zorder=0)
+    axes.set_xlim(*span)
+    axes.set_ylim(*span)
+    log_axis(axes, "x")
+    log_axis(axes, "y")
+    axes.set_xlabel("energy by our meters (J)")
+    axes.set_ylabel("energy by CodeCarbon (J)")
+    legend_below(figure, handles, width)
+    note(figure, _words(data), width)
+    return figure
+
+
+def _words(data: DataFrame) -> str:
+    words = "Point: a run, by how our joules were obtained. Line: equal; dotted: twice and half."
+    if not data["fit"].all():
+        words += f" Hollow: unfit to compare ({int((~data['fit']).sum())})."
+    num = int(data["num_without"].iloc[0])
+    return words + (f" {num} runs lack one of the two." if num else "")
+
+
+def figure_codecarbon(runs: DataFrame, *, width: Width = "one") -> Figure:
+    """Measured energy against CodeCarbon's estimate, per run.
+
+    Raises:
+        NothingToDraw: No run has both.
+    """
+    return draw_codecarbon(data_codecarbon(runs), width=width)

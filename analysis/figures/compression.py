@@ -1,0 +1,153 @@
+"""Compression: the change of accuracy against the speed-up and against the size."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from pandas import DataFrame
+
+from analysis.figures.axes import (
+    NothingToDraw,
+    canvas,
+    in_paper_style,
+    legend_below,
+    many,
+    note,
+    wrapped,
+)
+from analysis.figures.prepare import column, evenly, numbers, serving_runs
+from analysis.style import COLOURS, INK, MARKERS, Width
+
+_METHODS = 8
+
+
+def data_compression(runs: DataFrame) -> DataFrame:
+    """What compressing did, a row for each run that compressed its model.
+
+    Args:
+        runs: As loaded.
+
+    Returns:
+        `configuration`, `method`, `accuracy_change_pct` (percentage points), `speed_up` (times as
+        fast as uncompressed) with `speed_up_low` and `speed_up_high` (95% interval over rounds),
+        `size_ratio` (compressed / uncompressed), `num_rounds`, `fit`.
+
+    Raises:
+        NothingToDraw: No run compressed its model and knows what that did.
+    """
+    served = serving_runs(runs)
+    data = DataFrame(
+        {
+            "configuration": served["configuration"],
+            "method": column(served, "compression.method"),
+            "accuracy_change_pct": 100 * numbers(served, "compression.accuracy_change"),
+            "speed_up": 1 / numbers(served, "compression.latency_ratio"),
+            "speed_up_low": 1 / numbers(served, "compression.latency_ratio_high"),
+            "speed_up_high": 1 / numbers(served, "compression.latency_ratio_low"),
+            "size_ratio": numbers(served, "compression.size_bytes")
+            / numbers(served, "compression.baseline_size_bytes"),
+            "num_rounds": numbers(served, "compression.num_rounds"),
+            "fit": served["fit"],
+        }
+    )
+    data = data[data["method"].notna() & (data["method"] != "none")]
+    data = data.dropna(subset=["accuracy_change_pct"])
+    data = data.dropna(subset=["speed_up", "size_ratio"], how="all")
+    if data.empty:
+        raise NothingToDraw("no run of bench.serve compressed its model")
+    return data.sort_values(["method", "configuration"], ignore_index=True)
+
+
+@in_paper_style
+def draw_compression(data: DataFrame, *, width: Width = "one") -> Figure:
+    """Draw what `data_compression` gives."""
+    columns = 1 if width == "one" else 2
+    height = 3.6 if width == "one" else 2.4
+    figure, panels = canvas(width, height, rows=2 // columns, columns=columns, sharey=True)
+    methods = sorted(data["method"].unique())
+    shown = evenly(methods, _METHODS)
+    for place, method in enumerate(methods):
+        rows = data[data["method"] == method]
+        near = place if len(methods) == len(shown) else 7
+        _draw_method(panels[0], rows, "speed_up", near, len(data))
+        _draw_method(panels[1], rows, "size_ratio", near, len(data))
+    for axes in panels:
+        axes.axhline(0, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
+        axes.axvline(1, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
+        axes.set_ylabel("change of accuracy\n(percentage points)")
+    panels[0].set_xlabel("speed-up (times as fast as uncompressed)")
+    panels[1].set_xlabel("size (compressed / uncompressed)")
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=MARKERS[place],
+            color=COLOURS[place],
+            label=f"{wrapped(method, 40)}  n = {(data['method'] == method).sum()}",
+        )
+        for place, method in enumerate(shown)
+    ]
+    num_unfit = int((~data["fit"]).sum())
+    if num_unfit:
+        handles.append(
+            Line2D(
+                [],
+                [],
+                linestyle="",
+                marker="o",
+                color=INK,
+                markerfacecolor="white",
+                label=f"unfit ({num_unfit})",
+            )
+        )
+    legend_below(figure, handles, width)
+    note(figure, _words(data), width)
+    return figure
+
+
+def _draw_method(axes: Axes, rows: DataFrame, x: str, place: int, total: int) -> None:
+    colour = COLOURS[place]
+    if x == "speed_up" and not many(total):
+        axes.hlines(
+            rows["accuracy_change_pct"],
+            rows["speed_up_low"],
+            rows["speed_up_high"],
+            color=colour,
+            linewidth=0.8,
+        )
+    for fit, face in ((True, colour), (False, "white")):
+        part = rows[rows["fit"] == fit]
+        axes.scatter(
+            part[x],
+            part["accuracy_change_pct"],
+            s=22,
+            marker=MARKERS[place],
+            facecolors=face,
+            edgecolors=colour,
+            linewidths=0.8,
+            zorder=3,
+            rasterized=many(total),
+        )
+
+
+def _words(data: DataFrame) -> str:
+    rounds = data["num_rounds"].dropna()
+    over = f" over {rounds.min():g} to {rounds.max():g} rounds" if len(rounds) else ""
+    over = (
+        over.replace(f"{rounds.min():g} to {rounds.min():g}", f"{rounds.min():g}") if over else ""
+    )
+    return (
+        f"Point: a run; bar: 95% bootstrap interval{over}, compressed and uncompressed in turns. "
+        "Dashed: as uncompressed."
+    )
+
+
+def figure_compression(runs: DataFrame, *, width: Width = "one") -> Figure:
+    """Change of accuracy against speed-up and size of compressed models.
+
+    Raises:
+        NothingToDraw: No run compressed its model.
+    """
+    return draw_compression(data_compression(runs), width=width)

@@ -1,0 +1,234 @@
+"""The two factors of the cost: samples to the target, and seconds or joules per sample.
+
+Their product is the time or the energy to the target, so that all points on one of the slanting
+lines cost the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from pandas import DataFrame
+
+from analysis.figures.axes import (
+    NothingToDraw,
+    canvas,
+    in_paper_style,
+    legend_below,
+    log_axis,
+    many,
+    note,
+    wrapped,
+)
+from analysis.figures.marks import bars_words, n_words
+from analysis.figures.prepare import energy_labels, evenly, numbers, spent_quantity, trained_for
+from analysis.figures.spread import medians
+from analysis.outcomes import Quantity
+from analysis.style import INK, MARKERS, Width, short_number
+
+_PER_SAMPLE = {"time_s": "target.time_per_sample_s", "energy_j": "target.energy_per_sample_j"}
+_LABELS = {"time_s": "time per sample (s)", "energy_j": "energy per sample (J, {label})"}
+_UNITS = {"time_s": "s", "energy_j": "J"}
+_ARCHITECTURES = 6
+
+
+def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
+    """Samples to the target and cost per sample, medians per configuration.
+
+    A run that missed counts as infinite in samples; its cost per sample is known all the same.
+
+    Args:
+        runs: As loaded.
+        quantity: time_s or energy_j.
+
+    Returns:
+        A row for each configuration: `configuration`, `architecture`, `batch_size`, `samples`,
+        `samples_low`, `samples_high`, `per_sample`, `per_sample_low`, `per_sample_high`, `missed`
+        (the median run did: samples are then those used up in vain), `num_runs`, `num_reached`,
+        `num_unfit`, `quantity`, `energy_label`.
+
+    Raises:
+        NothingToDraw: No run has the factors.
+    """
+    trained = trained_for(runs, quantity)
+    cost = spent_quantity(trained, quantity)
+    per_sample = numbers(trained, _PER_SAMPLE[quantity])
+    samples = numbers(trained, "target.samples_to_target")
+    known = DataFrame(
+        {
+            "configuration": trained["configuration"],
+            "architecture": trained["architecture"],
+            "batch_size": numbers(trained, "config.batch_size"),
+            "samples": samples.fillna(cost["value"] / per_sample),
+            "per_sample": per_sample,
+            "bound": cost["bound"],
+            "fit": trained["fit"],
+        }
+    ).dropna(subset=["samples", "per_sample"])
+    if known.empty:
+        raise NothingToDraw(f"no run has samples to target and {_PER_SAMPLE[quantity]}")
+    return _cells(known).assign(quantity=quantity, energy_label=energy_labels(trained))
+
+
+def _cells(known: DataFrame) -> DataFrame:
+    name = ["configuration"]
+    data = medians(known, name, "samples").set_index(name)
+    data = data.rename(columns={"low": "samples_low", "high": "samples_high"})
+    each = medians(known.assign(bound=False), name, "per_sample").set_index(name)
+    data["per_sample"] = each["per_sample"]
+    data["per_sample_low"], data["per_sample_high"] = each["low"], each["high"]
+    data["missed"] = data["samples"].isna()
+    groups = known.groupby("configuration")
+    data["samples"] = data["samples"].fillna(groups["samples"].median())
+    data[["architecture", "batch_size"]] = groups[["architecture", "batch_size"]].first()
+    return data.reset_index()
+
+
+@in_paper_style
+def draw_factors(data: DataFrame, *, width: Width = "one") -> Figure:
+    """Draw what `data_factors` gives."""
+    quantity = str(data["quantity"].iloc[0])
+    figure, (axes,) = canvas(width, 2.4 if width == "one" else 3.2)
+    names = evenly(sorted(data["architecture"].unique()), _ARCHITECTURES)
+    sizes = sorted(data["batch_size"].dropna().unique())
+    colours = dict(zip(sizes, sns.color_palette("cividis_r", len(sizes) + 1)[1:], strict=True))
+    raster = many(len(data))
+    for row in [] if raster else data.to_dict("records"):
+        colour = colours.get(row["batch_size"], INK)
+        high = row["samples_high"] if row["samples_high"] == row["samples_high"] else row["samples"]
+        axes.plot([row["samples_low"], high], [row["per_sample"]] * 2, color=colour, linewidth=0.7)
+        ends = [row["per_sample_low"], row["per_sample_high"]]
+        axes.plot([row["samples"]] * 2, ends, color=colour, linewidth=0.7)
+    for (name, size), rows in data.groupby(["architecture", "batch_size"], dropna=False):
+        marker = MARKERS[names.index(name)] if name in names else "."
+        _draw_cell(axes, rows, colours.get(size, INK), marker, raster=raster)
+    log_axis(axes, "x")
+    log_axis(axes, "y")
+    _iso_lines(axes, _UNITS[quantity])
+    axes.set_xlabel("samples to target")
+    axes.set_ylabel(_LABELS[quantity].format(label=data["energy_label"].iloc[0]))
+    legend_below(figure, _handles(data, names, colours, width), width)
+    note(figure, _words(data), width)
+    return figure
+
+
+def _draw_cell(axes: Axes, rows: DataFrame, colour: Any, marker: str, *, raster: bool) -> None:
+    for missed in (False, True):
+        for fit in (True, False):
+            part = rows[(rows["missed"] == missed) & ((rows["num_unfit"] == 0) == fit)]
+            axes.scatter(
+                part["samples"],
+                part["per_sample"],
+                s=20,
+                marker=">" if missed else marker,
+                facecolors=[colour] if fit else "white",
+                edgecolors=[colour] if not missed else INK,
+                linewidths=0.8,
+                zorder=3,
+                rasterized=raster,
+            )
+
+
+def _iso_lines(axes: Axes, unit: str) -> None:
+    """Lines of equal product at 1, 3 and 10 of every decade, each with its value."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    low, high = np.log10(left * bottom), np.log10(right * top)
+    steps = (0.0,) if high - low > 4 else (0.0, np.log10(3.0))
+    for decade in range(int(np.floor(low)), int(np.ceil(high)) + 1):
+        for step in steps:
+            product = 10 ** (decade + step)
+            if not low + 0.1 < np.log10(product) < high - 0.1:
+                continue
+            axes.plot(
+                [left, right],
+                [product / left, product / right],
+                color="0.75",
+                linewidth=0.6,
+                linestyle=":",
+                zorder=0,
+            )
+            _name_line(axes, product, (left, right), (bottom, top), unit)
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+
+
+def _name_line(
+    axes: Axes, product: float, xs: tuple[float, float], ys: tuple[float, float], unit: str
+) -> None:
+    """The value of a line, where it leaves the axes at the top or on the left."""
+    at_top = product / ys[1] > xs[0]
+    place = (product / ys[1], ys[1]) if at_top else (xs[0], product / xs[0])
+    axes.annotate(
+        f"{short_number(product)} {unit}",
+        place,
+        xytext=(2, -2),
+        textcoords="offset points",
+        fontsize=5.5,
+        color="0.45",
+        va="top",
+        zorder=1,
+    )
+
+
+def _handles(
+    data: DataFrame, names: list[str], colours: dict[float, Any], width: Width
+) -> list[Line2D]:
+    handles = [
+        Line2D([], [], linestyle="", marker=MARKERS[place], color=INK, label=wrapped(name, 50))
+        for place, name in enumerate(names)
+    ]
+    for size in evenly(list(colours), 6 if width == "one" else 8):
+        handles.append(
+            Line2D(
+                [],
+                [],
+                linestyle="",
+                marker="o",
+                color=colours[size],
+                label=f"batch {short_number(size)}",
+            )
+        )
+    marks = (
+        (">", "half or more missed", data["missed"].astype(bool)),
+        ("o", "with unfit runs", data["num_unfit"] > 0),
+    )
+    for marker, label, which in marks:
+        if which.any():
+            handles.append(
+                Line2D(
+                    [],
+                    [],
+                    linestyle="",
+                    marker=marker,
+                    color=INK,
+                    markerfacecolor="white",
+                    label=f"{label} ({int(which.sum())})",
+                )
+            )
+    return handles
+
+
+def _words(data: DataFrame) -> str:
+    num = data["num_runs"]
+    words = (
+        f"Point: median of {n_words(num)} runs{bars_words(num)}. Dotted: equal cost to the target."
+    )
+    if data["missed"].any():
+        words += " Of a configuration of which half missed: the samples used in vain."
+    return words
+
+
+def figure_factors(
+    runs: DataFrame, *, quantity: Quantity = "time_s", width: Width = "one"
+) -> Figure:
+    """Samples to the target against seconds or joules per sample.
+
+    Raises:
+        NothingToDraw: No run has the factors.
+    """
+    return draw_factors(data_factors(runs, quantity=quantity), width=width)

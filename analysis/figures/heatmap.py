@@ -1,0 +1,179 @@
+"""Time or energy to target as a map of learning rate and batch size; missed cells are hatched."""
+
+from __future__ import annotations
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import FuncFormatter, NullLocator
+from pandas import DataFrame
+
+from analysis.figures.axes import canvas, in_paper_style, legend_below, note, wrapped
+from analysis.figures.batch_size import COST_LABELS, MOST_PANELS, sweep_runs
+from analysis.figures.marks import n_words
+from analysis.figures.prepare import evenly
+from analysis.figures.spread import medians
+from analysis.outcomes import Quantity
+from analysis.style import INK, Width, short_number
+
+_MAP = "cividis_r"  # even in grey, and for every kind of colour vision
+_MOST_WRITTEN = {"one": 6, "two": 12}  # columns of cells that have room for a number
+_MOST_CELLS = 40  # rows or columns that a person can tell apart
+
+
+def data_heatmap(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
+    """Median cost of every cell of learning rate x batch size, by architecture.
+
+    Returns:
+        A row for each cell that was tried: `architecture`, `lr`, `batch_size`, `value` (missing
+        where half of the runs or more missed), `low`, `high`, `num_runs`, `num_reached`,
+        `num_unfit`, `quantity`, `energy_label`, `num_architectures`.
+
+    Raises:
+        NothingToDraw: No run has a batch size and a known cost.
+    """
+    known = sweep_runs(runs, quantity)
+    names = sorted(known["architecture"].unique())
+    shown = known[known["architecture"].isin(evenly(names, MOST_PANELS))]
+    for key in ("lr", "batch_size"):
+        shown = shown[shown[key].isin(evenly(sorted(shown[key].unique()), _MOST_CELLS))]
+    cells = medians(shown, ["architecture", "lr", "batch_size"], "value")
+    return cells.assign(
+        quantity=quantity,
+        energy_label=shown["energy_label"].iloc[0],
+        num_architectures=len(names),
+    )
+
+
+@in_paper_style
+def draw_heatmap(data: DataFrame, *, width: Width = "one") -> Figure:
+    """Draw what `data_heatmap` gives."""
+    names = sorted(data["architecture"].unique())
+    columns = 1 if width == "one" else min(2, len(names))
+    rows = -(-len(names) // columns)
+    num_rates = data["lr"].nunique()
+    figure, panels = canvas(
+        width, rows * (0.75 + 0.3 * min(num_rates, 10)), rows=rows, columns=columns
+    )
+    values = data["value"].dropna()
+    low, high = (values.min(), values.max()) if len(values) else (1.0, 1.0)
+    norm = LogNorm(low, high if high > low else low * 1.01)
+    rates = sorted(data["lr"].unique(), reverse=True)
+    sizes = sorted(data["batch_size"].unique())
+    for axes, name in zip(panels, names, strict=False):
+        _draw_panel(axes, data[data["architecture"] == name], rates, sizes, norm, width, columns)
+        axes.set_title(wrapped(name, 50))
+    for axes in panels[len(names) :]:
+        axes.remove()
+    label = COST_LABELS[data["quantity"].iloc[0]].format(label=data["energy_label"].iloc[0])
+    if high > low:
+        bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=panels[: len(names)], label=label)
+        bar.ax.yaxis.set_minor_locator(NullLocator())
+        bar.set_ticks(sorted({low, float(np.sqrt(low * high)), high}))
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    missed = Patch(facecolor="white", edgecolor=INK, hatch="////", label="half or more missed")
+    legend_below(figure, [missed] if data["value"].isna().any() else [], width)
+    writes = len(sizes) <= _MOST_WRITTEN[width] / columns
+    note(figure, _words(data, label, writes=writes), width)
+    return figure
+
+
+def _draw_panel(
+    axes: Axes,
+    data: DataFrame,
+    rates: list[float],
+    sizes: list[float],
+    norm: LogNorm,
+    width: Width,
+    columns: int,
+) -> None:
+    """One architecture: coloured cells, hatched misses, numbers where there is room for them."""
+    table = data.pivot(index="lr", columns="batch_size", values="value")
+    table = table.reindex(index=rates, columns=sizes)
+    sns.heatmap(
+        table,
+        ax=axes,
+        cmap=_MAP,
+        norm=norm,
+        vmin=norm.vmin,  # or seaborn looks for it, and warns where all cells missed
+        vmax=norm.vmax,
+        cbar=False,
+        linewidths=0.5,
+        linecolor="white",
+    )
+    axes.grid(visible=False)
+    writes = len(sizes) <= _MOST_WRITTEN[width] / columns
+    for row in data.itertuples():
+        across, down = sizes.index(row.batch_size), rates.index(row.lr)  # type: ignore[arg-type]
+        if np.isnan(row.value):  # type: ignore[arg-type]
+            axes.add_patch(
+                Rectangle(
+                    (across, down), 1, 1, fill=False, hatch="////", edgecolor=INK, linewidth=0
+                )
+            )
+        if writes:
+            _write_cell(axes, across, down, row, norm)
+    _name_cells(axes.xaxis, sizes, 6 if width == "one" else 12 // columns)
+    _name_cells(axes.yaxis, rates, 12)
+    axes.set_xlabel("batch size (samples)")
+    axes.set_ylabel("learning rate")
+
+
+def _name_cells(axis: Axis, values: list[float], most: int) -> None:
+    """At most so many ticks in the middle of cells, with the same distance between all of them."""
+    places = range(0, len(values), -(-len(values) // most))
+    names = [short_number(values[place]) for place in places]
+    axis.set_ticks([place + 0.5 for place in places], labels=names, rotation=0)
+
+
+def _write_cell(axes: Axes, across: int, down: int, row: object, norm: LogNorm) -> None:
+    hits = f"{row.num_reached}/{row.num_runs}"  # type: ignore[attr-defined]
+    value = row.value  # type: ignore[attr-defined]
+    missed = bool(np.isnan(value))
+    text = hits if missed else short_number(value)
+    if not missed and row.num_reached < row.num_runs:  # type: ignore[attr-defined]
+        text += f"\n{hits}"
+    if row.num_unfit:  # type: ignore[attr-defined]
+        text += "*"
+    dark = not missed and norm(value) > 0.5
+    box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
+    axes.text(
+        across + 0.5,
+        down + 0.5,
+        text,
+        ha="center",
+        va="center",
+        fontsize=6.5,
+        color="white" if dark else "black",
+        bbox=box if missed else None,
+    )
+
+
+def _words(data: DataFrame, label: str, *, writes: bool) -> str:
+    words = (
+        f"Cell: median {label} of {n_words(data['num_runs'])} runs, a miss counting as infinite; "
+        "white: not tried."
+    )
+    if writes:
+        words += " k/n: runs that reached the target, where not all did."
+    num_unfit = int(data["num_unfit"].sum())
+    if num_unfit:
+        words += f" {'*: with' if writes else 'With'} {num_unfit} runs unfit to compare."
+    num = int(data["num_architectures"].iloc[0])
+    return words + (f" {MOST_PANELS} of {num} architectures." if num > MOST_PANELS else "")
+
+
+def figure_heatmap(
+    runs: DataFrame, *, quantity: Quantity = "time_s", width: Width = "one"
+) -> Figure:
+    """Median time or energy to target of learning rate x batch size, missed cells hatched.
+
+    Raises:
+        NothingToDraw: No run has a batch size and a known cost.
+    """
+    return draw_heatmap(data_heatmap(runs, quantity=quantity), width=width)

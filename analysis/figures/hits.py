@@ -1,0 +1,258 @@
+"""The probability of having hit the target by a time, and the share of all rungs reached by it."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from pandas import DataFrame, concat
+
+from analysis.attainment import target_ecdf
+from analysis.figures.axes import (
+    NothingToDraw,
+    canvas,
+    in_paper_style,
+    legend_below,
+    log_axis,
+    note,
+    wrapped,
+)
+from analysis.figures.names import short_names
+from analysis.figures.prepare import (
+    HIGHLIGHTED,
+    counted_name,
+    counts,
+    evenly,
+    ranked,
+    training_runs,
+)
+from analysis.outcomes import Outcomes, outcomes
+from analysis.style import COLOURS, GREY, LINES, Width
+from analysis.survival import kaplan_meier, log_rank
+
+_OTHERS = 80
+
+
+def data_hits(runs: DataFrame) -> DataFrame:
+    """Kaplan-Meier's probability of having hit over time, per configuration.
+
+    A run that missed is censored at its budget; one that failed never hits.
+
+    Args:
+        runs: As loaded.
+
+    Returns:
+        Rows of two kinds. `kind` is `step`: `time_s`, `probability` from that time on, `low`,
+        `high` (pointwise 95%, missing where they have no value). `kind` is `missed`: `time_s` at
+        which a run was given up, and the probability there. All have `configuration`, `shown`
+        (`line` or `grey`), `num_runs`, `num_reached`, `num_unfit`, `num_configurations`,
+        `log_rank_p` (of the first two).
+
+    Raises:
+        NothingToDraw: There is no training whose time is known.
+    """
+    trained = training_runs(runs)
+    known = trained[~np.isnan(outcomes(trained).cost)]
+    if known.empty:
+        raise NothingToDraw("no training with a known time")
+    order = ranked(known)
+    best = order[:HIGHLIGHTED]
+    groups = {
+        str(name): outcomes(known.iloc[places])
+        for name, places in known.groupby("configuration").indices.items()
+    }
+    parts = [
+        _steps(groups[name], with_band=name in best).assign(
+            configuration=name, shown="line" if name in best else "grey"
+        )
+        for name in best + evenly(order[HIGHLIGHTED:], _OTHERS)
+    ]
+    data = concat(parts, ignore_index=True).merge(counts(known), on="configuration")
+    return data.assign(num_configurations=len(order), log_rank_p=_p_value(groups, order))
+
+
+def _steps(group: Outcomes, *, with_band: bool) -> DataFrame:
+    found = kaplan_meier(group)
+    probability = found.hit_probability
+    rows = DataFrame(
+        {
+            "kind": "step",
+            "time_s": np.concatenate([[0.0], found.time]),
+            "probability": np.concatenate([[0.0], probability]),
+            "low": np.concatenate([[0.0], 1 - found.high]),
+            "high": np.concatenate([[0.0], 1 - found.low]),
+        }
+    )
+    if not with_band:
+        return rows
+    given_up = group.cost[~group.hit]
+    missed = DataFrame({"kind": "missed", "time_s": given_up, "low": np.nan, "high": np.nan})
+    missed["probability"] = [1 - found.at(float(time_s)) for time_s in given_up]
+    return concat([rows, missed]) if len(missed) else rows
+
+
+def _p_value(groups: dict[str, Outcomes], order: list[str]) -> float:
+    """Of the log-rank test of the best two; NaN where there are no two that hit."""
+    if len(order) < 2:
+        return float("nan")
+    first, second = groups[order[0]], groups[order[1]]
+    if first.num_hits + second.num_hits == 0:
+        return float("nan")
+    return log_rank(first, second).p_value
+
+
+@in_paper_style
+def draw_hits(data: DataFrame, *, width: Width = "one") -> Figure:
+    """Draw what `data_hits` gives."""
+    figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
+    _grey_lines(axes, data, "probability")
+    best = data[data["shown"] == "line"]
+    names, common = short_names(best["configuration"])
+    handles = []
+    for place, (name, rows) in enumerate(best.groupby("configuration", sort=False)):
+        steps = _from_first(rows[rows["kind"] == "step"], data)
+        colour = COLOURS[place]
+        axes.fill_between(
+            steps["time_s"],
+            steps["low"],
+            steps["high"],
+            step="post",
+            color=colour,
+            alpha=0.15,
+            linewidth=0,
+        )
+        missed = rows[rows["kind"] == "missed"]
+        axes.plot(
+            missed["time_s"], missed["probability"], linestyle="", marker="|", color=colour, ms=7
+        )
+        handles.append(_line(axes, steps, "probability", place, rows, names[str(name)], width))
+    _finish(figure, axes, data, handles, width)
+    axes.set_ylabel("probability of having hit")
+    note(figure, _hit_words(data, best, common), width)
+    return figure
+
+
+def _from_first(steps: DataFrame, data: DataFrame) -> DataFrame:
+    """The steps on a log axis, where 0 has no place: begun below the earliest time of all."""
+    first = float(data.loc[data["time_s"] > 0, "time_s"].min()) / 1.3
+    last = float(data["time_s"].max())
+    steps = steps.assign(time_s=steps["time_s"].clip(lower=first))
+    ends = steps.iloc[[-1]].assign(time_s=last)
+    return concat([steps, ends], ignore_index=True)
+
+
+def _grey_lines(axes: Axes, data: DataFrame, y: str) -> None:
+    for _, rows in data[data["shown"] == "grey"].groupby("configuration", sort=False):
+        steps = _from_first(rows, data)
+        axes.plot(steps["time_s"], steps[y], drawstyle="steps-post", color=GREY, linewidth=0.6)
+
+
+def _line(
+    axes: Axes, steps: DataFrame, y: str, place: int, rows: DataFrame, name: str, width: Width
+) -> Line2D:
+    first = rows.iloc[0]
+    label = counted_name(name, first["num_runs"], first["num_reached"], first["num_unfit"])
+    (line,) = axes.plot(
+        steps["time_s"],
+        steps[y],
+        drawstyle="steps-post",
+        color=COLOURS[place],
+        linestyle=LINES[place],
+        label=wrapped(label, 56 if width == "one" else 110),
+    )
+    return line
+
+
+def _finish(
+    figure: Figure, axes: Axes, data: DataFrame, handles: list[Line2D], width: Width
+) -> None:
+    num_grey = int(data["num_configurations"].iloc[0]) - len(handles)
+    if num_grey > 0:
+        handles.append(Line2D([], [], color=GREY, label=f"{num_grey} other configurations"))
+    log_axis(axes, "x")
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel("time (s)")
+    legend_below(figure, handles, width)
+
+
+def _hit_words(data: DataFrame, best: DataFrame, common: str) -> str:
+    words = "Kaplan-Meier; band: 95%, each time on its own; k/n: runs that hit."
+    if (best["kind"] == "missed").any():
+        words += " |: a run that missed or failed."
+    p_value = float(data["log_rank_p"].iloc[0])
+    if not np.isnan(p_value):
+        words += f" Log-rank of the first two: p = {p_value:.2g}."
+    return f"{words} {common}".strip()
+
+
+def figure_hits(runs: DataFrame, *, width: Width = "one") -> Figure:
+    """Probability of having hit the target over time, per configuration.
+
+    Raises:
+        NothingToDraw: There is no training whose time is known.
+    """
+    return draw_hits(data_hits(runs), width=width)
+
+
+def data_ecdf_targets(runs: DataFrame, ladder: DataFrame) -> DataFrame:
+    """Share of all pairs of run and rung that were reached by a time, per configuration.
+
+    Args:
+        runs: As loaded.
+        ladder: Rungs of these runs.
+
+    Returns:
+        `configuration`, `time_s`, `share` from that time on, `shown`, `num_pairs`, `num_runs`,
+        `num_reached`, `num_unfit`, `num_configurations`.
+
+    Raises:
+        NothingToDraw: No run reached a rung.
+    """
+    trained = training_runs(runs)
+    own = ladder[ladder["run_id"].isin(trained["run_id"])] if len(ladder) else ladder
+    if own.empty or not own["reached"].astype(bool).any():
+        raise NothingToDraw("no run reached a rung of its ladder")
+    found = target_ecdf(own, trained, "time_s").rename(columns={"solved_frac": "share"})
+    found = found.assign(time_s=found["time_s"].fillna(0.0))
+    present = set(found["configuration"])
+    order = [name for name in ranked(trained) if name in present]
+    best = order[:HIGHLIGHTED]
+    shown = best + evenly(order[HIGHLIGHTED:], _OTHERS)
+    parts = []
+    for name in shown:
+        rows = found[found["configuration"] == name]
+        start = rows.iloc[[0]].assign(time_s=0.0, share=0.0)
+        parts.append(concat([start, rows]).assign(shown="line" if name in best else "grey"))
+    data = concat(parts, ignore_index=True).drop(columns="num_runs")
+    data = data.merge(counts(trained), on="configuration")
+    return data.assign(num_configurations=len(order))
+
+
+@in_paper_style
+def draw_ecdf_targets(data: DataFrame, *, width: Width = "one") -> Figure:
+    """Draw what `data_ecdf_targets` gives."""
+    figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
+    _grey_lines(axes, data, "share")
+    best = data[data["shown"] == "line"]
+    names, common = short_names(best["configuration"])
+    handles = [
+        _line(axes, _from_first(rows, data), "share", place, rows, names[str(name)], width)
+        for place, (name, rows) in enumerate(best.groupby("configuration", sort=False))
+    ]
+    _finish(figure, axes, data, handles, width)
+    axes.set_ylabel("share of rungs x runs reached")
+    num = best["num_pairs"]
+    pairs = f"{num.min()}" if num.min() == num.max() else f"{num.min()} to {num.max()}"
+    words = f"{pairs} pairs of rung and run each, those never reached inside. k/n: runs that hit."
+    note(figure, f"{words} {common}".strip(), width)
+    return figure
+
+
+def figure_ecdf_targets(runs: DataFrame, ladder: DataFrame, *, width: Width = "one") -> Figure:
+    """Share of all rungs and runs reached over time, per configuration.
+
+    Raises:
+        NothingToDraw: No run reached a rung.
+    """
+    return draw_ecdf_targets(data_ecdf_targets(runs, ladder), width=width)

@@ -1,0 +1,164 @@
+"""Time and energy against the rungs of the ladder: what each further step of quality costs."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from pandas import DataFrame, Series
+
+from analysis.figures.axes import (
+    NothingToDraw,
+    canvas,
+    in_paper_style,
+    legend_below,
+    log_axis,
+    note,
+    wrapped,
+)
+from analysis.figures.marks import bars_words
+from analysis.figures.names import short_names
+from analysis.figures.prepare import (
+    HIGHLIGHTED,
+    counted_name,
+    counts,
+    energy_labels,
+    evenly,
+    ranked,
+    trained_for,
+)
+from analysis.figures.spread import medians
+from analysis.outcomes import Quantity
+from analysis.style import COLOURS, GREY, LINES, MARKERS, Width
+
+_LABELS = {"time_s": "time to the rung (s)", "energy_j": "energy to the rung (J, {label})"}
+_OTHERS = 80
+
+
+def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
+    """Median cost of each rung per configuration; a run that never got there counts as infinite.
+
+    Args:
+        runs: As loaded.
+        ladder: Rungs of these runs.
+        quantity: time_s or energy_j.
+
+    Returns:
+        Rows per configuration and rung: `configuration`, `rung`, `value` (missing where half of
+        the runs missed it), `low`, `high`, `num_runs`, `num_reached`, `hits` and `unfit` (of the
+        configuration's target), `shown` (`line` or `grey`), `num_configurations`, `metric`,
+        `quantity`, `energy_label`.
+
+    Raises:
+        NothingToDraw: No run has a rung.
+    """
+    trained = trained_for(runs, quantity)
+    rows = ladder.merge(trained[["run_id", "configuration", "fit"]], on="run_id")
+    rows["bound"] = ~rows["reached"].astype(bool) if len(rows) else False
+    known = rows[rows["bound"] | rows[quantity].notna()] if len(rows) else rows
+    if known.empty or known["bound"].all():
+        raise NothingToDraw(f"no run reached a rung with a known {quantity}")
+    present = set(known["configuration"])
+    order = [name for name in ranked(trained) if name in present]
+    best = order[:HIGHLIGHTED]
+    known = known[known["configuration"].isin(best + evenly(order[HIGHLIGHTED:], _OTHERS))]
+    data = medians(known.rename(columns={"value": "rung"}), ["configuration", "rung"], quantity)
+    totals = counts(trained)
+    places = Series(range(len(order)), index=order)
+    data = data.rename(columns={quantity: "value"}).assign(
+        hits=data["configuration"].map(totals["num_reached"]),
+        unfit=data["configuration"].map(totals["num_unfit"]),
+        shown=np.where(data["configuration"].isin(best), "line", "grey"),
+        num_configurations=len(order),
+        metric=str(trained["target.metric"].mode()[0]),
+        quantity=quantity,
+        energy_label=energy_labels(trained),
+    )
+    place = data["configuration"].map(places)
+    return (
+        data.assign(place=place)
+        .sort_values(["place", "rung"], ignore_index=True)
+        .drop(columns="place")
+    )
+
+
+@in_paper_style
+def draw_ladder(data: DataFrame, *, width: Width = "one") -> Figure:
+    """Draw what `data_ladder` gives."""
+    figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
+    rungs = sorted(data["rung"].unique())
+    data = data.assign(place=data["rung"].map({rung: n for n, rung in enumerate(rungs)}))
+    for _, rows in data[data["shown"] == "grey"].groupby("configuration", sort=False):
+        axes.plot(rows["place"], rows["value"], color=GREY, linewidth=0.6, zorder=1)
+    best = data[data["shown"] == "line"]
+    names, common = short_names(best["configuration"])
+    handles = []
+    groups = list(best.groupby("configuration", sort=False))
+    for place, (name, rows) in enumerate(groups):
+        dodge = 0.06 * (place - (len(groups) - 1) / 2)
+        handles.append(_draw_line(axes, names[str(name)], rows, place, dodge, width))
+    num_grey = int(data["num_configurations"].iloc[0]) - len(groups)
+    if num_grey > 0:
+        handles.append(Line2D([], [], color=GREY, label=f"{num_grey} other configurations"))
+    log_axis(axes, "y")
+    axes.set_xticks(range(len(rungs)), [f"{rung:g}" for rung in rungs])
+    axes.set_xlabel(f"rung: validation {data['metric'].iloc[0].replace('_', ' ')}")
+    axes.set_ylabel(_LABELS[data["quantity"].iloc[0]].format(label=data["energy_label"].iloc[0]))
+    legend_below(figure, handles, width)
+    note(figure, f"{_words(best)} {common}".strip(), width)
+    return figure
+
+
+def _draw_line(
+    axes: Axes, name: str, rows: DataFrame, place: int, dodge: float, width: Width
+) -> Line2D:
+    colour, across = COLOURS[place], rows["place"] + dodge
+    top = rows["high"].fillna(rows["value"])
+    axes.vlines(across, rows["low"], top, color=colour, linewidth=0.8, alpha=0.8)
+    (line,) = axes.plot(across, rows["value"], color=colour, linestyle=LINES[place])
+    whole = rows["num_reached"] == rows["num_runs"]
+    for part, face in ((whole, colour), (~whole, "white")):
+        axes.scatter(
+            across[part],
+            rows["value"][part],
+            s=16,
+            marker=MARKERS[place],
+            facecolors=face,
+            edgecolors=colour,
+            linewidths=0.8,
+            zorder=3,
+        )
+    first = rows.iloc[0]
+    label = counted_name(name, first["num_runs"], first["hits"], first["unfit"])
+    line.set(label=wrapped(label, 56 if width == "one" else 110))
+    return Line2D(
+        [],
+        [],
+        color=colour,
+        linestyle=LINES[place],
+        marker=MARKERS[place],
+        markersize=4,
+        label=line.get_label(),
+    )
+
+
+def _words(best: DataFrame) -> str:
+    words = (
+        f"Point: median over the runs{bars_words(best['num_runs'])}. k/n: runs that reached the "
+        "target."
+    )
+    if (best["num_reached"] < best["num_runs"]).any():
+        words += " Hollow: some runs never got there; no point: half or more did not."
+    return words + " Rungs are evenly spaced."
+
+
+def figure_ladder(
+    runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "time_s", width: Width = "one"
+) -> Figure:
+    """Time or energy against the rungs of the ladder, per configuration.
+
+    Raises:
+        NothingToDraw: No run has a rung.
+    """
+    return draw_ladder(data_ladder(runs, ladder, quantity=quantity), width=width)

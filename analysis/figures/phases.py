@@ -1,0 +1,135 @@
+"""Where time, energy and latency go: phases, components and stages, stacked."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from analysis.figures.axes import NothingToDraw
+from analysis.figures.prepare import numbers, ranked, serving_runs, trained_for, training_runs
+from analysis.figures.stacked import draw_stacked, stacked
+from analysis.style import Width
+
+PHASES = ("launch_s", "init_s", "train_s", "eval_s", "checkpoint_s", "serve_s")
+
+
+def data_phases(runs: DataFrame) -> DataFrame:
+    """Mean wall time of each phase of a training, per configuration.
+
+    Of every run all of its time, also of those that missed.
+
+    Args:
+        runs: As loaded.
+
+    Returns:
+        As stacked.stacked, in seconds.
+
+    Raises:
+        NothingToDraw: No run has phases.
+    """
+    trained = training_runs(runs)
+    table = DataFrame({phase: numbers(trained, f"phases.{phase}") for phase in PHASES})
+    if not (table.fillna(0) > 0).any(axis=None):
+        raise NothingToDraw("no run has phases")
+    table.columns = table.columns.str.removesuffix("_s")
+    long = table.assign(run_id=trained["run_id"]).melt(
+        "run_id", var_name="part", value_name="value"
+    )
+    data = stacked(trained, long.dropna(subset=["value"]), ranked(trained))
+    return data.assign(
+        label="", axis="mean wall time (s)", remark="launch and init lie before the clock."
+    )
+
+
+def data_energy_components(runs: DataFrame, energy: DataFrame) -> DataFrame:
+    """Mean energy of each component over the clock of a training, with how it was obtained.
+
+    Args:
+        runs: As loaded.
+        energy: Joules by component of these runs.
+
+    Returns:
+        As stacked.stacked, in joules; `part` is the component with its label.
+
+    Raises:
+        NothingToDraw: No run measured energy.
+    """
+    trained = trained_for(runs, "energy_j")
+    rows = energy[energy["run_id"].isin(trained["run_id"])] if len(energy) else energy
+    if rows.empty:
+        raise NothingToDraw("no run has energy of a component")
+    long = DataFrame(
+        {
+            "run_id": rows["run_id"],
+            "part": rows["component"].astype(str) + " (" + rows["label"].astype(str) + ")",
+            "value": rows["energy_j"].astype(float),
+        }
+    )
+    measured = trained[trained["run_id"].isin(rows["run_id"])]
+    data = stacked(measured, long, ranked(measured))
+    num_without = len(trained) - len(measured)
+    return data.assign(
+        label=data["part"].str.extract(r"\((\w+)\)$")[0],
+        axis="mean energy over the clock (J)",
+        remark=f"{num_without} runs measured none." if num_without else "",
+    )
+
+
+def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:
+    """Mean time of each part of a request's way, per place, backend and what else was served.
+
+    One query at a time where such runs are there: under load, waiting covers all else.
+
+    Args:
+        runs: As loaded.
+        stages: Parts of the latency of these runs.
+
+    Returns:
+        As stacked.stacked, in milliseconds.
+
+    Raises:
+        NothingToDraw: No run has stages.
+    """
+    served = serving_runs(runs)
+    served = served[served["run_id"].isin(stages["run_id"])] if len(stages) else served.iloc[:0]
+    if served.empty:
+        raise NothingToDraw("no run of bench.serve has stages")
+    alone = served["serving.scenario"] == "single_stream"
+    remark = ""
+    if alone.any() and not alone.all():
+        remark = f"One query at a time; {int((~alone).sum())} runs under load are not shown."
+        served = served[alone]
+    long = stages.rename(columns={"stage": "part", "mean_ms": "value"})[["run_id", "part", "value"]]
+    long = long[long["run_id"].isin(served["run_id"])]
+    sums = long.groupby("run_id")["value"].sum()
+    total = served["run_id"].map(sums).groupby(served["configuration"]).median()
+    order = [str(name) for name in total.sort_values(kind="stable").index]
+    data = stacked(served[["run_id", "configuration", "fit"]], long, order)
+    return data.assign(label="", axis="mean latency, end to end (ms)", remark=remark)
+
+
+def figure_phases(runs: DataFrame, *, width: Width = "one") -> Figure:
+    """Wall time by phase, stacked, per configuration.
+
+    Raises:
+        NothingToDraw: No run has phases.
+    """
+    return draw_stacked(data_phases(runs), width=width)
+
+
+def figure_energy_components(runs: DataFrame, energy: DataFrame, *, width: Width = "one") -> Figure:
+    """Energy by component, stacked, per configuration.
+
+    Raises:
+        NothingToDraw: No run measured energy.
+    """
+    return draw_stacked(data_energy_components(runs, energy), width=width)
+
+
+def figure_stages(runs: DataFrame, stages: DataFrame, *, width: Width = "one") -> Figure:
+    """End-to-end latency by its parts, stacked: local, edge and cloud.
+
+    Raises:
+        NothingToDraw: No run has stages.
+    """
+    return draw_stacked(data_stages(runs, stages), width=width)

@@ -1,0 +1,230 @@
+"""From the runs as they were loaded to what figures share: outcome, cost spent, fitness, ranking.
+
+A run is `reached`, `missed` (its budget ended first: the cost is a lower bound) or `failed` (it
+would not have hit later). All three stay inside, whatever a figure shows.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from pandas import DataFrame, Series
+
+from analysis.figures.axes import NothingToDraw
+from analysis.outcomes import Quantity, hosts, outcomes
+
+# What a run in vain has spent of each cost of reaching the target, where that is known.
+COSTS: dict[str, Quantity | None] = {
+    "target.time_to_target_s": "time_s",
+    "target.energy_to_target_j": "energy_j",
+    "target.cost_to_target_usd": "cost_usd",
+    "target.samples_to_target": "samples",
+    "target.emissions_to_target_gco2e": None,
+}
+# What the statistics of outcomes ask of a run.
+_NEEDED = (
+    *COSTS,
+    "status",
+    "phases.wall_time_s",
+    "energy_total_j",
+    "target.time_per_sample_s",
+    "target.censored_at_s",
+    "target.censored_at_j",
+)
+HIGHLIGHTED = 6  # more lines than that a person cannot tell apart
+
+_T = TypeVar("_T")
+
+
+def column(runs: DataFrame, name: str) -> Series:
+    """A column of the runs; all missing where no run has it."""
+    if name in runs:
+        return runs[name]
+    return Series(np.nan, index=runs.index, name=name, dtype=float)
+
+
+def numbers(runs: DataFrame, name: str) -> Series:
+    """A column as floats, NaN where it is missing or no number."""
+    return column(runs, name).astype("float64")
+
+
+def truths(runs: DataFrame, name: str) -> Series:
+    """A column as booleans; what is missing is not true."""
+    values = column(runs, name)
+    return values.eq(True) & values.notna()
+
+
+def fitness(runs: DataFrame) -> Series:
+    """Whether nothing speaks against a run; one that was cut off had no time to say."""
+    return ~column(runs, "health.fit").eq(False)
+
+
+def training_runs(runs: DataFrame) -> DataFrame:
+    """The runs that had a target, with `outcome`, `fit` and `architecture` beside their columns.
+
+    Runs of several kinds of host are told apart in `configuration`: they are no repeats.
+
+    Raises:
+        NothingToDraw: There are none.
+    """
+    found = runs[column(runs, "target.metric").notna()].copy()
+    if found.empty:
+        raise NothingToDraw("no run of a training")
+    for name in _NEEDED:
+        if name not in found:
+            found[name] = np.nan
+    found["outcome"] = _outcomes(found)
+    found["fit"] = fitness(found)
+    found["architecture"] = architectures(found)
+    return _with_host(found)
+
+
+def serving_runs(runs: DataFrame) -> DataFrame:
+    """The runs of bench.serve that answered requests, with `fit` and `valid`.
+
+    Raises:
+        NothingToDraw: There are none.
+    """
+    found = runs[column(runs, "serving.scenario").notna()].copy()
+    if found.empty:
+        raise NothingToDraw("no run of bench.serve")
+    found["fit"] = fitness(found)
+    found["valid"] = truths(found, "serving.valid")
+    return _with_host(found)
+
+
+def _outcomes(runs: DataFrame) -> Series:
+    ended = outcomes(runs)
+    names = np.select([ended.hit, ended.failed], ["reached", "failed"], "missed")
+    return Series(names, index=runs.index, dtype=object)
+
+
+def _with_host(runs: DataFrame) -> DataFrame:
+    if column(runs, "host.cpu_name").nunique() > 1:
+        runs["configuration"] = runs["configuration"].astype(str) + " @ " + hosts(runs)
+    return runs
+
+
+def architectures(runs: DataFrame) -> Series:
+    """The model's name, with those of its settings that differ under the same name."""
+    target = column(runs, "config.model._target_").astype(object)
+    fallback = column(runs, "config.model.name").astype(object)
+    fallback = fallback.fillna(target.map(lambda path: str(path).rpartition(".")[2]))
+    name = column(runs, "model.name").astype(object)
+    name = name.fillna(column(runs, "trained.model").astype(object)).fillna(fallback).astype(str)
+    settings = [
+        key
+        for key in runs.columns
+        if key.startswith("config.model.") and not key.endswith(("._target_", ".name"))
+    ]
+    told = name.copy()
+    for _, rows in runs.groupby(name, sort=False):
+        for key in settings:
+            if rows[key].nunique() > 1:
+                short = key.removeprefix("config.model.")
+                told[rows.index] += " " + short + "=" + rows[key].astype(str)
+    return told
+
+
+def spent(runs: DataFrame, name: str) -> DataFrame:
+    """What each run cost until its target, or in all where it never got there.
+
+    Args:
+        runs: Of `training_runs`.
+        name: Of COSTS.
+
+    Returns:
+        A row for each run in the same order: `value`, `bound` (whether the run did not reach its
+        target, so that the value is what was spent in vain; missing where that is not known).
+    """
+    quantity = COSTS[name]
+    missed = runs["outcome"] != "reached"
+    if quantity is None:
+        value = numbers(runs, name).where(~missed)
+    else:
+        value = Series(outcomes(runs, quantity).cost, index=runs.index)
+    return DataFrame({"value": value, "bound": missed}, index=runs.index)
+
+
+def spent_quantity(runs: DataFrame, quantity: Quantity) -> DataFrame:
+    """As `spent`, by the quantity's name."""
+    return spent(runs, next(name for name, each in COSTS.items() if each == quantity))
+
+
+def with_label_names(runs: DataFrame, labels: Series | None) -> DataFrame:
+    """The same, with how joules were obtained in the names where that differs.
+
+    So measured and modelled energy are never taken together, nor drawn without saying which it is.
+
+    Args:
+        runs: With `configuration`, and perhaps `architecture`.
+        labels: Of the runs; None where no joules are drawn.
+    """
+    if labels is None or labels.nunique() < 2:
+        return runs
+    names = labels.astype(object).fillna("no label").astype(str)
+    named = runs.assign(configuration=runs["configuration"].astype(str) + " [" + names + "]")
+    if "architecture" in named:
+        named["architecture"] = named["architecture"].astype(str) + " [" + names + "]"
+    return named
+
+
+def trained_for(runs: DataFrame, quantity: str) -> DataFrame:
+    """As training_runs; where joules are drawn, with their labels in the names if they differ.
+
+    Raises:
+        NothingToDraw: There are none.
+    """
+    trained = training_runs(runs)
+    if quantity.startswith("time") or quantity == "samples":
+        return trained
+    return with_label_names(trained, column(trained, "energy_label"))
+
+
+def energy_labels(runs: DataFrame) -> str:
+    """How the joules of these runs were obtained, for an axis; `by label` if in many ways."""
+    labels = column(runs, "energy_label").dropna().astype(str).unique()
+    return str(labels[0]) if len(labels) == 1 else "by label" if len(labels) else "no label"
+
+
+def ranked(runs: DataFrame, quantity: Quantity = "time_s") -> list[str]:
+    """Configurations from the best to the worst: by share of hits, then by median cost of hits."""
+    cost = spent_quantity(runs, quantity)
+    table = DataFrame(
+        {
+            "configuration": runs["configuration"],
+            "hit": (runs["outcome"] == "reached").astype(float),
+            "cost": cost["value"].where(~cost["bound"]),
+        }
+    )
+    groups = table.groupby("configuration", sort=True)
+    order = DataFrame({"hit": -groups["hit"].mean(), "cost": groups["cost"].median()})
+    return [str(name) for name in order.sort_values(["hit", "cost"], kind="stable").index]
+
+
+def counts(runs: DataFrame) -> DataFrame:
+    """By configuration: `num_runs`, `num_reached` and `num_unfit`."""
+    table = DataFrame(
+        {
+            "configuration": runs["configuration"],
+            "num_runs": 1,
+            "num_reached": (runs["outcome"] == "reached").astype(int),
+            "num_unfit": (~runs["fit"]).astype(int),
+        }
+    )
+    return table.groupby("configuration", sort=False).sum()
+
+
+def counted_name(name: str, num_runs: int, num_reached: int, num_unfit: int) -> str:
+    """A configuration for a legend, with runs that reached the target: `lr=0.1  2/3, 1 unfit`."""
+    unfit = f", {num_unfit} unfit" if num_unfit else ""
+    return f"{name or 'all runs'}  {num_reached}/{num_runs}{unfit}"
+
+
+def evenly(items: list[_T], most: int) -> list[_T]:
+    """At most so many of the items, evenly spread over their order, first and last among them."""
+    if len(items) <= most:
+        return items
+    places = np.linspace(0, len(items) - 1, most).round().astype(int)
+    return [items[place] for place in places]

@@ -1,0 +1,296 @@
+"""Serving: the distribution of latency, latency under load, and what a request's time goes into."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from pandas import DataFrame, concat
+
+from analysis.figures.axes import (
+    NothingToDraw,
+    canvas,
+    in_paper_style,
+    legend_below,
+    log_axis,
+    note,
+    wrapped,
+)
+from analysis.figures.names import short_names
+from analysis.figures.prepare import HIGHLIGHTED, evenly, numbers, serving_runs
+from analysis.style import COLOURS, INK, LINES, MARKERS, Width
+from bench.core.statistics import latency_percentile, percentile_floor
+
+_PERCENTILES = (0.5, 0.9, 0.99, 0.999)
+_POINTS = 300
+_LINES = 4  # configurations of a scenario
+_PANELS = ("single_stream", "multi_stream", "server", "offline")
+
+
+def pick_served(runs: DataFrame) -> DataFrame:
+    """The runs whose distributions are drawn: of every scenario a few, the median run of each.
+
+    Args:
+        runs: As loaded.
+
+    Returns:
+        For each scenario at most _LINES configurations, evenly from the quickest to the
+        slowest; of each the run of the median p50.
+
+    Raises:
+        NothingToDraw: There is no run of bench.serve.
+    """
+    served = serving_runs(runs)
+    served["p50"] = numbers(served, "serving.latency_p50_ms")
+    picked = []
+    for _, rows in served.dropna(subset=["p50"]).groupby("serving.scenario", sort=True):
+        groups = rows.sort_values(["p50", "run_id"]).groupby("configuration", sort=False)
+        middle = [group.iloc[(len(group) - 1) // 2]["run_id"] for _, group in groups]
+        picked += evenly(middle, _LINES)
+    return served[served["run_id"].isin(picked)]
+
+
+def data_latency(runs: DataFrame, requests: DataFrame) -> DataFrame:
+    """Empirical distribution of the latency of some runs, thinned to what can be seen.
+
+    Args:
+        runs: As loaded.
+        requests: Samples of the performance passes of the runs of `pick_served`.
+
+    Returns:
+        Rows of two kinds. `kind` is `ecdf`: `latency_ms` and `share` of the samples that took no
+        longer. `kind` is `percentile`: `share` of _PERCENTILES, where there are samples enough.
+        All have `configuration`, `scenario`, `num_samples`, `num_configurations` of the scenario,
+        `fit`, `valid`.
+
+    Raises:
+        NothingToDraw: No run kept its requests.
+    """
+    served = serving_runs(runs)
+    totals = served.groupby("serving.scenario")["configuration"].nunique()
+    parts = []
+    for row in pick_served(runs).to_dict("records"):
+        own = requests.loc[requests["run_id"] == row["run_id"], "latency_ms"].dropna()
+        if own.empty:
+            continue
+        part = concat([_ecdf(own.to_numpy(dtype=float)), _marks(list(own))])
+        parts.append(
+            part.assign(
+                configuration=row["configuration"],
+                scenario=row["serving.scenario"],
+                num_samples=len(own),
+                num_configurations=int(totals[row["serving.scenario"]]),
+                fit=row["fit"],
+                valid=row["valid"],
+            )
+        )
+    if not parts:
+        raise NothingToDraw("no run of bench.serve kept its requests")
+    return concat(parts, ignore_index=True)
+
+
+def _ecdf(latency_ms: npt.NDArray[np.float64]) -> DataFrame:
+    """Steps of the distribution at evenly spaced shares, the tail more finely."""
+    ordered, num = np.sort(latency_ms), len(latency_ms)
+    shares = np.concatenate([np.linspace(0, 1, _POINTS), 1 - np.geomspace(1e-4, 0.01, 40)])
+    ranks = np.unique(np.clip(np.ceil(shares * num), 1, num).astype(int))
+    return DataFrame({"kind": "ecdf", "latency_ms": ordered[ranks - 1], "share": ranks / num})
+
+
+def _marks(latency_ms: list[float]) -> DataFrame:
+    known = [(q, latency_percentile(latency_ms, q)) for q in _PERCENTILES]
+    found = [(q, value) for q, value in known if value is not None]
+    return DataFrame(
+        {
+            "kind": "percentile",
+            "latency_ms": [value for _, value in found],
+            "share": [q for q, _ in found],
+        }
+    )
+
+
+@in_paper_style
+def draw_latency(data: DataFrame, *, width: Width = "one") -> Figure:
+    """Draw what `data_latency` gives."""
+    scenarios = [name for name in _PANELS if (data["scenario"] == name).any()]
+    columns = 1 if width == "one" else min(2, len(scenarios))
+    rows = -(-len(scenarios) // columns)
+    height = 1.7 if width == "one" else 2.0
+    figure, panels = canvas(width, height * rows, rows=rows, columns=columns)
+    handles: dict[str, Line2D] = {}
+    # The scenario stands above its panel: one model has one colour in all of them.
+    data = data.assign(model=data["configuration"].map(_without_scenario))
+    names = list(dict.fromkeys(data["model"]))
+    for axes, scenario in zip(panels, scenarios, strict=False):
+        part = data[data["scenario"] == scenario]
+        _draw_ecdf(axes, part, names, handles)
+        shown, num = part["configuration"].nunique(), int(part["num_configurations"].iloc[0])
+        few = "" if shown == num else f" ({shown} of {num} configurations)"
+        axes.set_title(scenario.replace("_", " ") + few)
+        axes.set_ylabel("share of samples")
+        axes.set_xlabel("latency (ms)")
+        log_axis(axes, "x")
+    for axes in panels[len(scenarios) :]:
+        axes.remove()
+    short, common = short_names(handles)
+    for label, handle in handles.items():
+        handle.set(label=wrapped(short[label], 56 if width == "one" else 110))
+    legend_below(figure, list(handles.values()), width)
+    note(figure, f"{_latency_words(data)} {common}".strip(), width)
+    return figure
+
+
+def _draw_ecdf(axes: Axes, data: DataFrame, names: list[str], handles: dict[str, Line2D]) -> None:
+    for name, rows in data.groupby("model", sort=False):
+        place = names.index(str(name))
+        style = {"color": COLOURS[place % 10], "linestyle": LINES[place % len(LINES)]}
+        steps = rows[rows["kind"] == "ecdf"]
+        axes.plot(steps["latency_ms"], steps["share"], drawstyle="steps-post", **style)
+        marks = rows[rows["kind"] == "percentile"]
+        good = bool(rows["fit"].iloc[0] and rows["valid"].iloc[0])
+        axes.plot(
+            marks["latency_ms"],
+            marks["share"],
+            linestyle="",
+            marker=MARKERS[place % 10],
+            color=style["color"],
+            markerfacecolor=style["color"] if good else "white",
+        )
+        handles[str(name)] = Line2D(
+            [],
+            [],
+            marker=MARKERS[place % 10],
+            markerfacecolor=style["color"] if good else "white",
+            label=str(name),
+            **style,
+        )
+
+
+def _without_scenario(name: str) -> str:
+    return " ".join(part for part in name.split(" ") if not part.startswith("scenario="))
+
+
+def _latency_words(data: DataFrame) -> str:
+    num = data["num_samples"]
+    samples = f"{num.min()}" if num.min() == num.max() else f"{num.min()} to {num.max()}"
+    least = percentile_floor(0.999)
+    words = (
+        f"One run each (n = 1), the median one of its configuration; {samples} samples a run. "
+        f"Marks: p50, p90, p99, p99.9 (from {least} samples on)."
+    )
+    if not (data["fit"] & data["valid"]).all():
+        words += " Hollow: unfit to compare, or not valid in its scenario."
+    return words
+
+
+def figure_latency(runs: DataFrame, requests: DataFrame, *, width: Width = "one") -> Figure:
+    """Distribution of the latency, by scenario.
+
+    Raises:
+        NothingToDraw: No run kept its requests.
+    """
+    return draw_latency(data_latency(runs, requests), width=width)
+
+
+def data_load(runs: DataFrame, rate_search: DataFrame) -> DataFrame:
+    """Latency at every rate that a search of the server scenario tried.
+
+    Args:
+        runs: As loaded.
+        rate_search: Rates tried by these runs.
+
+    Returns:
+        Rows per run and rate: `configuration`, `run_id`, `rate_per_s`, `latency_p50_ms`,
+        `latency_p99_ms`, `valid`, `bound_ms`, `max_rate_per_s`, `fit`, `num_configurations`.
+
+    Raises:
+        NothingToDraw: No run searched for its rate.
+    """
+    served = serving_runs(runs)
+    steps = rate_search.merge(
+        DataFrame(
+            {
+                "run_id": served["run_id"],
+                "configuration": served["configuration"],
+                "fit": served["fit"],
+                "bound_ms": numbers(served, "serving.latency_bound_ms"),
+                "max_rate_per_s": numbers(served, "serving.max_rate_per_s"),
+            }
+        ),
+        on="run_id",
+    )
+    if steps.empty:
+        raise NothingToDraw("no run of bench.serve tried several rates")
+    best = steps.groupby("configuration")["max_rate_per_s"].median()
+    order = [str(name) for name in best.sort_values(ascending=False).index]
+    names = ["configuration", "run_id", "rate_per_s", "latency_p50_ms", "latency_p99_ms", "valid"]
+    data = steps[[*names, "bound_ms", "max_rate_per_s", "fit"]]
+    data = data[data["configuration"].isin(evenly(order, HIGHLIGHTED))]
+    data = data.assign(valid=data["valid"].astype(bool), num_configurations=len(order))
+    return data.sort_values(["configuration", "run_id", "rate_per_s"], ignore_index=True)
+
+
+@in_paper_style
+def draw_load(data: DataFrame, *, width: Width = "one") -> Figure:
+    """Draw what `data_load` gives."""
+    figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
+    names, common = short_names(data["configuration"])
+    handles = []
+    for place, (name, group) in enumerate(data.groupby("configuration", sort=False)):
+        colour, marker = COLOURS[place], MARKERS[place]
+        for _, rows in group.groupby("run_id", sort=False):
+            axes.plot(rows["rate_per_s"], rows["latency_p99_ms"], color=colour, linewidth=1.1)
+            axes.plot(
+                rows["rate_per_s"],
+                rows["latency_p50_ms"],
+                color=colour,
+                linewidth=0.8,
+                linestyle=":",
+            )
+            for valid, face in ((True, colour), (False, "white")):
+                part = rows[rows["valid"] == valid]
+                axes.scatter(
+                    part["rate_per_s"],
+                    part["latency_p99_ms"],
+                    s=16,
+                    marker=marker,
+                    facecolors=face,
+                    edgecolors=colour,
+                    linewidths=0.8,
+                    zorder=3,
+                )
+        num = group["run_id"].nunique()
+        unfit = ", unfit" if not group["fit"].all() else ""
+        label = wrapped(f"{names[str(name)]}  n = {num}{unfit}", 56 if width == "one" else 110)
+        handles.append(Line2D([], [], color=colour, marker=marker, markersize=4, label=label))
+    handles += _bound_lines(axes, data)
+    log_axis(axes, "x")
+    log_axis(axes, "y")
+    axes.set_xlabel("rate asked for (queries/s)")
+    axes.set_ylabel("latency (ms)")
+    legend_below(figure, handles, width)
+    shown, num = len(names), int(data["num_configurations"].iloc[0])
+    few = "" if shown == num else f" {shown} of {num} configurations."
+    words = f"Solid: p99; dotted: p50; a line for each run. Hollow: bound or rate not held.{few}"
+    note(figure, f"{words} {common}".strip(), width)
+    return figure
+
+
+def _bound_lines(axes: Axes, data: DataFrame) -> list[Line2D]:
+    handles = []
+    for bound_ms in data["bound_ms"].dropna().unique():
+        line = axes.axhline(bound_ms, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+        line.set(label=f"bound of p99: {bound_ms:g} ms")
+        handles.append(line)
+    return handles
+
+
+def figure_load(runs: DataFrame, rate_search: DataFrame, *, width: Width = "one") -> Figure:
+    """Latency under load, against the rate of queries.
+
+    Raises:
+        NothingToDraw: No run searched for its rate.
+    """
+    return draw_load(data_load(runs, rate_search), width=width)

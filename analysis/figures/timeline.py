@@ -1,0 +1,230 @@
+"""Utilization and power over the time of one run, its phases shaded."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from pandas import DataFrame, concat
+
+from analysis.figures.axes import NothingToDraw, canvas, in_paper_style, legend_below, note, wrapped
+from analysis.figures.prepare import column, evenly, training_runs
+from analysis.style import COLOURS, INK, LINES, Width
+
+_POINTS = 400  # samples of a series that a person can see
+# Panels from top to bottom: heading, and the metrics that belong there, with their factor.
+_PANELS: tuple[tuple[str, dict[str, float]], ...] = (
+    ("busy (fraction)", {"cpu_busy_frac": 1.0, "gpu_busy_frac": 1.0}),
+    ("power (W)", {"gpu_power_w": 1.0, "cpu_power_w": 1.0, "power_w": 1.0}),
+    ("memory (MB)", {"rss_bytes": 1e-6, "gpu_memory_used_bytes": 1e-6}),
+)
+_PHASES = {"init": ("0.75", "////"), "evaluation": ("#56b4e9", ""), "checkpoint": ("#de8f05", "xx")}
+
+
+def pick_run(runs: DataFrame, run: str | None = None) -> DataFrame:
+    """The run that a timeline shows: the one named, else a typical one.
+
+    Typical is the fit run that reached its target in the median time; where there is none, the
+    first run of all.
+
+    Args:
+        runs: As loaded.
+        run: A run id.
+
+    Returns:
+        One row of the runs.
+
+    Raises:
+        NothingToDraw: There is no such run, or none at all.
+    """
+    if run is not None:
+        found = _of_id(runs, run)
+        if found.empty:
+            raise NothingToDraw(f"run={run}: not among the runs read")
+        return found
+    trained = training_runs(runs)
+    good = trained[(trained["outcome"] == "reached") & trained["fit"]]
+    if good.empty:
+        return _of_id(runs, str(trained["run_id"].iloc[0]))
+    ordered = good.sort_values(["target.time_to_target_s", "run_id"])
+    return _of_id(runs, str(ordered["run_id"].iloc[len(ordered) // 2]))
+
+
+def _of_id(runs: DataFrame, run_id: str) -> DataFrame:
+    found: DataFrame = runs[runs["run_id"] == run_id]
+    return found
+
+
+def data_timeline(runs: DataFrame, curves: DataFrame, telemetry: DataFrame) -> DataFrame:
+    """Samples and phases of one run.
+
+    Args:
+        runs: The one run.
+        curves: Its evaluations.
+        telemetry: Its samples.
+
+    Returns:
+        Rows of two kinds. `kind` is `sample`: `panel`, `series` (device and metric), `t_s`,
+        `value`, thinned evenly. `kind` is `phase`: `series` (init, evaluation, checkpoint),
+        `t_s` and `end_s`. All have `run_id`, `configuration`, `seed`, `unfit` (why, or empty),
+        `time_to_target_s`.
+
+    Raises:
+        NothingToDraw: The run kept no samples.
+    """
+    run = runs.iloc[0]
+    own = telemetry[telemetry["run_id"] == run["run_id"]]
+    samples = [
+        _series(own, panel, metric, factor)
+        for panel, metrics in _PANELS
+        for metric, factor in metrics.items()
+    ]
+    samples = [part for part in samples if len(part)]
+    if not samples:
+        raise NothingToDraw(f"run {run['run_id']} has no telemetry of utilization or power")
+    drawn = concat(samples, ignore_index=True)
+    spans = phase_spans(curves[curves["run_id"] == run["run_id"]], float(drawn["t_s"].min()))
+    flags = column(runs, "health.flags").iloc[0]
+    return concat([drawn.assign(kind="sample"), spans.assign(kind="phase")]).assign(
+        run_id=run["run_id"],
+        configuration=run["configuration"],
+        seed=run["seed"],
+        unfit=flags if isinstance(flags, str) else "",
+        time_to_target_s=column(runs, "target.time_to_target_s").astype(float).iloc[0],
+    )
+
+
+def _series(own: DataFrame, panel: str, metric: str, factor: float) -> DataFrame:
+    rows = own[own["metric"] == metric].sort_values("t_s")
+    parts = []
+    for device, part in rows.groupby("device", sort=True):
+        places = evenly(list(range(len(part))), _POINTS)
+        thin = part.iloc[places]
+        name = f"{device}: {metric}".replace("_frac", "").replace("_", " ")
+        parts.append(
+            DataFrame(
+                {
+                    "panel": panel,
+                    "series": name.replace(" bytes", "").removesuffix(" w"),
+                    "t_s": thin["t_s"].to_numpy(),
+                    "value": factor * thin["value"].to_numpy(dtype=float),
+                }
+            )
+        )
+    return concat(parts, ignore_index=True) if parts else DataFrame()
+
+
+def phase_spans(curve: DataFrame, first_s: float) -> DataFrame:
+    """When a run initialised, evaluated and wrote; the rest of the time it trained.
+
+    A row of the curve is written at the end of its evaluation, and what it cost to write it down
+    (checkpoint) lies after it, so that
+
+        evaluation n is [time_n - (eval_n - eval_(n-1)), time_n]
+        checkpoint n is [time_n, time_n + checkpoint_(n+1) - checkpoint_n]
+
+    Args:
+        curve: Evaluations of one run, times cumulative.
+        first_s: Time of the first sample, negative where it was taken before the clock's start.
+
+    Returns:
+        `series` (init, evaluation, checkpoint), `t_s`, `end_s`.
+    """
+    parts = []
+    if first_s < 0:
+        parts.append(DataFrame({"series": ["init"], "t_s": [first_s], "end_s": [0.0]}))
+    if len(curve):
+        rows = curve.sort_values("time_s")
+        end = rows["time_s"].to_numpy(dtype=float)
+        evaluating = np.diff(rows["eval_time_s"].to_numpy(dtype=float), prepend=0.0)
+        writing = np.diff(rows["checkpoint_time_s"].to_numpy(dtype=float))
+        parts.append(DataFrame({"series": "evaluation", "t_s": end - evaluating, "end_s": end}))
+        parts.append(
+            DataFrame({"series": "checkpoint", "t_s": end[:-1], "end_s": end[:-1] + writing})
+        )
+    return concat(parts, ignore_index=True) if parts else DataFrame()
+
+
+@in_paper_style
+def draw_timeline(data: DataFrame, *, width: Width = "one") -> Figure:
+    """Draw what `data_timeline` gives."""
+    samples, spans = data[data["kind"] == "sample"], data[data["kind"] == "phase"]
+    panels = [panel for panel, _ in _PANELS if (samples["panel"] == panel).any()]
+    height = 1.15 if width == "one" else 1.4
+    figure, axes = canvas(width, 0.3 + height * len(panels), rows=len(panels), sharex=True)
+    handles: list[Line2D] = []
+    for each, panel in zip(axes, panels, strict=True):
+        _shade(each, spans)
+        rows = samples[samples["panel"] == panel]
+        for name, part in rows.groupby("series", sort=False):
+            place = len(handles) % len(COLOURS)
+            (line,) = each.plot(
+                part["t_s"],
+                part["value"],
+                color=COLOURS[place],
+                linestyle=LINES[place % len(LINES)],
+                linewidth=1.0,
+                label=str(name),
+            )
+            handles.append(line)
+        each.set_ylabel(panel)
+        each.set_ylim(0, max(1.02 if "fraction" in panel else 0.0, 1.1 * rows["value"].max()))
+        _mark_target(each, float(data["time_to_target_s"].iloc[0]))
+    axes[-1].set_xlabel("time since the clock's start (s)")
+    shades = [
+        Patch(facecolor=colour, hatch=hatch, edgecolor=INK, linewidth=0.3, alpha=0.5, label=name)
+        for name, (colour, hatch) in _PHASES.items()
+        if (spans["series"] == name).any()
+    ]
+    legend_below(figure, [*handles, *shades], width)
+    note(figure, _words(data), width)
+    return figure
+
+
+def _shade(axes: Axes, spans: DataFrame) -> None:
+    for row in spans.to_dict("records"):
+        colour, hatch = _PHASES[row["series"]]
+        axes.axvspan(
+            row["t_s"],
+            row["end_s"],
+            facecolor=colour,
+            hatch=hatch,
+            edgecolor="0.6",
+            linewidth=0,
+            alpha=0.4,
+            zorder=0,
+        )
+
+
+def _mark_target(axes: Axes, time_s: float) -> None:
+    if not np.isnan(time_s):
+        axes.axvline(time_s, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+
+
+def _words(data: DataFrame) -> str:
+    first = data.iloc[0]
+    words = f"One run (n = 1): {first['configuration']}, seed {first['seed']:g}, {first['run_id']}."
+    words += " White: training."
+    if not np.isnan(first["time_to_target_s"]):
+        words += " Dashed: target reached."
+    if isinstance(first["unfit"], str) and first["unfit"]:
+        words += f" Unfit to compare: {first['unfit']}."
+    return wrapped(words, 10_000)
+
+
+def figure_timeline(
+    runs: DataFrame,
+    curves: DataFrame,
+    telemetry: DataFrame,
+    *,
+    run: str | None = None,
+    width: Width = "one",
+) -> Figure:
+    """Utilization and power over the time of one run (a typical one, or the one named).
+
+    Raises:
+        NothingToDraw: There is no such run, or it kept no samples.
+    """
+    return draw_timeline(data_timeline(pick_run(runs, run), curves, telemetry), width=width)

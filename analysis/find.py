@@ -1,0 +1,69 @@
+"""Which run folders are meant by what a user names: folders at any level, and globs."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+# As bench.core.store names them: start, configuration, random digits.
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}-[0-9a-f]{8}")
+_LEVELS = 2  # below a results folder: command, run
+
+
+def run_folders(roots: Sequence[Path | str]) -> list[Path]:
+    """The run folders in or at the roots, each once, in the order of their paths.
+
+    Args:
+        roots: Results folders, folders of a command, run folders, or globs of any of these.
+
+    Returns:
+        Absolute paths. A folder named like a run is one even if it holds no record.
+
+    Raises:
+        ValueError: A root is not there, or there is no run in it.
+    """
+    found: set[str] = set()
+    for root in roots:
+        below = {folder for place in _places(root) for folder in _runs_below(place, _LEVELS)}
+        if not below:
+            raise ValueError(
+                f"results={root}: no runs there; give a results folder, a run folder or a glob"
+            )
+        found |= below
+    return [Path(folder) for folder in sorted(found)]
+
+
+def _places(root: Path | str) -> list[str]:
+    name = os.path.abspath(os.path.expanduser(root))
+    if os.path.exists(
+        name
+    ):  # before it is taken for a glob: a folder may have brackets in its name
+        if not os.path.isdir(name):
+            raise ValueError(
+                f"results={root}: not a folder; give the folder of a run or of several"
+            )
+        return [os.path.realpath(name)]
+    matches = [os.path.realpath(match) for match in glob.glob(name) if os.path.isdir(match)]
+    if not matches:
+        raise ValueError(f"results={root}: no such folder, and no folder matches it as a glob")
+    return matches
+
+
+def _runs_below(folder: str, levels: int) -> Iterator[str]:
+    if _is_run(folder):
+        yield folder
+    elif levels:
+        with os.scandir(folder) as entries:
+            children = [entry.path for entry in entries if entry.is_dir()]
+        for child in children:
+            yield from _runs_below(child, levels - 1)
+
+
+def _is_run(folder: str) -> bool:
+    if _RUN_ID.fullmatch(os.path.basename(folder)):
+        return True
+    files = ("run.json", "config.yaml")
+    return any(os.path.exists(os.path.join(folder, name)) for name in files)

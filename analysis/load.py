@@ -1,0 +1,238 @@
+"""From run folders to frames: one row per run, and long frames of what a run has many of.
+
+Nothing is dropped: a run that failed or was cut off is a row with that status, and a folder that
+no record can be read from is listed with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pandas import DataFrame, Series
+
+from analysis.find import run_folders
+from analysis.flatten import FREE_FORM, Row, flat
+from analysis.index import FOLDER, SIGNATURE, Unreadable, read_entries, reason_of
+from analysis.labels import configurations
+from bench.core.records import CurveRow, EnergyRow, LadderRung, RunRecord
+from bench.core.serving_records import RateStep, Stage
+from bench.core.store import read_curve, read_ledger, read_record
+
+# Of free form, and there even if no run tells: all were killed before they wrote a record.
+_ALWAYS = ("host.name", "host.cpu_name")
+UNREAD_COLUMNS = ("folder", "reason")
+
+
+class UnreadFile(UserWarning):
+    """A file of a run that could not be read; the frame is without its rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The runs that could be read, of any status, and the folders that could not.
+
+    Attributes:
+        runs: One row per run, in the order of their start: the record with dotted names, every
+            leaf of `config.` and `host.`, `folder` (absolute) and `configuration` (a label).
+            Missing is NaN or None; flags are joined with commas. A run without run.json has the
+            status `interrupted`, also while it is still running.
+        unread: `folder`, `reason`.
+    """
+
+    runs: DataFrame
+    unread: DataFrame
+
+
+def load_runs(roots: Sequence[Path | str]) -> Loaded:
+    """All runs in or at some folders.
+
+    Args:
+        roots: Results folders, folders of a command, run folders, or globs of any of these.
+
+    Raises:
+        ValueError: A root is not there, or there is no run in it.
+    """
+    folders = run_folders(roots)
+    table, unreadable = read_entries(folders)
+    runs = _frame(table)
+    runs, copies = _without_copies(runs)
+    reasons = unreadable | copies | _vanished(folders)
+    unread = DataFrame(
+        {"folder": list(reasons), "reason": list(reasons.values())}, columns=list(UNREAD_COLUMNS)
+    ).astype(str)
+    runs["configuration"] = configurations(runs)
+    return Loaded(runs=runs, unread=unread)
+
+
+def _frame(table: pa.Table) -> DataFrame:
+    free = [f"{name}_json" for name in FREE_FORM]
+    record = table.drop_columns([SIGNATURE, *free]).to_pandas()
+    parts = [record]
+    for name, column in zip(FREE_FORM, free, strict=True):
+        rows = map(_parsed(f"{name}."), table[column].to_pylist())
+        parts.append(_of_rows(rows, record.index))
+    runs: DataFrame = pd.concat(parts, axis=1)
+    for name in _ALWAYS:
+        if name not in runs:
+            runs[name] = Series(None, index=runs.index, dtype="str")
+    # Of a run that lies in two places, the one in a folder of its own name comes first.
+    elsewhere = runs[FOLDER].map(os.path.basename) != runs["run_id"]
+    order = runs[["started_utc", "run_id", FOLDER]].assign(elsewhere=elsewhere)
+    order = order.sort_values(["started_utc", "run_id", "elsewhere", FOLDER])
+    return runs.loc[order.index].reset_index(drop=True)
+
+
+def _parsed(prefix: str) -> Any:
+    @lru_cache(maxsize=1024)
+    def parse(text: str) -> Row:
+        return flat(json.loads(text), prefix)
+
+    return parse
+
+
+def _of_rows(rows: Iterable[Row], index: pd.Index) -> DataFrame:
+    """A frame of rows with different keys; types follow from the values of the column."""
+    columns: dict[str, list[Any]] = {}
+    for place, row in enumerate(rows):
+        for key, value in row.items():
+            column = columns.get(key)
+            if column is None:
+                column = columns[key] = [None] * len(index)
+            column[place] = value
+    return DataFrame(columns, index=index)
+
+
+def _without_copies(runs: DataFrame) -> tuple[DataFrame, Unreadable]:
+    """A run that lies in two places is one run: the second would count it twice."""
+    again = runs.duplicated("run_id")
+    if not again.any():
+        return runs, {}
+    first = runs[~again].set_index("run_id")[FOLDER]
+    copies = {
+        folder: f"a copy of {first[run_id]}: the same run_id is counted once"
+        for folder, run_id in zip(runs[FOLDER][again], runs["run_id"][again], strict=True)
+    }
+    return runs[~again].reset_index(drop=True), copies
+
+
+def _vanished(folders: Sequence[Path]) -> Unreadable:
+    """Runs that a ledger says were launched and whose folder is no longer there."""
+    commands: dict[Path, set[str]] = {}
+    for folder in folders:
+        commands.setdefault(folder.parent.parent, set()).add(folder.parent.name)
+    known = set(map(str, folders))
+    gone: Unreadable = {}
+    for results, names in commands.items():
+        for line in read_ledger(results):
+            if line.get("event") != "launched" or line.get("command") not in names:
+                continue
+            place = f"{results}/{line['command']}/{line['run_id']}"
+            if place not in known and not Path(place).exists():
+                gone[place] = "launched, as the ledger says, and its folder is gone"
+    return gone
+
+
+def load_curves(runs: DataFrame) -> DataFrame:
+    """The evaluations of some runs: `run_id` and the columns of CurveRow, a row each.
+
+    Args:
+        runs: Of load_runs, or some of its rows; likewise for the functions below.
+
+    Warns:
+        UnreadFile: The curve of a run is damaged; likewise for the functions below.
+    """
+    return _long(runs, CurveRow, read_curve)
+
+
+def load_ladder(runs: DataFrame) -> DataFrame:
+    """Rungs of some runs: `run_id, value, reached, time_s, energy_j, samples`."""
+    return _of_record(runs, LadderRung, lambda record: record.ladder)
+
+
+def load_energy(runs: DataFrame) -> DataFrame:
+    """Joules by component of some runs: `run_id, component, energy_j, source, label, ...`."""
+    return _of_record(runs, EnergyRow, lambda record: record.energy)
+
+
+def load_stages(runs: DataFrame) -> DataFrame:
+    """Parts of the end-to-end latency: `run_id, stage, mean_ms, p50_ms, p90_ms, p99_ms`."""
+    return _of_record(runs, Stage, lambda record: record.stages)
+
+
+def load_rate_search(runs: DataFrame) -> DataFrame:
+    """Rates that the server scenario tried: `run_id` and the columns of RateStep."""
+    return _of_record(runs, RateStep, lambda record: record.rate_search)
+
+
+def load_telemetry(runs: DataFrame) -> DataFrame:
+    """Samples of utilization and power: `run_id, t_s, device, metric, value`.
+
+    t_s is on the run's clock, negative before its start. A run without any has no row.
+    """
+    return _of_tables(runs, "telemetry.parquet", ("t_s", "device", "metric", "value"))
+
+
+def load_requests(runs: DataFrame) -> DataFrame:
+    """Samples of the performance pass: `run_id, sample, image_index, scheduled_s, latency_ms, ...`.
+
+    A run that kept none has no row.
+    """
+    columns = ("sample", "image_index", "scheduled_s", "latency_ms")
+    return _of_tables(runs, "requests.parquet", columns)
+
+
+def _of_record(
+    runs: DataFrame, row: type, rows_of: Callable[[RunRecord], Sequence[Any]]
+) -> DataFrame:
+    return _long(runs, row, lambda folder: rows_of(read_record(folder)))
+
+
+def _long(runs: DataFrame, row: type, read: Callable[[Path], Sequence[Any]]) -> DataFrame:
+    names = [field.name for field in fields(row)]
+    columns: dict[str, list[Any]] = {name: [] for name in ("run_id", *names)}
+    for run_id, each in _each(runs, read):
+        columns["run_id"] += [run_id] * len(each)
+        for name in names:
+            columns[name] += [_cell(getattr(one, name)) for one in each]
+    return DataFrame(columns)
+
+
+def _cell(value: Any) -> Any:
+    return "; ".join(value) if isinstance(value, list) else value
+
+
+def _each(runs: DataFrame, read: Callable[[Path], Any]) -> Iterable[tuple[str, Any]]:
+    for run_id, folder in zip(runs["run_id"], runs[FOLDER], strict=True):
+        try:
+            yield run_id, read(Path(folder))
+        except (ValueError, OSError, pa.ArrowException) as error:
+            warnings.warn(f"{folder}: {reason_of(error)}", UnreadFile, stacklevel=4)
+
+
+def _of_tables(runs: DataFrame, name: str, columns: Sequence[str]) -> DataFrame:
+    def read(folder: Path) -> pa.Table | None:
+        path = folder / name
+        return pq.ParquetFile(path).read() if path.exists() else None
+
+    tables = []
+    for run_id, table in _each(runs, read):
+        if table is not None:
+            ids = pa.DictionaryArray.from_arrays(
+                pa.array([0] * table.num_rows, pa.int32()), pa.array([run_id])
+            )
+            tables.append(table.add_column(0, "run_id", ids.cast(pa.string())))
+    if not tables:
+        return DataFrame({name: [] for name in ("run_id", *columns)})
+    whole = pa.concat_tables(tables, promote_options="default")
+    frame: DataFrame = whole.to_pandas()
+    return frame

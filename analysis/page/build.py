@@ -1,0 +1,172 @@
+"""The page: one file that holds everything it shows and asks nothing of a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from pandas import DataFrame
+
+from analysis.figures.prepare import column, fitness
+from analysis.outcomes import hosts
+from analysis.page.charts import charts, places
+from analysis.page.details import MOST_DETAILED, detailed_runs, details
+from analysis.page.rows import page_rows, plain
+from analysis.page.words import summary_words
+from analysis.tables import TextTable
+
+_MOST_UNFIT = 200  # rows of the list of unfit runs
+# What tells where a number comes from, of every host and revision among the runs.
+_PROVENANCE = {
+    "host.cpu_name": "processor",
+    "host.num_cpus": "CPUs",
+    "host.memory_bytes": "memory (bytes)",
+    "host.os": "system",
+    "host.python": "Python",
+    "host.libraries.torch": "torch",
+    "host.git_commit": "revision",
+    "host.git_dirty": "changed since",
+    "schema_version": "schema",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """What stands beside the runs on the page.
+
+    Attributes:
+        title: Of the page.
+        unread: Folders that could not be read, with the reason.
+        not_drawn: Figures that could not be drawn, with the reason.
+        summary: Of summarise, of the runs.
+        tables: By topic.
+    """
+
+    title: str
+    unread: DataFrame
+    not_drawn: Sequence[tuple[str, str]]
+    summary: DataFrame
+    tables: Sequence[TextTable]
+
+
+def page_html(runs: DataFrame, listed: Listed) -> str:
+    """The page as text.
+
+    Args:
+        runs: As loaded.
+        listed: What stands beside them.
+    """
+    rows, shown = page_rows(runs), detailed_runs(runs)
+    template = _environment().get_template("report.html")
+    html: str = template.render(
+        title=listed.title,
+        parts=summary_words(runs, listed.unread, listed.summary),
+        tables=listed.tables,
+        provenance=_provenance(runs),
+        unfit=_unfit(runs),
+        num_unfit=int((~fitness(runs)).sum()),
+        most_unfit=_MOST_UNFIT,
+        unread=listed.unread.to_dict("records"),
+        not_drawn=listed.not_drawn,
+        num_detailed=len(shown),
+        most_detailed=MOST_DETAILED,
+        num_runs=len(runs),
+        charts=list(charts(rows)),
+        data=_json(
+            {
+                "runs": rows,
+                "places": places(rows),
+                "charts": list(charts(rows).values()),
+                "details": details(shown),
+            }
+        ),
+        # As JSON, because their own texts hold what a browser takes for tags.
+        libraries=_json({"vega": _vega(), "datatables": _bundle("dt_bundle.js")}),
+        style=_style(_own("page.css")),
+        table_style=_style(_bundle("dt_bundle.css")),
+        script=Markup(_own("page.js")),
+    )
+    return html
+
+
+def write_page(runs: DataFrame, listed: Listed, path: Path) -> Path:
+    """Write the page; its folder is made where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page_html(runs, listed), encoding="utf-8")
+    return path
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("analysis.page", "."), autoescape=True, undefined=StrictUndefined
+    )
+
+
+def _json(value: Any) -> Markup:
+    """JSON that no browser takes for the end of its script, whatever the records hold."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)  # every sign that could end the script is escaped
+
+
+def _own(name: str) -> str:
+    return (files("analysis.page") / name).read_text(encoding="utf-8")
+
+
+def _bundle(name: str) -> str:
+    """DataTables or its style, as itables ships them for pages without a network."""
+    return (files("itables") / "html" / name).read_text(encoding="utf-8")
+
+
+def _style(text: str) -> Markup:
+    """A style sheet that does not end before its end.
+
+    Raises:
+        ValueError: It holds the tag that would end it.
+    """
+    if "</style" in text.lower():
+        raise ValueError("the style of the table cannot be put inside a page")
+    return Markup(text)
+
+
+@cache
+def _vega() -> str:
+    """Vega, Vega-Lite and vega-embed of the version that Altair writes for."""
+    version = "_".join(alt.SCHEMA_VERSION.split(".")[:2])
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
+
+
+def _provenance(runs: DataFrame) -> list[dict[str, Any]]:
+    """Every combination of host and revision that runs were made with, and how many."""
+    facts = DataFrame({title: column(runs, name) for name, title in _PROVENANCE.items()})
+    texts = facts.astype(object).where(facts.notna(), "not recorded").map(_text)
+    texts["host"] = hosts(runs)
+    texts = texts.drop(columns="processor")
+    names = ["host", *texts.columns.drop("host")]
+    grouped = texts.groupby(names, sort=True).size().reset_index(name="num_runs")
+    return [
+        {
+            "facts": [(str(name), str(row[name])) for name in names],
+            "num_runs": int(row["num_runs"]),
+        }
+        for row in grouped.to_dict("records")
+    ]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else str(plain(value))
+
+
+def _unfit(runs: DataFrame) -> list[dict[Any, Any]]:
+    unfit = runs[~fitness(runs)].head(_MOST_UNFIT)
+    return unfit[["run_id", "configuration", "health.flags"]].to_dict("records")

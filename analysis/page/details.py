@@ -1,0 +1,99 @@
+"""What a click on a run shows: its curve and telemetry, thinned to what can be seen, its record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pandas import DataFrame
+
+from analysis.figures.prepare import evenly
+from analysis.load import load_curves, load_telemetry
+from analysis.page.rows import plain
+
+MOST_DETAILED = 150  # runs; with more the file would be too large to send around
+_CURVE_POINTS = 100
+_TELEMETRY_POINTS = 100
+_CURVE = ("time_s", "energy_total_j", "samples", "train_loss", "loss")
+_TELEMETRY = ("cpu_busy_frac", "gpu_busy_frac", "gpu_power_w", "rss_bytes")
+_LONGEST_TEXT = 2000  # of one value of a record: a traceback's end
+
+
+def detailed_runs(runs: DataFrame) -> DataFrame:
+    """The runs whose details are in the page: all, or the first of every configuration, and so on.
+
+    Args:
+        runs: As loaded.
+    """
+    if len(runs) <= MOST_DETAILED:
+        return runs
+    turn = runs.groupby(["command", "configuration"], sort=False).cumcount()
+    return runs.loc[turn.sort_values(kind="stable").index[:MOST_DETAILED]]
+
+
+def details(runs: DataFrame) -> dict[str, dict[str, Any]]:
+    """By run id: `curve`, `telemetry` and `record`, as JSON knows them.
+
+    Args:
+        runs: Those to be shown in detail.
+
+    Returns:
+        curve: name of a column to its values. telemetry: for each series `name`, `t_s`, `value`.
+        record: pairs of dotted name and value, what is missing left out.
+    """
+    curves, telemetry = load_curves(runs), load_telemetry(runs)
+    curve_of = dict(list(curves.groupby("run_id", sort=False))) if len(curves) else {}
+    samples_of = dict(list(telemetry.groupby("run_id", sort=False))) if len(telemetry) else {}
+    found = {}
+    for row in runs.to_dict("records"):
+        run_id = str(row["run_id"])
+        metric = row.get("target.metric")
+        found[run_id] = {
+            "curve": _curve(curve_of.get(run_id), metric if isinstance(metric, str) else None),
+            "telemetry": _telemetry(samples_of.get(run_id)),
+            "record": record_pairs(row),
+        }
+    return found
+
+
+def _curve(rows: DataFrame | None, metric: str | None) -> dict[str, list[Any]]:
+    if rows is None or rows.empty:
+        return {}
+    thin = rows.iloc[evenly(list(range(len(rows))), _CURVE_POINTS)]
+    names = [name for name in (*_CURVE, metric) if name is not None and name in thin]
+    columns = {name: [plain(value) for value in thin[name]] for name in dict.fromkeys(names)}
+    return {name: values for name, values in columns.items() if any(v is not None for v in values)}
+
+
+def _telemetry(rows: DataFrame | None) -> list[dict[str, Any]]:
+    if rows is None or rows.empty:
+        return []
+    series = []
+    kept = rows[rows["metric"].isin(_TELEMETRY)]
+    for (device, metric), part in kept.groupby(["device", "metric"], sort=True):
+        t_s, value = _averaged(part.sort_values("t_s"))
+        series.append({"name": f"{device} {metric}", "t_s": t_s, "value": value})
+    return series
+
+
+def _averaged(part: DataFrame) -> tuple[list[Any], list[Any]]:
+    """Means of consecutive samples, so that a spike is in the mean and not between two points."""
+    bins = np.array_split(np.arange(len(part)), min(len(part), _TELEMETRY_POINTS))
+    t_s, value = part["t_s"].to_numpy(dtype=float), part["value"].to_numpy(dtype=float)
+    return (
+        [plain(float(t_s[places].mean())) for places in bins],
+        [plain(float(value[places].mean())) for places in bins],
+    )
+
+
+def record_pairs(row: dict[Any, Any]) -> list[list[Any]]:
+    """Dotted name and value of everything that a run's record holds."""
+    pairs = []
+    for name, value in row.items():
+        kept = plain(value)
+        if kept is None or kept == "":
+            continue
+        if isinstance(kept, str) and len(kept) > _LONGEST_TEXT:
+            kept = "... " + kept[-_LONGEST_TEXT:]
+        pairs.append([str(name), kept])
+    return pairs

@@ -1,0 +1,179 @@
+// Everything from a record reaches the page as text: by textContent, never as HTML.
+const data = JSON.parse(document.getElementById("data").textContent);
+const byId = new Map(data.runs.map((run) => [run.run_id, run]));
+const element = (id) => document.getElementById(id);
+const quiet = { actions: false, renderer: "canvas" };
+
+function made(tag, text, parent) {
+  const node = document.createElement(tag);
+  node.textContent = text;
+  parent?.append(node);
+  return node;
+}
+
+function number(value) {
+  if (value === null || value === undefined) return "";
+  if (typeof value !== "number") return String(value);
+  const size = Math.abs(value);
+  return size !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(2) : String(+value.toPrecision(4));
+}
+
+// The libraries are in the page, too; nothing is asked of a network.
+const libraries = JSON.parse(element("libraries").textContent);
+const library = (text) => import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+await library(libraries.vega);
+const { default: DataTable } = await library(libraries.datatables);
+
+// Charts: the data is in the page once, and each chart names what it takes of it.
+const shared = { runs: data.runs, places: data.places };
+const drawn = data.charts.map(async (chart, place) => {
+  const { view } = await window.vegaEmbed(`#chart-${place}`, { ...chart, datasets: shared }, quiet);
+  element(`chart-${place}`).vegaView = view;
+  view.addEventListener("click", (event, item) => item?.datum?.run_id && show(item.datum.run_id));
+});
+
+// The run that was clicked.
+function lines(x, y, series, title) {
+  return {
+    $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+    width: 330, height: 130, title: { text: title, fontSize: 11, anchor: "start" },
+    data: { values: series },
+    mark: { type: "line", point: series.length < 120 ? { size: 12 } : false, clip: true },
+    encoding: {
+      x: { field: "x", type: "quantitative", title: x },
+      y: { field: "y", type: "quantitative", title: y, scale: { zero: false } },
+      color: { field: "name", type: "nominal", title: null, legend: { orient: "bottom", columns: 2 } },
+      strokeDash: { field: "name", type: "nominal" },
+    },
+  };
+}
+
+async function draw(id, charts) {
+  const place = element(id);
+  place.replaceChildren();
+  for (const chart of charts) {
+    const box = document.createElement("div");
+    place.append(box);
+    await window.vegaEmbed(box, chart, quiet);
+  }
+}
+
+function curveCharts(curve) {
+  if (!curve.time_s) return [];
+  const series = (names) => names.filter((name) => curve[name]).flatMap((name) =>
+    curve.time_s.map((x, n) => ({ x, y: curve[name][n], name: name.replace("energy_total_j", "all components").replaceAll("_", " ") })));
+  const quality = Object.keys(curve).filter((name) => !["time_s", "energy_total_j", "samples", "train_loss", "loss"].includes(name));
+  const charts = [["quality", series(quality)], ["loss", series(["train_loss", "loss"])], ["energy (J)", series(["energy_total_j"])]];
+  return charts.filter(([, values]) => values.length).map(([title, values]) => lines("time (s)", title, values, title));
+}
+
+function telemetryCharts(telemetry) {
+  const kinds = { busy_frac: "busy (fraction)", power_w: "power (W)", rss_bytes: "memory (bytes)" };
+  return Object.entries(kinds).map(([ending, title]) => {
+    const values = telemetry.filter((each) => each.name.endsWith(ending)).flatMap((each) =>
+      each.t_s.map((x, n) => ({ x, y: each.value[n], name: each.name })));
+    return values.length ? lines("time since the clock's start (s)", title, values, title) : null;
+  }).filter(Boolean);
+}
+
+function fillRecord(pairs) {
+  const wanted = element("panel-filter").value.toLowerCase();
+  const table = element("panel-record");
+  table.replaceChildren();
+  for (const [name, value] of pairs) {
+    if (wanted && !`${name} ${value}`.toLowerCase().includes(wanted)) continue;
+    const row = table.insertRow();
+    made("td", name, row);
+    made("td", number(value), row);
+  }
+}
+
+let shownPairs = [];
+async function show(runId) {
+  const run = byId.get(runId);
+  if (!run) return;
+  const detail = data.details[runId];
+  element("panel").hidden = false;
+  document.body.classList.add("open");
+  element("panel-title").textContent = `${run.configuration}, seed ${run.seed}`;
+  const unfit = run.fit ? "" : `; unfit to compare: ${run.flags ?? "not recorded"}`;
+  element("panel-facts").textContent = `${run.run_id}: ${run.outcome}${run.error ? ` (${run.error})` : ""}${unfit}; ${run.folder}`;
+  element("panel-missing").hidden = Boolean(detail);
+  shownPairs = detail ? detail.record : [];
+  fillRecord(shownPairs);
+  mark(runId);
+  await draw("panel-curve", detail ? curveCharts(detail.curve) : []);
+  await draw("panel-telemetry", detail ? telemetryCharts(detail.telemetry) : []);
+  element("panel").dataset.run = runId;
+}
+
+element("panel-filter").addEventListener("input", () => fillRecord(shownPairs));
+element("close").addEventListener("click", () => {
+  element("panel").hidden = true;
+  document.body.classList.remove("open");
+});
+document.querySelectorAll("a.run").forEach((link) => link.addEventListener("click", (event) => {
+  event.preventDefault();
+  show(link.dataset.run);
+}));
+
+// The table.
+const columns = [
+  ["configuration", "configuration"], ["command", "command"], ["seed", "seed"], ["outcome", "outcome"],
+  ["time_s", "time to target (s)"], ["energy_j", "energy to target (J)"], ["label", "joules"],
+  ["cost_usd", "cost to target (US$)"], ["samples", "samples to target"], ["accuracy", "test accuracy"],
+  ["latency_p90_ms", "latency p90 (ms)"], ["throughput_per_s", "throughput (1/s)"],
+  ["energy_per_prediction_j", "energy per prediction (J)"], ["size_bytes", "model size (bytes)"],
+  ["flags", "unfit because"], ["host", "host"], ["started_utc", "started"], ["run_id", "run"],
+].filter(([name]) => data.runs.some((run) => run[name] !== null && run[name] !== ""));
+
+const escaped = DataTable.render.text().display;
+const isNumber = (name) => data.runs.every((run) => run[name] === null || typeof run[name] === "number");
+
+const table = new DataTable("#table", {
+  data: data.runs,
+  deferRender: true,
+  order: [],
+  pageLength: 25,
+  columns: columns.map(([name, title]) => ({
+    data: name,
+    title,
+    type: isNumber(name) ? "num" : "string",
+    render: (value, kind) => kind === "sort" || kind === "type"
+      ? value ?? (isNumber(name) ? Infinity : "")
+      : escaped(number(value)),
+  })),
+  createdRow: (row, run) => {
+    row.dataset.run = run.run_id;
+    row.classList.toggle("unfit", !run.fit);
+    if (run.error) row.title = run.error;
+  },
+});
+table.on("click", "tbody tr", function () { show(this.dataset.run); });
+
+function mark(runId) {
+  document.querySelectorAll("#table tr.chosen").forEach((row) => row.classList.remove("chosen"));
+  document.querySelector(`#table tr[data-run="${CSS.escape(runId)}"]`)?.classList.add("chosen");
+}
+
+// A choice for every column that has few values.
+const filters = document.createElement("div");
+filters.id = "filters";
+element("runs").insertBefore(filters, element("runs").querySelector(".dt-container") ?? element("table"));
+columns.forEach(([name, title], place) => {
+  const values = [...new Set(data.runs.map((run) => run[name] ?? ""))].sort();
+  if (values.length < 2 || values.length > 60 || isNumber(name)) return;
+  const label = made("label", `${title} `, filters);
+  const choice = document.createElement("select");
+  choice.dataset.column = name;
+  made("option", "all", choice).value = "all";
+  values.forEach((value, n) => { made("option", value === "" ? "none" : value, choice).value = String(n); });
+  label.append(choice);
+  choice.addEventListener("change", () => {
+    const wanted = choice.value === "all" ? null : values[Number(choice.value)];
+    table.column(place).search.fixed("chosen", wanted === null ? null : (_, run) => (run[name] ?? "") === wanted).draw();
+  });
+});
+
+await Promise.all(drawn);
+document.body.dataset.ready = "true";

@@ -1,0 +1,97 @@
+"""The rows behind the page's table and charts: one per run, with what can be shown of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from pandas import NA, DataFrame, NaT, Series
+
+from analysis.figures.prepare import architectures, column, fitness, numbers
+from analysis.outcomes import hosts, outcomes, with_target
+
+# Column of the runs, name on the page.
+_NUMBERS = {
+    "config.batch_size": "batch_size",
+    "config.lr": "lr",
+    "target.samples_to_target": "samples",
+    "target.time_per_sample_s": "time_per_sample_s",
+    "quality_test.accuracy": "accuracy",
+    "serving.latency_p90_ms": "latency_p90_ms",
+    "serving.throughput_per_s": "throughput_per_s",
+    "serving.energy_per_prediction_j": "energy_per_prediction_j",
+    "model.size_bytes": "size_bytes",
+    "utilization.cpu_process_frac": "cpu_frac",
+    "seed": "seed",
+    "repeat": "repeat",
+}
+_TEXTS = {
+    "run_id": "run_id",
+    "command": "command",
+    "configuration": "configuration",
+    "status": "status",
+    "error.message": "error",
+    "health.flags": "flags",
+    "energy_label": "label",
+    "serving.scenario": "scenario",
+    "started_utc": "started_utc",
+    "folder": "folder",
+}
+_DIGITS = 5
+
+
+def page_rows(runs: DataFrame) -> list[dict[str, Any]]:
+    """One plain dict per run, in their order; what is missing is None.
+
+    Args:
+        runs: As loaded.
+
+    Returns:
+        Numbers with five digits. `time_s`, `energy_j` and `cost_usd` are those to the target or, of
+        a run that did not reach it, what it spent in vain: `outcome` tells which (reached, missed,
+        failed, or served for a run of bench.serve).
+    """
+    table = DataFrame({short: numbers(runs, name) for name, short in _NUMBERS.items()})
+    table = table.assign(**{short: column(runs, name) for name, short in _TEXTS.items()})
+    table["fit"] = fitness(runs)
+    table["host"] = hosts(runs)
+    table["architecture"] = architectures(runs)
+    table["outcome"] = _outcomes(runs)
+    trained = with_target(runs)
+    for quantity in ("time_s", "energy_j", "cost_usd"):
+        cost = Series(np.nan, index=runs.index)
+        if len(trained):
+            cost.loc[trained.index] = outcomes(trained, quantity).cost
+        table[quantity] = cost
+    return [
+        {str(key): plain(value) for key, value in row.items()} for row in table.to_dict("records")
+    ]
+
+
+def _outcomes(runs: DataFrame) -> Series:
+    found = Series("served", index=runs.index, dtype=object)
+    found[~runs["status"].isin(["ok", "interrupted"])] = "failed"
+    trained = with_target(runs)
+    if len(trained):
+        ended = outcomes(trained)
+        names = np.select([ended.hit, ended.failed], ["reached", "failed"], "missed")
+        found.loc[trained.index] = names
+    return found
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows it: rounded to what a person can see, None for what is missing."""
+    if value is None or value is NA or value is NaT:
+        return None
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        if not math.isfinite(number):
+            return None
+        rounded = float(f"{number:.{_DIGITS}g}")
+        return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
+    return str(value)

@@ -1,0 +1,47 @@
+"""One figure from runs: `python -m analysis.plot figure=tta_eta results=results out=figures`.
+
+Any two metrics of a record: figure=tradeoff x=COLUMN y=COLUMN [area=COLUMN]. Exit code: 0, 2 for a
+wrong key, value, folder or figure, 3 if no run could be read or nothing could be drawn.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from analysis.registry import require_figures
+from bench.cli.app import USAGE_ERROR, one_line, run_app
+from bench.core.report_config import PlotConfig
+
+
+def main() -> int:
+    """Make the figure."""
+    jobs: list[dict[str, object]] = []
+
+    def task(config: DictConfig) -> None:
+        jobs.append(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+
+    ConfigStore.instance().store(name="plot_schema", node=PlotConfig)
+    code = run_app("plot", task)
+    return code or max((_plot(job) for job in jobs), default=0)
+
+
+def _plot(plain: dict[str, object]) -> int:
+    try:
+        config = PlotConfig.from_dict(plain)
+        require_figures([config.figure], key="figure")
+        from analysis.load import load_runs  # pandas, once all keys are right
+
+        loaded = load_runs(config.roots)
+    except ValueError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return USAGE_ERROR
+    from analysis.produce import plot  # the plotting libraries, once there are runs
+
+    return plot(loaded, config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Figures, tables and a page from runs: `python -m analysis.report results=results`.
+
+Writes out/figures, out/tables and out/report.html, and says what was written, what could not be
+drawn and which runs were not read, each with the reason. Exit code: 0, 2 for a wrong key, value,
+folder or figure, 3 if no run could be read.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from analysis.registry import require_figures
+from bench.cli.app import USAGE_ERROR, one_line, run_app
+from bench.core.report_config import ReportConfig
+
+
+def main() -> int:
+    """Make the report."""
+    jobs: list[dict[str, object]] = []
+
+    def task(config: DictConfig) -> None:
+        jobs.append(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+
+    ConfigStore.instance().store(name="report_schema", node=ReportConfig)
+    code = run_app("report", task)
+    return code or max((_report(job) for job in jobs), default=0)
+
+
+def _report(plain: dict[str, object]) -> int:
+    try:
+        config = ReportConfig.from_dict(plain)
+        require_figures(config.names or [])
+        from analysis.load import load_runs  # pandas, once all keys are right
+
+        loaded = load_runs(config.roots)
+    except ValueError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return USAGE_ERROR
+    from analysis.produce import report  # the plotting libraries, once there are runs
+
+    return report(loaded, config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""How figures look: sizes, settings, palette, and the words and units of a column of a record.
+
+Nothing is set at import: `paper_style` is a context manager, and what it sets ends with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import matplotlib as mpl
+
+Width = Literal["one", "two"]
+
+# Widths of one and of two columns of a paper, in inches.
+WIDTH_IN: dict[str, float] = {"one": 3.5, "two": 7.2}
+
+# seaborn's "colorblind" (Okabe and Ito's colours), and for everything a second sign beside it.
+COLOURS = (
+    "#0173b2",
+    "#de8f05",
+    "#029e73",
+    "#d55e00",
+    "#cc78bc",
+    "#ca9161",
+    "#fbafe4",
+    "#949494",
+    "#ece133",
+    "#56b4e9",
+)
+# Without the arrowheads that mark a bound and the x that marks a failure.
+MARKERS = ("o", "s", "D", "P", "p", "h", "*", "8", "d", "H")
+LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++", "oo", "**")
+GREY = "0.72"
+INK = "0.25"
+
+_SETTINGS: Any = {  # keys of matplotlib's rcParams
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 2.4,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "axes.linewidth": 0.7,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.5,
+    "hatch.linewidth": 0.5,
+    "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
+    "ps.fonttype": 42,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "operational-metrics-bench",
+    "savefig.dpi": 300,
+}
+
+_NAMES = {
+    "target.time_to_target_s": "time to target (s)",
+    "target.energy_to_target_j": "energy to target (J)",
+    "target.cost_to_target_usd": "cost to target (US$)",
+    "target.emissions_to_target_gco2e": "emissions to target (g CO2e)",
+    "target.samples_to_target": "samples to target",
+    "target.time_per_sample_s": "time per sample (s)",
+    "target.energy_per_sample_j": "energy per sample (J)",
+    "quality.accuracy": "validation accuracy (fraction)",
+    "quality_test.accuracy": "test accuracy (fraction)",
+    "quality_test.worst_class_recall": "test recall of the worst class (fraction)",
+    "quality_test.expected_calibration_error": "test expected calibration error (fraction)",
+    "model.size_bytes": "model size (bytes)",
+    "serving.throughput_per_s": "throughput (predictions/s)",
+    "serving.energy_per_prediction_j": "energy per prediction (J)",
+    "config.batch_size": "batch size (samples)",
+    "config.lr": "learning rate",
+}
+
+# The ends of names, longest first, and the unit that each stands for.
+_UNITS = (
+    ("_per_million_usd", "US$ per million"),
+    ("_gco2e", "g CO2e"),
+    ("_per_s", "1/s"),
+    ("_bytes", "bytes"),
+    ("_frac", "fraction"),
+    ("_usd", "US$"),
+    ("_ms", "ms"),
+    ("_hz", "Hz"),
+    ("_pct", "%"),
+    ("_s", "s"),
+    ("_j", "J"),
+    ("_w", "W"),
+    ("_c", "°C"),
+)
+
+
+def label_of(column: str) -> str:
+    """Words and unit of a column of the runs, for an axis or a heading: `latency p90 (ms)`."""
+    if column in _NAMES:
+        return _NAMES[column]
+    name = column.removeprefix("config.").removeprefix("serving.").removeprefix("target.")
+    for ending, unit in _UNITS:
+        if name.endswith(ending):
+            words = name.removesuffix(ending).replace("_", " ").replace(".", " ")
+            return f"{words} ({unit})"
+    return name.replace("_", " ").replace(".", " ")
+
+
+def short_number(value: float) -> str:
+    """At most three digits that count, without a row of zeros: 0.0032, 12.5, 3.1e6."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Settings of a figure for a paper, for as long as the context lasts."""
+    with mpl.rc_context(_SETTINGS):
+        yield

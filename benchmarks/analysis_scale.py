@@ -1,0 +1,193 @@
+"""What loading many runs costs: `python -m benchmarks.analysis_scale [--runs 100 1000 10000]`.
+
+Makes so many synthetic run folders, with curves and telemetry, and loads them in a fresh process
+each time: cold (no cache of summaries, the records out of the page cache), warm (the cache is
+there), and a part changed (one run in a hundred is written anew). Time does not include imports;
+memory is the most that the process held, less what it held after them. Then the tables, and the
+whole report where there is a function for it. The targets are 10 s cold and 2 s warm for 10,000
+runs. Run on an idle machine; making 10,000 folders takes a minute and 2 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from analysis.index import INDEX_NAME
+from analysis.load import load_runs
+from analysis.summary import summarise
+from analysis.tables import write_tables
+from bench.core.host import host_facts
+from tests.analysis.made import Made, make_sweep
+
+TARGET_COLD_S, TARGET_WARM_S, TARGET_RUNS = 10.0, 2.0, 10_000
+SIZES = (100, 1000, 10_000)
+# 2 models x 5 batch sizes x 2 learning rates, and as many seeds as it takes.
+MODELS, BATCH_SIZES, LRS = ("Mlp", "Cnn"), (16, 32, 64, 128, 256), (0.01, 0.1)
+SETTLED_S = 4.0  # what was written more recently is not cached
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one step took in a process of its own."""
+
+    num_runs: int
+    step: str
+    elapsed_s: float
+    memory_mb: float
+
+
+def load(results: Path) -> None:
+    """All runs as a frame."""
+    load_runs([results])
+
+
+def tables(results: Path) -> None:
+    """Loading, all statistics and all tables."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = load_runs([results]).runs
+        write_tables(runs, summarise(runs), Path(folder))
+
+
+# ---- The whole report goes here: add `"report": report`, a function of the results folder. ----
+STEPS: dict[str, Callable[[Path], None]] = {"load": load, "tables": tables}
+
+
+def measure(step: str, results: Path) -> None:
+    """In the child: take the step, and print what it took."""
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    STEPS[step](results)
+    elapsed_s = time.perf_counter() - started
+    after_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"elapsed_s": elapsed_s, "memory_mb": (after_kb - before_kb) / 1024}))
+
+
+def in_child(step: str, results: Path, num_runs: int, name: str) -> Cost:
+    """Take a step in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.analysis_scale", "--measure", step, str(results)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return Cost(num_runs=num_runs, step=name, **json.loads(done.stdout))
+
+
+def make(results: Path, num_runs: int) -> list[Path]:
+    """So many runs, rounded up to whole configurations; each tenth misses, fails or is unfit."""
+    num_configurations = len(MODELS) * len(BATCH_SIZES) * len(LRS)
+    seeds = range(-(-num_runs // num_configurations))
+    return make_sweep(
+        results,
+        batch_sizes=BATCH_SIZES,
+        lrs=LRS,
+        models=MODELS,
+        seeds=seeds,
+        base=Made(max_samples=20_000),
+        missed=range(0, num_runs, 10),
+        failed=range(5, num_runs, 50),
+        unhealthy=range(7, num_runs, 10),
+    )
+
+
+def forget(folders: Sequence[Path]) -> None:
+    """Put the records out of the page cache; names and inodes stay in memory."""
+    for folder in folders:
+        file = os.open(folder / "run.json", os.O_RDONLY)
+        try:
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(file)
+
+
+def touch_a_part(folders: Sequence[Path]) -> None:
+    """Write one record in a hundred anew, as it was."""
+    for folder in folders[::100]:
+        path = folder / "run.json"
+        path.write_bytes(path.read_bytes())
+
+
+def costs_of(num_runs: int, results: Path, log: Console) -> list[Cost]:
+    """Make the runs and take every step."""
+    started = time.perf_counter()
+    folders = make(results, num_runs)
+    log.print(f"made {len(folders)} runs in {time.perf_counter() - started:.0f} s")
+    time.sleep(SETTLED_S)
+    (results / INDEX_NAME).unlink(missing_ok=True)
+    forget(folders)
+    num = len(folders)
+    found = [in_child("load", results, num, "load, cold"), in_child("load", results, num, "warm")]
+    touch_a_part(folders)
+    found.append(in_child("load", results, num, "1% changed"))
+    time.sleep(SETTLED_S)
+    in_child("load", results, num, "again")
+    rest = [step for step in STEPS if step != "load"]
+    return found + [in_child(step, results, num, f"load and {step}, warm") for step in rest]
+
+
+def table(costs: Sequence[Cost]) -> Table:
+    """What each step took, and per run."""
+    shown = Table("runs", "step", "s", "us per run", "memory MB", title="Loading")
+    for cost in costs:
+        each_us = 1e6 * cost.elapsed_s / cost.num_runs
+        shown.add_row(
+            str(cost.num_runs),
+            cost.step,
+            f"{cost.elapsed_s:.3g}",
+            f"{each_us:.0f}",
+            f"{cost.memory_mb:.0f}",
+        )
+    return shown
+
+
+def verdict(costs: Sequence[Cost]) -> str:
+    """Whether the targets were met."""
+    largest = {cost.step: cost for cost in costs if cost.num_runs >= TARGET_RUNS}
+    if not largest:
+        return f"targets are for {TARGET_RUNS} runs"
+    targets = {"load, cold": TARGET_COLD_S, "warm": TARGET_WARM_S}
+    return "; ".join(
+        f"{step}: {largest[step].elapsed_s:.1f} s, "
+        f"{'within' if largest[step].elapsed_s <= target_s else 'over'} {target_s:g} s"
+        for step, target_s in targets.items()
+    )
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, nargs="+", default=SIZES, help="how many runs")
+    parser.add_argument("--out", type=Path, help="a JSON file for what was measured")
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print and write."""
+    chosen = arguments()
+    if chosen.measure:
+        measure(chosen.measure[0], Path(chosen.measure[1]))
+        return
+    console = Console()
+    costs: list[Cost] = []
+    for num_runs in chosen.runs:
+        with tempfile.TemporaryDirectory() as folder:
+            costs += costs_of(num_runs, Path(folder) / "results", console)
+    console.print(table(costs))
+    console.print(verdict(costs))
+    if chosen.out:
+        found = {"host": host_facts(), "costs": [asdict(cost) for cost in costs]}
+        chosen.out.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

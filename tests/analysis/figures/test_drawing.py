@@ -1,0 +1,238 @@
+"""Every figure is drawn, from made runs of several shapes, and says what a reader must know."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from analysis.figures.axes import NothingToDraw
+from analysis.figures.catalogue import FIGURES
+from analysis.load import load_runs
+from analysis.registry import Frames, draw_figure, figure_data, require_figures
+from analysis.save import save_all, save_figure
+from analysis.style import WIDTH_IN, label_of, short_number
+from tests.analysis.figures.literal import frame, reached
+from tests.analysis.made import Made, make_served, make_sweep
+from tests.analysis.made_records import SWEEP_START
+from tests.analysis.made_served import Served
+
+_OF_SERVING = ("latency", "load", "stages", "compression", "life_cycle_time")
+
+
+def make_everything(results: Path) -> None:
+    """A sweep with misses, a failure, a cut-off run, unfit runs, and its models served."""
+    folders = make_sweep(
+        results,
+        batch_sizes=(32, 128),
+        lrs=(0.1, 1.0),
+        models=("Mlp", "Cnn"),
+        seeds=range(2),
+        missed=(2, 3),
+        failed=(5,),
+        interrupted=(7,),
+        unhealthy=(0,),
+    )
+    passes = [
+        Served(scenario=scenario, backend=backend, compression=compression, num_requests=700)
+        for scenario, backend in (
+            ("single_stream", "http"),
+            ("server", "http"),
+            ("offline", "http"),
+        )
+        for compression in ("none", "int8_static")
+    ]
+    for n, each in enumerate(passes):
+        start = SWEEP_START + timedelta(days=1, seconds=20 * n)
+        make_served(results, folders[0], replace(each, start=start))
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Frames:
+    results = tmp_path_factory.mktemp("everything")
+    make_everything(results)
+    return Frames(load_runs([results]).runs)
+
+
+def texts_of(figure: Figure) -> str:
+    figure.draw_without_rendering()
+    found = [text.get_text() for text in figure.findobj(mpl.text.Text)]
+    return "\n".join(str(text) for text in found if text)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_drawn_with_n_and_named_axes(everything: Frames, name: str) -> None:
+    data = figure_data(name, everything)
+    one, two = (draw_figure(name, data, width) for width in ("one", "two"))
+    assert one.get_figwidth() == WIDTH_IN["one"]
+    assert two.get_figwidth() == WIDTH_IN["two"]
+    words = texts_of(one).replace("\n", " ")
+    assert re.search(r"n = \d|k/n|\d runs|pairs of rung", words), words
+    for axes in two.axes:
+        below = not axes.xaxis.get_tick_params().get("labelbottom", True)  # the one below has it
+        assert axes.get_xlabel() or axes.get_ylabel() or below or axes.get_title()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_drawn_from_its_stored_data_is_the_same(
+    everything: Frames, name: str, tmp_path: Path
+) -> None:
+    data = figure_data(name, everything)
+    stored = pd.read_csv(StringIO(data.to_csv(index=False)))
+    pictures = []
+    for n, each in enumerate((data, stored)):
+        (path,) = save_figure(draw_figure(name, each, "one"), tmp_path / str(n), ["svg"])
+        pictures.append(path.read_bytes())
+    assert pictures[0] == pictures[1]
+
+
+@pytest.mark.parametrize("shape", ["one configuration", "all missed", "no energy", "one run"])
+def test_other_shapes_are_drawn_or_refused_with_a_reason(shape: str, tmp_path: Path) -> None:
+    base = Made(label=None) if shape == "no energy" else Made()
+    base = Made(outcome="missed", max_samples=8000) if shape == "all missed" else base
+    seeds = range(1 if shape == "one run" else 2)
+    make_sweep(tmp_path, batch_sizes=(32,), seeds=seeds, base=base)
+    frames = Frames(load_runs([tmp_path]).runs)
+    refused = {}
+    for name in FIGURES:
+        try:
+            texts_of(draw_figure(name, figure_data(name, frames), "one"))
+        except NothingToDraw as reason:
+            refused[name] = str(reason)
+    assert set(_OF_SERVING) < set(refused)
+    assert all(refused.values())
+    assert ("tta_eta" in refused) == (shape == "no energy")
+    assert "restarts" not in refused
+
+
+def test_a_bare_frame_of_nothing_is_refused_by_every_figure() -> None:
+    runs = frame(reached("a", 1.0)).iloc[:0]
+    for name, entry in FIGURES.items():
+        if not entry.needs:
+            with pytest.raises(NothingToDraw):
+                figure_data(name, Frames(runs))
+
+
+def test_missed_and_unfit_runs_are_marked(everything: Frames) -> None:
+    words = texts_of(
+        draw_figure("batch_size_time", figure_data("batch_size_time", everything), "one")
+    )
+    assert re.search(r"missed \(\d+\)", words)
+    assert "failed (1)" in words
+    assert "unfit (1)" in words
+
+
+def test_modelled_energy_is_named_on_the_axis(everything: Frames) -> None:
+    words = texts_of(draw_figure("tta_eta", figure_data("tta_eta", everything), "one"))
+    assert "energy to target (J, modelled)" in words
+
+
+def test_files_have_truetype_fonts_text_as_text_and_no_date(
+    everything: Frames, tmp_path: Path
+) -> None:
+    data = figure_data("tta_eta", everything)
+    figures = {width: draw_figure("tta_eta", data, width) for width in ("one", "two")}
+    paths = save_all(figures, data, tmp_path / "figures" / "tta_eta")
+    assert sorted(path.name for path in paths) == [
+        "tta_eta.csv",
+        *(f"tta_eta_{width}.{kind}" for width in ("one", "two") for kind in ("pdf", "png", "svg")),
+    ]
+    pdf = (tmp_path / "figures" / "tta_eta_one.pdf").read_bytes()
+    assert b"/FontFile2" in pdf  # TrueType
+    assert b"/Type3" not in pdf
+    assert b"CreationDate" not in pdf
+    svg = (tmp_path / "figures" / "tta_eta_one.svg").read_text()
+    assert ">time to target (s)</text>" in svg
+    assert "<dc:date>" not in svg
+    png = (tmp_path / "figures" / "tta_eta_one.png").read_bytes()
+    width_px = int.from_bytes(png[16:20], "big")  # IHDR
+    assert width_px >= 200 * WIDTH_IN["one"]
+
+
+def test_the_same_figure_gives_the_same_bytes(everything: Frames, tmp_path: Path) -> None:
+    data = figure_data("batch_size_time", everything)
+    for n in (0, 1):
+        save_figure(draw_figure("batch_size_time", data, "one"), tmp_path / str(n))
+    for kind in ("pdf", "svg", "png"):
+        first, second = ((tmp_path / f"{n}.{kind}").read_bytes() for n in (0, 1))
+        assert first == second, kind
+
+
+def test_drawing_leaves_no_setting_behind(everything: Frames, tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+    save_figure(
+        draw_figure("hits", figure_data("hits", everything), "one"), tmp_path / "a", ["png"]
+    )
+    assert dict(mpl.rcParams) == before
+
+
+def test_an_unknown_format_or_width_is_refused(everything: Frames, tmp_path: Path) -> None:
+    figure = draw_figure("hits", figure_data("hits", everything), "one")
+    with pytest.raises(ValueError, match="formats=gif: must be of pdf, svg, png"):
+        save_figure(figure, tmp_path / "a", ["gif"])
+    with pytest.raises(ValueError, match="width=three"):
+        draw_figure("hits", figure_data("hits", everything), "three")  # type: ignore[arg-type]
+
+
+def test_an_unknown_figure_is_refused_with_what_is_like_it() -> None:
+    with pytest.raises(ValueError, match="figures=tta: no such figure; did you mean tta_eta"):
+        require_figures(["tta"])
+    with pytest.raises(ValueError, match="one of accuracy_time, "):
+        require_figures(["zzzz"])
+
+
+def test_any_two_columns_can_be_drawn(everything: Frames) -> None:
+    options = {"x": "target.time_to_target_s", "y": "model.size_bytes"}
+    data = figure_data("tradeoff", everything, options=options)
+    words = texts_of(draw_figure("tradeoff", data, "one"))
+    assert "model size (bytes)" in words
+    assert "time to target (s)" in words
+
+
+@pytest.mark.parametrize(
+    ("column", "label"),
+    [
+        ("target.time_to_target_s", "time to target (s)"),
+        ("serving.latency_p90_ms", "latency p90 (ms)"),
+        ("serving.cost_per_million_usd", "cost (US$ per million)"),
+        ("utilization.gpu_busy_frac", "utilization gpu busy (fraction)"),
+        ("config.trainer.devices", "trainer devices"),
+        ("serving.max_rate_per_s", "max rate (1/s)"),
+    ],
+)
+def test_a_column_is_named_in_words_with_its_unit(column: str, label: str) -> None:
+    assert label_of(column) == label
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.00321, "0.00321"),
+        (12.345, "12.3"),
+        (6144.0, "6144"),
+        (3.14e6, "3.14e6"),
+        (2e-7, "2e-7"),
+    ],
+)
+def test_numbers_are_short(value: float, text: str) -> None:
+    assert short_number(value) == text
+
+
+def test_data_of_thousands_of_configurations_stay_small() -> None:
+    runs = frame(*(reached(f"c{n}", 1.0 + n / 1000, 2.0, config__lr=0.1 + n) for n in range(3000)))
+    frames = Frames(runs)
+    sizes: dict[str, DataFrame] = {
+        name: figure_data(name, frames) for name in ("restarts", "heatmap_time", "hits")
+    }
+    assert {name: len(data) < 2000 for name, data in sizes.items()} == dict.fromkeys(sizes, True)
+    (only,) = (draw_figure("restarts", sizes["restarts"], "one"),)
+    assert "16 of 3000 configurations" in texts_of(only).replace("\n", " ")

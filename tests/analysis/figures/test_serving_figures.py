@@ -1,0 +1,207 @@
+"""The data behind the figures of serving: literal runs, expected values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pandas import DataFrame
+
+from analysis.figures.axes import NothingToDraw
+from analysis.figures.compression import data_compression
+from analysis.figures.life_cycle import cheapest_in_turn, data_life_cycle
+from analysis.figures.phases import data_stages
+from analysis.figures.serving import data_latency, data_load, pick_served
+from bench.core.lifecycle import LifeCycle
+from bench.core.records import RunRecord, TargetResult
+from bench.core.serving_records import Serving, TrainedRun
+from tests.analysis.figures.literal import by, frame, reached, served
+
+
+def test_the_distribution_is_of_the_median_run_and_its_percentiles_have_a_floor() -> None:
+    runs = frame(
+        *(
+            served("a", run_id=name, serving__latency_p50_ms=p50)
+            for name, p50 in zip("pqr", [3, 1, 2], strict=True)
+        )
+    )
+    assert list(pick_served(runs)["run_id"]) == ["r"]
+    requests = DataFrame({"run_id": "r", "latency_ms": np.arange(1, 101) / 10})
+    data = data_latency(runs, requests)
+    steps = data[data["kind"] == "ecdf"]
+    assert steps["share"].iloc[-1] == 1.0
+    assert steps["latency_ms"].iloc[-1] == 10.0
+    marks = data[data["kind"] == "percentile"].set_index("share")["latency_ms"]
+    # 100 samples are enough for p50 (11) and p90 (64), not for p99 (662).
+    assert dict(marks) == {0.5: 5.0, 0.9: 9.0}
+
+
+def test_a_distribution_of_many_samples_is_thinned_and_keeps_its_tail() -> None:
+    runs = frame(served("a", run_id="p", serving__latency_p50_ms=1.0))
+    requests = DataFrame({"run_id": "p", "latency_ms": np.linspace(1, 2, 100_000)})
+    steps = data_latency(runs, requests).query("kind == 'ecdf'")
+    assert len(steps) < 400
+    assert (steps["share"] > 0.999).sum() > 5
+
+
+def test_no_requests_kept_is_said() -> None:
+    runs = frame(served("a", serving__latency_p50_ms=1.0))
+    with pytest.raises(NothingToDraw, match="kept its requests"):
+        data_latency(runs, DataFrame({"run_id": [], "latency_ms": []}))
+
+
+def test_load_has_every_rate_that_was_tried_in_order() -> None:
+    runs = frame(
+        served(
+            "a", "server", run_id="p", serving__latency_bound_ms=10.0, serving__max_rate_per_s=200.0
+        )
+    )
+    rates = DataFrame(
+        {
+            "run_id": ["p", "p"],
+            "rate_per_s": [400.0, 200.0],
+            "valid": [False, True],
+            "latency_p50_ms": [9.0, 1.0],
+            "latency_p99_ms": [50.0, 8.0],
+        }
+    )
+    data = data_load(runs, rates)
+    assert list(data["rate_per_s"]) == [200.0, 400.0]
+    assert list(data["valid"]) == [True, False]
+    with pytest.raises(NothingToDraw, match="several rates"):
+        data_load(runs, rates.iloc[:0])
+
+
+def test_stages_are_of_one_query_at_a_time_where_there_are_such_runs() -> None:
+    runs = frame(served("near", run_id="p"), served("under load", "server", run_id="q"))
+    stages = DataFrame(
+        {
+            "run_id": ["p", "p", "q"],
+            "stage": ["network", "inference", "queue"],
+            "mean_ms": [1.0, 3.0, 99.0],
+        }
+    )
+    data = data_stages(runs, stages)
+    assert dict(zip(data["part"], data["mean"], strict=True)) == {"network": 1.0, "inference": 3.0}
+    assert "1 runs under load" in data["remark"].iloc[0]
+    with pytest.raises(NothingToDraw, match="has stages"):
+        data_stages(runs, stages.iloc[:0])
+
+
+def test_a_speed_up_is_the_inverse_of_the_ratio_and_its_bounds_change_places() -> None:
+    runs = frame(
+        served(
+            "a",
+            compression__method="int8_static",
+            compression__accuracy_change=-0.01,
+            compression__latency_ratio=0.5,
+            compression__latency_ratio_low=0.4,
+            compression__latency_ratio_high=0.8,
+            compression__size_bytes=25,
+            compression__baseline_size_bytes=100,
+            compression__num_rounds=20,
+        ),
+        served("b", compression__method="none"),
+    )
+    (row,) = data_compression(runs).to_dict("records")
+    assert row["speed_up"] == 2.0
+    assert (row["speed_up_low"], row["speed_up_high"]) == (1.25, 2.5)
+    assert row["accuracy_change_pct"] == -1.0
+    assert row["size_ratio"] == 0.25
+
+
+def life(training: float, per_prediction: float, label: str = "counter") -> LifeCycle:
+    return LifeCycle(
+        quantity="energy_j",
+        training=training,
+        per_prediction=per_prediction,
+        training_label=label,  # type: ignore[arg-type]
+        serving_label=label,  # type: ignore[arg-type]
+    )
+
+
+def test_the_cheapest_in_turn_are_the_lower_envelope() -> None:
+    # 10 + 5n, 20 + 2n (from n = 10/3), 100 + n (from n = 80); 50 + 4n is never the cheapest.
+    lives = [life(10, 5), life(20, 2), life(50, 4), life(100, 1)]
+    assert cheapest_in_turn(lives) == [0, 1, 3]
+
+
+def test_joules_of_another_label_are_not_on_the_envelope() -> None:
+    lives = [life(10, 5), life(20, 2), life(1, 1, "modelled")]
+    assert cheapest_in_turn(lives) == [0, 1]
+
+
+def record(run_id: str, command: str, **parts: object) -> RunRecord:
+    return RunRecord(
+        run_id=run_id,
+        command=command,
+        config_hash="0" * 12,
+        seed=0,
+        repeat=0,
+        started_utc="2026-01-05T09:00:00Z",
+        status="ok",
+        config={},
+        host={},
+        **parts,  # type: ignore[arg-type]
+    )
+
+
+def trained_record(run_id: str, energy_j: float | None) -> RunRecord:
+    target = TargetResult(
+        metric="accuracy",
+        value=0.9,
+        mode="max",
+        rule="first",
+        consecutive=1,
+        reached=energy_j is not None,
+        energy_to_target_j=energy_j,
+    )
+    return record(run_id, "train", target=target, energy_label="counter")
+
+
+def served_record(run_id: str, of: str, each_j: float) -> RunRecord:
+    serving = Serving(
+        num_requests=10,
+        num_predictions=10,
+        duration_s=1.0,
+        energy_per_prediction_j=each_j,
+        energy_per_prediction_label="counter",
+    )
+    source = TrainedRun(
+        run_id=of, config_hash="0" * 12, seed=0, reached=True, model=None, data=None
+    )
+    return record(run_id, "serve", serving=serving, trained=source)
+
+
+def test_a_life_is_training_and_predictions_and_breaks_even_where_the_lines_cross() -> None:
+    records = {
+        Path("/t1"): trained_record("t1", 10.0),
+        Path("/t2"): trained_record("t2", 40.0),
+        Path("/t3"): trained_record("t3", None),
+        Path("/s1"): served_record("s1", "t1", 3.0),
+        Path("/s2"): served_record("s2", "t2", 1.0),
+        Path("/s3"): served_record("s3", "t3", 1.0),
+    }
+    runs = frame(
+        *(reached(name, 1.0, run_id=name, folder=f"/{name}") for name in ("t1", "t2", "t3")),
+        served("small", run_id="s1", folder="/s1", trained__run_id="t1"),
+        served("large", run_id="s2", folder="/s2", trained__run_id="t2"),
+        served("vain", run_id="s3", folder="/s3", trained__run_id="t3"),
+        served("lost", run_id="s4", folder="/s4", trained__run_id="elsewhere"),
+    )
+    data = data_life_cycle(runs, read=records.__getitem__)
+    models = by(data[data["kind"] == "model"], "configuration")
+    assert [models["small"]["training"], models["small"]["per_prediction"]] == [10.0, 3.0]
+    (point,) = data[data["kind"] == "break_even"].to_dict("records")
+    # 10 + 3 n = 40 + n at n = 15, where both have cost 55 J.
+    assert (point["num_predictions"], point["cost"]) == (15.0, 55.0)
+    assert (point["against"], point["configuration"]) == ("small", "large")
+    # One training missed its target, one is not among the runs.
+    assert set(data["num_without"]) == {2}
+
+
+def test_without_any_life_the_reason_is_given() -> None:
+    runs = frame(served("lost", trained__run_id="elsewhere"))
+    with pytest.raises(NothingToDraw, match="both the training"):
+        data_life_cycle(runs)

@@ -1,0 +1,285 @@
+"""The data behind the figures of trainings: literal runs, expected values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pandas import DataFrame
+
+from analysis.figures.axes import NothingToDraw
+from analysis.figures.batch_size import data_batch_size
+from analysis.figures.codecarbon import data_codecarbon
+from analysis.figures.curves import data_curves
+from analysis.figures.factors import data_factors
+from analysis.figures.heatmap import data_heatmap
+from analysis.figures.hits import data_ecdf_targets, data_hits
+from analysis.figures.ladder import data_ladder
+from analysis.figures.phases import data_energy_components, data_phases
+from analysis.figures.restarts import data_restarts
+from analysis.figures.timeline import data_timeline, phase_spans, pick_run
+from tests.analysis.figures.literal import by, failed, frame, missed, reached, served
+
+
+def curve_rows(run_id: str, times: list[float], accuracies: list[float]) -> DataFrame:
+    return DataFrame(
+        {
+            "run_id": run_id,
+            "time_s": times,
+            "accuracy": accuracies,
+            "energy_total_j": [10 * time for time in times],
+        }
+    )
+
+
+def test_curves_give_median_and_range_of_the_last_evaluation_so_far() -> None:
+    runs = frame(reached("a", 2.0, run_id="p"), reached("a", 4.0, run_id="q"))
+    curves = DataFrame(
+        [
+            *curve_rows("p", [1.0, 2.0], [0.5, 0.9]).to_dict("records"),
+            *curve_rows("q", [1.0, 4.0], [0.7, 0.8]).to_dict("records"),
+        ]
+    )
+    data = data_curves(runs, curves)
+    at = {row["time_s"]: row for row in data.to_dict("records")}
+    # At 1 s: 0.5 and 0.7. After 2 s: 0.9, kept since that run has ended, and still 0.7. At 4 s: 0.9
+    # and 0.8.
+    assert (at[1.0]["median"], at[1.0]["low"], at[1.0]["high"]) == (0.6, 0.5, 0.7)
+    middle = next(row for time, row in at.items() if 2.0 < time < 4.0)
+    assert (middle["low"], middle["high"]) == (0.7, 0.9)
+    assert at[4.0]["median"] == pytest.approx(0.85)
+    assert set(data["num_runs"]) == {2}
+    assert set(data["num_reached"]) == {2}
+    assert set(data["target_value"]) == {0.9}
+
+
+def test_curves_highlight_a_few_and_thin_the_rest() -> None:
+    runs = [reached(f"c{n:03}", 1.0 + n, run_id=f"r{n}") for n in range(200)]
+    curves = DataFrame(
+        [
+            row
+            for n in range(200)
+            for row in curve_rows(f"r{n}", [0.5, 1.0 + n], [0.1, 0.9]).to_dict("records")
+        ]
+    )
+    data = data_curves(frame(*runs), curves)
+    assert data.loc[data["shown"] == "line", "configuration"].nunique() == 6
+    assert data.loc[data["shown"] == "grey", "configuration"].nunique() == 80
+    assert set(data["num_configurations"]) == {200}
+
+
+def test_curves_of_runs_without_energy_cannot_be_drawn_against_it() -> None:
+    curves = curve_rows("p", [1.0], [0.5]).assign(energy_total_j=np.nan)
+    with pytest.raises(NothingToDraw, match="accuracy and energy_total_j"):
+        data_curves(frame(reached("a", 1.0, run_id="p")), curves, x="energy_total_j")
+
+
+def test_batch_size_has_a_row_for_each_run_and_a_median_for_each_cell() -> None:
+    runs = frame(
+        reached("a", 1.0),
+        reached("a", 3.0),
+        reached("a", 2.0, health__fit=False),
+        missed("b", 9.0, config__batch_size=64),
+    )
+    data = data_batch_size(runs)
+    singles = data[data["kind"] == "run"]
+    assert list(singles["value"]) == [1.0, 3.0, 2.0, 9.0]
+    assert list(singles["outcome"]) == ["reached"] * 3 + ["missed"]
+    assert list(singles["fit"]) == [True, True, False, True]
+    cells = by(data[data["kind"] == "median"], "batch_size")
+    assert cells[32]["value"] == 2.0
+    assert np.isnan(cells[64]["value"])
+    assert cells[64]["num_reached"] == 0
+
+
+def test_batch_size_in_joules_needs_joules() -> None:
+    with pytest.raises(NothingToDraw, match="energy_j"):
+        data_batch_size(frame(reached("a", 1.0)), quantity="energy_j")
+
+
+def test_heatmap_keeps_a_cell_that_missed_without_a_value() -> None:
+    runs = frame(
+        reached("a", 1.5), missed("b", 9.0, config__lr=1.0), failed("b", 1.0, config__lr=1.0)
+    )
+    data = by(data_heatmap(runs), "lr")
+    assert data[0.1]["value"] == 1.5
+    assert np.isnan(data[1.0]["value"])
+    assert (data[1.0]["num_reached"], data[1.0]["num_runs"]) == (0, 2)
+
+
+def test_factors_multiply_to_the_time_to_target() -> None:
+    runs = frame(
+        reached("a", 4.0, target__samples_to_target=200, target__time_per_sample_s=0.02),
+        missed("b", 9.0, target__time_per_sample_s=0.03),
+    )
+    data = by(data_factors(runs), "configuration")
+    assert data["a"]["samples"] * data["a"]["per_sample"] == pytest.approx(4.0)
+    # 9 s at 0.03 s a sample: 300 samples used in vain.
+    assert data["b"]["samples"] == pytest.approx(300)
+    assert bool(data["b"]["missed"])
+    assert not bool(data["a"]["missed"])
+
+
+def rung(run_id: str, value: float, time_s: float | None) -> dict[str, object]:
+    return {
+        "run_id": run_id,
+        "value": value,
+        "reached": time_s is not None,
+        "time_s": time_s,
+        "energy_j": None,
+        "samples": 1,
+    }
+
+
+def test_ladder_counts_a_rung_that_was_never_reached_as_infinite() -> None:
+    runs = frame(*(reached("a", 1.0, run_id=name) for name in "pqr"))
+    ladder = DataFrame(
+        [
+            *(rung(name, 0.5, time) for name, time in zip("pqr", [1.0, 2.0, 3.0], strict=True)),
+            *(rung(name, 0.9, time) for name, time in zip("pqr", [4.0, None, 6.0], strict=True)),
+            *(rung(name, 0.97, time) for name, time in zip("pqr", [8.0, None, None], strict=True)),
+        ]
+    )
+    data = by(data_ladder(runs, ladder), "rung")
+    assert data[0.5]["value"] == 2.0
+    assert data[0.9]["value"] == 6.0
+    assert np.isnan(data[0.97]["value"])
+    assert [row["num_reached"] for row in data.values()] == [3, 2, 1]
+
+
+def test_hits_are_kaplan_and_meiers_with_the_miss_censored() -> None:
+    runs = frame(reached("a", 1.0), reached("a", 3.0), missed("a", 2.0), failed("a", 0.5))
+    data = data_hits(runs)
+    steps = data[data["kind"] == "step"].set_index("time_s")["probability"]
+    # 4 at risk at 1 s (the failure stays, it never hits): 1/4. The miss leaves at 2 s, 2 are left
+    # at 3 s: 1 - 3/4 * 1/2 = 5/8.
+    assert steps[0.0] == 0.0
+    assert steps[1.0] == pytest.approx(1 / 4)
+    assert steps[3.0] == pytest.approx(5 / 8)
+    marks = data[data["kind"] == "missed"].set_index("time_s")["probability"]
+    assert marks[2.0] == pytest.approx(1 / 4)
+    assert marks[0.5] == 0.0
+
+
+def test_ecdf_of_targets_keeps_pairs_never_reached_in_the_denominator() -> None:
+    runs = frame(reached("a", 1.0, run_id="p"), missed("a", 5.0, run_id="q"))
+    ladder = DataFrame(
+        [rung("p", 0.5, 1.0), rung("p", 0.9, 2.0), rung("q", 0.5, 4.0), rung("q", 0.9, None)]
+    )
+    data = data_ecdf_targets(runs, ladder).set_index("time_s")["share"]
+    assert dict(data) == {0.0: 0.0, 1.0: 0.25, 2.0: 0.5, 4.0: 0.75}
+
+
+def test_restarts_add_what_was_spent_in_vain() -> None:
+    runs = frame(
+        reached("a", 1.0),
+        reached("a", 2.0),
+        missed("a", 3.0),
+        missed("never", 4.0),
+        reached("b", 9.0),
+    )
+    data = data_restarts(runs)
+    assert list(data["configuration"]) == ["a", "b", "never"]
+    a, _, never = data.to_dict("records")
+    assert a["expected_s"] == pytest.approx(3.0)  # (1 + 2 + 3) / 2 hits
+    assert a["hits_mean_s"] == pytest.approx(1.5)
+    assert np.isnan(never["expected_s"])
+    assert never["total_s"] == 4.0
+
+
+def test_phases_of_a_run_follow_from_its_cumulative_times() -> None:
+    curve = DataFrame(
+        {
+            "time_s": [2.0, 5.0],
+            "eval_time_s": [0.5, 1.1],
+            "checkpoint_time_s": [0.0, 0.2],
+        }
+    )
+    spans = phase_spans(curve, -1.0)
+    found = [
+        (row["series"], round(row["t_s"], 6), round(row["end_s"], 6))
+        for row in spans.to_dict("records")
+    ]
+    # The first evaluation took 0.5 s and ended at 2 s; writing it down took 0.2 s after it; the
+    # second took 1.1 - 0.5.
+    assert found == [
+        ("init", -1.0, 0.0),
+        ("evaluation", 1.5, 2.0),
+        ("evaluation", 4.4, 5.0),
+        ("checkpoint", 2.0, 2.2),
+    ]
+
+
+def test_a_timeline_is_of_the_run_named_or_of_a_typical_one() -> None:
+    runs = frame(
+        reached("a", 1.0, run_id="quick"),
+        reached("a", 2.0, run_id="typical"),
+        reached("a", 3.0, run_id="slow"),
+        reached("a", 2.5, run_id="unfit", health__fit=False),
+    )
+    assert list(pick_run(runs)["run_id"]) == ["typical"]
+    assert list(pick_run(runs, "slow")["run_id"]) == ["slow"]
+    with pytest.raises(NothingToDraw, match="run=none: not among"):
+        pick_run(runs, "none")
+    vain = frame(missed("a", 1.0, run_id="vain"))
+    assert list(pick_run(vain)["run_id"]) == ["vain"]
+
+
+def test_a_timeline_thins_its_samples_and_says_what_is_unfit() -> None:
+    run = frame(reached("a", 1.0, run_id="p", health__fit=False, health__flags="steal"))
+    telemetry = DataFrame(
+        {
+            "run_id": "p",
+            "t_s": np.arange(5000) / 1000,
+            "device": "machine",
+            "metric": "cpu_busy_frac",
+            "value": 0.5,
+        }
+    )
+    curve = DataFrame(
+        {"run_id": ["p"], "time_s": [1.0], "eval_time_s": [0.1], "checkpoint_time_s": [0.0]}
+    )
+    data = data_timeline(run, curve, telemetry)
+    assert (data["kind"] == "sample").sum() == 400
+    assert set(data["unfit"]) == {"steal"}
+    with pytest.raises(NothingToDraw, match="no telemetry"):
+        data_timeline(run, curve, telemetry[telemetry["metric"] == "none"])
+
+
+def test_phases_are_means_whose_sum_is_the_mean_of_the_whole() -> None:
+    runs = frame(
+        reached("a", 1.0, phases__init_s=1.0, phases__train_s=2.0),
+        missed("a", 1.0, phases__init_s=3.0, phases__train_s=6.0),
+    )
+    data = by(data_phases(runs), "part")
+    assert data["init"]["mean"] == 2.0
+    assert data["train"]["mean"] == 4.0
+    assert (data["init"]["total_low"], data["init"]["total_high"]) == (3.0, 9.0)
+    assert data["train"]["num_reached"] == 1.0
+
+
+def test_a_component_that_one_run_lacks_counts_as_nothing_in_its_mean() -> None:
+    runs = frame(reached("a", 1.0, 4.0, run_id="p"), reached("a", 1.0, 4.0, run_id="q"))
+    energy = DataFrame(
+        {
+            "run_id": ["p", "p", "q"],
+            "component": ["cpu0", "gpu0", "cpu0"],
+            "label": ["counter", "integrated", "counter"],
+            "energy_j": [4.0, 6.0, 2.0],
+        }
+    )
+    data = by(data_energy_components(runs, energy), "part")
+    assert data["cpu0 (counter)"]["mean"] == 3.0
+    assert data["gpu0 (integrated)"]["mean"] == 3.0
+    assert data["gpu0 (integrated)"]["label"] == "integrated"
+
+
+def test_codecarbon_is_compared_run_by_run_and_those_without_are_counted() -> None:
+    runs = frame(
+        reached("a", 1.0, 10.0, codecarbon_energy_j=13.0),
+        reached("a", 1.0, 10.0, codecarbon_energy_j=None),
+    )
+    data = data_codecarbon(runs)
+    assert list(data["ratio"]) == [1.3]
+    assert list(data["num_without"]) == [1]
+    with pytest.raises(NothingToDraw, match="codecarbon_energy_j"):
+        data_codecarbon(frame(served("s")))

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.load import load_runs
+from tests.analysis.made import Made, Served, make_run, make_served, make_sweep
+
+
+def labels(results: Path) -> list[str]:
+    return list(dict.fromkeys(load_runs([results]).runs["configuration"]))
+
+
+def edit(folder: Path, **config: Any) -> None:
+    """Changes the configuration of a run, and its hash with it."""
+    path = folder / "run.json"
+    record = json.loads(path.read_text())
+    record["config"] |= config
+    record["config_hash"] = f"{abs(hash(json.dumps(config))):012x}"[:12]
+    path.write_text(json.dumps(record))
+
+
+def test_a_label_is_made_of_what_differs_and_equal_for_repeats(tmp_path: Path) -> None:
+    make_sweep(tmp_path, batch_sizes=(32, 256), lrs=(0.01, 0.1), seeds=range(3))
+    runs = load_runs([tmp_path]).runs
+    assert runs.groupby("config_hash")["configuration"].nunique().max() == 1
+    assert labels(tmp_path) == [
+        "batch_size=32 lr=0.01",
+        "batch_size=256 lr=0.01",
+        "batch_size=32 lr=0.1",
+        "batch_size=256 lr=0.1",
+    ]
+
+
+def test_seeds_and_their_copies_are_no_part_of_it(tmp_path: Path) -> None:
+    """data.seed is a copy of the seed; here no two runs have the same configuration."""
+    make_run(tmp_path, Made(batch_size=32, seed=0))
+    make_run(tmp_path, Made(batch_size=64, seed=1))
+    assert set(labels(tmp_path)) == {"batch_size=32", "batch_size=64"}
+
+
+def test_one_configuration_is_named_by_its_model(tmp_path: Path) -> None:
+    make_sweep(tmp_path, batch_sizes=[32], seeds=range(2))
+    assert labels(tmp_path) == ["Mlp"]
+
+
+def test_what_follows_from_the_model_is_not_told_again(tmp_path: Path) -> None:
+    mlp, cnn = (make_run(tmp_path, Made(model=model)) for model in ("Mlp", "Cnn"))
+    edit(mlp, model={"_target_": "bench.tasks.models.Mlp", "width": 64, "depth": 2})
+    edit(cnn, model={"_target_": "bench.tasks.models.Cnn", "width": 16})
+    assert sorted(labels(tmp_path)) == ["model=Cnn", "model=Mlp"]
+    wide = make_run(tmp_path, Made(model="Mlp", seed=5))
+    edit(wide, model={"_target_": "bench.tasks.models.Mlp", "width": 256, "depth": 2})
+    assert "model=Mlp model.width=256" in labels(tmp_path)
+
+
+def test_where_results_lie_is_no_part_of_it(tmp_path: Path) -> None:
+    first, second = make_sweep(tmp_path, batch_sizes=[32], seeds=range(2))
+    edit(first, results="/here", data={"batch_size": 32, "root": "/here"})
+    edit(second, results="/there", data={"batch_size": 32, "root": "/there"})
+    # The two hashes differ, and nothing that may be told does: the hash tells them apart.
+    assert [label.partition(" #")[0] for label in labels(tmp_path)] == ["Mlp", "Mlp"]
+    assert len(set(labels(tmp_path))) == 2
+
+
+def test_served_runs_are_named_by_how_they_were_served(tmp_path: Path) -> None:
+    folders = make_sweep(tmp_path, batch_sizes=[32], seeds=range(2))
+    for folder in folders:
+        for compression in ("none", "int8_static"):
+            make_served(tmp_path, folder, Served(compression=compression))
+    assert labels(tmp_path) == ["Mlp", "compression=none", "compression=int8_static"]
+
+
+def test_of_several_models_the_one_that_is_served_is_named_as_in_its_training(
+    tmp_path: Path,
+) -> None:
+    small, large = make_sweep(tmp_path, batch_sizes=(32, 256), seeds=[0])
+    served = [make_served(tmp_path, of, Served(compression="bf16")) for of in (small, large)]
+    for of in (small, large):
+        make_served(tmp_path, of, Served())
+    runs = load_runs([tmp_path]).runs.set_index("folder")["configuration"]
+    assert runs[str(served[0])] == "batch_size=32 | compression=bf16"
+    alone = load_runs([tmp_path / "serve"]).runs.set_index("folder")["configuration"]
+    assert alone[str(served[1])].startswith("Mlp ")
+    assert alone.nunique() == 4
+
+
+@pytest.mark.parametrize("label", [None, "counter"])
+def test_what_was_measured_is_no_part_of_it(tmp_path: Path, label: Any) -> None:
+    base = Made(outcome="hit")
+    make_run(tmp_path, base)
+    make_run(tmp_path, replace(base, seed=1, label=label, flags=("steal",)))
+    assert labels(tmp_path) == ["Mlp"]

@@ -1,0 +1,193 @@
+"""The commands analysis.report and analysis.plot, as a user calls them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.core.report_config import PlotConfig, ReportConfig
+from tests.analysis.made import make_sweep, make_unreadable
+
+ROOT = Path(__file__).parents[2]
+
+
+def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user does, in some folder."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::RuntimeWarning"}
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    make_sweep(folder, batch_sizes=(32, 256), seeds=range(2), missed=(3,))
+    make_unreadable(folder)
+    return folder
+
+
+def test_a_report_has_figures_tables_and_a_page_and_says_what_it_lacks(
+    results: Path, tmp_path: Path
+) -> None:
+    done = call(
+        "analysis.report",
+        f"results={results}",
+        "out=here",
+        "figures=[tta_eta,latency]",
+        "formats=[svg]",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = sorted(path.name for path in (tmp_path / "here" / "figures").iterdir())
+    assert figures == ["tta_eta.csv", "tta_eta_one.svg", "tta_eta_two.svg"]
+    assert (tmp_path / "here" / "tables" / "time.csv").exists()
+    page = (tmp_path / "here" / "report.html").read_text()
+    assert "no run of bench.serve" in page  # why latency is not drawn
+    assert "not drawn: latency: no run of bench.serve" in done.stdout
+    assert "written: here/report.html" in done.stdout
+    assert "runs: 4" in done.stdout
+    assert done.stderr.count("not read: ") == 4
+    assert "schema 999 is newer" in done.stderr
+    assert "schema 999 is newer" in page
+
+
+def test_the_report_command_needs_no_torch(results: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, analysis.report, analysis.produce;"
+        "heavy = ('torch', 'pytorch_lightning', 'codecarbon');"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_wrong_key_does_not_wait_for_the_plotting_libraries(tmp_path: Path) -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['report', 'figures=[tta]'];\n"
+        "try: runpy.run_module('analysis.report', run_name='__main__')\n"
+        "except SystemExit as end: print(end.code)\n"
+        "heavy = ('matplotlib', 'seaborn', 'pandas', 'altair')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split("\n")[:2] == ["2", "[]"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("results=nowhere",), "error: results=nowhere: no such folder"),
+        (("figures=[tta]",), "error: figures=tta: no such figure; did you mean tta_eta"),
+        (("formats=[gif]",), "error: formats=gif: must be one of pdf, svg, png"),
+        (("widths=[three]",), "error: widths=three: must be one of one, two"),
+        (("figurs=all",), "error: figurs: no such key"),
+    ],
+)
+def test_wrong_input_of_a_report_is_one_line(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    done = call("analysis.report", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "error: figure: must be given"),
+        (("figure=tta",), "error: figure=tta: no such figure; did you mean tta_eta"),
+        (("figure=tradeoff",), "error: figure=tradeoff: needs x=COLUMN y=COLUMN"),
+        (("figure=tta_eta", "x=seed"), "error: x=seed: only with figure=tradeoff"),
+        (("figure=tta_eta", "run=a"), "error: run=a: only with figure=timeline"),
+    ],
+)
+def test_wrong_input_of_a_plot_is_one_line(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    done = call("analysis.plot", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_plot_of_what_the_runs_do_not_hold_ends_with_3(results: Path, tmp_path: Path) -> None:
+    done = call("analysis.plot", "figure=latency", f"results={results}", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "latency: not drawn: no run of bench.serve" in done.stderr
+
+
+def test_a_folder_of_which_no_run_can_be_read_ends_with_3(tmp_path: Path) -> None:
+    make_unreadable(tmp_path / "broken")
+    done = call("analysis.report", "results=broken", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "no run could be read" in done.stderr
+    assert not (tmp_path / "report").exists()
+
+
+def test_one_figure_of_any_two_columns(results: Path, tmp_path: Path) -> None:
+    done = call(
+        "analysis.plot",
+        "figure=tradeoff",
+        "x=target.time_to_target_s",
+        "y=quality_test.accuracy",
+        "area=model.size_bytes",
+        f"results=[{results}/train]",
+        "out=here",
+        "formats=[svg]",
+        "widths=[one]",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in (tmp_path / "here").iterdir())
+    assert names == ["tradeoff.csv", "tradeoff_one.svg"]
+
+
+def test_several_roots_and_globs_are_taken() -> None:
+    assert ReportConfig(results=["a", "b/*"]).roots == ["a", "b/*"]
+    assert ReportConfig(results="a").roots == ["a"]
+    assert ReportConfig(figures="all").names is None
+    assert ReportConfig(figures=["hits"]).names == ["hits"]
+    assert ReportConfig(figures="hits").names == ["hits"]
+
+
+@pytest.mark.parametrize("wrong", [[], None, {"a": 1}])
+def test_results_must_be_a_text_or_texts(wrong: object) -> None:
+    with pytest.raises(ValueError, match="results="):
+        ReportConfig(results=wrong)
+
+
+def test_keys_that_do_not_go_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="area=seed: only with figure=tradeoff"):
+        PlotConfig(figure="hits", area="seed")
+    with pytest.raises(ValueError, match="formats: at least one of"):
+        PlotConfig(figure="hits", formats=[])
+    with pytest.raises(ValueError, match="out: must name a folder"):
+        PlotConfig(figure="hits", out="")
+    with pytest.raises(ValueError, match="nonsense: no such key"):
+        PlotConfig.from_dict({"figure": "hits", "nonsense": 1})
