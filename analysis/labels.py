@@ -7,6 +7,7 @@ and different configurations have different names.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from pandas import DataFrame, Series
 
@@ -94,11 +95,16 @@ def _without_copies(runs: DataFrame, names: Sequence[str], seeds: Sequence[str])
 
 def _without_consequences(runs: DataFrame, names: Sequence[str]) -> list[str]:
     def follows(name: str) -> bool:
-        group, _, leaf = name.rpartition(".")
-        chosen = next((f"{group}.{n}" for n in _NAMING if f"{group}.{n}" in names), None)
-        if chosen is None or chosen == name or leaf == "_target_":
+        if name.endswith("._target_"):
             return False
-        return bool(runs.groupby(chosen, dropna=False)[name].nunique(dropna=False).max() == 1)
+        # A part may lie within another: backend.http.port follows from backend.name.
+        groups = accumulate(name.split(".")[:-1], lambda above, part: f"{above}.{part}")
+        chosen = [f"{group}.{n}" for group in groups for n in _NAMING if f"{group}.{n}" in names]
+        return any(
+            runs.groupby(key, dropna=False)[name].nunique(dropna=False).max() == 1
+            for key in chosen
+            if key != name
+        )
 
     return [name for name in names if not follows(name)]
 

@@ -19,7 +19,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
@@ -27,9 +29,11 @@ from rich.table import Table
 
 from analysis.index import INDEX_NAME
 from analysis.load import load_runs
+from analysis.produce import report
 from analysis.summary import summarise
 from analysis.tables import write_tables
 from bench.core.host import host_facts
+from bench.core.report_config import ReportConfig
 from tests.analysis.made import Made, make_sweep
 
 TARGET_COLD_S, TARGET_WARM_S, TARGET_RUNS = 10.0, 2.0, 10_000
@@ -61,8 +65,19 @@ def tables(results: Path) -> None:
         write_tables(runs, summarise(runs), Path(folder))
 
 
-# ---- The whole report goes here: add `"report": report`, a function of the results folder. ----
-STEPS: dict[str, Callable[[Path], None]] = {"load": load, "tables": tables}
+def whole_report(results: Path) -> None:
+    """Loading, all tables, all figures in all formats and widths, and the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = ReportConfig(results=str(results), out=folder)
+        with redirect_stdout(StringIO()):  # what it says is for people; here a figure is printed
+            report(load_runs([results]), config)
+
+
+STEPS: dict[str, Callable[[Path], None]] = {
+    "load": load,
+    "tables": tables,
+    "report": whole_report,
+}
 
 
 def measure(step: str, results: Path) -> None:

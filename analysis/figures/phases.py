@@ -9,6 +9,7 @@ from analysis.figures.axes import NothingToDraw
 from analysis.figures.prepare import numbers, ranked, serving_runs, trained_for, training_runs
 from analysis.figures.stacked import draw_stacked, stacked
 from analysis.style import Width
+from bench.core.serving_records import WHOLE_STAGE
 
 PHASES = ("launch_s", "init_s", "train_s", "eval_s", "checkpoint_s", "serve_s")
 
@@ -100,7 +101,7 @@ def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:
         remark = f"One query at a time; {int((~alone).sum())} runs under load are not shown."
         served = served[alone]
     long = stages.rename(columns={"stage": "part", "mean_ms": "value"})[["run_id", "part", "value"]]
-    long = long[long["run_id"].isin(served["run_id"])]
+    long = long[long["run_id"].isin(served["run_id"]) & (long["part"] != WHOLE_STAGE)]
     sums = long.groupby("run_id")["value"].sum()
     total = served["run_id"].map(sums).groupby(served["configuration"]).median()
     order = [str(name) for name in total.sort_values(kind="stable").index]

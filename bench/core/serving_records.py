@@ -66,9 +66,13 @@ class RateStep:
     invalid_reasons: list[str] = field(default_factory=list)
 
 
+# The stage that is the sum of all others.
+WHOLE_STAGE = "end_to_end"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One part of the end-to-end latency; the means of all stages add up to the whole."""
+    """One part of the end-to-end latency; the means of the others add up to WHOLE_STAGE's."""
 
     stage: str
     mean_ms: float

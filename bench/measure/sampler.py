@@ -28,6 +28,10 @@ from bench.measure.system import CpuMeter, CpuReading, ProcessTree, cpu_use, num
 
 Probe = Callable[[], Iterable[Sample]]
 
+# The machine's CPU times move in ticks of 10 ms: over a shorter span they say little, and after a
+# late tick the next one comes so soon.
+_LEAST_SPAN_S = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryRow:
@@ -66,6 +70,8 @@ class CpuProbe:
         """The samples of this tick; the first has no use, for want of a difference."""
         now = self._meter.read()
         samples: list[Sample] = [("process_tree", "rss_bytes", float(self._tree.rss_bytes()))]
+        if self._previous is not None and now.at_s - self._previous.at_s < _LEAST_SPAN_S:
+            return samples
         use = cpu_use(self._previous, now) if self._previous else None
         self._previous = now
         if use is not None:

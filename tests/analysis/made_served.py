@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from bench.core.labels import EnergyLabel
 from bench.core.records import Health, ModelFacts, Phases, Quality, RunIdentity, RunRecord
-from bench.core.serving_records import Compression, Placement, RateStep, Serving, Stage, TrainedRun
+from bench.core.serving_records import (
+    WHOLE_STAGE,
+    Compression,
+    Placement,
+    RateStep,
+    Serving,
+    Stage,
+    TrainedRun,
+)
 from bench.core.statistics import latency_percentile
 from tests.analysis.made_records import HOST, SWEEP_START, rng_of
 
@@ -136,7 +144,7 @@ def _stages(served: Served, columns: dict[str, NDArray[Any]]) -> list[Stage]:
         p50, p90, p99 = (float(np.percentile(each, q)) for q in (50, 90, 99))
         found.append(Stage(stage=stage, mean_ms=float(each.mean()), p50_ms=p50, p90_ms=p90))
         found[-1] = replace(found[-1], p99_ms=p99)
-    return found
+    return [*found, Stage(stage=WHOLE_STAGE, mean_ms=sum(one.mean_ms for one in found))]
 
 
 def _rate_search(serving: Serving) -> list[RateStep]:

@@ -95,3 +95,13 @@ def test_what_was_measured_is_no_part_of_it(tmp_path: Path, label: Any) -> None:
     make_run(tmp_path, base)
     make_run(tmp_path, replace(base, seed=1, label=label, flags=("steal",)))
     assert labels(tmp_path) == ["Mlp"]
+
+
+def test_what_follows_from_a_part_that_lies_around_it_is_not_told_again(tmp_path: Path) -> None:
+    near, far, farther = (make_run(tmp_path, Made(seed=seed)) for seed in range(3))
+    edit(near, backend={"name": "eager", "http": None})
+    edit(far, backend={"name": "http", "http": {"runtime": "eager", "port": 0}})
+    assert {"backend=eager", "backend=http"} <= set(labels(tmp_path))
+    edit(farther, backend={"name": "http", "http": {"runtime": "onnxruntime", "port": 0}})
+    assert "backend=http backend.http.runtime=onnxruntime" in labels(tmp_path)
+    assert not any("port" in label for label in labels(tmp_path))

@@ -11,7 +11,7 @@ from bench.measure import sampler as sampler_module
 from bench.measure.cgroup import CgroupReader
 from bench.measure.nvml import Sample
 from bench.measure.sampler import CgroupProbe, CpuProbe, Sampler, TelemetryRow, write_telemetry
-from bench.measure.system import CpuMeter, ProcessTree
+from bench.measure.system import CpuMeter, CpuReading, ProcessTree
 from tests.fakes import FakeClock
 
 
@@ -177,6 +177,29 @@ def test_a_sampler_that_never_ran_has_nothing_to_report() -> None:
     report = Sampler([]).stop()
     assert (report.overhead_frac, report.largest_gap_s, report.num_ticks) == (None, None, 0)
     assert report.tick_cost_s is None
+
+
+class ScriptedCpu(CpuMeter):
+    """CPU readings one after the other."""
+
+    def __init__(self, readings: list[CpuReading]) -> None:
+        self._readings = iter(readings)
+
+    def read(self, *, refresh: bool = False) -> CpuReading:
+        return next(self._readings)
+
+
+def test_a_span_of_few_kernel_ticks_says_nothing_of_use() -> None:
+    def reading(at_s: float, busy_s: float) -> CpuReading:
+        return CpuReading(
+            at_s=at_s, process_s=busy_s, machine_busy_s=busy_s, steal_s=None, num_cpus=2
+        )
+
+    # 10 ms of work are booked within 1 ms; over 0.5 s they are 1% of two CPUs.
+    readings = [reading(0.0, 0.0), reading(0.001, 0.01), reading(0.5, 0.01)]
+    probe = CpuProbe(ScriptedCpu(readings), ProcessTree())
+    use = [[value for _, name, value in probe() if name == "cpu_busy_frac"] for _ in readings]
+    assert use == [[], [], [0.01, 0.01]]
 
 
 def test_the_real_thread_samples_this_machine_and_stops() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.core.serving_records import Stage
+from bench.core.serving_records import WHOLE_STAGE, Stage
 from bench.core.statistics import latency_percentile
 
 # What a server says in Server-Timing, in the order in which it happens.
@@ -94,7 +94,7 @@ def decompose(
         _stage(name, values, network_ms if name == "network" else values)
         for name, values in told.items()
     ]
-    whole = _stage("end_to_end", latency, latency)
+    whole = _stage(WHOLE_STAGE, latency, latency)
     # By difference of the means, and not as a mean of differences: so they add up to the last bit.
     rest_ms = whole.mean_ms - math.fsum(stage.mean_ms for stage in stages)
     rest = _stage("unexplained", unexplained, unexplained, mean_ms=rest_ms)
