@@ -24,12 +24,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import bootstrap
 
 from bench.core.host import host_facts
+from bench.serving.interleaved import ratio_of_medians
 from benchmarks.ours import ours
 from benchmarks.ways import (
     SEED,
@@ -107,28 +106,14 @@ def ratio(way: str, base: str, times_ms: dict[str, list[float]]) -> Ratio:
         base: Key of the denominator.
         times_ms: Milliseconds per step by way, each of shape (rounds,), rounds >= 2.
     """
-
-    def of_medians(x: NDArray[Any], y: NDArray[Any], axis: int = -1) -> NDArray[Any]:
-        quotient: NDArray[Any] = np.median(x, axis=axis) / np.median(y, axis=axis)
-        return quotient
-
-    pair = np.array(times_ms[way]), np.array(times_ms[base])
-    interval = bootstrap(
-        pair,
-        of_medians,
-        paired=True,
-        vectorized=True,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(SEED),
-    ).confidence_interval
+    found = ratio_of_medians(np.array(times_ms[way]), np.array(times_ms[base]))
     return Ratio(
         way=way,
         base=base,
-        ratio=float(of_medians(*pair)),
-        low=float(interval.low),
-        high=float(interval.high),
-        num_rounds=len(pair[0]),
+        ratio=found.ratio,
+        low=found.low,
+        high=found.high,
+        num_rounds=found.num_rounds,
     )
 
 

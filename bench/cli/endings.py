@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import traceback
+from typing import Protocol
 
 import torch
 from hydra.errors import InstantiationException
 
-from bench.core.records import RunError, Status
+from bench.core.records import RunError, RunRecord, Status
 from bench.launch.isolation import Interrupted
 from bench.serving.system import PassFailed
 from bench.training.profiler import DivergedError
@@ -18,6 +19,33 @@ def start_log() -> None:
     """Send what libraries log and warn of to standard error, which is the run's log.txt."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.captureWarnings(True)
+
+
+class Run(Protocol):
+    """The body of a job: what it has come to so far is there at any moment."""
+
+    def make(self) -> None:
+        """Do the work; whatever it raises ends it."""
+
+    def close(self) -> None:
+        """Release what it holds; called once, however it ended."""
+
+    def record(self, status: Status, error: RunError | None) -> RunRecord:
+        """The record of what has been measured so far."""
+
+
+def carried_out(run: Run) -> RunRecord:
+    """Make a run, and its record, however it ends."""
+    status: Status = "ok"
+    error: RunError | None = None
+    try:
+        run.make()
+    except BaseException as exception:  # an interrupted run has a record too
+        status, error = explain(exception)
+        logging.exception("the run ended as %s", status)
+    finally:
+        run.close()
+    return run.record(status, error)
 
 
 def explain(exception: BaseException) -> tuple[Status, RunError]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bench.cli.resolve import Planned, plain
 from bench.cli.runs import find_runs, trained_record
@@ -23,6 +23,8 @@ def plan_serving(config: DictConfig) -> list[Planned]:
     Raises:
         ValueError: A value is out of range, there is no such run, or it is not fit to be served.
     """
+    if OmegaConf.is_missing(config, "run"):
+        raise ValueError("run: must be given: a training run's id or folder, a glob, or latest")
     values = plain(config)
     checked = ServeConfig.from_dict(values)
     folders = find_runs(Path(checked.results).absolute(), checked.run)

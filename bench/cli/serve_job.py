@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.cli.compressed import compare_with_uncompressed
 from bench.cli.costs import Rates
-from bench.cli.endings import explain, start_log
+from bench.cli.endings import carried_out, start_log
 from bench.cli.instruments import build_window
 from bench.cli.served_model import TrainedModel, served_quality
 from bench.cli.serving_costs import with_serving_costs
@@ -51,17 +51,7 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
     """
     launch_s = time.monotonic() - launched_s
     start_log()
-    serving = ServingRun(job, send, launch_s=launch_s)
-    status: Status = "ok"
-    error: RunError | None = None
-    try:
-        serving.make()
-    except BaseException as exception:  # an interrupted run has a record too
-        status, error = explain(exception)
-        logging.exception("the run ended as %s", status)
-    finally:
-        serving.close()
-    write_record(job.folder, serving.record(status, error))
+    write_record(job.folder, carried_out(ServingRun(job, send, launch_s=launch_s)))
 
 
 class ServingRun:

@@ -6,7 +6,6 @@ happens. The fork server imports this module once, so that a job does not pay fo
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +17,7 @@ import pytorch_lightning as pl
 import torch
 
 from bench.cli.costs import Rates, with_costs
-from bench.cli.endings import explain, start_log
+from bench.cli.endings import carried_out, start_log
 from bench.cli.instruments import build_window
 from bench.cli.parts import Parts, build_parts, model_facts, model_name
 from bench.cli.recipes import source_record, with_recipe
@@ -59,16 +58,7 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
     launch_s = time.monotonic() - launched_s
     start_log()
     training = TrainingRun(job, send, launch_s=launch_s)
-    status: Status = "ok"
-    error: RunError | None = None
-    try:
-        training.make()
-    except BaseException as exception:  # an interrupted run has a record too
-        status, error = explain(exception)
-        logging.exception("the run ended as %s", status)
-    finally:
-        training.close()
-    record = with_costs(training.record(status, error))
+    record = with_costs(carried_out(training))
     write_record(job.folder, with_recipe(record, training.source))
 
 

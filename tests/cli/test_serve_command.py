@@ -188,6 +188,7 @@ def test_several_runs_are_served_by_a_glob_and_not_again_on_resume(folder: Path)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ((), "run: must be given"),
         (("run=nothing",), "run=nothing: no training run of that name"),
         (("run=latest", "allow_missed=false"), "it did not reach its target; allow_missed=true"),
         (("run=latest", "scenario=burst"), "burst"),
