@@ -90,7 +90,7 @@ def median(
     with np.errstate(invalid="ignore"):  # the difference of two infinities, which is not used
         drawn = _medians(sample, num_resamples, np.random.default_rng(seed))
         value = float(_median(sample))
-    return _estimate(value, drawn, len(sample), confidence)
+    return estimate_of(value, drawn, len(sample), confidence)
 
 
 def ratio_of_medians(
@@ -126,7 +126,7 @@ def ratio_of_medians(
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(_median(above) / _median(below))
         drawn = _medians(above, num_resamples, rng) / _medians(below, num_resamples, rng)
-    return _estimate(value, drawn, min(len(above), len(below)), confidence)
+    return estimate_of(value, drawn, min(len(above), len(below)), confidence)
 
 
 def _checked(values: Sequence[float] | Floats) -> Floats:
@@ -151,7 +151,15 @@ def _medians(sample: Floats, num_resamples: int, rng: np.random.Generator) -> Fl
     return _median(sample[rng.integers(0, len(sample), size=(num_resamples, len(sample)))])
 
 
-def _estimate(value: float, drawn: Floats, num: int, confidence: float) -> Estimate:
+def estimate_of(value: float, drawn: Floats, num: int, confidence: float) -> Estimate:
+    """A value with the percentile interval of its resamples; no interval from a single run.
+
+    Args:
+        value: Of the runs themselves.
+        drawn: Of each resample, shape (num_resamples,); infinite where it has none.
+        num: Runs.
+        confidence: Of the interval.
+    """
     low, high = percentile_bounds(drawn, confidence) if num > 1 else (None, None)
     return Estimate(
         value=finite(value),

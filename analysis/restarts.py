@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import CONFIDENCE, NUM_RESAMPLES, Estimate, finite, percentile_bounds
+from analysis.intervals import CONFIDENCE, NUM_RESAMPLES, Estimate, estimate_of
 from analysis.outcomes import Outcomes
 
 Floats = npt.NDArray[np.float64]
@@ -51,15 +51,7 @@ def expected_cost(
         value = float(outcomes.cost.sum() / np.float64(outcomes.num_hits))
     if outcomes.num_unknown:
         return Estimate(value=None, low=None, high=None, num=num, unbounded_frac=1.0)
-    low, high = percentile_bounds(resampled, confidence) if num > 1 else (None, None)
-    return Estimate(
-        value=finite(value),
-        low=low,
-        high=high,
-        num=num,
-        confidence=confidence,
-        unbounded_frac=float(np.mean(~np.isfinite(resampled))),
-    )
+    return estimate_of(value, resampled, num, confidence)
 
 
 def simulated_restarts(outcomes: Outcomes, *, num_draws: int = 10_000, seed: int = 0) -> Floats:

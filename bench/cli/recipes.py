@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.cli.runs import TRAIN, find_runs
+from bench.cli.runs import TRAIN, find_runs, trained_record
 from bench.core.labels import EnergyLabel
 from bench.core.recipe_nodes import PruneConfig, RecipeConfig, recipe_config
 from bench.core.records import RunRecord
@@ -62,8 +62,7 @@ def find_source(values: Mapping[str, Any]) -> Source | None:
     key = _key(recipe)
     results = Path(values["results"]).absolute()
     folder = _one_run(results, key, str(getattr(recipe, recipe.source_key)))
-    record = read_record(folder)
-    _require_fit(key, record, allow_missed=recipe.allow_missed)
+    record = trained_record(folder, allow_missed=recipe.allow_missed, key=key)
     _require_same_data(key, record, values)
     return Source(recipe=recipe, folder=folder, record=record, results=results)
 
@@ -79,10 +78,7 @@ def _one_run(results: Path, key: str, run: str) -> Path:
     `latest` is what was latest when the command began: the jobs of a sweep would otherwise each
     learn from the one before.
     """
-    try:
-        folders = find_runs(results, run)
-    except ValueError as error:
-        raise ValueError(f"{key}{str(error).removeprefix('run')}") from error
+    folders = find_runs(results, run, key=key)
     if len(folders) > 1:
         raise ValueError(
             f"{key}={run}: {len(folders)} training runs are called so; name one of them, such as "
@@ -96,17 +92,6 @@ def _require_torch_pruning() -> None:
         raise ValueError(
             "recipe=prune: torch_pruning is not installed; "
             "pip install 'operational-metrics-bench[serving]'"
-        )
-
-
-def _require_fit(key: str, record: RunRecord, *, allow_missed: bool) -> None:
-    if record.status != "ok":
-        raise ValueError(f"{key}={record.run_id}: it ended as {record.status}; choose another one")
-    reached = record.target is not None and record.target.reached
-    if not reached and not allow_missed:
-        raise ValueError(
-            f"{key}={record.run_id}: it did not reach its target; recipe.allow_missed=true takes "
-            "it anyway"
         )
 
 

@@ -11,12 +11,13 @@ from bench.core.store import read_record
 TRAIN = "train"
 
 
-def find_runs(results: Path, run: str) -> list[Path]:
+def find_runs(results: Path, run: str, *, key: str = "run") -> list[Path]:
     """Folders of the training runs that are meant, in the order in which they were started.
 
     Args:
         results: The results folder.
         run: A run id, a glob of run ids, the folder of a run, a glob of folders, or `latest`.
+        key: Of the configuration, for the error.
 
     Raises:
         ValueError: There is no such run; the message names the key and the remedy.
@@ -32,33 +33,31 @@ def find_runs(results: Path, run: str) -> list[Path]:
         folders = [path.absolute() for path in named if (path / "config.yaml").is_file()]
     if not folders:
         raise ValueError(
-            f"run={run}: no training run of that name in {known}; give a run id, a folder, a glob "
-            "or latest"
+            f"{key}={run}: no training run of that name in {known}; give a run id, a folder, a "
+            "glob or latest"
         )
     return folders
 
 
-def require_reached(record: RunRecord, *, allow_missed: bool) -> None:
-    """Refuse a run whose model is not what it was trained for.
-
-    Raises:
-        ValueError: It failed, or missed its target without being allowed to.
-    """
-    if record.status != "ok":
-        raise ValueError(f"run={record.run_id}: it ended as {record.status}; choose another one")
-    reached = record.target is not None and record.target.reached
-    if not reached and not allow_missed:
-        raise ValueError(
-            f"run={record.run_id}: it did not reach its target; allow_missed=true takes it anyway"
-        )
-
-
-def trained_record(folder: Path, *, allow_missed: bool = False) -> RunRecord:
+def trained_record(folder: Path, *, allow_missed: bool, key: str = "run") -> RunRecord:
     """The record of a training run that is fit to be built on.
 
+    Args:
+        folder: The run's.
+        allow_missed: Whether a model will do that is not what it was trained for.
+        key: Of the configuration that named the run; `allow_missed` stands beside it.
+
     Raises:
-        ValueError: As require_reached; or the record cannot be read.
+        ValueError: It failed, or missed its target without being allowed to; or the record cannot
+            be read.
     """
     record = read_record(folder)
-    require_reached(record, allow_missed=allow_missed)
+    if record.status != "ok":
+        raise ValueError(f"{key}={record.run_id}: it ended as {record.status}; choose another one")
+    reached = record.target is not None and record.target.reached
+    if not reached and not allow_missed:
+        allowing = f"{key.rpartition('.')[0]}.allow_missed".lstrip(".")
+        raise ValueError(
+            f"{key}={record.run_id}: it did not reach its target; {allowing}=true takes it anyway"
+        )
     return record

@@ -82,9 +82,8 @@ class ServingRun:
             PassFailed: It failed while it was asked.
         """
         config = self._config
-        Rates.of(
-            self._job.config
-        )  # A wrong price or country fails here, before anything is served.
+        # A wrong price or country fails here, before anything is served.
+        Rates.of(self._job.config)
         self._say("loading the model and its data")
         trained = self._trained = TrainedModel(Path(config.run), config)
         with TemporaryDirectory(prefix="bench-serve-") as name:
