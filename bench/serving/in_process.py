@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from queue import SimpleQueue
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.serving.backends.base import Backend, Images
 from bench.serving.system import Done, Sample
+from bench.serving.threads import LASTING_THREADS
 
 
 class InProcessSystem:
@@ -39,7 +40,7 @@ class InProcessSystem:
         self._max_batch_size = max_batch_size
         self._queued = queued
         self._queue: SimpleQueue[Sample | None] = SimpleQueue()
-        self._worker: threading.Thread | None = None
+        self._worker: Future[None] | None = None
         self._collect = False
         self._indices: list[list[int]] = []
         self._logits: list[NDArray[np.float32]] = []
@@ -51,8 +52,7 @@ class InProcessSystem:
         self._collect = collect
         self._indices, self._logits = [], []
         if self._queued:
-            self._worker = threading.Thread(target=self._work, name="in-process-server")
-            self._worker.start()
+            self._worker = LASTING_THREADS.submit(self._work)
 
     def issue(self, samples: Sequence[Sample]) -> None:
         """Answer a query, or queue its samples; see System."""
@@ -69,10 +69,10 @@ class InProcessSystem:
         """Nothing waits for a fuller batch."""
 
     def end(self) -> None:
-        """The pass is over; the thread, if any, ends."""
+        """The pass is over; the thread, if any, is given back."""
         if self._worker is not None:
             self._queue.put(None)
-            self._worker.join()
+            self._worker.result()
             self._worker = None
 
     def answers(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import numpy as np
 
 from bench.serving.pass_result import PassResult, PassSettings, pass_result
 from bench.serving.system import PassFailed, Sample, System
+from bench.serving.threads import LASTING_THREADS
 from bench.serving.trace import read_detail, read_samples
 
 Window = Callable[[], AbstractContextManager[object]]
@@ -167,14 +168,13 @@ def _drive(
 def _in_thread(system: System, arguments: tuple[Any, ...]) -> None:
     """Wait for LoadGen's thread, whatever comes; callbacks and their objects must outlive it."""
     interruption: BaseException | None = None
-    with ThreadPoolExecutor(1, thread_name_prefix="loadgen") as pool:
-        test = pool.submit(lg.StartTestWithLogSettings, *arguments)
-        while not test.done():
-            try:
-                wait([test])
-            except BaseException as error:
-                # Ctrl-C: nothing more is computed, and the pass ends when its schedule does.
-                system.failure = interruption = error
+    test = LASTING_THREADS.submit(lg.StartTestWithLogSettings, *arguments)
+    while not test.done():
+        try:
+            wait([test])
+        except BaseException as error:
+            # Ctrl-C: nothing more is computed, and the pass ends when its schedule does.
+            system.failure = interruption = error
     if interruption is not None:
         raise interruption
     test.result()

@@ -19,7 +19,7 @@ from bench.serving.backends.base import Images, Logits
 from bench.serving.in_process import InProcessSystem
 from bench.serving.loadgen import run_accuracy_pass, run_pass
 from bench.serving.pass_result import PassResult, PassSettings, pass_result
-from bench.serving.system import PassFailed, Sample
+from bench.serving.system import Done, PassFailed, Sample
 from bench.serving.trace import Detail, SampleRows, read_detail, read_samples
 from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_images
 
@@ -250,7 +250,29 @@ def test_a_signal_ends_the_pass_early_and_comes_through() -> None:
             )
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert not [one for one in threading.enumerate() if one.name.startswith("loadgen")]
+    # The generator, of which there is one per process, has ended and can be had again.
+    assert run_pass(InstantSystem(), settings("single_stream")).valid
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_threads_that_call_loadgen_outlive_the_pass(queued: bool) -> None:
+    """LoadGen's own thread frees what belongs to a thread that ends: see bench/serving/threads."""
+    callers: set[threading.Thread] = set()
+
+    class Noting(InProcessSystem):
+        @override
+        def begin(self, done: Done, *, collect: bool) -> None:
+            def noting(ids: Sequence[int]) -> None:
+                callers.add(threading.current_thread())
+                done(ids)
+
+            super().begin(noting, collect=collect)
+
+    for _ in range(3):
+        system = Noting(FakeBackend(), IMAGES, max_batch_size=8, queued=queued)
+        run_pass(system, settings("server", min_queries=64))
+    assert callers
+    assert all(thread.is_alive() for thread in callers)
 
 
 def test_nothing_is_left_behind_or_printed_and_the_working_directory_is_not_read(

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -34,6 +33,7 @@ from bench.serving.http.transport import (
     request_columns,
 )
 from bench.serving.system import Done, Sample
+from bench.serving.threads import LASTING_THREADS
 
 _T = TypeVar("_T")
 
@@ -94,11 +94,10 @@ class HttpSystem:
         self._done: Done = _nobody
         self._collect = False
         self._loop = _new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="client", daemon=True)
 
     def __enter__(self) -> Self:
-        """Start the event loop's thread."""
-        self._thread.start()
+        """Start the event loop in a thread."""
+        self._running = LASTING_THREADS.submit(self._loop.run_forever)
         self._call(self._open())
         return self
 
@@ -108,11 +107,13 @@ class HttpSystem:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close all connections and end the thread."""
-        self._call(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        """Close all connections and give the thread back."""
+        try:
+            self._call(self._close())
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._running.result()
+            self._loop.close()
 
     def begin(self, done: Done, *, collect: bool) -> None:
         """As in System; makes the connections, so that no request of the pass has to."""
