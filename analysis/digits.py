@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from analysis.intervals import Estimate
+from bench.core.intervals import Estimate
 
 # Beyond these powers of ten, digits are written with an exponent.
 _SMALLEST, _LARGEST = -4, 7

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pandas import DataFrame, Series
 
-from analysis.intervals import finite
+from bench.core.intervals import finite
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import CONFIDENCE, NUM_RESAMPLES, Estimate, estimate_of
 from analysis.outcomes import Outcomes
+from bench.core.intervals import CONFIDENCE, NUM_RESAMPLES, Estimate, estimate_of
 
 Floats = npt.NDArray[np.float64]
 

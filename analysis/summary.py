@@ -16,11 +16,11 @@ import numpy.typing as npt
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.intervals import Estimate, median, share
 from analysis.metrics import OF_TRAINING, TOPICS, Metric
 from analysis.outcomes import hosts, outcomes, reached, with_target
-from analysis.rank_test import ALPHA, p_better
 from analysis.restarts import expected_cost
+from bench.core.intervals import Estimate, median, share
+from bench.core.rank_test import ALPHA, p_better
 
 Floats = npt.NDArray[np.float64]
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import CensoredData, ecdf, logrank
 
-from analysis.intervals import CONFIDENCE
 from analysis.outcomes import Outcomes
+from bench.core.intervals import CONFIDENCE
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -16,12 +16,12 @@ import pandas as pd
 from pandas import DataFrame
 
 from analysis.digits import estimate_text, of_digits
-from analysis.intervals import CONFIDENCE
 from analysis.latex import to_latex
 from analysis.metrics import TOPICS, Metric
-from analysis.rank_test import ALPHA
 from analysis.search_cost import search_cost
 from analysis.summary import NO_LABEL, as_estimate, counts, summarise
+from bench.core.intervals import CONFIDENCE
+from bench.core.rank_test import ALPHA
 
 UNFIT, INVALID = "†", "‡"
 

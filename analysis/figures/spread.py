@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from pandas import DataFrame
 
-from analysis.intervals import Estimate, median
+from bench.core.intervals import Estimate, median
 
 INTERVAL_WORDS = "95% bootstrap interval of the median"
 

@@ -15,10 +15,10 @@ from pandas import DataFrame, Series
 
 from analysis.digits import estimate_text, of_digits
 from analysis.figures.prepare import column, fitness
-from analysis.intervals import ratio_of_medians
 from analysis.outcomes import Floats, Quantity, hosts, outcomes, reached, with_target
-from analysis.rank_test import ALPHA
 from analysis.summary import as_estimate
+from bench.core.intervals import ratio_of_medians
+from bench.core.rank_test import ALPHA
 
 _MOST_TARGETS = 4  # of the kinds of target that are told about, the largest
 _TARGET = ["target.metric", "target.value", "target.rule", "host"]

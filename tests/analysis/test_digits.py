@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.digits import decimal_place, estimate_text, of_digits, rounded
-from analysis.intervals import Estimate
+from bench.core.intervals import Estimate
 
 
 def estimate(value: float | None, low: float | None, high: float | None, num: int = 5) -> Estimate:

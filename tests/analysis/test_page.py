@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from pandas import DataFrame
 
-from analysis.intervals import ratio_of_medians
 from analysis.load import Loaded, load_runs
 from analysis.page.build import Listed, page_html, write_page
 from analysis.page.charts import charts, places
@@ -22,6 +21,7 @@ from analysis.page.rows import page_rows, plain
 from analysis.page.words import summary_words
 from analysis.summary import summarise
 from analysis.tables import tables_of
+from bench.core.intervals import ratio_of_medians
 from tests.analysis.made import Made, make_sweep, make_unreadable
 
 CHROMIUM = shutil.which("chromium")

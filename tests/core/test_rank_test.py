@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from analysis.rank_test import p_better
+from bench.core.rank_test import p_better
 
 INF = float("inf")
 

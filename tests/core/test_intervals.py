@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from analysis.intervals import median, percentile_bounds, ratio_of_medians, share
+from bench.core.intervals import median, percentile_bounds, ratio_of_medians, share
 
 INF = float("inf")
 

@@ -1,0 +1,193 @@
+"""What the gate speaks of: metrics, runs reduced to them, and what became of each comparison.
+
+A *row* is one metric of one configuration, compared between two sides: `base` and `candidate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.core.intervals import Estimate
+
+Floats = npt.NDArray[np.float64]
+
+# exact: the same whenever the same work is done, compared from a single run on; measured: takes
+# evidence; modelled: shown, never judged.
+Kind = Literal["exact", "measured", "modelled"]
+Better = Literal["min", "max"]
+Verdict = Literal["regression", "improvement", "no change", "underpowered", "not judged"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A number of the record that can be compared.
+
+    Attributes:
+        name: Unique; what `metrics=` and `min_effect.NAME=` take.
+        path: Dotted place in the record.
+        unit: As it is printed; empty for a count.
+        better: Direction.
+        kind: Of its own; a row may be of a weaker one (see Row.kind).
+        min_effect_frac: Least loss that counts, as a share of the base; 0 for any.
+        censored: A run that missed its target has the worst of all ranks.
+        label_path: Place of the label that says whether it was measured or modelled; for energy.
+    """
+
+    name: str
+    path: str
+    unit: str
+    better: Better
+    kind: Kind
+    min_effect_frac: float
+    censored: bool = False
+    label_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRun:
+    """A run, reduced to what the gate needs; of a run folder or of a baseline file.
+
+    Attributes:
+        values: By name of the metric; without those that the run does not have.
+        modelled: Names of metrics whose value was modelled in this run.
+        missed: Whether it missed its target; None where there is none.
+        facts: What has to be the same on both sides, by dotted name: host, target, data, schema,
+            label of energy. Nothing momentary.
+        config: Resolved, for saying what differs.
+    """
+
+    run_id: str
+    command: str
+    config_hash: str
+    seed: int
+    repeat: int
+    started_utc: str
+    status: str
+    fit: bool | None = None
+    flags: list[str] = field(default_factory=list)
+    missed: bool | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    modelled: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    git_commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """The values of one row, as the rule takes them: paired by seed and repeat, misses infinite.
+
+    Attributes:
+        base: Shape (n,), no NaN; infinite (of the bad sign) for a run that missed.
+        candidate: Shape (n,), likewise.
+        base_strata: Shape (n,), a number per run: runs are exchangeable within one, not across.
+        candidate_strata: Shape (n,), likewise.
+    """
+
+    metric: Metric
+    kind: Kind
+    configuration: str
+    command: str
+    config_hash: str
+    base: Floats
+    candidate: Floats
+    base_strata: npt.NDArray[np.int64]
+    candidate_strata: npt.NDArray[np.int64]
+    floor_frac: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What became of one metric of one configuration.
+
+    Attributes:
+        kind: exact, demoted to measured where an A/A pair differs; modelled by its label.
+        base: Median; None where it is infinite: most runs missed.
+        candidate: Likewise.
+        ratio: candidate over base, of values aligned by stratum, with its interval.
+        loss_frac: How much worse the candidate is, as a share of the base; negative for better;
+            None where it is infinite or not known.
+        threshold_frac: The least loss that counts here: minimum effect or noise floor.
+        p: One-sided, that the candidate is not worse; None for an exact metric.
+        p_holm: The same, adjusted over all measured rows.
+        smallest_seen_frac: The smallest loss that would have been called a regression with this
+            many runs of this spread; None where none would have been.
+        more_runs: So many more per side would be needed; None where that is not the matter.
+        note: A word on this row: demoted, most runs missed, ...
+    """
+
+    metric: Metric
+    kind: Kind
+    configuration: str
+    command: str
+    config_hash: str
+    num_base: int
+    num_candidate: int
+    base: float | None
+    candidate: float | None
+    ratio: Estimate | None
+    loss_frac: float | None
+    threshold_frac: float
+    p: float | None
+    p_holm: float | None
+    verdict: Verdict
+    smallest_seen_frac: float | None = None
+    more_runs: int | None = None
+    note: str = ""
+
+
+EXIT_PASS, EXIT_REGRESSION, EXIT_USAGE, EXIT_TOO_LITTLE, EXIT_INCOMPARABLE, EXIT_FAILED = range(6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that is wrong with a comparison as a whole, and the exit code that it asks for.
+
+    kind is one of: failed (a run did not end as ok), incomparable, missing (a configuration, seed
+    or metric that one side lacks), unfit (dropped for its health flags), unreadable, empty.
+    """
+
+    kind: Literal["failed", "incomparable", "missing", "unfit", "unreadable", "empty"]
+    message: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All rows of two sides, and all that has to be said beside them.
+
+    Attributes:
+        base_name: Where the base is from: a path, or a revision.
+        candidate_name: Likewise.
+        problems: What is wrong; the gravest decides the exit code.
+        remarks: What is only to be known: forced, allowed to be missing, drift of the baseline.
+        alpha: Level of the whole check (of this look, where there are several).
+        provenance: Of both sides: commit, host, number of runs, when.
+    """
+
+    base_name: str
+    candidate_name: str
+    rows: list[Row]
+    problems: list[Problem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    alpha: float
+    provenance: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """2 and 130 aside: 4 before 5 before 1 before 3 before 0."""
+        codes = {problem.exit_code for problem in self.problems}
+        verdicts = {row.verdict for row in self.rows}
+        if "regression" in verdicts:
+            codes.add(EXIT_REGRESSION)
+        judged = verdicts - {"not judged"}
+        if "underpowered" in verdicts or not judged:
+            codes.add(EXIT_TOO_LITTLE)
+        order = (EXIT_INCOMPARABLE, EXIT_FAILED, EXIT_REGRESSION, EXIT_TOO_LITTLE)
+        return next((code for code in order if code in codes), EXIT_PASS)
