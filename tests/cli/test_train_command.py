@@ -116,17 +116,41 @@ class TestMainJob:
         assert "batch_size=256" in answer.out
 
 
-def test_the_same_seed_takes_the_same_number_of_samples(tmp_path: Path) -> None:
-    answer = train(tmp_path, "-m", *QUICK, "seed=0,1", "repeat=0,1", "batch_size=64")
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quick sweep over seeds and repeats, with what can be asked for besides."""
+    folder = tmp_path_factory.mktemp("quick")
+    asked = ("seed=0,1", "repeat=0,1", "logger=csv", "meter=cpu_model", "meter.idle_s=0.2")
+    answer = train(folder, "-m", *QUICK, "batch_size=64", *asked)
     assert answer.code == 0, answer.err
-    curves: dict[int, list[list[float | None]]] = {}
-    for record in records(tmp_path):
-        rows = read_curve(tmp_path / "results" / "train" / record.run_id)
-        curves.setdefault(record.seed, []).append([row.accuracy for row in rows])
-        assert record.config_hash == records(tmp_path)[0].config_hash
-    assert curves[0][0] == curves[0][1]
-    assert curves[1][0] == curves[1][1]
-    assert curves[0][0] != curves[1][0]
+    return folder
+
+
+@pytest.mark.xdist_group("quick")
+class TestQuickSweep:
+    def test_the_same_seed_takes_the_same_number_of_samples(self, quick: Path) -> None:
+        curves: dict[int, list[list[float | None]]] = {}
+        for record in records(quick):
+            rows = read_curve(quick / "results" / "train" / record.run_id)
+            curves.setdefault(record.seed, []).append([row.accuracy for row in rows])
+            assert record.config_hash == records(quick)[0].config_hash
+        assert curves[0][0] == curves[0][1]
+        assert curves[1][0] == curves[1][1]
+        assert curves[0][0] != curves[1][0]
+
+    def test_net_energy_stands_beside_the_gross_when_asked_for(self, quick: Path) -> None:
+        for record in records(quick):
+            assert record.idle is not None
+            assert record.idle.before_w is not None
+            assert record.idle.net_energy_j is not None
+            assert record.energy_total_j is not None
+            assert record.idle.net_energy_j < record.energy_total_j
+
+    def test_metrics_go_to_a_logger_under_the_names_of_the_record(self, quick: Path) -> None:
+        paths = list(quick.glob("results/train/*/csv/metrics.csv"))
+        assert len(paths) == 4
+        header = paths[0].read_text().splitlines()[0].split(",")
+        assert {"accuracy", "time_s", "energy_total_j", "worst_class_recall"} <= set(header)
 
 
 def test_a_job_that_fails_leaves_a_record_and_the_sweep_goes_on(tmp_path: Path) -> None:
@@ -194,13 +218,15 @@ def test_a_job_does_not_outlive_its_command(tmp_path: Path) -> None:
     assert read_record(folder).status == "interrupted"
 
 
-def test_a_second_command_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
+def test_of_commands_side_by_side_one_is_measured_and_the_others_wait_and_say_so(
+    tmp_path: Path,
+) -> None:
     first = start(tmp_path, *broken("Slow"), "budget.max_epochs=1000")
     wait_for(lambda: has_evaluations(tmp_path), first)
-    second = start(tmp_path, *QUICK)
+    second = start(tmp_path, *QUICK)  # at the same second as the next one
+    shared = train(tmp_path, *QUICK, "shared=true")
     assert second.stderr is not None
     said = second.stderr.readline()
-    shared = train(tmp_path, *QUICK, "shared=true")
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=60)
     second.communicate(timeout=120)
@@ -213,17 +239,9 @@ def test_a_second_command_waits_for_the_first_and_says_so(tmp_path: Path) -> Non
         for record in records(tmp_path)
         if record.health
     }
+    assert len(records(tmp_path)) == 3  # a folder each
     assert "shared" in flags[True]
     assert "shared" not in flags[False]
-
-
-def test_two_sweeps_started_at_once_share_no_folder(tmp_path: Path) -> None:
-    processes = [start(tmp_path, *QUICK) for _ in range(2)]
-    for process in processes:
-        _, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-    assert len(records(tmp_path)) == 2
-    assert all(record.status == "ok" for record in records(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -264,17 +282,6 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert not (tmp_path / "results" / "train").exists()
 
 
-def test_net_energy_stands_beside_the_gross_when_asked_for(tmp_path: Path) -> None:
-    answer = train(tmp_path, *QUICK, "meter=cpu_model", "meter.idle_s=0.2")
-    assert answer.code == 0, answer.err
-    (record,) = records(tmp_path)
-    assert record.idle is not None
-    assert record.idle.before_w is not None
-    assert record.idle.net_energy_j is not None
-    assert record.energy_total_j is not None
-    assert record.idle.net_energy_j < record.energy_total_j
-
-
 def test_help_and_wrong_keys_do_not_wait_for_torch(tmp_path: Path) -> None:
     script = "import sys, bench.train; print([m for m in ('torch', 'pandas') if m in sys.modules])"
     heavy = subprocess.run(
@@ -307,14 +314,6 @@ def test_a_full_disk_loses_nothing_that_was_measured(tmp_path: Path) -> None:
     assert record["status"] == "failed"
     assert "No space left" in record["error"]["message"]
     assert record["target"]["time_to_target_s"] > 0
-
-
-def test_metrics_go_to_a_logger_under_the_names_of_the_record(tmp_path: Path) -> None:
-    answer = train(tmp_path, *QUICK, "logger=csv")
-    assert answer.code == 0, answer.err
-    (path,) = tmp_path.glob("results/train/*/csv/metrics.csv")
-    header = path.read_text().splitlines()[0].split(",")
-    assert {"accuracy", "time_s", "energy_total_j", "worst_class_recall"} <= set(header)
 
 
 def test_two_devices_train_together_and_are_measured_as_one(tmp_path: Path) -> None:
