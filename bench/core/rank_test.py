@@ -2,58 +2,143 @@
 
 from __future__ import annotations
 
-from math import comb
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import PermutationMethod, mannwhitneyu
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+# Of each stratum, its ranks from 0 in ascending order, and how many of them one group has.
+_Parts = tuple[tuple[tuple[int, ...], int], ...]
 
 ALPHA = 0.05
-# Up to this many arrangements all of them are counted, ties included.
-_MOST_EXACT = 20_000
+# With more runs than this in both groups, the normal approximation: the table of sums grows with
+# the fourth power, and takes half a second at 100 against 100.
+_MOST_EXACT = 200
 
 
-def p_better(first: Floats, second: Floats, better: Literal["min", "max"]) -> float:
+def p_better(
+    first: Floats,
+    second: Floats,
+    better: Literal["min", "max"],
+    strata: tuple[Ints, Ints] | None = None,
+) -> float:
     """One-sided p-value of the rank test that the first group is better than the second.
 
-    Exact, ties included, where the number of arrangements allows it, as it does up to 8 runs each;
-    above, exact without ties and with a normal approximation, corrected for ties, otherwise. 3 runs
-    against 3 reach 1/20 at best, 4 against 4 reach 1/70.
+    The share of all arrangements that are as good for the first group, given the values that there
+    are: exact, ties included, up to 200 runs in both groups; above, by the normal approximation
+    with the same mean and variance. 3 runs against 3 reach 1/20 at best, 4 against 4 reach 1/70.
+
+    With strata (seeds, say), ranks are over all values, but a run is exchanged with those of its
+    stratum only. Values should then be aligned: comparable across strata.
 
     Args:
         first: Shape (n,), no NaN; infinite (of the bad sign) for a run that missed.
         second: Shape (m,), likewise.
         better: Which direction is better.
+        strata: Numbers of the strata of the first and of the second group, shapes (n,) and (m,);
+            by default all runs are of one.
 
     Returns:
         NaN where a group is empty.
 
-    Source: Mann and Whitney (1947), by scipy.stats.mannwhitneyu.
+    Raises:
+        ValueError: A value is NaN.
+
+    Source: Mann and Whitney (1947); Hodges and Lehmann (1962) for strata; the exact distribution is
+        that of Streitberg and Roehmel (1986), Exact distributions for permutation and rank tests.
     """
     if not len(first) or not len(second):
         return float("nan")
-    if min(len(first), len(second)) == 1:
-        return _against_one(first, second, 1 if better == "min" else -1)
-    alternative = "less" if better == "min" else "greater"
-    tied = len(np.unique(np.concatenate([first, second]))) < len(first) + len(second)
-    arrangements = comb(len(first) + len(second), len(first))
-    if tied and arrangements <= _MOST_EXACT:
-        method: object = PermutationMethod(n_resamples=arrangements)
-    else:
-        method = "asymptotic" if tied or arrangements > 10**12 else "exact"
-    return float(mannwhitneyu(first, second, alternative=alternative, method=method).pvalue)
+    values = np.concatenate([first, second]) * (1 if better == "min" else -1)
+    if np.isnan(values).any():
+        raise ValueError("p_better: NaN is not a value; leave it out and say how many were")
+    groups = np.zeros(len(values), np.int64) if strata is None else np.concatenate(strata)
+    inside = [groups == group for group in np.unique(groups)]
+    ranks = _ranks(values, inside)
+    is_first = np.arange(len(values)) < len(first)
+    observed = int(ranks[is_first].sum())
+    if len(values) > _MOST_EXACT:
+        return _normal([(ranks[each], int(is_first[each].sum())) for each in inside], observed)
+    parts = sorted(
+        (tuple(np.sort(ranks[each]).tolist()), int(is_first[each].sum())) for each in inside
+    )
+    return float(_cumulative(tuple(parts))[observed])
 
 
-def _against_one(first: Floats, second: Floats, sign: int) -> float:
-    """Exact where a group is a single run, which SciPy's permutations refuse.
+def smallest_p(first_strata: Ints, second_strata: Ints) -> float:
+    """The smallest p that p_better can give for so many runs: all of the first are better, no ties.
 
-    Any of the pooled values could have been that one: p is the share of them that would have been
-    as good for the first group, ties included.
+    Args:
+        first_strata: A number per run of the first group, shape (n,).
+        second_strata: Likewise of the second, shape (m,).
+
+    Returns:
+        One over the number of arrangements: 1/252 for 5 against 5, 2^-n for n pairs.
     """
-    pooled = sign * np.concatenate([first, second])
-    if len(first) == 1:
-        return float(np.mean(pooled <= sign * first[0]))
-    return float(np.mean(pooled >= sign * second[0]))
+    arrangements = 1
+    for stratum in np.union1d(first_strata, second_strata):
+        num_first = int((first_strata == stratum).sum())
+        arrangements *= math.comb(num_first + int((second_strata == stratum).sum()), num_first)
+    return 1 / arrangements
+
+
+def _ranks(values: Floats, inside: Sequence[npt.NDArray[np.bool_]]) -> Ints:
+    """Mid-ranks over all values as the smallest integers that have their sums in the same order.
+
+    Doubled, mid-ranks are integers (two tied for 1 and 2 have 3); where a stratum begins says
+    nothing, nor does a factor that all have in common.
+    """
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Ints = (2 * np.cumsum(counts) - counts + 1)[place]
+    for each in inside:
+        ranks[each] -= ranks[each].min()
+    step: Ints = np.gcd.reduce(ranks)
+    smallest: Ints = ranks // max(int(step), 1)
+    return smallest
+
+
+@lru_cache(maxsize=256)  # runs without ties have the same ranks, whatever their values
+def _cumulative(parts: _Parts) -> Floats:
+    """Probability that the sum of a group's ranks is at most so much, by the sum, from 0 on."""
+    counts = np.ones(1)
+    for ranks, num in parts:
+        counts = np.convolve(counts, _choices(ranks, num))
+    at_most = np.cumsum(counts)
+    shares: Floats = at_most / at_most[-1]
+    return shares
+
+
+def _choices(ranks: tuple[int, ...], num: int) -> Floats:
+    """In how many ways so many of the ranks have each sum, from 0 to the sum of all: by shifting.
+
+    Taking one more rank shifts what could be reached without it by that rank. Only additions of
+    positive numbers: floating point loses nothing that matters.
+    """
+    if 2 * num > len(ranks):  # what is left behind has the rest of the sum, in as many ways
+        return _choices(ranks, len(ranks) - num)[::-1]
+    counts = np.zeros((num + 1, sum(ranks) + 1))
+    counts[0, 0] = 1
+    reached = 0
+    for taken, rank in enumerate(ranks):
+        most = min(taken + 1, num)
+        counts[1 : most + 1, rank : reached + rank + 1] += counts[:most, : reached + 1]
+        reached += rank
+    return np.asarray(counts[num])
+
+
+def _normal(parts: Sequence[tuple[Ints, int]], observed: int) -> float:
+    """The normal approximation, with a correction of half a step for continuity."""
+    mean, variance = 0.0, 0.0
+    for ranks, num in parts:
+        mean += num * ranks.mean()
+        if len(ranks) > 1:
+            variance += num * (len(ranks) - num) * ranks.var(ddof=1) / len(ranks)
+    if variance == 0:
+        return 1.0
+    return NormalDist().cdf((observed + 0.5 - mean) / math.sqrt(variance))

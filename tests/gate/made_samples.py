@@ -1,0 +1,46 @@
+"""Rows of the gate as the rule takes them, made for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.gate.model import Kind, Metric, Samples
+
+TIME = Metric(
+    name="time_s", path="t", unit="s", better="min", kind="measured", min_effect_frac=0.05
+)
+RATE = replace(TIME, name="rate_per_s", unit="1/s", better="max")
+
+
+def samples(
+    base: Sequence[float] | npt.NDArray[np.float64],
+    candidate: Sequence[float] | npt.NDArray[np.float64],
+    metric: Metric = TIME,
+    *,
+    seeds: Sequence[int] | None = None,
+    kind: Kind | None = None,
+    floor_frac: float = 0.0,
+    note: str = "",
+) -> Samples:
+    """A row; `seeds` are the strata of both sides, all of one by default."""
+    strata = [
+        np.zeros(len(side), np.int64) if seeds is None else np.array(seeds, np.int64)
+        for side in (base, candidate)
+    ]
+    return Samples(
+        metric=metric,
+        kind=kind or metric.kind,
+        configuration="batch_size=32",
+        command="train",
+        config_hash="abc",
+        base=np.array(base, dtype=np.float64),
+        candidate=np.array(candidate, dtype=np.float64),
+        base_strata=strata[0],
+        candidate_strata=strata[1],
+        floor_frac=floor_frac,
+        note=note,
+    )
