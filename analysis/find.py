@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-# As bench.core.store names them: start, configuration, random digits.
-_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}-[0-9a-f]{8}")
-_LEVELS = 2  # below a results folder: command, run
+from bench.core.find import runs_below
 
 
 def run_folders(roots: Sequence[Path | str]) -> list[Path]:
@@ -27,7 +24,7 @@ def run_folders(roots: Sequence[Path | str]) -> list[Path]:
     """
     found: set[str] = set()
     for root in roots:
-        below = {folder for place in _places(root) for folder in _runs_below(place, _LEVELS)}
+        below = {folder for place in _places(root) for folder in runs_below(place)}
         if not below:
             raise ValueError(
                 f"results={root}: no runs there; give a results folder, a run folder or a glob"
@@ -50,20 +47,3 @@ def _places(root: Path | str) -> list[str]:
     if not matches:
         raise ValueError(f"results={root}: no such folder, and no folder matches it as a glob")
     return matches
-
-
-def _runs_below(folder: str, levels: int) -> Iterator[str]:
-    if _is_run(folder):
-        yield folder
-    elif levels:
-        with os.scandir(folder) as entries:
-            children = [entry.path for entry in entries if entry.is_dir()]
-        for child in children:
-            yield from _runs_below(child, levels - 1)
-
-
-def _is_run(folder: str) -> bool:
-    if _RUN_ID.fullmatch(os.path.basename(folder)):
-        return True
-    files = ("run.json", "config.yaml")
-    return any(os.path.exists(os.path.join(folder, name)) for name in files)

@@ -23,8 +23,6 @@ FREE_FORM = ("config", "host")
 _SEPARATORS = {"invalid_reasons": "; "}
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
-Row = dict[str, Any]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Column:
@@ -93,26 +91,3 @@ def as_dicts(record: RunRecord) -> dict[str, Any]:
     """The record as nested dicts; ten times as quick as dataclasses.asdict."""
     dumped: dict[str, Any] = _adapter().dump_python(record)
     return dumped
-
-
-def flat(tree: Mapping[str, Any], prefix: str) -> Row:
-    """Every leaf of nested dicts by its dotted name.
-
-    Args:
-        tree: Such as a resolved configuration, as JSON has it.
-        prefix: What names begin with, its dot included.
-
-    Returns:
-        Numbers, texts, booleans and None as they are; a list as one text, joined with commas;
-        nothing for an empty dict.
-    """
-    row: Row = {}
-    for key, value in tree.items():
-        # Not isinstance: this is the innermost loop of loading, and JSON has no subclasses.
-        if type(value) is dict:
-            row.update(flat(value, f"{prefix}{key}."))
-        elif type(value) is list:
-            row[prefix + key] = ",".join(map(str, value))
-        else:
-            row[prefix + key] = value
-    return row

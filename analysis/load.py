@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 from pandas import DataFrame, Series
 
 from analysis.find import run_folders
-from analysis.flatten import FREE_FORM, Row, flat
+from analysis.flatten import FREE_FORM
 from analysis.index import FOLDER, SIGNATURE, Unreadable, read_entries, reason_of
 from analysis.labels import configurations
+from bench.core.flat import Row, flat
 from bench.core.records import CurveRow, EnergyRow, LadderRung, RunRecord
 from bench.core.serving_records import RateStep, Stage
 from bench.core.store import read_curve, read_ledger, read_record

@@ -11,7 +11,7 @@ import re
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,53 @@ def register() -> None:
     OmegaConf.register_new_resolver("sweep_id", sweep_id, replace=True)
 
 
-def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> int:
+def run_once(
+    config_name: str,
+    schema: type,
+    run: Callable[[dict[str, Any]], int],
+    keys: Sequence[str] = (),
+) -> int:
+    """Run a command that has one job and nothing to sweep, once its configuration is composed.
+
+    Args:
+        config_name: Of its primary file; its first default is `<config_name>_schema`.
+        schema: The dataclass that names and types are checked against.
+        run: Takes the resolved configuration, gives the exit code; a ValueError becomes one line.
+        keys: Dotted, for telling which one a misspelt key may have meant.
+
+    Returns:
+        The exit code.
+    """
+    if {"-m", "--multirun"} & set(sys.argv[1:]):  # Hydra would make a folder before it refused
+        print(f"error: -m: {config_name} has nothing to sweep; leave it out", file=sys.stderr)
+        return USAGE_ERROR
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    jobs: list[dict[str, Any]] = []
+
+    def task(config: DictConfig) -> None:
+        jobs.append(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+
+    ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
+    code = run_app(config_name, task, keys)
+    try:
+        return code or max((run(job) for job in jobs), default=0)
+    except ValueError as error:
+        if wants_traceback:
+            raise
+        print(f"error: {one_line(error, keys)}", file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[str] = ()) -> int:
     """Run a Hydra command; a wrong key, value or path becomes one line.
+
+    Args:
+        config_name: Of its primary file.
+        task: Run for each job.
+        keys: Dotted, for telling which one a misspelt key may have meant; without any, those of
+            bench.train and bench.serve.
 
     Returns:
         The exit code so far: 0, USAGE_ERROR or INTERRUPTED.
@@ -79,7 +124,7 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> int:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         if wants_traceback:
             raise
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {one_line(error, keys)}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -96,14 +141,14 @@ def _interrupt_once(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: BaseException, keys: Sequence[str] = ()) -> str:
     """The message of an error in one line, with the key that it is about and a remedy."""
     text = str(error)
     if error.__cause__ is not None and isinstance(error, HydraException):
         text += f"\n{error.__cause__}"
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
-        return f"{unknown[1]}: no such key{_did_you_mean(unknown[1])}"
+        return f"{unknown[1]}: no such key{_did_you_mean(unknown[1], keys)}"
     text = text.partition("Config search path")[0]
     options = ", ".join(line.strip() for line in text.splitlines() if line.startswith("\t"))
     lines = [line.strip() for line in text.splitlines() if line and not line.startswith("\t")]
@@ -114,6 +159,7 @@ def one_line(error: BaseException) -> str:
     return " ".join(filter(None, ["; ".join(kept), options])).replace("full_key: ", "key ")
 
 
-def _did_you_mean(key: str) -> str:
-    close = difflib.get_close_matches(key, [*known_keys(), *known_serve_keys()], n=3)
+def _did_you_mean(key: str, keys: Sequence[str]) -> str:
+    known = keys or [*known_keys(), *known_serve_keys()]
+    close = difflib.get_close_matches(key, known, n=3)
     return f"; did you mean {' or '.join(close)}?" if close else "; --help shows all keys"

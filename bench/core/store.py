@@ -31,6 +31,10 @@ class StoreError(ValueError):
     """The store cannot be written or a record in it cannot be read; one line with the remedy."""
 
 
+class NewerSchema(StoreError):  # noqa: N818 -- says what the record is
+    """A record that a later version of this project wrote: whole, but not to be understood here."""
+
+
 def utc_now() -> str:
     """The wall clock as ISO 8601 in UTC, to the second: a stamp, never used for a duration."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -118,10 +122,10 @@ def write_record(folder: Path, record: RunRecord) -> Path:
     data = _RECORD.dump_json(record, indent=2) + b"\n"
     fallback = _fallback(record.run_id)
     try:
-        return _replace(folder / "run.json", data)
+        return replace_file(folder / "run.json", data)
     except OSError as error:
         try:
-            return _replace(fallback, data)
+            return replace_file(fallback, data)
         except OSError:
             raise StoreError(_unwritable(folder, error)) from error
 
@@ -136,8 +140,12 @@ def record_path(folder: Path) -> Path | None:
     return next((path for path in places if path.exists()), None)
 
 
-def _replace(path: Path, data: bytes) -> Path:
-    """Write beside, flush to the disk, then rename over."""
+def replace_file(path: Path, data: bytes) -> Path:
+    """Write a file atomically: beside it, flushed to the disk, then renamed over it.
+
+    Raises:
+        OSError: It cannot be written there.
+    """
     beside = path.with_suffix(".tmp")
     with beside.open("wb") as file:
         file.write(data)
@@ -150,7 +158,7 @@ def read_record(folder: Path) -> RunRecord:
     """The record of a run; one that ended without writing it reads as interrupted.
 
     Raises:
-        StoreError: The record is damaged, of a newer schema, or there is no run here.
+        StoreError: The record is damaged, of a newer schema (NewerSchema), or there is no run here.
     """
     path = record_path(folder)
     if path is None:
@@ -161,7 +169,7 @@ def read_record(folder: Path) -> RunRecord:
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path}: not a run record ({error}); measure the run again") from error
     if version > SCHEMA_VERSION:
-        raise StoreError(
+        raise NewerSchema(
             f"{path}: schema {version} is newer than this version reads ({SCHEMA_VERSION}); update"
         )
     try:

@@ -58,7 +58,10 @@ class GateRun:
         missed: Whether it missed its target; None where there is none.
         facts: What has to be the same on both sides, by dotted name: host, target, data, schema,
             label of energy. Nothing momentary.
-        config: Resolved, for saying what differs.
+        config: What went into config_hash, for saying what differs.
+        served_model: Which repeat of its training a served model is of, such as `seed 0`; part of
+            what pairs runs. None for a training.
+        invalid: Why its serving does not count by the rules of its scenario.
     """
 
     run_id: str
@@ -76,6 +79,8 @@ class GateRun:
     facts: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     git_commit: str | None = None
+    served_model: str | None = None
+    invalid: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

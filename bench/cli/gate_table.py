@@ -1,0 +1,63 @@
+"""A comparison on the terminal: verdict first, then what failed, then the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.gate.model import EXIT_PASS, Comparison, Row
+from bench.gate.row_words import HEADINGS, RowWords, row_words
+from bench.gate.words import legend, one_configuration, ordered, provenance_lines, verdict_line
+
+_STYLES = {"regression": "bold red", "underpowered": "yellow", "improvement": "green"}
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print all of a comparison.
+
+    Args:
+        comparison: What is shown.
+        console: Where; the table is as wide as it is at most.
+    """
+    style = "bold green" if comparison.exit_code == EXIT_PASS else "bold red"
+    verdict = verdict_line(comparison)
+    _line(console, verdict, style)
+    if comparison.rows:
+        shared = one_configuration(comparison.rows)
+        if shared is not None:
+            _line(console, f"all rows: {shared}")
+        console.print(gate_table(comparison.rows))
+    for problem in comparison.problems:
+        if problem.message not in verdict:
+            _line(console, f"{problem.kind}: {problem.message}", "bold red")
+    for remark in comparison.remarks:
+        _line(console, f"note: {remark}")
+    for line in provenance_lines(comparison):
+        _line(console, line)
+    if comparison.rows:
+        _line(console, legend(comparison), "dim")
+
+
+def gate_table(rows: Sequence[Row]) -> Table:
+    """Rows with what failed at the top; without the configuration where all have the same."""
+    names = [field.name for field in fields(RowWords)]
+    if one_configuration(rows) is not None:
+        names.remove("configuration")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in names:
+        table.add_column(getattr(HEADINGS, name), no_wrap=name in ("runs", "p"), overflow="fold")
+    for row in ordered(rows):
+        words = row_words(row)
+        # Text: brackets would be read as markup.
+        cells = (Text(getattr(words, name)) for name in names)
+        table.add_row(*cells, style=_STYLES.get(row.verdict))
+    return table
+
+
+def _line(console: Console, text: str, style: str | None = None) -> None:
+    console.print(Text(text), style=style, soft_wrap=True, highlight=False)

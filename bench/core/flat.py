@@ -1,0 +1,31 @@
+"""Nested dicts as one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def flat(tree: Mapping[str, Any], prefix: str) -> Row:
+    """Every leaf of nested dicts by its dotted name.
+
+    Args:
+        tree: Such as a resolved configuration, as JSON has it.
+        prefix: What names begin with, its dot included.
+
+    Returns:
+        Numbers, texts, booleans and None as they are; a list as one text, joined with commas;
+        nothing for an empty dict.
+    """
+    row: Row = {}
+    for key, value in tree.items():
+        # Not isinstance: this is the innermost loop of loading, and JSON has no subclasses.
+        if type(value) is dict:
+            row.update(flat(value, f"{prefix}{key}."))
+        elif type(value) is list:
+            row[prefix + key] = ",".join(map(str, value))
+        else:
+            row[prefix + key] = value
+    return row

@@ -1,0 +1,155 @@
+"""The configuration of bench.compare, and what the commands of the gate share of theirs.
+
+As in bench/core/config.py, the classes are the schema that Hydra checks names and types against;
+their `__post_init__` checks ranges once the configuration is converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.core.checks import MISSING, build_config, dotted_keys
+from bench.core.report_config import texts
+from bench.gate.metrics import METRICS
+from bench.gate.settings import GateSettings
+
+ALL = "all"
+OUTPUTS = ("markdown", "json", "junit")
+
+
+def least_effects() -> dict[str, float]:
+    """Least loss that counts, by name of the metric: what `min_effect.NAME=` changes."""
+    return {metric.name: metric.min_effect_frac for metric in METRICS}
+
+
+@dataclass(kw_only=True)
+class JudgeConfig:
+    """What counts as a regression, and what is overlooked; of all commands that judge."""
+
+    alpha: float = 0.05
+    min_runs: int = 5
+    metrics: Any = ALL
+    min_effect: dict[str, float] = field(default_factory=least_effects)
+    force: Any = field(default_factory=list)
+    allow_missing: bool = False
+    noise: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check values.
+
+        Raises:
+            ValueError: A value is out of range or a name unknown; the message names the key.
+        """
+        self.settings()
+        if self.noise is not None and not Path(self.noise).is_file():
+            raise ValueError(f"noise={self.noise}: no such file; python -m bench.noise writes one")
+
+    def settings(self) -> GateSettings:
+        """As the gate takes it.
+
+        Raises:
+            ValueError: A value is out of range or a name unknown; the message names the key.
+        """
+        names = texts("metrics", self.metrics)
+        return GateSettings(
+            alpha=self.alpha,
+            min_runs=self.min_runs,
+            metrics=None if names == [ALL] else names,
+            min_effect=self.min_effect,
+            force=[] if self.force == [] else texts("force", self.force),
+            allow_missing=self.allow_missing,
+            noise=None if self.noise is None else Path(self.noise),
+        )
+
+
+@dataclass(kw_only=True)
+class OutputConfig:
+    """Files that the outcome is written to, beside the terminal; of all commands that judge."""
+
+    markdown: str | None = None
+    json: str | None = None
+    junit: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check that each is a file of its own.
+
+        Raises:
+            ValueError: One is empty, a folder, or named twice; the message names the key.
+        """
+        seen: dict[Path, str] = {}
+        for key, path in self.output_files().items():
+            if path.is_dir():
+                raise ValueError(f"{key}={getattr(self, key)}: is a folder; name a file")
+            other = seen.setdefault(path.resolve(), key)
+            if other != key:
+                raise ValueError(f"{key}={path}: is what {other}= writes; name another file")
+
+    def output_files(self) -> dict[str, Path]:
+        """Files to write, by key.
+
+        Raises:
+            ValueError: One is empty.
+        """
+        given = {key: getattr(self, key) for key in OUTPUTS if getattr(self, key) is not None}
+        for key, value in given.items():
+            if not value:
+                raise ValueError(f"{key}: must name a file, or be null")
+        return {key: Path(value) for key, value in given.items()}
+
+
+@dataclass(kw_only=True)
+class CompareConfig(JudgeConfig, OutputConfig):
+    """All of bench.compare."""
+
+    baseline: str = MISSING
+    candidate: str = MISSING
+    accept: bool = False
+
+    def __post_init__(self) -> None:
+        """Check values, and that no output would overwrite what is compared.
+
+        Raises:
+            ValueError: A value is out of range; the message names the key.
+        """
+        JudgeConfig.__post_init__(self)
+        OutputConfig.__post_init__(self)
+        for key in ("baseline", "candidate"):
+            if not getattr(self, key):
+                raise ValueError(f"{key}: must name a results folder or a baseline file")
+        sides = {Path(self.baseline).resolve(): "baseline"}
+        sides.setdefault(Path(self.candidate).resolve(), "candidate")
+        for key, path in self.output_files().items():
+            if (side := sides.get(path.resolve())) is not None:
+                raise ValueError(f"{key}={path}: is the {side}; name another file")
+        if self.accept and len(sides) == 1:
+            raise ValueError(
+                f"candidate={self.candidate}: is the baseline itself; nothing to accept"
+            )
+        if self.accept and Path(self.baseline).is_dir():
+            raise ValueError(
+                f"baseline={self.baseline}: accept=true stores a file, and this is a folder; "
+                "name a file, for example baseline=perf/baseline.json"
+            )
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> CompareConfig:
+        """The checked configuration from its resolved form.
+
+        Raises:
+            ValueError: A value is missing, unknown or out of range.
+        """
+        missing = [key for key in ("baseline", "candidate") if config.get(key, MISSING) == MISSING]
+        if missing:
+            raise ValueError(
+                f"{', '.join(missing)}: must be given: a results folder or a baseline file each, "
+                "as in baseline=perf/baseline.json candidate=results"
+            )
+        return build_config(cls, config)
+
+
+def known_compare_keys() -> list[str]:
+    """Every key of bench.compare, dotted."""
+    return dotted_keys(CompareConfig, {}) + [f"min_effect.{metric.name}" for metric in METRICS]

@@ -1,0 +1,95 @@
+"""One side of a comparison: its runs, what is wrong with it, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.gate.model import GateRun, Problem
+
+# A configuration of a command, and a run of it.
+Configuration = tuple[str, str]
+Place = tuple[str | None, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """The runs that ended as ok, each place once, and what has to be said of the others.
+
+    Attributes:
+        name: Where it is from: a path, or a revision.
+        runs: In the order of their start.
+        problems: Runs that failed or could not be read, or that there is none.
+        remarks: Runs that were measured again.
+        provenance: commits, hosts, cpus (sorted lists), num_runs, first_started_utc,
+            last_started_utc; accepted_utc of a baseline.
+    """
+
+    name: str
+    runs: list[GateRun]
+    problems: list[Problem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that no place is taken twice.
+
+        Raises:
+            ValueError: Two runs have the same configuration, seed and repeat.
+        """
+        taken: set[tuple[Configuration, Place]] = set()
+        for run in self.runs:
+            key = (configuration_of(run), place_of(run))
+            if key in taken:
+                raise ValueError(
+                    f"{self.name}: {run.command} {run.config_hash} {place_words(run)} is there "
+                    "twice; keep one of them"
+                )
+            taken.add(key)
+
+
+def configuration_of(run: GateRun) -> Configuration:
+    """What the runs of one comparison have in common."""
+    return run.command, run.config_hash
+
+
+def place_of(run: GateRun) -> Place:
+    """What pairs a run with that of the other side."""
+    return run.served_model, run.seed, run.repeat
+
+
+def seed_words(run: GateRun) -> str:
+    """What runs that are exchangeable have in common, in words: the seed, and the model's."""
+    of_model = "" if run.served_model is None else f" of the model of {run.served_model}"
+    return f"seed {run.seed}{of_model}"
+
+
+def place_words(run: GateRun) -> str:
+    """What pairs a run with that of the other side, in words."""
+    return f"{seed_words(run)} repeat {run.repeat}"
+
+
+def by_configuration(runs: Iterable[GateRun]) -> dict[Configuration, list[GateRun]]:
+    """Runs by configuration, in the order in which each comes first."""
+    groups: dict[Configuration, list[GateRun]] = {}
+    for run in runs:
+        groups.setdefault(configuration_of(run), []).append(run)
+    return groups
+
+
+def provenance_of(runs: Sequence[GateRun]) -> dict[str, Any]:
+    """Where some runs come from; the keys are those of Side.provenance."""
+    started = [run.started_utc for run in runs]
+    return {
+        "commits": _distinct(run.git_commit for run in runs),
+        "hosts": _distinct(run.facts.get("host.name") for run in runs),
+        "cpus": _distinct(run.facts.get("host.cpu_name") for run in runs),
+        "num_runs": len(runs),
+        "first_started_utc": min(started, default=None),
+        "last_started_utc": max(started, default=None),
+    }
+
+
+def _distinct(values: Iterable[str | None]) -> list[str]:
+    return sorted({value for value in values if value is not None})

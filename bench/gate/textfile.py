@@ -1,0 +1,82 @@
+"""JSON text that git shows well: sorted keys, a line per value, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from bench.core.store import replace_file
+
+_DIGITS = 7
+
+_T = TypeVar("_T")
+
+
+def shortened(value: float) -> float:
+    """A measured value at 7 significant digits, which nothing that is measured exceeds.
+
+    A whole number keeps all of its digits: a count that lost some would no longer be exact.
+    """
+    return int(value) if float(value).is_integer() else float(f"{value:.{_DIGITS}g}")
+
+
+def write_text(path: Path, tree: Mapping[str, Any]) -> None:
+    """Replace a file, or make it and its folder.
+
+    Raises:
+        ValueError: It cannot be written there.
+    """
+    text = json.dumps(tree, indent=1, sort_keys=True) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text.encode())
+    except OSError as error:
+        raise ValueError(f"{path}: cannot write there ({error.strerror})") from error
+
+
+def read_text(path: Path, *, kind: str, newest: int, remedy: str) -> dict[str, Any]:
+    """What such a file holds.
+
+    Args:
+        path: The file.
+        kind: What it says it is.
+        newest: Latest format that is understood.
+        remedy: What to do about a file that is none.
+
+    Raises:
+        ValueError: It is not there, not of this kind, cut, or of a newer format.
+    """
+    try:
+        tree = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: no file of {kind}, or cut ({error}); {remedy}") from error
+    if not isinstance(tree, dict) or tree.get("kind") != kind:
+        raise ValueError(f"{path}: no file of {kind}; {remedy}")
+    version = tree.get("format")
+    if not isinstance(version, int):
+        raise ValueError(f"{path}: format={version}: must be a whole number; {remedy}")
+    if version > newest:
+        raise ValueError(
+            f"{path}: format {version} is newer than this version reads ({newest}); update"
+        )
+    return tree
+
+
+def validated(adapter: TypeAdapter[_T], tree: Any, path: Path, remedy: str) -> _T:
+    """What was read as the class that it is of.
+
+    Raises:
+        ValueError: It does not fit; the message names the file, the place and the remedy.
+    """
+    try:
+        return adapter.validate_python(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path}: {where}: {first['msg']}; {remedy}") from error

@@ -1,0 +1,19 @@
+"""The value of a metric in a run, a miss included."""
+
+from __future__ import annotations
+
+import math
+
+from bench.gate.model import GateRun, Metric
+
+
+def value_of(metric: Metric, run: GateRun) -> float | None:
+    """Of the run; infinite of the bad sign for one that missed, None where it has none.
+
+    A run without a meter has no joules, whether it missed or not.
+    """
+    if not metric.censored or not run.missed:
+        return run.values.get(metric.name)
+    if metric.label_path is not None and run.facts.get(metric.label_path) is None:
+        return None
+    return math.inf if metric.better == "min" else -math.inf

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import dataclasses
+import types
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import pytest
+
+from bench.core.labels import EnergyLabel
+from bench.core.records import RunRecord
+from bench.gate.facts import FACTS, LABELS
+from bench.gate.metrics import METRICS, metric_named
+from bench.gate.model import Metric
+from bench.gate.settings import GateSettings
+
+
+def type_at(path: str) -> Any:
+    """The type of a place in a record, by its classes, without `| None`."""
+    hint: Any = RunRecord
+    for name in path.split("."):
+        assert dataclasses.is_dataclass(hint), f"{path}: nothing lies in {hint}"
+        hint = get_type_hints(hint)[name]
+        if get_origin(hint) in (Union, types.UnionType):
+            (hint,) = (part for part in get_args(hint) if part is not types.NoneType)
+    return hint
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_every_metric_is_a_number_of_the_record(metric: Metric) -> None:
+    assert type_at(metric.path) in (int, float)
+    if metric.label_path is not None:
+        assert type_at(metric.label_path) == EnergyLabel
+        assert metric.label_path in LABELS
+        assert metric.name.endswith("_j") or "_j_" in metric.name
+
+
+def test_names_are_unique_and_end_in_their_unit() -> None:
+    assert len({metric.name for metric in METRICS}) == len(METRICS)
+    suffixes = {"_s": "s", "_ms": "ms", "_j": "J", "_bytes": "B", "_per_s": "1/s"}
+    for metric in METRICS:
+        fitting = [s for s in suffixes if metric.name.endswith(s)]
+        assert metric.unit == (suffixes[max(fitting, key=len)] if fitting else "")
+
+
+def test_what_is_to_be_reached_is_censored_and_nothing_else() -> None:
+    censored = {metric.name for metric in METRICS if metric.censored}
+    assert censored == {
+        metric.name for metric in METRICS if metric.path.endswith("_to_target_s")
+    } | {
+        "energy_to_target_j",
+        "samples_to_target",
+        "steps_to_target",
+    }
+
+
+def test_an_unknown_name_is_told_with_its_neighbours() -> None:
+    with pytest.raises(
+        ValueError, match=r"metrics=latency_p99: no such metric; did you mean .*p99_ms"
+    ):
+        metric_named("latency_p99")
+    with pytest.raises(
+        ValueError, match=r"min_effect=zzz: no such metric; choose from time_to_tar"
+    ):
+        metric_named("zzz", key="min_effect")
+
+
+def test_settings_select_metrics_and_change_their_least_effects() -> None:
+    settings = GateSettings(
+        metrics=["accuracy", "time_to_target_s"], min_effect={"time_to_target_s": 0.2}
+    )
+    assert [(metric.name, metric.min_effect_frac) for metric in settings.selected()] == [
+        ("time_to_target_s", 0.2),
+        ("accuracy", 0.01),
+    ]
+    assert GateSettings().selected() == list(METRICS)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"alpha": 0.0}, "alpha=0.0: must lie between 0 and 0.5"),
+        ({"alpha": 0.5}, "alpha=0.5"),
+        ({"alpha": float("nan")}, "alpha=nan"),
+        ({"min_runs": 0}, "min_runs=0: must be at least 1"),
+        ({"metrics": []}, r"metrics=\[\]: name at least one"),
+        ({"metrics": ["time"]}, "metrics=time: no such metric"),
+        ({"min_effect": {"time": 0.1}}, "min_effect=time: no such metric"),
+        ({"min_effect": {"accuracy": -0.1}}, "min_effect.accuracy=-0.1: must be at least 0"),
+        ({"min_effect": {"accuracy": float("nan")}}, "min_effect.accuracy=nan"),
+        ({"force": ["hots"]}, r"force=\[hots\]: no such fact; did you mean host"),
+        (
+            {"force": ["host.cpu"]},
+            r"force=\[host.cpu\]: no such fact; did you mean .*host.cpu_name",
+        ),
+    ],
+)
+def test_wrong_settings_are_named(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GateSettings(**wrong)
+
+
+@pytest.mark.parametrize("name", [*FACTS, "host", "target", "serving", "health"])
+def test_facts_and_their_groups_can_be_forced(name: str) -> None:
+    assert GateSettings(force=[name]).force == [name]
