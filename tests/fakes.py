@@ -24,6 +24,19 @@ class FakeClock:
         self.now_s += seconds
 
 
+class PoweredClock(FakeClock):
+    """A clock whose machine draws some watts while time passes: 10 unless it is told."""
+
+    def __init__(self, now_s: float = 0.0) -> None:
+        super().__init__(now_s)
+        self.joules = 0.0
+
+    @override
+    def advance(self, seconds: float, watts: float = 10.0) -> None:
+        super().advance(seconds)
+        self.joules += watts * seconds
+
+
 class FunctionMeter:
     """A meter of one component that asks a function for its joules."""
 

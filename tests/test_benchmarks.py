@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
+from types import ModuleType
 
+import numpy as np
+import numpy.typing as npt
+import pytest
+from rich.table import Table
+
+from bench.gate.model import GateRun, Samples
+from bench.gate.rule import judge
+from bench.gate.sequential import is_open
+from benchmarks import gate_power, gate_rules
 from benchmarks.energy_accuracy import CASES, Case, Result, complaints, measured
+
+Floats = npt.NDArray[np.float64]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -28,3 +40,233 @@ def test_a_worse_meter_is_complained_of() -> None:
         "off by more than its bound",
         "worse than the best of the others",
     ]
+
+
+def check_samples(base: Floats, candidate: Floats) -> list[Samples]:
+    """A check as the gate takes it, of arrays (runs, metrics)."""
+    return [
+        Samples(
+            metric=gate_rules.METRIC,
+            kind="measured",
+            configuration="c",
+            command="train",
+            config_hash="h",
+            base=old,
+            candidate=new,
+            base_strata=np.zeros(len(old), np.int64),
+            candidate_strata=np.zeros(len(new), np.int64),
+        )
+        for old, new in zip(base.T, candidate.T, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("num_runs", [5, 6, 10])
+def test_simulated_verdicts_are_those_of_the_gate(num_runs: int) -> None:
+    rng = np.random.default_rng(num_runs)
+    seen = set()
+    for turn in range(80):
+        spread_frac = (0.005, 0.03, 0.1)[turn % 3]
+        base, candidate = rng.normal(1.0, spread_frac, (2, num_runs, 3))
+        candidate[:, 0] *= 1 + rng.choice([0.0, 0.05, 0.1, 0.3])
+        if turn % 2:  # ties
+            base, candidate = base.round(2), candidate.round(2)
+        alpha = (0.05, 0.05 * 6 / 16)[turn % 2]
+        found = gate_rules.verdicts(base, candidate, alpha)
+        rows = judge(check_samples(base, candidate), alpha=alpha)
+        told = ["no change" if row.verdict == "improvement" else row.verdict for row in rows]
+        assert found == told
+        wants_more = gate_rules.wants_more(base, candidate, found)
+        assert wants_more == is_open(rows)
+        seen |= {*found, wants_more}
+    assert seen == {"regression", "underpowered", "no change", True, False}
+
+
+def test_too_few_runs_for_so_many_metrics_are_underpowered_in_simulation_too() -> None:
+    # 5 against 5 reach 1/252 at best, and 13 metrics ask for 0.05/13 = 1/260.
+    base = np.ones((5, 13))
+    found = gate_rules.verdicts(base, 2 * base)
+    rows = judge(check_samples(base, 2 * base))
+    assert found == [row.verdict for row in rows] == ["underpowered"] * 13
+    assert gate_rules.wants_more(base, 2 * base, found)
+
+
+def test_looking_ends_at_a_loss_or_when_none_is_possible_and_else_takes_all_runs() -> None:
+    steady = np.ones((16, 2))
+    # Metric 0 of the last check varies by a half about a loss of 4%: neither shown nor excluded.
+    varying = np.column_stack([np.tile([0.5, 1.5], 8), np.ones(16)])
+    base = np.stack([steady, steady, varying])
+    candidate = np.stack([steady, 1.5 * steady, 1.04 * varying])
+    outcome = gate_rules.ours_looking(base, candidate)
+    assert outcome.num_runs.tolist() == [6, 6, 16]
+    assert outcome.flagged.tolist() == [[False, False], [True, True], [False, False]]
+    assert not outcome.undecided.any()
+
+
+def one_check(base: list[float], candidate: list[float]) -> tuple[Floats, Floats]:
+    return np.array(base)[None, :, None], np.array(candidate)[None, :, None]
+
+
+def ascending(num: int, start: float = 1.0) -> list[float]:
+    """Runs of one side, each a permille slower than the one before."""
+    return [start + 0.001 * place for place in range(num)]
+
+
+def test_a_threshold_looks_at_medians_only() -> None:
+    base = [1.0, 1.0, 1.0]
+    assert gate_rules.of_medians(*one_check(base, [1.11, 9.0, 1.0])).flagged.item()
+    assert not gate_rules.of_medians(*one_check(base, [1.09, 9.0, 1.0])).flagged.item()
+
+
+def test_welch_needs_a_significantly_larger_mean() -> None:
+    # Means 1.001 and 1.006, variances 1e-6, n = 3: t = 0.005 / sqrt(2e-6 / 3) = 6.12, 4 degrees.
+    slower = one_check(ascending(3), ascending(3, 1.005))
+    assert gate_rules.welch(*slower).flagged.item()
+    assert not gate_rules.welch(*slower[::-1]).flagged.item()
+    # 0.001 / sqrt(2e-6 / 3) = 1.22: two-sided p is 0.29.
+    assert not gate_rules.welch(*one_check(ascending(3), ascending(3, 1.001))).flagged.item()
+    assert not gate_rules.welch(*one_check([1.0] * 3, [1.0] * 3)).flagged.item()
+
+
+def test_benchstat_needs_four_runs_to_say_anything() -> None:
+    # Completely apart, two-sided: 2 of 20 arrangements with 3 runs each, 2 of 70 with 4.
+    assert not gate_rules.benchstat(*one_check(ascending(3), ascending(3, 2.0))).flagged.item()
+    apart = one_check(ascending(4), ascending(4, 2.0))
+    assert gate_rules.benchstat(*apart).flagged.item()
+    assert not gate_rules.benchstat(*apart[::-1]).flagged.item()
+    assert not gate_rules.benchstat(*one_check([1.0] * 4, [1.0] * 4)).flagged.item()
+    # All tied within a side: by the normal approximation with ties, z = 7.5 / sqrt(64 / 7) = 2.48.
+    assert gate_rules.benchstat(*one_check([1.0] * 4, [2.0] * 4)).flagged.item()
+
+
+def test_asv_decides_by_significance_and_a_factor() -> None:
+    pytest.importorskip("asv")
+    is_worse = gate_rules.asv_is_worse()
+    # 8 against 8, apart: p = 2/12870, below its 0.002.
+    assert is_worse(ascending(8), ascending(8, 1.2))
+    assert not is_worse(ascending(8), ascending(8, 1.09))
+    # 4 against 4 cannot reach 0.002: intervals of 99% are compared, which far outlie the samples.
+    assert not is_worse([1.0, 1.1, 1.2, 1.3], [1.4, 1.5, 1.6, 1.7])
+
+
+def test_pyperf_decides_by_a_t_test() -> None:
+    pytest.importorskip("pyperf")
+    is_worse = gate_rules.pyperf_is_worse()
+    assert is_worse(ascending(3), ascending(3, 1.005))
+    assert not is_worse(ascending(3, 1.005), ascending(3))
+    assert not is_worse(ascending(3), ascending(3, 1.001))
+    # Its test divides by a spread of zero, and it takes that error for significant.
+    assert is_worse([1.0] * 3, [1.0001] * 3)
+
+
+def cells_of(table: Table, column: int) -> list[str]:
+    return [str(cell) for cell in table.columns[column].cells]
+
+
+def test_a_rule_whose_package_is_missing_has_a_row_that_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nothing(name: str) -> ModuleType:
+        raise ImportError(name)
+
+    monkeypatch.setattr(gate_rules, "import_module", nothing)
+    rules = gate_rules.all_rules()
+    assert [rule.name for rule in rules if rule.decide is None] == ["asv", "pyperf"]
+    table = gate_power.table(gate_power.log_normal(0.05), rules[-3:-1], [])
+    assert cells_of(table, 0) == ["asv"] * 3 + ["pyperf"] * 3
+    assert cells_of(table, 2) == ["not installed"] * 6
+
+
+def steady_noise(num_metrics: int) -> gate_power.Noise:
+    def draw(rng: np.random.Generator, checks: int, runs: int) -> Floats:
+        return np.ones((checks, runs, num_metrics))
+
+    return gate_power.Noise(name="none", num_metrics=num_metrics, draw=draw)
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_a_loss_is_planted_in_one_metric_and_looked_for_there(joint: bool) -> None:
+    def decide(base: Floats, candidate: Floats) -> gate_rules.Outcome:
+        outcome = gate_rules.of_medians(base, candidate)
+        if joint:  # sees all metrics: one of them is worse
+            planted = base.shape[1] if (candidate > base).any() else 0
+            assert (candidate > base).any(axis=2).sum() == 6 * planted
+            assert base.shape[2] == 4
+        return outcome
+
+    rule = gate_rules.Rule(name="rule", decide=decide, num_runs=(2,), joint=joint)
+    found = list(gate_power.cells(steady_noise(4), [rule], num_checks=6))
+    # A threshold of 10% on numbers without noise; 1.1 / 1 is not above 1.1.
+    assert {one.loss_frac: one.found.value for one in found} == {
+        0.0: 0.0,
+        0.05: 0.0,
+        0.1: 0.0,
+        0.2: 1.0,
+        0.5: 1.0,
+    }
+    row = [*(["0.0 (0.0-39.0)"] * 3), *(["100.0 (61.0-100.0)"] * 2)]  # Wilson: z2/(n + z2) = 39.0%
+    table = gate_power.table(steady_noise(4), [rule], found)
+    assert [cells_of(table, column)[0] for column in range(2, 7)] == row
+
+
+def test_a_metric_called_worse_in_any_check_is_a_false_alarm() -> None:
+    def decide(base: Floats, candidate: Floats) -> gate_rules.Outcome:
+        flagged = np.zeros((len(base), base.shape[2]), np.bool_)
+        flagged[:2, -1] = True
+        nothing = np.zeros(len(base), np.bool_)
+        runs = np.full(len(base), base.shape[1])
+        return gate_rules.Outcome(flagged=flagged, undecided=nothing, num_runs=runs)
+
+    rule = gate_rules.Rule(name="rule", decide=decide, num_runs=(1,), joint=True)
+    found = list(gate_power.cells(steady_noise(4), [rule], num_checks=8))
+    # Of 8 checks, the first two are flagged in metric 3, which the loss of neither is in.
+    assert [one.found.value for one in found] == [0.25, 0, 0, 0, 0]
+
+
+def gate_run(repeat: int, values: dict[str, float]) -> GateRun:
+    return GateRun(
+        run_id=str(repeat),
+        command="train",
+        config_hash="h",
+        seed=0,
+        repeat=repeat,
+        started_utc="",
+        status="ok",
+        values=values,
+        modelled=["energy_to_target_j"],
+    )
+
+
+def test_residuals_are_of_measured_metrics_that_all_runs_have_smaller_better() -> None:
+    runs = [
+        gate_run(0, {"init_s": 2.0, "throughput_per_s": 50.0, "energy_to_target_j": 1.0}),
+        gate_run(1, {"init_s": 4.0, "throughput_per_s": 100.0, "energy_to_target_j": 1.0}),
+        gate_run(
+            2,
+            {
+                "init_s": 8.0,
+                "throughput_per_s": 200.0,
+                "energy_to_target_j": 1.0,
+                "load_s": 1.0,
+                "num_parameters": 3.0,
+            },
+        ),
+    ]
+    names, values = gate_power.residuals(runs)
+    assert names == ["init_s", "throughput_per_s"]
+    assert values.tolist() == [[0.5, 2.0], [1.0, 1.0], [2.0, 0.5]]
+    with pytest.raises(ValueError, match="no measured metric"):
+        gate_power.residuals([gate_run(0, {"num_parameters": 3.0})])
+
+
+def test_a_folder_with_too_few_runs_is_no_noise(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"--noise .*0 fit runs of 0 configurations; give a folder"):
+        gate_power.measured(tmp_path)
+
+
+def test_a_busy_neighbour_slows_all_metrics_of_a_run() -> None:
+    runs = gate_power.neighbour(spread_frac=0.0, slowed_frac=0.5).draw(
+        np.random.default_rng(0), 5, 20
+    )
+    assert (runs == runs[:, :, :1]).all()
+    slowed = (runs[:, :, 0] > 1).mean()
+    assert 0.3 < slowed < 0.7  # 100 runs: 4 standard deviations of 5%

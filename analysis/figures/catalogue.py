@@ -144,6 +144,11 @@ FIGURES: dict[str, Entry] = {
         data="phases:data_phases",
         draw="stacked:draw_stacked",
     ),
+    "phase_energy": Entry(
+        title="energy by phase, per configuration",
+        data="phases:data_phase_energy",
+        draw="stacked:draw_stacked",
+    ),
     "energy_components": Entry(
         title="energy by component, per configuration",
         data="phases:data_energy_components",

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pandas as pd
 from matplotlib.figure import Figure
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from analysis.figures.axes import NothingToDraw
-from analysis.figures.prepare import numbers, ranked, serving_runs, trained_for, training_runs
+from analysis.figures.prepare import (
+    column,
+    numbers,
+    ranked,
+    serving_runs,
+    trained_for,
+    training_runs,
+)
 from analysis.figures.stacked import draw_stacked, stacked
 from analysis.style import Width
 from bench.core.serving_records import WHOLE_STAGE
 
 PHASES = ("launch_s", "init_s", "train_s", "eval_s", "checkpoint_s", "serve_s")
+ENERGY_PHASES = ("init", "train", "eval", "checkpoint")
 
 
 def data_phases(runs: DataFrame) -> DataFrame:
@@ -40,6 +51,86 @@ def data_phases(runs: DataFrame) -> DataFrame:
     return data.assign(
         label="", axis="mean wall time (s)", remark="launch and init lie before the clock."
     )
+
+
+def data_phase_energy(runs: DataFrame) -> DataFrame:
+    """Mean energy of each phase of a training, per configuration, with how it was obtained.
+
+    Of every run all of its energy, also of those that missed. Where set-up was metered in some runs
+    of a configuration, the others are left out and counted: they are not without it.
+
+    Args:
+        runs: As loaded.
+
+    Returns:
+        As stacked.stacked, in joules; `part` is the phase with its label. `max_error_frac` is the
+        largest bound of the error among the runs; `num_below_resolution` counts those in which the
+        edges alone can shift more than 2% into the phase or out of it.
+
+    Raises:
+        NothingToDraw: No run has energy by phase.
+    """
+    trained = trained_for(runs, "energy_j")
+    measured = trained[numbers(trained, "phase_energy.train_j").notna()]
+    if measured.empty:
+        raise NothingToDraw("no run has energy by phase")
+    has_init = numbers(measured, "phase_energy.init_j").notna()
+    others_have = has_init.groupby(measured["configuration"]).transform("any")
+    shown = measured[has_init | ~others_have]
+    long = pd.concat([_phase_rows(shown, phase) for phase in ENERGY_PHASES], ignore_index=True)
+    data = stacked(shown, long[["run_id", "part", "value"]], ranked(shown))
+    doubts = long.groupby(["configuration", "part"], as_index=False).agg(
+        max_error_frac=("error_frac", "max"), num_below_resolution=("below_resolution", "sum")
+    )
+    data = data.merge(doubts, on=["configuration", "part"], how="left")
+    remarks = _phase_remarks(trained, measured, shown, long)
+    return data.assign(
+        label=data["part"].str.extract(r"\((\w+)\)$")[0],
+        axis="mean energy (J)",
+        remark=" ".join(remarks),
+    )
+
+
+def _phase_rows(runs: DataFrame, phase: str) -> DataFrame:
+    """Joules of one phase, of the runs that have them, and what is in doubt of them."""
+    labels = column(runs, "energy_label").astype(object).fillna("no label").astype(str)
+    too_short = column(runs, "phase_energy.below_resolution").astype(object).fillna("")
+    rows = DataFrame(
+        {
+            "run_id": runs["run_id"],
+            "configuration": runs["configuration"],
+            "phase": phase,
+            "part": phase + " (" + labels + ")",
+            "value": numbers(runs, f"phase_energy.{phase}_j"),
+            "error_frac": numbers(runs, f"phase_energy.{phase}_error_frac"),
+            "below_resolution": too_short.map(lambda names: phase in str(names).split(",")),
+        }
+    )
+    return rows.dropna(subset=["value"])
+
+
+def _phase_remarks(
+    trained: DataFrame, measured: DataFrame, shown: DataFrame, long: DataFrame
+) -> Iterator[str]:
+    """What the bars do not say: where init begins, who is not there, what was too short to tell."""
+    with_init = long.loc[long["phase"] == "init", "configuration"].nunique()
+    without_init = shown["configuration"].nunique() - with_init
+    if with_init:
+        yield "Init lies before the clock; it is metered from when the meters are open."
+    if without_init:
+        yield f"Init was not metered in {without_init} configurations."
+    if len(measured) > len(shown):
+        yield f"{len(measured) - len(shown)} runs without metered init are left out."
+    if len(trained) > len(measured):
+        yield f"{len(trained) - len(measured)} runs have no energy by phase."
+    num_short: Series = long.groupby("phase", sort=False)["below_resolution"].sum()
+    short = ", ".join(f"{phase} in {num}" for phase, num in num_short.items() if num)
+    if short:
+        num_told = int(column(shown, "phase_energy.below_resolution").notna().sum())
+        yield (
+            f"Stretches too short for the meters' refresh, so that the edges alone can shift more "
+            f"than 2%: {short} of {num_told} runs."
+        )
 
 
 def data_energy_components(runs: DataFrame, energy: DataFrame) -> DataFrame:
@@ -116,6 +207,15 @@ def figure_phases(runs: DataFrame, *, width: Width = "one") -> Figure:
         NothingToDraw: No run has phases.
     """
     return draw_stacked(data_phases(runs), width=width)
+
+
+def figure_phase_energy(runs: DataFrame, *, width: Width = "one") -> Figure:
+    """Energy by phase, stacked, per configuration.
+
+    Raises:
+        NothingToDraw: No run has energy by phase.
+    """
+    return draw_stacked(data_phase_energy(runs), width=width)
 
 
 def figure_energy_components(runs: DataFrame, energy: DataFrame, *, width: Width = "one") -> Figure:

@@ -89,9 +89,13 @@ class TrainingRun:
         prepare_process(config)
         self._send(Progress(stage="preparing data, model and meters"))
         with follow_in_other_ranks(config.trainer.devices, partial(follow, self._job.config)):
+            # First, so that the energy of what follows is metered; nothing is on the device yet.
+            self._window = window = build_window(self._job.config, lambda: None)
+            window.open()
             parts = build_parts(self._job.config, config, self._job.folder)
+            window.synchronize = parts.synchronize
             self._model = model_facts(parts, model_name(self._job.config["model"]))
-            self._train(parts)
+            self._train(parts, window)
         self._send(Progress(stage="evaluating and timing the model"))
         self._assess(parts)
 
@@ -100,10 +104,7 @@ class TrainingRun:
         if self._window is not None:
             self._window.close()
 
-    def _train(self, parts: Parts) -> None:
-        window = build_window(self._job.config, parts.synchronize)
-        self._window = window
-        window.open()
+    def _train(self, parts: Parts, window: Window) -> None:
         parts.compile_and_warm_up()
         curve = CurveWriter(self._job.folder)
         profiler = build_profiler(
@@ -183,6 +184,7 @@ class TrainingRun:
             host={**job.host, "gpus": self._window.devices if self._window else []},
             phases=phases,
             spent=profiler.spent if profiler else None,
+            phase_energy=profiler.phase_energy if profiler else None,
             finished=profiler.finished if profiler else False,
         )
         measured = self._window.record_fields() if self._window else {}

@@ -7,7 +7,15 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.core.config import TargetConfig
-from bench.core.records import CurveRow, Phases, RunError, RunIdentity, RunRecord, Status
+from bench.core.records import (
+    CurveRow,
+    PhaseEnergy,
+    Phases,
+    RunError,
+    RunIdentity,
+    RunRecord,
+    Status,
+)
 from bench.core.target import Spent, ladder, target_result
 
 
@@ -20,6 +28,16 @@ def _phases_at(row: CurveRow) -> Phases:
     )
 
 
+def _phase_energy_at(row: CurveRow) -> PhaseEnergy | None:
+    parts = (row.energy_total_j, row.eval_energy_j, row.checkpoint_energy_j)
+    if any(joules is None for joules in parts):
+        return None
+    total_j, eval_j, checkpoint_j = (float(joules or 0.0) for joules in parts)
+    return PhaseEnergy(
+        train_j=total_j - eval_j - checkpoint_j, eval_j=eval_j, checkpoint_j=checkpoint_j
+    )
+
+
 def outcome_record(
     identity: RunIdentity,
     config: Mapping[str, Any],
@@ -29,6 +47,7 @@ def outcome_record(
     error: RunError | None = None,
     host: Mapping[str, Any] | None = None,
     phases: Phases | None = None,
+    phase_energy: PhaseEnergy | None = None,
     spent: Spent | None = None,
     finished: bool = False,
 ) -> RunRecord:
@@ -42,7 +61,9 @@ def outcome_record(
         error: Why, where it did not end as ok.
         host: Facts of the machine.
         phases: Times at the end of the run; those of the last evaluation by default.
-        spent: Use at the end of the run; that at the last evaluation by default.
+        phase_energy: Joules by phase at the end of the run, where `spent` is given too.
+        spent: Use at the end of the run, its joules by phase aside; that at the last evaluation,
+            with the joules by phase, by default.
         finished: Whether the schedule ran to its end.
     """
     wanted = config.get("target")  # a run of bench.serve has none
@@ -51,7 +72,7 @@ def outcome_record(
     if phases is None:
         phases = _phases_at(last) if last else Phases()
     if spent is None and last is not None:
-        spent = Spent.at(last)
+        spent, phase_energy = Spent.at(last), _phase_energy_at(last)
     return RunRecord(
         **asdict(identity),
         status=status,
@@ -71,4 +92,5 @@ def outcome_record(
         phases=phases,
         energy_total_j=spent.energy_j if spent else None,
         energy_label=last.energy_label if last else None,
+        phase_energy=phase_energy,
     )

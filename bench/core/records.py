@@ -44,8 +44,9 @@ class RunIdentity:
 class CurveRow:
     """One evaluation on the validation split.
 
-    Times and joules are cumulative since the clock started. bench.train measures all qualities; a
-    user's own loop may measure only the one that its target is about.
+    Times and joules are cumulative since the clock started; what eval_energy_j and
+    checkpoint_energy_j leave of energy_total_j went into training. bench.train measures all
+    qualities; a user's own loop may measure only the one that its target is about.
     """
 
     time_s: float
@@ -58,6 +59,8 @@ class CurveRow:
     energy_total_j: float | None
     energy_label: EnergyLabel | None
     energy_error_frac: float | None = None
+    eval_energy_j: float | None = None
+    checkpoint_energy_j: float | None = None
     train_loss: float | None
     loss: float | None = None
     accuracy: float | None = None
@@ -135,6 +138,29 @@ class EnergyRow:
     below_resolution: bool = False
     counter_reset: bool = False
     counter_gap: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseEnergy:
+    """Joules by phase, without constants: train, eval and checkpoint sum to energy_total_j.
+
+    init_j lies before the clock and is not in that sum; it is of the last init_metered_s seconds
+    of set-up, from when the meters were open. *_error_frac bound the systematic error, as a share
+    of the joules: that of a window, with the edges of every stretch of the phase. below_resolution
+    names the phases whose edges alone can shift more than 2%. Both are None where only the curve
+    is known.
+    """
+
+    init_j: float | None = None
+    train_j: float
+    eval_j: float
+    checkpoint_j: float
+    init_metered_s: float | None = None
+    init_error_frac: float | None = None
+    train_error_frac: float | None = None
+    eval_error_frac: float | None = None
+    checkpoint_error_frac: float | None = None
+    below_resolution: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +265,7 @@ class RunRecord:
     energy_total_j: float | None = None
     energy_label: EnergyLabel | None = None
     energy_error_frac: float | None = None
+    phase_energy: PhaseEnergy | None = None
     idle: Idle | None = None
     unavailable_meters: list[UnavailableMeter] = field(default_factory=list)
     codecarbon_energy_j: float | None = None

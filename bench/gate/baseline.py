@@ -21,7 +21,7 @@ from bench.gate.labels import labels
 from bench.gate.metrics import METRICS
 from bench.gate.model import GateRun, Metric
 from bench.gate.side import Side, by_configuration, provenance_of
-from bench.gate.textfile import read_text, shortened, validated, write_text
+from bench.gate.textfile import read_text, validated, write_text
 from bench.gate.values import value_of
 
 FORMAT = 1
@@ -125,8 +125,6 @@ def write_baseline(path: Path, side: Side) -> None:
 def _told(runs: Sequence[GateRun]) -> _Configuration:
     dicts = [asdict(run) for run in runs]
     shared = {name: dicts[0][name] for name in _SHARED}
-    for each in dicts:
-        each["values"] = {name: shortened(value) for name, value in each["values"].items()}
     own = [
         {name: value for name, value in each.items() if name not in shared or value != shared[name]}
         for each in dicts
@@ -163,7 +161,7 @@ def _first_accepted(runs: Sequence[GateRun], utc: str, before: _Oldest | None) -
     facts = _lasting(runs[0])
     now = {
         metric.name: _Accepted(
-            value=shortened(median),
+            value=median,
             utc=utc,
             commit=runs[-1].git_commit,
             label=_label(metric, runs[0]),
@@ -230,7 +228,6 @@ def _moved(medians: Mapping[str, _Accepted], runs: Sequence[GateRun]) -> list[st
         first, now = medians.get(metric.name), _median(metric, runs)
         if first is None or now is None or first.label != _label(metric, runs[0]):
             continue
-        now = float(shortened(now)) if math.isfinite(now) else now
         change = _change(first.value, now)
         if change and abs(change) >= metric.min_effect_frac:
             moved = f"drifted by {change:+.1%}" if math.isfinite(change) else "drifted out of reach"

@@ -106,7 +106,7 @@ class _Matching:
         if not self._floors.knows(first.facts, first.config_hash):
             self._findings.remark(
                 f"{label}: the noise file has no floors for this kind of host and configuration; "
-                "python -m bench.noise adds them"
+                "bench.gate.noise.add_noise adds them"
             )
         rows = (self._row(metric, pairs, label) for metric in self._metrics)
         return [row for row in rows if row is not None]

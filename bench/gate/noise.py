@@ -21,7 +21,6 @@ from bench.gate.metrics import METRICS, metric_named
 from bench.gate.model import GateRun, Metric
 from bench.gate.noise_file import Measured, NoiseFile, Session, Values, read_noise, write_noise
 from bench.gate.side import Side, by_configuration, seed_words
-from bench.gate.textfile import shortened
 
 GROUP_SIZE = 5  # as many as the fewest runs that the gate judges from
 NUM_DRAWS = 4000
@@ -201,7 +200,7 @@ def _sessions(first: Sequence[GateRun], second: Sequence[GateRun], utc: str) -> 
 
 def _values(metric: Metric, runs: Sequence[GateRun]) -> list[float]:
     return [
-        shortened(run.values[metric.name])
+        run.values[metric.name]
         for run in runs
         if metric.name in run.values and metric.name not in run.modelled
     ]

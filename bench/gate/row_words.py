@@ -12,8 +12,6 @@ from bench.gate.model import Row
 
 ABSENT = "-"
 MISSED = "missed"
-# A measured change is told to 0.001%: below, it comes from the digits that a baseline file keeps.
-_PLACES = 5
 # Larger and smaller units that measured values are shown in, largest first.
 _SCALES = {
     "B": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
@@ -110,8 +108,6 @@ def _of_value(row: Row, loss_frac: float) -> float:
 
 def _change(row: Row) -> str:
     change = change_frac(row)
-    if change is not None and row.kind != "exact":
-        change = round(change, _PLACES)
     told = "" if change is None else percent(change) + _interval(row.ratio)
     if row.kind == "measured" and row.verdict in ("no change", "underpowered"):
         return f"~ {told}".rstrip()

@@ -11,17 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.core.store import replace_file
 
-_DIGITS = 7
-
 _T = TypeVar("_T")
-
-
-def shortened(value: float) -> float:
-    """A measured value at 7 significant digits, which nothing that is measured exceeds.
-
-    A whole number keeps all of its digits: a count that lost some would no longer be exact.
-    """
-    return int(value) if float(value).is_integer() else float(f"{value:.{_DIGITS}g}")
 
 
 def write_text(path: Path, tree: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ class PhaseTimes:
 class PhaseClock:
     """Books the time that passes on the phase that is current.
 
-    switch() costs one read of the clock and one addition, so it can stand at every edge.
+    switch() costs one read of the clock and a few additions, so it can stand at every edge.
     """
 
     def __init__(self, clock: Clock = time.perf_counter) -> None:
@@ -56,6 +56,11 @@ class PhaseClock:
             raise RuntimeError("the phase clock has not been started")
         return self._started_s
 
+    @property
+    def phase(self) -> Phase:
+        """The phase that time is booked on now."""
+        return self._phase
+
     def start(self, phase: Phase = "train") -> None:
         """Start, once, in this phase.
 
@@ -67,18 +72,21 @@ class PhaseClock:
         self._phase = phase
         self._started_s = self._switched_s = self._clock()
 
-    def switch(self, phase: Phase) -> None:
+    def switch(self, phase: Phase) -> PhaseTimes:
         """Book the time since the last switch on the current phase and go on in this one.
 
         After stop() this changes nothing.
 
+        Returns:
+            Cumulative times at this edge.
+
         Raises:
             RuntimeError: It has not been started.
         """
-        if self._stopped:
-            return
-        self._book()
-        self._phase = phase
+        times = self.reading()
+        if not self._stopped:
+            self._phase = phase
+        return times
 
     def elapsed_s(self) -> float:
         """Seconds since the start; after stop(), until the stop.

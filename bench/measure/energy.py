@@ -269,9 +269,10 @@ class EnergyWindow:
     meters: MeterSet
     _start: EnergyReading | None = field(default=None, init=False)
 
-    def start(self) -> None:
+    def start(self) -> EnergyReading:
         """Take the baseline: the last thing before the clock starts."""
         self._start = self.meters.read()
+        return self._start
 
     def read(self) -> WindowEnergy:
         """Energy since start().
@@ -279,6 +280,14 @@ class EnergyWindow:
         Raises:
             RuntimeError: start() was not called.
         """
+        return self.until(self.meters.read())
+
+    def until(self, end: EnergyReading) -> WindowEnergy:
+        """Energy from start() to a reading that was taken.
+
+        Raises:
+            RuntimeError: start() was not called.
+        """
         if self._start is None:
             raise RuntimeError("the energy window has not been started")
-        return energy_between(self._start, self.meters.read(), self.meters.components)
+        return energy_between(self._start, end, self.meters.components)

@@ -4,10 +4,10 @@
         train()
     print(window.time_s, window.energy_j, window.energy_label, window.energy_error_frac)
 
-The order matters. open(), before the clock: meters are opened and CodeCarbon looks for hardware.
-start(): the sampler starts, the idle machine is measured if asked for, CodeCarbon starts, then CPU
-times, energy and the clock are read. stop(): the same backwards. Nothing of this project but the
-sampler's thread runs in between.
+The order matters. open(), before the clock: meters are opened and read, CodeCarbon looks for
+hardware; set-up may follow. start(): they are read again, the sampler starts, the idle machine is
+measured if asked for, CodeCarbon starts, then CPU times, energy and the clock are read. stop(): the
+same backwards. Nothing of this project but the sampler's thread runs in between.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from bench.measure.health import health, utilization
 from bench.measure.meters.auto import auto_meters
 from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.nvml import GpuReader
+from bench.measure.phase_energy import PhaseMeter
 from bench.measure.sampler import CgroupProbe, CpuProbe, Probe, Sampler, TelemetryRow
 from bench.measure.system import CpuMeter, CpuReading, ProcessTree, peak_rss_bytes
 
@@ -81,6 +82,7 @@ class Window:
             auto_meters() if meters is None else meters, required=required, clock=clock
         )
         self._window = EnergyWindow(self.meters)
+        self.phases = PhaseMeter(self.meters, self.clock)
         self._codecarbon = codecarbon
         self._period_s = period_s
         self._idle_s = idle_s
@@ -124,6 +126,7 @@ class Window:
             MeterUnavailable: A meter cannot be opened, and they are required.
         """
         self.meters.open()
+        self.phases.open()
         if self._codecarbon is not None:
             self._codecarbon.prepare()
         if self._period_s is None:
@@ -149,6 +152,7 @@ class Window:
 
     def start(self) -> None:
         """Begin: the last thing before the first moment that counts."""
+        self.phases.end_init()
         if self._period_s is not None:
             self._sampler.start()
         if self._idle_s:
@@ -158,8 +162,9 @@ class Window:
             self._codecarbon.start()
         self._read_edge()
         self.synchronize()
-        self._window.start()
+        reading = self._window.start()
         self.clock.start()
+        self.phases.start(reading)
 
     def read(self) -> WindowEnergy:
         """Energy since start(); synchronise the device first where it may be at work."""
@@ -170,8 +175,10 @@ class Window:
         if self.utilization is not None or not self._edges:
             return
         self.synchronize()
-        self.energy = self.read()
-        self.clock.stop()
+        reading = self.meters.read()
+        times = self.clock.stop()
+        self.energy = self._window.until(reading)
+        self.phases.stop(reading, times)
         self._read_edge()
         if self._codecarbon is not None:
             self._codecarbon.stop()

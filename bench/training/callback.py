@@ -263,6 +263,7 @@ class ProfilerCallback(pl.Callback):
                 wall_time_s=times.total_s if times else 0.0,
             ),
             spent=profiler.spent,
+            phase_energy=profiler.phase_energy,
             finished=profiler.finished,
         )
         self.record = replace(record, **window.record_fields())

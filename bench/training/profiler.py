@@ -1,8 +1,8 @@
 """Measures a run to its target, from inside a Lightning training.
 
-The clock starts when the first training batch is asked for and never pauses; each moment of it
-belongs to one phase. An evaluation ends with: synchronise the device, read the energy counters,
-read the clock. What is written to disk after that is booked as `checkpoint`.
+The clock starts when the first training batch is asked for and never pauses; each moment and each
+joule of it belongs to one phase. An evaluation begins and ends with: synchronise the device, read
+the energy counters, read the clock. What is written to disk after that is booked as `checkpoint`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import pytorch_lightning as pl
 
 from bench.core.config import BudgetConfig
-from bench.core.records import CurveRow
+from bench.core.records import CurveRow, PhaseEnergy
 from bench.core.target import Spent, Target, crossing_index
 from bench.measure.clock import PhaseTimes
 from bench.measure.window import Window
@@ -66,6 +66,7 @@ class TargetProfiler:
         self.started = False
         self.spent: Spent | None = None
         self.times: PhaseTimes | None = None
+        self.phase_energy: PhaseEnergy | None = None
         self._target = target
         self._max_time_s = budget.max_time_s if budget else None
         self._max_energy_j = budget.max_energy_j if budget else None
@@ -92,6 +93,7 @@ class TargetProfiler:
             return
         self._window.stop()
         self.times = self._window.clock.reading()
+        self.phase_energy = self._window.phases.result
         self.spent = Spent(
             time_s=self.times.total_s, energy_j=self._window.energy_j, samples=self._samples
         )
@@ -106,9 +108,9 @@ class TargetProfiler:
             trainer.should_stop = True
 
     def validation_started(self) -> None:
-        """From here on time is booked as `eval`."""
+        """From here on time and joules are booked as `eval`."""
         self._window.synchronize()  # Training still under way on the device is training.
-        self._window.clock.switch("eval")
+        self._window.phases.switch("eval")
 
     def validation_ended(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Read, keep the row, and stop the trainer at the crossing or where a budget is spent.
@@ -133,26 +135,27 @@ class TargetProfiler:
             DivergedError: A loss is not finite.
         """
         row = self._read_row(train_loss, quality)
-        self._window.clock.switch("checkpoint")
         _refuse_divergence(row)
         self.rows.append(row)
         self._on_row(row)
         self.finished = self._max_steps is not None and self._steps >= self._max_steps
         if self._agreed(trainer, self._done()):
             trainer.should_stop = True
-        self._window.clock.switch("train")
+        self._window.phases.switch_quickly("train")
 
     def training_ended(self, module: Classifier) -> None:
         """Hand over the module, and stop the clock."""
-        self._window.clock.switch("checkpoint")
+        self._window.synchronize()
+        self._window.phases.switch("checkpoint")
         self._on_end(module)
         self.stop()
 
     def _read_row(self, train_loss: float | None, quality: Mapping[str, float]) -> CurveRow:
-        """Synchronise, read the counters, read the clock: in this order."""
+        """Synchronise, read the counters, read the clock, in this order; `checkpoint` begins."""
         self._window.synchronize()
-        energy = self._window.read()
-        times = self._window.clock.reading()
+        phases = self._window.phases
+        energy = phases.switch("checkpoint")
+        times = phases.times
         return CurveRow(
             time_s=times.total_s,
             train_time_s=times.train_s,
@@ -164,6 +167,8 @@ class TargetProfiler:
             energy_total_j=energy.total_j,
             energy_label=energy.label,
             energy_error_frac=energy.error_frac,
+            eval_energy_j=phases.energy_j("eval"),
+            checkpoint_energy_j=phases.energy_j("checkpoint"),
             train_loss=train_loss,
             **quality,
         )

@@ -24,6 +24,7 @@ from bench.core.records import (
     EnergyRow,
     Health,
     ModelFacts,
+    PhaseEnergy,
     Phases,
     Quality,
     RunError,
@@ -159,6 +160,8 @@ def curve_of(made: Made) -> list[CurveRow]:
                 energy_total_j=watts(made) * time_s if known else None,
                 energy_label=made.label,
                 energy_error_frac=_error_frac(made.label),
+                eval_energy_j=watts(made) * eval_s if known else None,
+                checkpoint_energy_j=watts(made) * checkpoint_s if known else None,
                 train_loss=2.3 * math.exp(-samples / scale),
                 loss=2.3 * math.exp(-samples / scale) + 0.05,
                 accuracy=accuracy,
@@ -227,6 +230,24 @@ def _energy_rows(made: Made, joules: float | None) -> list[EnergyRow]:
     ]
 
 
+def _phase_energy(made: Made, phases: Phases) -> PhaseEnergy | None:
+    """The same power throughout, and 0.6 J of the half second of set-up that was metered."""
+    if made.label is None:
+        return None
+    return PhaseEnergy(
+        init_j=0.6,
+        train_j=watts(made) * phases.train_s,
+        eval_j=watts(made) * phases.eval_s,
+        checkpoint_j=watts(made) * phases.checkpoint_s,
+        init_metered_s=0.5,
+        init_error_frac=_error_frac(made.label),
+        train_error_frac=_error_frac(made.label),
+        eval_error_frac=2 * (_error_frac(made.label) or 0.0),
+        checkpoint_error_frac=2 * (_error_frac(made.label) or 0.0),
+        below_resolution=["eval", "checkpoint"] if made.label == "modelled" else [],
+    )
+
+
 def _model(made: Made) -> ModelFacts:
     num = MODELS[made.model][3]
     size_bytes = 4 * num + 2_600
@@ -241,6 +262,14 @@ def record_of(made: Made, rows: Sequence[CurveRow], who: RunIdentity) -> RunReco
     failed = made.outcome == "failed"
     wall_s = last.time_s + 0.002
     joules = None if last.energy_total_j is None else last.energy_total_j * wall_s / last.time_s
+    phases = Phases(
+        launch_s=2.0,
+        init_s=0.6,
+        train_s=last.train_time_s,
+        eval_s=last.eval_time_s,
+        checkpoint_s=wall_s - last.train_time_s - last.eval_time_s,
+        wall_time_s=wall_s,
+    )
     record = outcome_record(
         who,
         made.config,
@@ -248,14 +277,8 @@ def record_of(made: Made, rows: Sequence[CurveRow], who: RunIdentity) -> RunReco
         status="failed" if failed else "ok",
         error=RunError(kind="diverged", message="loss is nan at step 96") if failed else None,
         host=HOST,
-        phases=Phases(
-            launch_s=2.0,
-            init_s=0.6,
-            train_s=last.train_time_s,
-            eval_s=last.eval_time_s,
-            checkpoint_s=wall_s - last.train_time_s - last.eval_time_s,
-            wall_time_s=wall_s,
-        ),
+        phases=phases,
+        phase_energy=_phase_energy(made, phases),
         spent=Spent(time_s=wall_s, energy_j=joules, samples=last.samples),
         finished=True,
     )

@@ -88,6 +88,21 @@ class TestMainJob:
             assert phases.init_s is not None
             assert phases.init_s > 0
 
+    def test_energy_by_phase_adds_up_to_the_total(self, sweep: tuple[Path, Answer]) -> None:
+        for record in records(sweep[0]):
+            energy = record.phase_energy
+            assert energy is not None
+            parts = energy.train_j + energy.eval_j + energy.checkpoint_j
+            assert parts == pytest.approx(record.energy_total_j, rel=1e-9)
+            assert energy.train_j > 0
+            assert energy.init_j is not None
+            assert energy.init_j > 0
+            assert energy.init_metered_s is not None
+            assert record.phases.init_s is not None
+            assert 0 < energy.init_metered_s < record.phases.init_s
+            last = read_curve(sweep[0] / "results" / "train" / record.run_id)[-1]
+            assert last.eval_energy_j == pytest.approx(energy.eval_j)
+
     def test_a_run_folder_holds_its_files_and_nothing_lies_beside(
         self, sweep: tuple[Path, Answer]
     ) -> None:

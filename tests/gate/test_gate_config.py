@@ -81,7 +81,7 @@ def test_one_name_needs_no_list(metrics: Any) -> None:
         ({"min_effect": {"accuracy": -0.1}}, "min_effect.accuracy=-0.1: must be at least 0"),
         ({"min_effect": {"accuracy": float("nan")}}, "min_effect.accuracy=nan: must be"),
         ({"force": ["hots"]}, r"force=\[hots\]: no such fact; did you mean host"),
-        ({"noise": "nowhere.json"}, "noise=nowhere.json: no such file; python -m bench.noise"),
+        ({"noise": "nowhere.json"}, "noise=nowhere.json: no such file; bench.gate.noise.add_noise"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_key(keys: dict[str, Any], message: str) -> None:

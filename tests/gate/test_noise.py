@@ -172,7 +172,7 @@ def test_a_failed_run_is_no_noise(path: Path) -> None:
         ("{", "no file of noise floors, or cut"),
         (
             '{"kind": "perf baseline", "format": 1}',
-            "no file of noise floors; python -m bench.noise",
+            "no file of noise floors; bench.gate.noise.add_noise",
         ),
         ('{"kind": "noise floors", "format": 9}', "format 9 is newer"),
         ('{"kind": "noise floors", "format": 1, "hosts": [{}]}', "hosts.0.host: Field required"),
@@ -188,5 +188,5 @@ def test_a_file_that_is_none_is_told_and_kept(path: Path, text: str, message: st
 
 
 def test_a_file_that_is_not_there_is_told(path: Path) -> None:
-    with pytest.raises(ValueError, match=r"noise\.json: cannot be read .*python -m bench.noise"):
+    with pytest.raises(ValueError, match=r"noise\.json: cannot be read .*bench.gate.noise.add_noise"):
         read_floors(path)

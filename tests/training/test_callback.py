@@ -100,6 +100,10 @@ def test_time_and_energy_to_the_target_are_those_of_the_evaluation_that_crosses(
     assert record.target.epochs_to_target == 2.0
     assert record.phases.wall_time_s == 15.0  # the trainer was stopped there
     assert record.energy_total_j == pytest.approx(150.0)
+    energy = record.phase_energy
+    assert energy is not None
+    assert (energy.train_j, energy.eval_j, energy.checkpoint_j) == (120.0, 30.0, 0.0)
+    assert energy.init_j == 10.0  # the meters were open for the sanity check of two batches
     assert record.utilization is not None
     assert record.health is not None
     assert record.status == "ok"
@@ -114,6 +118,7 @@ def test_the_record_is_in_the_run_folder_with_its_curve_and_the_ledger(tmp_path:
     assert [row.accuracy for row in rows] == pytest.approx([0.5, 0.95])
     assert all(row.train_loss is not None and math.isfinite(row.train_loss) for row in rows)
     assert [row.macro_f1 for row in rows] == [None, None]
+    assert [row.eval_energy_j for row in rows] == [15.0, 30.0]
     assert (profiler.folder / "telemetry.parquet").exists()
     assert [line["event"] for line in read_ledger(tmp_path)] == ["launched", "ended"]
 
@@ -155,6 +160,8 @@ def test_a_metric_that_is_not_logged_fails_the_fit_by_name_and_leaves_a_record(
     assert record.error is not None
     assert record.error.kind == "ValueError"
     assert record.phases.wall_time_s == 7.5
+    assert record.phase_energy is not None
+    assert (record.phase_energy.train_j, record.phase_energy.eval_j) == (60.0, 15.0)
 
 
 def test_a_wrong_target_is_refused_at_once() -> None:

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from bench.core.config import BudgetConfig
 from bench.core.records import CurveRow, TargetRule
 from bench.core.target import Target
+from bench.measure.meters.base import Meter, Reading
 from bench.measure.window import Window
 from bench.tasks.classifier import Classifier
 from bench.tasks.schedules import constant
 from bench.training.fit import train_to_target
 from bench.training.profiler import DivergedError, TargetProfiler
-from tests.fakes import FakeClock, FunctionMeter
+from tests.fakes import FunctionMeter, PoweredClock, ScriptedMeter
 
 BATCH_S = 1.0  # fetching and training one batch
 EVAL_S = 0.25  # one validation batch
@@ -32,22 +33,25 @@ class Data(pl.LightningDataModule):
     input_shape = (2, 1, 1)
     num_train_samples = 40
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: PoweredClock, eval_w: float) -> None:
         super().__init__()
         self._clock = clock
+        self._eval_w = eval_w
         self.asked_s: list[float] = []
 
-    def _batches(self, num: int, each_s: float) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(
+        self, num: int, each_s: float, watts: float = 10.0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         for _ in range(num):
             self.asked_s.append(self._clock())
-            self._clock.advance(each_s)
+            self._clock.advance(each_s, watts)
             yield torch.randn(4, 2, 1, 1), torch.tensor([0, 1, 0, 1])
 
     def train_dataloader(self) -> Loader:
         return Loader(partial(self._batches, 10, BATCH_S), 10)
 
     def val_dataloader(self) -> Loader:
-        return Loader(partial(self._batches, 1, EVAL_S), 1)
+        return Loader(partial(self._batches, 1, EVAL_S, self._eval_w), 1)
 
     def test_dataloader(self) -> Loader:
         return self.val_dataloader()
@@ -105,18 +109,23 @@ class Run:
         rule: TargetRule = "first",
         max_steps: int = 20,
         budget: BudgetConfig | None = None,
+        eval_w: float = 10.0,
+        write_w: float = 10.0,
+        meters: dict[str, Meter] | None = None,
     ) -> None:
-        self.clock = FakeClock()
+        self.clock = PoweredClock()
+        self.write_w = write_w
+        measured: dict[str, Meter] = {"watts": FunctionMeter(lambda: self.clock.joules)}
         # The idle machine is measured first, for 100 s that are not on the clock.
         self.window = Window(
-            {"ten_watts": FunctionMeter(lambda: 10.0 * self.clock())},
+            measured if meters is None else meters,
             period_s=None,
             idle_s=100.0,
             clock=self.clock,
             sleep=self.clock.advance,
         )
         self.window.open()
-        self.data = Data(self.clock)
+        self.data = Data(self.clock, eval_w)
         self.ended = 0
         self.profiler = TargetProfiler(
             target=Target(metric="accuracy", value=value, mode="max", rule=rule, consecutive=2),
@@ -142,11 +151,11 @@ class Run:
         self.module = module
 
     def _write(self, row: CurveRow) -> None:
-        self.clock.advance(WRITE_S)
+        self.clock.advance(WRITE_S, self.write_w)
 
     def _end(self, module: Classifier) -> None:
         self.ended += 1
-        self.clock.advance(3.0)
+        self.clock.advance(3.0, self.write_w)
 
     def fit(self) -> TargetProfiler:
         train_to_target(self.module, self.data, self.profiler, self.trainer)
@@ -166,6 +175,44 @@ def test_each_second_of_the_clock_belongs_to_its_phase() -> None:
     assert (second.samples, second.steps, second.epochs) == (32, 8, 0.8)
     assert second.energy_total_j == pytest.approx(10 * second.time_s)
     assert second.energy_label == "counter"
+
+
+def test_each_joule_of_the_clock_belongs_to_its_phase() -> None:
+    run = Run(Scripted([0.5, 0.95]), eval_w=40.0, write_w=2.0)
+    profiler = run.fit()
+
+    first, second = profiler.rows
+    # 10 W in training, 40 W in an evaluation, 2 W in writing a row; cumulative, as of the times.
+    train_j, eval_j, write_j = 4 * BATCH_S * 10, EVAL_S * 40, WRITE_S * 2
+    assert (first.eval_energy_j, first.checkpoint_energy_j) == (eval_j, 0.0)
+    assert first.energy_total_j == train_j + eval_j
+    assert (second.eval_energy_j, second.checkpoint_energy_j) == (2 * eval_j, write_j)
+    assert second.energy_total_j == 2 * train_j + 2 * eval_j + write_j
+    energy, spent = profiler.phase_energy, profiler.spent
+    assert energy is not None
+    assert spent is not None
+    assert (energy.train_j, energy.eval_j) == (2 * train_j, 2 * eval_j)
+    assert energy.checkpoint_j == 2 * write_j + 3.0 * 2  # and saving the model for 3 s
+    assert spent.energy_j == energy.train_j + energy.eval_j + energy.checkpoint_j
+
+
+def test_without_a_meter_no_energy_is_told_of_any_phase() -> None:
+    profiler = Run(Scripted([0.95]), meters={}).fit()
+    (row,) = profiler.rows
+    assert (row.energy_total_j, row.eval_energy_j, row.checkpoint_energy_j) == (None, None, None)
+    assert profiler.phase_energy is None
+    assert row.time_s == pytest.approx(4 * BATCH_S + EVAL_S)
+
+
+def test_a_meter_that_is_lost_takes_the_energy_by_phase_from_then_on() -> None:
+    # Read when opened, at the end of set-up, twice around the idle machine and at the start; then
+    # at both ends of the first evaluation and after its row. It is lost at the next one.
+    readings: list[float | Reading | Exception] = [*[0.0] * 5, 40.0, 50.0, 51.0, OSError("gone")]
+    profiler = Run(Scripted([0.5, 0.95]), meters={"lost": ScriptedMeter(readings)}).fit()
+    first, second = profiler.rows
+    assert (first.energy_total_j, first.eval_energy_j, first.checkpoint_energy_j) == (50, 10, 0)
+    assert (second.energy_total_j, second.eval_energy_j) == (None, None)
+    assert profiler.phase_energy is None
 
 
 def test_the_clock_starts_before_the_first_batch_is_asked_for_and_after_all_preparation() -> None:
@@ -237,8 +284,13 @@ def test_a_loss_that_is_not_finite_is_a_failure_with_a_cost(loss: float) -> None
 
 
 def test_what_was_spent_is_kept_when_the_training_breaks() -> None:
-    run = Run(Scripted([]))
+    run = Run(Scripted([]), eval_w=40.0)
     with pytest.raises(RuntimeError, match="the script has ended"):
         run.fit()
     assert run.profiler.spent is not None
     assert run.profiler.spent.samples == 16
+    energy = run.profiler.phase_energy
+    assert energy is not None
+    # It broke at the end of the evaluation.
+    assert (energy.train_j, energy.eval_j) == (4 * BATCH_S * 10, EVAL_S * 40)
+    assert energy.checkpoint_j == 0.0

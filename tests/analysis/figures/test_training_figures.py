@@ -14,7 +14,7 @@ from analysis.figures.factors import data_factors
 from analysis.figures.heatmap import data_heatmap
 from analysis.figures.hits import data_ecdf_targets, data_hits
 from analysis.figures.ladder import data_ladder
-from analysis.figures.phases import data_energy_components, data_phases
+from analysis.figures.phases import data_energy_components, data_phase_energy, data_phases
 from analysis.figures.restarts import data_restarts
 from analysis.figures.timeline import data_timeline, phase_spans, pick_run
 from tests.analysis.figures.literal import by, failed, frame, missed, reached, served
@@ -271,6 +271,80 @@ def test_a_component_that_one_run_lacks_counts_as_nothing_in_its_mean() -> None:
     assert data["cpu0 (counter)"]["mean"] == 3.0
     assert data["gpu0 (integrated)"]["mean"] == 3.0
     assert data["gpu0 (integrated)"]["label"] == "integrated"
+
+
+def phase_energy(
+    init_j: float | None, train_j: float, eval_j: float, checkpoint_j: float, **more: object
+) -> dict[str, object]:
+    """Columns of a run's energy by phase, none of them below the meters' resolution."""
+    columns: dict[str, object] = {
+        "init_j": init_j,
+        "train_j": train_j,
+        "eval_j": eval_j,
+        "checkpoint_j": checkpoint_j,
+        "eval_error_frac": 0.1,
+        "below_resolution": "",
+        **more,
+    }
+    return {f"phase_energy__{name}": value for name, value in columns.items()}
+
+
+def test_energy_by_phase_is_means_whose_sum_is_the_mean_of_the_whole() -> None:
+    too_short = {"eval_error_frac": 0.3, "below_resolution": "eval,checkpoint"}
+    runs = frame(
+        reached("a", 1.0, 5.5, **phase_energy(2.0, 4.0, 1.0, 0.5)),
+        missed("a", 2.0, 9.5, **phase_energy(4.0, 6.0, 3.0, 0.5, **too_short)),
+        reached("b", 1.0),
+    )
+    data = data_phase_energy(runs)
+    parts = by(data, "part")
+    assert [parts[f"{name} (counter)"]["mean"] for name in ("init", "train", "eval")] == [3, 5, 2]
+    assert data["mean"].sum() == 10.5  # (7.5 + 13.5) / 2
+    eval_row = parts["eval (counter)"]
+    assert (eval_row["total_low"], eval_row["total_high"]) == (7.5, 13.5)
+    assert (eval_row["num_runs"], eval_row["num_reached"]) == (2, 1.0)
+    assert (eval_row["max_error_frac"], eval_row["num_below_resolution"]) == (0.3, 1)
+    assert parts["train (counter)"]["num_below_resolution"] == 0
+    (remark,) = set(data["remark"])
+    assert "1 runs have no energy by phase" in remark
+    assert "eval in 1, checkpoint in 1 of 2 runs" in remark
+
+
+def test_energy_by_phase_says_how_it_was_obtained_and_mixes_nothing() -> None:
+    runs = frame(
+        reached("a", 1.0, 5.5, **phase_energy(None, 4.0, 1.0, 0.5)),
+        reached("a", 1.0, 2.0, **phase_energy(1.0, 1.5, 0.5, 0.0), energy_label="modelled"),
+    )
+    data = data_phase_energy(runs)
+    found = {(row["configuration"], row["part"]): row for row in data.to_dict("records")}
+    assert found["a [counter]", "train (counter)"]["mean"] == 4.0
+    assert found["a [modelled]", "train (modelled)"]["mean"] == 1.5
+    assert found["a [modelled]", "train (modelled)"]["label"] == "modelled"
+    assert found["a [counter]", "train (modelled)"]["mean"] == 0.0
+    assert "Init was not metered in 1 configurations" in data["remark"].iloc[0]
+
+
+def test_a_run_whose_set_up_was_not_metered_does_not_pass_for_one_without() -> None:
+    killed = {"init_j": None, "eval_error_frac": None, "below_resolution": None}
+    runs = frame(
+        reached("a", 1.0, 5.5, **phase_energy(2.0, 4.0, 1.0, 0.5)),
+        missed(
+            "a",
+            1.0,
+            9.0,
+            **phase_energy(0.0, 8.0, 1.0, 0.0)
+            | {f"phase_energy__{name}": value for name, value in killed.items()},
+        ),
+    )
+    data = by(data_phase_energy(runs), "part")
+    assert data["init (counter)"]["mean"] == 2.0  # not (2 + 0) / 2
+    assert data["train (counter)"]["num_runs"] == 1
+    assert "1 runs without metered init are left out" in data["init (counter)"]["remark"]
+
+
+def test_runs_without_meters_have_no_energy_by_phase() -> None:
+    with pytest.raises(NothingToDraw, match="no run has energy by phase"):
+        data_phase_energy(frame(reached("a", 1.0)))
 
 
 def test_codecarbon_is_compared_run_by_run_and_those_without_are_counted() -> None:

@@ -1,0 +1,293 @@
+"""What the gate finds and what it cries wolf at, beside other rules, in simulation.
+
+`python -m benchmarks.gate_power simulate [--noise RESULTS] [--checks N]`
+
+    A check compares up to 12 metrics of two sides. Without a loss, its share of *false alarms* is
+    that of checks in which any metric is called worse. With a loss planted in one metric (a
+    different one from check to check), *detected* is the share of checks in which that metric is
+    called worse. *Undecided* is the share of checks without a loss that end in a demand for more
+    runs (exit code 3), which fails a build too. All rules see the same runs, n of each side. Shares
+    are in percent, with Wilson's 95% interval. *Runs* per side are the mean of what a check took,
+    without a loss and with each. A loss just as large as a rule's least effect (5%; thresholds and
+    asv: 10%) is found in about half of the checks: in the others it looks smaller than it is.
+
+    Noise: (i) the runs of a results folder, each drawn whole, so that its metrics stay correlated;
+    (ii) log-normal with 5% and with 10%, each metric on its own; (iii) heavier tails: 5% where each
+    run is slowed by a neighbour with probability 10%, in all metrics, by 1 + Exponential(0.3); and
+    Student's t with 3 degrees of freedom, with 5% in the logarithm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from bench.core.host import host_facts
+from bench.core.intervals import Estimate, share
+from bench.gate.metrics import METRICS
+from bench.gate.model import GateRun
+from bench.gate.runs import read_side
+from bench.gate.side import by_configuration
+from benchmarks.gate_rules import Outcome, Rule, all_rules
+
+Floats = npt.NDArray[np.float64]
+Draw = Callable[[np.random.Generator, int, int], Floats]
+
+NUM_METRICS = 12
+LOSSES_FRAC = (0.0, 0.05, 0.1, 0.2, 0.5)
+SEED = 0
+_FEWEST_RUNS = 10
+_WIDTH = 184
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """Where the runs of a check come from.
+
+    Attributes:
+        draw: Takes a generator, checks and runs; gives shape (checks, runs, metrics).
+    """
+
+    name: str
+    num_metrics: int
+    draw: Draw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One rule in one place of the table.
+
+    Attributes:
+        found: Share of false alarms where loss_frac is 0, else of losses detected.
+        undecided: Share of checks that want more runs.
+        mean_runs: Per side.
+    """
+
+    noise: str
+    rule: str
+    num_runs: int
+    loss_frac: float
+    found: Estimate
+    undecided: Estimate
+    mean_runs: float
+
+
+def log_normal(spread_frac: float) -> Noise:
+    """Each metric on its own."""
+
+    def draw(rng: np.random.Generator, checks: int, runs: int) -> Floats:
+        return np.exp(rng.normal(0.0, spread_frac, (checks, runs, NUM_METRICS)))
+
+    return Noise(name=f"log-normal, {spread_frac:.0%}", num_metrics=NUM_METRICS, draw=draw)
+
+
+def neighbour(spread_frac: float = 0.05, slowed_frac: float = 0.1, mean: float = 0.3) -> Noise:
+    """Log-normal, and some runs are slowed in all metrics by 1 + Exponential(mean)."""
+
+    def draw(rng: np.random.Generator, checks: int, runs: int) -> Floats:
+        calm = np.exp(rng.normal(0.0, spread_frac, (checks, runs, NUM_METRICS)))
+        slowed = rng.random((checks, runs, 1)) < slowed_frac
+        busy: Floats = calm * (1 + slowed * rng.exponential(mean, (checks, runs, 1)))
+        return busy
+
+    name = f"{spread_frac:.0%}, a busy neighbour in {slowed_frac:.0%} of runs"
+    return Noise(name=name, num_metrics=NUM_METRICS, draw=draw)
+
+
+def student(spread_frac: float = 0.05, freedom: int = 3) -> Noise:
+    """The logarithm is Student's t with that standard deviation; each metric on its own."""
+    scale = spread_frac / math.sqrt(freedom / (freedom - 2))
+
+    def draw(rng: np.random.Generator, checks: int, runs: int) -> Floats:
+        return np.exp(scale * rng.standard_t(freedom, (checks, runs, NUM_METRICS)))
+
+    name = f"Student t with {freedom} degrees of freedom, {spread_frac:.0%}"
+    return Noise(name=name, num_metrics=NUM_METRICS, draw=draw)
+
+
+def measured(path: Path) -> Noise:
+    """Runs of a results folder, drawn whole with replacement.
+
+    Raises:
+        ValueError: There are too few fit runs of one configuration, or no metric that all have.
+    """
+    runs = [run for run in read_side(path).runs if run.fit is not False]
+    groups = by_configuration(runs)
+    if len(groups) != 1 or len(runs) < _FEWEST_RUNS:
+        raise ValueError(
+            f"--noise {path}: {len(runs)} fit runs of {len(groups)} configurations; give a folder "
+            f"with at least {_FEWEST_RUNS} of one: python -m bench.train -m 'repeat=range(0,24)'"
+        )
+    names, values = residuals(runs)
+
+    def draw(rng: np.random.Generator, checks: int, num: int) -> Floats:
+        drawn: Floats = values[rng.integers(0, len(values), (checks, num))]
+        return drawn
+
+    name = f"as measured in {path}: {len(runs)} runs, {len(names)} metrics ({', '.join(names)})"
+    return Noise(name=name, num_metrics=len(names), draw=draw)
+
+
+def residuals(runs: Sequence[GateRun]) -> tuple[list[str], Floats]:
+    """Values over their median, of at most 12 measured metrics that all runs have.
+
+    A rate is turned round: smaller is better throughout.
+
+    Returns:
+        Names of the metrics, and shape (runs, metrics).
+
+    Raises:
+        ValueError: No metric is in all of them.
+    """
+    metrics = [
+        metric
+        for metric in METRICS
+        if metric.kind == "measured"
+        and all(run.values.get(metric.name, 0) > 0 for run in runs)
+        and not any(metric.name in run.modelled for run in runs)
+    ][:NUM_METRICS]
+    if not metrics:
+        raise ValueError("no measured metric is in all of the runs")
+    values = np.array([[run.values[metric.name] for metric in metrics] for run in runs])
+    relative = values / np.median(values, axis=0)
+    smaller_is_better = [metric.better == "min" for metric in metrics]
+    return [metric.name for metric in metrics], np.where(smaller_is_better, relative, 1 / relative)
+
+
+def cells(noise: Noise, rules: Sequence[Rule], num_checks: int, seed: int = SEED) -> Iterator[Cell]:
+    """Each installed rule with each number of runs and each loss, on the same runs."""
+    rng = np.random.default_rng(seed)
+    most = max(num for rule in rules for num in rule.num_runs)
+    base, candidate = noise.draw(rng, num_checks, most), noise.draw(rng, num_checks, most)
+    place = (np.arange(num_checks) % noise.num_metrics)[:, None, None]
+    for loss_frac in LOSSES_FRAC:
+        worse = candidate.copy()
+        planted = np.take_along_axis(candidate, place, axis=2) * (1 + loss_frac)
+        np.put_along_axis(worse, place, planted, axis=2)
+        for rule in rules:
+            if rule.decide is None:
+                continue
+            # Where metrics do not depend on one another, only the planted one is looked at.
+            alone = loss_frac > 0 and not rule.joint
+            sides = [
+                np.take_along_axis(side, place, 2) if alone else side for side in (base, worse)
+            ]
+            for num in rule.num_runs:
+                outcome = rule.decide(*(side[:, :num] for side in sides))
+                hit = _hit(outcome, None if loss_frac == 0 or alone else place[:, 0])
+                yield _cell(noise, rule, num, loss_frac, outcome, hit)
+
+
+def _hit(outcome: Outcome, place: npt.NDArray[np.int64] | None) -> int:
+    """Checks in which any metric is flagged, or the one at a place."""
+    if place is None:
+        return int(outcome.flagged.any(axis=1).sum())
+    return int(np.take_along_axis(outcome.flagged, place, axis=1).sum())
+
+
+def _cell(
+    noise: Noise, rule: Rule, num_runs: int, loss_frac: float, outcome: Outcome, hits: int
+) -> Cell:
+    num_checks = len(outcome.flagged)
+    return Cell(
+        noise=noise.name,
+        rule=rule.name,
+        num_runs=num_runs,
+        loss_frac=loss_frac,
+        found=share(hits, num_checks),
+        undecided=share(int(outcome.undecided.sum()), num_checks),
+        mean_runs=float(outcome.num_runs.mean()),
+    )
+
+
+def table(noise: Noise, rules: Sequence[Rule], found: Sequence[Cell]) -> Table:
+    """A row per rule and number of runs, a column per loss."""
+    losses = [f"{loss_frac:.0%} found" for loss_frac in LOSSES_FRAC if loss_frac]
+    heads = ("rule", "n", "false alarms", *losses, "undecided", "runs")
+    result = Table(*heads, title=f"percent of checks; noise: {noise.name}")
+    for rule in rules:
+        for num in rule.num_runs:
+            row = [one for one in found if (one.rule, one.num_runs) == (rule.name, num)]
+            result.add_row(rule.name, str(num), *(_texts(row, rule) if row else ["not installed"]))
+    return result
+
+
+def _texts(row: Sequence[Cell], rule: Rule) -> list[str]:
+    varying = any(one.mean_runs != one.num_runs for one in row)
+    return [
+        *(percent(one.found) for one in row),
+        percent(row[0].undecided) if rule.joint else "",
+        "/".join(f"{one.mean_runs:.1f}" for one in row) if varying else "",
+    ]
+
+
+def percent(estimate: Estimate) -> str:
+    """A share and its interval, in percent."""
+    value, low, high = (
+        f"{100 * each:.1f}"
+        for each in (estimate.value, estimate.low, estimate.high)
+        if each is not None
+    )
+    return f"{value} ({low}-{high})"
+
+
+def simulate(chosen: argparse.Namespace) -> None:
+    """Simulate, print a table for each noise, and write.
+
+    Raises:
+        ValueError: The folder of runs cannot be used.
+    """
+    console = Console(width=_WIDTH)
+    noises = [log_normal(0.05), log_normal(0.1), neighbour(), student()]
+    if chosen.noise is not None:
+        noises.insert(0, measured(chosen.noise))
+    rules, results = all_rules(), []
+    for noise in noises:
+        start_s = time.perf_counter()
+        found = list(cells(noise, rules, chosen.checks))
+        console.print(table(noise, rules, found))
+        taken = f"{time.perf_counter() - start_s:.0f} s"
+        console.print(f"{chosen.checks} checks of {noise.num_metrics} metrics per cell, {taken}")
+        results += [asdict(one) for one in found]
+    if chosen.out:
+        missing = [rule.name for rule in rules if rule.decide is None]
+        content = {"host": host_facts(), "not_installed": missing, "cells": results}
+        chosen.out.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parts = parser.add_subparsers(required=True)
+    simulated = parts.add_parser("simulate", help="rules on random runs")
+    simulated.add_argument("--noise", type=Path, help="a results folder: runs as measured")
+    simulated.add_argument("--checks", type=int, default=1000, help="in each cell, at least 1")
+    simulated.add_argument("--out", type=Path, help="a JSON file for all shares")
+    simulated.set_defaults(run=simulate)
+    chosen = parser.parse_args()
+    if chosen.checks < 1:
+        parser.error(f"--checks {chosen.checks}: must be at least 1")
+    return chosen
+
+
+def main() -> None:
+    """Run the part that is asked for."""
+    chosen = arguments()
+    try:
+        chosen.run(chosen)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

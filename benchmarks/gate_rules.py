@@ -1,0 +1,299 @@
+"""The rules that benchmarks/gate_power.py compares: this gate's, and those of other tools.
+
+A rule takes the runs of both sides of many checks, arrays of shape (checks, runs, metrics) in which
+smaller is better, and says which metrics it calls worse. asv and pyperf decide by their own
+functions, where they are installed; the others are stated here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import mannwhitneyu, ttest_ind
+
+from bench.core.rank_test import p_better
+from bench.gate.effect import loss_of, ratio
+from bench.gate.model import Metric, Row, Verdict
+from bench.gate.power import reaches, too_few
+from bench.gate.rule import holm
+from bench.gate.sequential import is_open, level_at
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+ALPHA = 0.05
+MIN_RUNS = 5
+LOOKS = (6, 10, 16)  # runs of each side, of a sequential check
+THRESHOLD_FRAC = 0.1
+NUM_RUNS = (5, 8, 12)
+METRIC = Metric(
+    name="cost", path="cost", unit="", better="min", kind="measured", min_effect_frac=0.05
+)
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a rule made of some checks.
+
+    Attributes:
+        flagged: Metrics that it calls worse, shape (checks, metrics).
+        undecided: Checks without a regression that want more runs (exit code 3), shape (checks,);
+            rules that know no such thing have none.
+        num_runs: Runs per side that each check took, shape (checks,).
+    """
+
+    flagged: Bools
+    undecided: Bools
+    num_runs: npt.NDArray[np.int64]
+
+
+Decide = Callable[[Floats, Floats], Outcome]
+IsWorse = Callable[[list[float], list[float]], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A rule and how it is tried.
+
+    Attributes:
+        name: As it is printed.
+        decide: Takes base and candidate; None where its package is not installed.
+        num_runs: Runs per side that it is given.
+        joint: Whether the verdict on one metric depends on the others of the check.
+    """
+
+    name: str
+    decide: Decide | None
+    num_runs: tuple[int, ...] = NUM_RUNS
+    joint: bool = False
+
+
+def all_rules() -> list[Rule]:
+    """Ours first."""
+    looks = ", ".join(map(str, LOOKS))
+    return [
+        Rule(name="this gate", decide=ours, joint=True),
+        Rule(
+            name=f"this gate, looks at {looks}",
+            decide=ours_looking,
+            num_runs=LOOKS[-1:],
+            joint=True,
+        ),
+        Rule(name="10% threshold, single runs", decide=of_medians, num_runs=(1,)),
+        Rule(name="10% threshold, medians", decide=of_medians),
+        Rule(name="Welch's t test", decide=welch),
+        Rule(name="asv", decide=_where_installed(asv_is_worse)),
+        Rule(name="pyperf", decide=_where_installed(pyperf_is_worse)),
+        Rule(name="benchstat (re-stated)", decide=benchstat),
+    ]
+
+
+def verdicts(base: Floats, candidate: Floats, alpha: float = ALPHA) -> list[Verdict]:
+    """As bench.gate.rule.judge, for one check of measured metrics with one seed.
+
+    Without the intervals that a row also shows, which take twenty times as long as the verdict.
+    Improvements are not told from no change.
+
+    Args:
+        base: Shape (runs, metrics).
+        candidate: Likewise.
+        alpha: Level of the check.
+    """
+    columns = list(zip(base.T, candidate.T, strict=True))
+    losses = [loss_of(*column, METRIC.better) for column in columns]
+    p_values = [p_better(*column, METRIC.better) for column in columns]
+    strata = np.zeros(len(base), np.int64), np.zeros(len(candidate), np.int64)
+    if too_few(strata, level=alpha / len(columns), min_runs=MIN_RUNS):
+        return ["underpowered"] * len(columns)
+    found: list[Verdict] = []
+    for loss, p, p_holm in zip(losses, p_values, holm(p_values), strict=True):
+        assert p_holm is not None
+        worse = loss >= METRIC.min_effect_frac - _ROUNDING
+        if worse and reaches(p_holm, alpha):
+            found.append("regression")
+        else:
+            found.append("underpowered" if worse and reaches(p, alpha) else "no change")
+    return found
+
+
+def wants_more(base: Floats, candidate: Floats, found: Sequence[Verdict]) -> bool:
+    """As bench.gate.sequential.is_open, of the verdicts of one check.
+
+    Intervals are computed only until one leaves the check open, the most likely one first.
+
+    Args:
+        base: Shape (runs, metrics).
+        candidate: Likewise.
+        found: Of each metric.
+    """
+    if "regression" in found:
+        return False
+    if "underpowered" in found:
+        return True
+    losses = np.median(candidate, axis=0) / np.median(base, axis=0)
+    return any(is_open([_row(base[:, m], candidate[:, m])]) for m in np.argsort(-losses))
+
+
+def _row(base: Floats, candidate: Floats) -> Row:
+    """A row without a verdict, as far as is_open looks at it."""
+    return Row(
+        metric=METRIC,
+        kind="measured",
+        configuration="",
+        command="",
+        config_hash="",
+        num_base=len(base),
+        num_candidate=len(candidate),
+        base=None,
+        candidate=None,
+        ratio=ratio(base, candidate),
+        loss_frac=None,
+        threshold_frac=METRIC.min_effect_frac,
+        p=None,
+        p_holm=None,
+        verdict="no change",
+    )
+
+
+def ours(base: Floats, candidate: Floats) -> Outcome:
+    """This gate on so many runs: as bench.compare judges."""
+    found = [verdicts(*check) for check in zip(base, candidate, strict=True)]
+    return _of_verdicts(found, [base.shape[1]] * len(base))
+
+
+def ours_looking(base: Floats, candidate: Floats) -> Outcome:
+    """This gate looking several times (bench.gate.sequential)."""
+    ends = [_looked(*check) for check in zip(base, candidate, strict=True)]
+    return _of_verdicts([found for found, _ in ends], [num for _, num in ends])
+
+
+def _looked(base: Floats, candidate: Floats) -> tuple[list[Verdict], int]:
+    """Verdicts of the look at which it ends, and runs per side by then."""
+    previous = 0
+    for num in LOOKS:
+        alpha = level_at(num, previous=previous, max_runs=LOOKS[-1], alpha=ALPHA)
+        sides = base[:num], candidate[:num]
+        found = verdicts(*sides, alpha)
+        if num == LOOKS[-1] or not wants_more(*sides, found):
+            break
+        previous = num
+    return found, num
+
+
+def _of_verdicts(found: Sequence[Sequence[Verdict]], num_runs: Sequence[int]) -> Outcome:
+    flagged = np.array([[verdict == "regression" for verdict in check] for check in found])
+    undecided = np.array(["underpowered" in check for check in found]) & ~flagged.any(axis=1)
+    return Outcome(flagged=flagged, undecided=undecided, num_runs=np.array(num_runs, np.int64))
+
+
+def _simple(flagged: Bools, num_runs: int) -> Outcome:
+    """Of a rule that decides whatever it is given."""
+    num = len(flagged)
+    return Outcome(
+        flagged=flagged, undecided=np.zeros(num, np.bool_), num_runs=np.full(num, num_runs)
+    )
+
+
+def of_medians(base: Floats, candidate: Floats) -> Outcome:
+    """Worse if the median is by more than a threshold; of one run, that run."""
+    ratios = np.median(candidate, axis=1) / np.median(base, axis=1)
+    return _simple(ratios > 1 + THRESHOLD_FRAC, base.shape[1])
+
+
+def welch(base: Floats, candidate: Floats) -> Outcome:
+    """Worse if Welch's two-sided t test is significant and the mean is larger."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # A metric that never varies has no t; that NaN is not significant.
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
+        test = ttest_ind(candidate, base, axis=1, equal_var=False)
+    return _simple((test.pvalue < ALPHA) & (test.statistic > 0), base.shape[1])
+
+
+def benchstat(base: Floats, candidate: Floats) -> Outcome:
+    """Worse if the two-sided Mann-Whitney test is significant and the median is larger.
+
+    benchstat is a program in Go; this is its rule in SciPy's terms, which has no exact distribution
+    for ties: there its normal approximation is taken, where benchstat would still be exact.
+
+    Source: golang.org/x/perf, benchmath: AssumeNothing.Compare and Comparison.FormatDelta.
+    """
+    both = np.sort(np.concatenate([base, candidate], axis=1), axis=1)
+    tied = (np.diff(both, axis=1) == 0).any(axis=1)
+    with np.errstate(all="ignore"):  # where all runs are equal, nothing is significant
+        exact, normal = (
+            mannwhitneyu(candidate, base, axis=1, method=method).pvalue
+            for method in ("exact", "asymptotic")
+        )
+    larger = np.median(candidate, axis=1) > np.median(base, axis=1)
+    return _simple((np.where(tied, normal, exact) <= ALPHA) & larger, base.shape[1])
+
+
+def asv_is_worse() -> IsWorse:
+    """Asv's own decision with its defaults: significant at 0.002, and beyond a factor of 1.1.
+
+    asv takes repeats within a process or few of them for samples; here each is a run.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    is_better: Callable[..., bool] = import_module("asv.commands.compare")._is_result_better
+    compute_stats = import_module("asv_runner.statistics").compute_stats
+
+    def is_worse(base: list[float], candidate: list[float]) -> bool:
+        (old, old_stats), (new, new_stats) = (compute_stats(side, 1) for side in (base, candidate))
+        return is_better(old, new, (old_stats, base), (new_stats, candidate), 1 + THRESHOLD_FRAC)
+
+    return is_worse
+
+
+def pyperf_is_worse() -> IsWorse:
+    """What `pyperf compare_to` calls slower: significant by its t test, with a larger mean.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    is_significant = import_module("pyperf._compare").is_significant_benchs
+
+    def is_worse(base: list[float], candidate: list[float]) -> bool:
+        significant, _ = is_significant(_Values(base), _Values(candidate))
+        return bool(significant) and sum(candidate) / len(candidate) > sum(base) / len(base)
+
+    return is_worse
+
+
+class _Values:
+    """Stands in for pyperf's Benchmark, of which its test asks nothing else."""
+
+    def __init__(self, values: list[float]) -> None:
+        self._values = values
+
+    def get_values(self) -> Any:
+        return self._values
+
+
+def _where_installed(make: Callable[[], IsWorse]) -> Decide | None:
+    try:
+        is_worse = make()
+    except ImportError:
+        return None
+    return one_by_one(is_worse)
+
+
+def one_by_one(is_worse: IsWorse) -> Decide:
+    """A rule from a function of one metric of one check."""
+
+    def decide(base: Floats, candidate: Floats) -> Outcome:
+        flagged = [
+            [is_worse(old.tolist(), new.tolist()) for old, new in zip(olds.T, news.T, strict=True)]
+            for olds, news in zip(base, candidate, strict=True)
+        ]
+        return _simple(np.array(flagged, np.bool_), base.shape[1])
+
+    return decide

@@ -1,0 +1,105 @@
+"""What a record says of energy by phase where only the curve, or an old file, is there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.core import store
+from bench.core.outcome import outcome_record
+from bench.core.records import CurveRow, PhaseEnergy, RunIdentity
+from bench.core.target import Spent
+from tests.rows import curve
+
+CONFIG: dict[str, Any] = {
+    "seed": 0,
+    "repeat": 0,
+    "target": {"metric": "accuracy", "value": 0.9, "eval_every_samples": 100, "ladder": []},
+}
+
+
+@pytest.fixture
+def identity() -> RunIdentity:
+    return store.new_identity("train", "0123456789ab", 0, 0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, identity: RunIdentity) -> Path:
+    return store.create_run_folder(tmp_path, identity, CONFIG)
+
+
+def metered(num_rows: int) -> list[CurveRow]:
+    """10 J a row, of which 2 J went into the evaluation and 1 J into what was written."""
+    return [
+        replace(row, eval_energy_j=2.0 * n, checkpoint_energy_j=1.0 * n)
+        for n, row in enumerate(curve([0.5] * num_rows), 1)
+    ]
+
+
+def test_a_killed_run_has_the_energy_by_phase_of_its_last_evaluation(folder: Path) -> None:
+    writer = store.CurveWriter(folder)
+    for row in metered(3):
+        writer.append(row)
+    writer.close()
+
+    record = store.read_record(folder)
+
+    assert record.status == "interrupted"
+    # Of 30 J; what bounds the split is not in the curve.
+    assert record.phase_energy == PhaseEnergy(train_j=21.0, eval_j=6.0, checkpoint_j=3.0)
+    assert record.phase_energy.eval_error_frac is None
+    assert record.phase_energy.below_resolution is None
+
+
+@pytest.mark.parametrize("missing", ["energy_total_j", "eval_energy_j", "checkpoint_energy_j"])
+def test_a_curve_that_does_not_tell_leaves_no_energy_by_phase(
+    missing: str, identity: RunIdentity
+) -> None:
+    nothing: dict[str, Any] = {missing: None}
+    rows = [replace(row, **nothing) for row in metered(2)]
+    assert outcome_record(identity, CONFIG, rows, status="interrupted").phase_energy is None
+
+
+def test_no_evaluation_leaves_no_energy_by_phase(identity: RunIdentity) -> None:
+    assert outcome_record(identity, CONFIG, [], status="interrupted").phase_energy is None
+
+
+def test_a_total_that_was_lost_after_the_last_evaluation_takes_its_phases_with_it(
+    identity: RunIdentity,
+) -> None:
+    spent = Spent(time_s=9.0, energy_j=None, samples=300)
+    record = outcome_record(identity, CONFIG, metered(2), status="ok", spent=spent)
+    assert (record.energy_total_j, record.phase_energy) == (None, None)
+
+
+def test_a_record_from_before_energy_by_phase_reads_without_it(
+    folder: Path, identity: RunIdentity
+) -> None:
+    path = store.write_record(folder, outcome_record(identity, CONFIG, metered(2), status="ok"))
+    old = json.loads(path.read_text())
+    assert old.pop("phase_energy")["train_j"] == 14.0
+    path.write_text(json.dumps(old))
+
+    record = store.read_record(folder)
+
+    assert record.phase_energy is None
+    assert record.energy_total_j == 20.0
+
+
+def test_a_curve_from_before_energy_by_phase_reads_without_it(folder: Path) -> None:
+    writer = store.CurveWriter(folder)
+    writer.append(metered(1)[0])
+    writer.close()
+    path = folder / "curve.jsonl"
+    line = json.loads(path.read_text())
+    del line["eval_energy_j"], line["checkpoint_energy_j"]
+    path.write_text(json.dumps(line) + "\n")
+
+    (row,) = store.read_curve(folder)
+
+    assert (row.energy_total_j, row.eval_energy_j, row.checkpoint_energy_j) == (10.0, None, None)
+    assert store.read_record(folder).phase_energy is None
