@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 from bench.core.records import RunRecord
 from bench.core.store import read_record
@@ -66,26 +62,6 @@ def serve(folder: Path, *arguments: str) -> Answer:
 def _ended(process: subprocess.Popen[str]) -> Answer:
     out, err = process.communicate(timeout=240)
     return Answer(code=process.returncode, out=out, err=err)
-
-
-def in_process(
-    folder: Path, *arguments: str, module: str, io: pytest.CaptureFixture[str]
-) -> Answer:
-    """The command's main() in this process: for what ends before anything is started."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", [f"{module}.py", *arguments])
-        for name, value in environment(folder).items():
-            patch.setenv(name, value)
-        io.readouterr()
-        try:
-            code = importlib.import_module(module).main()
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-    out, err = io.readouterr()
-    return Answer(code=code, out=out, err=err)
 
 
 def records(folder: Path, command: str = "train") -> list[RunRecord]:

@@ -17,7 +17,7 @@ import pytest
 
 from bench.core.records import RunRecord
 from bench.core.store import read_ledger
-from tests.cli.command import Answer, in_process, records, serve, train
+from tests.cli.command import Answer, records, serve, train
 
 pytestmark = pytest.mark.xdist_group("serve")  # one worker, so that the base is trained once
 
@@ -201,13 +201,10 @@ def test_several_runs_are_served_by_a_glob_and_not_again_on_resume(folder: Path)
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    base: Path,
-    arguments: tuple[str, ...],
-    words: str,
-    capsys: pytest.CaptureFixture[str],
+    base: Path, arguments: tuple[str, ...], words: str
 ) -> None:
     allowed = () if "allow_missed=false" in arguments else ("allow_missed=true",)
-    answer = in_process(base, *arguments, *allowed, module="bench.serve", io=capsys)
+    answer = serve(base, *arguments, *allowed)
     assert answer.code == 2, answer.out + answer.err
     assert words in answer.err
     assert len(answer.err.splitlines()) == 1

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from bench.core.store import read_curve, read_ledger, read_record
-from tests.cli.command import Answer, environment, in_process, records, start, train
+from tests.cli.command import Answer, environment, records, start, train
 
 # Quick runs: the model is a linear one, the probe short.
 QUICK = ("experiment=smoke", "trainer.num_warmup_steps=1", "codecarbon=none")
@@ -287,23 +287,14 @@ def test_of_commands_side_by_side_one_is_measured_and_the_others_wait_and_say_so
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    tmp_path: Path,
-    arguments: tuple[str, ...],
-    words: str,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, arguments: tuple[str, ...], words: str
 ) -> None:
-    answer = in_process(tmp_path, *arguments, module="bench.train", io=capsys)
+    answer = train(tmp_path, *arguments)
     assert answer.code == 2, (answer.out, answer.err)
     assert words in answer.err
     assert answer.err.startswith("error: ")
     assert len(answer.err.splitlines()) == 1, answer.err
     assert not (tmp_path / "results" / "train").exists()
-
-
-def test_the_real_command_refuses_in_the_same_way(tmp_path: Path) -> None:
-    answer = train(tmp_path, "-m", "batch_size=32,0")
-    assert (answer.code, answer.out) == (2, "")
-    assert answer.err == "error: batch_size=0: must be at least 1\n"
 
 
 def test_help_and_wrong_keys_do_not_wait_for_torch(tmp_path: Path) -> None:
