@@ -45,7 +45,9 @@ class JudgeConfig:
         """
         self.settings()
         if self.noise is not None and not Path(self.noise).is_file():
-            raise ValueError(f"noise={self.noise}: no such file; bench.gate.noise.add_noise writes one")
+            raise ValueError(
+                f"noise={self.noise}: no such file; bench.gate.noise.add_noise writes one"
+            )
 
     def settings(self) -> GateSettings:
         """As the gate takes it.

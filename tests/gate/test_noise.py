@@ -188,5 +188,5 @@ def test_a_file_that_is_none_is_told_and_kept(path: Path, text: str, message: st
 
 
 def test_a_file_that_is_not_there_is_told(path: Path) -> None:
-    with pytest.raises(ValueError, match=r"noise\.json: cannot be read .*bench.gate.noise.add_noise"):
+    with pytest.raises(ValueError, match=r"noise\.json: cannot be read .*add_noise"):
         read_floors(path)
