@@ -1,4 +1,4 @@
-"""What the gate finds and what it cries wolf at, beside other rules, in simulation.
+"""What the gate finds and what it cries wolf at, beside other rules, in simulation and for real.
 
 `python -m benchmarks.gate_power simulate [--noise RESULTS] [--checks N]`
 
@@ -15,6 +15,10 @@
     (ii) log-normal with 5% and with 10%, each metric on its own; (iii) heavier tails: 5% where each
     run is slowed by a neighbour with probability 10%, in all metrics, by 1 + Exponential(0.3); and
     Student's t with 3 degrees of freedom, with 5% in the logarithm.
+
+`python -m benchmarks.gate_power real [--checks N] [--slowdowns 0,0.1,0.2] [--out FILE.jsonl]`
+
+    Runs bench.ab itself on commits with planted slowdowns: benchmarks/gate_real.py.
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ from bench.gate.metrics import METRICS
 from bench.gate.model import GateRun
 from bench.gate.runs import read_side
 from bench.gate.side import by_configuration
+from benchmarks.gate_real import add_real
 from benchmarks.gate_rules import Outcome, Rule, all_rules
 
 Floats = npt.NDArray[np.float64]
@@ -274,6 +279,7 @@ def arguments() -> argparse.Namespace:
     simulated.add_argument("--checks", type=int, default=1000, help="in each cell, at least 1")
     simulated.add_argument("--out", type=Path, help="a JSON file for all shares")
     simulated.set_defaults(run=simulate)
+    add_real(parts.add_parser("real", help="bench.ab on planted slowdowns"))
     chosen = parser.parse_args()
     if chosen.checks < 1:
         parser.error(f"--checks {chosen.checks}: must be at least 1")

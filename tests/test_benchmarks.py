@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
 
@@ -10,11 +13,14 @@ import numpy.typing as npt
 import pytest
 from rich.table import Table
 
-from bench.gate.model import GateRun, Samples
+from bench.gate.as_json import as_json
+from bench.gate.model import Comparison, GateRun, Samples
 from bench.gate.rule import judge
 from bench.gate.sequential import is_open
-from benchmarks import gate_power, gate_rules
+from benchmarks import gate_planted, gate_power, gate_real, gate_rules
 from benchmarks.energy_accuracy import CASES, Case, Result, complaints, measured
+from benchmarks.gate_planted import Calibration
+from benchmarks.gate_real import Check, Series, SeriesFile
 
 Floats = npt.NDArray[np.float64]
 
@@ -259,7 +265,9 @@ def test_residuals_are_of_measured_metrics_that_all_runs_have_smaller_better() -
 
 
 def test_a_folder_with_too_few_runs_is_no_noise(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"--noise .*0 fit runs of 0 configurations"):
+    with pytest.raises(
+        ValueError, match=r"--noise .*0 fit runs of 0 configurations; give a folder"
+    ):
         gate_power.measured(tmp_path)
 
 
@@ -270,3 +278,195 @@ def test_a_busy_neighbour_slows_all_metrics_of_a_run() -> None:
     assert (runs == runs[:, :, :1]).all()
     slowed = (runs[:, :, 0] > 1).mean()
     assert 0.3 < slowed < 0.7  # 100 runs: 4 standard deviations of 5%
+
+
+CALIBRATION = Calibration(step_s=0.001, pass_s=0.0001)
+
+
+def stepped(code: str, steps: int, names: dict[str, object]) -> object:
+    """An object on which planted lines of a training step were run so many times."""
+    lines = "\n".join(line.removeprefix("    ") for line in code.splitlines())
+    exec(f"def step(self, images):\n{lines}\n", names)
+
+    class Module:
+        passes = 0
+
+        def __call__(self, images: object) -> None:
+            self.passes += 1
+
+    module = Module()
+    for _ in range(steps):
+        names["step"](module, None)  # type: ignore[operator]
+    return module
+
+
+def test_planted_work_repeats_the_forward_pass_as_often_as_takes_its_share() -> None:
+    code = gate_planted.work_code(0.4 * CALIBRATION.step_s / CALIBRATION.pass_s)
+    # 4 passes of 0.1 ms in each step of 1 ms.
+    assert vars(stepped(code, 10, {}))["passes"] == 40
+    assert vars(stepped(gate_planted.work_code(0.25), 10, {}))["passes"] == 2
+
+
+def test_planted_sleep_is_precise_over_many_steps_though_each_oversleeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s, slept_s = 0.0, []
+
+    def sleep(duration_s: float) -> None:
+        nonlocal now_s
+        now_s += duration_s + 6e-5
+        slept_s.append(duration_s)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("time.perf_counter", lambda: now_s)
+    stepped(gate_planted.sleep_code(1e-4), 1000, {})
+    # 1000 steps of 0.1 ms; what is owed at the end is less than one sleep.
+    assert 0.098 < now_s <= 0.1 + 6e-5
+    assert min(slept_s) >= gate_planted.LEAST_SLEEP_S
+
+
+def test_slowdowns_are_planted_in_the_training_step_there_is() -> None:
+    source = Path("bench/tasks/classifier.py").read_text()
+    planned = gate_planted.all_planted([0.0, 0.1])
+    assert [one.branch for one in planned] == [
+        "planted-none-0",
+        "planted-sleep-0.1",
+        "planted-work-0.1",
+    ]
+    none, sleep, work = (gate_planted.planted_source(source, one, CALIBRATION) for one in planned)
+    assert none == source
+    for planted, word in ((sleep, "time.sleep(self.owed_s)"), (work, "            self(images)")):
+        compile(planted, "classifier.py", "exec")
+        before, _, _ = planted.partition("return cross_entropy(self(images), labels)")
+        assert before.endswith("        ")
+        assert word in before
+    with pytest.raises(ValueError, match="not one line 'return cross_entropy"):
+        gate_planted.planted_source("", planned[0], CALIBRATION)
+
+
+def told_by_the_gate() -> dict[str, object]:
+    """What bench.ab writes: one row, half as slow again, 6 runs of each side."""
+    base = np.linspace(1.0, 1.01, 6)[:, None]
+    rows = judge(check_samples(base, 1.5 * base))
+    told: dict[str, object] = json.loads(
+        as_json(Comparison(base_name="a", candidate_name="b", rows=rows, alpha=0.05))
+    )
+    return told
+
+
+def test_what_bench_ab_writes_is_read_as_runs_verdicts_and_ratios() -> None:
+    parsed = gate_real.parsed(told_by_the_gate())
+    assert parsed["num_runs"] == 6
+    assert parsed["rows"]["cost"]["verdict"] == "regression"
+    assert parsed["rows"]["cost"]["ratio"] == pytest.approx(1.5)
+    assert gate_real.parsed({}) == {"num_runs": None, "rows": {}}
+
+
+def checked(exit_code: int, verdict: str = "no change", ratio: float = 1.0) -> Check:
+    return Check(
+        turn=0,
+        kind="sleep",
+        slowdown_frac=0.1,
+        exit_code=exit_code,
+        duration_s=60.0,
+        num_runs=6,
+        rows={"time_per_sample_s": {"verdict": verdict, "ratio": ratio}},
+        said="",
+        started_utc="",
+    )
+
+
+def test_shares_are_of_the_checks_that_came_to_a_verdict() -> None:
+    checks = [checked(1, "regression", 1.1), checked(1), checked(0), checked(3), checked(5)]
+    table = gate_real.table(checks)
+    row = [cells_of(table, column)[0] for column in range(9)]
+    assert row[:2] == ["sleep 10%", "5"]
+    # Medians of 1.1, 1, 1, 1. Wilson for 2 and for 1 of 4: 15.0 to 85.0 and 4.56 to 69.9%.
+    assert row[2].startswith("1 (1-1.")
+    assert row[3:6] == ["50 (15-85)", "25 (4.56-69.9)", "25 (4.56-69.9)"]
+    assert row[6:] == ["1", "6.0", "60 (60-60)"]
+
+
+def test_checks_without_a_verdict_leave_their_shares_empty() -> None:
+    table = gate_real.table([checked(4)])
+    row = [cells_of(table, column)[0] for column in range(9)]
+    assert row == ["sleep 10%", "1", "", "", "", "", "1", "", ""]
+
+
+FAKE_AB = """
+import json, sys
+words = dict(word.split("=", 1) for word in sys.argv[1:sys.argv.index("--")])
+assert sys.argv[sys.argv.index("--") + 1 :] == ["experiment=smoke"], sys.argv
+code = {"planted-none-0": 0, "planted-sleep-0.1": 1, "planted-work-0.1": 2}[words["head"]]
+if code < 2:
+    with open(words["json"], "w") as file:
+        json.dump({"rows": []}, file)
+else:
+    print("max_runs=0: must be at least 6", file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A repository with a training step to plant in and a fake bench.ab; its commit."""
+    folder = tmp_path / "repository"
+    (folder / "bench/tasks").mkdir(parents=True)
+    (folder / "bench/ab.py").write_text(FAKE_AB)
+    (folder / "bench/__init__.py").write_text("")
+    (folder / gate_planted.MODULE).write_text(f"def step(self):\n{gate_planted.STEP}")
+    monkeypatch.chdir(folder)
+    author = ["-c", "user.name=a", "-c", "user.email=a@localhost", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["add", "."], [*author, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *words], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    return head.stdout.strip()
+
+
+def chosen(out: Path, slowdowns: str) -> Namespace:
+    return Namespace(
+        checks=2, slowdowns=slowdowns, overrides=["experiment=smoke"], keys=[], out=out
+    )
+
+
+def test_a_series_runs_bench_ab_on_each_commit_and_goes_on_where_it_ended(
+    repository: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "series.jsonl"
+    kept = SeriesFile(out)
+    kept.start(
+        Series(base=repository, overrides=["experiment=smoke"], keys=[], calibration=CALIBRATION)
+    )
+    gate_real.real(chosen(out, "0"))
+    assert [(one.turn, one.kind, one.exit_code) for one in SeriesFile(out).checks] == [
+        (0, "none", 0),
+        (1, "none", 0),
+    ]
+    with pytest.raises(ValueError, match=r"exit code 2: max_runs=0: must be at least 6"):
+        gate_real.real(chosen(out, "0,0.1"))
+    ends = [(one.turn, one.kind, one.exit_code) for one in SeriesFile(out).checks]
+    assert ends == [(0, "none", 0), (1, "none", 0), (0, "sleep", 1)]
+    assert "check 1 of 2, planted-sleep-0.1: exit code 1" in capsys.readouterr().out
+
+
+def test_a_series_of_another_commit_is_not_continued(repository: str, tmp_path: Path) -> None:
+    out = tmp_path / "series.jsonl"
+    kept = SeriesFile(out)
+    kept.start(Series(base="other", overrides=[], keys=[], calibration=CALIBRATION))
+    with pytest.raises(ValueError, match=f"its base is other, not {repository}; use a new file"):
+        gate_real.real(chosen(out, "0"))
+
+
+def test_a_damaged_line_of_a_series_is_named(tmp_path: Path) -> None:
+    out = tmp_path / "series.jsonl"
+    SeriesFile(out).start(Series(base="b", overrides=[], keys=[], calibration=CALIBRATION))
+    with out.open("a") as file:
+        file.write('{"turn": 0')
+    with pytest.raises(ValueError, match=r"series\.jsonl: line 2: .*; remove that line"):
+        SeriesFile(out)
+
+
+@pytest.mark.parametrize("text", ["a", "0,-0.1", "inf", ""])
+def test_slowdowns_must_be_shares(text: str) -> None:
+    with pytest.raises(ValueError, match=r"--slowdowns .*must be shares from 0 on"):
+        gate_real.shares(text)

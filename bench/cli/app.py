@@ -137,8 +137,12 @@ def _interrupt_once(number: int, frame: object) -> None:
     `timeout` sends SIGTERM twice, to the command and to its group.
     """
     for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, signal.SIG_IGN)
+        signal.signal(each, _take_no_notice)
     raise KeyboardInterrupt
+
+
+def _take_no_notice(number: int, frame: object) -> None:
+    """In place of SIG_IGN, of which Python complains when two signals came at the same time."""
 
 
 def one_line(error: BaseException, keys: Sequence[str] = ()) -> str:

@@ -24,6 +24,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _ROUNDING = 1e-9  # a loss of 5% is one of at least 5%, however it was rounded
+# More runs are asked for where the family's level would have to be up to so many times alpha: a
+# bound like that of false alarms, so that of checks without a difference few ask.
+_ASKS_UP_TO = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,8 @@ def judge(samples: Sequence[Samples], *, alpha: float = ALPHA, min_runs: int = 5
     """What became of each row of a check.
 
     The chance that any measured row of a check without a difference is called a regression is at
-    most alpha; improvements have a family of their own.
+    most alpha, and that one of enough runs is a regression or underpowered at most twice that;
+    improvements have a family of their own.
 
     Args:
         samples: All rows of the check: Holm's correction is over the measured ones among them.
@@ -195,7 +199,7 @@ def _row(compared: _Compared, p_holm: float | None, p_gain_holm: float | None, r
     verdict = "underpowered" if few else _verdict(compared, p_holm, p_gain_holm, rule)
     if verdict == "no change" and seen is None and _has_medians(compared):
         verdict = "underpowered"  # its spread would have hidden any loss
-    words = (samples.note, compared.note, _misses(samples), _note(compared, verdict, seen, few))
+    words = (samples.note, compared.note, _misses(samples), _note(compared, verdict, seen, few, rule))
     return Row(
         metric=samples.metric,
         kind=compared.kind,
@@ -235,8 +239,19 @@ def _verdict(
         return "regression"
     if compared.better and (exact or _shown(p_gain_holm, rule)):
         return "improvement"
-    # Shown on its own, but not among so many: more runs would tell.
-    return "underpowered" if compared.worse and _shown(compared.p_loss, rule) else "no change"
+    return "underpowered" if _nearly_shown(compared, p_holm, rule) else "no change"
+
+
+def _shown_alone(compared: _Compared, rule: _Rule) -> bool:
+    """Whether there is a loss that would be shown if no other row were judged."""
+    return compared.worse and _shown(compared.p_loss, rule)
+
+
+def _nearly_shown(compared: _Compared, p_holm: float | None, rule: _Rule) -> bool:
+    """Whether a loss is shown on its own and nearly among so many rows: more runs would tell."""
+    if p_holm is None or not _shown_alone(compared, rule):
+        return False
+    return reaches(p_holm, _ASKS_UP_TO * rule.alpha)
 
 
 def _has_medians(compared: _Compared) -> bool:
@@ -272,10 +287,14 @@ def _smallest_seen(compared: _Compared, rule: _Rule) -> float | None:
     )
 
 
-def _note(compared: _Compared, verdict: Verdict, seen: float | None, few: int) -> str:
+def _note(
+    compared: _Compared, verdict: Verdict, seen: float | None, few: int, rule: _Rule
+) -> str:
     """What has to be said beside the verdict."""
     if verdict == "improvement" and compared.p_gain is not None:
         return f"better with p {compared.p_gain:.2g} before Holm"
+    if verdict == "no change" and _shown_alone(compared, rule):
+        return f"worse with p {compared.p_loss:.2g} before Holm, as one of {rule.num_tests} may be"
     if verdict != "underpowered" or few:
         return ""
     hidden = seen is None

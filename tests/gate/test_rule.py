@@ -326,6 +326,21 @@ def test_a_loss_that_is_shown_on_its_own_only_needs_more_runs() -> None:
     assert rows[0].note == "if the effect stays as it is seen"
 
 
+@pytest.mark.parametrize(("num_metrics", "verdict"), [(6, "underpowered"), (7, "no change")])
+def test_a_loss_far_from_shown_among_so_many_is_no_change_and_is_told(
+    num_metrics: int, verdict: str
+) -> None:
+    """A rank sum of 17 of 5 against 5 has p = 4/252: 0.095 by Holm among six, 0.11 among seven."""
+    base, candidate = [1, 2, 3, 4, 7], [5, 6, 17, 18, 19]
+    rows = judge([samples(base, candidate)] + [samples(STEADY, STEADY)] * (num_metrics - 1))
+    assert rows[0].p == pytest.approx(4 / 252)
+    assert rows[0].p_holm == pytest.approx(num_metrics * 4 / 252)
+    assert rows[0].verdict == verdict
+    if verdict == "no change":
+        assert rows[0].more_runs is None
+        assert rows[0].note == "worse with p 0.016 before Holm, as one of 7 may be"
+
+
 # The smallest loss that would have been found.
 
 

@@ -1,0 +1,16 @@
+"""Two revisions, run in turn and compared: `python -m bench.ab base=REF head=REF -- KEY=VALUE...`.
+
+Checks both out, runs `python -m bench.train KEY=VALUE...` of each in fresh processes, one at a time
+(base, head, head, base, ...), until the gate has an answer. Exit code: 0 pass, 1 regression, 2 for
+a wrong key, value or revision, 3 nothing or too little to compare, 4 incomparable, 5 a run failed,
+6 a revision could not be installed, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from bench.cli.ab_run import ab_command
+
+if __name__ == "__main__":
+    sys.exit(ab_command())

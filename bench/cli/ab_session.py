@@ -1,0 +1,262 @@
+"""What bench.ab and bench.noise share: revisions checked out, run in turn, and what ends that."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+
+from bench.cli.ab_arguments import run_arguments, split_arguments
+from bench.cli.app import INTERRUPTED, USAGE_ERROR, run_once
+from bench.core.store import utc_now
+from bench.gate.ab_config import MeasuredConfig
+from bench.gate.model import EXIT_FAILED, EXIT_PASS
+from bench.gate.noise import read_floors
+from bench.launch.interleave import Arm, InstallFailed, Interleaved, Program, RunFailed
+from bench.launch.repository import find_repository
+from bench.launch.worktree import worktrees
+
+INSTALL_FAILED = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the command line says beside the command's own keys, and the environment then."""
+
+    overrides: Sequence[str]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A side: the name of its folder, the key that names the revision, and the revision."""
+
+    name: str
+    key: str
+    ref: str
+
+
+def session_command(
+    name: str, schema: type, keys: Sequence[str], run: Callable[[dict[str, Any], Asked], int]
+) -> int:
+    """Run a command whose line has a second part, after `--`; its exit code.
+
+    Args:
+        name: Of the command and of its primary file.
+        schema: Of its configuration.
+        keys: That it has, dotted.
+        run: Takes the resolved configuration and what else was asked.
+    """
+    environment = dict(os.environ)  # of the runs: without what the command sets for itself
+    try:
+        sys.argv[1:], overrides = split_arguments(sys.argv[1:], name, keys)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    asked = Asked(overrides=overrides, environment=environment)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not with nohup
+        signal.signal(signal.SIGHUP, _hang_up)
+    return run_once(name, schema, lambda plain: run(plain, asked), keys)
+
+
+def _hang_up(number: int, frame: object) -> None:
+    """A terminal that is closed ends the command as SIGTERM does, worktrees removed."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Teller:
+    """Says how far it is, on standard error: a line that is redrawn where there is a terminal.
+
+    Redrawn only when there is something to say: a line that refreshes itself would use the CPU that
+    is being measured.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is shown."""
+        self._console = Console(stderr=True)
+        self._line = Progress(
+            TextColumn("{task.description}"),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._line.add_task("", total=None)
+        self._so_far = ""
+
+    def __enter__(self) -> Self:
+        self._line.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._line.stop()
+
+    def step(self, text: str) -> None:
+        """Redraw the line: what is done now, and what has come of it so far."""
+        self._line.update(self._task, description=f"{text}{self._so_far}", refresh=True)
+
+    def look(self, text: str) -> None:
+        """Print a line that stays."""
+        self._so_far = f"; {text}"
+        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+class Session:
+    """Two revisions, and the folder that their runs go to."""
+
+    def __init__(
+        self, command: str, config: MeasuredConfig, asked: Asked, revisions: Sequence[Revision]
+    ) -> None:
+        """Nothing is checked out.
+
+        Args:
+            command: Name of the folder in results.
+            config: How they are run.
+            asked: What else.
+            revisions: Two; changes that are not committed may be meant by the second.
+
+        Raises:
+            ValueError: There is no such repository or revision, or changes would not be measured;
+                the message names the key.
+        """
+        self._config = config
+        self._asked = asked
+        self._revisions = revisions
+        self._repository = find_repository(Path.cwd())
+        self._commits = {
+            each.name: self._repository.commit_of(each.ref, key=each.key) for each in revisions
+        }
+        self.remarks = self._refuse_dirty()
+        if (self._repository.root / ".gitmodules").exists():
+            self.remarks.append(
+                "submodules are not checked out; install='git submodule update --init' does it"
+            )
+        stamp = utc_now().replace("-", "").replace(":", "")
+        self.root = Path(config.results).absolute() / command / f"{stamp}-{secrets.token_hex(3)}"
+        self._started_s = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since it was begun."""
+        return time.monotonic() - self._started_s
+
+    def same_commit(self) -> bool:
+        """Whether both revisions are the same one."""
+        return len(set(self._commits.values())) == 1
+
+    def title(self, name: str) -> str:
+        """A revision for people, by its side's name."""
+        ref = next(each.ref for each in self._revisions if each.name == name)
+        commit = self._commits[name]
+        return ref if commit.startswith(ref) else f"{ref} ({commit[:10]})"
+
+    def measure(self, work: Callable[[Interleaved, Teller], None]) -> int:
+        """Check both revisions out, make them ready, and do the work.
+
+        Returns:
+            EXIT_PASS; or, after a message, the exit code of what went wrong.
+
+        Raises:
+            ValueError: A revision cannot be checked out, or results cannot be written.
+        """
+        interleaved: Interleaved | None = None
+        try:
+            self.root.mkdir(parents=True)
+        except OSError as error:
+            raise ValueError(
+                f"results={self._config.results}: cannot write there ({error.strerror})"
+            ) from error
+        try:
+            with worktrees(self._repository, self._commits, _warn) as folders, Teller() as teller:
+                interleaved = self._interleaved(folders, teller)
+                interleaved.prepare(self._config.warmup, self.root / "warmup")
+                work(interleaved, teller)
+        except RunFailed as failure:
+            _warn(f"{failure}\nno verdict; {self._left(interleaved)}")
+            return INSTALL_FAILED if isinstance(failure, InstallFailed) else EXIT_FAILED
+        except KeyboardInterrupt:
+            print(f"interrupted: no verdict; {self._left(interleaved)}", file=sys.stderr)
+            return INTERRUPTED
+        return EXIT_PASS
+
+    def told(self, num_runs: int) -> str:
+        """How many runs were made, how long it took, and where they lie."""
+        return (
+            f"{num_runs} runs per side, and {self._config.warmup} to warm up, "
+            f"in {_duration(self.elapsed_s)}: {self.root}"
+        )
+
+    def _refuse_dirty(self) -> list[str]:
+        """What is to be known of changes that are not committed, where these may be meant."""
+        last = self._revisions[-1]
+        if not self._repository.is_checked_out(last.ref) or not self._repository.is_dirty():
+            return []
+        told = f"{last.key}={last.ref}: the working tree has changes that are not committed"
+        if self._config.allow_dirty:
+            return [f"{told}; they were not measured"]
+        raise ValueError(
+            f"{told}, and they would not be measured; commit or stash them, or allow_dirty=true"
+        )
+
+    def _interleaved(self, folders: Mapping[str, Path], teller: Teller) -> Interleaved:
+        program = Program(
+            module=self._config.module,
+            arguments=lambda results, repeat: run_arguments(self._asked.overrides, results, repeat),
+            python=self._config.python,
+            default_python=sys.executable,
+            install=self._config.install,
+            environment=self._asked.environment,
+        )
+        first, second = (
+            Arm(
+                name=name,
+                revision=self.title(name),
+                worktree=folder,
+                results=self.root / name,
+            )
+            for name, folder in folders.items()
+        )
+        return Interleaved(self._repository, program, (first, second), teller.step)
+
+    def _left(self, interleaved: Interleaved | None) -> str:
+        num_runs = 0 if interleaved is None else interleaved.num_runs
+        return f"whole runs per side: {num_runs}; they and their logs lie in {self.root}"
+
+
+def check_noise(path: Path) -> None:
+    """Refuse a file that is none of noise floors, before all that is measured.
+
+    Raises:
+        ValueError: It is none; the message names the key.
+    """
+    try:
+        read_floors(path)
+    except ValueError as error:  # the message begins with the path
+        raise ValueError(f"noise={error}") from error
+
+
+def _warn(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+
+
+def _duration(time_s: float) -> str:
+    if time_s < 60:
+        return f"{time_s:.1f} s"
+    minutes, seconds = divmod(round(time_s), 60)
+    return f"{minutes} min {seconds} s"

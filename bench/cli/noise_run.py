@@ -1,0 +1,98 @@
+"""What bench.noise does: rounds of one revision against itself, and what differs, stored."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.cli.ab_session import Asked, Revision, Session, Teller, check_noise, session_command
+from bench.gate.ab_config import NoiseConfig, known_noise_keys
+from bench.gate.metrics import metric_named
+from bench.gate.model import EXIT_PASS
+from bench.gate.noise import NoiseRow, add_noise
+from bench.gate.runs import read_side
+from bench.launch.interleave import Interleaved
+
+SIDES = ("one", "two")  # names of one length: see bench.launch.worktree
+_HEADINGS = ("configuration", "metric", "n", "spread", "floor", "kind")
+_ENDLESS = 1000  # a file or a pipe takes lines of any length
+_LEGEND = """\
+n: runs of this session. spread: coefficient of variation. floor, of all sessions in the file: 95%
+of the differences between medians of five runs each are smaller. exact: the same in every run;
+demoted: should be, and is not, so that the gate judges it as measured."""
+
+
+def noise_command() -> int:
+    """Run bench.noise with the keys of the command line; its exit code."""
+    return session_command("noise", NoiseConfig, known_noise_keys(), measure_noise)
+
+
+def measure_noise(plain: Mapping[str, Any], asked: Asked) -> int:
+    """Measure a revision against itself and store what differs.
+
+    Args:
+        plain: The resolved configuration of bench.noise.
+        asked: What the benchmark is given.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ValueError: A value is out of range, there is no such revision, there is nothing to store,
+            or the file is not one of noise or cannot be written; the message names the key.
+    """
+    config = NoiseConfig.from_dict(plain)
+    path = Path(config.noise)
+    if path.exists():
+        check_noise(path)
+    revisions = [Revision(name=name, key="ref", ref=config.ref) for name in SIDES]
+    session = Session("noise", config, asked, revisions)
+
+    def work(interleaved: Interleaved, teller: Teller) -> None:
+        while interleaved.num_runs < config.num_runs:
+            interleaved.round()
+
+    if code := session.measure(work):
+        return code
+    first, second = (read_side(session.root / name) for name in SIDES)
+    try:
+        rows = add_noise(path, first, second)
+    except ValueError as error:
+        raise ValueError(f"{error}; not stored: the runs lie in {session.root}") from error
+    console = Console(width=None if sys.stdout.isatty() else _ENDLESS)
+    console.print(noise_table(rows))
+    print(_LEGEND)
+    print(f"measured: {session.told(config.num_runs)}")
+    for remark in session.remarks:
+        print(f"note: {remark}")
+    print(f"stored: {path}; bench.compare and bench.ab take it with noise={path}")
+    return EXIT_PASS
+
+
+def noise_table(rows: Sequence[NoiseRow]) -> Table:
+    """A row for each configuration and metric."""
+    table = Table(*_HEADINGS, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for row in rows:
+        cells = (
+            row.configuration,
+            row.metric,
+            str(row.num_runs),
+            _percent(row.spread_frac),
+            _percent(row.floor_frac),
+            "demoted" if row.demoted else metric_named(row.metric).kind,
+        )
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _percent(frac: float) -> str:
+    """Unsigned, with two significant digits; of a median of 0 there is no share."""
+    return f"{100 * frac:.2g}%" if math.isfinite(frac) else "no bound"

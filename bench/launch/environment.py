@@ -1,0 +1,103 @@
+"""What the runs of a revision see: its own code first, and nothing of the user's working tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.launch.repository import Repository, without_hook
+
+# Asked of the interpreter that will make the runs: where it looks for code, and which modules of
+# the revision it would take from the working tree all the same. Editable installs of some build
+# tools put an import hook before everything else.
+_ASK = """
+import importlib.util, json, os, pkgutil, sys
+checkout, worktree, *folders = sys.argv[1:]
+def is_in(path, folder):
+    return os.path.realpath(path).startswith(folder + os.sep)
+def is_theirs(path):
+    return is_in(path, checkout) and not is_in(path, worktree)
+elsewhere = []
+for module in pkgutil.iter_modules(folders):
+    if module.name not in sys.modules:
+        spec = importlib.util.find_spec(module.name)
+        if spec and spec.origin and is_theirs(spec.origin):
+            elsewhere.append(module.name + " from " + spec.origin)
+theirs = [os.path.relpath(os.path.realpath(path), checkout) for path in sys.path if is_theirs(path)]
+print(json.dumps([theirs, elsewhere]))
+"""
+
+
+def environment_of(
+    given: Mapping[str, str], python: str, repository: Repository, worktree: Path
+) -> dict[str, str]:
+    """The environment of the runs of a revision.
+
+    What the interpreter would look for in the working tree, because of PYTHONPATH or an editable
+    install, is looked for in the worktree first.
+
+    Args:
+        given: That of the command.
+        python: The interpreter.
+        repository: What the worktree is of.
+        worktree: Its top folder.
+
+    Raises:
+        ValueError: The interpreter cannot be run, or would take code from the working tree still.
+    """
+    environment = without_hook(given)
+    # Without compiled files, each run would compile all that it imports.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONHASHSEED"] = "0"
+    own = [folder for folder in (worktree, worktree / "src") if folder.is_dir()]
+    environment["PYTHONPATH"] = _searched(own, given)
+    question = [python, "-c", _ASK, str(repository.root), str(worktree), *map(str, own)]
+    theirs, elsewhere = _ask(question, environment, worktree / repository.inside)
+    if elsewhere:
+        raise ValueError(
+            f"python={python}: takes {elsewhere[0]}, which is not the revision's; give each "
+            "revision an environment of its own, as in install='python -m venv .venv && "
+            ".venv/bin/pip install -e .' python=.venv/bin/python"
+        )
+    mapped = [worktree / folder for folder in theirs]
+    own += [folder for folder in mapped if folder.is_dir() and folder not in own]
+    return {**environment, "PYTHONPATH": _searched(own, given)}
+
+
+def python_of(given: str | None, default: str, folder: Path) -> str:
+    """The interpreter of a revision.
+
+    Args:
+        given: A path, from the folder on if it is relative, or a program on PATH; None for the
+            default.
+        default: That of the command.
+        folder: Of the revision, that it is run in.
+    """
+    if given is None:
+        return default
+    return str(folder / given) if os.sep in given else given
+
+
+def _searched(own: list[Path], given: Mapping[str, str]) -> str:
+    """PYTHONPATH: folders of the revision, then what it was."""
+    inherited = given.get("PYTHONPATH")
+    return os.pathsep.join([*map(str, own), *([inherited] if inherited else [])])
+
+
+def _ask(
+    question: list[str], environment: Mapping[str, str], cwd: Path
+) -> tuple[list[str], list[str]]:
+    try:
+        answer = subprocess.run(
+            question, cwd=cwd, env=environment, capture_output=True, text=True, check=True
+        )
+    except OSError as error:
+        raise ValueError(f"python={question[0]}: cannot be run ({error.strerror})") from error
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
+        raise ValueError(f"python={question[0]}: cannot be run ({reason})") from error
+    theirs, elsewhere = json.loads(answer.stdout.splitlines()[-1])
+    return theirs, elsewhere

@@ -1,0 +1,15 @@
+"""One revision against itself: `python -m bench.noise -- KEY=VALUE...`.
+
+Runs it in two worktrees in turn, as bench.ab does with two revisions, and stores how much they
+differ for the gate. Exit code: 0, 2 for a wrong key, value or revision, or nothing to store,
+5 a run failed, 6 the revision could not be installed, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from bench.cli.noise_run import noise_command
+
+if __name__ == "__main__":
+    sys.exit(noise_command())

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.launch.environment import environment_of, python_of
+from bench.launch.repository import Repository
+
+# An import hook that comes first, as editable installs of some build tools have it.
+_HOOK = """
+import importlib.machinery, sys
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == "package":
+            return importlib.machinery.PathFinder.find_spec(name, ["{folder}"])
+sys.meta_path.insert(0, Finder)
+"""
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A working tree and a worktree, with a package each, in src/ and in libraries/."""
+    for root in ("checkout", "worktree"):
+        for name in ("src/package", "libraries/one/inner"):
+            (tmp_path / root / name).mkdir(parents=True)
+            (tmp_path / root / name / "__init__.py").touch()
+    return tmp_path / "checkout", tmp_path / "worktree"
+
+
+def environment(folders: tuple[Path, Path], **given: str) -> dict[str, str]:
+    checkout, worktree = folders
+    repository = Repository(root=checkout, inside=Path())
+    return environment_of(
+        {"PATH": os.environ["PATH"], **given}, sys.executable, repository, worktree
+    )
+
+
+def origin(package: str, variables: dict[str, str], worktree: Path) -> str:
+    """The folder that a package is imported from."""
+    code = f"import {package}; print({package}.__path__[0])"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=worktree, env=variables, capture_output=True, text=True
+    )
+    return answer.stdout.strip()
+
+
+def test_hashes_are_fixed_compiled_files_kept_and_hooks_of_git_forgotten(
+    folders: tuple[Path, Path],
+) -> None:
+    found = environment(folders, PYTHONDONTWRITEBYTECODE="1", GIT_DIR="/elsewhere", OTHER="kept")
+    worktree = folders[1]
+    assert found.pop("PATH") == os.environ["PATH"]
+    assert found == {
+        "PYTHONPATH": f"{worktree}:{worktree}/src",
+        "PYTHONHASHSEED": "0",
+        "OTHER": "kept",
+    }
+
+
+def test_what_was_searched_in_the_working_tree_is_searched_in_the_worktree_first(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    checkout, worktree = folders
+    link = tmp_path / "link"
+    link.symlink_to(checkout)
+    inherited = f"{link}/libraries/one{os.pathsep}{checkout}/gone"
+    variables = environment(folders, PYTHONPATH=inherited)
+    own = f"{worktree}:{worktree}/src:{worktree}/libraries/one"
+    assert variables["PYTHONPATH"] == f"{own}:{inherited}"
+    assert origin("inner", variables, worktree) == f"{worktree}/libraries/one/inner"
+    assert origin("package", variables, worktree) == f"{worktree}/src/package"
+
+
+def test_code_that_would_still_come_from_the_working_tree_is_refused(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    checkout, worktree = folders
+    for name, root in (("theirs", checkout), ("own", worktree)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sitecustomize.py").write_text(_HOOK.format(folder=root / "src"))
+    told = rf"takes package from {checkout}/src/package/__init__.py, which is not the revision's;"
+    with pytest.raises(ValueError, match=told):
+        environment(folders, PYTHONPATH=str(tmp_path / "theirs"))
+    variables = environment(folders, PYTHONPATH=str(tmp_path / "own"))
+    assert origin("package", variables, worktree) == f"{worktree}/src/package"
+
+
+def test_an_interpreter_that_cannot_be_run_names_the_key(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    checkout, worktree = folders
+    repository = Repository(root=checkout, inside=Path())
+    for python, reason in (("/bin/false", "exit code 1"), ("/no/such", "No such file")):
+        with pytest.raises(ValueError, match=rf"^python={python}: cannot be run \({reason}"):
+            environment_of(os.environ, python, repository, worktree)
+
+
+def test_an_interpreter_is_a_path_of_the_revision_or_a_program() -> None:
+    folder = Path("/worktree")
+    assert python_of(None, "/usr/bin/python3", folder) == "/usr/bin/python3"
+    assert python_of(".venv/bin/python", "", folder) == "/worktree/.venv/bin/python"
+    assert python_of("/opt/python", "", folder) == "/opt/python"
+    assert python_of("python3.12", "", folder) == "python3.12"
