@@ -109,22 +109,34 @@ def check(folder: Path, planted: Planted, turn: int, series: Series) -> Check:
         words = [f"base={series.base}", f"head={planted.branch}", f"json={path}", *series.keys]
         command = [sys.executable, "-m", "bench.ab", *words, "--", *series.overrides]
         started_utc, start_s = utc_now(), time.perf_counter()
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        code, err = _ended(command, folder)
         duration_s = time.perf_counter() - start_s
         told = json.loads(path.read_text()) if path.exists() else {}
-    if done.returncode not in _ENDS:
-        said = last_line(done.stderr)
-        raise ValueError(f"{' '.join(command)}: exit code {done.returncode}: {said}")
+    if code not in _ENDS or (code in _VERDICTS and not told):
+        raise ValueError(f"{' '.join(command)}: exit code {code}: {last_line(err)}")
     return Check(
         turn=turn,
         kind=planted.kind,
         slowdown_frac=planted.slowdown_frac,
-        exit_code=done.returncode,
+        exit_code=code,
         duration_s=duration_s,
-        said="" if done.returncode in _VERDICTS else last_line(done.stderr),
+        said="" if code in _VERDICTS else last_line(err),
         started_utc=started_utc,
         **parsed(told),
     )
+
+
+def _ended(command: Sequence[str], folder: Path) -> tuple[int, str]:
+    """Exit code and errors of a command; after Ctrl-C it is let finish, which removes worktrees."""
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        _, err = process.communicate()
+    except KeyboardInterrupt:
+        process.communicate()  # the terminal has told it, too
+        raise
+    return process.returncode, err
 
 
 def parsed(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 import os
+import signal
+
+from hypothesis import settings
 
 # Two workers with a thread for each core wait for one another: one thread each is several times as
 # quick. Before anything imports torch, and for the commands that tests run, too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A repository that tests make is their own, also where they are started from a hook of git, and
+# whatever the user's git is set to.
+for _name in [name for name in os.environ if name.startswith("GIT_")]:
+    del os.environ[_name]
+os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+
+# Started in the background by a script, Python takes no notice of Ctrl-C, and tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples each time; a busy machine may take long over one.
+settings.register_profile("bench", deadline=None, derandomize=True, database=None)
+settings.load_profile("bench")

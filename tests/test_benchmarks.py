@@ -326,7 +326,7 @@ def test_planted_sleep_is_precise_over_many_steps_though_each_oversleeps(
 
 
 def test_slowdowns_are_planted_in_the_training_step_there_is() -> None:
-    source = Path("bench/tasks/classifier.py").read_text()
+    source = (Path(__file__).parents[1] / gate_planted.MODULE).read_text()
     planned = gate_planted.all_planted([0.0, 0.1])
     assert [one.branch for one in planned] == [
         "planted-none-0",

@@ -1,4 +1,4 @@
-"""The direction of imports, as DESIGN has it: a breach or a cycle fails here."""
+"""The direction of imports, as CONTRIBUTING.md has it: a breach or a cycle fails here."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ _MULTIRUN = ("-m", "--multirun")
 _WORD_FOR_WORD = ("base", "head", "ref", "install", "python")
 _GIVEN_BY_US = ("results", "repeat")
 _PLAIN = re.compile(r"[\w./+-]+")
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
 def split_arguments(
@@ -84,8 +85,7 @@ def _example(command: str) -> str:
 
 def _word_for_word(argument: str) -> str:
     key, _, value = argument.partition("=")
-    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-    if key not in _WORD_FOR_WORD or value in ("", "null", "???") or is_quoted:
+    if key not in _WORD_FOR_WORD or value in ("", "null", "???") or _QUOTED.fullmatch(value):
         return argument
     return f"{key}={_quoted(value)}"
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from bench.cli.ab_session import Asked, Revision, Session, Teller, check_noise, session_command
-from bench.cli.gate_output import report
+from bench.cli.ab_session import Asked, Revision, Session, Teller, session_command
+from bench.cli.gate_output import report, write
 from bench.gate.ab_config import AbConfig, known_ab_keys
 from bench.gate.compare import compare
-from bench.gate.model import EXIT_FAILED, EXIT_INCOMPARABLE, EXIT_REGRESSION, Comparison
+from bench.gate.model import (
+    EXIT_FAILED,
+    EXIT_INCOMPARABLE,
+    EXIT_REGRESSION,
+    Comparison,
+    Problem,
+)
 from bench.gate.runs import Side, read_side
 from bench.gate.sequential import is_open, level_at
 from bench.gate.words import verdict_line
@@ -40,17 +45,31 @@ def compare_revisions(plain: Mapping[str, Any], asked: Asked) -> int:
             the message names the key.
     """
     config = AbConfig.from_dict(plain)
-    if config.noise is not None:
-        check_noise(Path(config.noise))
     revisions = [Revision(name=key, key=key, ref=getattr(config, key)) for key in (BASE, HEAD)]
     session = Session("ab", config, asked, revisions)
     looks = Looks(config, session)
     if code := session.measure(looks.take):
+        if session.failure is not None:
+            write(_no_comparison(session, session.failure, config.alpha), config)
         return code
     comparison = looks.outcome()
-    report(comparison, config)
-    print(f"measured: {session.told(looks.num_runs)}")
+    try:
+        report(comparison, config)
+    finally:
+        print(f"measured: {session.told(looks.num_runs)}")
     return comparison.exit_code
+
+
+def _no_comparison(session: Session, failure: Problem, alpha: float) -> Comparison:
+    """What the files say where a revision failed: else those of an earlier check would stay."""
+    return Comparison(
+        base_name=session.title(BASE),
+        candidate_name=session.title(HEAD),
+        rows=[],
+        problems=[failure],
+        remarks=session.remarks,
+        alpha=alpha,
+    )
 
 
 class Looks:
@@ -90,7 +109,9 @@ class Looks:
         if self._comparison is None:
             raise RuntimeError("nothing was looked at")
         remarks = [*self._comparison.remarks, *self._session.remarks, *self._remarks()]
-        return replace(self._comparison, remarks=remarks)
+        # How many more are needed was told for the level of this look; more looks have others.
+        rows = [replace(row, more_runs=None) for row in self._comparison.rows]
+        return replace(self._comparison, rows=rows, remarks=remarks)
 
     def _is_over(self, interleaved: Interleaved) -> bool:
         """Whether no further round is to start; the first one always does."""

@@ -20,13 +20,10 @@ from bench.cli.ab_arguments import run_arguments, split_arguments
 from bench.cli.app import INTERRUPTED, USAGE_ERROR, run_once
 from bench.core.store import utc_now
 from bench.gate.ab_config import MeasuredConfig
-from bench.gate.model import EXIT_FAILED, EXIT_PASS
-from bench.gate.noise import read_floors
+from bench.gate.model import EXIT_FAILED, EXIT_NOT_INSTALLED, EXIT_PASS, Problem
 from bench.launch.interleave import Arm, InstallFailed, Interleaved, Program, RunFailed
 from bench.launch.repository import find_repository
 from bench.launch.worktree import worktrees
-
-INSTALL_FAILED = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +83,7 @@ class Teller:
         """Nothing is shown."""
         self._console = Console(stderr=True)
         self._line = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=self._console,
             auto_refresh=False,
             transient=True,
@@ -142,13 +139,14 @@ class Session:
         self._commits = {
             each.name: self._repository.commit_of(each.ref, key=each.key) for each in revisions
         }
-        self.remarks = self._refuse_dirty()
+        self.remarks = [*self._refuse_dirty(), *self._lacking()]
         if (self._repository.root / ".gitmodules").exists():
             self.remarks.append(
                 "submodules are not checked out; install='git submodule update --init' does it"
             )
         stamp = utc_now().replace("-", "").replace(":", "")
         self.root = Path(config.results).absolute() / command / f"{stamp}-{secrets.token_hex(3)}"
+        self.failure: Problem | None = None
         self._started_s = time.monotonic()
 
     @property
@@ -170,7 +168,8 @@ class Session:
         """Check both revisions out, make them ready, and do the work.
 
         Returns:
-            EXIT_PASS; or, after a message, the exit code of what went wrong.
+            EXIT_PASS; or, after a message, the exit code of what went wrong: `failure` has that
+            of a revision.
 
         Raises:
             ValueError: A revision cannot be checked out, or results cannot be written.
@@ -189,7 +188,10 @@ class Session:
                 work(interleaved, teller)
         except RunFailed as failure:
             _warn(f"{failure}\nno verdict; {self._left(interleaved)}")
-            return INSTALL_FAILED if isinstance(failure, InstallFailed) else EXIT_FAILED
+            installed = not isinstance(failure, InstallFailed)
+            code = EXIT_FAILED if installed else EXIT_NOT_INSTALLED
+            self.failure = Problem(kind="failed", message=str(failure), exit_code=code)
+            return code
         except KeyboardInterrupt:
             print(f"interrupted: no verdict; {self._left(interleaved)}", file=sys.stderr)
             return INTERRUPTED
@@ -214,6 +216,17 @@ class Session:
             f"{told}, and they would not be measured; commit or stash them, or allow_dirty=true"
         )
 
+    def _lacking(self) -> list[str]:
+        """That the first revision is ahead, so that the second is charged for what it lacks."""
+        first, last = (self._commits[each.name] for each in self._revisions)
+        if not (num := self._repository.num_lacking(last, first)):
+            return []
+        names = [each.name for each in self._revisions]
+        return [
+            f"{names[0]} has commits that {names[1]} lacks ({num}), and what these gained counts "
+            f"as a loss of {names[1]}; git merge-base names the commit where both parted"
+        ]
+
     def _interleaved(self, folders: Mapping[str, Path], teller: Teller) -> Interleaved:
         program = Program(
             module=self._config.module,
@@ -237,18 +250,6 @@ class Session:
     def _left(self, interleaved: Interleaved | None) -> str:
         num_runs = 0 if interleaved is None else interleaved.num_runs
         return f"whole runs per side: {num_runs}; they and their logs lie in {self.root}"
-
-
-def check_noise(path: Path) -> None:
-    """Refuse a file that is none of noise floors, before all that is measured.
-
-    Raises:
-        ValueError: It is none; the message names the key.
-    """
-    try:
-        read_floors(path)
-    except ValueError as error:  # the message begins with the path
-        raise ValueError(f"noise={error}") from error
 
 
 def _warn(message: str) -> None:

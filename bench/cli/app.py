@@ -11,6 +11,7 @@ import re
 import secrets
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,7 @@ from bench.core.recipe_nodes import RECIPE_NODES
 from bench.core.serve_config import SERVE_NODES, ServeConfig, known_serve_keys
 
 USAGE_ERROR = 2
+CRASHED = 5  # not the 1 that Python would end with: of a gate, that is a regression
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -73,28 +75,28 @@ def run_once(
         keys: Dotted, for telling which one a misspelt key may have meant.
 
     Returns:
-        The exit code.
+        The exit code; CRASHED, with a traceback, after any other error.
     """
     if {"-m", "--multirun"} & set(sys.argv[1:]):  # Hydra would make a folder before it refused
         print(f"error: -m: {config_name} has nothing to sweep; leave it out", file=sys.stderr)
         return USAGE_ERROR
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     jobs: list[dict[str, Any]] = []
 
     def task(config: DictConfig) -> None:
         jobs.append(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
 
     ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
-    code = run_app(config_name, task, keys)
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
+        code = run_app(config_name, task, keys)
         return code or max((run(job) for job in jobs), default=0)
     except ValueError as error:
-        if wants_traceback:
-            raise
-        print(f"error: {one_line(error, keys)}", file=sys.stderr)
-        return USAGE_ERROR
+        return _usage_error(error, keys, wants_traceback)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        return CRASHED
 
 
 def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[str] = ()) -> int:
@@ -122,13 +124,18 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[
     try:
         main()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        if wants_traceback:
-            raise
-        print(f"error: {one_line(error, keys)}", file=sys.stderr)
-        return USAGE_ERROR
+        return _usage_error(error, keys, wants_traceback)
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
+
+
+def _usage_error(error: Exception, keys: Sequence[str], wants_traceback: bool) -> int:
+    if wants_traceback:
+        traceback.print_exception(error)
+    else:
+        print(f"error: {one_line(error, keys)}", file=sys.stderr)
+    return USAGE_ERROR
 
 
 def _interrupt_once(number: int, frame: object) -> None:

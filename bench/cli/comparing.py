@@ -41,6 +41,8 @@ def compare_runs(plain: Mapping[str, Any]) -> int:
     path = Path(config.baseline)
     candidate = _side("candidate", config.candidate)
     if config.accept and not path.exists():
+        for key, file in config.output_files().items():
+            print(f"note: {key}={file} is not written: there is nothing to compare with yet")
         return _accept(config, candidate, None)
     comparison = compare(_side("baseline", config.baseline), candidate, config.settings())
     remarks = [*comparison.remarks, *_remarks(comparison, config, candidate)]

@@ -6,13 +6,12 @@ import logging
 import traceback
 from typing import Protocol
 
-import torch
 from hydra.errors import InstantiationException
 
 from bench.core.records import RunError, RunRecord, Status
 from bench.launch.isolation import Interrupted
 from bench.serving.system import PassFailed
-from bench.training.profiler import DivergedError
+from bench.training.failures import failure, is_out_of_memory
 
 
 def start_log() -> None:
@@ -43,8 +42,12 @@ def carried_out(run: Run) -> RunRecord:
     except BaseException as exception:  # an interrupted run has a record too
         status, error = explain(exception)
         logging.exception("the run ended as %s", status)
-    finally:
+    try:
         run.close()
+    except BaseException as exception:  # what was measured is recorded all the same
+        logging.exception("closing failed")
+        if error is None:
+            status, error = explain(exception)
     return run.record(status, error)
 
 
@@ -55,18 +58,7 @@ def explain(exception: BaseException) -> tuple[Status, RunError]:
     trace = "".join(traceback.format_exception(exception))
     if isinstance(exception, InstantiationException) and exception.__cause__ is not None:
         exception = exception.__cause__  # Hydra's wrapper says where, its cause says what
-    status: Status = "failed"
-    kind = "diverged" if isinstance(exception, DivergedError) else type(exception).__name__
-    if _is_out_of_memory(exception):
-        status = kind = "out_of_memory"
-    message = str(exception).strip() or kind
-    return status, RunError(kind=kind, message=message.splitlines()[0], traceback=trace)
-
-
-def _is_out_of_memory(exception: BaseException) -> bool:
+    failed_with: BaseException = exception
     if isinstance(exception, PassFailed) and exception.__cause__ is not None:
-        exception = exception.__cause__  # what the system failed with
-    if isinstance(exception, MemoryError | torch.OutOfMemoryError):
-        return True
-    # The CPU allocator raises a plain RuntimeError.
-    return isinstance(exception, RuntimeError) and "DefaultCPUAllocator" in str(exception)
+        failed_with = exception.__cause__  # what the system failed with
+    return failure(exception, trace=trace, out_of_memory=is_out_of_memory(failed_with))

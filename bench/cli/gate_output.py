@@ -17,7 +17,6 @@ from bench.gate.markdown import markdown
 from bench.gate.model import Comparison
 
 SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file whose Markdown is shown with the job
-_ENDLESS = 1000  # a file or a pipe takes lines of any length
 _WRITERS: dict[str, Callable[[Comparison], bytes]] = {
     "markdown": lambda comparison: markdown(comparison).encode(),
     "json": lambda comparison: as_json(comparison).encode(),
@@ -31,7 +30,21 @@ def report(comparison: Comparison, config: OutputConfig) -> None:
     Raises:
         ValueError: A file could not be written; the others are.
     """
-    print_comparison(comparison, Console(width=None if sys.stdout.isatty() else _ENDLESS))
+    print_comparison(comparison, wide_console())
+    write(comparison, config)
+
+
+def wide_console() -> Console:
+    """Of standard output; a file or a pipe takes lines of any length."""
+    return Console(width=None if sys.stdout.isatty() else 1000)
+
+
+def write(comparison: Comparison, config: OutputConfig) -> None:
+    """Write the files that are asked for, and add to the job's summary.
+
+    Raises:
+        ValueError: A file could not be written; the others are.
+    """
     failures = []
     for key, path in config.output_files().items():
         try:

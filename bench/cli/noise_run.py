@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.ab_session import Asked, Revision, Session, Teller, check_noise, session_command
+from bench.cli.ab_session import Asked, Revision, Session, Teller, session_command
+from bench.cli.gate_output import wide_console
 from bench.gate.ab_config import NoiseConfig, known_noise_keys
 from bench.gate.metrics import metric_named
-from bench.gate.model import EXIT_PASS
-from bench.gate.noise import NoiseRow, add_noise
+from bench.gate.model import EXIT_PASS, EXIT_TOO_LITTLE
+from bench.gate.noise import NoiseRow, NothingToStore, add_noise
 from bench.gate.runs import read_side
 from bench.launch.interleave import Interleaved
 
 SIDES = ("one", "two")  # names of one length: see bench.launch.worktree
 _HEADINGS = ("configuration", "metric", "n", "spread", "floor", "kind")
-_ENDLESS = 1000  # a file or a pipe takes lines of any length
 _LEGEND = """\
 n: runs of this session. spread: coefficient of variation. floor, of all sessions in the file: 95%
 of the differences between medians of five runs each are smaller. exact: the same in every run;
@@ -46,13 +45,11 @@ def measure_noise(plain: Mapping[str, Any], asked: Asked) -> int:
         The exit code.
 
     Raises:
-        ValueError: A value is out of range, there is no such revision, there is nothing to store,
-            or the file is not one of noise or cannot be written; the message names the key.
+        ValueError: A value is out of range, there is no such revision, or the file is not one of
+            noise or cannot be written; the message names the key.
     """
     config = NoiseConfig.from_dict(plain)
     path = Path(config.noise)
-    if path.exists():
-        check_noise(path)
     revisions = [Revision(name=name, key="ref", ref=config.ref) for name in SIDES]
     session = Session("noise", config, asked, revisions)
 
@@ -65,10 +62,13 @@ def measure_noise(plain: Mapping[str, Any], asked: Asked) -> int:
     first, second = (read_side(session.root / name) for name in SIDES)
     try:
         rows = add_noise(path, first, second)
+    except NothingToStore as error:
+        print(f"error: {error}; measure again, on an idle machine", file=sys.stderr)
+        print(f"measured: {session.told(config.num_runs)}", file=sys.stderr)
+        return EXIT_TOO_LITTLE
     except ValueError as error:
         raise ValueError(f"{error}; not stored: the runs lie in {session.root}") from error
-    console = Console(width=None if sys.stdout.isatty() else _ENDLESS)
-    console.print(noise_table(rows))
+    wide_console().print(noise_table(rows))
     print(_LEGEND)
     print(f"measured: {session.told(config.num_runs)}")
     for remark in session.remarks:

@@ -164,10 +164,9 @@ class ServingRun:
         if window is None or window.clock.started:
             self.close()
             window = self._open_window()
-        if self._init_s is None:
-            self._init_s = time.perf_counter() - self._entered_s
         system.measure(window.meters)
         window.start()
+        self._init_s = window.clock.started_s - self._entered_s
         try:
             yield
         finally:
@@ -187,7 +186,7 @@ class ServingRun:
         fields |= {"max_batch_size": under_test.max_batch_size, "valid": not reasons}
         serving = Serving(
             **fields,
-            **_energy_fields(energy, result.num_samples),
+            **_energy_fields(energy, result.num_answered),
             invalid_reasons=reasons,
             backend=self._config.backend.name,
             runtime=under_test.runtime,

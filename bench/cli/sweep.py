@@ -165,7 +165,9 @@ class Sweep:
             for _, folder, record in self._runs:
                 for note in _notes(folder, record):
                     console.print(f"{record.run_id}: {note}", soft_wrap=True)
-            console.print(f"results: {self._runs[0][1].parent}", soft_wrap=True)
+            results, here = self._runs[0][1].parent, Path.cwd()
+            shortest = results.relative_to(here) if results.is_relative_to(here) else results
+            console.print(f"results: {shortest}", soft_wrap=True)
         if exit_code:
             return exit_code
         if self._refused:

@@ -100,8 +100,10 @@ def _own_time(target: TargetResult | None) -> str:
         return ABSENT
     if target.time_to_target_s is None:
         return ABSENT if target.censored_at_s is None else f"> {number_cell(target.censored_at_s)}"
-    low = "start" if target.last_miss_s is None else number_cell(target.last_miss_s)
     hit = number_cell(target.time_to_target_s)
+    if target.rule == "final":  # the length of the schedule, which lies between nothing
+        return hit
+    low = "start" if target.last_miss_s is None else number_cell(target.last_miss_s)
     return f"{hit}\n({low}, {hit}]"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 MISSING: Any = "???"  # OmegaConf's mark for a value that must be given
@@ -39,6 +41,17 @@ def require_positive(key: str, value: float | None) -> None:
     """
     if value is not None and not 0 < value < float("inf"):
         raise ValueError(f"{key}={value}: must be a positive number")
+
+
+def require_writable(key: str, path: Path) -> None:
+    """Refuse a file that could not be written, before hours of measuring for it.
+
+    Raises:
+        ValueError: It cannot be written, or its folder cannot be made; the message names the key.
+    """
+    there = next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+    if not os.access(there, os.W_OK) or (there != path.absolute() and not there.is_dir()):
+        raise ValueError(f"{key}={path}: cannot write there ({there} does not let one)")
 
 
 def build_config(cls: type[_C], values: Mapping[str, Any], prefix: str = "") -> _C:

@@ -85,8 +85,9 @@ class CurveWriter:
         _write_whole(self._file, _ROW.dump_json(row) + b"\n")
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the file; what is appended afterwards is an error, and in no other file."""
         os.close(self._file)
+        self._file = -1
 
 
 def _write_whole(file: int, data: bytes) -> None:

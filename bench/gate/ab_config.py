@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from bench.core.checks import MISSING, build_config, dotted_keys, require_at_least, require_positive
-from bench.gate.config import JudgeConfig, OutputConfig
+from bench.core.checks import (
+    MISSING,
+    build_config,
+    dotted_keys,
+    require_at_least,
+    require_positive,
+    require_writable,
+)
+from bench.gate.config import JudgeConfig, OutputConfig, require_floors
 from bench.gate.metrics import METRICS
+from bench.gate.settings import CONFIG, GateSettings
 
 RUNS_PER_ROUND = 2  # of each side: base, head, head, base
 _ROUNDS_PER_LOOK = 2
@@ -74,6 +83,15 @@ class AbConfig(JudgeConfig, OutputConfig, MeasuredConfig):
             raise ValueError(f"max_runs={self.max_runs}: must be at least min_runs={self.min_runs}")
         require_positive("budget_s", self.budget_s)
 
+    def settings(self) -> GateSettings:
+        """As the gate takes it; both revisions are given the same, so a new key is no difference.
+
+        Raises:
+            ValueError: A value is out of range or a name unknown; the message names the key.
+        """
+        judged = super().settings()
+        return replace(judged, force=[*judged.force, CONFIG])
+
     @property
     def looks(self) -> list[int]:
         """Runs per side at each look, in order; whole rounds."""
@@ -113,6 +131,10 @@ class NoiseConfig(MeasuredConfig):
         require_at_least("runs", self.runs, RUNS_PER_ROUND)
         if not self.noise:
             raise ValueError("noise: must name a file")
+        path = Path(self.noise)
+        if path.exists():
+            require_floors(path)
+        require_writable("noise", path)
 
     @property
     def num_runs(self) -> int:

@@ -169,7 +169,13 @@ def _first_accepted(runs: Sequence[GateRun], utc: str, before: _Oldest | None) -
         for metric in METRICS
         if (median := _median(metric, runs)) is not None and math.isfinite(median)
     }
-    kept = before.medians if before is not None and before.facts == facts else {}
+    old = before.medians if before is not None and before.facts == facts else {}
+    # Joules of another label begin anew: there is no drift between them and those of now.
+    kept = {
+        name: median
+        for name, median in old.items()
+        if name not in now or median.label == now[name].label
+    }
     return _Oldest(
         command=runs[0].command,
         config_hash=runs[0].config_hash,

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.core.checks import MISSING, build_config, dotted_keys
+from bench.core.checks import MISSING, build_config, dotted_keys, require_writable
 from bench.core.report_config import texts
 from bench.gate.metrics import METRICS
+from bench.gate.noise import read_floors
 from bench.gate.settings import GateSettings
 
 ALL = "all"
@@ -45,9 +46,9 @@ class JudgeConfig:
         """
         self.settings()
         if self.noise is not None and not Path(self.noise).is_file():
-            raise ValueError(
-                f"noise={self.noise}: no such file; bench.gate.noise.add_noise writes one"
-            )
+            raise ValueError(f"noise={self.noise}: no such file; python -m bench.noise writes one")
+        if self.noise is not None:
+            require_floors(Path(self.noise))
 
     def settings(self) -> GateSettings:
         """As the gate takes it.
@@ -67,6 +68,18 @@ class JudgeConfig:
         )
 
 
+def require_floors(path: Path) -> None:
+    """Refuse a file that is none of noise floors, before anything is measured.
+
+    Raises:
+        ValueError: It is none; the message names the key.
+    """
+    try:
+        read_floors(path)
+    except ValueError as error:  # the message begins with the path
+        raise ValueError(f"noise={error}") from error
+
+
 @dataclass(kw_only=True)
 class OutputConfig:
     """Files that the outcome is written to, beside the terminal; of all commands that judge."""
@@ -79,12 +92,14 @@ class OutputConfig:
         """Check that each is a file of its own.
 
         Raises:
-            ValueError: One is empty, a folder, or named twice; the message names the key.
+            ValueError: One is empty, a folder, named twice, or cannot be written; the message names
+                the key.
         """
         seen: dict[Path, str] = {}
         for key, path in self.output_files().items():
             if path.is_dir():
                 raise ValueError(f"{key}={getattr(self, key)}: is a folder; name a file")
+            require_writable(key, path)
             other = seen.setdefault(path.resolve(), key)
             if other != key:
                 raise ValueError(f"{key}={path}: is what {other}= writes; name another file")

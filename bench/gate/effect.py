@@ -16,6 +16,8 @@ from bench.gate.model import Better, Samples
 
 Floats = npt.NDArray[np.float64]
 
+ROUNDING = 1e-9  # a loss of 5% is one of at least 5%, however it was rounded
+
 
 def aligned(samples: Samples) -> tuple[Floats, Floats]:
     """The values of both sides with the differences between strata taken out.

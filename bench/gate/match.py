@@ -13,9 +13,10 @@ import numpy as np
 from bench.gate.facts import FACTS, LABELS
 from bench.gate.findings import Findings
 from bench.gate.labels import labels, nearest_differences
+from bench.gate.lacking import Groups, Lacking, lacking, taken_for_one
 from bench.gate.model import GateRun, Kind, Metric, Samples
 from bench.gate.noise import Floors
-from bench.gate.settings import HEALTH
+from bench.gate.settings import CONFIG, HEALTH
 from bench.gate.side import Configuration, Side, by_configuration, place_of, place_words, seed_words
 from bench.gate.values import value_of
 
@@ -40,12 +41,17 @@ def match(base: Side, candidate: Side, findings: Findings, floors: Floors) -> li
             if not group and not side.problems:
                 findings.empty(f"{name}: {side.name} has no runs; measure some")
         return []
-    names = labels([*base.runs, *candidate.runs])
+    partners = lacking(*groups)
+    if CONFIG in findings.settings.force:
+        groups = groups[0], taken_for_one(candidate.runs, partners)
+    names = labels([run for group in groups for runs in group.values() for run in runs])
     common = [key for key in groups[0] if key in groups[1]]
     if not common:
-        findings.incomparable(_nothing_in_common(*groups))
+        findings.incomparable(_nothing_in_common(*groups, partners))
         return []
-    _tell_lacking(groups, names, findings)
+    for each in partners if CONFIG in findings.settings.force else []:
+        findings.remark(f"{names[each.base]}: {each.words()} (forced)")
+    _tell_lacking(groups, names, partners, findings)
     matching = _Matching(findings, floors)
     rows = [
         row for key in common for row in matching.rows(groups[0][key], groups[1][key], names[key])
@@ -54,9 +60,7 @@ def match(base: Side, candidate: Side, findings: Findings, floors: Floors) -> li
     return rows
 
 
-def _nothing_in_common(
-    base: dict[Configuration, list[GateRun]], candidate: dict[Configuration, list[GateRun]]
-) -> str:
+def _nothing_in_common(base: Groups, candidate: Groups, partners: Sequence[Lacking]) -> str:
     firsts = [[runs[0] for runs in group.values()] for group in (base, candidate)]
     commands = [sorted({command for command, _ in group}) for group in (base, candidate)]
     told = nearest_differences(*firsts)
@@ -68,20 +72,26 @@ def _nothing_in_common(
         because = (
             f"base has runs of {', '.join(commands[0])}, candidate of {', '.join(commands[1])}"
         )
-    return f"no configuration in common ({because}); run both with the same keys"
+    remedy = "run both with the same keys"
+    if partners:
+        remedy = f"{partners[0].words()}: force=[{CONFIG}] compares them all the same"
+    return f"no configuration in common ({because}); {remedy}"
 
 
 def _tell_lacking(
-    groups: Sequence[dict[Configuration, list[GateRun]]],
+    groups: Sequence[Groups],
     names: dict[Configuration, str],
+    partners: Sequence[Lacking],
     findings: Findings,
 ) -> None:
+    words = {key: each.words() for each in partners for key in (each.base, each.candidate)}
     for here, (group, other) in enumerate(zip(groups, reversed(groups), strict=True)):
         for key, runs in group.items():
             if key not in other:
                 findings.missing(
                     f"{names[key]}: {SIDES[here]} has {len(runs)} runs of it, "
                     f"{SIDES[1 - here]} none"
+                    + (f" ({words[key]}: force=[{CONFIG}] compares them)" if key in words else "")
                 )
 
 
@@ -106,7 +116,7 @@ class _Matching:
         if not self._floors.knows(first.facts, first.config_hash):
             self._findings.remark(
                 f"{label}: the noise file has no floors for this kind of host and configuration; "
-                "bench.gate.noise.add_noise adds them"
+                "python -m bench.noise ref=BASE adds them"
             )
         rows = (self._row(metric, pairs, label) for metric in self._metrics)
         return [row for row in rows if row is not None]

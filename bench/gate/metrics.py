@@ -6,7 +6,7 @@ Why the least effects are what they are:
   loss counts. Accuracy is exact too where the work is the same, but it is measured on few images:
   one percent of it is the least that matters.
 - Times, joules and memory of a training sum over many steps, which evens noise out: 5%. Starting
-  up reads files and imports libraries, which depends on what the machine has cached: 10%.
+  up reads files and compiles, which depends on what the machine has cached: 10%.
 - Latency percentiles are noisier the further out they lie, since fewer requests decide them: 10%
   for p50, p90 and the mean, 20% for p99, 30% for p99.9. Rates follow the latencies: 10%.
 - Loading and compiling happen once in a run and mostly wait for the disk: 20%.

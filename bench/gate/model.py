@@ -147,7 +147,15 @@ class Row:
     note: str = ""
 
 
-EXIT_PASS, EXIT_REGRESSION, EXIT_USAGE, EXIT_TOO_LITTLE, EXIT_INCOMPARABLE, EXIT_FAILED = range(6)
+EXIT_PASS, EXIT_REGRESSION = 0, 1  # 2 is that of a wrong key or value, as Hydra's commands have it
+EXIT_TOO_LITTLE, EXIT_INCOMPARABLE, EXIT_FAILED, EXIT_NOT_INSTALLED = 3, 4, 5, 6
+_GRAVEST_FIRST = (
+    EXIT_INCOMPARABLE,
+    EXIT_NOT_INSTALLED,
+    EXIT_FAILED,
+    EXIT_REGRESSION,
+    EXIT_TOO_LITTLE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +194,7 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """2 and 130 aside: 4 before 5 before 1 before 3 before 0."""
+        """2 and 130 aside: 4 before 6 before 5 before 1 before 3 before 0."""
         codes = {problem.exit_code for problem in self.problems}
         verdicts = {row.verdict for row in self.rows}
         if "regression" in verdicts:
@@ -194,5 +202,4 @@ class Comparison:
         judged = verdicts - {"not judged"}
         if "underpowered" in verdicts or not judged:
             codes.add(EXIT_TOO_LITTLE)
-        order = (EXIT_INCOMPARABLE, EXIT_FAILED, EXIT_REGRESSION, EXIT_TOO_LITTLE)
-        return next((code for code in order if code in codes), EXIT_PASS)
+        return next((code for code in _GRAVEST_FIRST if code in codes), EXIT_PASS)

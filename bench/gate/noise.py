@@ -29,6 +29,10 @@ PERCENTILE = 0.95
 _MAD_TO_STD = 1.4826
 
 
+class NothingToStore(ValueError):  # noqa: N818 -- says what there is not
+    """No two fit runs of one configuration."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseRow:
     """One metric of one configuration after a session.
@@ -137,8 +141,9 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
         A row for each configuration and metric that both sides have.
 
     Raises:
-        ValueError: A run failed, the sides have no configuration in common or are of different
-            kinds of host; or the file is not one of noise floors.
+        NothingToStore: The sides have no fit runs of one configuration.
+        ValueError: A run failed, or the sides are of different kinds of host; or the file is not
+            one of noise floors.
     """
     for side in (first, second):
         if side.problems:
@@ -147,7 +152,7 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
     groups = [by_configuration(_fit(side.runs)) for side in (first, second)]
     common = [key for key in groups[0] if key in groups[1]]
     if not common:
-        raise ValueError(
+        raise NothingToStore(
             f"{first.name} and {second.name}: no fit runs of one configuration on both sides"
         )
     names = labels([*first.runs, *second.runs])

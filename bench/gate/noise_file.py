@@ -16,7 +16,7 @@ from bench.gate.textfile import read_text, validated, write_text
 
 FORMAT = 1
 KIND = "noise floors"
-_REMEDY = "bench.gate.noise.add_noise writes one"
+_REMEDY = "python -m bench.noise writes one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ compared as it is; what is modelled is shown only.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,14 +15,14 @@ import numpy.typing as npt
 
 from bench.core.intervals import finite
 from bench.core.rank_test import ALPHA, p_better
-from bench.gate.effect import aligned, loss_of, ratio
+from bench.gate.effect import ROUNDING, aligned, loss_of, ratio
+from bench.gate.exact import exact_loss
 from bench.gate.model import Kind, Row, Samples, Verdict
 from bench.gate.power import reaches, runs_to_settle, smallest_loss_seen, too_few
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_ROUNDING = 1e-9  # a loss of 5% is one of at least 5%, however it was rounded
 # More runs are asked for where the family's level would have to be up to so many times alpha: a
 # bound like that of false alarms, so that of checks without a difference few ask.
 _ASKS_UP_TO = 2
@@ -58,11 +57,11 @@ class _Compared:
 
     @property
     def worse(self) -> bool:
-        return self.loss > 0 and self.loss >= self.threshold_frac - _ROUNDING
+        return self.loss > 0 and self.loss >= self.threshold_frac - ROUNDING
 
     @property
     def better(self) -> bool:
-        return self.loss < 0 and -self.loss >= self.threshold_frac - _ROUNDING
+        return self.loss < 0 and -self.loss >= self.threshold_frac - ROUNDING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +125,7 @@ def _compared(samples: Samples) -> _Compared:
     better = samples.metric.better
     kind, loss, demoted = samples.kind, loss_of(base, candidate, better), ""
     if kind == "exact":
-        kind, loss, demoted = _exact(samples, loss)
+        kind, loss, demoted = exact_loss(samples, loss)
     floor_frac = 0.0 if kind == "exact" else samples.floor_frac
     strata = samples.base_strata, samples.candidate_strata
     tested = kind == "measured" and not _all_missed(samples)
@@ -152,33 +151,6 @@ def _check(samples: Samples) -> None:
         raise ValueError(f"{place}: values must be numbers from 0 on, or infinite for a miss")
 
 
-def _exact(samples: Samples, loss: float) -> tuple[Kind, float, str]:
-    """Kind, loss and a word on it: demoted where the same work does not give the same number."""
-    sides = (samples.base, samples.base_strata), (samples.candidate, samples.candidate_strata)
-    base, candidate = (_by_stratum(*side) for side in sides)
-    if any(len(values) > 1 for side in (base, candidate) for values in side.values()):
-        return "measured", loss, "differs between runs of one revision: judged as measured"
-    losses = [
-        loss_of(base[stratum], candidate[stratum], samples.metric.better)
-        for stratum in sorted(base.keys() & candidate.keys())
-    ]
-    # Two misses of one seed are equal, whatever they had spent.
-    losses = [0.0 if math.isnan(each) else each for each in losses]
-    if not losses:
-        return "measured", loss, "no seed is on both sides: judged as measured"
-    extreme = max(losses, key=abs)
-    if min(losses) < 0 < max(losses) and abs(extreme) >= samples.metric.min_effect_frac:
-        return "measured", loss, "losses in some seeds and gains in others: judged as measured"
-    if extreme and abs(loss) <= _ROUNDING:
-        return "exact", extreme, "the medians are equal: the loss is that of one seed"
-    return "exact", loss if extreme else 0.0, ""
-
-
-def _by_stratum(values: Floats, strata: Ints) -> dict[int, Floats]:
-    """The values that differ, by stratum."""
-    return {int(each): np.unique(values[strata == each]) for each in np.unique(strata)}
-
-
 def _all_missed(samples: Samples) -> bool:
     return bool(np.isinf(samples.base).all() and np.isinf(samples.candidate).all())
 
@@ -199,7 +171,8 @@ def _row(compared: _Compared, p_holm: float | None, p_gain_holm: float | None, r
     verdict = "underpowered" if few else _verdict(compared, p_holm, p_gain_holm, rule)
     if verdict == "no change" and seen is None and _has_medians(compared):
         verdict = "underpowered"  # its spread would have hidden any loss
-    words = (samples.note, compared.note, _misses(samples), _note(compared, verdict, seen, few, rule))
+    note = _note(compared, verdict, seen, few, rule)
+    words = (samples.note, compared.note, _misses(samples), note)
     return Row(
         metric=samples.metric,
         kind=compared.kind,
@@ -287,9 +260,7 @@ def _smallest_seen(compared: _Compared, rule: _Rule) -> float | None:
     )
 
 
-def _note(
-    compared: _Compared, verdict: Verdict, seen: float | None, few: int, rule: _Rule
-) -> str:
+def _note(compared: _Compared, verdict: Verdict, seen: float | None, few: int, rule: _Rule) -> str:
     """What has to be said beside the verdict."""
     if verdict == "improvement" and compared.p_gain is not None:
         return f"better with p {compared.p_gain:.2g} before Holm"

@@ -13,6 +13,7 @@ from bench.gate.metrics import METRICS, metric_named, nearest
 from bench.gate.model import Metric
 
 HEALTH = "health"
+CONFIG = "config"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,8 @@ class GateSettings:
         metrics: Names of the metrics to compare; None for all that the runs have.
         min_effect: Least loss that counts, by name of the metric, in place of its own.
         force: Facts that may differ: exact names (`host.name`) or groups (`host`); `health` keeps
-            runs that are unfit, and servings that are not valid.
+            runs that are unfit, and servings that are not valid; `config` takes configurations for
+            one that differ only in keys that one side lacks.
         allow_missing: Whether what one side lacks is only remarked on.
         noise: File of noise floors; None for none.
     """
@@ -73,7 +75,7 @@ class GateSettings:
 
 
 def _require_fact(name: str) -> None:
-    known = (HEALTH, *FACTS)
+    known = (HEALTH, CONFIG, *FACTS)
     if not any(is_forced(fact, [name]) for fact in known):
         groups = dict.fromkeys(fact.partition(".")[0] for fact in known)
         raise ValueError(f"force=[{name}]: no such fact; {nearest(name, [*groups, *known])}")

@@ -1,4 +1,8 @@
-"""What the runs of a revision see: its own code first, and nothing of the user's working tree."""
+"""What the runs of a revision see: its own code first.
+
+A module that the revision does not have is still found in an editable install of the working tree:
+`install=` gives each revision an environment of its own.
+"""
 
 from __future__ import annotations
 
@@ -99,5 +103,8 @@ def _ask(
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
         raise ValueError(f"python={question[0]}: cannot be run ({reason})") from error
-    theirs, elsewhere = json.loads(answer.stdout.splitlines()[-1])
+    try:
+        theirs, elsewhere = json.loads(answer.stdout.splitlines()[-1])
+    except (IndexError, ValueError) as error:
+        raise ValueError(f"python={question[0]}: is no Python interpreter") from error
     return theirs, elsewhere

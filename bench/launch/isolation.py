@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -80,7 +81,11 @@ class ForkServer:
         finally:
             receiver.close()
         process.join()
-        return _ending(process)
+        ending = _ending(process)
+        if ending.signal_name is not None and process.pid is not None:
+            with suppress(ProcessLookupError):  # there may be nothing left
+                os.killpg(process.pid, signal.SIGKILL)  # what it had started: ranks, loaders
+        return ending
 
 
 def _relay(receiver: Connection, process: BaseProcess, on_message: Callable[[Any], None]) -> None:
@@ -95,6 +100,10 @@ def _relay(receiver: Connection, process: BaseProcess, on_message: Callable[[Any
                 on_message(receiver.recv())
             except EOFError:
                 open_ends.remove(receiver)
+    # Its last words may lie there still: several, of which each wait() tells as one.
+    with suppress(EOFError):
+        while receiver in open_ends and receiver.poll():
+            on_message(receiver.recv())
 
 
 def _stop(process: BaseProcess) -> None:

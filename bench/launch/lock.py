@@ -50,8 +50,8 @@ def _holder_file(path: Path) -> Path:
 
 
 def _write(path: Path, holder: str) -> None:
-    # Another user's file may not be ours to write: the lock holds without it.
-    with suppress(PermissionError):
+    # Another user's file may not be ours to write, the disk full: the lock holds without it.
+    with suppress(OSError):
         _holder_file(path).write_text(holder)
 
 

@@ -48,6 +48,10 @@ class Repository:
                 "clone has the latest commit only)"
             ) from error
 
+    def num_lacking(self, commit: str, other: str) -> int:
+        """How many commits the other revision has that this one lacks."""
+        return int(git(self.root, "rev-list", "--count", f"{commit}..{other}"))
+
     def is_checked_out(self, ref: str) -> bool:
         """Whether a revision is named as what the working tree is of: HEAD or its branch."""
         names = (

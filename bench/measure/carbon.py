@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any, Literal
 
@@ -51,6 +51,10 @@ class CarbonEstimate:
     emissions_gco2e: float
     version: str
     tracking_mode: str
+
+    def record_fields(self) -> dict[str, Any]:
+        """The fields of a record that hold it."""
+        return {f"codecarbon_{name}": value for name, value in asdict(self).items()}
 
 
 def carbon_intensity_gco2e_per_kwh(country_iso_code: str) -> float:

@@ -31,17 +31,13 @@ class CgroupReading:
 
     throttled_s is summed over CPUs, and over groups that have a quota one inside the other: of
     those that throttle at the same time, each counts. memory_bytes is what is in use now, page
-    cache included. quota_cpus is the smallest quota that applies, when the reader was made; None
-    for no quota.
+    cache included.
     """
 
     at_s: float
     usage_s: float | None
     throttled_s: float | None
-    num_throttled: int | None
-    num_periods: int | None
     memory_bytes: int | None
-    quota_cpus: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +46,10 @@ class CgroupUse:
 
     cpu_frac is a share of all CPUs of the machine, 0 to 1, as in the other scopes. throttled_frac
     is the throttled time over the elapsed time, which several CPUs can drive above 1.
-    throttled_periods_frac is the share of the quota's periods in which it ran out.
     """
 
     cpu_frac: float | None
     throttled_frac: float | None
-    throttled_periods_frac: float | None
 
 
 def cgroup_use(start: CgroupReading, end: CgroupReading, *, num_cpus: int) -> CgroupUse | None:
@@ -65,12 +59,9 @@ def cgroup_use(start: CgroupReading, end: CgroupReading, *, num_cpus: int) -> Cg
         return None
     used_s = _difference(start.usage_s, end.usage_s)
     throttled_s = _difference(start.throttled_s, end.throttled_s)
-    throttled = _difference(start.num_throttled, end.num_throttled)
-    periods = _difference(start.num_periods, end.num_periods)
     return CgroupUse(
         cpu_frac=None if used_s is None else used_s / (elapsed_s * num_cpus),
         throttled_frac=None if throttled_s is None else throttled_s / elapsed_s,
-        throttled_periods_frac=throttled / periods if throttled is not None and periods else None,
     )
 
 
@@ -89,7 +80,6 @@ class CgroupReader:
         self._usage: KeptFile | None = None
         self._stats: list[KeptFile] = []
         self._memory: KeptFile | None = None
-        self._quota_cpus: float | None = None
         try:
             self._find(Hierarchies(root))
         except OSError as error:
@@ -108,10 +98,7 @@ class CgroupReader:
             at_s=self._clock(),
             usage_s=self._usage_s(stats),
             throttled_s=sum(map(_throttled_s, limited)) if limited else None,
-            num_throttled=sum(stat["nr_throttled"] for stat in limited) if limited else None,
-            num_periods=sum(stat["nr_periods"] for stat in limited) if limited else None,
             memory_bytes=int(self._memory.read()) if self._memory else None,
-            quota_cpus=self._quota_cpus,
         )
 
     def _find(self, hierarchies: Hierarchies) -> None:
@@ -126,8 +113,6 @@ class CgroupReader:
         files = [file for group in groups if (file := _kept(group / "cpu.stat"))]
         # The own group for its use; of those above, the root of v2 throttles nothing.
         self._stats = files[:1] + [f for f in files[1:] if "nr_throttled" in _counters(f.read())]
-        quotas = [quota for group in groups if (quota := _quota_cpus(group)) is not None]
-        self._quota_cpus = min(quotas, default=None)
 
     def _usage_s(self, stats: Sequence[dict[str, int]]) -> float | None:
         if self._usage:
@@ -215,18 +200,6 @@ def _throttled_s(stat: dict[str, int]) -> float:
     if "throttled_usec" in stat:
         return stat["throttled_usec"] / 1e6
     return stat["throttled_time"] / 1e9  # v1 counts nanoseconds
-
-
-def _quota_cpus(group: Path) -> float | None:
-    """CPUs that one group's quota is worth; None for no quota."""
-    if (group / "cpu.max").exists():
-        quota, period = (group / "cpu.max").read_text().split()
-    elif (group / "cpu.cfs_quota_us").exists():
-        quota = (group / "cpu.cfs_quota_us").read_text().strip()
-        period = (group / "cpu.cfs_period_us").read_text()
-    else:
-        return None
-    return None if quota in ("max", "-1") else int(quota) / int(period)
 
 
 def _difference(start: float | None, end: float | None) -> float | None:

@@ -219,6 +219,11 @@ class MeterSet:
                 if any(component.tick_s is not None for component in self._by_meter[name]):
                     self._read_one(name)
 
+    @property
+    def complete(self) -> bool:
+        """Whether every meter that was settled on can still be read."""
+        return self._by_meter.keys() <= self._open.keys()
+
     def close(self) -> None:
         """Close the meters, each of them even when another fails to."""
         self._stack.close()

@@ -218,8 +218,8 @@ class GpuReader:
         return [(name, metric, value) for name, probe in self._probes for metric, value in probe()]
 
     def close(self) -> None:
-        """Release the library."""
-        self.devices, self._probes = [], []
+        """Release the library; `devices` stays, for the record that is put together afterwards."""
+        self._probes = []
         close_gpus()
 
     def _offered(self, gpu: Gpu) -> list[Probe]:

@@ -88,8 +88,7 @@ class Window:
         self._idle_s = idle_s
         self._shared = shared
         self._sleep = sleep
-        tree = ProcessTree()
-        self._tree = tree
+        self._tree = tree = ProcessTree()
         self._cpu = CpuMeter(tree)
         self._cgroup = CgroupReader()
         self._gpus = GpuReader(os.environ.get("CUDA_VISIBLE_DEVICES"), own_pids=tree.pids)
@@ -97,6 +96,7 @@ class Window:
         self._sampler = Sampler([])
         self._before: WindowEnergy | None = None
         self._edges: list[tuple[CpuReading, CgroupReading | None]] = []
+        self._stopped = False
 
     @classmethod
     def time_only(cls, synchronize: Callable[[], None]) -> Window:
@@ -116,8 +116,10 @@ class Window:
         trace: TracebackType | None,
     ) -> None:
         """Stop and close; after an exception too, and what was measured until then is kept."""
-        self.stop()
-        self.close()
+        try:
+            self.stop()
+        finally:
+            self.close()
 
     def open(self) -> None:
         """Do all that is slow; before the clock.
@@ -171,32 +173,44 @@ class Window:
         return self._window.read()
 
     def stop(self) -> None:
-        """End; stopping again, or without a start, changes nothing."""
-        if self.utilization is not None or not self._edges:
+        """End; stopping again, or without a start, changes nothing.
+
+        Raises:
+            RuntimeError: The device was lost; what was spent until now is kept all the same.
+        """
+        if self._stopped or not self.clock.started:
             return
-        self.synchronize()
+        self._stopped = True
+        try:
+            self.synchronize()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         reading = self.meters.read()
         times = self.clock.stop()
         self.energy = self._window.until(reading)
         self.phases.stop(reading, times)
         self._read_edge()
-        if self._codecarbon is not None:
-            self._codecarbon.stop()
-        if self._before is not None:
-            after = self._measure_idle()
-            self.idle = idle_and_net(self.energy, self.time_s, self._before, after, self._idle_s)
+        try:
+            if self._codecarbon is not None:
+                self._codecarbon.stop()
+            if (before := self._before) is not None:
+                after = self._measure_idle()
+                self.idle = idle_and_net(self.energy, self.time_s, before, after, self._idle_s)
+        finally:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        """Stop the sampler, and tell utilization and health from what it saw."""
         report = self._sampler.stop()
         if report.failure is not None:
             _log.warning("the sampler failed: %s", report.failure)
         (start, cgroup_start), (end, cgroup_end) = self._edges
         cgroup = (cgroup_start, cgroup_end) if cgroup_start and cgroup_end else None
+        rows, total_s = self.telemetry(), self.time_s
         self.utilization = utilization(
-            start,
-            end,
-            self.telemetry(),
-            total_s=self.time_s,
-            own_peak_rss_bytes=peak_rss_bytes(),
-            cgroup=cgroup,
+            start, end, rows, total_s=total_s, own_peak_rss_bytes=peak_rss_bytes(), cgroup=cgroup
         )
         self.health = health(
             start,
@@ -205,8 +219,8 @@ class Window:
             period_s=self._period_s or 0.0,
             shared=self._shared,
             cgroup=cgroup,
-            rows=self.telemetry(),
-            total_s=self.time_s,
+            rows=rows,
+            total_s=total_s,
         )
 
     def close(self) -> None:
@@ -262,16 +276,10 @@ class Window:
     def record_fields(self) -> dict[str, Any]:
         """The fields of a record that a window gives; before stop() only what is missing."""
         fields: dict[str, Any] = {"unavailable_meters": self.unavailable}
-        if self.utilization is None:
+        if not self._stopped:
             return fields
-        estimate = self.codecarbon
-        if estimate is not None:
-            fields |= {
-                "codecarbon_energy_j": estimate.energy_j,
-                "codecarbon_emissions_gco2e": estimate.emissions_gco2e,
-                "codecarbon_version": estimate.version,
-                "codecarbon_tracking_mode": estimate.tracking_mode,
-            }
+        if self.codecarbon is not None:
+            fields |= self.codecarbon.record_fields()
         return fields | {
             "energy": list(self.energy.rows),
             "energy_total_j": self.energy.total_j,

@@ -79,6 +79,11 @@ class PassResult:
     samples: SampleRows | None
     columns: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
+    @property
+    def num_answered(self) -> int:
+        """Samples that got an answer: to LoadGen a request that failed is done, too."""
+        return max(0, self.num_samples - self.num_failed)
+
 
 def pass_result(
     settings: PassSettings,

@@ -41,7 +41,7 @@ def serving_fields(config: ScenarioConfig, performance: Performance) -> dict[str
         "invalid_reasons": reasons,
         "max_batch_size": config.max_batch_size,
         "num_requests": result.num_queries,
-        "num_predictions": result.num_samples,
+        "num_predictions": result.num_answered,
         "num_failed": result.num_failed,
         "duration_s": result.duration_s,
         "latency_p50_ms": result.latency_p50_ms,
@@ -50,11 +50,17 @@ def serving_fields(config: ScenarioConfig, performance: Performance) -> dict[str
         "latency_p999_ms": result.latency_p999_ms,
         "latency_mean_ms": None if config.name == "offline" else result.latency_mean_ms,
         "latency_bound_ms": config.latency_bound_ms,
-        "throughput_per_s": result.completed_per_s,
+        "throughput_per_s": _answered_per_s(result),
         "rate_per_s": performance.rate_per_s,
         "max_rate_per_s": performance.rate_per_s if found else None,
         "goodput_per_s": goodput_per_s(result, config.latency_bound_ms),
     }
+
+
+def _answered_per_s(result: PassResult) -> float | None:
+    if result.completed_per_s is None or not result.num_failed:
+        return result.completed_per_s
+    return result.completed_per_s * result.num_answered / result.num_samples
 
 
 def headline(config: ScenarioConfig) -> str:

@@ -108,7 +108,8 @@ def probe(
     latencies_ms = prober.latencies_ms()
     best = prober.best_throughput()
     per_prediction = None
-    if best is not None and meters.refresh_s is not None:
+    # Without a meter that was lost on the way, the rest would look like a saving.
+    if best is not None and meters.refresh_s is not None and meters.complete:
         window_s = MIN_REFRESHES * meters.refresh_s
         per_prediction = prober.energy_per_prediction(best, EnergyWindow(meters), window_s)
     return Serving(

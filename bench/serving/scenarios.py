@@ -5,7 +5,7 @@ asks at random moments at a given rate, whether or not the last was answered. Wa
 passes of their own and count for nothing; only the last performance pass is reported, and only it
 lies in the window that is passed in.
 
-Source: Reddi et al., arXiv 1911.02549; docs/metrics.md, "Serving".
+Source: Reddi et al., arXiv 1911.02549; docs/metrics.md, "Serving a trained model".
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ What it does not know of a stranger's training is null: quality but for the targ
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-import traceback
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.data import extract_batch_size
 from torch import Tensor
 from typing_extensions import override
@@ -36,7 +37,10 @@ from bench.core.store import (
 )
 from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
-from bench.training.profiler import DivergedError, TargetProfiler
+from bench.training.failures import failure
+from bench.training.profiler import TargetProfiler
+
+_log = logging.getLogger(__name__)
 
 COMMAND = "lightning"
 
@@ -123,7 +127,6 @@ class ProfilerCallback(pl.Callback):
             self._open_run()
         else:
             self._window = Window.time_only(synchronize)
-        self._window.open()
         self._profiler = TargetProfiler(
             target=self._target.build(),
             budget=None,
@@ -133,6 +136,7 @@ class ProfilerCallback(pl.Callback):
             on_row=self._keep,
             stop_at_target=self._stop_at_target,
         )
+        self._window.open()  # with a profiler: what fails here has a record, too
         self._start_with_first_batch(trainer, self._profiler)
 
     def _open_run(self) -> None:
@@ -182,7 +186,7 @@ class ProfilerCallback(pl.Callback):
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """An evaluation begins."""
-        if not trainer.sanity_checking:
+        if _is_fitting(trainer):
             self._running.validation_started()
 
     @override
@@ -193,7 +197,7 @@ class ProfilerCallback(pl.Callback):
             ValueError: The monitored metric was not logged.
             DivergedError: A loss is not finite.
         """
-        if trainer.sanity_checking:
+        if not _is_fitting(trainer):
             return
         logged = trainer.callback_metrics
         if self._monitor not in logged:
@@ -216,11 +220,13 @@ class ProfilerCallback(pl.Callback):
         """Write the record of what was measured until then."""
         if self._profiler is None or self.record is not None:
             return
-        self._profiler.stop()
-        status: Status = "interrupted" if isinstance(exception, KeyboardInterrupt) else "failed"
-        kind = "diverged" if isinstance(exception, DivergedError) else type(exception).__name__
-        trace = "".join(traceback.format_exception(exception))
-        self._write(status, RunError(kind=kind, message=str(exception) or kind, traceback=trace))
+        try:
+            self._profiler.stop()
+        except RuntimeError:  # a lost device; why it was lost is what the record says
+            _log.exception("stopping failed")
+        status, error = failure(exception)
+        interrupted = isinstance(exception, KeyboardInterrupt)
+        self._write("interrupted" if interrupted else status, error)
 
     @property
     def _running(self) -> TargetProfiler:
@@ -270,6 +276,11 @@ class ProfilerCallback(pl.Callback):
         write_record(self.folder, self.record)
         reached = self.record.target is not None and self.record.target.reached
         append_ledger(self._results, "ended", self._identity, status=status, reached=reached)
+
+
+def _is_fitting(trainer: pl.Trainer) -> bool:
+    """Whether an evaluation belongs to the fit: not the sanity check, nor trainer.validate()."""
+    return trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
 
 
 def _nothing() -> None:

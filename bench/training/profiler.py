@@ -91,12 +91,14 @@ class TargetProfiler:
         """Stop the clock and keep what was spent; also after an exception, and only once."""
         if not self.started or self.times is not None:
             return
-        self._window.stop()
-        self.times = self._window.clock.reading()
-        self.phase_energy = self._window.phases.result
-        self.spent = Spent(
-            time_s=self.times.total_s, energy_j=self._window.energy_j, samples=self._samples
-        )
+        try:
+            self._window.stop()
+        finally:
+            self.times = self._window.clock.reading()
+            self.phase_energy = self._window.phases.result
+            self.spent = Spent(
+                time_s=self.times.total_s, energy_j=self._window.energy_j, samples=self._samples
+            )
 
     def step_ended(self, trainer: pl.Trainer, num_samples: int) -> None:
         """Count the step, and stop the trainer where a budget is spent."""

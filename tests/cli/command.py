@@ -37,9 +37,13 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
+# Whatever a failing test leaves of these is ended: see conftest.py.
+STARTED: list[subprocess.Popen[str]] = []
+
+
 def start(folder: Path, *arguments: str, module: str = "bench.train") -> subprocess.Popen[str]:
     """Start `python -m bench.train`, or another command, with these arguments in this folder."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=folder,
         env=environment(folder),
@@ -47,6 +51,8 @@ def start(folder: Path, *arguments: str, module: str = "bench.train") -> subproc
         stderr=subprocess.PIPE,
         text=True,
     )
+    STARTED.append(process)
+    return process
 
 
 def train(folder: Path, *arguments: str) -> Answer:

@@ -46,12 +46,11 @@ if call["repeat"] >= revision["fails_from"]:
 if given.get("stops_at") == given["repeat"]:
     # As a person who presses Ctrl-C while this runs, and once more.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     os.kill(os.getppid(), getattr(signal, given["signal"]))
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        os.kill(os.getppid(), getattr(signal, given["signal"]))
-        sys.exit("told to stop")
+    signal.sigwait([signal.SIGINT])
+    os.kill(os.getppid(), getattr(signal, given["signal"]))
+    sys.exit("told to stop")
 for seed in given.get("seed", "0").split(","):
     if "nothing" in flags:
         break

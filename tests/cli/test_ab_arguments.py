@@ -65,6 +65,7 @@ def test_what_each_run_is_given_may_not_stand_after_them(argument: str) -> None:
         ("head='HEAD~1'", "HEAD~1"),  # quoted for Hydra already
         ("install=pip install -e . && make a='b c'", "pip install -e . && make a='b c'"),
         ('install=echo ${HOME} "$PATH"', 'echo ${HOME} "$PATH"'),
+        ("""install="$PY" -m pip install ".\"""", """"$PY" -m pip install ".\""""),
         ("install=null", None),
         ("python=.venv/bin/python", ".venv/bin/python"),
     ],

@@ -18,7 +18,7 @@ import pytest
 
 from bench.cli.comparing import compare_runs
 from bench.core.records import SCHEMA_VERSION
-from tests.cli.command import ROOT, Answer, start
+from tests.cli.command import ROOT, Answer, environment, start
 from tests.gate.made import write_runs
 
 # Eight runs a side, 2% apart at most; 15% more or 20% less is far outside of that.
@@ -82,6 +82,26 @@ def halve_latency(record: dict[str, Any]) -> None:
 
 
 # The command itself
+
+_BROKEN = """
+import sys
+import bench.cli.comparing as comparing
+def broken(plain): raise OSError("No space left on device")
+comparing.compare_runs = broken
+sys.exit(comparing.compare_command())
+"""
+
+
+def test_an_error_of_its_own_does_not_end_with_1_which_is_a_regression(tmp_path: Path) -> None:
+    arguments = ("baseline=a", "candidate=b")
+    in_full = {**environment(tmp_path), "HYDRA_FULL_ERROR": "1"}
+    for code, words in (
+        (5, [sys.executable, "-c", _BROKEN, *arguments]),
+        (2, [sys.executable, "-m", "bench.compare", *arguments, "alhpa=0.1"]),
+    ):
+        answer = subprocess.run(words, cwd=tmp_path, env=in_full, capture_output=True, text=True)
+        assert answer.returncode == code, answer.stderr
+        assert answer.stderr.startswith("Traceback (most recent call last):")
 
 
 def test_a_pass_ends_with_0_and_all_files_are_written(

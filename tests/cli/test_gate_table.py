@@ -101,8 +101,8 @@ def test_a_file_that_cannot_be_written_does_not_keep_the_others_from_being(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(SUMMARY, str(tmp_path))
-    (tmp_path / "file").touch()
     config = OutputConfig(markdown=str(tmp_path / "file" / "m.md"), json=str(tmp_path / "j.json"))
+    (tmp_path / "file").touch()  # since it was checked
     told = rf"markdown=.*: cannot write there .*; {SUMMARY}=.*: cannot write there"
     with pytest.raises(ValueError, match=told):
         report(comparison(ROWS), config)

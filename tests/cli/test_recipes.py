@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from rich.console import Console
 
-from bench.cli.app import config_dir, register
 from bench.cli.recipes import source_folder, source_record, with_recipe
-from bench.cli.resolve import Planned, hash_of, plan_training
+from bench.cli.resolve import hash_of
 from bench.cli.table import sweep_tables
 from bench.core.config import TrainConfig
 from bench.core.outcome import outcome_record
@@ -23,26 +20,11 @@ from bench.core.records import ModelFacts, RunRecord, Status
 from bench.core.serving_records import Recipe
 from bench.core.store import create_run_folder, new_identity, write_record
 from tests.cli.command import records, train
+from tests.cli.planning import composed, plan
 from tests.rows import curve
 
 DISTILL = {"name": "distill", "teacher": "x", "temperature": 4.0, "alpha": 0.9}
 DISTILL |= {"allow_missed": False}
-
-
-@pytest.fixture(autouse=True)
-def hydra() -> Iterator[None]:
-    register()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        yield
-
-
-def plan(results: Path, *overrides: str) -> Planned:
-    """What the command would run; on its command line there is all that is given here."""
-    config = compose(
-        "train", overrides=[f"results={results}", *overrides], return_hydra_config=True
-    )
-    (planned,) = plan_training(config)
-    return planned
 
 
 def store(
@@ -175,7 +157,7 @@ class TestPlan:
         planned = plan(tmp_path)
         assert planned.config["recipe"] == {}
         assert planned.config["model"]["_target_"] == "bench.tasks.models.Mlp"
-        assert planned.digest == hash_of(compose("train", overrides=[f"results={tmp_path}"]))
+        assert planned.digest == hash_of(composed(tmp_path))
         assert TrainConfig.from_dict(planned.config).recipe is None
         assert source_record(planned.config) is None
         assert source_record({}) is None  # a record of before there were recipes

@@ -43,6 +43,20 @@ def test_a_wide_terminal_has_one_row_per_run() -> None:
     assert "lr=0.1" not in text  # shared by all runs, so it tells nothing apart
 
 
+def test_the_end_of_a_schedule_lies_between_nothing() -> None:
+    identity = new_identity("train", "0123456789ab", 0, 0)
+    config = {"seed": 0, "repeat": 0, "target": {**TARGET, "rule": "final"}}
+    ended = outcome_record(identity, config, curve([0.5, 0.95]), status="ok", finished=True)
+    (table,) = sweep_tables([(["seed=0"], ended)], Console(width=1000))
+    console = Console(width=1000, file=io.StringIO())
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert ended.target is not None
+    assert ended.target.time_to_target_s == 4.0
+    assert "(start, 4" not in text
+
+
 def test_a_narrow_terminal_has_runs_as_columns_and_nothing_folded() -> None:
     texts = printed(80, 5)
     # 80 // 26 - 1 = 2 runs beside the headings.

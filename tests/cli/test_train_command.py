@@ -9,11 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from bench.core.labels import EnergyLabel
 from bench.core.store import read_curve, read_ledger, read_record
 from tests.cli.command import Answer, environment, records, start, train
 
@@ -36,11 +39,12 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
 @pytest.mark.xdist_group("main job")  # one worker, so that it is run once
 class TestMainJob:
     def test_reaches_the_target_and_shows_a_table(self, sweep: tuple[Path, Answer]) -> None:
-        folder, answer = sweep
+        _, answer = sweep
         assert answer.code == 0, answer.err
-        for words in ("batch_size=32", "batch_size=256", "reached", "modelled", "TTA"):
+        for words in ("batch_size=32", "batch_size=256", "reached", "TTA"):
             assert words in answer.out
-        assert str(folder / "results" / "train") in answer.out
+        assert any(f"({label}" in answer.out for label in get_args(EnergyLabel))
+        assert answer.out.splitlines()[-1] == "results: results/train"
         assert answer.err == ""  # quiet where there is no terminal
 
     def test_records_hold_what_the_design_names(self, sweep: tuple[Path, Answer]) -> None:
@@ -262,27 +266,19 @@ def test_of_commands_side_by_side_one_is_measured_and_the_others_wait_and_say_so
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("batchsize=1",), "batchsize"),
-        (("target.valeu=0.9",), "target.valeu"),
-        (("batch_size=big",), "batch_size"),
-        (("batch_size=0",), "batch_size=0: must be at least 1"),
+        (("batchsize=1",), "batchsize: no such key; did you mean batch_size?"),
         (("-m", "batch_size=32,0"), "batch_size=0: must be at least 1"),
-        (("lr=-0.1",), "lr=-0.1: must be a positive number"),
-        (("target.value=1.5",), "target.value=1.5: accuracy lies between 0 and 1"),
-        (("target.metric=auc",), "target.metric=auc: must be one of accuracy"),
         (("model=transformer",), "transformer"),
-        (("model.width=wide",), "model.width"),
-        (("model.widht=1",), "model.widht"),
-        (("model=custom",), "model._target_"),
-        (("+target.goal=1",), "target.goal: no such key"),
-        (("price.usd_per_hour=dear",), "price.usd_per_hour"),
-        (("logger=wandb",), "logger=wandb: wandb is not installed"),
+        pytest.param(
+            ("logger=wandb",),
+            "logger=wandb: wandb is not installed",
+            marks=pytest.mark.skipif(find_spec("wandb") is not None, reason="wandb is installed"),
+        ),
         (("results=/proc/nowhere",), "results=/proc/nowhere: cannot write there"),
         (
             ("meter=rapl", "meter.sources.rapl.root=/nowhere"),
             "meter=rapl: no processor package in /nowhere",
         ),
-        (("meter.idle_s=-1",), "meter.idle_s=-1.0: must be at least 0"),
         (("meter.sources.cpu_model.idle_w=-1",), "meter.sources.cpu_model.idle_w=-1"),
     ],
 )
@@ -337,7 +333,10 @@ def test_two_devices_train_together_and_are_measured_as_one(tmp_path: Path) -> N
     (record,) = records(tmp_path)
     assert record.target is not None
     assert record.target.reached
-    assert json.dumps(record.config["trainer"]["devices"]) == "2"
+    (folder,) = (tmp_path / "results" / "train").iterdir()
+    rows = read_curve(folder)
+    assert all(row.samples == row.steps * record.config["batch_size"] for row in rows)
+    assert len({row.steps for row in rows}) == len(rows)  # one curve, not one of each device
 
 
 def test_a_wrong_country_or_price_fails_before_it_costs_a_training(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from tests.compression.networks import (
     trained,
 )
 
+pytestmark = pytest.mark.xdist_group("onnx models")  # one worker, so that each is made once
 CALIBRATION = images_and_labels(64, seed=1)[0]
 TEST = images_and_labels(200, seed=2)
 Made = Callable[[str, str], Artifact]

@@ -56,6 +56,7 @@ def test_half_of_the_channels_of_a_convolutional_network() -> None:
 
 
 def test_what_counts_least_goes_and_the_rest_stays_as_it_was() -> None:
+    torch.manual_seed(0)
     network = Mlp((1, 1, 3), 2, width=4, depth=1).eval()
     hidden, logits = network[1], network[3]
     assert isinstance(hidden, nn.Linear)
@@ -70,7 +71,7 @@ def test_what_counts_least_goes_and_the_rest_stays_as_it_was() -> None:
 
     prune_network(network, example((1, 1, 3)), ratio=0.5)
     assert torch.equal(hidden.weight, kept)
-    assert torch.allclose(network(images), expected)
+    assert torch.allclose(network(images), expected, atol=1e-6)
 
 
 def test_steps_reach_the_same_share_and_rounding_goes_beyond_it() -> None:

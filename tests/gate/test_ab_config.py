@@ -23,6 +23,10 @@ def test_looks_are_two_rounds_apart_and_the_last_is_at_the_most_runs(
     assert AbConfig(base="main", min_runs=min_runs, max_runs=max_runs).looks == looks
 
 
+def test_a_key_that_one_revision_does_not_know_is_no_difference() -> None:
+    assert AbConfig(base="main", force=["health"]).settings().force == ["health", "config"]
+
+
 def test_noise_is_measured_in_whole_rounds() -> None:
     assert [NoiseConfig(runs=runs).num_runs for runs in (2, 9, 10)] == [2, 10, 10]
 

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from bench.cli.app import config_dir, register
 from bench.gate.config import CompareConfig, JudgeConfig, OutputConfig, known_compare_keys
 from bench.gate.metrics import METRICS
+from bench.gate.noise_file import NoiseFile, write_noise
 
 SIDES: dict[str, Any] = {"baseline": "perf.json", "candidate": "no_such_results"}
 
@@ -41,7 +42,7 @@ def test_the_file_and_the_schema_have_the_same_defaults() -> None:
 @pytest.mark.usefixtures("hydra")
 def test_every_key_reaches_the_gate(tmp_path: Path) -> None:
     noise = tmp_path / "noise.json"
-    noise.touch()
+    write_noise(noise, NoiseFile())
     settings = composed(
         "baseline=perf.json",
         "candidate=results",
@@ -81,7 +82,7 @@ def test_one_name_needs_no_list(metrics: Any) -> None:
         ({"min_effect": {"accuracy": -0.1}}, "min_effect.accuracy=-0.1: must be at least 0"),
         ({"min_effect": {"accuracy": float("nan")}}, "min_effect.accuracy=nan: must be"),
         ({"force": ["hots"]}, r"force=\[hots\]: no such fact; did you mean host"),
-        ({"noise": "nowhere.json"}, "noise=nowhere.json: no such file; bench.gate.noise.add_noise"),
+        ({"noise": "nowhere.json"}, "noise=nowhere.json: no such file; python -m bench.noise"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_key(keys: dict[str, Any], message: str) -> None:

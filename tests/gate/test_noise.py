@@ -13,7 +13,9 @@ from bench.gate.noise import add_noise, floor_of, read_floors, spread_of
 from bench.gate.runs import Side
 from tests.gate.made import FACT_VALUES, HASH, made_run, made_side, side_of
 
-RNG = np.random.default_rng(3)
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(3)
 
 
 def times(values: list[float], name: str = "a", **fields: Any) -> Side:
@@ -46,12 +48,12 @@ def test_the_floor_of_normal_noise_is_what_theory_says() -> None:
     times that, and 95% of differences lie within 1.96 of these: 1.96 * 1.414 * 0.536 = 1.484 sigma.
     """
     sigma = 0.01
-    floor = floor_of((1 + sigma * RNG.normal(size=400)).tolist())
+    floor = floor_of((1 + sigma * rng().normal(size=400)).tolist())
     assert floor == pytest.approx(1.484 * sigma, rel=0.1)
 
 
 def test_the_spread_of_normal_noise_is_its_standard_deviation() -> None:
-    values = 5 * (1 + 0.02 * RNG.normal(size=4000))
+    values = 5 * (1 + 0.02 * rng().normal(size=4000))
     assert spread_of(values.tolist()) == pytest.approx(0.02, rel=0.05)
 
 
@@ -62,7 +64,7 @@ def test_an_outlier_hardly_moves_the_spread() -> None:
 
 
 def test_a_floor_is_the_same_each_time() -> None:
-    values = RNG.lognormal(0, 0.1, 12).tolist()
+    values = rng().lognormal(0, 0.1, 12).tolist()
     assert floor_of(values) == floor_of(values)
 
 
@@ -172,7 +174,7 @@ def test_a_failed_run_is_no_noise(path: Path) -> None:
         ("{", "no file of noise floors, or cut"),
         (
             '{"kind": "perf baseline", "format": 1}',
-            "no file of noise floors; bench.gate.noise.add_noise",
+            "no file of noise floors; python -m bench.noise",
         ),
         ('{"kind": "noise floors", "format": 9}', "format 9 is newer"),
         ('{"kind": "noise floors", "format": 1, "hosts": [{}]}', "hosts.0.host: Field required"),
@@ -188,5 +190,5 @@ def test_a_file_that_is_none_is_told_and_kept(path: Path, text: str, message: st
 
 
 def test_a_file_that_is_not_there_is_told(path: Path) -> None:
-    with pytest.raises(ValueError, match=r"noise\.json: cannot be read .*add_noise"):
+    with pytest.raises(ValueError, match=r"noise\.json: cannot be read .*bench.noise writes"):
         read_floors(path)

@@ -141,9 +141,17 @@ def test_a_loss_of_one_seed_is_a_loss_though_the_medians_are_equal() -> None:
     row = only(samples([100, 200, 300], [100, 200, 330], STEPS, seeds=[0, 1, 2]))
     assert (row.verdict, row.kind) == ("regression", "exact")
     assert row.loss_frac == pytest.approx(0.1)
-    assert row.note == "the medians are equal: the loss is that of one seed"
+    assert row.note == "the medians hardly differ: the loss is that of one seed"
     gain = only(samples([100, 200, 300], [100, 200, 270], STEPS, seeds=[0, 1, 2]))
     assert gain.verdict == "improvement"
+    # The median has lost 0.1%, where 1% is the least; one seed 44%.
+    hidden = only(samples([0.9] * 3, [0.9, 0.899, 0.5], ACCURACY, seeds=[0, 1, 2]))
+    assert hidden.verdict == "regression"
+    assert hidden.loss_frac == pytest.approx(0.4 / 0.9)
+    # Most seeds miss on both sides: the only one that hits takes twice as long.
+    alone = only(samples([INF, INF, 100], [INF, INF, 200], STEPS, seeds=[0, 1, 2]))
+    assert alone.verdict == "regression"
+    assert alone.loss_frac == pytest.approx(1.0)
 
 
 def test_an_exact_metric_with_losses_and_gains_is_measured() -> None:

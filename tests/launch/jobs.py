@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +28,16 @@ def kill_itself(argument: Any, send: Send, launched_s: float) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def start_another_and_be_killed(argument: Any, send: Send, launched_s: float) -> None:
+    send(subprocess.Popen(["sleep", "600"]).pid)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def take_a_moment(argument: Any, send: Send, launched_s: float) -> None:
+    while time.process_time() < argument:
+        pass
+
+
 def leave(argument: Any, send: Send, launched_s: float) -> None:
     os._exit(argument)
 
@@ -38,6 +49,7 @@ def crash(argument: Any, send: Send, launched_s: float) -> None:
 def wait_to_be_stopped(argument: Any, send: Send, launched_s: float) -> None:
     try:
         send("ready")
-        signal.pause()
+        while True:  # signal.pause() would miss one that comes just before it
+            time.sleep(0.01)
     except Interrupted:
         Path(argument).write_text("told to stop")

@@ -97,6 +97,9 @@ def test_an_interpreter_that_cannot_be_run_names_the_key(
     for python, reason in (("/bin/false", "exit code 1"), ("/no/such", "No such file")):
         with pytest.raises(ValueError, match=rf"^python={python}: cannot be run \({reason}"):
             environment_of(os.environ, python, repository, worktree)
+    for python in ("/bin/true", "/bin/echo"):
+        with pytest.raises(ValueError, match=rf"^python={python}: is no Python interpreter$"):
+            environment_of(os.environ, python, repository, worktree)
 
 
 def test_an_interpreter_is_a_path_of_the_revision_or_a_program() -> None:

@@ -30,16 +30,14 @@ def v1_stat(periods: int, throttled: int, throttled_ns: int) -> str:
     return f"nr_periods {periods}\nnr_throttled {throttled}\nthrottled_time {throttled_ns}\n"
 
 
-# A unit of systemd with a quota of 1.5 CPUs, in a slice with one of 4.
+# A unit of systemd with a quota, in a slice with another.
 V2: Tree = {
     "proc/self/cgroup": "0::/jobs.slice/run.service\n",
     "proc/self/mountinfo": "25 30 0:23 / /proc rw - proc proc rw\n" + V2_MOUNT,
     "sys/fs/cgroup/cpu.stat": ROOT_STAT,
     "sys/fs/cgroup/jobs.slice/cpu.stat": v2_stat(70_000_000, 20, 2, 250_000),
-    "sys/fs/cgroup/jobs.slice/cpu.max": "400000 100000\n",
     "sys/fs/cgroup/jobs.slice/memory.current": "9000\n",
     "sys/fs/cgroup/jobs.slice/run.service/cpu.stat": v2_stat(12_500_000, 10, 4, 1_500_000),
-    "sys/fs/cgroup/jobs.slice/run.service/cpu.max": "150000 100000\n",
     "sys/fs/cgroup/jobs.slice/run.service/memory.current": "4096\n",
 }
 
@@ -54,8 +52,6 @@ V1: Tree = {
     ),
     "sys/fs/cgroup/cpu,cpuacct/cpuacct.usage": "12500000000\n",
     "sys/fs/cgroup/cpu,cpuacct/cpu.stat": v1_stat(10, 4, 1_500_000_000),
-    "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "150000\n",
-    "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
     "sys/fs/cgroup/memory/memory.usage_in_bytes": "4096\n",
 }
 
@@ -64,7 +60,6 @@ NAMESPACE: Tree = {
     "proc/self/cgroup": "0::/\n",
     "proc/self/mountinfo": V2_MOUNT,
     "sys/fs/cgroup/cpu.stat": v2_stat(12_500_000, 10, 4, 1_500_000),
-    "sys/fs/cgroup/cpu.max": "150000 100000\n",
     "sys/fs/cgroup/memory.current": "4096\n",
 }
 
@@ -77,10 +72,6 @@ HYBRID: Tree = {
         "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
     ),
     "sys/fs/cgroup/cpu/run/cpu.stat": v1_stat(10, 4, 1_500_000_000),
-    "sys/fs/cgroup/cpu/run/cpu.cfs_quota_us": "150000\n",
-    "sys/fs/cgroup/cpu/run/cpu.cfs_period_us": "100000\n",
-    "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
-    "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
     "sys/fs/cgroup/cpuacct/run/cpuacct.usage": "12500000000\n",
     "sys/fs/cgroup/unified/cpu.stat": ROOT_STAT,
     "sys/fs/cgroup/unified/memory.current": "4096\n",
@@ -109,10 +100,7 @@ def test_all_versions_give_the_same_counters_in_the_same_units(tmp_path: Path, t
         at_s=7.0,
         usage_s=12.5,
         throttled_s=1.5,
-        num_throttled=4,
-        num_periods=10,
         memory_bytes=4096,
-        quota_cpus=1.5,
     )
 
 
@@ -121,29 +109,7 @@ def test_quotas_above_the_own_group_throttle_too(tmp_path: Path) -> None:
         at_s=7.0,
         usage_s=12.5,  # of the own group alone
         throttled_s=1.75,  # 1.5 s here and 0.25 s in the slice
-        num_throttled=6,
-        num_periods=30,
         memory_bytes=4096,
-        quota_cpus=1.5,  # the smaller of 1.5 and 4
-    )
-
-
-def test_the_smallest_quota_may_be_that_of_a_group_above(tmp_path: Path) -> None:
-    slice_max = {"sys/fs/cgroup/jobs.slice/cpu.max": "50000 100000\n"}
-    assert read(write(tmp_path, V2 | slice_max)).quota_cpus == 0.5
-
-
-def test_a_group_without_a_quota_has_none(tmp_path: Path) -> None:
-    assert read(write(tmp_path, NAMESPACE | {"sys/fs/cgroup/cpu.max": "max 100000\n"})) == (
-        CgroupReading(
-            at_s=7.0,
-            usage_s=12.5,
-            throttled_s=1.5,  # by a quota that was there before
-            num_throttled=4,
-            num_periods=10,
-            memory_bytes=4096,
-            quota_cpus=None,
-        )
     )
 
 
@@ -157,10 +123,7 @@ def test_the_root_of_v2_counts_only_time(tmp_path: Path) -> None:
         at_s=7.0,
         usage_s=900.0,
         throttled_s=None,
-        num_throttled=None,
-        num_periods=None,
         memory_bytes=None,
-        quota_cpus=None,
     )
 
 
@@ -176,12 +139,11 @@ def test_a_reader_sees_what_changes_in_files_that_it_keeps_open(tmp_path: Path) 
     assert start is not None
     assert end is not None
     assert end.memory_bytes == 123456789
-    # 20 of 40 CPU seconds; 5 of 10 s throttled; 50 of 100 periods.
+    # 20 of 40 CPU seconds; 5 of 10 s throttled.
     use = cgroup_use(start, end, num_cpus=4)
     assert use is not None
     assert use.cpu_frac == pytest.approx(0.5)
     assert use.throttled_frac == pytest.approx(0.5)
-    assert use.throttled_periods_frac == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -215,24 +177,21 @@ def reading(at_s: float, usage_s: float | None, throttled_s: float | None) -> Cg
         at_s=at_s,
         usage_s=usage_s,
         throttled_s=throttled_s,
-        num_throttled=None,
-        num_periods=None,
         memory_bytes=None,
-        quota_cpus=None,
     )
 
 
 def test_several_throttled_cpus_can_wait_longer_than_time_passes() -> None:
     # In 2 s three CPUs stood still for 1 s each.
     use = cgroup_use(reading(0.0, 0.0, 0.0), reading(2.0, 1.0, 3.0), num_cpus=4)
-    assert use == CgroupUse(cpu_frac=0.125, throttled_frac=1.5, throttled_periods_frac=None)
+    assert use == CgroupUse(cpu_frac=0.125, throttled_frac=1.5)
 
 
 def test_use_of_no_time_or_of_what_is_not_counted_is_not_known() -> None:
     start = reading(1.0, None, None)
     assert cgroup_use(start, start, num_cpus=4) is None
     assert cgroup_use(start, reading(2.0, 1.0, 1.0), num_cpus=4) == CgroupUse(
-        cpu_frac=None, throttled_frac=None, throttled_periods_frac=None
+        cpu_frac=None, throttled_frac=None
     )
 
 

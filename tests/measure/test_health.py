@@ -133,10 +133,7 @@ def group(at_s: float, throttled_s: float | None, usage_s: float = 0.0) -> Cgrou
         at_s=at_s,
         usage_s=usage_s,
         throttled_s=throttled_s,
-        num_throttled=0,
-        num_periods=0,
         memory_bytes=None,
-        quota_cpus=1.0,
     )
 
 

@@ -69,6 +69,48 @@ def test_idle_power_is_measured_on_both_sides_and_net_energy_given() -> None:
     assert window.idle.net_energy_j == pytest.approx(270.0)
 
 
+def test_a_device_that_is_lost_keeps_what_was_spent_until_then() -> None:
+    clock = FakeClock()
+    meter = ten_watts(clock)
+    window = Window({"meter": meter}, clock=clock)
+
+    def lost() -> None:
+        raise RuntimeError("device-side assert")
+
+    def runs() -> None:
+        with window:
+            clock.advance(2.0)
+            window.synchronize = lost
+
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        runs()
+    assert (window.time_s, window.energy_j) == (2.0, 20.0)
+    assert window.health is not None
+    assert meter.closed
+
+
+def test_ctrl_c_while_the_idle_machine_is_measured_adds_nothing_to_the_run() -> None:
+    clock = FakeClock()
+
+    def sleep(seconds: float) -> None:
+        if clock() > 0:  # the second time, after the run
+            raise KeyboardInterrupt
+
+    window = Window({"meter": ten_watts(clock)}, clock=clock, idle_s=2.0, sleep=sleep)
+
+    def runs() -> None:
+        with window:
+            clock.advance(3.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        runs()
+    clock.advance(100.0)
+    window.stop()
+    assert (window.time_s, window.energy_j, window.idle) == (3.0, 30.0, None)
+    assert window.utilization is not None
+    assert window.record_fields()["energy_total_j"] == 30.0
+
+
 def test_a_meter_that_is_missing_is_listed_or_refused() -> None:
     def absent() -> ScriptedMeter:
         return ScriptedMeter([], open_error=MeterUnavailable("no counter"))
@@ -121,6 +163,8 @@ def test_heat_the_power_brake_and_strangers_on_a_gpu_are_flagged(
     assert window.health is not None
     assert {"gpu_thermal", "gpu_power_brake", "foreign_gpu_process"} <= set(window.health.flags)
     assert not window.health.fit
+    # The record is put together once all is closed, and names the card.
+    assert [device["name"] for device in window.devices] == ["Fake RTX"]
 
 
 def test_a_gpu_at_its_power_cap_is_fit_and_the_share_is_told(

@@ -247,6 +247,23 @@ def test_what_the_meter_did_not_resolve_is_unknown_and_not_zero(
     assert serving.energy_per_prediction_label is None
 
 
+def test_without_a_meter_that_was_lost_in_the_run_there_are_no_joules() -> None:
+    device = Device(overhead_and_share)
+    gpu = ScriptedMeter([OSError("gone")], component="gpu0")
+    meters = MeterSet({"cpu": FunctionMeter(device.five_watts_j), "gpu": gpu})
+    meters.open()
+    meters.read()
+    serving = probe(
+        device,
+        numbered(600),
+        config=ProbeConfig(),
+        clock=device.clock,
+        synchronize=device.synchronize,
+        meters=meters,
+    )
+    assert serving.energy_per_prediction_j is None
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

@@ -37,6 +37,7 @@ ESTIMATE = Estimate(latency_s=1e-5, rate_per_s=50_000.0)
 @pytest.fixture(autouse=True)
 def _short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenarios, "_ESTIMATE_S", 0.01)
+    monkeypatch.setattr(scenarios, "_TRIES", 20)  # a busy machine may use up some
 
 
 def config(name: str, **changes: Any) -> ScenarioConfig:
@@ -111,7 +112,7 @@ def test_warm_up_asks_everything_twice_and_the_whole_range_of_batches() -> None:
     assert backend.batch_sizes == [1] * 40
     backend = FakeBackend()
     warm_up(system_for("offline", backend), config("offline"), num_images=NUM_IMAGES)
-    assert backend.batch_sizes[:43] == [1] * 40 + [8, 8, 4]
+    assert backend.batch_sizes[:43] == [1] * 40 + [8, 8, 8]
 
 
 def test_accuracy_gives_the_logits_of_every_image_in_order() -> None:
@@ -320,6 +321,13 @@ def test_goodput_counts_what_was_answered_in_time() -> None:
     assert goodput_per_s(replace(some, samples=None, num_over_bound=3), 10.0) == 0.5
     assert goodput_per_s(replace(some, samples=None), 10.0) is None
     assert goodput_per_s(replace(some, scenario="offline"), 10.0) is None
+
+
+def test_a_request_that_failed_is_no_prediction() -> None:
+    # LoadGen counts 100 a second; a quarter of them got no answer.
+    some = result(num_samples=1000, num_failed=250, completed_per_s=100.0)
+    found = serving_fields(config("offline"), Performance(result=some))
+    assert (found["num_predictions"], found["throughput_per_s"]) == (750, 75.0)
 
 
 def test_offline_has_no_latency() -> None:

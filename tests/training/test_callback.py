@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from bench.core.store import read_curve, read_ledger, read_record
+from bench.measure.meters.base import MeterUnavailable
 from bench.measure.window import Window
 from bench.training.callback import ProfilerCallback
-from tests.fakes import FakeClock, FunctionMeter
+from tests.fakes import FakeClock, FunctionMeter, ScriptedMeter
 
 BATCH_S = 2.0
 Batch = tuple[Tensor, Tensor]
@@ -71,7 +72,12 @@ def fit(
         }
     )
     clock.advance(100.0)
-    trainer = pl.Trainer(
+    trainer_of(profiler, max_epochs).fit(Stranger(clock, accuracies), loader(), loader())
+    return profiler
+
+
+def trainer_of(profiler: ProfilerCallback, max_epochs: int = 1) -> pl.Trainer:
+    return pl.Trainer(
         accelerator="cpu",
         max_epochs=max_epochs,
         callbacks=[profiler],
@@ -80,8 +86,6 @@ def fit(
         enable_model_summary=False,
         enable_progress_bar=False,
     )
-    trainer.fit(Stranger(clock, accuracies), loader(), loader())
-    return profiler
 
 
 def test_time_and_energy_to_the_target_are_those_of_the_evaluation_that_crosses(
@@ -162,6 +166,65 @@ def test_a_metric_that_is_not_logged_fails_the_fit_by_name_and_leaves_a_record(
     assert record.phases.wall_time_s == 7.5
     assert record.phase_energy is not None
     assert (record.phase_energy.train_j, record.phase_energy.eval_j) == (60.0, 15.0)
+
+
+def test_an_evaluation_outside_of_the_fit_is_none_of_its(tmp_path: Path) -> None:
+    clock = FakeClock()
+    profiler = ProfilerCallback(
+        metric="accuracy",
+        value=0.9,
+        monitor="val_acc",
+        results=tmp_path,
+        window=Window({}, clock=clock),
+    )
+    module, trainer = Stranger(clock, [0.1, 0.5, 0.2]), trainer_of(profiler)
+    trainer.validate(module, loader(), verbose=False)
+    trainer.fit(module, loader(), loader())
+    trainer.validate(module, loader(), verbose=False)
+    assert profiler.folder is not None
+    assert [row.accuracy for row in read_curve(profiler.folder)] == [0.5]
+    assert profiler.record is not None
+    assert profiler.record.status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(MemoryError("all of it"), "out_of_memory"), (KeyError("x"), "failed")]
+)
+def test_why_a_fit_ended_is_recorded_though_its_device_is_lost(
+    error: Exception, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    window = Window({}, clock=clock)
+
+    def lost() -> None:
+        raise RuntimeError("device-side assert")
+
+    def fails(self: Stranger, batch: Batch, batch_idx: int) -> Tensor:
+        clock.advance(BATCH_S)
+        window.synchronize = lost
+        raise error
+
+    monkeypatch.setattr(Stranger, "training_step", fails)
+    profiler = ProfilerCallback(
+        metric="accuracy", value=0.9, monitor="val_acc", results=tmp_path, window=window
+    )
+    with pytest.raises(type(error)):
+        trainer_of(profiler).fit(Stranger(clock, []), loader(), loader())
+    record = profiler.record
+    assert record is not None
+    assert record.status == status
+    assert record.error is not None
+    assert record.error.message == str(error)
+    assert record.phases.wall_time_s == BATCH_S
+
+
+def test_a_meter_that_is_required_and_missing_fails_the_fit_with_a_record(tmp_path: Path) -> None:
+    absent = ScriptedMeter([], open_error=MeterUnavailable("no counter"))
+    with pytest.raises(MeterUnavailable):
+        fit(tmp_path, [0.5], window=Window({"rapl": absent}, required=True))
+    (folder,) = (tmp_path / "lightning").iterdir()
+    assert read_record(folder).status == "failed"
+    assert [line["event"] for line in read_ledger(tmp_path)] == ["launched", "ended"]
 
 
 def test_a_wrong_target_is_refused_at_once() -> None:

@@ -15,8 +15,8 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _PRECISIONS = {
     "none": "float32",
     "fp16": "float16",
-    "int8_dynamic": "int8 in matrix products, float32 elsewhere",
-    "int8_static": "int8 in convolutions and matrix products, float32 elsewhere",
+    "int8_dynamic": "int8 in matrix products that it fuses, float32 elsewhere",
+    "int8_static": "int8 in convolutions and matrix products that it fuses, float32 elsewhere",
 }
 _ERRORS_ONLY = 3
 

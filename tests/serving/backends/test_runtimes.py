@@ -27,6 +27,7 @@ from bench.serving.backends.loading import torch_precision
 from bench.tasks.inference import InferenceModel
 from bench.tasks.models import Cnn
 
+pytestmark = pytest.mark.xdist_group("runtimes")  # one worker, so that models are made once
 SHAPE, NUM_CLASSES = (1, 8, 8), 4
 IMAGES = np.random.default_rng(0).uniform(0, 1, (6, *SHAPE)).astype(np.float32)
 # Runtimes add up float32 products in different orders.

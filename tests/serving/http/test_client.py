@@ -101,16 +101,17 @@ def test_a_server_that_dies_in_the_middle_ends_the_pass(tmp_path: Path) -> None:
 
 
 def test_an_address_where_nobody_is_ends_the_pass() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    with HttpSystem(url, FeaturesProtocol(), concurrency=2) as system:
-        load = Load(system)
-        load.run([[0], [1]])
-        assert isinstance(system.failure, ConnectionRefusedError)
-        assert str(system.failure) == f"{url}: nothing answers there any more"
-        assert system.num_failed == 2
-    with pytest.raises(ValueError, match=r"backend\.http\.url=.*: no answer .*is it running"):
-        choose_protocol("features", url, model_name="model", images=None, timeout_s=30)
+    with socket.socket() as silent:  # has the port, so that nobody else takes it, and listens not
+        silent.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with HttpSystem(url, FeaturesProtocol(), concurrency=2) as system:
+            load = Load(system)
+            load.run([[0], [1]])
+            assert isinstance(system.failure, ConnectionRefusedError)
+            assert str(system.failure) == f"{url}: nothing answers there any more"
+            assert system.num_failed == 2
+        with pytest.raises(ValueError, match=r"backend\.http\.url=.*: no answer .*is it running"):
+            choose_protocol("features", url, model_name="model", images=None, timeout_s=30)
 
 
 class Foreign(BaseHTTPRequestHandler):
@@ -200,20 +201,24 @@ def test_an_answer_that_does_not_come_is_a_failure(foreign: str) -> None:
         assert system.failure is None
 
 
-def test_what_finds_no_connection_waits_in_the_client_and_is_seen(foreign: str) -> None:
+def test_what_finds_no_connection_waits_in_the_client_and_is_seen(
+    foreign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = len(Foreign.answers)
     with HttpSystem(foreign, FeaturesProtocol(), concurrency=1) as system:
-        load = Load(system)
-        threading.Timer(0.05, Foreign.released.set).start()
+        load, flush = Load(system), system.flush
+
+        def flush_and_release() -> None:
+            flush()
+            Foreign.released.set()
+
+        monkeypatch.setattr(system, "flush", flush_and_release)
         load.run([[held], [0]])
-        held_ms, waited_ms = (
-            system.columns()["round_trip_ms"][0],
-            system.columns()["client_wait_ms"][1],
-        )
-        # The second was issued at once, and sent only when the first had been answered.
-        assert waited_ms > held_ms - 1
-        sent_s, received_s = system.columns()["sent_s"], system.columns()["received_s"]
-        assert sent_s[1] >= received_s[0]
+        columns = system.columns()
+        # The second was issued while the first was held, and sent only when that was answered.
+        assert columns["issued_s"][1] < columns["received_s"][0] <= columns["sent_s"][1]
+        waited_ms = 1e3 * (columns["sent_s"][1] - columns["issued_s"][1])
+        assert columns["client_wait_ms"][1] == pytest.approx(waited_ms)
 
 
 class Broken:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def test_requests_are_really_held_up(server: HttpServer, tmp_path: Path) -> None
             assert min(columns["round_trip_ms"]) >= 20
             assert len(system.network_ms) >= 2
             assert np.median(system.network_ms) >= 20
-            assert np.nanmax(columns["total_ms"]) < np.median(system.network_ms)
+            assert np.nanmedian(columns["total_ms"]) < np.median(system.network_ms)
         pid = network._child.pid if network._child else 0
     assert not Path(f"/proc/{pid}").exists()
 
@@ -93,12 +94,11 @@ def test_a_server_that_dies_behind_it_ends_the_pass(tmp_path: Path) -> None:
         ) as system,
     ):
         load = Load(system)
-        for _ in range(100):
+        deadline_s = time.monotonic() + 60
+        while system.failure is None and time.monotonic() < deadline_s:
             # One at a time: the proxy answers 503 until the end of the server is seen.
             load.done.clear()
             load.run([[0]])
-            if system.failure is not None:
-                break
         assert isinstance(system.failure, ServerDied)
         assert "out of luck" in str(system.failure)
 

@@ -68,10 +68,17 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_given_port_is_taken(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with HttpServer(server_spec(tmp_path, port=port), log=tmp_path / "server.log") as server:
-        assert server.url == f"http://127.0.0.1:{port}"
+    for _ in range(5):  # another process may have taken it in between
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        try:
+            with HttpServer(server_spec(tmp_path, port=port), log=tmp_path / "log") as server:
+                assert server.url == f"http://127.0.0.1:{port}"
+            return
+        except ValueError as error:
+            if f"port={port}: not to be had" not in str(error):
+                raise
+    pytest.fail("five free ports were taken one after the other")
 
 
 def test_a_backend_that_refuses_is_its_one_line(tmp_path: Path) -> None:
