@@ -16,8 +16,8 @@ from bench.cli.ab_session import Asked, Revision, Session, Teller, session_comma
 from bench.cli.gate_output import wide_console
 from bench.gate.ab_config import NoiseConfig, known_noise_keys
 from bench.gate.metrics import metric_named
-from bench.gate.model import EXIT_PASS, EXIT_TOO_LITTLE
-from bench.gate.noise import NoiseRow, NothingToStore, add_noise
+from bench.gate.model import EXIT_PASS, EXIT_TOO_LITTLE, GateRun
+from bench.gate.noise import NoiseRow, NothingToStore, add_noise, fit_runs
 from bench.gate.runs import read_side
 from bench.launch.interleave import Interleaved
 
@@ -71,10 +71,17 @@ def measure_noise(plain: Mapping[str, Any], asked: Asked) -> int:
     wide_console().print(noise_table(rows))
     print(_LEGEND)
     print(f"measured: {session.told(config.num_runs)}")
-    for remark in session.remarks:
+    for remark in (*session.remarks, *_left_out([*first.runs, *second.runs])):
         print(f"note: {remark}")
     print(f"stored: {path}; bench.compare and bench.ab take it with noise={path}")
     return EXIT_PASS
+
+
+def _left_out(runs: Sequence[GateRun]) -> list[str]:
+    """That some runs did not count, where some did not."""
+    num = len(runs) - len(fit_runs(runs))
+    told = f"{num} of {len(runs)} runs left out: unfit for comparison, or not served validly"
+    return [told] if num else []
 
 
 def noise_table(rows: Sequence[NoiseRow]) -> Table:

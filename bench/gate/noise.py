@@ -149,7 +149,7 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
         if side.problems:
             raise ValueError(f"{side.name}: {side.problems[0].message}")
     noise = read_noise(path) if path.exists() else NoiseFile()
-    groups = [by_configuration(_fit(side.runs)) for side in (first, second)]
+    groups = [by_configuration(fit_runs(side.runs)) for side in (first, second)]
     common = [key for key in groups[0] if key in groups[1]]
     if not common:
         raise NothingToStore(
@@ -172,7 +172,8 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
     return rows
 
 
-def _fit(runs: Sequence[GateRun]) -> list[GateRun]:
+def fit_runs(runs: Sequence[GateRun]) -> list[GateRun]:
+    """Those that noise is told from."""
     return [run for run in runs if run.fit is not False and not run.invalid]
 
 

@@ -77,6 +77,11 @@ def cpu_use(start: CpuReading, end: CpuReading) -> CpuUse | None:
     )
 
 
+def tick_s() -> float:
+    """Seconds of a clock tick, in which the kernel counts CPU time."""
+    return 1.0 / os.sysconf("SC_CLK_TCK")
+
+
 def machine_busy_s() -> float:
     """Seconds that all CPUs together have spent on work since boot, in steps of a clock tick."""
     return _machine_times()[0]
@@ -94,8 +99,7 @@ def _machine_times() -> tuple[float, float | None]:
     # Source: proc_stat(5), first line: "cpu", then clock ticks since boot.
     fields = os.pread(stat, _CPU_LINE_BYTES, 0).split(b"\n", 1)[0].split()[1:9]
     user, nice, system, _idle, _iowait, irq, softirq, steal = (int(field) for field in fields)
-    tick_s = 1 / os.sysconf("SC_CLK_TCK")
-    return (user + nice + system + irq + softirq) * tick_s, steal * tick_s
+    return (user + nice + system + irq + softirq) * tick_s(), steal * tick_s()
 
 
 @functools.cache

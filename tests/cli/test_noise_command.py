@@ -64,3 +64,10 @@ def test_what_cannot_be_stored_is_told_before_or_with_where_the_runs_lie(
     assert where.startswith("measured: 2 runs per side, and 0 to warm up, in ")
     assert len(repository.calls()) == 4
     assert not (repository.folder / "noise.json").exists()
+    # Of four runs of each side the first is unfit.
+    repository.commit("some", times_s=TIMES_S, unfit_below=1)
+    assert measure_noise({**short, "runs": 4, "noise": "noise.json"}, asked) == 0
+    out = capsys.readouterr().out
+    assert "note: 2 of 8 runs left out: unfit for comparison, or not served validly\n" in out
+    (line,) = (line for line in out.splitlines() if " time_to_target_s " in line)
+    assert line.split()[-4] == "6"

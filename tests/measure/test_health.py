@@ -69,6 +69,14 @@ def test_what_stays_below_its_limit_is_not(end: CpuReading, sampler: SamplerRepo
     assert health(START, end, sampler, period_s=PERIOD_S).fit
 
 
+@pytest.mark.parametrize(("busy_s", "flags"), [(0.100, []), (0.120, ["other_load"])])
+def test_a_tick_on_each_cpu_is_no_load_on_a_short_clock(busy_s: float, flags: list[str]) -> None:
+    """Of 0.1 CPU seconds in 0.05 s on two CPUs; 0.08 are ours. A tick of 0.01 s on each is 20%, so
+    0.02 for others may be none; 0.04 are at least 20%."""
+    start, end = reading(0.0, 0.0, 0.0), reading(0.05, 0.08, busy_s)
+    assert health(start, end, report(), period_s=PERIOD_S).flags == flags
+
+
 def test_a_shared_machine_is_flagged() -> None:
     assert health(START, QUIET_END, report(), period_s=PERIOD_S, shared=True).flags == ["shared"]
 
