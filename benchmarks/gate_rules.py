@@ -21,7 +21,7 @@ from bench.core.rank_test import p_better
 from bench.gate.effect import loss_of, ratio
 from bench.gate.model import Metric, Row, Verdict
 from bench.gate.power import reaches, too_few
-from bench.gate.rule import holm
+from bench.gate.rule import ASKS_UP_TO, holm
 from bench.gate.sequential import is_open, level_at
 
 Floats = npt.NDArray[np.float64]
@@ -119,7 +119,7 @@ def verdicts(base: Floats, candidate: Floats, alpha: float = ALPHA) -> list[Verd
         if worse and reaches(p_holm, alpha):
             found.append("regression")
         else:
-            nearly = reaches(p, alpha) and reaches(p_holm, 2 * alpha)
+            nearly = reaches(p, alpha) and reaches(p_holm, ASKS_UP_TO * alpha)
             found.append("underpowered" if worse and nearly else "no change")
     return found
 

@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, TextColumn
+from rich.progress import TextColumn
 
 from bench.cli.ab_arguments import run_arguments, split_arguments
 from bench.cli.app import INTERRUPTED, USAGE_ERROR, run_once
-from bench.core.store import utc_now
+from bench.cli.terminal import Line
+from bench.core.store import file_stamp, utc_now
 from bench.gate.ab_config import MeasuredConfig
 from bench.gate.model import EXIT_FAILED, EXIT_NOT_INSTALLED, EXIT_PASS, Problem
 from bench.launch.interleave import Arm, InstallFailed, Interleaved, Program, RunFailed
@@ -72,41 +72,20 @@ def _hang_up(number: int, frame: object) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-class Teller:
-    """Says how far it is, on standard error: a line that is redrawn where there is a terminal.
-
-    Redrawn only when there is something to say: a line that refreshes itself would use the CPU that
-    is being measured.
-    """
+class Teller(Line):
+    """Says on standard error how far it is: in a line that is redrawn, and lines that stay."""
 
     def __init__(self) -> None:
         """Nothing is shown."""
         self._console = Console(stderr=True)
-        self._line = Progress(
-            TextColumn("{task.description}", markup=False),
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self._line.add_task("", total=None)
+        column = TextColumn("{task.description}", markup=False)
+        super().__init__(self._console, column, shown=self._console.is_terminal)
+        self._task = self._bar.add_task("", total=None)
         self._so_far = ""
-
-    def __enter__(self) -> Self:
-        self._line.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._line.stop()
 
     def step(self, text: str) -> None:
         """Redraw the line: what is done now, and what has come of it so far."""
-        self._line.update(self._task, description=f"{text}{self._so_far}", refresh=True)
+        self._bar.update(self._task, description=f"{text}{self._so_far}", refresh=True)
 
     def look(self, text: str) -> None:
         """Print a line that stays."""
@@ -144,8 +123,8 @@ class Session:
             self.remarks.append(
                 "submodules are not checked out; install='git submodule update --init' does it"
             )
-        stamp = utc_now().replace("-", "").replace(":", "")
-        self.root = Path(config.results).absolute() / command / f"{stamp}-{secrets.token_hex(3)}"
+        name = f"{file_stamp(utc_now())}-{secrets.token_hex(3)}"
+        self.root = Path(config.results).absolute() / command / name
         self.failure: Problem | None = None
         self._started_s = time.monotonic()
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-
 from bench.cli.gate_table import print_comparison
+from bench.cli.terminal import wide_console
 from bench.gate.as_json import as_json
 from bench.gate.config import OutputConfig
 from bench.gate.junit import junit_xml
@@ -32,11 +30,6 @@ def report(comparison: Comparison, config: OutputConfig) -> None:
     """
     print_comparison(comparison, wide_console())
     write(comparison, config)
-
-
-def wide_console() -> Console:
-    """Of standard output; a file or a pipe takes lines of any length."""
-    return Console(width=None if sys.stdout.isatty() else 1000)
 
 
 def write(comparison: Comparison, config: OutputConfig) -> None:

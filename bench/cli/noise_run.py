@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.ab_session import Asked, Revision, Session, Teller, session_command
-from bench.cli.gate_output import wide_console
+from bench.cli.terminal import wide_console
 from bench.gate.ab_config import NoiseConfig, known_noise_keys
 from bench.gate.metrics import metric_named
 from bench.gate.model import EXIT_PASS, EXIT_TOO_LITTLE, GateRun

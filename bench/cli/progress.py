@@ -1,53 +1,31 @@
-"""One line on the terminal while a run is made; nothing where there is no terminal.
-
-Redrawn only when the job says something: a bar that refreshes itself would use the CPU that is
-being measured.
-"""
+"""One line on the terminal while a run is made; nothing where there is no terminal."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, TextColumn
 
+from bench.cli.terminal import Line
 from bench.launch.job import Job
 from bench.launch.job import Progress as Message
 
 
-class ProgressLine:
+class ProgressLine(Line):
     """Shows how far one run has come, as a context manager."""
 
     def __init__(self, console: Console, job: Job) -> None:
-        wanted = bool(job.config["progress"]) and console.is_terminal
-        self._bar = Progress(
+        super().__init__(
+            console,
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.fields[what]}"),
-            console=console,
-            auto_refresh=False,
-            transient=True,
-            disable=not wanted,
+            shown=bool(job.config["progress"]) and console.is_terminal,
         )
         self._task = self._bar.add_task(
             job.title,
             total=1.0,
             what="starting (the first run imports the libraries: some seconds)",
         )
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        self._bar.refresh()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
 
     def show(self, message: Message) -> None:
         """Redraw for one message of the job."""

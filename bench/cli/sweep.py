@@ -18,6 +18,7 @@ from bench.cli.app import USAGE_ERROR, one_line, sweep_id
 from bench.cli.instruments import refuse_wrong_meters
 from bench.cli.progress import ProgressLine
 from bench.cli.resolve import Planned
+from bench.cli.terminal import wide_console
 from bench.core.host import host_facts
 from bench.core.outcome import outcome_record
 from bench.core.records import RunError, RunRecord
@@ -156,8 +157,7 @@ class Sweep:
     def finish(self, exit_code: int) -> int:
         """Print the table; the command's exit code."""
         if self._runs:
-            # A file or a pipe takes lines of any length.
-            console = Console(width=None if sys.stdout.isatty() else 1000)
+            console = wide_console()
             shown = [(overrides, record) for overrides, _, record in self._runs]
             for table in self._command.tables(shown, console):
                 console.print(table)

@@ -40,12 +40,16 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def file_stamp(utc: str) -> str:
+    """A stamp of utc_now() as it stands in the names of folders, which sort by it."""
+    return utc.replace("-", "").replace(":", "")
+
+
 def new_identity(command: str, config_hash: str, seed: int, repeat: int) -> RunIdentity:
     """A run id that sorts by start, names its configuration and never collides."""
     started_utc = utc_now()
-    stamp = started_utc.replace("-", "").replace(":", "")
     return RunIdentity(
-        run_id=f"{stamp}-{config_hash}-{secrets.token_hex(4)}",
+        run_id=f"{file_stamp(started_utc)}-{config_hash}-{secrets.token_hex(4)}",
         command=command,
         config_hash=config_hash,
         seed=seed,

@@ -15,8 +15,7 @@ from bench.core.checks import (
     require_positive,
     require_writable,
 )
-from bench.gate.config import JudgeConfig, OutputConfig, require_floors
-from bench.gate.metrics import METRICS
+from bench.gate.config import JudgeConfig, OutputConfig, judging_keys, require_floors
 from bench.gate.settings import CONFIG, GateSettings
 
 RUNS_PER_ROUND = 2  # of each side: base, head, head, base
@@ -158,7 +157,7 @@ def _require_revision(key: str, ref: str) -> None:
 
 def known_ab_keys() -> list[str]:
     """Every key of bench.ab, dotted."""
-    return dotted_keys(AbConfig, {}) + [f"min_effect.{metric.name}" for metric in METRICS]
+    return judging_keys(AbConfig)
 
 
 def known_noise_keys() -> list[str]:

@@ -167,6 +167,11 @@ class CompareConfig(JudgeConfig, OutputConfig):
         return build_config(cls, config)
 
 
+def judging_keys(schema: type[JudgeConfig]) -> list[str]:
+    """Every key of a command that judges, dotted."""
+    return dotted_keys(schema, {}) + [f"min_effect.{metric.name}" for metric in METRICS]
+
+
 def known_compare_keys() -> list[str]:
     """Every key of bench.compare, dotted."""
-    return dotted_keys(CompareConfig, {}) + [f"min_effect.{metric.name}" for metric in METRICS]
+    return judging_keys(CompareConfig)

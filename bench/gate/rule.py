@@ -25,7 +25,7 @@ Ints = npt.NDArray[np.int64]
 
 # More runs are asked for where the family's level would have to be up to so many times alpha: a
 # bound like that of false alarms, so that of checks without a difference few ask.
-_ASKS_UP_TO = 2
+ASKS_UP_TO = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +224,7 @@ def _nearly_shown(compared: _Compared, p_holm: float | None, rule: _Rule) -> boo
     """Whether a loss is shown on its own and nearly among so many rows: more runs would tell."""
     if p_holm is None or not _shown_alone(compared, rule):
         return False
-    return reaches(p_holm, _ASKS_UP_TO * rule.alpha)
+    return reaches(p_holm, ASKS_UP_TO * rule.alpha)
 
 
 def _has_medians(compared: _Compared) -> bool:

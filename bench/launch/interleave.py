@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.core.find import runs_below
+from bench.core.log_tail import last_lines
 from bench.launch.environment import environment_of, python_of
 from bench.launch.isolation import GRACE_S
 from bench.launch.repository import Repository, without_hook
@@ -208,10 +209,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def _failure(arm: Arm, what: str, code: int, command: str, log: Path) -> str:
     """What failed and how it was started, and the end of what it printed."""
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _MOST_BYTES))
-        text = file.read().decode(errors="replace")
-    last = [line for line in text.splitlines() if line.strip()][-_NUM_LINES:]
+    last = last_lines(log, _NUM_LINES, most_bytes=_MOST_BYTES)
     lines = [
         f"{arm.name}, {arm.revision}: {what}: ended {how}: {command}",
         f"  the end of {log}:" if last else f"  it printed nothing ({log})",

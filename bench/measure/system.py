@@ -99,7 +99,8 @@ def _machine_times() -> tuple[float, float | None]:
     # Source: proc_stat(5), first line: "cpu", then clock ticks since boot.
     fields = os.pread(stat, _CPU_LINE_BYTES, 0).split(b"\n", 1)[0].split()[1:9]
     user, nice, system, _idle, _iowait, irq, softirq, steal = (int(field) for field in fields)
-    return (user + nice + system + irq + softirq) * tick_s(), steal * tick_s()
+    seconds = tick_s()
+    return (user + nice + system + irq + softirq) * seconds, steal * seconds
 
 
 @functools.cache

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bench.core.log_tail import last_lines
 from bench.serving.http.limits import (
     LimitUnavailable,
     MemoryGroup,
@@ -123,11 +124,8 @@ class Child:
 
 def log_tail(path: Path) -> str:
     """The last lines of a log, in one."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        lines = file.read().decode(errors="replace").splitlines()
-    said = [line.strip() for line in lines if line.strip()]
-    return " | ".join(said[-_TAIL_LINES:]) or "nothing"
+    said = last_lines(path, _TAIL_LINES, most_bytes=_TAIL_BYTES)
+    return " | ".join(line.strip() for line in said) or "nothing"
 
 
 class HttpServer:

@@ -1,0 +1,48 @@
+"""Where commands print: a console as wide as it may be, and a line that is redrawn."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn
+
+
+def wide_console() -> Console:
+    """Of standard output; a file or a pipe takes lines of any length."""
+    return Console(width=None if sys.stdout.isatty() else 1000)
+
+
+class Line:
+    """One line on the terminal, as a context manager; nothing where it is not shown.
+
+    Redrawn only when there is something to say: a line that refreshes itself would use the CPU that
+    is being measured.
+    """
+
+    def __init__(self, console: Console, *columns: ProgressColumn, shown: bool) -> None:
+        """Nothing is shown yet.
+
+        Args:
+            console: Where.
+            columns: What the line is made of.
+            shown: Whether it is wanted, and the console a terminal.
+        """
+        self._bar = Progress(
+            *columns, console=console, auto_refresh=False, transient=True, disable=not shown
+        )
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        self._bar.refresh()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
