@@ -32,6 +32,7 @@ class FakeGpu:
     sm_clock_mhz: int | None = None
     reasons: int | None = None
     pids: Sequence[int] | None = None
+    mig_enabled: bool | None = None
     codes: dict[str, int] = field(default_factory=dict)
     lost: bool = False
 
@@ -58,6 +59,8 @@ class FakeNvml:
 
     def nvmlDeviceGetHandleByIndex_v2(self, index: Any, handle: Any) -> int:  # noqa: N802
         number = index if isinstance(index, int) else index.value
+        if code := self.gpus[number].codes.get("handle", SUCCESS):
+            return code
         address = ctypes.cast(ctypes.byref(handle._obj), ctypes.POINTER(ctypes.c_void_p))
         address[0] = number + 1
         return SUCCESS
@@ -71,8 +74,12 @@ class FakeNvml:
         return SUCCESS
 
     def nvmlDeviceGetArchitecture(self, handle: Any, architecture: Any) -> int:  # noqa: N802
-        architecture._obj.value = self._gpu(handle).architecture
-        return SUCCESS
+        gpu = self._gpu(handle)
+        return self._put(gpu, "architecture", architecture._obj, "value", gpu.architecture)
+
+    def nvmlDeviceGetMigMode(self, handle: Any, current: Any, pending: Any) -> int:  # noqa: N802
+        gpu = self._gpu(handle)
+        return self._put(gpu, "mig mode", current._obj, "value", gpu.mig_enabled)
 
     def nvmlDeviceGetUtilizationRates(self, handle: Any, rates: Any) -> int:  # noqa: N802
         gpu = self._gpu(handle)
@@ -136,8 +143,12 @@ class FakeNvml:
         self, handle: Any, count: Any, processes: Any
     ) -> int:
         gpu = self._gpu(handle)
+        if gpu.lost:
+            return int(pynvml.NVML_ERROR_GPU_IS_LOST)
         if gpu.pids is None:
             return NOT_SUPPORTED
+        if code := gpu.codes.get("processes", SUCCESS):
+            return code
         room, count._obj.value = count._obj.value, len(gpu.pids)
         if room < len(gpu.pids):
             return int(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)

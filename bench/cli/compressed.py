@@ -19,7 +19,11 @@ _ACCURACY_BATCH = 64
 
 
 def compare_with_uncompressed(
-    config: ServeConfig, trained: TrainedModel, artifact: Artifact, accuracy: float, work: Path
+    config: ServeConfig,
+    trained: TrainedModel,
+    artifact: Artifact,
+    accuracy: float | None,
+    work: Path,
 ) -> Compression:
     """Size, accuracy and latency, both models opened in this process.
 
@@ -27,7 +31,7 @@ def compare_with_uncompressed(
         config: The configuration.
         trained: The model's training run.
         artifact: The compressed model.
-        accuracy: Of what was served, on the test split.
+        accuracy: Of what was served, on the test split; None where it is not known.
         work: A folder for the uncompressed model.
 
     Raises:
@@ -48,11 +52,13 @@ def compare_with_uncompressed(
             uncompressed, trained.test.images, max_batch_size=_ACCURACY_BATCH, queued=False
         )
         _, logits = run_accuracy(system, len(trained.test.labels))
+    before = served_quality(logits, trained.test.labels).accuracy
+    change = None if accuracy is None or before is None else accuracy - before
     return Compression(
         method=config.compression.method,
         size_bytes=artifact.size_bytes,
         baseline_size_bytes=plain.size_bytes,
-        accuracy_change=accuracy - served_quality(logits, trained.test.labels).accuracy,
+        accuracy_change=change,
         latency_ratio=ratio.ratio,
         latency_ratio_low=ratio.low,
         latency_ratio_high=ratio.high,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from bench.measure.energy import MeterSet
 from bench.measure.meters.base import Meter, MeterUnavailable
+from bench.measure.settle import GpuScope
 from bench.measure.window import Window
 
 
@@ -26,12 +28,18 @@ def build_meters(plain: dict[str, Any]) -> dict[str, Meter]:
         raise
 
 
-def build_window(plain: dict[str, Any], synchronize: Callable[[], None]) -> Window:
+def build_window(
+    plain: dict[str, Any],
+    synchronize: Callable[[], None],
+    *,
+    gpus: Sequence[str] | None = None,
+) -> Window:
     """The window of a run, not open yet.
 
     Args:
         plain: The resolved configuration.
         synchronize: Waits for the device.
+        gpus: UUIDs of the GPUs that the run uses, as in Window.
 
     Raises:
         ValueError: As build_meters.
@@ -45,25 +53,29 @@ def build_window(plain: dict[str, Any], synchronize: Callable[[], None]) -> Wind
         idle_s=float(plain["meter"]["idle_s"]),
         shared=bool(plain["shared"]),
         synchronize=synchronize,
+        gpus=gpus,
     )
 
 
-def refuse_wrong_meters(plain: dict[str, Any]) -> None:
+def refuse_wrong_meters(plain: dict[str, Any], *, gpus: Sequence[str] | None = None) -> None:
     """Check the meters before anything is launched; open and close those asked for by name.
+
+    Args:
+        plain: The resolved configuration.
+        gpus: UUIDs of the GPUs that the run uses, as in Window.
 
     Raises:
         ValueError: One is configured wrongly or not available; the message has the reason and the
             ways out.
     """
-    meters = build_meters(plain)
+    meters = MeterSet(build_meters(plain), required=True)
     if not plain["meter"]["required"]:
         return
-    for name, meter in meters.items():
-        try:
-            meter.open()
-        except (MeterUnavailable, OSError) as error:
-            raise ValueError(
-                f"meter={name}: {error}; meter=auto takes what there is and lists this reason in "
-                "the record"
-            ) from error
-        meter.close()
+    try:
+        meters.open(GpuScope(uuids=gpus))
+    except MeterUnavailable as error:
+        raise ValueError(
+            f"meter={error}; meter=auto takes what there is and lists this reason in the record"
+        ) from error
+    finally:
+        meters.close()

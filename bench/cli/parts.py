@@ -17,14 +17,21 @@ from torch import Tensor, nn
 from bench.cli.recipes import source_folder
 from bench.cli.trained import load_network, pruned_network
 from bench.compression.distill import Distilled, Teacher
-from bench.core.config import TrainConfig
+from bench.core.config import CHOICES, TrainConfig
 from bench.core.recipe_nodes import DistillConfig, PruneConfig
 from bench.core.records import ModelFacts
 from bench.serving.flops import count_flops
 from bench.tasks.classifier import Classifier
-from bench.tasks.data import DataModule
+from bench.tasks.data import DataModule, test_batches
 from bench.training import fit
+from bench.training.contract import (
+    Examples,
+    example_input,
+    require_attributes,
+    require_network,
+)
 from bench.training.evaluate import Served
+from bench.training.warm_up import prepare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,35 +59,36 @@ class Parts:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def compile_and_warm_up(self) -> None:
-        """Do what is done once per process, before the clock."""
+    def compile_and_warm_up(self) -> Examples:
+        """Do what is done once per process, before the clock.
+
+        Raises:
+            ValueError: Data or model break their contract.
+        """
+        if self.teacher is not None:
+            self.teacher.to(self.device)
         if self.config.trainer.compile:
             self.module.network.compile()
-        fit.warm_up(self.module, self.data, self.config, self.trainer)
-        if self.teacher is not None:
-            self._prepare(self.teacher)
+            if self.teacher is not None:
+                self.teacher.compile()
+        return prepare(
+            self.module,
+            self.data,
+            self.config,
+            device=self.device,
+            precision=self.trainer.precision_plugin.forward_context,
+        )
 
-    def _prepare(self, teacher: Teacher) -> None:
-        """Bring the teacher where the training runs, and have it answer as often as the student."""
-        options = self.config.trainer
-        teacher.to(self.device)
-        if options.compile:
-            teacher.compile()
-        num_samples = self.config.batch_size // options.devices
-        images = torch.zeros(num_samples, *self.data.input_shape, device=self.device)
-        for _ in range(options.num_warmup_steps):
-            with self.trainer.precision_plugin.forward_context():
-                teacher(images)
-
-    def served(self) -> Served:
+    def served(self, examples: Examples) -> Served:
         """The model on its device, with the precision that it was trained in."""
         self.module.to(self.device)
-        return Served(self.module, self.trainer.precision_plugin.forward_context).eval()
+        precision = self.trainer.precision_plugin.forward_context
+        return Served(self.module, precision, copies_input=examples.changes_input).eval()
 
     def example_images(self, num: int) -> Tensor:
         """The first images of the test split on the device, (n, c, h, w), num or more of them."""
         images: list[Tensor] = []
-        for batch, _ in self.data.test_dataloader():
+        for batch, _ in test_batches(self.data):
             images.append(batch)
             if sum(map(len, images)) >= num:
                 break
@@ -101,6 +109,7 @@ def build_parts(plain: dict[str, Any], config: TrainConfig, folder: Path | None)
     data = instantiate(plain["data"])
     data.prepare_data()
     data.setup("fit")
+    require_attributes(data)
     every = fit.eval_every_steps(config.target.eval_every_samples, config.batch_size)
     max_steps = fit.schedule_steps(
         config.budget.max_epochs, data.num_train_samples, config.batch_size, every
@@ -134,10 +143,13 @@ def _network(
     recipe = config.recipe
     if isinstance(recipe, PruneConfig):
         return pruned_network(source_folder(plain, recipe), plain, recipe, data, folder)
-    network: nn.Module = instantiate(
-        plain["model"], input_shape=data.input_shape, num_classes=data.num_classes
-    )
-    return network
+    facts = {"input_shape": data.input_shape, "num_classes": data.num_classes}
+    for name, value in facts.items():
+        given = plain["model"].get(name)
+        if given is not None and given != (list(value) if isinstance(value, tuple) else value):
+            raise ValueError(f"model.{name}={given}: contradicts the data's {name}={value}")
+    network = instantiate(plain["model"], **facts)
+    return require_network(network, str(plain["model"]["_target_"]))
 
 
 def _teacher(plain: dict[str, Any], config: TrainConfig, data: DataModule) -> Teacher | None:
@@ -174,9 +186,12 @@ def model_facts(parts: Parts, name: str) -> ModelFacts:
     Args:
         parts: The parts of the run.
         name: What the model is called in the record.
+
+    Raises:
+        ValueError: The model or the data break their contract.
     """
     network = parts.module.network
-    flops, uncounted = count_flops(network, torch.zeros(1, *parts.data.input_shape))
+    flops, uncounted = count_flops(network, example_input(parts.data))
     return ModelFacts(
         name=name,
         num_parameters=sum(parameter.numel() for parameter in network.parameters()),
@@ -185,6 +200,13 @@ def model_facts(parts: Parts, name: str) -> ModelFacts:
     )
 
 
-def model_name(node: dict[str, Any]) -> str:
-    """A torchvision model by its own name, any other by its class."""
-    return str(node.get("name") or node["_target_"].rpartition(".")[2])
+def model_name(plain: dict[str, Any]) -> str:
+    """The model as the user named it: torchvision's name, the option's, or a class of their own.
+
+    Args:
+        plain: The resolved configuration.
+    """
+    node, choice = plain["model"], plain.get(CHOICES, {}).get("model")
+    if choice in (None, "custom"):
+        choice = node["_target_"].rpartition(".")[2]
+    return str(node.get("name") or choice)

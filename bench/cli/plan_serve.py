@@ -7,9 +7,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bench.cli.resolve import Planned, plain
+from bench.cli.resolve import Planned, plain, with_choices
 from bench.cli.runs import find_runs, trained_record
 from bench.core.config import config_hash
+from bench.core.environment import refuse_disabled_compiler
 from bench.core.records import RunRecord
 from bench.core.serve_config import ServeConfig
 
@@ -25,11 +26,24 @@ def plan_serving(config: DictConfig) -> list[Planned]:
     """
     if OmegaConf.is_missing(config, "run"):
         raise ValueError("run: must be given: a training run's id or folder, a glob, or latest")
-    values = plain(config)
+    values = with_choices(config, plain(config))
     checked = ServeConfig.from_dict(values)
+    _refuse_no_compiler(checked)
     folders = find_runs(Path(checked.results).absolute(), checked.run)
     several = len(folders) > 1
     return [_planned(values, checked, folder, several) for folder in folders]
+
+
+def _refuse_no_compiler(config: ServeConfig) -> None:
+    """Refuse to compile where the environment switches torch's compiler off.
+
+    Raises:
+        ValueError: A variable does; the message names it.
+    """
+    backend = config.backend
+    if backend.runtime == "compile" and not backend.serves_elsewhere:
+        key = "backend" if backend.http is None else "backend.http.runtime"
+        refuse_disabled_compiler(f"{key}=compile")
 
 
 def _planned(values: dict[str, Any], checked: ServeConfig, folder: Path, several: bool) -> Planned:

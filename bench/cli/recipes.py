@@ -15,17 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.cli.runs import TRAIN, find_runs, trained_record
+from bench.core.config import CHOICES
+from bench.core.data_keys import SAME_SAMPLES
 from bench.core.labels import EnergyLabel
 from bench.core.recipe_nodes import PruneConfig, RecipeConfig, recipe_config
 from bench.core.records import RunRecord
 from bench.core.serving_records import Recipe
 from bench.core.store import read_record
 from bench.measure.energy import weakest_label
-
-# Keys of a data set that change neither which samples are in its splits nor what they look like.
-_SAME_SAMPLES = frozenset(
-    ("batch_size", "seed", "root", "download", "in_memory", "num_workers", "eval_batch_size")
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +98,7 @@ def _require_same_data(key: str, record: RunRecord, values: Mapping[str, Any]) -
     A network that was trained on what is a validation sample here would hand on what it has seen.
     """
     theirs, ours = record.config["data"], values["data"]
-    for name in sorted({*theirs, *ours} - _SAME_SAMPLES):
+    for name in sorted({*theirs, *ours} - SAME_SAMPLES):
         if theirs.get(name) != ours.get(name):
             raise ValueError(
                 f"{key}={record.run_id}: trained on other data, data.{name}={theirs.get(name)} and "
@@ -155,6 +152,9 @@ def with_source(
     settled = {**values, "recipe": {**values["recipe"], source.recipe.source_key: reference}}
     if isinstance(source.recipe, PruneConfig):
         settled["model"] = source.record.config["model"]
+        if CHOICES in values:
+            theirs = source.record.config.get(CHOICES, {}).get("model")
+            settled[CHOICES] = {**values[CHOICES], "model": theirs}
     return settled
 
 

@@ -11,7 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from bench.cli.recipes import Source, find_source, refuse_other_model, with_source
-from bench.core.config import TrainConfig, config_hash
+from bench.core.config import CHOICES, TrainConfig, config_hash
+from bench.core.environment import refuse_disabled_compiler, refuse_trainer_variables
 
 # Loggers come as extras: the module that each needs, and the extra that brings it.
 _LOGGER_EXTRAS = {
@@ -46,15 +47,40 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
+def with_choices(config: DictConfig, values: dict[str, Any]) -> dict[str, Any]:
+    """The resolved configuration with the option that was chosen for each of its groups.
+
+    Args:
+        config: As Hydra composed it; in a running job Hydra keeps its own part elsewhere.
+        values: The same, resolved.
+    """
+    chosen: Any = {}
+    if "hydra" in config:
+        chosen = config.hydra.runtime.choices
+    elif HydraConfig.initialized():
+        chosen = HydraConfig.get().runtime.choices
+    names = {str(group): str(option) for group, option in chosen.items() if option is not None}
+    return {**values, CHOICES: {group: names[group] for group in values if group in names}}
+
+
 def resolved(config: DictConfig) -> dict[str, Any]:
     """The configuration of bench.train as plain, checked values.
 
     Raises:
-        ValueError: A value is missing or out of range, or needs an extra that is not installed.
+        ValueError: A value is missing or out of range, needs an extra that is not installed, or
+            would not hold: because of the environment, or because nothing checks it.
     """
     values = plain(config)
-    TrainConfig.from_dict(values)
+    checked = TrainConfig.from_dict(values)
     _refuse_missing_extra(values["logger"])
+    refuse_trainer_variables()
+    if checked.trainer.compile:
+        refuse_disabled_compiler("trainer.compile=true")
+    if checked.budget.max_energy_j is not None and not checked.meter.sources:
+        raise ValueError(
+            f"budget.max_energy_j={checked.budget.max_energy_j:g}: nothing would check it with "
+            "meter=none; choose a meter, such as meter=auto"
+        )
     return values
 
 
@@ -73,9 +99,8 @@ def plan_training(config: DictConfig) -> list[Planned]:
     title = f"batch_size={values['batch_size']} seed={values['seed']}"
     if source is not None:
         title = f"{source.recipe.name} {title}"
-    return [
-        Planned(config=with_source(values, source), digest=hash_of(config, source), title=title)
-    ]
+    settled = with_source(with_choices(config, values), source)
+    return [Planned(config=settled, digest=hash_of(config, source), title=title)]
 
 
 def _overrides(config: DictConfig) -> list[str]:

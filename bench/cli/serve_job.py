@@ -8,33 +8,35 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from bench.cli.compressed import compare_with_uncompressed
 from bench.cli.costs import Rates
 from bench.cli.endings import carried_out, start_log
 from bench.cli.instruments import build_window
+from bench.cli.pass_windows import PassWindows, energy_fields
 from bench.cli.served_model import TrainedModel, served_quality
 from bench.cli.serving_costs import with_serving_costs
 from bench.cli.under_test import UnderTest, open_system
 from bench.core.artifact import Artifact
-from bench.core.outcome import outcome_record
+from bench.core.config import CHOICES
+from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records import ModelFacts, Phases, Quality, RunError, RunRecord, Status
 from bench.core.serve_config import ServeConfig
 from bench.core.serving_records import Compression, RateStep, Serving, TrainedRun
 from bench.core.store import write_record
 from bench.launch.job import Job, Progress
-from bench.measure.energy import MIN_REFRESHES, WindowEnergy
-from bench.measure.sampler import write_telemetry
+from bench.measure.energy import MIN_REFRESHES
 from bench.measure.window import Window
 from bench.serving.metered import MeteredSystem
+from bench.serving.pass_result import PassResult
+from bench.serving.performance import Performance
 from bench.serving.performance_fields import requests_frame, serving_fields
-from bench.serving.scenarios import Performance, run_accuracy, run_performance, warm_up
+from bench.serving.scenarios import run_accuracy, run_performance, warm_up
+from bench.tasks.threads import thread_facts
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ class ServingRun:
         self._config = ServeConfig.from_dict(job.config)
         self._launch_s = launch_s
         self._entered_s = time.perf_counter()
-        self._window: Window | None = None
+        self._windows = PassWindows(self._build_window, job.folder / "telemetry.parquet")
         self._trained: TrainedModel | None = None
         self._under_test: UnderTest | None = None
         self._size_bytes: int | None = None
@@ -72,7 +74,6 @@ class ServingRun:
         self._serving: Serving | None = None
         self._compression: Compression | None = None
         self._rate_search: list[RateStep] = []
-        self._init_s: float | None = None
 
     def make(self) -> None:
         """Prepare, open, warm up, check what is answered, measure, compare with uncompressed.
@@ -91,9 +92,7 @@ class ServingRun:
             self._say("preparing the model")
             artifact = self._prepare(trained, work)
             self._say("opening the model")
-            with open_system(
-                config, artifact, trained.test, work, self._job.folder
-            ) as self._under_test:
+            with open_system(config, artifact, trained, work, self._job.folder) as self._under_test:
                 self._measure(self._under_test, trained)
             compressed = config.compression.method != "none"
             if compressed and artifact is not None and self._quality is not None:
@@ -102,12 +101,11 @@ class ServingRun:
                 self._compression = compare_with_uncompressed(
                     config, trained, artifact, accuracy, work
                 )
+        trained.require_unchanged_split()
 
     def close(self) -> None:
         """Stop and release the window, if there is one."""
-        if self._window is not None:
-            self._window.stop()
-            self._window.close()
+        self._windows.close()
 
     def _say(self, stage: str) -> None:
         _log.info("%s", stage)
@@ -132,10 +130,10 @@ class ServingRun:
         estimate = warm_up(system, config.scenario, num_images=num_images, seed=config.seed)
         self._say("having every test image answered")
         _, logits = run_accuracy(system, num_images, seed=config.seed)
+        trained.require_unchanged_split()
         self._quality = served_quality(logits, trained.test.labels)
         self._say(f"measuring {config.scenario.name}")
-        refresh_s = self._open_window().meters.refresh_s
-        compiled_s = under_test.compile_s
+        refresh_s = self._windows.open().meters.refresh_s
         performance = run_performance(
             system,
             config.scenario,
@@ -144,50 +142,34 @@ class ServingRun:
             estimate=estimate,
             # So long that no joules are below their meter's resolution.
             min_duration_s=None if refresh_s is None else _LONGER * MIN_REFRESHES * refresh_s,
-            window=lambda: self._metered(system),
+            window=lambda: self._windows.around(system),
+            complaints=under_test.complaints,
+            keep=self._keep,
         )
-        if under_test.compile_s != compiled_s:
-            under_test.complaints.append(
-                "the model was compiled for a new batch size in the middle of the measurement"
-            )
-        self._keep(performance, system.read(), under_test)
+        self._put_together(performance, under_test)
 
-    def _open_window(self) -> Window:
-        self._window = build_window(self._job.config, _nothing)
-        self._window.open()
-        return self._window
+    def _build_window(self) -> Window:
+        gpus = self._under_test.gpus if self._under_test else []
+        return build_window(self._job.config, _nothing, gpus=gpus)
 
-    @contextmanager
-    def _metered(self, system: MeteredSystem) -> Iterator[None]:
-        """The window around a pass that may be the one that is reported: a new one for each."""
-        window = self._window
-        if window is None or window.clock.started:
-            self.close()
-            window = self._open_window()
-        system.measure(window.meters)
-        window.start()
-        self._init_s = window.clock.started_s - self._entered_s
-        try:
-            yield
-        finally:
-            system.read()
-            window.stop()
-            write_telemetry(self._job.folder / "telemetry.parquet", window.telemetry())
+    def _keep(self, result: PassResult) -> None:
+        """The pass that has just ended is the one to report so far."""
+        self._windows.keep()
+        if self._under_test is not None:
+            self._under_test.keep(result)
 
-    def _keep(self, performance: Performance, energy: WindowEnergy, under_test: UnderTest) -> None:
-        """Write the requests down, and put together what the record says of serving."""
+    def _put_together(self, performance: Performance, under_test: UnderTest) -> None:
+        """Write the requests of the reported pass down, and what the record says of serving."""
+        kept = self._windows.kept
+        assert kept is not None, "the reported pass was kept"
         result = performance.result
         frame = requests_frame(result)
         if frame is not None:
             frame.to_parquet(self._job.folder / "requests.parquet", index=False)
-        under_test.look_at(result)
         fields = serving_fields(self._config.scenario, performance)
-        reasons = [*fields.pop("invalid_reasons"), *under_test.complaints]
-        fields |= {"max_batch_size": under_test.max_batch_size, "valid": not reasons}
-        serving = Serving(
-            **fields,
-            **_energy_fields(energy, result.num_answered),
-            invalid_reasons=reasons,
+        fields |= energy_fields(kept, result.num_answered)
+        self._serving = Serving(
+            **{**fields, "max_batch_size": under_test.max_batch_size},
             backend=self._config.backend.name,
             runtime=under_test.runtime,
             device=under_test.facts.get("device"),
@@ -196,15 +178,15 @@ class ServingRun:
             load_s=under_test.load_s,
             compile_s=under_test.compile_s,
         )
-        self._serving = with_serving_costs(serving, self._job.config)
         self._rate_search = list(performance.steps)
 
     def record(self, status: Status, error: RunError | None) -> RunRecord:
         """The record of what has been measured so far."""
-        job, window, under_test = self._job, self._window, self._under_test
+        job, window, under_test = self._job, self._windows.window, self._under_test
         measured = window.record_fields() if window else {}
         started = window is not None and window.clock.started
-        serve_s = window.time_s if window is not None and started else 0.0
+        serve_s = window.time_s if window is not None and started else None
+        init_s = window.clock.started_s - self._entered_s if window and started else None
         record = outcome_record(
             job.identity,
             job.config,
@@ -213,17 +195,18 @@ class ServingRun:
             error=error,
             host={
                 **job.host,
+                **thread_facts(),
                 "gpus": window.devices if window else [],
                 "runtime": dict(under_test.facts) if under_test else {},
             },
             phases=Phases(
                 launch_s=self._launch_s,
-                init_s=self._init_s,
+                init_s=init_s,
                 serve_s=serve_s,
                 wall_time_s=serve_s,
             ),
         )
-        return replace(
+        whole = replace(
             record,
             **measured,
             model=self._model(),
@@ -235,6 +218,10 @@ class ServingRun:
             stages=under_test.stages if under_test else [],
             rate_search=self._rate_search,
         )
+        whole = without_doubtful_joules(whole)
+        if whole.serving is None:
+            return whole
+        return replace(whole, serving=with_serving_costs(whole.serving, job.config))
 
     def _model(self) -> ModelFacts | None:
         """The model as it was trained, with the size in which it is served."""
@@ -246,26 +233,17 @@ class ServingRun:
         if self._trained is None:
             return None
         record = self._trained.record
+        data = record.config.get(CHOICES, {}).get("data")
+        if data in (None, "custom"):
+            data = str(record.config["data"]["_target_"]).rpartition(".")[2]
         return TrainedRun(
             run_id=record.run_id,
             config_hash=record.config_hash,
             seed=record.seed,
             reached=record.target.reached if record.target else None,
             model=record.model.name if record.model else None,
-            data=str(record.config["data"]["_target_"]).rpartition(".")[2],
+            data=data,
         )
-
-
-def _energy_fields(energy: WindowEnergy, num_samples: int) -> dict[str, Any]:
-    """Joules of one prediction; none where a component is below its resolution."""
-    coarse = any(row.below_resolution for row in energy.rows)
-    if energy.total_j is None or coarse or not num_samples:
-        return {}
-    return {
-        "energy_per_prediction_j": energy.total_j / num_samples,
-        "energy_per_prediction_label": energy.label,
-        "energy_per_prediction_error_frac": energy.error_frac,
-    }
 
 
 def _nothing() -> None:

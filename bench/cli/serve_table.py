@@ -15,6 +15,7 @@ from bench.cli.cells import (
     names_of_runs,
     number_cell,
 )
+from bench.core.price import cost_basis
 from bench.core.records import RunRecord
 from bench.core.serving_records import Serving
 
@@ -29,7 +30,7 @@ _HEADINGS = (
     "model\nkB",
     "latency\nratio",
     "uJ/pred\n(label)",
-    "USD per\n1e6 pred",
+    "USD per\n1e6 pred\n(paid for)",
     "gCO2e per\n1e6 pred",
     "fit to\ncompare",
 )
@@ -38,7 +39,8 @@ SERVE_LEGEND = (
     "Latency counts from when a request was due; - for too few of them. Accuracy: of what was "
     "served, on the test split; (change) against the same model uncompressed.\nLatency ratio: "
     "compressed over uncompressed, one input at a time, measured in turns. Durations are shorter "
-    "than MLPerf's."
+    "than MLPerf's.\nDollars for electricity alone are not the price of a machine: they do not "
+    "compare with those for a rental. An INVALID pass has no headline."
 )
 
 
@@ -76,11 +78,11 @@ def _cells(record: RunRecord) -> list[str]:
         _latency(serving),
         number_cell(serving.throughput_per_s if serving else None, 1e-3),
         _accuracy(record),
-        ABSENT if quality is None else f"{quality.worst_class_recall:.3f}",
+        _fraction(quality.worst_class_recall if quality else None, 3),
         number_cell(record.model.size_bytes if record.model else None, 1e-3),
         ABSENT if compression is None else _ratio(record),
         _energy(serving),
-        number_cell(serving.cost_per_million_usd if serving else None),
+        _cost(record),
         number_cell(serving.emissions_per_million_gco2e if serving else None),
         health_cell(record),
     ]
@@ -98,7 +100,8 @@ def _outcome(record: RunRecord) -> str:
 
 
 def _headline(serving: Serving | None) -> str:
-    if serving is None or serving.headline is None:
+    """What the scenario is judged by; nothing of a pass that does not count."""
+    if serving is None or serving.headline is None or not serving.valid:
         return ABSENT
     unit = next(text for suffix, text in _UNITS.items() if serving.headline.endswith(suffix))
     name = serving.headline.removesuffix("_per_s").removesuffix("_ms").replace("_", " ")
@@ -113,11 +116,22 @@ def _latency(serving: Serving | None) -> str:
 
 
 def _accuracy(record: RunRecord) -> str:
-    if record.quality_test is None:
-        return ABSENT
-    text = f"{record.quality_test.accuracy:.4f}"
+    text = _fraction(record.quality_test.accuracy if record.quality_test else None, 4)
     change = record.compression.accuracy_change if record.compression else None
     return text if change is None else f"{text}\n({change:+.4f})"
+
+
+def _fraction(value: float | None, digits: int) -> str:
+    return ABSENT if value is None else f"{value:.{digits}f}"
+
+
+def _cost(record: RunRecord) -> str:
+    """Dollars, and what they pay for: those of electricity alone are no price of a machine."""
+    serving = record.serving
+    if serving is None or serving.cost_per_million_usd is None:
+        return ABSENT
+    basis = cost_basis(record.config["price"])
+    return f"{number_cell(serving.cost_per_million_usd)}\n({basis})"
 
 
 def _ratio(record: RunRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,9 @@ from bench.core.artifact import Artifact
 from bench.core.records import Quality, RunRecord
 from bench.core.serve_config import ServeConfig
 from bench.serving.backends.choose import resolve_device
-from bench.tasks.data import DataModule
+from bench.tasks.data import DataModule, test_batches
 from bench.tasks.loaders import Batch, RawSplit
-from bench.tasks.quality import quality
+from bench.tasks.quality import quality, recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,12 @@ class TestSplit:
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
     raw: RawSplit | None
+    num_classes: int
+
+    @property
+    def checksum(self) -> int:
+        """Of images and labels, to see whether they are what they were."""
+        return zlib.crc32(self.labels.data, zlib.crc32(self.images.data))
 
 
 class TrainedModel:
@@ -45,10 +52,31 @@ class TrainedModel:
         self.folder = folder
         self.record: RunRecord = trained_record(folder, allow_missed=config.allow_missed)
         self._data: DataModule = load_data(self.record.config, root=config.data_root)
-        images, labels = _arrays(self._data.test_dataloader())
+        images, labels = _arrays(test_batches(self._data))
         self.test = TestSplit(
-            images=images, labels=labels, raw=getattr(self._data, "raw_test", None)
+            images=images,
+            labels=labels,
+            raw=getattr(self._data, "raw_test", None),
+            num_classes=self._data.num_classes,
         )
+        self._checksum = self.test.checksum
+
+    @property
+    def name(self) -> str:
+        """What the model is called, for errors."""
+        return f"model {self.record.model.name}" if self.record.model else "the model"
+
+    def require_unchanged_split(self) -> None:
+        """Refuse answers to a test split that serving has changed: they are not comparable.
+
+        Raises:
+            ValueError: It has; no model is given the split itself, so this is a fault of ours.
+        """
+        if self.test.checksum != self._checksum:
+            raise ValueError(
+                f"{self.name}: it wrote into the test split while it was served, so its answers do "
+                "not count; have the model work on a copy of its input"
+            )
 
     def prepare(self, config: ServeConfig, method: str, folder: Path) -> Artifact:
         """Write the model to a new folder in the form that the runtime takes.
@@ -79,7 +107,7 @@ class TrainedModel:
 
 def _arrays(batches: Iterable[Batch]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     pairs = list(batches)
-    labels = torch.cat([labels for _, labels in pairs])
+    labels = torch.cat([labels for _, labels in pairs]).long()
     return _float32([images for images, _ in pairs]), labels.numpy()
 
 
@@ -95,4 +123,4 @@ def served_quality(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Qu
         labels: Shape (n,).
     """
     values = quality(torch.from_numpy(logits), torch.from_numpy(labels))
-    return Quality(at="served", num_samples=len(labels), **values)
+    return Quality(at="served", num_samples=len(labels), **recorded(values))

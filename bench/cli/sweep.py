@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from bench.cli.instruments import refuse_wrong_meters
 from bench.cli.progress import ProgressLine
 from bench.cli.resolve import Planned
 from bench.cli.terminal import wide_console
+from bench.core.checks import value_at
 from bench.core.host import host_facts
 from bench.core.outcome import outcome_record
 from bench.core.records import RunError, RunRecord
 from bench.core.store import (
     append_ledger,
+    began,
     create_run_folder,
     finished,
     new_identity,
@@ -32,6 +34,7 @@ from bench.core.store import (
     record_path,
     write_record,
 )
+from bench.core.upgrade import not_started
 from bench.launch.isolation import Ending, ForkServer
 from bench.launch.job import Job
 from bench.launch.lock import lock_path, measuring_lock
@@ -88,7 +91,8 @@ class Sweep:
     def _run(self, planned: Planned, overrides: Sequence[str]) -> None:
         config = planned.config
         if config["meter"] not in self._checked_meters:
-            refuse_wrong_meters(config)  # opening one may take a second
+            # Opening one may take a second.
+            refuse_wrong_meters(config, gpus=[] if _is_on_cpu(config) else None)
             self._checked_meters.append(config["meter"])
         results = Path(config["results"]).absolute()
         key = (self._command.name, planned.digest, config["seed"], config["repeat"])
@@ -149,6 +153,8 @@ class Sweep:
         """Write the record of a job that could not: what its curve tells, and how it ended."""
         rows = read_curve(job.folder)
         status, error = _explain(ending)
+        if ending is None and not began(job.folder):
+            error = not_started()
         record = outcome_record(
             job.identity, job.config, rows, status=status, error=error, host=job.host
         )
@@ -172,8 +178,18 @@ class Sweep:
             return exit_code
         if self._refused:
             return USAGE_ERROR
-        failed = any(record.status != "ok" for _, _, record in self._runs)
-        return RUN_FAILED if failed else 0
+        return RUN_FAILED if any(_has_failed(record) for _, _, record in self._runs) else 0
+
+
+def _is_on_cpu(config: Mapping[str, Any]) -> bool:
+    """Whether the configuration itself says that no GPU is used."""
+    asked = (value_at(config, key) for key in ("trainer.accelerator", "backend.device"))
+    return "cpu" in asked
+
+
+def _has_failed(record: RunRecord) -> bool:
+    """Whether a run ended otherwise than as ok, or served in a way that does not count."""
+    return record.status != "ok" or bool(record.serving and record.serving.valid is False)
 
 
 def _notes(folder: Path, record: RunRecord) -> list[str]:

@@ -22,7 +22,7 @@ from bench.cli.instruments import build_window
 from bench.cli.parts import Parts, build_parts, model_facts, model_name
 from bench.cli.recipes import source_record, with_recipe
 from bench.core.config import TrainConfig
-from bench.core.outcome import outcome_record
+from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records import (
     CurveRow,
     ModelFacts,
@@ -39,8 +39,10 @@ from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
 from bench.serving.probe import ProbeConfig, probe
 from bench.tasks.classifier import Classifier
-from bench.training.evaluate import evaluate
-from bench.training.fit import train_to_target
+from bench.tasks.data import test_batches
+from bench.tasks.threads import thread_facts
+from bench.training.evaluate import Served, evaluate
+from bench.training.fit import gpu_uuids, train_to_target, training_devices
 from bench.training.profiler import TargetProfiler
 from bench.training.ranks import follow_in_other_ranks
 
@@ -71,7 +73,6 @@ class TrainingRun:
         self._config = TrainConfig.from_dict(job.config)
         self._launch_s = launch_s
         self._entered_s = time.perf_counter()
-        self._init_s: float | None = None
         self._rows: list[CurveRow] = []
         self._shown_s = -_SHOW_EVERY_S
         self._profiler: TargetProfiler | None = None
@@ -88,16 +89,19 @@ class TrainingRun:
         self.source = source_record(self._job.config)
         prepare_process(config)
         self._send(Progress(stage="preparing data, model and meters"))
+        gpus = gpu_uuids(training_devices(config))
         with follow_in_other_ranks(config.trainer.devices, partial(follow, self._job.config)):
             # First, so that the energy of what follows is metered; nothing is on the device yet.
-            self._window = window = build_window(self._job.config, lambda: None)
+            self._window = window = build_window(self._job.config, lambda: None, gpus=gpus)
             window.open()
+            require_meter(config, window)
             parts = build_parts(self._job.config, config, self._job.folder)
             window.synchronize = parts.synchronize
-            self._model = model_facts(parts, model_name(self._job.config["model"]))
+            self._model = model_facts(parts, model_name(self._job.config))
+            examples = parts.compile_and_warm_up()
             self._train(parts, window)
         self._send(Progress(stage="evaluating and timing the model"))
-        self._assess(parts)
+        self._assess(parts, parts.served(examples))
 
     def close(self) -> None:
         """Release what the run holds."""
@@ -105,7 +109,6 @@ class TrainingRun:
             self._window.close()
 
     def _train(self, parts: Parts, window: Window) -> None:
-        parts.compile_and_warm_up()
         curve = CurveWriter(self._job.folder)
         profiler = build_profiler(
             parts,
@@ -115,11 +118,10 @@ class TrainingRun:
         )
         self._profiler = profiler
         try:
-            train_to_target(parts.module, parts.data, profiler, parts.trainer)
+            train_parts(parts, profiler)
         finally:
             curve.close()
             if profiler.started:
-                self._init_s = window.clock.started_s - self._entered_s
                 write_telemetry(self._job.folder / "telemetry.parquet", window.telemetry())
 
     def _keep(self, curve: CurveWriter, parts: Parts, row: CurveRow) -> None:
@@ -142,17 +144,16 @@ class TrainingRun:
         frac = None if epochs is None else epochs / self._config.budget.max_epochs
         return Progress(stage=text, done_frac=frac)
 
-    def _assess(self, parts: Parts) -> None:
+    def _assess(self, parts: Parts, served: Served) -> None:
         """Quality and serving cost of the model as it was when the run ended."""
         assert self._model is not None
         assert self._window is not None
         checkpoint = self._job.folder / "checkpoint.pt"
         self._model = replace(self._model, size_bytes=checkpoint.stat().st_size)
-        served = parts.served()
         target = self.record("ok", None).target
         at: Literal["crossing", "end"] = "crossing" if target and target.reached else "end"
-        for split in ("val", "test"):
-            batches = getattr(parts.data, f"{split}_dataloader")()
+        splits = {"val": parts.data.val_dataloader(), "test": test_batches(parts.data)}
+        for split, batches in splits.items():
             self._quality[split] = evaluate(served, batches, device=parts.device, at=at)
         config = ProbeConfig(**self._job.config["probe"])
         self._serving = probe(
@@ -163,13 +164,20 @@ class TrainingRun:
             meters=self._window.meters,
         )
 
+    def _init_s(self) -> float:
+        """Set-up until the start of the clock, or until now where that was never reached."""
+        window = self._window
+        started = window is not None and window.clock.started
+        end_s = window.clock.started_s if window and started else time.perf_counter()
+        return end_s - self._entered_s
+
     def record(self, status: Status, error: RunError | None) -> RunRecord:
         """The record of what has been measured so far."""
         job, profiler = self._job, self._profiler
         times = profiler.times if profiler else None
         phases = Phases(
             launch_s=self._launch_s,
-            init_s=self._init_s,
+            init_s=self._init_s(),
             train_s=times.train_s if times else 0.0,
             eval_s=times.eval_s if times else 0.0,
             checkpoint_s=times.checkpoint_s if times else 0.0,
@@ -181,20 +189,39 @@ class TrainingRun:
             self._rows,
             status=status,
             error=error,
-            host={**job.host, "gpus": self._window.devices if self._window else []},
+            host={
+                **job.host,
+                **thread_facts(),
+                "gpus": self._window.devices if self._window else [],
+            },
             phases=phases,
             spent=profiler.spent if profiler else None,
             phase_energy=profiler.phase_energy if profiler else None,
             finished=profiler.finished if profiler else False,
         )
         measured = self._window.record_fields() if self._window else {}
-        return replace(
+        whole = replace(
             record,
             **measured,
             model=self._model,
             quality=self._quality.get("val"),
             quality_test=self._quality.get("test"),
             serving=self._serving,
+        )
+        return without_doubtful_joules(whole)
+
+
+def require_meter(config: TrainConfig, window: Window) -> None:
+    """Refuse a budget of joules that no meter can look at.
+
+    Raises:
+        ValueError: No meter is there; the message has the reasons.
+    """
+    limit_j = config.budget.max_energy_j
+    if limit_j is not None and window.meters.refresh_s is None:
+        reasons = "; ".join(f"{one.meter}: {one.reason}" for one in window.unavailable)
+        raise ValueError(
+            f"budget.max_energy_j={limit_j:g}: no meter works here to check it ({reasons})"
         )
 
 
@@ -240,7 +267,13 @@ def follow(plain: dict[str, Any]) -> None:
     parts.compile_and_warm_up()
     window = Window.time_only(parts.synchronize)
     profiler = build_profiler(parts, window, on_row=_ignore, on_end=_ignore)
-    train_to_target(parts.module, parts.data, profiler, parts.trainer)
+    train_parts(parts, profiler)
+
+
+def train_parts(parts: Parts, profiler: TargetProfiler) -> None:
+    """Train to the target."""
+    batch_size = parts.config.batch_size
+    train_to_target(parts.module, parts.data, profiler, parts.trainer, batch_size=batch_size)
 
 
 def _ignore(_: object) -> None:

@@ -111,7 +111,12 @@ def pruned_network(
         iterative_steps=recipe.iterative_steps,
         round_to=recipe.round_to,
     )
-    structure = checked_structure(network, _full_network(config, data), example)
+    full = _full_network(config, data)
+    frozen = {name for name, part in full.named_modules() if not part.training}
+    structure = checked_structure(network, full, example)
     if folder is not None:
         (folder / STRUCTURE).write_text(json.dumps(structure, indent=1) + "\n")
-    return network.train()
+    # Training mode, except for parts that the model itself keeps out of it.
+    for name, part in network.named_modules():
+        part.training = name not in frozen
+    return network

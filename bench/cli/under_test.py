@@ -8,12 +8,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.cli.served_model import TestSplit
+from bench.cli.served_model import TestSplit, TrainedModel
 from bench.core.artifact import Artifact
 from bench.core.serve_config import HttpConfig, ServeConfig
 from bench.core.serving_records import Placement, Stage
 from bench.serving.backends.base import Backend
 from bench.serving.backends.choose import make_backend
+from bench.serving.backends.first_calls import call_once
 from bench.serving.http.client import HttpSystem
 from bench.serving.http.features import write_features
 from bench.serving.http.network import Network
@@ -41,51 +42,69 @@ class UnderTest:
     facts: Mapping[str, str] = field(default_factory=dict)
     load_s: float | None = None
     stages: list[Stage] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
     backend: Backend | None = None
     server_compile_s: float | None = None
+    _seen_compile_s: float | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """What was compiled until here is compiled before any measurement."""
+        self._seen_compile_s = self.compile_s
 
     @property
     def compile_s(self) -> float | None:
         """Seconds that compiling took so far."""
         return self.server_compile_s if self.backend is None else self.backend.compile_s
 
-    def look_at(self, result: PassResult) -> None:
-        """Take a pass apart: stages, and what speaks against the client."""
-        if not isinstance(self.system, HttpSystem):
-            return
-        self.complaints += self.system.failed_because()
-        if result.samples is not None:
+    @property
+    def gpus(self) -> list[str]:
+        """UUIDs of the GPUs that the model runs on; none on a CPU, or at a server elsewhere."""
+        return [self.facts["gpu_uuid"]] if "gpu_uuid" in self.facts else []
+
+    def complaints(self, result: PassResult) -> list[str]:
+        """What speaks against a pass that has just ended, besides LoadGen's verdict."""
+        found = list(self.system.failed_because())
+        if self.compile_s != self._seen_compile_s:
+            self._seen_compile_s = self.compile_s
+            found.append(
+                "the model was compiled for a new batch size in the middle of the measurement"
+            )
+        if isinstance(self.system, HttpSystem) and result.scenario == "server":
+            found += client_complaints(result.columns)
+        return found
+
+    def keep(self, result: PassResult) -> None:
+        """Take the pass that has just ended apart: it is the one to report so far."""
+        if isinstance(self.system, HttpSystem) and result.samples is not None:
             self.stages = decompose(
                 result.samples.latency_ms.tolist(), result.columns, self.system.network_ms
             )
-        if result.scenario == "server":
-            self.complaints += client_complaints(result.columns)
 
 
 @contextmanager
 def open_system(
-    config: ServeConfig, artifact: Artifact | None, test: TestSplit, work: Path, log: Path
+    config: ServeConfig, artifact: Artifact | None, trained: TrainedModel, work: Path, log: Path
 ) -> Iterator[UnderTest]:
     """The system that a configuration asks for, from here to the end of the block.
 
     Args:
         config: The configuration.
         artifact: The model on disk; None for a server of the user's own.
-        test: What it will be asked.
+        trained: The model's training run, with what it will be asked.
         work: A folder for files that are not kept.
         log: A folder for what servers print.
 
     Raises:
-        ValueError: It cannot be had, with the reason: a runtime that is not installed, a port in
-            use, a server that is not ready.
+        ValueError: It cannot be had, with the reason: a runtime that is not installed, a model
+            that gives no logits, a port in use, a server that is not ready.
+        PassFailed: The model failed at its first call.
         ServerDied: The server ended.
     """
     http: HttpConfig | None = config.backend.http
+    test = trained.test
     with ExitStack() as stack:
         if http is None:
             assert artifact is not None
-            yield stack.enter_context(_in_process(config, artifact, test))
+            yield stack.enter_context(_in_process(config, artifact, trained))
             return
         require_packages()
         if http.url is not None:
@@ -97,8 +116,10 @@ def open_system(
 
 
 @contextmanager
-def _in_process(config: ServeConfig, artifact: Artifact, test: TestSplit) -> Iterator[UnderTest]:
-    scenario = config.scenario
+def _in_process(
+    config: ServeConfig, artifact: Artifact, trained: TrainedModel
+) -> Iterator[UnderTest]:
+    scenario, test = config.scenario, trained.test
     queued = scenario.name == "server"
     began_s = time.perf_counter()
     backend = make_backend(
@@ -109,8 +130,13 @@ def _in_process(config: ServeConfig, artifact: Artifact, test: TestSplit) -> Ite
     # What a runtime does at the first call of a batch size must not fall into a measurement: with
     # a queue all sizes occur, else full batches and single samples.
     largest = min(scenario.max_batch_size, len(test.images))
-    for size in range(1, largest + 1) if queued else sorted({1, largest}):
-        backend.predict(test.images[:size])
+    call_once(
+        backend,
+        lambda size: test.images[:size].copy(),
+        range(1, largest + 1) if queued else sorted({1, largest}),
+        model=trained.name,
+        num_classes=test.num_classes,
+    )
     try:
         yield UnderTest(
             system=InProcessSystem(
@@ -147,6 +173,7 @@ def _over_http(
         model_name=http.model_name,
         images=test.images,
         timeout_s=http.request_timeout_s,
+        num_classes=test.num_classes,
     )
     system = stack.enter_context(
         HttpSystem(
@@ -195,6 +222,7 @@ def _server(
         num_threads=config.num_threads,
         artifact=artifact,
         features_path=features,
+        num_classes=test.num_classes,
         model_name=http.model_name,
         host=http.host,
         port=http.port,

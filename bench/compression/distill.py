@@ -64,22 +64,22 @@ class Teacher:
             channels_last: Whether images and weights lie in memory with the channels last.
         """
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self._network = network.to(memory_format=self._memory_format).eval().requires_grad_(False)
+        self.network = network.to(memory_format=self._memory_format).eval().requires_grad_(False)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits (n, num_classes) of images (n, c, h, w) on its device."""
         # Not inference mode: the student's backward pass needs these logits.
         with torch.no_grad():
-            logits: Tensor = self._network(images.contiguous(memory_format=self._memory_format))
+            logits: Tensor = self.network(images.contiguous(memory_format=self._memory_format))
         return logits
 
     def to(self, device: torch.device) -> None:
         """Move to a device."""
-        self._network.to(device)
+        self.network.to(device)
 
     def compile(self) -> None:
         """Have torch compile the network at its first call."""
-        self._network.compile()
+        self.network.compile()
 
 
 class Distilled(Classifier):
@@ -111,6 +111,11 @@ class Distilled(Classifier):
         self._teacher = teacher
         self._temperature = temperature
         self._alpha = alpha
+
+    @override
+    def networks(self) -> list[nn.Module]:
+        """The student and its teacher."""
+        return [self.network, self._teacher.network]
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

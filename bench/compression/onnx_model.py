@@ -87,7 +87,23 @@ def _export(network: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
             "backend=eager or backend=compile"
         ) from error
     assert program is not None, "the exporter that goes by torch.export returns what it made"
+    _refuse_fixed_batch(program)
     program.save(path, external_data=num_bytes > _MAX_SINGLE_FILE_BYTES)
+
+
+def _refuse_fixed_batch(program: Any) -> None:
+    """Refuse an exported graph whose batch size became a constant.
+
+    Raises:
+        CompressionRefused: It takes batches of one size only.
+    """
+    size = program.model.graph.inputs[0].shape[0]
+    if isinstance(size, int):
+        raise CompressionRefused(
+            f"the model was exported for batches of {size} only: it takes its batch size as a "
+            "Python number, as int(x.shape[0]) or a loop over the images does; have it use "
+            "x.shape[0] as it comes, or use backend=eager or backend=compile"
+        )
 
 
 def refuse_precision(runtime: str, method: str, device: str) -> None:

@@ -54,6 +54,32 @@ def require_writable(key: str, path: Path) -> None:
         raise ValueError(f"{key}={path}: cannot write there ({there} does not let one)")
 
 
+def refuse_contradictions(config: Mapping[str, Any], repeated: Mapping[str, str]) -> None:
+    """Refuse a key that repeats another one with a different value.
+
+    Args:
+        config: A nested configuration.
+        repeated: Dotted key to the dotted key that it repeats; absent ones are fine.
+
+    Raises:
+        ValueError: One of them does; the message names both keys.
+    """
+    for key, original in repeated.items():
+        value, wanted = value_at(config, key), value_at(config, original)
+        if value is not None and wanted is not None and value != wanted:
+            raise ValueError(
+                f"{key}={value}: contradicts {original}={wanted}; give {original} alone"
+            )
+
+
+def value_at(config: Mapping[str, Any], dotted: str) -> Any:
+    """A value of a nested configuration by its dotted key; None where there is none."""
+    value: Any = config
+    for name in dotted.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
 def build_config(cls: type[_C], values: Mapping[str, Any], prefix: str = "") -> _C:
     """Make a configuration class of a dict that may hold keys added with `+`.
 

@@ -18,6 +18,7 @@ from bench.core.checks import (
     MISSING,
     build_config,
     dotted_keys,
+    refuse_contradictions,
     require_at_least,
     require_one_of,
     require_positive,
@@ -30,9 +31,13 @@ LR_SCALINGS = ("none", "linear", "sqrt")
 RULES = ("first", "consecutive", "final")
 ACCELERATORS = ("auto", "cpu", "gpu")
 
+# The key under which a stored configuration tells which option of each group was chosen, as the
+# user wrote it: `model: cnn`. It is no key of the command line.
+CHOICES = "choices"
 # What may differ between two runs of the same configuration: where things lie, which repeat it is,
-# and how the run was watched. Dotted names reach into groups.
+# how the run was watched, and what its parts are called. Dotted names reach into groups.
 UNHASHED = (
+    CHOICES,
     "results",
     "resume",
     "shared",
@@ -242,9 +247,17 @@ class TrainConfig:
             key: build_config(part, config[key], f"{key}.") for key, part in _PARTS.items()
         }
         parts["recipe"] = recipe_config(config.get("recipe"))
-        return build_config(cls, {**config, **parts})
+        refuse_contradictions(config, _REPEATED)
+        return build_config(cls, {**without(dict(config), CHOICES), **parts})
 
 
+# Keys that repeat another one: they must not say anything else.
+_REPEATED = {
+    "data.batch_size": "batch_size",
+    "data.seed": "seed",
+    "optimizer.lr": "lr",
+    "codecarbon.country_iso_code": "grid.country_iso_code",
+}
 _PARTS = {
     "target": TargetConfig,
     "budget": BudgetConfig,

@@ -1,6 +1,6 @@
-"""Which keys tell configurations apart, and what each has of them in words.
+"""Which keys tell configurations apart, and what each configuration has there, in words.
 
-Both work on frames with a column per key, whose name begins with `config.`.
+All functions work on frames with a column per key, whose name begins with `config.`.
 """
 
 from __future__ import annotations
@@ -10,33 +10,87 @@ from itertools import accumulate
 
 from pandas import DataFrame, Series
 
-from bench.core.config import UNHASHED
+from bench.core.config import CHOICES, UNHASHED
 
 PREFIX = "config."
-# A key that names which part was chosen: what follows from it is not told again.
-_NAMING = ("_target_", "name", "method")
+# Keys that name which part was chosen, the one that a user knows first: what follows from them is
+# not repeated.
+_NAMING = ("name", "method", "_target_")
+# An option with which users name a part of their own by its class.
+_CUSTOM = "custom"
 # In the order people expect; others follow in that of the configuration.
 _FIRST = ("model", "data", "batch_size", "lr", "optimizer", "schedule", "precision", "target.value")
 
 
 def texts_of(runs: DataFrame, keys: Sequence[str]) -> Series:
-    """The value of each key in one text per row, such as `batch_size=32 lr=0.1`; without keys, "".
+    """The value of each key in one text per row, such as `model=cnn lr=0.1`; without keys, "".
 
     Args:
         runs: With a column per key.
         keys: Of differing_keys.
     """
-    parts = [(f"{key_of(key)}=" + _texts(runs[key])).where(runs[key].notna(), "") for key in keys]
-    rows = zip(*parts, strict=True) if parts else [()] * len(runs)
+    parts: dict[str, Series] = {}
+    for key in keys:
+        known, values = key_of(key), _values(runs, key)
+        # Two keys may name one part: `model._target_` and, of some models, `model.name`.
+        parts.setdefault(known, (f"{known}=" + values).where(values.notna(), ""))
+    rows = zip(*parts.values(), strict=True) if parts else [()] * len(runs)
     return Series([" ".join(filter(None, row)) for row in rows], index=runs.index, dtype=object)
+
+
+def _values(runs: DataFrame, key: str) -> Series:
+    group, _, leaf = key.removeprefix(PREFIX).rpartition(".")
+    if group and leaf in _NAMING:
+        return part_names(runs, group)
+    return _texts(runs[key]).where(runs[key].notna(), None)
+
+
+def part_names(runs: DataFrame, group: str) -> Series:
+    """What each run calls a part of its configuration, as the user wrote it; None if it has none.
+
+    That is the part's `name` or `method`, else the option that was chosen for it (`cnn`), else its
+    class. A class stands for itself where it is a part of the user's own (`custom`), where no
+    record says which option was chosen, and where an option does not tell two classes apart.
+
+    Args:
+        runs: With a column per key, and `config.choices.<group>` where records have it.
+        group: Such as `model`.
+    """
+    found = Series(None, index=runs.index, dtype=object)
+    for leaf in _NAMING:
+        column = f"{PREFIX}{group}.{leaf}"
+        if column in runs:
+            texts = _chosen(runs, group, column) if leaf == "_target_" else _texts(runs[column])
+            found = found.where(found.notna(), texts.where(runs[column].notna(), None))
+    return found
+
+
+def _chosen(runs: DataFrame, group: str, column: str) -> Series:
+    """The option that was chosen for each class; the class where that is not one to one.
+
+    Records from before options were stored have the option that other runs have for their class:
+    they are repeats of these.
+    """
+    texts, option = _texts(runs[column]), f"{PREFIX}{CHOICES}.{group}"
+    if option not in runs:
+        return texts
+    pairs = DataFrame(
+        {"target": runs[column].astype(object), "option": runs[option].astype(object)}
+    )
+    pairs = pairs.dropna().drop_duplicates()
+    pairs = pairs[pairs["option"] != _CUSTOM]
+    single = ~(pairs.duplicated("target", keep=False) | pairs.duplicated("option", keep=False))
+    names = dict(zip(pairs["target"][single], pairs["option"][single], strict=True))
+    named = runs[column].astype(object).map(names)
+    return named.where(named.notna(), texts)
 
 
 def differing_keys(runs: DataFrame, never: Sequence[str] = UNHASHED) -> list[str]:
     """Columns of the configuration that tell these runs apart, the seed and repeat aside.
 
     Left out is what differs between runs of one config_hash (it cannot change a result), what is a
-    copy of another key, and what follows from the part that was chosen (the layers of a model whose
-    name is told).
+    copy of another key, and what follows from the part that was chosen (the layers of a model that
+    is named).
 
     Args:
         runs: Of one command, with config_hash and `config.` columns.
@@ -49,6 +103,7 @@ def differing_keys(runs: DataFrame, never: Sequence[str] = UNHASHED) -> list[str
     ]
     seeds = [name for name in candidates if _is_never(name, never)]
     candidates = [name for name in candidates if name not in seeds]
+    seeds = [name for name in seeds if not _is_never(name, (CHOICES,))]
     if candidates:
         within = runs.groupby("config_hash")[candidates].nunique(dropna=False).max()
         candidates = [name for name in candidates if within[name] == 1]

@@ -16,8 +16,9 @@ def flat(tree: Mapping[str, Any], prefix: str) -> Row:
         prefix: What names begin with, its dot included.
 
     Returns:
-        Numbers, texts, booleans and None as they are; a list as one text, joined with commas;
-        nothing for an empty dict.
+        Numbers, texts, booleans and None as they are; a list as one text, joined with commas; a
+        list of dicts (`gpus`) as such a text for each of their leaves (`gpus.name`); nothing for
+        an empty dict.
     """
     row: Row = {}
     for key, value in tree.items():
@@ -25,7 +26,15 @@ def flat(tree: Mapping[str, Any], prefix: str) -> Row:
         if type(value) is dict:
             row.update(flat(value, f"{prefix}{key}."))
         elif type(value) is list:
-            row[prefix + key] = ",".join(map(str, value))
+            row.update(_flat_list(value, prefix + key))
         else:
             row[prefix + key] = value
     return row
+
+
+def _flat_list(values: list[Any], name: str) -> Row:
+    if not values or not all(type(value) is dict for value in values):
+        return {name: ",".join(map(str, values))}
+    rows = [flat(value, "") for value in values]
+    leaves = dict.fromkeys(leaf for row in rows for leaf in row)
+    return {f"{name}.{leaf}": ",".join(str(row.get(leaf, "")) for row in rows) for leaf in leaves}

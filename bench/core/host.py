@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bench.core.environment import deciding_variables
+
 LIBRARIES = (
     "operational-metrics-bench",
     "torch",
@@ -62,6 +64,7 @@ def host_facts() -> dict[str, Any]:
         "num_cpus_allowed": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
+        "environment": deciding_variables(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},

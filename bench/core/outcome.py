@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from bench.core.config import TargetConfig
+from bench.core.labels import ENERGY_FLAGS
 from bench.core.records import (
     CurveRow,
     PhaseEnergy,
@@ -36,6 +37,46 @@ def _phase_energy_at(row: CurveRow) -> PhaseEnergy | None:
     return PhaseEnergy(
         train_j=total_j - eval_j - checkpoint_j, eval_j=eval_j, checkpoint_j=checkpoint_j
     )
+
+
+_JOULES_OF_TARGET = (
+    "energy_to_target_j",
+    "energy_to_target_error_frac",
+    "energy_per_sample_j",
+    "censored_at_j",
+)
+_JOULES_OF_RUN = ("energy_total_j", "energy_label", "energy_error_frac", "phase_energy", "idle")
+_JOULES_OF_PREDICTION = (
+    "energy_per_prediction_j",
+    "energy_per_prediction_label",
+    "energy_per_prediction_error_frac",
+)
+
+
+def without_doubtful_joules(record: RunRecord) -> RunRecord:
+    """The record without joules where a health flag speaks against them; else as it is.
+
+    That a meter failed may be known at the end only: what was read before is a part of what was
+    used, and looks like a saving. Components that were measured keep their rows.
+    """
+    if record.health is None or not set(record.health.flags) & set(ENERGY_FLAGS):
+        return record
+    target, serving = record.target, record.serving
+    of_run, of_target, of_prediction = (
+        _nothing(names) for names in (_JOULES_OF_RUN, _JOULES_OF_TARGET, _JOULES_OF_PREDICTION)
+    )
+    of_prediction["energy_per_prediction_components"] = []
+    return replace(
+        record,
+        **of_run,
+        target=target and replace(target, **of_target),
+        ladder=[replace(rung, energy_j=None) for rung in record.ladder],
+        serving=serving and replace(serving, **of_prediction),
+    )
+
+
+def _nothing(names: Sequence[str]) -> dict[str, Any]:
+    return dict.fromkeys(names)
 
 
 def outcome_record(

@@ -142,3 +142,20 @@ def _normal(parts: Sequence[tuple[Ints, int]], observed: int) -> float:
     if variance == 0:
         return 1.0
     return NormalDist().cdf((observed + 0.5 - mean) / math.sqrt(variance))
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's adjusted p-values, in the same order; None stays None and is not counted.
+
+    The chance that any of the adjusted values is below a level although there is no difference is
+    at most that level, however the tests depend on one another.
+
+    Source: Holm (1979), A simple sequentially rejective multiple test procedure.
+    """
+    adjusted: list[float | None] = [None] * len(p_values)
+    tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    largest = 0.0
+    for rank, (p, place) in enumerate(tested):
+        largest = max(largest, min(1.0, (len(tested) - rank) * p))
+        adjusted[place] = largest
+    return adjusted

@@ -21,7 +21,9 @@ from bench.core.serving_records import (
     TrainedRun,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# The kind of error of a run that was interrupted before its process began.
+NOT_STARTED = "not_started"
 
 Status = Literal["ok", "failed", "out_of_memory", "killed", "interrupted"]
 TargetMode = Literal["max", "min"]
@@ -46,14 +48,15 @@ class CurveRow:
 
     Times and joules are cumulative since the clock started; what eval_energy_j and
     checkpoint_energy_j leave of energy_total_j went into training. bench.train measures all
-    qualities; a user's own loop may measure only the one that its target is about.
+    qualities; a user's own loop may measure only the one that its target is about. samples is None
+    where the size of a batch cannot be known.
     """
 
     time_s: float
     train_time_s: float
     eval_time_s: float
     checkpoint_time_s: float
-    samples: int
+    samples: int | None
     steps: int
     epochs: float | None
     energy_total_j: float | None
@@ -110,15 +113,19 @@ class LadderRung:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phases:
-    """Wall time by phase: launch_s and init_s before the clock, the others sum to wall_time_s."""
+    """Wall time by phase: launch_s and init_s before the clock, the others sum to wall_time_s.
+
+    A phase that the command does not have, or whose time is not known, is None: that of a run which
+    was killed before its first evaluation, say. 0 is known: the clock never started.
+    """
 
     launch_s: float | None = None
     init_s: float | None = None
-    train_s: float = 0.0
-    eval_s: float = 0.0
-    checkpoint_s: float = 0.0
-    serve_s: float = 0.0
-    wall_time_s: float = 0.0
+    train_s: float | None = None
+    eval_s: float | None = None
+    checkpoint_s: float | None = None
+    serve_s: float | None = None
+    wall_time_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,15 +209,16 @@ class Idle:
 class Quality:
     """Quality on one split: at the crossing, at the end of a run that missed, or as it was served.
 
-    Fractions lie in 0 to 1; loss is the mean cross-entropy in nats per sample.
+    Fractions lie in 0 to 1; loss is the mean cross-entropy in nats per sample. A quality that is
+    not a finite number is None.
     """
 
     at: Literal["crossing", "end", "served"]
-    loss: float
-    accuracy: float
-    macro_f1: float
-    worst_class_recall: float
-    expected_calibration_error: float
+    loss: float | None
+    accuracy: float | None
+    macro_f1: float | None
+    worst_class_recall: float | None
+    expected_calibration_error: float | None
     num_samples: int
 
 
@@ -227,7 +235,10 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """Whether the run is fit to be compared, and what speaks against it."""
+    """Whether the run is fit to be compared, and what speaks against it.
+
+    Flags of ENERGY_FLAGS speak against its joules only and leave it fit.
+    """
 
     fit: bool
     flags: list[str] = field(default_factory=list)

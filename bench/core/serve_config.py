@@ -14,11 +14,12 @@ from bench.core.checks import (
     MISSING,
     build_config,
     dotted_keys,
+    refuse_contradictions,
     require_at_least,
     require_one_of,
     require_positive,
 )
-from bench.core.config import MeterConfig, SamplerConfig
+from bench.core.config import CHOICES, MeterConfig, SamplerConfig, without
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 RUNTIMES = ("eager", "compile", "onnxruntime", "openvino")
@@ -263,6 +264,7 @@ class ServeConfig:
         Raises:
             ValueError: A value is out of range; the message names the key and the remedy.
         """
+        refuse_contradictions(config, {"codecarbon.country_iso_code": "grid.country_iso_code"})
         backend = dict(config["backend"])
         if backend.get("http") is not None:
             backend["http"] = build_config(HttpConfig, backend["http"], "backend.http.")
@@ -270,7 +272,7 @@ class ServeConfig:
             key: build_config(part, config[key], f"{key}.") for key, part in _PARTS.items()
         }
         parts["backend"] = build_config(BackendConfig, backend, "backend.")
-        return build_config(cls, {**config, **parts})
+        return build_config(cls, {**without(dict(config), CHOICES), **parts})
 
 
 _PARTS = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bench.core.labels import EnergyLabel
+from bench.core.labels import ComponentEnergy, EnergyLabel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class Serving:
     energy_per_prediction_j: float | None = None
     energy_per_prediction_label: EnergyLabel | None = None
     energy_per_prediction_error_frac: float | None = None
+    energy_per_prediction_components: list[ComponentEnergy] = field(default_factory=list)
     # Of bench.serve only, from here on. headline names the field that the scenario is judged by.
     scenario: str | None = None
     backend: str | None = None
@@ -43,7 +44,10 @@ class Serving:
     latency_p999_ms: float | None = None
     latency_bound_ms: float | None = None
     rate_per_s: float | None = None
+    # The bracket of the rate search: the largest rate that a pass of full length held, and the
+    # smallest one above it that failed.
     max_rate_per_s: float | None = None
+    failed_rate_per_s: float | None = None
     goodput_per_s: float | None = None
     num_failed: int = 0
     prepare_s: float | None = None
@@ -55,11 +59,16 @@ class Serving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateStep:
-    """One rate that the search of the server scenario tried."""
+    """One pass of the search for the largest rate.
+
+    valid says whether the rate held in this pass: in a quick one, whether its p99 was within the
+    bound. full_length is None in records that do not tell quick passes from full ones.
+    """
 
     rate_per_s: float
     valid: bool
     num_queries: int
+    full_length: bool | None = None
     completed_per_s: float | None = None
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None

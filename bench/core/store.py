@@ -7,6 +7,7 @@ results/ledger.jsonl gets a line when a run is launched and one when it ends.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -22,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.core.outcome import outcome_record
 from bench.core.records import SCHEMA_VERSION, CurveRow, RunIdentity, RunRecord
+from bench.core.upgrade import not_started, upgraded
 
 _RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
 _ROW: TypeAdapter[CurveRow] = TypeAdapter(CurveRow)
@@ -178,11 +180,16 @@ def read_record(folder: Path) -> RunRecord:
             f"{path}: schema {version} is newer than this version reads ({SCHEMA_VERSION}); update"
         )
     try:
-        return _RECORD.validate_python(raw)
+        return _RECORD.validate_python(upgraded(raw, has_begun=began(folder)))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise StoreError(f"{path}: {where}: {first['msg']}; measure the run again") from error
+
+
+def began(folder: Path) -> bool:
+    """Whether the process of a run has begun: the first thing that it does is to open its log."""
+    return any((folder / name).exists() for name in ("log.txt", "curve.jsonl"))
 
 
 def _interrupted(folder: Path) -> RunRecord:
@@ -192,7 +199,8 @@ def _interrupted(folder: Path) -> RunRecord:
         raise StoreError(f"{folder}: no run here (neither run.json nor config.yaml)")
     config = yaml.safe_load(path.read_text())
     identity = identity_of(folder, config)
-    return outcome_record(identity, config, read_curve(folder), status="interrupted")
+    error = None if began(folder) else not_started()
+    return outcome_record(identity, config, read_curve(folder), status="interrupted", error=error)
 
 
 def identity_of(folder: Path, config: dict[str, Any]) -> RunIdentity:
@@ -236,6 +244,20 @@ def read_ledger(results: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         except ValueError:
             continue
+
+
+def next_repeat(results: Path, command: str, config_hash: str, seed: int) -> int:
+    """The first repeat of a configuration and seed that no run has ended with.
+
+    A run that was interrupted has not: its number is taken again.
+    """
+    wanted = {"event": "ended", "command": command, "config_hash": config_hash, "seed": seed}
+    taken = {
+        line.get("repeat")
+        for line in read_ledger(results)
+        if wanted.items() <= line.items() and line.get("status") != "interrupted"
+    }
+    return next(number for number in itertools.count() if number not in taken)
 
 
 def finished(results: Path, command: str, config_hash: str, seed: int, repeat: int) -> str | None:

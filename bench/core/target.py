@@ -20,6 +20,10 @@ class MetricFacts:
     upper: float
 
 
+# What a metric that somebody computed in float32 may be off by, as a share of it: each rounding is
+# off by up to 2**-24, and a mean over batches is rounded a few times. 19/20 is 0.949999988 there.
+FLOAT32_ROUNDING = 2.0**-21
+
 # Every name is a field of CurveRow and of Quality.
 METRICS: dict[str, MetricFacts] = {
     "accuracy": MetricFacts(mode="max", lower=0.0, upper=1.0),
@@ -28,6 +32,31 @@ METRICS: dict[str, MetricFacts] = {
     "expected_calibration_error": MetricFacts(mode="min", lower=0.0, upper=1.0),
     "loss": MetricFacts(mode="min", lower=0.0, upper=float("inf")),
 }
+
+
+def meets(measured: float, threshold: float, mode: TargetMode) -> bool:
+    """Whether a value is at its threshold or past it, as far as float32 can tell; NaN never is."""
+    slack = FLOAT32_ROUNDING * abs(threshold)
+    return measured >= threshold - slack if mode == "max" else measured <= threshold + slack
+
+
+def require_possible(metric: str, value: float) -> None:
+    """Refuse a value that the metric cannot have, such as an accuracy in percent; NaN passes.
+
+    Args:
+        metric: A name of METRICS.
+        value: As it was logged.
+
+    Raises:
+        ValueError: It lies outside of the metric's range.
+    """
+    facts = METRICS[metric]
+    slack = FLOAT32_ROUNDING  # 1.0000001 is an accuracy of 1
+    if value < facts.lower - slack or value > facts.upper + slack:
+        raise ValueError(
+            f"{metric}={value:g}: {metric} lies between {facts.lower:g} and {facts.upper:g}"
+            + ("; log it as a fraction, not in percent" if facts.upper == 1.0 else "")
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +75,7 @@ class Target:
         measured: float | None = getattr(row, self.metric)
         if measured is None:
             return False
-        wanted = self.value if threshold is None else threshold
-        return measured >= wanted if self.mode == "max" else measured <= wanted
+        return meets(measured, self.value if threshold is None else threshold, self.mode)
 
 
 def crossing_index(rows: Sequence[CurveRow], target: Target, *, finished: bool) -> int | None:
@@ -84,7 +112,7 @@ class Spent:
 
     time_s: float
     energy_j: float | None
-    samples: int
+    samples: int | None
 
     @classmethod
     def at(cls, row: CurveRow) -> Spent:
@@ -92,8 +120,8 @@ class Spent:
         return cls(time_s=row.time_s, energy_j=row.energy_total_j, samples=row.samples)
 
 
-def _per_sample(quantity: float | None, samples: int) -> float | None:
-    return None if quantity is None or samples == 0 else quantity / samples
+def _per_sample(quantity: float | None, samples: int | None) -> float | None:
+    return quantity / samples if quantity is not None and samples else None
 
 
 def target_result(

@@ -52,6 +52,7 @@ class ForkServer:
         """
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
+        self._has_started = False
 
     def run(
         self, target: str, argument: Any, *, log: Path, on_message: Callable[[Any], None]
@@ -67,6 +68,7 @@ class ForkServer:
         Raises:
             KeyboardInterrupt: Ctrl-C or SIGTERM; the child was told and given time to end.
         """
+        self._start()
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(
             target=_child, args=(target, argument, sender, str(log), time.monotonic())
@@ -86,6 +88,22 @@ class ForkServer:
             with suppress(ProcessLookupError):  # there may be nothing left
                 os.killpg(process.pid, signal.SIGKILL)  # what it had started: ranks, loaders
         return ending
+
+    def _start(self) -> None:
+        """Have the server import what it is to import, with a child that does nothing.
+
+        The first job would pay for it otherwise, and its launch would take longer than that of the
+        others: by the order of jobs, and not by anything of its own.
+        """
+        if not self._has_started:
+            process = self._context.Process(target=_do_nothing)
+            process.start()
+            process.join()
+            self._has_started = True
+
+
+def _do_nothing() -> None:
+    """Start the server."""
 
 
 def _relay(receiver: Connection, process: BaseProcess, on_message: Callable[[Any], None]) -> None:

@@ -6,7 +6,8 @@ CPU quota is set. The counters are cumulative and read from descriptors that are
 
 Throttling counts at the group that has the quota, not at the groups below it, so the counters of
 all groups from this process's own up to the top that is visible here are added. Each counts every
-CPU that stood still, so two CPUs that wait for one second give two seconds.
+CPU that stood still, so two CPUs that wait for one second give two seconds. A file that cannot be
+read, or holds something else than its numbers, leaves what it should say unknown.
 
 Sources: kernel documentation, admin-guide/cgroup-v2.rst ("CPU Interface Files", "Memory Interface
 Files"), admin-guide/cgroup-v1/cpuacct.rst and memory.rst, scheduler/sched-bwc.rst ("Statistics").
@@ -15,12 +16,21 @@ Files"), admin-guide/cgroup-v1/cpuacct.rst and memory.rst, scheduler/sched-bwc.r
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
-from bench.measure.clock import Clock
+from bench.measure.clock import Clock, read_promptly
+from bench.measure.cpu_use import difference, fraction
 from bench.measure.process import KeptFile
+
+T = TypeVar("T")
+
+_WANTED_COUNTERS = ("usage_usec", "nr_throttled", "throttled_usec", "throttled_time")
+# What a cpu.stat says of these; None for what is no number.
+_Counters = Mapping[str, int | None]
 
 _V2 = ""  # /proc/self/cgroup names the one hierarchy of v2 by no controller.
 
@@ -57,16 +67,23 @@ def cgroup_use(start: CgroupReading, end: CgroupReading, *, num_cpus: int) -> Cg
     elapsed_s = end.at_s - start.at_s
     if elapsed_s <= 0:
         return None
-    used_s = _difference(start.usage_s, end.usage_s)
-    throttled_s = _difference(start.throttled_s, end.throttled_s)
+    used_s = difference(start.usage_s, end.usage_s)
+    throttled_s = difference(start.throttled_s, end.throttled_s)
     return CgroupUse(
-        cpu_frac=None if used_s is None else used_s / (elapsed_s * num_cpus),
-        throttled_frac=None if throttled_s is None else throttled_s / elapsed_s,
+        cpu_frac=fraction(used_s, elapsed_s * num_cpus),
+        throttled_frac=(
+            None if throttled_s is None or throttled_s < 0 else throttled_s / elapsed_s
+        ),
     )
 
 
 class CgroupReader:
-    """Reads the group that this process is in when the reader is made."""
+    """Reads the group that this process is in when the reader is made.
+
+    Attributes:
+        unavailable: Why there is no group to be read; None where there is one.
+        problems: Why some of its files say nothing, by path.
+    """
 
     def __init__(self, root: Path = Path("/"), clock: Clock = time.perf_counter) -> None:
         """Find the group; where there is none to be read, `unavailable` says why.
@@ -76,6 +93,7 @@ class CgroupReader:
             clock: Monotonic seconds.
         """
         self.unavailable: str | None = None
+        self.problems: dict[Path, str] = {}
         self._clock = clock
         self._usage: KeptFile | None = None
         self._stats: list[KeptFile] = []
@@ -92,14 +110,18 @@ class CgroupReader:
         """One reading; None where the group cannot be read at all."""
         if self.unavailable is not None:
             return None
-        stats = [_counters(file.read()) for file in self._stats]
-        limited = [stat for stat in stats if "nr_throttled" in stat]
+        at_s, (usage_s, throttled_s) = read_promptly(self._clock, self._times)
         return CgroupReading(
-            at_s=self._clock(),
-            usage_s=self._usage_s(stats),
-            throttled_s=sum(map(_throttled_s, limited)) if limited else None,
-            memory_bytes=int(self._memory.read()) if self._memory else None,
+            at_s=at_s,
+            usage_s=usage_s,
+            throttled_s=throttled_s,
+            memory_bytes=self._number(self._memory, self._text(self._memory)),
         )
+
+    def _times(self) -> tuple[float | None, float | None]:
+        """CPU time used and throttled."""
+        stats = [self._counters(file) for file in self._stats]
+        return self._usage_s(stats), _throttled_s(stats)
 
     def _find(self, hierarchies: Hierarchies) -> None:
         """Open what there is; files that only the other version has do not exist."""
@@ -112,14 +134,70 @@ class CgroupReader:
         groups = hierarchies.groups("cpu")
         files = [file for group in groups if (file := _kept(group / "cpu.stat"))]
         # The own group for its use; of those above, the root of v2 throttles nothing.
-        self._stats = files[:1] + [f for f in files[1:] if "nr_throttled" in _counters(f.read())]
+        self._stats = files[:1] + [file for file in files[1:] if self._may_throttle(file)]
 
-    def _usage_s(self, stats: Sequence[dict[str, int]]) -> float | None:
+    def _may_throttle(self, file: KeptFile) -> bool:
+        counters = self._counters(file)
+        return counters is None or "nr_throttled" in counters
+
+    def _text(self, file: KeptFile | None) -> str | None:
+        """What a file holds; None where there is none, or it cannot be read."""
+        if file is None:
+            return None
+        try:
+            return file.read().decode(errors="replace")
+        except OSError as error:
+            self.problems[file.path] = f"{file.path}: {error}"
+            return None
+
+    def _number(self, file: KeptFile | None, text: str | None) -> int | None:
+        """A number that a file holds; None, with the reason kept, where it is none."""
+        if file is None or text is None:
+            return None
+        try:
+            return int(text)
+        except ValueError:
+            self.problems[file.path] = f"{file.path} holds {text.strip()!r}, which is no number"
+            return None
+
+    def _counters(self, file: KeptFile) -> _Counters | None:
+        """What a cpu.stat counts, by name; None, with the reason kept, where it says nothing."""
+        text = self._text(file)
+        if text is None:
+            return None
+        pairs = (line.partition(" ") for line in text.splitlines())
+        found = {
+            name: self._number(file, value) for name, _, value in pairs if name in _WANTED_COUNTERS
+        }
+        if not found:
+            self.problems[file.path] = f"{file.path} holds {text.strip()!r}, which counts nothing"
+        return found or None
+
+    def _usage_s(self, stats: Sequence[_Counters | None]) -> float | None:
         if self._usage:
-            return int(self._usage.read()) / 1e9
-        if stats and "usage_usec" in stats[0]:
-            return stats[0]["usage_usec"] / 1e6
-        return None
+            return _seconds(self._number(self._usage, self._text(self._usage)), 1e9)
+        return _seconds(stats[0].get("usage_usec"), 1e6) if stats and stats[0] else None
+
+
+def _throttled_s(stats: Sequence[_Counters | None]) -> float | None:
+    """Of all groups that may have a quota; None where there is none, or one does not say."""
+    total_s: float | None = None
+    for stat in stats:
+        if stat is None:
+            return None
+        if "nr_throttled" not in stat:
+            continue
+        seconds = _seconds(stat.get("throttled_usec"), 1e6)
+        if seconds is None:
+            seconds = _seconds(stat.get("throttled_time"), 1e9)  # v1 counts nanoseconds
+        if seconds is None:
+            return None
+        total_s = (total_s or 0.0) + seconds
+    return total_s
+
+
+def _seconds(count: int | None, per_second: float) -> float | None:
+    return None if count is None else count / per_second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +213,13 @@ class Hierarchies:
     """The groups that this process is in, and where they are mounted."""
 
     def __init__(self, root: Path) -> None:
-        self._own = _own_groups((root / "proc/self/cgroup").read_text())
-        self._mounts = _mounts((root / "proc/self/mountinfo").read_text(), root)
+        """Read where they are.
+
+        Raises:
+            OSError: A file cannot be read, or is not understood.
+        """
+        self._own = _parsed(root / "proc/self/cgroup", _own_groups)
+        self._mounts = _parsed(root / "proc/self/mountinfo", partial(_mounts, root=root))
 
     def groups(self, controller: str) -> list[Path]:
         """Folders of the own group and of those above it that are visible, in this order.
@@ -155,6 +238,14 @@ class Hierarchies:
                 names = own.relative_to(mount.top).parts
                 return [mount.folder.joinpath(*names[:n]) for n in range(len(names), -1, -1)]
         return []
+
+
+def _parsed(path: Path, parse: Callable[[str], T]) -> T:
+    text = path.read_text(errors="replace")
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise OSError(f"{path} is not understood: {error}: {text[:200]!r}") from error
 
 
 def _own_groups(cgroup: str) -> dict[str, PurePosixPath]:
@@ -189,18 +280,3 @@ def _mounts(mountinfo: str, root: Path) -> list[_Mount]:
 
 def _kept(path: Path) -> KeptFile | None:
     return KeptFile(path) if path.exists() else None
-
-
-def _counters(text: bytes) -> dict[str, int]:
-    pairs = (line.split() for line in text.decode().splitlines())
-    return {name: int(value) for name, value in pairs}
-
-
-def _throttled_s(stat: dict[str, int]) -> float:
-    if "throttled_usec" in stat:
-        return stat["throttled_usec"] / 1e6
-    return stat["throttled_time"] / 1e9  # v1 counts nanoseconds
-
-
-def _difference(start: float | None, end: float | None) -> float | None:
-    return None if start is None or end is None else end - start

@@ -1,9 +1,10 @@
 """Whether a run is fit to be compared, and its mean utilization: pure functions of readings.
 
-A flag says that something else than the code under test may have set the time. Each has a
-threshold with a reason. `below_resolution` is no flag here: it says that the joules of one
-component are coarse, stands on that component's row, and leaves time and quality as they are. Nor
-is the GPU's power cap: at full load it is where a card normally works.
+A flag says that something else than the code under test may have set the time; those of
+ENERGY_FLAGS speak against the joules alone. Each has a threshold with a reason. `below_resolution`
+is no flag here: it says that the joules of one component are coarse, stands on that component's
+row, and leaves time and quality as they are. Nor is the GPU's power cap: at full load it is where a
+card normally works.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from bench.core.labels import ENERGY_FLAGS
 from bench.core.records import Health, Utilization
 from bench.measure.cgroup import CgroupReading, cgroup_use
-from bench.measure.sampler import SamplerReport, TelemetryRow
-from bench.measure.system import CpuReading, cpu_use, tick_s
+from bench.measure.cpu_use import CpuReading, cpu_use
+from bench.measure.sampler import LATENESS_S, SamplerReport, TelemetryRow
+from bench.measure.system import tick_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +32,9 @@ class HealthLimits:
     # Of all CPUs. Time that the hypervisor gave to others is missing from ours one to one; it
     # should be well below the effects that a comparison looks for (5%).
     steal_frac: float = 0.02
-    # Missed ticks in a row. A tick is late by up to 0.1 s beside code that holds the interpreter;
-    # several lost periods mean that the machine, not the run, was held up.
-    sampler_gap_periods: float = 5.0
+    # Of the clock. For so long nothing of the process ran that must run, so the machine, not the
+    # run, was held up; it is as much as the effects that a comparison looks for (5%).
+    sampler_gap_frac: float = 0.05
     # Time throttled by the CPU quota, summed over CPUs, over the elapsed time. A thread that waits
     # for the others waits for each that stands still, so the sum bounds what the run lost; 1% is
     # well below the effects that a comparison looks for (5%).
@@ -60,6 +63,7 @@ def health(
     cgroup: tuple[CgroupReading, CgroupReading] | None = None,
     rows: Sequence[TelemetryRow] = (),
     total_s: float | None = None,
+    flags: Sequence[str] = (),
     limits: HealthLimits = DEFAULT_LIMITS,
 ) -> Health:
     """The flags of a run from readings at both edges of its clock, and from ticks within it.
@@ -73,14 +77,21 @@ def health(
         cgroup: The control group at the start and the end, where there is one.
         rows: The sampler's; those in [0, total_s] count.
         total_s: Length of the clock; None for no end.
+        flags: Raised elsewhere.
         limits: From where on a flag is raised.
     """
-    flags = ["shared"] if shared else []
-    flags += _cpu_flags(start, end, limits)
-    flags += _quota_flags(cgroup, start.num_cpus, limits)
-    flags += _gpu_flags(_within(rows, math.inf if total_s is None else total_s), limits)
-    flags += _sampler_flags(sampler, period_s, limits)
-    return Health(fit=not flags, flags=flags, sampler_overhead_frac=sampler.overhead_frac)
+    raised = ["shared"] if shared else []
+    raised += _cpu_flags(start, end, limits)
+    raised += _quota_flags(cgroup, start.num_cpus, limits)
+    raised += _gpu_flags(_within(rows, math.inf if total_s is None else total_s), limits)
+    length_s = end.at_s - start.at_s if total_s is None else total_s
+    raised += _sampler_flags(sampler, period_s, length_s, limits)
+    raised = list(dict.fromkeys([*raised, *flags]))
+    return Health(
+        fit=not set(raised) - set(ENERGY_FLAGS),
+        flags=raised,
+        sampler_overhead_frac=sampler.overhead_frac,
+    )
 
 
 def utilization(
@@ -146,7 +157,7 @@ def _cpu_flags(start: CpuReading, end: CpuReading, limits: HealthLimits) -> list
     # Counted in ticks, the machine's time may be off by one on each CPU. On a clock of less than
     # 0.1 s that alone is more than 10%.
     unsure_frac = tick_s() / (end.at_s - start.at_s)
-    if use.machine_frac - use.process_frac - unsure_frac > limits.other_load_frac:
+    if use.other_frac is not None and use.other_frac - unsure_frac > limits.other_load_frac:
         flags.append("other_load")
     if use.steal_frac is not None and use.steal_frac > limits.steal_frac:
         flags.append("steal")
@@ -173,9 +184,12 @@ def _gpu_flags(rows: Sequence[TelemetryRow], limits: HealthLimits) -> list[str]:
     return flags
 
 
-def _sampler_flags(sampler: SamplerReport, period_s: float, limits: HealthLimits) -> list[str]:
+def _sampler_flags(
+    sampler: SamplerReport, period_s: float, length_s: float, limits: HealthLimits
+) -> list[str]:
     if sampler.failure is not None:
         return ["sampler_failed"]
-    if (sampler.largest_gap_s or 0.0) > limits.sampler_gap_periods * period_s:
-        return ["sampler_gap"]
-    return []
+    held_up_s = sampler.held_up_s
+    if held_up_s is None:  # at least as long as the largest gap shows
+        held_up_s = (sampler.largest_gap_s or 0.0) - period_s - LATENESS_S
+    return ["sampler_gap"] if held_up_s > limits.sampler_gap_frac * length_s else []

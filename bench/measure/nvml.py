@@ -1,269 +1,119 @@
-"""NVIDIA GPUs as a run can see them: the only module that uses pynvml.
+"""The NVIDIA GPUs of a run: which they are, and what the sampler watches of them.
 
-`gpu_busy_frac` is NVML's utilization: the share of its last sample period (1/6 s to 1 s, by card)
-in which any kernel ran. One thread in a loop makes it 1, so it is called busy, never utilization
-of compute. Memory is what is in use on the device, by all processes.
-
-Power is the instantaneous reading, never nvmlDeviceGetPowerUsage: from Ampere on that is a mean
-over one second.
+Each card and each query stands for itself: what one of them does not tell takes nothing else with
+it. Cards that the run does not use are not looked at.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import pynvml
-
+from bench.measure.foreign import ForeignProcesses
+from bench.measure.gpu import (
+    NOT_OFFERED,
+    Gpu,
+    GpuDevice,
+    NvmlError,
+    Sample,
+    close_library,
+    mig_name,
+    open_library,
+)
 from bench.measure.meters.base import MeterUnavailable
+from bench.measure.settle import GpuScope
 
-# (device, metric, value), as the sampler takes it.
-Sample = tuple[str, str, float]
 # Asks one device for some metrics and their values.
-Probe = Callable[[], list[tuple[str, float]]]
-NvmlError: type[Exception] = pynvml.NVMLError
+Query = Callable[[], list[tuple[str, float]]]
 
-# What a device, a driver or a container does not offer; anything else is trouble.
-_NOT_OFFERED = (
-    pynvml.NVMLError_NotSupported,
-    pynvml.NVMLError_FunctionNotFound,
-    pynvml.NVMLError_NoPermission,
+_NO_COUNTER = (
+    "an instance of MIG has no energy counter of its own: that of its card is shared with the "
+    "other instances"
 )
-# Source: NVML API reference, NvmlClocksEventReasons. A hardware slowdown is by heat or by the power
-# brake; the flags of the two tell which on all cards that have them.
-_THERMAL = (
-    pynvml.nvmlClocksEventReasonSwThermalSlowdown | pynvml.nvmlClocksEventReasonHwThermalSlowdown
-)
-_SLOWDOWN = pynvml.nvmlClocksEventReasonHwSlowdown
-_POWER_BRAKE = pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown
-_POWER_CAP = pynvml.nvmlClocksEventReasonSwPowerCap
-
-# Power sensors that look at 10 of 20 ms, and at 25 of 100 ms. The GA100 is an Ampere like chips
-# whose sensor sees everything, so it is told by its cards. Source: Z. Yang, K. Adamek, W. Armour,
-# "Accurate and Convenient Energy Measurements for GPUs", SC24.
-_SEEN_FRAC = {
-    pynvml.NVML_DEVICE_ARCH_PASCAL: 0.5,
-    pynvml.NVML_DEVICE_ARCH_VOLTA: 0.5,
-    pynvml.NVML_DEVICE_ARCH_HOPPER: 0.25,
-}
-_GA100 = re.compile(r"\b(A100|A30|A800)\b")
+_UNREADABLE = "unreadable GPU"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuDevice:
-    """One GPU; index is NVML's, in the order of the PCI bus, which need not be CUDA's."""
+@dataclass(frozen=True, slots=True)
+class RunGpus:
+    """The GPUs of a run.
 
-    index: int
-    uuid: str
-    name: str
+    Attributes:
+        gpus: Those that can be read.
+        devices: All of them.
+        problems: Why the others cannot be read, by their name or UUID.
+    """
 
-
-class Gpu:
-    """One device; every call may raise NvmlError."""
-
-    def __init__(self, index: int, handle: Any) -> None:
-        """Read its name.
-
-        Raises:
-            NvmlError: The device is lost.
-        """
-        self.device = GpuDevice(
-            index=index,
-            uuid=pynvml.nvmlDeviceGetUUID(handle),
-            name=pynvml.nvmlDeviceGetName(handle),
-        )
-        self.name = f"gpu{index}"
-        self._handle = handle
-
-    def energy_j(self) -> float:
-        """Joules since the driver was loaded, in steps of a millijoule."""
-        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1e3
-
-    def power_w(self) -> float:
-        """Instantaneous power."""
-        (field,) = pynvml.nvmlDeviceGetFieldValues(self._handle, [pynvml.NVML_FI_DEV_POWER_INSTANT])
-        if field.nvmlReturn != pynvml.NVML_SUCCESS:
-            raise pynvml.NVMLError(field.nvmlReturn)
-        if field.valueType != pynvml.NVML_VALUE_TYPE_UNSIGNED_INT:
-            # Not the milliwatts that NVML documents: whatever it is, it is not understood here.
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        return float(field.value.uiVal) / 1e3
-
-    def power_limit_w(self) -> float | None:
-        """The limit that is enforced, else the one that is set; None where it tells neither."""
-        with suppress(*_NOT_OFFERED):
-            return float(pynvml.nvmlDeviceGetEnforcedPowerLimit(self._handle)) / 1e3
-        with suppress(*_NOT_OFFERED):
-            return float(pynvml.nvmlDeviceGetPowerManagementLimit(self._handle)) / 1e3
-        return None
-
-    def power_seen_frac(self) -> float:
-        """The share of its power that its sensor looks at."""
-        architecture = pynvml.nvmlDeviceGetArchitecture(self._handle)
-        if architecture == pynvml.NVML_DEVICE_ARCH_AMPERE and _GA100.search(self.device.name):
-            return 0.25
-        return _SEEN_FRAC.get(architecture, 1.0)
-
-    def busy_frac(self) -> float:
-        """Share of the last sample period in which any kernel ran."""
-        return float(pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu) / 100
-
-    def memory_used_bytes(self) -> float:
-        """Memory in use, by all processes."""
-        return float(pynvml.nvmlDeviceGetMemoryInfo(self._handle).used)
-
-    def temperature_c(self) -> float:
-        """Temperature of the chip."""
-        return float(pynvml.nvmlDeviceGetTemperature(self._handle, pynvml.NVML_TEMPERATURE_GPU))
-
-    def sm_clock_mhz(self) -> float:
-        """Clock of the multiprocessors."""
-        return float(pynvml.nvmlDeviceGetClockInfo(self._handle, pynvml.NVML_CLOCK_SM))
-
-    def slowdown_reasons(self) -> int:
-        """Why its clocks are lowered, as a mask; older drivers know the call by another name."""
-        with suppress(pynvml.NVMLError_FunctionNotFound):
-            return int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(self._handle))
-        return int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle))
-
-    def compute_pids(self) -> set[int]:
-        """Processes that compute on it, by their numbers outside of any container."""
-        running = pynvml.nvmlDeviceGetComputeRunningProcesses_v3(self._handle)
-        return {process.pid for process in running}
+    gpus: Sequence[Gpu]
+    devices: Sequence[GpuDevice]
+    problems: Mapping[str, str]
 
 
-def open_gpus(visible: str | None) -> list[Gpu]:
-    """Load the library and find the visible devices; close_gpus() as often as this.
+def open_gpus(visible: str | None, uuids: Sequence[str] | None = None) -> RunGpus:
+    """Load the library and find the GPUs of a run; close_library() as often as this.
 
     Args:
         visible: The value of CUDA_VISIBLE_DEVICES, None where it is not set. Numbers are taken as
             NVML's: with cards of several models set CUDA_DEVICE_ORDER=PCI_BUS_ID.
+        uuids: Of the GPUs that the run uses, with or without the prefix "GPU-"; None for those that
+            are visible. A card that cannot be opened counts among these only if it is named.
 
     Raises:
-        MeterUnavailable: There is no driver, no GPU, or none that is visible.
+        MeterUnavailable: There is no driver, no GPU, or none that the run uses.
     """
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        raise MeterUnavailable(f"no NVIDIA driver: {error}") from error
-    try:
-        handles = [
-            pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
-        ]
-        uuids = [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
-        chosen = visible_indices(visible, uuids)
-        if not chosen:
-            raise MeterUnavailable(
-                f"none of {len(handles)} GPUs is visible: CUDA_VISIBLE_DEVICES={visible}"
-            )
-        return [Gpu(index, handles[index]) for index in chosen]
-    except pynvml.NVMLError as error:
-        close_gpus()
-        raise MeterUnavailable(f"NVML: {error}") from error
-    except MeterUnavailable:
-        close_gpus()
-        raise
+    if uuids is not None and not uuids:
+        raise MeterUnavailable("the run uses no GPU")
+    cards = open_library()
+    if uuids is None:
+        wanted = _visible(visible, cards)
+    else:
+        wanted = {uuid: _by_uuid(uuid, cards) for uuid in map(str, uuids)}
+    if not wanted:
+        close_library()
+        none = f"none of {len(cards)} GPUs is visible: CUDA_VISIBLE_DEVICES={visible}"
+        raise MeterUnavailable("; ".join([none, *_lost(cards)]))
+    problems = {name: card for name, card in wanted.items() if isinstance(card, str)}
+    named = {card.name: card for card in wanted.values() if isinstance(card, Gpu)}
+    divided = {name: f"it is divided: {_NO_COUNTER}" for name, g in named.items() if g.is_divided()}
+    return RunGpus(
+        gpus=[gpu for name, gpu in named.items() if name not in divided],
+        devices=[
+            *(gpu.device for gpu in named.values()),
+            *(_unreadable(name) for name in problems),
+        ],
+        problems=problems | divided,
+    )
 
 
-def close_gpus() -> None:
-    """Release the library once; a driver that is gone has released it already."""
-    with suppress(pynvml.NVMLError):
-        pynvml.nvmlShutdown()
+def _by_uuid(uuid: str, cards: Sequence[Gpu | str]) -> Gpu | str:
+    """The card with this UUID, or why there is none."""
+    for card in cards:
+        if isinstance(card, Gpu) and _plain(card.uuid) == _plain(uuid):
+            return card
+    if uuid.startswith("MIG") or mig_name(f"MIG-{uuid}") is not None:
+        return _NO_COUNTER
+    return "; ".join(["no GPU has this UUID", *_lost(cards)])
 
 
-class GpuReader:
-    """What the sampler watches of the visible GPUs; open() first, close() when done."""
-
-    def __init__(
-        self,
-        visible: str | None = None,
-        *,
-        own_pids: Callable[[], Collection[int]] = lambda: {os.getpid()},
-    ) -> None:
-        """Nothing is read yet.
-
-        Args:
-            visible: The value of CUDA_VISIBLE_DEVICES, None where it is not set.
-            own_pids: The processes of the run.
-        """
-        self.devices: list[GpuDevice] = []
-        self._visible = visible
-        self._own_pids = own_pids
-        self._probes: list[tuple[str, Probe]] = []
-
-    def open(self) -> None:
-        """Find the devices, and what each of them tells: by a real read.
-
-        Raises:
-            MeterUnavailable: There is no driver, no GPU, or none that is visible.
-        """
-        gpus = open_gpus(self._visible)
-        try:
-            self._probes = [(gpu.name, probe) for gpu in gpus for probe in self._offered(gpu)]
-        except pynvml.NVMLError as error:
-            self.close()
-            raise MeterUnavailable(f"NVML: {error}") from error
-        self.devices = [gpu.device for gpu in gpus]
-
-    def samples(self) -> list[Sample]:
-        """What each device tells now; what it does not tell is left out.
-
-        Raises:
-            NvmlError: A device was lost.
-        """
-        return [(name, metric, value) for name, probe in self._probes for metric, value in probe()]
-
-    def close(self) -> None:
-        """Release the library; `devices` stays, for the record that is put together afterwards."""
-        self._probes = []
-        close_gpus()
-
-    def _offered(self, gpu: Gpu) -> list[Probe]:
-        """The probes that work on this device."""
-        probes: list[Probe] = [
-            lambda: [("gpu_busy_frac", gpu.busy_frac())],
-            lambda: [("gpu_memory_used_bytes", gpu.memory_used_bytes())],
-            lambda: [("gpu_power_w", gpu.power_w())],
-            lambda: [("gpu_temperature_c", gpu.temperature_c())],
-            lambda: [("gpu_sm_clock_mhz", gpu.sm_clock_mhz())],
-            lambda: _slowdowns(gpu.slowdown_reasons()),
-            lambda: [("gpu_foreign_processes", self._num_foreign(gpu.compute_pids()))],
-        ]
-        offered: list[Probe] = []
-        for probe in probes:
-            with suppress(*_NOT_OFFERED):
-                probe()
-                offered.append(probe)
-        return offered
-
-    def _num_foreign(self, pids: set[int]) -> float:
-        """Processes on the device that are not the run's.
-
-        Inside a container NVML's numbers are those of the host and match none of ours; one of them
-        is taken for ours then.
-        """
-        if not pids:
-            return 0.0
-        return float(len(pids) - max(1, len(pids.intersection(self._own_pids()))))
+def _lost(cards: Sequence[Gpu | str]) -> list[str]:
+    """Cards that cannot be opened, and why."""
+    return [f"gpu{i}: {card}" for i, card in enumerate(cards) if isinstance(card, str)]
 
 
-def _slowdowns(reasons: int) -> list[tuple[str, float]]:
-    """The reasons that matter here, each 1.0 or 0.0.
+def _plain(uuid: str) -> str:
+    """A UUID as torch has it, without NVML's prefix."""
+    return uuid.removeprefix("GPU-").lower()
 
-    At the power cap is where a card normally works under full load; heat and the power brake, an
-    emergency of the supply, are not.
-    """
-    thermal = bool(reasons & _THERMAL)
-    brake = bool(reasons & _POWER_BRAKE) or (bool(reasons & _SLOWDOWN) and not thermal)
-    return [
-        ("gpu_thermal_slowdown", float(thermal)),
-        ("gpu_power_brake", float(brake)),
-        ("gpu_power_cap", float(bool(reasons & _POWER_CAP))),
-    ]
+
+def _visible(visible: str | None, cards: Sequence[Gpu | str]) -> dict[str, Gpu | str]:
+    """What CUDA_VISIBLE_DEVICES allows, or why it cannot be read, by name."""
+    if visible is None:
+        return {card.name: card for card in cards if isinstance(card, Gpu)}
+    found: dict[str, Gpu | str] = {
+        entry: _NO_COUNTER for entry in _entries(visible) if entry.startswith("MIG")
+    }
+    uuids = [card.uuid if isinstance(card, Gpu) else "" for card in cards]
+    return found | {f"gpu{index}": cards[index] for index in visible_indices(visible, uuids)}
 
 
 def visible_indices(visible: str | None, uuids: list[str]) -> list[int]:
@@ -276,7 +126,7 @@ def visible_indices(visible: str | None, uuids: list[str]) -> list[int]:
     if visible is None:
         return list(range(len(uuids)))
     chosen: list[int] = []
-    for entry in (part.strip() for part in visible.split(",")):
+    for entry in _entries(visible):
         if entry.isdigit():
             matches = [int(entry)] if int(entry) < len(uuids) else []
         else:
@@ -285,3 +135,128 @@ def visible_indices(visible: str | None, uuids: list[str]) -> list[int]:
             break
         chosen += matches
     return chosen
+
+
+def _entries(visible: str) -> list[str]:
+    return [part.strip() for part in visible.split(",")]
+
+
+def _unreadable(name: str) -> GpuDevice:
+    """What is known of a GPU that cannot be opened."""
+    if name.startswith("gpu"):
+        return GpuDevice(index=int(name.removeprefix("gpu")), uuid=None, name=_UNREADABLE)
+    if name.startswith("MIG"):
+        return GpuDevice(index=None, uuid=name, name=mig_name(name) or "MIG instance")
+    return GpuDevice(index=None, uuid=name, name=mig_name(f"MIG-{name}") or _UNREADABLE)
+
+
+class GpuReader:
+    """What the sampler watches of the GPUs of a run; open() first, close() when done.
+
+    Attributes:
+        devices: The GPUs of the run, also those that cannot be read.
+        scope: What the run is charged for.
+        problems: What cannot be read, with the reasons.
+        failures: What could be read at first and was given up later.
+    """
+
+    def __init__(
+        self,
+        visible: str | None = None,
+        *,
+        own_pids: Callable[[], Collection[int]] = lambda: {os.getpid()},
+        gpus: Sequence[str] | None = None,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            visible: The value of CUDA_VISIBLE_DEVICES, None where it is not set.
+            own_pids: The processes of the run.
+            gpus: UUIDs of the GPUs that the run uses; None for those that are visible.
+        """
+        self.devices: Sequence[GpuDevice] = []
+        # Until a driver says more.
+        self.scope = GpuScope(
+            uuids=gpus,
+            names=frozenset() if gpus is not None and not gpus else None,
+            num_gpus=len(gpus or ()),
+        )
+        self.problems: list[str] = []
+        self.failures: list[str] = []
+        self._visible = visible
+        self._gpus = gpus
+        self._foreign = ForeignProcesses(own_pids)
+        self._queries: list[tuple[str, Query]] = []
+
+    def open(self) -> None:
+        """Find the devices, and what each of them tells: by a real read.
+
+        Raises:
+            MeterUnavailable: There is no driver, no GPU, or none of the run's that can be read.
+        """
+        found = open_gpus(self._visible, self._gpus)
+        self.devices = found.devices
+        names = None if self._gpus is None else frozenset(gpu.name for gpu in found.gpus)
+        self.scope = GpuScope(uuids=self._gpus, names=names, num_gpus=len(found.devices))
+        self.problems = [f"{name}: {reason}" for name, reason in found.problems.items()]
+        for gpu in found.gpus:
+            self._queries += [(gpu.name, query) for query in self._offered(gpu)]
+        if not self._queries and not self._foreign.gpus:
+            close_library()
+            raise MeterUnavailable(
+                "NVML: " + "; ".join(self.problems or ["no card tells anything"])
+            )
+
+    def samples(self) -> list[Sample]:
+        """What each device tells now; what it does not tell is left out.
+
+        A query that fails is given up, and the reason added to `failures`.
+
+        Raises:
+            NvmlError: Nothing can be read any more.
+        """
+        found: list[Sample] = []
+        last_error: Exception | None = None
+        for device, query in list(self._queries):
+            try:
+                found += [(device, metric, value) for metric, value in query()]
+            except NvmlError as error:
+                last_error = error
+                self._queries.remove((device, query))
+                self.failures.append(f"{device}: {error}")
+        found += self._foreign.samples(self.failures)
+        if last_error is not None and not self._queries:
+            raise last_error
+        return found
+
+    def close(self) -> None:
+        """Release the library; `devices` stays, for the record that is put together afterwards."""
+        self._queries = []
+        self._foreign.gpus = []
+        close_library()
+
+    def _offered(self, gpu: Gpu) -> list[Query]:
+        """The queries that work on this device."""
+        queries: dict[str, Query] = {
+            "utilization": lambda: [("gpu_busy_frac", gpu.busy_frac())],
+            "memory": lambda: [("gpu_memory_used_bytes", gpu.memory_used_bytes())],
+            "power": lambda: [("gpu_power_w", gpu.power_w())],
+            "temperature": lambda: [("gpu_temperature_c", gpu.temperature_c())],
+            "clock": lambda: [("gpu_sm_clock_mhz", gpu.sm_clock_mhz())],
+            "slowdowns": gpu.slowdowns,
+        }
+        works = [query for name, query in queries.items() if self._works(gpu, name, query)]
+        if self._works(gpu, "processes", gpu.compute_pids):
+            self._foreign.gpus.append(gpu)
+        return works
+
+    def _works(self, gpu: Gpu, name: str, call: Callable[[], object]) -> bool:
+        """Whether a call works; trouble is kept, what the device does not offer is not."""
+        try:
+            call()
+        except NOT_OFFERED:
+            return False
+        except NvmlError as error:
+            self.problems.append(f"{gpu.name}: {name}: {error}")
+            return False
+        return True

@@ -23,7 +23,7 @@ from bench.measure.energy import (
     MeterSet,
     WindowEnergy,
     energy_between,
-    error_bound_j,
+    sum_between,
     weakest_label,
 )
 from bench.measure.meters.base import Component
@@ -50,22 +50,25 @@ class PhaseBook:
 
     Attributes:
         times: Cumulative times at the last reading.
-        complete: Whether every component of the total has been there in every reading.
+        complete: Whether all that the total needs has been there in every reading.
         shortest_refresh_s: Within this no counter refreshes; infinite where there is none.
     """
 
-    def __init__(self, start: EnergyReading, components: Sequence[Component]) -> None:
+    def __init__(
+        self, start: EnergyReading, components: Sequence[Component], *, whole: bool = True
+    ) -> None:
         """Nothing is booked yet.
 
         Args:
             start: Reading at the start of the clock.
             components: What is measured; constants are left out, as in every total.
+            whole: Whether that is all that the total needs.
         """
-        self._start = start.by_component
-        self._summed = [c for c in components if c.label != "constant" and c.name in self._start]
+        self._start = start
+        self._summed = [c for c in components if c.label != "constant"]
         refreshes_s = [component.refresh_s for component in self._summed]
         self.times = _AT_START
-        self.complete = bool(self._summed)
+        self.complete = whole and bool(self._summed)
         self.shortest_refresh_s = min(refreshes_s, default=math.inf)
         self._longest_refresh_s = max(refreshes_s, default=0.0)
         self._label = weakest_label(component.label for component in self._summed)
@@ -87,23 +90,17 @@ class PhaseBook:
         """
         shares = self._shares(times, phase)
         self.times = times
-        total_j = bound_j = 0.0
-        for one in self._summed:
-            after = end.by_component.get(one.name)
-            if after is None:
-                self.complete = False
-                return WindowEnergy()
-            before = self._start[one.name]
-            total_j += after.energy_j - before.energy_j
-            bound_j += error_bound_j(one, before, after)
+        total = sum_between(self._start, end, self._summed) if self.complete else None
+        if total is None:
+            self.complete = False
+            return WindowEnergy()
+        total_j, bound_j = total
         for each, (share, edges) in shares.items():
             booked = self._booked[each]
             booked.energy_j += share * (total_j - self._total_j)
             booked.doubt_j += share * (bound_j - self._bound_j)
             booked.edges += edges
         self._total_j, self._bound_j = total_j, bound_j
-        if not self.complete:
-            return WindowEnergy()
         error_frac = bound_j / total_j if total_j > 0 else None
         return WindowEnergy(total_j=total_j, label=self._label, error_frac=error_frac)
 
@@ -183,13 +180,12 @@ class PhaseMeter:
 
     def start(self, reading: EnergyReading) -> None:
         """The clock has just been started, with this reading."""
-        # One that was lost in set-up is in no total of this run.
-        measured = [c for c in self._meters.components if c.name in reading.by_component]
-        self._book = PhaseBook(reading, measured)
+        components, whole = self._meters.components, self._meters.whole
+        self._book = PhaseBook(reading, components, whole=whole)
         opened, ended = self._opened, self._init_ended
         if opened is None or ended is None or _unseen(opened, ended):
             return
-        self._init = energy_between(opened, ended, measured)
+        self._init = energy_between(opened, ended, components, whole=whole)
         self._init_s = ended.at_s - opened.at_s
 
     def switch(self, phase: Phase) -> WindowEnergy:
@@ -219,6 +215,10 @@ class PhaseMeter:
     def stop(self, reading: EnergyReading, times: PhaseTimes) -> None:
         """The clock has been stopped, with this reading."""
         self._book.book(reading, times, self._clock.phase)
+
+    def discard(self) -> None:
+        """Something has contradicted the joules: none of them count."""
+        self._book.complete = False
 
     @property
     def times(self) -> PhaseTimes:

@@ -25,6 +25,7 @@ class KeptFile:
         Raises:
             OSError: It cannot be opened.
         """
+        self.path = path
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._descriptor)
 

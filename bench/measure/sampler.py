@@ -23,10 +23,16 @@ import pyarrow.parquet as pq
 
 from bench.measure.cgroup import CgroupReader, CgroupReading, cgroup_use
 from bench.measure.clock import Clock
-from bench.measure.nvml import Sample
-from bench.measure.system import CpuMeter, CpuReading, ProcessTree, cpu_use, num_cpus
+from bench.measure.cpu_use import CpuReading, cpu_use
+from bench.measure.gpu import Sample
+from bench.measure.system import CpuMeter, ProcessTree, num_cpus
 
 Probe = Callable[[], Iterable[Sample]]
+
+# A tick may be so late beside code that holds the interpreter; later, something held it up.
+LATENESS_S = 0.1
+
+_HAIR = 0.01  # of a period
 
 # The machine's CPU times move in ticks of 10 ms: over a shorter span they say little, and after a
 # late tick the next one comes so soon.
@@ -49,6 +55,8 @@ class SamplerReport:
 
     overhead_frac is CPU time of its thread over elapsed time, chores and waking up included.
     tick_cost_s is CPU time of one call of all probes, on average; ticks and gaps are theirs alone.
+    held_up_s is the time in which a tick was overdue by more than LATENESS_S; None where it was not
+    looked at.
     """
 
     overhead_frac: float | None
@@ -56,6 +64,7 @@ class SamplerReport:
     largest_gap_s: float | None
     num_ticks: int
     failure: str | None
+    held_up_s: float | None = None
 
 
 class CpuProbe:
@@ -74,12 +83,16 @@ class CpuProbe:
             return samples
         use = cpu_use(self._previous, now) if self._previous else None
         self._previous = now
-        if use is not None:
-            samples.append(("process_tree", "cpu_busy_frac", use.process_frac))
-            samples.append(("machine", "cpu_busy_frac", use.machine_frac))
-            if use.steal_frac is not None:
-                samples.append(("machine", "steal_frac", use.steal_frac))
-        return samples
+        if use is None:
+            return samples
+        shares = (
+            ("process_tree", "cpu_busy_frac", use.process_frac),
+            ("machine", "cpu_busy_frac", use.machine_frac),
+            ("machine", "steal_frac", use.steal_frac),
+        )
+        return samples + [
+            (device, name, share) for device, name, share in shares if share is not None
+        ]
 
 
 class CgroupProbe:
@@ -159,20 +172,27 @@ class Sampler:
         self._tick_s: list[float] = []
         self._tick_costs_s: list[float] = []
         self._cpu_s = 0.0
+        self._started_s: float | None = None
+        self._first_due_s = 0.0
         self._ended_s: float | None = None
         self._failure: str | None = None
 
     def start(self) -> None:
         """Start the thread; before the clock, so that its start is not in a measured span."""
+        self._started_s = self._clock()
         self._thread = threading.Thread(target=self.run, name="sampler", daemon=True)
         self._thread.start()
 
-    def stop(self) -> SamplerReport:
-        """Stop the thread and wait for it; stopping again gives the same report."""
+    def stop(self, span: tuple[float, float] | None = None) -> SamplerReport:
+        """Stop the thread and wait for it; stopping again gives the same report.
+
+        Args:
+            span: As in report().
+        """
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        return self.report()
+        return self.report(span)
 
     def run(self) -> None:
         """What the thread does; it never raises into the run."""
@@ -190,21 +210,44 @@ class Sampler:
             for at_s, (device, metric, value) in self._samples
         ]
 
-    def report(self) -> SamplerReport:
-        """Cost and gaps; the time from the last tick to the end is a gap like others."""
+    def report(self, span: tuple[float, float] | None = None) -> SamplerReport:
+        """Cost and gaps; the time from the last tick to the end is a gap like others.
+
+        Args:
+            span: Moments on the sampler's clock between which held_up_s counts; None for all.
+        """
         edges = self._tick_s + ([] if self._ended_s is None else [self._ended_s])
         gaps = [later - earlier for earlier, later in itertools.pairwise(edges)]
-        elapsed_s = edges[-1] - edges[0] if edges else 0.0
+        elapsed_s = 0.0
+        if self._started_s is not None and self._ended_s is not None:
+            elapsed_s = self._ended_s - self._started_s
         return SamplerReport(
             overhead_frac=self._cpu_s / elapsed_s if elapsed_s > 0 else None,
             tick_cost_s=fmean(self._tick_costs_s) if self._tick_costs_s else None,
             largest_gap_s=max(gaps, default=None),
             num_ticks=len(self._tick_s),
             failure=self._failure,
+            held_up_s=self._held_up_s(edges, span),
         )
 
+    def _held_up_s(self, edges: Sequence[float], span: tuple[float, float] | None) -> float | None:
+        """How long ticks were overdue: each is due at the first deadline after the one before."""
+        if self._started_s is None:
+            return None
+        first_s, last_s = span or (-math.inf, math.inf)
+        held_s, due_s = 0.0, self._started_s
+        for edge_s in edges:
+            held_s += max(0.0, min(edge_s, last_s) - max(due_s + LATENESS_S, first_s))
+            # A wait may end a hair before its deadline; that deadline has been met all the same.
+            passed = math.floor((edge_s - self._first_due_s) / self._period_s + _HAIR)
+            due_s = self._first_due_s + (passed + 1) * self._period_s
+        return held_s
+
     def _loop(self) -> None:
-        started_s = self._clock()
+        started_s = self._first_due_s = self._clock()
+        if self._started_s is None:
+            self._started_s = started_s
+        began_s = self._thread_time()
         # Chores first: integrated power depends on when it is read, the probes' values do not.
         calls = [*self._chores, (self._period_s, self._tick)]
         jobs = [_Job(period_s, call, started_s) for period_s, call in calls]
@@ -215,7 +258,7 @@ class Sampler:
                 if job.due_s <= max(nearest_s, self._clock()):
                     job.call()
                     job.move_on(self._clock())
-            self._cpu_s = self._thread_time()
+            self._cpu_s = self._thread_time() - began_s
             nearest_s = min(job.due_s for job in jobs)
             if self._wait(max(0.0, nearest_s - self._clock())):
                 return

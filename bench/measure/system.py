@@ -25,7 +25,9 @@ from pathlib import Path
 
 import psutil
 
-from bench.measure.clock import Clock
+from bench.measure.clock import Clock, read_promptly
+from bench.measure.cpu_use import CpuReading as CpuReading
+from bench.measure.cpu_use import cpu_use as cpu_use
 from bench.measure.process import Process, ProcProcess
 
 # A child that lives shorter than this between two looks is still counted when it is reaped.
@@ -38,69 +40,52 @@ GONE = (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError)
 _CPU_LINE_BYTES = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CpuReading:
-    """Cumulative CPU seconds at one moment; the zero of each means nothing.
-
-    steal_s is time in which the hypervisor ran something else; it is in no busy time. None where
-    the system does not tell.
-    """
-
-    at_s: float
-    process_s: float
-    machine_busy_s: float
-    steal_s: float | None
-    num_cpus: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CpuUse:
-    """Means between two readings, as fractions of all CPUs of the machine, 0 to 1."""
-
-    process_frac: float
-    machine_frac: float
-    steal_frac: float | None
-
-
-def cpu_use(start: CpuReading, end: CpuReading) -> CpuUse | None:
-    """Use between two readings; None where no time passed between them."""
-    capacity_s = (end.at_s - start.at_s) * end.num_cpus
-    if capacity_s <= 0:
-        return None
-    steal_frac = None
-    if start.steal_s is not None and end.steal_s is not None:
-        steal_frac = (end.steal_s - start.steal_s) / capacity_s
-    return CpuUse(
-        process_frac=(end.process_s - start.process_s) / capacity_s,
-        machine_frac=(end.machine_busy_s - start.machine_busy_s) / capacity_s,
-        steal_frac=steal_frac,
-    )
-
-
 def tick_s() -> float:
     """Seconds of a clock tick, in which the kernel counts CPU time."""
     return 1.0 / os.sysconf("SC_CLK_TCK")
 
 
 def machine_busy_s() -> float:
-    """Seconds that all CPUs together have spent on work since boot, in steps of a clock tick."""
-    return _machine_times()[0]
+    """Seconds that all CPUs together have spent on work since boot, in steps of a clock tick.
+
+    Raises:
+        OSError: The kernel's counters cannot be read.
+    """
+    return _machine_times().busy_s
 
 
-def _machine_times() -> tuple[float, float | None]:
-    """Cumulative busy and stolen seconds.
+@dataclass(frozen=True, slots=True)
+class _MachineTimes:
+    """Cumulative seconds of all CPUs."""
+
+    busy_s: float
+    idle_s: float
+    steal_s: float | None
+
+
+def _machine_times() -> _MachineTimes:
+    """Read them.
 
     Guests are in user and nice already. Idle, iowait and steal are no work.
+
+    Raises:
+        OSError: They cannot be read.
     """
     stat = _proc_stat()
     if stat is None:
         times = psutil.cpu_times()
-        return float(times.user + getattr(times, "nice", 0.0) + times.system), None
+        busy_s = float(times.user + getattr(times, "nice", 0.0) + times.system)
+        return _MachineTimes(busy_s, float(times.idle), None)
     # Source: proc_stat(5), first line: "cpu", then clock ticks since boot.
-    fields = os.pread(stat, _CPU_LINE_BYTES, 0).split(b"\n", 1)[0].split()[1:9]
-    user, nice, system, _idle, _iowait, irq, softirq, steal = (int(field) for field in fields)
+    line = os.pread(stat, _CPU_LINE_BYTES, 0).split(b"\n", 1)[0]
+    try:
+        user, nice, system, idle, iowait, irq, softirq, steal = map(int, line.split()[1:9])
+    except ValueError as error:
+        raise OSError(f"/proc/stat holds {line.decode(errors='replace')!r}") from error
     seconds = tick_s()
-    return (user + nice + system + irq + softirq) * seconds, steal * seconds
+    return _MachineTimes(
+        (user + nice + system + irq + softirq) * seconds, (idle + iowait) * seconds, steal * seconds
+    )
 
 
 @functools.cache
@@ -123,11 +108,21 @@ def num_cpus() -> int:
 
 
 def num_sockets(cpuinfo: Path = Path("/proc/cpuinfo")) -> int:
-    """Processor packages; 1 where the system does not tell."""
+    """Processor packages; 1 where the system does not tell, and in a virtual machine.
+
+    The sockets of a virtual machine are its hypervisor's invention: many show one for each CPU.
+    """
     if not cpuinfo.exists():
         return 1
-    lines = cpuinfo.read_text().splitlines()
-    return max(1, len({line for line in lines if line.startswith("physical id")}))
+    fields = [
+        (name.strip(), value.split())
+        for name, _, value in (
+            line.partition(":") for line in cpuinfo.read_text(errors="replace").splitlines()
+        )
+    ]
+    if any(name == "flags" and "hypervisor" in value for name, value in fields):
+        return 1
+    return max(1, len({tuple(value) for name, value in fields if name == "physical id"}))
 
 
 def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int:
@@ -218,23 +213,40 @@ class ProcessTree:
 
 
 class CpuMeter:
-    """Reads both scopes at one moment."""
+    """Reads both scopes at one moment.
+
+    Attributes:
+        unavailable: Why the machine's CPU times cannot be read; None where they can.
+    """
 
     def __init__(self, tree: ProcessTree, clock: Clock = time.perf_counter) -> None:
+        self.unavailable: str | None = None
         self._tree = tree
         self._clock = clock
         self._num_cpus = num_cpus()
 
     def read(self, *, refresh: bool = False) -> CpuReading:
         """One reading; refresh as in ProcessTree.cpu_s()."""
-        busy_s, steal_s = _machine_times()
+        refreshes = iter([refresh])  # once is enough, however often it is read
+        at_s, (times, process_s) = read_promptly(
+            self._clock,
+            lambda: (self._machine_times(), self._tree.cpu_s(refresh=next(refreshes, False))),
+        )
         return CpuReading(
-            at_s=self._clock(),
-            process_s=self._tree.cpu_s(refresh=refresh),
-            machine_busy_s=busy_s,
-            steal_s=steal_s,
+            at_s=at_s,
+            process_s=process_s,
+            machine_busy_s=times.busy_s if times else None,
+            machine_idle_s=times.idle_s if times else None,
+            steal_s=times.steal_s if times else None,
             num_cpus=self._num_cpus,
         )
+
+    def _machine_times(self) -> _MachineTimes | None:
+        try:
+            return _machine_times()
+        except OSError as error:
+            self.unavailable = str(error)
+            return None
 
 
 def _own_cpu_s() -> float:

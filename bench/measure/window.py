@@ -6,36 +6,31 @@
 
 The order matters. open(), before the clock: meters are opened and read, CodeCarbon looks for
 hardware; set-up may follow. start(): they are read again, the sampler starts, the idle machine is
-measured if asked for, CodeCarbon starts, then CPU times, energy and the clock are read. stop(): the
-same backwards. Nothing of this project but the sampler's thread runs in between.
+measured if asked for, CodeCarbon starts, then CPU times, energy and the clock are read. stop() does
+the same in reverse. Nothing of this project but the sampler's thread runs in between.
 """
 
 from __future__ import annotations
 
 import gc
-import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 from bench.core.labels import EnergyLabel
 from bench.core.records import Health, Idle, UnavailableMeter, Utilization
 from bench.measure.carbon import CarbonEstimate, CodeCarbonTracker
-from bench.measure.cgroup import CgroupReader, CgroupReading
 from bench.measure.clock import Clock, PhaseClock
-from bench.measure.energy import EnergyWindow, MeterSet, WindowEnergy, idle_and_net
-from bench.measure.health import health, utilization
+from bench.measure.crosscheck import contradicted
+from bench.measure.energy import EnergyReading, EnergyWindow, MeterSet, WindowEnergy, idle_and_net
 from bench.measure.meters.auto import auto_meters
-from bench.measure.meters.base import Meter, MeterUnavailable
-from bench.measure.nvml import GpuReader
+from bench.measure.meters.base import Meter
+from bench.measure.observer import Observer
 from bench.measure.phase_energy import PhaseMeter
-from bench.measure.sampler import CgroupProbe, CpuProbe, Probe, Sampler, TelemetryRow
-from bench.measure.system import CpuMeter, CpuReading, ProcessTree, peak_rss_bytes
-
-_log = logging.getLogger(__name__)
+from bench.measure.sampler import TelemetryRow
+from bench.measure.settle import GpuScope
 
 
 def _nothing() -> None:
@@ -57,6 +52,7 @@ class Window:
         synchronize: Callable[[], None] = _nothing,
         clock: Clock = time.perf_counter,
         sleep: Callable[[float], None] = time.sleep,
+        gpus: Sequence[str] | None = None,
     ) -> None:
         """Nothing is read yet.
 
@@ -70,6 +66,8 @@ class Window:
             synchronize: Waits for the device, such as torch.cuda.synchronize.
             clock: Monotonic seconds.
             sleep: Waits so many seconds.
+            gpus: UUIDs of the GPUs that the run uses, with or without the prefix "GPU-"; None for
+                all that are visible to the process, an empty list for none.
         """
         self.clock = PhaseClock(clock)
         self.synchronize = synchronize
@@ -84,24 +82,30 @@ class Window:
         self._window = EnergyWindow(self.meters)
         self.phases = PhaseMeter(self.meters, self.clock)
         self._codecarbon = codecarbon
-        self._period_s = period_s
         self._idle_s = idle_s
-        self._shared = shared
         self._sleep = sleep
-        self._tree = tree = ProcessTree()
-        self._cpu = CpuMeter(tree)
-        self._cgroup = CgroupReader()
-        self._gpus = GpuReader(os.environ.get("CUDA_VISIBLE_DEVICES"), own_pids=tree.pids)
-        self._no_gpu: str | None = None
-        self._sampler = Sampler([])
+        self._uses_visible = gpus is None
+        self._observe = partial(Observer, period_s=period_s, shared=shared)
+        self._observer = self._observe(gpus=gpus)
+        self._scope = GpuScope()
+        self._flags: list[str] = []
         self._before: WindowEnergy | None = None
-        self._edges: list[tuple[CpuReading, CgroupReading | None]] = []
         self._stopped = False
+        self._concluded = False
 
     @classmethod
     def time_only(cls, synchronize: Callable[[], None]) -> Window:
         """A window without meters, for a process whose energy another one measures."""
-        return cls({}, period_s=None, synchronize=synchronize)
+        return cls({}, period_s=None, synchronize=synchronize, gpus=[])
+
+    def use_gpus(self, gpus: Sequence[str] | None) -> None:
+        """Name the GPUs of the run before open(), unless the window was made for certain ones.
+
+        Args:
+            gpus: As of the window.
+        """
+        if self._uses_visible:
+            self._observer = self._observe(gpus=gpus)
 
     def __enter__(self) -> Window:
         """Open and start."""
@@ -127,42 +131,28 @@ class Window:
         Raises:
             MeterUnavailable: A meter cannot be opened, and they are required.
         """
-        self.meters.open()
+        self._scope = self._observer.open_gpus()
+        try:
+            self.meters.open(self._scope)
+        except BaseException:
+            self._observer.close()
+            raise
         self.phases.open()
         if self._codecarbon is not None:
             self._codecarbon.prepare()
-        if self._period_s is None:
-            return
         tick_s = self.meters.tick_s
-        self._sampler = Sampler(
-            [
-                CpuProbe(CpuMeter(self._tree), self._tree),
-                CgroupProbe(self._cgroup),
-                *self._gpu_probes(),
-            ],
-            period_s=self._period_s,
-            chores=[] if tick_s is None else [(tick_s, self.meters.tick)],
-        )
-
-    def _gpu_probes(self) -> list[Probe]:
-        try:
-            self._gpus.open()
-        except MeterUnavailable as error:
-            self._no_gpu = str(error)
-            return []
-        return [self._gpus.samples]
+        self._observer.open([] if tick_s is None else [(tick_s, self.meters.tick)])
 
     def start(self) -> None:
         """Begin: the last thing before the first moment that counts."""
         self.phases.end_init()
-        if self._period_s is not None:
-            self._sampler.start()
+        self._observer.start()
         if self._idle_s:
             self._before = self._measure_idle()
         gc.collect()  # what set-up left is not collected on the run's clock
         if self._codecarbon is not None:
             self._codecarbon.start()
-        self._read_edge()
+        self._observer.read_edge()
         self.synchronize()
         reading = self._window.start()
         self.clock.start()
@@ -189,45 +179,58 @@ class Window:
     def _end(self) -> None:
         reading = self.meters.read()
         times = self.clock.stop()
-        self.energy = self._window.until(reading)
         self.phases.stop(reading, times)
-        self._read_edge()
+        self._observer.read_edge()
         try:
             if self._codecarbon is not None:
                 self._codecarbon.stop()
+        finally:
+            self._conclude(reading)
+
+    def _conclude(self, end: EnergyReading) -> None:
+        """What follows from the readings; the idle machine may be interrupted."""
+        self._settle_energy(end)
+        try:
             if (before := self._before) is not None:
                 after = self._measure_idle()
                 self.idle = idle_and_net(self.energy, self.time_s, before, after, self._idle_s)
         finally:
-            self._conclude()
+            self.utilization, self.health = self._observer.conclude(
+                started_s=self.clock.started_s, total_s=self.time_s, flags=self._flags
+            )
+            self._concluded = True
 
-    def _conclude(self) -> None:
-        """Stop the sampler, and tell utilization and health from what it saw."""
-        report = self._sampler.stop()
-        if report.failure is not None:
-            _log.warning("the sampler failed: %s", report.failure)
-        (start, cgroup_start), (end, cgroup_end) = self._edges
-        cgroup = (cgroup_start, cgroup_end) if cgroup_start and cgroup_end else None
-        rows, total_s = self.telemetry(), self.time_s
-        self.utilization = utilization(
-            start, end, rows, total_s=total_s, own_peak_rss_bytes=peak_rss_bytes(), cgroup=cgroup
-        )
-        self.health = health(
-            start,
-            end,
-            report,
-            period_s=self._period_s or 0.0,
-            shared=self._shared,
-            cgroup=cgroup,
-            rows=rows,
-            total_s=total_s,
-        )
+    def _settle_energy(self, end: EnergyReading) -> None:
+        """Joules until the end of the clock, and what speaks against them."""
+        components = self.meters.components
+        self.energy = self._window.until(end)
+        wrong = contradicted(self.energy.rows, components, self.telemetry(), self.time_s)
+        wrong |= self._window.stood_still(end)
+        for name, reason in wrong.items():
+            self.meters.fail(name, reason)
+        if wrong:
+            self.energy = self._window.until(end)
+            self.phases.discard()
+        failed = self.meters.failed
+        if any(one.name in failed for one in components if one.label != "constant"):
+            self.flag("meter_failed")
+        if self._scope.misses_some(one for one in components if one.name not in failed):
+            self.flag("gpu_energy_missing")
+
+    def flag(self, name: str) -> None:
+        """Add a flag to the window's health; the flags of ENERGY_FLAGS leave it fit.
+
+        Raises:
+            RuntimeError: Its health has been judged already.
+        """
+        if self._concluded:
+            raise RuntimeError(f"flag {name}: the window has been concluded")
+        self._flags.append(name)
 
     def close(self) -> None:
         """Release the meters."""
         self.meters.close()
-        if self._period_s is not None and self._no_gpu is None:
-            self._gpus.close()
+        self._observer.close()
 
     @property
     def time_s(self) -> float:
@@ -256,8 +259,8 @@ class Window:
 
     @property
     def devices(self) -> list[dict[str, Any]]:
-        """The GPUs that this process can see."""
-        return [asdict(device) for device in self._gpus.devices]
+        """The GPUs of the run."""
+        return self._observer.devices
 
     @property
     def unavailable(self) -> list[UnavailableMeter]:
@@ -265,13 +268,11 @@ class Window:
         absent = [*self.meters.unavailable]
         if self._codecarbon is not None and self._codecarbon.unavailable is not None:
             absent.append(self._codecarbon.unavailable)
-        if self._no_gpu is not None:
-            absent.append(UnavailableMeter(meter="gpu_telemetry", reason=self._no_gpu))
-        return absent
+        return absent + self._observer.unavailable
 
     def telemetry(self) -> Sequence[TelemetryRow]:
         """What the sampler saw, with times relative to the start."""
-        return self._sampler.rows(origin_s=self.clock.started_s)
+        return self._observer.telemetry(self.clock.started_s)
 
     def record_fields(self) -> dict[str, Any]:
         """The fields of a record that a window gives; before stop() only what is missing."""
@@ -289,9 +290,6 @@ class Window:
             "utilization": self.utilization,
             "health": self.health,
         }
-
-    def _read_edge(self) -> None:
-        self._edges.append((self._cpu.read(refresh=True), self._cgroup.read()))
 
     def _measure_idle(self) -> WindowEnergy:
         window = EnergyWindow(self.meters)

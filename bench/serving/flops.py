@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+from bench.tasks.neutral import evaluating, unchanged
 
 # These make, copy or pick data without arithmetic. An operator that is on no list is named in the
 # result: a name too many does less harm than work left out in silence.
@@ -32,7 +32,7 @@ def count_flops(module: nn.Module, example: Tensor) -> tuple[int, list[str]]:
     """FLOPs of a forward pass in evaluation mode; a multiply-add counts two.
 
     Args:
-        module: Left as it was, with each part in the mode that it was in.
+        module: Left as it was (bench.tasks.neutral.unchanged), as are all random states.
         example: One input on the module's device, shape (1, c, h, w).
 
     Returns:
@@ -43,21 +43,9 @@ def count_flops(module: nn.Module, example: Tensor) -> tuple[int, list[str]]:
     # The recorder lies below the counter, and sees what this has taken composite operators apart
     # into. The counter would not say what it skipped.
     recorder = _Recorder()
-    with _evaluating(module), torch.no_grad(), recorder, counter:
-        module(example)
+    with unchanged([module]), evaluating(module), torch.no_grad(), recorder, counter:
+        module(example.clone())  # a model may write into its input
     return counter.get_total_flops(), sorted(recorder.uncounted)
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the body; parts that were frozen in it stay so afterwards."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.serving.backends.base import Backend, Images
+from bench.serving.backends.first_calls import require_logits
 from bench.serving.system import Done, Sample
 from bench.serving.threads import LASTING_THREADS
 
@@ -90,6 +91,10 @@ class InProcessSystem:
         """Nothing beside what LoadGen notes."""
         return {}
 
+    def failed_because(self) -> Sequence[str]:
+        """Nothing: a model that fails ends the pass."""
+        return ()
+
     def _work(self) -> None:
         """Answer what is queued, in batches of whatever waits, until there is a None."""
         queue = self._queue
@@ -117,17 +122,21 @@ class InProcessSystem:
         """Predict one batch; filled up, it is a full one.
 
         The last batch of a large query is filled: a runtime that compiles for each size would do so
-        in the middle of a measurement.
+        in the middle of a measurement. The model gets a copy of the images, as a server's would: it
+        may write into its input, and the test split must not change.
         """
         if len(samples) == 1 and not fill:
             index = samples[0].index
-            images = self._images[index : index + 1]  # a view
+            images = self._images[index : index + 1].copy()  # sooner than with a list of one
         else:
             indices = [sample.index for sample in samples]
             if fill:
                 indices += indices[:1] * (self._max_batch_size - len(indices))
-            images = self._images[indices]
-        logits = self._backend.predict(images)[: len(samples)]
+            images = self._images[indices]  # a list copies
+        logits = self._backend.predict(images)
+        if len(logits) < len(samples):
+            require_logits(logits, len(images))
         if self._collect:
             self._indices.append([sample.index for sample in samples])
-            self._logits.append(np.array(logits, dtype=np.float32))  # it may be used again
+            # A copy: the runtime may use its memory again.
+            self._logits.append(np.array(logits[: len(samples)], dtype=np.float32))

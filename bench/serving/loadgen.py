@@ -160,9 +160,8 @@ def _drive(
         lg.DestroySUT(sut)
     if system.failure is not None:
         kind = type(system.failure).__name__
-        raise PassFailed(
-            f"scenario {settings.scenario}: {kind}: {system.failure}"
-        ) from system.failure
+        reason = " ".join(str(system.failure).split())  # a runtime's message has several lines
+        raise PassFailed(f"scenario {settings.scenario}: {kind}: {reason}") from system.failure
 
 
 def _in_thread(system: System, arguments: tuple[Any, ...]) -> None:

@@ -98,3 +98,7 @@ class MeteredSystem:
     def columns(self) -> Mapping[str, Sequence[float]]:
         """As in System."""
         return self._system.columns()
+
+    def failed_because(self) -> Sequence[str]:
+        """As in System."""
+        return self._system.failed_because()

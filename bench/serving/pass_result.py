@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,6 +83,17 @@ class PassResult:
     def num_answered(self) -> int:
         """Samples that got an answer: to LoadGen a request that failed is done, too."""
         return max(0, self.num_samples - self.num_failed)
+
+    def with_reasons(self, reasons: Sequence[str]) -> PassResult:
+        """The same pass, not valid for these reasons either; unchanged without any."""
+        if not reasons:
+            return self
+        return replace(
+            self,
+            valid=False,
+            invalid_reasons=(*reasons, *self.invalid_reasons),
+            only_unsure=False,
+        )
 
 
 def pass_result(

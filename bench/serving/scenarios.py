@@ -2,8 +2,7 @@
 
 single_stream asks one sample after another, multi_stream a few at once, offline all at once; server
 asks at random moments at a given rate, whether or not the last was answered. Warm-up and search are
-passes of their own and count for nothing; only the last performance pass is reported, and only it
-lies in the window that is passed in.
+passes of their own and count for nothing; only one performance pass is reported.
 
 Source: Reddi et al., arXiv 1911.02549; docs/metrics.md, "Serving a trained model".
 """
@@ -12,17 +11,19 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.serve_config import ScenarioConfig
-from bench.core.serving_records import RateStep
+from bench.core.statistics import percentile_floor
 from bench.serving.loadgen import Window, run_accuracy_pass, run_pass
 from bench.serving.pass_result import PassResult, PassSettings
-from bench.serving.rate_search import search_rate
+from bench.serving.performance import Estimate, Performance, Watch
+from bench.serving.server_scenario import measure_largest_rate, measure_rate
 from bench.serving.system import System
 
 _log = logging.getLogger(__name__)
@@ -35,48 +36,26 @@ _TRIES = 4
 # In offline and server, the estimate is taken from a pass of at least this length.
 _ESTIMATE_S = 0.2
 _MOST_ESTIMATE_SAMPLES = 1_000_000
-# A pass of the search is shorter than the one reported.
-_STEP_FRAC = 0.25
-# The reported pass may miss where the search held: by so much less is tried then, so many times.
-_STEP_DOWN, _FINAL_TRIES = 0.95, 6
-# A rate that was asked for is asked to the end, unless answering what waits would take this long.
-_DRAIN_S = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """What the warm-up found: of one query alone, and of samples when there are always more."""
-
-    latency_s: float
-    rate_per_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Performance:
-    """The pass that is reported, and in server the rate that was asked and the search for it."""
-
-    result: PassResult
-    rate_per_s: float | None = None
-    searched: bool = False
-    steps: tuple[RateStep, ...] = ()
 
 
 def warm_up(system: System, config: ScenarioConfig, *, num_images: int, seed: int = 0) -> Estimate:
     """Warm the system up with passes of its own, and see how fast it is.
 
-    Everything runs at least twice, warmup_queries each time (at least one): what is slow the first
-    time is not part of the estimate. In offline and server the estimate comes from a full queue,
-    with as many samples as take a fifth of a second.
+    Everything runs at least twice, warmup_queries each time (at least one; as many as a median
+    needs where the largest rate is searched): what is slow the first time is not part of the
+    estimate. In offline and server the estimate comes from a full queue, with as many samples as
+    take a fifth of a second.
 
     Raises:
         PassFailed: The system failed.
     """
     name = config.name if config.name == "multi_stream" else "single_stream"
+    searches = config.name == "server" and config.rate_per_s is None
     asked = PassSettings(
         scenario=name,
         num_images=num_images,
         seed=seed,
-        min_queries=max(1, config.warmup_queries),
+        min_queries=max(percentile_floor(0.5) if searches else 1, config.warmup_queries),
         samples_per_query=config.samples_per_query,
         raw_latencies=False,
     )
@@ -123,11 +102,21 @@ def run_accuracy(
     indices, logits = system.answers()
     order = np.argsort(indices, kind="stable")
     if not np.array_equal(indices[order], np.arange(num_images)):
+        reasons = system.failed_because() or [f"{system.num_failed} requests failed"]
         raise ValueError(
-            f"accuracy: {len(indices)} answers for {len(np.unique(indices))} of {num_images} images"
-            f", {system.num_failed} requests failed; accuracy needs one answer for each image"
+            f"accuracy: {len(indices)} answers for {len(np.unique(indices))} of {num_images} "
+            f"images, must be one for each; {'; '.join(reasons)}"
         )
     return indices[order], logits[order]
+
+
+def _no_complaints(result: PassResult) -> Sequence[str]:
+    """LoadGen's verdict stands alone."""
+    return ()
+
+
+def _keep_nothing(result: PassResult) -> None:
+    """Nothing is kept of a pass but its result."""
 
 
 def run_performance(
@@ -139,6 +128,8 @@ def run_performance(
     estimate: Estimate,
     min_duration_s: float | None = None,
     window: Window = nullcontext,
+    complaints: Callable[[PassResult], Sequence[str]] = _no_complaints,
+    keep: Callable[[PassResult], None] = _keep_nothing,
 ) -> Performance:
     """Measure a scenario.
 
@@ -149,8 +140,10 @@ def run_performance(
         seed: Of the samples drawn and of the moments of arrival.
         estimate: From the warm-up.
         min_duration_s: Of the pass that is reported, where it must be longer than config's.
-        window: Makes a context manager around that pass. A pass that has to be repeated has a
-            window each time: the last one entered is the one that counts.
+        window: Makes a context manager around a pass that may be reported, a new one for each.
+        complaints: What speaks against a pass besides LoadGen's verdict; asked after each.
+        keep: Called after a pass that is the one to report so far; the last one it was called
+            for is the one that is reported.
 
     Raises:
         PassFailed: The system failed.
@@ -167,20 +160,18 @@ def run_performance(
         latency_bound_ms=config.latency_bound_ms,
         raw_latencies=config.raw_latencies,
     )
+    watch = Watch(window=window, complaints=complaints, keep=keep)
     if config.name != "server":
-        return Performance(result=_closed_loop(system, asked, window))
-    if config.rate_per_s is None:
-        return _searched(system, config, asked, estimate, window)
-    drain_s = max(_DRAIN_S, 5 * asked.min_duration_s)
-    most = max(_hopeless(asked), math.ceil(estimate.rate_per_s * drain_s))
-    result = run_pass(system, replace(asked, max_waiting=most), window=window)
-    return Performance(result=result, rate_per_s=config.rate_per_s)
+        return Performance(result=_closed_loop(system, asked, watch))
+    measure = measure_largest_rate if config.rate_per_s is None else measure_rate
+    return measure(system, config, asked, estimate, watch)
 
 
-def _closed_loop(system: System, asked: PassSettings, window: Window) -> PassResult:
+def _closed_loop(system: System, asked: PassSettings, watch: Watch) -> PassResult:
     """The pass, repeated while LoadGen ran out of queries because the system was faster."""
     for _ in range(_TRIES):
-        result = run_pass(system, asked, window=window)
+        result = watch.reportable(system, asked)
+        watch.keep(result)
         if result.min_duration_met:
             break
         _log.info("%s: faster than expected; asked again", asked.scenario)
@@ -188,72 +179,3 @@ def _closed_loop(system: System, asked: PassSettings, window: Window) -> PassRes
         rate_per_s = (result.completed_per_s or asked.rate_per_s) * _FASTER
         asked = replace(asked, expected_latency_s=each_s / _FASTER, rate_per_s=rate_per_s)
     return result
-
-
-def _searched(
-    system: System,
-    config: ScenarioConfig,
-    asked: PassSettings,
-    estimate: Estimate,
-    window: Window,
-) -> Performance:
-    """The largest rate that holds the bound in short passes, then in one of full length."""
-    steps: list[RateStep] = []
-
-    def attempt(settings: PassSettings, rate_per_s: float, window: Window) -> PassResult:
-        settings = replace(settings, rate_per_s=rate_per_s)
-        settings = replace(settings, max_waiting=_hopeless(settings))
-        result = run_pass(system, settings, window=window)
-        steps.append(_rate_step(rate_per_s, result))
-        _log.info("server: %.4g/s %s", rate_per_s, "held" if _holds(result) else "missed")
-        return result
-
-    short = replace(asked, min_duration_s=config.min_duration_s * _STEP_FRAC)
-    rate_per_s = search_rate(
-        lambda rate: _holds(attempt(short, rate, nullcontext)),
-        start_per_s=estimate.rate_per_s / 2,
-        num_steps=config.search_steps,
-    )
-    if rate_per_s is None:
-        rate_per_s = min(step.rate_per_s for step in steps)
-    for _ in range(_FINAL_TRIES):
-        result = attempt(asked, rate_per_s, window)
-        if result.valid:
-            break
-        rate_per_s *= _STEP_DOWN
-    return Performance(
-        result=result, rate_per_s=steps[-1].rate_per_s, searched=True, steps=tuple(steps)
-    )
-
-
-def _holds(result: PassResult) -> bool:
-    """Whether a pass of the search kept the bound.
-
-    To be sure of it as well is asked of the reported pass only: with as few queries as the search
-    affords, two that some other process delayed would turn it away from any rate.
-    """
-    return result.valid or result.only_unsure
-
-
-def _hopeless(asked: PassSettings) -> int:
-    """So many queries wait only in a pass that has missed its bound already.
-
-    Of those that wait, all but the arrivals of the last latency bound are late. Twice the mean of
-    these arrivals, and a hundred, is more than a Poisson process ever brings; what is beyond that
-    is more than 1% of all queries here.
-    """
-    num_queries = max(asked.min_queries, asked.rate_per_s * asked.min_duration_s)
-    in_bound = asked.rate_per_s * (asked.latency_bound_ms or 0.0) / 1e3
-    return math.ceil(0.02 * num_queries + 2 * in_bound) + 100
-
-
-def _rate_step(rate_per_s: float, result: PassResult) -> RateStep:
-    return RateStep(
-        rate_per_s=rate_per_s,
-        valid=result.valid,
-        num_queries=result.num_queries,
-        completed_per_s=result.completed_per_s,
-        latency_p50_ms=result.latency_p50_ms,
-        latency_p99_ms=result.latency_p99_ms,
-        invalid_reasons=list(result.invalid_reasons),
-    )

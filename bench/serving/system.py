@@ -18,7 +18,7 @@ Done = Callable[[Sequence[int]], None]
 
 
 class PassFailed(RuntimeError):  # noqa: N818 -- says what happened to the pass
-    """The system failed during a pass; the cause is what it failed with."""
+    """The system failed during a pass, or when it was tried; the cause is what it failed with."""
 
 
 class Sample(Protocol):
@@ -65,3 +65,6 @@ class System(Protocol):
 
     def columns(self) -> Mapping[str, Sequence[float]]:
         """What else was noted of each sample of the pass, in the order of issue; may be empty."""
+
+    def failed_because(self) -> Sequence[str]:
+        """Why requests of the pass failed, one line for each kind of reason with its count."""

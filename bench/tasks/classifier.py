@@ -27,8 +27,8 @@ class Observer(Protocol):
     takes 1 to 2% of a step of one millisecond.
     """
 
-    def step_ended(self, trainer: pl.Trainer, num_samples: int) -> None:
-        """A training step has ended that took so many samples on this device."""
+    def step_ended(self, trainer: pl.Trainer, num_samples: int | None) -> None:
+        """A training step has ended that took this number of samples on this device."""
 
     def validation_started(self) -> None:
         """An evaluation begins."""
@@ -71,6 +71,10 @@ class Classifier(pl.LightningModule):
         self.observer: Observer | None = None
         self._train_losses: list[Tensor] = []
         self._validation: list[Batch] = []
+
+    def networks(self) -> list[nn.Module]:
+        """All modules that a training step calls."""
+        return [self.network]
 
     @override
     def forward(self, images: Tensor) -> Tensor:

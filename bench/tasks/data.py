@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from typing_extensions import Unpack
 
@@ -22,7 +22,8 @@ class DataModule(Protocol):
 
     num_classes, input_shape (channels, height, width) and num_train_samples are read after
     setup(). Batches are pairs of images (n, c, h, w) and labels (n,). The training loader gives
-    full batches only, batch_size in all over the ranks of a distributed run.
+    batch_size samples in all over the ranks of a distributed run, different ones on each. With
+    full batches only (drop_last) nothing is compiled on the clock for a smaller one.
     """
 
     num_classes: int
@@ -43,6 +44,35 @@ class DataModule(Protocol):
 
     def test_dataloader(self) -> Iterable[Batch]:
         """Batches that nothing was chosen on."""
+
+
+def test_batches(data: Any) -> Iterable[Batch]:
+    """The test split of a data module; setup("test") is called where setup("fit") made none.
+
+    Not called for every data module: one that ignores the stage would draw its splits anew.
+
+    Raises:
+        ValueError: There is none; the message has the reason.
+    """
+    try:
+        return _loader(data)
+    except Exception:  # a module that makes the split in setup("test") may fail in any way
+        data.setup("test")
+    try:
+        return _loader(data)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"data: test_dataloader gave no test split ({reason}); a run needs one that nothing "
+            "was chosen on"
+        ) from error
+
+
+def _loader(data: Any) -> Iterable[Batch]:
+    loader: Iterable[Batch] = data.test_dataloader()
+    if loader is None:
+        raise ValueError("it returned None")
+    return loader
 
 
 def digits(

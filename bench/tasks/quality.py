@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import torch
+import math
+from collections.abc import Mapping
+
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import (
     multiclass_calibration_error,
-    multiclass_f1_score,
-    multiclass_recall,
+    multiclass_stat_scores,
 )
 
 _NUM_CALIBRATION_BINS = 15
@@ -18,20 +19,24 @@ _NAMES = ("loss", "accuracy", "macro_f1", "worst_class_recall", "expected_calibr
 def quality(logits: Tensor, labels: Tensor) -> dict[str, float]:
     """Accuracy, macro F1, recall of the worst class, calibration error and loss.
 
+    Ratios are computed in float64 from counts: 342 right of 360 are exactly the 0.95 that a target
+    asks for, where float32 gives a little less.
+
     The worst class is the worst among those that occur: recall is 0/0 for a class without samples,
     and torchmetrics' 0 in its place would hide every other class. Classes that neither occur nor
     are predicted are left out of macro F1 for the same reason.
 
     Args:
-        logits: Unnormalised scores, shape (n, num_classes), n >= 1.
+        logits: Unnormalised scores, shape (n, num_classes), n >= 1; -inf rules a class out.
         labels: Classes, int64 of shape (n,).
 
     Returns:
         Fractions in [0, 1] named as in bench.core.records.Quality, and `loss`, the mean
-        cross-entropy in nats. All of it is NaN if a logit is not finite.
+        cross-entropy in nats: infinite where a sample's own class was ruled out. All of it is NaN
+        where the logits of a sample are no distribution: NaN or +inf among them, or all -inf.
 
     Raises:
-        ValueError: Shapes do not fit together, or there are no samples.
+        ValueError: Shapes do not fit together, there are no samples, or a label is no class.
 
     Source: expected calibration error, Guo et al., arXiv 1706.04599: 15 bins of equal width,
         weighted mean of |confidence - accuracy|.
@@ -41,26 +46,60 @@ def quality(logits: Tensor, labels: Tensor) -> dict[str, float]:
             f"logits of shape {tuple(logits.shape)} and labels of shape {tuple(labels.shape)}: "
             "must be (n, num_classes) and (n,) with n at least 1"
         )
-    logits = logits.float()  # Half precision is too coarse for a mean over many samples.
-    if not logits.isfinite().all():
-        return dict.fromkeys(_NAMES, float("nan"))
     num_classes = logits.shape[1]
-    occurs = torch.bincount(labels, minlength=num_classes) > 0
-    predicted = logits.argmax(dim=1)
-    recall = multiclass_recall(predicted, labels, num_classes, average="none", validate_args=False)
-    values = (
-        cross_entropy(logits, labels),
-        (predicted == labels).float().mean(),
-        multiclass_f1_score(predicted, labels, num_classes, average="macro", validate_args=False),
-        recall[occurs].min(),
-        # Probabilities, because torchmetrics takes logits that lie in [0, 1] for them.
-        multiclass_calibration_error(
-            logits.softmax(dim=1),
-            labels,
-            num_classes,
-            n_bins=_NUM_CALIBRATION_BINS,
-            norm="l1",
-            validate_args=False,
-        ),
+    require_classes(labels, num_classes)
+    logits = logits.detach().double()
+    probabilities = logits.softmax(dim=1)
+    if probabilities.isnan().any():
+        return dict.fromkeys(_NAMES, math.nan)
+    right, occurring, predicted = _counts(logits, labels)
+    loss = cross_entropy(logits, labels)
+    calibration_error = multiclass_calibration_error(
+        # Not the logits: torchmetrics takes those that lie in [0, 1] for probabilities.
+        probabilities,
+        labels,
+        num_classes,
+        n_bins=_NUM_CALIBRATION_BINS,
+        norm="l1",
+        validate_args=False,
     )
-    return dict(zip(_NAMES, torch.stack(values).tolist(), strict=True))
+    both = occurring + predicted
+    values = (
+        float(loss),
+        int(right.sum()) / len(labels),
+        float((2 * right[both > 0] / both[both > 0]).mean()),
+        float((right / occurring)[occurring > 0].min()),
+        float(calibration_error),
+    )
+    return dict(zip(_NAMES, values, strict=True))
+
+
+def recorded(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Values as a record has them: None for what is no finite number."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def require_classes(labels: Tensor, num_classes: int, *, where: str = "labels") -> None:
+    """Refuse labels that are no classes.
+
+    Args:
+        labels: Integers of shape (n,), n >= 1.
+        num_classes: Of the logits.
+        where: They come from, for the error.
+
+    Raises:
+        ValueError: One is negative or too large.
+    """
+    low, high = labels.aminmax()
+    for label in (int(low), int(high)):
+        if not 0 <= label < num_classes:
+            raise ValueError(f"{where}: a label is {label}, must be 0 to {num_classes - 1}")
+
+
+def _counts(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """By class, how many were right, how many occur, and how many were predicted, in float64."""
+    scores = multiclass_stat_scores(
+        logits.argmax(dim=1), labels, logits.shape[1], average=None, validate_args=False
+    ).double()
+    right, wrongly, occurring = scores[:, 0], scores[:, 1], scores[:, 4]
+    return right, occurring, right + wrongly

@@ -4,13 +4,12 @@
     pl.Trainer(callbacks=[profiler]).fit(model, data)
 
 writes the same record as bench.train: time and energy to accuracy, phases, utilization, health.
-What it does not know of a stranger's training is null: quality but for the target, serving, cost.
+Fields that the callback cannot know are null: every quality except the target's, serving, cost.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import asdict, replace
@@ -20,29 +19,24 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
-from pytorch_lightning.utilities.data import extract_batch_size
 from torch import Tensor
 from typing_extensions import override
 
-from bench.core.config import TargetConfig, config_hash
+from bench.core.config import TargetConfig
 from bench.core.host import host_facts
-from bench.core.outcome import outcome_record
+from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records import CurveRow, Phases, RunError, RunRecord, Status
-from bench.core.store import (
-    CurveWriter,
-    append_ledger,
-    create_run_folder,
-    new_identity,
-    write_record,
-)
+from bench.core.target import require_possible
 from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
+from bench.tasks.threads import thread_facts
+from bench.training.batches import SampleCounter
 from bench.training.failures import failure
+from bench.training.fit import gpu_uuids
+from bench.training.own_run import OwnRun
 from bench.training.profiler import TargetProfiler
 
 _log = logging.getLogger(__name__)
-
-COMMAND = "lightning"
 
 
 class ProfilerCallback(pl.Callback):
@@ -68,6 +62,8 @@ class ProfilerCallback(pl.Callback):
         stop_at_target: bool = True,
         results: str | Path = "results",
         config: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        repeat: int | None = None,
         window: Window | None = None,
     ) -> None:
         """Nothing is read yet.
@@ -81,12 +77,15 @@ class ProfilerCallback(pl.Callback):
             ladder: Further thresholds to report on.
             stop_at_target: Whether to stop the trainer at the crossing.
             results: Where the run folder is made.
-            config: What the run's configuration is to hold besides the target; two runs are
-                repeats of one another where it is alike.
+            config: What the run's configuration is to hold besides the target; runs with the same
+                configuration are repeats of one another.
+            seed: Of the training; by default that of config, else of seed_everything(), else 0.
+            repeat: Counts the runs of one configuration and seed; by default that of config, else
+                the first number that no finished run in results has.
             window: What to measure with, not open; by default the best meters there are.
 
         Raises:
-            ValueError: The target is not one.
+            ValueError: The target is not one, or config has another seed or repeat.
         """
         self.record: RunRecord | None = None
         self.folder: Path | None = None
@@ -98,14 +97,13 @@ class ProfilerCallback(pl.Callback):
             ladder=list(ladder),
             eval_every_samples=None,
         )
-        self._monitor = monitor or metric
-        self._stop_at_target = stop_at_target
-        self._results = Path(results).absolute()
-        self._config = {**(config or {}), "target": asdict(self._target)}
+        kept = {**(config or {}), "target": asdict(self._target)}
+        self._run = OwnRun(Path(results).absolute(), kept, seed, repeat)
+        self._monitor, self._stop_at_target = monitor or metric, stop_at_target
         self._window = window
         self._profiler: TargetProfiler | None = None
-        self._curve: CurveWriter | None = None
         self._losses: list[Tensor] = []
+        self._count = SampleCounter()
         self._opened_s = 0.0
 
     @override
@@ -119,12 +117,14 @@ class ProfilerCallback(pl.Callback):
         if self._profiler is not None:
             raise RuntimeError("a ProfilerCallback measures one fit: make a new one for each")
         self._opened_s = time.perf_counter()
-        on_cuda = trainer.strategy.root_device.type == "cuda"
-        synchronize = torch.cuda.synchronize if on_cuda else _nothing
+        devices = _devices(trainer)
+        synchronize = torch.cuda.synchronize if devices[0].type == "cuda" else _nothing
         if trainer.is_global_zero:
             self._window = self._window or Window()
+            self._window.use_gpus(gpu_uuids(devices))
             self._window.synchronize = synchronize
-            self._open_run()
+            self._run.open()
+            self.folder = self._run.folder
         else:
             self._window = Window.time_only(synchronize)
         self._profiler = TargetProfiler(
@@ -138,14 +138,6 @@ class ProfilerCallback(pl.Callback):
         )
         self._window.open()  # with a profiler: what fails here has a record, too
         self._start_with_first_batch(trainer, self._profiler)
-
-    def _open_run(self) -> None:
-        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-        self._config |= {"seed": seed, "repeat": 0}
-        self._identity = new_identity(COMMAND, config_hash(self._config), seed, 0)
-        self.folder = create_run_folder(self._results, self._identity, self._config)
-        append_ledger(self._results, "launched", self._identity)
-        self._curve = CurveWriter(self.folder)
 
     def _start_with_first_batch(self, trainer: pl.Trainer, profiler: TargetProfiler) -> None:
         """Start the clock where Lightning asks for the training loader.
@@ -181,7 +173,7 @@ class ProfilerCallback(pl.Callback):
         """Count the step and keep its loss, where Lightning knows it."""
         if isinstance(outputs, Mapping) and "loss" in outputs:
             self._losses.append(outputs["loss"])
-        self._running.step_ended(trainer, extract_batch_size(batch))
+        self._running.step_ended(trainer, self._count(trainer, batch))
 
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -190,20 +182,22 @@ class ProfilerCallback(pl.Callback):
             self._running.validation_started()
 
     @override
+    def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse what cannot be a value of the metric, before the clock."""
+        if self._monitor in trainer.callback_metrics:
+            self._logged(trainer)
+
+    @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Read, and stop the trainer at the crossing.
 
         Raises:
-            ValueError: The monitored metric was not logged.
+            ValueError: The monitored metric was not logged, or cannot have the value logged.
             DivergedError: A loss is not finite.
         """
         if not _is_fitting(trainer):
             return
-        logged = trainer.callback_metrics
-        if self._monitor not in logged:
-            names = ", ".join(sorted(logged)) or "nothing"
-            raise ValueError(f"monitor={self._monitor}: not logged in validation; logged: {names}")
-        quality = {self._target.metric: float(logged[self._monitor])}
+        quality = {self._target.metric: self._logged(trainer)}
         self._running.evaluated(trainer, self._take_train_loss(), quality)
 
     @override
@@ -228,14 +222,27 @@ class ProfilerCallback(pl.Callback):
         interrupted = isinstance(exception, KeyboardInterrupt)
         self._write("interrupted" if interrupted else status, error)
 
+    def _logged(self, trainer: pl.Trainer) -> float:
+        """The value of the monitored metric."""
+        logged = trainer.callback_metrics
+        if self._monitor not in logged:
+            names = ", ".join(sorted(logged)) or "nothing"
+            raise ValueError(f"monitor={self._monitor}: not logged in validation; logged: {names}")
+        value = float(logged[self._monitor])
+        try:
+            require_possible(self._target.metric, value)
+        except ValueError as error:
+            raise ValueError(f"monitor={self._monitor}: {error}") from error
+        return value
+
     @property
     def _running(self) -> TargetProfiler:
         assert self._profiler is not None, "on_fit_start was not called"
         return self._profiler
 
     def _keep(self, row: CurveRow) -> None:
-        if self._curve is not None:
-            self._curve.append(row)
+        if self.folder is not None:
+            self._run.append(row)
 
     def _take_train_loss(self) -> float | None:
         if not self._losses:
@@ -248,19 +255,19 @@ class ProfilerCallback(pl.Callback):
         window, profiler = self._window, self._running
         assert window is not None
         window.close()
-        if self.folder is None or self._curve is None:
+        if self.folder is None:
             return
-        self._curve.close()
+        self._run.close()
         if profiler.started:
             write_telemetry(self.folder / "telemetry.parquet", window.telemetry())
         times = profiler.times
         record = outcome_record(
-            self._identity,
-            self._config,
+            self._run.identity,
+            self._run.config,
             profiler.rows,
             status=status,
             error=error,
-            host={**host_facts(), "gpus": window.devices},
+            host={**host_facts(), **thread_facts(), "gpus": window.devices},
             phases=Phases(
                 init_s=window.clock.started_s - self._opened_s if profiler.started else None,
                 train_s=times.train_s if times else 0.0,
@@ -272,15 +279,21 @@ class ProfilerCallback(pl.Callback):
             phase_energy=profiler.phase_energy,
             finished=profiler.finished,
         )
-        self.record = replace(record, **window.record_fields())
-        write_record(self.folder, self.record)
-        reached = self.record.target is not None and self.record.target.reached
-        append_ledger(self._results, "ended", self._identity, status=status, reached=reached)
+        self.record = without_doubtful_joules(replace(record, **window.record_fields()))
+        self._run.write(self.record)
 
 
 def _is_fitting(trainer: pl.Trainer) -> bool:
     """Whether an evaluation belongs to the fit: not the sanity check, nor trainer.validate()."""
     return trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+
+
+def _devices(trainer: pl.Trainer) -> list[torch.device]:
+    """What the ranks of this host train on."""
+    root = trainer.strategy.root_device
+    if root.type != "cuda":
+        return [root]
+    return [torch.device("cuda", index) for index in trainer.device_ids]
 
 
 def _nothing() -> None:

@@ -10,23 +10,35 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.records import Quality
-from bench.tasks.quality import quality
+from bench.tasks.quality import quality, recorded
 
 
 class Served(nn.Module):
     """The model as it was trained: with its precision, taking and giving tensors on its device."""
 
     def __init__(
-        self, network: nn.Module, precision: Callable[[], AbstractContextManager[None]]
+        self,
+        network: nn.Module,
+        precision: Callable[[], AbstractContextManager[None]],
+        *,
+        copies_input: bool = False,
     ) -> None:
+        """Take the network as it is.
+
+        Args:
+            network: Maps images to logits.
+            precision: As in training.
+            copies_input: Whether the network writes into its input, so that it is given a copy.
+        """
         super().__init__()
         self.network = network
         self._precision = precision
+        self._copies_input = copies_input
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of images, (n, c, h, w) to (n, num_classes), float32."""
         with self._precision():
-            logits: Tensor = self.network(images)
+            logits: Tensor = self.network(images.clone() if self._copies_input else images)
         return logits.float()
 
 
@@ -52,4 +64,4 @@ def evaluate(
             outputs.append((model(images.to(device)).cpu(), labels.cpu()))
     logits = torch.cat([logits for logits, _ in outputs])
     labels = torch.cat([labels for _, labels in outputs])
-    return Quality(at=at, num_samples=len(labels), **quality(logits, labels))
+    return Quality(at=at, num_samples=len(labels), **recorded(quality(logits, labels)))

@@ -1,26 +1,27 @@
 """Trains to the target with PyTorch Lightning; bench.training.profiler measures it.
 
-Before the clock: set-up, compilation and warm-up, on made-up inputs that leave the model as it
-was. On the clock: everything from the first batch asked for.
+Before the clock: set-up, compilation and warm-up (bench.training.warm_up). On the clock:
+everything from the first batch asked for.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
-from torch import Tensor, nn
 
 from bench.core.config import TrainConfig
 from bench.tasks.classifier import Classifier
 from bench.tasks.data import DataModule
+from bench.training.contract import require_own_samples
 from bench.training.profiler import TargetProfiler
 
+_ROUNDING = 1e-12
 _LIGHTNING_PRECISION = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
 
 
@@ -44,8 +45,34 @@ def schedule_steps(max_epochs: float, num_train_samples: int, batch_size: int, e
         batch_size: Samples of one step.
         every: Steps between evaluations.
     """
-    steps = max_epochs * num_train_samples / batch_size
-    return max(1, math.ceil(steps / every)) * every
+    num_evaluations = max_epochs * num_train_samples / batch_size / every
+    # 0.7 * 10 is 7.000000000000001: no evaluation more for that.
+    return max(1, math.ceil(num_evaluations * (1 - _ROUNDING))) * every
+
+
+def training_devices(config: TrainConfig) -> list[torch.device]:
+    """The devices that a configuration trains on: CUDA's, or the one CPU.
+
+    Raises:
+        ValueError: A GPU is asked for and there is none.
+    """
+    options, has_gpu = config.trainer, torch.cuda.is_available()
+    if options.accelerator == "gpu" and not has_gpu:
+        raise ValueError("trainer.accelerator=gpu: no CUDA device here; use trainer=cpu")
+    if options.accelerator == "cpu" or not has_gpu:
+        return [torch.device("cpu")]
+    return [torch.device("cuda", index) for index in range(options.devices)]
+
+
+def gpu_uuids(devices: Sequence[torch.device]) -> list[str] | None:
+    """UUIDs of the GPUs among some devices, as CUDA names them; None for GPUs of other makers."""
+    if {device.type for device in devices} - {"cpu", "cuda"}:
+        return None
+    return [
+        str(torch.cuda.get_device_properties(device).uuid)
+        for device in devices
+        if device.type == "cuda"
+    ]
 
 
 def build_trainer(
@@ -57,11 +84,7 @@ def build_trainer(
         ValueError: The device or precision asked for is not there.
     """
     options = config.trainer
-    on_gpu = options.accelerator == "gpu" or (
-        options.accelerator == "auto" and torch.cuda.is_available()
-    )
-    if options.accelerator == "gpu" and not torch.cuda.is_available():
-        raise ValueError("trainer.accelerator=gpu: no CUDA device here; use trainer=cpu")
+    on_gpu = training_devices(config)[0].type == "cuda"
     if config.precision == "16-mixed" and not on_gpu:
         raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
     return pl.Trainer(
@@ -83,69 +106,56 @@ def build_trainer(
     )
 
 
-def warm_up(module: Classifier, data: DataModule, config: TrainConfig, trainer: pl.Trainer) -> None:
-    """Train and evaluate on noise, so that lazy set-up and compilation are off the clock.
-
-    The weights, the buffers (batch-norm statistics) and the random state are as before afterwards.
-
-    Args:
-        module: The module; moved to the trainer's device.
-        data: Gives the shape of one input, and its validation loader, read once, those of the
-            batches in evaluations: a compiled model is compiled again for each new one.
-        config: Batch size and number of warm-up steps.
-        trainer: Gives the device and the precision.
-    """
-    device = trainer.strategy.root_device
-    module.to(device)
-    before = {name: value.clone() for name, value in module.state_dict().items()}
-    shape = (config.batch_size // config.trainer.devices, *data.input_shape)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        eval_shapes = sorted({tuple(images.shape) for images, _ in data.val_dataloader()})
-        for _ in range(config.trainer.num_warmup_steps):
-            with trainer.precision_plugin.forward_context():
-                module.train()
-                loss = _any_loss(module(torch.randn(shape, device=device)))
-                loss.backward()  # type: ignore[no-untyped-call]
-                module.eval()
-                with torch.no_grad():  # as Lightning evaluates within a fit
-                    for eval_shape in eval_shapes:
-                        module(torch.randn(eval_shape, device=device))
-    module.zero_grad(set_to_none=True)
-    module.load_state_dict(before)
-    module.train()
-
-
-def _any_loss(logits: Tensor) -> Tensor:
-    labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
-    return nn.functional.cross_entropy(logits, labels)
-
-
-def start_with_first_batch(data: Any, start: Callable[[], None]) -> None:
+def start_with_first_batch(data: Any, start: Callable[[Callable[[], Any]], None]) -> None:
     """Have a data module start the clock when its training loader is first asked for.
 
     Lightning makes the loader's iterator at once after that, and workers begin to fetch: a later
     hook of the training loop would come after the first batch was asked for.
+
+    Args:
+        data: Its method train_dataloader is replaced.
+        start: Starts the clock; is given the method that was replaced.
     """
     inner = data.train_dataloader
 
     @functools.wraps(inner)
     def train_dataloader() -> Any:
-        start()
+        start(inner)
         return inner()
 
     data.train_dataloader = train_dataloader
 
 
 def train_to_target(
-    module: Classifier, data: DataModule, profiler: TargetProfiler, trainer: pl.Trainer
+    module: Classifier,
+    data: DataModule,
+    profiler: TargetProfiler,
+    trainer: pl.Trainer,
+    *,
+    batch_size: int | None = None,
 ) -> None:
     """Train until the profiler stops it or the schedule ends; readings are in the profiler.
 
+    Args:
+        module: The module.
+        data: The data.
+        profiler: Measures, and stops the trainer.
+        trainer: The trainer.
+        batch_size: Of all ranks together, which are checked to share it; None checks nothing.
+
     Raises:
         DivergedError: The loss is not finite.
+        ValueError: The ranks do not share a batch.
     """
+
+    def start(loader_of: Callable[[], Any]) -> None:
+        # The ranks have met by now, and the clock has not started.
+        if batch_size is not None and trainer.world_size > 1 and not profiler.started:
+            require_own_samples(data, loader_of, batch_size)
+        profiler.start()
+
     module.observer = profiler
-    start_with_first_batch(data, profiler.start)
+    start_with_first_batch(data, start)
     try:
         trainer.fit(module, datamodule=data)  # type: ignore[arg-type]
     finally:

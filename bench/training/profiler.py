@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 
 import pytorch_lightning as pl
+import torch
 
 from bench.core.config import BudgetConfig
 from bench.core.records import CurveRow, PhaseEnergy
@@ -18,13 +19,22 @@ from bench.core.target import Spent, Target, crossing_index
 from bench.measure.clock import PhaseTimes
 from bench.measure.window import Window
 from bench.tasks.classifier import Classifier
+from bench.training.warm_up import num_compiled_graphs
 
 # Reading an energy meter between evaluations costs system calls: often enough for a budget.
 _ENERGY_CHECK_PERIOD_S = 1.0
 
 
+# The flag of a run in which torch.compile worked on the clock: it met a new shape.
+COMPILED = "compiled"
+
+
 class DivergedError(RuntimeError):
     """The loss is not a number any more: a failure with a cost, which no budget would mend."""
+
+
+class UncheckedBudget(RuntimeError):  # noqa: N818 -- says what is wrong with the run
+    """A budget can no longer be checked."""
 
 
 def _nothing(_: object) -> None:
@@ -78,12 +88,18 @@ class TargetProfiler:
         self._on_end = on_end
         self._stop_at_target = stop_at_target
         self._steps = 0
-        self._samples = 0
+        # Of this rank, and of all of them at the last evaluation; NaN once a batch's is not known.
+        self._own_samples = 0.0
+        self._own_at_evaluation = 0.0
+        self._all_at_evaluation = 0.0
+        self._num_ranks = 1
+        self._num_graphs = 0
         self._energy_checked_s = 0.0
 
     def start(self) -> None:
         """Start the clock, once: called when the training loader is asked for."""
         if not self.started:
+            self._num_graphs = num_compiled_graphs()
             self._window.start()
             self.started = True
 
@@ -91,6 +107,8 @@ class TargetProfiler:
         """Stop the clock and keep what was spent; also after an exception, and only once."""
         if not self.started or self.times is not None:
             return
+        if num_compiled_graphs() > self._num_graphs:
+            self._window.flag(COMPILED)
         try:
             self._window.stop()
         finally:
@@ -100,14 +118,35 @@ class TargetProfiler:
                 time_s=self.times.total_s, energy_j=self._window.energy_j, samples=self._samples
             )
 
-    def step_ended(self, trainer: pl.Trainer, num_samples: int) -> None:
-        """Count the step, and stop the trainer where a budget is spent."""
-        num_ranks = trainer.world_size
+    def step_ended(self, trainer: pl.Trainer, num_samples: int | None) -> None:
+        """Count the step, and stop the trainer where a budget is spent.
+
+        Args:
+            trainer: Is stopped.
+            num_samples: Of this rank; None where it cannot be known.
+        """
+        self._num_ranks = trainer.world_size
         self._steps += 1
-        self._samples += num_samples * num_ranks
+        self._own_samples += math.nan if num_samples is None else num_samples
         # Ranks must stop at the same step, so several devices look at budgets at evaluations only.
-        if self._limited and num_ranks == 1 and self._budget_spent(every_s=_ENERGY_CHECK_PERIOD_S):
+        alone = self._num_ranks == 1
+        if self._limited and alone and self._budget_spent(every_s=_ENERGY_CHECK_PERIOD_S):
             trainer.should_stop = True
+
+    @property
+    def _samples(self) -> int | None:
+        """Samples of all ranks; since the last evaluation, each is taken for like this one."""
+        since = (self._own_samples - self._own_at_evaluation) * self._num_ranks
+        whole = self._all_at_evaluation + since
+        return None if math.isnan(whole) else round(whole)
+
+    def _count_ranks(self, trainer: pl.Trainer) -> None:
+        """Add up the samples that the ranks have seen."""
+        self._all_at_evaluation = self._own_at_evaluation = self._own_samples
+        if trainer.world_size > 1:
+            device = trainer.strategy.root_device
+            own = torch.tensor(self._own_samples, dtype=torch.float64, device=device)
+            self._all_at_evaluation = float(trainer.strategy.reduce(own, reduce_op="sum"))
 
     def validation_started(self) -> None:
         """From here on time and joules are booked as `eval`."""
@@ -136,6 +175,7 @@ class TargetProfiler:
         Raises:
             DivergedError: A loss is not finite.
         """
+        self._count_ranks(trainer)
         row = self._read_row(train_loss, quality)
         _refuse_divergence(row)
         self.rows.append(row)
@@ -157,15 +197,15 @@ class TargetProfiler:
         self._window.synchronize()
         phases = self._window.phases
         energy = phases.switch("checkpoint")
-        times = phases.times
+        times, samples, in_epoch = phases.times, self._samples, self.num_train_samples
         return CurveRow(
             time_s=times.total_s,
             train_time_s=times.train_s,
             eval_time_s=times.eval_s,
             checkpoint_time_s=times.checkpoint_s,
-            samples=self._samples,
+            samples=samples,
             steps=self._steps,
-            epochs=self._samples / self.num_train_samples if self.num_train_samples else None,
+            epochs=samples / in_epoch if samples is not None and in_epoch else None,
             energy_total_j=energy.total_j,
             energy_label=energy.label,
             energy_error_frac=energy.error_frac,
@@ -189,7 +229,12 @@ class TargetProfiler:
             return False
         self._energy_checked_s = now_s
         energy_j = self._window.read().total_j
-        return energy_j is not None and energy_j >= self._max_energy_j
+        if energy_j is None:
+            reasons = "; ".join(f"{one.meter}: {one.reason}" for one in self._window.unavailable)
+            raise UncheckedBudget(
+                f"budget.max_energy_j={self._max_energy_j:g} cannot be checked any more ({reasons})"
+            )
+        return energy_j >= self._max_energy_j
 
     @staticmethod
     def _agreed(trainer: pl.Trainer, stop: bool) -> bool:
@@ -202,4 +247,5 @@ class TargetProfiler:
 def _refuse_divergence(row: CurveRow) -> None:
     for name, value in (("training", row.train_loss), ("validation", row.loss)):
         if value is not None and not math.isfinite(value):
-            raise DivergedError(f"the {name} loss is {value} after {row.samples} samples")
+            after = f"{row.steps} steps" if row.samples is None else f"{row.samples} samples"
+            raise DivergedError(f"the {name} loss is {value} after {after}")

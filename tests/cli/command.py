@@ -1,13 +1,29 @@
-"""Runs the real command in a subprocess, in a folder of its own."""
+"""Runs the real commands in a folder of their own: in this process, or in one that can be killed.
+
+A command that runs to its end runs here: its jobs are fresh processes in any case, and the fork
+server that they come from imports the libraries once for all tests of a worker.
+"""
 
 from __future__ import annotations
 
+import importlib
+import io
+import logging
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
+from unittest import mock
 
+from hydra.core.global_hydra import GlobalHydra
+
+from bench.cli import recipes
+from bench.cli.app import sweep_id
 from bench.core.records import RunRecord
 from bench.core.store import read_record
 
@@ -56,18 +72,65 @@ def start(folder: Path, *arguments: str, module: str = "bench.train") -> subproc
 
 
 def train(folder: Path, *arguments: str) -> Answer:
-    """Run `python -m bench.train` to its end."""
-    return _ended(start(folder, *arguments))
+    """Run bench.train to its end, in this process."""
+    return _run_here(folder, "bench.train", arguments)
 
 
 def serve(folder: Path, *arguments: str) -> Answer:
-    """Run `python -m bench.serve` to its end."""
+    """Run bench.serve to its end, in this process."""
+    return _run_here(folder, "bench.serve", arguments)
+
+
+def train_apart(folder: Path, *arguments: str) -> Answer:
+    """Run `python -m bench.train` to its end, as a user does."""
+    return _ended(start(folder, *arguments))
+
+
+def serve_apart(folder: Path, *arguments: str) -> Answer:
+    """Run `python -m bench.serve` to its end, as a user does."""
     return _ended(start(folder, *arguments, module="bench.serve"))
 
 
 def _ended(process: subprocess.Popen[str]) -> Answer:
     out, err = process.communicate(timeout=240)
     return Answer(code=process.returncode, out=out, err=err)
+
+
+def _run_here(folder: Path, module: str, arguments: tuple[str, ...]) -> Answer:
+    command = importlib.import_module(module)
+    # All commands of this worker share its fork server; only the first time this does anything.
+    forkserver.set_forkserver_preload(["bench.cli.train_job", "bench.cli.serve_job"])
+    forkserver.ensure_running()
+    out, err = io.StringIO(), io.StringIO()
+    with _as_if_new(environment(folder)), chdir(folder), redirect_stdout(out), redirect_stderr(err):
+        sys.argv = [str(command.__file__), *arguments]
+        try:
+            code = command.main()
+        except SystemExit as ended:  # Hydra's --help and the like
+            code = ended.code
+    return Answer(code=int(code or 0), out=out.getvalue(), err=err.getvalue())
+
+
+@contextmanager
+def _as_if_new(variables: Mapping[str, str]) -> Iterator[None]:
+    """What a command finds in a process of its own, and leaves behind with it."""
+    GlobalHydra.instance().clear()
+    sweep_id.cache_clear()
+    recipes._one_run.cache_clear()
+    arguments = sys.argv
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    loggers = [logging.root, *map(logging.getLogger, logging.root.manager.loggerDict)]
+    logged = [(one, one.level, one.disabled, list(one.handlers)) for one in loggers]
+    with mock.patch.dict(os.environ, variables, clear=True):
+        try:
+            yield
+        finally:
+            sys.argv = arguments
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            for logger, level, disabled, own in logged:  # Hydra configures them anew
+                logger.setLevel(level)
+                logger.disabled, logger.handlers = disabled, own
 
 
 def records(folder: Path, command: str = "train") -> list[RunRecord]:

@@ -9,6 +9,8 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.cli.app import one_line
+from bench.cli.parts import model_name
+from bench.core.config import UNHASHED
 from tests.cli.planning import plan
 
 
@@ -27,6 +29,13 @@ from tests.cli.planning import plan
         ("+target.goal=1", "target.goal: no such key"),
         ("price.usd_per_hour=dear", "price.usd_per_hour"),
         ("meter.idle_s=-1", "meter.idle_s=-1.0: must be at least 0"),
+        ("data.batch_size=64", "data.batch_size=64: contradicts batch_size=32; give batch_size"),
+        ("data.seed=3", "data.seed=3: contradicts seed=0; give seed alone"),
+        ("+optimizer.lr=0.5", "optimizer.lr=0.5: contradicts lr=0.003; give lr alone"),
+        (
+            "codecarbon.country_iso_code=DEU",
+            "codecarbon.country_iso_code=DEU: contradicts grid.country_iso_code=USA",
+        ),
     ],
 )
 def test_what_cannot_be_planned_is_one_line_that_names_the_key(
@@ -38,3 +47,57 @@ def test_what_cannot_be_planned_is_one_line_that_names_the_key(
     told = one_line(caught.value)
     assert words in told
     assert "\n" not in told
+
+
+def test_a_key_that_repeats_another_one_may_agree_with_it(tmp_path: Path) -> None:
+    planned = plan(tmp_path, "batch_size=64", "data.batch_size=64", "seed=3", "data.seed=3")
+    assert planned.config["data"]["batch_size"] == 64
+
+
+def test_a_budget_of_joules_needs_a_meter(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"budget\.max_energy_j=5: nothing would check it with"):
+        plan(tmp_path, "budget.max_energy_j=5", "meter=none")
+    plan(tmp_path, "budget.max_energy_j=5", "meter=cpu_model")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PL_TRAINER_FAST_DEV_RUN", "1", "PL_TRAINER_FAST_DEV_RUN=1: Lightning would train by it"),
+        ("TORCHDYNAMO_DISABLE", "1", "trainer.compile=true: TORCHDYNAMO_DISABLE=1 lets"),
+    ],
+)
+def test_an_environment_that_makes_the_configuration_untrue_is_refused(
+    name: str, value: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=words):
+        plan(tmp_path, "trainer.compile=true")
+
+
+def test_the_options_are_kept_as_they_were_chosen(tmp_path: Path) -> None:
+    planned = plan(tmp_path, "model=cnn", "optimizer=adamw")
+    choices = planned.config["choices"]
+    assert (choices["model"], choices["optimizer"], choices["data"]) == ("cnn", "adamw", "digits")
+    assert choices.keys() <= planned.config.keys()
+    assert model_name(planned.config) == "cnn"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        (["model=resnet18"], "resnet18"),
+        (["model=torchvision", "model.name=densenet121"], "densenet121"),
+        (["model=custom", "model._target_=mine.MyNet"], "MyNet"),
+    ],
+)
+def test_a_model_is_called_what_the_user_calls_it(
+    overrides: list[str], name: str, tmp_path: Path
+) -> None:
+    assert model_name(plan(tmp_path, *overrides).config) == name
+
+
+def test_what_the_parts_are_called_does_not_change_the_hash(tmp_path: Path) -> None:
+    planned = plan(tmp_path)
+    assert "choices" in UNHASHED
+    assert planned.digest == plan(tmp_path, "data=digits", "model=mlp").digest

@@ -1,4 +1,4 @@
-"""bench.serve in a subprocess: a trained model served in each way, its failures, its records."""
+"""bench.serve: a trained model served in each way, its failures, its records."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +17,7 @@ import pytest
 
 from bench.core.records import RunRecord
 from bench.core.store import read_ledger
-from tests.cli.command import Answer, records, serve, train
+from tests.cli.command import Answer, records, serve, serve_apart, train
 
 pytestmark = pytest.mark.xdist_group("serve")  # one worker, so that the base is trained once
 
@@ -52,15 +52,18 @@ def only(folder: Path) -> RunRecord:
     return record
 
 
-def served(folder: Path, *arguments: str) -> tuple[RunRecord, Answer]:
+def served(
+    folder: Path, *arguments: str, code: int = 0, run_it: Callable[..., Answer] = serve
+) -> tuple[RunRecord, Answer]:
     run = trained(folder).run_id
-    answer = serve(folder, f"run={run}", *SHORT, *arguments)
-    assert answer.code == 0, answer.out + answer.err
+    answer = run_it(folder, f"run={run}", *SHORT, *arguments)
+    assert answer.code == code, answer.out + answer.err
     return only(folder), answer
 
 
 def test_a_model_served_leaves_a_record_that_is_linked_to_its_training(folder: Path) -> None:
-    record, answer = served(folder, "meter=auto", "backend.num_threads=1")
+    """By the command as a user runs it; the other tests run it in their own process."""
+    record, answer = served(folder, "meter=auto", "backend.num_threads=1", run_it=serve_apart)
     training = trained(folder)
     assert record.command == "serve"
     assert record.trained is not None
@@ -85,7 +88,10 @@ def test_a_model_served_leaves_a_record_that_is_linked_to_its_training(folder: P
     assert record.phases.serve_s == pytest.approx(record.phases.wall_time_s)
     assert record.target is None
     assert record.health is not None
-    for words in ("Mlp", "results: results/serve"):
+    assert [part.component for part in serving.energy_per_prediction_components] == ["cpu"]
+    assert (record.phases.train_s, record.phases.eval_s, record.phases.checkpoint_s) == (None,) * 3
+    assert (record.trained.model, record.trained.data) == ("mlp", "digits")
+    for words in ("mlp", "(electricity)", "results: results/serve"):
         assert words in answer.out
     assert "not valid" not in answer.out
     run = folder / "results" / "serve" / record.run_id
@@ -132,7 +138,9 @@ def test_a_sweep_compresses_says_what_it_did_and_refuses_what_would_not_be_compu
     assert found.baseline_size_bytes == plain.model.size_bytes
     assert compressed.quality_test is not None
     assert plain.quality_test is not None
-    change = compressed.quality_test.accuracy - plain.quality_test.accuracy
+    accuracies = (compressed.quality_test.accuracy, plain.quality_test.accuracy)
+    assert None not in accuracies
+    change = (accuracies[0] or 0.0) - (accuracies[1] or 0.0)
     assert found.accuracy_change == pytest.approx(change)
     model = folder / "results" / "serve" / compressed.run_id / "model"
     assert sum(path.stat().st_size for path in model.iterdir()) == found.size_bytes
@@ -141,7 +149,10 @@ def test_a_sweep_compresses_says_what_it_did_and_refuses_what_would_not_be_compu
     assert plain.config_hash != compressed.config_hash
 
 
-def test_over_http_the_stages_add_up_to_the_whole(folder: Path) -> None:
+def test_over_http_the_stages_add_up_to_the_whole_of_a_pass_that_need_not_count(
+    folder: Path,
+) -> None:
+    # A hundred queries are too few to be sure of a p99: the command says so, and ends with 5.
     record, answer = served(
         folder,
         "scenario=server",
@@ -152,8 +163,12 @@ def test_over_http_the_stages_add_up_to_the_whole(folder: Path) -> None:
         "backend.http.runtime=eager",
         "placement=edge",
         "placement.round_trip_ms=10",
+        code=5,
     )
     assert record.status == "ok", record.error
+    assert record.serving is not None
+    assert (record.serving.valid, record.serving.headline) == (False, "latency_p99_ms")
+    assert "not valid: too few queries to be 99% sure" in answer.out
     means = {stage.stage: stage.mean_ms for stage in record.stages}
     assert list(means) == [*STAGES, "unexplained", "end_to_end"]
     # Round trips are drawn around 10 ms with a deviation of 1 ms.
@@ -172,6 +187,41 @@ def test_over_http_the_stages_add_up_to_the_whole(folder: Path) -> None:
     assert means["end_to_end"] == pytest.approx(requests["latency_ms"].mean())
     for stage in ("client_wait", "inference"):
         assert means[stage] == pytest.approx(requests[f"{stage}_ms"].mean())
+
+
+def test_the_search_for_the_largest_rate_reports_the_pass_that_held_it(folder: Path) -> None:
+    answer = serve(
+        folder,
+        f"run={trained(folder).run_id}",
+        *SHORT,
+        "scenario=server",
+        "scenario.search_steps=3",
+        "scenario.min_queries=662",
+        "meter=cpu_model",
+    )
+    record = only(folder)
+    serving, steps = record.serving, record.rate_search
+    assert serving is not None
+    assert serving.failed_rate_per_s is not None
+    # A machine that is too busy for every rate ends with 5, and says so.
+    assert answer.code == (0 if serving.valid else 5), answer.out + answer.err
+    assert (serving.max_rate_per_s is not None) == serving.valid
+    held = [step for step in steps if step.full_length and step.valid]
+    best = max(held, key=lambda step: step.rate_per_s) if held else steps[-1]
+    assert serving.rate_per_s == best.rate_per_s
+    above = serving.max_rate_per_s or 0.0
+    failed = [step.rate_per_s for step in steps if not step.valid and step.rate_per_s > above]
+    assert serving.failed_rate_per_s == min(failed)
+    # Requests, clock and joules are those of that pass.
+    assert serving.num_requests == best.num_queries
+    requests = pd.read_parquet(folder / "results" / "serve" / record.run_id / "requests.parquet")
+    assert len(requests) == best.num_queries
+    assert serving.duration_s is not None
+    assert record.phases.serve_s is not None
+    assert serving.duration_s <= record.phases.serve_s
+    assert serving.energy_per_prediction_j is not None
+    assert record.energy_total_j is not None
+    assert serving.energy_per_prediction_j * best.num_queries <= record.energy_total_j
 
 
 def test_several_runs_are_served_by_a_glob_and_not_again_on_resume(folder: Path) -> None:
@@ -302,6 +352,7 @@ def test_a_server_of_ones_own_is_asked_and_what_it_does_not_tell_is_absent(folde
     assert record.serving is not None
     assert record.serving.runtime is None
     assert record.quality_test is not None
+    assert record.quality_test.accuracy is not None
     assert record.quality_test.accuracy < 0.5  # its own answers, not those of the trained model
 
 

@@ -18,7 +18,7 @@ import yaml
 
 from bench.core.labels import EnergyLabel
 from bench.core.store import read_curve, read_ledger, read_record
-from tests.cli.command import Answer, environment, records, start, train
+from tests.cli.command import Answer, environment, records, start, train, train_apart
 
 # Quick runs: the model is a linear one, the probe short.
 QUICK = ("experiment=smoke", "trainer.num_warmup_steps=1", "codecarbon=none")
@@ -33,7 +33,7 @@ def broken(name: str) -> tuple[str, ...]:
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
     """The main job, word for word."""
     folder = tmp_path_factory.mktemp("sweep")
-    return folder, train(folder, "-m", "batch_size=32,256")
+    return folder, train_apart(folder, "-m", "batch_size=32,256")
 
 
 @pytest.mark.xdist_group("main job")  # one worker, so that it is run once
@@ -74,6 +74,7 @@ class TestMainJob:
             assert record.codecarbon_energy_j is not None
             assert record.quality is not None
             assert record.quality.at == "crossing"
+            assert record.quality.accuracy is not None
             assert record.quality.accuracy >= 0.95
             assert record.quality_test is not None
             assert record.model is not None
@@ -87,6 +88,9 @@ class TestMainJob:
     def test_phases_add_up_to_the_clock(self, sweep: tuple[Path, Answer]) -> None:
         for record in records(sweep[0]):
             phases = record.phases
+            assert phases.train_s is not None
+            assert phases.eval_s is not None
+            assert phases.checkpoint_s is not None
             parts = phases.train_s + phases.eval_s + phases.checkpoint_s
             assert parts == pytest.approx(phases.wall_time_s, abs=1e-6)
             assert phases.init_s is not None

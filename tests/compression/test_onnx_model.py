@@ -85,6 +85,39 @@ def test_the_export_is_the_network_with_batch_norm_folded_and_any_batch_size(
         )
 
 
+class PythonBatch(nn.Module):
+    """Takes its batch size as a Python number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, NUM_CLASSES)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        size = int(images.shape[0])
+        return torch.stack([self.head(images[index].reshape(-1)) for index in range(size)])
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_model_whose_batch_size_became_a_constant_is_refused(
+    tmp_path: Path, runtime: str
+) -> None:
+    with pytest.raises(CompressionRefused) as caught:
+        prepare(
+            PythonBatch().eval(),
+            runtime=runtime,
+            method="none",
+            channels_last=False,
+            calibration=CALIBRATION[:4],
+            device="cpu",
+            folder=tmp_path,
+        )
+    assert str(caught.value).startswith(
+        "the model was exported for batches of 2 only: it takes its batch size as a Python number"
+    )
+    assert "backend=eager" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_convolution_is_quantized_per_channel_with_int8_weights(made: Made) -> None:
     graph = onnx.load(made("onnxruntime", "int8_static").path).graph
     maker = {name: node for node in graph.node for name in node.output}

@@ -1,4 +1,4 @@
-"""What a record says of energy by phase where only the curve, or an old file, is there."""
+"""The joules of a record where only its curve, or an old file, is there, or a meter failed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 
 from bench.core import store
-from bench.core.outcome import outcome_record
-from bench.core.records import CurveRow, PhaseEnergy, RunIdentity
+from bench.core.labels import ENERGY_FLAGS
+from bench.core.outcome import outcome_record, without_doubtful_joules
+from bench.core.records import CurveRow, EnergyRow, Health, PhaseEnergy, RunIdentity
+from bench.core.serving_records import Serving
 from bench.core.target import Spent
 from tests.rows import curve
 
 CONFIG: dict[str, Any] = {
     "seed": 0,
     "repeat": 0,
-    "target": {"metric": "accuracy", "value": 0.9, "eval_every_samples": 100, "ladder": []},
+    "target": {"metric": "accuracy", "value": 0.9, "eval_every_samples": 100, "ladder": [0.9]},
 }
 
 
@@ -103,3 +105,44 @@ def test_a_curve_from_before_energy_by_phase_reads_without_it(folder: Path) -> N
 
     assert (row.energy_total_j, row.eval_energy_j, row.checkpoint_energy_j) == (10.0, None, None)
     assert store.read_record(folder).phase_energy is None
+
+
+@pytest.mark.parametrize("flag", ENERGY_FLAGS)
+def test_joules_that_a_flag_speaks_against_are_in_no_number_of_the_record(
+    flag: str, identity: RunIdentity
+) -> None:
+    """What was read before a meter failed is a part of what was used: it looks like a saving."""
+    row = EnergyRow(component="cpu0", energy_j=12.0, source="x", label="modelled")
+    serving = Serving(
+        num_requests=5,
+        latency_p50_ms=1.0,
+        energy_per_prediction_j=0.5,
+        energy_per_prediction_label="modelled",
+    )
+    whole = replace(
+        outcome_record(identity, CONFIG, curve([0.5, 0.95]), status="ok"),
+        energy=[row],
+        serving=serving,
+        health=Health(fit=True, flags=[flag]),
+    )
+    assert whole.target is not None
+    assert whole.target.energy_to_target_j is not None
+    kept = without_doubtful_joules(whole)
+
+    assert (kept.energy_total_j, kept.energy_label, kept.phase_energy) == (None, None, None)
+    assert kept.target is not None
+    assert kept.target.time_to_target_s == whole.target.time_to_target_s
+    assert (kept.target.energy_to_target_j, kept.target.energy_per_sample_j) == (None, None)
+    assert [rung.energy_j for rung in kept.ladder] == [None]
+    assert kept.serving == replace(
+        serving, energy_per_prediction_j=None, energy_per_prediction_label=None
+    )
+    assert kept.energy == [row]  # what was measured of a component is no sum
+
+
+def test_other_flags_leave_the_joules(identity: RunIdentity) -> None:
+    whole = replace(
+        outcome_record(identity, CONFIG, curve([0.5, 0.95]), status="ok"),
+        health=Health(fit=False, flags=["other_load"]),
+    )
+    assert without_doubtful_joules(whole) is whole

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import mannwhitneyu, rankdata
 
-from bench.core.rank_test import p_better, smallest_p
+from bench.core.rank_test import holm, p_better, smallest_p
 
 INF = float("inf")
 
@@ -188,3 +188,10 @@ def test_a_single_run_is_compared_exactly_ties_included(
     assert p_better(np.array(first), np.array(second), "min") == pytest.approx(p)
     # Turned round, the direction is too.
     assert p_better(-np.array(first), -np.array(second), "max") == pytest.approx(p)
+
+
+def test_holm_multiplies_by_how_many_are_left_and_never_decreases() -> None:
+    """Of 0.01, 0.04, 0.03: 3 x 0.01, then 2 x 0.03, then 1 x 0.04, which is raised to the 0.06."""
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([None, 0.5, None, 0.9]) == [None, 1.0, None, 1.0]
+    assert holm([]) == []

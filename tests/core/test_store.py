@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from bench.core import store
 from bench.core.outcome import outcome_record
-from bench.core.records import RunIdentity, RunRecord
+from bench.core.records import NOT_STARTED, SCHEMA_VERSION, RunIdentity, RunRecord
 from tests.rows import curve
 
 CONFIG: dict[str, Any] = {
@@ -60,6 +60,73 @@ def test_a_killed_run_keeps_its_curve_and_reads_as_interrupted(
     assert read.target.censored_at_s == 4.0
     assert read.phases.wall_time_s == 4.0
     assert [rung.reached for rung in read.ladder] == [True]
+
+
+def test_a_run_that_never_began_says_so(folder: Path) -> None:
+    """Nothing but the configuration: it waited for the host's lock when it was interrupted."""
+    read = store.read_record(folder)
+    assert read.status == "interrupted"
+    assert read.error is not None
+    assert read.error.kind == NOT_STARTED
+    (folder / "log.txt").write_text("")  # the first thing that a job does
+    assert store.read_record(folder).error is None
+
+
+def test_a_run_killed_before_its_first_evaluation_has_cost_nobody_knows_what(
+    identity: RunIdentity,
+) -> None:
+    killed = outcome_record(identity, CONFIG, [], status="killed")
+    assert set(asdict(killed.phases).values()) == {None}
+    assert killed.energy_total_j is None
+    assert killed.target is not None
+    assert killed.target.censored_at_s is None
+
+
+@pytest.mark.parametrize(
+    ("command", "phases", "expected"),
+    [
+        ("train", {"wall_time_s": 3.0, "train_s": 3.0, "eval_s": 0.0, "serve_s": 0.0}, 3.0),
+        # Written by the parent of a process that was killed: nobody knows.
+        ("train", {"wall_time_s": 0.0, "train_s": 0.0, "eval_s": 0.0, "serve_s": 0.0}, None),
+        # Written by a process that failed in set-up: its clock never started.
+        ("train", {"launch_s": 0.1, "wall_time_s": 0.0, "train_s": 0.0, "eval_s": 0.0}, 0.0),
+    ],
+)
+def test_a_record_of_schema_1_has_no_zero_for_what_was_absent(
+    folder: Path,
+    identity: RunIdentity,
+    command: str,
+    phases: dict[str, float],
+    expected: float | None,
+) -> None:
+    written = store.write_record(folder, record(identity))
+    raw = json.loads(written.read_text())
+    written.write_text(json.dumps({**raw, "schema_version": 1, "phases": phases}))
+    read = store.read_record(folder)
+    assert read.schema_version == SCHEMA_VERSION
+    assert (read.phases.wall_time_s, read.phases.train_s) == (expected, expected)
+    assert read.phases.serve_s is None
+    assert read.phases.launch_s == phases.get("launch_s")
+    # Known to be 0 where the clock ran: no evaluation had ended yet.
+    assert read.phases.eval_s == (None if expected is None else 0.0)
+
+
+def test_the_next_repeat_is_the_first_that_no_run_has_ended_with(tmp_path: Path) -> None:
+    def end(repeat: int, status: str, seed: int = 0) -> None:
+        identity = store.new_identity("lightning", "0123456789ab", seed, repeat)
+        store.append_ledger(tmp_path, "launched", identity)
+        store.append_ledger(tmp_path, "ended", identity, status=status)
+
+    def following() -> int:
+        return store.next_repeat(tmp_path, "lightning", "0123456789ab", 0)
+
+    assert following() == 0
+    end(0, "ok")
+    end(1, "interrupted")  # its number is taken again
+    end(5, "ok", seed=1)
+    assert following() == 1
+    end(1, "failed")
+    assert following() == 2
 
 
 def test_runs_started_in_the_same_second_never_share_a_folder(tmp_path: Path) -> None:

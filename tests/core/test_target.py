@@ -2,10 +2,20 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from bench.core.records import TargetMode, TargetRule
-from bench.core.target import Spent, Target, crossing_index, ladder, target_result
+from bench.core.target import (
+    METRICS,
+    Spent,
+    Target,
+    crossing_index,
+    ladder,
+    meets,
+    require_possible,
+    target_result,
+)
 from tests.rows import curve
 
 
@@ -47,6 +57,65 @@ def test_a_metric_that_is_better_smaller_crosses_downwards() -> None:
 
 def test_a_metric_that_is_not_a_number_never_meets_a_target() -> None:
     assert crossing_index(curve([math.nan]), target(0.0), finished=True) is None
+
+
+def float32(value: float) -> float:
+    return float(np.float32(value))
+
+
+# k right of n, at the threshold exactly: float32 lies below it in the first two.
+EXACT = [(19, 20, 0.95), (342, 360, 0.95), (9_000, 10_000, 0.9), (17, 20, 0.85)]
+
+
+@pytest.mark.parametrize(("right", "num", "threshold"), EXACT)
+def test_exactly_at_the_threshold_is_reached(right: int, num: int, threshold: float) -> None:
+    for value in (right / num, float32(right / num), float32(float32(right) / float32(num))):
+        assert crossing_index(curve([value]), target(threshold), finished=False) == 0
+        (rung,) = ladder(curve([value]), target(1.0, rungs=(threshold,)))
+        assert rung.reached
+
+
+def test_a_mean_over_batches_in_float32_reaches_its_threshold() -> None:
+    """As Lightning takes the mean of what is logged batch by batch: each step is rounded."""
+    sizes = [50] * 7 + [10]
+    rights = [49, 48, 47, 46, 48, 47, 48, 9]  # 342 of 360
+    total = np.float32(0)
+    for right, size in zip(rights, sizes, strict=True):
+        total += np.float32(right / size) * np.float32(size)
+    assert meets(float(total / np.float32(360)), 0.95, "max")
+
+
+def test_a_loss_exactly_at_its_threshold_is_reached() -> None:
+    # float32 gives 0.30000001192.
+    assert float32(0.3) > 0.3
+    assert meets(float32(0.3), 0.3, "min")
+    assert not meets(0.300001, 0.3, "min")
+
+
+@pytest.mark.parametrize("num", [20, 10_000, 1_000_000])
+def test_one_sample_short_is_a_miss(num: int) -> None:
+    right = round(0.95 * num) - 1
+    assert not meets(right / num, 0.95, "max")
+    assert not meets(float32(right / num), 0.95, "max")
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_what_is_no_number_meets_nothing(mode: TargetMode) -> None:
+    assert not meets(math.nan, 0.5, mode)
+
+
+@pytest.mark.parametrize("metric", [name for name in METRICS if name != "loss"])
+def test_percent_is_no_fraction(metric: str) -> None:
+    with pytest.raises(ValueError, match=rf"{metric}=78.125: {metric} lies between 0 and 1"):
+        require_possible(metric, 78.125)
+    for value in (0.0, 0.78125, float32(1.0000001), math.nan):
+        require_possible(metric, value)
+
+
+def test_a_loss_may_be_any_number_from_0_on() -> None:
+    require_possible("loss", 78.125)
+    with pytest.raises(ValueError, match="loss=-1: loss lies between 0 and inf"):
+        require_possible("loss", -1.0)
 
 
 def test_the_crossing_gives_time_energy_and_their_two_factors() -> None:

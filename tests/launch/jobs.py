@@ -14,6 +14,7 @@ from typing import Any
 from bench.launch.isolation import Interrupted
 
 Send = Callable[[Any], None]
+IMPORTED_S = time.monotonic()
 
 
 def talk(argument: Any, send: Send, launched_s: float) -> None:
@@ -22,6 +23,10 @@ def talk(argument: Any, send: Send, launched_s: float) -> None:
     send(("launch_s", time.monotonic() - launched_s))
     print("said on stdout")
     print("said on stderr", file=sys.stderr)
+
+
+def compare_with_the_import(argument: Any, send: Send, launched_s: float) -> None:
+    send((launched_s, IMPORTED_S))
 
 
 def kill_itself(argument: Any, send: Send, launched_s: float) -> None:

@@ -108,3 +108,15 @@ def test_an_interpreter_is_a_path_of_the_revision_or_a_program() -> None:
     assert python_of(".venv/bin/python", "", folder) == "/worktree/.venv/bin/python"
     assert python_of("/opt/python", "", folder) == "/opt/python"
     assert python_of("python3.12", "", folder) == "python3.12"
+
+
+def test_both_revisions_have_the_same_environment_but_for_where_their_code_is(
+    folders: tuple[Path, Path],
+) -> None:
+    """The gate refuses to compare runs whose variables differ: bench.ab must not set them so."""
+    checkout, worktree = folders
+    sides = [environment(each, OMP_NUM_THREADS="1") for each in (folders, (worktree, checkout))]
+    for side in sides:
+        del side["PYTHONPATH"]
+    assert sides[0] == sides[1]
+    assert sides[0]["OMP_NUM_THREADS"] == "1"

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,26 @@ def test_each_job_is_another_process_and_is_heard(server: ForkServer, tmp_path: 
         assert 0 < heard["launch_s"] < 60
         pids.add(heard["pid"])
     assert len(pids | {os.getpid()}) == 3
+
+
+def test_imports_are_paid_before_the_first_job_is_launched(tmp_path: Path) -> None:
+    """Else the first job of a command would take longer to launch than the same job later."""
+    script = (
+        "from pathlib import Path; from bench.launch.isolation import ForkServer\n"
+        "ForkServer(preload=['tests.launch.jobs']).run('tests.launch.jobs:compare_with_the_import',"
+        "None, log=Path('log'), on_message=print)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    answer = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    launched_s, imported_s = map(float, answer.stdout.strip("()\n").split(", "))
+    assert imported_s < launched_s
 
 
 def test_all_that_a_job_prints_goes_to_its_log(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import time
 from pathlib import Path
 
@@ -172,6 +174,100 @@ def test_where_there_is_no_group_to_be_read_the_reason_is_given(
         raise OSError(reader.unavailable)
 
 
+ODD = ["", "\n", "max\n", "N/A\n", "\0\1", "12.5\n"]
+FOLDER = "sys/fs/cgroup/jobs.slice/run.service"
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize("later", [False, True])
+def test_odd_memory_is_not_known_and_says_why(tmp_path: Path, text: str, later: bool) -> None:
+    path = write(tmp_path, V2) / FOLDER / "memory.current"
+    reader = CgroupReader(tmp_path)
+    if not later:
+        path.write_text(text)
+        reader = CgroupReader(tmp_path)
+    path.write_text(text)
+    found = reader.read()
+    assert found is not None
+    assert (found.memory_bytes, found.usage_s, found.throttled_s) == (None, 12.5, 1.75)
+    assert reader.problems == {path: f"{path} holds {text.strip()!r}, which is no number"}
+
+
+@pytest.mark.parametrize("text", ["", "\n", "N/A\n", "\0\1", "user_usec 5\n"])
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize(
+    ("folder", "usage_s"), [(FOLDER, None), ("sys/fs/cgroup/jobs.slice", 12.5)]
+)
+def test_a_group_that_says_nothing_leaves_the_sum_over_groups_unknown(
+    tmp_path: Path, text: str, later: bool, folder: str, usage_s: float | None
+) -> None:
+    path = write(tmp_path, V2) / folder / "cpu.stat"
+    reader = CgroupReader(tmp_path)
+    path.write_text(text)
+    if not later:
+        reader = CgroupReader(tmp_path)
+    found = reader.read()
+    assert found is not None
+    assert (found.usage_s, found.throttled_s, found.memory_bytes) == (usage_s, None, 4096)
+    assert reader.problems == {path: f"{path} holds {text.strip()!r}, which counts nothing"}
+
+
+@pytest.mark.parametrize(
+    ("line", "usage_s", "throttled_s"),
+    [
+        ("usage_usec N/A", None, 1.75),
+        ("throttled_usec N/A", 12.5, None),
+        ("nr_throttled N/A", 12.5, 1.75),  # only asked whether it is there
+    ],
+)
+def test_of_a_file_only_what_is_odd_is_unknown(
+    tmp_path: Path, line: str, usage_s: float | None, throttled_s: float | None
+) -> None:
+    path = write(tmp_path, V2) / FOLDER / "cpu.stat"
+    name = line.split()[0]
+    lines = [line if old.startswith(name) else old for old in path.read_text().splitlines()]
+    path.write_text("\n".join(lines))
+    found = CgroupReader(tmp_path).read()
+    assert found is not None
+    assert (found.usage_s, found.throttled_s) == (usage_s, throttled_s)
+
+
+def test_odd_cpu_time_of_v1_is_not_known(tmp_path: Path) -> None:
+    path = write(tmp_path, V1) / "sys/fs/cgroup/cpu,cpuacct/cpuacct.usage"
+    path.write_text("N/A\n")
+    reader = CgroupReader(tmp_path)
+    found = reader.read()
+    assert found is not None
+    assert (found.usage_s, found.throttled_s) == (None, 1.5)
+    assert reader.problems == {path: f"{path} holds 'N/A', which is no number"}
+
+
+@pytest.mark.parametrize("file", ["proc/self/cgroup", "proc/self/mountinfo"])
+def test_odd_lines_of_the_process_make_the_group_unavailable(tmp_path: Path, file: str) -> None:
+    write(tmp_path, V2 | {file: "nonsense\n"})
+    reader = CgroupReader(tmp_path)
+    assert reader.read() is None
+    assert reader.unavailable is not None
+    assert f"{tmp_path / file} is not understood: " in reader.unavailable
+    assert "'nonsense\\n'" in reader.unavailable
+
+
+def test_a_group_that_is_removed_later_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = CgroupReader(write(tmp_path, V2))
+
+    def gone(*arguments: int) -> bytes:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(os, "pread", gone)
+    found = reader.read()
+    assert found is not None
+    assert (found.usage_s, found.throttled_s, found.memory_bytes) == (None, None, None)
+    assert len(reader.problems) == 3
+    assert all("No such device" in problem for problem in reader.problems.values())
+
+
 def reading(at_s: float, usage_s: float | None, throttled_s: float | None) -> CgroupReading:
     return CgroupReading(
         at_s=at_s,
@@ -185,6 +281,14 @@ def test_several_throttled_cpus_can_wait_longer_than_time_passes() -> None:
     # In 2 s three CPUs stood still for 1 s each.
     use = cgroup_use(reading(0.0, 0.0, 0.0), reading(2.0, 1.0, 3.0), num_cpus=4)
     assert use == CgroupUse(cpu_frac=0.125, throttled_frac=1.5)
+
+
+def test_use_is_never_more_than_all_and_what_runs_backwards_is_not_known() -> None:
+    # The clock was read late: 9 CPU seconds in 1 s on 4 CPUs.
+    use = cgroup_use(reading(1.0, 0.0, 5.0), reading(2.0, 9.0, 5.5), num_cpus=4)
+    assert use == CgroupUse(cpu_frac=1.0, throttled_frac=0.5)
+    use = cgroup_use(reading(1.0, 9.0, 5.0), reading(2.0, 8.0, 4.0), num_cpus=4)
+    assert use == CgroupUse(cpu_frac=None, throttled_frac=None)
 
 
 def test_use_of_no_time_or_of_what_is_not_counted_is_not_known() -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 import pytest
 
 from bench.core.labels import EnergyLabel
 from bench.measure.energy import EnergyWindow, MeterSet, WindowEnergy, idle_and_net, weakest_label
 from bench.measure.meters.base import Meter, MeterUnavailable, Reading
-from tests.fakes import FakeClock, ScriptedMeter
+from bench.measure.settle import GpuScope
+from tests.fakes import FakeClock, FunctionMeter, ScriptedMeter
 
 
 def opened(clock: FakeClock | None = None, **meters: Meter) -> MeterSet:
@@ -96,12 +100,16 @@ def test_a_meter_that_fails_midway_takes_the_total_but_not_the_other_rows(
     assert lost.closed
 
 
-def test_a_meter_that_fails_at_the_start_is_left_out_like_one_that_did_not_open() -> None:
+def test_a_meter_that_fails_between_open_and_start_takes_the_total() -> None:
+    """What is measured was settled when the meters were opened."""
     lost = ScriptedMeter([OSError("gone")], component="gpu0")
     meters = opened(gpu=lost, cpu=ScriptedMeter([0.0, 1.0]))
     window = started(meters)
     assert meters.unavailable[0].meter == "gpu"
-    assert window.read().total_j == 1.0
+    energy = window.read()
+    assert (energy.total_j, energy.label, energy.error_frac) == (None, None, None)
+    assert [(row.component, row.energy_j) for row in energy.rows] == [("cpu", 1.0)]
+    assert not meters.complete
 
 
 def test_a_lost_constant_leaves_the_total() -> None:
@@ -176,6 +184,51 @@ def test_only_meters_that_need_it_are_ticked_and_the_shortest_period_counts() ->
     assert meters.tick_s == 0.1
     meters.tick()
     assert opened(c=ScriptedMeter([])).tick_s is None
+
+
+class PartMeter(FunctionMeter):
+    """A meter that is open without one of its components."""
+
+    refused: ClassVar = {"gpu1": "lost"}
+
+
+def test_a_meter_that_is_open_in_part_is_listed_and_refused_where_it_is_required() -> None:
+    meters = opened(own=PartMeter(lambda: 1.0, component="gpu0"))
+    assert [(one.meter, one.reason) for one in meters.unavailable] == [("own", "gpu1: lost")]
+    part = PartMeter(lambda: 1.0, component="gpu0")
+    with pytest.raises(MeterUnavailable, match="own: gpu1: lost"):
+        MeterSet({"own": part}, required=True).open()
+    assert part.closed
+
+
+def test_a_total_needs_every_gpu_of_the_run() -> None:
+    clock = FakeClock()
+    meters = MeterSet({"cpu": FunctionMeter(lambda: 5.0 * clock())}, clock=clock)
+    meters.open(GpuScope(num_gpus=1))
+    assert (meters.whole, meters.complete) == (False, False)
+    window = started(meters)
+    clock.advance(2.0)
+    energy = window.read()
+    assert energy.total_j is None
+    assert [(row.component, row.energy_j) for row in energy.rows] == [("cpu", 10.0)]
+
+
+class GpusMeter(FunctionMeter):
+    """A meter that can be limited to some GPUs."""
+
+    chosen: Sequence[str] | None = ()
+
+    def choose_gpus(self, uuids: Sequence[str] | None) -> None:
+        self.chosen = uuids
+
+
+@pytest.mark.parametrize("uuids", [None, ["GPU-b"]])
+def test_a_meter_that_knows_gpus_is_told_which_before_it_is_opened(
+    uuids: list[str] | None,
+) -> None:
+    meter = GpusMeter(lambda: 1.0, component="gpu1")
+    MeterSet({"own": meter}).open(GpuScope(uuids=uuids))
+    assert meter.chosen == uuids
 
 
 def test_every_meter_is_closed() -> None:

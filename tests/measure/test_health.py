@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from bench.core.labels import ENERGY_FLAGS
 from bench.measure.cgroup import CgroupReading
+from bench.measure.cpu_use import CpuReading
 from bench.measure.health import HealthLimits, health, ticks_frac, utilization
 from bench.measure.sampler import SamplerReport, TelemetryRow
-from bench.measure.system import CpuReading
 
 PERIOD_S = 0.5
 
@@ -22,13 +23,18 @@ START = reading(0.0, 0.0, 0.0)
 QUIET_END = reading(10.0, 15.0, 16.0)  # of 20 CPU seconds: 75% ours, 5% others'
 
 
-def report(largest_gap_s: float | None = 0.5, failure: str | None = None) -> SamplerReport:
+def report(
+    largest_gap_s: float | None = 0.5,
+    failure: str | None = None,
+    held_up_s: float | None = None,
+) -> SamplerReport:
     return SamplerReport(
         overhead_frac=0.001,
         tick_cost_s=0.0005,
         largest_gap_s=largest_gap_s,
         num_ticks=20,
         failure=failure,
+        held_up_s=held_up_s,
     )
 
 
@@ -46,7 +52,10 @@ def test_a_quiet_run_is_fit() -> None:
         (reading(10.0, 15.0, 17.2), report(), "other_load"),
         # 0.5 of 20 CPU seconds are 2.5%.
         (reading(10.0, 15.0, 16.0, steal_s=0.5), report(), "steal"),
-        (QUIET_END, report(largest_gap_s=2.6), "sampler_gap"),
+        # Of 10 s, 0.51 are 5.1%.
+        (QUIET_END, report(held_up_s=0.51), "sampler_gap"),
+        # Without it a gap of 1.2 s is at least 0.6 s beyond a period and a tick's usual lateness.
+        (QUIET_END, report(largest_gap_s=1.2), "sampler_gap"),
         (QUIET_END, report(largest_gap_s=9.0, failure="OSError: gone"), "sampler_failed"),
     ],
 )
@@ -61,7 +70,9 @@ def test_what_disturbs_a_run_is_flagged(end: CpuReading, sampler: SamplerReport,
     [
         (reading(10.0, 15.0, 16.9), report()),
         (reading(10.0, 15.0, 16.0, steal_s=0.3), report()),
-        (QUIET_END, report(largest_gap_s=2.4)),
+        (QUIET_END, report(held_up_s=0.49)),
+        (QUIET_END, report(held_up_s=0.0, largest_gap_s=9.0)),
+        (QUIET_END, report(largest_gap_s=1.0)),
         (QUIET_END, report(largest_gap_s=None)),
     ],
 )
@@ -79,6 +90,32 @@ def test_a_tick_on_each_cpu_is_no_load_on_a_short_clock(busy_s: float, flags: li
 
 def test_a_shared_machine_is_flagged() -> None:
     assert health(START, QUIET_END, report(), period_s=PERIOD_S, shared=True).flags == ["shared"]
+
+
+@pytest.mark.parametrize(
+    ("total_s", "held_up_s", "flags"),
+    # Three seconds are nothing in ten hours; one of three is a third.
+    [(36_000.0, 3.0, []), (3.0, 1.0, ["sampler_gap"]), (36_000.0, 1801.0, ["sampler_gap"])],
+)
+def test_a_pause_counts_as_a_share_of_the_run(
+    total_s: float, held_up_s: float, flags: list[str]
+) -> None:
+    end = reading(total_s, 0.0, 0.0)
+    found = health(START, end, report(held_up_s=held_up_s), period_s=PERIOD_S, total_s=total_s)
+    assert found.flags == flags
+
+
+@pytest.mark.parametrize("flag", ENERGY_FLAGS)
+def test_what_speaks_against_the_joules_alone_leaves_a_run_fit(flag: str) -> None:
+    found = health(START, QUIET_END, report(), period_s=PERIOD_S, flags=[flag, flag])
+    assert (found.fit, found.flags) == (True, [flag])
+    both = health(START, QUIET_END, report(), period_s=PERIOD_S, shared=True, flags=[flag])
+    assert (both.fit, both.flags) == (False, ["shared", flag])
+
+
+def test_a_flag_from_elsewhere_is_a_flag_like_others() -> None:
+    found = health(START, QUIET_END, report(), period_s=PERIOD_S, flags=["compiled_on_the_clock"])
+    assert (found.fit, found.flags) == (False, ["compiled_on_the_clock"])
 
 
 def test_limits_can_be_set() -> None:
@@ -160,7 +197,7 @@ def test_all_that_disturbs_a_run_is_flagged_at_once() -> None:
     found = health(
         START,
         reading(10.0, 5.0, 16.0, steal_s=0.5),
-        report(largest_gap_s=2.6),
+        report(held_up_s=2.6),
         period_s=PERIOD_S,
         shared=True,
         cgroup=(group(0.0, 0.0), group(10.0, 1.0)),

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pynvml
 import pytest
 
+from bench.measure.gpu import GpuDevice
 from bench.measure.meters.base import MeterUnavailable
-from bench.measure.nvml import GpuDevice, GpuReader, visible_indices
+from bench.measure.nvml import GpuReader, visible_indices
 from tests.fake_nvml import FakeGpu, FakeNvml, OldFakeNvml, install
 
 UUIDS = ["GPU-aa11", "GPU-aa22", "GPU-bb33"]
@@ -92,6 +93,224 @@ def test_foreign_processes_are_those_that_are_not_the_runs(
     reader = GpuReader(own_pids=lambda: {10, 11})
     reader.open()
     assert told(reader)["gpu_foreign_processes"] == num_foreign
+
+
+@pytest.mark.parametrize(
+    ("pids", "num_foreign"),
+    [
+        # A process of ours is on one card: what is on the other is not ours, container or not.
+        ({"a": [10], "b": [99]}, {"gpu0": 0, "gpu1": 1}),
+        ({"a": [99], "b": [10]}, {"gpu0": 1, "gpu1": 0}),
+        ({"a": [10, 98], "b": [11]}, {"gpu0": 1, "gpu1": 0}),
+        # None of ours is anywhere, as in a container: one on each card is taken for ours.
+        ({"a": [98], "b": [99]}, {"gpu0": 0, "gpu1": 0}),
+        ({"a": [97, 98], "b": [99]}, {"gpu0": 1, "gpu1": 0}),
+        ({"a": [], "b": [99]}, {"gpu0": 0, "gpu1": 0}),
+    ],
+)
+def test_foreign_processes_are_judged_by_card(
+    monkeypatch: pytest.MonkeyPatch, pids: dict[str, list[int]], num_foreign: dict[str, int]
+) -> None:
+    gpus = [FakeGpu(f"GPU-{letter}", pids=found) for letter, found in pids.items()]
+    install(monkeypatch, FakeNvml(gpus))
+    reader = GpuReader(own_pids=lambda: {10, 11})
+    reader.open()
+    assert foreign(reader) == num_foreign
+
+
+def foreign(reader: GpuReader) -> dict[str, float]:
+    return {name: n for name, metric, n in reader.samples() if metric == "gpu_foreign_processes"}
+
+
+def test_once_our_number_was_seen_a_strangers_is_never_taken_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu = FakeGpu("GPU-a", pids=[10])
+    install(monkeypatch, FakeNvml([gpu]))
+    reader = GpuReader(own_pids=lambda: {10})
+    reader.open()
+    assert foreign(reader) == {"gpu0": 0}
+    gpu.pids = [99]  # ours has left the card
+    assert foreign(reader) == {"gpu0": 1}
+
+
+def test_processes_on_cards_that_the_run_does_not_use_are_no_matter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpus = [FakeGpu("GPU-a", pids=[10]), FakeGpu("GPU-b", pids=[97, 98, 99])]
+    install(monkeypatch, FakeNvml(gpus))
+    reader = GpuReader(own_pids=lambda: {10}, gpus=["a"])
+    reader.open()
+    assert foreign(reader) == {"gpu0": 0}
+
+
+UNKNOWN = int(pynvml.NVML_ERROR_UNKNOWN)
+QUERIES = {
+    "processes": {"gpu_foreign_processes"},
+    "busy": {"gpu_busy_frac"},
+    "memory": {"gpu_memory_used_bytes"},
+    "power": {"gpu_power_w"},
+    "temperature": {"gpu_temperature_c"},
+    "clock": {"gpu_sm_clock_mhz"},
+    "reasons": {"gpu_thermal_slowdown", "gpu_power_brake", "gpu_power_cap"},
+}
+
+
+def full(uuid: str) -> FakeGpu:
+    """A card that tells everything."""
+    return FakeGpu(
+        uuid, power_w=lambda: 250.0, temperature_c=64, sm_clock_mhz=1410, reasons=0, pids=[]
+    )
+
+
+EVERYTHING: set[str] = set().union(*QUERIES.values())
+
+
+@pytest.mark.parametrize("call", QUERIES)
+@pytest.mark.parametrize("later", [False, True])
+def test_a_query_that_fails_takes_nothing_else_with_it(
+    monkeypatch: pytest.MonkeyPatch, call: str, later: bool
+) -> None:
+    gpus = [full("GPU-a"), full("GPU-b")]
+    install(monkeypatch, FakeNvml(gpus))
+    reader = GpuReader()
+    if not later:
+        gpus[0].codes[call] = UNKNOWN
+    reader.open()
+    gpus[0].codes[call] = UNKNOWN
+    for _ in range(2):
+        found = reader.samples()
+        assert {m for device, m, _ in found if device == "gpu0"} == EVERYTHING - QUERIES[call]
+        assert {m for device, m, _ in found if device == "gpu1"} == EVERYTHING
+    assert [device.uuid for device in reader.devices] == ["GPU-a", "GPU-b"]
+    # At first it is not there; later it is given up, which is a failure of the watch. Each once.
+    reasons = reader.failures if later else reader.problems
+    assert len(reasons) == 1
+    assert reasons[0].startswith("gpu0: ")
+    assert "Unknown Error" in reasons[0]
+    assert (reader.problems == []) == later
+
+
+def test_a_card_that_is_lost_later_takes_nothing_else_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpus = [full("GPU-a"), full("GPU-b")]
+    install(monkeypatch, FakeNvml(gpus))
+    reader = GpuReader()
+    reader.open()
+    gpus[0].lost = True
+    assert {device for device, _, _ in reader.samples()} == {"gpu1"}
+    assert all(failure.startswith("gpu0: ") for failure in reader.failures)
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus", "devices"),
+    [("0", None, ["GPU-a"]), (None, None, ["GPU-a"]), (None, ["GPU-a"], ["GPU-a"])],
+)
+def test_a_card_that_cannot_be_opened_and_is_not_the_runs_is_no_matter(
+    monkeypatch: pytest.MonkeyPatch,
+    visible: str | None,
+    gpus: list[str] | None,
+    devices: list[str],
+) -> None:
+    lost = FakeGpu("GPU-b", codes={"handle": int(pynvml.NVML_ERROR_GPU_IS_LOST)})
+    install(monkeypatch, FakeNvml([full("GPU-a"), lost]))
+    reader = GpuReader(visible, gpus=gpus)
+    reader.open()
+    assert [device.uuid for device in reader.devices] == devices
+    assert {device for device, _, _ in reader.samples()} == {"gpu0"}
+    assert (reader.problems, reader.scope.num_gpus) == ([], 1)
+
+
+def test_a_card_of_the_run_that_cannot_be_opened_is_listed_and_must_be_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = FakeGpu("GPU-b", codes={"handle": int(pynvml.NVML_ERROR_GPU_IS_LOST)})
+    install(monkeypatch, FakeNvml([full("GPU-a"), lost]))
+    reader = GpuReader("0,1")
+    reader.open()
+    assert reader.problems == ["gpu1: GPU is lost"]
+    assert reader.devices[1] == GpuDevice(index=1, uuid=None, name="unreadable GPU")
+    assert reader.scope.num_gpus == 2
+
+
+def test_a_percentage_that_is_none_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, FakeNvml([FakeGpu("GPU-a", busy_pct=65535)]))
+    reader = GpuReader()
+    reader.open()
+    assert set(told(reader)) == {"gpu_memory_used_bytes"}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "indices", "names"),
+    [
+        (["GPU-bb33"], [2], {"gpu2"}),
+        (["bb33"], [2], {"gpu2"}),  # torch's form
+        (["BB33"], [2], {"gpu2"}),
+        (["GPU-bb33", "aa11"], [2, 0], {"gpu0", "gpu2"}),
+        (["GPU-bb33", "bb33"], [2], {"gpu2"}),  # one card named twice
+    ],
+)
+def test_the_gpus_of_a_run_are_found_by_uuid_whatever_is_visible(
+    monkeypatch: pytest.MonkeyPatch, gpus: list[str], indices: list[int], names: set[str]
+) -> None:
+    install(monkeypatch, FakeNvml([FakeGpu(uuid) for uuid in UUIDS]))
+    reader = GpuReader("1", gpus=gpus)
+    reader.open()
+    assert [device.index for device in reader.devices] == indices
+    assert {device for device, _, _ in reader.samples()} == names
+    assert reader.scope.names == frozenset(names)
+    assert reader.scope.num_gpus == len(indices)
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus", "name", "index"),
+    [
+        ("MIG-41b36db5", None, "MIG instance", None),
+        (None, ["MIG-41b36db5"], "MIG instance", None),
+        (None, ["GPU-a"], "Fake RTX", 0),  # the card is divided
+        ("0", None, "Fake RTX", 0),
+    ],
+)
+def test_an_instance_of_mig_is_named_as_the_reason_and_listed(
+    monkeypatch: pytest.MonkeyPatch,
+    visible: str | None,
+    gpus: list[str] | None,
+    name: str,
+    index: int | None,
+) -> None:
+    fake = FakeNvml([FakeGpu("GPU-a", mig_enabled=True)])
+    install(monkeypatch, fake)
+    reader = GpuReader(visible, gpus=gpus)
+    with pytest.raises(MeterUnavailable, match="an instance of MIG has no energy counter of its"):
+        reader.open()
+    assert [(device.name, device.index) for device in reader.devices] == [(name, index)]
+    assert reader.scope.num_gpus == 1
+    assert fake.num_open == 0
+
+
+def test_a_uuid_that_nobody_has_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, FakeNvml([FakeGpu("GPU-a")]))
+    reader = GpuReader(gpus=["GPU-b"])
+    with pytest.raises(MeterUnavailable, match="GPU-b: no GPU has this UUID"):
+        reader.open()
+    assert reader.scope.num_gpus == 1
+
+
+@pytest.mark.parametrize(
+    ("gpus", "num_gpus", "names"), [(None, 0, None), (["GPU-a"], 1, None), ([], 0, frozenset())]
+)
+def test_without_a_driver_only_what_the_run_says_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+    gpus: list[str] | None,
+    num_gpus: int,
+    names: frozenset[str] | None,
+) -> None:
+    install(monkeypatch, FakeNvml([], init_code=pynvml.NVML_ERROR_DRIVER_NOT_LOADED))
+    reader = GpuReader(gpus=gpus)
+    with pytest.raises(MeterUnavailable):
+        reader.open()
+    assert (reader.scope.num_gpus, reader.scope.names) == (num_gpus, names)
 
 
 def test_what_may_not_be_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

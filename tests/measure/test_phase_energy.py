@@ -276,17 +276,39 @@ def test_set_up_is_not_told_where_joules_of_it_may_have_gone_unseen() -> None:
     assert energy.train_j == 30.0
 
 
-def test_a_component_that_is_lost_in_set_up_is_in_no_phase() -> None:
+@pytest.mark.parametrize("num_good", [1, 2, 3])
+@pytest.mark.parametrize("idle_s", [0.0, 5.0])
+def test_a_component_that_is_lost_before_the_clock_leaves_no_phase_and_no_total(
+    num_good: int, idle_s: float
+) -> None:
+    """In set-up, at its end, in the idle measurement or at the start."""
     clock = FakeClock()
-    lost = ScriptedMeter([0.0, 50.0, OSError("gone")], component="gpu0")
+    good = [10.0 * number for number in range(num_good)]
+    lost = ScriptedMeter([*good, OSError("gone")], component="gpu0")
     window = Window(
-        {"gpu": lost, "cpu": FunctionMeter(lambda: 10.0 * clock())}, period_s=None, clock=clock
+        {"gpu": lost, "cpu": FunctionMeter(lambda: 10.0 * clock())},
+        period_s=None,
+        clock=clock,
+        idle_s=idle_s,
+        sleep=clock.advance,
     )
     window.open()
     clock.advance(2.0)
     window.start()
     clock.advance(3.0)
+    assert window.phases.switch("eval").total_j is None
     window.stop()
-    energy = window.phases.result
-    assert energy is not None
-    assert (energy.init_j, energy.train_j, window.energy_j) == (20.0, 30.0, 30.0)
+    assert window.phases.result is None
+    assert window.energy_j is None
+    assert [(row.component, row.energy_j) for row in window.energy.rows] == [("cpu", 30.0)]
+    assert window.idle is None or window.idle.net_energy_j is None
+    assert window.health is not None
+    assert "meter_failed" in window.health.flags
+
+
+def test_joules_that_were_discarded_are_in_no_phase() -> None:
+    machine = Machine()
+    window = window_on(machine)
+    one_evaluation(machine, window)
+    window.phases.discard()
+    assert (window.phases.result, window.phases.energy_j("eval")) == (None, None)

@@ -9,9 +9,10 @@ import pytest
 
 from bench.measure import sampler as sampler_module
 from bench.measure.cgroup import CgroupReader
-from bench.measure.nvml import Sample
+from bench.measure.cpu_use import CpuReading
+from bench.measure.gpu import Sample
 from bench.measure.sampler import CgroupProbe, CpuProbe, Sampler, TelemetryRow, write_telemetry
-from bench.measure.system import CpuMeter, CpuReading, ProcessTree
+from bench.measure.system import CpuMeter, ProcessTree
 from tests.fakes import FakeClock
 
 
@@ -57,6 +58,99 @@ def test_a_late_tick_skips_the_deadlines_it_missed() -> None:
     report = sampler.report()
     assert report.largest_gap_s == 2.0
     assert report.num_ticks == 3
+
+
+@pytest.mark.parametrize(
+    ("tick_lengths_s", "span", "held_up_s"),
+    [
+        # Ticks at 0, 2, 2.5 and the end at 3 s. The second was due at 0.5, of which 0.1 s are
+        # usual: 1.4 s.
+        ([1.75, 0.0, 0.0], None, 1.4),
+        ([1.75, 0.0, 0.0], (0.0, 3.0), 1.4),
+        ([1.75, 0.0, 0.0], (1.5, 3.0), 0.5),  # of it within a clock that starts at 1.5 s
+        ([1.75, 0.0, 0.0], (0.0, 1.0), 0.4),  # or stops at 1 s
+        ([1.75, 0.0, 0.0], (2.0, 3.0), 0.0),
+        ([0.0, 0.0, 0.0], None, 0.0),
+        # Small pauses add up. Ticks at 0, 1 (due at 0.5) and 2 (due at 1.5), and the end at 3 (due
+        # at 2.5): three times 0.4 s beyond what is usual.
+        ([0.75, 0.75, 0.75], None, 1.2),
+    ],
+)
+def test_time_in_which_a_tick_was_overdue_is_summed_within_the_clock(
+    tick_lengths_s: list[float], span: tuple[float, float] | None, held_up_s: float
+) -> None:
+    clock = FakeClock()
+    lengths_s = iter(tick_lengths_s)
+
+    def held_up() -> list[Sample]:
+        clock.advance(next(lengths_s))
+        return []
+
+    _, wait = waits(clock, 3)
+    sampler = Sampler([held_up], period_s=0.5, clock=clock, wait=wait)
+    sampler.run()
+    assert sampler.report(span).held_up_s == pytest.approx(held_up_s)
+
+
+def test_a_single_tick_is_judged_by_the_time_until_the_stop() -> None:
+    clock = FakeClock()
+
+    def wait(seconds: float) -> bool:
+        clock.advance(3.0)  # held up for three seconds, and then told to stop
+        return True
+
+    sampler = Sampler([lambda: []], period_s=0.5, clock=clock, wait=wait)
+    sampler.run()
+    report = sampler.report((0.0, 3.0))
+    assert report.num_ticks == 1
+    assert report.held_up_s == pytest.approx(2.4)
+
+
+def test_a_run_shorter_than_a_period_says_nothing() -> None:
+    clock = FakeClock()
+    _, wait = waits(clock, 1)
+    sampler = Sampler([lambda: []], period_s=0.5, clock=clock, wait=wait)
+    sampler.run()
+    assert sampler.report((0.0, 0.4)).held_up_s == 0.0
+
+
+def test_a_first_tick_that_comes_late_counts_as_well() -> None:
+    clock = FakeClock()
+    _, wait = waits(clock, 1)
+    sampler = Sampler([lambda: []], period_s=0.5, clock=clock, wait=wait)
+    sampler._started_s = clock()  # as start() has it, in the thread that starts it
+    clock.advance(2.25)
+    sampler.run()
+    # Due at once, at 2.25 s; then on time: its deadlines count from there.
+    assert sampler.report().held_up_s == pytest.approx(2.15)
+
+
+def test_waits_that_end_a_hair_early_are_on_time() -> None:
+    clock = FakeClock()
+    num_waits = 0
+
+    def wait(seconds: float) -> bool:
+        nonlocal num_waits
+        num_waits += 1
+        clock.advance(seconds * (1 - 2**-20))
+        return num_waits >= 5
+
+    sampler = Sampler([lambda: []], period_s=1.0, clock=clock, wait=wait)
+    sampler.run()
+    assert sampler.report().held_up_s == 0.0
+
+
+def test_its_cost_is_never_more_than_the_time_that_it_had() -> None:
+    clock, cpu = FakeClock(), FakeClock(now_s=7.0)  # what the thread used before is not its cost
+
+    def probe() -> list[Sample]:
+        clock.advance(0.001)
+        cpu.advance(0.001)
+        return []
+
+    sampler = Sampler([probe], clock=clock, wait=lambda _: True, thread_time=cpu)
+    sampler.run()
+    assert sampler.report().overhead_frac == pytest.approx(1.0)
 
 
 def test_each_chore_keeps_its_own_period_and_only_probes_make_ticks() -> None:
@@ -259,6 +353,36 @@ def test_the_cgroup_probe_gives_shares_of_the_whole_machine(
         ("cgroup", "cpu_busy_frac", 0.5),
         ("cgroup", "throttled_frac", 0.25),
     ]
+
+
+def test_what_the_machine_does_not_tell_is_no_sample() -> None:
+    readings = [
+        CpuReading(at_s=at_s, process_s=at_s, machine_busy_s=None, steal_s=None, num_cpus=2)
+        for at_s in (0.0, 1.0)
+    ]
+    probe = CpuProbe(ScriptedCpu(readings), ProcessTree())
+    probe()
+    samples = [(device, name, value) for device, name, value in probe() if name != "rss_bytes"]
+    assert samples == [("process_tree", "cpu_busy_frac", 0.5)]
+
+
+def test_the_first_use_is_right_although_the_clock_was_read_late() -> None:
+    """As it is where the main thread holds the interpreter while the run begins."""
+
+    def reading(at_s: float, busy_s: float, idle_s: float) -> CpuReading:
+        return CpuReading(
+            at_s=at_s,
+            process_s=0.0,
+            machine_busy_s=busy_s,
+            machine_idle_s=idle_s,
+            steal_s=0.0,
+            num_cpus=2,
+        )
+
+    # 2 s passed by the counters, with 1 of 4 CPU seconds busy, and 0.4 s by the clock.
+    probe = CpuProbe(ScriptedCpu([reading(1.6, 0.0, 0.0), reading(2.0, 1.0, 3.0)]), ProcessTree())
+    probe()
+    assert ("machine", "cpu_busy_frac", 0.25) in probe()
 
 
 def test_the_cgroup_probe_without_a_group_has_no_samples(tmp_path: Path) -> None:

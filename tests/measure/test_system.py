@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +12,10 @@ import psutil
 import pytest
 
 from bench.measure import system
-from bench.measure.system import CpuMeter, CpuReading, ProcessTree, cpu_use, machine_busy_s
+from bench.measure.cpu_use import CpuReading, cpu_use
+from bench.measure.meters.base import MeterUnavailable
+from bench.measure.meters.cpu_model import CpuModelMeter
+from bench.measure.system import CpuMeter, ProcessTree, machine_busy_s
 from tests.fakes import FakeClock
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
@@ -36,6 +41,74 @@ def test_use_without_time_or_steal_is_not_known() -> None:
     use = cpu_use(start, reading(11.0, 0.0, 0.0, None))
     assert use is not None
     assert use.steal_frac is None
+
+
+def counted(
+    at_s: float, process_s: float, busy_s: float, idle_s: float, steal_s: float = 0.0
+) -> CpuReading:
+    return CpuReading(
+        at_s=at_s,
+        process_s=process_s,
+        machine_busy_s=busy_s,
+        machine_idle_s=idle_s,
+        steal_s=steal_s,
+        num_cpus=4,
+    )
+
+
+def test_the_machines_shares_are_of_the_time_that_its_counters_say_has_passed() -> None:
+    # The clock was read 1 s late at the start: by it only 1 s passed, in which 6 of 4 CPU seconds
+    # were used. The counters say 8 s: 6 busy, 1.5 idle, 0.5 stolen.
+    start, end = counted(11.0, 0.0, 100.0, 50.0), counted(12.0, 5.0, 106.0, 51.5, 0.5)
+    use = cpu_use(start, end)
+    assert use is not None
+    assert (use.machine_frac, use.steal_frac) == (0.75, 0.0625)
+    assert use.process_frac == 1.0  # cut off: 5 of 4 CPU seconds
+
+
+def test_a_kernel_that_does_not_count_idle_time_is_judged_by_the_clock() -> None:
+    use = cpu_use(counted(10.0, 0.0, 100.0, 50.0), counted(20.0, 0.0, 110.0, 50.0))
+    assert use is not None
+    assert use.machine_frac == 0.25
+
+
+def test_no_share_is_above_one() -> None:
+    use = cpu_use(reading(10.0, 0.0, 0.0, 0.0), reading(10.5, 9.0, 9.0, 9.0))
+    assert use is not None
+    assert (use.process_frac, use.machine_frac, use.steal_frac) == (1.0, 1.0, 1.0)
+
+
+def test_a_counter_that_runs_backwards_is_not_known() -> None:
+    use = cpu_use(reading(10.0, 0.0, 9.0, 5.0), reading(11.0, 1.0, 8.0, 4.0))
+    assert use is not None
+    assert (use.machine_frac, use.steal_frac) == (None, None)
+
+
+class HeldUp(FakeClock):
+    """A clock of which some readings come late, because another thread held the interpreter."""
+
+    def __init__(self, lateness_s: Sequence[float]) -> None:
+        super().__init__(100.0)
+        self._lateness_s = iter(lateness_s)
+
+    def __call__(self) -> float:
+        self.advance(next(self._lateness_s, 0.0))
+        return super().__call__()
+
+
+def test_a_reading_that_was_held_up_is_taken_again() -> None:
+    # The first is held up by 2 s between counters and clock, the second by 1 ms.
+    meter = CpuMeter(ProcessTree(), HeldUp([0.0, 2.0, 0.0, 0.001]))
+    assert meter.read().at_s == pytest.approx(102.0005)
+
+
+def test_of_readings_that_were_all_held_up_the_quickest_counts() -> None:
+    meter = CpuMeter(ProcessTree(), HeldUp([0.0, 2.0, 0.0, 0.5, 0.0, 3.0, 0.0, 4.0, 0.0, 9.0]))
+    assert meter.read().at_s == pytest.approx(102.25)
+
+
+def test_a_reading_is_in_the_middle_of_the_time_that_it_took() -> None:
+    assert CpuMeter(ProcessTree(), HeldUp([0.0, 0.002])).read().at_s == pytest.approx(100.001)
 
 
 def test_the_tree_holds_a_reaped_child() -> None:
@@ -87,6 +160,7 @@ def test_the_machine_is_at_least_as_busy_as_this_process() -> None:
     use = cpu_use(start, meter.read(refresh=True))
     assert use is not None
     assert 0 < use.process_frac <= 1.05
+    assert use.machine_frac is not None
     # The kernel books the machine's time in ticks of 10 ms.
     assert use.machine_frac >= use.process_frac / 2
 
@@ -101,7 +175,32 @@ def test_the_machine_is_busy_with_all_but_idle_iowait_and_steal(
         monkeypatch.setattr(system, "_proc_stat", file.fileno)
         # user, nice, system, irq and softirq: 100 + 20 + 30 + 7 + 8 ticks, twice the same.
         for _ in range(2):
-            assert system._machine_times() == pytest.approx((1.65, 0.90))
+            times = system._machine_times()
+            assert times.busy_s == pytest.approx(1.65)
+            assert times.idle_s == pytest.approx(54.0)  # idle and iowait
+            assert times.steal_s == pytest.approx(0.90)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "cpu\n", "cpu  1 2 3\n", "cpu  a b c d e f g h\n"])
+def test_counters_of_the_kernel_that_hold_something_odd_are_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    stat = tmp_path / "stat"
+    stat.write_text(text)
+    with stat.open("rb") as file:
+        monkeypatch.setattr(system, "_proc_stat", file.fileno)
+        with pytest.raises(OSError, match="/proc/stat holds ") as odd:
+            machine_busy_s()
+        assert repr(text.split("\n")[0]) in str(odd.value)
+        meter = CpuMeter(ProcessTree())
+        found = meter.read()
+        with pytest.raises(MeterUnavailable, match="no CPU times: /proc/stat holds "):
+            CpuModelMeter(full_w=1.0).open()
+    assert (found.machine_busy_s, found.machine_idle_s, found.steal_s) == (None, None, None)
+    assert meter.unavailable == str(odd.value)
+    use = cpu_use(replace(found, at_s=0.0), replace(found, at_s=1.0))
+    assert use is not None
+    assert (use.machine_frac, use.other_frac, use.steal_frac) == (None, None, None)
 
 
 def test_the_machine_is_as_busy_as_psutil_says() -> None:
@@ -116,7 +215,8 @@ def test_the_machine_is_as_busy_as_psutil_says() -> None:
 def test_without_proc_psutil_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "_proc_stat", lambda: None)
     monkeypatch.setattr(psutil, "cpu_times", lambda: SimpleNamespace(user=3.0, system=2.0, idle=9))
-    assert system._machine_times() == (5.0, None)
+    times = system._machine_times()
+    assert (times.busy_s, times.idle_s, times.steal_s) == (5.0, 9.0, None)
 
 
 def test_peak_memory_is_what_the_kernel_says(tmp_path: Path) -> None:
@@ -132,6 +232,11 @@ def test_peak_memory_is_what_the_kernel_says(tmp_path: Path) -> None:
     [
         ("physical id\t: 0\n\nphysical id\t: 1\n\nphysical id\t: 0\n", 2),
         ("processor\t: 0\n", 1),
+        ("", 1),
+        # A virtual machine: each of its CPUs is shown as a socket.
+        ("physical id\t: 0\nflags\t\t: fpu hypervisor\n\nphysical id\t: 1\n", 1),
+        ("physical id\t: 0\nflags\t\t: fpu nohypervisor\n\nphysical id\t: 1\n", 2),
+        ("model name\t: hypervisor\nphysical id\t: 0\n\nphysical id\t: 1\n", 2),
     ],
 )
 def test_sockets_are_counted(tmp_path: Path, cpuinfo: str, sockets: int) -> None:

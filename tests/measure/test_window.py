@@ -136,6 +136,19 @@ def test_stopping_twice_changes_nothing_and_a_window_is_used_once() -> None:
         window.start()
 
 
+def test_a_counter_that_stood_still_for_the_whole_clock_has_failed() -> None:
+    clock = FakeClock()
+    meters = {"meter": ten_watts(clock), "own": FunctionMeter(lambda: 7.0, component="dram")}
+    with Window(meters, clock=clock, period_s=None, gpus=[]) as window:
+        clock.advance(3.0)
+    assert (window.energy_j, window.phases.result) == (None, None)
+    assert window.health is not None
+    assert "meter_failed" in window.health.flags
+    assert [row.component for row in window.energy.rows] == ["cpu"]
+    reasons = [one.reason for one in window.unavailable if one.meter == "own"]
+    assert reasons == ["failed while measuring: dram: its counter has not moved for 3 s"]
+
+
 def test_the_default_meters_measure_this_machine() -> None:
     with Window(period_s=0.05) as window:
         sum(range(5_000_000))
@@ -175,7 +188,8 @@ def test_a_gpu_at_its_power_cap_is_fit_and_the_share_is_told(
     with Window({}, period_s=0.01) as window:
         wait_for_ticks(window, 5)
     assert window.health is not None
-    assert not any("gpu" in flag for flag in window.health.flags)
+    # Nothing measures its joules here, which says nothing of its time.
+    assert [flag for flag in window.health.flags if "gpu" in flag] == ["gpu_energy_missing"]
     assert window.utilization is not None
     assert window.utilization.gpu_power_cap_frac == 1.0
 
@@ -201,6 +215,63 @@ def test_a_gpu_lost_in_the_middle_leaves_the_other_components_and_a_reason(
     assert row.energy_j == pytest.approx(30.0)
     (lost,) = (one for one in window.unavailable if one.meter == "nvml")
     assert "gpu0" in lost.reason
+
+
+def test_a_query_that_fails_in_the_middle_is_flagged_and_leaves_the_other_cards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    gpus = [FakeGpu("GPU-a"), FakeGpu("GPU-b")]
+    install(monkeypatch, FakeNvml(gpus))
+    with Window({}, period_s=0.01) as window:
+        wait_for_ticks(window, 2)
+        gpus[0].lost = True
+        wait_for_ticks(window, len({row.t_s for row in window.telemetry()}) + 3)
+    assert window.health is not None
+    assert "sampler_failed" in window.health.flags
+    last_s = {row.device: row.t_s for row in window.telemetry() if row.metric == "gpu_busy_frac"}
+    assert last_s["gpu1"] > last_s["gpu0"]
+
+
+def test_use_of_the_cpus_is_never_above_one() -> None:
+    """The first sample was, where the interpreter was held while the run began."""
+    with Window({}, period_s=0.02, gpus=[]) as window:
+        _ = 3**300_000  # one call in C that lets no other thread run
+        wait_for_ticks(window, 12)
+    shares = [row.value for row in window.telemetry() if row.metric.endswith("cpu_busy_frac")]
+    assert shares
+    assert all(0 <= share <= 1 for share in shares)
+    assert window.utilization is not None
+    for share in (window.utilization.cpu_process_frac, window.utilization.cpu_machine_frac):
+        assert share is not None
+        assert 0 <= share <= 1
+
+
+@pytest.mark.parametrize(("made_for", "devices"), [(None, ["GPU-b"]), (["GPU-a"], ["GPU-a"])])
+def test_gpus_are_named_later_unless_the_window_was_made_for_some(
+    made_for: list[str] | None, devices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, FakeNvml([FakeGpu("GPU-a"), FakeGpu("GPU-b")]))
+    window = Window({}, gpus=made_for)
+    window.use_gpus(["b"])  # as CUDA names it
+    window.open()
+    assert [device["uuid"] for device in window.devices] == devices
+    window.close()
+
+
+def test_a_flag_is_added_until_the_window_is_concluded() -> None:
+    window = Window({}, gpus=[])
+    window.open()
+    window.flag("compiled_on_the_clock")
+    window.start()
+    window.flag("compiled_on_the_clock")
+    window.stop()
+    window.close()
+    assert window.health is not None
+    assert window.health.flags.count("compiled_on_the_clock") == 1
+    assert not window.health.fit
+    with pytest.raises(RuntimeError, match="flag late: the window has been concluded"):
+        window.flag("late")
 
 
 def wait_for_ticks(window: Window, num_ticks: int) -> None:

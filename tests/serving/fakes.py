@@ -94,3 +94,6 @@ class InstantSystem:
 
     def columns(self) -> Mapping[str, Sequence[float]]:
         return {}
+
+    def failed_because(self) -> list[str]:
+        return []

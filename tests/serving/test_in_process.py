@@ -64,14 +64,47 @@ def test_a_query_is_answered_in_batches_of_at_most_the_largest_size() -> None:
     np.testing.assert_array_equal(logits, logits_of(indices))
 
 
-def test_one_sample_is_given_to_the_model_without_a_copy() -> None:
-    backend = FakeBackend()
-    system = InProcessSystem(backend, IMAGES, max_batch_size=1, queued=False)
-    system.begin(Answered(), collect=False)
-    system.issue(samples(7))
-    assert backend.last_images is not None
-    assert backend.last_images.shape == (1, 1, 2, 2)
-    assert np.shares_memory(backend.last_images, IMAGES)
+class WritingBackend(FakeBackend):
+    """Answers, and leaves nothing of its input as it was."""
+
+    @override
+    def predict(self, images: Images) -> Logits:
+        logits = super().predict(images)
+        images *= -1
+        return logits
+
+
+@pytest.mark.parametrize("queued", [False, True])
+@pytest.mark.parametrize("query", [(7,), (7, 8), (1, 2, 3, 4, 5, 6)])
+def test_a_model_that_writes_into_its_input_cannot_change_the_test_split(
+    queued: bool, query: tuple[int, ...]
+) -> None:
+    images = IMAGES.copy()
+    system = InProcessSystem(WritingBackend(), images, max_batch_size=4, queued=queued)
+    for _ in range(2):
+        system.begin(Answered(), collect=True)
+        system.issue(samples(*query))
+        system.end()
+        indices, logits = system.answers()
+        np.testing.assert_array_equal(logits, logits_of(indices))
+    np.testing.assert_array_equal(images, IMAGES)
+
+
+class FewBackend(FakeBackend):
+    """Gives one row for a whole batch."""
+
+    @override
+    def predict(self, images: Images) -> Logits:
+        return super().predict(images)[:1]
+
+
+def test_answers_that_are_not_one_for_each_image_end_the_pass() -> None:
+    system = InProcessSystem(FewBackend(), IMAGES, max_batch_size=4, queued=False)
+    system.begin(Answered(), collect=True)
+    system.issue(samples(1, 2, 3))
+    assert str(system.failure) == (
+        "the model: must give logits of shape (3, num_classes) for a batch of 3; gave shape (1, 3)"
+    )
 
 
 def test_a_queue_is_emptied_in_batches_of_what_waits() -> None:

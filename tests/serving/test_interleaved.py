@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from typing_extensions import override
 
 from bench.core.artifact import Artifact
 from bench.serving.backends.base import Images, Logits
@@ -55,6 +56,23 @@ def pair(
     compressed = SlowBackend("A", compressed_s, clock, calls, drift)
     baseline = SlowBackend("B", baseline_s, clock, calls, drift)
     return compressed, baseline, clock, calls
+
+
+def test_each_model_is_given_inputs_of_its_own() -> None:
+    """Both see the same inputs, whatever the other one writes into them."""
+
+    class Writing(SlowBackend):
+        @override
+        def predict(self, images: Images) -> Logits:
+            logits = super().predict(images).copy()
+            images *= -1
+            return logits
+
+    clock, images = FakeClock(), IMAGES.copy()
+    writing, other = (kind("", 0.001, clock, []) for kind in (Writing, SlowBackend))
+    latency_ratio(writing, other, images, rounds=3, requests=4, warmup=1, clock=clock)
+    assert writing.inputs == other.inputs
+    np.testing.assert_array_equal(images, IMAGES)
 
 
 def test_constant_latencies_give_their_ratio_and_an_interval_of_no_width() -> None:

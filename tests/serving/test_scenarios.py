@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,22 +16,15 @@ from bench.core.serve_config import SCENARIOS, ScenarioConfig
 from bench.core.serving_records import Serving
 from bench.serving import scenarios
 from bench.serving.in_process import InProcessSystem
-from bench.serving.pass_result import PassResult, PassSettings
+from bench.serving.performance import Estimate, Performance
 from bench.serving.performance_fields import goodput_per_s, requests_frame, serving_fields
-from bench.serving.scenarios import (
-    Estimate,
-    Performance,
-    run_accuracy,
-    run_performance,
-    warm_up,
-)
-from bench.serving.system import PassFailed, System
+from bench.serving.scenarios import run_accuracy, warm_up
+from bench.serving.system import PassFailed
 from bench.serving.trace import SampleRows
 from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_images
+from tests.serving.made_passes import NUM_IMAGES, config, measured, result
 
-NUM_IMAGES = 40
 IMAGES = numbered_images(NUM_IMAGES)
-ESTIMATE = Estimate(latency_s=1e-5, rate_per_s=50_000.0)
 
 
 @pytest.fixture(autouse=True)
@@ -40,31 +33,10 @@ def _short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenarios, "_TRIES", 20)  # a busy machine may use up some
 
 
-def config(name: str, **changes: Any) -> ScenarioConfig:
-    """Short, and with a bound that a busy machine holds too."""
-    given: dict[str, Any] = {
-        "name": name,
-        "min_duration_s": 0.02,
-        "min_queries": 700,
-        "warmup_queries": 20,
-        "max_batch_size": 8,
-        "samples_per_query": 8 if name == "multi_stream" else 1,
-    }
-    if name == "server":
-        given |= {"latency_bound_ms": 5000.0, "rate_per_s": 10_000.0}
-    return ScenarioConfig(**{**given, **changes})
-
-
 def system_for(name: str, backend: FakeBackend | None = None) -> InProcessSystem:
     return InProcessSystem(
         backend or FakeBackend(), IMAGES, max_batch_size=8, queued=name == "server"
     )
-
-
-def measured(
-    system: System, asked: ScenarioConfig, estimate: Estimate = ESTIMATE, **more: Any
-) -> Performance:
-    return run_performance(system, asked, num_images=NUM_IMAGES, seed=0, estimate=estimate, **more)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -115,6 +87,16 @@ def test_warm_up_asks_everything_twice_and_the_whole_range_of_batches() -> None:
     assert backend.batch_sizes[:43] == [1] * 40 + [8, 8, 8]
 
 
+def test_a_search_is_warmed_up_with_as_many_queries_as_a_median_needs() -> None:
+    backend = FakeBackend()
+    asked = config("server", rate_per_s=None, search_steps=1, warmup_queries=1)
+    warm_up(system_for("server", backend), asked, num_images=NUM_IMAGES)
+    assert backend.batch_sizes[:22] == [1] * 22
+    backend = FakeBackend()
+    warm_up(system_for("server", backend), config("server", warmup_queries=1), num_images=1)
+    assert backend.batch_sizes[:3] == [1, 1, 1]  # and then a full queue
+
+
 def test_accuracy_gives_the_logits_of_every_image_in_order() -> None:
     for queued in (False, True):
         system = InProcessSystem(FakeBackend(), IMAGES, max_batch_size=7, queued=queued)
@@ -130,7 +112,13 @@ def test_accuracy_that_lacks_an_image_is_refused() -> None:
             indices, logits = super().answers()
             return indices[1:], logits[1:]
 
-    with pytest.raises(ValueError, match="39 answers for 39 of 40 images"):
+        @override
+        def failed_because(self) -> list[str]:
+            return ["1 requests failed: HTTP 500: no room"]
+
+    with pytest.raises(
+        ValueError, match=r"39 answers for 39 of 40 images.*1 requests failed: HTTP 500: no room"
+    ):
         run_accuracy(Forgetful(), NUM_IMAGES)
 
 
@@ -168,129 +156,6 @@ def test_each_try_of_the_reported_pass_has_its_window() -> None:
     system = InstantSystem()
     measured(system, config("multi_stream"), window=window)
     assert windows == ["open", "close"]
-
-
-def test_the_server_search_doubles_to_what_the_steps_allow() -> None:
-    # The bound of 5 s always holds, so the search only doubles: from half of the estimate.
-    windows = 0
-
-    @contextmanager
-    def window() -> Iterator[None]:
-        nonlocal windows
-        windows += 1
-        yield
-
-    asked = config("server", rate_per_s=None, search_steps=3, min_duration_s=0.001)
-    estimate = Estimate(latency_s=1e-4, rate_per_s=10_000.0)
-    performance = measured(system_for("server"), asked, estimate, window=window)
-    assert [step.rate_per_s for step in performance.steps] == [5e3, 10e3, 20e3, 20e3]
-    assert all(step.valid for step in performance.steps)
-    assert windows == 1  # of the last pass alone
-    found = serving_fields(asked, performance)
-    assert found["max_rate_per_s"] == found["rate_per_s"] == 20e3
-    assert found["headline"] == "max_rate_per_s"
-
-
-# The search against a system that is not there: a pass is valid up to a capacity.
-
-
-def result(**changes: Any) -> PassResult:
-    given: dict[str, Any] = {field.name: None for field in fields(PassResult)}
-    given |= {
-        "scenario": "server",
-        "valid": True,
-        "invalid_reasons": (),
-        "num_queries": 1000,
-        "num_samples": 1000,
-        "num_failed": 0,
-        "duration_s": 10.0,
-        "latency_mean_ms": 2.0,
-        "min_duration_met": True,
-        "only_unsure": False,
-        "columns": {},
-    }
-    return PassResult(**{**given, **changes})
-
-
-@pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[PassSettings]:
-    """The settings of all passes: the bound is kept up to 700 per second, for sure up to 600."""
-    asked: list[PassSettings] = []
-
-    def run_pass(system: System, settings: PassSettings, *, window: Any) -> PassResult:
-        asked.append(settings)
-        valid = settings.rate_per_s <= 600
-        only_unsure = 600 < settings.rate_per_s <= 700
-        reasons = () if valid else ("unsure",) if only_unsure else ("over the bound",)
-        return result(valid=valid, only_unsure=only_unsure, invalid_reasons=reasons)
-
-    monkeypatch.setattr(scenarios, "run_pass", run_pass)
-    return asked
-
-
-SEARCH = {"rate_per_s": None, "search_steps": 4, "min_duration_s": 2.0, "latency_bound_ms": 10.0}
-
-
-def test_the_rate_found_is_stepped_down_until_a_full_pass_holds(
-    passes: list[PassSettings],
-) -> None:
-    estimate = Estimate(latency_s=0.01, rate_per_s=500.0)
-    performance = measured(InstantSystem(), config("server", **SEARCH), estimate)
-    # 250 and 500 hold, 1000 misses, their mean 707.1 too; then 500 in full length.
-    rates = [250, 500, 1000, 1e6**0.5 * 0.5**0.5, 500]
-    assert [step.rate_per_s for step in performance.steps] == pytest.approx(rates)
-    assert [settings.min_duration_s for settings in passes] == [0.5] * 4 + [2.0]
-    performance = measured(
-        InstantSystem(), config("server", **SEARCH), replace(estimate, rate_per_s=680.0)
-    )
-    # 340 and 680 hold, 1360 misses, their mean 961.7 too; in full length 680, 646 and 613.7 hold,
-    # but not for sure, and 583.0 does.
-    down = [680, 680 * 0.95, 680 * 0.95**2, 680 * 0.95**3]
-    assert [step.rate_per_s for step in performance.steps[4:]] == pytest.approx(down)
-    assert [step.valid for step in performance.steps[4:]] == [False, False, False, True]
-    assert performance.rate_per_s == pytest.approx(down[-1])
-    found = serving_fields(config("server", **SEARCH), performance)
-    assert found["max_rate_per_s"] == pytest.approx(down[-1])
-
-
-def test_a_search_that_finds_nothing_reports_the_lowest_rate_as_invalid(
-    passes: list[PassSettings],
-) -> None:
-    estimate = Estimate(latency_s=0.01, rate_per_s=1e6)
-    asked = config("server", **SEARCH)
-    performance = measured(InstantSystem(), asked, estimate)
-    found = serving_fields(asked, performance)
-    assert found["valid"] is False
-    assert found["max_rate_per_s"] is None
-    assert found["invalid_reasons"][0].startswith("no rate held the bound; the lowest tried was")
-    assert len(performance.steps) == 4 + 6
-
-
-def test_a_hopeless_pass_is_ended_early_and_a_given_rate_is_not(
-    passes: list[PassSettings],
-) -> None:
-    estimate = Estimate(latency_s=0.01, rate_per_s=500.0)
-    measured(InstantSystem(), config("server", **SEARCH), estimate)
-    # 2% of the queries, twice the arrivals of 10 ms, and a hundred: at 250/s for 0.5 s there are
-    # min_queries, 700, and 2.5 arrivals; at 500/s for 2 s 1000 queries and 5 arrivals.
-    assert passes[0].max_waiting == 14 + 5 + 100
-    assert passes[-1].max_waiting == 20 + 10 + 100
-    measured(InstantSystem(), config("server", min_duration_s=2.0, rate_per_s=5000.0), estimate)
-    # With a bound of 5 s: 2% of 10,000 queries, and twice 25,000; more than 30 s at 500/s.
-    assert passes[-1].max_waiting == 200 + 50_000 + 100
-    asked = config("server", min_duration_s=2.0, rate_per_s=5000.0, latency_bound_ms=10.0)
-    measured(InstantSystem(), asked, estimate)
-    assert passes[-1].max_waiting == 15_000
-
-
-def test_a_given_rate_is_judged_and_not_called_the_largest(passes: list[PassSettings]) -> None:
-    asked = config("server", min_duration_s=2.0, rate_per_s=900.0)
-    performance = measured(InstantSystem(), asked)
-    found = serving_fields(asked, performance)
-    assert (found["valid"], found["invalid_reasons"]) == (False, ["over the bound"])
-    assert (found["rate_per_s"], found["max_rate_per_s"]) == (900.0, None)
-    assert found["headline"] == "throughput_per_s"
-    assert performance.steps == ()
 
 
 # What becomes of a result.

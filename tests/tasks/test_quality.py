@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn import metrics
 
-from bench.tasks.quality import quality
+from bench.tasks.quality import quality, recorded
 
 
 def logits_of(probabilities: list[list[float]]) -> torch.Tensor:
@@ -28,6 +28,62 @@ def test_known_answers() -> None:
     assert values["loss"] == pytest.approx(sum(losses) / 4)
     # Two bins of 15 are filled: 0.9 twice, both right, and 0.6 twice, one right.
     assert values["expected_calibration_error"] == pytest.approx((0.1 + 0.1) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("right", "num", "accuracy"), [(19, 20, 0.95), (342, 360, 0.95), (9, 10, 0.9), (22, 25, 0.88)]
+)
+def test_ratios_are_exact(right: int, num: int, accuracy: float) -> None:
+    """Each of these is a little less in float32."""
+    labels = torch.zeros(num, dtype=torch.long)
+    logits = torch.tensor([[1.0, 0.0]] * right + [[0.0, 1.0]] * (num - right))
+    values = quality(logits, labels)
+    assert values["accuracy"] == values["worst_class_recall"] == accuracy
+
+
+def test_a_class_that_is_ruled_out_has_no_probability() -> None:
+    """exp(-inf) = 0 is a probability like others: what remains is torch's own cross-entropy."""
+    labels = torch.tensor([0, 1, 2])
+    logits = torch.full((3, 4), -torch.inf)
+    logits[:, :3] = 3 * torch.eye(3)
+    values = quality(logits, labels)
+    assert values["accuracy"] == values["macro_f1"] == values["worst_class_recall"] == 1
+    # Of three classes with logits 3, 0, 0: log(e^3 + 2) - 3.
+    assert values["loss"] == pytest.approx(math.log(math.exp(3) + 2) - 3)
+
+
+def test_ruling_out_the_true_class_costs_infinitely_much_and_is_wrong() -> None:
+    values = quality(torch.tensor([[-torch.inf, 0.0], [0.0, 1.0]]), torch.tensor([0, 1]))
+    assert values["loss"] == math.inf
+    assert values["accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("logits", [[math.nan, 0.0], [math.inf, 0.0], [-math.inf, -math.inf]])
+def test_logits_that_are_no_distribution_have_no_quality(logits: list[float]) -> None:
+    values = quality(torch.tensor([[0.0, 1.0], logits]), torch.tensor([1, 0]))
+    assert all(math.isnan(value) for value in values.values())
+    assert set(recorded(values).values()) == {None}
+
+
+def test_a_record_holds_no_infinity() -> None:
+    assert recorded({"loss": math.inf, "accuracy": 0.5}) == {"loss": None, "accuracy": 0.5}
+
+
+def test_fifteen_bins_and_absolute_gaps_make_the_calibration_error() -> None:
+    """Unequal gaps in bins that 10 would merge: L2, or fewer bins, gives another number."""
+    # Confidence 0.62 in the bin (0.6, 0.667], always right; 0.68 in (0.667, 0.733], always wrong.
+    probabilities = [[0.62, 0.38]] * 3 + [[0.68, 0.32]]
+    values = quality(logits_of(probabilities), torch.tensor([0, 0, 0, 1]))
+    # L1: (3 * 0.38 + 1 * 0.68) / 4. L2 would be the root of (3 * 0.38^2 + 0.68^2) / 4; one bin of
+    # all four, as of ten, |0.75 - 0.635|.
+    expected = (3 * 0.38 + 0.68) / 4
+    assert values["expected_calibration_error"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("label", [2, -100])
+def test_a_label_that_is_no_class_is_named(label: int) -> None:
+    with pytest.raises(ValueError, match=f"labels: a label is {label}, must be 0 to 1"):
+        quality(torch.zeros(2, 2), torch.tensor([0, label]))
 
 
 def test_as_scikit_learn_has_it() -> None:

@@ -227,6 +227,85 @@ def test_a_meter_that_is_required_and_missing_fails_the_fit_with_a_record(tmp_pa
     assert [line["event"] for line in read_ledger(tmp_path)] == ["launched", "ended"]
 
 
+def test_an_accuracy_in_percent_is_refused(tmp_path: Path) -> None:
+    words = "monitor=val_acc: accuracy=78.125: accuracy lies between 0 and 1; log it as a fraction"
+    with pytest.raises(ValueError, match=words):
+        fit(tmp_path, [78.125])
+    (folder,) = (tmp_path / "lightning").iterdir()
+    record = read_record(folder)
+    assert record.status == "failed"
+    assert record.target is not None
+    assert not record.target.reached
+
+
+class SanePercent(Stranger):
+    """Logs percent in the sanity check already."""
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val_acc", 78.125)
+
+
+def test_percent_is_refused_before_the_clock_where_the_sanity_check_shows_it(
+    tmp_path: Path,
+) -> None:
+    clock = FakeClock()
+    profiler = ProfilerCallback(
+        metric="accuracy",
+        value=0.9,
+        monitor="val_acc",
+        results=tmp_path,
+        window=Window({}, clock=clock),
+    )
+    with pytest.raises(ValueError, match=r"accuracy=78\.125"):
+        trainer_of(profiler).fit(SanePercent(clock, []), loader(), loader())
+    assert profiler.record is not None
+    assert profiler.record.phases.wall_time_s == 0
+
+
+def test_an_accuracy_that_float32_rounds_below_its_threshold_reaches_it(tmp_path: Path) -> None:
+    record = fit(tmp_path, [0.5, float(torch.tensor(0.95))], value=0.95).record
+    assert record is not None
+    assert record.target is not None
+    assert record.target.samples_to_target == 24
+
+
+def test_runs_of_one_configuration_and_seed_are_numbered(tmp_path: Path) -> None:
+    records = [fit(tmp_path, [0.95], seed=7).record for _ in range(3)]
+    records.append(fit(tmp_path, [0.95], seed=8).record)
+    places = [(record.seed, record.repeat) for record in records if record is not None]
+    assert places == [(7, 0), (7, 1), (7, 2), (8, 0)]
+    assert len({record.config_hash for record in records if record is not None}) == 1
+
+
+def test_seed_and_repeat_of_the_configuration_are_kept(tmp_path: Path) -> None:
+    record = fit(tmp_path, [0.95], config={"seed": 5, "repeat": 3, "lr": 0.1}).record
+    assert record is not None
+    assert (record.seed, record.repeat) == (5, 3)
+    assert record.config["lr"] == 0.1
+    assert (record.config["seed"], record.config["repeat"]) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seed": 1, "config": {"seed": 2}}, r"seed=1: contradicts config\['seed'\]=2"),
+        ({"repeat": 1, "config": {"repeat": 2}}, r"repeat=1: contradicts config\['repeat'\]=2"),
+        ({"repeat": -1}, "repeat=-1: must be at least 0"),
+        ({"seed": "a"}, "seed='a': must be a whole number"),
+    ],
+)
+def test_a_seed_or_repeat_that_is_none_is_refused(options: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        ProfilerCallback(metric="accuracy", value=0.9, **options)  # type: ignore[arg-type]
+
+
+def test_threads_and_environment_are_facts_of_the_record(tmp_path: Path) -> None:
+    record = fit(tmp_path, [0.95]).record
+    assert record is not None
+    assert record.host["num_threads"] == torch.get_num_threads()
+    assert isinstance(record.host["environment"], dict)
+
+
 def test_a_wrong_target_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match=r"target.value=95"):
         ProfilerCallback(metric="accuracy", value=95)

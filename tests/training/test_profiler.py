@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -13,12 +15,12 @@ from torch import Tensor, nn
 from bench.core.config import BudgetConfig
 from bench.core.records import CurveRow, TargetRule
 from bench.core.target import Target
-from bench.measure.meters.base import Meter, Reading
+from bench.measure.meters.base import Meter, MeterUnavailable, Reading
 from bench.measure.window import Window
 from bench.tasks.classifier import Classifier
 from bench.tasks.schedules import constant
 from bench.training.fit import train_to_target
-from bench.training.profiler import DivergedError, TargetProfiler
+from bench.training.profiler import DivergedError, TargetProfiler, UncheckedBudget
 from tests.fakes import FunctionMeter, PoweredClock, ScriptedMeter
 
 BATCH_S = 1.0  # fetching and training one batch
@@ -270,6 +272,81 @@ def test_an_energy_budget_stops_the_run() -> None:
     assert profiler.spent.energy_j is not None
     assert profiler.spent.energy_j >= 60.0
     assert profiler.spent.samples == 6 * 4  # 10 W: as above
+
+
+def test_an_energy_budget_that_nothing_checks_any_more_ends_the_run_loudly() -> None:
+    class Lost:
+        components = FunctionMeter(lambda: 0.0, component="gpu0").components
+
+        def __init__(self) -> None:
+            self.num_reads = 0
+
+        def open(self) -> None: ...
+
+        def read(self) -> dict[str, Reading]:
+            self.num_reads += 1
+            if self.num_reads > 6:
+                raise MeterUnavailable("the card is lost")
+            return {"gpu0": Reading(float(self.num_reads))}
+
+        def close(self) -> None: ...
+
+    budget = BudgetConfig(max_epochs=2, max_energy_j=1e6)
+    run = Run(Scripted([0.5] * 5), budget=budget, meters={"lost": Lost()})
+    with pytest.raises(UncheckedBudget, match=r"max_energy_j=1e\+06 cannot be .*the card is lost"):
+        run.fit()
+
+
+def test_a_batch_of_unknown_size_makes_the_samples_unknown_from_there_on() -> None:
+    run = Run(Scripted([0.5, 0.95]))
+    step_ended = run.profiler.step_ended
+    sizes = iter([4, 4, 4, 4, 4, None, 4, 4])
+
+    def count(trainer: pl.Trainer, num_samples: int | None) -> None:
+        step_ended(trainer, next(sizes))
+
+    run.profiler.step_ended = count  # type: ignore[method-assign]
+    first, second = run.fit().rows
+    assert (first.samples, first.epochs) == (16, 0.4)
+    assert (second.samples, second.epochs, second.steps) == (None, None, 8)
+    assert run.profiler.spent is not None
+    assert run.profiler.spent.samples is None
+
+
+def test_samples_are_those_of_all_ranks_added_up() -> None:
+    """Two ranks, of which the other one has seen one sample less at each evaluation."""
+    run = Run(Scripted([0.5, 0.95]))
+    strategy = SimpleNamespace(
+        root_device=torch.device("cpu"),
+        reduce=lambda own, reduce_op: own + own - 1,
+        broadcast=lambda stop: stop,
+    )
+    trainer: Any = SimpleNamespace(world_size=2, strategy=strategy, should_stop=False)
+    run.profiler.start()
+    for expected in (7, 15):
+        run.profiler.step_ended(trainer, 4)
+        run.profiler.validation_started()
+        run.profiler.evaluated(trainer, None, {"accuracy": 0.5})
+        assert run.profiler.rows[-1].samples == expected
+    # Since the last evaluation the other rank is taken for like this one.
+    run.profiler.step_ended(trainer, 4)
+    run.profiler.stop()
+    assert run.profiler.spent is not None
+    assert run.profiler.spent.samples == 15 + 2 * 4
+
+
+def test_what_is_compiled_on_the_clock_flags_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = iter([3, 3, 3, 4])  # at start and stop of two runs
+    monkeypatch.setattr("bench.training.profiler.num_compiled_graphs", lambda: next(graphs))
+    flags = []
+    for _ in range(2):
+        run = Run(Scripted([0.95]))
+        run.fit()
+        assert run.window.health is not None
+        flags.append("compiled" in run.window.health.flags)
+    assert flags == [False, True]
+    assert run.window.health is not None
+    assert not run.window.health.fit
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])

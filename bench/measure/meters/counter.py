@@ -3,8 +3,9 @@
 What can have flowed between two readings, the most power times the time, is the judge. A decrease
 that a wrap can explain is one; any other is a reset, and the stretch in which it happened is
 estimated from the power before it. More time than a turn takes at the most power is a gap: turns
-may have gone unseen. A reset that a wrap could explain as well is taken for one: nothing tells them
-apart.
+may have gone unseen. An increase beyond what can have flowed is no measurement: the counter has
+failed. A reset that looks like a wrap, or like an ordinary increase, is taken for one: nothing
+tells them apart.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from __future__ import annotations
 import math
 
 from bench.measure.meters.base import Reading
+
+# A driver that is busy may hold a value for this many refreshes.
+HELD_REFRESHES = 50
 
 
 class CounterSum:
@@ -39,35 +43,87 @@ class CounterSum:
         """
         self.max_w = max_w
         self.range_j = range_j
+        self._refresh_s = refresh_s
         # A counter tells what was true at its last refresh: at both ends of a window.
         self.edge_error_j = max_w * refresh_s + step_j
         self._shown_j = shown_j
         self._at_s = now_s
-        self._before_w = 0.0
+        # When the value shown was first seen, and the reading before that: it may be as old.
+        self._changed_s = self._older_s = now_s
+        self._before_w: float | None = None
         self._sum = Reading(0.0)
 
     def advance(self, shown_j: float, now_s: float) -> Reading:
-        """The joules until now_s, when the counter showed shown_j."""
-        elapsed_s = now_s - self._at_s
-        possible_j = self.max_w * elapsed_s + self.edge_error_j
-        gone_j = shown_j - self._shown_j
-        missed_j, reset, gap = 0.0, False, False
-        if gone_j < 0 and (self.range_j is None or gone_j + self.range_j > possible_j):
-            reset = True
-            gone_j = min(max(shown_j, self._before_w * elapsed_s), possible_j)
-            missed_j = max(gone_j - shown_j, possible_j - gone_j)
-        elif self.range_j is not None:
-            gone_j %= self.range_j
-            unseen_turns = math.floor((possible_j - gone_j) / self.range_j)
-            gap = unseen_turns > 0
-            missed_j = unseen_turns * self.range_j if gap else 0.0
-        if elapsed_s > 0 and not reset:
-            self._before_w = gone_j / elapsed_s
+        """The joules until now_s, when the counter showed shown_j; a failure lasts."""
+        if self._sum.failure is not None:
+            return self._sum
+        gone_j, wrapped = self._gone_j(shown_j, now_s)
+        if gone_j < 0:
+            self._add_reset(shown_j, now_s)
+        elif not wrapped and gone_j > self._possible_j(self._longest_s(now_s)):
+            self._sum = Reading.failed(
+                f"its counter rose by {gone_j:g} J in {now_s - self._at_s:g} s, more than "
+                f"{self.max_w:g} W can explain"
+            )
+        else:
+            self._add(gone_j, now_s)
+        if shown_j != self._shown_j:
+            self._changed_s, self._older_s = now_s, self._at_s
         self._shown_j, self._at_s = shown_j, now_s
-        self._sum = Reading(
-            energy_j=self._sum.energy_j + gone_j,
-            missed_j=self._sum.missed_j + missed_j,
-            resets=self._sum.resets + reset,
-            gaps=self._sum.gaps + gap,
-        )
         return self._sum
+
+    def _possible_j(self, elapsed_s: float) -> float:
+        """The most that can have flowed."""
+        return self.max_w * elapsed_s + self.edge_error_j
+
+    def _longest_s(self, now_s: float) -> float:
+        """For how long energy may have flowed that was not shown yet.
+
+        The value before may be as old as the reading before it, if it was held all the time.
+        """
+        since_s = now_s - self._changed_s
+        return min(now_s - self._older_s, since_s + HELD_REFRESHES * self._refresh_s)
+
+    def _gone_j(self, shown_j: float, now_s: float) -> tuple[float, bool]:
+        """By how much it rose, and whether it wrapped; negative after a reset."""
+        gone_j = shown_j - self._shown_j
+        if gone_j >= 0 or self.range_j is None:
+            return gone_j, False
+        wrapped_j = gone_j + self.range_j
+        if wrapped_j <= self._possible_j(now_s - self._changed_s):
+            return wrapped_j, True
+        return gone_j, False
+
+    def _add(self, gone_j: float, now_s: float) -> None:
+        before = self._sum
+        unseen_turns = 0
+        if self.range_j is not None:
+            free_j = self._possible_j(now_s - self._at_s) - gone_j
+            unseen_turns = max(0, math.floor(free_j / self.range_j))
+        since_s = now_s - self._changed_s
+        if gone_j > 0 and since_s > 0:
+            self._before_w = gone_j / since_s
+        self._sum = Reading(
+            energy_j=before.energy_j + gone_j,
+            missed_j=before.missed_j + unseen_turns * (self.range_j or 0.0),
+            resets=before.resets,
+            gaps=before.gaps + (unseen_turns > 0),
+        )
+
+    def _add_reset(self, shown_j: float, now_s: float) -> None:
+        """Estimate the stretch; anything from nothing to all that can have flowed is in doubt."""
+        possible_j = self._possible_j(now_s - self._changed_s)
+        # Without a power before it the middle is off by least.
+        estimate_j = possible_j / 2
+        if self._before_w is not None:
+            estimate_j = self._before_w * (now_s - self._changed_s)
+        if shown_j <= possible_j:  # It may have begun at zero: then so much has flowed since.
+            estimate_j = shown_j if self._before_w is None else max(shown_j, estimate_j)
+        estimate_j = min(estimate_j, possible_j)
+        before = self._sum
+        self._sum = Reading(
+            energy_j=before.energy_j + estimate_j,
+            missed_j=before.missed_j + max(estimate_j, possible_j - estimate_j),
+            resets=before.resets + 1,
+            gaps=before.gaps,
+        )

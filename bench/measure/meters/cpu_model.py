@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from bench.core.host import host_facts
 from bench.measure.carbon import DEFAULT_W_PER_THREAD, IDLE_SHARE, processor_tdp_w
 from bench.measure.clock import Clock
-from bench.measure.meters.base import Component, MeterUnavailable, Reading
+from bench.measure.meters.base import Component, MeterConfigError, MeterUnavailable, Reading
 from bench.measure.system import machine_busy_s, num_cpus, num_sockets
 
 # The stated error, as a share of what the model says. Source: the deviations of such a model
@@ -47,11 +47,11 @@ def choose_watts(
 ) -> CpuWatts:
     """The watts from configuration, else from CodeCarbon's table by name, else its default.
 
-    The table has the thermal design power of one processor; a virtual machine that has only a
-    share of one is overrated by it, as by CodeCarbon.
+    The table has the thermal design power of one processor; a virtual machine, which may have only
+    a share of one, is billed one.
 
     Raises:
-        ValueError: The watts contradict each other or are no watts.
+        MeterConfigError: The watts contradict each other or are no watts.
     """
     if full_w is not None:
         origin = "config"
@@ -71,11 +71,11 @@ def choose_watts(
 def _refuse_wrong(idle_w: float | None, full_w: float | None, origin: str) -> None:
     for field, value in (("idle_w", idle_w), ("full_w", full_w)):
         if value is not None and not 0 <= value < math.inf:
-            raise ValueError(
+            raise MeterConfigError(
                 f"meter.sources.cpu_model.{field}={value}: must be a number of at least 0"
             )
     if idle_w is not None and full_w is not None and idle_w > full_w:
-        raise ValueError(
+        raise MeterConfigError(
             f"meter.sources.cpu_model.idle_w={idle_w:g}: must not be above full_w={full_w:g} "
             f"({origin})"
         )
@@ -103,7 +103,7 @@ class CpuModelMeter:
             watts: Both at once, in place of what would be chosen.
 
         Raises:
-            ValueError: The configured watts contradict each other or are no watts.
+            MeterConfigError: The configured watts contradict each other or are no watts.
         """
         _refuse_wrong(idle_w, full_w, "config")
         self.components: Sequence[Component] = []
@@ -121,7 +121,7 @@ class CpuModelMeter:
 
         Raises:
             MeterUnavailable: The system does not give CPU times.
-            ValueError: The watts chosen contradict those configured.
+            MeterConfigError: The watts chosen contradict those configured.
         """
         try:
             self._num_cpus = num_cpus()

@@ -1,11 +1,9 @@
 """Energy counters of processors and memory, by RAPL through the kernel's powercap tree.
 
-Packages and DRAM are components of their own. `psys` holds the packages, and packages hold `core`
-and `uncore`: none of these is reported. A zone that appears twice, through the model-specific
-registers and through memory-mapped ones, is counted once.
-
 A counter of 32 bits wraps every few minutes to an hour; bench.measure.meters.counter undoes it, in
-the one call that reads.
+the one call that reads. Before the clock starts all counters are watched for a moment: a package
+whose counter stands still makes the meter unavailable, and of dies that show one and the same
+counter, as some AMD processors have it, one is counted.
 
 Source: https://docs.kernel.org/power/powercap/powercap.html
 """
@@ -14,16 +12,14 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench.measure.clock import Clock
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
 from bench.measure.meters.counter import CounterSum
+from bench.measure.meters.rapl_zones import Zone, number_in, zones
 
 # Source: Intel's manual, volume 3, 15.10: energy status is updated about every millisecond.
 REFRESH_S = 0.001
@@ -34,26 +30,19 @@ STEP_J = 1e-4
 # when idle (Desrochers et al., MEMSYS 2016). AMD's registers have had no such study.
 PACKAGE_ERROR_FRAC = 0.05
 DRAM_ERROR_FRAC = 0.20
-# Limits of power hold on average over a second or more: for milliseconds a package exceeds them.
-PEAK_OVER_LIMIT = 2.0
-# Where no limit is stated: more than any package, or memory of one, draws today.
-DEFAULT_MAX_W = {"cpu": 1000.0, "dram": 200.0}
 MAX_TICK_S = 1.0  # no more than that is to be estimated when a counter begins anew
+_MIN_TICK_S = 0.01  # a counter that has to be read more often costs what it measures
+
+# Watched for up to so long: fifty refreshes, of which one is enough to move.
+_WATCH_S = 0.05
+_POLL_S = REFRESH_S
+_ENOUGH_LOOKS = 5
 
 _HOW_TO_GRANT = (
     "since 2020 (CVE-2020-8694) only root may read it; grant it with "
     "`sudo chmod a+r /sys/class/powercap/intel-rapl*:*/energy_uj` (until the next boot; by a udev "
     "or tmpfiles.d rule for good), or run as root"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Zone:
-    """A folder of the tree with a counter that is wanted."""
-
-    component: str
-    part: str
-    path: Path
 
 
 class RaplMeter:
@@ -65,6 +54,7 @@ class RaplMeter:
         max_w: float | None = None,
         *,
         clock: Clock = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Nothing is read yet.
 
@@ -72,6 +62,7 @@ class RaplMeter:
             root: The powercap tree.
             max_w: More than any component ever draws; None for twice its stated limits.
             clock: Monotonic seconds.
+            sleep: Waits for a number of seconds, while the counters are watched.
 
         Raises:
             ValueError: max_w is not positive.
@@ -79,57 +70,99 @@ class RaplMeter:
         if max_w is not None and not 0 < max_w < math.inf:
             raise ValueError(f"meter.sources.rapl.max_w={max_w}: must be a positive number or null")
         self.components: Sequence[Component] = ()
+        self.refused: Mapping[str, str] = {}
         self._root = Path(root)
         self._max_w = max_w
         self._clock = clock
+        self._sleep = sleep
         self._counters: dict[str, _Counter] = {}
 
     def open(self) -> None:
-        """Find the zones and read each of them once; the files stay open.
+        """Find the zones and watch their counters for a moment; the files stay open.
 
         Raises:
-            MeterUnavailable: There is no package, or a counter cannot be read, with the remedy.
+            MeterUnavailable: There is no package, or a counter cannot be used, with the remedy.
         """
-        zones = list(_zones(self._root))
-        if not any(zone.part == "cpu" for zone in zones):
+        found = list(zones(self._root))
+        if not any(zone.part == "cpu" for zone in found):
             raise MeterUnavailable(
                 f"no processor package in {self._root}: a virtual machine, a container that hides "
                 "the tree, or a processor without RAPL"
             )
         try:
-            for name in dict.fromkeys(zone.component for zone in zones):
-                self._open_first([zone for zone in zones if zone.component == name])
-        except MeterUnavailable:
+            for name in dict.fromkeys(zone.component for zone in found):
+                self._open_first([zone for zone in found if zone.component == name])
+            self._watch()
+            self.components = [counter.begin(self._clock()) for counter in self._counters.values()]
+        except (MeterUnavailable, OSError):
             self.close()
             raise
-        self.components = [counter.component for counter in self._counters.values()]
 
-    def _open_first(self, twins: Sequence[_Zone]) -> None:
+    def _open_first(self, twins: Sequence[Zone]) -> None:
         """Open the first of several zones for the same component that can be read."""
-        refused: OSError | None = None
+        refused: Exception | None = None
         for zone in twins:
             try:
-                counter = _Counter(zone, self._max_w, self._clock())
-            except OSError as error:
+                self._counters[zone.component] = _Counter(zone, self._max_w)
+            except (OSError, MeterUnavailable) as error:
                 refused = refused or error
                 continue
-            self._counters[zone.component] = counter
             return
         remedy = f": {_HOW_TO_GRANT}" if isinstance(refused, PermissionError) else ""
         raise MeterUnavailable(f"{refused}{remedy}")
 
+    def _watch(self) -> None:
+        """Refuse counters that stand still, and count those that are one and the same once."""
+        counters = list(self._counters.values())
+        looks = [_look(counters)]
+        started_s = now_s = self._clock()
+        while not _have_moved(looks):
+            if now_s - started_s >= _WATCH_S:
+                self._refuse_still(looks)
+                break
+            self._sleep(_POLL_S)
+            before_s, now_s = now_s, self._clock()
+            if now_s == before_s:
+                break  # the clock stands still, so it cannot say that a counter does
+            looks.append(_look(counters))
+        self._drop_mirrors(looks)
+
+    def _refuse_still(self, looks: Sequence[_Look]) -> None:
+        still = {name for name, shown in looks[0].items() if all(x[name] == shown for x in looks)}
+        refused: dict[str, str] = {}
+        for name in sorted(still):
+            counter = self._counters[name]
+            reason = f"{counter.path} stands still at {looks[0][name]:g} J"
+            if counter.zone.part == "cpu":
+                raise MeterUnavailable(reason)
+            refused[name] = reason
+            self._counters.pop(name).close()
+        self.refused = refused
+
+    def _drop_mirrors(self, looks: Sequence[_Look]) -> None:
+        """Of zones that show one and the same counter keep the first."""
+        kept: list[_Counter] = []
+        for name, counter in list(self._counters.items()):
+            first = next((one for one in kept if _are_one(one, counter, looks)), None)
+            if first is None:
+                kept.append(counter)
+            else:
+                first.mirrors.append(counter.zone.path.name)
+                self._counters.pop(name).close()
+
     def read(self) -> Mapping[str, Reading]:
-        """Joules since open().
+        """Joules since open(); of a counter that cannot be read the reason.
 
         Raises:
             MeterUnavailable: It is not open.
-            OSError: A counter cannot be read; none has moved on, so nothing is lost by it.
         """
         if not self._counters:
             raise MeterUnavailable("the meter is not open")
-        shown_j = {name: counter.shown_j() for name, counter in self._counters.items()}
+        shown = {name: counter.try_to_read() for name, counter in self._counters.items()}
         now_s = self._clock()
-        return {name: self._counters[name].sum.advance(shown_j[name], now_s) for name in shown_j}
+        return {
+            name: counter.advance(shown[name], now_s) for name, counter in self._counters.items()
+        }
 
     def close(self) -> None:
         """Close the files."""
@@ -141,78 +174,111 @@ class RaplMeter:
 class _Counter:
     """One counter, and the file it is read from."""
 
-    def __init__(self, zone: _Zone, max_w: float | None, now_s: float) -> None:
-        max_w = max_w or _stated_max_w(zone)
-        range_j = int((zone.path / "max_energy_range_uj").read_text()) / 1e6
-        self._path = zone.path / "energy_uj"
-        self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(self, zone: Zone, max_w: float | None) -> None:
+        self.zone = zone
+        self.path = zone.path / "energy_uj"
+        self.mirrors: list[str] = []
+        self._max_w = max_w or zone.max_w()
+        self._range_j = zone.range_j()
+        # Four times within the shortest wrap.
+        self._tick_s = min(MAX_TICK_S, self._range_j / self._max_w / 4)
+        if self._tick_s < _MIN_TICK_S:
+            raise MeterUnavailable(
+                f"{zone.path / 'max_energy_range_uj'}: {self._range_j:g} J wrap too soon to follow"
+            )
+        self._sum: CounterSum | None = None
+        self._file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            shown_j = self.shown_j()
-        except OSError:
+            self.shown_j()
+        except (OSError, MeterUnavailable):
             os.close(self._file)
             raise
-        self.sum = CounterSum(
-            shown_j, now_s, max_w=max_w, refresh_s=REFRESH_S, step_j=STEP_J, range_j=range_j
-        )
-        self.component = Component(
-            name=zone.component,
-            source=f"rapl({zone.path.name})",
-            label="counter",
-            refresh_s=REFRESH_S,
-            error_frac=PACKAGE_ERROR_FRAC if zone.part == "cpu" else DRAM_ERROR_FRAC,
-            edge_error_j=self.sum.edge_error_j,
-            # Four times within the shortest wrap.
-            tick_s=min(MAX_TICK_S, range_j / max_w / 4),
-        )
 
     def shown_j(self) -> float:
-        """What the counter shows now."""
+        """What the counter shows now.
+
+        Raises:
+            MeterUnavailable: The file holds no number.
+            OSError: It cannot be read.
+        """
         try:
-            return int(os.pread(self._file, 32, 0)) / 1e6
+            text = os.pread(self._file, 32, 0)
         except OSError as error:
-            error.filename = str(self._path)  # else the reason does not say which counter
+            error.filename = str(self.path)  # else the reason does not say which counter
             raise
+        return number_in(self.path, text) / 1e6
+
+    def begin(self, now_s: float) -> Component:
+        """Take the baseline.
+
+        Raises:
+            MeterUnavailable: As shown_j.
+            OSError: Likewise.
+        """
+        self._sum = CounterSum(
+            self.shown_j(),
+            now_s,
+            max_w=self._max_w,
+            refresh_s=REFRESH_S,
+            step_j=STEP_J,
+            range_j=self._range_j,
+        )
+        names = ", mirrored by ".join([self.zone.path.name, *self.mirrors])
+        return Component(
+            name=self.zone.component,
+            source=f"rapl({names})",
+            label="counter",
+            refresh_s=REFRESH_S,
+            error_frac=PACKAGE_ERROR_FRAC if self.zone.part == "cpu" else DRAM_ERROR_FRAC,
+            edge_error_j=self._sum.edge_error_j,
+            tick_s=self._tick_s,
+        )
+
+    def try_to_read(self) -> float | str:
+        """What the counter shows now, or why it cannot be read; in neither case does it move on."""
+        try:
+            return self.shown_j()
+        except (OSError, MeterUnavailable) as error:
+            return str(error)
+
+    def advance(self, shown: float | str, now_s: float) -> Reading:
+        """The joules since the baseline, or the reason why they are not known."""
+        assert self._sum is not None, "begin() comes first"
+        if isinstance(shown, str):
+            return Reading.failed(shown)
+        return self._sum.advance(shown, now_s)
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
 
 
-def _zones(root: Path) -> Iterator[_Zone]:
-    """Packages and their DRAM; of twins those in model-specific registers come first.
+# What each counter shows, by component.
+_Look = Mapping[str, float]
 
-    The class folder holds links to all zones side by side, a devices folder one folder for each
-    kind of access; subzones lie in their package's folder in both.
+
+def _look(counters: Sequence[_Counter]) -> _Look:
+    return {counter.zone.component: counter.shown_j() for counter in counters}
+
+
+def _have_moved(looks: Sequence[_Look]) -> bool:
+    """Whether every counter has changed, in enough looks to tell dies apart."""
+    return len(looks) >= _ENOUGH_LOOKS and all(
+        any(look[name] != shown for look in looks) for name, shown in looks[0].items()
+    )
+
+
+def _are_one(first: _Counter, other: _Counter, looks: Sequence[_Look]) -> bool:
+    """Whether two zones show one counter: equal to the microjoule, and moving in lockstep.
+
+    Dies of one package are taken for one by their equal values alone, where no time passed in which
+    they could have moved. A refresh may come between reading the one and the other, which makes the
+    two differ for once: one look in four may.
     """
-    folders: dict[str, Path] = {}
-    for access in ("intel-rapl", "intel-rapl-mmio"):
-        for parent in (root, root / access):
-            for path in sorted(parent.glob(f"{access}:*")):
-                if re.fullmatch(rf"{access}:\d+", path.name):
-                    folders.setdefault(path.name, path)
-    for path in folders.values():
-        package = re.fullmatch(r"package-(\d+)(?:-die-(\d+))?", _name(path))
-        if package is None:
-            continue  # psys, which holds the packages
-        number = package[1] if package[2] is None else f"{package[1]}-die{package[2]}"
-        yield _Zone(f"cpu{number}", "cpu", path)
-        for child in sorted(path.glob(f"{path.name}:*")):
-            if _name(child) == "dram":
-                yield _Zone(f"dram{number}", "dram", child)
-
-
-def _name(zone: Path) -> str:
-    file = zone / "name"
-    return file.read_text().strip() if file.exists() else ""
-
-
-def _stated_max_w(zone: _Zone) -> float:
-    """Twice the largest limit that the zone states, else the default."""
-    stated_w: list[float] = []
-    for kind in ("max_power_uw", "power_limit_uw"):
-        for file in zone.path.glob(f"constraint_*_{kind}"):
-            # Some firmware has a file that cannot be read, or has no value for it.
-            with suppress(OSError, ValueError):
-                stated_w.append(int(file.read_text()) / 1e6)
-    limit_w = max(stated_w, default=0.0)
-    return PEAK_OVER_LIMIT * limit_w if limit_w > 0 else DEFAULT_MAX_W[zone.part]
+    one, two = first.zone.component, other.zone.component
+    if first.zone.part != other.zone.part or looks[0][one] == 0:
+        return False
+    num_apart = sum(look[one] != look[two] for look in looks)
+    have_moved = any(look[one] != looks[0][one] for look in looks)
+    same_package = first.zone.package == other.zone.package
+    return num_apart <= len(looks) // 4 and (have_moved or same_package)

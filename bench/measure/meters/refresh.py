@@ -1,4 +1,7 @@
-"""How often the readings of a GPU change, found by watching them before the clock starts.
+"""Watches the readings of a GPU before the clock starts: how often they change, and what they say.
+
+A counter that does not move while it is watched is dead, and one that moves at another pace than
+the card's own power contradicts it; neither is used.
 
 Source of the constants: Z. Yang, K. Adamek, W. Armour, "Accurate and Convenient Energy Measurements
 for GPUs", SC24: 100 ms on most cards, 20 ms on Volta and Pascal, and nothing below.
@@ -9,16 +12,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 
 from bench.measure.clock import Clock
 
 DEFAULT_REFRESH_S = 0.1  # where watching does not tell
 MIN_REFRESH_S = 0.02
 
+# Two readings of one card differ by noise, by lag and by 13% at most between cards; beyond this
+# factor one of them is wrong. On idle cards up to 1.75 was seen (ml-energy/zeus #181).
+CONTRADICTION = 2.0
+
 _POLL_S = 0.002
 _WATCH_S = 1.0
 _ENOUGH_CHANGES = 6
+# For a rate: the first change is its baseline, and power must have had time to follow the load.
+_FEWEST_CHANGES = 3
+_RATE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,53 +40,157 @@ class Refresh:
     longest_s: float
 
 
-def watch_refreshes(
-    reads: Sequence[Callable[[], float]], clock: Clock, sleep: Callable[[float], None]
-) -> list[Refresh]:
-    """For how long each reading is held, by watching all of them change for up to a second.
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A reading changed after one moment and before another."""
 
-    Args:
-        reads: What to watch.
-        clock: Monotonic seconds.
-        sleep: Waits so many seconds.
+    after_s: float
+    before_s: float
+    shown: float
+    beside: float | None
+
+
+class Watch:
+    """One reading that is watched.
+
+    Attributes:
+        stands_still: Whether it did not change once while it was watched to the end.
+        failure: Why it could not be read any more; None where it could.
+        shown: What it showed last.
     """
-    watches = [_Watch(read, clock) for read in reads]
-    started_s = clock()
-    while clock() - started_s < _WATCH_S:
-        if all(len(watch.changes_s) >= _ENOUGH_CHANGES for watch in watches):
-            break
-        sleep(_POLL_S)
-        for watch in watches:
-            watch.poll()
-    return [_refresh(watch.changes_s) for watch in watches]
 
+    def __init__(
+        self,
+        read: Callable[[], float],
+        clock: Clock,
+        *,
+        errors: type[Exception] | tuple[type[Exception], ...],
+        beside: Callable[[], float] | None = None,
+    ) -> None:
+        """Read it for the first time.
 
-class _Watch:
-    """When a reading changed: each time after one moment and before another."""
-
-    def __init__(self, read: Callable[[], float], clock: Clock) -> None:
-        self.changes_s: list[tuple[float, float]] = []
+        Args:
+            read: What to watch.
+            clock: Monotonic seconds.
+            errors: What it raises when it cannot be read.
+            beside: Read whenever it changes, to compare; may raise the same errors.
+        """
+        self.stands_still = False
+        self.failure: str | None = None
+        self.shown = 0.0
         self._read = read
         self._clock = clock
+        self._errors = errors
+        self._beside = beside
+        self._changes: list[_Change] = []
         self._began_s = clock()
-        self._shown = read()
+        try:
+            self.shown = read()
+        except errors as error:
+            self.failure = str(error)
+
+    @property
+    def done(self) -> bool:
+        """Whether watching it for longer would add nothing."""
+        if self.failure is not None:
+            return True
+        if len(self._changes) < _ENOUGH_CHANGES:
+            return False
+        return self._beside is None or self._span_s >= _RATE_S
 
     def poll(self) -> None:
-        began_s, shown = self._clock(), self._read()
-        if shown != self._shown:
-            self.changes_s.append((self._began_s, self._clock()))
-        self._began_s, self._shown = began_s, shown
+        """Look at it again."""
+        if self.failure is not None:
+            return
+        began_s = self._clock()
+        try:
+            shown = self._read()
+        except self._errors as error:
+            self.failure = str(error)
+            return
+        if shown != self.shown:
+            now_s = self._clock()
+            self._changes.append(_Change(self._began_s, now_s, shown, self._look_beside()))
+        self._began_s, self.shown = began_s, shown
+
+    def conclude(self) -> None:
+        """The time is up."""
+        self.stands_still = self.failure is None and not self._changes
+
+    @property
+    def refresh(self) -> Refresh:
+        """For how long it was held."""
+        pairs = list(itertools.pairwise(self._changes))
+        if not pairs:
+            return Refresh(DEFAULT_REFRESH_S, DEFAULT_REFRESH_S, DEFAULT_REFRESH_S)
+        shortest_s = min(later.after_s - earlier.before_s for earlier, later in pairs)
+        typical_s = median(later.before_s - earlier.before_s for earlier, later in pairs)
+        return Refresh(
+            # A refresh to the same value is not seen, and makes the time between two look longer.
+            shortest_s=min(max(0.0, shortest_s), DEFAULT_REFRESH_S),
+            typical_s=max(typical_s, MIN_REFRESH_S),
+            longest_s=max(later.before_s - earlier.after_s for earlier, later in pairs),
+        )
+
+    @property
+    def rate(self) -> float | None:
+        """By how much it changed per second; None where it changed too seldom to tell."""
+        if len(self._changes) < _FEWEST_CHANGES:
+            return None
+        return (self._changes[-1].shown - self._changes[0].shown) / self._span_s
+
+    @property
+    def mean_beside(self) -> float | None:
+        """The mean of what was read beside it; None where it could not be read every time."""
+        found = [one.beside for one in self._changes if one.beside is not None]
+        return fmean(found) if found and len(found) == len(self._changes) else None
+
+    @property
+    def _span_s(self) -> float:
+        """From the first change to the last."""
+        return self._changes[-1].before_s - self._changes[0].before_s
+
+    def _look_beside(self) -> float | None:
+        if self._beside is None:
+            return None
+        try:
+            return self._beside()
+        except self._errors:  # there is nothing to compare with, which is no fault of the reading
+            self._beside = None
+            return None
 
 
-def _refresh(changes_s: Sequence[tuple[float, float]]) -> Refresh:
-    pairs = list(itertools.pairwise(changes_s))
-    if not pairs:
-        return Refresh(DEFAULT_REFRESH_S, DEFAULT_REFRESH_S, DEFAULT_REFRESH_S)
-    shortest_s = min(later[0] - earlier[1] for earlier, later in pairs)
-    typical_s = median(later[1] - earlier[1] for earlier, later in pairs)
-    return Refresh(
-        # A refresh to the same value is not seen, and makes the time between two look longer.
-        shortest_s=min(max(0.0, shortest_s), DEFAULT_REFRESH_S),
-        typical_s=max(typical_s, MIN_REFRESH_S),
-        longest_s=max(later[1] - earlier[0] for earlier, later in pairs),
-    )
+def watch(watches: Sequence[Watch], clock: Clock, sleep: Callable[[float], None]) -> None:
+    """Watch all readings at once until enough is known of each, for up to a second.
+
+    Args:
+        watches: What to watch.
+        clock: Monotonic seconds.
+        sleep: Waits for a number of seconds.
+    """
+    started_s = now_s = clock()
+    while not all(one.done for one in watches):
+        if now_s - started_s >= _WATCH_S:
+            for one in watches:
+                one.conclude()
+            return
+        sleep(_POLL_S)
+        before_s, now_s = now_s, clock()
+        if now_s == before_s:
+            return  # the clock stands still, so it cannot say that a counter does
+        for one in watches:
+            one.poll()
+
+
+def contradict(first_w: float, second_w: float, *, first_holds_more: bool = False) -> bool:
+    """Whether two powers of one card cannot both be right.
+
+    Args:
+        first_w: By its counter.
+        second_w: By its power sensor.
+        first_holds_more: Whether the counter holds more than what the sensor sees, so that it may
+            well be higher.
+    """
+    if first_w * CONTRADICTION < second_w:
+        return True
+    return first_w > CONTRADICTION * second_w and not first_holds_more

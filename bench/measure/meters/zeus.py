@@ -1,20 +1,25 @@
 """Zeus as a meter, for hardware that is not read here directly: AMD GPUs, Apple chips, Jetson.
 
 Its processor counters are not used: its reader of RAPL can run backwards after a wrap, and
-bench.measure.meters.rapl reads them. Source: https://ml.energy/zeus; an optional extra.
+bench.measure.meters.rapl reads them. It compares AMD's counters with the cards' power itself when
+it opens them. Source: https://ml.energy/zeus; an optional extra.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.core.labels import EnergyLabel
+from bench.measure.gpu import close_library, parts_in_module
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
+from bench.measure.nvml import open_gpus
 
 # Of GPU counters; as found for NVIDIA's by card (bench.measure.meters.nvml), the only ones studied.
 GPU_ERROR_FRAC = 0.13
 GPU_REFRESH_S = 0.1
+GPU_TICK_S = 1.0  # often enough to notice a counter that stands still
 # A chip's own estimate that nobody has held against a wall meter in print: no more is claimed than
 # that the truth is not more than twice as far.
 SOC_ERROR_FRAC = 1.0
@@ -36,16 +41,26 @@ _SOC_FIELDS = {
 # Apple's counters are filled by a model of activity; on a Jetson Zeus integrates power itself.
 _SOC_LABELS: dict[str, EnergyLabel] = {"AppleSilicon": "modelled", "Jetson": "integrated"}
 
+# Joules of some components now, by name; a reason in place of those that cannot be read.
+_Joules = dict[str, float | str]
+
 
 class ZeusMeter:
-    """GPUs and the system on a chip, as far as Zeus finds them."""
+    """The GPUs of the run and the system on a chip, as far as Zeus finds them."""
 
     def __init__(self) -> None:
         """Nothing is read yet."""
         self.components: Sequence[Component] = ()
-        self._readers: list[Callable[[], dict[str, float]]] = []
+        self.refused: dict[str, str] = {}
+        self._uuids: Sequence[str] | None = None
+        self._readers: list[Callable[[], _Joules]] = []
         self._opened_j: dict[str, float] = {}
         self._failures: tuple[type[Exception], ...] = (OSError,)
+        self._has_library = False
+
+    def choose_gpus(self, uuids: Sequence[str] | None) -> None:
+        """As in GpuMeter; without a choice those that CUDA_VISIBLE_DEVICES allows."""
+        self._uuids = uuids
 
     def open(self) -> None:
         """Find the devices and read each of them once.
@@ -54,7 +69,6 @@ class ZeusMeter:
             MeterUnavailable: Zeus is not installed or finds nothing that it can read.
         """
         try:
-            import zeus.device.gpu as zeus_gpu
             import zeus.device.soc as zeus_soc
             from zeus.exception import ZeusBaseError
         except ImportError as error:
@@ -62,73 +76,95 @@ class ZeusMeter:
                 "zeus is not installed; pip install 'operational-metrics-bench[zeus]'"
             ) from error
         self._failures = (ZeusBaseError, OSError)
+        expected = (*self._failures, MeterUnavailable)
         components: list[Component] = []
         reasons: list[str] = []
-        finds: tuple[tuple[Callable[[Any], list[Component]], Callable[[], Any]], ...] = (
-            (self._gpus, zeus_gpu.get_gpus),
-            (self._soc, zeus_soc.get_soc),
-        )
-        for read_once, find in finds:
+        for find in (self._gpus, lambda: self._soc(zeus_soc.get_soc())):
             try:
-                components += read_once(find())
-            except self._failures as error:
+                components += find()
+            except expected as error:
                 reasons.append(str(error))
+        reasons += [f"{name}: {reason}" for name, reason in self.refused.items()]
         if not components:
+            self.close()
             raise MeterUnavailable("; ".join(reasons) or "zeus finds no device")
         self.components = components
-        self._opened_j = self._joules()
+        self._opened_j = {n: j for n, j in self._joules().items() if isinstance(j, float)}
 
     def read(self) -> Mapping[str, Reading]:
-        """Joules since open().
+        """Joules since open(); of a device that cannot be read any more the reason.
 
         Raises:
-            MeterUnavailable: A device cannot be read any more.
+            MeterUnavailable: None can be read any more.
         """
         try:
             now_j = self._joules()
         except self._failures as error:
             raise MeterUnavailable(str(error)) from error
-        return {name: Reading(now_j[name] - self._opened_j[name]) for name in self._opened_j}
+        return {
+            name: Reading.failed(joules)
+            if isinstance(joules, str)
+            else Reading(joules - self._opened_j[name])
+            for name, joules in now_j.items()
+        }
 
     def close(self) -> None:
         """Zeus keeps its devices for the life of the process."""
         self._readers = []
+        if self._has_library:
+            self._has_library = False
+            close_library()
 
-    def _joules(self) -> dict[str, float]:
+    def _joules(self) -> _Joules:
         return {name: joules for read in self._readers for name, joules in read().items()}
 
-    def _gpus(self, gpus: Any) -> list[Component]:
-        for index in range(len(gpus)):
-            if not gpus.supports_get_total_energy_consumption(index):
-                raise OSError(f"gpu{index} ({gpus.get_name(index)}) has no energy counter")
+    def _gpus(self) -> list[Component]:
+        cards = self._cards()
+        for name, card in list(cards.items()):
+            joules = self._counter_j(card)
+            if isinstance(joules, str):
+                self.refused[name] = joules
+                del cards[name]
 
-        def read() -> dict[str, float]:
-            return {
-                f"gpu{index}": gpus.get_total_energy_consumption(index) / 1e3
-                for index in range(len(gpus))
-            }
+        def read() -> _Joules:
+            return {name: self._counter_j(card) for name, card in cards.items()}
 
         self._readers.append(read)
-        return [
-            Component(
-                name=f"gpu{index}",
-                source=f"zeus({gpus.get_name(index)})",
-                label="counter",
-                refresh_s=GPU_REFRESH_S,
-                error_frac=GPU_ERROR_FRAC,
-                edge_error_j=GPU_REFRESH_S
-                * PEAK_OVER_LIMIT
-                * gpus.get_power_management_limit(index)
-                / 1e3,
+        return [_gpu_component(name, card) for name, card in cards.items()]
+
+    def _cards(self) -> dict[str, Any]:
+        """Zeus's objects of the run's GPUs by component; NVIDIA's by NVML's index."""
+        import zeus.device.gpu as zeus_gpu
+        from zeus.device.gpu.nvidia import NVIDIAGPU
+
+        if self._uuids is not None and not self._uuids:
+            return {}
+        if zeus_gpu.nvml_is_available():
+            found = open_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), self._uuids)
+            self._has_library = True
+            self.refused |= found.problems
+            return {gpu.name: NVIDIAGPU(gpu.index) for gpu in found.gpus}
+        cards = zeus_gpu.get_gpus().gpus
+        if self._uuids is not None and len(self._uuids) != len(cards):
+            raise MeterUnavailable(
+                f"which {len(self._uuids)} of {len(cards)} GPUs the run uses is not known to zeus; "
+                "hide the others by HIP_VISIBLE_DEVICES"
             )
-            for index in range(len(gpus))
-        ]
+        return {f"gpu{index}": card for index, card in enumerate(cards)}
+
+    def _counter_j(self, card: Any) -> float | str:
+        try:
+            if not card.supports_get_total_energy_consumption():
+                return f"{card.get_name()} has no energy counter"
+            return float(card.get_total_energy_consumption()) / 1e3
+        except self._failures as error:
+            return str(error)
 
     def _soc(self, soc: Any) -> list[Component]:
-        def read() -> dict[str, float]:
+        def read() -> _Joules:
             measured = soc.get_total_energy_consumption()
             return {
-                name: value / 1e3
+                name: float(value) / 1e3
                 for field, name in _SOC_FIELDS.items()
                 if (value := getattr(measured, field, None)) is not None
             }
@@ -146,3 +182,19 @@ class ZeusMeter:
             )
             for name in read()
         ]
+
+
+def _gpu_component(name: str, card: Any) -> Component:
+    max_w = PEAK_OVER_LIMIT * card.get_power_management_limit() / 1e3
+    included = parts_in_module(card.get_name())
+    return Component(
+        name=name,
+        source=f"zeus({card.get_name()}{', the whole module' if included else ''})",
+        label="counter",
+        refresh_s=GPU_REFRESH_S,
+        error_frac=GPU_ERROR_FRAC,
+        edge_error_j=GPU_REFRESH_S * max_w,
+        tick_s=GPU_TICK_S,
+        max_w=max_w,
+        includes=included,
+    )

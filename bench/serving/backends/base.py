@@ -18,12 +18,18 @@ class BackendUnavailable(ValueError):  # noqa: N818 -- says that something is mi
     """A runtime is not installed, or cannot run this model; one line with the reason and remedy."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an exception says, in one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 class Backend(Protocol):
     """A runtime with one model in it; calls come one at a time."""
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What ran it: runtime and version, device, precision it really computes in."""
+        """What ran it: runtime and version, device, gpu_uuid on a GPU, precision it computes in."""
 
     @property
     def compile_s(self) -> float | None:

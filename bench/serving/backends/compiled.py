@@ -24,10 +24,10 @@ from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
 from torch._inductor.utils import fresh_cache
 
 from bench.core.artifact import Artifact
-from bench.serving.backends.base import BackendUnavailable, Images, Logits
+from bench.serving.backends.base import BackendUnavailable, Images, Logits, first_line
 from bench.serving.backends.loading import (
     accept_read_only_arrays,
-    first_line,
+    gpu_facts,
     load_torch,
     torch_precision,
     use_threads,
@@ -37,6 +37,10 @@ RUNTIME = "compile"
 # Sizes that a graph compiled for each may have: torch gives up at 8 by itself.
 _MAX_GRAPHS = 64
 _INT8_COUNTERS = ("qconv_weight_prepack_matcher_count", "qlinear_weight_prepack_matcher_count")
+_UNCOMPILED = (
+    "backend=compile: torch.compile compiled nothing in this process; find what switches it off, "
+    "or use backend=eager"
+)
 _FAILURES = (TorchDynamoException, FailOnRecompileLimitHit, CppCompileError, InvalidCxxCompiler)
 
 
@@ -74,6 +78,7 @@ class CompiledBackend:
             "runtime": RUNTIME,
             "version": f"torch {torch.__version__}",
             "device": self._device.type,
+            **gpu_facts(self._device.type),
             "threads": str(self._num_threads or torch.get_num_threads()),
             "compiler": "inductor, weights frozen, one graph, from an empty cache",
         }
@@ -104,7 +109,8 @@ class CompiledBackend:
         """Logits of a batch, on the host; see Backend.
 
         Raises:
-            BackendUnavailable: The model cannot be compiled, or not for so many batch sizes.
+            BackendUnavailable: The model cannot be compiled, or not for so many batch sizes; or
+                something has switched the compiler off.
         """
         assert self._model is not None, "predict() before open()"
         if images.shape not in self._shapes:
@@ -114,26 +120,25 @@ class CompiledBackend:
 
     def _first(self, images: Images) -> Logits:
         """Call with a new size, from an empty cache, and count its time as compiling."""
-        assert self._model is not None
         num_int8 = _num_int8_layers()
         start_s = self._clock()
         batch = torch.from_numpy(images).to(self._device)
         if len(batch) > 1 and not self._quantized:
             torch._dynamo.maybe_mark_dynamic(batch, 0)
         try:
-            with (
-                tempfile.TemporaryDirectory() as folder,
-                fresh_cache(dir=folder),
-                torch._dynamo.config.patch(recompile_limit=_MAX_GRAPHS),
-                torch._inductor.config.patch(freezing=True),
-                warnings.catch_warnings(action="ignore", category=UserWarning),
-            ):
-                logits: Logits = self._model(batch).cpu().numpy()
+            logits = self._compiled(batch)
         except _FAILURES as error:
             raise BackendUnavailable(
                 f"backend=compile: torch.compile failed for a batch of {len(images)} "
                 f"({type(error).__name__}: {first_line(error)}); use backend=eager"
             ) from error
+        except RuntimeError as error:
+            if _num_graphs():
+                raise
+            # torch has no exception of its own for this.
+            raise BackendUnavailable(f"{_UNCOMPILED} ({first_line(error)})") from error
+        if not _num_graphs():
+            raise BackendUnavailable(_UNCOMPILED)
         self._compile_s += self._clock() - start_s
         self._shapes.add(images.shape)
         if self._quantized and _num_int8_layers() == num_int8:
@@ -143,9 +148,30 @@ class CompiledBackend:
             )
         return logits
 
+    def _compiled(self, batch: Tensor) -> Logits:
+        assert self._model is not None
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            fresh_cache(dir=folder),
+            torch._dynamo.config.patch(recompile_limit=_MAX_GRAPHS),
+            torch._inductor.config.patch(freezing=True),
+            warnings.catch_warnings(action="ignore", category=UserWarning),
+        ):
+            logits: Logits = self._model(batch).cpu().numpy()
+        return logits
+
     def close(self) -> None:
         """Let go of the model; what was compiled for it stays with the process."""
         self._model = None
+
+
+def _num_graphs() -> int:
+    """Graphs that Dynamo has handed to the compiler in this process.
+
+    Of the process, and not of one call: a model that is opened again may use the graph that was
+    compiled for it before.
+    """
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
 def _num_int8_layers() -> int:

@@ -10,6 +10,7 @@ from bench.core.artifact import Artifact
 from bench.serving.backends.base import Images, Logits
 from bench.serving.backends.loading import (
     accept_read_only_arrays,
+    gpu_facts,
     load_torch,
     torch_precision,
     use_threads,
@@ -42,6 +43,7 @@ class EagerBackend:
             "runtime": RUNTIME,
             "version": f"torch {torch.__version__}",
             "device": self._device.type,
+            **gpu_facts(self._device.type),
             "threads": str(self._num_threads or torch.get_num_threads()),
         }
         return facts if self._precision is None else {**facts, "precision": self._precision}

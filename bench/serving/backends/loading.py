@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from bench.core.artifact import Artifact, ArtifactKind
-from bench.serving.backends.base import BackendUnavailable
+from bench.serving.backends.base import BackendUnavailable, first_line
 from bench.tasks.inference import InferenceModel
 
 # How a file that is not the pickle of a model shows itself, whatever is wrong with it.
@@ -25,12 +25,6 @@ _UNREADABLE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
 )
-
-
-def first_line(error: BaseException) -> str:
-    """What an exception says, in one line."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def check_file(artifact: Artifact, kind: ArtifactKind, runtime: str) -> None:
@@ -72,6 +66,20 @@ def load_torch(artifact: Artifact, runtime: str, device: torch.device) -> Infere
     if not isinstance(model, InferenceModel):
         raise unusable(artifact, runtime, TypeError(f"it holds a {type(model).__name__}"))
     return model.to(device).eval()
+
+
+def gpu_facts(device: str) -> dict[str, str]:
+    """The UUID of the GPU that a backend runs on, as NVML writes it; nothing on a CPU.
+
+    All backends run on the first GPU that the process sees: device 0 of CUDA.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+    if device != "cuda":
+        return {}
+    uuid = str(torch.cuda.get_device_properties(0).uuid)
+    return {"gpu_uuid": uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"}
 
 
 def use_threads(num_threads: int | None) -> None:

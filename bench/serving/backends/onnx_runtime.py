@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.core.artifact import Artifact
 from bench.serving.backends.base import BackendUnavailable, Images, Logits
-from bench.serving.backends.loading import check_file, unusable
+from bench.serving.backends.loading import check_file, gpu_facts, unusable
 
 RUNTIME = "onnxruntime"
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -71,6 +71,7 @@ class OnnxRuntimeBackend:
             "runtime": RUNTIME,
             "version": f"onnxruntime {self._library.__version__}",
             "device": self._device,
+            **gpu_facts(self._device),
             "provider": self._provider,
             "threads": str(self._num_threads or "one for each physical core"),
             "spinning": "threads spin between operators and requests, as by default",

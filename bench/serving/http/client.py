@@ -15,7 +15,6 @@ import asyncio
 import logging
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.serving.http.delays import Delays
+from bench.serving.http.failures import Failures, WhyNot
 from bench.serving.http.protocols import BadAnswer, RequestProtocol
 from bench.serving.http.transport import (
     CONNECTION_ERRORS,
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 # A server that has just been killed may refuse connections before its end can be seen.
 _DEATH_TRIES = 20
 _DEATH_WAIT_S = 0.05
-_NOT_SENT = "not sent: the server is gone"
+_NOT_SENT = WhyNot("not sent: the server is gone")
 
 
 class HttpSystem:
@@ -81,7 +81,7 @@ class HttpSystem:
         self.failure = None
         self.num_failed = 0
         self.network_ms: list[float] = []
-        self._failures: Counter[str] = Counter()
+        self._failures = Failures()
         self._url = url.rstrip("/")
         self._protocol = protocol
         self._concurrency = concurrency
@@ -120,7 +120,7 @@ class HttpSystem:
         self.failure = None
         self.num_failed = 0
         self.network_ms = []
-        self._failures = Counter()
+        self._failures = Failures()
         self._requests = []
         self._done = done
         self._collect = collect
@@ -157,8 +157,8 @@ class HttpSystem:
         return request_columns(self._requests, self.network_ms)
 
     def failed_because(self) -> list[str]:
-        """Why requests failed, each reason with its count, the most frequent first."""
-        return [f"{number} requests failed: {why}" for why, number in self._failures.most_common()]
+        """As in System."""
+        return self._failures.lines()
 
     def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run something in the event loop, from another thread, and wait for it."""
@@ -211,38 +211,44 @@ class HttpSystem:
                 request.ok = True
             else:
                 self.num_failed += 1
-                self._failures[why_not] += 1
+                self._failures.add(why_not)
             # Last, when it is known whether the server is gone: the next one may be issued now.
             self._done([request.sample_id])
 
-    async def _ask(self, request: Request) -> str | None:
+    async def _ask(self, request: Request) -> WhyNot | None:
         """Send one request; why it failed, or None."""
         try:
             body = self._protocol.body(request.index)
             reply = await self._transport.ask(request, self._protocol.path, body)
             return self._read(request, reply)
-        except BadAnswer as error:
-            return str(error)
         except TimeoutError:
-            return f"no answer within {self._timeout_s:g} s"
+            return WhyNot(f"no answer within {self._timeout_s:g} s")
         except CONNECTION_ERRORS as error:
             await self._look_for_the_server(error)
-            return _described(error)
+            return WhyNot.of_error(error)
         except Exception as error:
             # Nothing may reach the load generator, nor may it wait for ever: see System.
             _log.exception("a request broke the client")
             self.failure = error
-            return _described(error)
+            return WhyNot.of_error(error)
 
-    def _read(self, request: Request, reply: Reply) -> str | None:
+    def _read(self, request: Request, reply: Reply) -> WhyNot | None:
+        """Read an answer; why it is none, or None."""
+        kind = f"HTTP {reply.status}"
         if reply.status == 200:
-            if self._collect:
-                request.logits = self._protocol.logits(reply.content)
+            # Outside the accuracy pass, answers are not read in full: that would slow the client.
+            if not self._collect and self._protocol.key in reply.content:
+                return None
+            try:
+                logits = self._protocol.logits(reply.content)
+            except BadAnswer as error:
+                return WhyNot.of_answer(f"{kind}, {error}", reply.content)
+            request.logits = logits if self._collect else None
             return None
         if reply.status >= 500:
             # What lies before a server answers in its place when it is gone.
             self.failure = self.failure or self._gone()
-        return f"HTTP {reply.status}: {_one_line(reply.content)}"
+        return WhyNot.of_answer(kind, reply.content)
 
     async def _look_for_the_server(self, error: Exception) -> None:
         """After a connection broke or was refused: keep why, if the server is gone."""
@@ -279,14 +285,6 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _one_line(content: bytes, most: int = 200) -> str:
-    return " ".join(content[:most].decode(errors="replace").split())
-
-
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

@@ -21,9 +21,16 @@ class BadAnswer(ValueError):  # noqa: N818 -- of the server, not of this program
 
 
 class RequestProtocol(Protocol):
-    """How an input is asked about; typical_bytes is the size of a request."""
+    """How an input is asked about.
+
+    Attributes:
+        path: Where.
+        key: What every answer contains.
+        typical_bytes: Size of a request.
+    """
 
     path: str
+    key: bytes
     typical_bytes: int
 
     def body(self, index: int) -> bytes:
@@ -41,7 +48,12 @@ class FeaturesProtocol:
     """POST /v1/predict {"id": 123}: the server has the inputs."""
 
     path = "/v1/predict"
+    key = b'"logits"'
     typical_bytes = len(b'{"id":1234}')
+
+    def __init__(self, *, num_classes: int | None = None) -> None:
+        """Take the number of logits of an answer; None for any."""
+        self._num_classes = num_classes
 
     def body(self, index: int) -> bytes:
         """As in RequestProtocol."""
@@ -49,7 +61,7 @@ class FeaturesProtocol:
 
     def logits(self, body: bytes) -> _Floats:
         """As in RequestProtocol."""
-        return _logits(_field(body, "logits"))
+        return _logits(_field(body, "logits"), self._num_classes)
 
 
 class KserveProtocol:
@@ -58,14 +70,20 @@ class KserveProtocol:
     Source: Open Inference Protocol V2, "HTTP/REST", "Inference".
     """
 
-    def __init__(self, images: _Floats, *, model_name: str, input_name: str) -> None:
+    key = b'"outputs"'
+
+    def __init__(
+        self, images: _Floats, *, model_name: str, input_name: str, num_classes: int | None = None
+    ) -> None:
         """Encode the first input.
 
         Args:
             images: Inputs of the test split, shape (n, c, h, w), n >= 1.
             model_name: Of the model, at the server.
             input_name: Of its input, by its metadata.
+            num_classes: Logits of an answer; None for any number.
         """
+        self._num_classes = num_classes
         self.path = f"/v2/models/{model_name}/infer"
         self._images = images
         self._input_name = input_name
@@ -96,11 +114,17 @@ class KserveProtocol:
         outputs = _field(body, "outputs")
         if not isinstance(outputs, list) or not outputs or not isinstance(outputs[0], dict):
             raise BadAnswer("the answer has no outputs")
-        return _logits(outputs[0].get("data"))
+        return _logits(outputs[0].get("data"), self._num_classes)
 
 
 def choose_protocol(
-    name: str, url: str, *, model_name: str, images: _Floats | None, timeout_s: float
+    name: str,
+    url: str,
+    *,
+    model_name: str,
+    images: _Floats | None,
+    timeout_s: float,
+    num_classes: int | None = None,
 ) -> RequestProtocol:
     """The protocol to ask a server by, once it says that it is ready.
 
@@ -110,6 +134,7 @@ def choose_protocol(
         model_name: Of the model, for kserve_v2.
         images: Inputs of the test split, float32 (n, c, h, w), for kserve_v2.
         timeout_s: For each answer.
+        num_classes: Logits of an answer; None for any number.
 
     Raises:
         ValueError: The server cannot be reached, is not ready, or does not have the model.
@@ -119,7 +144,7 @@ def choose_protocol(
     if status >= 500:
         raise ValueError(f"backend.http.url={url}: the server is not ready (HTTP {status})")
     if name == "features":
-        return FeaturesProtocol()
+        return FeaturesProtocol(num_classes=num_classes)
     if images is None:
         raise ValueError("backend.http.protocol=kserve_v2: needs the inputs of the test split")
     status, body = _get(f"{url}/v2/models/{model_name}", timeout_s)
@@ -132,7 +157,9 @@ def choose_protocol(
             f"backend.http.model_name={model_name}: {url}/v2/models/{model_name} does not name an "
             f"input (HTTP {status})"
         )
-    return KserveProtocol(images, model_name=model_name, input_name=input_name)
+    return KserveProtocol(
+        images, model_name=model_name, input_name=input_name, num_classes=num_classes
+    )
 
 
 def _get(url: str, timeout_s: float) -> tuple[int, bytes]:
@@ -159,11 +186,14 @@ def _field(body: bytes, name: str) -> Any:
     return content[name]
 
 
-def _logits(values: Any) -> _Floats:
+def _logits(values: Any, num_classes: int | None) -> _Floats:
+    """Numbers; NaN is one, as a model may well give it, and then quality is not known."""
     try:
         logits = np.array(values, dtype=np.float32).reshape(-1)
     except (ValueError, TypeError):
         raise BadAnswer("the logits are not numbers") from None
-    if not logits.size or not np.isfinite(logits).all():
-        raise BadAnswer("the logits are not finite numbers")
+    if not logits.size:
+        raise BadAnswer("the answer has no logits")
+    if num_classes is not None and len(logits) != num_classes:
+        raise BadAnswer(f"the server gave {len(logits)} logits for {num_classes} classes")
     return logits

@@ -27,10 +27,12 @@ import numpy as np
 import uvicorn
 
 from bench.serving.backends.base import Backend
+from bench.serving.backends.first_calls import call_once
 from bench.serving.http.app import Service, make_app
 from bench.serving.http.batching import Batcher
 from bench.serving.http.features import FeatureStore
 from bench.serving.http.spec import ServerSpec
+from bench.serving.system import PassFailed
 
 _BACKLOG = 2048
 # Longer than any pass: a connection that the client keeps must not be closed under a request.
@@ -55,7 +57,7 @@ def main(arguments: list[str]) -> int:
             listener = _listen(spec)
             with closing(FeatureStore(spec.features_path)) as store:
                 _serve(spec, listener, store, report)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, PassFailed) as error:
             _say(report, {"error": str(error)})
             return 2
     return 0
@@ -130,8 +132,12 @@ def _load(spec: ServerSpec, shape: tuple[int, int, int]) -> _Loaded:
     backend = make(spec.runtime, device=spec.device, num_threads=spec.num_threads)
     backend.open(spec.artifact)
     loaded_s = time.perf_counter()
-    for size in range(1, spec.max_batch_size + 1):
-        logits = backend.predict(np.zeros((size, *shape), dtype=np.float32))
+    logits = call_once(
+        backend,
+        lambda size: np.zeros((size, *shape), dtype=np.float32),
+        range(1, spec.max_batch_size + 1),
+        num_classes=spec.num_classes,
+    )
     return _Loaded(
         backend=backend,
         num_classes=logits.shape[1],

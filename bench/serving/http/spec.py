@@ -13,6 +13,7 @@ from bench.core.artifact import Artifact
 class ServerSpec:
     """One model behind one address.
 
+    num_classes is how many logits the model must give for each input; None for as many as it gives.
     backend is `module:function` of what makes the runtime: called with the runtime's name and
     device and num_threads, it gives a bench.serving.backends.base.Backend. Port 0 is any free one.
     """
@@ -22,6 +23,7 @@ class ServerSpec:
     num_threads: int | None
     artifact: Artifact
     features_path: Path
+    num_classes: int | None = None
     model_name: str = "model"
     host: str = "127.0.0.1"
     port: int = 0

@@ -6,6 +6,8 @@ Bounds are asserted without the sensor's own error: the simulated sensor has non
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pynvml
@@ -274,18 +276,31 @@ def test_a_refresh_to_the_same_power_does_not_make_it_look_slow(
     monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:
     # Refreshed every 20 ms, but at rest: it shows something else three times in a second.
-    gpu = FakeGpu("GPU-a", limit_w=LIMIT_W, power_w=lambda: 20.0 + round(clock() * 3))
+    gpu = FakeGpu("GPU-a", limit_w=LIMIT_W, power_w=lambda: 20.0 + round((clock() - START_S) * 3))
     (component,) = opened(monkeypatch, clock, gpu).components
     assert component.tick_s == pytest.approx(0.05)
     assert component.edge_error_j >= 1.7 * LIMIT_W / 3
 
 
-def test_a_card_that_offers_nothing_makes_the_meter_unavailable(
+def test_a_card_that_offers_nothing_is_refused_and_leaves_the_others(
     monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:
     fake = FakeNvml([counting(constant(1.0), clock), FakeGpu("GPU-b", "Old card")])
     install(monkeypatch, fake)
-    reason = r"gpu1 \(Old card\): energy counter: .*; instantaneous power: "
+    meter = NvmlMeter(clock=clock, sleep=clock.advance)
+    meter.open()
+    assert [component.name for component in meter.components] == ["gpu0"]
+    assert meter.refused == {
+        "gpu1": "Old card: energy counter: Not Supported; instantaneous power: Not Supported"
+    }
+
+
+def test_cards_that_all_offer_nothing_make_the_meter_unavailable(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    fake = FakeNvml([FakeGpu("GPU-a", "Old card", lost=True), FakeGpu("GPU-b", "Old card")])
+    install(monkeypatch, fake)
+    reason = r"gpu0: Old card: energy counter: GPU is lost; .*; gpu1: Old card: energy counter: "
     with pytest.raises(MeterUnavailable, match=reason):
         NvmlMeter(clock=clock, sleep=clock.advance).open()
     assert fake.num_open == 0
@@ -337,14 +352,18 @@ def test_a_reset_is_flagged_and_within_the_bound(
     assert after.missed_j == pytest.approx(2 * 1.7 * LIMIT_W - 400.0, abs=6.0)
 
 
-def test_a_card_that_is_lost_while_measuring_is_named(
-    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+@pytest.mark.parametrize("by", [counting, sensing])
+def test_a_card_that_is_lost_while_measuring_has_failed_and_the_other_has_not(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, by: Callable[..., FakeGpu]
 ) -> None:
-    gpus = [counting(constant(1.0), clock), counting(constant(1.0), clock, uuid="GPU-b")]
+    gpus = [by(constant(100.0), clock), by(constant(100.0), clock)]
+    gpus[1].uuid = "GPU-b"
     meter = opened(monkeypatch, clock, *gpus)
     gpus[1].lost = True
-    with pytest.raises(MeterUnavailable, match="gpu1: "):
-        meter.read()
+    readings = meter.read()
+    assert readings["gpu0"].failure is None
+    assert readings["gpu1"].failure == "GPU is lost"
+    assert math.isnan(readings["gpu1"].energy_j)
 
 
 def test_samples_far_apart_are_flagged_and_within_the_bound(
@@ -404,6 +423,10 @@ def all_windows_are_within_the_bound(
             clock.advance(wait_s)
         edges.append((clock(), meter.read()["gpu0"]))
     for (start_s, before), (end_s, after) in itertools.combinations(edges, 2):
+        if after.failure is not None:
+            # No card that is on draws nothing for so long.
+            assert "has read 0 W for" in after.failure
+            return
         measured_j = after.energy_j - before.energy_j
         assert measured_j >= 0
         error_j = abs(measured_j - curve.energy_j(start_s, end_s))
@@ -461,3 +484,207 @@ def test_the_bound_holds_for_any_curve_of_integrated_power(
         )
     meter = opened(monkeypatch, clock, gpu)
     all_windows_are_within_the_bound(meter, clock, curve, waits_s, ticked=ticked)
+
+
+# Readings that cannot be.
+
+
+def shows(
+    clock: FakeClock,
+    counted_w: float | None,
+    power_w: float | None,
+    name: str = "Fake RTX",
+) -> FakeGpu:
+    """A card whose counter goes at one pace and whose sensor shows another."""
+    return FakeGpu(
+        "GPU-a",
+        name,
+        limit_w=LIMIT_W,
+        energy_j=None if counted_w is None else lambda: 12345.0 + counted_w * clock(),
+        power_w=None if power_w is None else lambda: power_w,
+    )
+
+
+@pytest.mark.parametrize(
+    ("counted_w", "power_w", "label"),
+    [
+        (290.0, 300.0, "counter"),
+        (160.0, 300.0, "counter"),  # off by less than a factor of 2
+        (590.0, 300.0, "counter"),
+        (140.0, 300.0, "integrated"),
+        (610.0, 300.0, "integrated"),
+        (0.0, 300.0, "integrated"),  # it stands still
+        (0.1, 300.0, "integrated"),
+        (-50.0, 300.0, "integrated"),
+        (700.0, None, None),  # more than 1.7 x 400 W
+        (0.1, None, None),  # no card that is on draws so little
+        (0.0, None, None),
+        (290.0, 0.0, "counter"),  # 0 W cannot be either: it is the sensor that is wrong
+        (290.0, 5000.0, "counter"),
+        (0.0, 0.0, None),
+        (0.0, 5000.0, None),
+        (None, 0.0, None),
+    ],
+)
+def test_of_a_counter_and_a_power_that_contradict_one_another_what_can_be_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+    clock: FakeClock,
+    counted_w: float | None,
+    power_w: float | None,
+    label: str | None,
+) -> None:
+    gpu = shows(clock, counted_w, power_w)
+    if label is None:
+        with pytest.raises(MeterUnavailable, match="gpu0: Fake RTX: energy counter: "):
+            opened(monkeypatch, clock, gpu)
+        return
+    meter = opened(monkeypatch, clock, gpu)
+    assert meter.components[0].label == label
+    before = meter.read()["gpu0"]
+    wait(meter, clock, 10.0)
+    after = meter.read()["gpu0"]
+    true_w = power_w if label == "integrated" else counted_w
+    assert true_w is not None
+    assert after.energy_j - before.energy_j == pytest.approx(10.0 * true_w, abs=0.01)
+
+
+def test_the_source_says_why_the_counter_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    (component,) = opened(monkeypatch, clock, shows(clock, 0.0, 300.0)).components
+    assert component.source.endswith("no energy counter: stands still at 12345 J)")
+    (component,) = opened(monkeypatch, clock, shows(clock, 30.0, 300.0)).components
+    assert component.source.endswith("counts 30 W while the card draws 300 W)")
+
+
+def test_a_clock_that_stands_still_cannot_say_that_a_counter_does(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    install(monkeypatch, FakeNvml([shows(clock, 300.0, 300.0)]))
+    meter = NvmlMeter(clock=clock, sleep=lambda _: None)
+    meter.open()
+    assert meter.components[0].label == "counter"
+
+
+def test_a_module_counts_more_than_its_gpu_draws_and_includes_the_processor(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    gpu = shows(clock, 250.0, 100.0, "NVIDIA GH200 480GB")
+    (component,) = opened(monkeypatch, clock, gpu).components
+    assert (component.label, component.includes) == ("counter", ("cpu", "dram"))
+    assert component.source == "nvml(total_energy_counter of the whole module, NVIDIA GH200 480GB)"
+    # It cannot count less.
+    gpu = shows(clock, 40.0, 100.0, "NVIDIA GH200 480GB")
+    assert opened(monkeypatch, clock, gpu).components[0].label == "integrated"
+
+
+@pytest.mark.parametrize("name", ["NVIDIA H200", "NVIDIA B200", "NVIDIA GeForce RTX 5090"])
+def test_other_cards_are_no_modules(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, name: str
+) -> None:
+    assert opened(monkeypatch, clock, shows(clock, 90.0, 100.0, name)).components[0].includes == ()
+
+
+def test_a_power_beyond_what_the_card_can_draw_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    shown_w = [300.0]
+    gpu = FakeGpu("GPU-a", limit_w=LIMIT_W, power_w=lambda: shown_w[0])
+    meter = opened(monkeypatch, clock, gpu)
+    shown_w[0] = 681.0
+    clock.advance(0.05)
+    failure = meter.read()["gpu0"].failure
+    assert failure == "its power reads 681 W, more than the 680 W that can flow"
+
+
+def test_a_power_of_nothing_is_a_failure_once_it_lasts(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    shown_w = [300.0]
+    gpu = FakeGpu("GPU-a", limit_w=LIMIT_W, power_w=lambda: shown_w[0])
+    meter = opened(monkeypatch, clock, gpu)
+    shown_w[0] = 0.0
+    wait(meter, clock, 4.9)  # fifty refreshes of 0.1 s are five seconds
+    assert meter.read()["gpu0"].failure is None
+    clock.advance(0.2)
+    assert meter.read()["gpu0"].failure == "its power has read 0 W for 5.1 s"
+
+
+UNKNOWN = int(pynvml.NVML_ERROR_UNKNOWN)
+
+
+@pytest.mark.parametrize("call", ["limit", "set limit", "architecture", "power", "mig mode"])
+@pytest.mark.parametrize("by", [counting, sensing])
+def test_a_call_that_fails_takes_nothing_else_with_it(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, call: str, by: Callable[..., FakeGpu]
+) -> None:
+    gpu = by(constant(300.0), clock)
+    gpu.codes[call] = UNKNOWN
+    if by is sensing and call == "power":
+        with pytest.raises(MeterUnavailable, match="instantaneous power: Unknown Error"):
+            opened(monkeypatch, clock, gpu)
+        return
+    meter = opened(monkeypatch, clock, gpu)
+    before = meter.read()["gpu0"]
+    wait(meter, clock, 2.0)
+    assert meter.read()["gpu0"].energy_j - before.energy_j == pytest.approx(600.0, abs=0.01)
+
+
+def test_where_the_architecture_is_not_known_the_sensor_may_see_a_quarter(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    gpu = sensing(constant(300.0), clock)
+    gpu.codes["architecture"] = UNKNOWN
+    meter = opened(monkeypatch, clock, gpu)
+    before = meter.read()["gpu0"]
+    wait(meter, clock, 10.0)
+    after = meter.read()["gpu0"]
+    assert after.missed_j - before.missed_j == pytest.approx(0.75 * 3800.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("uuids", "names"),
+    [
+        (["GPU-b"], ["gpu1"]),
+        (["b"], ["gpu1"]),  # as torch has it
+        (["GPU-c", "a"], ["gpu2", "gpu0"]),
+        (None, ["gpu2"]),
+    ],
+)
+def test_chosen_cards_are_measured_whatever_is_visible(
+    monkeypatch: pytest.MonkeyPatch,
+    clock: FakeClock,
+    uuids: list[str] | None,
+    names: list[str],
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    gpus = [counting(constant(100.0), clock, uuid=f"GPU-{letter}") for letter in "abc"]
+    install(monkeypatch, FakeNvml(gpus))
+    meter = NvmlMeter(clock=clock, sleep=clock.advance)
+    meter.choose_gpus(uuids)
+    meter.open()
+    assert [component.name for component in meter.components] == names
+
+
+@pytest.mark.parametrize(
+    ("uuids", "reason"),
+    [
+        ([], "the run uses no GPU"),
+        (["GPU-x"], "GPU-x: no GPU has this UUID; gpu1: GPU is lost"),
+        (["MIG-1"], "MIG-1: an instance of MIG has no energy counter of its own: .* is shared"),
+        (["GPU-a"], "gpu0: it is divided: an instance of MIG has no energy counter of its own"),
+    ],
+)
+def test_chosen_cards_that_cannot_be_measured_are_named(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, uuids: list[str], reason: str
+) -> None:
+    gpus = [counting(constant(100.0), clock, uuid=f"GPU-{letter}") for letter in "ab"]
+    gpus[0].mig_enabled = True
+    gpus[1].codes["handle"] = pynvml.NVML_ERROR_GPU_IS_LOST
+    fake = FakeNvml(gpus)
+    install(monkeypatch, fake)
+    meter = NvmlMeter(clock=clock, sleep=clock.advance)
+    meter.choose_gpus(uuids)
+    with pytest.raises(MeterUnavailable, match=reason):
+        meter.open()
+    assert fake.num_open == 0

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -171,6 +172,38 @@ def test_a_model_that_is_no_single_graph_is_refused_by_compile_in_one_line(
     ) as caught:
         backend.predict(IMAGES[:1])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["stance", "disable"])
+def test_a_compiler_that_compiles_nothing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, artifacts: dict[str, Artifact], how: str
+) -> None:
+    """Whatever switched it off: a variable of the environment, or code of the user's own."""
+    # As in a process of its own, in which nothing has been compiled yet.
+    torch._dynamo.reset()
+    monkeypatch.setitem(torch._dynamo.utils.counters["stats"], "unique_graphs", 0)
+    backend = CompiledBackend(device="cpu", num_threads=None)
+    backend.open(artifacts["torch-none"])
+    off = (
+        torch.compiler.set_stance("force_eager")
+        if how == "stance"
+        else torch._dynamo.config.patch(disable=True)
+    )
+    with off, pytest.raises(BackendUnavailable, match="compiled nothing in this process"):
+        backend.predict(IMAGES[:1])
+
+
+@pytest.mark.parametrize("uuid", ["5e0e5f6e-0000", "GPU-5e0e5f6e-0000"])
+def test_a_backend_on_a_gpu_names_it_as_nvml_does(
+    monkeypatch: pytest.MonkeyPatch, uuid: str
+) -> None:
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=uuid)
+    )
+    for kind in (EagerBackend, CompiledBackend):
+        facts = kind(device="cuda", num_threads=None).facts
+        assert (facts["device"], facts["gpu_uuid"]) == ("cuda", "GPU-5e0e5f6e-0000")
+        assert "gpu_uuid" not in kind(device="cpu", num_threads=None).facts
 
 
 @pytest.mark.usefixtures("torch_threads")

@@ -123,8 +123,11 @@ class Foreign(BaseHTTPRequestHandler):
         (200, b"<html>"),
         (200, b'{"class":1}'),
         (200, b'{"logits":["a"]}'),
-        (200, b'{"logits":[NaN]}'),
+        (200, b'{"logits":[1,2,3]}'),
         (503, b"busy,\nlater"),
+        (503, b"still busy"),
+        (500, b""),
+        (200, b'{"logits":[NaN,null]}'),
     )
     released = threading.Event()
 
@@ -179,19 +182,43 @@ def test_a_server_that_tells_no_stages(foreign: str) -> None:
         assert system.answers()[1].tolist() == [[1, 2], [1, 2]]
 
 
-def test_answers_that_are_none_are_failures_with_their_reason(foreign: str) -> None:
-    with HttpSystem(foreign, FeaturesProtocol(), concurrency=1) as system:
-        Load(system).run([[1], [2], [3], [4], [5], [0]], collect=True)
+def test_answers_that_are_none_are_failures_with_their_status_and_their_body(foreign: str) -> None:
+    protocol = FeaturesProtocol(num_classes=2)
+    with HttpSystem(foreign, protocol, concurrency=1) as system:
+        Load(system).run([[1], [2], [3], [4], [5], [6], [0]], collect=True)
         assert system.failure is None
-        assert system.num_failed == 5
-        assert sorted(system.failed_because()) == [
-            "1 requests failed: HTTP 503: busy, later",
-            "1 requests failed: the answer has no logits",
-            "1 requests failed: the answer is not JSON",
-            "1 requests failed: the logits are not finite numbers",
-            "1 requests failed: the logits are not numbers",
+        assert system.num_failed == 6
+        assert system.failed_because() == [
+            "2 requests failed: HTTP 503: busy, later",  # and the body of the first
+            "1 requests failed: HTTP 200, the answer is not JSON: <html>",
+            '1 requests failed: HTTP 200, the answer has no logits: {"class":1}',
+            '1 requests failed: HTTP 200, the logits are not numbers: {"logits":["a"]}',
+            "1 requests failed: HTTP 200, the server gave 3 logits for 2 classes: "
+            '{"logits":[1,2,3]}',
         ]
         assert system.answers()[0].tolist() == [0]
+        Load(system).run([[1], [2], [3], [4], [5], [7]], collect=True)
+        assert system.failed_because()[-1] == "1 requests failed for other reasons"
+
+
+def test_an_answer_without_logits_is_a_failure_where_no_logits_are_kept(foreign: str) -> None:
+    with HttpSystem(foreign, FeaturesProtocol(), concurrency=1) as system:
+        Load(system).run([[0], [1], [2], [7]])
+        assert system.columns()["ok"] == [1, 0, 0, 0]
+        assert system.failed_because() == [
+            "1 requests failed: HTTP 200, the answer is not JSON: <html>",
+            '1 requests failed: HTTP 200, the answer has no logits: {"class":1}',
+            "1 requests failed: HTTP 500, with an empty body",
+        ]
+
+
+def test_logits_that_are_no_numbers_to_count_with_are_answers_all_the_same(foreign: str) -> None:
+    with HttpSystem(foreign, FeaturesProtocol(num_classes=2), concurrency=1) as system:
+        Load(system).run([[8], [0]], collect=True)
+        assert system.num_failed == 0
+        indices, logits = system.answers()
+        assert indices.tolist() == [8, 0]
+        assert np.isnan(logits).tolist() == [[True, True], [False, False]]
 
 
 def test_an_answer_that_does_not_come_is_a_failure(foreign: str) -> None:
@@ -225,6 +252,7 @@ class Broken:
     """A protocol with a mistake in it."""
 
     path = "/v1/predict"
+    key = b"logits"
     typical_bytes = 1
 
     def body(self, index: int) -> bytes:

@@ -1,0 +1,40 @@
+"""What a price is made of: pure arithmetic on the price of a configuration or of its table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+CostBasis = Literal["electricity", "rental", "rental and electricity"]
+
+
+def cost_basis(price: Mapping[str, Any]) -> CostBasis:
+    """What costs by a price consist of, which must stand beside them.
+
+    The electricity of a machine of one's own is not the price of owning it: such costs do not
+    compare with those of a rented machine.
+
+    Args:
+        price: With `usd_per_hour` and `usd_per_kwh`; absent, None, NaN and 0 all mean that nothing
+            is charged for it.
+
+    Raises:
+        ValueError: Neither is there.
+
+    Source: docs/metrics.md, "Cost and emissions".
+    """
+    given = {key: _number(price.get(key)) for key in ("usd_per_hour", "usd_per_kwh")}
+    if all(value is None for value in given.values()):
+        raise ValueError("price: neither usd_per_hour nor usd_per_kwh is given")
+    rented, metered = bool(given["usd_per_hour"]), bool(given["usd_per_kwh"])
+    if rented and metered:
+        return "rental and electricity"
+    if rented or (not metered and given["usd_per_hour"] is not None):
+        return "rental"
+    return "electricity"
+
+
+def _number(value: Any) -> float | None:
+    """A price as a number; None for one that is not there."""
+    return None if value is None or math.isnan(value) else float(value)

@@ -1,0 +1,47 @@
+"""Records of older schemas, in the form of this one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from bench.core.records import NOT_STARTED, SCHEMA_VERSION, RunError
+
+_ON_THE_CLOCK = ("train_s", "eval_s", "checkpoint_s", "serve_s", "wall_time_s")
+
+
+def upgraded(raw: dict[str, Any], *, has_begun: bool) -> dict[str, Any]:
+    """A record of an older schema in the form of this one; one of this schema as it is.
+
+    Schema 1 wrote 0 for a phase that was absent, and did not tell a run that never began from one
+    that was interrupted.
+
+    Args:
+        raw: As it was read, with a schema_version.
+        has_begun: Whether the run's folder shows that its process began.
+    """
+    if raw["schema_version"] != 1:
+        return raw
+    phases = raw.get("phases") or {}
+    never_began = (
+        raw.get("status") == "interrupted" and phases.get("launch_s") is None and not has_begun
+    )
+    return {
+        **raw,
+        "schema_version": SCHEMA_VERSION,
+        "phases": {**phases, **dict.fromkeys(_absent(raw.get("command"), phases))},
+        "error": asdict(not_started()) if never_began else raw.get("error"),
+    }
+
+
+def _absent(command: object, phases: Mapping[str, Any]) -> tuple[str, ...]:
+    # Only the run's own process knows launch_s: without it, nobody knows what was on the clock.
+    if not phases.get("wall_time_s") and phases.get("launch_s") is None:
+        return _ON_THE_CLOCK
+    return ("train_s", "eval_s", "checkpoint_s") if command == "serve" else ("serve_s",)
+
+
+def not_started() -> RunError:
+    """Why a run that never began has no measurement."""
+    return RunError(kind=NOT_STARTED, message="interrupted before it began")

@@ -1,0 +1,171 @@
+"""The energy meters of a window, opened, read and closed together.
+
+The set of components is settled when the meters are opened and never changes: a total whose parts
+come and go compares with nothing. A meter that cannot be opened is listed with its reason and the
+run goes on without it. A component that fails later is listed too, and never comes back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from bench.core.records import UnavailableMeter
+from bench.measure.clock import Clock
+from bench.measure.guard import GuardedMeter, reason_of
+from bench.measure.meters.base import (
+    Component,
+    GpuMeter,
+    Meter,
+    MeterConfigError,
+    MeterUnavailable,
+    PartialMeter,
+    Reading,
+)
+from bench.measure.settle import GpuScope, settle
+
+_ANY_GPU = GpuScope()
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyReading:
+    """All meters at one moment; a component whose meter failed is missing."""
+
+    at_s: float
+    by_component: Mapping[str, Reading]
+
+
+class MeterSet:
+    """Meters that are read together, from any thread."""
+
+    def __init__(
+        self,
+        meters: Mapping[str, Meter],
+        *,
+        required: bool = False,
+        clock: Clock = time.perf_counter,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            meters: By name; of two that measure the same part of the machine the one with the
+                stronger label counts, then the one named first.
+            required: Whether a meter that cannot be opened is an error.
+            clock: Monotonic seconds.
+        """
+        self.unavailable: list[UnavailableMeter] = []
+        self.components: Sequence[Component] = ()
+        self.whole = True  # whether every GPU of the run has been found a meter
+        self._configured = meters
+        self._required = required
+        self._clock = clock
+        self._scope = GpuScope()
+        self._guarded: dict[str, GuardedMeter] = {}
+        self._stack = ExitStack()
+        self._lock = threading.Lock()
+
+    @property
+    def refresh_s(self) -> float | None:
+        """Seconds between updates of the slowest counter in the total; None without one."""
+        summed = (c for c in self.components if c.label != "constant")
+        return max((component.refresh_s for component in summed), default=None)
+
+    @property
+    def tick_s(self) -> float | None:
+        """Seconds within which tick() is to be called again and again; None if it need not be."""
+        ticks_s = (meter.tick_s for meter in self._guarded.values())
+        return min((tick_s for tick_s in ticks_s if tick_s is not None), default=None)
+
+    def open(self, scope: GpuScope = _ANY_GPU) -> None:
+        """Open every meter and settle which components are measured; slow, before the clock.
+
+        Args:
+            scope: The GPUs of the run.
+
+        Raises:
+            MeterUnavailable: A meter cannot be opened, or not with all that it should measure, and
+                they are required.
+            MeterConfigError: The configuration of a meter contradicts itself.
+        """
+        self._scope = scope
+        opened: dict[str, Meter] = {}
+        try:
+            for name, meter in self._configured.items():
+                self._open_one(name, meter, opened)
+        except (MeterUnavailable, MeterConfigError):
+            self.close()
+            raise
+        offers = {name: meter.components for name, meter in opened.items()}
+        kept, reasons = settle(offers, scope)
+        for name, reason in reasons.items():
+            self._refuse(name, reason)
+        for name, components in kept.items():
+            refuse = partial(self._refuse, name)
+            self._guarded[name] = GuardedMeter(opened[name], components, self._clock, refuse)
+        self.components = [c for components in kept.values() for c in components]
+        self.whole = not scope.misses_some(self.components)
+
+    def _open_one(self, name: str, meter: Meter, opened: dict[str, Meter]) -> None:
+        try:
+            if isinstance(meter, GpuMeter):
+                meter.choose_gpus(self._scope.uuids)
+            meter.open()
+        except MeterConfigError:
+            raise
+        except Exception as error:  # a meter may be anyone's: whatever it raises is its reason
+            if self._required:
+                raise MeterUnavailable(f"{name}: {reason_of(error)}") from error
+            self._refuse(name, reason_of(error))
+            return
+        self._stack.callback(meter.close)
+        opened[name] = meter
+        for component, reason in (meter.refused if isinstance(meter, PartialMeter) else {}).items():
+            if self._required:
+                raise MeterUnavailable(f"{name}: {component}: {reason}")
+            self._refuse(name, f"{component}: {reason}")
+
+    def read(self) -> EnergyReading:
+        """One reading of all components that can still be read."""
+        with self._lock:
+            found: dict[str, Reading] = {}
+            for meter in self._guarded.values():
+                found |= meter.read()
+            return EnergyReading(self._clock(), found)
+
+    def tick(self) -> None:
+        """Read the meters that must be read now and then; for the sampler's thread."""
+        with self._lock:
+            for meter in self._guarded.values():
+                if meter.tick_s is not None:
+                    meter.read()
+
+    @property
+    def failed(self) -> set[str]:
+        """Names of the components that have failed since they were opened."""
+        return {name for meter in self._guarded.values() for name in meter.failed}
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that a total needs can still be read."""
+        failed = self.failed
+        return self.whole and not any(
+            one.name in failed for one in self.components if one.label != "constant"
+        )
+
+    def fail(self, name: str, reason: str) -> None:
+        """Give a component up whose joules something else has contradicted."""
+        with self._lock:
+            for meter in self._guarded.values():
+                if name in {one.name for one in meter.components} - meter.failed:
+                    meter.fail(name, reason)
+
+    def close(self) -> None:
+        """Close the meters, each of them even when another fails to."""
+        self._stack.close()
+
+    def _refuse(self, name: str, reason: str) -> None:
+        self.unavailable.append(UnavailableMeter(meter=name, reason=reason))

@@ -1,0 +1,145 @@
+"""What is watched beside a window's clock and joules: CPUs, memory, GPUs, and disturbances."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from bench.core.records import Health, UnavailableMeter, Utilization
+from bench.measure.cgroup import CgroupReader, CgroupReading
+from bench.measure.cpu_use import CpuReading
+from bench.measure.health import health, utilization
+from bench.measure.meters.base import MeterUnavailable
+from bench.measure.nvml import GpuReader
+from bench.measure.sampler import CgroupProbe, CpuProbe, Probe, Sampler, TelemetryRow
+from bench.measure.settle import GpuScope
+from bench.measure.system import CpuMeter, ProcessTree, peak_rss_bytes
+
+_log = logging.getLogger(__name__)
+
+
+class Observer:
+    """Watches from start() to conclude(); open() first, close() when done."""
+
+    def __init__(self, *, period_s: float | None, shared: bool, gpus: Sequence[str] | None) -> None:
+        """Nothing is read yet.
+
+        Args:
+            period_s: Time between the sampler's ticks; None for no sampler.
+            shared: Whether other measured runs are allowed on the machine meanwhile.
+            gpus: UUIDs of the GPUs that the run uses; None for those that are visible.
+        """
+        self._period_s = period_s
+        self._shared = shared
+        self._uses_no_gpu = gpus is not None and not gpus
+        self._tree = tree = ProcessTree()
+        self._cpu = CpuMeter(tree)
+        self._cgroup = CgroupReader()
+        self._gpus = GpuReader(
+            os.environ.get("CUDA_VISIBLE_DEVICES"), own_pids=tree.pids, gpus=gpus
+        )
+        self._has_gpus = False
+        self._no_gpu: str | None = None
+        self._sampler = Sampler([])
+        self._edges: list[tuple[CpuReading, CgroupReading | None]] = []
+
+    def open_gpus(self) -> GpuScope:
+        """Find the GPUs of the run; before meters are opened."""
+        if self._uses_no_gpu:
+            return self._gpus.scope
+        try:
+            self._gpus.open()
+        except MeterUnavailable as error:
+            self._no_gpu = str(error)
+        else:
+            self._has_gpus = True
+        return self._gpus.scope
+
+    def open(self, chores: Sequence[tuple[float, Callable[[], None]]]) -> None:
+        """Put the sampler together.
+
+        Args:
+            chores: Calls of others, each with its own period in seconds, that it is to make.
+        """
+        if self._period_s is None:
+            return
+        probes: list[Probe] = [
+            CpuProbe(CpuMeter(self._tree), self._tree),
+            CgroupProbe(self._cgroup),
+        ]
+        if self._has_gpus:
+            probes.append(self._gpus.samples)
+        self._sampler = Sampler(probes, period_s=self._period_s, chores=chores)
+
+    def start(self) -> None:
+        """Start the sampler."""
+        if self._period_s is not None:
+            self._sampler.start()
+
+    def read_edge(self) -> None:
+        """Read CPU times at the start of the clock, or at its end."""
+        self._edges.append((self._cpu.read(refresh=True), self._cgroup.read()))
+
+    def telemetry(self, origin_s: float) -> Sequence[TelemetryRow]:
+        """What the sampler saw, with times relative to a moment."""
+        return self._sampler.rows(origin_s=origin_s)
+
+    def conclude(
+        self, *, started_s: float, total_s: float, flags: Sequence[str]
+    ) -> tuple[Utilization, Health]:
+        """Stop the sampler, and judge what it saw.
+
+        Args:
+            started_s: When the clock started.
+            total_s: Length of the clock.
+            flags: Raised elsewhere.
+        """
+        report = self._sampler.stop((started_s, started_s + total_s))
+        failures = [report.failure] if report.failure else []
+        failures += self._gpus.failures
+        if failures:
+            _log.warning("the sampler failed: %s", "; ".join(failures))
+            report = replace(report, failure="; ".join(failures))
+        (start, cgroup_start), (end, cgroup_end) = self._edges
+        cgroup = (cgroup_start, cgroup_end) if cgroup_start and cgroup_end else None
+        rows = self.telemetry(started_s)
+        use = utilization(
+            start, end, rows, total_s=total_s, own_peak_rss_bytes=peak_rss_bytes(), cgroup=cgroup
+        )
+        found = health(
+            start,
+            end,
+            report,
+            period_s=self._period_s or 0.0,
+            shared=self._shared,
+            cgroup=cgroup,
+            rows=rows,
+            total_s=total_s,
+            flags=flags,
+        )
+        return use, found
+
+    def close(self) -> None:
+        """Release the GPUs."""
+        if self._has_gpus:
+            self._has_gpus = False
+            self._gpus.close()
+
+    @property
+    def devices(self) -> list[dict[str, Any]]:
+        """The GPUs of the run."""
+        return [asdict(device) for device in self._gpus.devices]
+
+    @property
+    def unavailable(self) -> list[UnavailableMeter]:
+        """What could not be read, with the reasons."""
+        found = [("gpu_telemetry", self._no_gpu)] if self._no_gpu is not None else []
+        if self._no_gpu is None:
+            found += [("gpu_telemetry", problem) for problem in self._gpus.problems]
+        found += [("cgroup", problem) for problem in self._cgroup.problems.values()]
+        if self._cpu.unavailable is not None:
+            found.append(("cpu_times", self._cpu.unavailable))
+        return [UnavailableMeter(meter=meter, reason=reason) for meter, reason in found]

@@ -1,0 +1,274 @@
+"""What a run asks of its data and its model, checked before the clock with a batch of each split.
+
+Users bring both. What does not fit is refused here in one line that names the part and what it
+should have given, not after hours of training and not from deep inside a library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.tasks.classifier import Classifier
+from bench.tasks.data import DataModule, test_batches
+from bench.tasks.loaders import Batch
+from bench.tasks.neutral import evaluating, unchanged
+from bench.tasks.quality import quality, require_classes
+from bench.training.batches import digest
+
+_LABELS = (torch.int64, torch.uint8)  # what torch's cross-entropy takes for classes
+_ATTRIBUTES = ("num_classes", "input_shape", "num_train_samples")
+Precision = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """What the check found out.
+
+    Attributes:
+        batch: Of the training split, on the device of the training.
+        eval_sizes: Sizes of the batches in an evaluation, each once.
+        changes_input: Whether the model writes into the images that it is given.
+    """
+
+    batch: Batch
+    eval_sizes: Sequence[int]
+    changes_input: bool
+
+
+def require_network(network: Any, target: str) -> nn.Module:
+    """The model, which must be a module.
+
+    Args:
+        network: What the configuration's `_target_` gave.
+        target: That `_target_`.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"model: {target} gave {_kind(network)}, must give a torch.nn.Module")
+    return network
+
+
+def require_attributes(data: Any) -> None:
+    """Refuse data without what is read after its setup().
+
+    Raises:
+        ValueError: An attribute is missing or no number; the message names it.
+    """
+    for name in _ATTRIBUTES:
+        if not hasattr(data, name):
+            raise ValueError(f"data: {name} is missing after setup(); {_EXPECTED[name]}")
+    for name in ("num_classes", "num_train_samples"):
+        value = getattr(data, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"data: {name} is {value!r}, must be a whole number of at least 1")
+
+
+_EXPECTED = {
+    "num_classes": "give the number of classes",
+    "input_shape": "give (channels, height, width) of one image",
+    "num_train_samples": "give the number of samples in the training split",
+}
+
+
+def check_contract(
+    module: Classifier,
+    data: DataModule,
+    *,
+    batch_size: int,
+    num_ranks: int,
+    device: torch.device,
+    precision: Precision,
+) -> Examples:
+    """Send a batch of each split through model, loss and metrics.
+
+    Call it where nothing that it does is kept (bench.tasks.neutral.unchanged).
+
+    Args:
+        module: On the device.
+        data: After setup("fit").
+        batch_size: Of all ranks together.
+        num_ranks: Processes that train together; their shares are looked at when they have met.
+        device: Of the training.
+        precision: As in training.
+
+    Raises:
+        ValueError: Data or model break the contract.
+    """
+    check = _Check(module, data, device, precision)
+    train = first_batch(data, "train_dataloader", data.train_dataloader())
+    num = len(train[1])
+    if num_ranks == 1 and num != batch_size:
+        raise ValueError(
+            f"data: train_dataloader gave {num} samples in its first batch, must give "
+            f"batch_size={batch_size}"
+        )
+    batch = (train[0].to(device), train[1].to(device))
+    check.loss(batch)
+    changes_input = check.evaluation("val_dataloader", data.val_dataloader)
+    check.evaluation("test_dataloader", lambda: test_batches(data))
+    validation = _batches(data, "val_dataloader", data.val_dataloader())
+    eval_sizes = sorted({len(labels) for _, labels in validation})
+    return Examples(batch=batch, eval_sizes=eval_sizes, changes_input=changes_input)
+
+
+def example_input(data: DataModule) -> Tensor:
+    """The first image of the training split, shape (1, c, h, w).
+
+    Raises:
+        ValueError: The training loader does not give images and labels.
+    """
+    with unchanged([], data):
+        images, _ = first_batch(data, "train_dataloader", data.train_dataloader())
+    return images[:1]
+
+
+def require_own_samples(data: Any, loader_of: Callable[[], Any], batch_size: int) -> None:
+    """Refuse training data of which the ranks do not take different shares.
+
+    Call it on every rank, once the process group is there.
+
+    Args:
+        data: Whose random generators are put back.
+        loader_of: Gives the training loader of this rank.
+        batch_size: Of all ranks together.
+
+    Raises:
+        ValueError: The shares are no batch_size together, or two ranks have the same samples; on
+            every rank.
+    """
+    with unchanged([], data):
+        images, labels = next(iter(loader_of()))
+    shares: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(shares, (len(labels), digest([images, labels])))
+    sizes, digests = zip(*shares, strict=True)
+    if sum(sizes) != batch_size:
+        raise ValueError(
+            f"data: train_dataloader gave {_listed(sizes)} samples on {len(sizes)} ranks, must "
+            f"give batch_size={batch_size} in all: batch_size / {len(sizes)} on each"
+        )
+    if len(set(digests)) < len(digests):
+        raise ValueError(
+            f"data: train_dataloader gave the same samples on {len(sizes)} ranks; share them out, "
+            "with torch's DistributedSampler for example"
+        )
+
+
+class _Check:
+    """The parts that are looked at."""
+
+    def __init__(
+        self, module: Classifier, data: DataModule, device: torch.device, precision: Precision
+    ) -> None:
+        self._module = module
+        self._data = data
+        self._device = device
+        self._precision = precision
+
+    def loss(self, batch: Batch) -> None:
+        """The loss of a training step."""
+        images, labels = batch
+        with self._precision():  # each time a copy: a model may write into its input
+            self._require_logits(self._module(images.clone()), len(labels))
+            loss = self._module.training_step((images.clone(), labels), 0)
+        if not loss.requires_grad:
+            raise ValueError("model: the loss depends on no parameter that is trained")
+
+    def evaluation(self, name: str, loader_of: Callable[[], Any]) -> bool:
+        """A batch through the model and the metrics; whether the model writes into its input."""
+        images, labels = first_batch(self._data, name, loader_of())
+        before = images.clone()
+        with evaluating(self._module), torch.no_grad(), self._precision():
+            given = images.to(self._device)
+            logits = self._module(given)
+            self._require_logits(logits, len(labels))
+        quality(logits.float(), labels.to(self._device))
+        if torch.equal(given.to(before.device), before):
+            return False
+        self._require_fresh(name, images, before, loader_of)
+        return True
+
+    def _require_fresh(
+        self, name: str, images: Tensor, before: Tensor, loader_of: Callable[[], Any]
+    ) -> None:
+        """Refuse data that hands out again what the model has written into."""
+        again, _ = first_batch(self._data, name, loader_of())
+        if torch.equal(again, images) and not torch.equal(again, before):
+            raise ValueError(
+                f"model: it changes its input in place, and {name} gives the same memory again: "
+                "each evaluation would change the data; have the model work on a copy"
+            )
+
+    def _require_logits(self, logits: Any, num: int) -> None:
+        """More columns than classes are fine: a model may have classes that it rules out."""
+        num_classes = self._data.num_classes
+        wanted = f"model: must give logits of shape ({num}, {num_classes})"
+        if not isinstance(logits, Tensor):
+            raise ValueError(f"{wanted}, gave {_kind(logits)}")
+        if logits.ndim != 2 or len(logits) != num or logits.shape[1] < num_classes:
+            raise ValueError(f"{wanted}, gave shape ({_listed(logits.shape)})")
+
+
+def first_batch(data: DataModule, name: str, loader: Any) -> Batch:
+    """The first batch of a loader.
+
+    Args:
+        data: Tells the shape of an image and the number of classes.
+        name: Of the method that gave the loader, for errors.
+        loader: What it gave.
+
+    Raises:
+        ValueError: It is no loader, gives no batch, or a batch that is not images and labels.
+    """
+    return next(_batches(data, name, loader))
+
+
+def _batches(data: DataModule, name: str, loader: Any) -> Iterator[Batch]:
+    """The batches of a loader, each looked at."""
+    if isinstance(loader, Sequence | dict) or not isinstance(loader, Iterable):
+        raise ValueError(f"data: {name} must give one loader, gave {_kind(loader)}")
+    empty = True
+    for batch in loader:
+        empty = False
+        yield _checked(data, name, batch)
+    if empty:
+        raise ValueError(f"data: {name} gave no batch; it needs at least one sample")
+
+
+def _checked(data: DataModule, name: str, batch: Any) -> Batch:
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise ValueError(f"data: a batch of {name} must be (images, labels), is {_kind(batch)}")
+    images, labels = batch
+    for part, value in (("images", images), ("labels", labels)):
+        if not isinstance(value, Tensor):
+            raise ValueError(f"data: {part} of {name} must be a torch.Tensor, are {_kind(value)}")
+    shape = tuple(data.input_shape)
+    if images.ndim == 0 or tuple(images.shape[1:]) != shape:
+        raise ValueError(
+            f"data: images of {name} must be of shape (n, {_listed(shape)}) by input_shape, "
+            f"are of shape ({_listed(images.shape)})"
+        )
+    if labels.shape != images.shape[:1] or labels.dtype not in _LABELS:
+        raise ValueError(
+            f"data: labels of {name} must be int64 of shape ({len(images)},), are "
+            f"{str(labels.dtype).removeprefix('torch.')} of shape ({_listed(labels.shape)})"
+        )
+    require_classes(labels, data.num_classes, where=f"data: {name}")
+    return images, labels
+
+
+def _kind(value: Any) -> str:
+    """What something is, for an error: `a list of 2`, `a Tensor`."""
+    name = type(value).__name__
+    return f"a {name} of {len(value)}" if isinstance(value, tuple | list | dict) else f"a {name}"
+
+
+def _listed(shape: Sequence[int]) -> str:
+    return ", ".join(map(str, shape))

@@ -1,0 +1,85 @@
+"""Meters of a configuration: refused before a launch, limited to the GPUs of the run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from bench.cli.instruments import build_window, refuse_wrong_meters
+from bench.measure.meters.base import Reading
+from tests.fake_nvml import FakeGpu, FakeNvml, install
+
+
+def plain(*, required: bool = True, **sources: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "meter": {"sources": sources, "required": required, "idle_s": 0.0},
+        "codecarbon": None,
+        "sampler": {"period_s": 0.5},
+        "shared": False,
+    }
+
+
+class OwnMeter:
+    """A meter of a user's own, as a configuration names it."""
+
+    def __init__(self, fails: str | None = None) -> None:
+        self.components: list[Any] = []
+        self._fails = fails
+
+    def open(self) -> None:
+        if self._fails is not None:
+            raise RuntimeError(self._fails)
+
+    def read(self) -> Mapping[str, Reading]:
+        return {}
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+OWN = f"{OwnMeter.__module__}.OwnMeter"
+NVML = {"_target_": "bench.measure.meters.nvml.NvmlMeter"}
+
+
+def test_a_required_meter_that_fails_in_any_way_is_refused_with_the_ways_out() -> None:
+    own = {"_target_": OWN, "fails": "no such device"}
+    with pytest.raises(
+        ValueError, match="meter=own: RuntimeError: no such device; meter=auto takes"
+    ):
+        refuse_wrong_meters(plain(own=own))
+    refuse_wrong_meters(plain(own=own, required=False))
+    refuse_wrong_meters(plain(own={"_target_": OWN}))
+
+
+def test_a_wrong_configuration_is_refused_whether_it_is_required_or_not() -> None:
+    wrong = {"_target_": "bench.measure.meters.cpu_model.CpuModelMeter", "idle_w": 9, "full_w": 3}
+    for required in (True, False):
+        with pytest.raises(ValueError, match="idle_w=9: must not be above full_w=3"):
+            refuse_wrong_meters(plain(cpu_model=wrong, required=required))
+
+
+def test_a_required_meter_is_asked_for_the_gpus_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    rising_w = itertools.count(90)  # what changes at every look is watched for some ms only
+    card = FakeGpu("GPU-a", power_w=lambda: float(next(rising_w)))
+    fake = FakeNvml([card, FakeGpu("GPU-b", "Old card")])
+    install(monkeypatch, fake)
+    refuse_wrong_meters(plain(nvml=NVML), gpus=["a"])
+    with pytest.raises(ValueError, match="meter=nvml: gpu1: Old card: energy counter"):
+        refuse_wrong_meters(plain(nvml=NVML), gpus=["a", "b"])
+    with pytest.raises(ValueError, match="meter=nvml: the run uses no GPU; meter=auto takes"):
+        refuse_wrong_meters(plain(nvml=NVML), gpus=[])
+    assert fake.num_open == 0
+
+
+def test_the_window_of_a_configuration_has_the_gpus_of_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install(monkeypatch, FakeNvml([FakeGpu("GPU-a"), FakeGpu("GPU-b")]))
+    window = build_window(plain(), lambda: None, gpus=["b"])
+    window.open()
+    assert [device["uuid"] for device in window.devices] == ["GPU-b"]
+    window.close()

@@ -1,0 +1,48 @@
+import pytest
+
+from bench.core.counting import Ended, began, counted
+from bench.core.records import NOT_STARTED
+
+
+def run(status: str, second: int, kind: str | None = None, run_id: str = "r") -> Ended:
+    return Ended(status, kind, f"2026-01-01T00:00:{second:02}Z", run_id)
+
+
+@pytest.mark.parametrize("finished", ["ok", "failed", "out_of_memory"])
+@pytest.mark.parametrize("other", ["killed", "interrupted"])
+def test_a_finished_run_counts_whatever_was_cut_off_after_it(finished: str, other: str) -> None:
+    assert counted([run(finished, 1), run(other, 2)]) == 0
+    assert counted([run(other, 1), run(finished, 2)]) == 1
+
+
+def test_the_latest_of_several_finished_runs_counts_even_if_it_failed() -> None:
+    assert counted([run("ok", 1), run("failed", 3), run("ok", 2)]) == 1
+    assert counted([run("failed", 1), run("ok", 2)]) == 1
+
+
+def test_runs_of_the_same_second_are_ordered_by_their_id() -> None:
+    assert counted([run("ok", 1, run_id="b"), run("ok", 1, run_id="a")]) == 0
+
+
+def test_a_killed_run_counts_only_where_none_finished() -> None:
+    assert counted([run("killed", 1), run("interrupted", 2), run("killed", 3)]) == 2
+    assert counted([run("killed", 3), run("ok", 1)]) == 1
+
+
+def test_interrupted_runs_count_never() -> None:
+    assert counted([run("interrupted", 1), run("interrupted", 2)]) is None
+    assert counted([]) is None
+
+
+def test_a_run_that_never_began_counts_nowhere() -> None:
+    never = run("interrupted", 9, NOT_STARTED)
+
+    assert not began(never)
+    assert began(run("interrupted", 9))
+    assert counted([never]) is None
+    assert counted([never, run("ok", 1)]) == 1
+
+
+@pytest.mark.parametrize("status", ["ok", "killed"])
+def test_a_run_marked_as_never_begun_counts_nowhere_whatever_its_status(status: str) -> None:
+    assert counted([run(status, 9, NOT_STARTED)]) is None
