@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import mannwhitneyu, ttest_ind
 
-from bench.core.rank_test import p_better
+from bench.core.rank_test import holm, p_better
 from bench.gate.effect import loss_of, ratio
 from bench.gate.model import Metric, Row, Verdict
 from bench.gate.power import reaches, too_few
-from bench.gate.rule import ASKS_UP_TO, holm
+from bench.gate.rule import ASKS_UP_TO
 from bench.gate.sequential import is_open, level_at
 
 Floats = npt.NDArray[np.float64]
@@ -98,8 +98,7 @@ def all_rules() -> list[Rule]:
 def verdicts(base: Floats, candidate: Floats, alpha: float = ALPHA) -> list[Verdict]:
     """As bench.gate.rule.judge, for one check of measured metrics with one seed.
 
-    Without the intervals that a row also shows, which take twenty times as long as the verdict.
-    Improvements are not told from no change.
+    Without the bounds that a row also shows. Improvements are not told from no change.
 
     Args:
         base: Shape (runs, metrics).

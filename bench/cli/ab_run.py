@@ -8,11 +8,12 @@ from typing import Any
 
 from bench.cli.ab_session import Asked, Revision, Session, Teller, session_command
 from bench.cli.gate_output import report, write
-from bench.gate.ab_config import AbConfig, known_ab_keys
+from bench.gate.ab_config import RUNS_PER_ROUND, AbConfig, known_ab_keys
 from bench.gate.compare import compare
 from bench.gate.model import (
     EXIT_FAILED,
     EXIT_INCOMPARABLE,
+    EXIT_PASS,
     EXIT_REGRESSION,
     Comparison,
     Problem,
@@ -93,6 +94,10 @@ class Looks:
         for num_runs in self._config.looks:
             while interleaved.num_runs < num_runs and not self._is_over(interleaved):
                 interleaved.round()
+                first_round = interleaved.num_runs == RUNS_PER_ROUND
+                if first_round and self._session.repeats_are_ignored():
+                    self._look(interleaved.num_runs, teller)
+                    return
             is_new = interleaved.num_runs > self.num_runs
             if is_new and not self._look(interleaved.num_runs, teller):
                 return
@@ -136,8 +141,9 @@ class Looks:
         self._comparison = comparison
         self._levels[num_runs] = level
         goes_on = _more_would_tell(comparison, base, head)
-        told = "not clear yet" if goes_on else "clear"
-        teller.look(f"{num_runs} runs per side: {told}: {verdict_line(comparison)}")
+        clear = "clear" if comparison.exit_code in (EXIT_PASS, EXIT_REGRESSION) else "stopped"
+        state = "not clear yet" if goes_on else clear
+        teller.look(f"{num_runs} runs per side: {state}: {verdict_line(comparison)}")
         return goes_on
 
     def _remarks(self) -> list[str]:
@@ -148,6 +154,12 @@ class Looks:
         remarks = [
             f"looked at {looks}; of all looks together at most {100 * self._config.alpha:.2g}%"
         ]
+        problems = [] if self._comparison is None else self._comparison.problems
+        if any(problem.kind == "repeated" for problem in problems):
+            remarks.append(
+                f"module={self._config.module} is given results=DIR repeat=K, a K of its own for "
+                "each run of a side, and has to write its record there with that repeat"
+            )
         if self._session.same_commit():
             remarks.append("base and head are the same commit: what differs is chance")
         if self._cut_short:
@@ -161,6 +173,8 @@ class Looks:
 def _more_would_tell(comparison: Comparison, base: Side, head: Side) -> bool:
     """Whether the outcome may be another one with more runs."""
     if comparison.exit_code in (EXIT_INCOMPARABLE, EXIT_FAILED):
+        return False
+    if any(problem.kind == "repeated" for problem in comparison.problems):
         return False
     if is_open(comparison.rows):
         return True

@@ -21,6 +21,7 @@ from bench.cli.terminal import Line
 from bench.core.store import file_stamp, utc_now
 from bench.gate.ab_config import MeasuredConfig
 from bench.gate.model import EXIT_FAILED, EXIT_NOT_INSTALLED, EXIT_PASS, Problem
+from bench.gate.runs import any_repeated
 from bench.launch.interleave import Arm, InstallFailed, Interleaved, Program, RunFailed
 from bench.launch.repository import find_repository
 from bench.launch.worktree import worktrees
@@ -175,6 +176,13 @@ class Session:
             print(f"interrupted: no verdict; {self._left(interleaved)}", file=sys.stderr)
             return INTERRUPTED
         return EXIT_PASS
+
+    def repeats_are_ignored(self) -> bool:
+        """Whether the runs of a side share seed and repeat, so that more of them would not count.
+
+        A module of one's own may not pass on the repeat that it is given. The first round shows it.
+        """
+        return any(any_repeated(self.root / each.name) for each in self._revisions)
 
     def told(self, num_runs: int) -> str:
         """How many runs were made, how long it took, and where they lie."""

@@ -16,6 +16,7 @@ from bench.gate.config import CompareConfig, known_compare_keys
 from bench.gate.model import EXIT_PASS, EXIT_TOO_LITTLE, Comparison, Problem
 from bench.gate.runs import Side, read_side
 from bench.gate.settings import HEALTH
+from bench.gate.side import by_configuration, repeated
 from bench.gate.words import accept_command, side_words, verdict_line
 
 
@@ -85,11 +86,19 @@ def _accept(config: CompareConfig, candidate: Side, old: Comparison | None) -> i
     except ValueError as error:  # the message begins with the path
         raise ValueError(f"baseline={error}") from error
     print(f"stored: {side_words(config.baseline, candidate.provenance)}")
+    for remark in _few_count(candidate) if old is None else []:
+        print(f"note: {remark}")
     if unfit := sum(run.fit is False for run in candidate.runs):
         print(f"note: {unfit} of its {len(candidate.runs)} runs are unfit for comparison")
     if old is not None and old.exit_code != EXIT_PASS:
         print(f"stored in spite of: {verdict_line(old)}")
     return EXIT_PASS
+
+
+def _few_count(side: Side) -> list[str]:
+    """Which runs do not count, where no comparison says so."""
+    groups = by_configuration(side.runs).values()
+    return [*side.remarks, *(because for runs in groups if (because := repeated(runs)))]
 
 
 def _nothing_fit(config: CompareConfig, candidate: Side) -> list[Problem]:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from bench.cli.ab_session import Asked, Revision, Session, Teller, session_command
 from bench.cli.terminal import wide_console
-from bench.gate.ab_config import NoiseConfig, known_noise_keys
+from bench.gate.ab_config import RUNS_PER_ROUND, NoiseConfig, known_noise_keys
 from bench.gate.metrics import metric_named
 from bench.gate.model import EXIT_PASS, EXIT_TOO_LITTLE, GateRun
 from bench.gate.noise import NoiseRow, NothingToStore, add_noise, fit_runs
@@ -52,10 +52,15 @@ def measure_noise(plain: Mapping[str, Any], asked: Asked) -> int:
     path = Path(config.noise)
     revisions = [Revision(name=name, key="ref", ref=config.ref) for name in SIDES]
     session = Session("noise", config, asked, revisions)
+    num_runs = 0
 
     def work(interleaved: Interleaved, teller: Teller) -> None:
+        nonlocal num_runs
         while interleaved.num_runs < config.num_runs:
             interleaved.round()
+            num_runs = interleaved.num_runs
+            if num_runs == RUNS_PER_ROUND and session.repeats_are_ignored():
+                return
 
     if code := session.measure(work):
         return code
@@ -63,18 +68,23 @@ def measure_noise(plain: Mapping[str, Any], asked: Asked) -> int:
     try:
         rows = add_noise(path, first, second)
     except NothingToStore as error:
-        print(f"error: {error}; measure again, on an idle machine", file=sys.stderr)
-        print(f"measured: {session.told(config.num_runs)}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
+        print(f"measured: {session.told(num_runs)}", file=sys.stderr)
         return EXIT_TOO_LITTLE
     except ValueError as error:
         raise ValueError(f"{error}; not stored: the runs lie in {session.root}") from error
+    remarks = [*session.remarks, *_left_out([*first.runs, *second.runs])]
+    _report(rows, session.told(num_runs), remarks, path)
+    return EXIT_PASS
+
+
+def _report(rows: Sequence[NoiseRow], told: str, remarks: Sequence[str], path: Path) -> None:
     wide_console().print(noise_table(rows))
     print(_LEGEND)
-    print(f"measured: {session.told(config.num_runs)}")
-    for remark in (*session.remarks, *_left_out([*first.runs, *second.runs])):
+    print(f"measured: {told}")
+    for remark in remarks:
         print(f"note: {remark}")
     print(f"stored: {path}; bench.compare and bench.ab take it with noise={path}")
-    return EXIT_PASS
 
 
 def _left_out(runs: Sequence[GateRun]) -> list[str]:

@@ -14,7 +14,7 @@ from bench.gate.model import Comparison
 from bench.gate.words import verdict_line
 
 # Raised when a field is renamed or means something else; not when one is added.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def as_json(comparison: Comparison) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from bench.core.store import utc_now
-from bench.gate.facts import LABELS
+from bench.gate.facts import JOULES, difference
 from bench.gate.labels import labels
 from bench.gate.metrics import METRICS
 from bench.gate.model import GateRun, Metric
 from bench.gate.side import Side, by_configuration, provenance_of
 from bench.gate.textfile import read_text, validated, write_text
-from bench.gate.values import value_of
+from bench.gate.values import is_all_of_its_total, value_of
 
 FORMAT = 1
 KIND = "perf baseline"
@@ -30,6 +30,7 @@ _REMEDY = "give a results folder, or a file that accept=true has written"
 _DAMAGED = "take the file from git again, or delete it and accept one anew"
 # Told once for a configuration, and again only by a run in which it is different.
 _SHARED = (
+    "choices",
     "command",
     "config",
     "config_hash",
@@ -40,21 +41,26 @@ _SHARED = (
     "invalid",
     "missed",
     "modelled",
+    "num_finished",
     "served_model",
     "status",
+    "unavailable",
 )
 # Facts that may change from one acceptance to the next: machines of one kind stand for one another.
-_CHANGING = ("host.name", "schema_version", *LABELS)
+_CHANGING = ("host.name", "schema_version", *JOULES)
+# Of these schemas the gate takes the same numbers, with the same meaning.
+_SAME_SCHEMAS = (1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Accepted:
-    """A median, and when it was accepted; label says how joules were obtained."""
+    """A median, and when it was accepted; of joules, how they were obtained and of what."""
 
     value: float
     utc: str
     commit: str | None
     label: str | None
+    components: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +98,8 @@ _RUN: TypeAdapter[GateRun] = TypeAdapter(GateRun)
 def write_baseline(path: Path, side: Side) -> None:
     """Accept a side: the file holds it from now on, and keeps the medians accepted first.
 
-    Those of another kind of host or another target than the side's are dropped: nothing can drift
-    from them.
+    Those of another kind of host, environment or target than the side's are dropped: nothing can
+    drift from them.
 
     Args:
         path: Written atomically; its folder is made if it is not there.
@@ -140,7 +146,7 @@ def read_baseline(path: Path) -> Side:
     """
     file = _read(path)
     runs = [
-        validated(_RUN, {**each.shared, **own}, path, _DAMAGED)
+        _upgraded(validated(_RUN, {**each.shared, **own}, path, _DAMAGED))
         for each in file.configurations
         for own in each.runs
     ]
@@ -149,6 +155,13 @@ def read_baseline(path: Path) -> Side:
         runs=runs,
         provenance={**provenance_of(runs), "accepted_utc": file.accepted_utc},
     )
+
+
+def _upgraded(run: GateRun) -> GateRun:
+    """A run of an older schema as one of this, as bench.core.store upgrades records."""
+    if run.facts.get("schema_version") not in _SAME_SCHEMAS:
+        return run
+    return replace(run, facts={**run.facts, "schema_version": max(_SAME_SCHEMAS)})
 
 
 def _read(path: Path) -> _File:
@@ -160,21 +173,16 @@ def _first_accepted(runs: Sequence[GateRun], utc: str, before: _Oldest | None) -
     """What was accepted first of a configuration: that of now, where there was nothing."""
     facts = _lasting(runs[0])
     now = {
-        metric.name: _Accepted(
-            value=median,
-            utc=utc,
-            commit=runs[-1].git_commit,
-            label=_label(metric, runs[0]),
-        )
+        metric.name: accepted
         for metric in METRICS
-        if (median := _median(metric, runs)) is not None and math.isfinite(median)
+        if (accepted := _accepted(metric, runs, utc)) is not None and math.isfinite(accepted.value)
     }
-    old = before.medians if before is not None and before.facts == facts else {}
-    # Joules of another label begin anew: there is no drift between them and those of now.
+    old = before.medians if before is not None and _agree(before.facts, facts) else {}
+    # Joules obtained otherwise, or of other components, begin anew: nothing drifts from those.
     kept = {
         name: median
         for name, median in old.items()
-        if name not in now or median.label == now[name].label
+        if name not in now or _comparable(median, now[name])
     }
     return _Oldest(
         command=runs[0].command,
@@ -188,24 +196,43 @@ def _lasting(run: GateRun) -> dict[str, Any]:
     return {name: value for name, value in run.facts.items() if name not in _CHANGING}
 
 
-def _label(metric: Metric, run: GateRun) -> str | None:
-    return None if metric.label_path is None else run.facts.get(metric.label_path)
+def _agree(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether facts are the same, as far as both record them."""
+    return all(difference(name, [[one[name]], [other.get(name)]]) is None for name in one)
 
 
-def _median(metric: Metric, runs: Sequence[GateRun]) -> float | None:
-    """Of the runs that are fit; infinite where most missed, None where it was not measured."""
-    fit = [run for run in runs if run.fit is not False]
-    if any(metric.name in run.modelled for run in fit):
+def _comparable(one: _Accepted, other: _Accepted) -> bool:
+    of_same = difference("components", [[one.components], [other.components]]) is None
+    return one.label == other.label and of_same
+
+
+def _accepted(metric: Metric, runs: Sequence[GateRun], utc: str) -> _Accepted | None:
+    """The median of the runs that are fit; infinite where most missed.
+
+    None where it was not measured, or where the runs' joules were not obtained alike.
+    """
+    fit = [run for run in runs if run.fit is not False and value_of(metric, run) is not None]
+    if not fit or any(metric.name in run.modelled for run in fit):
         return None
-    values = [value for run in fit if (value := value_of(metric, run)) is not None]
-    return float(np.median(values)) if values else None
+    facts = [name for name in (metric.label, metric.components) if name is not None]
+    if any(difference(name, [[run.facts.get(name) for run in fit], []]) for name in facts):
+        return None
+    label, components = (fit[0].facts.get(name) for name in facts) if facts else (None, None)
+    values = [value_of(metric, run) for run in fit]
+    return _Accepted(
+        value=float(np.median(np.array(values, dtype=np.float64))),
+        utc=utc,
+        commit=runs[-1].git_commit,
+        label=label,
+        components=components,
+    )
 
 
 def drift(path: Path, candidate: Side) -> list[str]:
     """How far a candidate is from what was accepted first: a line for each metric that has moved.
 
-    Modelled joules are left out, and so are configurations whose kind of host or target is not
-    that of the file.
+    Modelled joules are left out, and so are configurations whose kind of host, environment or
+    target is not that of the file.
 
     Args:
         path: A baseline file.
@@ -223,7 +250,7 @@ def drift(path: Path, candidate: Side) -> list[str]:
     lines = []
     for key, runs in by_configuration(candidate.runs).items():
         entry = oldest.get(key)
-        if entry is not None and entry.facts == _lasting(runs[0]):
+        if entry is not None and _agree(entry.facts, _lasting(runs[0])):
             lines += [f"{names[key]}: {line}" for line in _moved(entry.medians, runs)]
     return lines
 
@@ -231,16 +258,18 @@ def drift(path: Path, candidate: Side) -> list[str]:
 def _moved(medians: Mapping[str, _Accepted], runs: Sequence[GateRun]) -> list[str]:
     lines = []
     for metric in METRICS:
-        first, now = medians.get(metric.name), _median(metric, runs)
-        if first is None or now is None or first.label != _label(metric, runs[0]):
+        first, now = medians.get(metric.name), _accepted(metric, runs, "")
+        if first is None or now is None or not _comparable(first, now):
             continue
-        change = _change(first.value, now)
+        if all(is_all_of_its_total(metric, run) for run in runs):
+            continue  # its total has the same line
+        change = _change(first.value, now.value)
         if change and abs(change) >= metric.min_effect_frac:
             moved = f"drifted by {change:+.1%}" if math.isfinite(change) else "drifted out of reach"
             lines.append(
                 f"{metric.name} has {moved} since the oldest accepted baseline "
                 f"({first.utc[:10]}, commit {(first.commit or 'unknown')[:7]}): "
-                f"{_number(first.value)} -> {_number(now)} {metric.unit}".rstrip()
+                f"{_number(first.value)} -> {_number(now.value)} {metric.unit}".rstrip()
             )
     return lines
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.gate.findings import Findings
-from bench.gate.match import SIDES, match
+from bench.gate.match import match
 from bench.gate.model import Comparison, Row
 from bench.gate.noise import Floors, read_floors
 from bench.gate.rule import judge
 from bench.gate.settings import GateSettings
-from bench.gate.side import Side
+from bench.gate.side import SIDES, Side
 
 
 def compare(
@@ -36,12 +36,13 @@ def compare(
     floors = Floors() if settings.noise is None else read_floors(settings.noise)
     findings = Findings(settings=settings)
     for name, side in zip(SIDES, (base, candidate), strict=True):
-        findings.problems += [
-            replace(problem, message=f"{name}: {problem.message}") for problem in side.problems
-        ]
-        findings.remarks += [f"{name}: {remark}" for remark in side.remarks]
+        _add_side(findings, name, side)
     samples = match(base, candidate, findings, floors)
-    rows = judge(samples, alpha=level, min_runs=settings.min_runs)
+    rows = [
+        # More runs that share a seed and repeat would not count either.
+        replace(row, more_runs=None) if row.configuration in findings.repeated_labels else row
+        for row in judge(samples, alpha=level, min_runs=settings.min_runs)
+    ]
     if not findings.problems and (reason := _nothing_judged(rows)):
         findings.empty(reason)
     return Comparison(
@@ -55,6 +56,13 @@ def compare(
             name: side.provenance for name, side in zip(SIDES, (base, candidate), strict=True)
         },
     )
+
+
+def _add_side(findings: Findings, name: str, side: Side) -> None:
+    findings.problems += [
+        replace(problem, message=f"{name}: {problem.message}") for problem in side.problems
+    ]
+    findings.remarks += [f"{name}: {remark}" for remark in side.remarks]
 
 
 def _nothing_judged(rows: Sequence[Row]) -> str | None:

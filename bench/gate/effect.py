@@ -11,12 +11,29 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from bench.core.intervals import Estimate, ratio_of_medians
+from bench.core.intervals import Estimate, median_of_ratios, ratio_of_medians
 from bench.gate.model import Better, Samples
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 ROUNDING = 1e-9  # a loss of 5% is one of at least 5%, however it was rounded
+
+
+def without_rounding(values: Floats, rounding_frac: float) -> Floats:
+    """The values with those made equal that differ by rounding only: 0.949999988 and 0.95.
+
+    Args:
+        values: Shape (n,), no NaN.
+        rounding_frac: Neighbours this close, as a share, are the same; 0 leaves all as they are.
+    """
+    ordered = np.unique(values[np.isfinite(values)])
+    if not rounding_frac or not len(ordered):
+        return values
+    is_first = np.append(True, np.diff(ordered) > rounding_frac * np.abs(ordered[1:]))
+    firsts = ordered[is_first]
+    place = np.searchsorted(firsts, values, side="right") - 1
+    return np.where(np.isfinite(values), firsts[place], values)
 
 
 def aligned(samples: Samples) -> tuple[Floats, Floats]:
@@ -66,13 +83,19 @@ def loss_of(base: Floats, candidate: Floats, better: Better) -> float:
     return sign * (other / middle - 1)
 
 
-def ratio(base: Floats, candidate: Floats) -> Estimate:
-    """The candidate's median over the base's, with its interval; a rate that missed counts as 0.
+def ratio(base: Floats, candidate: Floats, strata: tuple[Ints, Ints] | None = None) -> Estimate:
+    """The candidate's median over the base's, with its bounds; a rate that missed counts as 0.
+
+    Runs of several seeds are compared pair by pair: what a seed does to both runs cancels.
 
     Args:
-        base: Aligned values, shape (n,).
-        candidate: Aligned values, shape (m,).
+        base: As they were measured, shape (n,).
+        candidate: Likewise, shape (m,); with several strata, the partners of the base.
+        strata: A number per run, of the base and of the candidate; None if all are of one.
     """
+    base, candidate = np.maximum(base, 0), np.maximum(candidate, 0)
     if not base.any() and not candidate.any():  # 0/0 is not a number, yet the sides are equal
         base, candidate = np.ones_like(base), np.ones_like(candidate)
-    return ratio_of_medians(np.maximum(candidate, 0), np.maximum(base, 0))
+    if strata is not None and len(np.unique(strata[0])) > 1 and np.array_equal(*strata):
+        return median_of_ratios(candidate, base)
+    return ratio_of_medians(candidate, base)

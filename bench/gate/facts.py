@@ -1,37 +1,48 @@
 """What has to be the same on both sides of a comparison; nothing momentary among it.
 
-Versions of software are no part of it: they may be what is being compared.
+Versions of software are no part of it: they may be what is being compared. A fact that a record
+does not hold, because an older version wrote it, is None: it may differ or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.core.records import RunRecord
+from bench.gate.joules import joule_fact_names, joule_facts
 
 _GIB = 2**30
 # Of these a kind of host is made, for noise: machines that can stand for one another.
 HOST_CLASS = ("host.cpu_name", "host.num_cpus_allowed", "host.memory_gib", "host.gpus")
+# What decides how fast a library computes, as the run really had it.
+ENVIRONMENT = ("host.num_threads", "host.num_interop_threads", "host.environment")
 _TARGET = ("metric", "value", "mode", "rule", "consecutive")
-# How joules were obtained; matters only where joules are compared (see Metric.label_path).
-LABELS = ("energy_label", "serving.energy_per_prediction_label")
-# All there are, in the order in which a difference is told.
+# How joules were obtained and of what; they matter only where joules are compared (see
+# Metric.label and Metric.components).
+JOULES = (
+    *joule_fact_names("energy_label", "energy_components"),
+    *joule_fact_names("serving.energy_per_prediction_label", "serving.energy_components"),
+)
+# All there are, in the order in which differences are reported.
 FACTS = (
     "schema_version",
     "host.name",
     *HOST_CLASS,
+    *ENVIRONMENT,
     *(f"target.{name}" for name in _TARGET),
     "data",
     "precision",
-    *LABELS,
+    *JOULES,
 )
+# How a key that one side does not have is shown, for facts that are mappings.
+_ABSENT = {"host.environment": "unset"}
 
 
 def facts_of(record: RunRecord) -> dict[str, Any]:
     """The facts of a run, by FACTS; None for what its record does not tell."""
-    host, target, serving = record.host, record.target, record.serving
-    memory_bytes = host.get("memory_bytes")
+    host, target = record.host, record.target
+    memory_bytes, gpus = host.get("memory_bytes"), host.get("gpus")
     values = {
         "schema_version": record.schema_version,
         "host.name": host.get("name"),
@@ -39,16 +50,48 @@ def facts_of(record: RunRecord) -> dict[str, Any]:
         "host.num_cpus_allowed": host.get("num_cpus_allowed"),
         # Rounded: virtual machines of one kind differ by some kilobytes.
         "host.memory_gib": None if memory_bytes is None else round(memory_bytes / _GIB),
-        "host.gpus": [gpu["name"] for gpu in host.get("gpus", [])],
+        "host.gpus": None if gpus is None else [gpu["name"] for gpu in gpus],
+        **{name: host.get(name.removeprefix("host.")) for name in ENVIRONMENT},
         **{f"target.{name}": getattr(target, name, None) for name in _TARGET},
         "data": _data_of(record),
         "precision": record.config.get("precision"),
-        "energy_label": record.energy_label,
-        "serving.energy_per_prediction_label": getattr(
-            serving, "energy_per_prediction_label", None
-        ),
+        **joule_facts(record),
     }
     return {name: values[name] for name in FACTS}
+
+
+def difference(fact: str, sides: Sequence[Iterable[Any]]) -> str | None:
+    """How a fact differs, as `Made CPU / Other CPU` or, key by key, `OMP_NUM_THREADS 1 / 2`.
+
+    Args:
+        fact: Its name.
+        sides: Its values in the runs of the base and of the candidate. None is not compared.
+
+    Returns:
+        None where all values are the same, as far as they are recorded.
+    """
+    known = [[value for value in side if value is not None] for side in sides]
+    values = [value for side in known for value in side]
+    if values and all(isinstance(value, Mapping) for value in values):
+        keys = sorted({key for value in values for key in value})
+        found = (
+            (key, _difference([[_entry(fact, value, key) for value in side] for side in known]))
+            for key in keys
+        )
+        return ", ".join(f"{key} {text}" for key, text in found if text) or None
+    return _difference(known)
+
+
+def _entry(fact: str, value: Mapping[str, Any], key: str) -> str:
+    entry = value.get(key)
+    return _ABSENT.get(fact, "none") if entry is None else str(entry) or "''"
+
+
+def _difference(sides: Sequence[Iterable[Any]]) -> str | None:
+    texts = [sorted({str(value) for value in side}) for side in sides]
+    if len({text for side in texts for text in side}) <= 1:
+        return None
+    return " / ".join(" and ".join(side) or "not recorded" for side in texts)
 
 
 def _data_of(record: RunRecord) -> str | None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.gate.facts import is_forced
 from bench.gate.model import EXIT_INCOMPARABLE, EXIT_TOO_LITTLE, Problem
 from bench.gate.settings import HEALTH, GateSettings
+
+_MOST_NAMED = 5
+
+
+def listed(texts: Sequence[str]) -> str:
+    """The first few of some texts, and how many there are beside them."""
+    more = len(texts) - _MOST_NAMED
+    return ", ".join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(kw_only=True)
@@ -16,6 +25,8 @@ class Findings:
     settings: GateSettings
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    # Configurations that have enough runs, of which too few count.
+    repeated_labels: set[str] = field(default_factory=set)
 
     def remark(self, message: str) -> None:
         """Something that is only to be known."""
@@ -54,6 +65,15 @@ class Findings:
             self.remark(f"{message} (forced)")
         else:
             self.unfit(f"{message}; choose a load that is held, or force=[{HEALTH}]")
+
+    def repeated(self, label: str, messages: Sequence[str]) -> None:
+        """Too few runs of a configuration count; more runs like them would not help."""
+        self.repeated_labels.add(label)
+        # First: what else is missing follows from it.
+        self.problems[:0] = [
+            Problem(kind="repeated", message=f"{label}: {message}", exit_code=EXIT_TOO_LITTLE)
+            for message in messages
+        ]
 
     def empty(self, message: str) -> None:
         """There is nothing to compare."""

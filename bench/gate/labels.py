@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pandas import DataFrame
 
@@ -15,6 +16,9 @@ from bench.gate.side import Configuration, configuration_of
 # Of a command with one configuration these are told: parts by their names alone.
 _PARTS = ("run", "model", "data", "scenario", "backend", "compression")
 _MOST_KEYS = 5
+_CLASS = "_target_"
+# The option of a class of the user's own, which goes by the name of the class.
+_OWN = "custom"
 
 
 def labels(runs: Sequence[GateRun]) -> dict[Configuration, str]:
@@ -27,13 +31,14 @@ def labels(runs: Sequence[GateRun]) -> dict[Configuration, str]:
     firsts = {configuration_of(run): run for run in reversed(runs)}
     for command in sorted({command for command, _ in firsts}):
         group = [run for key, run in firsts.items() if key[0] == command]
-        texts = [_alone(group[0].config)] if len(group) == 1 else _told_apart(group)
+        texts = [_alone(group[0])] if len(group) == 1 else _told_apart(group)
         for run, text in zip(group, texts, strict=True):
             found[configuration_of(run)] = f"{command} {text}".strip()
     return found
 
 
-def _alone(config: Mapping[str, object]) -> str:
+def _alone(run: GateRun) -> str:
+    config = _as_written(run.config, run.choices)
     parts = [part_name(config[key]) for key in _PARTS if config.get(key) is not None]
     sizes = [f"batch_size={config['batch_size']}"] if "batch_size" in config else []
     return " ".join([*filter(None, parts), *sizes])
@@ -49,8 +54,24 @@ def _told_apart(runs: Sequence[GateRun]) -> list[str]:
     ]
 
 
+def _as_written(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
+    """The configuration with each part's class named as the user chose it: `cnn`, not Cnn."""
+    return {
+        key: {**value, _CLASS: choices[key]}
+        if isinstance(value, Mapping) and _CLASS in value and choices.get(key, _OWN) != _OWN
+        else value
+        for key, value in config.items()
+    }
+
+
 def _frame(runs: Sequence[GateRun]) -> DataFrame:
-    rows = [{"config_hash": run.config_hash, **flat(run.config, PREFIX)} for run in runs]
+    # Older records do not tell what was chosen: then all go by their classes.
+    known = all(run.choices for run in runs)
+    configs = [_as_written(run.config, run.choices if known else {}) for run in runs]
+    rows = [
+        {"config_hash": run.config_hash, **flat(config, PREFIX)}
+        for run, config in zip(runs, configs, strict=True)
+    ]
     return DataFrame(rows).astype(object)
 
 

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from bench.gate.facts import FACTS, LABELS
-from bench.gate.findings import Findings
+from bench.core.labels import ENERGY_FLAGS
+from bench.gate.alike import Alike
+from bench.gate.facts import FACTS, JOULES
+from bench.gate.findings import Findings, listed
 from bench.gate.labels import labels, nearest_differences
 from bench.gate.lacking import Groups, Lacking, lacking, taken_for_one
-from bench.gate.model import GateRun, Kind, Metric, Samples
+from bench.gate.model import GateRun, Samples
 from bench.gate.noise import Floors
+from bench.gate.rows import Rows
 from bench.gate.settings import CONFIG, HEALTH
-from bench.gate.side import Configuration, Side, by_configuration, place_of, place_words, seed_words
-from bench.gate.values import value_of
-
-Pair = tuple[GateRun, GateRun]  # base, candidate
-
-SIDES = ("base", "candidate")
-_MOST_NAMED = 5
+from bench.gate.side import (
+    SIDES,
+    Configuration,
+    Pair,
+    Side,
+    by_configuration,
+    place_of,
+    place_words,
+    repeated,
+)
 
 
 def match(base: Side, candidate: Side, findings: Findings, floors: Floors) -> list[Samples]:
@@ -56,7 +60,7 @@ def match(base: Side, candidate: Side, findings: Findings, floors: Floors) -> li
     rows = [
         row for key in common for row in matching.rows(groups[0][key], groups[1][key], names[key])
     ]
-    matching.tell_unfound()
+    matching.finish()
     return rows
 
 
@@ -101,38 +105,51 @@ class _Matching:
     def __init__(self, findings: Findings, floors: Floors) -> None:
         self._findings = findings
         self._floors = floors
-        self._metrics = findings.settings.selected()
-        self._found: set[str] = set()
+        self._alike = Alike(findings)
+        self._rows = Rows(findings, floors, self._alike)
         self._compared = False
 
     def rows(self, base: list[GateRun], candidate: list[GateRun], label: str) -> list[Samples]:
         """Of the runs of one configuration."""
         pairs = self._fit(self._paired(base, candidate, label), label)
-        if not pairs or not self._alike(pairs):
-            return []
+        rows = self._rows_of(pairs, label) if pairs and self._same_facts(pairs) else []
+        too_few = len(pairs) < self._findings.settings.min_runs
+        if too_few and (not pairs or any(row.kind == "measured" for row in rows)):
+            self._report_repeated((base, candidate), label)
+        return rows
+
+    def _rows_of(self, pairs: list[Pair], label: str) -> list[Samples]:
         self._compared = True
         self._tell_invalid(pairs, label)
+        self._report_without_joules(pairs, label)
         first = pairs[0][0]
         if not self._floors.knows(first.facts, first.config_hash):
             self._findings.remark(
                 f"{label}: the noise file has no floors for this kind of host and configuration; "
                 "python -m bench.noise ref=BASE adds them"
             )
-        rows = (self._row(metric, pairs, label) for metric in self._metrics)
-        return [row for row in rows if row is not None]
+        return self._rows.of(pairs, label)
 
-    def tell_unfound(self) -> None:
-        """Metrics that were asked for by name and that no run has."""
-        asked = self._findings.settings.metrics or []
-        for name in asked if self._compared else []:
-            if name not in self._found:
-                self._findings.missing(f"metrics={name}: no run of either side has it")
+    def _report_repeated(self, sides: Sequence[list[GateRun]], label: str) -> None:
+        messages = [
+            f"{name}: {because}"
+            for name, runs in zip(SIDES, sides, strict=True)
+            if (because := repeated(runs))
+        ]
+        if messages:
+            self._findings.repeated(label, messages)
+
+    def finish(self) -> None:
+        """Report metrics that were asked for by name and that no run has, and unrecorded facts."""
+        for name in self._rows.unfound() if self._compared else []:
+            self._findings.missing(f"metrics={name}: no run of either side has it")
+        self._alike.report_unrecorded()
 
     def _paired(self, base: list[GateRun], candidate: list[GateRun], label: str) -> list[Pair]:
         places = [{place_of(run): run for run in side} for side in (base, candidate)]
         both = [place for place in places[0] if place in places[1]]
         alone = [
-            f"{name} alone has {_listed([place_words(side[place]) for place in rest])}"
+            f"{name} alone has {listed([place_words(side[place]) for place in rest])}"
             for name, side in zip(SIDES, places, strict=True)
             if (rest := [place for place in side if place not in both])
         ]
@@ -153,7 +170,7 @@ class _Matching:
         ]
         if not unfit:
             return pairs
-        told = _listed(unfit)
+        told = listed(unfit)
         if HEALTH in self._findings.settings.force:
             self._findings.remark(f"{label}: unfit runs are kept: {told} (forced)")
             return pairs
@@ -174,82 +191,23 @@ class _Matching:
             if run.invalid
         ]
         if told:
-            self._findings.invalid(f"{label}: served, but not validly: {_listed(told)}")
+            self._findings.invalid(f"{label}: served, but not validly: {listed(told)}")
 
-    def _alike(self, pairs: list[Pair]) -> bool:
-        """Whether all facts are the same but those of joules, which matter where those are."""
-        names = [name for name in FACTS if name not in LABELS]
-        return all([self._same(name, pairs) for name in names])  # a list: all of them are told
-
-    def _same(self, fact: str, pairs: Sequence[Pair]) -> bool:
-        told = [
-            sorted({str(run.facts.get(fact)) for run in side}) for side in zip(*pairs, strict=True)
+    def _report_without_joules(self, pairs: list[Pair], label: str) -> None:
+        """Runs whose health speaks against their joules only: the rest of them is compared."""
+        flagged = [
+            f"{name} {run.run_id} ({', '.join(flags)})"
+            for pair in pairs
+            for name, run in zip(SIDES, pair, strict=True)
+            if (flags := [flag for flag in run.flags if flag in ENERGY_FLAGS])
         ]
-        if len({*told[0], *told[1]}) == 1:
-            return True
-        values = " / ".join(" and ".join(side) for side in told)
-        return self._findings.differing(fact, f"{fact} differs: {values}")
+        if flagged and self._rows.has_joules:
+            self._findings.remark(
+                f"{label}: joules are not compared of {listed(flagged)}; all else is"
+            )
 
-    def _row(self, metric: Metric, pairs: list[Pair], label: str) -> Samples | None:
-        values = [tuple(value_of(metric, run) for run in pair) for pair in pairs]
-        have = [any(side) for side in zip(*(map(_is_there, pair) for pair in values), strict=True)]
-        if not any(have):
-            return None
-        self._found.add(metric.name)
-        used = [place for place, pair in enumerate(values) if all(map(_is_there, pair))]
-        if not used:
-            where = " and ".join(name for name, has in zip(SIDES, have, strict=True) if has)
-            of = f"only {where} has it" if not all(have) else "no pair has it on both sides"
-            self._findings.missing(f"{label}: {metric.name}: {of}")
-            return None
-        of_row = [pairs[place] for place in used]
-        if metric.label_path is not None and not self._same(metric.label_path, of_row):
-            return None
-        kind, floor_frac, notes = self._kind(metric, of_row)
-        if len(used) < len(pairs):
-            notes.append(f"{len(pairs) - len(used)} of {len(pairs)} pairs left out: no value")
-        base, candidate = np.array([values[place] for place in used], dtype=np.float64).T
-        strata = _strata([pair[0] for pair in of_row])
-        first = of_row[0][0]
-        return Samples(
-            metric=metric,
-            kind=kind,
-            configuration=label,
-            command=first.command,
-            config_hash=first.config_hash,
-            base=base,
-            candidate=candidate,
-            base_strata=strata,
-            candidate_strata=strata,
-            floor_frac=floor_frac,
-            note="; ".join(notes),
-        )
-
-    def _kind(self, metric: Metric, pairs: list[Pair]) -> tuple[Kind, float, list[str]]:
-        """Kind, noise floor, and words on it."""
-        if any(metric.name in run.modelled for pair in pairs for run in pair):
-            return "modelled", 0.0, []
-        first = pairs[0][0]
-        where = first.facts, first.config_hash, metric.name
-        if metric.kind != "exact":
-            return metric.kind, self._floors.floor(*where), []
-        if self._floors.demoted(*where):
-            note = "differs between runs of one revision, by the noise file: judged as measured"
-            return "measured", self._floors.floor(*where), [note]
-        return "exact", 0.0, []
-
-
-def _is_there(value: float | None) -> bool:
-    return value is not None
-
-
-def _strata(runs: Sequence[GateRun]) -> np.ndarray:
-    """A number per run: those of one seed (and of the same model) are exchangeable."""
-    seeds = [seed_words(run) for run in runs]
-    order = {seed: number for number, seed in enumerate(sorted(set(seeds)))}
-    return np.array([order[seed] for seed in seeds], dtype=np.int64)
-
-
-def _listed(texts: Sequence[str]) -> str:
-    more = len(texts) - _MOST_NAMED
-    return ", ".join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    def _same_facts(self, pairs: list[Pair]) -> bool:
+        """Whether all facts are the same but those of joules, which matter where those are."""
+        names = [name for name in FACTS if name not in JOULES]
+        # A list: all of them are reported.
+        return all([self._alike.same(name, pairs) for name in names])

@@ -10,13 +10,19 @@ Why the least effects are what they are:
 - Latency percentiles are noisier the further out they lie, since fewer requests decide them: 10%
   for p50, p90 and the mean, 20% for p99, 30% for p99.9. Rates follow the latencies: 10%.
 - Loading and compiling happen once in a run and mostly wait for the disk: 20%.
+
+Joules are compared as a total and by part of the machine (GPUs, processors, memory). The parts are
+those of the whole clock, which ends at the target unless the trainer was told to go on.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+from dataclasses import replace
 
+from bench.core.target import FLOAT32_ROUNDING
+from bench.gate.joules import PARTS
 from bench.gate.model import Better, Metric
 
 
@@ -27,6 +33,7 @@ def _exact(
     name: str | None = None,
     better: Better = "min",
     min_effect_frac: float = 0.0,
+    rounding_frac: float = 0.0,
     censored: bool = False,
 ) -> Metric:
     return Metric(
@@ -36,6 +43,7 @@ def _exact(
         better=better,
         kind="exact",
         min_effect_frac=min_effect_frac,
+        rounding_frac=rounding_frac,
         censored=censored,
     )
 
@@ -47,7 +55,6 @@ def _measured(
     *,
     better: Better = "min",
     censored: bool = False,
-    label_path: str | None = None,
 ) -> Metric:
     return Metric(
         name=path.rpartition(".")[2],
@@ -57,24 +64,71 @@ def _measured(
         kind="measured",
         min_effect_frac=min_effect_frac,
         censored=censored,
-        label_path=label_path,
     )
 
 
-_SERVED_LABEL = "serving.energy_per_prediction_label"
+def _joules(
+    path: str, min_effect_frac: float, *, label: str, components: str, censored: bool = False
+) -> Metric:
+    """A total of joules; `label` and `components` are facts (bench/gate/facts.py)."""
+    metric = _measured(path, "J", min_effect_frac, censored=censored)
+    return replace(metric, label=label, components=components)
+
+
+def _parts(total: Metric, rows_path: str, name: str) -> list[Metric]:
+    """The joules of each part of a total.
+
+    Args:
+        total: What they add up to.
+        rows_path: Place of the rows of all components in the record.
+        name: Of the metric, after the part's.
+    """
+    return [
+        replace(
+            total,
+            name=f"{part}_{name}",
+            path=rows_path,
+            label=f"{total.label}.{part}",
+            components=f"{total.components}.{part}",
+            part=part,
+            part_of=total.name,
+        )
+        for part in PARTS
+    ]
+
+
+_TO_TARGET = _joules(
+    "target.energy_to_target_j",
+    0.05,
+    label="energy_label",
+    components="energy_components",
+    censored=True,
+)
+_PER_PREDICTION = _joules(
+    "serving.energy_per_prediction_j",
+    0.10,
+    label="serving.energy_per_prediction_label",
+    components="serving.energy_components",
+)
 
 METRICS: tuple[Metric, ...] = (
     _measured("target.time_to_target_s", "s", 0.05, censored=True),
     _measured("target.train_time_to_target_s", "s", 0.05, censored=True),
     _measured("target.time_per_sample_s", "s", 0.05),
-    _measured("target.energy_to_target_j", "J", 0.05, censored=True, label_path="energy_label"),
-    _measured("target.energy_per_sample_j", "J", 0.05, label_path="energy_label"),
+    _TO_TARGET,
+    *_parts(_TO_TARGET, "energy", "energy_j"),
+    _joules(
+        "target.energy_per_sample_j", 0.05, label="energy_label", components="energy_components"
+    ),
     _exact("target.samples_to_target", censored=True),
     _exact("target.steps_to_target", censored=True),
     _measured("phases.init_s", "s", 0.10),
     _measured("utilization.memory_peak_bytes", "B", 0.05),
     _measured("utilization.gpu_memory_peak_bytes", "B", 0.05),
-    _exact("quality_test.accuracy", better="max", min_effect_frac=0.01),
+    # Records of older versions hold it in float32.
+    _exact(
+        "quality_test.accuracy", better="max", min_effect_frac=0.01, rounding_frac=FLOAT32_ROUNDING
+    ),
     _exact("model.num_parameters"),
     _exact("model.size_bytes", "B"),
     _exact("model.flops_per_sample"),
@@ -86,7 +140,8 @@ METRICS: tuple[Metric, ...] = (
     _measured("serving.throughput_per_s", "1/s", 0.10, better="max"),
     _measured("serving.max_rate_per_s", "1/s", 0.10, better="max"),
     _measured("serving.goodput_per_s", "1/s", 0.10, better="max"),
-    _measured("serving.energy_per_prediction_j", "J", 0.10, label_path=_SERVED_LABEL),
+    _PER_PREDICTION,
+    *_parts(_PER_PREDICTION, "serving.energy_per_prediction_components", "energy_per_prediction_j"),
     _measured("serving.load_s", "s", 0.20),
     _measured("serving.compile_s", "s", 0.20),
     _exact("compression.size_bytes", "B", name="compressed_size_bytes"),

@@ -17,8 +17,8 @@ from bench.core.intervals import Estimate
 Floats = npt.NDArray[np.float64]
 
 # exact: the same whenever the same work is done, compared from a single run on; measured: takes
-# evidence; modelled: shown, never judged.
-Kind = Literal["exact", "measured", "modelled"]
+# evidence; modelled: shown, never judged; sum: shown, because each of its parts is judged.
+Kind = Literal["exact", "measured", "modelled", "sum"]
 Better = Literal["min", "max"]
 Verdict = Literal["regression", "improvement", "no change", "underpowered", "not judged"]
 
@@ -29,13 +29,17 @@ class Metric:
 
     Attributes:
         name: Unique; what `metrics=` and `min_effect.NAME=` take.
-        path: Dotted place in the record.
+        path: Dotted place in the record; of the joules of a part, that of all components' rows.
         unit: As it is printed; empty for a count.
         better: Direction.
         kind: Of its own; a row may be of a weaker one (see Row.kind).
         min_effect_frac: Least loss that counts, as a share of the base; 0 for any.
+        rounding_frac: Values this close to one another, as a share, are the same.
         censored: A run that missed its target has the worst of all ranks.
-        label_path: Place of the label that says whether it was measured or modelled; for energy.
+        label: For joules, the fact that says how they were obtained.
+        components: For joules, the fact that says of which components they are.
+        part: For joules of one part of the machine, its name, such as `gpu`.
+        part_of: For joules of one part, the name of the total that they belong to.
     """
 
     name: str
@@ -44,8 +48,12 @@ class Metric:
     better: Better
     kind: Kind
     min_effect_frac: float
+    rounding_frac: float = 0.0
     censored: bool = False
-    label_path: str | None = None
+    label: str | None = None
+    components: str | None = None
+    part: str | None = None
+    part_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +65,15 @@ class GateRun:
         modelled: Names of metrics whose value was modelled in this run.
         missed: Whether it missed its target; None where there is none.
         facts: What has to be the same on both sides, by dotted name: host, target, data, schema,
-            label of energy. Nothing momentary.
+            how joules were obtained and of what. Nothing momentary; None for what is not recorded.
         config: What went into config_hash, for saying what differs.
+        choices: The option that was chosen for each group of the configuration, as it was written.
         served_model: Which repeat of its training a served model is of, such as `seed 0`; part of
             what pairs runs. None for a training.
         invalid: Why its serving does not count by the rules of its scenario.
+        unavailable: Meters that could not be read, with the reason.
+        num_finished: How many runs of this configuration, seed and repeat ended as ok; this is the
+            one of them that counts.
     """
 
     run_id: str
@@ -81,6 +93,9 @@ class GateRun:
     git_commit: str | None = None
     served_model: str | None = None
     invalid: list[str] = field(default_factory=list)
+    choices: dict[str, str] = field(default_factory=dict)
+    unavailable: list[str] = field(default_factory=list)
+    num_finished: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +127,11 @@ class Row:
     """What became of one metric of one configuration.
 
     Attributes:
-        kind: exact, demoted to measured where an A/A pair differs; modelled by its label.
+        kind: exact, demoted to measured where an A/A pair differs; modelled by its label; sum
+            where the parts of a total are judged in its place.
         base: Median; None where it is infinite: most runs missed.
         candidate: Likewise.
-        ratio: candidate over base, of values aligned by stratum, with its interval.
+        ratio: candidate over base, seed by seed, with its interval or range.
         loss_frac: How much worse the candidate is, as a share of the base; negative for better;
             None where it is infinite or not known.
         threshold_frac: The least loss that counts here: minimum effect or noise floor.
@@ -163,10 +179,11 @@ class Problem:
     """Something that is wrong with a comparison as a whole, and the exit code that it asks for.
 
     kind is one of: failed (a run did not end as ok), incomparable, missing (a configuration, seed
-    or metric that one side lacks), unfit (dropped for its health flags), unreadable, empty.
+    or metric that only one side has), unfit (dropped for its health flags), repeated (too few runs
+    count, because several have the same seed and repeat), unreadable, empty.
     """
 
-    kind: Literal["failed", "incomparable", "missing", "unfit", "unreadable", "empty"]
+    kind: Literal["failed", "incomparable", "missing", "unfit", "repeated", "unreadable", "empty"]
     message: str
     exit_code: int
 

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from bench.core.store import utc_now
-from bench.gate.facts import host_class
+from bench.gate.effect import without_rounding
+from bench.gate.facts import difference, host_class
 from bench.gate.labels import labels
 from bench.gate.metrics import METRICS, metric_named
 from bench.gate.model import GateRun, Metric
 from bench.gate.noise_file import Measured, NoiseFile, Session, Values, read_noise, write_noise
-from bench.gate.side import Side, by_configuration, seed_words
+from bench.gate.side import Configuration, Side, by_configuration, repeated, seed_words
 
 GROUP_SIZE = 5  # as many as the fewest runs that the gate judges from
 NUM_DRAWS = 4000
@@ -30,7 +31,7 @@ _MAD_TO_STD = 1.4826
 
 
 class NothingToStore(ValueError):  # noqa: N818 -- says what there is not
-    """No two fit runs of one configuration."""
+    """Too few runs of one configuration are fit, or count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,11 @@ class Floors:
         found = self._find(facts, config_hash)
         if found is None or metric_named(metric).kind != "exact":
             return False
-        return any(len(set(each)) > 1 for each in found.values(metric))
+        rounding_frac = metric_named(metric).rounding_frac
+        return any(
+            len(np.unique(without_rounding(np.asarray(each), rounding_frac))) > 1
+            for each in found.values(metric)
+        )
 
     def _find(self, facts: Mapping[str, Any], config_hash: str) -> Measured | None:
         return None if self.noise is None else self.noise.find(host_class(facts), config_hash)
@@ -141,7 +146,8 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
         A row for each configuration and metric that both sides have.
 
     Raises:
-        NothingToStore: The sides have no fit runs of one configuration.
+        NothingToStore: The sides have no fit runs of one configuration, or their runs share seed
+            and repeat.
         ValueError: A run failed, or the sides are of different kinds of host; or the file is not
             one of noise floors.
     """
@@ -149,16 +155,9 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
         if side.problems:
             raise ValueError(f"{side.name}: {side.problems[0].message}")
     noise = read_noise(path) if path.exists() else NoiseFile()
-    groups = [by_configuration(fit_runs(side.runs)) for side in (first, second)]
-    common = [key for key in groups[0] if key in groups[1]]
-    if not common:
-        raise NothingToStore(
-            f"{first.name} and {second.name}: no fit runs of one configuration on both sides"
-        )
     names = labels([*first.runs, *second.runs])
     rows = []
-    for key in common:
-        runs = groups[0][key], groups[1][key]
+    for key, runs in _common(first, second).items():
         host = _one_host([*runs[0], *runs[1]])
         measured = Measured(
             command=key[0],
@@ -170,6 +169,26 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
         rows += _rows(measured, Floors(noise), runs[0][0])
     write_noise(path, noise)
     return rows
+
+
+def _common(first: Side, second: Side) -> dict[Configuration, tuple[list[GateRun], list[GateRun]]]:
+    """The fit runs of each configuration that both sides have.
+
+    Raises:
+        NothingToStore: There is none, or the runs of one share seed and repeat.
+    """
+    groups = [by_configuration(fit_runs(side.runs)) for side in (first, second)]
+    common = [key for key in groups[0] if key in groups[1]]
+    if not common:
+        raise NothingToStore(
+            f"{first.name} and {second.name}: no fit runs of one configuration on both sides; "
+            "measure again, on an idle machine"
+        )
+    for side in (first, second):
+        for key, runs in by_configuration(side.runs).items():
+            if key in common and (because := repeated(runs)):
+                raise NothingToStore(f"{side.name}: {because}")
+    return {key: (groups[0][key], groups[1][key]) for key in common}
 
 
 def fit_runs(runs: Sequence[GateRun]) -> list[GateRun]:
@@ -198,10 +217,19 @@ def _sessions(first: Sequence[GateRun], second: Sequence[GateRun], utc: str) -> 
         found: dict[str, Values] = {}
         for metric in METRICS:
             values = [_values(metric, side) for side in sides]
-            if all(values):
+            if all(values) and _obtained_alike(metric, [*sides[0], *sides[1]]):
                 found[metric.name] = Values(first=values[0], second=values[1])
         sessions.append(Session(utc=utc, commit=commits[0], seed=seed, metrics=found))
     return sessions
+
+
+def _obtained_alike(metric: Metric, runs: Sequence[GateRun]) -> bool:
+    """Whether joules are of the same components in all runs: what differs else is no noise."""
+    facts = [name for name in (metric.label, metric.components) if name is not None]
+    metered = [run for run in runs if metric.name in run.values]
+    return all(
+        difference(name, [[run.facts.get(name) for run in metered], []]) is None for name in facts
+    )
 
 
 def _values(metric: Metric, runs: Sequence[GateRun]) -> list[float]:

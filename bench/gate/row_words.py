@@ -108,7 +108,7 @@ def _of_value(row: Row, loss_frac: float) -> float:
 
 def _change(row: Row) -> str:
     change = change_frac(row)
-    told = "" if change is None else percent(change) + _interval(row.ratio)
+    told = "" if change is None else percent(change) + _bounds(row.ratio)
     if row.kind == "measured" and row.verdict in ("no change", "underpowered"):
         return f"~ {told}".rstrip()
     return f"{told} {_direction(row)}".strip() or ABSENT
@@ -121,11 +121,15 @@ def _direction(row: Row) -> str:
     return "worse" if row.loss_frac > 0 else "better"
 
 
-def _interval(ratio: Estimate | None) -> str:
+def _bounds(ratio: Estimate | None) -> str:
+    """An interval in brackets; the range of too few runs in parentheses."""
     if ratio is None or ratio.low is None or ratio.low == ratio.high:
         return ""
     low = percent(ratio.low - 1)
-    return f" [{low}, inf)" if ratio.high is None else f" [{low}, {percent(ratio.high - 1)}]"
+    high = None if ratio.high is None else percent(ratio.high - 1)
+    if ratio.kind == "range":
+        return f" ({low} to {high or 'inf'})"
+    return f" [{low}, inf)" if high is None else f" [{low}, {high}]"
 
 
 def _p(p: float | None) -> str:

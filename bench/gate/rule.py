@@ -2,20 +2,20 @@
 
 Effect: the median is worse by the least effect or the noise floor. Evidence: an exact one-sided
 rank test within strata (seeds), with Holm's correction over all measured rows. What is exact is
-compared as it is; what is modelled is shown only.
+compared as it is; what is modelled, or judged by its parts, is shown only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.core.intervals import finite
-from bench.core.rank_test import ALPHA, p_better
-from bench.gate.effect import ROUNDING, aligned, loss_of, ratio
+from bench.core.rank_test import ALPHA, holm, p_better
+from bench.gate.effect import ROUNDING, aligned, loss_of, ratio, without_rounding
 from bench.gate.exact import exact_loss
 from bench.gate.model import Kind, Row, Samples, Verdict
 from bench.gate.power import reaches, runs_to_settle, smallest_loss_seen, too_few
@@ -108,19 +108,9 @@ def judge(samples: Sequence[Samples], *, alpha: float = ALPHA, min_runs: int = 5
     return [_row(*each, rule) for each in zip(compared, losses, gains, strict=True)]
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's adjusted p-values, in the same order; None stays None and is not counted."""
-    adjusted: list[float | None] = [None] * len(p_values)
-    tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
-    largest = 0.0
-    for rank, (p, place) in enumerate(tested):
-        largest = max(largest, min(1.0, (len(tested) - rank) * p))
-        adjusted[place] = largest
-    return adjusted
-
-
 def _compared(samples: Samples) -> _Compared:
     _check(samples)
+    samples = _without_rounding(samples)
     base, candidate = aligned(samples)
     better = samples.metric.better
     kind, loss, demoted = samples.kind, loss_of(base, candidate, better), ""
@@ -149,6 +139,14 @@ def _check(samples: Samples) -> None:
         raise ValueError(f"{place}: a side has no runs; leave the row out and say it is missing")
     if np.isnan(values).any() or (values[np.isfinite(values)] < 0).any():
         raise ValueError(f"{place}: values must be numbers from 0 on, or infinite for a miss")
+
+
+def _without_rounding(samples: Samples) -> Samples:
+    """The samples with the values of both sides on one scale, where a metric is rounded."""
+    both = np.concatenate([samples.base, samples.candidate])
+    same = without_rounding(both, samples.metric.rounding_frac)
+    base, candidate = np.split(same, [len(samples.base)])
+    return replace(samples, base=base, candidate=candidate)
 
 
 def _all_missed(samples: Samples) -> bool:
@@ -183,7 +181,7 @@ def _row(compared: _Compared, p_holm: float | None, p_gain_holm: float | None, r
         num_candidate=len(samples.candidate),
         base=finite(float(np.median(samples.base))),
         candidate=finite(float(np.median(samples.candidate))),
-        ratio=ratio(compared.base, compared.candidate),
+        ratio=ratio(samples.base, samples.candidate, compared.strata),
         loss_frac=finite(compared.loss),
         threshold_frac=compared.threshold_frac,
         p=compared.p_loss,
@@ -205,7 +203,7 @@ def _too_few(compared: _Compared, rule: _Rule) -> int:
 def _verdict(
     compared: _Compared, p_holm: float | None, p_gain_holm: float | None, rule: _Rule
 ) -> Verdict:
-    if compared.kind == "modelled" or _all_missed(compared.samples):
+    if compared.kind in ("modelled", "sum") or _all_missed(compared.samples):
         return "not judged"
     exact = compared.kind == "exact"
     if compared.worse and (exact or _shown(p_holm, rule)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import Any
 
 import yaml
 
-from bench.core.config import UNHASHED, without
+from bench.core.config import CHOICES, UNHASHED, without
+from bench.core.counting import Ended, began, counted, finished
 from bench.core.find import runs_below
-from bench.core.records import RunRecord
+from bench.core.records import RunError, RunRecord
 from bench.core.store import NewerSchema, read_record
 from bench.gate.baseline import read_baseline
 from bench.gate.facts import facts_of
+from bench.gate.joules import GUESSED, by_part, without_doubtful_joules
 from bench.gate.metrics import METRICS
 from bench.gate.model import (
     EXIT_FAILED,
@@ -30,23 +32,24 @@ from bench.gate.side import (
     Configuration,
     Place,
     Side,
+    by_configuration,
     configuration_of,
     place_of,
     place_words,
     provenance_of,
+    repeated,
 )
 
-__all__ = ["Side", "gate_run", "read_side"]
+__all__ = ["Side", "any_repeated", "gate_run", "read_side"]
 
-_GUESSED = ("modelled", "constant")
 _COPIED = ("seed", "repeat")
 
 
 def read_side(path: Path) -> Side:
     """The runs in or at a path.
 
-    What is wrong with single runs is told in the side's problems. Of a run that was measured again
-    (the same configuration, seed and repeat) the latest counts, whatever had become of the others.
+    What is wrong with single runs is among the side's problems. Of runs of the same configuration,
+    seed and repeat one counts: see bench.core.counting.
 
     Args:
         path: A results folder, the folder of a command, a run folder, or a baseline file.
@@ -69,10 +72,10 @@ def read_side(path: Path) -> Side:
         )
     read = [_read(folder) for folder in folders]
     records = [each for each in read if isinstance(each, RunRecord)]
-    latest, remarks = _latest(_reduced(records))
     errors = {record.run_id: record.error for record in records}
-    runs = [run for run in latest if run.status == "ok"]
-    failed = [_failure(run, errors[run.run_id]) for run in latest if run.status != "ok"]
+    counting, remarks = _counting(_reduced(records), errors)
+    runs = [run for run in counting if run.status == "ok"]
+    failed = [_failure(run, errors[run.run_id]) for run in counting if run.status != "ok"]
     return Side(
         name=str(path),
         runs=runs,
@@ -82,42 +85,64 @@ def read_side(path: Path) -> Side:
     )
 
 
+def any_repeated(path: Path) -> bool:
+    """Whether most runs of some configuration share seed and repeat, so that more add nothing."""
+    groups = by_configuration(read_side(path).runs)
+    return any(repeated(runs) is not None for runs in groups.values())
+
+
 def _read(folder: Path) -> RunRecord | Problem:
     try:
         return read_record(folder)
     except NewerSchema as error:
         return Problem(kind="incomparable", message=str(error), exit_code=EXIT_INCOMPARABLE)
-    # Whatever lies in a folder in place of a record, it is told, and the others are read.
+    # Whatever lies in a folder in place of a record, it is reported, and the others are read.
     except (ValueError, LookupError, TypeError, OSError, yaml.YAMLError) as error:
         text = " ".join(str(error).split())
         message = text if str(folder) in text else f"{folder}: not a run ({text})"
         return Problem(kind="unreadable", message=message, exit_code=EXIT_FAILED)
 
 
-def _failure(run: GateRun, error: Any) -> Problem:
+def _failure(run: GateRun, error: RunError | None) -> Problem:
     because = f": {error.message}" if error is not None else ""
     message = f"{run.run_id} ended as {run.status}{because}; measure it again"
     return Problem(kind="failed", message=message, exit_code=EXIT_FAILED)
 
 
-def _latest(runs: Iterable[GateRun]) -> tuple[list[GateRun], list[str]]:
-    """Of each configuration, seed and repeat the run that was started last, and what to say."""
-    found: dict[tuple[Configuration, Place], list[GateRun]] = {}
+def _counting(
+    runs: Sequence[GateRun], errors: Mapping[str, RunError | None]
+) -> tuple[list[GateRun], list[str]]:
+    """The run that counts of each configuration, seed and repeat, and remarks on the others.
+
+    Where every run was interrupted, the latest is kept: that it is missing is a problem. Runs that
+    never began are dropped.
+    """
+    places: dict[tuple[Configuration, Place], list[GateRun]] = {}
     for run in sorted(runs, key=attrgetter("started_utc", "run_id")):
-        found.setdefault((configuration_of(run), place_of(run)), []).append(run)
-    remarks = []
-    for again in found.values():
+        if began(_ended(run, errors[run.run_id])):
+            places.setdefault((configuration_of(run), place_of(run)), []).append(run)
+    kept, remarks = [], []
+    for again in places.values():
+        ends = [_ended(run, errors[run.run_id]) for run in again]
+        index = counted(ends)
+        run = again[-1 if index is None else index]
+        num_ok = sum(each.status == "ok" for each in again)
+        kept.append(replace(run, num_finished=max(num_ok, 1)))
         if len(again) > 1:
-            *others, last = again
+            others = ", ".join(_named(each) for each in again if each is not run)
+            which = "the latest that finished" if any(map(finished, ends)) else "the latest"
             remarks.append(
-                f"{last.command} {last.config_hash} {place_words(last)} was measured {len(again)} "
-                f"times: {last.run_id} counts, the latest; not {', '.join(map(_told, others))}"
+                f"{run.command} {run.config_hash} {place_words(run)} was measured {len(again)} "
+                f"times: {run.run_id} counts, {which}; not {others}"
             )
-    latest = [again[-1] for again in found.values()]
-    return sorted(latest, key=attrgetter("started_utc", "run_id")), remarks
+    return sorted(kept, key=attrgetter("started_utc", "run_id")), remarks
 
 
-def _told(run: GateRun) -> str:
+def _ended(run: GateRun, error: RunError | None) -> Ended:
+    return Ended(run.status, None if error is None else error.kind, run.started_utc, run.run_id)
+
+
+def _named(run: GateRun) -> str:
     return run.run_id if run.status == "ok" else f"{run.run_id} ({run.status})"
 
 
@@ -144,8 +169,10 @@ def _numbered(
 def gate_run(record: RunRecord) -> GateRun:
     """A run reduced to what the gate needs.
 
-    Values that are missing, NaN or infinite are left out.
+    Values that are missing, NaN or infinite are left out, and so are all joules of a run whose
+    health flags speak against them.
     """
+    record = without_doubtful_joules(record)
     facts = facts_of(record)
     target, trained = record.target, record.trained
     health, serving = record.health, record.serving
@@ -161,22 +188,36 @@ def gate_run(record: RunRecord) -> GateRun:
         flags=[] if health is None else list(health.flags),
         missed=None if target is None else not target.reached,
         values=_values(record),
-        modelled=[metric.name for metric in METRICS if _is_guessed(metric, facts)],
+        modelled=[m.name for m in METRICS if m.label is not None and facts[m.label] in GUESSED],
         facts=facts,
         config=_config(record),
+        choices={group: one for group, one in record.config.get(CHOICES, {}).items() if one},
         git_commit=_commit(record.host),
         served_model=None if trained is None else f"seed {trained.seed}",
         invalid=[] if serving is None else list(serving.invalid_reasons),
+        unavailable=[f"{each.meter} ({each.reason})" for each in record.unavailable_meters],
     )
 
 
 def _values(record: RunRecord) -> dict[str, float]:
-    values = {metric.name: _at(record, metric.path) for metric in METRICS}
+    values = {metric.name: _value(record, metric) for metric in METRICS}
     return {
         name: float(value)
         for name, value in values.items()
         if value is not None and math.isfinite(value)
     }
+
+
+def _value(record: RunRecord, metric: Metric) -> Any:
+    """The metric's place in the record, or the sum of the rows there that are of its part."""
+    found = _at(record, metric.path)
+    if metric.part is None:
+        return found
+    # What a clock took says nothing where it did not run to a target.
+    if metric.censored and (record.target is None or not record.target.reached):
+        return None
+    part = by_part(found or []).get(metric.part)
+    return None if part is None else part.energy_j
 
 
 def _at(record: RunRecord, path: str) -> Any:
@@ -186,10 +227,6 @@ def _at(record: RunRecord, path: str) -> Any:
             return None
         value = getattr(value, name)
     return value
-
-
-def _is_guessed(metric: Metric, facts: Mapping[str, Any]) -> bool:
-    return metric.label_path is not None and facts[metric.label_path] in _GUESSED
 
 
 def _config(record: RunRecord) -> dict[str, Any]:

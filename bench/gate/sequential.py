@@ -58,8 +58,11 @@ def is_open(rows: Sequence[Row]) -> bool:
 
 
 def _excluded(row: Row) -> bool:
-    """Whether even the bad end of the interval is less than the loss that counts."""
-    if row.ratio is None:
+    """Whether even the bad end of the interval is less than the loss that counts.
+
+    With too few runs there is only their range, which excludes nothing.
+    """
+    if row.ratio is None or row.ratio.kind != "interval":
         return False
     worst = row.ratio.high if row.metric.better == "min" else row.ratio.low
     if worst is None:

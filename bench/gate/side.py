@@ -11,6 +11,10 @@ from bench.gate.model import GateRun, Problem
 # A configuration of a command, and a run of it.
 Configuration = tuple[str, str]
 Place = tuple[str | None, int, int]
+# Two runs of the same place: that of the base and that of the candidate.
+Pair = tuple[GateRun, GateRun]
+SIDES = ("base", "candidate")
+_REPEAT = "a key of bench.train and bench.serve, an argument of ProfilerCallback"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,25 @@ def seed_words(run: GateRun) -> str:
 def place_words(run: GateRun) -> str:
     """What pairs a run with that of the other side, in words."""
     return f"{seed_words(run)} repeat {run.repeat}"
+
+
+def repeated(runs: Sequence[GateRun]) -> str | None:
+    """Why hardly any of the runs of a configuration count: they share seed and repeat.
+
+    Args:
+        runs: Those that count, of one configuration.
+
+    Returns:
+        None where most runs have a seed and repeat of their own: some may be measured again.
+    """
+    num = sum(run.num_finished for run in runs)
+    if not runs or num < 2 * len(runs):
+        return None
+    if len(runs) == 1:
+        same = f"{num} runs have the same seed and repeat ({place_words(runs[0])}): only one counts"
+    else:
+        same = f"{num} runs have only {len(runs)} different seeds and repeats: {len(runs)} count"
+    return f"{same}; give each run a repeat of its own: repeat=0, repeat=1, ... ({_REPEAT})"
 
 
 def by_configuration(runs: Iterable[GateRun]) -> dict[Configuration, list[GateRun]]:

@@ -14,6 +14,14 @@ def value_of(metric: Metric, run: GateRun) -> float | None:
     """
     if not metric.censored or not run.missed:
         return run.values.get(metric.name)
-    if metric.label_path is not None and run.facts.get(metric.label_path) is None:
+    if metric.label is not None and run.facts.get(metric.label) is None:
         return None
     return math.inf if metric.better == "min" else -math.inf
+
+
+def is_all_of_its_total(metric: Metric, run: GateRun) -> bool:
+    """Whether a metric is of the only part of a total, so that both are the same joules."""
+    if metric.part is None or metric.components is None:
+        return False
+    total = run.facts.get(metric.components.removesuffix(f".{metric.part}"))
+    return total is not None and set(total) == {metric.part}

@@ -7,9 +7,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.core.intervals import MIN_RUNS
 from bench.gate.model import (
     EXIT_FAILED,
     EXIT_INCOMPARABLE,
+    EXIT_NOT_INSTALLED,
     EXIT_PASS,
     EXIT_REGRESSION,
     EXIT_TOO_LITTLE,
@@ -25,6 +27,7 @@ HEADLINES = {
     EXIT_TOO_LITTLE: "TOO LITTLE TO COMPARE",
     EXIT_INCOMPARABLE: "INCOMPARABLE",
     EXIT_FAILED: "A RUN FAILED",
+    EXIT_NOT_INSTALLED: "NOT INSTALLED",
 }
 FAILING: tuple[Verdict, ...] = ("regression", "underpowered")
 _ORDER: tuple[Verdict, ...] = (*FAILING, "improvement", "no change", "not judged")
@@ -59,14 +62,24 @@ def ordered(rows: Sequence[Row]) -> list[Row]:
 
 
 def legend(comparison: Comparison) -> str:
-    """How the rows are to be read; two lines."""
-    confidence = next((row.ratio.confidence for row in comparison.rows if row.ratio), 0.95)
+    """How to read the rows; two lines."""
     return (
-        f"change: of the median, as the value changes, with its {confidence:.0%} interval; ~ not "
+        f"change: of the median, as the value changes{_bounds_words(comparison.rows)}; ~ not "
         "significant. n: runs, base/candidate. p: one-sided, by Holm.\n"
         "exact: the same whenever the same work is done, so that no test is needed. Chance of any "
         f"false alarm in this comparison: at most {100 * comparison.alpha:.2g}%."
     )
+
+
+def _bounds_words(rows: Sequence[Row]) -> str:
+    """What the bounds of changes are, as far as the rows have any."""
+    ratios = [row.ratio for row in rows if row.ratio is not None and row.ratio.low is not None]
+    words = []
+    if (one := next((each for each in ratios if each.kind == "interval"), None)) is not None:
+        words.append(f"[its {one.confidence:.0%} interval]")
+    if any(each.kind == "range" for each in ratios):
+        words.append(f"(below {MIN_RUNS} runs, the range of single runs' ratios)")
+    return f", with {' or '.join(words)}" if words else ""
 
 
 def one_configuration(rows: Sequence[Row]) -> str | None:
@@ -114,12 +127,16 @@ def _provenance(facts: Mapping[str, Any]) -> list[str]:
         _listed("commit", commits),
         _listed("host", given.pop("hosts", None)),
         _listed("CPU", given.pop("cpus", None)),
-        *(f"{num} runs" for num in [given.pop("num_runs", None)] if num is not None),
+        *(_num_runs(num) for num in [given.pop("num_runs", None)] if num is not None),
         _listed("measured", when),
         _listed("accepted", given.pop("accepted_utc", None)),
         *(_listed(key, value) for key, value in given.items()),
     ]
     return [text for text in texts if text]
+
+
+def _num_runs(num: int) -> str:
+    return f"{num} run{'' if num == 1 else 's'}"
 
 
 def _short(commit: str) -> str:

@@ -57,13 +57,15 @@ for seed in given.get("seed", "0").split(","):
     record = json.loads((here / "record.json").read_text())
     head, _, _ = record["run_id"].rpartition("-")
     record["run_id"] = f"{head}-{int(seed):04x}{call['repeat']:04x}"
-    record["seed"], record["repeat"] = int(seed), call["repeat"]
+    # `one_repeat`: as a training of one's own that does not pass on which repeat it is.
+    record["seed"], record["repeat"] = int(seed), 0 if "one_repeat" in flags else call["repeat"]
     times_s = revision["times_s"]
     record["target"]["time_to_target_s"] = times_s[call["repeat"] % len(times_s)]
     if call["repeat"] < revision["unfit_below"]:
         record["health"].update(fit=False, flags=["other_load"])
     record["host"]["git_commit"] = None
-    folder = pathlib.Path(given["results"]) / "train" / record["run_id"]
+    record["command"] = given.get("command", "train")
+    folder = pathlib.Path(given["results"]) / record["command"] / record["run_id"]
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text((here / "config.yaml").read_text())
     (folder / "run.json").write_text(json.dumps(record))

@@ -279,6 +279,54 @@ def test_a_revision_that_fails_ends_with_5_and_nothing_is_measured_after_it(
     assert "it is broken here" in Path("out.md").read_text()
 
 
+def test_a_revision_that_cannot_be_installed_ends_with_6_in_every_file(
+    repository: MadeRepository, compared: Compared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")  # as GitHub sets it for each job
+    files = {"json": "out.json", "markdown": "out.md", "junit": "out.xml"}
+    answer = compared(base="HEAD", install="false", **files)
+    assert answer.code == 6
+    assert "could not be installed: ended with exit code 1: false" in answer.err
+    told = json.loads(Path("out.json").read_text())
+    assert (told["exit_code"], told["rows"]) == (6, [])
+    assert told["verdict"].startswith("NOT INSTALLED: base, HEAD (")
+    for name in ("out.md", "summary.md"):
+        assert Path(name).read_text().startswith("## NOT INSTALLED: base, HEAD (")
+    assert b"could not be installed" in Path("out.xml").read_bytes()
+    assert repository.calls() == []
+
+
+def test_a_training_of_ones_own_is_judged_at_one_seed_by_its_repeats(
+    repository: MadeRepository, compared: Compared
+) -> None:
+    """As with ProfilerCallback: another command, one seed, the repeat that bench.ab gives."""
+    repository.commit("slow", times_s=SLOW_S)
+    answer = compared("command=lightning", base="good")
+    assert answer.code == 1, answer.out
+    assert "all rows: lightning " in answer.out
+    assert "  6/6  " in answer.out
+    runs = sorted(root_of(repository).glob("head/lightning/*/run.json"))
+    assert [json.loads(run.read_text())["repeat"] for run in runs] == [0, 1, 2, 3, 4, 5]
+
+
+def test_runs_that_all_have_one_repeat_stop_it_after_a_round(
+    repository: MadeRepository, compared: Compared
+) -> None:
+    """More of them would not count either, whatever the budget."""
+    answer = compared("one_repeat", base="HEAD", budget_s=3600.0)
+    assert answer.code == 3
+    assert len(repository.calls()) == 4
+    headline = answer.out.splitlines()[0]
+    assert ": base: 2 runs have the same seed and repeat (seed 0 repeat 0): only one c" in headline
+    assert "repeat=0, repeat=1, ..." in headline
+    assert "more run" not in answer.out
+    assert (
+        "note: module=fake_bench is given results=DIR repeat=K, a K of its own for each run of a "
+        "side, and has to write its record there with that repeat"
+    ) in answer.out
+    assert answer.err.startswith("2 runs per side: stopped: TOO LITTLE TO COMPARE: ")
+
+
 def test_base_that_is_ahead_is_remarked_on(repository: MadeRepository, compared: Compared) -> None:
     repository.commit("ahead", times_s=TIMES_S)
     answer = compared(base="ahead", head="good", budget_s=0.001)

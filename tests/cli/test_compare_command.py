@@ -368,6 +368,17 @@ def test_failed_runs_are_not_stored(
     assert (baseline.read_bytes() if baseline.exists() else None) == before
 
 
+def test_a_first_baseline_says_which_runs_do_not_count(tmp_path: Path, compared: Compared) -> None:
+    for number, time_s in enumerate(TIMES_S):  # all of seed 0 and repeat 0
+        write_runs(tmp_path / "runs", [time_s], start_s=60.0 * number)
+    answer = compared(tmp_path / "perf.json", tmp_path / "runs", accept=True)
+    assert answer.code == 0
+    assert ", 1 run, " in answer.out
+    assert "note: train " in answer.out
+    assert " was measured 8 times: " in answer.out
+    assert "note: 8 runs have the same seed and repeat (seed 0 repeat 0): only one" in answer.out
+
+
 def test_no_runs_and_no_fit_runs_are_not_stored(tmp_path: Path, compared: Compared) -> None:
     baseline = tmp_path / "perf.json"
     (tmp_path / "empty").mkdir()

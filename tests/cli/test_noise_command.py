@@ -71,3 +71,18 @@ def test_what_cannot_be_stored_is_told_before_or_with_where_the_runs_lie(
     assert "note: 2 of 8 runs left out: unfit for comparison, or not served validly\n" in out
     (line,) = (line for line in out.splitlines() if " time_to_target_s " in line)
     assert line.split()[-4] == "6"
+
+
+def test_runs_that_all_have_one_repeat_are_no_noise_and_stop_it_after_a_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository = made_repository(tmp_path)
+    monkeypatch.chdir(repository.folder)
+    asked = Asked(overrides=["one_repeat"], environment={**os.environ, "PYTHONPATH": str(ROOT)})
+    keys = {"module": "fake_bench", "runs": 10, "warmup": 0, "noise": "noise.json"}
+    assert measure_noise(keys, asked) == EXIT_TOO_LITTLE
+    told, where = capsys.readouterr().err.splitlines()
+    assert ": 2 runs have the same seed and repeat (seed 0 repeat 0): only one counts; " in told
+    assert where.startswith("measured: 2 runs per side, and 0 to warm up, in ")
+    assert len(repository.calls()) == 4
+    assert not (repository.folder / "noise.json").exists()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.labels import EnergyLabel
-from bench.core.records import RunRecord
+from bench.core.records import SCHEMA_VERSION, RunRecord
 from bench.core.store import create_run_folder, write_record
 from bench.gate.facts import FACTS
 from bench.gate.model import GateRun
@@ -34,12 +34,15 @@ FULL_HOST: dict[str, Any] = {
 }
 FACT_VALUES: dict[str, Any] = {
     **dict.fromkeys(FACTS),
-    "schema_version": 1,
+    "schema_version": SCHEMA_VERSION,
     "host.name": "made",
     "host.cpu_name": "Made CPU",
     "host.num_cpus_allowed": 2,
     "host.memory_gib": 8,
     "host.gpus": [],
+    "host.num_threads": 1,
+    "host.num_interop_threads": 1,
+    "host.environment": {"OMP_NUM_THREADS": "1"},
     "target.metric": "accuracy",
     "target.value": 0.95,
     "data": "digits",

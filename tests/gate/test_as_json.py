@@ -28,7 +28,7 @@ def read(made: Comparison) -> dict[str, Any]:
 
 def test_everything_is_there_with_the_verdict_and_the_exit_code() -> None:
     content = read(comparison([UNCHANGED, REGRESSED], [FAILED], ["drifted"]))
-    assert content["format_version"] == FORMAT_VERSION == 1
+    assert content["format_version"] == FORMAT_VERSION == 2
     assert content["exit_code"] == 5
     assert content["verdict"].startswith("A RUN FAILED: ")
     assert {field.name for field in fields(Comparison)} < set(content)

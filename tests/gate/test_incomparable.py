@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from bench.gate.labels import labels
+from bench.core.records import SCHEMA_VERSION
+from bench.gate.labels import labels, nearest_differences
+from bench.gate.model import GateRun
 from bench.gate.runs import Side
 from tests.gate.made import CONFIG, made_run, made_runs, made_side, side_of
 from tests.gate.matching import FIVE, OTHER, kinds, matched, times
@@ -62,8 +64,15 @@ def test_an_empty_side_without_a_problem_of_its_own_is_told() -> None:
         ("host.name", "elsewhere", "host.name differs: made / elsewhere"),
         ("host.gpus", ["Made GPU"], r"host.gpus differs: [] / ['Made GPU']"),
         ("host.memory_gib", 16, "host.memory_gib differs: 8 / 16"),
-        ("schema_version", 2, "schema_version differs: 1 / 2"),
-        ("target.rule", "final", "target.rule differs: None / final"),
+        ("schema_version", 99, f"schema_version differs: {SCHEMA_VERSION} / 99"),
+        ("target.value", 0.9, "target.value differs: 0.95 / 0.9"),
+        ("host.num_threads", 2, "host.num_threads differs: 1 / 2"),
+        ("host.num_interop_threads", 4, "host.num_interop_threads differs: 1 / 4"),
+        (
+            "host.environment",
+            {"MKL_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"},
+            "host.environment differs: MKL_NUM_THREADS unset / 2, OMP_NUM_THREADS 1 / 2",
+        ),
     ],
 )
 def test_facts_that_differ_make_sides_incomparable_unless_forced(
@@ -219,3 +228,23 @@ def test_configurations_are_named_by_what_differs() -> None:
         "serve Mlp 0123ab single_stream eager none",
         "train Mlp digits batch_size=32",
     }
+
+
+def test_parts_are_named_as_they_were_chosen() -> None:
+    """`cnn`, not its class; a class of the user's own goes by its name."""
+
+    def run(config_hash: str, model: str, choice: str | None) -> GateRun:
+        config = {**CONFIG, "model": {"_target_": f"bench.tasks.models.{model}"}}
+        choices = {} if choice is None else {"model": choice, "data": "digits"}
+        return made_run(config_hash=config_hash, config=config, choices=choices)
+
+    cnn, mlp = run("a" * 12, "Cnn", "cnn"), run("b" * 12, "Mlp", "mlp")
+    assert set(labels([cnn]).values()) == {"train cnn digits batch_size=32"}
+    assert set(labels([cnn, mlp]).values()) == {"train model=cnn", "train model=mlp"}
+    own = run("c" * 12, "MyNet", "custom")
+    assert set(labels([own]).values()) == {"train MyNet digits batch_size=32"}
+    # An older record does not tell: then all of them go by their classes.
+    older = run("b" * 12, "Mlp", None)
+    assert set(labels([cnn, older]).values()) == {"train model=Cnn", "train model=Mlp"}
+    assert nearest_differences([cnn], [mlp]) == ["model cnn / mlp"]
+    assert nearest_differences([run("a" * 12, "Mlp", "mlp")], [older]) == []

@@ -67,6 +67,22 @@ def test_a_miss_has_joules_only_where_they_were_measured() -> None:
     assert problems == []
 
 
+def test_samples_that_cannot_be_counted_are_missing_values_and_no_failure() -> None:
+    """Batches of unknown size: no run has the number, and a miss does not tell that it could."""
+    hit = {"time_to_target_s": FIVE, "steps_to_target": FIVE}
+    missed = {name: [math.inf] * 5 for name in hit}
+    for base, candidate in ((hit, hit), (hit, missed), (missed, hit)):
+        rows, problems, _ = matched(
+            *(made_side(values, facts={"energy_label": None}) for values in (base, candidate))
+        )
+        assert set(rows) == set(hit)
+        assert problems == []
+    # Counted on one side only: that is a metric which one side does not have.
+    counted = {**hit, "samples_to_target": FIVE}
+    _, problems, _ = matched(made_side(counted), made_side(hit))
+    assert "samples_to_target: only base has it" in problems[0].message
+
+
 def test_a_run_without_a_partner_is_told_with_the_counts() -> None:
     rows, problems, _ = matched(times(FIVE), times(FIVE[:3]))
     assert len(rows["time_to_target_s"].base) == 3

@@ -6,9 +6,11 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
-from bench.core.labels import EnergyLabel
-from bench.core.records import RunRecord
-from bench.gate.facts import FACTS, LABELS
+from bench.core.labels import ComponentEnergy, EnergyLabel
+from bench.core.records import EnergyRow, RunRecord
+from bench.core.target import FLOAT32_ROUNDING
+from bench.gate.facts import FACTS, JOULES
+from bench.gate.joules import PARTS
 from bench.gate.metrics import METRICS, metric_named
 from bench.gate.model import Metric
 from bench.gate.settings import GateSettings
@@ -27,11 +29,40 @@ def type_at(path: str) -> Any:
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_every_metric_is_a_number_of_the_record(metric: Metric) -> None:
-    assert type_at(metric.path) in (int, float)
-    if metric.label_path is not None:
-        assert type_at(metric.label_path) == EnergyLabel
-        assert metric.label_path in LABELS
-        assert metric.name.endswith("_j") or "_j_" in metric.name
+    if metric.part is None:
+        assert type_at(metric.path) in (int, float)
+    else:
+        assert type_at(metric.path) in (list[EnergyRow], list[ComponentEnergy])
+
+
+JOULE_METRICS = [metric for metric in METRICS if metric.unit == "J"]
+
+
+@pytest.mark.parametrize("metric", JOULE_METRICS, ids=lambda metric: metric.name)
+def test_joules_are_compared_only_if_obtained_alike_and_of_the_same(metric: Metric) -> None:
+    assert metric.label in JOULES
+    assert metric.components in JOULES
+    if metric.part is None:
+        assert type_at(metric.label) == EnergyLabel
+        return
+    total = metric_named(metric.part_of or "")
+    assert (metric.label, metric.components) == (
+        f"{total.label}.{metric.part}",
+        f"{total.components}.{metric.part}",
+    )
+    same = (total.min_effect_frac, total.censored, total.kind)
+    assert (metric.min_effect_frac, metric.censored, metric.kind) == same
+
+
+def test_only_joules_have_labels_and_each_part_has_a_metric() -> None:
+    assert {m.name for m in METRICS if m.label or m.components} == {m.name for m in JOULE_METRICS}
+    for total in ("energy_to_target_j", "energy_per_prediction_j"):
+        assert tuple(m.part for m in METRICS if m.part_of == total) == PARTS
+
+
+def test_only_what_older_records_hold_in_float32_is_rounded() -> None:
+    rounded = {metric.name: metric.rounding_frac for metric in METRICS if metric.rounding_frac}
+    assert rounded == {"accuracy": FLOAT32_ROUNDING}
 
 
 def test_names_are_unique_and_end_in_their_unit() -> None:
@@ -48,6 +79,9 @@ def test_what_is_to_be_reached_is_censored_and_nothing_else() -> None:
         metric.name for metric in METRICS if metric.path.endswith("_to_target_s")
     } | {
         "energy_to_target_j",
+        "gpu_energy_j",
+        "cpu_energy_j",
+        "dram_energy_j",
         "samples_to_target",
         "steps_to_target",
     }
@@ -99,6 +133,9 @@ def test_wrong_settings_are_named(wrong: dict[str, Any], message: str) -> None:
         GateSettings(**wrong)
 
 
-@pytest.mark.parametrize("name", [*FACTS, "host", "target", "serving", "health"])
+GROUPS = ("host", "target", "serving", "health", "energy_label", "energy_components")
+
+
+@pytest.mark.parametrize("name", [*FACTS, *GROUPS])
 def test_facts_and_their_groups_can_be_forced(name: str) -> None:
     assert GateSettings(force=[name]).force == [name]

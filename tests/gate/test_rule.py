@@ -8,8 +8,9 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from bench.core.rank_test import holm
 from bench.gate.model import Metric, Row, Samples
-from bench.gate.rule import holm, judge
+from bench.gate.rule import judge
 from tests.gate.made_samples import RATE, TIME, samples
 
 INF = float("inf")

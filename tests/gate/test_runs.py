@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.records import RunRecord
+from bench.core.config import CHOICES
+from bench.core.labels import EnergyLabel
+from bench.core.records import SCHEMA_VERSION, Phases, RunRecord
 from bench.core.serving_records import Serving, TrainedRun
 from bench.core.store import NewerSchema, StoreError, read_record
 from bench.gate.metrics import METRICS
@@ -37,20 +39,32 @@ def test_a_run_is_reduced_to_its_numbers() -> None:
         "load_s",
         "compile_s",
         "compressed_size_bytes",
+        "gpu_energy_per_prediction_j",
+        "cpu_energy_per_prediction_j",
+        "dram_energy_per_prediction_j",
     }
 
 
 def test_facts_are_what_has_to_be_the_same() -> None:
     gpu = {"index": 0, "uuid": "GPU-1", "name": "Made GPU"}
-    host = {"memory_bytes": 25_276_502_016, "gpus": [gpu]}
+    host = {
+        "memory_bytes": 25_276_502_016,
+        "gpus": [gpu],
+        "num_threads": 2,
+        "num_interop_threads": 4,
+        "environment": {"OMP_NUM_THREADS": "2"},
+    }
     run = gate_run(made_record(host=host, label="counter"))
     assert run.facts == {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "host.name": "made",
         "host.cpu_name": "Made CPU",
         "host.num_cpus_allowed": 2,
         "host.memory_gib": 24,  # 25276502016 / 2^30 = 23.54
         "host.gpus": ["Made GPU"],
+        "host.num_threads": 2,
+        "host.num_interop_threads": 4,
+        "host.environment": {"OMP_NUM_THREADS": "2"},
         "target.metric": "accuracy",
         "target.value": 0.93,
         "target.mode": "max",
@@ -59,8 +73,31 @@ def test_facts_are_what_has_to_be_the_same() -> None:
         "data": "digits",
         "precision": "32",
         "energy_label": "counter",
+        "energy_label.gpu": "counter",
+        "energy_label.cpu": "counter",
+        "energy_label.dram": "counter",
+        "energy_components": {"gpu": 1, "cpu": 1, "dram": 1},
+        "energy_components.gpu": 1,
+        "energy_components.cpu": 1,
+        "energy_components.dram": 1,
+        # Its probe has a total only.
         "serving.energy_per_prediction_label": "counter",
+        "serving.energy_per_prediction_label.gpu": None,
+        "serving.energy_per_prediction_label.cpu": None,
+        "serving.energy_per_prediction_label.dram": None,
+        "serving.energy_components": None,
+        "serving.energy_components.gpu": None,
+        "serving.energy_components.cpu": None,
+        "serving.energy_components.dram": None,
     }
+
+
+def test_facts_that_an_older_record_does_not_hold_are_unknown() -> None:
+    record = made_record()
+    host = {key: value for key, value in record.host.items() if key != "gpus"}
+    facts = gate_run(replace(record, host=host)).facts
+    names = ("host.gpus", "host.num_threads", "host.num_interop_threads", "host.environment")
+    assert [facts[name] for name in names] == [None] * 4
 
 
 def test_a_dirty_tree_is_told() -> None:
@@ -69,9 +106,10 @@ def test_a_dirty_tree_is_told() -> None:
 
 
 @pytest.mark.parametrize("label", ["modelled", "constant"])
-def test_joules_that_nothing_measured_are_modelled(label: str) -> None:
-    run = gate_run(made_record(label=label))  # type: ignore[arg-type]
-    assert run.modelled == ["energy_to_target_j", "energy_per_sample_j", "energy_per_prediction_j"]
+def test_joules_that_nothing_measured_are_modelled(label: EnergyLabel) -> None:
+    run = gate_run(made_record(label=label))
+    totals = {"energy_to_target_j", "energy_per_sample_j", "energy_per_prediction_j"}
+    assert set(run.modelled) - {"gpu_energy_j", "dram_energy_j"} == {*totals, "cpu_energy_j"}
 
 
 def test_a_miss_has_no_costs_to_the_target_but_those_of_a_sample() -> None:
@@ -91,11 +129,29 @@ def test_what_is_no_number_is_left_out_and_zero_is_not(value: float | None) -> N
     assert values["latency_p90_ms"] == 0.0
 
 
+def test_what_is_not_known_of_a_run_is_no_value() -> None:
+    """Phases of a run that says nothing of them, samples of batches whose size is not known."""
+    record = made_record()
+    assert record.target is not None
+    target = replace(
+        record.target, samples_to_target=None, time_per_sample_s=None, energy_per_sample_j=None
+    )
+    values = gate_run(replace(record, target=target, phases=Phases())).values
+    unknown = {"init_s", "samples_to_target", "time_per_sample_s", "energy_per_sample_j"}
+    assert not unknown & set(values)
+    assert "steps_to_target" in values
+
+
 def test_seeds_and_places_are_no_part_of_the_configuration() -> None:
     first, second = (gate_run(made_record(seed=seed, repeat=seed)) for seed in (0, 1))
     assert first.config == second.config
     assert "results" not in first.config
     assert "seed" not in first.config["data"]
+    assert first.choices == {}
+    record = made_record()
+    named = {**record.config, CHOICES: {"model": "cnn", "backend": None}}
+    run = gate_run(replace(record, config=named))
+    assert (run.config, run.choices) == (first.config, {"model": "cnn"})
     assert first.config["batch_size"] == 32
 
 
@@ -248,33 +304,6 @@ def test_a_run_cut_in_the_middle_of_its_record_is_unreadable(tmp_path: Path) -> 
     (problem,) = read_side(tmp_path).problems
     assert (problem.kind, problem.exit_code) == ("unreadable", 5)
     assert problem.message.startswith(f"{path}: not a run record")
-
-
-def test_of_a_run_measured_again_the_latest_counts(tmp_path: Path) -> None:
-    (first,) = write_runs(tmp_path, [1.0])
-    (second,) = write_runs(tmp_path, [2.0], start_s=500)
-    side = read_side(tmp_path)
-    assert [run.values["time_to_target_s"] for run in side.runs] == [2.0]
-    (remark,) = side.remarks
-    assert f"seed 0 repeat 0 was measured 2 times: {second.name} counts" in remark
-    assert remark.endswith(f"not {first.name}")
-
-
-def test_a_failure_that_was_measured_again_is_only_remarked_on(tmp_path: Path) -> None:
-    failed = write_run(tmp_path, made_record(outcome="failed"))
-    write_runs(tmp_path, [2.0], start_s=500)
-    side = read_side(tmp_path)
-    assert len(side.runs) == 1
-    assert side.problems == []
-    assert f"{failed.name} (failed)" in side.remarks[0]
-
-
-def test_a_later_failure_is_not_hidden_by_an_earlier_run(tmp_path: Path) -> None:
-    write_runs(tmp_path, [2.0])
-    write_run(tmp_path, made_record(outcome="failed", start_s=500))
-    side = read_side(tmp_path)
-    assert side.runs == []
-    assert [problem.kind for problem in side.problems] == ["failed"]
 
 
 def test_no_place_is_taken_twice() -> None:

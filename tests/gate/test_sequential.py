@@ -16,7 +16,7 @@ from tests.gate.made_samples import RATE, TIME, samples
 
 
 def row(low: float | None, high: float | None, metric: Metric = TIME, **fields: Any) -> Row:
-    """A row without a difference whose ratio has this interval."""
+    """A row without a difference whose ratio has this interval, of six runs."""
     defaults: dict[str, Any] = {
         "kind": "measured",
         "configuration": "",
@@ -85,6 +85,18 @@ def test_only_measured_rows_that_are_judged_keep_it_open() -> None:
     assert is_open([row(0.9, 1.1, threshold_frac=0.1)])
     assert not is_open([row(0.9, 1.1, threshold_frac=0.2)])  # a noise floor
     assert not is_open([])
+
+
+def test_the_range_of_a_few_runs_excludes_nothing() -> None:
+    """Below six runs there is no interval: what lies outside of the range may still be true."""
+    narrow = row(0.99, 1.01)
+    assert not is_open([narrow])
+    assert narrow.ratio is not None
+    assert is_open([replace(narrow, ratio=replace(narrow.ratio, kind="range"))])
+    few = judge([samples([1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0])], min_runs=1)
+    assert few[0].ratio is not None
+    assert few[0].ratio.kind == "range"
+    assert is_open(few)
 
 
 def alarm(values: npt.NDArray[np.float64]) -> bool:

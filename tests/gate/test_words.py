@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import astuple, replace
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from bench.gate.model import Comparison, Row
+from bench.gate.as_json import as_json
+from bench.gate.junit import junit_xml
+from bench.gate.markdown import markdown
+from bench.gate.model import (
+    EXIT_FAILED,
+    EXIT_INCOMPARABLE,
+    EXIT_NOT_INSTALLED,
+    EXIT_REGRESSION,
+    EXIT_TOO_LITTLE,
+    Comparison,
+    Problem,
+    Row,
+)
 from bench.gate.row_words import row_words
-from bench.gate.words import accept_command, legend, ordered, provenance_lines, verdict_line
+from bench.gate.words import (
+    HEADLINES,
+    accept_command,
+    legend,
+    ordered,
+    provenance_lines,
+    verdict_line,
+)
 from tests.gate.made_rows import (
     DEMOTED,
     EXACT,
@@ -310,7 +330,59 @@ def test_both_sides_say_where_they_are_from() -> None:
 def test_the_level_of_this_look_and_the_confidence_are_in_the_legend() -> None:
     text = legend(comparison([UNCHANGED], alpha=0.0125))
     assert "at most 1.2%" in text
-    assert "95% interval" in text
+    assert "as the value changes, with [its 95% interval]; ~ not" in text
+
+
+def of_few_runs(made: Row) -> Row:
+    assert made.ratio is not None
+    return replace(made, ratio=replace(made.ratio, kind="range", num=5))
+
+
+def test_the_range_of_few_runs_looks_different_and_is_explained() -> None:
+    few = of_few_runs(UNCHANGED)
+    assert row_words(few).change == "~ +1.1% (-1.9% to +4.2%)"
+    assert row_words(of_few_runs(replace(UNCHANGED, ratio=ratio(1.0, 0.9, None)))).change == (
+        "~ +1.1% (-10% to inf)"
+    )
+    range_words = "(below 6 runs, the range of single runs' ratios)"
+    assert f"as the value changes, with {range_words}; ~" in legend(comparison([few]))
+    both = legend(comparison([few, REGRESSED]))
+    assert f"with [its 95% interval] or {range_words}; ~" in both
+    assert "as the value changes; ~" in legend(comparison([EXACT]))
+
+
+@pytest.mark.parametrize(
+    ("code", "headline"),
+    [
+        (EXIT_REGRESSION, "REGRESSION: "),
+        (EXIT_TOO_LITTLE, "TOO LITTLE TO COMPARE: "),
+        (EXIT_INCOMPARABLE, "INCOMPARABLE: "),
+        (EXIT_FAILED, "A RUN FAILED: "),
+        (EXIT_NOT_INSTALLED, "NOT INSTALLED: "),
+    ],
+)
+def test_every_exit_code_has_a_headline_and_every_kind_of_file(code: int, headline: str) -> None:
+    problem = Problem(kind="failed", message="it ended with exit code 1", exit_code=code)
+    made = comparison([REGRESSED] if code == EXIT_REGRESSION else [], [problem])
+    assert made.exit_code == code
+    assert verdict_line(made).startswith(headline)
+    assert headline in markdown(made)
+    assert json.loads(as_json(made))["exit_code"] == code
+    assert headline.encode() in junit_xml(made)
+    assert set(HEADLINES) == {0, 1, 3, 4, 5, 6}  # 2 is a wrong key, before there is a comparison
+
+
+def test_a_total_that_its_parts_are_judged_for_says_so() -> None:
+    total = row(
+        "energy_to_target_j",
+        kind="sum",
+        base=1000.0,
+        candidate=1010.0,
+        verdict="not judged",
+        note="judged by its parts: gpu_energy_j, cpu_energy_j",
+    )
+    assert cells(total)[-1] == "not judged; judged by its parts: gpu_energy_j, cpu_energy_j"
+    assert cells(total)[1:3] == ("1000 -> 1010 J", "+1% worse")
 
 
 @pytest.mark.parametrize(

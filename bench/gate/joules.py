@@ -1,0 +1,116 @@
+"""Joules of a record by part of the machine, and the facts that say whether they may be compared.
+
+A total compares with a total of the same parts only: without its GPU, a run looks like a saving.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+from bench.core.labels import ENERGY_FLAGS, ComponentEnergy, EnergyLabel
+from bench.core.records import EnergyRow, RunRecord
+
+# The parts that are judged on their own; a component of any other name is judged in the total only.
+PARTS = ("gpu", "cpu", "dram")
+# Labels of joules that nothing measured.
+GUESSED = ("modelled", "constant")
+_FROM_STRONGEST: tuple[EnergyLabel, ...] = get_args(EnergyLabel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartJoules:
+    """Joules of all components of one part, such as both cards of `gpu`.
+
+    Attributes:
+        label: The weakest of its components.
+        num: How many components there are; which ones does not matter.
+    """
+
+    energy_j: float
+    label: EnergyLabel
+    num: int
+
+
+def by_part(rows: Iterable[EnergyRow | ComponentEnergy]) -> dict[str, PartJoules]:
+    """The joules of each part: `gpu0` and `gpu1` are of `gpu`."""
+    groups: dict[str, list[EnergyRow | ComponentEnergy]] = {}
+    for row in rows:
+        groups.setdefault(_part_of(row.component), []).append(row)
+    return {
+        part: PartJoules(
+            energy_j=sum(row.energy_j for row in group),
+            label=max((row.label for row in group), key=_FROM_STRONGEST.index),
+            num=len(group),
+        )
+        for part, group in groups.items()
+    }
+
+
+def _part_of(component: str) -> str:
+    match = re.match(r"[a-z]+", component)
+    return match.group() if match else component
+
+
+def joule_facts(record: RunRecord) -> dict[str, Any]:
+    """How joules were obtained and of what, of the clock and per prediction; None if unknown.
+
+    `NAME` of the components maps each part of the total to its number of components, and
+    `NAME.PART` is that number; constants are in no total.
+    """
+    clock = _facts("energy_label", record.energy_label, "energy_components", by_part(record.energy))
+    serving = record.serving
+    per_prediction = _facts(
+        "serving.energy_per_prediction_label",
+        None if serving is None else serving.energy_per_prediction_label,
+        "serving.energy_components",
+        by_part([] if serving is None else serving.energy_per_prediction_components),
+    )
+    return {**clock, **per_prediction}
+
+
+def _facts(
+    label_name: str,
+    label: EnergyLabel | None,
+    components_name: str,
+    parts: dict[str, PartJoules],
+) -> dict[str, Any]:
+    known = {part: parts.get(part) for part in PARTS}
+    totalled = {part: each.num for part, each in parts.items() if each.label != "constant"}
+    return {
+        label_name: label,
+        **{f"{label_name}.{part}": each and each.label for part, each in known.items()},
+        components_name: totalled or None,
+        **{f"{components_name}.{part}": each and each.num for part, each in known.items()},
+    }
+
+
+def joule_fact_names(label_name: str, components_name: str) -> tuple[str, ...]:
+    """The facts that _facts gives, in its order."""
+    return tuple(_facts(label_name, None, components_name, {}))
+
+
+def without_doubtful_joules(record: RunRecord) -> RunRecord:
+    """The record as if nothing had been metered, where a health flag speaks against its joules."""
+    if record.health is None or not set(record.health.flags) & set(ENERGY_FLAGS):
+        return record
+    target, serving = record.target, record.serving
+    if target is not None:
+        target = replace(target, energy_to_target_j=None, energy_per_sample_j=None)
+    if serving is not None:
+        serving = replace(
+            serving,
+            energy_per_prediction_j=None,
+            energy_per_prediction_label=None,
+            energy_per_prediction_components=[],
+        )
+    return replace(
+        record,
+        target=target,
+        serving=serving,
+        energy=[],
+        energy_total_j=None,
+        energy_label=None,
+    )
