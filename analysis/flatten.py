@@ -2,14 +2,17 @@
 
 Names are those of run.json, nested ones joined with dots. The columns follow from the classes of
 the record, so that every one is there whether or not any run has it. A list of names becomes one
-text; a list of records (the ladder, energy rows, stages, rates) has a frame of its own.
+text, and so do the parts that joules are of; a list of records (the ladder, energy rows, stages,
+rates) has a frame of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -21,21 +24,29 @@ from bench.core.records import RunRecord
 # Their keys are not fixed: they are flattened by what is in them.
 FREE_FORM = ("config", "host")
 _SEPARATORS = {"invalid_reasons": "; "}
+# Lists of components with joules, and the column that names their parts.
+_COMPONENTS = {
+    ("energy",): "energy_components",
+    ("serving", "energy_per_prediction_components"): "serving.energy_components",
+}
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Column:
-    """One leaf of the record: where it is, and how it is stored."""
+    """One leaf of the record: where it is, what it is called, and how it is stored.
+
+    Attributes:
+        path: Keys down to the leaf.
+        type: Of the column.
+        name: By default the path joined with dots.
+        text: What makes one text of a list.
+    """
 
     path: tuple[str, ...]
     type: pa.DataType
-    separator: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The path joined with dots."""
-        return ".".join(self.path)
+    name: str
+    text: Callable[[Any], str | None] | None = None
 
     def value_in(self, record: Mapping[str, Any]) -> Any:
         """The leaf of a record as nested dicts; None where it, or what it lies in, is not there."""
@@ -44,7 +55,25 @@ class Column:
             if value is None:
                 return None
             value = value[key]
-        return value if self.separator is None or value is None else self.separator.join(value)
+        return value if self.text is None or value is None else self.text(value)
+
+
+def parts_text(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The parts of the machine that a total of joules is of: `2 cpu + gpu`; None for none.
+
+    Totals of different parts are no repeats of one another. Which card of several it was makes no
+    difference; constants are in no total.
+
+    Args:
+        rows: With `component` (such as `gpu0`) and `label`.
+    """
+    names = [row["component"] for row in rows if row["label"] != "constant"]
+    found = (re.match(r"[a-z]+", name) for name in names)
+    parts = Counter(
+        match.group() if match else name for match, name in zip(found, names, strict=True)
+    )
+    texts = [part if num == 1 else f"{num} {part}" for part, num in sorted(parts.items())]
+    return " + ".join(texts) or None
 
 
 @cache
@@ -62,17 +91,20 @@ def _leaves(cls: type, path: tuple[str, ...]) -> Iterator[Column]:
 
 
 def _leaf(path: tuple[str, ...], hint: Any) -> Iterator[Column]:
+    name = ".".join(path)
     if dataclasses.is_dataclass(hint):
         yield from _leaves(hint, path)  # type: ignore[arg-type]  # a class, not an instance
     elif get_origin(hint) is Literal:
-        yield Column(path, pa.string())
+        yield Column(path, pa.string(), name)
     elif get_origin(hint) is list:
-        if get_args(hint)[0] is str:
-            yield Column(path, pa.string(), _SEPARATORS.get(path[-1], ","))
+        if path in _COMPONENTS:
+            yield Column(path, pa.string(), _COMPONENTS[path], parts_text)
+        elif get_args(hint)[0] is str:
+            yield Column(path, pa.string(), name, _SEPARATORS.get(path[-1], ",").join)
     elif hint in _TYPES:
-        yield Column(path, _TYPES[hint])
+        yield Column(path, _TYPES[hint], name)
     else:
-        raise TypeError(f"{'.'.join(path)}: no column for {hint}")
+        raise TypeError(f"{name}: no column for {hint}")
 
 
 def _required(hint: Any) -> Any:

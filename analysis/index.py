@@ -32,7 +32,7 @@ MIN_INDEXED = 200
 # Coarser than the clock of any file system in use (FAT: 2 s).
 _SETTLED_NS = 3_000_000_000
 # Goes up when what is read from the same files changes.
-_LAYOUT = 1
+_LAYOUT = 2
 _KEY = b"operational-metrics-bench"
 
 FOLDER, SIGNATURE = "folder", "signature"
@@ -63,9 +63,13 @@ def signature(folder: Path) -> tuple[str, int]:
 
 
 def _elsewhere_stamps(folder: Path) -> list[tuple[str, int]]:
-    """Of the record that did not fit into its folder, or of what an unfinished run is read from."""
+    """Of the record that did not fit into its folder, or of what an unfinished run is read from.
+
+    A log tells that the run has begun.
+    """
     record = record_path(folder)
-    files = (record,) if record else (folder / "config.yaml", folder / "curve.jsonl")
+    names = ("config.yaml", "curve.jsonl", "log.txt")
+    files = [record] if record else [folder / name for name in names]
     return [stamp for path in files if (stamp := _stamp(str(path)))]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from analysis.text_table import TextTable
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -27,31 +27,13 @@ _SPECIAL = {
 }
 
 
-class _Cell(Protocol):
-    @property
-    def text(self) -> str: ...
-    @property
-    def best(self) -> bool: ...
-
-
-class _Table(Protocol):
-    @property
-    def title(self) -> str: ...
-    @property
-    def columns(self) -> tuple[str, ...]: ...
-    @property
-    def rows(self) -> tuple[tuple[_Cell, ...], ...]: ...
-    @property
-    def notes(self) -> tuple[str, ...]: ...
-
-
 def escape(text: str) -> str:
-    """The text as LaTeX sets it literally; `inf` in a bound becomes the sign."""
+    """The text as LaTeX sets it literally; `inf` as a bound becomes the sign."""
     escaped = "".join(_SPECIAL.get(character, character) for character in text)
-    return escaped.replace(", inf)", r", $\infty$)")
+    return escaped.replace(", inf)", r", $\infty$)").replace(" to inf)", r" to $\infty$)")
 
 
-def to_latex(table: _Table, *, reference: str) -> str:
+def to_latex(table: TextTable, *, reference: str) -> str:
     r"""A `table` environment that needs the packages booktabs and graphicx.
 
     It is scaled to the width of the text where it is wider than that (\resizebox only shrinks

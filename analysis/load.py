@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -23,9 +23,16 @@ from pandas import DataFrame, Series
 from analysis.find import run_folders
 from analysis.flatten import FREE_FORM
 from analysis.index import FOLDER, SIGNATURE, Unreadable, read_entries, reason_of
+from analysis.joules import (
+    COST_BASIS,
+    cost_bases,
+    doubtful,
+    long_without_doubtful,
+    without_doubtful,
+)
 from analysis.labels import configurations
 from bench.core.flat import Row, flat
-from bench.core.records import CurveRow, EnergyRow, LadderRung, RunRecord
+from bench.core.records import NOT_STARTED, CurveRow, EnergyRow, LadderRung, RunRecord
 from bench.core.serving_records import RateStep, Stage
 from bench.core.store import read_curve, read_ledger, read_record
 
@@ -43,15 +50,20 @@ class Loaded:
     """The runs that could be read, of any status, and the folders that could not.
 
     Attributes:
-        runs: One row per run, in the order of their start: the record with dotted names, every
-            leaf of `config.` and `host.`, `folder` (absolute) and `configuration` (a label).
-            Missing is NaN or None; flags are joined with commas. A run without run.json has the
-            status `interrupted`, also while it is still running.
+        runs: One row per run that began, in the order of their start: the record with dotted
+            names, every leaf of `config.` and `host.`, `folder` (absolute), `configuration` (a
+            label), `energy_components` and `serving.energy_components` (the parts that the joules
+            are of) and `cost_basis` (what the money is for). Missing is NaN or None; flags are
+            joined with commas. A run without run.json has the status `interrupted`, also while it
+            is still running. Joules that a health flag speaks against are missing.
         unread: `folder`, `reason`.
+        num_not_started: Runs that were interrupted before their process began. They are in neither
+            of the two frames.
     """
 
     runs: DataFrame
     unread: DataFrame
+    num_not_started: int = 0
 
 
 def load_runs(roots: Sequence[Path | str]) -> Loaded:
@@ -65,14 +77,18 @@ def load_runs(roots: Sequence[Path | str]) -> Loaded:
     """
     folders = run_folders(roots)
     table, unreadable = read_entries(folders)
-    runs = _frame(table)
-    runs, copies = _without_copies(runs)
-    reasons = unreadable | copies | _vanished(folders)
+    launched = _launched(folders)
+    runs, copies = _without_copies(_ordered(_frame(table), launched))
+    reasons = unreadable | copies | _vanished(folders, launched)
     unread = DataFrame(
         {"folder": list(reasons), "reason": list(reasons.values())}, columns=list(UNREAD_COLUMNS)
     ).astype(str)
+    began = runs["error.kind"].ne(NOT_STARTED)
+    num_not_started = int((~began).sum())
+    runs = runs[began].reset_index(drop=True)
     runs["configuration"] = configurations(runs)
-    return Loaded(runs=runs, unread=unread)
+    runs[COST_BASIS] = cost_bases(runs)
+    return Loaded(runs=without_doubtful(runs), unread=unread, num_not_started=num_not_started)
 
 
 def _frame(table: pa.Table) -> DataFrame:
@@ -86,11 +102,21 @@ def _frame(table: pa.Table) -> DataFrame:
     for name in _ALWAYS:
         if name not in runs:
             runs[name] = Series(None, index=runs.index, dtype="str")
-    # Of a run that lies in two places, the one in a folder of its own name comes first.
-    elsewhere = runs[FOLDER].map(os.path.basename) != runs["run_id"]
-    order = runs[["started_utc", "run_id", FOLDER]].assign(elsewhere=elsewhere)
-    order = order.sort_values(["started_utc", "run_id", "elsewhere", FOLDER])
-    return runs.loc[order.index].reset_index(drop=True)
+    return runs
+
+
+def _ordered(runs: DataFrame, launched: Mapping[str, int]) -> DataFrame:
+    """In the order of their start, which the ledger knows within the second that a record tells.
+
+    Of a run that lies in two places, the one in a folder of its own name comes first.
+    """
+    places = {os.path.basename(folder): place for folder, place in launched.items()}
+    order = runs[["started_utc", "run_id", FOLDER]].assign(
+        elsewhere=runs[FOLDER].map(os.path.basename) != runs["run_id"],
+        place=runs["run_id"].map(places).fillna(len(places)),
+    )
+    keys = ["started_utc", "place", "run_id", "elsewhere", FOLDER]
+    return runs.loc[order.sort_values(keys).index].reset_index(drop=True)
 
 
 def _parsed(prefix: str) -> Any:
@@ -126,21 +152,27 @@ def _without_copies(runs: DataFrame) -> tuple[DataFrame, Unreadable]:
     return runs[~again].reset_index(drop=True), copies
 
 
-def _vanished(folders: Sequence[Path]) -> Unreadable:
-    """Runs that a ledger says were launched and whose folder is no longer there."""
+def _launched(folders: Sequence[Path]) -> dict[str, int]:
+    """The folders of all runs of these commands that a ledger lists, numbered in its order."""
     commands: dict[Path, set[str]] = {}
     for folder in folders:
         commands.setdefault(folder.parent.parent, set()).add(folder.parent.name)
-    known = set(map(str, folders))
-    gone: Unreadable = {}
+    found: dict[str, int] = {}
     for results, names in commands.items():
         for line in read_ledger(results):
-            if line.get("event") != "launched" or line.get("command") not in names:
-                continue
-            place = f"{results}/{line['command']}/{line['run_id']}"
-            if place not in known and not Path(place).exists():
-                gone[place] = "launched, as the ledger says, and its folder is gone"
-    return gone
+            if line.get("event") == "launched" and line.get("command") in names:
+                found.setdefault(f"{results}/{line['command']}/{line['run_id']}", len(found))
+    return found
+
+
+def _vanished(folders: Sequence[Path], launched: Iterable[str]) -> Unreadable:
+    """Runs that a ledger lists as launched and whose folder is no longer there."""
+    known = set(map(str, folders))
+    return {
+        place: "launched, as the ledger says, and its folder is gone"
+        for place in launched
+        if place not in known and not Path(place).exists()
+    }
 
 
 def load_curves(runs: DataFrame) -> DataFrame:
@@ -152,17 +184,21 @@ def load_curves(runs: DataFrame) -> DataFrame:
     Warns:
         UnreadFile: The curve of a run is damaged; likewise for the functions below.
     """
-    return _long(runs, CurveRow, read_curve)
+    return long_without_doubtful(_long(runs, CurveRow, read_curve), runs)
 
 
 def load_ladder(runs: DataFrame) -> DataFrame:
     """Rungs of some runs: `run_id, value, reached, time_s, energy_j, samples`."""
-    return _of_record(runs, LadderRung, lambda record: record.ladder)
+    rungs = _of_record(runs, LadderRung, lambda record: record.ladder)
+    return long_without_doubtful(rungs, runs)
 
 
 def load_energy(runs: DataFrame) -> DataFrame:
-    """Joules by component of some runs: `run_id, component, energy_j, source, label, ...`."""
-    return _of_record(runs, EnergyRow, lambda record: record.energy)
+    """Joules by component of some runs: `run_id, component, energy_j, source, label, ...`.
+
+    A run whose joules a health flag speaks against has no row.
+    """
+    return _of_record(runs[~doubtful(runs)], EnergyRow, lambda record: record.energy)
 
 
 def load_stages(runs: DataFrame) -> DataFrame:

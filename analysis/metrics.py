@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from analysis.outcomes import Quantity
+from bench.core.directions import Better, better
 
 Statistic = Literal["hit_rate", "to_target", "expected", "per_run"]
 MEGA, KILO, MILLI, MICRO = 1e-6, 1e-3, 1e3, 1e6
@@ -23,9 +24,10 @@ class Metric:
         column: Of the runs.
         quantity: What is spent until the target, for to_target and expected.
         scale: From the record's unit to the one that is shown.
-        better: Which direction is better; None where that is no question of better.
-        label: Column that says how the joules behind it were obtained. Values of different labels
-            are never in one column.
+        better: Which direction is better; None where no value is called the best.
+        joules: The joules behind it, for what is made of joules. Values of different joules are
+            never in one column.
+        is_money: Whether it is a cost: of rent, of electricity, or of both.
         error: Column with the bound of the systematic error, as a share.
     """
 
@@ -35,24 +37,49 @@ class Metric:
     column: str = ""
     quantity: Quantity | None = None
     scale: float = 1.0
-    better: Literal["min", "max"] | None = None
-    label: str | None = None
+    better: Better | None = None
+    joules: Joules | None = None
+    is_money: bool = False
     error: str | None = None
 
 
-_LABEL, _ERROR = "energy_label", "target.energy_to_target_error_frac"
-_SERVED, _SERVED_ERROR = (
-    "serving.energy_per_prediction_label",
-    "serving.energy_per_prediction_error_frac",
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joules:
+    """Columns that say how joules were obtained, and of which parts of the machine they are."""
+
+    label: str
+    components: str
+
+
+ON_THE_CLOCK = Joules(label="energy_label", components="energy_components")
+PER_PREDICTION = Joules(
+    label="serving.energy_per_prediction_label", components="serving.energy_components"
 )
+_ERROR = "target.energy_to_target_error_frac"
+_SERVED_ERROR = "serving.energy_per_prediction_error_frac"
 
 
 def _per_run(
-    column: str, title: str, better: Literal["min", "max"] | None = None, scale: float = 1.0
+    column: str,
+    title: str,
+    *,
+    scale: float = 1.0,
+    joules: Joules | None = None,
+    is_money: bool = False,
+    error: str | None = None,
 ) -> Metric:
-    name = column.rpartition(".")[2] if not column.startswith("quality") else column
+    quality = column.startswith("quality")
     return Metric(
-        name=name, title=title, statistic="per_run", column=column, better=better, scale=scale
+        name=column if quality else column.rpartition(".")[2],
+        title=title,
+        statistic="per_run",
+        column=column,
+        scale=scale,
+        # Runs are stopped at a target: which of them happened to overshoot it is no contest.
+        better=None if quality else better(column),
+        joules=joules,
+        is_money=is_money,
+        error=error,
     )
 
 
@@ -61,7 +88,8 @@ def _to_target(
     title: str,
     *,
     quantity: Quantity | None = None,
-    label: str | None = None,
+    joules: Joules | None = None,
+    is_money: bool = False,
     error: str | None = None,
 ) -> Metric:
     return Metric(
@@ -70,19 +98,23 @@ def _to_target(
         statistic="to_target",
         column=column,
         quantity=quantity,
-        better="min",
-        label=label,
+        better=better(column),
+        joules=joules,
+        is_money=is_money,
         error=error,
     )
 
 
-def _expected(quantity: Quantity, title: str, label: str | None = None) -> Metric:
+def _expected(
+    quantity: Quantity, title: str, joules: Joules | None = None, *, is_money: bool = False
+) -> Metric:
     return Metric(
         name=f"expected_{quantity}",
         title=title,
         statistic="expected",
         quantity=quantity,
-        label=label,
+        joules=joules,
+        is_money=is_money,
     )
 
 
@@ -97,70 +129,74 @@ TOPICS: dict[str, tuple[Metric, ...]] = {
     ),
     "energy": (
         _to_target(
-            "target.energy_to_target_j", "ETA (J)", quantity="energy_j", label=_LABEL, error=_ERROR
+            "target.energy_to_target_j",
+            "ETA (J)",
+            quantity="energy_j",
+            joules=ON_THE_CLOCK,
+            error=_ERROR,
         ),
-        _expected("energy_j", "expected energy with restarts (J)", _LABEL),
+        _expected("energy_j", "expected energy with restarts (J)", ON_THE_CLOCK),
     ),
     "factors": (
         _to_target("target.samples_to_target", "samples to target", quantity="samples"),
-        _per_run("target.time_per_sample_s", "time per sample (us)", "min", MICRO),
-        Metric(
-            name="energy_per_sample_j",
-            title="energy per sample (mJ)",
-            statistic="per_run",
-            column="target.energy_per_sample_j",
+        _per_run("target.time_per_sample_s", "time per sample (us)", scale=MICRO),
+        _per_run(
+            "target.energy_per_sample_j",
+            "energy per sample (mJ)",
             scale=MILLI,
-            better="min",
-            label=_LABEL,
+            joules=ON_THE_CLOCK,
         ),
     ),
     "cost": (
-        _to_target("target.cost_to_target_usd", "cost (USD)", quantity="cost_usd", label=_LABEL),
-        _expected("cost_usd", "expected cost with restarts (USD)", _LABEL),
-        _to_target("target.emissions_to_target_gco2e", "carbon (g CO2e)", label=_LABEL),
+        _to_target(
+            "target.cost_to_target_usd",
+            "cost (USD)",
+            quantity="cost_usd",
+            joules=ON_THE_CLOCK,
+            is_money=True,
+        ),
+        _expected("cost_usd", "expected cost with restarts (USD)", ON_THE_CLOCK, is_money=True),
+        _to_target(
+            "target.emissions_to_target_gco2e",
+            "carbon (g CO2e)",
+            quantity="energy_j",
+            joules=ON_THE_CLOCK,
+        ),
     ),
     "utilization": (
         _per_run("utilization.cpu_process_frac", "CPU of the run (share)"),
         _per_run("utilization.cpu_machine_frac", "CPU of the machine (share)"),
-        _per_run("utilization.memory_peak_bytes", "peak memory (MB)", "min", MEGA),
+        _per_run("utilization.memory_peak_bytes", "peak memory (MB)", scale=MEGA),
         _per_run("utilization.gpu_busy_frac", "GPU busy (share)"),
-        _per_run("utilization.gpu_memory_peak_bytes", "peak GPU memory (MB)", "min", MEGA),
+        _per_run("utilization.gpu_memory_peak_bytes", "peak GPU memory (MB)", scale=MEGA),
     ),
     "serving": (
-        _per_run("serving.latency_p50_ms", "p50 (ms)", "min"),
-        _per_run("serving.latency_p90_ms", "p90 (ms)", "min"),
-        _per_run("serving.latency_p99_ms", "p99 (ms)", "min"),
-        _per_run("serving.throughput_per_s", "throughput (1/s)", "max"),
-        _per_run("serving.max_rate_per_s", "largest rate (1/s)", "max"),
-        _per_run("model.size_bytes", "size (kB)", "min", KILO),
+        _per_run("serving.latency_p50_ms", "p50 (ms)"),
+        _per_run("serving.latency_p90_ms", "p90 (ms)"),
+        _per_run("serving.latency_p99_ms", "p99 (ms)"),
+        _per_run("serving.throughput_per_s", "throughput (1/s)"),
+        _per_run("serving.max_rate_per_s", "largest rate (1/s)"),
+        _per_run("model.size_bytes", "size (kB)", scale=KILO),
         _per_run("quality_test.accuracy", "test accuracy"),
     ),
     "serving_cost": (
-        Metric(
-            name="energy_per_prediction_j",
-            title="energy per prediction (mJ)",
-            statistic="per_run",
-            column="serving.energy_per_prediction_j",
+        _per_run(
+            "serving.energy_per_prediction_j",
+            "energy per prediction (mJ)",
             scale=MILLI,
-            better="min",
-            label=_SERVED,
+            joules=PER_PREDICTION,
             error=_SERVED_ERROR,
         ),
-        Metric(
-            name="cost_per_million_usd",
-            title="cost per million (USD)",
-            statistic="per_run",
-            column="serving.cost_per_million_usd",
-            better="min",
-            label=_SERVED,
+        _per_run(
+            "serving.cost_per_million_usd",
+            "cost per million (USD)",
+            joules=PER_PREDICTION,
+            is_money=True,
         ),
-        Metric(
-            name="emissions_per_million_gco2e",
-            title="carbon per million (g CO2e)",
-            statistic="per_run",
-            column="serving.emissions_per_million_gco2e",
-            better="min",
-            label=_SERVED,
+        _per_run(
+            "serving.emissions_per_million_gco2e",
+            "carbon per million (g CO2e)",
+            joules=PER_PREDICTION,
         ),
     ),
 }

@@ -10,7 +10,8 @@ a cleared cache.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -26,6 +27,10 @@ TOKEN = ":::MLLOG "
 _ABOUT = (
     "# time_ms is reconstructed: the wall clock at launch, to the second, plus durations on the"
     " run's monotonic clock. Not an MLPerf submission."
+)
+_UNPLACED = (
+    "# launch_s and init_s of this run are not known: every time_ms is too early by both, the"
+    " distances between lines are right."
 )
 _NO_ROW = CurveRow(
     time_s=0.0,
@@ -88,14 +93,15 @@ def mllog_lines(record: RunRecord, rows: Sequence[CurveRow]) -> list[str]:
     init_start is the first line in the job's process, init_stop and run_start the start of the
     clock (the training loader is asked for), run_stop the evaluation that met the target, or the
     end of a run that did not. A block lies between two evaluations. status is `success` where the
-    target was reached, `aborted` else.
+    target was reached, `aborted` else. Evaluations have the key `eval_accuracy` where the target is
+    about accuracy, else `eval_` and the name of its metric.
 
     Args:
         record: Of bench.train.
         rows: Its evaluations in order.
 
     Raises:
-        ValueError: The run had no target: it is no training.
+        ValueError: The run had no target: it is no training. Or no time on its clock is known.
 
     Source: MLCommons training_policies, "training_rules", and logging, mllog/constants.py.
     """
@@ -104,9 +110,11 @@ def mllog_lines(record: RunRecord, rows: Sequence[CurveRow]) -> list[str]:
     events = [
         *_settings(record, rows, _Clock(record)),
         *_evaluations(record.target, rows, _Clock(record)),
-        _stop(record, record.target, _Clock(record)),
+        _stop(record, record.target, rows, _Clock(record)),
     ]
-    return [_ABOUT, *(event.line() for event in events)]
+    # Each is None alone where a command does not have it; a run that was killed tells neither.
+    unplaced = record.phases.launch_s is None and record.phases.init_s is None
+    return [_ABOUT, *([_UNPLACED] if unplaced else []), *(event.line() for event in events)]
 
 
 def _settings(record: RunRecord, rows: Sequence[CurveRow], clock: _Clock) -> Iterator[Event]:
@@ -123,11 +131,10 @@ def _settings(record: RunRecord, rows: Sequence[CurveRow], clock: _Clock) -> Ite
 def _facts(record: RunRecord, rows: Sequence[CurveRow]) -> dict[str, Any]:
     """What the format has a key for and the record knows."""
     config = record.config
-    optimizer = (config.get("optimizer") or {}).get("_target_")
     facts = {
         "seed": record.seed,
         "global_batch_size": config.get("batch_size"),
-        "opt_name": optimizer.rpartition(".")[2].lower() if optimizer else None,
+        "opt_name": _optimizer(config.get("optimizer")),
         # A scaled one is another one than the configuration's.
         "opt_base_learning_rate": config.get("lr") if config.get("lr_scaling") == "none" else None,
         "train_samples": _train_samples(rows),
@@ -136,19 +143,23 @@ def _facts(record: RunRecord, rows: Sequence[CurveRow]) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
+def _optimizer(part: Any) -> str | None:
+    """Its name: of the class, or as a user's own configuration has it."""
+    name = part.get("_target_") if isinstance(part, Mapping) else part
+    return str(name).rpartition(".")[2].lower() if name else None
+
+
 def _train_samples(rows: Sequence[CurveRow]) -> int | None:
     """Size of the training split: samples seen / passes over it."""
-    known = [row.samples / row.epochs for row in rows if row.epochs]
+    known = [row.samples / row.epochs for row in rows if row.epochs and row.samples is not None]
     return round(known[-1]) if known else None
 
 
 def _evaluations(target: TargetResult, rows: Sequence[CurveRow], clock: _Clock) -> Iterator[Event]:
     for line, (before, row) in enumerate(pairwise([_NO_ROW, *rows]), 1):
         source = {"file": "curve.jsonl", "lineno": line}
-        done: dict[str, Any] = {**source, "samples_count": row.samples}
-        if row.epochs is not None:
-            done["epoch_num"] = row.epochs
-        trained = {**source, "samples_count": row.samples - before.samples}
+        done = {**source, **_known(samples_count=row.samples, epoch_num=row.epochs)}
+        trained = {**source, **_known(samples_count=_difference(row.samples, before.samples))}
         started_s = row.time_s - (row.eval_time_s - before.eval_time_s)
         began_ms, eval_ms, done_ms = map(clock.ms, (before.time_s, started_s, row.time_s))
         first = {**trained, "first_epoch_num": before.epochs or 0}
@@ -158,10 +169,23 @@ def _evaluations(target: TargetResult, rows: Sequence[CurveRow], clock: _Clock) 
         yield _end("eval_stop", done_ms, done)
         yield Event(
             time_ms=done_ms,
-            key="eval_accuracy",
-            value=getattr(row, target.metric),
+            key=f"eval_{target.metric}",
+            value=_finite(getattr(row, target.metric)),
             metadata={**done, "metric": target.metric},
         )
+
+
+def _known(**values: float | None) -> dict[str, float]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _difference(after: int | None, before: int | None) -> int | None:
+    return None if after is None or before is None else after - before
+
+
+def _finite(value: float | None) -> float | None:
+    """The value; None for what JSON has no number for."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _start(key: str, time_ms: int, metadata: dict[str, Any]) -> Event:
@@ -174,18 +198,24 @@ def _end(key: str, time_ms: int, metadata: dict[str, Any]) -> Event:
     return Event(time_ms=time_ms, event_type="INTERVAL_END", key=key, value=None, metadata=metadata)
 
 
-def _stop(record: RunRecord, target: TargetResult, clock: _Clock) -> Event:
-    if target.time_to_target_s is not None:
-        at_s, samples = target.time_to_target_s, target.samples_to_target
-    else:
+def _stop(
+    record: RunRecord, target: TargetResult, rows: Sequence[CurveRow], clock: _Clock
+) -> Event:
+    at_s, samples = target.time_to_target_s, target.samples_to_target
+    if at_s is None:
         at_s, samples = record.phases.wall_time_s, None
-    metadata: dict[str, Any] = {
+    if at_s is None and rows:
+        at_s = rows[-1].time_s
+    if at_s is None:
+        raise ValueError(
+            f"{record.run_id}: no time on its clock is known: it ended before its first evaluation"
+        )
+    metadata = {
         "file": "run.json",
         "status": "success" if target.reached else "aborted",
         "run_status": record.status,
+        **_known(samples_count=samples),
     }
-    if samples is not None:
-        metadata["samples_count"] = samples
     return _end("run_stop", clock.ms(at_s), metadata)
 
 
@@ -217,8 +247,8 @@ def export_runs(roots: Sequence[Path | str], out: Path, format: str = "mllog") -
     for folder in run_folders(roots):
         try:
             lines = mllog_lines(read_record(folder), read_curve(folder))
-        # One run that cannot be read does not keep the others from being written; it is told.
-        except (ValueError, KeyError, TypeError) as error:
+        # A run that cannot be read does not keep the others from being written; it is listed.
+        except (ValueError, KeyError, TypeError, OSError) as error:
             skipped[str(folder)] = reason_of(error)
             continue
         out.mkdir(parents=True, exist_ok=True)

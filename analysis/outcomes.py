@@ -1,18 +1,22 @@
-"""How each run ended and what it had cost by then: what all statistics of hits start from.
+"""Which runs count, how each of them ended, and what it had cost by then.
 
-A run hit its target, missed it (its budget ended first or it was interrupted: it might have hit
-later) or failed (diverged, out of memory, killed: it would not have). The cost of a hit is that
-until the target; of the other two it is all that was spent, which is a cost as well.
+All statistics of hits start from here. A run hit its target, missed it (its budget ended first: it
+might have hit later) or failed (diverged, out of memory, killed: it would not have). The cost of a
+hit is that until the target; of the other two it is all that was spent, which is a cost as well.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from pandas import DataFrame, Series
+
+from analysis.comparable import comparable_keys
+from bench.core.counting import Ended, counted
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -66,6 +70,47 @@ class Outcomes:
         return np.where(self.hit, self.cost, np.inf)
 
 
+# What runs share that stand for one another: a run that was measured again, not one more repeat.
+# `configuration` tells numbers of threads and environment variables apart.
+_ONE_PLACE = ("command", "config_hash", "configuration", "seed", "repeat", "trained.run_id")
+_HOST = ("processor", "num_cpus", "memory_gib", "gpus")
+
+
+def counted_runs(runs: DataFrame) -> DataFrame:
+    """The rows that count: one run of each configuration, seed and repeat on one kind of host.
+
+    A run that was measured again supersedes the one before it; one that was interrupted never
+    counts. What they took is part of the cost of the search (search_cost), and of nothing else.
+
+    Args:
+        runs: Of load_runs, or some of its rows.
+
+    Returns:
+        Some of the rows, in their order.
+
+    Source: the rule is that of bench.core.counting.counted.
+    """
+    if runs.empty:
+        return runs
+    places = runs[list(_ONE_PLACE)]
+    if places.duplicated().any():  # only then does it matter where they ran
+        places = places.assign(**comparable_keys(runs)[list(_HOST)])
+    ended = list(_ended(runs))
+    kept = []
+    for rows in places.groupby(list(places.columns), sort=False, dropna=False).indices.values():
+        chosen = counted([ended[row] for row in rows])
+        if chosen is not None:
+            kept.append(rows[chosen])
+    return runs.iloc[sorted(kept)]
+
+
+def _ended(runs: DataFrame) -> Iterator[Ended]:
+    kinds = runs["error.kind"].astype(object).where(runs["error.kind"].notna(), None)
+    columns = (runs["status"], kinds, runs["started_utc"], runs["run_id"])
+    for status, kind, started_utc, run_id in zip(*columns, strict=True):
+        yield Ended(str(status), kind, str(started_utc), str(run_id))
+
+
 def with_target(runs: DataFrame) -> DataFrame:
     """The rows of runs that had a target: trainings."""
     return runs[runs["target.metric"].notna()]
@@ -116,13 +161,14 @@ def spent(runs: DataFrame, quantity: Quantity) -> Series:
     """What each run had spent when it ended, whether it reached its target or not; NaN: unknown.
 
     Time is that on the clock. Money is time x hourly price + joules x electricity price, by the
-    prices in the run's configuration, as the record's own cost_to_target_usd. A run whose clock
-    never started had spent nothing on it.
+    prices in the run's configuration, as the record's own cost_to_target_usd. A run that ended in
+    its own set-up had spent nothing on the clock. A run that was killed before its first evaluation
+    left nothing behind that says what it had spent: unknown, not 0.
 
     Source: docs/metrics.md, "Cost and emissions".
     """
-    time_s = runs["phases.wall_time_s"].astype("float64")
-    unused = time_s == 0
+    unused = _never_on_the_clock(runs)
+    time_s = runs["phases.wall_time_s"].astype("float64").mask(unused, 0.0)
     energy_j = runs["energy_total_j"].astype("float64").mask(unused, 0.0)
     if quantity == "time_s":
         return time_s
@@ -132,6 +178,11 @@ def spent(runs: DataFrame, quantity: Quantity) -> Series:
         samples = time_s / runs["target.time_per_sample_s"].astype("float64")
         return samples.round().mask(unused, 0.0)
     return _money_usd(runs, time_s, energy_j)
+
+
+def _never_on_the_clock(runs: DataFrame) -> Series:
+    """Runs whose own process wrote its times down, and none of the clock: it had not started."""
+    return runs["phases.init_s"].notna() & runs["phases.wall_time_s"].isna()
 
 
 def _money_usd(runs: DataFrame, time_s: Series, energy_j: Series) -> Series:

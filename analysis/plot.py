@@ -1,7 +1,8 @@
 """One figure from runs: `python -m analysis.plot figure=tta_eta results=results out=figures`.
 
-Any two metrics of a record: figure=tradeoff x=COLUMN y=COLUMN [area=COLUMN]. Exit code: 0, 2 for a
-wrong key, value, folder or figure, 3 if no run could be read or nothing could be drawn.
+Any two results of a record, or a result against a setting: figure=tradeoff x=COLUMN y=COLUMN
+[area=COLUMN]. Exit code: 0, 2 for a wrong key, value, folder, figure or column, 3 if no run could
+be read or nothing could be drawn.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ def _plot(plain: dict[str, object]) -> int:
         from analysis.load import load_runs  # pandas, once all keys are right
 
         loaded = load_runs(config.roots)
+        if config.x is not None and config.y is not None and len(loaded.runs):
+            from analysis.columns import require_axes
+
+            require_axes(loaded.runs, config.x, config.y, config.area)
     except ValueError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return USAGE_ERROR

@@ -66,6 +66,7 @@ def _page(
         not_drawn=not_drawn,
         summary=summary,
         tables=list(tables_of(summary, loaded.runs).values()),
+        num_not_started=loaded.num_not_started,
     )
     return write_page(loaded.runs, listed, path)
 

@@ -30,17 +30,18 @@ class Frames:
             runs: As loaded.
         """
         self.runs = runs
-        self._read: dict[tuple[Any, ...], DataFrame] = {}
+        self._read: dict[str, DataFrame] = {}
 
-    def long(self, name: str, pick: str | None = None, **options: Any) -> DataFrame:
-        """A long frame of all runs, or of those that `pick` chooses."""
-        key = (name, pick, tuple(options.items()))
-        if key not in self._read:
-            from analysis import load
+    def long(self, name: str, runs: DataFrame | None = None) -> DataFrame:
+        """A long frame of all runs, which is kept, or of some of them."""
+        from analysis import load
 
-            runs = function_of(pick)(self.runs, **options) if pick else self.runs
-            self._read[key] = getattr(load, f"load_{name}")(runs)
-        return self._read[key]
+        read = getattr(load, f"load_{name}")
+        if runs is not None:
+            return read(runs)  # type: ignore[no-any-return]
+        if name not in self._read:
+            self._read[name] = read(self.runs)
+        return self._read[name]
 
 
 @cache
@@ -82,12 +83,29 @@ def figure_data(
     """
     require_figures([name])
     entry = _entry(name)
-    picked = {"run": run} if run is not None and entry.pick == "timeline:pick_run" else {}
-    runs = frames.runs
-    if entry.pick == "timeline:pick_run":
-        runs = function_of(entry.pick)(runs, **picked)
-    long = [frames.long(need, entry.pick, **picked) for need in entry.needs]
-    data: DataFrame = function_of(entry.data)(runs, *long, **entry.options, **(options or {}))
+    keywords = {**entry.options, **(options or {})}
+    if entry.groups is None:
+        return _data(entry, frames, frames.runs, {} if run is None else {"run": run}, keywords)
+    from analysis.figures.panels import panel_data
+
+    found = function_of(entry.groups)(frames.runs, **keywords)
+    return panel_data(frames.runs, found, lambda own: _data(entry, frames, own, {}, keywords))
+
+
+def _data(
+    entry: Entry,
+    frames: Frames,
+    runs: DataFrame,
+    picked: Mapping[str, Any],
+    keywords: Mapping[str, Any],
+) -> DataFrame:
+    """The data of some runs, of which long frames may be read of a few alone."""
+    chosen = None
+    if entry.pick is not None:
+        chosen = function_of(entry.pick)(runs, **picked)
+        runs = chosen if entry.groups is None else runs
+    long = [frames.long(need, chosen) for need in entry.needs]
+    data: DataFrame = function_of(entry.data)(runs, *long, **keywords)
     return data
 
 
@@ -98,8 +116,14 @@ def draw_figure(name: str, data: DataFrame, width: Width) -> Figure:
         ValueError: There is no such figure.
     """
     require_figures([name])
-    figure: Figure = function_of(_entry(name).draw)(data, width=width)
-    return figure
+    draw = function_of(_entry(name).draw)
+    if "group" not in data:
+        figure: Figure = draw(data, width=width)
+        return figure
+    from analysis.figures.panels import draw_panels
+
+    whole: Figure = draw_panels(data, draw, width)  # type: ignore[assignment]  # no panel itself
+    return whole
 
 
 def _entry(name: str) -> Entry:
@@ -108,5 +132,6 @@ def _entry(name: str) -> Entry:
             title="any two metrics of the record",
             data="tradeoff:data_tradeoff",
             draw="tradeoff_draw:draw_tradeoff",
+            groups="tradeoff:compared",
         )
     return FIGURES[name]

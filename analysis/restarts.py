@@ -2,56 +2,81 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import binomtest, t
 
 from analysis.outcomes import Outcomes
-from bench.core.intervals import CONFIDENCE, NUM_RESAMPLES, Estimate, estimate_of
+from bench.core.intervals import CONFIDENCE, MIN_RUNS, Bounds, Estimate, finite
 
 Floats = npt.NDArray[np.float64]
 
 
-def expected_cost(
-    outcomes: Outcomes,
-    *,
-    confidence: float = CONFIDENCE,
-    num_resamples: int = NUM_RESAMPLES,
-    seed: int = 0,
-) -> Estimate:
-    """Expected cost until the first hit with restarts (ERT), with its bootstrap interval.
+def expected_cost(outcomes: Outcomes, *, confidence: float = CONFIDENCE) -> Estimate:
+    """Estimate the cost until the first hit with restarts (ERT).
 
     With hit rate p it is
 
         mean cost of hits + (1 - p) / p * mean cost of the others
 
-    which is the cost of all runs together / number of hits. A run that failed, or was interrupted,
-    counts as one that did not hit, at its cost. Without a hit it is infinite (None), and so is the
-    upper bound where too many resamples hold no hit: unbounded_frac says how many did not.
+    which is the cost of all runs together / number of hits. A run that failed counts as one that
+    did not hit, at its cost. Without a hit it is infinite (None).
+
+    The interval combines those of its three parts: the exact one of the hit rate, and Student's of
+    the two means. The distance to a bound is the root of the sum of the parts' squared distances.
 
     Args:
         outcomes: Runs of one configuration, at least one. It is None where a cost is not known.
-        confidence: Of the interval, by resampling runs.
-        num_resamples: Number of resamples.
-        seed: Of the resampling.
+        confidence: Of the interval.
+
+    Returns:
+        Without an interval where there are fewer than six runs, fewer than two hits, or no run that
+        did not hit: nothing says then how often a run misses, or at what cost.
 
     Raises:
         ValueError: There is no run.
 
     Source: Auger and Hansen (CEC 2005), "Performance evaluation of an advanced local search
         evolutionary algorithm"; Hansen et al., "COCO: performance assessment", arXiv 1605.03560,
-        section 4 (average running time).
+        section 4 (average running time). Interval: Clopper and Pearson (1934) for the rate; Zou and
+        Donner (2008), Construction of confidence limits about effect measures (MOVER).
     """
     num = len(outcomes)
     if not num:
         raise ValueError("expected cost: no runs")
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, num, size=(num_resamples, num))
-    with np.errstate(divide="ignore"):
-        resampled = outcomes.cost[drawn].sum(axis=1) / outcomes.hit[drawn].sum(axis=1)
-        value = float(outcomes.cost.sum() / np.float64(outcomes.num_hits))
-    if outcomes.num_unknown:
-        return Estimate(value=None, low=None, high=None, num=num, unbounded_frac=1.0)
-    return estimate_of(value, resampled, num, confidence)
+    num_hits = outcomes.num_hits
+    total = math.nan if outcomes.num_unknown else float(outcomes.cost.sum())
+    value = total / num_hits if num_hits else math.inf
+    known = math.isfinite(value)
+    low, high = _bounds(outcomes, value, confidence) if known else (math.nan, math.nan)
+    return Estimate(
+        value=finite(value), low=finite(low), high=finite(high), num=num, confidence=confidence
+    )
+
+
+def _bounds(outcomes: Outcomes, value: float, confidence: float) -> Bounds:
+    num, hits, others = len(outcomes), outcomes.cost[outcomes.hit], outcomes.cost[~outcomes.hit]
+    if num < MIN_RUNS or len(hits) < 2 or not len(others):
+        return math.nan, math.nan
+    rate = binomtest(len(hits), num).proportion_ci(confidence, method="exact")
+    odds, least, most = (1 / share - 1 for share in (len(hits) / num, rate.high, rate.low))
+    first, second = float(hits.mean()), odds * float(others.mean())
+    of_first = _half_width(hits, confidence)
+    of_mean = odds * _half_width(others, confidence)
+    down, up = (math.hypot(of_mean, float(others.mean()) * (odds - end)) for end in (least, most))
+    # Neither part is negative, so that neither can be further from its lower bound than from 0.
+    lower = math.hypot(min(of_first, first), min(down, second))
+    return value - lower, value + math.hypot(of_first, up)
+
+
+def _half_width(costs: Floats, confidence: float) -> float:
+    """Half of Student's interval of a mean; 0 for one value, whose spread is not known."""
+    if len(costs) < 2:
+        return 0.0
+    quantile = t.ppf((1 + confidence) / 2, len(costs) - 1)
+    return float(quantile * costs.std(ddof=1) / math.sqrt(len(costs)))
 
 
 def simulated_restarts(outcomes: Outcomes, *, num_draws: int = 10_000, seed: int = 0) -> Floats:

@@ -114,7 +114,8 @@ def label_of(column: str) -> str:
 
 def short_number(value: float) -> str:
     """At most three digits that count, without a row of zeros: 0.0032, 12.5, 3.1e6."""
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
+    # The bounds lie one digit beyond what axes mostly span: 0.001 and 9e-4 side by side look odd.
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     mantissa, exponent = f"{value:.2e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"

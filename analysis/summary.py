@@ -1,225 +1,289 @@
-"""Per configuration, what its runs came to: one row per configuration, quantity and label.
+"""Per configuration, what its runs came to: one row per configuration, quantity and kind of joules.
 
-Runs of one configuration on different processors, or of different joule labels, are not repeats of
-one another: they have rows of their own. A best value is named only among rows that may be compared
-(the same quantity, label, processor, target and scenario), and only if a test says so.
+Runs that may not be compared (another target, data, kind of host or scenario), or whose joules were
+obtained in another way or of other parts of the machine, are no repeats of one another: they have
+rows of their own. A best value is named only among rows that may be compared, and only if a test
+says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
+from analysis.accuracy import is_share, least_num, num_samples, with_sampling_error
+from analysis.best import Contender, leader_of, p_best
+from analysis.joules import COST_BASIS, ELECTRICITY
 from analysis.metrics import OF_TRAINING, TOPICS, Metric
-from analysis.outcomes import hosts, outcomes, reached, with_target
+from analysis.outcomes import counted_runs, outcomes, reached, with_target
+from analysis.repeats import KEYS, is_asked, with_keys
 from analysis.restarts import expected_cost
 from bench.core.intervals import Estimate, median, share
-from bench.core.rank_test import ALPHA, p_better
+from bench.core.rank_test import ALPHA, holm
 
 Floats = npt.NDArray[np.float64]
+# What repeats have in common, and their runs.
+_Repeats = tuple[dict[str, Any], DataFrame]
 
+_GUESSED = ("modelled", "constant")
+_USED = ("config.price.", "config.scenario.")
 NO_LABEL = "unlabelled"
-# What must be equal for two configurations to be compared at all.
-_COMPARABLE = (
-    "command",
-    "host",
-    "target.metric",
-    "target.value",
-    "target.rule",
-    "serving.scenario",
-)
 COLUMNS = (
-    "command",
-    "configuration",
-    "host",
+    *KEYS,
     "topic",
     "metric",
     "statistic",
     "label",
+    "components",
     "num",
     "num_missing",
     "value",
     "low",
     "high",
+    "kind",
     "confidence",
-    "unbounded_frac",
     "error_frac",
     "best",
-    "p_against_second",
+    "p_best",
+    "p_best_holm",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Row:
-    """One row with the values that it was made from, of which the best is found."""
+    """One row with the values of its runs that are fit, of which the best is found."""
 
     facts: dict[str, Any]
     metric: Metric
     estimate: Estimate
-    values: Floats
-    comparable: tuple[Any, ...]
+    contender: Contender
 
 
 def summarise(runs: DataFrame) -> DataFrame:
     """Every quantity of TOPICS for every configuration, with its interval.
 
     Args:
-        runs: Of load_runs; unhealthy, failed and missed ones among them.
+        runs: Of load_runs; of each configuration, seed and repeat one run counts.
 
     Returns:
-        `COLUMNS`: value, low and high in the record's units, missing where they are infinite (see
-        unbounded_frac) or not known; num runs behind them, num_missing runs without the value,
-        error_frac the largest bound of the systematic error; best where the value is the best of
-        its like and p_against_second < 0.05 (one-sided rank test against the second best, misses
-        as the worst). A quantity that no run of a configuration has, has no row.
+        `COLUMNS`. value, low and high are in the record's units, missing where they are infinite or
+        not known; kind says whether the bounds are an interval of this confidence or a range. num
+        runs are behind them, num_missing runs have no such value; an expected cost is missing where
+        that of any run is not known. `label` and `components` say how joules were obtained and of
+        which parts, and what money is for. error_frac is the largest bound of the systematic error.
+        best is set where the value is the best of its column: where p_best_holm < 0.05, which is
+        p_best (of analysis.best) adjusted by Holm over all columns; of joules that nothing measured
+        no value is called the best. A quantity that no run of a configuration has, has no row.
     """
-    runs = runs.assign(host=hosts(runs))
+    counted = with_keys(counted_runs(runs))
+    counted = counted[[name for name in counted if _is_used(str(name))]]
+    trained = _grouped(with_target(counted))
+    grouped = {topic: trained for topic in OF_TRAINING}
+    every = _grouped(counted)
     rows = [
         row
         for topic in TOPICS
         for metric in TOPICS[topic]
-        for row in _rows(_of_topic(runs, topic), topic, metric)
+        for row in _rows(grouped.get(topic, every), topic, metric)
     ]
-    p_values = _against_second(rows)
     found = [
         {
             **row.facts,
             "metric": row.metric.name,
             "statistic": row.metric.statistic,
-            **asdict(row.estimate),
-            "best": p_values.get(place, 1.0) < ALPHA,
-            "p_against_second": p_values.get(place, np.nan),
+            **_numbers(row.estimate),
+            **tested,
         }
-        for place, row in enumerate(rows)
+        for row, tested in zip(rows, _tested(rows), strict=True)
     ]
     return DataFrame(found, columns=list(COLUMNS))
 
 
-def _of_topic(runs: DataFrame, topic: str) -> DataFrame:
-    return with_target(runs) if topic in OF_TRAINING else runs
+def _is_used(name: str) -> bool:
+    """Most columns are of the configuration and of the host: groups are quicker without them."""
+    return not name.startswith(("config.", "host.")) or name.startswith(_USED)
 
 
-def _rows(runs: DataFrame, topic: str, metric: Metric) -> Iterator[_Row]:
-    keys = ["command", "configuration", "host"]
-    for (command, configuration, host), repeats in runs.groupby(keys, sort=False):
-        for label, group in _by_label(repeats, metric):
-            facts = {"command": command, "configuration": configuration, "host": host}
-            row = _row(group, metric, {**facts, "topic": topic, "label": label})
+def _grouped(runs: DataFrame) -> list[_Repeats]:
+    return [
+        (dict(zip(KEYS, keys, strict=True)), repeats)
+        for keys, repeats in runs.groupby(list(KEYS), sort=False)
+    ]
+
+
+def _rows(groups: list[_Repeats], topic: str, metric: Metric) -> Iterator[_Row]:
+    for keys, repeats in groups:
+        for label, components, group in _by_label(repeats, metric):
+            facts = {**keys, "topic": topic, "label": label, "components": components}
+            row = _row(group, metric, facts)
             if row is not None:
                 yield row
 
 
-def _by_label(repeats: DataFrame, metric: Metric) -> Iterator[tuple[str | None, DataFrame]]:
-    """Groups of one label; a run that failed before it had one belongs to the only one there is."""
-    if metric.label is None:
-        yield None, repeats
+def _by_label(
+    repeats: DataFrame, metric: Metric
+) -> Iterator[tuple[str | None, str | None, DataFrame]]:
+    """Groups of one label and one set of parts.
+
+    A run that failed before it had them belongs to the only group there is.
+    """
+    if metric.joules is None:
+        yield None, None, repeats
         return
-    labels = repeats[metric.label]
-    known = labels.dropna().unique()
-    filled = labels.fillna(known[0] if len(known) == 1 else NO_LABEL)
-    for label, group in repeats.groupby(filled, sort=True):
-        yield str(label), group
+    label, parts = (
+        _only(repeats[name]) for name in (metric.joules.label, metric.joules.components)
+    )
+    if metric.is_money:
+        basis = _only(repeats[COST_BASIS])
+        metered = basis.str.contains(ELECTRICITY)
+        label = basis.where(~metered, basis + ", " + label)
+        parts = parts.where(metered, "")
+    if label.nunique() == parts.nunique() == 1:
+        yield str(label.iloc[0]), str(parts.iloc[0]) or None, repeats
+        return
+    for (name, components), group in repeats.groupby([label, parts], sort=True):
+        yield str(name), str(components) or None, group
+
+
+def _only(values: Series) -> Series:
+    """The values, missing ones filled with the only one that there is, if there is only one."""
+    known = values.dropna().unique()
+    only = known[0] if len(known) == 1 else NO_LABEL
+    return values.astype(object).where(values.notna(), only).astype(str)
 
 
 def _row(group: DataFrame, metric: Metric, facts: dict[str, Any]) -> _Row | None:
-    estimate, values = _estimate(group, metric)
+    estimate = _estimate(group, metric)
     if estimate is None:
         return None
-    facts = {
-        **facts,
-        "num_missing": len(group) - estimate.num,
-        "error_frac": group[metric.error].max() if metric.error else np.nan,
-    }
-    comparable = tuple(group[list(_COMPARABLE)].astype(object).iloc[0].fillna(""))
-    return _Row(facts=facts, metric=metric, estimate=estimate, values=values, comparable=comparable)
+    fit = fit_to_compare(group)
+    values = _known(group[fit], metric) if metric.better else np.empty(0)
+    return _Row(
+        facts={
+            **facts,
+            "num_missing": len(group) - estimate.num,
+            "error_frac": group[metric.error].max() if metric.error else np.nan,
+        },
+        metric=metric,
+        estimate=estimate,
+        contender=Contender(values=values, fit=bool(fit.all())),
+    )
 
 
-def _estimate(group: DataFrame, metric: Metric) -> tuple[Estimate | None, Floats]:
-    nothing = np.empty(0)
+def fit_to_compare(runs: DataFrame) -> Series:
+    """Whether neither a run's health nor its load generator speaks against comparing it."""
+    return ~(runs["health.fit"].eq(False) | runs["serving.valid"].eq(False))
+
+
+def _estimate(group: DataFrame, metric: Metric) -> Estimate | None:
+    """None where the runs have no such quantity at all."""
     if metric.statistic == "hit_rate":
-        return share(int(reached(group).sum()), len(group)), nothing
+        return share(int(reached(group).sum()), len(group))
+    if metric.quantity is not None and np.isnan(outcomes(group, metric.quantity).cost).all():
+        return None
     if metric.statistic == "expected":
         assert metric.quantity is not None
-        return expected_cost(outcomes(group, metric.quantity)), nothing
-    values = _values(group, metric)
-    values = values[~np.isnan(values)]
-    if not len(values) or (metric.statistic == "per_run" and not np.isfinite(values).any()):
-        return None, nothing
-    return median(values), values
+        ended = outcomes(group, metric.quantity)
+        return replace(expected_cost(ended), num=len(ended) - ended.num_unknown)
+    values = _known(group, metric)
+    # Runs that missed are known to be the worst; if nothing is known of the hits, that is no value.
+    only_misses = metric.statistic == "to_target" and not reached(group).any()
+    if not len(values) or not (only_misses or np.isfinite(values).any()):
+        return None
+    estimate = median(values)
+    if is_share(metric.column):
+        return with_sampling_error(estimate, least_num(num_samples(group, metric.column)))
+    return estimate
 
 
-def _values(group: DataFrame, metric: Metric) -> Floats:
+def _known(group: DataFrame, metric: Metric) -> Floats:
+    """The known values of the runs; infinite for one that did not reach its target."""
+    values = group[metric.column].astype("float64")
     if metric.statistic == "to_target":
-        cost = group[metric.column].astype("float64")
-        return np.asarray(cost.where(reached(group), np.inf), dtype=np.float64)
-    return np.asarray(group[metric.column].astype("float64"), dtype=np.float64)
+        values = values.where(reached(group), np.inf)
+    if metric.column == "serving.throughput_per_s":
+        values = values.mask(is_asked(group))
+    return np.asarray(values.dropna(), dtype=np.float64)
 
 
-def _against_second(rows: list[_Row]) -> dict[int, float]:
-    """By the place of the best row of each kind, the p-value against the second best."""
-    kinds: dict[tuple[Any, ...], list[int]] = {}
+def is_guessed(label: str | None) -> bool:
+    """Whether nothing measured these joules, so that no configuration is better in them."""
+    return label is not None and any(word in label for word in _GUESSED)
+
+
+def _tested(rows: list[_Row]) -> list[dict[str, Any]]:
+    """What a test says of each row: only that of the leader of a column says anything."""
+    columns: dict[tuple[Any, ...], list[int]] = {}
     for place, row in enumerate(rows):
-        if row.metric.better is not None:
-            kind = (row.facts["topic"], row.metric.name, row.facts["label"], row.comparable)
-            kinds.setdefault(kind, []).append(place)
+        if row.metric.better is not None and not is_guessed(row.facts["label"]):
+            facts = row.facts
+            of = [facts[name] for name in ("topic", "label", "components", "command", "compared")]
+            columns.setdefault((row.metric.name, *of), []).append(place)
+    p_values: list[float | None] = [None] * len(rows)
+    for places in columns.values():
+        contenders = [rows[place].contender for place in places]
+        better = rows[places[0]].metric.better
+        leader = None if better is None else leader_of(contenders, better)
+        if leader is not None and better is not None:
+            p_values[places[leader]] = p_best(contenders, leader, better)
+    return [
+        {
+            "best": adjusted is not None and adjusted < ALPHA,
+            "p_best": np.nan if p_value is None else p_value,
+            "p_best_holm": np.nan if adjusted is None else adjusted,
+        }
+        for p_value, adjusted in zip(p_values, holm(p_values), strict=True)
+    ]
+
+
+def _numbers(estimate: Estimate) -> dict[str, Any]:
+    bounded = estimate.low is not None or estimate.high is not None
+    is_interval = bounded and estimate.kind == "interval"
     return {
-        best: p_better(rows[best].values, rows[second].values, rows[best].metric.better or "min")
-        for best, second in (_leading(rows, places) for places in kinds.values())
-        if second is not None
+        **asdict(estimate),
+        "kind": estimate.kind if bounded else None,
+        "confidence": estimate.confidence if is_interval else np.nan,
     }
-
-
-def _leading(rows: list[_Row], places: list[int]) -> tuple[int, int | None]:
-    better = rows[places[0]].metric.better
-
-    def key(place: int) -> float:
-        value = rows[place].estimate.value
-        worst = np.inf if better == "min" else -np.inf
-        return (worst if value is None else value) * (1 if better == "min" else -1)
-
-    order = sorted(places, key=key)
-    return order[0], order[1] if len(order) > 1 else None
 
 
 def counts(runs: DataFrame) -> DataFrame:
     """By configuration, the runs behind it and what speaks against them.
 
+    Args:
+        runs: Of load_runs; of each configuration, seed and repeat one run counts.
+
     Returns:
-        `command, configuration, host, num_runs, num_with_target, num_hits, num_failed, num_unfit,
-        num_invalid`: unfit by their health (see health.flags), invalid by the load generator.
+        `KEYS, num_runs, num_with_target, num_hits, num_failed, num_unfit, num_invalid`: unfit by
+        their health (see health.flags), invalid by the load generator.
     """
-    rows = DataFrame(
-        {
-            "command": runs["command"],
-            "configuration": runs["configuration"],
-            "host": hosts(runs),
-            "num_runs": 1,
-            "num_with_target": runs["target.metric"].notna().astype(int),
-            "num_hits": reached(runs).astype(int),
-            "num_failed": (~runs["status"].isin(["ok", "interrupted"])).astype(int),
-            "num_unfit": runs["health.fit"].eq(False).astype(int),
-            "num_invalid": runs["serving.valid"].eq(False).astype(int),
-        }
+    counted = with_keys(counted_runs(runs))
+    rows = counted[list(KEYS)].assign(
+        num_runs=1,
+        num_with_target=counted["target.metric"].notna().astype(int),
+        num_hits=reached(counted).astype(int),
+        num_failed=(~counted["status"].isin(["ok", "interrupted"])).astype(int),
+        num_unfit=counted["health.fit"].eq(False).astype(int),
+        num_invalid=counted["serving.valid"].eq(False).astype(int),
     )
-    keys = ["command", "configuration", "host"]
-    grouped: DataFrame = rows.groupby(keys, sort=False).sum().reset_index()
+    grouped: DataFrame = rows.groupby(list(KEYS), sort=False).sum().reset_index()
     return grouped
 
 
-def as_estimate(row: pd.Series) -> Estimate:
+def as_estimate(row: Mapping[Any, Any] | Series) -> Estimate:
     """A row of summarise as an estimate again."""
-    bounds = {
-        name: None if pd.isna(row[name]) else float(row[name]) for name in ("value", "low", "high")
-    }
+    value, low, high = (
+        None if pd.isna(row[name]) else float(row[name]) for name in ("value", "low", "high")
+    )
     return Estimate(
-        **bounds,
+        value=value,
+        low=low,
+        high=high,
         num=int(row["num"]),
-        confidence=float(row["confidence"]),
-        unbounded_frac=float(row["unbounded_frac"]),
+        kind="range" if row["kind"] == "range" else "interval",
     )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.stats import CensoredData, ecdf, logrank
 
 from analysis.outcomes import Outcomes
-from bench.core.intervals import CONFIDENCE
+from bench.core.intervals import CONFIDENCE, MIN_RUNS
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -29,7 +29,8 @@ class KaplanMeier:
     Attributes:
         time: Distinct costs at which runs hit or were censored, rising.
         survival: Probability of not having hit at that time.
-        low: Lower bound of it; NaN where the formula gives none (no run left that has not hit).
+        low: Lower bound of it; NaN with fewer than six runs, whose bounds cover too little, and
+            where the formula gives none (no run left that has not hit).
         high: Upper bound, likewise.
         num_at_risk: Runs that had neither hit nor been censored before that time.
         num: All runs.
@@ -79,6 +80,8 @@ class KaplanMeier:
 def kaplan_meier(outcomes: Outcomes, confidence: float = CONFIDENCE) -> KaplanMeier:
     """Kaplan and Meier's estimate with pointwise bounds (Greenwood's variance, log(-log) scale).
 
+    The bounds are approximate: docs/metrics.md, "Analysis", says what they cover by simulation.
+
     Args:
         outcomes: Runs of one configuration, at least one, all costs known.
         confidence: Of the bounds.
@@ -91,19 +94,23 @@ def kaplan_meier(outcomes: Outcomes, confidence: float = CONFIDENCE) -> KaplanMe
     """
     survival = ecdf(censored(outcomes)).sf
     with warnings.catch_warnings():
-        # Where nobody has hit, or everybody has, the formula has no value; told by NaN, below.
+        # Where nobody has hit, or everybody has, the formula has no value, and the bounds are NaN.
         warnings.filterwarnings("ignore", "The confidence interval is undefined", RuntimeWarning)
         bounds = survival.confidence_interval(confidence, method="log-log")
     return KaplanMeier(
         time=survival.quantiles,
         survival=survival.probabilities,
-        low=bounds.low.probabilities,
-        high=bounds.high.probabilities,
+        low=_where_enough(bounds.low.probabilities, outcomes),
+        high=_where_enough(bounds.high.probabilities, outcomes),
         num_at_risk=_num_at_risk(outcomes, survival.quantiles),
         num=len(outcomes),
         num_hits=outcomes.num_hits,
         confidence=confidence,
     )
+
+
+def _where_enough(bounds: Floats, outcomes: Outcomes) -> Floats:
+    return bounds if len(outcomes) >= MIN_RUNS else np.full_like(bounds, np.nan)
 
 
 def censored(outcomes: Outcomes) -> CensoredData:

@@ -6,11 +6,9 @@ all digits, are those of analysis.summary.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pandas import DataFrame
@@ -18,50 +16,28 @@ from pandas import DataFrame
 from analysis.digits import estimate_text, of_digits
 from analysis.latex import to_latex
 from analysis.metrics import TOPICS, Metric
+from analysis.notes import INVALID, UNFIT, UNKNOWN, search_notes, table_notes
+from analysis.repeats import KEYS
 from analysis.search_cost import search_cost
-from analysis.summary import NO_LABEL, as_estimate, counts, summarise
-from bench.core.intervals import CONFIDENCE
-from bench.core.rank_test import ALPHA
-
-UNFIT, INVALID = "†", "‡"
+from analysis.summary import as_estimate, counts, summarise
+from analysis.text_table import Cell, TextTable, to_csv, to_markdown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """A text, and whether it is marked as the best of its kind."""
-
-    text: str
-    best: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextTable:
-    """What a table shows, whatever it is written as.
-
-    Attributes:
-        title: What it is about.
-        columns: Heads; the first is of the rows' names.
-        rows: As many cells each as there are columns.
-        notes: What a reader must know, a sentence each.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    notes: tuple[str, ...] = ()
-
-
-def topic_table(summary: DataFrame, runs_of: DataFrame, topic: str) -> TextTable | None:
+def topic_table(
+    summary: DataFrame, runs_of: DataFrame, topic: str, num_uncounted: int = 0
+) -> TextTable | None:
     """The table of one topic.
 
     Args:
         summary: Of summarise.
         runs_of: Of counts, of the same runs.
         topic: Of TOPICS.
+        num_uncounted: Runs that were interrupted or measured again, and are in neither.
 
     Returns:
-        None where no run has any of its quantities. Joules of different labels are in columns of
-        their own.
+        None where no run has any of its quantities. Joules of different labels or of different
+        parts are in columns of their own; so is money for different things. Rows that may not be
+        compared with one another name what they may be compared in.
 
     Raises:
         ValueError: There is no such topic.
@@ -69,10 +45,10 @@ def topic_table(summary: DataFrame, runs_of: DataFrame, topic: str) -> TextTable
     if topic not in TOPICS:
         raise ValueError(f"topic={topic}: must be of {', '.join(TOPICS)}")
     rows = summary[summary["topic"] == topic]
-    keys = rows[["command", "configuration", "host"]].drop_duplicates()
-    listed = runs_of.merge(keys, on=["command", "configuration", "host"])
+    listed = runs_of.merge(rows[list(KEYS)].drop_duplicates(), on=list(KEYS))
     if listed.empty:
         return None
+    listed = _by_group(listed)
     heads, columns = _columns(rows, listed, topic)
     names = _names(listed)
     lines = zip(*columns, strict=True)
@@ -80,7 +56,7 @@ def topic_table(summary: DataFrame, runs_of: DataFrame, topic: str) -> TextTable
         title=_TITLES[topic],
         columns=("configuration", *heads),
         rows=tuple((Cell(text=name), *line) for name, line in zip(names, lines, strict=True)),
-        notes=_notes(rows, listed),
+        notes=tuple(table_notes(summary, rows, listed, num_uncounted)),
     )
 
 
@@ -95,27 +71,49 @@ _TITLES = {
 }
 
 
+def _by_group(listed: DataFrame) -> DataFrame:
+    """The rows that may be compared with one another side by side, the largest group first."""
+    sizes = listed.groupby(["command", "compared"])["num_runs"].transform("sum")
+    order = listed.assign(size=-sizes, first=range(len(listed)))
+    first = order.groupby(["command", "compared"])["first"].transform("min")
+    trained_first = listed["command"] != "train"
+    order = order.assign(group=first, served=trained_first)
+    return listed.loc[order.sort_values(["served", "size", "group", "first"]).index]
+
+
 def _names(listed: DataFrame) -> list[str]:
-    several = listed["host"].nunique() > 1
     names = []
     for row in listed.itertuples():
         marks = (UNFIT if row.num_unfit else "") + (INVALID if row.num_invalid else "")
-        place = f" @ {row.host}" if several else ""
-        names.append(f"{row.configuration}{place}{' ' if marks else ''}{marks}")
+        names.append(f"{row.configuration}{' ' if marks else ''}{marks}")
     return names
 
 
+def _group_texts(listed: DataFrame) -> list[str]:
+    """What each row may be compared within; the command is part of it where there are several."""
+    several = listed["command"].nunique() > 1
+    return [
+        ", ".join(filter(None, (command if several else "", title)))
+        for command, title in zip(listed["command"], listed["compared"], strict=True)
+    ]
+
+
 def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> tuple[list[str], list[list[Cell]]]:
-    heads, columns = ["runs"], [[Cell(text=str(n)) for n in listed["num_runs"]]]
+    heads: list[str] = []
+    columns: list[list[Cell]] = []
+    groups = _group_texts(listed)
+    if len(set(groups)) > 1:
+        heads.append("compared within")
+        columns.append([Cell(text=text) for text in groups])
+    heads.append("runs")
+    columns.append([Cell(text=str(n)) for n in listed["num_runs"]])
     if listed["num_with_target"].any():
         pairs = zip(listed["num_hits"], listed["num_with_target"], strict=True)
         heads.append("hits")
         columns.append([Cell(text=str(hits) if had else "-") for hits, had in pairs])
     for metric in TOPICS[topic]:
-        of_metric = rows[rows["metric"] == metric.name]
-        for label in sorted(of_metric["label"].fillna("").unique()):
-            part = of_metric[of_metric["label"].fillna("") == label]
-            heads.append(f"{metric.title}, {label}" if label else metric.title)
+        for head, part in _kinds(rows[rows["metric"] == metric.name]):
+            heads.append(f"{metric.title}, {head}" if head else metric.title)
             columns.append(_cells(part, listed, metric))
             if part["error_frac"].notna().any():
                 heads.append("systematic bound")
@@ -123,20 +121,32 @@ def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> tuple[list[str],
     return heads, columns
 
 
-def _aligned(part: DataFrame, listed: DataFrame) -> list[pd.Series | None]:
-    keys = ["command", "configuration", "host"]
-    by_key = {tuple(row[keys]): row for _, row in part.iterrows()}
-    return [by_key.get(tuple(row[keys])) for _, row in listed.iterrows()]
+def _kinds(rows: DataFrame) -> Iterator[tuple[str, DataFrame]]:
+    """The rows of each kind of joules or money with its name; parts where they tell kinds apart."""
+    kinds = DataFrame({name: rows[name].fillna("") for name in ("label", "components")})
+    for (label, components), part in kinds.groupby(["label", "components"], sort=True):
+        alike = kinds.loc[kinds["label"] == label, "components"].nunique()
+        yield f"{label} of {components}" if alike > 1 else str(label), rows.loc[part.index]
+
+
+def _aligned(part: DataFrame, listed: DataFrame) -> list[dict[Any, Any] | None]:
+    by_key = {tuple(row[key] for key in KEYS): row for row in part.to_dict("records")}
+    keys = zip(*(listed[key] for key in KEYS), strict=True)
+    return [by_key.get(key) for key in keys]
 
 
 def _cells(part: DataFrame, listed: DataFrame, metric: Metric) -> list[Cell]:
     cells = []
-    for row, num_runs in zip(_aligned(part, listed), listed["num_runs"], strict=True):
+    columns = (_aligned(part, listed), listed["num_runs"], listed["num_hits"])
+    for row, num_runs, num_hits in zip(*columns, strict=True):
         if row is None:
             cells.append(Cell(text="-"))
             continue
         estimate = as_estimate(row)
-        text = estimate_text(estimate, metric.scale)
+        if metric.statistic == "expected" and row["num_missing"] and num_hits:
+            text = UNKNOWN
+        else:
+            text = estimate_text(estimate, metric.scale)
         if estimate.num != num_runs:
             text += f" (n={estimate.num})"
         cells.append(Cell(text=text, best=bool(row["best"])))
@@ -154,60 +164,6 @@ def _percent(fraction: float) -> str:
     return f"±{of_digits(100 * fraction, 2)}%"
 
 
-def _notes(rows: DataFrame, listed: DataFrame) -> tuple[str, ...]:
-    notes = [
-        f"Medians over runs with {CONFIDENCE:.0%} bootstrap intervals; n is the number of runs"
-        " unless it is stated. A run that missed its target or failed counts as the worst; (inf)"
-        " where that leaves no upper bound.",
-        f"Bold: the best of its column, better than the second best by a one-sided rank test with"
-        f" p < {ALPHA} (4 runs each at least).",
-    ]
-    if (rows["statistic"] == "expected").any():
-        notes.append("ERT, expected with restarts: all that was spent / hits, misses included.")
-    labels = sorted(set(rows["label"].dropna()))
-    if labels:
-        notes.append(
-            f"How joules were obtained: {', '.join(labels)}. Only values of one label may be"
-            " compared. The systematic bound is not scatter and is alike for runs on one machine."
-        )
-    if NO_LABEL in labels:
-        notes.append(f"{NO_LABEL}: runs that failed before any meter was read.")
-    if listed["num_unfit"].any():
-        notes.append(f"{UNFIT} holds runs that were not fit to be compared (health.flags).")
-    if listed["num_invalid"].any():
-        notes.append(f"{INVALID} holds passes that the load generator calls invalid.")
-    return tuple(notes)
-
-
-def to_markdown(table: TextTable) -> str:
-    """GitHub's Markdown: title, table with the best values in bold, notes as a list."""
-
-    def text(cell: Cell) -> str:
-        escaped = cell.text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*")
-        return f"**{escaped}**" if cell.best else escaped
-
-    head = [Cell(text=column) for column in table.columns]
-    rule = ["---", *["---:"] * (len(table.columns) - 1)]
-    lines = [_pipes(map(text, head)), _pipes(rule)]
-    lines += [_pipes(map(text, row)) for row in table.rows]
-    notes = [f"- {note}" for note in table.notes]
-    return "\n".join([f"### {table.title}", "", *lines, "", *notes]) + "\n"
-
-
-def _pipes(cells: Sequence[str] | map[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def to_csv(table: TextTable) -> str:
-    """CSV of the texts; the best values end in ` *`. The notes are not in it."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table.columns)
-    for row in table.rows:
-        writer.writerow([f"{cell.text} *" if cell.best else cell.text for cell in row])
-    return file.getvalue()
-
-
 def tables(runs: DataFrame) -> dict[str, TextTable]:
     """All tables that some runs give, by topic, and `search` with what the runs cost in all.
 
@@ -220,7 +176,8 @@ def tables(runs: DataFrame) -> dict[str, TextTable]:
 def tables_of(summary: DataFrame, runs: DataFrame) -> dict[str, TextTable]:
     """The same from a summary that is there already."""
     runs_of = counts(runs)
-    found = {topic: topic_table(summary, runs_of, topic) for topic in TOPICS}
+    num_uncounted = len(runs) - int(runs_of["num_runs"].sum())
+    found = {topic: topic_table(summary, runs_of, topic, num_uncounted) for topic in TOPICS}
     found["search"] = search_table(search_cost(runs))
     return {topic: table for topic, table in found.items() if table is not None}
 
@@ -229,22 +186,50 @@ def search_table(costs: DataFrame) -> TextTable | None:
     """What the search itself cost, from the frame of search_cost; None where there was none."""
     if costs.empty:
         return None
+    several = costs["compared"].any()
+    heads = ["quantity", "until the first hit", "in all", "runs", "of unknown cost"]
     rows = []
     for row in costs.to_dict("records"):
-        label = f", {row['label']}" if isinstance(row["label"], str) else ""
-        until = "no hit" if pd.isna(row["until_first_hit"]) else of_digits(row["until_first_hit"])
-        texts = (until, of_digits(row["in_all"]), str(row["num_runs"]), str(row["num_unknown"]))
-        rows.append(tuple(Cell(text=text) for text in (f"{row['quantity']}{label}", *texts)))
+        texts = [
+            _quantity_name(row, costs),
+            "no hit"
+            if pd.isna(row["num_until_first_hit"])
+            else _sum_text(row["until_first_hit"], row["num_unknown_until_first_hit"]),
+            _sum_text(row["in_all"], row["num_unknown"]),
+            str(row["num_runs"]),
+            str(row["num_unknown"]),
+        ]
+        rows.append(tuple(map(_cell, [row["compared"], *texts] if several else texts)))
     return TextTable(
         title="Cost of the search",
-        columns=("quantity", "until the first hit", "in all", "runs", "of unknown cost"),
+        columns=tuple(["search for", *heads] if several else heads),
         rows=tuple(rows),
-        notes=(
-            "Over all training runs in the order of their start, failed and missed ones among them;"
-            " the sum of the runs' own times, not that of a clock on the wall. Time is that on the"
-            " clock of each run; time with launch adds what lies before it.",
-        ),
+        notes=tuple(search_notes(costs)),
     )
+
+
+def _cell(text: str) -> Cell:
+    return Cell(text=text)
+
+
+def _quantity_name(row: Mapping[Any, Any], costs: DataFrame) -> str:
+    """The quantity with its label; with the parts of the machine where they tell rows apart."""
+    label, parts = (row[name] if isinstance(row[name], str) else "" for name in _KIND)
+    if not label:
+        return str(row["quantity"])
+    same = (costs["quantity"] == row["quantity"]) & (costs["label"] == label)
+    alike = costs.loc[same, "components"].nunique(dropna=False)
+    return f"{row['quantity']}, {label}{f' of {parts}' if parts and alike > 1 else ''}"
+
+
+_KIND = ("label", "components")
+
+
+def _sum_text(value: float, num_unknown: float) -> str:
+    """A sum; a lower bound where parts of it are not known."""
+    if pd.isna(value):
+        return UNKNOWN
+    return f"> {of_digits(value)}" if num_unknown else of_digits(value)
 
 
 def write_tables(runs: DataFrame, summary: DataFrame, folder: Path) -> list[Path]:

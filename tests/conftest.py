@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -23,3 +24,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The same examples each time; a busy machine may take long over one.
 settings.register_profile("bench", deadline=None, derandomize=True, database=None)
 settings.load_profile("bench")
+
+
+def pytest_collection_finish() -> None:
+    """Leave all that was imported out of garbage collections: a Window makes one each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Libraries look at the end for what was not collected."""
+    gc.unfreeze()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.store import read_record
-from tests.cli.command import ROOT, records, train
+from tests.cli.command import ROOT, records, train_apart
 
 README = (ROOT / "README.md").read_text()
 EXAMPLES = ROOT / "examples"
@@ -40,7 +40,7 @@ def run(script: Path) -> str:
 def test_a_model_and_data_set_of_ones_own_train_as_the_readme_says(folder: Path) -> None:
     (command,) = re.findall(r"`(python -m bench\.train --config-dir [^`]*)`", README)
     arguments = command.split()[3:]
-    answer = train(folder, *arguments, "probe.num_requests=100")
+    answer = train_apart(folder, *arguments, "probe.num_requests=100")
     assert answer.code == 0, answer.out + answer.err
     (record,) = records(folder)
     assert record.status == "ok"

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import ParamSpec
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from analysis.style import INK, WIDTH_IN, Width, paper_style, short_number
 
 _P = ParamSpec("_P")
+# What a figure is drawn on: a whole figure, or its panel in a larger one.
+Canvas = Figure | SubFigure
 _NOTE_SIZE = 6
 _CHARACTERS_PER_INCH = 21  # of the note's type
 _MOST_VECTOR_POINTS = 2000
@@ -26,15 +30,28 @@ class NothingToDraw(ValueError):  # noqa: N818  # an answer, not a mistake
     """The runs do not hold what a figure shows; the message says what is missing."""
 
 
-def in_paper_style(function: Callable[_P, Figure]) -> Callable[_P, Figure]:
+def in_paper_style(function: Callable[_P, Canvas]) -> Callable[_P, Canvas]:
     """Draw with the settings of a paper, and leave none of them behind."""
 
     @wraps(function)
-    def styled(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+    def styled(*args: _P.args, **kwargs: _P.kwargs) -> Canvas:
         with paper_style():
             return function(*args, **kwargs)
 
     return styled
+
+
+_PANEL: ContextVar[SubFigure | None] = ContextVar("panel", default=None)
+
+
+@contextmanager
+def drawing_on(panel: SubFigure) -> Iterator[None]:
+    """Let `canvas` give this panel of a larger figure, for as long as the context lasts."""
+    token = _PANEL.set(panel)
+    try:
+        yield
+    finally:
+        _PANEL.reset(token)
 
 
 def canvas(
@@ -45,12 +62,12 @@ def canvas(
     columns: int = 1,
     sharex: bool = False,
     sharey: bool = False,
-) -> tuple[Figure, list[Axes]]:
+) -> tuple[Canvas, list[Axes]]:
     """A figure that no window knows, with its axes from left to right and from top to bottom.
 
     Args:
         width: Of one or two columns of a paper.
-        height_in: Height in inches.
+        height_in: Height in inches; a panel of a larger figure has the height that it was given.
         rows: Of axes.
         columns: Of axes.
         sharex: Whether the axes of a column have one x axis.
@@ -61,7 +78,9 @@ def canvas(
     """
     if width not in WIDTH_IN:
         raise ValueError(f"width={width}: must be one of {', '.join(WIDTH_IN)}")
-    figure = Figure(figsize=(WIDTH_IN[width], height_in), layout="constrained")
+    figure: Canvas | None = _PANEL.get()
+    if figure is None:
+        figure = Figure(figsize=(WIDTH_IN[width], height_in), layout="constrained")
     grid = figure.subplots(
         rows,
         columns,
@@ -87,7 +106,7 @@ def log_axis(
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value, axis.get_view_interval())))
     if values is not None:
         axis.set_major_locator(FixedLocator(_thinned(sorted(values), most)))
         return
@@ -99,6 +118,16 @@ def log_axis(
     else:
         subs = (1.0, 2.0, 5.0) if decades < 1.8 else (1.0, 3.0) if decades < 3 else (1.0,)
         axis.set_major_locator(LogLocator(10, subs=subs, numticks=7))
+
+
+def _tick(value: float, limits: tuple[float, float]) -> str:
+    """A tick, with a power of ten where others of the axis need one: not 0.0001 above 5e-5."""
+    small = min(limits) < 1e-4 and 0 < abs(value) < 1e-2
+    large = max(limits) >= 1e6 and abs(value) >= 1e4
+    if not (small or large):
+        return short_number(value)
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def plain_axis(axes: Axes, which: str) -> None:
@@ -116,7 +145,7 @@ def _thinned(values: list[float], most: int) -> list[float]:
 
 
 def legend_below(
-    figure: Figure, handles: Sequence[Artist], width: Width, *, columns: int | None = None
+    figure: Canvas, handles: Sequence[Artist], width: Width, *, columns: int | None = None
 ) -> None:
     """A legend below the axes, never over the data; long names get a line each.
 
@@ -133,15 +162,16 @@ def legend_below(
     figure.legend(handles=list(handles), loc="outside lower left", ncols=columns, borderaxespad=0.2)
 
 
-def note(figure: Figure, text: str, width: Width) -> None:
+def note(figure: Canvas, text: str, width: Width) -> None:
     """State n, interval and marks in small type above the axes; the figure grows by it."""
     wrapped = textwrap.fill(text, int(WIDTH_IN[width] * _CHARACTERS_PER_INCH))
     _grow(figure, 0.1 * (wrapped.count("\n") + 1) + 0.05)
     figure.suptitle(wrapped, x=0.01, ha="left", fontsize=_NOTE_SIZE, color=INK, linespacing=1.25)
 
 
-def _grow(figure: Figure, by_in: float) -> None:
-    figure.set_figheight(figure.get_figheight() + by_in)
+def _grow(figure: Canvas, by_in: float) -> None:
+    if isinstance(figure, Figure):  # a panel was given the height that it needs
+        figure.set_figheight(figure.get_figheight() + by_in)
 
 
 def many(number: int) -> bool:
@@ -150,5 +180,19 @@ def many(number: int) -> bool:
 
 
 def wrapped(text: str, characters: int) -> str:
-    """A name over several lines, broken at commas and spaces."""
-    return textwrap.fill(text, characters, break_long_words=True)
+    """A name over several lines, broken at spaces; a longer word after a dot, a sign or a dash."""
+    pieces = [piece for word in text.split(" ") for piece in _pieces(word, characters)]
+    return textwrap.fill(" ".join(pieces), characters, break_on_hyphens=False)
+
+
+def _pieces(word: str, characters: int) -> list[str]:
+    """A word in pieces that fit a line: a key at its dots, else before its value, else anywhere."""
+    pieces: list[str] = []
+    while len(word) > characters:
+        line = word[:characters]
+        key = line.partition("=")[0]
+        places = (key.rfind("."), line.rfind("="), max(line.rfind(sign) for sign in "_-/"))
+        place = next((place + 1 for place in places if place > 0), characters)
+        pieces.append(word[:place])
+        word = word[place:]
+    return [*pieces, word]

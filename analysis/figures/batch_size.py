@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame, concat
 
 from analysis.figures.axes import (
+    Canvas,
     NothingToDraw,
     canvas,
     in_paper_style,
@@ -18,6 +18,8 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
+from analysis.figures.by_configuration import variants
+from analysis.figures.costs import cost_name, counted_costs
 from analysis.figures.marks import MARK_NOTE, bars_words, draw_runs, mark_handles, n_words
 from analysis.figures.prepare import (
     energy_labels,
@@ -40,7 +42,9 @@ def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
     """What each run of a sweep over batch sizes and learning rates spent.
 
     Returns:
-        `architecture`, `lr`, `batch_size`, `value`, `bound`, `outcome`, `fit`; `energy_label`.
+        `architecture` (with what else differs, see prepare.variants), `lr`, `batch_size`, `value`,
+        `bound`, `outcome`, `fit`, `energy_label`, `num_without` (runs that are not among them).
+        `value` is missing for runs that never got there at an unknown cost.
 
     Raises:
         NothingToDraw: No run has a batch size and a known cost.
@@ -49,7 +53,7 @@ def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
     cost = spent_quantity(trained, quantity)
     table = DataFrame(
         {
-            "architecture": trained["architecture"],
+            "architecture": variants(trained),
             "lr": numbers(trained, "config.lr"),
             "batch_size": numbers(trained, "config.batch_size"),
             "value": cost["value"],
@@ -58,10 +62,12 @@ def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
             "fit": trained["fit"],
             "energy_label": energy_labels(trained),
         }
-    ).dropna(subset=["batch_size", "lr", "value"])
-    if table.empty:
+    )
+    in_cells = table[["batch_size", "lr"]].notna().all(axis=1)
+    in_cells &= counted_costs(trained, cost, cost_name(quantity))
+    if not table["value"][in_cells].notna().any():
         raise NothingToDraw(f"no run has batch_size, lr and {quantity}")
-    return table
+    return table[in_cells].assign(num_without=int((~in_cells).sum()))
 
 
 def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
@@ -75,8 +81,8 @@ def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFr
         Rows of two kinds. `kind` is `run`: one run, with `value`, `bound`, `outcome`, `fit`. `kind`
         is `median`: one cell of the sweep, with `value`, `low`, `high` over its runs, the misses
         at infinity, so that `value` is missing where half of them missed; `num_runs`,
-        `num_reached`. All have `architecture`, `lr`, `batch_size`, `quantity`, `energy_label`, and
-        how many architectures and rates there are.
+        `num_reached`. All have `architecture`, `lr`, `batch_size`, `quantity`, `energy_label`,
+        `num_without`, and how many architectures and rates there are.
 
     Raises:
         NothingToDraw: No run has a batch size and a known cost.
@@ -90,14 +96,17 @@ def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFr
     cells = medians(shown, _CELL, "value").assign(
         kind="median", energy_label=shown["energy_label"].iloc[0]
     )
-    data = concat([cells, shown.assign(kind="run")], ignore_index=True)
-    return data.assign(
-        quantity=quantity, num_architectures=len(names), num_learning_rates=len(rates)
+    singles = shown.drop(columns="num_without").assign(kind="run")
+    return concat([cells, singles], ignore_index=True).assign(
+        quantity=quantity,
+        num_architectures=len(names),
+        num_learning_rates=len(rates),
+        num_without=known["num_without"].iloc[0],
     )
 
 
 @in_paper_style
-def draw_batch_size(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_batch_size(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_batch_size` gives."""
     names = sorted(data["architecture"].unique())
     columns = min(len(names), 2 if width == "one" else 4)
@@ -121,7 +130,7 @@ def draw_batch_size(data: DataFrame, *, width: Width = "one") -> Figure:
             axes.tick_params(labelbottom=True)
         if place % columns == 0:
             axes.set_ylabel(label)
-    single = data[data["kind"] == "run"]
+    single = _placed(data[data["kind"] == "run"])
     handles = [
         Line2D([], [], **_style(place), label=f"lr {short_number(rate)}")
         for place, rate in enumerate(rates)
@@ -155,12 +164,17 @@ def _draw_panel(axes: Axes, data: DataFrame, rates: list[float]) -> None:
         axes.vlines(cells["place"], cells["low"], top, color=style["color"], linewidth=0.8)
         draw_runs(
             axes,
-            rows[rows["kind"] == "run"],
+            _placed(rows[rows["kind"] == "run"]),
             "place",
             "value",
             colour=style["color"],
             marker=str(style["marker"]),
         )
+
+
+def _placed(singles: DataFrame) -> DataFrame:
+    """Those that have a place on a logarithmic axis: not a run that failed before its clock."""
+    return singles[singles["value"] > 0]
 
 
 def _words(data: DataFrame) -> str:
@@ -175,15 +189,16 @@ def _words(data: DataFrame) -> str:
     num = int(data["num_learning_rates"].iloc[0])
     if num > _RATES:
         words += f" {_RATES} of {num} learning rates are shown."
-    return words
+    singles = data[data["kind"] == "run"]
+    hidden = len(singles) - len(_placed(singles))
+    if hidden:
+        words += f" {hidden} runs that failed at no cost or an unknown one have no point."
+    return words + without_words(data)
 
 
-def figure_batch_size(
-    runs: DataFrame, *, quantity: Quantity = "time_s", width: Width = "one"
-) -> Figure:
-    """Time or energy to target against batch size, by learning rate and architecture.
-
-    Raises:
-        NothingToDraw: No run has a batch size and a known cost.
-    """
-    return draw_batch_size(data_batch_size(runs, quantity=quantity), width=width)
+def without_words(data: DataFrame) -> str:
+    """How many runs are not drawn; nothing where all are, or older data does not say."""
+    num = int(data["num_without"].iloc[0]) if "num_without" in data else 0
+    if not num:
+        return ""
+    return f" {num} runs without a batch size, a learning rate or a meter are left out."

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+TRAININGS, SERVINGS = "panels:trainings", "panels:servings"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -21,7 +23,9 @@ class Entry:
             tidy frame; the module is one of analysis.figures.
         draw: `module:function` from that frame to a figure.
         needs: Long frames: load_<name> of analysis.load.
-        options: Keywords of the data function.
+        groups: `module:function` from all runs to groups that may be compared, each a panel; None
+            where all runs are drawn together.
+        options: Keywords of the data function, which `groups` is given as well.
         pick: `module:function` that chooses the runs whose long frames are read, where not all
             of them are drawn.
     """
@@ -30,6 +34,7 @@ class Entry:
     data: str
     draw: str
     needs: tuple[str, ...] = ()
+    groups: str | None = TRAININGS
     options: Mapping[str, Any] = field(default_factory=dict)
     pick: str | None = None
 
@@ -39,6 +44,7 @@ def _tradeoff(title: str, x: str, y: str, area: str | None = None) -> Entry:
         title=title,
         data="tradeoff:data_tradeoff",
         draw="tradeoff_draw:draw_tradeoff",
+        groups="tradeoff:compared",
         options={"x": x, "y": y, "area": area},
     )
 
@@ -48,6 +54,7 @@ def _served(title: str, x: str, y: str, area: str | None = None) -> Entry:
         title=title,
         data="served:data_served_tradeoff",
         draw="tradeoff_draw:draw_tradeoff",
+        groups="served:compared",
         options={"x": x, "y": y, "area": area},
     )
 
@@ -137,6 +144,7 @@ FIGURES: dict[str, Entry] = {
         data="timeline:data_timeline",
         draw="timeline:draw_timeline",
         needs=("curves", "telemetry"),
+        groups=None,
         pick="timeline:pick_run",
     ),
     "phases": Entry(
@@ -178,6 +186,7 @@ FIGURES: dict[str, Entry] = {
         data="serving:data_latency",
         draw="serving:draw_latency",
         needs=("requests",),
+        groups=SERVINGS,
         pick="serving:pick_served",
     ),
     "load": Entry(
@@ -185,6 +194,7 @@ FIGURES: dict[str, Entry] = {
         data="serving:data_load",
         draw="serving:draw_load",
         needs=("rate_search",),
+        groups=SERVINGS,
         pick="prepare:serving_runs",
     ),
     "stages": Entry(
@@ -192,18 +202,21 @@ FIGURES: dict[str, Entry] = {
         data="phases:data_stages",
         draw="stacked:draw_stacked",
         needs=("stages",),
+        groups=SERVINGS,
         pick="prepare:serving_runs",
     ),
     "compression": Entry(
         title="change of accuracy against speed-up and size of compressed models",
         data="compression:data_compression",
         draw="compression:draw_compression",
+        groups=SERVINGS,
     ),
     **{
         f"life_cycle_{short}": Entry(
             title=f"{short} over the life of a model against predictions, with break-even points",
             data="life_cycle:data_life_cycle",
-            draw="life_cycle:draw_life_cycle",
+            draw="life_cycle_draw:draw_life_cycle",
+            groups="life_cycle:compared",
             options={"quantity": quantity},
         )
         for short, quantity in (("time", "time_s"), ("energy", "energy_j"), ("cost", "cost_usd"))
@@ -212,6 +225,7 @@ FIGURES: dict[str, Entry] = {
         title="energy by our meters against CodeCarbon's estimate, per run",
         data="codecarbon:data_codecarbon",
         draw="codecarbon:draw_codecarbon",
+        groups="panels:hosts",
     ),
 }
 # Needs to be told what to draw, so that it is not among all figures of a report.

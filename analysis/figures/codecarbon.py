@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from analysis.figures.axes import (
+    Canvas,
     NothingToDraw,
     canvas,
     in_paper_style,
@@ -56,7 +56,7 @@ def data_codecarbon(runs: DataFrame) -> DataFrame:
 
 
 @in_paper_style
-def draw_codecarbon(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_codecarbon(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_codecarbon` gives."""
     figure, (axes,) = canvas(width, 2.7 if width == "one" else 3.4)
     handles = []
@@ -102,12 +102,3 @@ def _words(data: DataFrame) -> str:
         words += f" Hollow: unfit to compare ({int((~data['fit']).sum())})."
     num = int(data["num_without"].iloc[0])
     return words + (f" {num} runs lack one of the two." if num else "")
-
-
-def figure_codecarbon(runs: DataFrame, *, width: Width = "one") -> Figure:
-    """Measured energy against CodeCarbon's estimate, per run.
-
-    Raises:
-        NothingToDraw: No run has both.
-    """
-    return draw_codecarbon(data_codecarbon(runs), width=width)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from analysis.figures.axes import (
+    Canvas,
     NothingToDraw,
     canvas,
     in_paper_style,
@@ -60,7 +60,7 @@ def data_compression(runs: DataFrame) -> DataFrame:
 
 
 @in_paper_style
-def draw_compression(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_compression(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_compression` gives."""
     columns = 1 if width == "one" else 2
     height = 3.6 if width == "one" else 2.4
@@ -139,15 +139,6 @@ def _words(data: DataFrame) -> str:
         over.replace(f"{rounds.min():g} to {rounds.min():g}", f"{rounds.min():g}") if over else ""
     )
     return (
-        f"Point: a run; bar: 95% bootstrap interval{over}, compressed and uncompressed in turns. "
+        f"Point: a run; bar: 95% interval{over}, compressed and uncompressed in turns. "
         "Dashed: as uncompressed."
     )
-
-
-def figure_compression(runs: DataFrame, *, width: Width = "one") -> Figure:
-    """Change of accuracy against speed-up and size of compressed models.
-
-    Raises:
-        NothingToDraw: No run compressed its model.
-    """
-    return draw_compression(data_compression(runs), width=width)

@@ -6,11 +6,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame, concat
 
 from analysis.figures.axes import (
+    Canvas,
     NothingToDraw,
     canvas,
     in_paper_style,
@@ -26,6 +26,7 @@ from analysis.figures.prepare import (
     counts,
     energy_labels,
     evenly,
+    quality_label,
     ranked,
     trained_for,
 )
@@ -33,6 +34,7 @@ from analysis.style import COLOURS, GREY, INK, LINES, Width
 
 Axis = Literal["time_s", "energy_total_j"]
 Floats = npt.NDArray[np.float64]
+Pair = tuple[Floats, Floats]
 
 _POINTS = 120
 _OTHERS = 80  # grey lines; more of them only make a blot
@@ -52,52 +54,63 @@ def data_curves(runs: DataFrame, curves: DataFrame, *, x: Axis = "time_s") -> Da
 
     Returns:
         Rows per configuration and place: `configuration`, x, `median`, `low`, `high` (smallest and
-        largest of the runs), `num_runs`, `num_reached`, `num_unfit`, `shown` (`line` or, beyond
-        what can be told apart, `grey`), `num_configurations`, `metric`, `target_value`,
-        `energy_label`.
+        largest of the runs), `num_curves` (runs behind them), `num_runs` (those without an
+        evaluation too), `num_reached`, `num_unfit`, `shown` (`line` or, beyond what can be told
+        apart, `grey`), `metric` (of the configuration's own target), `num_configurations`,
+        `target_value`, `energy_label`.
 
     Raises:
         NothingToDraw: No run has an evaluation with what is drawn.
     """
     trained = trained_for(runs, x)
-    metric = str(trained["target.metric"].mode()[0])
-    if metric not in curves or x not in curves:
-        raise NothingToDraw(f"no evaluation holds {metric} and {x}")
-    rows = curves[curves["run_id"].isin(trained["run_id"])]
-    rows = rows[["run_id", x, metric]].dropna().astype({x: float, metric: float})
-    rows = rows[rows[x] > 0].sort_values(["run_id", x], kind="stable")
-    if rows.empty:
-        raise NothingToDraw(f"no evaluation holds {metric} and {x}")
-    trained = trained[trained["run_id"].isin(rows["run_id"])]
-    by_run = {str(run): group for run, group in rows.groupby("run_id", sort=False)}
+    by_run = _qualities(trained, curves, x)
+    if not by_run:
+        names = " or ".join(sorted(trained["target.metric"].unique()))
+        raise NothingToDraw(f"no evaluation holds {names} and {x}")
+    everyone = trained
+    trained = trained[trained["run_id"].isin(by_run)]
     order = ranked(trained)
     best = order[:HIGHLIGHTED]
     shown = best + evenly(order[HIGHLIGHTED:], _OTHERS)
-    grid = np.geomspace(rows[x].min(), rows[x].max(), _POINTS)
-    members = trained.groupby("configuration", sort=False)["run_id"].apply(list)
+    places = np.concatenate([place for place, _ in by_run.values()])
+    grid = np.geomspace(places.min(), places.max(), _POINTS)
     parts = []
     for name in shown:
-        pairs = [
-            (by_run[run][x].to_numpy(), by_run[run][metric].to_numpy()) for run in members[name]
-        ]
-        part = _band(pairs, grid, x)
-        parts.append(part.assign(configuration=name, shown="line" if name in best else "grey"))
-    data = concat(parts, ignore_index=True).merge(counts(trained), on="configuration")
+        own = trained[trained["configuration"] == name]
+        part = _band([by_run[run] for run in own["run_id"]], grid, x)
+        parts.append(
+            part.assign(
+                configuration=name,
+                shown="line" if name in best else "grey",
+                metric=own["target.metric"].iloc[0],
+                num_curves=len(own),
+            )
+        )
+    data = concat(parts, ignore_index=True).merge(counts(everyone), on="configuration")
+    values = trained["target.value"].unique()
     return data.assign(
         num_configurations=len(order),
-        metric=metric,
-        target_value=_target_value(trained, metric),
+        target_value=float(values[0]) if len(values) == 1 else np.nan,
         energy_label=energy_labels(trained),
     )
 
 
-def _target_value(trained: DataFrame, metric: str) -> float:
-    """The target that all of them had; NaN where they had several."""
-    values = trained.loc[trained["target.metric"] == metric, "target.value"].unique()
-    return float(values[0]) if len(values) == 1 else float("nan")
+def _qualities(trained: DataFrame, curves: DataFrame, x: str) -> dict[str, Pair]:
+    """By run: where its evaluations lie on x, and what they gave in the metric of its target."""
+    metrics = dict(zip(trained["run_id"], trained["target.metric"], strict=True))
+    found = {}
+    for run, rows in curves.groupby("run_id", sort=False):
+        metric = metrics.get(run)
+        if metric not in rows or x not in rows:
+            continue
+        known = rows[[x, metric]].dropna().astype(float)
+        known = known[known[x] > 0].sort_values(x, kind="stable")
+        if len(known):
+            found[str(run)] = (known[x].to_numpy(), known[metric].to_numpy())
+    return found
 
 
-def _band(pairs: list[tuple[Floats, Floats]], grid: Floats, x: str) -> DataFrame:
+def _band(pairs: list[Pair], grid: Floats, x: str) -> DataFrame:
     """Median and range over runs, at the places of the grid that the configuration spans."""
     start = max(float(place[0]) for place, _ in pairs)
     end = max(float(place[-1]) for place, _ in pairs)
@@ -117,7 +130,7 @@ def _band(pairs: list[tuple[Floats, Floats]], grid: Floats, x: str) -> DataFrame
 
 
 @in_paper_style
-def draw_curves(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_curves(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_curves` gives."""
     x = "time_s" if "time_s" in data else "energy_total_j"
     figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
@@ -127,7 +140,7 @@ def draw_curves(data: DataFrame, *, width: Width = "one") -> Figure:
         )
     handles = []
     best = data[data["shown"] == "line"]
-    names, common = short_names(best["configuration"])
+    names, common = short_names(data["configuration"])
     for place, (name, rows) in enumerate(best.groupby("configuration", sort=False)):
         first = rows.iloc[0]
         label = counted_name(
@@ -157,7 +170,7 @@ def draw_curves(data: DataFrame, *, width: Width = "one") -> Figure:
     _target_line(axes, data)
     log_axis(axes, "x")
     axes.set_xlabel(_LABELS[x].format(label=data["energy_label"].iloc[0]))
-    axes.set_ylabel(f"validation {data['metric'].iloc[0].replace('_', ' ')}")
+    axes.set_ylabel(quality_label(data["metric"]))
     legend_below(figure, handles, width)
     note(figure, f"{_words(data, best)} {common}".strip(), width)
     return figure
@@ -180,23 +193,17 @@ def _target_line(axes: object, data: DataFrame) -> None:
 
 
 def _words(data: DataFrame, best: DataFrame) -> str:
-    num = best.groupby("configuration")["num_runs"].first()
+    num = best.groupby("configuration")[
+        "num_curves" if "num_curves" in best else "num_runs"
+    ].first()
     runs = f"{num.min()}" if num.min() == num.max() else f"{num.min()} to {num.max()}"
     drawn = data.loc[data["shown"] == "grey", "configuration"].nunique()
     others = int(data["num_configurations"].iloc[0]) - len(num)
     thinned = f" {drawn} of the {others} others are drawn." if drawn < others else ""
+    hidden = int((best.groupby("configuration")["num_runs"].first() - num).sum())
+    if hidden:
+        thinned += f" {hidden} runs without an evaluation here have no curve."
     return (
         f"Line: median of n = {runs} runs; band: their range. A run that ended keeps its last "
         f"value. k/n: runs that reached the target.{thinned}"
     )
-
-
-def figure_accuracy(
-    runs: DataFrame, curves: DataFrame, *, x: Axis = "time_s", width: Width = "one"
-) -> Figure:
-    """Quality against time or energy, per configuration.
-
-    Raises:
-        NothingToDraw: No run has an evaluation with what is drawn.
-    """
-    return draw_curves(data_curves(runs, curves, x=x), width=width)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from analysis.figures.axes import (
+    Canvas,
     NothingToDraw,
     canvas,
     in_paper_style,
@@ -25,8 +25,16 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
+from analysis.figures.by_configuration import variants
+from analysis.figures.costs import cost_name, counted_costs
 from analysis.figures.marks import bars_words, n_words
-from analysis.figures.prepare import energy_labels, evenly, numbers, spent_quantity, trained_for
+from analysis.figures.prepare import (
+    energy_labels,
+    evenly,
+    numbers,
+    spent_quantity,
+    trained_for,
+)
 from analysis.figures.spread import medians
 from analysis.outcomes import Quantity
 from analysis.style import INK, MARKERS, Width, short_number
@@ -34,7 +42,7 @@ from analysis.style import INK, MARKERS, Width, short_number
 _PER_SAMPLE = {"time_s": "target.time_per_sample_s", "energy_j": "target.energy_per_sample_j"}
 _LABELS = {"time_s": "time per sample (s)", "energy_j": "energy per sample (J, {label})"}
 _UNITS = {"time_s": "s", "energy_j": "J"}
-_ARCHITECTURES = 6
+_KINDS = 10  # shapes that can be told apart
 
 
 def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
@@ -47,10 +55,11 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
         quantity: time_s or energy_j.
 
     Returns:
-        A row for each configuration: `configuration`, `architecture`, `batch_size`, `samples`,
-        `samples_low`, `samples_high`, `per_sample`, `per_sample_low`, `per_sample_high`, `missed`
-        (the median run did: samples are then those used up in vain), `num_runs`, `num_reached`,
-        `num_unfit`, `quantity`, `energy_label`.
+        A row for each configuration: `configuration`, `architecture`, `kind` (what tells it from
+        others of its batch size), `batch_size`, `samples`, `samples_low`, `samples_high`,
+        `per_sample`, `per_sample_low`, `per_sample_high`, `missed` (the median run did: samples are
+        then those used up in vain), `num_runs`, `num_reached`, `num_unfit`, `quantity`,
+        `energy_label`.
 
     Raises:
         NothingToDraw: No run has the factors.
@@ -63,40 +72,51 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
         {
             "configuration": trained["configuration"],
             "architecture": trained["architecture"],
+            "kind": _kinds(trained),
             "batch_size": numbers(trained, "config.batch_size"),
             "samples": samples.fillna(cost["value"] / per_sample),
             "per_sample": per_sample,
             "bound": cost["bound"],
             "fit": trained["fit"],
         }
-    ).dropna(subset=["samples", "per_sample"])
-    if known.empty:
+    )
+    whole = known[["samples", "per_sample"]].notna().all(axis=1)
+    in_vain = known["bound"] & counted_costs(trained, cost, cost_name(quantity))
+    known = known[whole | in_vain]
+    if not whole.any():
         raise NothingToDraw(f"no run has samples to target and {_PER_SAMPLE[quantity]}")
-    return _cells(known).assign(quantity=quantity, energy_label=energy_labels(trained))
+    data = _cells(known).dropna(subset=["samples", "per_sample"])
+    return data.assign(quantity=quantity, energy_label=energy_labels(trained))
 
 
 def _cells(known: DataFrame) -> DataFrame:
+    """Medians of each configuration; of the cost per sample over the runs that have one."""
     name = ["configuration"]
     data = medians(known, name, "samples").set_index(name)
     data = data.rename(columns={"low": "samples_low", "high": "samples_high"})
-    each = medians(known.assign(bound=False), name, "per_sample").set_index(name)
+    measured = known.dropna(subset=["per_sample"]).assign(bound=False)
+    each = medians(measured, name, "per_sample").set_index(name)
     data["per_sample"] = each["per_sample"]
     data["per_sample_low"], data["per_sample_high"] = each["low"], each["high"]
     data["missed"] = data["samples"].isna()
     groups = known.groupby("configuration")
     data["samples"] = data["samples"].fillna(groups["samples"].median())
-    data[["architecture", "batch_size"]] = groups[["architecture", "batch_size"]].first()
+    names = ["architecture", "kind", "batch_size"]
+    data[names] = groups[names].first()
     return data.reset_index()
 
 
 @in_paper_style
-def draw_factors(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_factors(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_factors` gives."""
     quantity = str(data["quantity"].iloc[0])
     figure, (axes,) = canvas(width, 2.4 if width == "one" else 3.2)
-    names = evenly(sorted(data["architecture"].unique()), _ARCHITECTURES)
+    if "kind" not in data:  # data of an older version
+        data = data.assign(kind=data["architecture"])
+    kinds = evenly(list(dict.fromkeys(data.sort_values(["architecture", "kind"])["kind"])), _KINDS)
     sizes = sorted(data["batch_size"].dropna().unique())
-    colours = dict(zip(sizes, sns.color_palette("cividis_r", len(sizes) + 1)[1:], strict=True))
+    palette = sns.color_palette("viridis_r", len(sizes) + 1)[1:]  # the first is too light
+    colours = dict(zip(sizes, palette, strict=True))
     raster = many(len(data))
     for row in [] if raster else data.to_dict("records"):
         colour = colours.get(row["batch_size"], INK)
@@ -104,17 +124,26 @@ def draw_factors(data: DataFrame, *, width: Width = "one") -> Figure:
         axes.plot([row["samples_low"], high], [row["per_sample"]] * 2, color=colour, linewidth=0.7)
         ends = [row["per_sample_low"], row["per_sample_high"]]
         axes.plot([row["samples"]] * 2, ends, color=colour, linewidth=0.7)
-    for (name, size), rows in data.groupby(["architecture", "batch_size"], dropna=False):
-        marker = MARKERS[names.index(name)] if name in names else "."
+    for (kind, size), rows in data.groupby(["kind", "batch_size"], dropna=False):
+        marker = MARKERS[kinds.index(kind)] if kind in kinds else "."
         _draw_cell(axes, rows, colours.get(size, INK), marker, raster=raster)
     log_axis(axes, "x")
     log_axis(axes, "y")
     _iso_lines(axes, _UNITS[quantity])
     axes.set_xlabel("samples to target")
     axes.set_ylabel(_LABELS[quantity].format(label=data["energy_label"].iloc[0]))
-    legend_below(figure, _handles(data, names, colours, width), width)
+    legend_below(figure, _handles(data, kinds, colours, width), width)
     note(figure, _words(data), width)
     return figure
+
+
+def _kinds(runs: DataFrame) -> Series:
+    """What the shape of a point stands for: its architecture, and what else differs."""
+    rates = numbers(runs, "config.lr")
+    if rates.nunique() < 2:
+        return variants(runs)
+    told = rates.map(lambda rate: "" if np.isnan(rate) else f" lr {short_number(rate)}")
+    return variants(runs) + told
 
 
 def _draw_cell(axes: Axes, rows: DataFrame, colour: Any, marker: str, *, raster: bool) -> None:
@@ -176,41 +205,35 @@ def _name_line(
 
 
 def _handles(
-    data: DataFrame, names: list[str], colours: dict[float, Any], width: Width
+    data: DataFrame, kinds: list[str], colours: dict[float, Any], width: Width
 ) -> list[Line2D]:
-    handles = [
-        Line2D([], [], linestyle="", marker=MARKERS[place], color=INK, label=wrapped(name, 50))
-        for place, name in enumerate(names)
-    ]
+    handles = [_dot(MARKERS[place], wrapped(kind, 50)) for place, kind in enumerate(kinds)]
+    if data["kind"].nunique() > len(kinds):
+        handles.append(_dot(".", f"{data['kind'].nunique() - len(kinds)} others"))
     for size in evenly(list(colours), 6 if width == "one" else 8):
-        handles.append(
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                marker="o",
-                color=colours[size],
-                label=f"batch {short_number(size)}",
-            )
-        )
+        handles.append(_dot("o", f"batch {short_number(size)}", colours[size]))
+    if data["batch_size"].isna().any() and colours:
+        handles.append(_dot("o", "batch not recorded"))
     marks = (
         (">", "half or more missed", data["missed"].astype(bool)),
         ("o", "with unfit runs", data["num_unfit"] > 0),
     )
     for marker, label, which in marks:
         if which.any():
-            handles.append(
-                Line2D(
-                    [],
-                    [],
-                    linestyle="",
-                    marker=marker,
-                    color=INK,
-                    markerfacecolor="white",
-                    label=f"{label} ({int(which.sum())})",
-                )
-            )
+            handles.append(_dot(marker, f"{label} ({int(which.sum())})", face="white"))
     return handles
+
+
+def _dot(marker: str, label: str, colour: Any = INK, face: Any = None) -> Line2D:
+    return Line2D(
+        [],
+        [],
+        linestyle="",
+        marker=marker,
+        color=colour,
+        markerfacecolor=colour if face is None else face,
+        label=label,
+    )
 
 
 def _words(data: DataFrame) -> str:
@@ -221,14 +244,3 @@ def _words(data: DataFrame) -> str:
     if data["missed"].any():
         words += " Of a configuration of which half missed: the samples used in vain."
     return words
-
-
-def figure_factors(
-    runs: DataFrame, *, quantity: Quantity = "time_s", width: Width = "one"
-) -> Figure:
-    """Samples to the target against seconds or joules per sample.
-
-    Raises:
-        NothingToDraw: No run has the factors.
-    """
-    return draw_factors(data_factors(runs, quantity=quantity), width=width)

@@ -8,13 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, NullLocator
 from pandas import DataFrame
 
-from analysis.figures.axes import canvas, in_paper_style, legend_below, note, wrapped
-from analysis.figures.batch_size import COST_LABELS, MOST_PANELS, sweep_runs
+from analysis.figures.axes import Canvas, canvas, in_paper_style, legend_below, note, wrapped
+from analysis.figures.batch_size import COST_LABELS, MOST_PANELS, sweep_runs, without_words
 from analysis.figures.marks import n_words
 from analysis.figures.prepare import evenly
 from analysis.figures.spread import medians
@@ -32,7 +31,8 @@ def data_heatmap(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
     Returns:
         A row for each cell that was tried: `architecture`, `lr`, `batch_size`, `value` (missing
         where half of the runs or more missed), `low`, `high`, `num_runs`, `num_reached`,
-        `num_unfit`, `quantity`, `energy_label`, `num_architectures`.
+        `num_unfit`, `quantity`, `energy_label`, `num_architectures`, `num_without` (runs that are
+        in no cell).
 
     Raises:
         NothingToDraw: No run has a batch size and a known cost.
@@ -47,11 +47,12 @@ def data_heatmap(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
         quantity=quantity,
         energy_label=shown["energy_label"].iloc[0],
         num_architectures=len(names),
+        num_without=known["num_without"].iloc[0],
     )
 
 
 @in_paper_style
-def draw_heatmap(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_heatmap(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_heatmap` gives."""
     names = sorted(data["architecture"].unique())
     columns = 1 if width == "one" else min(2, len(names))
@@ -165,15 +166,5 @@ def _words(data: DataFrame, label: str, *, writes: bool) -> str:
     if num_unfit:
         words += f" {'*: with' if writes else 'With'} {num_unfit} runs unfit to compare."
     num = int(data["num_architectures"].iloc[0])
-    return words + (f" {MOST_PANELS} of {num} architectures." if num > MOST_PANELS else "")
-
-
-def figure_heatmap(
-    runs: DataFrame, *, quantity: Quantity = "time_s", width: Width = "one"
-) -> Figure:
-    """Median time or energy to target of learning rate x batch size, missed cells hatched.
-
-    Raises:
-        NothingToDraw: No run has a batch size and a known cost.
-    """
-    return draw_heatmap(data_heatmap(runs, quantity=quantity), width=width)
+    few = f" {MOST_PANELS} of {num} architectures." if num > MOST_PANELS else ""
+    return words + few + without_words(data)

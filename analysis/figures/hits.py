@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame, concat
 
 from analysis.attainment import target_ecdf
 from analysis.figures.axes import (
+    Canvas,
     NothingToDraw,
     canvas,
     in_paper_style,
@@ -18,6 +20,7 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
+from analysis.figures.by_configuration import outcomes_by_configuration
 from analysis.figures.names import short_names
 from analysis.figures.prepare import (
     HIGHLIGHTED,
@@ -47,33 +50,44 @@ def data_hits(runs: DataFrame) -> DataFrame:
         `high` (pointwise 95%, missing where they have no value). `kind` is `missed`: `time_s` at
         which a run was given up, and the probability there. All have `configuration`, `shown`
         (`line` or `grey`), `num_runs`, `num_reached`, `num_unfit`, `num_configurations`,
-        `log_rank_p` (of the first two).
+        `num_unknown` (runs left out since their time is not known), `log_rank_p` (of the first
+        two).
 
     Raises:
         NothingToDraw: There is no training whose time is known.
     """
     trained = training_runs(runs)
-    known = trained[~np.isnan(outcomes(trained).cost)]
-    if known.empty:
+    ended = outcomes(trained)
+    timed = ~np.isnan(ended.cost)
+    if not timed.any():
         raise NothingToDraw("no training with a known time")
+    # A run that failed never hits, whenever that was.
+    known = trained[timed | ended.failed]
     order = ranked(known)
     best = order[:HIGHLIGHTED]
-    groups = {
-        str(name): outcomes(known.iloc[places])
-        for name, places in known.groupby("configuration").indices.items()
-    }
+    last_s = float(ended.cost[timed].max())
+    groups = outcomes_by_configuration(known)
     parts = [
-        _steps(groups[name], with_band=name in best).assign(
+        _steps(groups[name], last_s, with_band=name in best).assign(
             configuration=name, shown="line" if name in best else "grey"
         )
         for name in best + evenly(order[HIGHLIGHTED:], _OTHERS)
     ]
     data = concat(parts, ignore_index=True).merge(counts(known), on="configuration")
-    return data.assign(num_configurations=len(order), log_rank_p=_p_value(groups, order))
+    return data.assign(
+        num_configurations=len(order),
+        num_unknown=len(trained) - len(known),
+        log_rank_p=_p_value([_timed(groups[name], last_s) for name in best[:2]]),
+    )
 
 
-def _steps(group: Outcomes, *, with_band: bool) -> DataFrame:
-    found = kaplan_meier(group)
+def _timed(group: Outcomes, last_s: float) -> Outcomes:
+    """The same, with failures at an unknown time put where the last run ended."""
+    return replace(group, cost=np.where(np.isnan(group.cost), last_s, group.cost))
+
+
+def _steps(group: Outcomes, last_s: float, *, with_band: bool) -> DataFrame:
+    found = kaplan_meier(_timed(group, last_s))
     probability = found.hit_probability
     rows = DataFrame(
         {
@@ -86,29 +100,26 @@ def _steps(group: Outcomes, *, with_band: bool) -> DataFrame:
     )
     if not with_band:
         return rows
-    given_up = group.cost[~group.hit]
+    given_up = group.cost[~group.hit & ~np.isnan(group.cost)]
     missed = DataFrame({"kind": "missed", "time_s": given_up, "low": np.nan, "high": np.nan})
     missed["probability"] = [1 - found.at(float(time_s)) for time_s in given_up]
     return concat([rows, missed]) if len(missed) else rows
 
 
-def _p_value(groups: dict[str, Outcomes], order: list[str]) -> float:
-    """Of the log-rank test of the best two; NaN where there are no two that hit."""
-    if len(order) < 2:
+def _p_value(best: list[Outcomes]) -> float:
+    """Of the log-rank test of the best two; NaN where there are no two, or none of them hit."""
+    if len(best) < 2 or best[0].num_hits + best[1].num_hits == 0:
         return float("nan")
-    first, second = groups[order[0]], groups[order[1]]
-    if first.num_hits + second.num_hits == 0:
-        return float("nan")
-    return log_rank(first, second).p_value
+    return log_rank(*best).p_value
 
 
 @in_paper_style
-def draw_hits(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_hits(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_hits` gives."""
     figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
     _grey_lines(axes, data, "probability")
     best = data[data["shown"] == "line"]
-    names, common = short_names(best["configuration"])
+    names, common = short_names(data["configuration"])
     handles = []
     for place, (name, rows) in enumerate(best.groupby("configuration", sort=False)):
         steps = _from_first(rows[rows["kind"] == "step"], data)
@@ -165,7 +176,7 @@ def _line(
 
 
 def _finish(
-    figure: Figure, axes: Axes, data: DataFrame, handles: list[Line2D], width: Width
+    figure: Canvas, axes: Axes, data: DataFrame, handles: list[Line2D], width: Width
 ) -> None:
     num_grey = int(data["num_configurations"].iloc[0]) - len(handles)
     if num_grey > 0:
@@ -180,19 +191,13 @@ def _hit_words(data: DataFrame, best: DataFrame, common: str) -> str:
     words = "Kaplan-Meier; band: 95%, each time on its own; k/n: runs that hit."
     if (best["kind"] == "missed").any():
         words += " |: a run that missed or failed."
+    num_unknown = int(data["num_unknown"].iloc[0]) if "num_unknown" in data else 0
+    if num_unknown:
+        words += f" {num_unknown} runs whose time is not known are left out."
     p_value = float(data["log_rank_p"].iloc[0])
     if not np.isnan(p_value):
         words += f" Log-rank of the first two: p = {p_value:.2g}."
     return f"{words} {common}".strip()
-
-
-def figure_hits(runs: DataFrame, *, width: Width = "one") -> Figure:
-    """Probability of having hit the target over time, per configuration.
-
-    Raises:
-        NothingToDraw: There is no training whose time is known.
-    """
-    return draw_hits(data_hits(runs), width=width)
 
 
 def data_ecdf_targets(runs: DataFrame, ladder: DataFrame) -> DataFrame:
@@ -230,12 +235,12 @@ def data_ecdf_targets(runs: DataFrame, ladder: DataFrame) -> DataFrame:
 
 
 @in_paper_style
-def draw_ecdf_targets(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_ecdf_targets(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_ecdf_targets` gives."""
     figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
     _grey_lines(axes, data, "share")
     best = data[data["shown"] == "line"]
-    names, common = short_names(best["configuration"])
+    names, common = short_names(data["configuration"])
     handles = [
         _line(axes, _from_first(rows, data), "share", place, rows, names[str(name)], width)
         for place, (name, rows) in enumerate(best.groupby("configuration", sort=False))
@@ -247,12 +252,3 @@ def draw_ecdf_targets(data: DataFrame, *, width: Width = "one") -> Figure:
     words = f"{pairs} pairs of rung and run each, those never reached inside. k/n: runs that hit."
     note(figure, f"{words} {common}".strip(), width)
     return figure
-
-
-def figure_ecdf_targets(runs: DataFrame, ladder: DataFrame, *, width: Width = "one") -> Figure:
-    """Share of all rungs and runs reached over time, per configuration.
-
-    Raises:
-        NothingToDraw: No run reached a rung.
-    """
-    return draw_ecdf_targets(data_ecdf_targets(runs, ladder), width=width)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import (
+    Canvas,
     NothingToDraw,
     canvas,
     in_paper_style,
@@ -17,6 +17,7 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
+from analysis.figures.costs import cost_name, counted_costs
 from analysis.figures.marks import bars_words
 from analysis.figures.names import short_names
 from analysis.figures.prepare import (
@@ -25,7 +26,9 @@ from analysis.figures.prepare import (
     counts,
     energy_labels,
     evenly,
+    quality_label,
     ranked,
+    spent_quantity,
     trained_for,
 )
 from analysis.figures.spread import medians
@@ -47,13 +50,15 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
     Returns:
         Rows per configuration and rung: `configuration`, `rung`, `value` (missing where half of
         the runs missed it), `low`, `high`, `num_runs`, `num_reached`, `hits` and `unfit` (of the
-        configuration's target), `shown` (`line` or `grey`), `num_configurations`, `metric`,
-        `quantity`, `energy_label`.
+        configuration's target), `shown` (`line` or `grey`), `num_configurations`, `metric` (of the
+        configuration's own target), `quantity`, `energy_label`.
 
     Raises:
         NothingToDraw: No run has a rung.
     """
     trained = trained_for(runs, quantity)
+    cost = spent_quantity(trained, quantity)
+    trained = trained[counted_costs(trained, cost, cost_name(quantity))]
     rows = ladder.merge(trained[["run_id", "configuration", "fit"]], on="run_id")
     rows["bound"] = ~rows["reached"].astype(bool) if len(rows) else False
     known = rows[rows["bound"] | rows[quantity].notna()] if len(rows) else rows
@@ -65,13 +70,14 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
     known = known[known["configuration"].isin(best + evenly(order[HIGHLIGHTED:], _OTHERS))]
     data = medians(known.rename(columns={"value": "rung"}), ["configuration", "rung"], quantity)
     totals = counts(trained)
+    metrics = trained.groupby("configuration")["target.metric"].first()
     places = Series(range(len(order)), index=order)
     data = data.rename(columns={quantity: "value"}).assign(
         hits=data["configuration"].map(totals["num_reached"]),
         unfit=data["configuration"].map(totals["num_unfit"]),
         shown=np.where(data["configuration"].isin(best), "line", "grey"),
         num_configurations=len(order),
-        metric=str(trained["target.metric"].mode()[0]),
+        metric=data["configuration"].map(metrics),
         quantity=quantity,
         energy_label=energy_labels(trained),
     )
@@ -84,7 +90,7 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
 
 
 @in_paper_style
-def draw_ladder(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_ladder(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_ladder` gives."""
     figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
     rungs = sorted(data["rung"].unique())
@@ -92,7 +98,7 @@ def draw_ladder(data: DataFrame, *, width: Width = "one") -> Figure:
     for _, rows in data[data["shown"] == "grey"].groupby("configuration", sort=False):
         axes.plot(rows["place"], rows["value"], color=GREY, linewidth=0.6, zorder=1)
     best = data[data["shown"] == "line"]
-    names, common = short_names(best["configuration"])
+    names, common = short_names(data["configuration"])
     handles = []
     groups = list(best.groupby("configuration", sort=False))
     for place, (name, rows) in enumerate(groups):
@@ -103,7 +109,7 @@ def draw_ladder(data: DataFrame, *, width: Width = "one") -> Figure:
         handles.append(Line2D([], [], color=GREY, label=f"{num_grey} other configurations"))
     log_axis(axes, "y")
     axes.set_xticks(range(len(rungs)), [f"{rung:g}" for rung in rungs])
-    axes.set_xlabel(f"rung: validation {data['metric'].iloc[0].replace('_', ' ')}")
+    axes.set_xlabel(f"rung: {quality_label(data['metric'])}")
     axes.set_ylabel(_LABELS[data["quantity"].iloc[0]].format(label=data["energy_label"].iloc[0]))
     legend_below(figure, handles, width)
     note(figure, f"{_words(best)} {common}".strip(), width)
@@ -151,14 +157,3 @@ def _words(best: DataFrame) -> str:
     if (best["num_reached"] < best["num_runs"]).any():
         words += " Hollow: some runs never got there; no point: half or more did not."
     return words + " Rungs are evenly spaced."
-
-
-def figure_ladder(
-    runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "time_s", width: Width = "one"
-) -> Figure:
-    """Time or energy against the rungs of the ladder, per configuration.
-
-    Raises:
-        NothingToDraw: No run has a rung.
-    """
-    return draw_ladder(data_ladder(runs, ladder, quantity=quantity), width=width)

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import many
-from analysis.figures.spread import INTERVAL_WORDS
+from analysis.figures.spread import bounds_words
 from analysis.style import INK
 
 _OUTCOMES = {"reached": "o", "missed": "^", "failed": "x"}
@@ -73,7 +73,8 @@ def _handle(marker: str, label: str, *, face: str) -> Line2D:
 
 def bars_words(numbers: Sequence[int] | Series) -> str:
     """What the bars are, with a semicolon before; nothing where single runs have none."""
-    return f"; bars: {INTERVAL_WORDS}" if max(numbers) > 1 else ""
+    several = [number for number in numbers if number > 1]
+    return f"; bars: {bounds_words(several)}" if several else ""
 
 
 def n_words(numbers: Sequence[int] | Series) -> str:

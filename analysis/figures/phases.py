@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import NothingToDraw
@@ -17,18 +17,19 @@ from analysis.figures.prepare import (
     trained_for,
     training_runs,
 )
-from analysis.figures.stacked import draw_stacked, stacked
-from analysis.style import Width
+from analysis.figures.stacked import stacked
 from bench.core.serving_records import WHOLE_STAGE
 
-PHASES = ("launch_s", "init_s", "train_s", "eval_s", "checkpoint_s", "serve_s")
+# Without launch_s: it depends on the order of a command's runs, not on their configurations.
+PHASES = ("init_s", "train_s", "eval_s", "checkpoint_s")
 ENERGY_PHASES = ("init", "train", "eval", "checkpoint")
 
 
 def data_phases(runs: DataFrame) -> DataFrame:
     """Mean wall time of each phase of a training, per configuration.
 
-    Of every run all of its time, also of those that missed.
+    Of every run all of its time, also of those that missed. A run of which a phase is not known (it
+    was killed before it could tell) is left out and counted: it is not without that phase.
 
     Args:
         runs: As loaded.
@@ -41,16 +42,34 @@ def data_phases(runs: DataFrame) -> DataFrame:
     """
     trained = training_runs(runs)
     table = DataFrame({phase: numbers(trained, f"phases.{phase}") for phase in PHASES})
-    if not (table.fillna(0) > 0).any(axis=None):
-        raise NothingToDraw("no run has phases")
+    # A command may have no such phase: then none of its runs has it.
+    has = table.notna().groupby(_commands(trained)).transform("any")
+    known = (table.notna() | ~has).all(axis=1) & has.any(axis=1)
+    if not known.any():
+        raise NothingToDraw("no run has phases of which all are known")
     table.columns = table.columns.str.removesuffix("_s")
-    long = table.assign(run_id=trained["run_id"]).melt(
+    long = table.assign(run_id=trained["run_id"])[known].melt(
         "run_id", var_name="part", value_name="value"
     )
-    data = stacked(trained, long.dropna(subset=["value"]), ranked(trained))
+    data = stacked(trained[known], long.dropna(subset=["value"]), ranked(trained[known]))
     return data.assign(
-        label="", axis="mean wall time (s)", remark="launch and init lie before the clock."
+        label="",
+        axis="mean wall time (s)",
+        remark=" ".join(_time_remarks(has, known)),
     )
+
+
+def _commands(runs: DataFrame) -> Series:
+    return column(runs, "command").astype(object).fillna("")
+
+
+def _time_remarks(has: DataFrame, known: Series) -> Iterator[str]:
+    """What the bars do not show."""
+    if has["init_s"].any():
+        yield "Init lies before the clock."
+    yield "Not shown: launching the process, which a command's first run may pay for all others."
+    if not known.all():
+        yield f"{int((~known).sum())} runs of which a phase is not known are left out."
 
 
 def data_phase_energy(runs: DataFrame) -> DataFrame:
@@ -71,7 +90,8 @@ def data_phase_energy(runs: DataFrame) -> DataFrame:
         NothingToDraw: No run has energy by phase.
     """
     trained = trained_for(runs, "energy_j")
-    measured = trained[numbers(trained, "phase_energy.train_j").notna()]
+    on_clock = [numbers(trained, f"phase_energy.{phase}_j").notna() for phase in ENERGY_PHASES[1:]]
+    measured = trained[np.logical_and.reduce(on_clock)]
     if measured.empty:
         raise NothingToDraw("no run has energy by phase")
     has_init = numbers(measured, "phase_energy.init_j").notna()
@@ -136,6 +156,8 @@ def _phase_remarks(
 def data_energy_components(runs: DataFrame, energy: DataFrame) -> DataFrame:
     """Mean energy of each component over the clock of a training, with how it was obtained.
 
+    Runs of one configuration of which different components were measured are shown apart.
+
     Args:
         runs: As loaded.
         energy: Joules by component of these runs.
@@ -148,6 +170,7 @@ def data_energy_components(runs: DataFrame, energy: DataFrame) -> DataFrame:
     """
     trained = trained_for(runs, "energy_j")
     rows = energy[energy["run_id"].isin(trained["run_id"])] if len(energy) else energy
+    rows = rows.dropna(subset=["energy_j"])
     if rows.empty:
         raise NothingToDraw("no run has energy of a component")
     long = DataFrame(
@@ -157,7 +180,7 @@ def data_energy_components(runs: DataFrame, energy: DataFrame) -> DataFrame:
             "value": rows["energy_j"].astype(float),
         }
     )
-    measured = trained[trained["run_id"].isin(rows["run_id"])]
+    measured = _by_components(trained[trained["run_id"].isin(rows["run_id"])], long)
     data = stacked(measured, long, ranked(measured))
     num_without = len(trained) - len(measured)
     return data.assign(
@@ -165,6 +188,15 @@ def data_energy_components(runs: DataFrame, energy: DataFrame) -> DataFrame:
         axis="mean energy over the clock (J)",
         remark=f"{num_without} runs measured none." if num_without else "",
     )
+
+
+def _by_components(runs: DataFrame, long: DataFrame) -> DataFrame:
+    """Runs of which other components were measured are no repeats: they get names of their own."""
+    parts = long.groupby("run_id")["part"].agg(lambda own: "+".join(sorted(own)))
+    found = runs["run_id"].map(parts)
+    several = found.groupby(runs["configuration"]).transform("nunique") > 1
+    names = runs["configuration"].astype(str)
+    return runs.assign(configuration=names.where(~several, names + " [" + found + "]"))
 
 
 def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:
@@ -193,44 +225,21 @@ def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:
         served = served[alone]
     long = stages.rename(columns={"stage": "part", "mean_ms": "value"})[["run_id", "part", "value"]]
     long = long[long["run_id"].isin(served["run_id"]) & (long["part"] != WHOLE_STAGE)]
+    whole = _with_all_parts(served, long)
+    if not whole.all():
+        remark += f" {int((~whole).sum())} runs of which a part is not known are left out."
+        served = served[whole]
+        long = long[long["run_id"].isin(served["run_id"])]
     sums = long.groupby("run_id")["value"].sum()
     total = served["run_id"].map(sums).groupby(served["configuration"]).median()
     order = [str(name) for name in total.sort_values(kind="stable").index]
     data = stacked(served[["run_id", "configuration", "fit"]], long, order)
-    return data.assign(label="", axis="mean latency, end to end (ms)", remark=remark)
+    return data.assign(label="", axis="mean latency, end to end (ms)", remark=remark.strip())
 
 
-def figure_phases(runs: DataFrame, *, width: Width = "one") -> Figure:
-    """Wall time by phase, stacked, per configuration.
-
-    Raises:
-        NothingToDraw: No run has phases.
-    """
-    return draw_stacked(data_phases(runs), width=width)
-
-
-def figure_phase_energy(runs: DataFrame, *, width: Width = "one") -> Figure:
-    """Energy by phase, stacked, per configuration.
-
-    Raises:
-        NothingToDraw: No run has energy by phase.
-    """
-    return draw_stacked(data_phase_energy(runs), width=width)
-
-
-def figure_energy_components(runs: DataFrame, energy: DataFrame, *, width: Width = "one") -> Figure:
-    """Energy by component, stacked, per configuration.
-
-    Raises:
-        NothingToDraw: No run measured energy.
-    """
-    return draw_stacked(data_energy_components(runs, energy), width=width)
-
-
-def figure_stages(runs: DataFrame, stages: DataFrame, *, width: Width = "one") -> Figure:
-    """End-to-end latency by its parts, stacked: local, edge and cloud.
-
-    Raises:
-        NothingToDraw: No run has stages.
-    """
-    return draw_stacked(data_stages(runs, stages), width=width)
+def _with_all_parts(runs: DataFrame, long: DataFrame) -> Series:
+    """Whether each run has all parts that any run of its configuration has."""
+    num = runs["run_id"].map(long.groupby("run_id")["part"].nunique()).fillna(0)
+    own = long.merge(runs[["run_id", "configuration"]], on="run_id")
+    most = runs["configuration"].map(own.groupby("configuration")["part"].nunique())
+    return num == most

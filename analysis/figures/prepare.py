@@ -12,7 +12,8 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import NothingToDraw
-from analysis.outcomes import Quantity, hosts, outcomes
+from analysis.outcomes import Quantity, counted_runs, hosts, outcomes
+from bench.core.differing import part_names, texts_of
 
 # What a run in vain has spent of each cost of reaching the target, where that is known.
 COSTS: dict[str, Quantity | None] = {
@@ -22,10 +23,14 @@ COSTS: dict[str, Quantity | None] = {
     "target.samples_to_target": "samples",
     "target.emissions_to_target_gco2e": None,
 }
-# What the statistics of outcomes ask of a run.
+# What the statistics of outcomes ask of a run; missing in all where no run has it.
 _NEEDED = (
     *COSTS,
     "status",
+    "error.kind",
+    "started_utc",
+    "trained.run_id",
+    "phases.init_s",
     "phases.wall_time_s",
     "energy_total_j",
     "target.time_per_sample_s",
@@ -61,19 +66,17 @@ def fitness(runs: DataFrame) -> Series:
 
 
 def training_runs(runs: DataFrame) -> DataFrame:
-    """The runs that had a target, with `outcome`, `fit` and `architecture` beside their columns.
+    """The trainings that count, with `outcome`, `fit` and `architecture` beside their columns.
 
-    Runs of several kinds of host are told apart in `configuration`: they are no repeats.
+    Of one configuration, seed and repeat one run counts (outcomes.counted_runs). Runs of several
+    kinds of host are told apart in `configuration`: they are no repeats.
 
     Raises:
         NothingToDraw: There are none.
     """
-    found = runs[column(runs, "target.metric").notna()].copy()
+    found = _counted(runs[column(runs, "target.metric").notna()])
     if found.empty:
         raise NothingToDraw("no run of a training")
-    for name in _NEEDED:
-        if name not in found:
-            found[name] = np.nan
     found["outcome"] = _outcomes(found)
     found["fit"] = fitness(found)
     found["architecture"] = architectures(found)
@@ -81,17 +84,22 @@ def training_runs(runs: DataFrame) -> DataFrame:
 
 
 def serving_runs(runs: DataFrame) -> DataFrame:
-    """The runs of bench.serve that answered requests, with `fit` and `valid`.
+    """The runs of bench.serve that answered requests and count, with `fit` and `valid`.
 
     Raises:
         NothingToDraw: There are none.
     """
-    found = runs[column(runs, "serving.scenario").notna()].copy()
+    found = _counted(runs[column(runs, "serving.scenario").notna()])
     if found.empty:
         raise NothingToDraw("no run of bench.serve")
     found["fit"] = fitness(found)
     found["valid"] = truths(found, "serving.valid")
     return _with_host(found)
+
+
+def _counted(runs: DataFrame) -> DataFrame:
+    """A copy of the runs that count, with every column that statistics ask for."""
+    return counted_runs(runs.assign(**{n: np.nan for n in _NEEDED if n not in runs})).copy()
 
 
 def _outcomes(runs: DataFrame) -> Series:
@@ -108,23 +116,22 @@ def _with_host(runs: DataFrame) -> DataFrame:
 
 def architectures(runs: DataFrame) -> Series:
     """The model's name, with those of its settings that differ under the same name."""
-    target = column(runs, "config.model._target_").astype(object)
-    fallback = column(runs, "config.model.name").astype(object)
-    fallback = fallback.fillna(target.map(lambda path: str(path).rpartition(".")[2]))
-    name = column(runs, "model.name").astype(object)
-    name = name.fillna(column(runs, "trained.model").astype(object)).fillna(fallback).astype(str)
+    name = part_names(runs, "model")
+    for other in ("config.model", "model.name", "trained.model"):
+        name = name.fillna(column(runs, other).astype(object))
+    name = name.fillna("model not recorded").astype(str)
     settings = [
         key
         for key in runs.columns
         if key.startswith("config.model.") and not key.endswith(("._target_", ".name"))
     ]
-    told = name.copy()
+    named = name.copy()
     for _, rows in runs.groupby(name, sort=False):
         for key in settings:
             if rows[key].nunique() > 1:
-                short = key.removeprefix("config.model.")
-                told[rows.index] += " " + short + "=" + rows[key].astype(str)
-    return told
+                own = rows.dropna(subset=[key])
+                named[own.index] += " " + texts_of(own, [key]).str.removeprefix("model.")
+    return named
 
 
 def spent(runs: DataFrame, name: str) -> DataFrame:
@@ -161,13 +168,45 @@ def with_label_names(runs: DataFrame, labels: Series | None) -> DataFrame:
         runs: With `configuration`, and perhaps `architecture`.
         labels: Of the runs; None where no joules are drawn.
     """
-    if labels is None or labels.nunique() < 2:
+    if labels is None:
         return runs
-    names = labels.astype(object).fillna("no label").astype(str)
+    names = filled_labels(runs, labels)
+    if names.nunique() < 2:
+        return runs
     named = runs.assign(configuration=runs["configuration"].astype(str) + " [" + names + "]")
     if "architecture" in named:
         named["architecture"] = named["architecture"].astype(str) + " [" + names + "]"
     return named
+
+
+def filled_labels(runs: DataFrame, labels: Series) -> Series:
+    """The label of each run; one that was cut off before it had one is a repeat of the others.
+
+    It has the only label of its configuration, else the only one of all runs, else `no label`.
+    """
+    labels = labels.astype(object)
+    groups = labels.groupby(runs["configuration"])
+    only = groups.transform("first").where(groups.transform("nunique") == 1)
+    known = labels.dropna().unique()
+    return labels.fillna(only).fillna(known[0] if len(known) == 1 else "no label").astype(str)
+
+
+def joule_kinds(runs: DataFrame, part: str = "") -> Series:
+    """How the joules of each run were obtained, and of which components where that differs.
+
+    Args:
+        runs: As loaded.
+        part: `serving` for those of a prediction.
+    """
+    names = (
+        ("serving.energy_per_prediction_label", "serving.energy_components")
+        if part
+        else ("energy_label", "energy_components")
+    )
+    labels, components = (column(runs, name).astype(object) for name in names)
+    if components.nunique() < 2:
+        return labels
+    return labels.where(components.isna() | labels.isna(), labels + ", " + components)
 
 
 def trained_for(runs: DataFrame, quantity: str) -> DataFrame:
@@ -179,13 +218,18 @@ def trained_for(runs: DataFrame, quantity: str) -> DataFrame:
     trained = training_runs(runs)
     if quantity.startswith("time") or quantity == "samples":
         return trained
-    return with_label_names(trained, column(trained, "energy_label"))
+    return with_label_names(trained, joule_kinds(trained))
 
 
 def energy_labels(runs: DataFrame) -> str:
     """How the joules of these runs were obtained, for an axis; `by label` if in many ways."""
     labels = column(runs, "energy_label").dropna().astype(str).unique()
     return str(labels[0]) if len(labels) == 1 else "by label" if len(labels) else "no label"
+
+
+def quality_label(metrics: Series) -> str:
+    """The axis of the qualities that targets are about: `validation accuracy`."""
+    return f"validation {', '.join(sorted(metrics.unique())).replace('_', ' ')}"
 
 
 def ranked(runs: DataFrame, quantity: Quantity = "time_s") -> list[str]:

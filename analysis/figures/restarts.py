@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from analysis.figures.axes import (
+    Canvas,
     NothingToDraw,
     canvas,
     in_paper_style,
@@ -19,11 +19,17 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
+from analysis.figures.by_configuration import outcomes_by_configuration
 from analysis.figures.names import short_names
-from analysis.figures.prepare import evenly, training_runs
-from analysis.outcomes import outcomes
+from analysis.figures.prepare import (
+    counts,
+    evenly,
+    training_runs,
+)
+from analysis.outcomes import Outcomes, outcomes
 from analysis.restarts import expected_cost, simulated_restarts
 from analysis.style import COLOURS, INK, Width
+from bench.core.intervals import MIN_RUNS
 
 _ROWS = 16
 
@@ -36,61 +42,74 @@ def data_restarts(runs: DataFrame) -> DataFrame:
 
     Returns:
         A row for each configuration, the best first and those without a hit last: `configuration`,
-        `expected_s` with `low`, `high` (95% bootstrap, missing where unbounded), `tenth_s` and
+        `expected_s` with `low`, `high` (95%, missing where there is no interval), `tenth_s` and
         `ninetieth_s` (of simulated restarts), `hits_mean_s` (mean of the runs that hit, which is
-        not what a try costs), `total_s` (all that was spent), `num_runs`, `num_reached`,
+        not what a try costs), `total_s` (all that is known to have been spent), `num_runs`,
+        `num_reached`, `num_unknown` (runs whose time is not known: nothing is expected then),
         `num_unfit`, `num_configurations`.
 
     Raises:
         NothingToDraw: There is no training whose time is known.
     """
     trained = training_runs(runs)
-    known = trained[~np.isnan(outcomes(trained).cost)]
-    if known.empty:
+    if np.isnan(outcomes(trained).cost).all():
         raise NothingToDraw("no training with a known time")
-    groups = {str(n): known.iloc[p] for n, p in known.groupby("configuration").indices.items()}
-    ended = {name: outcomes(rows) for name, rows in groups.items()}
+    ended = outcomes_by_configuration(trained)
+    num_unfit = counts(trained)["num_unfit"]
 
     def rank(name: str) -> tuple[bool, float]:
         own = ended[name]
-        return own.num_hits == 0, float(own.cost.sum()) / max(own.num_hits, 1)
+        return own.num_hits == 0, float(np.nansum(own.cost)) / max(own.num_hits, 1)
 
-    rows = []
-    for name in evenly(sorted(groups, key=rank), _ROWS):
-        own, found = ended[name], expected_cost(ended[name])
-        tries = simulated_restarts(own) if own.num_hits else np.array([np.nan])
-        rows.append(
-            {
-                "configuration": name,
-                "expected_s": found.value,
-                "low": found.low,
-                "high": found.high,
-                "tenth_s": float(np.percentile(tries, 10)),
-                "ninetieth_s": float(np.percentile(tries, 90)),
-                "hits_mean_s": float(own.cost[own.hit].mean()) if own.num_hits else np.nan,
-                "total_s": float(own.cost.sum()),
-                "num_runs": len(own),
-                "num_reached": own.num_hits,
-                "num_unfit": int((~groups[name]["fit"]).sum()),
-            }
-        )
+    rows = [
+        {
+            "configuration": name,
+            **_expected(ended[name]),
+            "num_unfit": int(num_unfit[name]),
+        }
+        for name in evenly(sorted(ended, key=rank), _ROWS)
+    ]
     floats = dict.fromkeys(("expected_s", "low", "high"), "float64")
-    return DataFrame(rows).astype(floats).assign(num_configurations=len(groups))
+    return DataFrame(rows).astype(floats).assign(num_configurations=len(ended))
+
+
+def _expected(own: Outcomes) -> dict[str, Any]:
+    """The numbers of one configuration: only what was spent, without a hit or a known cost."""
+    found = expected_cost(own)
+    drawn = own.num_hits > 0 and own.num_unknown == 0
+    tries = simulated_restarts(own) if drawn else np.array([np.nan])
+    return {
+        "expected_s": found.value,
+        "low": found.low,
+        "high": found.high,
+        "tenth_s": float(np.percentile(tries, 10)),
+        "ninetieth_s": float(np.percentile(tries, 90)),
+        "hits_mean_s": float(np.nanmean(own.cost[own.hit])) if drawn else np.nan,
+        "total_s": float(np.nansum(own.cost)),
+        "num_runs": len(own),
+        "num_reached": own.num_hits,
+        "num_unknown": own.num_unknown,
+    }
 
 
 @in_paper_style
-def draw_restarts(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_restarts(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_restarts` gives."""
     names, common = short_names(data["configuration"])
     labels = [_row_name(row, names, width) for row in data.to_dict("records")]
     lines = sum(label.count("\n") + 1 for label in labels)
     figure, (axes,) = canvas(width, 0.6 + 0.12 * lines + 0.07 * len(data))
     places = np.arange(len(data))[::-1]
-    hit = (data["num_reached"] > 0).to_numpy()
+    hit = data["expected_s"].notna().to_numpy()
     _draw_hits(axes, data[hit], places[hit])
-    vain = data[~hit]
+    vain = ~hit & (data["total_s"] > 0).to_numpy()
     axes.scatter(
-        vain["total_s"], places[~hit], s=22, marker=">", facecolors="white", edgecolors=INK
+        data["total_s"][vain],
+        places[vain],
+        s=22,
+        marker=">",
+        facecolors="white",
+        edgecolors=INK,
     )
     log_axis(axes, "x")
     axes.set_yticks(places, labels, fontsize=6)
@@ -100,6 +119,13 @@ def draw_restarts(data: DataFrame, *, width: Width = "one") -> Figure:
     legend_below(figure, _handles(data, hit), width)
     note(figure, _words(data, common), width)
     return figure
+
+
+def _unknown(data: DataFrame) -> Series:
+    """Runs of each configuration whose time is not known."""
+    if "num_unknown" in data:
+        return data["num_unknown"]
+    return Series(0, index=data.index)  # data of an older version: such runs were left out
 
 
 def _row_name(row: dict[Any, Any], names: dict[str, str], width: Width) -> str:
@@ -127,8 +153,10 @@ def _draw_hits(axes: Axes, data: DataFrame, places: object) -> None:
 
 
 def _handles(data: DataFrame, hit: object) -> list[Line2D]:
+    bars = data["low"].notna().any()
+    expected = {"linewidth": 2.2, "label": "expected, 95%"} if bars else {"label": "expected"}
     handles = [
-        Line2D([], [], color=COLOURS[0], marker="o", linewidth=2.2, label="expected, 95%"),
+        Line2D([], [], color=COLOURS[0], marker="o", linestyle="-" if bars else "", **expected),
         Line2D([], [], color="0.7", linewidth=0.9, label="10% to 90% of tries"),
         Line2D([], [], color=COLOURS[3], linestyle="", marker="|", label="mean of hits alone"),
     ]
@@ -136,6 +164,7 @@ def _handles(data: DataFrame, hit: object) -> list[Line2D]:
         handles = []
     num_vain = int((~np.asarray(hit)).sum())
     if num_vain:
+        why = "no hit, or a cost not known" if _unknown(data).any() else "no hit"
         handles.append(
             Line2D(
                 [],
@@ -144,7 +173,7 @@ def _handles(data: DataFrame, hit: object) -> list[Line2D]:
                 marker=">",
                 color=INK,
                 markerfacecolor="white",
-                label=f"no hit ({num_vain})",
+                label=f"{why} ({num_vain})",
             )
         )
     return handles
@@ -154,20 +183,17 @@ def _words(data: DataFrame, common: str) -> str:
     words = "k/n: runs that hit; misses and failures inside, at what they spent."
     if data["num_unfit"].any():
         words += " Hollow: with runs unfit to compare."
-    if ((data["num_reached"] > 0) & data["high"].isna() & (data["num_runs"] > 1)).any():
+    known = data[data["expected_s"].notna()]
+    if (known["low"].notna() & known["high"].isna()).any():
         words += " Where too few hit, the bar has no upper end and is drawn to that of the tries."
-    if (data["num_reached"] == 0).any():
+    if known["low"].isna().any():
+        words += f" No bar: fewer than {MIN_RUNS} runs, fewer than two hits, or no run that missed."
+    if data["expected_s"].isna().any():
         words += " No hit: the total spent, a lower bound."
+    if _unknown(data).any():
+        num = int(_unknown(data).sum())
+        words += f" Of {num} runs it is not known what they spent: nothing is expected of theirs."
     num = int(data["num_configurations"].iloc[0])
     if num > len(data):
         words += f" {len(data)} of {num} configurations, evenly from best to worst."
     return f"{words} {common}".strip()
-
-
-def figure_restarts(runs: DataFrame, *, width: Width = "one") -> Figure:
-    """Expected time to the target with restarts, per configuration.
-
-    Raises:
-        NothingToDraw: There is no training whose time is known.
-    """
-    return draw_restarts(data_restarts(runs), width=width)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from pandas import DataFrame, Series
 
+from analysis.comparable import Group, groups
 from analysis.figures.axes import NothingToDraw
-from analysis.figures.prepare import column
+from analysis.figures.prepare import column, serving_runs
 from analysis.figures.tradeoff import data_tradeoff
 
 # What two passes over the same served model have in common.
@@ -26,6 +27,19 @@ _SAME = (
     "host.cpu_name",
 )
 _THROUGHPUT = "serving.throughput_per_s"
+
+
+def compared(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> list[Group]:
+    """The runs of `comparable_runs` in groups that may be compared.
+
+    Raises:
+        NothingToDraw: There are none.
+    """
+    chosen, _ = comparable_runs(runs, (x, y))
+    scenario = column(runs, "serving.scenario")
+    if column(chosen, "serving.scenario").notna().any():
+        return groups(runs, only=scenario.notna(), ignore=["scenario"])
+    return groups(runs, only=scenario.isna() & column(runs, "serving.num_requests").notna())
 
 
 def comparable_runs(runs: DataFrame, needed: Sequence[str]) -> tuple[DataFrame, str]:
@@ -45,7 +59,8 @@ def comparable_runs(runs: DataFrame, needed: Sequence[str]) -> tuple[DataFrame, 
     scenario = column(runs, "serving.scenario").astype(object)
     alone = runs[scenario == "single_stream"].copy()
     if len(alone):
-        offline = runs[scenario == "offline"]
+        served = serving_runs(runs)
+        offline = served[served["serving.scenario"] == "offline"]
         alone[_THROUGHPUT] = _key(alone).map(_throughputs(offline)).astype("float64")
     if _has(alone, needed):
         return alone, "bench.serve: latency of single stream, throughput of offline."

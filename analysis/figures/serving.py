@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame, concat
 
 from analysis.figures.axes import (
+    Canvas,
     NothingToDraw,
     canvas,
     in_paper_style,
@@ -112,7 +112,7 @@ def _marks(latency_ms: list[float]) -> DataFrame:
 
 
 @in_paper_style
-def draw_latency(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_latency(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_latency` gives."""
     scenarios = [name for name in _PANELS if (data["scenario"] == name).any()]
     columns = 1 if width == "one" else min(2, len(scenarios))
@@ -185,15 +185,6 @@ def _latency_words(data: DataFrame) -> str:
     return words
 
 
-def figure_latency(runs: DataFrame, requests: DataFrame, *, width: Width = "one") -> Figure:
-    """Distribution of the latency, by scenario.
-
-    Raises:
-        NothingToDraw: No run kept its requests.
-    """
-    return draw_latency(data_latency(runs, requests), width=width)
-
-
 def data_load(runs: DataFrame, rate_search: DataFrame) -> DataFrame:
     """Latency at every rate that a search of the server scenario tried.
 
@@ -233,7 +224,7 @@ def data_load(runs: DataFrame, rate_search: DataFrame) -> DataFrame:
 
 
 @in_paper_style
-def draw_load(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_load(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_load` gives."""
     figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
     names, common = short_names(data["configuration"])
@@ -285,12 +276,3 @@ def _bound_lines(axes: Axes, data: DataFrame) -> list[Line2D]:
         line.set(label=f"bound of p99: {bound_ms:g} ms")
         handles.append(line)
     return handles
-
-
-def figure_load(runs: DataFrame, rate_search: DataFrame, *, width: Width = "one") -> Figure:
-    """Latency under load, against the rate of queries.
-
-    Raises:
-        NothingToDraw: No run searched for its rate.
-    """
-    return draw_load(data_load(runs, rate_search), width=width)

@@ -1,26 +1,33 @@
-"""Median and interval of every cell of a sweep, the misses inside."""
+"""Median of every cell of a sweep with its interval or range, the misses inside."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
-from bench.core.intervals import Estimate, median
+from bench.core.intervals import CONFIDENCE, MIN_RUNS, median
 
-INTERVAL_WORDS = "95% bootstrap interval of the median"
+_INTERVAL = f"{CONFIDENCE:.0%} interval of the median"
+_RANGE = "range of the runs"
 
 
-@lru_cache(maxsize=100_000)
-def _median_of(values: tuple[float, ...]) -> Estimate:
-    """Several figures show the same cells: each is resampled once."""
-    return median(values)
+def bounds_words(numbers: Sequence[int] | Series) -> str:
+    """What the bounds of medians are.
+
+    Args:
+        numbers: Of runs behind each of the medians, at least one.
+    """
+    if min(numbers) >= MIN_RUNS:
+        return _INTERVAL
+    if max(numbers) < MIN_RUNS:
+        return _RANGE
+    return f"{_INTERVAL}, {_RANGE} below {MIN_RUNS}"
 
 
 def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
-    """Median of each group with its interval; a run whose value is a bound counts as infinite.
+    """Median of each group with its bounds; a run whose value is a bound counts as infinite.
 
     Args:
         runs: With the columns of `by`, the value (known unless it is a bound), `bound` and `fit`.
@@ -28,7 +35,8 @@ def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
         value: The column.
 
     Returns:
-        A row for each group: `value`, `low`, `high` (missing where they are infinite, the last two
+        A row for each group: `value`, `low`, `high` (an interval, or the range of fewer than six
+        runs, as bench.core.intervals.median gives it; missing where they are infinite, the last two
         also where there is a single run), `num_runs`, `num_reached`, `num_unfit`.
     """
     values = np.where(runs["bound"], np.inf, runs[value].astype(float))
@@ -36,7 +44,7 @@ def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
     rows = []
     for key, places in runs.groupby(list(by), sort=True).indices.items():
         own = values[places]
-        found = _median_of(tuple(own.tolist()))
+        found = median(own)
         names = key if isinstance(key, tuple) else (key,)
         rows.append(
             {

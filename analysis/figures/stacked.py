@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from pandas import DataFrame
 
-from analysis.figures.axes import canvas, in_paper_style, legend_below, note, wrapped
+from analysis.figures.axes import Canvas, canvas, in_paper_style, legend_below, note, wrapped
 from analysis.figures.marks import n_words
 from analysis.figures.names import short_names
 from analysis.figures.prepare import evenly
@@ -24,8 +23,8 @@ def stacked(runs: DataFrame, long: DataFrame, order: list[str]) -> DataFrame:
 
     Args:
         runs: With `run_id`, `configuration`, `fit` and, of trainings, `outcome`.
-        long: `run_id`, `part`, `value`: what each part took in each run. A run that lacks a part
-            had none of it.
+        long: `run_id`, `part`, `value`: what each part took in each run. A part that a run has no
+            row of is one that it did not have; leave out runs of which a part is not known.
         order: Configurations from top to bottom; where there are too many, an even choice.
 
     Returns:
@@ -59,7 +58,7 @@ def stacked(runs: DataFrame, long: DataFrame, order: list[str]) -> DataFrame:
 
 
 @in_paper_style
-def draw_stacked(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw bars from what `stacked` gives, with `axis` (words and unit), `label` and `remark`.
 
     A part whose label is `modelled` is hatched.

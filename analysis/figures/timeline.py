@@ -4,30 +4,46 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from pandas import DataFrame, concat
 
-from analysis.figures.axes import NothingToDraw, canvas, in_paper_style, legend_below, note, wrapped
+from analysis.figures.axes import (
+    Canvas,
+    NothingToDraw,
+    canvas,
+    in_paper_style,
+    legend_below,
+    note,
+    wrapped,
+)
+from analysis.figures.panels import trainings
 from analysis.figures.prepare import column, evenly, training_runs
 from analysis.style import COLOURS, INK, LINES, Width
 
 _POINTS = 400  # samples of a series that a person can see
+_MOST_FRACTION = 1.02  # upper end of an axis of fractions: a line at 1 can be seen
+_FRACTIONS = "busy (fraction)"
 # Panels from top to bottom: heading, and the metrics that belong there, with their factor.
 _PANELS: tuple[tuple[str, dict[str, float]], ...] = (
-    ("busy (fraction)", {"cpu_busy_frac": 1.0, "gpu_busy_frac": 1.0}),
+    (_FRACTIONS, {"cpu_busy_frac": 1.0, "gpu_busy_frac": 1.0}),
     ("power (W)", {"gpu_power_w": 1.0, "cpu_power_w": 1.0, "power_w": 1.0}),
     ("memory (MB)", {"rss_bytes": 1e-6, "gpu_memory_used_bytes": 1e-6}),
 )
-_PHASES = {"init": ("0.75", "////"), "evaluation": ("#56b4e9", ""), "checkpoint": ("#de8f05", "xx")}
+# What the sampler sees before the clock is not set-up, which has ended by then.
+_BEFORE = "before the clock: idle measurement, meters starting"
+_PHASES = {
+    _BEFORE: ("0.75", "////"),
+    "evaluation": ("#56b4e9", ""),
+    "checkpoint": ("#de8f05", "xx"),
+}
 
 
 def pick_run(runs: DataFrame, run: str | None = None) -> DataFrame:
     """The run that a timeline shows: the one named, else a typical one.
 
-    Typical is the fit run that reached its target in the median time; where there is none, the
-    first run of all.
+    Typical is the fit run that reached its target in the median time, among the most runs that may
+    be compared; where there is none, the first run of these.
 
     Args:
         runs: As loaded.
@@ -44,7 +60,8 @@ def pick_run(runs: DataFrame, run: str | None = None) -> DataFrame:
         if found.empty:
             raise NothingToDraw(f"run={run}: not among the runs read")
         return found
-    trained = training_runs(runs)
+    alike = trainings(runs)
+    trained = training_runs(alike[0].runs if alike else runs)
     good = trained[(trained["outcome"] == "reached") & trained["fit"]]
     if good.empty:
         return _of_id(runs, str(trained["run_id"].iloc[0]))
@@ -67,9 +84,9 @@ def data_timeline(runs: DataFrame, curves: DataFrame, telemetry: DataFrame) -> D
 
     Returns:
         Rows of two kinds. `kind` is `sample`: `panel`, `series` (device and metric), `t_s`,
-        `value`, thinned evenly. `kind` is `phase`: `series` (init, evaluation, checkpoint),
-        `t_s` and `end_s`. All have `run_id`, `configuration`, `seed`, `unfit` (why, or empty),
-        `time_to_target_s`.
+        `value`, thinned evenly. `kind` is `phase`: `series` (before the clock, evaluation,
+        checkpoint), `t_s` and `end_s`. All have `run_id`, `configuration`, `seed`, `unfit` (why, or
+        empty), `time_to_target_s`.
 
     Raises:
         NothingToDraw: The run kept no samples.
@@ -117,7 +134,7 @@ def _series(own: DataFrame, panel: str, metric: str, factor: float) -> DataFrame
 
 
 def phase_spans(curve: DataFrame, first_s: float) -> DataFrame:
-    """When a run initialised, evaluated and wrote; the rest of the time it trained.
+    """When a run evaluated and wrote, and what was sampled before its clock; else it trained.
 
     A row of the curve is written at the end of its evaluation, and what it cost to write it down
     (checkpoint) lies after it, so that
@@ -130,11 +147,11 @@ def phase_spans(curve: DataFrame, first_s: float) -> DataFrame:
         first_s: Time of the first sample, negative where it was taken before the clock's start.
 
     Returns:
-        `series` (init, evaluation, checkpoint), `t_s`, `end_s`.
+        `series` (before the clock, evaluation, checkpoint), `t_s`, `end_s`.
     """
     parts = []
     if first_s < 0:
-        parts.append(DataFrame({"series": ["init"], "t_s": [first_s], "end_s": [0.0]}))
+        parts.append(DataFrame({"series": [_BEFORE], "t_s": [first_s], "end_s": [0.0]}))
     if len(curve):
         rows = curve.sort_values("time_s")
         end = rows["time_s"].to_numpy(dtype=float)
@@ -148,9 +165,10 @@ def phase_spans(curve: DataFrame, first_s: float) -> DataFrame:
 
 
 @in_paper_style
-def draw_timeline(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_timeline(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_timeline` gives."""
     samples, spans = data[data["kind"] == "sample"], data[data["kind"] == "phase"]
+    spans = spans.replace({"series": {"init": _BEFORE}})  # as data of older versions call it
     panels = [panel for panel, _ in _PANELS if (samples["panel"] == panel).any()]
     height = 1.15 if width == "one" else 1.4
     figure, axes = canvas(width, 0.3 + height * len(panels), rows=len(panels), sharex=True)
@@ -170,7 +188,7 @@ def draw_timeline(data: DataFrame, *, width: Width = "one") -> Figure:
             )
             handles.append(line)
         each.set_ylabel(panel)
-        each.set_ylim(0, max(1.02 if "fraction" in panel else 0.0, 1.1 * rows["value"].max()))
+        each.set_ylim(0, _MOST_FRACTION if panel == _FRACTIONS else 1.1 * rows["value"].max())
         _mark_target(each, float(data["time_to_target_s"].iloc[0]))
     axes[-1].set_xlabel("time since the clock's start (s)")
     shades = [
@@ -209,22 +227,9 @@ def _words(data: DataFrame) -> str:
     words += " White: training."
     if not np.isnan(first["time_to_target_s"]):
         words += " Dashed: target reached."
+    above = int(((data["panel"] == _FRACTIONS) & (data["value"] > _MOST_FRACTION)).sum())
+    if above:
+        words += f" {above} samples above 1, which no fraction can be, are cut off."
     if isinstance(first["unfit"], str) and first["unfit"]:
         words += f" Unfit to compare: {first['unfit']}."
     return wrapped(words, 10_000)
-
-
-def figure_timeline(
-    runs: DataFrame,
-    curves: DataFrame,
-    telemetry: DataFrame,
-    *,
-    run: str | None = None,
-    width: Width = "one",
-) -> Figure:
-    """Utilization and power over the time of one run (a typical one, or the one named).
-
-    Raises:
-        NothingToDraw: There is no such run, or it kept no samples.
-    """
-    return draw_timeline(data_timeline(pick_run(runs, run), curves, telemetry), width=width)

@@ -5,43 +5,51 @@ from __future__ import annotations
 import numpy as np
 from pandas import DataFrame, Series, concat
 
+from analysis.accuracy import is_share, least_num, sampling_bounds
+from analysis.columns import direction, require_axes
+from analysis.comparable import Group, groups
 from analysis.figures.axes import NothingToDraw
+from analysis.figures.costs import cost_bases, counted_costs, rate_words
 from analysis.figures.prepare import (
     COSTS,
     column,
-    fitness,
+    filled_labels,
+    joule_kinds,
     numbers,
+    serving_runs,
     spent,
     training_runs,
     with_label_names,
 )
 from analysis.figures.spread import medians
-from analysis.pareto import Better, front_probability
-
-# Metrics of which more is better; of all others less is.
-_MORE_IS_BETTER = (
-    "accuracy",
-    "macro_f1",
-    "worst_class_recall",
-    "throughput_per_s",
-    "goodput_per_s",
-    "max_rate_per_s",
-    "completed_per_s",
-)
+from analysis.pareto import Noise, front_probability, noise_of
 
 
-def direction(name: str) -> Better:
-    """In which direction a metric of a record is better."""
-    return "max" if name.rpartition(".")[2] in _MORE_IS_BETTER else "min"
+def compared(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> list[Group]:
+    """The runs that hold both metrics, in groups that may be compared.
+
+    Money of electricity and money of a rented machine are never on one scale.
+
+    Raises:
+        ValueError: One of the columns cannot be an axis.
+    """
+    require_axes(runs, x, y, area)
+    trained = column(runs, "target.metric").notna()
+    only = trained if x in COSTS or y in COSTS else _holds(runs, x) & _holds(runs, y)
+    more = {"rate": rate_words(runs)}
+    if _is_money(x) or _is_money(y):
+        more["price"] = cost_bases(runs)
+    return groups(runs, only=only, more=more)
 
 
 def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> DataFrame:
     """Medians of two metrics per configuration, their intervals, and the front.
 
-    A run that missed its target counts as infinite in what reaching it costs.
+    A run that missed its target counts as infinite in what reaching it costs. Against a setting
+    there is no front.
 
     Args:
-        runs: As loaded.
+        runs: As loaded, or a group of them.
         x: Column of the runs from left to right.
         y: Column of the runs from bottom to top.
         area: Column that the area of a point stands for.
@@ -49,22 +57,22 @@ def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -
     Returns:
         A row for each configuration: `configuration`, `x`, `x_low`, `x_high`, `y`, `y_low`,
         `y_high`, `area`, `missed` (the median run did: x and y are then what was spent in vain),
-        `front` (among those of the same
-        `label`), `front_share` (of resamples), `num_runs`, `num_reached`, `num_unfit`, `x_name`,
-        `y_name`, `area_name`, `labels` (how joules were obtained), `num_without` (runs that lack
-        one of the two), `remark`.
+        `off_target` (half of the runs or more missed their target, whatever is drawn), `front`
+        (among those of the same `label`; no other is better by more than noise and sampling error),
+        `front_share` (of resamples; missing where there are too few runs), `num_runs`,
+        `num_reached`, `num_unfit`, `x_name`, `y_name`, `area_name`, `labels` (how joules and money
+        were obtained), `num_without` (runs that lack one of the two), `remark`.
 
     Raises:
         NothingToDraw: No run has both.
+        ValueError: One of the columns cannot be an axis.
     """
-    for name in (x, y, *([area] if area else [])):
-        if name not in runs and name not in COSTS:
-            raise NothingToDraw(f"no run holds {name}")
+    require_axes(runs, x, y, area)
     table = _both(runs, x, y, area)
     known = table[(table["x"].notna() | table["x_bound"]) & (table["y"].notna() | table["y_bound"])]
     if known.empty:
         raise NothingToDraw(f"no run holds both {x} and {y}")
-    data = _with_fronts(_cells(known), known, (direction(x), direction(y)))
+    data = _with_fronts(_cells(known), known, x, y)
     if data[["x", "y"]].dropna().empty:
         raise NothingToDraw(f"all runs missed their target, and what they spent is not known: {x}")
     return data.assign(
@@ -77,47 +85,100 @@ def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -
     )
 
 
-def _with_fronts(data: DataFrame, known: DataFrame, better: tuple[Better, Better]) -> DataFrame:
-    """The front among configurations whose joules were obtained alike."""
+def _holds(runs: DataFrame, name: str) -> Series:
+    return column(runs, name).notna()
+
+
+def _is_money(name: str) -> bool:
+    return name.endswith("_usd")
+
+
+def _with_fronts(data: DataFrame, known: DataFrame, x: str, y: str) -> DataFrame:
+    """The front among configurations whose joules and money were obtained alike."""
+    data["label"] = data["configuration"].map(known.groupby("configuration")["label"].first())
+    ways = direction(x), direction(y)
+    if ways[0] is None or ways[1] is None:
+        return data.assign(front=False, front_share=np.nan)
     missed = known["x_bound"] | known["y_bound"]
     fronts = [
-        front_probability(rows, "x", "y", better, missed=missed[rows.index])
+        front_probability(
+            rows,
+            "x",
+            "y",
+            (ways[0], ways[1]),
+            missed=missed[rows.index],
+            noise=(_noise(rows, "x", x), _noise(rows, "y", y)),
+        )
         for _, rows in known.groupby("label")
     ]
     front = concat(fronts).set_index("configuration")
-    data["label"] = data["configuration"].map(known.groupby("configuration")["label"].first())
     data["front"] = data["configuration"].map(front["on_front"]).astype(bool)
-    data["front_share"] = data["configuration"].map(front["front_probability"])
+    data["front_share"] = data["configuration"].map(front["front_probability"]).astype("float64")
     return data
+
+
+def _noise(rows: DataFrame, axis: str, name: str) -> Noise:
+    if is_share(name):
+        return Noise(num_samples=rows[f"{axis}_samples"])
+    return noise_of(rows, name)
 
 
 def _both(runs: DataFrame, x: str, y: str, area: str | None) -> DataFrame:
     """What each run has of the two, and whether what it cost is a bound."""
-    if x in COSTS or y in COSTS:
-        rows = training_runs(runs)
-    else:
-        rows = runs.assign(outcome="reached", fit=fitness(runs))
+    rows = training_runs(runs) if x in COSTS or y in COSTS else _ended(runs)
     labels = _labels(rows, x, y)
     rows = with_label_names(rows, labels)
-    table = DataFrame({"configuration": rows["configuration"], "fit": rows["fit"]})
+    table = DataFrame(
+        {
+            "configuration": rows["configuration"],
+            "fit": rows["fit"],
+            "reached": rows["outcome"] == "reached",
+        }
+    )
     for axis, name in (("x", x), ("y", y)):
         if name in COSTS:
             cost = spent(rows, name)
-            table[axis], table[f"{axis}_bound"] = cost["value"], cost["bound"]
+            table[axis] = cost["value"]
+            table[f"{axis}_bound"] = cost["bound"] & counted_costs(rows, cost, name)
         else:
             table[axis], table[f"{axis}_bound"] = numbers(rows, name), False
+        split = name.rpartition(".")[0]
+        nums = numbers(rows, f"{split}.num_samples") if is_share(name) else np.nan
+        table[f"{axis}_samples"] = nums
     table["area"] = numbers(rows, area) if area else np.nan
-    table["label"] = labels.astype(object).fillna("") if labels is not None else ""
+    table["label"] = "" if labels is None else labels
     return table
 
 
+def _ended(runs: DataFrame) -> DataFrame:
+    """Trainings and servings with their `outcome`: of a serving, that of the training behind it."""
+    parts = []
+    if _holds(runs, "target.metric").any():
+        parts.append(training_runs(runs))
+    if _holds(runs, "serving.scenario").any():
+        served = serving_runs(runs)
+        vain = column(served, "trained.reached").eq(False)
+        fit = served["fit"] & ~column(served, "serving.valid").eq(False)
+        parts.append(served.assign(outcome=np.where(vain, "missed", "reached"), fit=fit))
+    if not parts:
+        raise NothingToDraw("no run of a training, and none of bench.serve")
+    return concat(parts)
+
+
 def _labels(rows: DataFrame, x: str, y: str) -> Series | None:
-    """How the joules on one of the axes were obtained; nothing where there are none."""
-    if any("per_prediction" in name or "per_million" in name for name in (x, y)):
-        return column(rows, "serving.energy_per_prediction_label")
-    if any(name.endswith(("_j", "_usd", "_gco2e")) for name in (x, y)):
-        return column(rows, "energy_label")
-    return None
+    """How the joules and the money on the axes were obtained; None where there are neither."""
+    names = (x, y)
+    found = None
+    if any("per_prediction" in name or "per_million" in name for name in names):
+        found = filled_labels(rows, joule_kinds(rows, "serving"))
+    elif any(name.endswith(("_j", "_usd", "_gco2e")) for name in names):
+        found = filled_labels(rows, joule_kinds(rows))
+    if found is None or not any(_is_money(name) for name in names):
+        return found
+    basis = cost_bases(rows)
+    # The joules of a machine by the hour are in its price: it does not matter how they were found.
+    matters = basis.str.contains("electricity") | any(name.endswith("_j") for name in names)
+    return basis.where(~matters, basis + ", " + found)
 
 
 def _cells(known: DataFrame) -> DataFrame:
@@ -126,13 +187,24 @@ def _cells(known: DataFrame) -> DataFrame:
     for axis in ("x", "y"):
         bounded = known.assign(bound=known[f"{axis}_bound"])
         part = medians(bounded, ["configuration"], axis).set_index("configuration")
+        _widen(part, axis, known.groupby("configuration")[f"{axis}_samples"].agg(least_num))
         parts.append(part.rename(columns={"low": f"{axis}_low", "high": f"{axis}_high"}))
-    reached = (~(known["x_bound"] | known["y_bound"])).groupby(known["configuration"]).sum()
+    groups_of = known.groupby("configuration")
     data = parts[0].join(parts[1][["y", "y_low", "y_high"]])
-    data["num_reached"] = reached
+    data["num_reached"] = groups_of["reached"].sum()
     data["missed"] = data["x"].isna() | data["y"].isna()
-    groups = known.groupby("configuration")
+    data["off_target"] = groups_of["reached"].mean() <= 0.5
     for axis in ("x", "y"):
-        data[axis] = data[axis].fillna(groups[axis].median())
-    data["area"] = groups["area"].median()
+        data[axis] = data[axis].fillna(groups_of[axis].median())
+    data["area"] = groups_of["area"].median()
     return data.reset_index()
+
+
+def _widen(part: DataFrame, axis: str, nums: Series) -> None:
+    """Let the interval of an accuracy be no narrower than its sampling error on the split."""
+    sampling = [sampling_bounds(*pair) for pair in zip(part[axis], nums, strict=True)]
+    known = nums.notna() & part[axis].notna()
+    low = Series([low for low, _ in sampling], index=part.index)
+    high = Series([high for _, high in sampling], index=part.index)
+    part["low"] = part["low"].fillna(low).clip(upper=low).where(known, part["low"])
+    part["high"] = part["high"].fillna(high).clip(lower=high).where(known, part["high"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from pandas import DataFrame, Series
+from pandas import DataFrame, Series, concat
 
+from analysis.accuracy import is_share
+from analysis.columns import direction
 from analysis.figures.axes import (
+    Canvas,
     canvas,
     in_paper_style,
     legend_below,
@@ -20,30 +22,31 @@ from analysis.figures.axes import (
 )
 from analysis.figures.marks import bars_words, n_words
 from analysis.figures.names import short_names
-from analysis.figures.tradeoff import data_tradeoff, direction
 from analysis.pareto import Floats
 from analysis.style import COLOURS, INK, Width, label_of, short_number
+from bench.core.intervals import MIN_RUNS
+from bench.core.least_effects import least_effect_frac
 
 _LABELLED = 8  # points of the front that get a letter
 _OFFSETS = ((3.5, 3.5), (-9.0, -9.0), (3.5, -9.0), (-9.0, 3.5))  # points; beside, not over
 
 
 @in_paper_style
-def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Figure:
+def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_tradeoff` gives."""
-    x, y = str(data["x_name"].iloc[0]), str(data["y_name"].iloc[0])
+    x, y = _axis_names(data)
     figure, (axes,) = canvas(width, 2.4 if width == "one" else 3.2)
-    sizes = _areas(data["area"])
-    front = data[data["front"]]
-    ordered = front.sort_values("x", ascending=direction(x) == "min")
-    dominated = data[~data["front"] & ~data["missed"]]
-    vain = data[data["missed"]]
-    _draw_points(axes, dominated, sizes, "0.55")
+    drawn = data.dropna(subset=["x", "y"])
+    # Of all that are drawn: what the note says of all must be true of each point.
+    names, common = short_names(drawn["configuration"])
+    drawn = drawn.assign(configuration=drawn["configuration"].map(names))
+    front = drawn[drawn["front"]].sort_values("x", ascending=direction(x) == "min")
+    others = drawn[~drawn["front"]].sort_values("x")
+    sizes = _areas(drawn["area"])
+    _draw_points(axes, others, sizes, "0.55")
     _draw_points(axes, front, sizes, COLOURS[0])
-    axes.scatter(
-        vain["x"], vain["y"], s=16, marker="^", facecolors="none", edgecolors=INK, linewidths=0.8
-    )
-    for _, steps in ordered.groupby("label", dropna=False):
+    for _, members in front.groupby("label", dropna=False):
+        steps = _strictly_better(members, direction(y) == "min")
         axes.plot(
             *staircase(steps["x"].to_numpy(float), steps["y"].to_numpy(float)),
             color=COLOURS[0],
@@ -51,21 +54,27 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Figure:
             linestyle="--",
         )
     for which, name in (("x", x), ("y", y)):
-        if _spans(data[which]) and "fraction" not in label_of(name):
+        if _spans(drawn[which]) and "fraction" not in label_of(name):
             log_axis(axes, which)
         else:
             plain_axis(axes, which)
         getattr(axes, f"set_{which}label")(_label(data, name))
-    names, common = short_names(ordered["configuration"])
-    letters = _letters(
-        axes,
-        ordered.assign(configuration=ordered["configuration"].map(names)),
-        50 if width == "one" else 100,
-    )
-    handles = [*letters, *_other_handles(data, dominated, vain)]
+    characters = 50 if width == "one" else 100
+    handles = [*_letters(axes, front, others, characters), *_other_handles(front, others)]
     legend_below(figure, handles, width)
     note(figure, f"{_words(data)} {common}".strip(), width)
     return figure
+
+
+def _strictly_better(front: DataFrame, less_is_better: bool) -> DataFrame:
+    """Members of a front, best in x first, that are better in y than all before them.
+
+    A front holds members that differ by less than can be told; a line through all of them would go
+    to and fro.
+    """
+    costs = front["y"] if less_is_better else -front["y"]
+    before = costs.cummin().shift(fill_value=np.inf)
+    return front[costs < before]
 
 
 def staircase(x: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -90,9 +99,9 @@ def _label(data: DataFrame, name: str) -> str:
 
 def _areas(area: Series) -> Series:
     """Areas of points in points squared, in proportion to the column; all alike without one."""
-    if area.isna().all():
+    if area.isna().all() or area.max() <= 0:
         return Series(22.0, index=area.index)
-    sizes: Series = (6 + 70 * area / area.max()).fillna(6.0)
+    sizes: Series = (6 + 70 * area.clip(lower=0) / area.max()).fillna(6.0)
     return sizes
 
 
@@ -101,29 +110,45 @@ def _draw_points(axes: Axes, rows: DataFrame, sizes: Series, colour: str) -> Non
         return
     raster = many(len(rows))
     if not raster:
+        known = rows[~rows["missed"]]  # what was spent in vain has no interval
         for axis, lines in (("x", axes.hlines), ("y", axes.vlines)):
             other = "y" if axis == "x" else "x"
-            low, high = rows[f"{axis}_low"], rows[f"{axis}_high"].fillna(rows[axis])
-            lines(rows[other], low, high, color=colour, linewidth=0.6, alpha=0.7)
-    fit = rows["num_unfit"] == 0
-    for part, face in ((rows[fit], colour), (rows[~fit], "white")):
-        axes.scatter(
-            part["x"],
-            part["y"],
-            s=sizes[part.index],
-            facecolors=face,
-            edgecolors=colour,
-            linewidths=0.8,
-            alpha=0.85,
-            rasterized=raster,
-            zorder=3,
-        )
+            low, high = known[f"{axis}_low"], known[f"{axis}_high"].fillna(known[axis])
+            lines(known[other], low, high, color=colour, linewidth=0.6, alpha=0.7)
+    vain = _off_target(rows)
+    for part, marker in ((rows[~vain], "o"), (rows[vain], "^")):
+        edge = INK if marker == "^" else colour
+        for fit in (True, False):
+            own = part[(part["num_unfit"] == 0) == fit]
+            axes.scatter(
+                own["x"],
+                own["y"],
+                s=sizes[own.index],
+                marker=marker,
+                facecolors=colour if fit else "white",
+                edgecolors=edge,
+                linewidths=0.8,
+                alpha=0.85,
+                rasterized=raster,
+                zorder=3,
+            )
 
 
-def _letters(axes: Axes, ordered: DataFrame, characters: int) -> list[Line2D]:
-    """Letters beside the points of the front, and what they stand for."""
+def _off_target(rows: DataFrame) -> Series:
+    """Where half of the runs or more missed their target."""
+    return (rows["off_target"] if "off_target" in rows else rows["missed"]).astype(bool)
+
+
+def _letters(axes: Axes, front: DataFrame, others: DataFrame, characters: int) -> list[Line2D]:
+    """Letters beside points, and what they stand for: the front's, and of a few others theirs."""
+    capitals = _named(axes, front, "ABCDEFGH", COLOURS[0], characters)
+    few = others if len(others) <= _LABELLED else others.iloc[:0]
+    return capitals + _named(axes, few, "abcdefgh", "0.4", characters)
+
+
+def _named(axes: Axes, rows: DataFrame, letters: str, colour: str, characters: int) -> list[Line2D]:
     handles: list[Line2D] = []
-    for letter, row in zip("ABCDEFGH", ordered.to_dict("records"), strict=False):
+    for letter, row in zip(letters, rows.to_dict("records"), strict=False):
         axes.annotate(
             letter,
             (row["x"], row["y"]),
@@ -131,54 +156,45 @@ def _letters(axes: Axes, ordered: DataFrame, characters: int) -> list[Line2D]:
             textcoords="offset points",
             fontsize=7,
             fontweight="bold",
-            color=COLOURS[0],
+            color=colour,
             zorder=4,
         )
-        text = (
-            f"{row['configuration'] or 'all runs'}  n = {row['num_runs']}, "
-            f"{100 * row['front_share']:.0f}%"
-        )
+        share = row["front_share"] if row["front"] else np.nan
+        told = "" if np.isnan(share) else f", {100 * share:.0f}%"
+        text = f"{row['configuration'] or 'all runs'}  n = {row['num_runs']}{told}"
+        label = wrapped(text, characters)
         handles.append(
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                marker=f"${letter}$",
-                color=COLOURS[0],
-                label=wrapped(text, characters),
-            )
+            Line2D([], [], linestyle="", marker=f"${letter}$", color=colour, label=label)
         )
     return handles
 
 
-def _other_handles(data: DataFrame, dominated: DataFrame, vain: DataFrame) -> list[Line2D]:
-    num_front = int(data["front"].sum())
+def _other_handles(front: DataFrame, others: DataFrame) -> list[Line2D]:
     handles: list[Line2D] = []
-    if num_front > _LABELLED:
-        handles.append(_dot(COLOURS[0], f"{num_front - _LABELLED} more on the front"))
-    if len(dominated):
-        handles.append(_dot("0.55", f"beaten by another ({len(dominated)})"))
-    if len(vain):
-        handles.append(
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                marker="^",
-                color=INK,
-                markerfacecolor="none",
-                label=f"half or more missed ({len(vain)})",
-            )
-        )
-    num_unfit = int((data["num_unfit"] > 0).sum())
+    if len(front) > _LABELLED:
+        handles.append(_dot(COLOURS[0], f"{len(front) - _LABELLED} more on the front"))
+    beaten = others[~others["missed"]]
+    if len(front) and len(beaten):
+        handles.append(_dot("0.55", f"beaten by another ({len(beaten)})"))
+    whole = concat([front, others])
+    num_vain = int(_off_target(whole).sum())
+    if num_vain:
+        handles.append(_dot(INK, f"half or more missed their target ({num_vain})", marker="^"))
+    num_unfit = int((whole["num_unfit"] > 0).sum())
     if num_unfit:
         handles.append(_dot(INK, f"with unfit runs ({num_unfit})", "white"))
     return handles
 
 
-def _dot(colour: str, label: str, face: str | None = None) -> Line2D:
+def _dot(colour: str, label: str, face: str | None = None, marker: str = "o") -> Line2D:
     return Line2D(
-        [], [], linestyle="", marker="o", color=colour, markerfacecolor=face or colour, label=label
+        [],
+        [],
+        linestyle="",
+        marker=marker,
+        color=colour,
+        markerfacecolor=face or colour,
+        label=label,
     )
 
 
@@ -188,30 +204,48 @@ def _words(data: DataFrame) -> str:
         low, high = data["area"].min(), data["area"].max()
         span = short_number(low) if low == high else f"{short_number(low)} to {short_number(high)}"
         words += f" Area: {label_of(str(data['area_name'].iloc[0]))}, {span}."
-    if data["num_runs"].max() == 1:
-        words += " One run each: the front's shares say nothing of the spread."
-    num = int(data["num_without"].iloc[0])
-    if data["front"].any():
-        words += " %: share of resamples in which it is on the front."
+    if any(is_share(name) for name in _axis_names(data)):
+        words += " Bars of accuracy hold its sampling error on the split, too."
+    words += _front_words(data)
     if data["label"].nunique() > 1:
         words += " A front for each way in which joules were obtained."
-    if data[["x", "y"]].isna().any(axis=None):
-        num = int(data[["x", "y"]].isna().any(axis=1).sum())
-        words += f" {num} configurations missed at a cost that is not known, and are not drawn."
+    hidden = int(data[["x", "y"]].isna().any(axis=1).sum())
+    if hidden:
+        words += f" {hidden} configurations missed at a cost that is not known, and are not drawn."
     if data["missed"].any():
         words += " Where half missed: what was spent in vain."
     remark = data["remark"].iloc[0]
     if isinstance(remark, str) and remark:
         words += f" {remark}"
+    num = int(data["num_without"].iloc[0])
     return words + (f" {num} runs lack one of the two." if num else "")
 
 
-def figure_tradeoff(
-    runs: DataFrame, *, x: str, y: str, area: str | None = None, width: Width = "one"
-) -> Figure:
-    """Any two metrics of the record, per configuration, with the front.
+def _front_words(data: DataFrame) -> str:
+    """What the front and its shares mean, or why there are none."""
+    settings = [label_of(name) for name in _axis_names(data) if direction(name) is None]
+    if settings:
+        return f" No front: {' and '.join(settings)} is a setting, not a result."
+    if not data["front"].any():
+        return ""
+    words = (
+        f" Beaten: worse beyond the uncertainty ({_uncertainty(data)}), and no better beyond it."
+    )
+    if data.loc[data["front"], "front_share"].notna().any():
+        return f"{words} %: share of resamples in which it is on the front."
+    return f"{words} Shares of resamples need {MIN_RUNS} runs each."
 
-    Raises:
-        NothingToDraw: No run has both.
-    """
-    return draw_tradeoff(data_tradeoff(runs, x=x, y=y, area=area), width=width)
+
+def _uncertainty(data: DataFrame) -> str:
+    """What has to be exceeded on each axis for a difference to count."""
+    names = _axis_names(data)
+    least = dict.fromkeys(least_effect_frac(name) for name in names if not is_share(name))
+    parts = ["sampling error of the accuracy"] if any(map(is_share, names)) else []
+    if least:
+        told = " or ".join(f"{100 * frac:g}%" for frac in least)
+        parts.append(f"interval from {MIN_RUNS} runs on, else {told}")
+    return "; ".join(parts)
+
+
+def _axis_names(data: DataFrame) -> list[str]:
+    return [str(data[f"{axis}_name"].iloc[0]) for axis in ("x", "y")]

@@ -18,11 +18,11 @@ from pandas import DataFrame
 
 from analysis.figures.prepare import column, fitness
 from analysis.outcomes import hosts
-from analysis.page.charts import charts, places
+from analysis.page.charts import MOST_GROUPS, chart_groups
 from analysis.page.details import MOST_DETAILED, detailed_runs, details
 from analysis.page.rows import page_rows, plain
 from analysis.page.words import summary_words
-from analysis.tables import TextTable
+from analysis.text_table import TextTable
 
 _MOST_UNFIT = 200  # rows of the list of unfit runs
 # What tells where a number comes from, of every host and revision among the runs.
@@ -49,6 +49,7 @@ class Listed:
         not_drawn: Figures that could not be drawn, with the reason.
         summary: Of summarise, of the runs.
         tables: By topic.
+        num_not_started: Runs that were interrupted before they began.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Listed:
     not_drawn: Sequence[tuple[str, str]]
     summary: DataFrame
     tables: Sequence[TextTable]
+    num_not_started: int = 0
 
 
 def page_html(runs: DataFrame, listed: Listed) -> str:
@@ -69,7 +71,7 @@ def page_html(runs: DataFrame, listed: Listed) -> str:
     template = _environment().get_template("report.html")
     html: str = template.render(
         title=listed.title,
-        parts=summary_words(runs, listed.unread, listed.summary),
+        parts=summary_words(runs, listed.unread, listed.summary, listed.num_not_started),
         tables=listed.tables,
         provenance=_provenance(runs),
         unfit=_unfit(runs),
@@ -80,15 +82,9 @@ def page_html(runs: DataFrame, listed: Listed) -> str:
         num_detailed=len(shown),
         most_detailed=MOST_DETAILED,
         num_runs=len(runs),
-        charts=list(charts(rows)),
-        data=_json(
-            {
-                "runs": rows,
-                "places": places(rows),
-                "charts": list(charts(rows).values()),
-                "details": details(shown),
-            }
-        ),
+        num_groups=len({row["group"] for row in rows}),
+        most_groups=MOST_GROUPS,
+        data=_json({"runs": rows, "groups": chart_groups(rows), "details": details(shown)}),
         # As JSON, because their own texts hold what a browser takes for tags.
         libraries=_json({"vega": _vega(), "datatables": _bundle("dt_bundle.js")}),
         style=_style(_own("page.css")),

@@ -24,13 +24,35 @@ const library = (text) => import(URL.createObjectURL(new Blob([text], { type: "t
 await library(libraries.vega);
 const { default: DataTable } = await library(libraries.datatables);
 
-// Charts: the data is in the page once, and each chart names what it takes of it.
-const shared = { runs: data.runs, places: data.places };
-const drawn = data.charts.map(async (chart, place) => {
-  const { view } = await window.vegaEmbed(`#chart-${place}`, { ...chart, datasets: shared }, quiet);
-  element(`chart-${place}`).vegaView = view;
-  view.addEventListener("click", (event, item) => item?.datum?.run_id && show(item.datum.run_id));
+// Charts of one group of runs, which may be compared; the data is in the page once, and each chart
+// names what it takes of it.
+const notCounted = new Set(["interrupted", "superseded"]);
+async function drawGroup(group) {
+  const grid = element("grid");
+  grid.replaceChildren();
+  if (!group?.charts.length) made("p", "No run has two quantities to draw against one another.", grid);
+  const own = data.runs.filter((run) => run.group === group?.title && !notCounted.has(run.outcome));
+  const datasets = { runs: own, places: group?.places ?? [] };
+  const drawing = (group?.charts ?? []).map(async ({ title, spec }, place) => {
+    const figure = made("figure", "", grid);
+    made("figcaption", title, figure);
+    const box = made("div", "", figure);
+    box.id = `chart-${place}`;
+    box.className = "chart";
+    const { view } = await window.vegaEmbed(box, { ...spec, datasets }, quiet);
+    box.vegaView = view;
+    view.addEventListener("click", (event, item) => item?.datum?.run_id && show(item.datum.run_id));
+  });
+  await Promise.all(drawing);
+  grid.dataset.group = group?.title ?? "";
+}
+
+const chooser = element("group");
+data.groups.forEach(({ title, num }, place) => {
+  if (chooser) made("option", `${title} (${num} ${num === 1 ? "run" : "runs"})`, chooser).value = String(place);
 });
+chooser?.addEventListener("change", () => drawGroup(data.groups[Number(chooser.value)]));
+const drawn = drawGroup(data.groups[0]);
 
 // The run that was clicked.
 function lines(x, y, series, title) {
@@ -121,11 +143,11 @@ document.querySelectorAll("a.run").forEach((link) => link.addEventListener("clic
 const columns = [
   ["configuration", "configuration"], ["command", "command"], ["seed", "seed"], ["outcome", "outcome"],
   ["time_s", "time to target (s)"], ["energy_j", "energy to target (J)"], ["label", "joules"],
-  ["cost_usd", "cost to target (US$)"], ["samples", "samples to target"], ["accuracy", "test accuracy"],
+  ["cost_usd", "cost to target (US$)"], ["basis", "money for"], ["samples", "samples to target"], ["accuracy", "test accuracy"],
   ["latency_p90_ms", "latency p90 (ms)"], ["throughput_per_s", "throughput (1/s)"],
   ["energy_per_prediction_j", "energy per prediction (J)"], ["size_bytes", "model size (bytes)"],
-  ["flags", "unfit because"], ["host", "host"], ["started_utc", "started"], ["run_id", "run"],
-].filter(([name]) => data.runs.some((run) => run[name] !== null && run[name] !== ""));
+  ["flags", "unfit because"], ["group", "compared within"], ["host", "host"], ["started_utc", "started"], ["run_id", "run"],
+].filter(([name]) => data.runs.some((run) => run[name] !== null && run[name] !== "") && (name !== "group" || chooser));
 
 const escaped = DataTable.render.text().display;
 const isNumber = (name) => data.runs.every((run) => run[name] === null || typeof run[name] === "number");
@@ -175,5 +197,5 @@ columns.forEach(([name, title], place) => {
   });
 });
 
-await Promise.all(drawn);
+await drawn;
 document.body.dataset.ready = "true";

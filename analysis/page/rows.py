@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from pandas import NA, DataFrame, NaT, Series
 
+from analysis.figures.costs import cost_bases
 from analysis.figures.prepare import architectures, column, fitness, numbers
-from analysis.outcomes import hosts, outcomes, with_target
+from analysis.outcomes import counted_runs, hosts, outcomes, with_target
+from analysis.repeats import with_keys
 
 # Column of the runs, name on the page.
 _NUMBERS = {
@@ -39,6 +41,7 @@ _TEXTS = {
     "folder": "folder",
 }
 _DIGITS = 5
+ALL = "all runs"  # the group where there is only one
 
 
 def page_rows(runs: DataFrame) -> list[dict[str, Any]]:
@@ -50,7 +53,9 @@ def page_rows(runs: DataFrame) -> list[dict[str, Any]]:
     Returns:
         Numbers with five digits. `time_s`, `energy_j` and `cost_usd` are those to the target or, of
         a run that did not reach it, what it spent in vain: `outcome` tells which (reached, missed,
-        failed, or served for a run of bench.serve).
+        failed, or served for a run of bench.serve; interrupted or superseded for one that does not
+        count). `group` is the title of the runs that it may be compared with, `basis` what its
+        money pays for.
     """
     table = DataFrame({short: numbers(runs, name) for name, short in _NUMBERS.items()})
     table = table.assign(**{short: column(runs, name) for name, short in _TEXTS.items()})
@@ -58,15 +63,26 @@ def page_rows(runs: DataFrame) -> list[dict[str, Any]]:
     table["host"] = hosts(runs)
     table["architecture"] = architectures(runs)
     table["outcome"] = _outcomes(runs)
+    table["group"] = _groups(runs)
     trained = with_target(runs)
     for quantity in ("time_s", "energy_j", "cost_usd"):
         cost = Series(np.nan, index=runs.index)
         if len(trained):
             cost.loc[trained.index] = outcomes(trained, quantity).cost
         table[quantity] = cost
+    table["basis"] = cost_bases(runs).where(table["cost_usd"].notna(), None)
     return [
         {str(key): plain(value) for key, value in row.items()} for row in table.to_dict("records")
     ]
+
+
+def _groups(runs: DataFrame) -> Series:
+    """The runs that each may be compared with, as tables call them, and of which command."""
+    compared = with_keys(runs)["compared"]
+    if runs["command"].nunique() < 2:
+        return compared.replace("", ALL)
+    commands = runs["command"].astype(str)
+    return commands.where(compared == "", commands + ": " + compared)
 
 
 def _outcomes(runs: DataFrame) -> Series:
@@ -77,6 +93,10 @@ def _outcomes(runs: DataFrame) -> Series:
         ended = outcomes(trained)
         names = np.select([ended.hit, ended.failed], ["reached", "failed"], "missed")
         found.loc[trained.index] = names
+    left_out = ~runs.index.isin(counted_runs(runs).index)
+    interrupted = runs["status"] == "interrupted"
+    found[left_out & interrupted] = "interrupted"
+    found[left_out & ~interrupted] = "superseded"
     return found
 
 

@@ -1,27 +1,26 @@
 """What the runs say, in sentences made from the data: who is cheapest, how sure, and at what price.
 
-Every number stands with its n and interval. Where a difference is not significant, or joules were
+Every number stands with its n and its bounds. Where a difference is not significant, or joules were
 obtained in different ways, the sentence says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.digits import estimate_text, of_digits
+from analysis.digits import estimate_text
 from analysis.figures.prepare import column, fitness
-from analysis.outcomes import Floats, Quantity, hosts, outcomes, reached, with_target
-from analysis.summary import as_estimate
-from bench.core.intervals import ratio_of_medians
+from analysis.outcomes import Quantity, counted_runs, outcomes, reached, with_target
+from analysis.page.losses import losses
+from analysis.repeats import KEYS, with_keys
+from analysis.summary import as_estimate, is_guessed
 from bench.core.rank_test import ALPHA
 
-_MOST_TARGETS = 4  # of the kinds of target that are told about, the largest
-_TARGET = ["target.metric", "target.value", "target.rule", "host"]
+_MOST_TARGETS = 4  # of the groups that are described, the largest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,29 +48,43 @@ _COSTS = (
 )
 
 
-def summary_words(runs: DataFrame, unread: DataFrame, summary: DataFrame) -> list[Part]:
+def summary_words(
+    runs: DataFrame, unread: DataFrame, summary: DataFrame, num_not_started: int = 0
+) -> list[Part]:
     """The summary at the head of the page.
 
     Args:
         runs: As loaded.
         unread: Folders that could not be read.
         summary: Of summarise, of these runs.
+        num_not_started: Runs that were interrupted before they began.
     """
-    parts = [Part(heading="What was read", sentences=tuple(_read(runs, unread)))]
-    trained = with_target(runs)
+    read = (*_read(runs, unread), *_uncounted(runs, num_not_started), *_health_words(runs))
+    parts = [Part(heading="What was read", sentences=(*read, *_label_words(runs)))]
+    trained = with_keys(counted_runs(runs))
+    trained = with_target(trained)
     if trained.empty:
         return parts
-    trained = trained.assign(host=hosts(trained))
-    groups = sorted(trained.groupby(_TARGET, sort=True), key=lambda pair: -len(pair[1]))
-    for (metric, value, rule, host), group in groups[:_MOST_TARGETS]:
-        sign = "≤" if metric in ("loss", "expected_calibration_error") else "≥"
-        heading = f"{str(metric).replace('_', ' ')} {sign} {value:g} (rule {rule}) on {host}"
-        parts.append(Part(heading=heading, sentences=tuple(_target_words(group, summary))))
+    groups = [group for _, group in trained.groupby(["compared", "host"], sort=True)]
+    groups.sort(key=lambda group: -len(group))
+    headings = [_heading(group) for group in groups]
+    for heading, group in list(zip(headings, groups, strict=True))[:_MOST_TARGETS]:
+        title = group["compared"].iloc[0]
+        more = f": {title}" if headings.count(heading) > 1 and title else ""
+        parts.append(Part(heading=heading + more, sentences=tuple(_target_words(group, summary))))
     if len(groups) > _MOST_TARGETS:
-        rest = sum(len(group) for _, group in groups[_MOST_TARGETS:])
+        rest = sum(len(group) for group in groups[_MOST_TARGETS:])
         sentence = f"{len(groups) - _MOST_TARGETS} further kinds of target or host, {rest} runs."
-        parts.append(Part(heading="Not told about here", sentences=(sentence,)))
+        parts.append(Part(heading="Not described here", sentences=(sentence,)))
     return parts
+
+
+def _heading(group: DataFrame) -> str:
+    first = group.iloc[0]
+    sign = "≤" if first["target.mode"] == "min" else "≥"
+    metric = str(first["target.metric"]).replace("_", " ")
+    target = f"{metric} {sign} {first['target.value']:g} (rule {first['target.rule']})"
+    return f"{target} on {first['host']}"
 
 
 def _read(runs: DataFrame, unread: DataFrame) -> Iterator[str]:
@@ -82,31 +95,45 @@ def _read(runs: DataFrame, unread: DataFrame) -> Iterator[str]:
         f"{_count(len(runs) - len(trained), 'other run')} were read; "
         f"{_count(len(unread), 'folder')} could not be read."
     )
-    if len(trained):
-        ended = outcomes(trained)
-        missed = len(trained) - ended.num_hits - int(ended.failed.sum())
+    counted = with_target(counted_runs(runs))
+    if len(counted):
+        ended = outcomes(counted)
+        missed = len(counted) - ended.num_hits - int(ended.failed.sum())
         yield (
             f"{ended.num_hits} reached their target, {missed} missed it, {ended.failed.sum()} "
             "failed. Misses and failures are inside every number below, as the worst."
         )
+
+
+def _uncounted(runs: DataFrame, num_not_started: int) -> Iterator[str]:
+    num = len(runs) - len(counted_runs(runs))
+    if num:
+        yield (
+            "Of each configuration, seed and repeat one run counts. Interrupted, or measured again "
+            f"later, and in the cost of the search only: {_count(num, 'run')}."
+        )
+    if num_not_started:
+        yield f"Interrupted before they began, and counted nowhere: {num_not_started}."
+
+
+def _health_words(runs: DataFrame) -> Iterator[str]:
     unfit = runs[~fitness(runs)]
-    if len(unfit):
-        texts = unfit["health.flags"].dropna()
-        flags = sorted({flag for text in texts for flag in text.split(",")})
-        told = _count(len(unfit), "run")
-        yield f"{told} unfit to compare ({', '.join(flags)}); marked everywhere."
-    else:
+    if unfit.empty:
         yield "No run is marked as unfit to compare."
-    yield from _label_words(runs)
+        return
+    texts = unfit["health.flags"].dropna()
+    flags = sorted({flag for text in texts for flag in text.split(",")})
+    words = _count(len(unfit), "run")
+    yield f"{words} unfit to compare ({', '.join(flags)}); marked everywhere."
 
 
 def _label_words(runs: DataFrame) -> Iterator[str]:
     labels = column(runs, "energy_label").dropna().value_counts()
     if labels.empty:
-        yield "No run has a label of its joules: nothing is said of energy."
+        yield "No run has a label of its joules: nothing can be said about energy."
         return
-    told = ", ".join(f"{label} ({count})" for label, count in labels.items())
-    yield f"Joules were obtained as: {told}."
+    words = ", ".join(f"{label} ({count})" for label, count in labels.items())
+    yield f"Joules were obtained as: {words}."
     if len(labels) > 1:
         yield "Those of different labels are not compared with one another."
     if "modelled" in labels:
@@ -117,18 +144,15 @@ def _label_words(runs: DataFrame) -> Iterator[str]:
 
 
 def _target_words(group: DataFrame, summary: DataFrame) -> Iterator[str]:
-    """Of the runs of one target on one host: a configuration belongs to one target only."""
-    own = summary[
-        summary["command"].isin(group["command"])
-        & summary["configuration"].isin(group["configuration"])
-        & (summary["host"] == group["host"].iloc[0])
-    ]
+    """About the runs of one target on one host, which may be compared with one another."""
+    own = summary.merge(group[list(KEYS)].drop_duplicates(), on=list(KEYS))
     if not reached(group).any():
         yield f"None of {_count(len(group), 'run')} reached it: there is no cheapest way."
         return
     for cost in _COSTS:
         rows = own[own["metric"] == cost.metric]
-        for label, part in rows.groupby(rows["label"].fillna(""), sort=True):
+        kinds = [rows[name].fillna("") for name in ("label", "components")]
+        for (label, _), part in rows.groupby(kinds, sort=True):
             yield from _cheapest(group, part, cost, str(label))
 
 
@@ -144,95 +168,43 @@ def _cheapest(group: DataFrame, rows: DataFrame, cost: _Cost, label: str) -> Ite
     mine = group[group["configuration"] == best["configuration"]]
     yield (
         f"Cheapest in {cost.words}: {best['configuration']}, "
-        f"{estimate_text(as_estimate(best))} {cost.unit}{how} (median{_interval(best)}, n = "
-        f"{best['num']}, {_hits(mine)} hit). {_against_second(known, rows, cost)}"
+        f"{estimate_text(as_estimate(best))} {cost.unit}{how} (median{_bounds(best)}, n = "
+        f"{best['num']}, {_hits(mine)} hit). {_against_others(known, rows, cost, label)}"
     )
-    yield from _losses(group, str(best["configuration"]), cost)
+    others = [(each.words, each.quantity) for each in _COSTS if each != cost]
+    worse = list(losses(group, str(best["configuration"]), others))
+    if worse:
+        yield f"Compared with the best in each: {'; '.join(worse)}."
 
 
-def _interval(row: Series) -> str:
-    return "" if pd.isna(row["low"]) else " with 95% bootstrap interval"
+def _bounds(row: Series) -> str:
+    if pd.isna(row["low"]):
+        return ""
+    return " with 95% interval" if row["kind"] == "interval" else " with the range of its runs"
 
 
 def _hits(runs: DataFrame) -> str:
     return f"{int(reached(runs).sum())} of {len(runs)}"
 
 
-def _against_second(known: DataFrame, rows: DataFrame, cost: _Cost) -> str:
+def _against_others(known: DataFrame, rows: DataFrame, cost: _Cost, label: str) -> str:
     if len(rows) == 1:
         return "There is no other configuration to compare with."
     if len(known) == 1:
         return "Of the others, half of the runs or more missed."
     second = known.iloc[1]
-    told = (
+    words = (
         f"Second: {second['configuration']}, {estimate_text(as_estimate(second))} {cost.unit} "
         f"(n = {second['num']})"
     )
-    p_value = rows["p_against_second"].dropna()
-    if p_value.empty:
-        return f"{told}; too few runs to test the difference."
-    p_text = f"one-sided rank test, p = {p_value.iloc[0]:.2g}"
-    verdict = "significant" if p_value.iloc[0] < ALPHA else "not significant"
-    return f"{told}; the difference is {verdict} ({p_text})."
-
-
-def _losses(group: DataFrame, winner: str, cost: _Cost) -> Iterator[str]:
-    """What the winner in one cost pays in the others, against the best there."""
-    told = [*_cost_losses(group, winner, cost), *_result_losses(group, winner)]
-    if told:
-        yield f"Against the best in each, it takes {'; '.join(told)}."
-
-
-def _cost_losses(group: DataFrame, winner: str, cost: _Cost) -> Iterator[str]:
-    labels = column(group, "energy_label").dropna().unique()
-    for other in _COSTS:
-        if other == cost or (other.quantity != "time_s" and len(labels) != 1):
-            continue
-        costs = {
-            str(name): _known(outcomes(part, other.quantity).with_misses_worst())
-            for name, part in group.groupby("configuration")
-        }
-        costs = {name: values for name, values in costs.items() if len(values)}
-        if winner not in costs or len(costs) < 2:
-            continue
-        best = min(costs, key=lambda name: float(np.median(costs[name])))
-        if not np.isfinite(np.median(costs[best])):
-            continue
-        if best == winner:
-            yield f"the least {other.words}, too"
-            continue
-        ratio = ratio_of_medians(costs[winner], costs[best])
-        times = "without bound" if ratio.value is None else f"{estimate_text(ratio)} times"
-        yield f"{times} the {other.words} of {best} (n = {ratio.num})"
-
-
-def _known(values: Floats) -> Floats:
-    known: Floats = values[~np.isnan(values)]
-    return known
-
-
-# Column of the runs, words, unit, scale, and whether more is better.
-_RESULTS: Sequence[tuple[str, str, str, float, bool]] = (
-    ("quality_test.accuracy", "test accuracy", "points", 100.0, True),
-    ("serving.latency_p90_ms", "latency p90", "times", 1.0, False),
-    ("model.size_bytes", "model size", "times", 1.0, False),
-)
-
-
-def _result_losses(group: DataFrame, winner: str) -> Iterator[str]:
-    for name, words, unit, scale, more in _RESULTS:
-        values = column(group, name).astype("float64").groupby(group["configuration"])
-        medians = values.median().dropna()
-        if winner not in medians or len(medians) < 2:
-            continue
-        best = str(medians.idxmax() if more else medians.idxmin())
-        mine, top, num = medians[winner], medians[best], int(values.count()[winner])
-        if mine == top:
-            continue
-        if unit == "points":
-            yield f"{of_digits(scale * (top - mine))} points less {words} than {best} (n = {num})"
-        else:
-            yield f"{of_digits(mine / top)} times the {words} of {best} (n = {num})"
+    if is_guessed(label):
+        return f"{words}; joules that nothing measured are no ground for a test."
+    p_values = rows["p_best_holm"].dropna()
+    if p_values.empty:
+        return f"{words}; too few runs that were fit to test the difference."
+    p_text = f"rank test against every other one, p = {p_values.iloc[0]:.2g} over all columns"
+    verdict = "is significant" if p_values.iloc[0] < ALPHA else "is not significant"
+    return f"{words}; that it is the best {verdict} ({p_text})."
 
 
 def _count(num: int, word: str) -> str:

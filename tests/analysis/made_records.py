@@ -234,6 +234,9 @@ def _phase_energy(made: Made, phases: Phases) -> PhaseEnergy | None:
     """The same power throughout, and 0.6 J of the half second of set-up that was metered."""
     if made.label is None:
         return None
+    assert phases.train_s is not None
+    assert phases.eval_s is not None
+    assert phases.checkpoint_s is not None
     return PhaseEnergy(
         init_j=0.6,
         train_j=watts(made) * phases.train_s,

@@ -182,6 +182,11 @@ def _compression(served: Served, size_bytes: int) -> Compression:
     )
 
 
+def _changed(quality: float | None, change: float) -> float:
+    assert quality is not None
+    return quality + change
+
+
 def served_record(
     served: Served, trained: RunRecord, who: RunIdentity, columns: dict[str, NDArray[Any]]
 ) -> RunRecord:
@@ -210,9 +215,9 @@ def served_record(
         quality_test=Quality(
             at="served",
             loss=old.loss,
-            accuracy=old.accuracy + change,
-            macro_f1=old.macro_f1 + change,
-            worst_class_recall=old.worst_class_recall + 2 * change,
+            accuracy=_changed(old.accuracy, change),
+            macro_f1=_changed(old.macro_f1, change),
+            worst_class_recall=_changed(old.worst_class_recall, 2 * change),
             expected_calibration_error=old.expected_calibration_error,
             num_samples=old.num_samples,
         ),

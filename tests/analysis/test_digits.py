@@ -8,8 +8,12 @@ from analysis.digits import decimal_place, estimate_text, of_digits, rounded
 from bench.core.intervals import Estimate
 
 
-def estimate(value: float | None, low: float | None, high: float | None, num: int = 5) -> Estimate:
+def estimate(value: float | None, low: float | None, high: float | None, num: int = 8) -> Estimate:
     return Estimate(value=value, low=low, high=high, num=num)
+
+
+def ranged(value: float | None, low: float | None, high: float | None) -> Estimate:
+    return Estimate(value=value, low=low, high=high, num=2, kind="range")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +44,7 @@ def test_no_uncertainty_is_refused(half_width: float) -> None:
         (3_766_565.9, 4, "3770000"),
         (123_456_789.0, 6, "1.23e+08"),
         (0.0, -2, "0.00"),
+        (0.0, -8, "0"),
         (0.004, -2, "0.00"),
         (-2.5, -1, "-2.5"),
     ],
@@ -74,6 +79,39 @@ def test_an_estimate_without_bounds() -> None:
 def test_what_is_the_same_in_all_runs_is_in_full() -> None:
     assert estimate_text(estimate(2048, 2048, 2048)) == "2048"
     assert estimate_text(estimate(38549, 38549, 38549), 1e-3) == "38.5"
+
+
+@pytest.mark.parametrize(
+    ("of", "text"),
+    [
+        # Two runs that agree to six digits say nothing about the fourth.
+        (ranged(0.163220, 0.163192, 0.163248), "0.163 (0.163 to 0.163)"),
+        # A run at chance and a good one: neither bound becomes a round number.
+        (ranged(0.53475, 0.1009, 0.9686), "0.535 (0.101 to 0.969)"),
+        (ranged(14336, 13312, 15360), "14300 (13300 to 15400)"),
+        (ranged(1.2, 1.1, None), "1.20 (1.10 to inf)"),
+        (ranged(None, 0.85, None), "not reached (0.850 to inf)"),
+        (ranged(2048, 2048, 2048), "2048"),
+    ],
+)
+def test_a_range_has_another_form_and_three_digits(of: Estimate, text: str) -> None:
+    assert estimate_text(of) == text
+
+
+@pytest.mark.parametrize(
+    ("of", "text"),
+    [
+        (estimate(0.53475, 0.1009, 0.9686), "0.5 [0.1, 0.97]"),
+        (estimate(0.99, 0.95, 0.9996), "0.990 [0.950, 0.9996]"),
+        (estimate(0.5, 0.004, 0.996), "0.5 [0.004, 0.996]"),
+        (ranged(0.9999, 0.9997, 1.0), "0.9999 (0.9997 to 1.00)"),
+        (ranged(0.0, 0.0, 0.00012), "0 (0 to 0.000120)"),
+        # What is 0 or 1 is shown as that.
+        (estimate(0.6, 0.0, 1.0), "0.6 [0.0, 1.0]"),
+    ],
+)
+def test_no_number_becomes_0_or_1_by_rounding(of: Estimate, text: str) -> None:
+    assert estimate_text(of) == text
 
 
 @given(st.floats(1e-3, 1e6), st.floats(1e-3, 0.9))

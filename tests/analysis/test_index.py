@@ -123,6 +123,17 @@ def test_a_growing_curve_of_a_run_that_goes_on_is_noticed(results: Path) -> None
     assert runs.loc["interrupted", "phases.wall_time_s"] == 99.0
 
 
+def test_a_run_that_has_begun_since_is_noticed(results: Path) -> None:
+    """A folder without a log is one of a run that never began."""
+    cut = interrupted(results)
+    for name in ("log.txt", "curve.jsonl"):
+        (cut / name).unlink()
+    assert load_runs([results]).num_not_started == 1
+    assert load_runs([results]).num_not_started == 1  # from the cache
+    (cut / "log.txt").write_text("began\n")
+    assert load_runs([results]).num_not_started == 0
+
+
 def test_a_run_written_just_now_is_not_kept(
     tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

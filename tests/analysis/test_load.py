@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from analysis.load import (
     load_stages,
     load_telemetry,
 )
+from bench.core.labels import ENERGY_FLAGS
 from bench.core.serving_records import WHOLE_STAGE
 from bench.core.store import append_ledger, read_record
 from tests.analysis.made import (
@@ -37,7 +39,7 @@ from tests.analysis.made import (
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """2 batch sizes x 2 seeds: one hit each, a miss, a failure, a run that was killed."""
-    results = tmp_path_factory.mktemp("results")
+    results = tmp_path_factory.mktemp("load") / "results"
     make_sweep(results, batch_sizes=(32, 64), seeds=range(3), missed=[1], failed=[2], unhealthy=[0])
     make_run(results, Made(batch_size=64, seed=9, outcome="interrupted"))
     return results
@@ -68,6 +70,103 @@ def test_missing_is_nan_or_none_never_a_number(sweep: Path) -> None:
     assert failed["error.kind"] == "diverged"
     assert np.isnan(failed["target.censored_at_s"])
     assert pd.isna(runs["serving.scenario"]).all()
+
+
+def test_runs_of_one_second_are_in_the_order_of_the_ledger(tmp_path: Path) -> None:
+    """Names tell seconds only, and end in random digits."""
+    folders = [make_run(tmp_path, Made(seed=seed)) for seed in range(4)]
+    assert load_runs([tmp_path]).runs["run_id"].tolist() == [folder.name for folder in folders]
+    assert sorted(folder.name for folder in folders) != [folder.name for folder in folders]
+
+
+def edited(folder: Path, **changes: Any) -> None:
+    """Changes leaves of a record, by their dotted names with __ for the dots."""
+    record = json.loads((folder / "run.json").read_text())
+    for name, value in changes.items():
+        *above, leaf = name.split("__")
+        place = record
+        for key in above:
+            place = place[key]
+        place[leaf] = value
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("flag", ENERGY_FLAGS)
+def test_joules_that_a_flag_speaks_against_are_no_joules_at_all(tmp_path: Path, flag: str) -> None:
+    """Without those of its GPU, a run on a GPU looks like a saving."""
+    trained = make_run(tmp_path, Made(outcome="hit", label="counter"))
+    served = make_served(tmp_path, trained, Served())
+    fine = make_run(tmp_path, Made(seed=1, outcome="hit", label="counter"))
+    for folder in (trained, served):
+        edited(folder, health__flags=["other_load", flag])
+    runs = load_runs([tmp_path]).runs.set_index("run_id", drop=False)
+    for name in (
+        "energy_total_j",
+        "energy_label",
+        "energy_components",
+        "phase_energy.train_j",
+        "target.energy_to_target_j",
+        "target.energy_per_sample_j",
+        "target.cost_to_target_usd",
+        "target.emissions_to_target_gco2e",
+        "serving.energy_per_prediction_j",
+    ):
+        assert runs[name].isna()[[trained.name, fine.name]].tolist() == [True, False], name
+    for name in ("energy_per_prediction_label", "cost_per_million_usd"):
+        assert runs[f"serving.{name}"].isna()[served.name]
+    # Time and quality stay.
+    assert runs["target.time_to_target_s"].notna()[trained.name]
+    assert runs["quality_test.accuracy"].notna()[trained.name]
+    assert set(load_energy(runs)["run_id"]) == {fine.name}
+    for frame, name in ((load_ladder(runs), "energy_j"), (load_curves(runs), "energy_total_j")):
+        has = frame[frame[name].notna()]
+        assert set(has["run_id"]) == {fine.name}
+        assert set(frame["run_id"]) == {fine.name, trained.name}
+
+
+def test_rent_is_known_without_joules(tmp_path: Path) -> None:
+    rented = make_run(tmp_path, Made(outcome="hit"))
+    edited(rented, health__flags=["meter_failed"])
+    edited(rented, config__price={"usd_per_hour": 1.0, "usd_per_kwh": None})
+    both = make_run(tmp_path, Made(seed=1, outcome="hit"))
+    edited(both, config__price={"usd_per_hour": 1.0, "usd_per_kwh": 0.1})
+    unpriced = make_run(tmp_path, Made(seed=2, outcome="hit"))
+    edited(unpriced, config__price={})
+    own = make_run(tmp_path, Made(seed=3, outcome="hit"))
+    runs = load_runs([tmp_path]).runs.set_index("run_id")
+    assert runs["cost_basis"].astype(object).where(runs["cost_basis"].notna(), None).to_dict() == {
+        rented.name: "rental",
+        both.name: "rental and electricity",
+        unpriced.name: None,
+        own.name: "electricity",
+    }
+    assert runs["target.cost_to_target_usd"].notna()[rented.name]
+    assert runs["target.emissions_to_target_gco2e"].isna()[rented.name]
+
+
+def test_the_parts_of_a_total_are_named_without_their_numbers(tmp_path: Path) -> None:
+    made = [make_run(tmp_path, Made(seed=n, outcome="hit", label="counter")) for n in range(4)]
+    cpu = {"energy_j": 1.0, "source": "s", "label": "counter"}
+    rows = {
+        1: [cpu | {"component": "cpu0"}, cpu | {"component": "gpu3"}],
+        2: [cpu | {"component": name} for name in ("cpu0", "cpu1", "gpu0", "gpu1")],
+        # A constant is in no total.
+        3: [cpu | {"component": "cpu0"}, cpu | {"component": "memory", "label": "constant"}],
+    }
+    for place, energy in rows.items():
+        edited(made[place], energy=energy)
+    served = make_served(tmp_path, made[0], Served())
+    parts = [{"component": name, "energy_j": 0.1, "label": "counter"} for name in ("gpu0", "cpu0")]
+    edited(served, serving__energy_per_prediction_components=parts)
+    runs = load_runs([tmp_path]).runs.set_index("run_id")
+    assert runs.loc[[folder.name for folder in made], "energy_components"].tolist() == [
+        "cpu + dram + gpu",
+        "cpu + gpu",
+        "2 cpu + 2 gpu",
+        "cpu",
+    ]
+    assert runs.loc[served.name, "serving.energy_components"] == "cpu + gpu"
+    assert runs["serving.energy_components"].isna()[made[0].name]
 
 
 def test_rows_are_in_the_order_of_start(sweep: Path) -> None:

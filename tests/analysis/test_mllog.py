@@ -21,7 +21,8 @@ LAUNCHED_MS = 1767603600_000  # 2026-01-05T09:00:00Z
 def lines_of(folder: Path) -> list[dict[str, Any]]:
     lines = mllog_lines(read_record(folder), read_curve(folder))
     assert lines[0].startswith("# time_ms is reconstructed")
-    return [json.loads(line.removeprefix(":::MLLOG ")) for line in lines[1:]]
+    events = [line for line in lines if not line.startswith("#")]
+    return [json.loads(line.removeprefix(":::MLLOG ")) for line in events]
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +133,7 @@ def test_a_run_that_did_not_get_there_is_aborted(tmp_path: Path, outcome: Any) -
     assert last["metadata"]["status"] == "aborted"
     assert last["metadata"]["run_status"] == record.status
     start_ms = next(e["time_ms"] for e in lines_of(folder) if e["key"] == "run_start")
+    assert record.phases.wall_time_s is not None
     ended_ms = 1000 * record.phases.wall_time_s
     assert last["time_ms"] - start_ms == pytest.approx(ended_ms, abs=1)
 
@@ -144,6 +146,50 @@ def test_a_run_without_evaluations_starts_and_stops(hit: Path) -> None:
     keys = [json.loads(line[9:])["key"] for line in mllog_lines(early, [])[1:]]
     assert "eval_accuracy" not in keys
     assert keys[-3:] == ["init_stop", "run_start", "run_stop"]
+
+
+@pytest.mark.parametrize("metric", ["loss", "macro_f1", "expected_calibration_error"])
+def test_another_metric_is_not_called_accuracy(hit: Path, metric: str) -> None:
+    record, rows = read_record(hit), read_curve(hit)
+    assert record.target is not None
+    of_metric = replace(record, target=replace(record.target, metric=metric))
+    events = [json.loads(line[9:]) for line in mllog_lines(of_metric, rows)[1:]]
+    keys = [event["key"] for event in events]
+    assert "eval_accuracy" not in keys
+    found = [event["value"] for event in events if event["key"] == f"eval_{metric}"]
+    assert found == [getattr(row, metric) for row in rows]
+
+
+def test_samples_and_metrics_that_are_not_known_are_left_out(hit: Path) -> None:
+    record = read_record(hit)
+    rows = [replace(row, samples=None, accuracy=float("nan")) for row in read_curve(hit)]
+    lines = mllog_lines(record, rows)
+    assert "NaN" not in "".join(lines)
+    events = [json.loads(line[9:]) for line in lines[1:]]
+    found = [event for event in events if event["key"].startswith(("block", "eval_"))]
+    assert not [event for event in found if "samples_count" in event["metadata"]]
+    assert {e["value"] for e in events if e["key"] == "eval_accuracy"} == {None}
+    assert not [event for event in events if event["key"] == "train_samples"]
+
+
+def test_a_killed_run_says_that_its_place_in_time_is_not_known(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, Made(outcome="interrupted"))
+    lines = mllog_lines(read_record(folder), read_curve(folder))
+    assert lines[1].startswith("# launch_s and init_s of this run are not known")
+
+
+def test_a_run_that_never_evaluated_is_listed_and_the_others_are_written(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, Made(outcome="hit"))
+    early = make_run(tmp_path, Made(seed=1, outcome="interrupted"))
+    (early / "curve.jsonl").write_text("")
+    free = make_run(tmp_path, Made(seed=2, outcome="hit"))
+    raw = json.loads((free / "run.json").read_text())
+    raw["config"]["optimizer"] = "adam"  # a user's own configuration may have any form
+    (free / "run.json").write_text(json.dumps(raw))
+    exported = export_runs([tmp_path], tmp_path / "out")
+    assert {path.stem for path in exported.paths} == {folder.name, free.name}
+    assert "ended before its first evaluation" in exported.skipped[str(early)]
+    assert '"opt_name", "value": "adam"' in (tmp_path / "out" / f"{free.name}.log").read_text()
 
 
 def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +13,16 @@ from pandas import DataFrame
 
 from analysis.load import Loaded, load_runs
 from analysis.page.build import Listed, page_html, write_page
-from analysis.page.charts import charts, places
+from analysis.page.charts import MOST_GROUPS, chart_groups, charts
 from analysis.page.details import MOST_DETAILED, detailed_runs, details, record_pairs
+from analysis.page.parallel import places
 from analysis.page.rows import page_rows, plain
 from analysis.page.words import summary_words
 from analysis.summary import summarise
 from analysis.tables import tables_of
-from bench.core.intervals import ratio_of_medians
 from tests.analysis.made import Made, make_sweep, make_unreadable
+from tests.analysis.made_records import SWEEP_START
 
-CHROMIUM = shutil.which("chromium")
-DRIVER = shutil.which("chromedriver")
 EVIL = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
 
 
@@ -82,41 +79,6 @@ def test_modelled_joules_are_called_no_ground_for_ranking(sweep: Loaded) -> None
     words = words_of(sweep)
     assert "Joules were obtained as: modelled (8)." in words
     assert "no ground for ranking" in words
-
-
-def test_the_winner_stands_with_n_interval_and_how_sure_it_is(tmp_path: Path) -> None:
-    make_sweep(tmp_path, batch_sizes=(64, 1024), seeds=range(5))
-    loaded = load_runs([tmp_path])
-    words = words_of(loaded)
-    time_s = loaded.runs.groupby("config.batch_size")["target.time_to_target_s"]
-    best = time_s.median().idxmin()
-    assert re.search(
-        rf"Cheapest in time: batch_size={best}, [\d.]+ \[[\d.]+, [\d.]+\] s \(median with 95% "
-        r"bootstrap interval, n = 5, 5 of 5 hit\)",
-        words,
-    )
-    # All five of the one before all five of the other: 1 / C(10, 5) = 1/252 = 0.004.
-    assert time_s.max().min() < time_s.min().max()
-    assert "the difference is significant (one-sided rank test, p = 0.004)" in words
-
-
-def test_a_difference_that_two_runs_each_cannot_show_is_called_not_significant(
-    tmp_path: Path,
-) -> None:
-    make_sweep(tmp_path, batch_sizes=(64, 256), seeds=range(2))
-    words = words_of(load_runs([tmp_path]))
-    # At best 1 / C(4, 2) = 1/6.
-    assert "the difference is not significant (one-sided rank test, p = 0.17)" in words
-
-
-def test_what_the_winner_loses_is_told_as_a_ratio_with_its_interval(tmp_path: Path) -> None:
-    make_sweep(tmp_path, batch_sizes=(64,), lrs=(0.1,), models=("Mlp", "Cnn"), seeds=range(4))
-    loaded = load_runs([tmp_path])
-    words = words_of(loaded)
-    assert "points less test accuracy than model=Cnn" in words
-    ratio = ratio_of_medians([2.0, 2.0], [1.0, 1.0])
-    assert ratio.value == 2.0
-    assert "the least energy, too" in words
 
 
 def test_labels_that_differ_are_not_compared(tmp_path: Path) -> None:
@@ -207,6 +169,51 @@ def test_charts_name_their_data_and_do_not_hold_it(sweep: Loaded) -> None:
     assert "energy to target (J, modelled)" in text
 
 
+def row(run_id: str, **more: Any) -> dict[str, Any]:
+    names = (
+        *("batch_size", "lr", "samples", "time_s", "energy_j", "cost_usd", "basis", "label"),
+        *("cpu_frac", "accuracy", "latency_p90_ms", "throughput_per_s", "size_bytes"),
+        *("time_per_sample_s", "energy_per_prediction_j"),
+    )
+    missing = dict.fromkeys(names)
+    facts = {"configuration": "c", "outcome": "reached", "fit": True, "group": "g"}
+    return {"run_id": run_id, "architecture": "Mlp", **missing, **facts, **more}
+
+
+def test_charts_are_of_groups_the_largest_first_and_of_runs_that_count() -> None:
+    rows = [
+        row("a", group="small", time_s=1, energy_j=1.0),
+        row("b", group="large", time_s=2, energy_j=1.0),
+        row("c", group="large", time_s=3, energy_j=2.0),
+        row("d", group="large", time_s=9, energy_j=9.0, outcome="superseded"),
+    ]
+    found = chart_groups(rows)
+    assert [(group["title"], group["num"]) for group in found] == [("large", 2), ("small", 1)]
+    assert {place["run_id"] for place in found[0]["places"]} == {"b", "c"}
+    many = [row(str(n), group=str(n)) for n in range(MOST_GROUPS + 5)]
+    assert len(chart_groups(many)) == MOST_GROUPS
+
+
+def test_money_says_what_it_pays_for_and_two_kinds_have_no_axis_together() -> None:
+    own = [row(str(n), cost_usd=float(n + 1), basis="electricity") for n in range(3)]
+    assert {place["dimension"] for place in places(own)} == {"cost to target (US$, electricity)"}
+    assert places([*own, row("r", cost_usd=9.0, basis="rental")]) == []
+
+
+def test_rows_say_what_they_may_be_compared_with_and_which_do_not_count(tmp_path: Path) -> None:
+    make_sweep(tmp_path, batch_sizes=(32,), seeds=range(3), interrupted=(0,))
+    again = Made(start=SWEEP_START + timedelta(hours=1))
+    make_sweep(tmp_path, batch_sizes=(32,), seeds=(0, 1), base=again)
+    other = Made(target=0.8, start=SWEEP_START + timedelta(hours=2))
+    make_sweep(tmp_path, batch_sizes=(32,), seeds=(0,), base=other)
+    rows = page_rows(load_runs([tmp_path]).runs)
+    assert [each["outcome"] for each in rows] == [
+        *("interrupted", "superseded", "reached", "reached", "reached", "reached"),
+    ]
+    assert [each["group"] for each in rows] == ["accuracy ≥ 0.93"] * 5 + ["accuracy ≥ 0.8"]
+    assert rows[-1]["basis"] == "electricity"
+
+
 def test_places_on_a_parallel_axis_run_from_0_to_1(sweep: Loaded) -> None:
     found = places(page_rows(sweep.runs))
     sizes = {row["value"]: row["place"] for row in found if row["dimension"] == "batch size"}
@@ -245,160 +252,3 @@ def test_a_sweep_of_a_hundred_runs_is_under_five_megabytes(tmp_path: Path) -> No
     loaded = load_runs([tmp_path])
     assert len(loaded.runs) == 100
     assert len(page_html(loaded.runs, listed(loaded)).encode()) < 5_000_000
-
-
-# In a browser, with the network off.
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("no chromium with chromedriver on the path")
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=1500,1000",
-        "--host-resolver-rules=MAP * ~NOTFOUND",  # no name resolves: the network is off
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.set_script_timeout(60)
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def opened(browser: Any, page: Path) -> Any:
-    browser.get(page.as_uri())
-    wait_for(browser, "return document.body.dataset.ready === 'true'")
-    return browser
-
-
-def wait_for(driver: Any, condition: str) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(driver, 60, poll_frequency=0.05).until(lambda one: one.execute_script(condition))
-
-
-def column_of(driver: Any, title: str) -> list[str]:
-    values: list[str] = driver.execute_script(
-        "const place = [...document.querySelectorAll('#table thead th')]"
-        ".findIndex((head) => head.textContent.trim() === arguments[0]);"
-        "return [...document.querySelectorAll('#table tbody tr')]"
-        ".map((row) => row.children[place].textContent);",
-        title,
-    )
-    return values
-
-
-def click_head(driver: Any, title: str) -> None:
-    driver.execute_script(
-        "[...document.querySelectorAll('#table thead th')]"
-        ".find((head) => head.textContent.trim() === arguments[0]).click()",
-        title,
-    )
-
-
-def test_it_loads_without_an_error_in_the_console(opened: Any) -> None:
-    errors = [entry for entry in opened.get_log("browser") if entry["level"] == "SEVERE"]
-    assert errors == []
-    assert opened.execute_script("return document.querySelectorAll('.chart canvas').length") >= 4
-    assert opened.execute_script("return window.hacked") is None
-
-
-def test_sorting_puts_the_quickest_first_and_then_last(opened: Any) -> None:
-    head = "time to target (s)"
-    click_head(opened, head)
-    rising = [float(text) for text in column_of(opened, head)]
-    assert rising == sorted(rising)
-    click_head(opened, head)
-    assert [float(text) for text in column_of(opened, head)] == rising[::-1]
-
-
-def test_filtering_leaves_what_was_asked_for(opened: Any) -> None:
-    assert len(column_of(opened, "outcome")) == 8
-    opened.execute_script(
-        "const choice = document.querySelector('#filters select[data-column=outcome]');"
-        "choice.selectedIndex = [...choice.options].findIndex((one) => one.text === 'missed');"
-        "choice.dispatchEvent(new Event('change'));"
-    )
-    assert column_of(opened, "outcome") == ["missed"]
-
-
-def test_searching_leaves_what_was_asked_for(opened: Any) -> None:
-    opened.execute_script(
-        "const box = document.querySelector('#runs input[type=search]');"
-        "box.value = 'other_load'; box.dispatchEvent(new Event('input'));"
-    )
-    wait_for(opened, "return document.querySelectorAll('#table tbody tr').length === 1")
-    assert column_of(opened, "unfit because") == ["other_load"]
-
-
-def test_a_click_on_a_row_shows_curve_telemetry_and_record(opened: Any, sweep: Loaded) -> None:
-    evil = str(sweep.runs["run_id"].iloc[0])
-    opened.execute_script(
-        "document.querySelector(`#table tr[data-run='${arguments[0]}']`).click()", evil
-    )
-    wait_for(opened, "return document.getElementById('panel').dataset.run !== undefined")
-    assert opened.execute_script("return document.getElementById('panel').dataset.run") == evil
-    assert opened.execute_script("return document.querySelectorAll('#panel canvas').length") >= 4
-    record = opened.execute_script("return document.getElementById('panel-record').textContent")
-    assert "target.time_to_target_s" in record
-    assert EVIL in record
-    assert opened.execute_script("return window.hacked") is None
-
-
-def test_a_click_on_a_point_shows_that_run(opened: Any) -> None:
-    from selenium.webdriver.common.action_chains import ActionChains
-
-    run_id, across, down = opened.execute_script(_FIRST_POINT)
-    canvas = opened.find_element("css selector", "#chart-0 canvas")
-    middle = canvas.size["width"] / 2, canvas.size["height"] / 2
-    actions = ActionChains(opened)
-    actions.move_to_element_with_offset(canvas, across - middle[0], down - middle[1])
-    actions.click().perform()
-    wait_for(opened, "return document.getElementById('panel').dataset.run !== undefined")
-    assert opened.execute_script("return document.getElementById('panel').dataset.run") == run_id
-
-
-# The run of one point of the first chart, and where on its canvas that point lies.
-_FIRST_POINT = """
-const view = document.querySelector('#chart-0').vegaView;
-document.querySelector('#chart-0').scrollIntoView({block: 'center'});
-let found = null;
-const walk = (item, x, y) => {
-  if (item.marktype === 'symbol' && item.items[0]?.datum?.run_id) {
-    const point = item.items[item.items.length - 1];  // the one on top of all others
-    found = [point.datum.run_id, x + point.x, y + point.y];
-  }
-  for (const each of item.items ?? []) {
-    const group = !each.marktype;
-    walk(each, x + (group ? each.x ?? 0 : 0), y + (group ? each.y ?? 0 : 0));
-  }
-};
-const [x, y] = view.origin();
-walk(view.scenegraph().root, x + view.padding().left, y + view.padding().top);
-return found;
-"""
-
-
-def test_a_screenshot_can_be_looked_at(opened: Any, tmp_path: Path) -> None:
-    """BENCH_SCREENSHOT=FOLDER keeps it, for a person."""
-    folder = Path(os.environ.get("BENCH_SCREENSHOT", tmp_path))
-    height = opened.execute_script("return document.documentElement.scrollHeight")
-    opened.set_window_size(1500, min(height + 150, 5000))
-    path = folder / "report.png"
-    assert opened.save_screenshot(str(path))
-    assert path.stat().st_size > 50_000  # an empty page is far smaller
-    opened.set_window_size(1500, 1000)

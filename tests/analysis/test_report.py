@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.plot import _plot
 from bench.core.report_config import PlotConfig, ReportConfig
 from tests.analysis.made import make_sweep, make_unreadable
 
@@ -140,6 +141,34 @@ def test_a_plot_of_what_the_runs_do_not_hold_ends_with_3(results: Path, tmp_path
     done = call("analysis.plot", "figure=latency", f"results={results}", cwd=tmp_path)
     assert done.returncode == 3
     assert "latency: not drawn: no run of bench.serve" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ("utilization.cpu_process_frac", "neither more nor less of it is better"),
+        ("serving.num_threads", "neither more nor less of it is better"),
+        ("lr", "no such column; did you mean config.lr"),
+        ("config.precision", "holds no numbers"),
+    ],
+)
+def test_what_cannot_be_an_axis_is_one_line_with_its_key(
+    x: str, message: str, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"figure": "tradeoff", "x": x, "y": "quality_test.accuracy"}
+    code = _plot({**config, "results": str(results), "out": str(tmp_path / "out")})
+    told = capsys.readouterr().err
+    assert code == 2
+    assert told.startswith(f"error: x={x}: {message}")
+    assert told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_result_against_a_setting_is_drawn(results: Path, tmp_path: Path) -> None:
+    config = {"figure": "tradeoff", "x": "config.batch_size", "y": "quality_test.accuracy"}
+    files = {"formats": ["svg"], "widths": ["one"], "out": str(tmp_path)}
+    assert _plot({**config, **files, "results": str(results)}) == 0
+    assert "No front: batch size" in (tmp_path / "tradeoff_one.svg").read_text()
 
 
 def test_a_folder_of_which_no_run_can_be_read_ends_with_3(tmp_path: Path) -> None:

@@ -64,6 +64,14 @@ def test_the_median_of_the_placebo_is_8_weeks_and_all_of_it_ends() -> None:
     assert np.isnan(curve.low[-1])
 
 
+def test_fewer_than_six_runs_have_no_bounds() -> None:
+    """Of five runs the bounds at S = 0.9 hold the truth in 80% of cases."""
+    assert np.isnan(kaplan_meier(made([1, 2, 3, 4, 5])).low).all()
+    assert np.isnan(kaplan_meier(made([1, 2, 3], missed=[9, 9])).high).all()
+    six = kaplan_meier(made([1, 2, 3, 4, 5, 6]))
+    assert not np.isnan(six.low[:5]).any()
+
+
 def test_log_rank_of_the_leukemia_data() -> None:
     """Chi-squared 16.79 with one degree of freedom, p = 4.17e-5; published as 16.79."""
     result = log_rank(DRUG, CONTROL)

@@ -9,19 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.best import runs_needed
 from analysis.latex import escape, to_latex
 from analysis.load import load_runs
 from analysis.outcomes import reached
 from analysis.search_cost import search_cost
 from analysis.summary import summarise
-from analysis.tables import (
-    Cell,
-    TextTable,
-    tables,
-    to_csv,
-    to_markdown,
-    write_tables,
-)
+from analysis.tables import tables, write_tables
+from analysis.text_table import Cell, TextTable, to_csv, to_markdown
+from bench.core.intervals import share
 from tests.analysis.made import (
     Made,
     Served,
@@ -34,7 +30,7 @@ from tests.analysis.made import (
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """Two batch sizes with 5 seeds: one misses, one fails, one is unfit, one was killed."""
+    """Two batch sizes with 5 seeds: one misses, one fails, one is unfit, one is interrupted."""
     results = tmp_path_factory.mktemp("results")
     folders = make_sweep(
         results,
@@ -61,32 +57,44 @@ def column(table: TextTable, name: str) -> list[str]:
     return [row[place].text for row in table.rows]
 
 
-def test_every_run_of_a_configuration_is_behind_its_numbers(runs: pd.DataFrame) -> None:
+def test_every_run_that_counts_is_behind_the_numbers(runs: pd.DataFrame) -> None:
+    """Of five runs of batch size 256 one failed, one was interrupted, and three hit."""
     summary = summarise(runs)
     rate = one(summary, "hit_rate", "batch_size=256")
-    assert (rate["num"], rate["value"]) == (5, 0.6)
+    assert (rate["num"], rate["value"]) == (4, 0.75)
     tta = one(summary, "time_to_target_s", "batch_size=256")
-    group = runs[runs["configuration"] == "batch_size=256"]
+    group = runs[(runs["configuration"] == "batch_size=256") & (runs["status"] != "interrupted")]
     hits = group["target.time_to_target_s"].dropna().sort_values()
-    # Of 3 hits and 2 misses, the median is the slowest hit.
-    assert (tta["num"], tta["value"]) == (5, hits.iloc[-1])
+    # Of 3 hits and a failure, the median lies between the two slowest hits.
+    assert (tta["num"], tta["kind"]) == (4, "range")
+    assert tta["value"] == pytest.approx(hits.iloc[1:].mean())
+    assert tta["low"] == hits.iloc[0]
     assert np.isnan(tta["high"])
     ert = one(summary, "expected_time_s", "batch_size=256")
     lost = group["phases.wall_time_s"][~reached(group)].sum()
     assert ert["value"] == pytest.approx((hits.sum() + lost) / 3, rel=1e-3)
+    assert np.isnan(ert["low"])
 
 
 def test_a_killed_run_that_tells_no_host_belongs_to_its_configuration(runs: pd.DataFrame) -> None:
-    assert runs["host.cpu_name"].isna().sum() == 1
-    assert summarise(runs)["host"].unique().tolist() == ["Made CPU"]
+    killed = runs.assign(status=runs["status"].replace("interrupted", "killed"))
+    assert killed["host.cpu_name"].isna().sum() == 1
+    summary = summarise(killed)
+    assert summary["host"].unique().tolist() == ["Made CPU"]
+    assert one(summary, "hit_rate", "batch_size=256")["num"] == 5
 
 
 def test_the_same_configuration_on_two_processors_is_two_rows(runs: pd.DataFrame) -> None:
     other = runs[runs["command"] == "train"].assign(**{"host.cpu_name": "Other CPU"})
     both = pd.concat([runs, other.assign(run_id=other["run_id"] + "x")], ignore_index=True)
     table = tables(both)["time"]
-    assert "batch_size=16 @ Made CPU" in column(table, "configuration")
-    assert "batch_size=16 @ Other CPU" in column(table, "configuration")
+    rows = list(zip(column(table, "configuration"), column(table, "compared within"), strict=True))
+    assert rows == [
+        ("batch_size=16", "Made CPU"),
+        ("batch_size=256 †", "Made CPU"),
+        ("batch_size=16", "Other CPU"),
+        ("batch_size=256 †", "Other CPU"),
+    ]
 
 
 def test_joules_of_different_labels_are_never_in_one_column(tmp_path: Path) -> None:
@@ -104,10 +112,10 @@ def test_joules_of_different_labels_are_never_in_one_column(tmp_path: Path) -> N
     assert [text == "-" for text in counters] == [False, True, False]
     assert modelled[0].endswith("(n=4)")  # of 8 runs
     assert column(table, "systematic bound")[0] == "±6.0%"
-    assert any("Only values of one label" in note for note in table.notes)
-    # Each label has a best of its own, and none is compared with the other's.
-    best = eta[eta["p_against_second"].notna()]
-    assert best.groupby("label").size().to_dict() == {"counter": 1, "modelled": 1}
+    assert any("Only values of one kind" in note for note in table.notes)
+    # Each label has a best of its own, and joules that nothing measured have none.
+    best = eta[eta["p_best"].notna()]
+    assert best.groupby("label").size().to_dict() == {"counter": 1}
 
 
 def test_runs_that_failed_before_they_had_a_label_stay_with_the_others(runs: pd.DataFrame) -> None:
@@ -115,25 +123,105 @@ def test_runs_that_failed_before_they_had_a_label_stay_with_the_others(runs: pd.
     missed = ~reached(unlabelled)
     unlabelled.loc[missed, "energy_label"] = None
     eta = one(summarise(unlabelled), "energy_to_target_j", "batch_size=256")
-    assert (eta["label"], eta["num"]) == ("modelled", 5)
+    assert (eta["label"], eta["components"], eta["num"]) == ("modelled", "cpu", 4)
 
 
-def test_the_best_is_marked_only_where_the_difference_is_significant(tmp_path: Path) -> None:
-    make_sweep(tmp_path / "few", batch_sizes=[64, 256], seeds=range(3), lrs=[0.1])
-    make_sweep(tmp_path / "enough", batch_sizes=[64, 256], seeds=range(6), lrs=[0.1])
-    few = summarise(load_runs([tmp_path / "few"]).runs)
-    enough = summarise(load_runs([tmp_path / "enough"]).runs)
-    metric = "samples_to_target"
-    p_value = one(few, metric, "batch_size=64")["p_against_second"]
-    assert p_value == pytest.approx(1 / 20)  # all three are better, and that is not enough
-    assert not few[few["metric"] == metric]["best"].any()
-    marked = enough[(enough["metric"] == metric) & enough["best"]]
-    assert marked["configuration"].tolist() == ["batch_size=64"]
-    table = tables(load_runs([tmp_path / "enough"]).runs)["factors"]
-    place = table.columns.index("samples to target")
-    assert [row[place].best for row in table.rows] == [True, False]
-    lines = to_markdown(table).splitlines()
-    assert lines[4].split("|")[4].strip().startswith("**")
+def with_values(runs: pd.DataFrame, name: str, values: dict[str, list[float]]) -> pd.DataFrame:
+    """The runs with the values of one column, by configuration."""
+    changed = runs.copy()
+    for configuration, own in values.items():
+        changed.loc[changed["configuration"] == configuration, name] = own
+    return changed
+
+
+TIME = "target.time_to_target_s"
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Three batch sizes with eight seeds that all hit."""
+    results = tmp_path_factory.mktemp("eight")
+    make_sweep(results, batch_sizes=(16, 32, 64), seeds=range(8), base=Made(outcome="hit"))
+    return load_runs([results]).runs
+
+
+def times(first: float, second: float, third: float, step: float = 0.001) -> dict[str, list[float]]:
+    names = ("batch_size=16", "batch_size=32", "batch_size=64")
+    return {
+        name: [start + step * n for n in range(8)]
+        for name, start in zip(names, (first, second, third), strict=True)
+    }
+
+
+def test_the_best_beats_every_other_one_and_not_only_the_second(eight: pd.DataFrame) -> None:
+    """All of eight are better than all of eight: 1 / 12870 one-sided, twice that for the choice."""
+    clear = summarise(with_values(eight, TIME, times(1, 2, 3)))
+    best = one(clear, "time_to_target_s", "batch_size=16")
+    assert best["p_best"] == pytest.approx(2 / 12870)
+    num_columns = clear["p_best"].notna().sum()
+    assert best["p_best"] < best["p_best_holm"] <= num_columns * best["p_best"]
+    assert best["best"]
+    # The last one has the worst median, and half of its runs are as good as the leader's.
+    mixed = times(1, 2, 3)
+    mixed["batch_size=64"][:3] = [0.9, 0.95, 1.001]
+    summary = summarise(with_values(eight, TIME, mixed))
+    column = summary[summary["metric"] == "time_to_target_s"]
+    assert column["p_best"].max() > 0.05
+    assert not column["best"].any()
+
+
+def test_a_best_value_takes_enough_runs_for_all_columns(tmp_path: Path) -> None:
+    """5 against 5 reach 2 / 252 = 0.008, which is below 0.05, and above 0.05 over seven columns."""
+    base = Made(outcome="hit", label="counter")
+    make_sweep(tmp_path, batch_sizes=[16, 256], seeds=range(5), base=base)
+    runs = load_runs([tmp_path]).runs
+    values = {"batch_size=16": [1.0, 2, 3, 4, 5], "batch_size=256": [6.0, 7, 8, 9, 10]}
+    summary = summarise(with_values(runs, TIME, values))
+    row = one(summary, "time_to_target_s", "batch_size=16")
+    assert row["p_best"] == pytest.approx(2 / 252)
+    assert summary["p_best"].notna().sum() >= 7
+    assert row["p_best_holm"] > 0.05
+    assert not row["best"]
+    num_columns = int(summary["p_best"].notna().sum())
+    told = f"over the {num_columns} columns of all tables that can be tested, which takes at least"
+    notes = " ".join(tables(with_values(runs, TIME, values))["time"].notes)
+    assert f"{told} {runs_needed(num_columns)} runs of each configuration" in notes
+
+
+def test_three_runs_each_are_not_tested_and_do_not_count_as_a_column(tmp_path: Path) -> None:
+    """2 / 20 is above 0.05 whatever the values are."""
+    make_sweep(tmp_path, batch_sizes=[16, 256], seeds=range(3), base=Made(outcome="hit"))
+    runs = load_runs([tmp_path]).runs
+    assert summarise(runs)["p_best"].isna().all()
+    assert any("No value is bold" in note for note in tables(runs)["time"].notes)
+
+
+def test_a_best_that_rests_on_unfit_runs_is_none(eight: pd.DataFrame) -> None:
+    clear = with_values(eight, TIME, times(1, 2, 3))
+    unfit_leader, unfit_rival = clear.copy(), clear.copy()
+    unfit_leader.loc[clear["configuration"].eq("batch_size=16") & clear["seed"].eq(0), FIT] = False
+    unfit_rival.loc[clear["configuration"].eq("batch_size=64") & clear["seed"].eq(0), FIT] = False
+    metric = "time_to_target_s"
+    first = summarise(unfit_leader)
+    assert first[first["metric"] == metric]["p_best"].isna().all()
+    second = one(summarise(unfit_rival), metric, "batch_size=16")
+    # Eight against the seven that are fit: one of 15 choose 7 arrangements.
+    assert second["p_best"] == pytest.approx(2 / 6435)
+    all_unfit = clear.copy()
+    all_unfit.loc[clear["configuration"].eq("batch_size=64"), FIT] = False
+    third = summarise(all_unfit)
+    assert third[third["metric"] == metric]["p_best"].isna().all()
+
+
+FIT = "health.fit"
+
+
+def test_bold_stands_in_all_formats(eight: pd.DataFrame) -> None:
+    table = tables(with_values(eight, TIME, times(1, 2, 3)))["time"]
+    place = table.columns.index("TTA (s)")
+    assert [row[place].best for row in table.rows] == [True, False, False]
+    cell = to_markdown(table).splitlines()[4].split("|")[place + 1].strip()
+    assert cell == f"**{table.rows[0][place].text}**"
     assert " *" in to_csv(table)
 
 
@@ -141,15 +229,25 @@ def test_other_targets_and_scenarios_are_not_compared(tmp_path: Path) -> None:
     easy, hard = Made(target=0.6), Made(target=0.93)
     for base in (easy, hard):
         make_sweep(tmp_path, batch_sizes=[32], seeds=range(5), base=base)
-    summary = summarise(load_runs([tmp_path]).runs)
-    assert summary[summary["metric"] == "time_to_target_s"]["p_against_second"].isna().all()
+    runs = load_runs([tmp_path]).runs
+    summary = summarise(runs)
+    assert summary[summary["metric"] == "time_to_target_s"]["p_best"].isna().all()
+    table = tables(runs)["time"]
+    assert column(table, "compared within") == ["accuracy ≥ 0.6", "accuracy ≥ 0.93"]
+    search = tables(runs)["search"]
+    assert list(dict.fromkeys(column(search, "search for"))) == [
+        "accuracy ≥ 0.6",
+        "accuracy ≥ 0.93",
+    ]
+    assert set(column(search, "runs")) == {"5"}
 
 
 def test_unfit_and_invalid_runs_are_inside_and_marked(runs: pd.DataFrame) -> None:
     table = tables(runs)["time"]
     assert column(table, "configuration") == ["batch_size=16", "batch_size=256 †"]
-    assert column(table, "runs") == ["5", "5"]
+    assert column(table, "runs") == ["5", "4"]
     assert column(table, "hits") == ["4", "3"]
+    assert any("1 run is not in these tables, interrupted" in note for note in table.notes)
     assert any("not fit" in note for note in table.notes)
     invalid = runs.copy()
     invalid["serving.valid"] = invalid["serving.valid"].where(invalid["command"] != "serve", False)
@@ -227,6 +325,99 @@ def test_runs_of_unknown_cost_are_counted(tmp_path: Path) -> None:
     }
 
 
+def test_joules_of_other_parts_are_no_repeats(tmp_path: Path) -> None:
+    """Half of the runs of each configuration have the joules of a GPU, half of the CPU alone."""
+    make_sweep(
+        tmp_path,
+        batch_sizes=[32, 64],
+        seeds=range(8),
+        base=Made(outcome="hit", label="counter"),
+    )
+    runs = load_runs([tmp_path]).runs
+    runs["energy_components"] = np.where(runs["seed"] < 4, "cpu", "cpu + gpu")
+    eta = summarise(runs)
+    eta = eta[eta["metric"] == "energy_to_target_j"]
+    assert eta.groupby(["configuration", "components"])["num"].sum().to_dict() == {
+        (name, parts): 4
+        for name in ("batch_size=32", "batch_size=64")
+        for parts in ("cpu", "cpu + gpu")
+    }
+    found = tables(runs)
+    heads = [head for head in found["energy"].columns if head.startswith("ETA")]
+    assert heads == ["ETA (J), counter of cpu", "ETA (J), counter of cpu + gpu"]
+    joules = [name for name in column(found["search"], "quantity") if name.startswith("energy")]
+    assert joules == ["energy_j, counter of cpu", "energy_j, counter of cpu + gpu"]
+    # A run that was cut off before it could say is a repeat of the only kind there is.
+    runs["energy_components"] = runs["energy_components"].where(runs["seed"] >= 4)
+    alike = summarise(runs)
+    assert alike[alike["metric"] == "energy_to_target_j"]["num"].tolist() == [8, 8]
+
+
+def test_rent_and_electricity_are_never_in_one_column(runs: pd.DataFrame) -> None:
+    mixed = runs[runs["command"] == "train"].copy()
+    first = mixed["configuration"] == "batch_size=16"
+    mixed["cost_basis"] = np.where(first, "rental", "electricity")
+    table = tables(mixed)["cost"]
+    rent, electricity = (
+        column(table, f"cost (USD), {basis}") for basis in ("rental", "electricity, modelled")
+    )
+    assert [text == "-" for text in rent] == [False, True]
+    assert [text == "-" for text in electricity] == [True, False]
+    costs = search_cost(mixed)
+    money = costs[costs["quantity"] == "cost_usd"]
+    assert money["label"].tolist() == ["electricity, modelled", "rental"]
+    # What rent is for does not depend on a meter, and so has no parts.
+    assert money["components"].fillna("").tolist() == ["cpu", ""]
+
+
+def accuracy_of(runs: pd.DataFrame) -> pd.Series:
+    summary = summarise(runs)
+    return one(summary[summary["topic"] == "time"], "quality_test.accuracy", "batch_size=16")
+
+
+def test_an_accuracy_has_at_least_the_bounds_of_its_sampling_error(runs: pd.DataFrame) -> None:
+    """Two runs with 0.95 of 360 test samples: Wilson's interval of 342 of 360, as a range."""
+    pair = runs[(runs["command"] == "train") & runs["quality_test.accuracy"].notna()].iloc[:2]
+    pair = pair.assign(**{"quality_test.accuracy": 0.95, "quality_test.num_samples": 360})
+    accuracy = accuracy_of(pair)
+    wilson = share(342, 360)
+    assert (accuracy["low"], accuracy["high"]) == pytest.approx((wilson.low, wilson.high))
+    assert accuracy["kind"] == "range"
+    single = accuracy_of(pair.iloc[:1])
+    assert (single["low"], single["kind"]) == (accuracy["low"], "interval")
+    assert column(tables(pair.iloc[:1])["time"], "test accuracy") == ["0.950 [0.922, 0.968]"]
+
+
+def test_a_rate_that_was_asked_for_is_no_throughput(tmp_path: Path) -> None:
+    trained = make_run(tmp_path / "t", Made(outcome="hit"))
+    make_served(tmp_path / "s", trained, Served(scenario="server"))
+    runs = load_runs([tmp_path / "s"]).runs
+    assert column(tables(runs)["serving"], "throughput (1/s)")[0] != "-"
+    asked = pd.concat([runs, runs.assign(run_id="second", config_hash="second")])
+    asked = asked.reset_index(drop=True)
+    asked["configuration"] = ["rate_per_s=50", "rate_per_s=100"]
+    asked["config.scenario.rate_per_s"] = [50.0, 100.0]
+    asked["serving.max_rate_per_s"] = np.nan
+    table = tables(asked)["serving"]
+    assert "throughput (1/s)" not in table.columns
+    assert column(table, "compared within") == ["50 per s asked for", "100 per s asked for"]
+    one_asked = asked.assign(**{"config.scenario.rate_per_s": [50.0, np.nan]})
+    assert column(tables(one_asked)["serving"], "compared within") == [
+        "50 per s asked for",
+        "largest rate searched for",
+    ]
+
+
+def test_a_quantity_that_no_hit_has_is_no_miss(runs: pd.DataFrame) -> None:
+    """Without a price, what a hit cost is not known: that is not "not reached"."""
+    unpriced = runs[runs["command"] == "train"].copy()
+    unpriced[["target.cost_to_target_usd", "config.price.usd_per_kwh"]] = np.nan
+    unpriced["cost_basis"] = None
+    assert "cost_to_target_usd" not in set(summarise(unpriced)["metric"])
+    no_carbon = runs.assign(**{"target.emissions_to_target_gco2e": np.nan})
+    assert "emissions_to_target_gco2e" not in set(summarise(no_carbon)["metric"])
+
+
 def test_markdown_and_csv_keep_what_is_in_a_cell() -> None:
     table = TextTable(
         title="t",
@@ -243,6 +434,7 @@ def test_special_characters_are_set_literally() -> None:
         r"50\% of \$a\_b \& \{c\}\#\textasciitilde{}\textasciicircum{}\textbackslash{}"
     )
     assert escape("[1, inf) ±2 †") == r"[1, $\infty$) $\pm$2 \dag{}"
+    assert escape("(1.2 to inf)") == r"(1.2 to $\infty$)"
     assert escape("inferior") == "inferior"
 
 
@@ -291,5 +483,8 @@ def test_no_run_that_could_be_read_gives_no_table(tmp_path: Path) -> None:
 def test_only_killed_runs_give_tables_without_hits(tmp_path: Path) -> None:
     make_sweep(tmp_path, batch_sizes=[32], seeds=range(2), interrupted=range(2))
     loaded = load_runs([tmp_path]).runs
-    assert summarise(loaded)["host"].unique().tolist() == ["unknown host"]
-    assert column(tables(loaded)["time"], "hits") == ["0"]
+    killed = loaded.assign(status="killed")
+    assert summarise(killed)["host"].unique().tolist() == ["unknown host"]
+    assert column(tables(killed)["time"], "hits") == ["0"]
+    # Runs that were interrupted have a cost, and are nothing to compare.
+    assert set(tables(loaded)) == {"search"}

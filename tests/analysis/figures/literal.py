@@ -13,15 +13,19 @@ _ids = count()
 def reached(
     configuration: str, time_s: float, energy_j: float | None = None, **more: Any
 ) -> dict[str, Any]:
-    """A training that hit 0.9 after time_s; keywords with __ for dots overwrite columns."""
+    """A training that hit 0.9 after time_s; keywords with __ for dots overwrite columns.
+
+    Every run has a repeat of its own: two of one seed and repeat would count once.
+    """
+    number = next(_ids)
     run = {
-        "run_id": f"run{next(_ids)}",
+        "run_id": f"run{number}",
         "command": "train",
         "config_hash": configuration,
         "configuration": configuration,
         "status": "ok",
         "seed": 0,
-        "repeat": 0,
+        "repeat": number,
         "started_utc": "2026-01-05T09:00:00Z",
         "folder": f"/results/train/{configuration}",
         "target.metric": "accuracy",
@@ -68,14 +72,15 @@ def failed(configuration: str, time_s: float, **more: Any) -> dict[str, Any]:
 
 def served(configuration: str, scenario: str = "single_stream", **more: Any) -> dict[str, Any]:
     """A run of bench.serve."""
+    number = next(_ids)
     run = {
-        "run_id": f"run{next(_ids)}",
+        "run_id": f"run{number}",
         "command": "serve",
         "config_hash": configuration,
         "configuration": configuration,
         "status": "ok",
         "seed": 0,
-        "repeat": 0,
+        "repeat": number,
         "folder": f"/results/serve/{configuration}",
         "serving.scenario": scenario,
         "serving.valid": True,

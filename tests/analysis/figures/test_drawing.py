@@ -14,7 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from analysis.figures.axes import NothingToDraw
+from analysis.figures.axes import NothingToDraw, log_axis, wrapped
 from analysis.figures.catalogue import FIGURES
 from analysis.load import load_runs
 from analysis.registry import Frames, draw_figure, figure_data, require_figures
@@ -225,6 +225,45 @@ def test_a_column_is_named_in_words_with_its_unit(column: str, label: str) -> No
 )
 def test_numbers_are_short(value: float, text: str) -> None:
     assert short_number(value) == text
+
+
+@pytest.mark.parametrize(
+    "limits", [(2e-5, 3e-4), (7e-4, 2e-3), (5e3, 2e5), (2e4, 5e6), (0.01, 3.0)]
+)
+def test_the_ticks_of_an_axis_are_written_alike(limits: tuple[float, float]) -> None:
+    """Not 0.001 beside 9e-4, nor 1e-5 beside 0.0001."""
+    axes = Figure().subplots()
+    axes.set_xlim(*limits)
+    log_axis(axes, "x")
+    texts = [axes.xaxis.get_major_formatter()(value) for value in axes.get_xticks()]
+    powers = {"e" in text for text in texts if text}
+    assert len(powers) == 1, texts
+
+
+def test_a_long_word_is_broken_where_it_has_parts() -> None:
+    name = "price=own scenario.min_duration_s=5 scenario.latency_bound_ms=100 http"
+    assert wrapped(name, 26).split("\n") == [
+        "price=own",
+        "scenario.min_duration_s=5",
+        "scenario.",
+        "latency_bound_ms=100 http",
+    ]
+    assert wrapped("a" * 30, 26).split("\n") == ["a" * 26, "aaaa"]
+
+
+def test_a_legend_of_runs_without_settings_has_no_nan() -> None:
+    """As of a user's own loop, which records neither batch size nor learning rate."""
+    nothing = {"config__batch_size": None, "config__lr": None, "model__name": None}
+    runs = frame(
+        reached("a", 1.0, **nothing),
+        reached(
+            "b", 2.0, model__name="TinyGPT", **{"config__batch_size": None, "config__lr": None}
+        ),
+    )
+    words = texts_of(draw_figure("factors_time", figure_data("factors_time", Frames(runs)), "one"))
+    assert "nan" not in words.lower()
+    assert "TinyGPT" in words
+    assert "model not recorded" in words
 
 
 def test_data_of_thousands_of_configurations_stay_small() -> None:

@@ -61,12 +61,28 @@ def test_architectures_of_one_name_are_told_apart_by_what_differs() -> None:
     runs = DataFrame(
         {
             "model.name": ["Mlp", "Mlp", "resnet18", None],
-            "config.model._target_": ["m.Mlp", "m.Mlp", "m.tv", "m.Cnn"],
+            "config.model._target_": ["m.Mlp", "m.Mlp", "m.torchvision_model", "m.Cnn"],
+            "config.model.name": [None, None, "resnet18", None],
             "config.model.width": [64, 128, np.nan, np.nan],
             "config.model.depth": [2, 2, np.nan, np.nan],
         }
     )
-    assert list(architectures(runs)) == ["Mlp width=64.0", "Mlp width=128.0", "resnet18", "Cnn"]
+    assert list(architectures(runs)) == ["Mlp width=64", "Mlp width=128", "resnet18", "Cnn"]
+
+
+def test_an_architecture_has_the_name_that_the_user_gave_it_in_old_records_too() -> None:
+    runs = DataFrame(
+        {
+            "model.name": ["Cnn", "cnn", None],
+            "config.model._target_": ["m.Cnn"] * 3,
+            "config.choices.model": [None, "cnn", None],
+        }
+    )
+    assert list(architectures(runs)) == ["cnn"] * 3
+
+
+def test_a_model_that_nobody_names_is_called_that() -> None:
+    assert list(architectures(DataFrame({"run_id": ["a"]}))) == ["model not recorded"]
 
 
 def test_joules_of_several_labels_are_never_one_configuration() -> None:
@@ -140,6 +156,19 @@ def test_names_lose_what_all_share_and_what_is_left_out_is_said() -> None:
     short, common = short_names(names)
     assert short == {names[0]: "Mlp", names[1]: "Cnn"}
     assert common == "All: lr=0.1 http."
+
+
+def test_a_part_of_the_model_and_the_same_part_of_the_serving_are_two() -> None:
+    names = ["batch_size=1 | lr=2", "lr=2 | batch_size=1"]
+    short, common = short_names(names)
+    assert common == ""
+    assert short == {names[0]: "batch_size=1 lr=2", names[1]: "lr=2 batch_size=1"}
+
+
+def test_a_side_without_parts_is_no_part() -> None:
+    """As of a name whose scenario stands above its panel."""
+    short, common = short_names(["model=mlp |", "model=cnn |"])
+    assert (list(short.values()), common) == (["mlp", "cnn"], "")
 
 
 def test_names_that_would_become_equal_or_empty_stay_whole() -> None:

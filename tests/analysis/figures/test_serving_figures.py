@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from pandas import DataFrame
 
 from analysis.figures.axes import NothingToDraw
 from analysis.figures.compression import data_compression
-from analysis.figures.life_cycle import cheapest_in_turn, data_life_cycle
+from analysis.figures.life_cycle import cheapest_in_turn, compared, data_life_cycle
 from analysis.figures.phases import data_stages
 from analysis.figures.serving import data_latency, data_load, pick_served
 from bench.core.lifecycle import LifeCycle
@@ -90,6 +91,22 @@ def test_stages_are_of_one_query_at_a_time_where_there_are_such_runs() -> None:
         data_stages(runs, stages.iloc[:0])
 
 
+def test_a_run_of_which_no_answer_told_a_stage_is_not_without_it() -> None:
+    runs = frame(served("near", run_id="p"), served("near", run_id="q"), served("far", run_id="r"))
+    stages = DataFrame(
+        {
+            "run_id": ["p", "p", "q", "r"],
+            "stage": ["queue", "inference", "inference", "inference"],
+            "mean_ms": [2.0, 4.0, 6.0, 9.0],
+        }
+    )
+    data = data_stages(runs, stages)
+    near = data[data["configuration"] == "near"].set_index("part")["mean"]
+    assert dict(near) == {"queue": 2.0, "inference": 4.0}  # not 1 and 5
+    assert "1 runs of which a part is not known are left out" in data["remark"].iloc[0]
+    assert set(data["configuration"]) == {"near", "far"}
+
+
 def test_a_speed_up_is_the_inverse_of_the_ratio_and_its_bounds_change_places() -> None:
     runs = frame(
         served(
@@ -117,8 +134,8 @@ def life(training: float, per_prediction: float, label: str = "counter") -> Life
         quantity="energy_j",
         training=training,
         per_prediction=per_prediction,
-        training_label=label,  # type: ignore[arg-type]
-        serving_label=label,  # type: ignore[arg-type]
+        training_label=label,
+        serving_label=label,
     )
 
 
@@ -148,7 +165,7 @@ def record(run_id: str, command: str, **parts: object) -> RunRecord:
     )
 
 
-def trained_record(run_id: str, energy_j: float | None) -> RunRecord:
+def trained_record(run_id: str, energy_j: float | None, time_s: float | None = None) -> RunRecord:
     target = TargetResult(
         metric="accuracy",
         value=0.9,
@@ -157,6 +174,7 @@ def trained_record(run_id: str, energy_j: float | None) -> RunRecord:
         consecutive=1,
         reached=energy_j is not None,
         energy_to_target_j=energy_j,
+        time_to_target_s=time_s,
     )
     return record(run_id, "train", target=target, energy_label="counter")
 
@@ -200,6 +218,62 @@ def test_a_life_is_training_and_predictions_and_breaks_even_where_the_lines_cros
     assert (point["against"], point["configuration"]) == ("small", "large")
     # One training missed its target, one is not among the runs.
     assert set(data["num_without"]) == {2}
+
+
+def test_lives_are_compared_at_one_rate_in_one_scenario_and_with_one_target() -> None:
+    runs = frame(
+        reached("t", 1.0, run_id="t1", folder="/t1"),
+        reached("u", 1.0, run_id="t2", folder="/t2", target__value=0.95),
+        *(
+            served(name, scenario, trained__run_id=of, serving__rate_per_s=rate)
+            for name, scenario, of, rate in (
+                ("alone", "single_stream", "t1", None),
+                ("alone", "single_stream", "t1", None),
+                ("slow", "server", "t1", 50.0),
+                ("quick", "server", "t1", 100.0),
+                ("better", "single_stream", "t2", None),
+            )
+        ),
+    )
+    titles = [group.title for group in compared(runs, quantity="energy_j")]
+    assert len(titles) == len(set(titles)) == 4
+    assert {title.partition(", ")[2] for title in titles if title.startswith("server")} == {
+        "trained to accuracy at 0.9, rule first, at 50 queries/s",
+        "trained to accuracy at 0.9, rule first, at 100 queries/s",
+    }
+
+
+def test_the_rate_that_was_searched_for_is_no_rate_that_was_asked_for() -> None:
+    search = {"serving__max_rate_per_s": 200.0}
+    runs = frame(
+        reached("t", 1.0, run_id="t1", folder="/t1"),
+        served("a", "server", trained__run_id="t1", serving__rate_per_s=190.0, **search),
+        served("b", "server", trained__run_id="t1", serving__rate_per_s=195.0, **search),
+    )
+    assert len(compared(runs, quantity="energy_j")) == 1
+
+
+def test_why_a_life_is_not_known_is_counted() -> None:
+    asked = served_record("s1", "t1", 1.0)
+    assert asked.serving is not None
+    serving = replace(asked.serving, scenario="server", rate_per_s=50.0)
+    records = {
+        Path("/t1"): trained_record("t1", 10.0, time_s=3.0),
+        Path("/s1"): replace(asked, serving=serving),
+        Path("/s2"): served_record("s2", "t1", 1.0),
+    }
+    runs = frame(
+        reached("t1", 1.0, run_id="t1", folder="/t1"),
+        served("asked", "server", run_id="s1", folder="/s1", trained__run_id="t1"),
+        served("alone", run_id="s2", folder="/s2", trained__run_id="t1"),
+        served("lost", run_id="s3", folder="/s3", trained__run_id="elsewhere"),
+    )
+    data = data_life_cycle(runs, quantity="time_s", read=records.__getitem__)
+    assert list(data["configuration"]) == ["alone"]
+    assert set(data["num_without"]) == {2}
+    (reasons,) = set(data["reasons"])
+    assert "served at a rate that was asked for, not as fast as it can (1)" in reasons
+    assert "its training is not among the runs (1)" in reasons
 
 
 def test_without_any_life_the_reason_is_given() -> None:

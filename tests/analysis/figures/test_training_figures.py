@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from pandas import DataFrame
 
 from analysis.figures.axes import NothingToDraw
 from analysis.figures.batch_size import data_batch_size
 from analysis.figures.codecarbon import data_codecarbon
-from analysis.figures.curves import data_curves
+from analysis.figures.curves import data_curves, draw_curves
 from analysis.figures.factors import data_factors
 from analysis.figures.heatmap import data_heatmap
 from analysis.figures.hits import data_ecdf_targets, data_hits
 from analysis.figures.ladder import data_ladder
 from analysis.figures.phases import data_energy_components, data_phase_energy, data_phases
 from analysis.figures.restarts import data_restarts
-from analysis.figures.timeline import data_timeline, phase_spans, pick_run
+from analysis.figures.timeline import data_timeline, draw_timeline, phase_spans, pick_run
 from tests.analysis.figures.literal import by, failed, frame, missed, reached, served
 
 
@@ -202,7 +205,8 @@ def test_phases_of_a_run_follow_from_its_cumulative_times() -> None:
     # The first evaluation took 0.5 s and ended at 2 s; writing it down took 0.2 s after it; the
     # second took 1.1 - 0.5.
     assert found == [
-        ("init", -1.0, 0.0),
+        # Set-up has ended by then: the sampler starts after it.
+        ("before the clock: idle measurement, meters starting", -1.0, 0.0),
         ("evaluation", 1.5, 2.0),
         ("evaluation", 4.4, 5.0),
         ("checkpoint", 2.0, 2.2),
@@ -257,20 +261,194 @@ def test_phases_are_means_whose_sum_is_the_mean_of_the_whole() -> None:
     assert data["train"]["num_reached"] == 1.0
 
 
-def test_a_component_that_one_run_lacks_counts_as_nothing_in_its_mean() -> None:
-    runs = frame(reached("a", 1.0, 4.0, run_id="p"), reached("a", 1.0, 4.0, run_id="q"))
+def test_runs_of_which_other_components_were_measured_are_no_repeats() -> None:
+    runs = frame(
+        reached("a", 1.0, 4.0, run_id="p"),
+        reached("a", 1.0, 4.0, run_id="q"),
+        reached("a", 1.0, 4.0, run_id="r"),
+        reached("b", 2.0, 4.0, run_id="s"),
+    )
     energy = DataFrame(
+        [
+            {"run_id": run_id, "component": component, "label": "counter", "energy_j": joules}
+            for run_id, component, joules in (
+                ("p", "cpu0", 4.0),
+                ("p", "gpu0", 6.0),
+                ("q", "cpu0", 2.0),
+                ("r", "cpu0", 4.0),
+                ("s", "cpu0", 1.0),
+            )
+        ]
+    )
+    data = data_energy_components(runs, energy)
+    found = {(row["configuration"], row["part"]): row["mean"] for row in data.to_dict("records")}
+    # Not (4 + 2 + 4) / 3 and 6 / 3: two of the runs do not know what the GPU took.
+    both, alone = "a [cpu0 (counter)+gpu0 (counter)]", "a [cpu0 (counter)]"
+    assert found[both, "gpu0 (counter)"] == 6.0
+    assert found[both, "cpu0 (counter)"] == 4.0
+    assert found[alone, "cpu0 (counter)"] == 3.0
+    assert found["b", "cpu0 (counter)"] == 1.0
+
+
+def test_a_run_with_an_unknown_phase_does_not_halve_the_bar() -> None:
+    """A killed run does not know its init_s: 5 s were drawn as 2.5."""
+    runs = frame(
+        reached("a", 1.0, phases__launch_s=2.0, phases__init_s=5.0, phases__train_s=2.0),
+        failed("a", 1.0, phases__launch_s=None, phases__init_s=None, phases__train_s=1.0),
+    )
+    data = data_phases(runs)
+    means = dict(zip(data["part"], data["mean"], strict=True))
+    assert means == {"init": 5.0, "train": 2.0}
+    assert set(data["num_runs"]) == {1}
+    assert "1 runs of which a phase is not known are left out" in data["remark"].iloc[0]
+
+
+def test_a_phase_that_a_command_does_not_have_is_absent_and_not_unknown() -> None:
+    own_loop: dict[str, Any] = {"command": "lightning", "phases__init_s": None}
+    runs = frame(
+        reached("a", 1.0, phases__init_s=5.0, phases__train_s=2.0),
+        reached("b", 1.0, phases__train_s=3.0, **own_loop),
+    )
+    data = data_phases(runs)
+    assert set(data["configuration"]) == {"a", "b"}
+    assert "left out" not in data["remark"].iloc[0]
+
+
+def test_what_the_first_run_of_a_command_pays_for_all_is_no_part_of_a_bar() -> None:
+    """A8: the imports of the first run were drawn as a property of its configuration."""
+    runs = frame(
+        reached("first", 1.0, phases__launch_s=10.0, phases__init_s=1.0, phases__train_s=2.0),
+        reached("second", 1.0, phases__launch_s=0.02, phases__init_s=1.0, phases__train_s=2.0),
+    )
+    data = data_phases(runs)
+    assert set(data["total_high"]) == {3.0}
+    assert "Not shown: launching the process" in data["remark"].iloc[0]
+
+
+def test_ladder_and_curves_carry_the_metric_of_their_own_runs() -> None:
+    """A1: all runs were drawn under the most frequent metric."""
+    f1: dict[str, Any] = {"target__metric": "macro_f1"}
+    runs = frame(
+        reached("a", 1.0, run_id="p"),
+        reached("a", 1.0, run_id="q"),
+        reached("b", 1.0, run_id="r", **f1),
+    )
+    rungs = DataFrame([rung(name, 0.5, 1.0) for name in "pqr"])
+    metrics = dict(data_ladder(runs, rungs)[["configuration", "metric"]].to_numpy())
+    assert metrics == {"a": "accuracy", "b": "macro_f1"}
+    curves = DataFrame(
+        {"run_id": list("pqr"), "time_s": 1.0, "accuracy": 0.9, "macro_f1": [0.1, 0.2, 0.7]}
+    )
+    data = by(data_curves(runs, curves), "configuration")
+    assert (data["a"]["metric"], data["a"]["median"]) == ("accuracy", 0.9)
+    assert (data["b"]["metric"], data["b"]["median"]) == ("macro_f1", 0.7)
+
+
+def test_factors_tell_learning_rates_of_one_batch_size_apart() -> None:
+    runs = frame(
+        reached("lr=0.1", 1.0),
+        reached("lr=0.2", 2.0, config__lr=0.2),
+        reached("lr=0.1 optimizer=adamw", 3.0),
+    )
+    found = by(data_factors(runs), "configuration")
+    assert {name: row["kind"] for name, row in found.items()} == {
+        "lr=0.1": "Mlp lr 0.1",
+        "lr=0.2": "Mlp lr 0.2",
+        "lr=0.1 optimizer=adamw": "Mlp optimizer=adamw lr 0.1",
+    }
+
+
+def test_cells_of_a_sweep_do_not_mix_what_else_differs() -> None:
+    runs = frame(
+        reached("model=mlp batch_size=32 optimizer=sgd", 1.0),
+        reached("model=mlp batch_size=32 optimizer=adamw", 3.0),
+    )
+    cells = by(data_heatmap(runs), "architecture")
+    assert {name: row["value"] for name, row in cells.items()} == {
+        "Mlp optimizer=sgd": 1.0,
+        "Mlp optimizer=adamw": 3.0,
+    }
+
+
+def test_a_failure_at_an_unknown_cost_stays_in_its_cell() -> None:
+    """Killed before its first evaluation: it vanished, and 1 of 2 became 1 of 1."""
+    unknown: dict[str, Any] = {"phases__wall_time_s": None, "target__censored_at_s": None}
+    runs = frame(reached("a", 1.0), failed("a", 1.0, **unknown))
+    (cell,) = data_heatmap(runs).to_dict("records")
+    assert (cell["num_reached"], cell["num_runs"]) == (1, 2)
+    assert np.isnan(cell["value"])  # half of them never got there
+    (point,) = data_factors(runs).to_dict("records")
+    assert (point["num_runs"], point["missed"]) == (2, True)
+
+
+def test_misses_of_runs_without_a_meter_are_not_all_that_is_left_of_them() -> None:
+    """Their hits have no joules: with the misses alone, nothing would ever have hit."""
+    runs = frame(
+        reached("a", 1.0),
+        missed("a", 9.0),
+        reached("b", 1.0, 5.0),
+        missed("b", 9.0, status="killed", phases__wall_time_s=None, target__censored_at_s=None),
+    )
+    data = data_batch_size(runs, quantity="energy_j")
+    cell = data[data["kind"] == "median"]
+    assert list(cell["num_runs"]) == [2]  # of b; the killed one was metered like its repeats
+    assert set(data["num_without"]) == {2}
+
+
+def test_a_run_without_an_evaluation_has_no_curve_and_is_counted() -> None:
+    runs = frame(reached("a", 1.0, run_id="p"), failed("a", 1.0, run_id="early"))
+    data = data_curves(runs, curve_rows("p", [1.0], [0.9]))
+    assert (set(data["num_curves"]), set(data["num_runs"])) == ({1}, {2})
+    assert set(data["num_reached"]) == {1}
+    figure = draw_curves(data)
+    words = " ".join(" ".join(text.get_text() for text in figure.findobj(Text)).split())
+    assert "1/2" in words
+    assert "1 runs without an evaluation here have no curve" in words
+
+
+def test_runs_without_a_batch_size_are_counted() -> None:
+    runs = frame(reached("a", 1.0), reached("b", 1.0, config__batch_size=None))
+    data = data_batch_size(runs)
+    assert set(data["num_without"]) == {1}
+
+
+def test_a_failure_at_an_unknown_time_stays_in_the_probability_of_a_hit() -> None:
+    """Killed before its first evaluation: it never hits, whenever that was."""
+    unknown: dict[str, Any] = {"phases__wall_time_s": None, "target__censored_at_s": None}
+    runs = frame(reached("a", 1.0), failed("a", 1.0, **unknown))
+    data = data_hits(runs)
+    steps = data[data["kind"] == "step"].set_index("time_s")["probability"]
+    assert steps[1.0] == pytest.approx(1 / 2)
+    assert (data["kind"] == "missed").sum() == 0  # where it ended is not known
+
+
+def test_nothing_is_expected_where_a_cost_is_not_known() -> None:
+    unknown: dict[str, Any] = {"phases__wall_time_s": None, "target__censored_at_s": None}
+    runs = frame(reached("a", 1.0), failed("a", 1.0, **unknown), reached("b", 2.0))
+    data = by(data_restarts(runs), "configuration")
+    assert np.isnan(data["a"]["expected_s"])
+    assert (data["a"]["total_s"], data["a"]["num_unknown"]) == (1.0, 1)
+    assert data["b"]["expected_s"] == 2.0
+
+
+def test_a_sample_above_1_does_not_set_the_scale_of_a_timeline() -> None:
+    """A4: in older records the first sample of a processor is several times 1."""
+    run = frame(reached("a", 1.0, run_id="p"))
+    values = [3.6, *([0.5] * 9)]
+    telemetry = DataFrame(
         {
-            "run_id": ["p", "p", "q"],
-            "component": ["cpu0", "gpu0", "cpu0"],
-            "label": ["counter", "integrated", "counter"],
-            "energy_j": [4.0, 6.0, 2.0],
+            "run_id": "p",
+            "t_s": np.arange(10) / 10,
+            "device": "machine",
+            "metric": "cpu_busy_frac",
+            "value": values,
         }
     )
-    data = by(data_energy_components(runs, energy), "part")
-    assert data["cpu0 (counter)"]["mean"] == 3.0
-    assert data["gpu0 (integrated)"]["mean"] == 3.0
-    assert data["gpu0 (integrated)"]["label"] == "integrated"
+    figure = draw_timeline(data_timeline(run, DataFrame({"run_id": []}), telemetry))
+    (axes,) = figure.axes
+    assert axes.get_ylim()[1] < 1.1
+    words = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert "1 samples above 1" in " ".join(words.split())
 
 
 def phase_energy(

@@ -1,0 +1,96 @@
+"""Which columns of the runs can be an axis of a figure, and what to say of those that cannot."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from pandas import DataFrame
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+from bench.core.directions import DIRECTIONS, Better, better
+
+SETTING = "config."
+_MOST_NAMED = 3
+
+
+def require_axes(runs: DataFrame, x: str, y: str, area: str | None = None) -> None:
+    """Refuse columns that cannot be the axes of a tradeoff.
+
+    An axis is a result that is better in a known direction, or a setting (`config.NAME`), against
+    which there is no front. The area of a point can be any number.
+
+    Args:
+        runs: As loaded.
+        x: Column from left to right.
+        y: Column from bottom to top.
+        area: Column that the area of a point stands for.
+
+    Raises:
+        ValueError: One of them is no column, holds no numbers, or has no direction; the message
+            names the key and columns that may have been meant.
+    """
+    for key, name in (("x", x), ("y", y), ("area", area)):
+        if name is None:
+            continue
+        _require_numbers(runs, key, name)
+        if key != "area" and not name.startswith(SETTING):
+            _require_direction(key, name)
+
+
+def direction(name: str) -> Better | None:
+    """In which direction an axis is better; None for a setting.
+
+    Raises:
+        ValueError: It is no setting, and no number of a record.
+    """
+    return None if name.startswith(SETTING) else better(name)
+
+
+def _require_numbers(runs: DataFrame, key: str, name: str) -> None:
+    if name not in DIRECTIONS and name not in runs:
+        raise ValueError(f"{key}={name}: no such column; {_meant(runs, name)}")
+    if name not in DIRECTIONS and not _holds_numbers(runs, name):
+        raise ValueError(f"{key}={name}: holds no numbers; take a column that does")
+
+
+def _require_direction(key: str, name: str) -> None:
+    if DIRECTIONS.get(name) is None:
+        raise ValueError(
+            f"{key}={name}: neither more nor less of it is better, so that there is nothing to "
+            f"trade off; take a result such as target.time_to_target_s, or a setting "
+            f"({SETTING}NAME)"
+        )
+
+
+def _holds_numbers(runs: DataFrame, name: str) -> bool:
+    values = runs[name].dropna().infer_objects()
+    return not len(values) or (is_numeric_dtype(values) and not is_bool_dtype(values))
+
+
+def _meant(runs: DataFrame, name: str) -> str:
+    """The columns that a wrong name may stand for."""
+    settings = [str(column) for column in runs if str(column).startswith(SETTING)]
+    known = [*(column for column in settings if _holds_numbers(runs, column)), *_results()]
+    leaf = name.rpartition(".")[2]
+    same = [column for column in known if column.rpartition(".")[2] == leaf]
+    inside = [column for part in (name, leaf) for column in known if part in column]
+    close = _close(name, leaf, known)
+    found = list(dict.fromkeys([*same, *inside, *close]))[:_MOST_NAMED]
+    if found:
+        return f"did you mean {' or '.join(found)}?"
+    return (
+        f"results are named as in a record, such as target.time_to_target_s, settings "
+        f"{SETTING}NAME, such as {SETTING}batch_size"
+    )
+
+
+def _results() -> list[str]:
+    return [name for name, better_way in DIRECTIONS.items() if better_way is not None]
+
+
+def _close(name: str, leaf: str, known: Sequence[str]) -> list[str]:
+    by_leaf = {column.rpartition(".")[2]: column for column in reversed(known)}
+    whole = difflib.get_close_matches(name, known, n=_MOST_NAMED)
+    ends = difflib.get_close_matches(leaf, list(by_leaf), n=_MOST_NAMED)
+    return [*whole, *(by_leaf[end] for end in ends)]

@@ -1,0 +1,45 @@
+"""What tells the configurations among some trainings apart, and how the runs of each ended."""
+
+from __future__ import annotations
+
+from pandas import DataFrame, Series
+
+from analysis.figures.prepare import numbers
+from analysis.outcomes import Outcomes, outcomes
+
+
+def variants(runs: DataFrame) -> Series:
+    """The architecture, with what else differs among runs of one architecture, size and rate.
+
+    Runs with other optimizers, say, are no repeats: a cell of a sweep must not mix them.
+
+    Args:
+        runs: Of `training_runs`.
+    """
+    cell = [runs["architecture"], numbers(runs, "config.lr"), numbers(runs, "config.batch_size")]
+    cells = runs["configuration"].groupby(cell, dropna=False)
+    if cells.nunique().max() < 2:
+        return runs["architecture"]
+    rest = runs["configuration"].map(
+        lambda name: "".join(f" {part}" for part in name.split(" [")[0].split() if _beside(part))
+    )
+    return runs["architecture"] + rest
+
+
+def _beside(part: str) -> bool:
+    return not part.startswith(("model=", "model.", "batch_size=", "lr="))
+
+
+def outcomes_by_configuration(runs: DataFrame) -> dict[str, Outcomes]:
+    """How the runs of each configuration ended, and after what time.
+
+    Args:
+        runs: Of `training_runs`.
+    """
+    ended = outcomes(runs)
+    return {
+        str(name): Outcomes(
+            cost=ended.cost[places], hit=ended.hit[places], failed=ended.failed[places]
+        )
+        for name, places in runs.groupby("configuration").indices.items()
+    }

@@ -1,0 +1,131 @@
+"""Draws what models cost over their lives, with the points at which one overtakes another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from pandas import DataFrame
+
+from analysis.figures.axes import (
+    Canvas,
+    canvas,
+    in_paper_style,
+    legend_below,
+    log_axis,
+    note,
+    wrapped,
+)
+from analysis.figures.names import short_names
+from analysis.figures.prepare import HIGHLIGHTED, evenly
+from analysis.outcomes import Floats
+from analysis.style import COLOURS, GREY, INK, LINES, Width, short_number
+
+_LABELS = {
+    "time_s": "time over the life (s)",
+    "energy_j": "energy over the life (J, {label})",
+    "cost_usd": "cost over the life\n(US$: {label})",
+}
+_OTHERS = 40
+
+
+@in_paper_style
+def draw_life_cycle(data: DataFrame, *, width: Width = "one") -> Canvas:
+    """Draw what `data_life_cycle` gives."""
+    quantity = str(data["quantity"].iloc[0])
+    models, points = data[data["kind"] == "model"], data[data["kind"] == "break_even"]
+    best = models[models["cheapest"].astype(bool)].sort_values("training")
+    places = _named(models, list(best.index))
+    others = evenly([place for place in models.index if place not in places], _OTHERS)
+    figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
+    reach = points["num_predictions"].max() if len(points) else np.nan
+    worth = (models["training"] / models["per_prediction"]).median()
+    last = max(10.0, 10 * np.nanmax([reach, worth]))
+    num = np.geomspace(1, last, 200)
+    for place in others:
+        row = models.loc[place]
+        axes.plot(num, row["training"] + num * row["per_prediction"], color=GREY, linewidth=0.6)
+    names, common = short_names(models.loc[[*places, *others], "configuration"])
+    handles = [
+        _draw_model(axes, row, names, num, n, width)
+        for n, row in enumerate(models.loc[places].to_dict("records"))
+    ]
+    if len(models) > len(places):
+        label = f"{len(models) - len(places)} others"
+        handles.append(Line2D([], [], color=GREY, label=label))
+    _draw_points(axes, points)
+    log_axis(axes, "x")
+    log_axis(axes, "y")
+    axes.set_xlabel("number of predictions")
+    axes.set_ylabel(_LABELS[quantity].format(label=_how(models)))
+    legend_below(figure, handles, width)
+    note(figure, f"{_words(data, models, points)} {common}".strip(), width)
+    return figure
+
+
+def _named(models: DataFrame, cheapest: list[int]) -> list[int]:
+    """Models that are told apart: the cheapest, and those that come next where there is room."""
+    chosen = evenly(cheapest, HIGHLIGHTED)
+    worth = float((models["training"] / models["per_prediction"]).median())
+    total = (models["training"] + worth * models["per_prediction"]).sort_values()
+    rest = [place for place in total.index if place not in cheapest]
+    return chosen + rest[: HIGHLIGHTED - len(chosen)]
+
+
+def _how(models: DataFrame) -> str:
+    """How joules were obtained, and what money pays for: of training and serving, in few words."""
+    labels = {*models["training_label"], *models["serving_label"]} - {"", None}
+    parts = {part for label in labels if isinstance(label, str) for part in label.split(", ")}
+    return ", ".join(sorted(parts)) or "no label"
+
+
+def _draw_model(
+    axes: Axes, row: dict[Any, Any], names: dict[str, str], num: Floats, place: int, width: Width
+) -> Line2D:
+    middle, low, high = (
+        row[f"training{suffix}"] + num * row[f"per_prediction{suffix}"]
+        for suffix in ("", "_low", "_high")
+    )
+    colour = COLOURS[place]
+    axes.fill_between(num, low, high, color=colour, alpha=0.18, linewidth=0)
+    unfit = f", {row['num_unfit']:.0f} unfit" if row["num_unfit"] else ""
+    text = f"{names[row['configuration']]}  n = {row['num_runs']:.0f}{unfit}"
+    label = wrapped(text, 56 if width == "one" else 110)
+    (line,) = axes.plot(num, middle, color=colour, linestyle=LINES[place], label=label)
+    return line
+
+
+def _draw_points(axes: Axes, points: DataFrame) -> None:
+    axes.scatter(
+        points["num_predictions"],
+        points["cost"],
+        s=18,
+        marker="o",
+        facecolors="white",
+        edgecolors=INK,
+        linewidths=0.9,
+        zorder=4,
+    )
+    for row in points.to_dict("records"):
+        axes.annotate(
+            f"n = {short_number(row['num_predictions'])}",
+            (row["num_predictions"], row["cost"]),
+            xytext=(4, -8),
+            textcoords="offset points",
+            fontsize=6.5,
+            color=INK,
+        )
+
+
+def _words(data: DataFrame, models: DataFrame, points: DataFrame) -> str:
+    words = "Line: medians of training and of a prediction; band: their range over n runs."
+    if len(points):
+        words += " Circle: break-even, from where on the next is cheaper."
+    if models["training_label"].nunique() > 1 or models["serving_label"].nunique() > 1:
+        words += " Joules were obtained in several ways; break-even only among the most common."
+    if models["rate_per_s"].notna().any():
+        words += " A prediction's part is that at the rate asked for, with the idle machine in it."
+    num, reasons = int(data["num_without"].iloc[0]), data["reasons"].iloc[0]
+    return words + (f" Of {num} served runs the life is not known: {reasons}." if num else "")

@@ -1,0 +1,127 @@
+"""A figure of several groups of runs, of which only those within a group may be compared.
+
+Each group is a panel with its own axes, ranking, front, tests and legend: nothing spans two of
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from matplotlib.figure import Figure
+from pandas import DataFrame, concat
+
+from analysis.comparable import KEYS, Group, groups
+from analysis.figures.axes import (
+    Canvas,
+    NothingToDraw,
+    drawing_on,
+    in_paper_style,
+    note,
+    wrapped,
+)
+from analysis.figures.prepare import column
+from analysis.style import WIDTH_IN, Width
+
+MOST_PANELS = 6  # more of them have no room on a page
+_TITLE_IN, _LINE_IN = 0.22, 0.13  # room for a title, and for each further line
+_PER_INCH = 15  # characters of a title
+_OF_HOST = ("processor", "num_cpus", "memory_gib", "gpus")
+
+
+def trainings(runs: DataFrame, **_options: object) -> list[Group]:
+    """Runs that had a target, in groups that may be compared."""
+    return groups(runs, only=column(runs, "target.metric").notna())
+
+
+def servings(runs: DataFrame, **_options: object) -> list[Group]:
+    """Runs of bench.serve on the same data and kind of host; scenarios have panels of their own."""
+    return groups(runs, only=column(runs, "serving.scenario").notna(), ignore=["scenario"])
+
+
+def hosts(runs: DataFrame, **_options: object) -> list[Group]:
+    """All runs by the kind of their host, for figures that compare each run with itself alone."""
+    return groups(runs, ignore=[key for key in KEYS if key not in _OF_HOST])
+
+
+def panel_data(
+    runs: DataFrame, found: Sequence[Group], data_of: Callable[[DataFrame], DataFrame]
+) -> DataFrame:
+    """The data of each group below one another.
+
+    Args:
+        runs: All runs; they tell what is missing where there is no group.
+        found: Groups of them, the largest first.
+        data_of: The data of a figure from the runs of one group.
+
+    Returns:
+        As data_of gives it. Where there are several groups, with `group`, the title of the group,
+        and `omitted`, which groups are not shown and why, as text.
+
+    Raises:
+        NothingToDraw: No group has what the figure shows.
+    """
+    if len(found) < 2:
+        return data_of(found[0].runs if found else runs)
+    parts: list[DataFrame] = []
+    omitted: list[str] = []
+    reasons: list[NothingToDraw] = []
+    for group in found:
+        try:
+            data = data_of(group.runs)
+        except NothingToDraw as reason:
+            reasons.append(reason)
+            omitted.append(f"{group.title} ({len(group.runs)} runs): {reason}")
+            continue
+        if len(parts) < MOST_PANELS:
+            parts.append(data.assign(group=group.title))
+        else:
+            omitted.append(f"{group.title} ({len(group.runs)} runs): no room")
+    if not parts:
+        raise reasons[0]
+    return concat(parts, ignore_index=True).assign(omitted=_omitted_words(omitted))
+
+
+def _omitted_words(omitted: Sequence[str]) -> str:
+    if not omitted:
+        return ""
+    more = f"; and {len(omitted) - MOST_PANELS} more" if len(omitted) > MOST_PANELS else ""
+    return f"Not shown: {'; '.join(omitted[:MOST_PANELS])}{more}."
+
+
+@in_paper_style
+def draw_panels(data: DataFrame, draw: Callable[..., Canvas], width: Width) -> Canvas:
+    """Draw each panel with the function that draws the figure of one group.
+
+    Panels stand below one another, in a figure of two columns also beside one another: each is then
+    drawn as wide as one column.
+
+    Args:
+        data: Of panel_data, with `group` and `omitted`.
+        draw: From the data of one group and a width to a figure.
+        width: Of the whole figure.
+    """
+    parts = list(data.groupby("group", sort=False))
+    columns = 2 if width == "two" and len(parts) > 1 else 1
+    own_width: Width = "one" if columns == 2 else width
+    titles = [wrapped(str(title), int(WIDTH_IN[own_width] * _PER_INCH)) for title, _ in parts]
+    heights = [
+        _height_in(draw(rows, width=own_width)) + _TITLE_IN + _LINE_IN * title.count("\n")
+        for title, (_, rows) in zip(titles, parts, strict=True)
+    ]
+    rows_in = [max(heights[n : n + columns]) for n in range(0, len(heights), columns)]
+    figure = Figure(figsize=(WIDTH_IN[width], sum(rows_in)), layout="constrained")
+    panels = figure.subfigures(len(rows_in), columns, squeeze=False, height_ratios=rows_in)
+    for panel, title, (_, rows) in zip(panels.ravel(), titles, parts, strict=False):
+        panel.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
+        with drawing_on(panel.subfigures(1, 1)):
+            draw(rows, width=own_width)
+    omitted = data["omitted"].iloc[0]
+    if isinstance(omitted, str) and omitted:
+        note(figure, omitted, width)
+    return figure
+
+
+def _height_in(figure: Canvas) -> float:
+    assert isinstance(figure, Figure), "drawn alone"
+    return figure.get_figheight()

@@ -1,0 +1,122 @@
+"""What the cheapest configuration in one cost pays in others, and in quality, latency and size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from pandas import DataFrame
+
+from analysis.accuracy import differs, least_num, num_samples
+from analysis.digits import estimate_text, of_digits
+from analysis.figures.prepare import column
+from analysis.joules import COST_BASIS
+from analysis.outcomes import Floats, Quantity, outcomes
+from bench.core.directions import better
+from bench.core.intervals import Estimate, ratio_of_medians
+from bench.core.least_effects import least_effect_frac
+
+_ACCURACY = "quality_test.accuracy"
+# Column of the runs, and its name in a sentence.
+_RATIOS = (
+    ("serving.latency_p90_ms", "latency p90"),
+    ("model.size_bytes", "model size"),
+)
+
+
+def losses(group: DataFrame, winner: str, others: Sequence[tuple[str, Quantity]]) -> Iterator[str]:
+    """What the winner pays against the best in each, in words.
+
+    A difference that the sampling error of an accuracy, the interval of a ratio or the least effect
+    of a metric can explain is none.
+
+    Args:
+        group: Runs that may be compared, one of each configuration, seed and repeat.
+        winner: Its configuration.
+        others: The other costs: their name in a sentence and their quantity.
+    """
+    for words, quantity in others:
+        if quantity == "time_s" or _is_one_kind(group, quantity):
+            yield from _cost_loss(group, winner, words, quantity)
+    yield from _accuracy_loss(group, winner)
+    for name, words in _RATIOS:
+        yield from _ratio_loss(group, winner, name, words)
+
+
+def _is_one_kind(group: DataFrame, quantity: Quantity) -> bool:
+    """Whether joules were obtained in one way and of the same parts, and money is for one thing."""
+    kinds = ["energy_label", "energy_components"]
+    if quantity == "cost_usd":
+        kinds.append(COST_BASIS)
+    return all(column(group, name).nunique() == 1 for name in kinds)
+
+
+def _cost_loss(group: DataFrame, winner: str, words: str, quantity: Quantity) -> Iterator[str]:
+    costs = {
+        str(name): _known(outcomes(part, quantity).with_misses_worst())
+        for name, part in group.groupby("configuration")
+    }
+    costs = {name: values for name, values in costs.items() if len(values)}
+    if winner not in costs or len(costs) < 2:
+        return
+    best = min(costs, key=lambda name: float(np.median(costs[name])))
+    if not np.isfinite(np.median(costs[best])):
+        return
+    if best == winner:
+        yield f"the least {words}, too"
+        return
+    ratio = ratio_of_medians(costs[winner], costs[best])
+    times = "without bound" if ratio.value is None else f"{estimate_text(ratio)} times"
+    yield f"{times} the {words} of {best} (n = {ratio.num})"
+
+
+def _accuracy_loss(group: DataFrame, winner: str) -> Iterator[str]:
+    values = _by_configuration(group, _ACCURACY)
+    if winner not in values or len(values) < 2:
+        return
+    medians = {name: float(np.median(own)) for name, own in values.items()}
+    best = max(medians, key=lambda name: medians[name])
+    mine, top = medians[winner], medians[best]
+    if best == winner or mine == top:
+        return
+    nums = {
+        name: least_num(num_samples(group[group["configuration"] == name], _ACCURACY))
+        for name in (winner, best)
+    }
+    if differs(mine, top, nums[winner], nums[best]):
+        points = of_digits(100 * (top - mine), 2)
+        yield f"{points} points less test accuracy than {best} (n = {len(values[winner])})"
+    else:
+        yield f"no less test accuracy than {best}, within the sampling error of the test split"
+
+
+def _ratio_loss(group: DataFrame, winner: str, name: str, words: str) -> Iterator[str]:
+    values = _by_configuration(group, name)
+    if winner not in values or len(values) < 2:
+        return
+    sign = 1 if better(name) == "min" else -1
+    best = min(values, key=lambda each: sign * float(np.median(values[each])))
+    ratio = ratio_of_medians(values[winner], values[best])
+    if best != winner and _is_difference(ratio, least_effect_frac(name)):
+        yield f"{estimate_text(ratio)} times the {words} of {best} (n = {ratio.num})"
+
+
+def _is_difference(ratio: Estimate, least_frac: float) -> bool:
+    if ratio.value is None or abs(ratio.value - 1) <= least_frac:
+        return False
+    low, high = ratio.low, ratio.high
+    holds_one = low is not None and low <= 1 and (high is None or high >= 1)
+    return not holds_one
+
+
+def _by_configuration(group: DataFrame, name: str) -> dict[str, Floats]:
+    found = {
+        str(each): _known(np.asarray(column(part, name), dtype=np.float64))
+        for each, part in group.groupby("configuration")
+    }
+    return {each: values for each, values in found.items() if len(values)}
+
+
+def _known(values: Floats) -> Floats:
+    known: Floats = values[~np.isnan(values)]
+    return known

@@ -1,0 +1,318 @@
+"""The page in a real browser with the network off: what is drawn, and what can be clicked."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.load import Loaded, load_runs
+from analysis.page.build import write_page
+from tests.analysis.made import Made, Served, make_served, make_sweep, make_unreadable
+from tests.analysis.made_records import SWEEP_START
+from tests.analysis.test_page import EVIL, listed
+
+CHROMIUM = shutil.which("chromium")
+DRIVER = shutil.which("chromedriver")
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    """Two batch sizes of four seeds each, a miss, an unfit run, and one with code in its record."""
+    results = tmp_path_factory.mktemp("sweep")
+    folders = make_sweep(
+        results, batch_sizes=(32, 256), seeds=range(4), missed=(7,), unhealthy=(1,)
+    )
+    record = folders[0] / "run.json"
+    raw = json.loads(record.read_text())
+    raw["config"]["note"] = EVIL
+    raw["error"] = {"kind": "odd", "message": EVIL, "traceback": None}
+    record.write_text(json.dumps(raw))
+    make_unreadable(results)
+    return load_runs([results])
+
+
+@pytest.fixture(scope="module")
+def page(sweep: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_page(sweep.runs, listed(sweep), tmp_path_factory.mktemp("page") / "report.html")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("no chromium with chromedriver on the path")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=1500,1000",
+        "--host-resolver-rules=MAP * ~NOTFOUND",  # no name resolves: the network is off
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.set_script_timeout(60)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def opened(browser: Any, page: Path) -> Any:
+    browser.get(page.as_uri())
+    wait_for(browser, "return document.body.dataset.ready === 'true'")
+    return browser
+
+
+def wait_for(driver: Any, condition: str) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 60, poll_frequency=0.05).until(lambda one: one.execute_script(condition))
+
+
+def column_of(driver: Any, title: str) -> list[str]:
+    values: list[str] = driver.execute_script(
+        "const place = [...document.querySelectorAll('#table thead th')]"
+        ".findIndex((head) => head.textContent.trim() === arguments[0]);"
+        "return [...document.querySelectorAll('#table tbody tr')]"
+        ".map((row) => row.children[place].textContent);",
+        title,
+    )
+    return values
+
+
+def click_head(driver: Any, title: str) -> None:
+    driver.execute_script(
+        "[...document.querySelectorAll('#table thead th')]"
+        ".find((head) => head.textContent.trim() === arguments[0]).click()",
+        title,
+    )
+
+
+def test_it_loads_without_an_error_in_the_console(opened: Any) -> None:
+    errors = [entry for entry in opened.get_log("browser") if entry["level"] == "SEVERE"]
+    assert errors == []
+    assert opened.execute_script("return document.querySelectorAll('.chart canvas').length") >= 4
+    assert opened.execute_script("return window.hacked") is None
+
+
+def test_sorting_puts_the_quickest_first_and_then_last(opened: Any) -> None:
+    head = "time to target (s)"
+    click_head(opened, head)
+    rising = [float(text) for text in column_of(opened, head)]
+    assert rising == sorted(rising)
+    click_head(opened, head)
+    assert [float(text) for text in column_of(opened, head)] == rising[::-1]
+
+
+def test_filtering_leaves_what_was_asked_for(opened: Any) -> None:
+    assert len(column_of(opened, "outcome")) == 8
+    opened.execute_script(
+        "const choice = document.querySelector('#filters select[data-column=outcome]');"
+        "choice.selectedIndex = [...choice.options].findIndex((one) => one.text === 'missed');"
+        "choice.dispatchEvent(new Event('change'));"
+    )
+    assert column_of(opened, "outcome") == ["missed"]
+
+
+def test_searching_leaves_what_was_asked_for(opened: Any) -> None:
+    opened.execute_script(
+        "const box = document.querySelector('#runs input[type=search]');"
+        "box.value = 'other_load'; box.dispatchEvent(new Event('input'));"
+    )
+    wait_for(opened, "return document.querySelectorAll('#table tbody tr').length === 1")
+    assert column_of(opened, "unfit because") == ["other_load"]
+
+
+def test_a_click_on_a_row_shows_curve_telemetry_and_record(opened: Any, sweep: Loaded) -> None:
+    evil = str(sweep.runs["run_id"].iloc[0])
+    opened.execute_script(
+        "document.querySelector(`#table tr[data-run='${arguments[0]}']`).click()", evil
+    )
+    wait_for(opened, "return document.getElementById('panel').dataset.run !== undefined")
+    assert opened.execute_script("return document.getElementById('panel').dataset.run") == evil
+    assert opened.execute_script("return document.querySelectorAll('#panel canvas').length") >= 4
+    record = opened.execute_script("return document.getElementById('panel-record').textContent")
+    assert "target.time_to_target_s" in record
+    assert EVIL in record
+    assert opened.execute_script("return window.hacked") is None
+
+
+def test_a_click_on_a_point_shows_that_run(opened: Any) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    run_id, across, down = opened.execute_script(_FIRST_POINT)
+    canvas = opened.find_element("css selector", "#chart-0 canvas")
+    middle = canvas.size["width"] / 2, canvas.size["height"] / 2
+    actions = ActionChains(opened)
+    actions.move_to_element_with_offset(canvas, across - middle[0], down - middle[1])
+    actions.click().perform()
+    wait_for(opened, "return document.getElementById('panel').dataset.run !== undefined")
+    assert opened.execute_script("return document.getElementById('panel').dataset.run") == run_id
+
+
+# The run of one point of the first chart, and where on its canvas that point lies.
+_FIRST_POINT = """
+const view = document.querySelector('#chart-0').vegaView;
+document.querySelector('#chart-0').scrollIntoView({block: 'center'});
+let found = null;
+const walk = (item, x, y) => {
+  if (item.marktype === 'symbol' && item.items[0]?.datum?.run_id) {
+    const point = item.items[item.items.length - 1];  // the one on top of all others
+    found = [point.datum.run_id, x + point.x, y + point.y];
+  }
+  for (const each of item.items ?? []) {
+    const group = !each.marktype;
+    walk(each, x + (group ? each.x ?? 0 : 0), y + (group ? each.y ?? 0 : 0));
+  }
+};
+const [x, y] = view.origin();
+walk(view.scenegraph().root, x + view.padding().left, y + view.padding().top);
+return found;
+"""
+
+
+def test_a_screenshot_can_be_looked_at(opened: Any, tmp_path: Path) -> None:
+    """BENCH_SCREENSHOT=FOLDER keeps it, for a person."""
+    folder = Path(os.environ.get("BENCH_SCREENSHOT", tmp_path))
+    height = opened.execute_script("return document.documentElement.scrollHeight")
+    opened.set_window_size(1500, min(height + 150, 5000))
+    path = folder / "report.png"
+    assert opened.save_screenshot(str(path))
+    assert path.stat().st_size > 50_000  # an empty page is far smaller
+    opened.set_window_size(1500, 1000)
+
+
+# What is drawn. A mark counts if its colour is on the canvas where it should be.
+
+_MARKS = """
+const found = {};
+for (const [place, box] of [...document.querySelectorAll('.chart')].entries()) {
+  const view = box.vegaView, canvas = box.querySelector('canvas');
+  const ratio = canvas.width / canvas.clientWidth;
+  const paper = canvas.getContext('2d');
+  const coloured = (x, y, reach) => {
+    const side = Math.ceil(2 * reach * ratio);
+    const left = Math.round((x - reach) * ratio), top = Math.round((y - reach) * ratio);
+    const pixels = paper.getImageData(left, top, side, side).data;
+    for (let n = 0; n < pixels.length; n += 4) {
+      const [red, green, blue] = pixels.slice(n, n + 3);
+      if (Math.max(red, green, blue) - Math.min(red, green, blue) > 40) return true;
+    }
+    return false;
+  };
+  const own = { runs: 0, drawn: 0, hollow: 0, shapes: {} };
+  const walk = (item, x, y) => {
+    if (item.marktype === 'symbol' && item.items[0]?.datum?.run_id) {
+      for (const point of item.items) {
+        own.runs += 1;
+        own.drawn += coloured(x + point.x, y + point.y, Math.sqrt(point.size) / 2 + 2) ? 1 : 0;
+        own.hollow += point.fillOpacity === 0 ? 1 : 0;
+        own.shapes[point.shape] = (own.shapes[point.shape] ?? 0) + 1;
+      }
+    }
+    for (const each of item.items ?? []) {
+      const group = !each.marktype;
+      walk(each, x + (group ? each.x ?? 0 : 0), y + (group ? each.y ?? 0 : 0));
+    }
+  };
+  const [x, y] = view.origin();
+  walk(view.scenegraph().root, x + view.padding().left, y + view.padding().top);
+  const title = box.parentElement.querySelector('figcaption').textContent;
+  if (own.runs) found[title] = own;
+}
+return found;
+"""
+_SCATTERS = {
+    "Energy against time to target",
+    "Time to target against batch size",
+    "The two factors",
+    "Accuracy against latency",
+    "Accuracy against energy per prediction",
+    "Throughput against latency",
+}
+
+
+def marks_of(driver: Any, loaded: Loaded, folder: Path) -> Mapping[str, Any]:
+    driver.get(write_page(loaded.runs, listed(loaded), folder / "report.html").as_uri())
+    wait_for(driver, "return document.body.dataset.ready === 'true'")
+    found: Mapping[str, Any] = driver.execute_script(_MARKS)
+    return found
+
+
+def test_every_run_is_drawn_where_all_are_unfit(browser: Any, tmp_path: Path) -> None:
+    """Every chart was empty then: a hollow mark had no outline."""
+    make_sweep(tmp_path / "r", batch_sizes=(32, 256), seeds=range(3), unhealthy=range(6))
+    found = marks_of(browser, load_runs([tmp_path / "r"]), tmp_path)
+    assert set(found) == _SCATTERS
+    for title, own in found.items():
+        assert (own["runs"], own["drawn"], own["hollow"]) == (6, 6, 6), title
+
+
+def test_fit_and_unfit_misses_and_failures_are_drawn_in_shapes_of_their_own(
+    browser: Any, tmp_path: Path
+) -> None:
+    make_sweep(
+        tmp_path / "r",
+        batch_sizes=(32, 256),
+        seeds=range(3),
+        missed=(0, 1),
+        failed=(2,),
+        unhealthy=(0, 2, 5),
+    )
+    own = marks_of(browser, load_runs([tmp_path / "r"]), tmp_path)["Energy against time to target"]
+    assert (own["runs"], own["drawn"], own["hollow"]) == (6, 6, 3)
+    assert own["shapes"] == {"circle": 3, "triangle-up": 2, "cross": 1}
+
+
+def test_charts_are_of_one_group_and_another_one_can_be_chosen(
+    browser: Any, tmp_path: Path
+) -> None:
+    later = SWEEP_START + timedelta(hours=1)
+    folders = make_sweep(tmp_path / "r", batch_sizes=(32, 256), seeds=range(3))
+    make_sweep(tmp_path / "r", batch_sizes=(32,), seeds=(0, 1), base=Made(target=0.8, start=later))
+    make_served(tmp_path / "r", folders[0], Served())
+    found = marks_of(browser, load_runs([tmp_path / "r"]), tmp_path)
+    # Latency of the probe and of the serving, and the other target's runs, are no rivals of these.
+    assert {own["runs"] for own in found.values()} == {6}
+    titles = browser.execute_script(
+        "return [...document.querySelectorAll('#group option')].map((one) => one.textContent)"
+    )
+    assert titles == [
+        "train: accuracy ≥ 0.93 (6 runs)",
+        "train: accuracy ≥ 0.8 (2 runs)",
+        "serve (1 run)",
+    ]
+    browser.execute_script(
+        "const choice = document.getElementById('group'); choice.selectedIndex = 1;"
+        "document.getElementById('grid').dataset.group = '';"
+        "choice.dispatchEvent(new Event('change'));"
+    )
+    wait_for(browser, "return document.getElementById('grid').dataset.group.endsWith('≥ 0.8')")
+    assert {own["runs"] for own in browser.execute_script(_MARKS).values()} == {2}
+    assert {own["drawn"] for own in browser.execute_script(_MARKS).values()} == {2}
+
+
+def test_a_run_that_was_measured_again_is_in_the_table_only(browser: Any, tmp_path: Path) -> None:
+    again = Made(start=SWEEP_START + timedelta(hours=1))
+    make_sweep(tmp_path / "r", batch_sizes=(32,), seeds=range(3), interrupted=(0,))
+    make_sweep(tmp_path / "r", batch_sizes=(32,), seeds=(0, 1), base=again)
+    found = marks_of(browser, load_runs([tmp_path / "r"]), tmp_path)
+    assert {own["runs"] for own in found.values()} == {3}
+    assert sorted(column_of(browser, "outcome")) == [
+        *("interrupted", "reached", "reached", "reached", "superseded"),
+    ]
