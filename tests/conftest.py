@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 
+import pytest
 from hypothesis import settings
 
 # Two workers with a thread for each core wait for one another: one thread each is several times as
@@ -26,8 +27,9 @@ settings.register_profile("bench", deadline=None, derandomize=True, database=Non
 settings.load_profile("bench")
 
 
-def pytest_collection_finish() -> None:
-    """Leave all that was imported out of garbage collections: a Window makes one each time."""
+@pytest.fixture(scope="module", autouse=True)
+def _imports_are_out_of_garbage_collections() -> None:
+    """A Window collects garbage: what was there before a module is not looked through again."""
     gc.collect()
     gc.freeze()
 

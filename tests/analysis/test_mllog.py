@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+import analysis.export
 from analysis.mllog import export_runs, mllog_lines
 from bench.core.records import RunRecord
 from bench.core.store import read_curve, read_record
 from tests.analysis.made import Made, Served, make_run, make_served, make_sweep, make_unreadable
-from tests.cli.command import start
+from tests.cli.command import run_here
 
 LAUNCHED_MS = 1767603600_000  # 2026-01-05T09:00:00Z
 
@@ -213,21 +214,17 @@ def test_a_serving_record_is_refused(tmp_path: Path) -> None:
         mllog_lines(served, [])
 
 
-def export(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    process = start(folder, *arguments, module="analysis.export")
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
-
-
 def test_the_command_writes_a_file_for_each_training(tmp_path: Path) -> None:
     folders = make_sweep(tmp_path / "results", batch_sizes=[32], seeds=[0, 1])
     make_unreadable(tmp_path / "results")
-    code, out, err = export(tmp_path, "format=mllog")
-    assert code == 0
-    assert out.split() == [f"exports/{folder.name}.log" for folder in sorted(folders)]
-    assert err.count("left out:") == 4
-    code, out, _ = export(tmp_path, f"results=[{folders[0]},{folders[1]}]", "out=there")
-    assert code == 0
+    answer = run_here(tmp_path, analysis.export.main, "format=mllog")
+    assert answer.code == 0
+    assert answer.out.split() == [f"exports/{folder.name}.log" for folder in sorted(folders)]
+    assert answer.err.count("left out:") == 4
+    answer = run_here(
+        tmp_path, analysis.export.main, f"results=[{folders[0]},{folders[1]}]", "out=there"
+    )
+    assert answer.code == 0
     assert len(list((tmp_path / "there").iterdir())) == 2
 
 
@@ -241,7 +238,7 @@ def test_the_command_writes_a_file_for_each_training(tmp_path: Path) -> None:
 )
 def test_a_wrong_value_is_one_line(tmp_path: Path, argument: str, error: str) -> None:
     make_run(tmp_path / "results", Made())
-    code, out, err = export(tmp_path, argument)
-    assert (code, out) == (2, "")
-    assert err.startswith(error)
-    assert len(err.splitlines()) == 1
+    answer = run_here(tmp_path, analysis.export.main, argument)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(error)
+    assert len(answer.err.splitlines()) == 1

@@ -18,6 +18,8 @@ from tests.analysis.made import Made, Served, make_served, make_sweep, make_unre
 from tests.analysis.made_records import SWEEP_START
 from tests.analysis.test_page import EVIL, listed
 
+pytestmark = pytest.mark.xdist_group("browser")  # one worker, so that it is started once
+
 CHROMIUM = shutil.which("chromium")
 DRIVER = shutil.which("chromedriver")
 

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+import analysis.plot
+import analysis.report
 from analysis.plot import _plot
 from bench.core.report_config import PlotConfig, ReportConfig
 from tests.analysis.made import make_sweep, make_unreadable
+from tests.cli.command import run_here
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,10 +114,10 @@ def test_a_wrong_key_does_not_wait_for_the_plotting_libraries(tmp_path: Path) ->
 def test_wrong_input_of_a_report_is_one_line(
     arguments: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
-    done = call("analysis.report", *arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith(message)
-    assert done.stderr.count("\n") == 1
+    answer = run_here(tmp_path, analysis.report.main, *arguments)
+    assert answer.code == 2
+    assert answer.err.startswith(message)
+    assert answer.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -131,16 +134,16 @@ def test_wrong_input_of_a_report_is_one_line(
 def test_wrong_input_of_a_plot_is_one_line(
     arguments: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
-    done = call("analysis.plot", *arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith(message)
-    assert done.stderr.count("\n") == 1
+    answer = run_here(tmp_path, analysis.plot.main, *arguments)
+    assert answer.code == 2
+    assert answer.err.startswith(message)
+    assert answer.err.count("\n") == 1
 
 
 def test_a_plot_of_what_the_runs_do_not_hold_ends_with_3(results: Path, tmp_path: Path) -> None:
-    done = call("analysis.plot", "figure=latency", f"results={results}", cwd=tmp_path)
-    assert done.returncode == 3
-    assert "latency: not drawn: no run of bench.serve" in done.stderr
+    answer = run_here(tmp_path, analysis.plot.main, "figure=latency", f"results={results}")
+    assert answer.code == 3
+    assert "latency: not drawn: no run of bench.serve" in answer.err
 
 
 @pytest.mark.parametrize(
@@ -173,15 +176,16 @@ def test_a_result_against_a_setting_is_drawn(results: Path, tmp_path: Path) -> N
 
 def test_a_folder_of_which_no_run_can_be_read_ends_with_3(tmp_path: Path) -> None:
     make_unreadable(tmp_path / "broken")
-    done = call("analysis.report", "results=broken", cwd=tmp_path)
-    assert done.returncode == 3
-    assert "no run could be read" in done.stderr
+    answer = run_here(tmp_path, analysis.report.main, "results=broken")
+    assert answer.code == 3
+    assert "no run could be read" in answer.err
     assert not (tmp_path / "report").exists()
 
 
 def test_one_figure_of_any_two_columns(results: Path, tmp_path: Path) -> None:
-    done = call(
-        "analysis.plot",
+    answer = run_here(
+        tmp_path,
+        analysis.plot.main,
         "figure=tradeoff",
         "x=target.time_to_target_s",
         "y=quality_test.accuracy",
@@ -190,9 +194,8 @@ def test_one_figure_of_any_two_columns(results: Path, tmp_path: Path) -> None:
         "out=here",
         "formats=[svg]",
         "widths=[one]",
-        cwd=tmp_path,
     )
-    assert done.returncode == 0, done.stderr
+    assert answer.code == 0, answer.err
     names = sorted(path.name for path in (tmp_path / "here").iterdir())
     assert names == ["tradeoff.csv", "tradeoff_one.svg"]
 

@@ -6,14 +6,14 @@ server that they come from imports the libraries once for all tests of a worker.
 
 from __future__ import annotations
 
-import importlib
+import inspect
 import io
 import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -22,6 +22,8 @@ from unittest import mock
 
 from hydra.core.global_hydra import GlobalHydra
 
+import bench.serve
+import bench.train
 from bench.cli import recipes
 from bench.cli.app import sweep_id
 from bench.core.records import RunRecord
@@ -73,12 +75,20 @@ def start(folder: Path, *arguments: str, module: str = "bench.train") -> subproc
 
 def train(folder: Path, *arguments: str) -> Answer:
     """Run bench.train to its end, in this process."""
-    return _run_here(folder, "bench.train", arguments)
+    _start_fork_server()
+    return run_here(folder, bench.train.main, *arguments)
 
 
 def serve(folder: Path, *arguments: str) -> Answer:
     """Run bench.serve to its end, in this process."""
-    return _run_here(folder, "bench.serve", arguments)
+    _start_fork_server()
+    return run_here(folder, bench.serve.main, *arguments)
+
+
+def _start_fork_server() -> None:
+    """All commands of this worker share it: only the first time this does anything."""
+    forkserver.set_forkserver_preload(["bench.cli.train_job", "bench.cli.serve_job"])
+    forkserver.ensure_running()
 
 
 def train_apart(folder: Path, *arguments: str) -> Answer:
@@ -96,19 +106,16 @@ def _ended(process: subprocess.Popen[str]) -> Answer:
     return Answer(code=process.returncode, out=out, err=err)
 
 
-def _run_here(folder: Path, module: str, arguments: tuple[str, ...]) -> Answer:
-    command = importlib.import_module(module)
-    # All commands of this worker share its fork server; only the first time this does anything.
-    forkserver.set_forkserver_preload(["bench.cli.train_job", "bench.cli.serve_job"])
-    forkserver.ensure_running()
+def run_here(folder: Path, command: Callable[[], int], *arguments: str) -> Answer:
+    """Run the main function of a command to its end, in this process."""
     out, err = io.StringIO(), io.StringIO()
     with _as_if_new(environment(folder)), chdir(folder), redirect_stdout(out), redirect_stderr(err):
-        sys.argv = [str(command.__file__), *arguments]
+        sys.argv = [inspect.getfile(command), *arguments]
         try:
-            code = command.main()
+            code = command()
         except SystemExit as ended:  # Hydra's --help and the like
-            code = ended.code
-    return Answer(code=int(code or 0), out=out.getvalue(), err=err.getvalue())
+            code = int(ended.code or 0)
+    return Answer(code=code, out=out.getvalue(), err=err.getvalue())
 
 
 @contextmanager

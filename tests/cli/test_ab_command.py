@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from bench.cli.ab_run import compare_revisions
+from bench.cli.ab_run import ab_command, compare_revisions
 from bench.cli.ab_session import Asked
-from tests.cli.command import ROOT, Answer, start
+from tests.cli.command import ROOT, Answer, run_here, start
 from tests.cli.revisions import TIMES_S, MadeRepository, made_repository
 
 SLOW_S = [1.15 * time_s for time_s in TIMES_S]
@@ -161,13 +161,14 @@ REFUSED: dict[tuple[str, ...], str] = {
 }
 
 
-def test_wrong_input_is_one_line_and_leaves_nothing_behind(repository: MadeRepository) -> None:
-    processes = [start(repository.folder, *arguments, module="bench.ab") for arguments in REFUSED]
-    for process, message in zip(processes, REFUSED.values(), strict=True):
-        out, err = process.communicate(timeout=60)
-        assert (process.returncode, out) == (2, "")
-        assert err.startswith(f"error: {message}")
-        assert err.count("\n") == 1
+@pytest.mark.parametrize(("arguments", "message"), REFUSED.items())
+def test_wrong_input_is_one_line_and_leaves_nothing_behind(
+    repository: MadeRepository, arguments: tuple[str, ...], message: str
+) -> None:
+    answer = run_here(repository.folder, ab_command, *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"error: {message}")
+    assert answer.err.count("\n") == 1
     assert not (repository.folder / "results").exists()
     assert repository.calls() == []
     assert repository.num_worktrees() == 1

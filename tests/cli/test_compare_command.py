@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from bench.cli.comparing import compare_runs
+from bench.cli.comparing import compare_command, compare_runs
 from bench.core.records import SCHEMA_VERSION
-from tests.cli.command import ROOT, Answer, environment, start
+from tests.cli.command import ROOT, Answer, environment, run_here
 from tests.gate.made import write_runs
 
 # Eight runs a side, 2% apart at most; 15% more or 20% less is far outside of that.
@@ -55,13 +55,6 @@ def compared(capsys: pytest.CaptureFixture[str]) -> Compared:
         return Answer(code=code, out=captured.out, err=captured.err)
 
     return call
-
-
-def command(folder: Path, *arguments: str) -> Answer:
-    """Run `python -m bench.compare` to its end."""
-    process = start(folder, *arguments, module="bench.compare")
-    out, err = process.communicate(timeout=60)
-    return Answer(code=process.returncode, out=out, err=err)
 
 
 def only(folder: Path) -> Path:
@@ -108,8 +101,9 @@ def test_a_pass_ends_with_0_and_all_files_are_written(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    answer = command(
+    answer = run_here(
         tmp_path,
+        compare_command,
         f"baseline={made / 'base'}",
         f"candidate={made / 'fast'}",
         "min_effect.latency_p50_ms=0.3",
@@ -134,7 +128,9 @@ def test_a_pass_ends_with_0_and_all_files_are_written(
 
 
 def test_a_regression_ends_with_1_and_is_the_first_row(made: Path, tmp_path: Path) -> None:
-    answer = command(tmp_path, f"baseline={made / 'base'}", f"candidate={made / 'slow'}")
+    answer = run_here(
+        tmp_path, compare_command, f"baseline={made / 'base'}", f"candidate={made / 'slow'}"
+    )
     assert (answer.code, answer.err) == (1, "")
     assert "worst time_to_target_s +15%" in answer.out.splitlines()[0]
     rows = [line.strip() for line in answer.out.splitlines()]
@@ -153,13 +149,14 @@ WRONG: dict[tuple[str, ...], str] = {
 }
 
 
-def test_wrong_input_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    processes = [start(tmp_path, *arguments, module="bench.compare") for arguments in WRONG]
-    for process, message in zip(processes, WRONG.values(), strict=True):
-        out, err = process.communicate(timeout=60)
-        assert (process.returncode, out) == (2, "")
-        assert err.startswith(message)
-        assert err.count("\n") == 1
+@pytest.mark.parametrize(("arguments", "message"), WRONG.items())
+def test_wrong_input_is_one_line_and_leaves_nothing_behind(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    answer = run_here(tmp_path, compare_command, *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(message)
+    assert answer.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

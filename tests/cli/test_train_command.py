@@ -18,6 +18,7 @@ import yaml
 
 from bench.core.labels import EnergyLabel
 from bench.core.store import read_curve, read_ledger, read_record
+from bench.launch.lock import measuring_lock
 from tests.cli.command import Answer, environment, records, start, train, train_apart
 
 # Quick runs: the model is a linear one, the probe short.
@@ -241,28 +242,27 @@ def test_a_job_does_not_outlive_its_command(tmp_path: Path) -> None:
     assert read_record(folder).status == "interrupted"
 
 
-def test_of_commands_side_by_side_one_is_measured_and_the_others_wait_and_say_so(
+def test_while_another_run_is_measured_a_command_waits_and_says_so_unless_it_may_share(
     tmp_path: Path,
 ) -> None:
-    first = start(tmp_path, *broken("Slow"), "budget.max_epochs=1000")
-    wait_for(lambda: has_evaluations(tmp_path), first)
-    second = start(tmp_path, *QUICK)  # at the same second as the next one
-    shared = train(tmp_path, *QUICK, "shared=true")
-    assert second.stderr is not None
-    said = second.stderr.readline()
-    first.send_signal(signal.SIGINT)
-    first.communicate(timeout=60)
-    second.communicate(timeout=120)
+    lock = Path(environment(tmp_path)["BENCH_LOCK"])
+    with measuring_lock(lock, "the first run", on_wait=pytest.fail):
+        waiting = start(tmp_path, *QUICK)  # at the same second as the next one
+        shared = train(tmp_path, *QUICK, "shared=true")
+        assert waiting.stderr is not None
+        said = waiting.stderr.readline()
+    waiting.communicate(timeout=120)
 
     assert "waiting: another run is being measured" in said
-    assert second.returncode == 0
+    assert "the first run" in said
+    assert waiting.returncode == 0
     assert shared.code == 0, shared.err
     flags = {
         record.config["shared"]: record.health.flags
         for record in records(tmp_path)
         if record.health
     }
-    assert len(records(tmp_path)) == 3  # a folder each
+    assert len(records(tmp_path)) == 2  # a folder each
     assert "shared" in flags[True]
     assert "shared" not in flags[False]
 
