@@ -44,12 +44,12 @@ def sampling_bounds(value: float, num: float) -> Bounds:
 
     Args:
         value: Between 0 and 1.
-        num: Samples, at least 1; NaN where it is not known.
+        num: Samples; NaN or 0 where it is not known.
 
     Returns:
         (value, value) where the number is not known: the error is then unknown, not large.
     """
-    if math.isnan(num) or math.isnan(value):
+    if math.isnan(value) or not num >= 1:
         return value, value
     interval = share(round(value * num), int(num))
     assert interval.low is not None
@@ -67,7 +67,7 @@ def with_sampling_error(estimate: Estimate, num: float) -> Estimate:
     Returns:
         A single run has the interval of its sampling error.
     """
-    if estimate.value is None or math.isnan(num):
+    if estimate.value is None or not num >= 1:
         return estimate
     low, high = sampling_bounds(estimate.value, num)
     return replace(

@@ -71,7 +71,7 @@ def groups(
         more: Further texts that have to be equal, aligned with the runs and shown in titles: the
             basis of a price, say.
     """
-    keys = comparable_keys(runs).drop(columns=list(ignore)).assign(**(more or {}))
+    keys = comparable_keys(runs).assign(**dict.fromkeys(ignore, ""), **(more or {}))
     if only is not None:
         runs, keys = runs[only], keys[only]
     if keys.empty:

@@ -19,16 +19,15 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pyarrow as pa
 from pydantic import TypeAdapter
 
+from bench.core.labels import row_flags
 from bench.core.records import RunRecord
 
 # Their keys are not fixed: they are flattened by what is in them.
 FREE_FORM = ("config", "host")
 _SEPARATORS = {"invalid_reasons": "; "}
-# Lists of components with joules, and the column that names their parts.
-_COMPONENTS = {
-    ("energy",): "energy_components",
-    ("serving", "energy_per_prediction_components"): "serving.energy_components",
-}
+# The flags of the joules that a run has measured.
+ENERGY_ROW_FLAGS = "energy_row_flags"
+Text = Callable[[Any], str | None]
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
@@ -46,7 +45,7 @@ class Column:
     path: tuple[str, ...]
     type: pa.DataType
     name: str
-    text: Callable[[Any], str | None] | None = None
+    text: Text | None = None
 
     def value_in(self, record: Mapping[str, Any]) -> Any:
         """The leaf of a record as nested dicts; None where it, or what it lies in, is not there."""
@@ -76,6 +75,17 @@ def parts_text(rows: Sequence[Mapping[str, Any]]) -> str | None:
     return " + ".join(texts) or None
 
 
+def _flags_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    return ",".join(row_flags(rows))
+
+
+# Lists of components with joules, and the columns that are made of them.
+_TEXTS: Mapping[tuple[str, ...], Sequence[tuple[str, Text]]] = {
+    ("energy",): [("energy_components", parts_text), (ENERGY_ROW_FLAGS, _flags_text)],
+    ("serving", "energy_per_prediction_components"): [("serving.energy_components", parts_text)],
+}
+
+
 @cache
 def record_columns() -> tuple[Column, ...]:
     """The leaves of RunRecord in its order, but for what is of free form."""
@@ -97,8 +107,8 @@ def _leaf(path: tuple[str, ...], hint: Any) -> Iterator[Column]:
     elif get_origin(hint) is Literal:
         yield Column(path, pa.string(), name)
     elif get_origin(hint) is list:
-        if path in _COMPONENTS:
-            yield Column(path, pa.string(), _COMPONENTS[path], parts_text)
+        if path in _TEXTS:
+            yield from (Column(path, pa.string(), *each) for each in _TEXTS[path])
         elif get_args(hint)[0] is str:
             yield Column(path, pa.string(), name, _SEPARATORS.get(path[-1], ",").join)
     elif hint in _TYPES:

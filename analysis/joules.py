@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pandas import DataFrame, Series
 
+from analysis.flatten import ENERGY_ROW_FLAGS
 from bench.core.labels import ENERGY_FLAGS
 from bench.core.price import cost_basis
 
@@ -12,6 +13,12 @@ COST_BASIS = "cost_basis"
 ELECTRICITY = "electricity"
 _PRICES = ("usd_per_hour", "usd_per_kwh")
 _GROUPS = ("phase_energy.",)
+_OF_RUN = (
+    "energy_total_j",
+    "target.energy_to_target_j",
+    "target.censored_at_j",
+    "serving.energy_per_prediction_j",
+)
 _JOULES = (
     "energy_total_j",
     "energy_label",
@@ -49,15 +56,24 @@ def doubtful(runs: DataFrame) -> Series:
     return flags.map(lambda own: bool(set(own) & set(ENERGY_FLAGS))).astype(bool)
 
 
-def without_doubtful(runs: DataFrame) -> DataFrame:
-    """The runs without the joules that a health flag speaks against, and what follows from them.
+def joules_in_doubt(runs: DataFrame) -> Series:
+    """Whether the joules of a run are shown with their bound, and decide nothing."""
+    if ENERGY_ROW_FLAGS not in runs:  # of data that was saved without
+        return Series(False, index=runs.index)
+    return runs[ENERGY_ROW_FLAGS].fillna("").ne("").astype(bool)
 
-    Without those of its GPU, a run looks like a saving. Money that is for rent alone stays.
+
+def without_doubtful(runs: DataFrame) -> DataFrame:
+    """The runs without the joules that cannot be used, and without what follows from them.
+
+    Those are all joules that a health flag speaks against: without those of its GPU, a run looks
+    like a saving. So are 0 J, which older versions wrote down for a counter that stood still. Money
+    that is for rent alone stays.
 
     Args:
         runs: One row per run, with cost_basis.
     """
-    flagged = doubtful(runs)
+    flagged = doubtful(runs) | (runs[list(_OF_RUN)] == 0).any(axis=1)
     if not flagged.any():
         return runs
     joules = [str(name) for name in runs if name in _JOULES or str(name).startswith(_GROUPS)]

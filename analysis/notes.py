@@ -77,6 +77,7 @@ def _best_notes(summary: DataFrame, rows: DataFrame) -> Iterator[str]:
         f" Holm over the {num_columns} columns of all tables that can be tested, which takes at"
         f" least {runs} runs of each configuration. Runs that were not fit are left out of the"
         " test, and a configuration that holds any is never bold; nor are modelled joules."
+        " Joules with a flag of their own (energy[], such as below_resolution) count as not fit."
     )
 
 

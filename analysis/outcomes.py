@@ -188,7 +188,8 @@ def _never_on_the_clock(runs: DataFrame) -> Series:
 def _money_usd(runs: DataFrame, time_s: Series, energy_j: Series) -> Series:
     per_hour, per_kwh = _price(runs, "usd_per_hour"), _price(runs, "usd_per_kwh")
     of_time = (time_s / 3600 * per_hour).where(per_hour.notna(), 0.0)
-    of_energy = (energy_j / _JOULES_PER_KWH * per_kwh).where(per_kwh.notna(), 0.0)
+    # What costs nothing need not be known.
+    of_energy = (energy_j / _JOULES_PER_KWH * per_kwh).where(per_kwh > 0, 0.0)
     return (of_time + of_energy).where(per_hour.notna() | per_kwh.notna())
 
 

@@ -19,19 +19,19 @@ from pandas import DataFrame, Series
 
 from analysis.accuracy import is_share, least_num, num_samples, with_sampling_error
 from analysis.best import Contender, leader_of, p_best
-from analysis.joules import COST_BASIS, ELECTRICITY
+from analysis.joules import COST_BASIS, ELECTRICITY, joules_in_doubt
 from analysis.metrics import OF_TRAINING, TOPICS, Metric
 from analysis.outcomes import counted_runs, outcomes, reached, with_target
 from analysis.repeats import KEYS, is_asked, with_keys
 from analysis.restarts import expected_cost
 from bench.core.intervals import Estimate, median, share
+from bench.core.labels import GUESSED
 from bench.core.rank_test import ALPHA, holm
 
 Floats = npt.NDArray[np.float64]
 # What repeats have in common, and their runs.
 _Repeats = tuple[dict[str, Any], DataFrame]
 
-_GUESSED = ("modelled", "constant")
 _USED = ("config.price.", "config.scenario.")
 NO_LABEL = "unlabelled"
 COLUMNS = (
@@ -163,6 +163,8 @@ def _row(group: DataFrame, metric: Metric, facts: dict[str, Any]) -> _Row | None
     if estimate is None:
         return None
     fit = fit_to_compare(group)
+    if metric.joules is not None:
+        fit &= ~joules_in_doubt(group)
     values = _known(group[fit], metric) if metric.better else np.empty(0)
     return _Row(
         facts={
@@ -214,7 +216,7 @@ def _known(group: DataFrame, metric: Metric) -> Floats:
 
 def is_guessed(label: str | None) -> bool:
     """Whether nothing measured these joules, so that no configuration is better in them."""
-    return label is not None and any(word in label for word in _GUESSED)
+    return label is not None and any(word in label for word in GUESSED)
 
 
 def _tested(rows: list[_Row]) -> list[dict[str, Any]]:

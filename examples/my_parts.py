@@ -4,7 +4,7 @@ import pytorch_lightning as pl
 import torch
 from sklearn.datasets import load_breast_cancer
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset, random_split
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset, random_split
 
 
 def two_layers(*, input_shape, num_classes, hidden=16):
@@ -29,8 +29,10 @@ class BreastCancer(pl.LightningDataModule):
         self.num_train_samples = len(self.train)
 
     def train_dataloader(self):
-        order = {"shuffle": True, "generator": torch.Generator().manual_seed(self.seed)}
-        return DataLoader(self.train, self.batch_size, drop_last=True, **order)
+        # batch_size is that of all processes together, each with samples of its own.
+        num, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        order = DistributedSampler(self.train, num, rank, seed=self.seed, drop_last=True)
+        return DataLoader(self.train, self.batch_size // num, sampler=order, drop_last=True)
 
     def val_dataloader(self):
         return DataLoader(self.val, 256)

@@ -40,12 +40,19 @@ def run(script: Path) -> str:
 def test_a_model_and_data_set_of_ones_own_train_as_the_readme_says(folder: Path) -> None:
     (command,) = re.findall(r"`(python -m bench\.train --config-dir [^`]*)`", README)
     arguments = command.split()[3:]
-    answer = train_apart(folder, *arguments, "probe.num_requests=100")
+    fewer = ["probe.num_requests=100", "codecarbon=none", "trainer=cpu"]
+    answer = train_apart(folder, "-m", *arguments, *fewer, "trainer.devices=1,2")
     assert answer.code == 0, answer.out + answer.err
-    (record,) = records(folder)
-    assert record.status == "ok"
-    assert record.model is not None
-    assert record.model.name == "two_layers"
+    alone, shared = records(folder)
+    assert alone.model is not None
+    assert alone.model.name == "two_layers"
+    # Two processes share each batch: the same samples in all, and the same model.
+    assert alone.target is not None
+    assert shared.target is not None
+    assert alone.target.samples_to_target == shared.target.samples_to_target
+    assert alone.quality is not None
+    assert shared.quality is not None
+    assert alone.quality.loss == pytest.approx(shared.quality.loss, rel=1e-6)
 
 
 def test_a_plain_loop_is_measured(folder: Path) -> None:

@@ -33,6 +33,7 @@ from analysis.figures.prepare import (
 from analysis.outcomes import Outcomes, outcomes
 from analysis.style import COLOURS, GREY, LINES, Width
 from analysis.survival import kaplan_meier, log_rank
+from bench.core.intervals import MIN_RUNS
 
 _OTHERS = 80
 
@@ -188,7 +189,9 @@ def _finish(
 
 
 def _hit_words(data: DataFrame, best: DataFrame, common: str) -> str:
-    words = "Kaplan-Meier; band: 95%, each time on its own; k/n: runs that hit."
+    words = "Kaplan-Meier; k/n: runs that hit."
+    if best.loc[best["time_s"] > 0, "low"].notna().any():
+        words += f" Band, from {MIN_RUNS} runs on: 95%, each time on its own."
     if (best["kind"] == "missed").any():
         words += " |: a run that missed or failed."
     num_unknown = int(data["num_unknown"].iloc[0]) if "num_unknown" in data else 0

@@ -112,6 +112,8 @@ def data_life_cycle(
             f"{told}"
         )
     models = _models(DataFrame(lives))
+    if not (models["training"] + models["per_prediction"] > 0).all():
+        raise NothingToDraw(f"a model costs nothing in {quantity}: there is nothing to compare")
     cheapest = cheapest_in_turn(_lives(models, quantity))
     models["cheapest"] = models.index.isin(cheapest)
     data = concat([models, _break_evens(models, cheapest, quantity)], ignore_index=True)

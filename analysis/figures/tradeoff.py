@@ -22,6 +22,7 @@ from analysis.figures.prepare import (
     with_label_names,
 )
 from analysis.figures.spread import medians
+from analysis.joules import joules_in_doubt
 from analysis.pareto import Noise, front_probability, noise_of
 
 
@@ -58,7 +59,8 @@ def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -
         A row for each configuration: `configuration`, `x`, `x_low`, `x_high`, `y`, `y_low`,
         `y_high`, `area`, `missed` (the median run did: x and y are then what was spent in vain),
         `off_target` (half of the runs or more missed their target, whatever is drawn), `front`
-        (among those of the same `label`; no other is better by more than noise and sampling error),
+        (by the runs that are fit, among those of the same `label`: no other is better by more than
+        noise and sampling error),
         `front_share` (of resamples; missing where there are too few runs), `num_runs`,
         `num_reached`, `num_unfit`, `x_name`, `y_name`, `area_name`, `labels` (how joules and money
         were obtained), `num_without` (runs that lack one of the two), `remark`.
@@ -94,7 +96,10 @@ def _is_money(name: str) -> bool:
 
 
 def _with_fronts(data: DataFrame, known: DataFrame, x: str, y: str) -> DataFrame:
-    """The front among configurations whose joules and money were obtained alike."""
+    """The front of the runs that are fit, among configurations of joules and money obtained alike.
+
+    A configuration without such runs is on no front, and beats no other one.
+    """
     data["label"] = data["configuration"].map(known.groupby("configuration")["label"].first())
     ways = direction(x), direction(y)
     if ways[0] is None or ways[1] is None:
@@ -109,10 +114,12 @@ def _with_fronts(data: DataFrame, known: DataFrame, x: str, y: str) -> DataFrame
             missed=missed[rows.index],
             noise=(_noise(rows, "x", x), _noise(rows, "y", y)),
         )
-        for _, rows in known.groupby("label")
+        for _, rows in known[known["fit"]].groupby("label")
     ]
+    if not fronts:
+        return data.assign(front=False, front_share=np.nan)
     front = concat(fronts).set_index("configuration")
-    data["front"] = data["configuration"].map(front["on_front"]).astype(bool)
+    data["front"] = data["configuration"].map(front["on_front"]).eq(True)
     data["front_share"] = data["configuration"].map(front["front_probability"]).astype("float64")
     return data
 
@@ -147,6 +154,8 @@ def _both(runs: DataFrame, x: str, y: str, area: str | None) -> DataFrame:
         table[f"{axis}_samples"] = nums
     table["area"] = numbers(rows, area) if area else np.nan
     table["label"] = "" if labels is None else labels
+    if labels is not None:
+        table["fit"] &= ~joules_in_doubt(rows)
     return table
 
 

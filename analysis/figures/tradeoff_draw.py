@@ -173,7 +173,8 @@ def _other_handles(front: DataFrame, others: DataFrame) -> list[Line2D]:
     handles: list[Line2D] = []
     if len(front) > _LABELLED:
         handles.append(_dot(COLOURS[0], f"{len(front) - _LABELLED} more on the front"))
-    beaten = others[~others["missed"]]
+    unfit = others["num_unfit"] == others["num_runs"]
+    beaten = others[~others["missed"] & ~unfit]
     if len(front) and len(beaten):
         handles.append(_dot("0.55", f"beaten by another ({len(beaten)})"))
     whole = concat([front, others])
@@ -227,10 +228,12 @@ def _front_words(data: DataFrame) -> str:
     if settings:
         return f" No front: {' and '.join(settings)} is a setting, not a result."
     if not data["front"].any():
-        return ""
+        return " No front: no run that hit is fit." if data["num_unfit"].any() else ""
     words = (
         f" Beaten: worse beyond the uncertainty ({_uncertainty(data)}), and no better beyond it."
     )
+    if data["num_unfit"].any():
+        words += " Runs that are unfit decide no front."
     if data.loc[data["front"], "front_share"].notna().any():
         return f"{words} %: share of resamples in which it is on the front."
     return f"{words} Shares of resamples need {MIN_RUNS} runs each."

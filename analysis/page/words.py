@@ -145,10 +145,14 @@ def _label_words(runs: DataFrame) -> Iterator[str]:
 
 def _target_words(group: DataFrame, summary: DataFrame) -> Iterator[str]:
     """About the runs of one target on one host, which may be compared with one another."""
-    own = summary.merge(group[list(KEYS)].drop_duplicates(), on=list(KEYS))
     if not reached(group).any():
         yield f"None of {_count(len(group), 'run')} reached it: there is no cheapest way."
         return
+    unfit = sorted(set(group.loc[~fitness(group), "configuration"]))
+    group = group[~group["configuration"].isin(unfit)]
+    if unfit:
+        yield f"Not ranked, as they hold runs unfit to compare: {', '.join(unfit)}."
+    own = summary.merge(group[list(KEYS)].drop_duplicates(), on=list(KEYS))
     for cost in _COSTS:
         rows = own[own["metric"] == cost.metric]
         kinds = [rows[name].fillna("") for name in ("label", "components")]

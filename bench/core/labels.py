@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 # From the strongest to the weakest: a sum is as trustworthy as its weakest part.
 EnergyLabel = Literal["counter", "integrated", "modelled", "constant"]
@@ -11,6 +12,22 @@ EnergyLabel = Literal["counter", "integrated", "modelled", "constant"]
 # Health flags that speak against the joules of a run and against nothing else: time and quality
 # stay comparable, every statement on energy is off.
 ENERGY_FLAGS = ("gpu_energy_missing", "meter_failed")
+
+# Flags of a component's joules. Counted so, they are shown with their bound and decide nothing.
+ROW_FLAGS = ("below_resolution", "counter_reset", "counter_gap")
+
+# Labels of joules that nothing measured.
+GUESSED: tuple[EnergyLabel, ...] = ("modelled", "constant")
+
+
+def row_flags(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The flags of joules that something measured, each once.
+
+    Args:
+        rows: Energy rows of a record as dicts.
+    """
+    measured = [row for row in rows if row["label"] not in GUESSED]
+    return [flag for flag in ROW_FLAGS if any(row[flag] for row in measured)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,8 +59,12 @@ def without_doubtful_joules(record: RunRecord) -> RunRecord:
     That a meter failed may be known at the end only: what was read before is a part of what was
     used, and looks like a saving. Components that were measured keep their rows.
     """
-    if record.health is None or not set(record.health.flags) & set(ENERGY_FLAGS):
-        return record
+    doubtful = record.health is not None and set(record.health.flags) & set(ENERGY_FLAGS)
+    return without_joules(record) if doubtful else record
+
+
+def without_joules(record: RunRecord) -> RunRecord:
+    """The record without joules, but for the rows of the components that were measured."""
     target, serving = record.target, record.serving
     of_run, of_target, of_prediction = (
         _nothing(names) for names in (_JOULES_OF_RUN, _JOULES_OF_TARGET, _JOULES_OF_PREDICTION)

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
-from bench.core.labels import ENERGY_FLAGS, ComponentEnergy, EnergyLabel
+from bench.core.labels import ENERGY_FLAGS, ComponentEnergy, EnergyLabel, row_flags
+from bench.core.outcome import without_joules
 from bench.core.records import EnergyRow, RunRecord
 
 # The parts that are judged on their own; a component of any other name is judged in the total only.
 PARTS = ("gpu", "cpu", "dram")
-# Labels of joules that nothing measured.
-GUESSED = ("modelled", "constant")
 _FROM_STRONGEST: tuple[EnergyLabel, ...] = get_args(EnergyLabel)
 
 
@@ -92,25 +91,13 @@ def joule_fact_names(label_name: str, components_name: str) -> tuple[str, ...]:
     return tuple(_facts(label_name, None, components_name, {}))
 
 
+def doubts(record: RunRecord) -> list[str]:
+    """The flags that speak against the joules of a run: of its health, and of its energy rows."""
+    health = [] if record.health is None else record.health.flags
+    rows = row_flags(asdict(row) for row in record.energy)
+    return [*(flag for flag in health if flag in ENERGY_FLAGS), *rows]
+
+
 def without_doubtful_joules(record: RunRecord) -> RunRecord:
-    """The record as if nothing had been metered, where a health flag speaks against its joules."""
-    if record.health is None or not set(record.health.flags) & set(ENERGY_FLAGS):
-        return record
-    target, serving = record.target, record.serving
-    if target is not None:
-        target = replace(target, energy_to_target_j=None, energy_per_sample_j=None)
-    if serving is not None:
-        serving = replace(
-            serving,
-            energy_per_prediction_j=None,
-            energy_per_prediction_label=None,
-            energy_per_prediction_components=[],
-        )
-    return replace(
-        record,
-        target=target,
-        serving=serving,
-        energy=[],
-        energy_total_j=None,
-        energy_label=None,
-    )
+    """The record as if nothing had been metered, where a flag speaks against its joules."""
+    return replace(without_joules(record), energy=[]) if doubts(record) else record

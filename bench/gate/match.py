@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.core.labels import ENERGY_FLAGS
+from bench.core.labels import ENERGY_FLAGS, ROW_FLAGS
 from bench.gate.alike import Alike
 from bench.gate.facts import FACTS, JOULES
 from bench.gate.findings import Findings, listed
@@ -194,12 +194,12 @@ class _Matching:
             self._findings.invalid(f"{label}: served, but not validly: {listed(told)}")
 
     def _report_without_joules(self, pairs: list[Pair], label: str) -> None:
-        """Runs whose health speaks against their joules only: the rest of them is compared."""
+        """Runs whose flags speak against their joules only: the rest of them is compared."""
         flagged = [
             f"{name} {run.run_id} ({', '.join(flags)})"
             for pair in pairs
             for name, run in zip(SIDES, pair, strict=True)
-            if (flags := [flag for flag in run.flags if flag in ENERGY_FLAGS])
+            if (flags := [flag for flag in run.flags if flag in (*ENERGY_FLAGS, *ROW_FLAGS)])
         ]
         if flagged and self._rows.has_joules:
             self._findings.remark(

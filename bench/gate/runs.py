@@ -14,11 +14,12 @@ import yaml
 from bench.core.config import CHOICES, UNHASHED, without
 from bench.core.counting import Ended, began, counted, finished
 from bench.core.find import runs_below
+from bench.core.labels import GUESSED
 from bench.core.records import RunError, RunRecord
 from bench.core.store import NewerSchema, read_record
 from bench.gate.baseline import read_baseline
 from bench.gate.facts import facts_of
-from bench.gate.joules import GUESSED, by_part, without_doubtful_joules
+from bench.gate.joules import by_part, doubts, without_doubtful_joules
 from bench.gate.metrics import METRICS
 from bench.gate.model import (
     EXIT_FAILED,
@@ -169,9 +170,10 @@ def _numbered(
 def gate_run(record: RunRecord) -> GateRun:
     """A run reduced to what the gate needs.
 
-    Values that are missing, NaN or infinite are left out, and so are all joules of a run whose
-    health flags speak against them.
+    Values that are missing, NaN or infinite are left out, and so are all joules of a run if a flag
+    speaks against them.
     """
+    in_doubt = doubts(record)
     record = without_doubtful_joules(record)
     facts = facts_of(record)
     target, trained = record.target, record.trained
@@ -185,7 +187,7 @@ def gate_run(record: RunRecord) -> GateRun:
         started_utc=record.started_utc,
         status=record.status,
         fit=None if health is None else health.fit,
-        flags=[] if health is None else list(health.flags),
+        flags=list(dict.fromkeys([*(health.flags if health else []), *in_doubt])),
         missed=None if target is None else not target.reached,
         values=_values(record),
         modelled=[m.name for m in METRICS if m.label is not None and facts[m.label] in GUESSED],

@@ -48,7 +48,7 @@ def cost_usd(time_s: float, energy_j: float | None, price: Price) -> float | Non
     total_usd = 0.0
     if price.usd_per_hour is not None:
         total_usd += time_s / 3600 * price.usd_per_hour
-    if price.usd_per_kwh is not None:
+    if price.usd_per_kwh:  # joules that cost nothing need not be known
         if energy_j is None:
             return None
         total_usd += energy_j / JOULES_PER_KWH * price.usd_per_kwh

@@ -7,6 +7,7 @@ components remain.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -51,15 +52,17 @@ def energy_between(
     Args:
         start: Reading at its start.
         end: Reading at its end; a component that is missing in either, or whose counter has not
-            moved in between, has no row, and takes the total with it.
+            moved in between, has no row, and takes the total with it: nothing that is switched on
+            uses nothing.
         components: What is measured.
         whole: Whether that is all that the total needs.
     """
     length_s = end.at_s - start.at_s
-    pairs = [(one, _edges(one, start, end)) for one in components]
-    rows = [_row(one, *edges, length_s) for one, edges in pairs if edges]
+    found = [(one, edges) for one in components if (edges := _edges(one, start, end))]
+    moved = [(one, edges) for one, edges in found if _has_moved(one, *edges)]
+    rows = [_row(one, *edges, length_s) for one, edges in moved]
     summed = [one for one in components if one.label != "constant"]
-    total = sum_between(start, end, summed) if whole else None
+    total = sum_between(start, end, summed) if whole and len(moved) == len(found) else None
     if total is None:
         return WindowEnergy(rows=rows)
     total_j, error_j = total
@@ -97,10 +100,19 @@ def _edges(
     return None if stood_still and is_dead(one, end.at_s - start.at_s) else (before, after)
 
 
+def _has_moved(one: Component, before: Reading, after: Reading) -> bool:
+    """Whether a counter has moved; anything else may well say that nothing was used."""
+    return one.label != "counter" or after.energy_j > before.energy_j
+
+
 def sum_between(
     start: EnergyReading, end: EnergyReading, components: Sequence[Component]
 ) -> tuple[float, float] | None:
-    """Joules of all components together and their bound; None for none, or if one is missing."""
+    """Joules of all components together and their bound; None for none, or if one is missing.
+
+    A counter that has not moved yet counts with its bound, until it must be dead: between two
+    readings in a row there may be no refresh.
+    """
     total_j = error_j = 0.0
     for one in components:
         edges = _edges(one, start, end)
@@ -191,8 +203,8 @@ class EnergyWindow:
             whole=self.meters.whole,
         )
 
-    def stood_still(self, end: EnergyReading) -> dict[str, str]:
-        """Components whose counters have not moved since start(), with the reason.
+    def impossible(self, end: EnergyReading) -> dict[str, str]:
+        """Components whose counters have not moved since start(), or hardly, with the reason.
 
         Raises:
             RuntimeError: start() was not called.
@@ -202,7 +214,22 @@ class EnergyWindow:
         both = self._start.by_component.keys() & end.by_component.keys()
         length_s = end.at_s - self._start.at_s
         return {
-            one.name: f"its counter has not moved for {length_s:g} s"
+            one.name: reason
             for one in self.meters.components
-            if one.name in both and _edges(one, self._start, end) is None
+            if one.name in both
+            and (reason := _slowness(one, *_both(one, self._start, end), length_s)) is not None
         }
+
+
+def _both(one: Component, start: EnergyReading, end: EnergyReading) -> tuple[Reading, Reading]:
+    return start.by_component[one.name], end.by_component[one.name]
+
+
+def _slowness(one: Component, before: Reading, after: Reading, length_s: float) -> str | None:
+    """Why what was counted cannot be all; None where it can."""
+    if not _has_moved(one, before, after):
+        return f"its counter has not moved for {length_s:g} s"
+    drawn_w = (after.energy_j - before.energy_j) / length_s if length_s > 0 else math.inf
+    if length_s >= MIN_REFRESHES * one.refresh_s and drawn_w < one.least_w:
+        return f"its counter says {drawn_w:g} W on average, which cannot be"
+    return None

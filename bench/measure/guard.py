@@ -15,10 +15,6 @@ from bench.measure.clock import Clock
 from bench.measure.meters.base import Component, Meter, MeterUnavailable, Reading
 from bench.measure.meters.counter import HELD_REFRESHES
 
-# A counter that does not move for longer is dead.
-STILL_S = 1.0
-STILL_REFRESHES = HELD_REFRESHES
-
 # Sums of floats may differ in the last digits.
 _ROUNDING_FRAC = 1e-9
 
@@ -141,6 +137,4 @@ def is_dead(component: Component, still_s: float) -> bool:
     Nothing that is switched on draws no power. But a driver that is busy may hold a counter for
     several refreshes, and a model or a rail of a chip may say for long that nothing is used.
     """
-    return component.label == "counter" and still_s > max(
-        STILL_S, STILL_REFRESHES * component.refresh_s
-    )
+    return component.label == "counter" and still_s > HELD_REFRESHES * component.refresh_s

@@ -127,7 +127,7 @@ def visible_indices(visible: str | None, uuids: list[str]) -> list[int]:
         return list(range(len(uuids)))
     chosen: list[int] = []
     for entry in _entries(visible):
-        if entry.isdigit():
+        if entry.isdecimal() and entry.isascii():
             matches = [int(entry)] if int(entry) < len(uuids) else []
         else:
             matches = [i for i, uuid in enumerate(uuids) if entry and uuid.startswith(entry)]

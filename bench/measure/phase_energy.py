@@ -86,7 +86,7 @@ class PhaseBook:
             phase: The phase that ends; takes the joules where no time has passed.
 
         Returns:
-            The energy since the start, without its rows.
+            The energy since the start, without its rows; nothing before a counter has moved.
         """
         shares = self._shares(times, phase)
         self.times = times
@@ -101,8 +101,9 @@ class PhaseBook:
             booked.doubt_j += share * (bound_j - self._bound_j)
             booked.edges += edges
         self._total_j, self._bound_j = total_j, bound_j
-        error_frac = bound_j / total_j if total_j > 0 else None
-        return WindowEnergy(total_j=total_j, label=self._label, error_frac=error_frac)
+        if total_j <= 0:
+            return WindowEnergy()
+        return WindowEnergy(total_j=total_j, label=self._label, error_frac=bound_j / total_j)
 
     def energy_j(self, phase: Phase) -> float | None:
         """Joules booked on a phase so far; None where not all was measured."""

@@ -205,7 +205,7 @@ class Window:
         components = self.meters.components
         self.energy = self._window.until(end)
         wrong = contradicted(self.energy.rows, components, self.telemetry(), self.time_s)
-        wrong |= self._window.stood_still(end)
+        wrong |= self._window.impossible(end)
         for name, reason in wrong.items():
             self.meters.fail(name, reason)
         if wrong:

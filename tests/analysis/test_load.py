@@ -124,6 +124,16 @@ def test_joules_that_a_flag_speaks_against_are_no_joules_at_all(tmp_path: Path, 
         assert set(frame["run_id"]) == {fine.name, trained.name}
 
 
+def test_no_joules_are_no_measurement(tmp_path: Path) -> None:
+    """Older versions wrote 0 J for a counter that stood still."""
+    still = make_run(tmp_path, Made(outcome="hit", label="counter"))
+    fine = make_run(tmp_path, Made(seed=1, outcome="hit", label="counter"))
+    edited(still, target__energy_to_target_j=0.0)
+    runs = load_runs([tmp_path]).runs.set_index("run_id", drop=False)
+    for name in ("energy_total_j", "target.energy_to_target_j", "target.cost_to_target_usd"):
+        assert runs[name].isna()[[still.name, fine.name]].tolist() == [True, False], name
+
+
 def test_rent_is_known_without_joules(tmp_path: Path) -> None:
     rented = make_run(tmp_path, Made(outcome="hit"))
     edited(rented, health__flags=["meter_failed"])

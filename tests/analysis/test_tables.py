@@ -213,6 +213,16 @@ def test_a_best_that_rests_on_unfit_runs_is_none(eight: pd.DataFrame) -> None:
     assert third[third["metric"] == metric]["p_best"].isna().all()
 
 
+def test_a_best_that_rests_on_joules_with_a_flag_is_none(eight: pd.DataFrame) -> None:
+    joules = "target.energy_to_target_j"
+    clear = with_values(eight, joules, times(1, 2, 3)).assign(energy_label="counter")
+    assert one(summarise(clear), "energy_to_target_j", "batch_size=16")["p_best"] < 0.05
+    leader = clear["configuration"].eq("batch_size=16") & clear["seed"].eq(0)
+    flagged = summarise(clear.assign(energy_row_flags=leader.map({True: "counter_reset"})))
+    assert flagged[flagged["metric"] == "energy_to_target_j"]["p_best"].isna().all()
+    assert one(flagged, "energy_to_target_j", "batch_size=16")["num"] == 8  # shown all the same
+
+
 FIT = "health.fit"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from analysis.load import Loaded, load_runs
 from analysis.page.losses import losses
 from analysis.page.words import summary_words
 from analysis.summary import summarise
-from tests.analysis.made import Made, make_run, make_sweep
+from tests.analysis.made import SWEEP_START, Made, make_run, make_sweep
 
 TIME, ACCURACY, LATENCY = (
     "target.time_to_target_s",
@@ -45,6 +46,16 @@ def test_the_winner_stands_with_n_interval_and_how_sure_it_is(tmp_path: Path) ->
         r"that it is the best is significant \(rank test against every other one, p = 0\.00\d+ ",
         words,
     )
+
+
+def test_configurations_with_unfit_runs_are_not_ranked(tmp_path: Path) -> None:
+    make_sweep(tmp_path, batch_sizes=(64,), seeds=range(6), base=Made(outcome="hit"))
+    busy = Made(outcome="hit", flags=("other_load",), start=SWEEP_START + timedelta(hours=1))
+    make_sweep(tmp_path, batch_sizes=(512,), seeds=range(6), base=busy)
+    words = words_of(load_runs([tmp_path]))
+    assert "Not ranked, as they hold runs unfit to compare: batch_size=512." in words
+    assert "Cheapest in time: batch_size=64," in words
+    assert "There is no other configuration to compare with." in words
 
 
 def test_joules_that_nothing_measured_are_not_tested(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.labels import ENERGY_FLAGS
+from bench.core.labels import ENERGY_FLAGS, ROW_FLAGS
 from bench.gate.baseline import drift, read_baseline, write_baseline
-from bench.gate.joules import without_doubtful_joules
+from bench.gate.joules import doubts, without_doubtful_joules
 from bench.gate.model import GateRun
 from bench.gate.noise import add_noise, read_floors
 from bench.gate.runs import gate_run
 from tests.gate.made import side_of
-from tests.gate.made_joules import CPU, GPU, LOST, compared, metered, names, row, side
+from tests.gate.made_joules import CPU, GPU, LOST, MODELLED_CPU, compared, metered, names, row, side
 
 TIME_AND_JOULES = ["time_to_target_s", "energy_to_target_j", "gpu_energy_j", "cpu_energy_j"]
 
@@ -30,6 +30,26 @@ def test_a_flagged_run_has_no_joules_whatever_its_record_holds(flag: str) -> Non
     assert not any("energy" in name for name, value in run.facts.items() if value is not None)
     assert "time_to_target_s" in run.values
     assert without_doubtful_joules(metered([CPU])) == metered([CPU])
+
+
+@pytest.mark.parametrize("flag", ROW_FLAGS)
+def test_joules_with_a_flag_of_their_own_decide_nothing(flag: str) -> None:
+    record = metered([GPU, CPU])
+    flagged = [replace(record.energy[0], **{flag: True}), *record.energy[1:]]
+    run = gate_run(replace(record, energy=flagged))
+    assert not any("energy" in name for name in run.values)
+    assert run.flags == [flag]
+    runs = [*side([GPU, CPU]).runs[1:], run]
+    comparison = compared(side([GPU, CPU]), side_of(runs), metrics=TIME_AND_JOULES)
+    assert row(comparison, "gpu_energy_j").num_candidate == 5
+    assert f"joules are not compared of candidate {run.run_id} ({flag})" in comparison.remarks[0]
+
+
+def test_what_nothing_measured_need_not_be_flagged() -> None:
+    """On a small machine, the clock of a short run is below the resolution of the model."""
+    record = metered([MODELLED_CPU])
+    rows = [replace(row, below_resolution=True) for row in record.energy]
+    assert doubts(replace(record, energy=rows)) == []
 
 
 @pytest.mark.parametrize("flag", ENERGY_FLAGS)

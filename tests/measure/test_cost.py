@@ -30,6 +30,10 @@ def test_an_own_machine_costs_its_electricity() -> None:
     assert cost_usd(1800.0, None, price(usd_per_kwh=0.2)) is None
 
 
+def test_joules_that_cost_nothing_need_not_be_known() -> None:
+    assert cost_usd(1800.0, None, price(usd_per_hour=3.0, usd_per_kwh=0.0)) == 1.5
+
+
 def test_both_prices_are_charged_together() -> None:
     assert cost_usd(3600.0, 3.6e6, price(1.0, 0.25)) == 1.25
 

@@ -163,8 +163,17 @@ def test_the_error_is_that_of_sensor_edges_and_gaps_over_the_energy() -> None:
 
 
 def test_no_energy_has_no_relative_error() -> None:
-    energy = started(opened(a=ScriptedMeter([1.0, 1.0], edge_error_j=1.0))).read()
+    meter = ScriptedMeter([1.0, 1.0], label="modelled", edge_error_j=1.0)
+    energy = started(opened(a=meter)).read()
     assert (energy.total_j, energy.error_frac) == (0.0, None)
+
+
+def test_a_counter_that_has_not_moved_takes_the_total_with_it() -> None:
+    """Never 0 J, and never the joules of the others alone."""
+    meters = opened(a=ScriptedMeter([1.0, 1.0]), b=ScriptedMeter([1.0, 9.0], component="gpu0"))
+    energy = started(meters).read()
+    assert (energy.total_j, energy.label) == (None, None)
+    assert [row.energy_j for row in energy.rows] == [8.0]
 
 
 def test_a_reset_or_a_gap_within_the_window_is_flagged_and_one_before_it_is_not() -> None:

@@ -38,6 +38,7 @@ class Component:
     tick_s is the longest time that may pass between two readings (a counter wraps, power is
     integrated); None where it does not matter. max_w is more than it ever draws: readings that
     would mean more are refused; None where that is not known, or where the meter sees to it.
+    least_w is less than it draws on average whenever it is switched on.
     includes names the parts whose joules are in this component as well, so that they are not added
     a second time.
     """
@@ -50,6 +51,7 @@ class Component:
     edge_error_j: float
     tick_s: float | None = None
     max_w: float | None = None
+    least_w: float = 0.0
     includes: tuple[str, ...] = ()
 
 

@@ -3,7 +3,8 @@
 What can have flowed between two readings, the most power times the time, is the judge. A decrease
 that a wrap can explain is one; any other is a reset, and the stretch in which it happened is
 estimated from the power before it. More time than a turn takes at the most power is a gap: turns
-may have gone unseen. An increase beyond what can have flowed is no measurement: the counter has
+may have gone unseen. So is a value that is held for many refreshes: what flowed meanwhile may be
+shown later, or be lost. An increase beyond what can have flowed is no measurement: the counter has
 failed. A reset that looks like a wrap, or like an ordinary increase, is taken for one: nothing
 tells them apart.
 """
@@ -16,6 +17,8 @@ from bench.measure.meters.base import Reading
 
 # A driver that is busy may hold a value for this many refreshes.
 HELD_REFRESHES = 50
+# One that holds it for more than this may have lost what flowed meanwhile.
+_UNDOUBTED_REFRESHES = 5
 
 
 class CounterSum:
@@ -51,6 +54,7 @@ class CounterSum:
         # When the value shown was first seen, and the reading before that: it may be as old.
         self._changed_s = self._older_s = now_s
         self._before_w: float | None = None
+        self._held_long = False
         self._sum = Reading(0.0)
 
     def advance(self, shown_j: float, now_s: float) -> Reading:
@@ -96,19 +100,40 @@ class CounterSum:
 
     def _add(self, gone_j: float, now_s: float) -> None:
         before = self._sum
-        unseen_turns = 0
-        if self.range_j is not None:
-            free_j = self._possible_j(now_s - self._at_s) - gone_j
-            unseen_turns = max(0, math.floor(free_j / self.range_j))
+        unseen_j = self._unseen_j(gone_j, now_s)
+        lost_j = 0.0 if unseen_j else self._maybe_lost_j(gone_j, now_s)
         since_s = now_s - self._changed_s
         if gone_j > 0 and since_s > 0:
             self._before_w = gone_j / since_s
         self._sum = Reading(
             energy_j=before.energy_j + gone_j,
-            missed_j=before.missed_j + unseen_turns * (self.range_j or 0.0),
+            missed_j=before.missed_j + unseen_j + lost_j,
             resets=before.resets,
-            gaps=before.gaps + (unseen_turns > 0),
+            gaps=before.gaps + (unseen_j + lost_j > 0),
         )
+
+    def _unseen_j(self, gone_j: float, now_s: float) -> float:
+        """The joules of all turns that there may have been since the last reading."""
+        if self.range_j is None:
+            return 0.0
+        free_j = self._possible_j(now_s - self._at_s) - gone_j
+        return max(0, math.floor(free_j / self.range_j)) * self.range_j
+
+    def _maybe_lost_j(self, gone_j: float, now_s: float) -> float:
+        """What may have flowed since the last reading and is lost, as the value is held for long.
+
+        That is as much as flowed before. Nothing takes it back: a later rise may be all of it, or
+        what flowed since.
+        """
+        if gone_j == 0 and now_s - self._changed_s > _UNDOUBTED_REFRESHES * self._refresh_s:
+            since_s = now_s - (self._at_s if self._held_long else self._changed_s)
+            self._held_long = True
+        elif self._held_long:
+            since_s = now_s - self._at_s
+            self._held_long = gone_j == 0
+        else:
+            return 0.0
+        return since_s * (self.max_w if self._before_w is None else self._before_w)
 
     def _add_reset(self, shown_j: float, now_s: float) -> None:
         """Estimate the stretch; anything from nothing to all that can have flowed is in doubt."""
@@ -127,3 +152,10 @@ class CounterSum:
             resets=before.resets + 1,
             gaps=before.gaps,
         )
+
+
+def still_or_slow(num_changes: int, watched_s: float, shown_j: float) -> str:
+    """That a counter was watched and hardly changed, in words that follow its name."""
+    if num_changes == 0:
+        return f"stands still at {shown_j:g} J"
+    return f"changes too seldom, {num_changes} times in {watched_s:.2g} s"

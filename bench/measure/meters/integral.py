@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from bench.measure.clock import Clock
 from bench.measure.gpu import Gpu
-from bench.measure.guard import STILL_REFRESHES, STILL_S
 from bench.measure.meters.base import Component, Reading
+from bench.measure.meters.counter import HELD_REFRESHES
 from bench.measure.meters.refresh import Refresh
 
 # The worst card of 70 against an inline meter (2060 Super, +13%; the others -8% to +1%).
@@ -98,7 +98,7 @@ class PowerIntegral:
         if shown_w > self._max_w * (1 + _ROUNDING_FRAC):
             return f"its power reads {shown_w:g} W, more than the {self._max_w:g} W that can flow"
         dark_s = now_s - self._powered_s
-        if dark_s > max(STILL_S, STILL_REFRESHES * self.component.refresh_s):
+        if dark_s > HELD_REFRESHES * self.component.refresh_s:
             return f"its power has read 0 W for {dark_s:g} s"
         return None
 

@@ -18,9 +18,9 @@ from typing import Protocol
 from bench.measure.clock import Clock
 from bench.measure.gpu import Gpu, NvmlError, close_library, parts_in_module
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
-from bench.measure.meters.counter import CounterSum
+from bench.measure.meters.counter import CounterSum, still_or_slow
 from bench.measure.meters.integral import ERROR_FRAC, PowerIntegral
-from bench.measure.meters.refresh import Watch, contradict, watch
+from bench.measure.meters.refresh import WATCH_S, Watch, contradict, watch
 from bench.measure.nvml import open_gpus
 
 # Capping power takes a while. Source: the plausibility limit of the ML.ENERGY benchmark.
@@ -133,8 +133,8 @@ class _Card:
         """Why the counter is not to be used; None where it is."""
         if self.counter.failure is not None:
             return self.counter.failure
-        if self.counter.stands_still:
-            return f"stands still at {self.counter.shown:g} J"
+        if self.counter.too_seldom:
+            return still_or_slow(self.counter.num_changes, WATCH_S, self.counter.shown)
         counted_w, power_w = self.counter.rate, self.counter.mean_beside
         if counted_w is None:
             return None
@@ -193,6 +193,7 @@ class _Counter:
             error_frac=ERROR_FRAC,
             edge_error_j=self._sum.edge_error_j,
             tick_s=COUNTER_TICK_S,
+            least_w=LEAST_W,
             includes=included,
         )
 

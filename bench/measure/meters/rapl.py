@@ -2,14 +2,15 @@
 
 A counter of 32 bits wraps every few minutes to an hour; bench.measure.meters.counter undoes it, in
 the one call that reads. Before the clock starts all counters are watched for a moment: a package
-whose counter stands still makes the meter unavailable, and of dies that show one and the same
-counter, as some AMD processors have it, one is counted.
+whose counter stands still, or changes seldom, makes the meter unavailable, and of dies that show
+one and the same counter, as some AMD processors have it, one is counted.
 
 Source: https://docs.kernel.org/power/powercap/powercap.html
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from bench.measure.clock import Clock
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
-from bench.measure.meters.counter import CounterSum
+from bench.measure.meters.counter import CounterSum, still_or_slow
 from bench.measure.meters.rapl_zones import Zone, number_in, zones
 
 # Source: Intel's manual, volume 3, 15.10: energy status is updated about every millisecond.
@@ -30,13 +31,20 @@ STEP_J = 1e-4
 # when idle (Desrochers et al., MEMSYS 2016). AMD's registers have had no such study.
 PACKAGE_ERROR_FRAC = 0.05
 DRAM_ERROR_FRAC = 0.20
-MAX_TICK_S = 1.0  # no more than that is to be estimated when a counter begins anew
+# Read so often, a counter that stands still for part of the time is found out, and no more than
+# that is to be estimated when it begins anew.
+MAX_TICK_S = 0.1
 _MIN_TICK_S = 0.01  # a counter that has to be read more often costs what it measures
 
-# Watched for up to so long: fifty refreshes, of which one is enough to move.
+# Less than a package, or memory of one, draws while anything runs.
+LEAST_W = {"cpu": 0.1, "dram": 0.005}
+
+# Watched for up to fifty refreshes. Looks are at least a refresh apart: a hypervisor that feeds a
+# counter now and then shows the same value again and again.
 _WATCH_S = 0.05
 _POLL_S = REFRESH_S
 _ENOUGH_LOOKS = 5
+_LEAST_CHANGED_FRAC = 0.5
 
 _HOW_TO_GRANT = (
     "since 2020 (CVE-2020-8694) only root may read it; grant it with "
@@ -99,7 +107,11 @@ class RaplMeter:
             raise
 
     def _open_first(self, twins: Sequence[Zone]) -> None:
-        """Open the first of several zones for the same component that can be read."""
+        """Open the first of several zones for the same component that can be read.
+
+        Raises:
+            MeterUnavailable: None can, and it is a package.
+        """
         refused: Exception | None = None
         for zone in twins:
             try:
@@ -109,7 +121,7 @@ class RaplMeter:
                 continue
             return
         remedy = f": {_HOW_TO_GRANT}" if isinstance(refused, PermissionError) else ""
-        raise MeterUnavailable(f"{refused}{remedy}")
+        self._refuse(twins[0], f"{refused}{remedy}")
 
     def _watch(self) -> None:
         """Refuse counters that stand still, and count those that are one and the same once."""
@@ -117,8 +129,8 @@ class RaplMeter:
         looks = [_look(counters)]
         started_s = now_s = self._clock()
         while not _have_moved(looks):
-            if now_s - started_s >= _WATCH_S:
-                self._refuse_still(looks)
+            if now_s - started_s >= _WATCH_S and len(looks) >= _ENOUGH_LOOKS:
+                self._refuse_slow(looks, now_s - started_s)
                 break
             self._sleep(_POLL_S)
             before_s, now_s = now_s, self._clock()
@@ -127,17 +139,22 @@ class RaplMeter:
             looks.append(_look(counters))
         self._drop_mirrors(looks)
 
-    def _refuse_still(self, looks: Sequence[_Look]) -> None:
-        still = {name for name, shown in looks[0].items() if all(x[name] == shown for x in looks)}
-        refused: dict[str, str] = {}
-        for name in sorted(still):
-            counter = self._counters[name]
-            reason = f"{counter.path} stands still at {looks[0][name]:g} J"
-            if counter.zone.part == "cpu":
-                raise MeterUnavailable(reason)
-            refused[name] = reason
-            self._counters.pop(name).close()
-        self.refused = refused
+    def _refuse_slow(self, looks: Sequence[_Look], watched_s: float) -> None:
+        for name, counter in sorted(self._counters.items()):
+            if not _changes_often(looks, name):
+                reason = still_or_slow(_num_changes(looks, name), watched_s, looks[-1][name])
+                self._refuse(counter.zone, f"{counter.path} {reason}")
+                self._counters.pop(name).close()
+
+    def _refuse(self, zone: Zone, reason: str) -> None:
+        """Leave memory out; without a package there is no meter.
+
+        Raises:
+            MeterUnavailable: It is a package.
+        """
+        if zone.part == "cpu":
+            raise MeterUnavailable(reason)
+        self.refused = {**self.refused, zone.component: reason}
 
     def _drop_mirrors(self, looks: Sequence[_Look]) -> None:
         """Of zones that show one and the same counter keep the first."""
@@ -232,6 +249,7 @@ class _Counter:
             error_frac=PACKAGE_ERROR_FRAC if self.zone.part == "cpu" else DRAM_ERROR_FRAC,
             edge_error_j=self._sum.edge_error_j,
             tick_s=self._tick_s,
+            least_w=LEAST_W[self.zone.part],
         )
 
     def try_to_read(self) -> float | str:
@@ -262,10 +280,17 @@ def _look(counters: Sequence[_Counter]) -> _Look:
 
 
 def _have_moved(looks: Sequence[_Look]) -> bool:
-    """Whether every counter has changed, in enough looks to tell dies apart."""
-    return len(looks) >= _ENOUGH_LOOKS and all(
-        any(look[name] != shown for look in looks) for name, shown in looks[0].items()
-    )
+    """Whether every counter changes often, in enough looks to judge and to tell dies apart."""
+    return len(looks) >= _ENOUGH_LOOKS and all(_changes_often(looks, name) for name in looks[0])
+
+
+def _changes_often(looks: Sequence[_Look], name: str) -> bool:
+    return _num_changes(looks, name) >= _LEAST_CHANGED_FRAC * (len(looks) - 1)
+
+
+def _num_changes(looks: Sequence[_Look], name: str) -> int:
+    """How many looks showed another value than the look before."""
+    return sum(before[name] != look[name] for before, look in itertools.pairwise(looks))
 
 
 def _are_one(first: _Counter, other: _Counter, looks: Sequence[_Look]) -> bool:

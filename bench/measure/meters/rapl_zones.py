@@ -21,7 +21,9 @@ from bench.measure.meters.base import MeterUnavailable
 PEAK_OVER_LIMIT = 2.0
 # Where no limit is stated: more than any package, or memory of one, draws today.
 DEFAULT_MAX_W = {"cpu": 1000.0, "dram": 200.0}
-_LEAST_LIMIT_W = 1.0  # firmware that states less states nothing
+# Firmware that states less, or more than registers hold, states nothing.
+_LIMITS_W = (1.0, 5000.0)
+_MOST_UJ = 2.0**64
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,10 @@ class Zone:
             for file in self.path.glob(f"constraint_*_{kind}"):
                 # Some firmware has a file that cannot be read, or has no value for it.
                 with suppress(OSError, ValueError):
-                    stated_w.append(int(file.read_text()) / 1e6)
-        limit_w = max(stated_w, default=0.0)
-        return PEAK_OVER_LIMIT * limit_w if limit_w >= _LEAST_LIMIT_W else DEFAULT_MAX_W[self.part]
+                    stated_w.append(int(file.read_text()) * 1e-6)
+        least_w, most_w = _LIMITS_W
+        usable_w = [limit_w for limit_w in stated_w if least_w <= limit_w <= most_w]
+        return PEAK_OVER_LIMIT * max(usable_w) if usable_w else DEFAULT_MAX_W[self.part]
 
     def range_j(self) -> float:
         """Where its counter begins anew.
@@ -67,7 +70,7 @@ def number_in(path: Path, text: bytes) -> int:
     """
     with suppress(ValueError):
         number = int(text)
-        if number >= 0:
+        if 0 <= number <= _MOST_UJ:
             return number
     raise _odd(path, text)
 

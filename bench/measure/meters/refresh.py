@@ -1,7 +1,8 @@
 """Watches the readings of a GPU before the clock starts: how often they change, and what they say.
 
-A counter that does not move while it is watched is dead, and one that moves at another pace than
-the card's own power contradicts it; neither is used.
+A counter that does not move while it is watched is dead, one that hardly moves has edges that
+nobody knows, and one that moves at another pace than the card's own power contradicts it; none of
+these is used.
 
 Source of the constants: Z. Yang, K. Adamek, W. Armour, "Accurate and Convenient Energy Measurements
 for GPUs", SC24: 100 ms on most cards, 20 ms on Volta and Pascal, and nothing below.
@@ -24,9 +25,10 @@ MIN_REFRESH_S = 0.02
 CONTRADICTION = 2.0
 
 _POLL_S = 0.002
-_WATCH_S = 1.0
+WATCH_S = 1.0
 _ENOUGH_CHANGES = 6
-# For a rate: the first change is its baseline, and power must have had time to follow the load.
+# For a period and a rate: the first change is their baseline, and power must have had time to
+# follow the load.
 _FEWEST_CHANGES = 3
 _RATE_S = 0.5
 
@@ -54,7 +56,7 @@ class Watch:
     """One reading that is watched.
 
     Attributes:
-        stands_still: Whether it did not change once while it was watched to the end.
+        too_seldom: Whether it did not change, or hardly, while it was watched to the end.
         failure: Why it could not be read any more; None where it could.
         shown: What it showed last.
     """
@@ -75,7 +77,7 @@ class Watch:
             errors: What it raises when it cannot be read.
             beside: Read whenever it changes, to compare; may raise the same errors.
         """
-        self.stands_still = False
+        self.too_seldom = False
         self.failure: str | None = None
         self.shown = 0.0
         self._read = read
@@ -88,6 +90,11 @@ class Watch:
             self.shown = read()
         except errors as error:
             self.failure = str(error)
+
+    @property
+    def num_changes(self) -> int:
+        """How often it has changed."""
+        return len(self._changes)
 
     @property
     def done(self) -> bool:
@@ -115,7 +122,7 @@ class Watch:
 
     def conclude(self) -> None:
         """The time is up."""
-        self.stands_still = self.failure is None and not self._changes
+        self.too_seldom = self.failure is None and self.num_changes < _FEWEST_CHANGES
 
     @property
     def refresh(self) -> Refresh:
@@ -170,7 +177,7 @@ def watch(watches: Sequence[Watch], clock: Clock, sleep: Callable[[float], None]
     """
     started_s = now_s = clock()
     while not all(one.done for one in watches):
-        if now_s - started_s >= _WATCH_S:
+        if now_s - started_s >= WATCH_S:
             for one in watches:
                 one.conclude()
             return

@@ -10,6 +10,7 @@ from analysis.figures.axes import NothingToDraw
 from analysis.figures.served import comparable_runs, data_served_tradeoff
 from analysis.figures.tradeoff import compared, data_tradeoff
 from analysis.figures.tradeoff_draw import draw_tradeoff, staircase
+from bench.core.labels import ROW_FLAGS
 from tests.analysis.figures.literal import by, frame, missed, reached, served
 
 TIME, ENERGY = "target.time_to_target_s", "target.energy_to_target_j"
@@ -38,6 +39,41 @@ def test_a_configuration_of_which_half_missed_is_never_on_the_front() -> None:
     assert not bool(data["vain"]["front"])
     assert data["vain"]["x"] == pytest.approx(0.2)  # what was spent in vain
     assert bool(data["a"]["front"])
+
+
+def test_runs_that_are_unfit_decide_no_front() -> None:
+    unfit = {"health__fit": False}
+    runs = frame(
+        *(reached("quick but hot", 1.0, 1.0, **unfit) for _ in range(3)),
+        reached("fit", 5.0, 5.0),
+        reached("mixed", 4.0, 9.0),
+        reached("mixed", 1.0, 1.0, **unfit),
+    )
+    data = by(data_tradeoff(runs, x=TIME, y=ENERGY), "configuration")
+    assert {name: bool(row["front"]) for name, row in data.items()} == {
+        "quick but hot": False,
+        "fit": True,
+        "mixed": True,  # by its one fit run it is neither better nor worse in both
+    }
+    texts = words_of(data_tradeoff(runs, x=TIME, y=ENERGY))
+    assert "Runs that are unfit decide no front." in texts
+    assert "beaten by another" not in texts
+    alone = data_tradeoff(runs[runs["configuration"] == "quick but hot"], x=TIME, y=ENERGY)
+    assert not alone["front"].any()
+    assert "No front: no run that hit is fit." in words_of(alone)
+
+
+@pytest.mark.parametrize("flag", ROW_FLAGS)
+def test_joules_with_a_flag_of_their_own_decide_no_front(flag: str) -> None:
+    runs = frame(
+        reached("flagged", 1.0, 1.0, energy_row_flags=flag),
+        reached("fine", 5.0, 5.0, energy_row_flags=""),
+    )
+    data = by(data_tradeoff(runs, x=TIME, y=ENERGY), "configuration")
+    assert (data["flagged"]["front"], data["fine"]["front"]) == (False, True)
+    runs = runs.assign(**{"quality_test.accuracy": [0.9, 0.9]})
+    times = by(data_tradeoff(runs, x=TIME, y="quality_test.accuracy"), "configuration")
+    assert times["flagged"]["front"]
 
 
 def test_a_miss_is_the_worst_in_cost_and_says_nothing_of_accuracy() -> None:

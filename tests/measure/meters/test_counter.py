@@ -76,9 +76,29 @@ def test_a_value_that_was_held_may_rise_by_all_that_flowed_since_it_was_taken() 
     counter.advance(950.0, 1.0)
     counter.advance(950.0, 2.0)
     # It may have been refreshed right after the reading at 0 s: 300 J can have flowed since.
-    assert counter.advance(1240.0, 3.0) == Reading(340.0)
+    assert counter.advance(1240.0, 3.0).energy_j == 340.0
     assert counter.advance(1365.0, 3.2).failure is None  # since 2 s at the earliest: 120 J + 10 J
     assert counter.advance(1410.0, 3.3).failure is not None  # since 3 s: 30 J + 10 J
+
+
+def test_what_may_be_lost_while_a_value_is_held_for_long_is_in_the_bound() -> None:
+    """50 W, and the counter stops for four seconds; whether it catches up or not."""
+    for caught_up_j in (0.0, 200.0):
+        counter = CounterSum(900.0, 0.0, max_w=100.0, refresh_s=0.1, step_j=0.0)
+        counter.advance(950.0, 1.0)
+        counter.advance(950.0, 1.5)  # held for five refreshes: usual beside a busy driver
+        for now_s in (2.0, 3.0, 4.0):
+            held = counter.advance(950.0, now_s)
+        assert held == Reading(50.0, missed_j=150.0, gaps=3)
+        after = counter.advance(950.0 + caught_up_j + 25.0, 5.5)
+        assert after.missed_j == 225.0  # up to 75 J since the last reading
+        assert abs(after.energy_j - 275.0) <= after.missed_j
+        assert counter.advance(950.0 + caught_up_j + 50.0, 6.0).missed_j == 225.0
+
+
+def test_a_value_that_was_held_from_the_start_may_hide_the_most_power() -> None:
+    counter = CounterSum(900.0, 0.0, max_w=100.0, refresh_s=0.1, step_j=0.0)
+    assert counter.advance(900.0, 2.0) == Reading(0.0, missed_j=200.0, gaps=1)
 
 
 def test_time_for_a_whole_turn_is_a_gap() -> None:

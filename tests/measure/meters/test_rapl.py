@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -197,6 +198,18 @@ def test_a_counter_that_fails_later_is_named_and_leaves_the_other(
     assert readings["cpu1"].failure == f"[Errno 61] No data available: '{path / 'energy_uj'}'"
 
 
+def refusal(tree: FakePowercap) -> str:
+    """Why the package cannot be opened, or else its memory, which is left out."""
+    try:
+        meter = opened(tree)
+    except MeterUnavailable as refused:
+        return str(refused)
+    assert [component.name for component in meter.components] == ["cpu0"]
+    reason = meter.refused["dram0"]
+    meter.close()
+    return reason
+
+
 @pytest.mark.parametrize("denied", ["intel-rapl:0", "intel-rapl:0/intel-rapl:0:0"])
 def test_a_file_for_root_only_is_refused_with_the_way_to_grant_it(
     tree: FakePowercap, monkeypatch: pytest.MonkeyPatch, denied: str
@@ -205,9 +218,9 @@ def test_a_file_for_root_only_is_refused_with_the_way_to_grant_it(
     tree.add("intel-rapl:0", "package-0", counter)
     tree.add("intel-rapl:0/intel-rapl:0:0", "dram", counter)
     deny(monkeypatch, tree.root / denied / "energy_uj")
-    with pytest.raises(MeterUnavailable, match=r"sudo chmod a\+r") as refused:
-        opened(tree)
-    assert str(tree.root / denied / "energy_uj") in str(refused.value)
+    reason = refusal(tree)
+    assert "sudo chmod a+r" in reason
+    assert str(tree.root / denied / "energy_uj") in reason
 
 
 def test_no_package_is_a_reason(tree: FakePowercap) -> None:
@@ -248,13 +261,13 @@ def test_several_wraps_are_undone_when_it_is_ticked_as_often_as_it_asks(
     tree.add("intel-rapl:0", "package-0", counter, limit_w=LIMIT_W)
     meter = opened(tree)
     (component,) = meter.components
-    tick_s = 1000.0 / (2 * LIMIT_W) / 4
+    tick_s = 0.1
     assert component.tick_s == pytest.approx(tick_s)
     for _ in range(100):
         tree.advance(tick_s)
         meter.read()
     reading = meter.read()["cpu0"]
-    assert reading.energy_j == pytest.approx(100 * tick_s * 390.0)  # 24 wraps
+    assert reading.energy_j == pytest.approx(100 * tick_s * 390.0)  # 3 wraps
     assert (reading.missed_j, reading.resets, reading.gaps) == (0.0, 0, 0)
 
 
@@ -422,7 +435,9 @@ def test_the_bound_holds_for_any_curve_reading_times_and_wraps(
             error_j = abs(measured_j - curve.energy_j(start_s, end_s))
             assert error_j <= bound_j(meter, before, after)
             if ticked:
-                assert (after.resets, after.gaps) == (0, 0)
+                assert after.resets == 0
+                # Almost without power it may be dead, too.
+                assert after.gaps == 0 or any(min(piece[1:]) < 0.1 for piece in pieces)
     windows = [b.energy_j - a.energy_j for (_, a), (_, b) in itertools.pairwise(edges)]
     assert sum(windows) == pytest.approx(edges[-1][1].energy_j - edges[0][1].energy_j)
     meter.close()
@@ -488,7 +503,8 @@ def test_the_component_states_how_far_to_trust_it(tree: FakePowercap) -> None:
             refresh_s=0.001,
             error_frac=0.05,
             edge_error_j=100.0 * 0.001 + 1e-4,
-            tick_s=1.0,
+            tick_s=0.1,
+            least_w=0.1,
         )
     ]
 
@@ -523,6 +539,23 @@ def test_memory_that_stands_still_is_left_out_with_the_reason(tree: FakePowercap
     meter = ticking(tree)
     assert [component.name for component in meter.components] == ["cpu0"]
     assert meter.refused == {"dram0": f"{path / 'energy_uj'} stands still at 0 J"}
+
+
+def test_a_counter_that_changes_seldom_has_edges_that_nobody_knows(tree: FakePowercap) -> None:
+    """A hypervisor that feeds it now and then; it happens to change while it is watched."""
+    slow = EnergyCounter(constant(50.0), refresh_s=0.8)
+    path = tree.add("intel-rapl:0", "package-0", slow)
+    tree.advance(0.79 - tree.clock() % 0.8)
+    with pytest.raises(MeterUnavailable) as refused:
+        ticking(tree)
+    reason = "changes too seldom, 1 times in 0.051 s"
+    assert str(refused.value) == f"{path / 'energy_uj'} {reason}"
+
+
+def test_a_limit_that_no_register_holds_states_nothing(tree: FakePowercap) -> None:
+    tree.add("intel-rapl:0", "package-0", EnergyCounter(constant(70.0)), limit_w=1e12)
+    (component,) = opened(tree).components
+    assert component.edge_error_j == pytest.approx(1000.0 * 0.001 + 1e-4)
 
 
 def test_a_clock_that_stands_still_cannot_say_that_a_counter_does(tree: FakePowercap) -> None:
@@ -590,10 +623,13 @@ def test_a_file_that_holds_something_odd_is_refused_with_its_name_and_content(
     path = tree.root / zone / file
     path.write_bytes(text.encode("latin-1"))
     files = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(MeterUnavailable, match="which cannot be") as refused:
-        opened(tree)
     content = text.encode("latin-1").decode(errors="replace").strip()
-    assert str(refused.value) == f"{path} holds {content!r}, which cannot be"
+    reason = f"{path} holds {content!r}, which cannot be"
+    if file == "name":  # it may be a package
+        with pytest.raises(MeterUnavailable, match=re.escape(reason)):
+            opened(tree)
+    else:
+        assert refusal(tree) == reason
     assert len(os.listdir("/proc/self/fd")) == files
 
 
