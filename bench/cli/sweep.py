@@ -20,6 +20,7 @@ from bench.cli.progress import ProgressLine
 from bench.cli.resolve import Planned
 from bench.cli.terminal import wide_console
 from bench.core.checks import value_at
+from bench.core.environment import settle_environment
 from bench.core.host import host_facts
 from bench.core.outcome import outcome_record
 from bench.core.records import RunError, RunRecord
@@ -67,6 +68,7 @@ class Sweep:
 
     def __init__(self, command: Command) -> None:
         """Nothing is started."""
+        settle_environment()
         self._command = command
         # This module too: each child imports the command that it was started from.
         self._server = ForkServer(preload=[command.job.partition(":")[0], __name__])

@@ -21,6 +21,7 @@ from bench.cli.endings import carried_out, start_log
 from bench.cli.instruments import build_window
 from bench.cli.parts import Parts, build_parts, model_facts, model_name
 from bench.cli.recipes import source_record, with_recipe
+from bench.core.checks import build_config
 from bench.core.config import TrainConfig
 from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records import (
@@ -85,7 +86,9 @@ class TrainingRun:
     def make(self) -> None:
         """Set up, train to the target, then evaluate and time the model that came out."""
         config = self._config
-        Rates.of(self._job.config)  # A wrong price or country fails here, before it costs a run.
+        # Wrong prices, countries and requests fail here, before they cost a run.
+        Rates.of(self._job.config)
+        probe_config = build_config(ProbeConfig, self._job.config["probe"], "probe.")
         self.source = source_record(self._job.config)
         prepare_process(config)
         self._send(Progress(stage="preparing data, model and meters"))
@@ -101,7 +104,7 @@ class TrainingRun:
             examples = parts.compile_and_warm_up()
             self._train(parts, window)
         self._send(Progress(stage="evaluating and timing the model"))
-        self._assess(parts, parts.served(examples))
+        self._assess(parts, parts.served(examples), probe_config)
 
     def close(self) -> None:
         """Release what the run holds."""
@@ -144,7 +147,7 @@ class TrainingRun:
         frac = None if epochs is None else epochs / self._config.budget.max_epochs
         return Progress(stage=text, done_frac=frac)
 
-    def _assess(self, parts: Parts, served: Served) -> None:
+    def _assess(self, parts: Parts, served: Served, probe_config: ProbeConfig) -> None:
         """Quality and serving cost of the model as it was when the run ended."""
         assert self._model is not None
         assert self._window is not None
@@ -155,11 +158,10 @@ class TrainingRun:
         splits = {"val": parts.data.val_dataloader(), "test": test_batches(parts.data)}
         for split, batches in splits.items():
             self._quality[split] = evaluate(served, batches, device=parts.device, at=at)
-        config = ProbeConfig(**self._job.config["probe"])
         self._serving = probe(
             served,
-            parts.example_images(max(config.batch_sizes)),
-            config=config,
+            parts.example_images(max(probe_config.batch_sizes)),
+            config=probe_config,
             synchronize=parts.synchronize,
             meters=self._window.meters,
         )

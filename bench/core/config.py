@@ -18,11 +18,11 @@ from bench.core.checks import (
     MISSING,
     build_config,
     dotted_keys,
-    refuse_contradictions,
     require_at_least,
     require_one_of,
     require_positive,
 )
+from bench.core.ignored_keys import refuse_ignored_keys
 from bench.core.recipe_nodes import recipe_config
 from bench.core.target import METRICS, Target
 
@@ -247,17 +247,10 @@ class TrainConfig:
             key: build_config(part, config[key], f"{key}.") for key, part in _PARTS.items()
         }
         parts["recipe"] = recipe_config(config.get("recipe"))
-        refuse_contradictions(config, _REPEATED)
+        refuse_ignored_keys(config)
         return build_config(cls, {**without(dict(config), CHOICES), **parts})
 
 
-# Keys that repeat another one: they must not say anything else.
-_REPEATED = {
-    "data.batch_size": "batch_size",
-    "data.seed": "seed",
-    "optimizer.lr": "lr",
-    "codecarbon.country_iso_code": "grid.country_iso_code",
-}
 _PARTS = {
     "target": TargetConfig,
     "budget": BudgetConfig,

@@ -1,57 +1,80 @@
 """Environment variables that decide how fast a run is, or what it computes.
 
 Libraries read them behind the configuration's back: two runs of one configuration may differ by
-nothing else. Those that matter are facts of the record, and those that would make the configuration
-untrue are refused.
+nothing else. Those that matter are facts of the record, those that would make the configuration
+untrue are refused, and those of launchers are removed: a command starts its own processes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
-# Families of variables: threads and their placement, the libraries of linear algebra, PyTorch and
-# its compiler, CUDA's and cuDNN's algorithms, communication, Lightning's Trainer, the allocator.
+# Families of variables, by what reads them.
 _FAMILIES = (
-    "ATEN_",
-    "BLIS_",
-    "CUBLAS_",
-    "CUDNN_",
-    "DNNL_",
-    "GOMP_",
-    "GOTO_",
-    "KMP_",
-    "MALLOC_",
-    "MKL_",
-    "NCCL_",
-    "NUMEXPR_",
-    "OMP_",
-    "ONEDNN_",
-    "OPENBLAS_",
-    "ORT_",
-    "OV_",
-    "PL_TRAINER_",
-    "PYTORCH_",
-    "TORCH_",
-    "TORCHDYNAMO_",
-    "TORCHINDUCTOR_",
-    "TRITON_",
-    "VECLIB_",
+    # Threads and where they run.
+    *("GOMP_", "KMP_", "OMP_", "TBB_"),
+    # Linear algebra and kernels on the processor.
+    *("ARMPL_", "ATEN_", "BLIS_", "DNNL_", "FBGEMM_", "GOTO_", "MKL_", "MKLDNN_", "NPY_"),
+    *("NUMEXPR_", "NVPL_", "ONEDNN_", "OPENBLAS_", "VECLIB_"),
+    # PyTorch, its compilers, and the runtimes that serve.
+    *("AOTINDUCTOR_", "AOT_INDUCTOR_", "ORT_", "OV_", "PL_TRAINER_", "PYTORCH_", "TORCHAO_"),
+    *("TORCHDYNAMO_", "TORCHINDUCTOR_", "TORCH_", "TRITON_", "XLA_"),
+    # GPUs.
+    *("CUBLASLT_", "CUBLAS_", "CUDA_", "CUDNN_", "CUTLASS_"),
+    *("HIPBLASLT_", "HIP_", "HSA_", "MIOPEN_", "ROCBLAS_"),
+    # Communication between ranks.
+    *("GLOO_", "NCCL_", "RCCL_", "UCX_"),
+    # Allocators: MALLOC_ is glibc's and jemalloc's.
+    *("JE_MALLOC_", "MALLOC_", "MIMALLOC_", "TCMALLOC_"),
 )
 _SINGLE = (
-    "CUDA_DEVICE_MAX_CONNECTIONS",
-    "CUDA_LAUNCH_BLOCKING",
-    "CUDA_MODULE_LOADING",
+    "CUDA_INJECTION64_PATH",  # a profiler that CUDA loads
     "GLIBC_TUNABLES",
+    "HSA_OVERRIDE_GFX_VERSION",
+    "LD_AUDIT",
+    "LD_BIND_NOW",
+    "LD_LIBRARY_PATH",
     "LD_PRELOAD",
+    "LRU_CACHE_CAPACITY",  # of oneDNN's kernels in PyTorch
     "NVIDIA_TF32_OVERRIDE",
+    "PYTHONDEVMODE",
+    "PYTHONHASHSEED",
     "PYTHONMALLOC",
+    "PYTHONMALLOCSTATS",
     "PYTHONOPTIMIZE",
+    "PYTHONPERFSUPPORT",
+    "PYTHONTRACEMALLOC",
+    "PYTHON_CPU_COUNT",
+    "PYTHON_GIL",
+    "PYTHON_JIT",
 )
-# Places and names, which differ between users and change nothing; and what libraries set by
-# themselves when they are imported, so that it depends on the imports.
-_LEFT_OUT_ENDINGS = ("_CACHE_DIR", "_HOME", "_DIR", "_PATH", "_LOGS", "_LOGS_OUT")
+# Places, names and logs, which differ between users and change nothing; versions, which may be
+# what is compared; and which card is used, of which the record has the name and the UUID.
+_LEFT_OUT_ENDINGS = (
+    *("_DIR", "_DIRECTORY", "_HOME", "_LOGPATH", "_PATH", "_ROOT"),
+    *("_HOST", "_PORT", "_URL"),
+    *("_DEBUG_FILE", "_DUMP_FILE", "_LOGGING_FILE", "_LOG_FILE", "_OUTPUT_FILE", "_TEMP_FILE"),
+    *("_LOGS", "_LOGS_OUT", "_LOG_LEVEL"),
+    *("_DEVICE_ORDER", "_VERSION", "_VISIBLE_DEVICES"),
+)
+# What libraries set by themselves when they are imported, so that it depends on the imports.
 _LEFT_OUT = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "PYTORCH_NVML_BASED_CUDA_CHECK")
+# A variable with one of these words in its name may hold a secret, which no record may.
+_SECRET_WORDS = {"AUTH", "CREDENTIAL", "CREDENTIALS", "KEY", "PASSWORD", "SECRET", "TOKEN"}
+
+# By these a launcher (torchrun, Slurm, LSF, MPI) tells each process its place among the others.
+_PLACES = (
+    *("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "ROLE_RANK"),
+    *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "ROLE_NAME"),
+    *("MASTER_ADDR", "MASTER_PORT", "STANDALONE_PORT"),
+    *("SLURM_LOCALID", "SLURM_NODEID", "SLURM_PROCID"),
+    *("SLURM_NNODES", "SLURM_NPROCS", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE"),
+)
+_PLACE_FAMILIES = (
+    *("JSM_NAMESPACE_", "MV2_COMM_WORLD_", "OMPI_COMM_WORLD_", "PMIX_", "PMI_"),
+    *("TORCHCOMM_", "TORCHELASTIC_"),
+)
 
 # Each of these lets torch.compile run a model uncompiled without a word, except with the values
 # beside it: for some of them torch takes any text for a yes, "0" included.
@@ -71,9 +94,27 @@ def deciding_variables(environment: Mapping[str, str] = os.environ) -> dict[str,
 
 
 def _decides(name: str) -> bool:
+    if name in _SINGLE:
+        return True
     if name in _LEFT_OUT or name.endswith(_LEFT_OUT_ENDINGS):
         return False
-    return name in _SINGLE or name.startswith(_FAMILIES)
+    return name.startswith(_FAMILIES) and _SECRET_WORDS.isdisjoint(name.split("_"))
+
+
+def settle_environment(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Prepare the environment that the jobs of a command inherit.
+
+    What a launcher says of the process goes: Lightning, and the loggers that it imports, would
+    take a job for one rank of many. Hashes of text are the same in each run unless the user says
+    otherwise: the order of a set may decide what a model or a data set does.
+
+    Args:
+        environment: Changed in place.
+    """
+    for name in list(environment):
+        if name in _PLACES or name.startswith(_PLACE_FAMILIES):
+            del environment[name]
+    environment.setdefault("PYTHONHASHSEED", "0")
 
 
 def refuse_disabled_compiler(key: str, environment: Mapping[str, str] = os.environ) -> None:

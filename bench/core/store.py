@@ -7,12 +7,14 @@ results/ledger.jsonl gets a line when a run is launched and one when it ends.
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -234,6 +236,26 @@ def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any
         raise StoreError(_unwritable(results, error)) from error
 
 
+@contextmanager
+def ledger_held(results: Path) -> Iterator[None]:
+    """Hold the ledger: whoever else asks for it waits. A file system may have no locks.
+
+    Raises:
+        StoreError: The ledger cannot be written.
+    """
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        file = os.open(results / "ledger.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError as error:
+        raise StoreError(_unwritable(results, error)) from error
+    try:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
 def read_ledger(results: Path) -> Iterator[dict[str, Any]]:
     """The ledger's lines in order; a line cut by a full disk is passed over."""
     path = results / "ledger.jsonl"
@@ -246,8 +268,10 @@ def read_ledger(results: Path) -> Iterator[dict[str, Any]]:
             continue
 
 
-def next_repeat(results: Path, command: str, config_hash: str, seed: int) -> int:
-    """The first repeat of a configuration and seed that no run has ended with.
+def next_repeat(
+    results: Path, command: str, config_hash: str, seed: int, *, besides: Collection[int] = ()
+) -> int:
+    """The first repeat of a configuration and seed that no run has ended with, nor is in besides.
 
     A run that was interrupted has not: its number is taken again.
     """
@@ -257,7 +281,7 @@ def next_repeat(results: Path, command: str, config_hash: str, seed: int) -> int
         for line in read_ledger(results)
         if wanted.items() <= line.items() and line.get("status") != "interrupted"
     }
-    return next(number for number in itertools.count() if number not in taken)
+    return next(each for each in itertools.count() if each not in taken and each not in besides)
 
 
 def finished(results: Path, command: str, config_hash: str, seed: int, repeat: int) -> str | None:

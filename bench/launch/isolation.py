@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -84,9 +85,8 @@ class ForkServer:
             receiver.close()
         process.join()
         ending = _ending(process)
-        if ending.signal_name is not None and process.pid is not None:
-            with suppress(ProcessLookupError):  # there may be nothing left
-                os.killpg(process.pid, signal.SIGKILL)  # what it had started: ranks, loaders
+        if ending.exit_code != 0:
+            _end_group(process)
         return ending
 
     def _start(self) -> None:
@@ -96,10 +96,24 @@ class ForkServer:
         others: by the order of jobs, and not by anything of its own.
         """
         if not self._has_started:
+            _start_deaf_server()
             process = self._context.Process(target=_do_nothing)
             process.start()
             process.join()
             self._has_started = True
+
+
+def _start_deaf_server() -> None:
+    """Start the server such that SIGTERM does not end it, which it inherits from here.
+
+    `docker stop` and the like send SIGTERM to all processes: without its server this process could
+    not see that a job is still writing its record.
+    """
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _do_nothing() -> None:
@@ -125,15 +139,21 @@ def _relay(receiver: Connection, process: BaseProcess, on_message: Callable[[Any
 
 
 def _stop(process: BaseProcess) -> None:
-    """Ask the child to end, wait, and end its whole group if it does not."""
+    """Ask the child to end, wait, and end what is left of its group."""
     if process.pid is None:
         return
     if process.is_alive():
         os.kill(process.pid, signal.SIGINT)
         process.join(GRACE_S)
-    if process.is_alive():
-        os.killpg(process.pid, signal.SIGKILL)
+    _end_group(process)
     process.join()
+
+
+def _end_group(process: BaseProcess) -> None:
+    """End a child and all that it had started: ranks, workers that load data."""
+    if process.pid is not None:
+        with suppress(ProcessLookupError):  # there may be nothing left
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _ending(process: BaseProcess) -> Ending:
@@ -148,7 +168,10 @@ def _child(target: str, argument: Any, sender: Connection, log: str, launched_s:
     # A group of its own: Ctrl-C reaches the parent only, which tells this process once; and what
     # the job starts (data-loader workers) can be ended with it.
     os.setpgrp()
-    signal.signal(signal.SIGINT, _interrupt)
+    interrupt = _InterruptOnce()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    _have_forks_end_by_sigterm()
     _send_output_to(log)
     faulthandler.enable()
     threading.Thread(target=_interrupt_when_orphaned, daemon=True).start()
@@ -156,18 +179,57 @@ def _child(target: str, argument: Any, sender: Connection, log: str, launched_s:
     getattr(importlib.import_module(module), function)(argument, sender.send, launched_s)
 
 
-def _interrupt(number: int, frame: object) -> None:
-    """Once: a second signal must not break the writing of the record."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise Interrupted
+class _InterruptOnce:
+    """Handles SIGINT and SIGTERM: a second signal must not break the writing of the record.
+
+    It counts by itself and stays the handler: Lightning puts the handlers from before a training
+    back when that is interrupted.
+    """
+
+    def __init__(self) -> None:
+        """No signal has come."""
+        self._has_come = False
+
+    def __call__(self, number: int, frame: object) -> None:
+        """Take a signal."""
+        if not self._has_come:
+            self._has_come = True
+            raise Interrupted
+
+
+def _have_forks_end_by_sigterm() -> None:
+    """Let SIGTERM end a process that the job forks, such as a loader's worker, as any other.
+
+    It waits while the process forks: Python forgets a signal that comes to the child before its
+    handler is gone.
+    """
+    terminate = {signal.SIGTERM}
+
+    def let_through() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, terminate)
+
+    def without_handler() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        let_through()
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, terminate),
+        after_in_parent=let_through,
+        after_in_child=without_handler,
+    )
 
 
 def _interrupt_when_orphaned() -> None:
-    """Block until the parent is gone: a job without one would go on unseen and unlocked."""
+    """Block until the parent is gone: a job without one would go on unseen and unlocked.
+
+    One that hangs in native code, waiting for another rank, hears no signal and is killed.
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(GRACE_S)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _send_output_to(log: str) -> None:

@@ -20,10 +20,12 @@ from bench.tasks.sources import read_cifar10, read_digits, read_fashion_mnist, r
 class DataModule(Protocol):
     """What a run needs of a data module; any LightningDataModule with these attributes will do.
 
-    num_classes, input_shape (channels, height, width) and num_train_samples are read after
-    setup(). Batches are pairs of images (n, c, h, w) and labels (n,). The training loader gives
-    batch_size samples in all over the ranks of a distributed run, different ones on each. With
-    full batches only (drop_last) nothing is compiled on the clock for a smaller one.
+    num_classes, input_shape (channels, height, width) and num_train_samples, the samples of one
+    pass, are read after setup(). Batches are pairs of images (n, c, h, w) and labels (n,).
+
+    The training loader gives batch_size samples in all over the ranks of a distributed run,
+    different ones on each. With full batches only (drop_last) nothing is compiled on the clock for
+    a smaller one. The other loaders give their whole split on every rank.
     """
 
     num_classes: int

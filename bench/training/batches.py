@@ -1,10 +1,9 @@
-"""What can be known of a batch, whatever a user's loader makes it of."""
+"""What can be known of a batch and of a pass, whatever a user's loader makes of them."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
+from torch.utils.data import DataLoader, IterableDataset
+
+from bench.training.digests import digest
 
 _log = logging.getLogger(__name__)
 
@@ -22,9 +24,15 @@ class SampleCounter:
     def __init__(self) -> None:
         """Nothing is known of the ranks before the first batch."""
         self._is_shared: bool | None = None
+        self._has_warned = False
 
-    def __call__(self, trainer: pl.Trainer, batch: Any) -> int | None:
+    def __call__(self, trainer: pl.Trainer, batch: Any, batch_idx: int) -> int | None:
         """Samples of this rank's batch.
+
+        Args:
+            trainer: Its loader may tell how many samples it put into the batch.
+            batch: As it came.
+            batch_idx: Its place in the pass.
 
         Returns:
             None where its size cannot be known, or where the ranks train on copies of one another's
@@ -34,17 +42,82 @@ class SampleCounter:
             self._is_shared = trainer.world_size > 1 and have_same_batch(batch)
             if self._is_shared:
                 _log.warning("all ranks train on the same samples: their number is not recorded")
-        return None if self._is_shared else num_samples(batch)
+        if self._is_shared:
+            return None
+        num = num_samples(batch, trainer.train_dataloader, batch_idx)
+        if num is None and not self._has_warned:
+            _log.warning("the size of a batch is not clear: the number of samples is not recorded")
+            self._has_warned = True
+        return num
 
 
-def num_samples(batch: Any) -> int | None:
+def num_samples(batch: Any, loader: Any = None, batch_idx: int = 0) -> int | None:
     """Samples of a batch: the first dimension of all tensors and arrays in it.
 
+    That alone may be the length of a sequence or the channels of images in a list. It has to agree
+    with what the loader put into the batch; where the loader does not tell, with its batch size, or
+    with labels.
+
+    Args:
+        batch: As it came from the loader.
+        loader: Of the training; several are a list or the like.
+        batch_idx: Place of the batch in the pass.
+
     Returns:
-        None where they do not agree, or there are none: a guess would be a wrong number of samples.
+        None where these do not agree, or there are none: a guess would be a wrong number.
     """
     sizes = {len(leaf) for leaf in _arrays(batch) if leaf.ndim}
-    return sizes.pop() if len(sizes) == 1 else None
+    if len(sizes) != 1:
+        return None
+    size = sizes.pop()
+    drawn = _num_drawn(loader, batch_idx)
+    if drawn is not None:
+        return size if size == drawn else None
+    is_clear = size == getattr(loader, "batch_size", None) or _has_labels(batch)
+    return size if is_clear else None
+
+
+def batches_of_pass(loader: Any) -> int | None:
+    """Batches in one pass over the training split.
+
+    Returns:
+        None where that is not known: for several loaders, and for streams, whose length is a claim
+        that says nothing of what their workers give.
+    """
+    is_stream = isinstance(getattr(loader, "dataset", None), IterableDataset)
+    if is_stream or isinstance(loader, list | tuple | Mapping):
+        return None
+    return _length(loader)
+
+
+def _num_drawn(loader: Any, batch_idx: int) -> int | None:
+    """Samples that a DataLoader drew for a batch; None where it does not tell."""
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        return None
+    in_pass = _length(loader.sampler)
+    if loader.batch_size is None or in_pass is None:
+        return None
+    return min(loader.batch_size, in_pass - batch_idx * loader.batch_size)
+
+
+def _length(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def _has_labels(batch: Any) -> bool:
+    """Whether the batch is a tuple, list or mapping of tensors, of one dimension and of more.
+
+    What lies deeper may be lists of samples.
+    """
+    members = batch.values() if isinstance(batch, Mapping) else batch
+    if not isinstance(batch, Mapping | list | tuple):
+        return False
+    direct = [member for member in members if isinstance(member, Tensor | np.ndarray)]
+    dimensions = {array.ndim for array in direct if array.ndim}
+    return len(direct) == len(_arrays(batch)) and 1 in dimensions and len(dimensions) > 1
 
 
 def have_same_batch(batch: Any) -> bool:
@@ -55,15 +128,6 @@ def have_same_batch(batch: Any) -> bool:
     digests: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(digests, digest(_arrays(batch)))
     return len(set(digests)) < len(digests)
-
-
-def digest(arrays: Sequence[Tensor | np.ndarray]) -> str:
-    """What tells batches apart: a hash of their bytes."""
-    found = hashlib.sha256()
-    for array in arrays:
-        tensor = torch.as_tensor(array).detach().cpu().contiguous()
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
 
 
 def _arrays(batch: Any) -> list[Tensor | np.ndarray]:

@@ -11,32 +11,48 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence, Sized
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from typing_extensions import override
 
 from bench.core.config import TargetConfig
-from bench.core.host import host_facts
-from bench.core.outcome import outcome_record, without_doubtful_joules
-from bench.core.records import CurveRow, Phases, RunError, RunRecord, Status
-from bench.core.target import require_possible
+from bench.core.records import CurveRow, RunError, RunRecord, Status
 from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
-from bench.tasks.threads import thread_facts
-from bench.training.batches import SampleCounter
+from bench.training.batches import SampleCounter, batches_of_pass
 from bench.training.failures import failure
 from bench.training.fit import gpu_uuids
+from bench.training.monitor import Monitor
+from bench.training.own_config import plain_config
+from bench.training.own_record import fit_record
 from bench.training.own_run import OwnRun
+from bench.training.own_trainer import (
+    call_before_training_data,
+    call_off,
+    devices,
+    is_fitting,
+    require_from_scratch,
+    require_validation,
+    schedule_done,
+    why_unknown,
+)
 from bench.training.profiler import TargetProfiler
 
 _log = logging.getLogger(__name__)
+
+# What ends a training from outside; Lightning raises the second where it was sent SIGTERM.
+INTERRUPTIONS = (KeyboardInterrupt, SIGTERMException)
+NO_BATCHES = (
+    "the fit ended before its first batch; look at max_epochs, max_steps, limit_train_batches and "
+    "the length of the training loader"
+)
 
 
 class ProfilerCallback(pl.Callback):
@@ -61,7 +77,7 @@ class ProfilerCallback(pl.Callback):
         ladder: Sequence[float] = (),
         stop_at_target: bool = True,
         results: str | Path = "results",
-        config: Mapping[str, Any] | None = None,
+        config: Any = None,
         seed: int | None = None,
         repeat: int | None = None,
         window: Window | None = None,
@@ -77,15 +93,17 @@ class ProfilerCallback(pl.Callback):
             ladder: Further thresholds to report on.
             stop_at_target: Whether to stop the trainer at the crossing.
             results: Where the run folder is made.
-            config: What the run's configuration is to hold besides the target; runs with the same
-                configuration are repeats of one another.
+            config: What the run's configuration is to hold besides the target: a mapping, a
+                namespace or a dataclass of plain values. Runs with the same configuration are
+                repeats of one another.
             seed: Of the training; by default that of config, else of seed_everything(), else 0.
             repeat: Counts the runs of one configuration and seed; by default that of config, else
-                the first number that no finished run in results has.
+                the first number that no run in results has ended with or is running as.
             window: What to measure with, not open; by default the best meters there are.
 
         Raises:
-            ValueError: The target is not one, or config has another seed or repeat.
+            ValueError: The target is not one, or config cannot be recorded or has another seed,
+                repeat or target.
         """
         self.record: RunRecord | None = None
         self.folder: Path | None = None
@@ -97,14 +115,28 @@ class ProfilerCallback(pl.Callback):
             ladder=list(ladder),
             eval_every_samples=None,
         )
-        kept = {**(config or {}), "target": asdict(self._target)}
+        kept = plain_config({} if config is None else config, asdict(self._target))
         self._run = OwnRun(Path(results).absolute(), kept, seed, repeat)
-        self._monitor, self._stop_at_target = monitor or metric, stop_at_target
+        self._monitor = Monitor(monitor or metric, self._target.build())
+        self._stop_at_target = stop_at_target
         self._window = window
         self._profiler: TargetProfiler | None = None
         self._losses: list[Tensor] = []
         self._count = SampleCounter()
         self._opened_s = 0.0
+        self._is_written = False
+
+    @override
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Refuse to go on with a training.
+
+        Raises:
+            ValueError: The checkpoint is that of a training.
+        """
+        if is_fitting(trainer):
+            require_from_scratch(checkpoint["global_step"])
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -113,15 +145,18 @@ class ProfilerCallback(pl.Callback):
         Raises:
             RuntimeError: The callback has measured a fit before.
             StoreError: The results folder cannot be written.
+            ValueError: The fit cannot be measured: it is not from scratch or evaluates nothing.
         """
         if self._profiler is not None:
             raise RuntimeError("a ProfilerCallback measures one fit: make a new one for each")
+        require_from_scratch(trainer.global_step)
+        require_validation(trainer)
         self._opened_s = time.perf_counter()
-        devices = _devices(trainer)
-        synchronize = torch.cuda.synchronize if devices[0].type == "cuda" else _nothing
+        used = devices(trainer)
+        synchronize = torch.cuda.synchronize if used[0].type == "cuda" else _nothing
         if trainer.is_global_zero:
             self._window = self._window or Window()
-            self._window.use_gpus(gpu_uuids(devices))
+            self._window.use_gpus(gpu_uuids(used))
             self._window.synchronize = synchronize
             self._run.open()
             self.folder = self._run.folder
@@ -137,29 +172,12 @@ class ProfilerCallback(pl.Callback):
             stop_at_target=self._stop_at_target,
         )
         self._window.open()  # with a profiler: what fails here has a record, too
-        self._start_with_first_batch(trainer, self._profiler)
-
-    def _start_with_first_batch(self, trainer: pl.Trainer, profiler: TargetProfiler) -> None:
-        """Start the clock where Lightning asks for the training loader.
-
-        No hook of a callback comes before the loader's iterator, whose workers fetch at once.
-        """
-        fit_loop = trainer.fit_loop
-        set_up_data = fit_loop.setup_data
-
-        def start_and_set_up() -> None:
-            profiler.start()
-            set_up_data()
-
-        fit_loop.setup_data = start_and_set_up  # type: ignore[method-assign]
+        call_before_training_data(trainer, self._profiler.start)
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the number of samples of an epoch from the loader, where it has one."""
-        del trainer.fit_loop.setup_data  # the class's own again
-        samples = getattr(trainer.train_dataloader, "dataset", None)
-        if isinstance(samples, Sized):
-            self._running.num_train_samples = len(samples)
+        """Take the length of a pass from the loader, where it has one."""
+        self._running.steps_per_epoch = batches_of_pass(trainer.train_dataloader)
 
     @override
     def on_train_batch_end(
@@ -173,19 +191,20 @@ class ProfilerCallback(pl.Callback):
         """Count the step and keep its loss, where Lightning knows it."""
         if isinstance(outputs, Mapping) and "loss" in outputs:
             self._losses.append(outputs["loss"])
-        self._running.step_ended(trainer, self._count(trainer, batch))
+        self._running.step_ended(trainer, self._count(trainer, batch, batch_idx))
 
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """An evaluation begins."""
-        if _is_fitting(trainer):
+        if is_fitting(trainer):
+            self._monitor.validation_started(trainer)
             self._running.validation_started()
 
     @override
     def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse what cannot be a value of the metric, before the clock."""
-        if self._monitor in trainer.callback_metrics:
-            self._logged(trainer)
+        if self._monitor.is_logged(trainer):
+            self._monitor.value(trainer)
 
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -195,45 +214,51 @@ class ProfilerCallback(pl.Callback):
             ValueError: The monitored metric was not logged, or cannot have the value logged.
             DivergedError: A loss is not finite.
         """
-        if not _is_fitting(trainer):
+        if not is_fitting(trainer):
             return
-        quality = {self._target.metric: self._logged(trainer)}
+        quality = {self._target.metric: self._monitor.value(trainer)}
         self._running.evaluated(trainer, self._take_train_loss(), quality)
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop the clock and write the record."""
-        self._running.finished = True
-        self._running.stop()
-        self._write("ok", None)
+        profiler = self._running
+        profiler.finished = schedule_done(trainer)
+        profiler.stop()
+        reason = why_unknown(profiler, self._target.rule)
+        if reason is None:
+            self._write("ok", None)
+            return
+        _log.error(reason)
+        profiler.finished = False
+        self._write("failed", RunError(kind="not_evaluated", message=reason))
 
     @override
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Write the record of what was measured until then."""
-        if self._profiler is None or self.record is not None:
+        if self._profiler is None or self._is_written:
             return
+        status, error = failure(exception)
+        if isinstance(exception, INTERRUPTIONS):
+            status = "interrupted"
+        self._end(trainer, status, error)
+
+    @override
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write the record of a fit that ended without training, where no other hook is called."""
+        if self._profiler is not None and not self._is_written:
+            self._end(trainer, "failed", RunError(kind="no_batches", message=NO_BATCHES))
+
+    def _end(self, trainer: pl.Trainer, status: Status, error: RunError) -> None:
+        """Stop the clock, if it has started, and write the record."""
+        call_off(trainer)
         try:
-            self._profiler.stop()
+            self._running.stop()
         except RuntimeError:  # a lost device; why it was lost is what the record says
             _log.exception("stopping failed")
-        status, error = failure(exception)
-        interrupted = isinstance(exception, KeyboardInterrupt)
-        self._write("interrupted" if interrupted else status, error)
-
-    def _logged(self, trainer: pl.Trainer) -> float:
-        """The value of the monitored metric."""
-        logged = trainer.callback_metrics
-        if self._monitor not in logged:
-            names = ", ".join(sorted(logged)) or "nothing"
-            raise ValueError(f"monitor={self._monitor}: not logged in validation; logged: {names}")
-        value = float(logged[self._monitor])
-        try:
-            require_possible(self._target.metric, value)
-        except ValueError as error:
-            raise ValueError(f"monitor={self._monitor}: {error}") from error
-        return value
+        self._write(status, error)
 
     @property
     def _running(self) -> TargetProfiler:
@@ -252,6 +277,7 @@ class ProfilerCallback(pl.Callback):
         return mean
 
     def _write(self, status: Status, error: RunError | None) -> None:
+        self._is_written = True
         window, profiler = self._window, self._running
         assert window is not None
         window.close()
@@ -260,40 +286,10 @@ class ProfilerCallback(pl.Callback):
         self._run.close()
         if profiler.started:
             write_telemetry(self.folder / "telemetry.parquet", window.telemetry())
-        times = profiler.times
-        record = outcome_record(
-            self._run.identity,
-            self._run.config,
-            profiler.rows,
-            status=status,
-            error=error,
-            host={**host_facts(), **thread_facts(), "gpus": window.devices},
-            phases=Phases(
-                init_s=window.clock.started_s - self._opened_s if profiler.started else None,
-                train_s=times.train_s if times else 0.0,
-                eval_s=times.eval_s if times else 0.0,
-                checkpoint_s=times.checkpoint_s if times else 0.0,
-                wall_time_s=times.total_s if times else 0.0,
-            ),
-            spent=profiler.spent,
-            phase_energy=profiler.phase_energy,
-            finished=profiler.finished,
+        self.record = fit_record(
+            self._run, profiler, window, opened_s=self._opened_s, status=status, error=error
         )
-        self.record = without_doubtful_joules(replace(record, **window.record_fields()))
         self._run.write(self.record)
-
-
-def _is_fitting(trainer: pl.Trainer) -> bool:
-    """Whether an evaluation belongs to the fit: not the sanity check, nor trainer.validate()."""
-    return trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
-
-
-def _devices(trainer: pl.Trainer) -> list[torch.device]:
-    """What the ranks of this host train on."""
-    root = trainer.strategy.root_device
-    if root.type != "cuda":
-        return [root]
-    return [torch.device("cuda", index) for index in trainer.device_ids]
 
 
 def _nothing() -> None:

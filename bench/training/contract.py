@@ -6,22 +6,30 @@ should have given, not after hours of training and not from deep inside a librar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from bench.tasks.classifier import Classifier
 from bench.tasks.data import DataModule, test_batches
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import evaluating, unchanged
-from bench.tasks.quality import quality, require_classes
-from bench.training.batches import digest
+from bench.tasks.quality import quality
+from bench.training.splits import (
+    batch_sizes,
+    first_batch,
+    kind_of,
+    listed,
+    pass_samples,
+    require_same_order,
+    require_size,
+)
 
-_LABELS = (torch.int64, torch.uint8)  # what torch's cross-entropy takes for classes
 _ATTRIBUTES = ("num_classes", "input_shape", "num_train_samples")
 Precision = Callable[[], AbstractContextManager[None]]
 
@@ -49,10 +57,16 @@ def require_network(network: Any, target: str) -> nn.Module:
         target: That `_target_`.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: It is something else, or has lazy layers whose weights do not exist yet.
     """
     if not isinstance(network, nn.Module):
-        raise ValueError(f"model: {target} gave {_kind(network)}, must give a torch.nn.Module")
+        raise ValueError(f"model: {target} gave {kind_of(network)}, must give a torch.nn.Module")
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if is_lazy(tensor):
+            raise ValueError(
+                f"model: {name} of {target} has no shape yet; give its layer the sizes, or have "
+                f"{target} send one image through the model before returning it"
+            )
     return network
 
 
@@ -110,12 +124,15 @@ def check_contract(
             f"data: train_dataloader gave {num} samples in its first batch, must give "
             f"batch_size={batch_size}"
         )
+    if num_ranks == 1:
+        require_size(data.num_train_samples, [pass_samples(data.train_dataloader(), num)], num)
+    require_same_order(data)
     batch = (train[0].to(device), train[1].to(device))
     check.loss(batch)
     changes_input = check.evaluation("val_dataloader", data.val_dataloader)
     check.evaluation("test_dataloader", lambda: test_batches(data))
-    validation = _batches(data, "val_dataloader", data.val_dataloader())
-    eval_sizes = sorted({len(labels) for _, labels in validation})
+    eval_sizes = batch_sizes(data, "val_dataloader", data.val_dataloader())
+    batch_sizes(data, "test_dataloader", test_batches(data))  # for what it refuses
     return Examples(batch=batch, eval_sizes=eval_sizes, changes_input=changes_input)
 
 
@@ -128,37 +145,6 @@ def example_input(data: DataModule) -> Tensor:
     with unchanged([], data):
         images, _ = first_batch(data, "train_dataloader", data.train_dataloader())
     return images[:1]
-
-
-def require_own_samples(data: Any, loader_of: Callable[[], Any], batch_size: int) -> None:
-    """Refuse training data of which the ranks do not take different shares.
-
-    Call it on every rank, once the process group is there.
-
-    Args:
-        data: Whose random generators are put back.
-        loader_of: Gives the training loader of this rank.
-        batch_size: Of all ranks together.
-
-    Raises:
-        ValueError: The shares are no batch_size together, or two ranks have the same samples; on
-            every rank.
-    """
-    with unchanged([], data):
-        images, labels = next(iter(loader_of()))
-    shares: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(shares, (len(labels), digest([images, labels])))
-    sizes, digests = zip(*shares, strict=True)
-    if sum(sizes) != batch_size:
-        raise ValueError(
-            f"data: train_dataloader gave {_listed(sizes)} samples on {len(sizes)} ranks, must "
-            f"give batch_size={batch_size} in all: batch_size / {len(sizes)} on each"
-        )
-    if len(set(digests)) < len(digests):
-        raise ValueError(
-            f"data: train_dataloader gave the same samples on {len(sizes)} ranks; share them out, "
-            "with torch's DistributedSampler for example"
-        )
 
 
 class _Check:
@@ -211,64 +197,6 @@ class _Check:
         num_classes = self._data.num_classes
         wanted = f"model: must give logits of shape ({num}, {num_classes})"
         if not isinstance(logits, Tensor):
-            raise ValueError(f"{wanted}, gave {_kind(logits)}")
+            raise ValueError(f"{wanted}, gave {kind_of(logits)}")
         if logits.ndim != 2 or len(logits) != num or logits.shape[1] < num_classes:
-            raise ValueError(f"{wanted}, gave shape ({_listed(logits.shape)})")
-
-
-def first_batch(data: DataModule, name: str, loader: Any) -> Batch:
-    """The first batch of a loader.
-
-    Args:
-        data: Tells the shape of an image and the number of classes.
-        name: Of the method that gave the loader, for errors.
-        loader: What it gave.
-
-    Raises:
-        ValueError: It is no loader, gives no batch, or a batch that is not images and labels.
-    """
-    return next(_batches(data, name, loader))
-
-
-def _batches(data: DataModule, name: str, loader: Any) -> Iterator[Batch]:
-    """The batches of a loader, each looked at."""
-    if isinstance(loader, Sequence | dict) or not isinstance(loader, Iterable):
-        raise ValueError(f"data: {name} must give one loader, gave {_kind(loader)}")
-    empty = True
-    for batch in loader:
-        empty = False
-        yield _checked(data, name, batch)
-    if empty:
-        raise ValueError(f"data: {name} gave no batch; it needs at least one sample")
-
-
-def _checked(data: DataModule, name: str, batch: Any) -> Batch:
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
-        raise ValueError(f"data: a batch of {name} must be (images, labels), is {_kind(batch)}")
-    images, labels = batch
-    for part, value in (("images", images), ("labels", labels)):
-        if not isinstance(value, Tensor):
-            raise ValueError(f"data: {part} of {name} must be a torch.Tensor, are {_kind(value)}")
-    shape = tuple(data.input_shape)
-    if images.ndim == 0 or tuple(images.shape[1:]) != shape:
-        raise ValueError(
-            f"data: images of {name} must be of shape (n, {_listed(shape)}) by input_shape, "
-            f"are of shape ({_listed(images.shape)})"
-        )
-    if labels.shape != images.shape[:1] or labels.dtype not in _LABELS:
-        raise ValueError(
-            f"data: labels of {name} must be int64 of shape ({len(images)},), are "
-            f"{str(labels.dtype).removeprefix('torch.')} of shape ({_listed(labels.shape)})"
-        )
-    require_classes(labels, data.num_classes, where=f"data: {name}")
-    return images, labels
-
-
-def _kind(value: Any) -> str:
-    """What something is, for an error: `a list of 2`, `a Tensor`."""
-    name = type(value).__name__
-    return f"a {name} of {len(value)}" if isinstance(value, tuple | list | dict) else f"a {name}"
-
-
-def _listed(shape: Sequence[int]) -> str:
-    return ", ".join(map(str, shape))
+            raise ValueError(f"{wanted}, gave shape ({listed(logits.shape)})")

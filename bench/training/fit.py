@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import functools
 import math
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 
 from bench.core.config import TrainConfig
 from bench.tasks.classifier import Classifier
 from bench.tasks.data import DataModule
-from bench.training.contract import require_own_samples
 from bench.training.profiler import TargetProfiler
+from bench.training.shares import require_shares
 
 _ROUNDING = 1e-12
 _LIGHTNING_PRECISION = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
@@ -91,6 +93,7 @@ def build_trainer(
         accelerator="gpu" if on_gpu else "cpu",
         devices=options.devices,
         strategy="ddp" if options.devices > 1 else "auto",
+        plugins=[LightningEnvironment()],  # not that of a launcher: ranks are ours
         precision=_LIGHTNING_PRECISION[config.precision],  # type: ignore[arg-type]
         max_steps=max_steps,
         max_epochs=-1,
@@ -141,17 +144,20 @@ def train_to_target(
         data: The data.
         profiler: Measures, and stops the trainer.
         trainer: The trainer.
-        batch_size: Of all ranks together, which are checked to share it; None checks nothing.
+        batch_size: Of all ranks together, whose shares are checked; None checks nothing.
 
     Raises:
         DivergedError: The loss is not finite.
-        ValueError: The ranks do not share a batch.
+        ValueError: The ranks do not share the data as they must (bench.training.shares).
     """
+    on_sigterm = signal.getsignal(signal.SIGTERM)
 
     def start(loader_of: Callable[[], Any]) -> None:
+        # Lightning's own handler, set by now, would wait for the other ranks within a step.
+        signal.signal(signal.SIGTERM, on_sigterm)
         # The ranks have met by now, and the clock has not started.
         if batch_size is not None and trainer.world_size > 1 and not profiler.started:
-            require_own_samples(data, loader_of, batch_size)
+            require_shares(data, loader_of, batch_size)
         profiler.start()
 
     module.observer = profiler

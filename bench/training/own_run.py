@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bench.core.checks import require_at_least
 from bench.core.config import config_hash
@@ -14,10 +14,12 @@ from bench.core.store import (
     CurveWriter,
     append_ledger,
     create_run_folder,
+    ledger_held,
     new_identity,
-    next_repeat,
     write_record,
 )
+from bench.training.own_config import plain
+from bench.training.repeats import free_repeat, hold, release
 
 COMMAND = "lightning"
 
@@ -41,18 +43,21 @@ class OwnRun:
 
         Args:
             results: The results folder.
-            config: The user's configuration, which may hold `seed` and `repeat`.
+            config: The run's configuration, which may hold `seed` and `repeat`.
             seed: Of the training; None for that of config, else of seed_everything(), else 0.
-            repeat: None for that of config, else the first that no finished run in results has.
+            repeat: None for that of config, else the first that no run in results has ended with
+                or is running as.
 
         Raises:
-            ValueError: config has another seed or repeat, or one is no whole number from 0 on.
+            ValueError: config cannot be recorded or has another seed or repeat, or one is no whole
+                number from 0 on.
         """
-        self.config = dict(config)
+        self.config: dict[str, Any] = plain(config, "config")
         self._results = results
         self._seed = self._settled("seed", seed)
         self._repeat = self._settled("repeat", repeat)
         self._curve: CurveWriter | None = None
+        self._running: BinaryIO | None = None
 
     def open(self) -> None:
         """Make the folder and the ledger's line.
@@ -64,12 +69,14 @@ class OwnRun:
         seed, repeat = self._seed, self._repeat
         if seed is None:
             seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))  # where seed_everything() leaves it
-        if repeat is None:
-            repeat = next_repeat(self._results, COMMAND, digest, seed)
-        self.config |= {"seed": seed, "repeat": repeat}
-        self.identity = new_identity(COMMAND, digest, seed, repeat)
-        self.folder = create_run_folder(self._results, self.identity, self.config)
-        append_ledger(self._results, "launched", self.identity)
+        with ledger_held(self._results):
+            if repeat is None:
+                repeat = free_repeat(self._results, COMMAND, digest, seed)
+            self.config |= {"seed": seed, "repeat": repeat}
+            self.identity = new_identity(COMMAND, digest, seed, repeat)
+            self.folder = create_run_folder(self._results, self.identity, self.config)
+            self._running = hold(self.folder)
+            append_ledger(self._results, "launched", self.identity)
         self._curve = CurveWriter(self.folder)
 
     def append(self, row: CurveRow) -> None:
@@ -83,15 +90,20 @@ class OwnRun:
         self._curve.close()
 
     def write(self, record: RunRecord) -> None:
-        """Write the record and the ledger's second line."""
-        write_record(self.folder, record)
+        """Write the record and the ledger's second line; the run counts as running until then."""
+        assert self._running is not None, "open() was not called"
         reached = record.target is not None and record.target.reached
-        status = record.status
-        append_ledger(self._results, "ended", self.identity, status=status, reached=reached)
+        facts = {"status": record.status, "reached": reached}
+        try:
+            write_record(self.folder, record)
+            append_ledger(self._results, "ended", self.identity, **facts)
+        finally:
+            release(self._running)
 
     def _settled(self, key: str, given: int | None) -> int | None:
         """A number from the argument or from the configuration, which must not differ."""
         kept = self.config.get(key)
+        given = plain(given, key)
         if given is not None and kept is not None and given != kept:
             raise ValueError(f"{key}={given}: contradicts config[{key!r}]={kept}; give one of them")
         number = kept if given is None else given

@@ -74,6 +74,7 @@ class TargetProfiler:
         self.rows: list[CurveRow] = []
         self.finished = False
         self.started = False
+        self.steps = 0
         self.spent: Spent | None = None
         self.times: PhaseTimes | None = None
         self.phase_energy: PhaseEnergy | None = None
@@ -82,12 +83,13 @@ class TargetProfiler:
         self._max_energy_j = budget.max_energy_j if budget else None
         self._limited = self._max_time_s is not None or self._max_energy_j is not None
         self._max_steps = max_steps
-        self.num_train_samples = num_train_samples
+        # Of one pass over the training split, for a training whose samples may not be known.
+        self.steps_per_epoch: int | None = None
+        self._num_train_samples = num_train_samples
         self._window = window
         self._on_row = on_row
         self._on_end = on_end
         self._stop_at_target = stop_at_target
-        self._steps = 0
         # Of this rank, and of all of them at the last evaluation; NaN once a batch's is not known.
         self._own_samples = 0.0
         self._own_at_evaluation = 0.0
@@ -126,7 +128,7 @@ class TargetProfiler:
             num_samples: Of this rank; None where it cannot be known.
         """
         self._num_ranks = trainer.world_size
-        self._steps += 1
+        self.steps += 1
         self._own_samples += math.nan if num_samples is None else num_samples
         # Ranks must stop at the same step, so several devices look at budgets at evaluations only.
         alone = self._num_ranks == 1
@@ -180,7 +182,7 @@ class TargetProfiler:
         _refuse_divergence(row)
         self.rows.append(row)
         self._on_row(row)
-        self.finished = self._max_steps is not None and self._steps >= self._max_steps
+        self.finished = self._max_steps is not None and self.steps >= self._max_steps
         if self._agreed(trainer, self._done()):
             trainer.should_stop = True
         self._window.phases.switch_quickly("train")
@@ -197,15 +199,15 @@ class TargetProfiler:
         self._window.synchronize()
         phases = self._window.phases
         energy = phases.switch("checkpoint")
-        times, samples, in_epoch = phases.times, self._samples, self.num_train_samples
+        times, samples = phases.times, self._samples
         return CurveRow(
             time_s=times.total_s,
             train_time_s=times.train_s,
             eval_time_s=times.eval_s,
             checkpoint_time_s=times.checkpoint_s,
             samples=samples,
-            steps=self._steps,
-            epochs=samples / in_epoch if samples is not None and in_epoch else None,
+            steps=self.steps,
+            epochs=self._epochs(samples),
             energy_total_j=energy.total_j,
             energy_label=energy.label,
             energy_error_frac=energy.error_frac,
@@ -214,6 +216,12 @@ class TargetProfiler:
             train_loss=train_loss,
             **quality,
         )
+
+    def _epochs(self, samples: int | None) -> float | None:
+        if self.steps_per_epoch:
+            return self.steps / self.steps_per_epoch
+        in_epoch = self._num_train_samples
+        return samples / in_epoch if samples is not None and in_epoch else None
 
     def _done(self) -> bool:
         crossing = crossing_index(self.rows, self._target, finished=self.finished)
@@ -229,6 +237,8 @@ class TargetProfiler:
             return False
         self._energy_checked_s = now_s
         energy_j = self._window.read().total_j
+        if energy_j is None and self._window.meters.complete:
+            return False  # no counter has moved yet
         if energy_j is None:
             reasons = "; ".join(f"{one.meter}: {one.reason}" for one in self._window.unavailable)
             raise UncheckedBudget(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
@@ -65,5 +67,17 @@ def _start(rank: int, follow: Callable[[], None]) -> BaseProcess:
 
 
 def _follow(rank: int, follow: Callable[[], None]) -> None:
+    # The job ends its ranks: one that ended before it would look like a rank that failed.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_job, daemon=True).start()
     os.environ["LOCAL_RANK"] = str(rank)
     follow()
+
+
+def _end_with_the_job() -> None:
+    """Block until the job is gone, however it ended: a rank without one would wait for it."""
+    job = multiprocessing.parent_process()
+    if job is not None:
+        job.join()
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from typing import Any
 
@@ -45,6 +46,15 @@ class KillsItself(Linear):
     def misbehave(self) -> None:
         if self.num_training_calls > 30:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class IsToldToEnd(Linear):
+    """Gets the SIGTERM that someone sends to the job alone, and once more while it ends."""
+
+    def misbehave(self) -> None:
+        if self.num_training_calls > 30:
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 class RunsOutOfMemory(Linear):

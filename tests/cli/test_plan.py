@@ -32,6 +32,13 @@ from tests.cli.planning import plan
         ("data.batch_size=64", "data.batch_size=64: contradicts batch_size=32; give batch_size"),
         ("data.seed=3", "data.seed=3: contradicts seed=0; give seed alone"),
         ("+optimizer.lr=0.5", "optimizer.lr=0.5: contradicts lr=0.003; give lr alone"),
+        ("+optimizer.lr=0.003", "optimizer.lr=0.003: would be ignored, because lr decides it"),
+        ("+optimizer.params=[]", "optimizer.params=[]: would be ignored, because model decides"),
+        ("+schedule.lr=5", "schedule.lr=5: contradicts lr=0.003; give lr alone"),
+        ("+schedule.lr=null", "schedule.lr=None: would be ignored, because lr decides it"),
+        ("+schedule.optimizer=1", "schedule.optimizer=1: would be ignored, because optimizer"),
+        ("+schedule.total_steps=5", "would be ignored, because budget.max_epochs decides it"),
+        ("+logger.save_dir=/tmp", "logger.save_dir=/tmp: would be ignored, because results"),
         (
             "codecarbon.country_iso_code=DEU",
             "codecarbon.country_iso_code=DEU: contradicts grid.country_iso_code=USA",

@@ -178,7 +178,8 @@ class TestQuickSweep:
 
 
 def test_a_job_that_fails_leaves_a_record_and_the_sweep_goes_on(tmp_path: Path) -> None:
-    names = ["Raises", "KillsItself", "RunsOutOfMemory", "Diverges", "CannotBeBuilt", "Linear"]
+    failing = ["Raises", "KillsItself", "IsToldToEnd", "RunsOutOfMemory", "Diverges"]
+    names = [*failing, "CannotBeBuilt", "Linear"]
     targets = ",".join(f"{BROKEN}.{name}" for name in names)
     answer = train(
         tmp_path, "-m", *QUICK, "model=custom", f"model._target_={targets}", "target.value=0.999"
@@ -194,6 +195,7 @@ def test_a_job_that_fails_leaves_a_record_and_the_sweep_goes_on(tmp_path: Path) 
     assert kinds == {
         "Raises": ("failed", "RuntimeError"),
         "KillsItself": ("killed", "SIGKILL"),
+        "IsToldToEnd": ("interrupted", "interrupted"),
         "RunsOutOfMemory": ("out_of_memory", "out_of_memory"),
         "Diverges": ("failed", "diverged"),
         "CannotBeBuilt": ("failed", "ValueError"),
@@ -331,9 +333,27 @@ def test_a_full_disk_loses_nothing_that_was_measured(tmp_path: Path) -> None:
     assert record["target"]["time_to_target_s"] > 0
 
 
-def test_two_devices_train_together_and_are_measured_as_one(tmp_path: Path) -> None:
-    answer = train(tmp_path, *QUICK, "trainer=cpu", "trainer.devices=2", "trainer.num_threads=1")
+# As of the second of two processes that torchrun or srun starts.
+OF_LAUNCHERS = {
+    "LOCAL_RANK": "1",
+    "NODE_RANK": "1",
+    "RANK": "1",
+    "SLURM_NTASKS": "2",
+    "SLURM_PROCID": "1",
+    "TORCHELASTIC_RUN_ID": "none",
+    "WORLD_SIZE": "4",
+}
+
+
+def test_two_devices_train_together_and_are_measured_as_one_whatever_a_launcher_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in OF_LAUNCHERS.items():
+        monkeypatch.setenv(name, value)
+    two = ("trainer=cpu", "trainer.devices=2", "trainer.num_threads=1")
+    answer = train_apart(tmp_path, *QUICK, *two, "logger=csv")
     assert answer.code == 0, answer.out + answer.err
+    assert list(tmp_path.glob("results/train/*/csv/metrics.csv"))  # only rank 0 writes one
     (record,) = records(tmp_path)
     assert record.target is not None
     assert record.target.reached
@@ -341,6 +361,16 @@ def test_two_devices_train_together_and_are_measured_as_one(tmp_path: Path) -> N
     rows = read_curve(folder)
     assert all(row.samples == row.steps * record.config["batch_size"] for row in rows)
     assert len({row.steps for row in rows}) == len(rows)  # one curve, not one of each device
+
+
+def test_wrong_requests_of_the_probe_fail_before_they_cost_a_training(tmp_path: Path) -> None:
+    answer = train(tmp_path, "-m", "+probe.requests=1,2", *QUICK)
+    assert answer.code == 5, answer.err
+    for record in records(tmp_path):
+        assert record.error is not None
+        assert record.error.message == "probe.requests: no such key"
+        assert record.phases is not None
+        assert record.phases.wall_time_s == 0
 
 
 def test_a_wrong_country_or_price_fails_before_it_costs_a_training(tmp_path: Path) -> None:

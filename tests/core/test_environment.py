@@ -6,31 +6,53 @@ from bench.core.environment import (
     deciding_variables,
     refuse_disabled_compiler,
     refuse_trainer_variables,
+    settle_environment,
 )
 
 
 def test_what_decides_speed_or_results_is_kept_and_nothing_else() -> None:
     deciding = {
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "CUDA_CACHE_DISABLE": "1",
+        "CUDA_DISABLE_PTX_JIT": "1",
+        "CUDA_FORCE_PTX_JIT": "1",
+        "CUDA_INJECTION64_PATH": "/opt/profiler.so",
         "CUDA_LAUNCH_BLOCKING": "1",
+        "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "10",
+        "FBGEMM_ENABLE_INSTRUCTIONS": "AVX2",
+        "GLOO_SOCKET_IFNAME": "eth0",
+        "GOMP_CPU_AFFINITY": "0",
+        "HSA_OVERRIDE_GFX_VERSION": "11.0.0",
+        "LD_LIBRARY_PATH": "/opt/slow",
         "LD_PRELOAD": "libjemalloc.so",
+        "LRU_CACHE_CAPACITY": "0",
+        "MALLOC_CONF": "background_thread:true",
         "MKL_NUM_THREADS": "2",
+        "NCCL_P2P_DISABLE": "1",
         "NVIDIA_TF32_OVERRIDE": "0",
         "OMP_NUM_THREADS": "1",
         "PL_TRAINER_MAX_EPOCHS": "3",
+        "PYTHONDEVMODE": "1",
+        "PYTHONHASHSEED": "5",
         "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
         "TORCHDYNAMO_DISABLE": "1",
         "TORCHINDUCTOR_MAX_AUTOTUNE": "1",
+        "XLA_FLAGS": "--xla_gpu_autotune_level=0",
     }
     others = {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_HOME": "/usr/local/cuda",
+        "CUDA_VERSION": "12.4",  # of the image; what is loaded may be another one
         "CUDA_VISIBLE_DEVICES": "3",  # which card: the record has its name and UUID
         "HOME": "/root",
         "KMP_DUPLICATE_LIB_OK": "True",  # scikit-learn sets it when it is imported
+        "NCCL_DEBUG_FILE": "/tmp/nccl.17.log",
         "PATH": "/bin",
         "PL_GLOBAL_SEED": "1",  # the seed is a fact of its own
-        "PYTHONHASHSEED": "0",
         "SECRET_TOKEN": "x",
         "TORCHINDUCTOR_CACHE_DIR": "/tmp/x",
+        "TORCHINDUCTOR_REDIS_URL": "redis://user:secret@host",
+        "TORCH_API_KEY": "x",
         "TORCH_HOME": "/models",
         "TORCH_LOGS": "dynamo",
     }
@@ -60,3 +82,30 @@ def test_arguments_of_the_trainer_from_the_environment_are_refused() -> None:
     with pytest.raises(ValueError, match="PL_TRAINER_FAST_DEV_RUN=1: Lightning would train by it"):
         refuse_trainer_variables({"PL_TRAINER_FAST_DEV_RUN": "1"})
     refuse_trainer_variables({"PL_GLOBAL_SEED": "1"})
+
+
+def test_jobs_do_not_take_the_place_that_a_launcher_gave_to_the_command() -> None:
+    places = {
+        "GROUP_RANK": "1",
+        "JSM_NAMESPACE_RANK": "1",
+        "LOCAL_RANK": "1",
+        "MASTER_ADDR": "elsewhere",
+        "NODE_RANK": "1",
+        "OMPI_COMM_WORLD_RANK": "1",
+        "PMI_RANK": "1",
+        "RANK": "1",
+        "SLURM_NTASKS": "2",
+        "SLURM_PROCID": "1",
+        "TORCHELASTIC_RUN_ID": "none",
+        "WORLD_SIZE": "4",
+    }
+    others = {"OMP_NUM_THREADS": "1", "SLURM_CPUS_PER_TASK": "2", "SLURM_JOB_ID": "17"}
+    environment = {**places, **others}
+    settle_environment(environment)
+    assert environment == {**others, "PYTHONHASHSEED": "0"}
+
+
+def test_hashes_of_text_are_as_the_user_says() -> None:
+    environment = {"PYTHONHASHSEED": "random"}
+    settle_environment(environment)
+    assert environment == {"PYTHONHASHSEED": "random"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,10 +33,14 @@ def test_a_flagged_run_has_no_joules_whatever_its_record_holds(flag: str) -> Non
     assert without_doubtful_joules(metered([CPU])) == metered([CPU])
 
 
+def as_true(flag: str) -> dict[str, Any]:
+    return {flag: True}
+
+
 @pytest.mark.parametrize("flag", ROW_FLAGS)
 def test_joules_with_a_flag_of_their_own_decide_nothing(flag: str) -> None:
     record = metered([GPU, CPU])
-    flagged = [replace(record.energy[0], **{flag: True}), *record.energy[1:]]
+    flagged = [replace(record.energy[0], **as_true(flag)), *record.energy[1:]]
     run = gate_run(replace(record, energy=flagged))
     assert not any("energy" in name for name in run.values)
     assert run.flags == [flag]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bench.launch import isolation
 from bench.launch.isolation import Interrupted
 
 Send = Callable[[Any], None]
@@ -49,6 +52,45 @@ def leave(argument: Any, send: Send, launched_s: float) -> None:
 
 def crash(argument: Any, send: Send, launched_s: float) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hang_with_another(argument: Any, send: Send, launched_s: float) -> None:
+    """As one that waits for another rank in native code, which no signal reaches."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    isolation.GRACE_S = 0.2
+    send((os.getpid(), subprocess.Popen(["sleep", "600"]).pid))
+    time.sleep(600)
+
+
+def end_with_another(argument: Any, send: Send, launched_s: float) -> None:
+    send(subprocess.Popen(["sleep", "600"]).pid)
+    sys.exit(argument)
+
+
+def be_terminated_twice(argument: Any, send: Send, launched_s: float) -> None:
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(600)
+    except Interrupted:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        send("ended in order")
+
+
+def start_one_to_terminate(argument: Any, send: Send, launched_s: float) -> None:
+    """Send the exit code of a forked process that ignores exceptions and is sent SIGTERM."""
+    process = multiprocessing.get_context("fork").Process(target=_ignore_exceptions)
+    process.start()
+    process.terminate()
+    process.join()
+    send(process.exitcode)
+
+
+def _ignore_exceptions() -> None:
+    while True:
+        with suppress(BaseException):
+            time.sleep(600)
 
 
 def wait_to_be_stopped(argument: Any, send: Send, launched_s: float) -> None:

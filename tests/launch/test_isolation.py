@@ -73,7 +73,17 @@ def test_a_killed_job_is_told_by_its_signal(server: ForkServer, tmp_path: Path) 
 
 def test_what_a_killed_job_had_started_is_ended_too(server: ForkServer, tmp_path: Path) -> None:
     _, messages = run(server, "start_another_and_be_killed", None, tmp_path / "log.txt")
-    (pid,) = messages
+    wait_for_end(messages[0])
+
+
+def test_so_is_what_a_job_had_started_that_left_with_an_error(
+    server: ForkServer, tmp_path: Path
+) -> None:
+    _, messages = run(server, "end_with_another", 3, tmp_path / "log.txt")
+    wait_for_end(messages[0])
+
+
+def wait_for_end(pid: int) -> None:
     deadline_s = time.monotonic() + 30
     while running(pid):  # its end takes the kernel a moment
         assert time.monotonic() < deadline_s, f"process {pid} still runs"
@@ -113,6 +123,61 @@ def test_ctrl_c_tells_the_job_and_waits_for_it(server: ForkServer, tmp_path: Pat
             on_message=press_ctrl_c,
         )
     assert answer.read_text() == "told to stop"
+
+
+def test_sigterm_to_the_job_alone_interrupts_it_once(server: ForkServer, tmp_path: Path) -> None:
+    ending, messages = run(server, "be_terminated_twice", None, tmp_path / "log.txt")
+    assert messages == ["ended in order"]
+    assert ending == Ending(exit_code=0, signal_name=None)
+
+
+def test_what_a_job_forks_is_ended_by_sigterm(server: ForkServer, tmp_path: Path) -> None:
+    _, messages = run(server, "start_one_to_terminate", None, tmp_path / "log.txt")
+    assert messages == [-signal.SIGTERM]
+
+
+def in_a_command(job: str, folder: Path, start: str = "") -> subprocess.Popen[str]:
+    """A process of its own that runs a job and prints its messages."""
+    script = (
+        f"import sys; from pathlib import Path; from bench.launch.isolation import ForkServer\n"
+        f"{start}\n"
+        f"ForkServer(['tests.launch.jobs']).run('tests.launch.jobs:{job}', 'answer',"
+        " log=Path('log'), on_message=lambda message: print(message, flush=True))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def test_a_job_that_hangs_does_not_outlive_its_command_for_long(tmp_path: Path) -> None:
+    command = in_a_command("hang_with_another", tmp_path)
+    assert command.stdout is not None
+    pids = [int(pid) for pid in command.stdout.readline().strip("()\n").split(", ")]
+    command.kill()
+    command.communicate()
+    for pid in pids:
+        wait_for_end(pid)
+
+
+def test_sigterm_to_all_processes_leaves_the_job_time_to_end(tmp_path: Path) -> None:
+    command = in_a_command(
+        "wait_to_be_stopped",
+        tmp_path,
+        "import signal; signal.signal(signal.SIGTERM, signal.default_int_handler)",
+    )
+    assert command.stdout is not None
+    assert command.stdout.readline() == "ready\n"
+    tree = psutil.Process(command.pid).children(recursive=True)
+    # The server first, which the job and what is known of its end hang from.
+    for process in [*tree, psutil.Process(command.pid)]:
+        process.terminate()
+    command.communicate(timeout=60)
+    assert (tmp_path / "answer").read_text() == "told to stop"
 
 
 def test_the_parent_sleeps_while_a_job_runs(server: ForkServer, tmp_path: Path) -> None:

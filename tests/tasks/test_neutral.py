@@ -1,7 +1,8 @@
-"""A module that changes in every way that a forward pass may change it, and is put back."""
+"""Modules and data that change in every way that using them may change them, and are put back."""
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from collections import Counter
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, TensorDataset
 
 from bench.tasks.neutral import evaluating, unchanged
 
@@ -150,3 +151,157 @@ def test_evaluation_mode_leaves_frozen_parts_in_it() -> None:
     assert module.training
     assert module.norm.training
     assert not module.frozen.training
+
+
+class Count:
+    """State that two parts of a model share."""
+
+    __slots__ = ("num",)
+
+    def __init__(self) -> None:
+        self.num = 0
+
+
+class Shares(nn.Module):
+    """Counts and draws from what it shares with others."""
+
+    calls = 0
+    latest: Tensor | None = None
+
+    def __init__(self, count: Count, draws: np.random.Generator) -> None:
+        super().__init__()
+        self.count, self.draws = count, [draws]
+        self.numbers = itertools.count()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count.num += 1
+        type(self).calls += 1
+        type(self).latest = x
+        return x + float(self.draws[0].normal()) + next(self.numbers)
+
+
+def test_what_two_parts_share_stays_shared() -> None:
+    parts, others = (
+        [Shares(count, draws) for _ in range(2)]
+        for count, draws in ((Count(), np.random.default_rng(0)) for _ in range(2))
+    )
+    model = nn.Sequential(*parts)
+    expected = nn.Sequential(*others)(torch.zeros(1))
+    Shares.calls, Shares.latest = 0, None
+    count, draws = parts[0].count, parts[0].draws[0]
+    with unchanged([model]):
+        model(torch.zeros(1))
+    assert count.num == Shares.calls == 0
+    assert Shares.latest is None
+    assert all(part.count is count and part.draws[0] is draws for part in parts)
+    assert torch.equal(model(torch.zeros(1)), expected)
+
+
+class Odd(nn.Module):
+    """Keeps tensors that take no plain copy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mask = torch.ones(1).expand(4)  # cannot be written
+        self.sparse = torch.eye(2).to_sparse()
+        self.weight = nn.Parameter(torch.tensor([1.0, float("nan")]))
+        self.array = np.ones(2)
+        with torch.inference_mode():
+            self.fixed = torch.ones(2)
+
+
+def test_tensors_of_all_kinds_are_put_back() -> None:
+    module = Odd()
+    with unchanged([module]):
+        module.sparse.mul_(2)
+        module.weight.requires_grad_(False).add_(1)
+        module.array += 1
+    assert torch.equal(module.sparse.to_dense(), torch.eye(2))
+    assert module.weight.requires_grad
+    assert module.weight[0] == 1
+    assert module.array.tolist() == [1, 1]
+
+
+class Augmented(Dataset[float]):
+    """Draws from generators of its own, and keeps an order that it shuffles in place."""
+
+    def __init__(self) -> None:
+        self.draws = {"noise": [np.random.default_rng(0)]}
+        self.cards = random.Random(0)
+        self.old = np.random.RandomState(0)
+        self.order = np.arange(8)
+        self.num_passes = 0
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> float:
+        if index == 0:
+            self.num_passes += 1
+            self.old.shuffle(self.order)
+        noise = self.draws["noise"][0].normal() + self.cards.random()
+        return float(self.order[index] + noise)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+class Loaders:
+    """A data module that keeps samplers and loaders wherever one may."""
+
+    opened: Opened
+
+    def __init__(self) -> None:
+        self.dataset = Augmented()
+        self.sampler = RandomSampler(range(8), generator=generator(1))
+        batches = BatchSampler(RandomSampler(range(8), generator=generator(2)), 2, drop_last=False)
+        self.loaders = {
+            "own": [DataLoader(self.dataset, 2, shuffle=True, generator=generator(3))],
+            "batches": [DataLoader(self.dataset, batch_sampler=batches)],
+        }
+        self.stream = iter(list(range(8)))
+
+    def draw(self) -> list[object]:
+        drawn = [batch.tolist() for one in self.loaders.values() for batch in one[0]]
+        return [list(self.sampler), drawn, next(self.stream), self.dataset.num_passes]
+
+
+def test_what_data_gives_is_the_same_as_without_it() -> None:
+    expected = Loaders().draw()
+    data = Loaders()
+    with unchanged([], data):
+        data.draw()
+        data.draw()
+    assert data.draw() == expected
+
+
+def test_samples_are_neither_copied_nor_written() -> None:
+    """Tensors of one dimension are put back, such as labels; images are not."""
+    data = TensorDataset(torch.zeros(4, 2), torch.zeros(4))
+    with unchanged([], data):
+        for tensor in data.tensors:
+            tensor.add_(1)
+    assert data.tensors[0].sum() == 8
+    assert data.tensors[1].sum() == 0
+
+
+class Opened:
+    """Of a library: its attributes belong to a file that has moved on."""
+
+    def __init__(self) -> None:
+        self.draws = np.random.default_rng(0)
+        self.position = 0
+
+
+def test_of_objects_of_libraries_only_generators_are_put_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Opened, "__module__", "numpy")
+    data = Loaders()
+    data.opened = Opened()
+    with unchanged([], data):
+        data.opened.draws.normal()
+        data.opened.position = 5
+    assert data.opened.position == 5
+    assert data.opened.draws.normal() == np.random.default_rng(0).normal()

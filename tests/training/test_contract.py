@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from bench.tasks.classifier import Classifier
 from bench.training.contract import (
@@ -19,10 +18,11 @@ from bench.training.contract import (
     example_input,
     require_attributes,
     require_network,
-    require_own_samples,
 )
 from tests.training.own_data import (
     BATCH_SIZE,
+    NUM_CLASSES,
+    SHAPE,
     InPlace,
     Masked,
     Named,
@@ -97,6 +97,14 @@ def test_what_is_no_module_is_named() -> None:
         require_network(lambda x: x, "mine.net")
 
 
+def test_a_lazy_layer_is_refused_until_it_has_weights() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.LazyLinear(NUM_CLASSES))
+    with pytest.raises(ValueError, match=r"model: 1\.weight of mine\.net has no shape yet"):
+        require_network(network, "mine.net")
+    network(torch.zeros(1, *SHAPE))
+    assert check(require_network(network, "mine.net"), OwnData()).eval_sizes == [2, 3]
+
+
 def as_dicts(data: OwnData) -> Any:
     return [{"image": images, "label": labels} for images, labels in data.loader("val", 3)]
 
@@ -136,6 +144,7 @@ def as_dicts(data: OwnData) -> Any:
         # The last of the validation labels: all of them are looked at.
         (labelled("val", [0, 1, 2, 0, 3]), "val_dataloader: a label is 3, must be 0 to 2"),
         (labelled("val", [-100, 1, 2, 0, 1]), "val_dataloader: a label is -100, must be 0 to 2"),
+        (labelled("test", [0, 1, 2, 0, 1, 3]), "test_dataloader: a label is 3, must be 0 to 2"),
         (labelled("test", [0.0] * 6), r"labels of test_dataloader must be int64 .*are float32"),
     ],
 )
@@ -220,46 +229,3 @@ def test_the_example_is_a_training_image_and_takes_nothing_from_the_order() -> N
     torch.manual_seed(0)
     assert torch.equal(example_input(data), data.splits["train"][0][:1])
     assert torch.equal(torch.rand(1), expected)
-
-
-def ranks(monkeypatch: pytest.MonkeyPatch, *others: tuple[int, str] | None) -> None:
-    """Further ranks, with the share of each; None for one that has the same as this rank."""
-
-    def gather(shares: list[Any], own: Any) -> None:
-        shares[:] = [own, *(own if other is None else other for other in others)]
-
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1 + len(others))
-    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
-
-
-def test_ranks_that_share_a_batch_are_fine(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = OwnData()
-    ranks(monkeypatch, (2, "others"))
-    require_own_samples(data, lambda: data.loader("train", 2), BATCH_SIZE)
-
-
-def test_ranks_that_each_take_a_whole_batch_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = OwnData()
-    ranks(monkeypatch, None)
-    with pytest.raises(ValueError, match="gave 4, 4 samples on 2 ranks, must give batch_size=4"):
-        require_own_samples(data, data.train_dataloader, BATCH_SIZE)
-
-
-def test_ranks_with_the_same_samples_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = OwnData()
-    ranks(monkeypatch, None)
-    with pytest.raises(ValueError, match="gave the same samples on 2 ranks; share them out"):
-        require_own_samples(data, lambda: data.loader("train", 2), BATCH_SIZE)
-
-
-def test_looking_at_the_shares_leaves_the_order_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    ranks(monkeypatch, (2, "others"))
-    orders = []
-    for looks in (False, True):
-        torch.manual_seed(0)
-        data = TensorDataset(torch.arange(12.0).reshape(-1, 1), torch.zeros(12))
-        shuffled = DataLoader(data, 2, shuffle=True)
-        if looks:
-            require_own_samples(None, lambda: shuffled, BATCH_SIZE)  # noqa: B023
-        orders.append([images.tolist() for images, _ in shuffled])
-    assert orders[0] == orders[1]

@@ -274,6 +274,18 @@ def test_an_energy_budget_stops_the_run() -> None:
     assert profiler.spent.samples == 6 * 4  # 10 W: as above
 
 
+def test_an_energy_budget_waits_for_a_counter_that_has_not_moved_yet() -> None:
+    """It moves every 3 s only; budgets are checked every second."""
+    shown: list[Run] = []
+    slow = FunctionMeter(lambda: shown[0].clock.joules // 30 * 30 if shown else 0.0, refresh_s=3.0)
+    budget = BudgetConfig(max_epochs=2, max_energy_j=60.0)
+    shown.append(Run(Scripted([0.5] * 5), budget=budget, meters={"slow": slow}))
+    profiler = shown[0].fit()
+    assert profiler.spent is not None
+    assert profiler.spent.energy_j is not None
+    assert 60.0 <= profiler.spent.energy_j < 120.0
+
+
 def test_an_energy_budget_that_nothing_checks_any_more_ends_the_run_loudly() -> None:
     class Lost:
         components = FunctionMeter(lambda: 0.0, component="gpu0").components

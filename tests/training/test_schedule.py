@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.training.fit import eval_every_steps, schedule_steps
+from bench.core.config import TrainConfig, TrainerConfig
+from bench.training.fit import build_trainer, eval_every_steps, schedule_steps
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,14 @@ def test_the_cadence_is_in_samples_rounded_up_to_batches(
 )
 def test_a_schedule_ends_with_an_evaluation(max_epochs: float, every: int, steps: int) -> None:
     assert schedule_steps(max_epochs, 1000, 100, every) == steps
+
+
+def test_the_trainer_is_alone_whatever_a_launcher_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SLURM_NTASKS", "WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    for name in ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    config = TrainConfig(trainer=TrainerConfig(accelerator="cpu"))
+    trainer = build_trainer(config, max_steps=1, every=1, logger=None)
+    assert (trainer.world_size, trainer.global_rank) == (1, 0)

@@ -1,0 +1,110 @@
+"""What the callback asks of a user's trainer: whether a fit can be measured, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.trainer.states import TrainerFn
+
+from bench.training.profiler import TargetProfiler
+
+
+def is_fitting(trainer: pl.Trainer) -> bool:
+    """Whether an evaluation belongs to the fit: not the sanity check, nor trainer.validate()."""
+    return trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+
+
+def devices(trainer: pl.Trainer) -> list[torch.device]:
+    """What the ranks of this host train on."""
+    root = trainer.strategy.root_device
+    if root.type != "cuda":
+        return [root]
+    return [torch.device("cuda", index) for index in trainer.device_ids]
+
+
+def require_from_scratch(global_step: int) -> None:
+    """Refuse to measure a training that was begun before: what that took is not known here.
+
+    Args:
+        global_step: Steps that the trainer has taken, or those of a checkpoint that it loads.
+
+    Raises:
+        ValueError: There were some.
+    """
+    if global_step > 0:
+        raise ValueError(
+            f"global_step={global_step}: a training that was begun before is not measured, since "
+            "its cost until then is not known; use a new Trainer, and no ckpt_path"
+        )
+
+
+def require_validation(trainer: pl.Trainer) -> None:
+    """Refuse a fit without an evaluation, which can neither reach its target nor miss it.
+
+    Raises:
+        ValueError: There is no validation loader or step, or limit_val_batches is 0.
+    """
+    if not trainer.enable_validation:
+        raise ValueError(
+            "no validation: the target is judged by what it logs; give a validation loader and a "
+            "validation_step, and limit_val_batches above 0"
+        )
+
+
+def call_before_training_data(trainer: pl.Trainer, act: Callable[[], None]) -> None:
+    """Have a function called once, where Lightning asks for the training loader.
+
+    No hook of a callback comes before the loader's iterator, whose workers fetch at once.
+
+    Args:
+        trainer: In on_fit_start.
+        act: Called unless a checkpoint of a training was loaded: some strategies do that late.
+    """
+    fit_loop = trainer.fit_loop
+    set_up_data = fit_loop.setup_data
+
+    def act_and_set_up() -> None:
+        call_off(trainer)
+        require_from_scratch(trainer.global_step)
+        act()
+        set_up_data()
+
+    fit_loop.setup_data = act_and_set_up  # type: ignore[method-assign]
+
+
+def call_off(trainer: pl.Trainer) -> None:
+    """Undo call_before_training_data()."""
+    vars(trainer.fit_loop).pop("setup_data", None)
+
+
+def schedule_done(trainer: pl.Trainer) -> bool:
+    """Whether the schedule (max_epochs or max_steps) ran to its end, and nothing stopped it before.
+
+    An epoch that was cut short counts for Lightning's number of epochs.
+    """
+    if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
+        return True
+    max_epochs = trainer.max_epochs
+    if max_epochs is None or max_epochs == -1:
+        return False
+    return trainer.current_epoch >= max_epochs and trainer.is_last_batch
+
+
+def why_unknown(profiler: TargetProfiler, rule: str) -> str | None:
+    """Why nobody knows whether a fit that ended well reached its target; None where that is known.
+
+    Args:
+        profiler: After the fit; it knows whether the schedule is finished.
+        rule: Of the target.
+    """
+    if not profiler.rows:
+        return "the fit ended without an evaluation"
+    last, steps = profiler.rows[-1].steps, profiler.steps
+    if rule == "final" and profiler.finished and last != steps:
+        return (
+            f"target.rule=final: the fit ended after {steps} steps and was last evaluated after "
+            f"{last}; let the schedule end with an evaluation"
+        )
+    return None
