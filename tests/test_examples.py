@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
+import runpy
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,17 +25,18 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(EXAMPLES, tmp_path / "examples"))
 
 
-def run(script: Path) -> str:
-    answer = subprocess.run(
-        [sys.executable, script.name],
-        cwd=script.parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    return answer.stdout
+@pytest.fixture
+def run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str], list[str]]:
+    """Runs a script as `python NAME` in the folder would, and gives the lines it prints."""
+    monkeypatch.chdir(folder)
+
+    def of(name: str) -> list[str]:
+        runpy.run_path(name, run_name="__main__")
+        return capsys.readouterr().out.splitlines()
+
+    return of
 
 
 def test_a_model_and_data_set_of_ones_own_train_as_the_readme_says(folder: Path) -> None:
@@ -67,15 +67,17 @@ def test_several_processes_share_the_batches_of_the_example(
         assert sorted(whole) == sorted(first + second)
 
 
-def test_a_plain_loop_is_measured(folder: Path) -> None:
-    time_s, energy_j, label, _ = run(folder / "my_loop.py").splitlines()[0].split()
+def test_a_plain_loop_is_measured(run: Callable[[str], list[str]]) -> None:
+    time_s, energy_j, label, _ = run("my_loop.py")[0].split()
     assert float(time_s) > 0
     assert float(energy_j) > 0
     assert label in {"counter", "integrated", "modelled"}
 
 
-def test_a_lightning_training_of_ones_own_writes_a_record(folder: Path) -> None:
-    time_s, energy_j = run(folder / "my_training.py").splitlines()[-1].split()
+def test_a_lightning_training_of_ones_own_writes_a_record(
+    folder: Path, run: Callable[[str], list[str]]
+) -> None:
+    time_s, energy_j = run("my_training.py")[-1].split()
     (run_folder,) = (folder / "results" / "lightning").iterdir()
     target = read_record(run_folder).target
     assert target is not None
