@@ -172,6 +172,9 @@ def _child(target: str, argument: Any, sender: Connection, log: str, launched_s:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     _have_forks_end_by_sigterm()
+    # That of this process would be the server's: workers of a loader would start as slowly as it,
+    # on the clock, and could not be given a lock or an open file.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     _send_output_to(log)
     faulthandler.enable()
     threading.Thread(target=_interrupt_when_orphaned, daemon=True).start()

@@ -11,7 +11,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -31,6 +33,8 @@ from bench.training.splits import (
 )
 
 _ATTRIBUTES = ("num_classes", "input_shape", "num_train_samples")
+# Lightning's loops call these, and nothing else does.
+_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 Precision = Callable[[], AbstractContextManager[None]]
 
 
@@ -71,11 +75,18 @@ def require_network(network: Any, target: str) -> nn.Module:
 
 
 def require_attributes(data: Any) -> None:
-    """Refuse data without what is read after its setup().
+    """Refuse data without what is read after its setup(), or that changes batches on their way.
 
     Raises:
-        ValueError: An attribute is missing or no number; the message names it.
+        ValueError: An attribute is missing or no number, or a hook is overridden; the message names
+            it.
     """
+    for name in _HOOKS:
+        if isinstance(data, pl.LightningDataModule) and is_overridden(name, data):
+            raise ValueError(
+                f"data: {name} would be called in training only, not where quality and serving are "
+                "measured; change the samples in the data set or in the collate function"
+            )
     for name in _ATTRIBUTES:
         if not hasattr(data, name):
             raise ValueError(f"data: {name} is missing after setup(); {_EXPECTED[name]}")

@@ -7,7 +7,7 @@ import dataclasses
 import enum
 from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import PurePath
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,8 @@ def plain(value: Any, name: str) -> Any:
     """A value in the types of JSON.
 
     Numbers and arrays of NumPy and PyTorch become numbers and lists; paths, dtypes, devices and
-    members of enumerations text; sets sorted lists; namespaces and dataclasses mappings.
+    members of enumerations text; classes and functions their names; sets sorted lists; namespaces
+    and dataclasses mappings.
 
     Args:
         value: Any value.
@@ -60,6 +61,8 @@ def plain(value: Any, name: str) -> Any:
         return value
     if isinstance(value, _AS_TEXT):
         return str(value)
+    if isinstance(value, type | FunctionType):
+        return f"{value.__module__}.{value.__qualname__}"
     if (listed := _listed(value)) is not None:
         return plain(listed, name)
     for scalar in _SCALARS:

@@ -78,6 +78,10 @@ def be_terminated_twice(argument: Any, send: Send, launched_s: float) -> None:
         send("ended in order")
 
 
+def tell_start_method(argument: Any, send: Send, launched_s: float) -> None:
+    send(multiprocessing.get_start_method())
+
+
 def start_one_to_terminate(argument: Any, send: Send, launched_s: float) -> None:
     """Send the exit code of a forked process that ignores exceptions and is sent SIGTERM."""
     process = multiprocessing.get_context("fork").Process(target=_ignore_exceptions)

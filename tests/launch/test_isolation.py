@@ -131,6 +131,13 @@ def test_sigterm_to_the_job_alone_interrupts_it_once(server: ForkServer, tmp_pat
     assert ending == Ending(exit_code=0, signal_name=None)
 
 
+def test_a_job_starts_processes_as_a_plain_python_does(server: ForkServer, tmp_path: Path) -> None:
+    """Workers of a loader would start as slowly as the server did, and take no lock."""
+    _, messages = run(server, "tell_start_method", None, tmp_path / "log.txt")
+    plain = [sys.executable, "-c", "import multiprocessing as m; print(m.get_start_method())"]
+    assert messages == [subprocess.check_output(plain, text=True).strip()]
+
+
 def test_what_a_job_forks_is_ended_by_sigterm(server: ForkServer, tmp_path: Path) -> None:
     _, messages = run(server, "start_one_to_terminate", None, tmp_path / "log.txt")
     assert messages == [-signal.SIGTERM]

@@ -222,6 +222,15 @@ def test_a_number_of_samples_that_is_none_is_named() -> None:
         require_attributes(data)
 
 
+@pytest.mark.parametrize("hook", ["on_after_batch_transfer", "transfer_batch_to_device"])
+def test_data_that_changes_batches_where_only_lightning_calls_it_is_refused(hook: str) -> None:
+    """Accuracy would be that of other images at the crossing and in serving than in the curve."""
+    changing = type("Changing", (OwnData,), {hook: lambda self, batch, *_: batch})
+    with pytest.raises(ValueError, match=f"data: {hook} would be called in training only"):
+        require_attributes(changing())
+    require_attributes(OwnData())
+
+
 def test_the_example_is_a_training_image_and_takes_nothing_from_the_order() -> None:
     data = OwnData()
     torch.manual_seed(0)
