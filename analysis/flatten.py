@@ -9,7 +9,6 @@ rates) has a frame of its own.
 from __future__ import annotations
 
 import dataclasses
-import re
 import types
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pyarrow as pa
 from pydantic import TypeAdapter
 
-from bench.core.labels import row_flags
+from bench.core.labels import part_of, row_flags
 from bench.core.records import RunRecord
 
 # Their keys are not fixed: they are flattened by what is in them.
@@ -66,11 +65,7 @@ def parts_text(rows: Sequence[Mapping[str, Any]]) -> str | None:
     Args:
         rows: With `component` (such as `gpu0`) and `label`.
     """
-    names = [row["component"] for row in rows if row["label"] != "constant"]
-    found = (re.match(r"[a-z]+", name) for name in names)
-    parts = Counter(
-        match.group() if match else name for match, name in zip(found, names, strict=True)
-    )
+    parts = Counter(part_of(row["component"]) for row in rows if row["label"] != "constant")
     texts = [part if num == 1 else f"{num} {part}" for part, num in sorted(parts.items())]
     return " + ".join(texts) or None
 

@@ -17,12 +17,11 @@ from typing import Any
 from bench.cli.runs import TRAIN, find_runs, trained_record
 from bench.core.config import CHOICES
 from bench.core.data_keys import SAME_SAMPLES
-from bench.core.labels import EnergyLabel
+from bench.core.labels import EnergyLabel, weakest_label
 from bench.core.recipe_nodes import PruneConfig, RecipeConfig, recipe_config
 from bench.core.records import RunRecord
 from bench.core.serving_records import Recipe
 from bench.core.store import read_record
-from bench.measure.energy import weakest_label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

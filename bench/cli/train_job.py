@@ -27,7 +27,6 @@ from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records import (
     CurveRow,
     ModelFacts,
-    Phases,
     Quality,
     RunError,
     RunRecord,
@@ -44,7 +43,7 @@ from bench.tasks.data import test_batches
 from bench.tasks.threads import thread_facts
 from bench.training.evaluate import Served, evaluate
 from bench.training.fit import gpu_uuids, train_to_target, training_devices
-from bench.training.profiler import TargetProfiler
+from bench.training.profiler import TargetProfiler, phases_of
 from bench.training.ranks import follow_in_other_ranks
 
 _SHOW_EVERY_S = 0.25
@@ -177,14 +176,7 @@ class TrainingRun:
         """The record of what has been measured so far."""
         job, profiler = self._job, self._profiler
         times = profiler.times if profiler else None
-        phases = Phases(
-            launch_s=self._launch_s,
-            init_s=self._init_s(),
-            train_s=times.train_s if times else 0.0,
-            eval_s=times.eval_s if times else 0.0,
-            checkpoint_s=times.checkpoint_s if times else 0.0,
-            wall_time_s=times.total_s if times else 0.0,
-        )
+        phases = phases_of(times, launch_s=self._launch_s, init_s=self._init_s())
         record = outcome_record(
             job.identity,
             job.config,

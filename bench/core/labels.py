@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 # From the strongest to the weakest: a sum is as trustworthy as its weakest part.
 EnergyLabel = Literal["counter", "integrated", "modelled", "constant"]
+STRENGTH: tuple[EnergyLabel, ...] = get_args(EnergyLabel)
 
 # Health flags that speak against the joules of a run and against nothing else: time and quality
 # stay comparable, every statement on energy is off.
@@ -18,6 +20,17 @@ ROW_FLAGS = ("below_resolution", "counter_reset", "counter_gap")
 
 # Labels of joules that nothing measured.
 GUESSED: tuple[EnergyLabel, ...] = ("modelled", "constant")
+
+
+def weakest_label(labels: Iterable[EnergyLabel]) -> EnergyLabel | None:
+    """The label that a sum of parts with these labels deserves; None for no parts."""
+    return max(labels, key=STRENGTH.index, default=None)
+
+
+def part_of(component: str) -> str:
+    """The part of the machine that a component is of: `gpu0` and `gpu1` are of `gpu`."""
+    match = re.match(r"[a-z]+", component)
+    return match.group() if match else component
 
 
 def row_flags(rows: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -5,18 +5,23 @@ A total compares with a total of the same parts only: without its GPU, a run loo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
-from bench.core.labels import ENERGY_FLAGS, ComponentEnergy, EnergyLabel, row_flags
+from bench.core.labels import (
+    ENERGY_FLAGS,
+    STRENGTH,
+    ComponentEnergy,
+    EnergyLabel,
+    part_of,
+    row_flags,
+)
 from bench.core.outcome import without_joules
 from bench.core.records import EnergyRow, RunRecord
 
 # The parts that are judged on their own; a component of any other name is judged in the total only.
 PARTS = ("gpu", "cpu", "dram")
-_FROM_STRONGEST: tuple[EnergyLabel, ...] = get_args(EnergyLabel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,20 +42,15 @@ def by_part(rows: Iterable[EnergyRow | ComponentEnergy]) -> dict[str, PartJoules
     """The joules of each part: `gpu0` and `gpu1` are of `gpu`."""
     groups: dict[str, list[EnergyRow | ComponentEnergy]] = {}
     for row in rows:
-        groups.setdefault(_part_of(row.component), []).append(row)
+        groups.setdefault(part_of(row.component), []).append(row)
     return {
         part: PartJoules(
             energy_j=sum(row.energy_j for row in group),
-            label=max((row.label for row in group), key=_FROM_STRONGEST.index),
+            label=max((row.label for row in group), key=STRENGTH.index),
             num=len(group),
         )
         for part, group in groups.items()
     }
-
-
-def _part_of(component: str) -> str:
-    match = re.match(r"[a-z]+", component)
-    return match.group() if match else component
 
 
 def joule_facts(record: RunRecord) -> dict[str, Any]:
@@ -98,6 +98,6 @@ def doubts(record: RunRecord) -> list[str]:
     return [*(flag for flag in health if flag in ENERGY_FLAGS), *rows]
 
 
-def without_doubtful_joules(record: RunRecord) -> RunRecord:
+def without_joules_in_doubt(record: RunRecord) -> RunRecord:
     """The record as if nothing had been metered, where a flag speaks against its joules."""
     return replace(without_joules(record), energy=[]) if doubts(record) else record

@@ -19,7 +19,7 @@ from bench.core.records import RunError, RunRecord
 from bench.core.store import NewerSchema, read_record
 from bench.gate.baseline import read_baseline
 from bench.gate.facts import facts_of
-from bench.gate.joules import by_part, doubts, without_doubtful_joules
+from bench.gate.joules import by_part, doubts, without_joules_in_doubt
 from bench.gate.metrics import METRICS
 from bench.gate.model import (
     EXIT_FAILED,
@@ -174,7 +174,7 @@ def gate_run(record: RunRecord) -> GateRun:
     speaks against them.
     """
     in_doubt = doubts(record)
-    record = without_doubtful_joules(record)
+    record = without_joules_in_doubt(record)
     facts = facts_of(record)
     target, trained = record.target, record.trained
     health, serving = record.health, record.serving

@@ -61,6 +61,9 @@ class PhaseTimes:
     checkpoint_s: float
 
 
+AT_START = PhaseTimes(total_s=0.0, train_s=0.0, eval_s=0.0, checkpoint_s=0.0)
+
+
 class PhaseClock:
     """Books the time that passes on the phase that is current.
 

@@ -8,25 +8,19 @@ components remain.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bench.core.labels import EnergyLabel
+from bench.core.labels import EnergyLabel, weakest_label
 from bench.core.records import EnergyRow, Idle
 from bench.measure.guard import is_dead
 from bench.measure.meter_set import EnergyReading as EnergyReading
 from bench.measure.meter_set import MeterSet as MeterSet
 from bench.measure.meters.base import Component, Reading
-from bench.measure.settle import STRENGTH
 
 # Fewer refreshes and the two edges alone can shift the difference by more than 2%.
 # Source: docs/metrics.md, "Energy".
 MIN_REFRESHES = 50
-
-
-def weakest_label(labels: Iterable[EnergyLabel]) -> EnergyLabel | None:
-    """The label that a sum of parts with these labels deserves; None for no parts."""
-    return max(labels, key=STRENGTH.index, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +87,18 @@ def _edges(
     one: Component, start: EnergyReading, end: EnergyReading
 ) -> tuple[Reading, Reading] | None:
     """The readings of a component at both ends; None where they are no measurement."""
-    before, after = start.by_component.get(one.name), end.by_component.get(one.name)
-    if before is None or after is None:
+    both = _both(one, start, end)
+    if both is None:
         return None
-    stood_still = after.energy_j <= before.energy_j
-    return None if stood_still and is_dead(one, end.at_s - start.at_s) else (before, after)
+    stood_still = both[1].energy_j <= both[0].energy_j
+    return None if stood_still and is_dead(one, end.at_s - start.at_s) else both
+
+
+def _both(
+    one: Component, start: EnergyReading, end: EnergyReading
+) -> tuple[Reading, Reading] | None:
+    before, after = start.by_component.get(one.name), end.by_component.get(one.name)
+    return None if before is None or after is None else (before, after)
 
 
 def _has_moved(one: Component, before: Reading, after: Reading) -> bool:
@@ -211,18 +212,13 @@ class EnergyWindow:
         """
         if self._start is None:
             raise RuntimeError("the energy window has not been started")
-        both = self._start.by_component.keys() & end.by_component.keys()
         length_s = end.at_s - self._start.at_s
-        return {
-            one.name: reason
+        reasons = {
+            one.name: _slowness(one, *both, length_s)
             for one in self.meters.components
-            if one.name in both
-            and (reason := _slowness(one, *_both(one, self._start, end), length_s)) is not None
+            if (both := _both(one, self._start, end))
         }
-
-
-def _both(one: Component, start: EnergyReading, end: EnergyReading) -> tuple[Reading, Reading]:
-    return start.by_component[one.name], end.by_component[one.name]
+        return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def _slowness(one: Component, before: Reading, after: Reading, length_s: float) -> str | None:

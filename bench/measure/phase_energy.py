@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from bench.core.labels import weakest_label
 from bench.core.records import PhaseEnergy
-from bench.measure.clock import Phase, PhaseClock, PhaseTimes
+from bench.measure.clock import AT_START, Phase, PhaseClock, PhaseTimes
 from bench.measure.energy import (
     MIN_REFRESHES,
     EnergyReading,
@@ -24,12 +25,10 @@ from bench.measure.energy import (
     WindowEnergy,
     energy_between,
     sum_between,
-    weakest_label,
 )
 from bench.measure.meters.base import Component
 
 _PHASES: tuple[Phase, ...] = get_args(Phase)
-_AT_START = PhaseTimes(total_s=0.0, train_s=0.0, eval_s=0.0, checkpoint_s=0.0)
 
 
 @dataclass(slots=True)
@@ -67,7 +66,7 @@ class PhaseBook:
         self._start = start
         self._summed = [c for c in components if c.label != "constant"]
         refreshes_s = [component.refresh_s for component in self._summed]
-        self.times = _AT_START
+        self.times = AT_START
         self.complete = whole and bool(self._summed)
         self.shortest_refresh_s = min(refreshes_s, default=math.inf)
         self._longest_refresh_s = max(refreshes_s, default=0.0)

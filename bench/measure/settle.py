@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
 
-from bench.core.labels import EnergyLabel
+from bench.core.labels import STRENGTH
 from bench.measure.meters.base import Component
-
-STRENGTH: tuple[EnergyLabel, ...] = get_args(EnergyLabel)  # from the strongest to the weakest
 
 
 @dataclass(frozen=True, slots=True)

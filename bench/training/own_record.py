@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from bench.core.host import host_facts
 from bench.core.outcome import outcome_record, without_doubtful_joules
-from bench.core.records import Phases, RunError, RunRecord, Status
+from bench.core.records import RunError, RunRecord, Status
 from bench.measure.window import Window
 from bench.tasks.threads import thread_facts
 from bench.training.own_run import OwnRun
-from bench.training.profiler import TargetProfiler
+from bench.training.profiler import TargetProfiler, phases_of
 
 
 def fit_record(
@@ -32,7 +32,6 @@ def fit_record(
         status: How the fit ended.
         error: Why, where it did not end as ok.
     """
-    times = profiler.times
     record = outcome_record(
         run.identity,
         run.config,
@@ -40,12 +39,9 @@ def fit_record(
         status=status,
         error=error,
         host={**host_facts(), **thread_facts(), "gpus": window.devices},
-        phases=Phases(
+        phases=phases_of(
+            profiler.times,
             init_s=window.clock.started_s - opened_s if profiler.started else None,
-            train_s=times.train_s if times else 0.0,
-            eval_s=times.eval_s if times else 0.0,
-            checkpoint_s=times.checkpoint_s if times else 0.0,
-            wall_time_s=times.total_s if times else 0.0,
         ),
         spent=profiler.spent,
         phase_energy=profiler.phase_energy,

@@ -14,9 +14,9 @@ import pytorch_lightning as pl
 import torch
 
 from bench.core.config import BudgetConfig
-from bench.core.records import CurveRow, PhaseEnergy
+from bench.core.records import CurveRow, PhaseEnergy, Phases
 from bench.core.target import Spent, Target, crossing_index
-from bench.measure.clock import PhaseTimes
+from bench.measure.clock import AT_START, PhaseTimes
 from bench.measure.window import Window
 from bench.tasks.classifier import Classifier
 from bench.training.warm_up import num_compiled_graphs
@@ -259,3 +259,24 @@ def _refuse_divergence(row: CurveRow) -> None:
         if value is not None and not math.isfinite(value):
             after = f"{row.steps} steps" if row.samples is None else f"{row.samples} samples"
             raise DivergedError(f"the {name} loss is {value} after {after}")
+
+
+def phases_of(
+    times: PhaseTimes | None, *, launch_s: float | None = None, init_s: float | None = None
+) -> Phases:
+    """The wall time by phase, as a record has it.
+
+    Args:
+        times: Of the clock; None where it is known that it never started.
+        launch_s: Before the process, None where nobody knows.
+        init_s: Before the clock, likewise.
+    """
+    spent = times or AT_START
+    return Phases(
+        launch_s=launch_s,
+        init_s=init_s,
+        train_s=spent.train_s,
+        eval_s=spent.eval_s,
+        checkpoint_s=spent.checkpoint_s,
+        wall_time_s=spent.total_s,
+    )

@@ -12,29 +12,16 @@ import pytest
 from pandas import DataFrame
 
 from analysis.load import Loaded, load_runs
-from analysis.page.build import Listed, page_html, write_page
+from analysis.page.build import page_html, write_page
 from analysis.page.charts import MOST_GROUPS, chart_groups, charts
 from analysis.page.details import MOST_DETAILED, detailed_runs, details, record_pairs
 from analysis.page.parallel import places
 from analysis.page.rows import page_rows, plain
 from analysis.page.words import summary_words
 from analysis.summary import summarise
-from analysis.tables import tables_of
-from tests.analysis.made import Made, make_sweep, make_unreadable
+from tests.analysis.made import Made, make_sweep
+from tests.analysis.made_page import EVIL, hostile_sweep, listed
 from tests.analysis.made_records import SWEEP_START
-
-EVIL = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
-
-
-def listed(loaded: Loaded) -> Listed:
-    summary = summarise(loaded.runs)
-    return Listed(
-        title=f"Sweep {EVIL}",
-        unread=loaded.unread,
-        not_drawn=[("latency", f"no run {EVIL}")],
-        summary=summary,
-        tables=list(tables_of(summary, loaded.runs).values()),
-    )
 
 
 def words_of(loaded: Loaded) -> str:
@@ -44,19 +31,7 @@ def words_of(loaded: Loaded) -> str:
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    """Two batch sizes of four seeds each, a miss, an unfit run, and one with code in its record."""
-    results = tmp_path_factory.mktemp("sweep")
-    folders = make_sweep(
-        results, batch_sizes=(32, 256), seeds=range(4), missed=(7,), unhealthy=(1,)
-    )
-    record = folders[0] / "run.json"
-    raw = json.loads(record.read_text())
-    raw["config"]["note"] = EVIL
-    raw["host"]["os"] = EVIL
-    raw["error"] = {"kind": "odd", "message": EVIL, "traceback": None}
-    record.write_text(json.dumps(raw))
-    make_unreadable(results)
-    return load_runs([results])
+    return hostile_sweep(tmp_path_factory.mktemp("sweep"))
 
 
 @pytest.fixture(scope="module")

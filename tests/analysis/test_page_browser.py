@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -14,9 +13,9 @@ import pytest
 
 from analysis.load import Loaded, load_runs
 from analysis.page.build import write_page
-from tests.analysis.made import Made, Served, make_served, make_sweep, make_unreadable
+from tests.analysis.made import Made, Served, make_served, make_sweep
+from tests.analysis.made_page import EVIL, hostile_sweep, listed
 from tests.analysis.made_records import SWEEP_START
-from tests.analysis.test_page import EVIL, listed
 
 pytestmark = pytest.mark.xdist_group("browser")  # one worker, so that it is started once
 
@@ -26,18 +25,7 @@ DRIVER = shutil.which("chromedriver")
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    """Two batch sizes of four seeds each, a miss, an unfit run, and one with code in its record."""
-    results = tmp_path_factory.mktemp("sweep")
-    folders = make_sweep(
-        results, batch_sizes=(32, 256), seeds=range(4), missed=(7,), unhealthy=(1,)
-    )
-    record = folders[0] / "run.json"
-    raw = json.loads(record.read_text())
-    raw["config"]["note"] = EVIL
-    raw["error"] = {"kind": "odd", "message": EVIL, "traceback": None}
-    record.write_text(json.dumps(raw))
-    make_unreadable(results)
-    return load_runs([results])
+    return hostile_sweep(tmp_path_factory.mktemp("sweep"))
 
 
 @pytest.fixture(scope="module")

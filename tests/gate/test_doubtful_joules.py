@@ -10,7 +10,7 @@ import pytest
 
 from bench.core.labels import ENERGY_FLAGS, ROW_FLAGS
 from bench.gate.baseline import drift, read_baseline, write_baseline
-from bench.gate.joules import doubts, without_doubtful_joules
+from bench.gate.joules import doubts, without_joules_in_doubt
 from bench.gate.model import GateRun
 from bench.gate.noise import add_noise, read_floors
 from bench.gate.runs import gate_run
@@ -30,7 +30,7 @@ def test_a_flagged_run_has_no_joules_whatever_its_record_holds(flag: str) -> Non
     assert run.modelled == []
     assert not any("energy" in name for name, value in run.facts.items() if value is not None)
     assert "time_to_target_s" in run.values
-    assert without_doubtful_joules(metered([CPU])) == metered([CPU])
+    assert without_joules_in_doubt(metered([CPU])) == metered([CPU])
 
 
 def as_true(flag: str) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""What the page is tested with: a sweep of all kinds of runs, with code in its texts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from analysis.load import Loaded, load_runs
+from analysis.page.build import Listed
+from analysis.summary import summarise
+from analysis.tables import tables_of
+from tests.analysis.made import make_sweep, make_unreadable
+
+EVIL = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
+
+
+def listed(loaded: Loaded) -> Listed:
+    summary = summarise(loaded.runs)
+    return Listed(
+        title=f"Sweep {EVIL}",
+        unread=loaded.unread,
+        not_drawn=[("latency", f"no run {EVIL}")],
+        summary=summary,
+        tables=list(tables_of(summary, loaded.runs).values()),
+    )
+
+
+def hostile_sweep(results: Path) -> Loaded:
+    """Two batch sizes of four seeds each, a miss, an unfit run, and one with code in its record."""
+    folders = make_sweep(
+        results, batch_sizes=(32, 256), seeds=range(4), missed=(7,), unhealthy=(1,)
+    )
+    record = folders[0] / "run.json"
+    raw = json.loads(record.read_text())
+    raw["config"]["note"] = EVIL
+    raw["host"]["os"] = EVIL
+    raw["error"] = {"kind": "odd", "message": EVIL, "traceback": None}
+    record.write_text(json.dumps(raw))
+    make_unreadable(results)
+    return load_runs([results])
