@@ -32,9 +32,10 @@ from analysis.joules import (
 )
 from analysis.labels import configurations
 from bench.core.flat import Row, flat
+from bench.core.ledger import Ledger
 from bench.core.records import NOT_STARTED, CurveRow, EnergyRow, LadderRung, RunRecord
 from bench.core.serving_records import RateStep, Stage
-from bench.core.store import read_curve, read_ledger, read_record
+from bench.core.store import read_curve, read_record
 
 # Of free form, and there even if no run tells: all were killed before they wrote a record.
 _ALWAYS = ("host.name", "host.cpu_name")
@@ -159,8 +160,8 @@ def _launched(folders: Sequence[Path]) -> dict[str, int]:
         commands.setdefault(folder.parent.parent, set()).add(folder.parent.name)
     found: dict[str, int] = {}
     for results, names in commands.items():
-        for line in read_ledger(results):
-            if line.get("event") == "launched" and line.get("command") in names:
+        for line in Ledger(results).events:
+            if line["event"] == "launched" and line["command"] in names:
                 found.setdefault(f"{results}/{line['command']}/{line['run_id']}", len(found))
     return found
 

@@ -33,8 +33,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench.core.files import utc_now
 from bench.core.intervals import Estimate, median, share
-from bench.core.store import utc_now
 from bench.gate.model import (
     EXIT_FAILED,
     EXIT_INCOMPARABLE,

@@ -18,7 +18,7 @@ from rich.progress import TextColumn
 from bench.cli.ab_arguments import run_arguments, split_arguments
 from bench.cli.app import INTERRUPTED, USAGE_ERROR, run_once
 from bench.cli.terminal import Line
-from bench.core.store import file_stamp, utc_now
+from bench.core.files import file_stamp, utc_now
 from bench.gate.ab_config import MeasuredConfig
 from bench.gate.model import EXIT_FAILED, EXIT_NOT_INSTALLED, EXIT_PASS, Problem
 from bench.gate.runs import any_repeated

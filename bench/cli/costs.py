@@ -9,8 +9,8 @@ from typing import Any
 from hydra.utils import instantiate
 
 from bench.cli.recipes import source_record, with_recipe
+from bench.core.files import StoreError
 from bench.core.records import RunRecord
-from bench.core.store import StoreError
 from bench.measure.carbon import carbon_intensity_gco2e_per_kwh
 from bench.measure.cost import Price, cost_usd, emissions_gco2e
 

@@ -22,13 +22,12 @@ from bench.cli.terminal import wide_console
 from bench.core.checks import value_at
 from bench.core.environment import settle_environment
 from bench.core.host import host_facts
+from bench.core.ledger import FinishedRuns, append_ledger
 from bench.core.outcome import outcome_record
 from bench.core.records import RunError, RunRecord
 from bench.core.store import (
-    append_ledger,
     began,
     create_run_folder,
-    finished,
     new_identity,
     read_curve,
     read_record,
@@ -98,16 +97,16 @@ class Sweep:
             self._checked_meters.append(config["meter"])
         results = Path(config["results"]).absolute()
         key = (self._command.name, planned.digest, config["seed"], config["repeat"])
-        if config["resume"] and (done := finished(results, *key)):
-            folder = results / self._command.name / done
-            self._runs.append((overrides, folder, read_record(folder)))
+        if config["resume"] and (done := FinishedRuns(results).of(*key)):
+            self._runs.append((overrides, done[0], read_record(done[0])))
             return
         identity = new_identity(*key)
-        folder = create_run_folder(results, identity, config)
+        folder = create_run_folder(
+            results, identity, config, overrides=list(overrides), sweep_id=sweep_id()
+        )
         job = Job(
             identity=identity, folder=folder, title=planned.title, config=config, host=host_facts()
         )
-        append_ledger(results, "launched", identity, overrides=list(overrides), sweep_id=sweep_id())
         record = outcome_record(identity, config, [], status="interrupted", host=job.host)
         try:
             record = self._measure(job)

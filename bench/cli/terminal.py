@@ -8,11 +8,27 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
+from rich.text import Text
+
+from bench.core.printable import printable
 
 
 def wide_console() -> Console:
     """Of standard output; a file or a pipe takes lines of any length."""
     return Console(width=None if sys.stdout.isatty() else 1000)
+
+
+def plain_text(text: str) -> Text:
+    """Text from elsewhere for the terminal: brackets are no markup, control characters no orders.
+
+    Line breaks stay.
+    """
+    return Text("\n".join(map(printable, text.split("\n"))))
+
+
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """Print lines that may hold names, messages and paths from elsewhere; long ones are not cut."""
+    console.print(plain_text(text), style=style, soft_wrap=True, highlight=False)
 
 
 class Line:

@@ -14,8 +14,8 @@ from hydra.utils import instantiate
 from torch import nn
 
 from bench.compression.prune import Structure, checked_structure, prune_network, restore
+from bench.core.files import StoreError
 from bench.core.recipe_nodes import PruneConfig
-from bench.core.store import StoreError
 from bench.tasks.data import DataModule
 
 # Beside the checkpoint of a pruned network: how its layers differ from those that its class makes.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from bench.core.records import NOT_STARTED
 
 # Ended by itself: its time, its miss or its failure is a result of its configuration.
-_FINISHED = frozenset({"ok", "failed", "out_of_memory"})
+_FINISHED = frozenset({"ok", "failed", "out_of_memory", "refused"})
 
 
 class Ended(NamedTuple):
@@ -38,9 +38,9 @@ def finished(run: Ended) -> bool:
 def counted(runs: Sequence[Ended]) -> int | None:
     """Choose the run that counts among runs of one configuration, seed and repeat.
 
-    The latest finished run counts (`ok`, `failed`, `out_of_memory`). A `killed` one counts where
-    none finished: something outside ended it, so it says less about the configuration. Interrupted
-    runs, and runs that never began, count never.
+    The latest finished run counts (`ok`, `failed`, `out_of_memory`, `refused`). A `killed` one
+    counts where none finished: something outside ended it, so it says less about the configuration.
+    Interrupted runs, and runs that never began, count never.
 
     Args:
         runs: In any order. Runs of the same second are ordered by their run id.

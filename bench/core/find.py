@@ -22,13 +22,13 @@ def runs_below(folder: str, levels: int = _LEVELS) -> Iterator[str]:
         yield folder
     elif levels:
         with os.scandir(folder) as entries:
-            children = [entry.path for entry in entries if entry.is_dir()]
-        for child in children:
+            # Hidden ones are being made, or were when their process was killed.
+            children = [entry.path for entry in entries if not entry.name.startswith(".")]
+        for child in filter(os.path.isdir, children):
             yield from runs_below(child, levels - 1)
 
 
 def _is_run(folder: str) -> bool:
     if _RUN_ID.fullmatch(os.path.basename(folder)):
         return True
-    files = ("run.json", "config.yaml")
-    return any(os.path.exists(os.path.join(folder, name)) for name in files)
+    return os.path.exists(os.path.join(folder, "run.json"))

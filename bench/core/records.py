@@ -25,7 +25,8 @@ SCHEMA_VERSION = 2
 # The kind of error of a run that was interrupted before its process began.
 NOT_STARTED = "not_started"
 
-Status = Literal["ok", "failed", "out_of_memory", "killed", "interrupted"]
+# refused: what was asked for does not exist in this combination, so that nothing was measured.
+Status = Literal["ok", "failed", "out_of_memory", "killed", "interrupted", "refused"]
 TargetMode = Literal["max", "min"]
 TargetRule = Literal["first", "consecutive", "final"]
 

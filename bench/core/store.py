@@ -1,21 +1,20 @@
 """The result store: one folder per run, written so that nothing measured can be lost.
 
-results/<command>/<run_id>/ holds config.yaml (first), curve.jsonl (a line per evaluation, flushed
-as it happens), log.txt, telemetry.parquet, checkpoint.pt and run.json (last, atomically).
-results/ledger.jsonl gets a line when a run is launched and one when it ends.
+results/<command>/<run_id>/ appears with its config.yaml in it; then come log.txt, curve.jsonl (a
+line per evaluation, flushed as it happens), telemetry.parquet, checkpoint.pt and run.json (last,
+atomically). bench/core/ledger.py has the index of the runs.
 """
 
 from __future__ import annotations
 
-import fcntl
-import itertools
 import json
+import math
 import os
 import secrets
+import shutil
+import stat
 import tempfile
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,30 +22,30 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from bench.core.files import (
+    StoreError,
+    file_stamp,
+    replace_file,
+    unwritable,
+    utc_now,
+    write_whole,
+)
+from bench.core.ledger import append_ledger
 from bench.core.outcome import outcome_record
+from bench.core.printable import printable
 from bench.core.records import SCHEMA_VERSION, CurveRow, RunIdentity, RunRecord
 from bench.core.upgrade import not_started, upgraded
 
 _RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
 _ROW: TypeAdapter[CurveRow] = TypeAdapter(CurveRow)
-
-
-class StoreError(ValueError):
-    """The store cannot be written or a record in it cannot be read; one line with the remedy."""
+_CONFIG = "config.yaml"
+# Quantities that cannot be below 0, by the end of their names; a change may be.
+_NEVER_NEGATIVE = ("_s", "_ms", "_bytes", "_utc", "samples", "steps", "_usd", "_per_s")
+_FREE_FORM = ("config", "host")
 
 
 class NewerSchema(StoreError):  # noqa: N818 -- says what the record is
     """A record that a later version of this project wrote: whole, but not to be understood here."""
-
-
-def utc_now() -> str:
-    """The wall clock as ISO 8601 in UTC, to the second: a stamp, never used for a duration."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def file_stamp(utc: str) -> str:
-    """A stamp of utc_now() as it stands in the names of folders, which sort by it."""
-    return utc.replace("-", "").replace(":", "")
 
 
 def new_identity(command: str, config_hash: str, seed: int, repeat: int) -> RunIdentity:
@@ -62,24 +61,37 @@ def new_identity(command: str, config_hash: str, seed: int, repeat: int) -> RunI
     )
 
 
-def create_run_folder(results: Path, identity: RunIdentity, config: dict[str, Any]) -> Path:
-    """Make the run's folder and put its resolved configuration there.
+def create_run_folder(
+    results: Path, identity: RunIdentity, config: dict[str, Any], **facts: Any
+) -> Path:
+    """Make the run's folder with its configuration in it, and the ledger's line of its launch.
+
+    The folder appears whole or not at all, after its line: a process that is killed here leaves
+    nothing that a reader would take for a run.
+
+    Args:
+        results: The results folder.
+        identity: Of the run.
+        config: Resolved.
+        facts: More for the line in the ledger.
 
     Raises:
-        StoreError: The folder cannot be made or written to.
+        StoreError: The folder or the ledger cannot be written.
     """
     folder = results / identity.command / identity.run_id
+    hidden = folder.with_name(f".{folder.name}.new")
     try:
-        folder.mkdir(parents=True, exist_ok=False)
-        with (folder / "config.yaml").open("w") as file:
-            yaml.safe_dump(config, file, sort_keys=False)
+        hidden.mkdir(parents=True, exist_ok=False)
+        try:
+            replace_file(hidden / _CONFIG, yaml.safe_dump(config, sort_keys=False).encode())
+            append_ledger(results, "launched", identity, **facts)
+            hidden.rename(folder)
+        except BaseException:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise
     except OSError as error:
-        raise StoreError(_unwritable(results, error)) from error
+        raise StoreError(unwritable(results, error)) from error
     return folder
-
-
-def _unwritable(path: Path, error: OSError) -> str:
-    return f"results={path}: cannot write there ({error.strerror}); free it or give results=DIR"
 
 
 class CurveWriter:
@@ -90,7 +102,7 @@ class CurveWriter:
 
     def append(self, row: CurveRow) -> None:
         """Write one row; it is in the kernel's hands, safe from a kill, when this returns."""
-        _write_whole(self._file, _ROW.dump_json(row) + b"\n")
+        write_whole(self._file, _ROW.dump_json(row) + b"\n")
 
     def close(self) -> None:
         """Release the file; what is appended afterwards is an error, and in no other file."""
@@ -98,24 +110,27 @@ class CurveWriter:
         self._file = -1
 
 
-def _write_whole(file: int, data: bytes) -> None:
-    """One write for all of the data.
+def read_curve(folder: Path) -> list[CurveRow]:
+    """The evaluations of a run, complete lines only: a last line cut by a full disk is left out.
 
     Raises:
-        OSError: The disk took less than all of it.
+        StoreError: A line is no evaluation, or the file cannot be read.
     """
-    written = os.write(file, data)
-    if written != len(data):
-        raise OSError(28, f"only {written} of {len(data)} bytes fitted on the disk")
-
-
-def read_curve(folder: Path) -> list[CurveRow]:
-    """The evaluations of a run, complete lines only: a last line cut by a full disk is left out."""
     path = folder / "curve.jsonl"
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    return [_ROW.validate_json(line) for line in lines if line]
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if line:
+            try:
+                row = _ROW.validate_json(line)
+            except ValidationError as error:
+                raise StoreError(f"{path}: line {number}: {_first(error)}") from error
+            _refuse_impossible(_ROW.dump_python(row), f"{path}: line {number}")
+            rows.append(row)
+    return rows
 
 
 def write_record(folder: Path, record: RunRecord) -> Path:
@@ -129,14 +144,13 @@ def write_record(folder: Path, record: RunRecord) -> Path:
         StoreError: Neither place can be written to.
     """
     data = _RECORD.dump_json(record, indent=2) + b"\n"
-    fallback = _fallback(record.run_id)
     try:
         return replace_file(folder / "run.json", data)
     except OSError as error:
         try:
-            return replace_file(fallback, data)
+            return replace_file(_fallback(record.run_id), data)
         except OSError:
-            raise StoreError(_unwritable(folder, error)) from error
+            raise StoreError(unwritable(folder, error)) from error
 
 
 def _fallback(run_id: str) -> Path:
@@ -144,23 +158,18 @@ def _fallback(run_id: str) -> Path:
 
 
 def record_path(folder: Path) -> Path | None:
-    """Where the record of a run was written: its folder, or else the temporary one; None if not."""
-    places = (folder / "run.json", _fallback(folder.name))
-    return next((path for path in places if path.exists()), None)
+    """Where the record of a run was written: its folder, or else the temporary one; None if not.
 
-
-def replace_file(path: Path, data: bytes) -> Path:
-    """Write a file atomically: beside it, flushed to the disk, then renamed over it.
-
-    Raises:
-        OSError: It cannot be written there.
+    Everybody may write to the temporary folder: a file there counts if it is this user's own.
     """
-    beside = path.with_suffix(".tmp")
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return beside.replace(path)
+    usual, fallback = folder / "run.json", _fallback(folder.name)
+    if usual.exists():
+        return usual
+    try:
+        found = fallback.lstat()
+    except OSError:
+        return None
+    return fallback if stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() else None
 
 
 def read_record(folder: Path) -> RunRecord:
@@ -169,24 +178,70 @@ def read_record(folder: Path) -> RunRecord:
     Raises:
         StoreError: The record is damaged, of a newer schema (NewerSchema), or there is no run here.
     """
-    path = record_path(folder)
-    if path is None:
-        return _interrupted(folder)
     try:
-        raw = json.loads(path.read_bytes())
+        path = record_path(folder)
+        return _interrupted(folder) if path is None else _written(path, folder)
+    except StoreError:
+        raise
+    # Whatever the files hold: who reads many runs goes on with the others.
+    except Exception as error:
+        text = printable(str(error).strip() or type(error).__name__)
+        raise StoreError(f"{folder}: not a readable run ({text}); measure the run again") from error
+
+
+def _written(path: Path, folder: Path) -> RunRecord:
+    try:
+        raw = json.loads(path.read_bytes(), parse_constant=_constant)
         version = raw["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: not a run record ({error}); measure the run again") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        text = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise StoreError(f"{path}: not a run record ({text}); measure the run again") from error
+    if type(version) is not int:
+        raise StoreError(f"{path}: schema_version: must be a whole number; measure the run again")
     if version > SCHEMA_VERSION:
         raise NewerSchema(
             f"{path}: schema {version} is newer than this version reads ({SCHEMA_VERSION}); update"
         )
     try:
-        return _RECORD.validate_python(upgraded(raw, has_begun=began(folder)))
+        record = _RECORD.validate_python(upgraded(raw, has_begun=began(folder)))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise StoreError(f"{path}: {where}: {first['msg']}; measure the run again") from error
+        raise StoreError(f"{path}: {_first(error)}; measure the run again") from error
+    if path == _fallback(folder.name) and record.run_id != folder.name:
+        raise StoreError(f"{path}: of another run, {printable(record.run_id)}; remove the file")
+    _refuse_impossible(_RECORD.dump_python(record, exclude=set(_FREE_FORM)), str(path))
+    return record
+
+
+def _constant(name: str) -> float | None:
+    """What the JSON of other writers has beside numbers: NaN is no value."""
+    return None if name == "NaN" else float(name)
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return printable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+
+
+def _refuse_impossible(values: Mapping[str, Any], where: str) -> None:
+    """Refuse numbers that nothing can have measured: they would be the best of all runs.
+
+    Raises:
+        StoreError: One is not finite, or a time, a size or a count is negative.
+    """
+    for name, value in _leaves(values, ""):
+        negative = value < 0 and name.endswith(_NEVER_NEGATIVE)
+        if negative or not math.isfinite(value):
+            raise StoreError(f"{where}: {name}={value}: cannot be; measure the run again")
+
+
+def _leaves(value: Any, name: str) -> list[tuple[str, float]]:
+    """The numbers of a nested value, with their dotted names."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return []
+    if isinstance(value, int | float):
+        return [(name, value)]
+    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+    return [leaf for key, each in items for leaf in _leaves(each, f"{name}.{key}".lstrip("."))]
 
 
 def began(folder: Path) -> bool:
@@ -196,104 +251,36 @@ def began(folder: Path) -> bool:
 
 def _interrupted(folder: Path) -> RunRecord:
     """What a run that was cut off without a word left behind."""
-    path = folder / "config.yaml"
+    path = folder / _CONFIG
     if not path.exists():
         raise StoreError(f"{folder}: no run here (neither run.json nor config.yaml)")
-    config = yaml.safe_load(path.read_text())
+    config = yaml.safe_load(path.read_bytes())
     identity = identity_of(folder, config)
     error = None if began(folder) else not_started()
     return outcome_record(identity, config, read_curve(folder), status="interrupted", error=error)
 
 
-def identity_of(folder: Path, config: dict[str, Any]) -> RunIdentity:
-    """The identity of a run from its folder's name and its configuration."""
-    stamp, config_hash, _ = folder.name.split("-")
-    started = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+def identity_of(folder: Path, config: object) -> RunIdentity:
+    """The identity of a run from its folder's name and its configuration.
+
+    Raises:
+        StoreError: The folder is not named like one of a run, or this is no configuration of one.
+    """
+    if not isinstance(config, Mapping):
+        raise StoreError(f"{folder}: no run here (its config.yaml is none of a run)")
+    seed, repeat = config.get("seed"), config.get("repeat")
+    if type(seed) is not int or type(repeat) is not int:
+        raise StoreError(f"{folder}: no run here (its config.yaml has no seed or repeat)")
+    try:
+        stamp, config_hash, _ = folder.name.split("-")
+        started = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise StoreError(f"{folder}: no run here (not named like a run)") from error
     return RunIdentity(
         run_id=folder.name,
         command=folder.parent.name,
         config_hash=config_hash,
-        seed=config["seed"],
-        repeat=config["repeat"],
+        seed=seed,
+        repeat=repeat,
         started_utc=started.isoformat().replace("+00:00", "Z"),
     )
-
-
-def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any) -> None:
-    """Add a line to the ledger; appends of several processes do not mix.
-
-    Raises:
-        StoreError: The ledger cannot be written.
-    """
-    line = json.dumps({"event": event, "utc": utc_now(), **asdict(identity), **facts}) + "\n"
-    try:
-        file = os.open(results / "ledger.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            _write_whole(file, line.encode())
-        finally:
-            os.close(file)
-    except OSError as error:
-        raise StoreError(_unwritable(results, error)) from error
-
-
-@contextmanager
-def ledger_held(results: Path) -> Iterator[None]:
-    """Hold the ledger: whoever else asks for it waits. A file system may have no locks.
-
-    Raises:
-        StoreError: The ledger cannot be written.
-    """
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        file = os.open(results / "ledger.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    except OSError as error:
-        raise StoreError(_unwritable(results, error)) from error
-    try:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
-
-
-def read_ledger(results: Path) -> Iterator[dict[str, Any]]:
-    """The ledger's lines in order; a line cut by a full disk is passed over."""
-    path = results / "ledger.jsonl"
-    if not path.exists():
-        return
-    for line in path.read_text().splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
-
-
-def next_repeat(
-    results: Path, command: str, config_hash: str, seed: int, *, besides: Collection[int] = ()
-) -> int:
-    """The first repeat of a configuration and seed that no run has ended with, nor is in besides.
-
-    A run that was interrupted has not: its number is taken again.
-    """
-    wanted = {"event": "ended", "command": command, "config_hash": config_hash, "seed": seed}
-    taken = {
-        line.get("repeat")
-        for line in read_ledger(results)
-        if wanted.items() <= line.items() and line.get("status") != "interrupted"
-    }
-    return next(each for each in itertools.count() if each not in taken and each not in besides)
-
-
-def finished(results: Path, command: str, config_hash: str, seed: int, repeat: int) -> str | None:
-    """Run id of a run of this configuration, seed and repeat that ended as ok, or None.
-
-    One whose folder was deleted meanwhile does not count.
-    """
-    wanted = ("ended", "ok", command, config_hash, seed, repeat)
-    keys = ("event", "status", "command", "config_hash", "seed", "repeat")
-    for line in read_ledger(results):
-        if tuple(line.get(key) for key in keys) == wanted:
-            run_id = str(line["run_id"])
-            if record_path(results / command / run_id) is not None:
-                return run_id
-    return None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from bench.core.store import utc_now
+from bench.core.files import utc_now
 from bench.gate.facts import JOULES, difference
 from bench.gate.labels import labels
 from bench.gate.metrics import METRICS

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.core.store import utc_now
+from bench.core.files import utc_now
 from bench.gate.effect import without_rounding
 from bench.gate.facts import difference, host_class
 from bench.gate.labels import labels

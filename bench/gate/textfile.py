@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.core.store import replace_file
+from bench.core.files import replace_file
 
 _T = TypeVar("_T")
 

@@ -94,6 +94,10 @@ class PhaseClock:
             raise RuntimeError("the phase clock has not been started")
         return self._started_s
 
+    def now_s(self) -> float:
+        """The injected clock, whether it has been started or not."""
+        return self._clock()
+
     @property
     def phase(self) -> Phase:
         """The phase that time is booked on now."""

@@ -10,7 +10,6 @@ Fields that the callback cannot know are null: every quality except the target's
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -151,11 +150,11 @@ class ProfilerCallback(pl.Callback):
             raise RuntimeError("a ProfilerCallback measures one fit: make a new one for each")
         require_from_scratch(trainer.global_step)
         require_validation(trainer)
-        self._opened_s = time.perf_counter()
         used = devices(trainer)
         synchronize = torch.cuda.synchronize if used[0].type == "cuda" else _nothing
         if trainer.is_global_zero:
             self._window = self._window or Window()
+            self._opened_s = self._window.clock.now_s()
             self._window.use_gpus(gpu_uuids(used))
             self._window.synchronize = synchronize
             self._run.open()

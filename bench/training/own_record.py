@@ -28,7 +28,7 @@ def fit_record(
         run: Its identity and configuration.
         profiler: After stop().
         window: What it was measured with, closed.
-        opened_s: time.perf_counter() when the callback began to open meters.
+        opened_s: On the window's clock, when the callback began to open meters.
         status: How the fit ended.
         error: Why, where it did not end as ok.
     """

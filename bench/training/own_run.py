@@ -9,15 +9,9 @@ from typing import Any, BinaryIO
 
 from bench.core.checks import require_at_least
 from bench.core.config import config_hash
+from bench.core.ledger import append_ledger, ledger_held
 from bench.core.records import CurveRow, RunIdentity, RunRecord
-from bench.core.store import (
-    CurveWriter,
-    append_ledger,
-    create_run_folder,
-    ledger_held,
-    new_identity,
-    write_record,
-)
+from bench.core.store import CurveWriter, create_run_folder, new_identity, write_record
 from bench.training.own_config import plain
 from bench.training.repeats import free_repeat, hold, release
 
@@ -76,7 +70,6 @@ class OwnRun:
             self.identity = new_identity(COMMAND, digest, seed, repeat)
             self.folder = create_run_folder(self._results, self.identity, self.config)
             self._running = hold(self.folder)
-            append_ledger(self._results, "launched", self.identity)
         self._curve = CurveWriter(self.folder)
 
     def append(self, row: CurveRow) -> None:

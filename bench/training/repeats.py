@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from bench.core.store import next_repeat, read_ledger
+from bench.core.ledger import Ledger, next_repeat
 
 
 def hold(folder: Path) -> BinaryIO:
@@ -41,7 +41,7 @@ def free_repeat(results: Path, command: str, config_hash: str, seed: int) -> int
     wanted = {"event": "launched", "command": command, "config_hash": config_hash, "seed": seed}
     running = {
         line["repeat"]
-        for line in read_ledger(results)
+        for line in Ledger(results).events
         if wanted.items() <= line.items() and _is_running(results / command / line["run_id"])
     }
     return next_repeat(results, command, config_hash, seed, besides=running)

@@ -25,10 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.core.config import config_hash
+from bench.core.ledger import append_ledger
 from bench.core.records import CurveRow, RunIdentity, RunRecord
 from bench.core.store import (
     CurveWriter,
-    append_ledger,
     create_run_folder,
     read_record,
     write_record,
@@ -85,8 +85,7 @@ def make_run(results: Path, made: Made) -> Path:
     three evaluations) or `interrupted` (killed: no run.json).
     """
     who = identity("train", made.config, made.start)
-    folder = create_run_folder(results, who, made.config)
-    append_ledger(results, "launched", who, overrides=[], sweep_id="made")
+    folder = create_run_folder(results, who, made.config, overrides=[], sweep_id="made")
     rows = curve_of(made)
     if made.outcome == "hit" and (rows[-1].accuracy or 0.0) < made.target:
         raise ValueError(f"{made}: does not reach its target; give it more samples")
@@ -195,8 +194,8 @@ def make_served(results: Path, trained: Path, served: Served) -> Path:
     same = {**served.config(training), "run": training.config_hash}
     hashed = identity("serve", same, served.start).config_hash
     who = replace(who, config_hash=hashed, run_id=who.run_id.replace(who.config_hash, hashed))
-    folder = create_run_folder(results, who, served.config(training))
-    append_ledger(results, "launched", who, overrides=[], sweep_id="made")
+    config = served.config(training)
+    folder = create_run_folder(results, who, config, overrides=[], sweep_id="made")
     columns = requests_of(served, training)
     pq.write_table(pa.table(columns), folder / "requests.parquet")
     (folder / "log.txt").write_text("")

@@ -13,7 +13,7 @@ from analysis.load import load_runs
 from analysis.outcomes import Quantity, counted_runs, outcomes, spent
 from analysis.summary import counts, summarise
 from analysis.tables import tables
-from bench.core.store import CurveWriter, append_ledger, create_run_folder
+from bench.core.store import CurveWriter, create_run_folder
 from tests.analysis.made import (
     SWEEP_START,
     Made,
@@ -101,7 +101,6 @@ def test_a_run_that_never_began_is_in_no_frame(tmp_path: Path) -> None:
     make_run(tmp_path, Made(seed=0, outcome="hit"))
     who = identity("train", Made(seed=1).config, SWEEP_START + timedelta(hours=1))
     create_run_folder(tmp_path, who, Made(seed=1).config)
-    append_ledger(tmp_path, "launched", who)
     loaded = load_runs([tmp_path])
     assert (len(loaded.runs), len(loaded.unread), loaded.num_not_started) == (1, 0, 1)
     assert loaded.runs["configuration"].tolist() == ["Mlp"]

@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.core.ledger import Ledger
 from bench.core.records import RunRecord
-from bench.core.store import read_ledger
 from tests.cli.command import Answer, records, serve, serve_apart, train
 
 pytestmark = pytest.mark.xdist_group("serve")  # one worker, so that the base is trained once
@@ -99,7 +99,7 @@ def test_a_model_served_leaves_a_record_that_is_linked_to_its_training(folder: P
     assert {path.name for path in run.iterdir()} == names
     requests = pd.read_parquet(run / "requests.parquet")
     assert len(requests) == serving.num_predictions
-    lines = [line for line in read_ledger(folder / "results") if line["command"] == "serve"]
+    lines = [line for line in Ledger(folder / "results").events if line["command"] == "serve"]
     assert [line["event"] for line in lines] == ["launched", "ended"]
 
 

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from bench.core.labels import EnergyLabel
-from bench.core.store import read_curve, read_ledger, read_record
+from bench.core.ledger import Ledger
+from bench.core.store import read_curve, read_record
 from bench.launch.lock import measuring_lock
 from tests.cli.command import Answer, environment, records, start, train, train_apart
 
@@ -123,7 +124,7 @@ class TestMainJob:
         assert {path.name for path in folder.iterdir()} == {"results"}
 
     def test_the_ledger_has_a_line_for_each_start_and_end(self, sweep: tuple[Path, Answer]) -> None:
-        lines = list(read_ledger(sweep[0] / "results"))
+        lines = Ledger(sweep[0] / "results").events
         assert [line["event"] for line in lines] == ["launched", "ended"] * 2
         assert lines[0]["overrides"] == ["batch_size=32"]
         assert len({line["sweep_id"] for line in lines if "sweep_id" in line}) == 1
@@ -229,7 +230,7 @@ def test_ctrl_c_keeps_what_was_measured_and_stops_the_sweep(tmp_path: Path) -> N
     assert record.target.censored_at_s > 0
     assert record.energy_total_j is not None
     assert "interrupted" in out
-    assert [line["event"] for line in read_ledger(tmp_path / "results")] == ["launched", "ended"]
+    assert [line["event"] for line in Ledger(tmp_path / "results").events] == ["launched", "ended"]
 
 
 def test_a_job_does_not_outlive_its_command(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from bench.cli.runs import find_runs
 from bench.cli.trained import load_network
-from bench.core.store import StoreError
+from bench.core.files import StoreError
 from bench.tasks.data import digits
 from bench.tasks.images import ImageDataModule
 from bench.tasks.models import Mlp

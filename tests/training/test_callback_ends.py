@@ -16,8 +16,9 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
+from bench.core.ledger import Ledger
 from bench.core.records import RunRecord, TargetResult
-from bench.core.store import read_curve, read_ledger, read_record
+from bench.core.store import read_curve, read_record
 from bench.training.callback import ProfilerCallback
 from tests.fakes import FakeClock
 from tests.training.stranger import Batch, Stranger, fit, loader, measured, trainer_of
@@ -104,7 +105,7 @@ def test_a_fit_without_a_batch_has_a_failed_record(options: dict[str, Any], tmp_
     assert record.error.message.startswith("the fit ended before its first batch; look at")
     assert profiler.folder is not None
     assert read_record(profiler.folder) == record
-    assert [line["event"] for line in read_ledger(tmp_path)] == ["launched", "ended"]
+    assert [line["event"] for line in Ledger(tmp_path).events] == ["launched", "ended"]
     assert "sampler" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -124,7 +125,7 @@ def test_an_exception_before_the_first_batch_has_a_failed_record(tmp_path: Path)
     record = record_of(profiler)
     assert record.error is not None
     assert (record.status, record.error.message) == ("failed", "no such data")
-    assert [line["event"] for line in read_ledger(tmp_path)] == ["launched", "ended"]
+    assert [line["event"] for line in Ledger(tmp_path).events] == ["launched", "ended"]
     assert "setup_data" not in vars(trainer.fit_loop)
 
 

@@ -1,0 +1,64 @@
+"""Files that are written whole or not at all, and how a place that cannot be written is named."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+class StoreError(ValueError):
+    """The store cannot be written or a record in it cannot be read; one line with the remedy."""
+
+
+def utc_now() -> str:
+    """The wall clock as ISO 8601 in UTC, to the second: a stamp, never used for a duration."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def file_stamp(utc: str) -> str:
+    """A stamp of utc_now() as it stands in the names of folders, which sort by it."""
+    return utc.replace("-", "").replace(":", "")
+
+
+def expanded(path: str | Path) -> Path:
+    """A path of a configuration, with `~` and variables such as $HOME replaced as a shell does."""
+    return Path(os.path.expandvars(path)).expanduser()
+
+
+def unwritable(path: Path, error: OSError) -> str:
+    """Why a results folder cannot be written to, and the remedy, in one line."""
+    reason = error.strerror or str(error)
+    return f"results={path}: cannot write there ({reason}); free it or give results=DIR"
+
+
+def write_whole(file: int, data: bytes) -> None:
+    """One write for all of the data.
+
+    Raises:
+        OSError: The disk took less than all of it.
+    """
+    written = os.write(file, data)
+    if written != len(data):
+        raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes fitted on the disk")
+
+
+def replace_file(path: Path, data: bytes) -> Path:
+    """Write a file atomically: beside it, flushed to the disk, then renamed over it.
+
+    Raises:
+        OSError: It cannot be written there; nothing is left beside it.
+    """
+    # A name that nobody can foresee: in a temporary folder, somebody else's link may lie in wait.
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with beside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

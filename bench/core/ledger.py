@@ -1,0 +1,187 @@
+"""The ledger of a results folder: a line when a run is launched and one when it ends.
+
+It is an index of the run folders, which are the truth. Whatever a line holds, the others are read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.core.files import StoreError, unwritable, utc_now, write_whole
+from bench.core.records import RunIdentity
+
+LEDGER = "ledger.jsonl"
+Event = dict[str, Any]
+
+
+def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any) -> None:
+    """Add a line to the ledger; appends of several processes do not mix.
+
+    Raises:
+        StoreError: The ledger cannot be written.
+    """
+    line = json.dumps({"event": event, "utc": utc_now(), **asdict(identity), **facts}) + "\n"
+    try:
+        file = os.open(results / LEDGER, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            # A line that a full disk cut must not swallow this one.
+            start = "" if _ends_with_newline(file) else "\n"
+            write_whole(file, (start + line).encode())
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise StoreError(unwritable(results, error)) from error
+
+
+def _ends_with_newline(file: int) -> bool:
+    size = os.fstat(file).st_size
+    return size == 0 or os.pread(file, 1, size - 1) == b"\n"
+
+
+@contextmanager
+def ledger_held(results: Path) -> Iterator[None]:
+    """Hold the ledger: whoever else asks for it waits. A file system may have no locks.
+
+    Raises:
+        StoreError: The ledger cannot be written.
+    """
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        file = os.open(results / LEDGER, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError as error:
+        raise StoreError(unwritable(results, error)) from error
+    try:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+class Ledger:
+    """The events of a ledger in order; read again, it reads only what was added.
+
+    Attributes:
+        events: Those of runs.
+        num_skipped: Lines that are no event: cut by a full disk, or written by something else.
+    """
+
+    def __init__(self, results: Path) -> None:
+        """Read what is there.
+
+        Args:
+            results: The results folder; a ledger that is not there has no events.
+
+        Raises:
+            StoreError: The ledger cannot be read.
+        """
+        self.events: list[Event] = []
+        self.num_skipped = 0
+        self._path = results / LEDGER
+        self._read_bytes = 0
+        self.read()
+
+    def read(self) -> list[Event]:
+        """Read what was added since the last time; the events of it.
+
+        A last line without an end is being written, or was cut: it is read when it has ended.
+
+        Raises:
+            StoreError: The ledger cannot be read.
+        """
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._read_bytes)
+                added, _, _ = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"{self._path}: cannot be read ({error.strerror})") from error
+        self._read_bytes += len(added) + bool(added)
+        lines = [line for line in added.split(b"\n") if line.strip()]
+        events = [event for event in map(_event, lines) if event is not None]
+        self.num_skipped += len(lines) - len(events)
+        self.events += events
+        return events
+
+    @property
+    def skipped(self) -> str | None:
+        """That lines were skipped, in one line; None where none was."""
+        if not self.num_skipped:
+            return None
+        lines = "1 line is" if self.num_skipped == 1 else f"{self.num_skipped} lines are"
+        return f"{self._path}: {lines} no event of a run and skipped"
+
+
+def _event(line: bytes) -> Event | None:
+    """A line of the ledger; None where it is not one that this project writes."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict):
+        return None
+    texts = all(isinstance(event.get(key), str) for key in ("event", "run_id", "command"))
+    numbers = all(isinstance(event.get(key), int) for key in ("seed", "repeat"))
+    # What is joined to a path must not lead out of the results folder.
+    named = texts and "/" not in event["run_id"] + event["command"]
+    return event if named and numbers else None
+
+
+def next_repeat(
+    results: Path, command: str, config_hash: str, seed: int, *, besides: Collection[int] = ()
+) -> int:
+    """The first repeat of a configuration and seed that no run has ended with, nor is in besides.
+
+    A run that was interrupted has not: its number is taken again.
+    """
+    wanted = {"event": "ended", "command": command, "config_hash": config_hash, "seed": seed}
+    taken = {
+        event["repeat"]
+        for event in Ledger(results).events
+        if wanted.items() <= event.items() and event.get("status") != "interrupted"
+    }
+    return next(each for each in itertools.count() if each not in taken and each not in besides)
+
+
+class FinishedRuns:
+    """The runs of a results folder that ended as ok, by what they were runs of."""
+
+    def __init__(self, results: Path) -> None:
+        """Read the ledger.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        self._results = results
+        self.ledger = Ledger(results)
+        self._folders: dict[tuple[str, str, int, int], list[Path]] = {}
+        self._take(self.ledger.events)
+
+    def of(self, command: str, config_hash: str, seed: int, repeat: int) -> list[Path]:
+        """Folders of the runs of this configuration, seed and repeat, the latest first.
+
+        A folder that was deleted meanwhile is left out.
+
+        Raises:
+            StoreError: The ledger cannot be read.
+        """
+        self._take(self.ledger.read())
+        found = self._folders.get((command, config_hash, seed, repeat), [])
+        return [folder for folder in reversed(found) if folder.is_dir()]
+
+    def _take(self, events: list[Event]) -> None:
+        for event in events:
+            digest = event.get("config_hash")
+            if event["event"] == "ended" and event.get("status") == "ok" and digest:
+                key = (event["command"], str(digest), event["seed"], event["repeat"])
+                folder = self._results / event["command"] / event["run_id"]
+                self._folders.setdefault(key, []).append(folder)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.core.files import StoreError
+from bench.core.ledger import FinishedRuns, Ledger, append_ledger, next_repeat
+from bench.core.records import RunIdentity
+from bench.core.store import new_identity
+
+
+@pytest.fixture
+def identity() -> RunIdentity:
+    return new_identity("train", "0123456789ab", 3, 1)
+
+
+def test_the_next_repeat_is_the_first_that_no_run_has_ended_with(tmp_path: Path) -> None:
+    def end(repeat: int, status: str, seed: int = 0) -> None:
+        identity = new_identity("lightning", "0123456789ab", seed, repeat)
+        append_ledger(tmp_path, "launched", identity)
+        append_ledger(tmp_path, "ended", identity, status=status)
+
+    def following() -> int:
+        return next_repeat(tmp_path, "lightning", "0123456789ab", 0)
+
+    assert following() == 0
+    end(0, "ok")
+    end(1, "interrupted")  # its number is taken again
+    end(5, "ok", seed=1)
+    assert following() == 1
+    end(1, "failed")
+    assert following() == 2
+
+
+def test_the_ledger_tells_what_was_launched_and_what_ended(
+    tmp_path: Path, identity: RunIdentity
+) -> None:
+    other = replace(identity, run_id="other", seed=4)
+    append_ledger(tmp_path, "launched", identity)
+    append_ledger(tmp_path, "launched", other)
+    append_ledger(tmp_path, "ended", identity, status="ok", reached=False)
+    append_ledger(tmp_path, "ended", other, status="failed", reached=False)
+
+    ledger = Ledger(tmp_path)
+    events = [line["event"] for line in ledger.events]
+    assert events == ["launched", "launched", "ended", "ended"]
+    assert (ledger.num_skipped, ledger.skipped) == (0, None)
+
+
+def test_a_run_is_finished_that_ended_as_ok_and_whose_folder_is_there(
+    tmp_path: Path, identity: RunIdentity
+) -> None:
+    finished = FinishedRuns(tmp_path)
+    key = ("train", "0123456789ab")
+    append_ledger(tmp_path, "ended", replace(identity, seed=4), status="failed")
+    append_ledger(tmp_path, "ended", identity, status="ok")
+    assert finished.of(*key, 3, 1) == []
+    folder = tmp_path / "train" / identity.run_id
+    folder.mkdir(parents=True)
+    assert finished.of(*key, 3, 1) == [folder]
+    assert finished.of(*key, 4, 1) == []
+    assert finished.of(*key, 3, 0) == []
+    assert finished.of("train", "another", 3, 1) == []
+    # What ends while it is held is known at once; the latest is the first.
+    again = replace(identity, run_id="again")
+    append_ledger(tmp_path, "ended", again, status="ok")
+    (tmp_path / "train" / "again").mkdir()
+    assert finished.of(*key, 3, 1) == [tmp_path / "train" / "again", folder]
+
+
+def test_a_line_cut_by_a_full_disk_costs_that_line_only(
+    tmp_path: Path, identity: RunIdentity
+) -> None:
+    """Without a newline of its own first, the next event would be appended to the cut line."""
+    append_ledger(tmp_path, "launched", identity)
+    with (tmp_path / "ledger.jsonl").open("a") as file:
+        file.write('{"event": "ended", "utc": "2026')
+    append_ledger(tmp_path, "ended", identity, status="ok")
+    ledger = Ledger(tmp_path)
+    assert [line["event"] for line in ledger.events] == ["launched", "ended"]
+    assert ledger.num_skipped == 1
+    assert ledger.skipped == f"{tmp_path}/ledger.jsonl: 1 line is no event of a run and skipped"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[1]",
+        b'"x"',
+        b"null",
+        b"\xff\xfe",
+        b"{",
+        b"[" * 100_000,
+        b"{}",
+        json.dumps({"event": "ended", "run_id": ["a"], "command": "train"}).encode(),
+        json.dumps(
+            {"event": "ended", "run_id": "../../x", "command": "train", "seed": 0, "repeat": 0}
+        ).encode(),
+        json.dumps(
+            {"event": "ended", "run_id": "x", "command": "train", "seed": [1], "repeat": 0}
+        ).encode(),
+    ],
+    ids=lambda line: repr(line[:30]),
+)
+def test_a_line_that_is_no_event_is_skipped_and_counted(
+    tmp_path: Path, identity: RunIdentity, line: bytes
+) -> None:
+    append_ledger(tmp_path, "launched", identity)
+    with (tmp_path / "ledger.jsonl").open("ab") as file:
+        file.write(line + b"\n")
+    append_ledger(tmp_path, "ended", identity, status="ok")
+    ledger = Ledger(tmp_path)
+    assert [line["event"] for line in ledger.events] == ["launched", "ended"]
+    assert ledger.num_skipped == 1
+
+
+def test_a_ledger_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ledger.jsonl").mkdir()
+    with pytest.raises(StoreError, match=r"ledger.jsonl: cannot be read \(Is a directory\)"):
+        Ledger(tmp_path)
