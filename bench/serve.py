@@ -11,7 +11,7 @@ import sys
 
 from bench.cli.app import run_app
 from bench.cli.plan_serve import plan_serving
-from bench.cli.serve_table import SERVE_LEGEND, serve_tables
+from bench.cli.serve_table import serve_tables
 from bench.cli.sweep import Command, Sweep
 
 
@@ -23,7 +23,6 @@ def main() -> int:
             job="bench.cli.serve_job:run",
             plan=plan_serving,
             tables=serve_tables,
-            legend=SERVE_LEGEND,
             complete=lambda record: record,
         )
     )

@@ -12,7 +12,7 @@ from bench.cli.app import run_app
 from bench.cli.costs import complete_training
 from bench.cli.resolve import plan_training
 from bench.cli.sweep import Command, Sweep
-from bench.cli.table import LEGEND, sweep_tables
+from bench.cli.table import sweep_tables
 
 
 def main() -> int:
@@ -23,7 +23,6 @@ def main() -> int:
             job="bench.cli.train_job:run",
             plan=plan_training,
             tables=sweep_tables,
-            legend=LEGEND,
             complete=complete_training,
         )
     )

@@ -1,157 +1,139 @@
-"""The tables that end bench.serve: what each served model gave, and where its time went."""
+"""The tables that end bench.serve, one row per configuration, and the line that ends a run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
-from bench.cli.cells import (
-    ABSENT,
-    fitting_tables,
-    health_cell,
-    label_cell,
-    names_of_runs,
-    number_cell,
+from bench.cli.columns import Fitted, fitted, legend, number_column, prose
+from bench.cli.groups import (
+    INVALID,
+    Finished,
+    Group,
+    ending_line,
+    flag_notes,
+    grouped,
+    headline_of,
+    naming,
+    outcome_column,
+    unfit_column,
 )
-from bench.core.price import cost_basis
+from bench.cli.medians import Median, median_of
+from bench.cli.serve_columns import headline_text, serve_columns
+from bench.cli.units import TIME, in_ascii
+from bench.core.printable import printable
 from bench.core.records import RunRecord
-from bench.core.serving_records import Serving
+from bench.core.serving_records import WHOLE_STAGE
 
-_HEADINGS = (
-    "model\nserved",
-    "outcome",
-    "headline",
-    "latency ms\np50/p90/p99",
-    "1000 pred/s",
-    "accuracy\n(change)",
-    "worst\nrecall",
-    "model\nkB",
-    "latency\nratio",
-    "uJ/pred\n(label)",
-    "USD per\n1e6 pred\n(paid for)",
-    "gCO2e per\n1e6 pred",
-    "fit to\ncompare",
-)
-_UNITS = {"ms": "ms", "per_s": "per s"}
-SERVE_LEGEND = (
-    "Latency counts from when a request was due; - for too few of them. Accuracy: of what was "
-    "served, on the test split; (change) against the same model uncompressed.\nLatency ratio: "
-    "compressed over uncompressed, one input at a time, measured in turns. Durations are shorter "
-    "than MLPerf's.\nDollars for electricity alone are not the price of a machine: they do not "
-    "compare with those for a rental. An INVALID pass has no headline."
-)
+_SHORT_HASH = 6  # characters of a configuration's hash that tell two models of a sweep apart
 
 
-def serve_tables(
-    runs: Sequence[tuple[Sequence[str], RunRecord]], console: Console
-) -> Sequence[Table]:
-    """One row per run; where requests crossed a network, a second table of the stages.
+def serve_tables(runs: Sequence[Finished], console: Console) -> Sequence[RenderableType]:
+    """What was served: a row per configuration; and where requests crossed a network, the stages.
 
     Args:
         runs: Records, each with the overrides it was started with.
-        console: What the tables are for.
+        console: What it is for: the wider it is, the more columns there are.
     """
-    names = names_of_runs([overrides for overrides, _ in runs])
-    rows = [(name, *_cells(record)) for name, (_, record) in zip(names, runs, strict=True)]
-    tables = fitting_tables(["configuration", *_HEADINGS], rows, console)
-    staged = [(name, record) for name, (_, record) in zip(names, runs, strict=True)]
-    staged = [(name, record) for name, record in staged if record.stages]
+    records = [record for _, record in runs]
+    names = _model_names(records)
+    groups = grouped(runs, lambda record: names[_trained_hash(record)])
+    columns = [outcome_column(groups, "valid", _outcome, console), unfit_column(groups)]
+    tables = [fitted(naming(groups), [*columns, *serve_columns(groups)], console)]
+    headline = headline_of("serve", runs, groups, console, _served(records))
+    shown: list[RenderableType] = [headline, tables[0].table]
+    staged = [group for group in groups if any(run.stages for run in group.runs)]
     if staged:
-        stages = list(dict.fromkeys(s.stage for _, record in staged for s in record.stages))
-        headings = ["mean ms", *(stage.replace("_", " ") for stage in stages)]
-        tables += fitting_tables(
-            headings, [(name, *_stage_cells(record, stages)) for name, record in staged], console
+        tables.append(_stages(staged, console))
+        shown += ["", prose("stages of a request: mean time in each", console), tables[1].table]
+    return [*shown, *legend(tables, console, *flag_notes(records))]
+
+
+def _outcome(record: RunRecord) -> str | None:
+    """What a pass came to; None where its status says it all."""
+    if record.status != "ok":
+        return None
+    return "valid" if record.serving and record.serving.valid else INVALID
+
+
+def _served(records: Sequence[RunRecord]) -> str:
+    """The model and the data that all runs have in common; empty where there are several."""
+    texts = {
+        " on ".join(printable(part) for part in (run.trained.model, run.trained.data) if part)
+        for run in records
+        if run.trained
+    }
+    return f"model {texts.pop()}" if len(texts) == 1 else ""
+
+
+def _trained_hash(record: RunRecord) -> str:
+    """What configuration the model was trained in; by the id of its run where that is all."""
+    if record.trained is not None:
+        return record.trained.config_hash
+    parts = Path(str(record.config.get("run", ""))).name.split("-")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def _model_names(records: Sequence[RunRecord]) -> dict[str, str]:
+    """By configuration of a training, the override that names its model; empty for the only one."""
+    models: dict[str, str] = {}
+    for record in records:
+        name = record.trained.model if record.trained else None
+        models[_trained_hash(record)] = name or models.get(_trained_hash(record), "")
+    if len(models) == 1:
+        return dict.fromkeys(models, "")
+    names = list(models.values())
+    return {
+        digest: f"model={printable(name)}"
+        if name and names.count(name) == 1
+        else f"model={printable(name)}({digest[:_SHORT_HASH]})"
+        for digest, name in models.items()
+    }
+
+
+def _stages(groups: Sequence[Group], console: Console) -> Fitted:
+    """Where the time of a request went; the parts that took longest have room first."""
+    names = list(dict.fromkeys(s.stage for group in groups for r in group.runs for s in r.stages))
+    medians = {name: [_stage_median(group, name) for group in groups] for name in names}
+    longest = {
+        name: max((each.estimate.value or 0.0 for each in row if each), default=0.0)
+        for name, row in medians.items()
+    }
+    by_length = sorted(names, key=lambda name: (name != WHOLE_STAGE, -longest[name]))
+    columns = [
+        number_column(
+            printable(name).replace("_", " "), medians[name], TIME, rank=by_length.index(name)
         )
-    return tables
-
-
-def _cells(record: RunRecord) -> list[str]:
-    serving = record.serving
-    quality = record.quality_test
-    compression = record.compression
-    return [
-        _model(record),
-        _outcome(record),
-        _headline(serving),
-        _latency(serving),
-        number_cell(serving.throughput_per_s if serving else None, 1e-3),
-        _accuracy(record),
-        _fraction(quality.worst_class_recall if quality else None, 3),
-        number_cell(record.model.size_bytes if record.model else None, 1e-3),
-        ABSENT if compression is None else _ratio(record),
-        _energy(serving),
-        _cost(record),
-        number_cell(serving.emissions_per_million_gco2e if serving else None),
-        health_cell(record),
+        for name in names
     ]
+    return fitted(naming(groups), columns, console)
 
 
-def _model(record: RunRecord) -> str:
-    name = record.model.name if record.model else ABSENT
-    return f"{name}\n{record.trained.data}" if record.trained and record.trained.data else name
-
-
-def _outcome(record: RunRecord) -> str:
-    if record.status != "ok" or record.serving is None:
-        return f"{record.status}\n{record.error.kind if record.error else ''}".strip()
-    return "valid" if record.serving.valid else "INVALID\nsee below"
-
-
-def _headline(serving: Serving | None) -> str:
-    """What the scenario is judged by; nothing of a pass that does not count."""
-    if serving is None or serving.headline is None or not serving.valid:
-        return ABSENT
-    unit = next(text for suffix, text in _UNITS.items() if serving.headline.endswith(suffix))
-    name = serving.headline.removesuffix("_per_s").removesuffix("_ms").replace("_", " ")
-    return f"{name}\n{number_cell(getattr(serving, serving.headline))} {unit}"
-
-
-def _latency(serving: Serving | None) -> str:
-    if serving is None:
-        return ABSENT
-    values = (serving.latency_p50_ms, serving.latency_p90_ms, serving.latency_p99_ms)
-    return "/".join(number_cell(value) for value in values)
-
-
-def _accuracy(record: RunRecord) -> str:
-    text = _fraction(record.quality_test.accuracy if record.quality_test else None, 4)
-    change = record.compression.accuracy_change if record.compression else None
-    return text if change is None else f"{text}\n({change:+.4f})"
-
-
-def _fraction(value: float | None, digits: int) -> str:
-    return ABSENT if value is None else f"{value:.{digits}f}"
-
-
-def _cost(record: RunRecord) -> str:
-    """Dollars, and what they pay for: those of electricity alone are no price of a machine."""
-    serving = record.serving
-    if serving is None or serving.cost_per_million_usd is None:
-        return ABSENT
-    basis = cost_basis(record.config["price"])
-    return f"{number_cell(serving.cost_per_million_usd)}\n({basis})"
-
-
-def _ratio(record: RunRecord) -> str:
-    compression = record.compression
-    if compression is None or compression.latency_ratio is None:
-        return ABSENT
-    low, high = compression.latency_ratio_low, compression.latency_ratio_high
-    return f"{compression.latency_ratio:.3g}\n({number_cell(low)} to {number_cell(high)})"
-
-
-def _energy(serving: Serving | None) -> str:
-    if serving is None:
-        return ABSENT
-    return label_cell(
-        number_cell(serving.energy_per_prediction_j, 1e6),
-        serving.energy_per_prediction_label,
-        serving.energy_per_prediction_error_frac,
+def _stage_median(group: Group, name: str) -> Median | None:
+    return median_of(
+        next((stage.mean_ms / 1000 for stage in run.stages if stage.stage == name), None)
+        for run in group.measured
     )
 
 
-def _stage_cells(record: RunRecord, stages: Sequence[str]) -> list[str]:
-    mean_ms = {stage.stage: stage.mean_ms for stage in record.stages}
-    return [number_cell(mean_ms.get(stage)) for stage in stages]
+def serve_line(record: RunRecord, *, ascii_only: bool = False) -> str:
+    """How a run ended, in one line: `p90 latency 31.8 µs`, or `INVALID: REASON`.
+
+    Args:
+        record: Of bench.serve.
+        ascii_only: Whether it is for a console that takes ASCII only.
+    """
+    line = _serve_line(record)
+    return in_ascii(line) if ascii_only else line
+
+
+def _serve_line(record: RunRecord) -> str:
+    if record.status != "ok":
+        return ending_line(record)
+    serving = record.serving
+    if serving is None or not serving.valid:
+        reasons = serving.invalid_reasons if serving else []
+        return ": ".join([INVALID, *map(printable, reasons[:1])])
+    return headline_text(record) or "valid"

@@ -11,8 +11,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 from bench.cli.app import USAGE_ERROR, one_line, sweep_id
 from bench.cli.instruments import refuse_wrong_meters
@@ -50,15 +49,14 @@ class Command:
     """What tells one command from another.
 
     name is that of the folder of its runs, results/<name>/; job the `module:function` that makes
-    one run, in a process of its own; plan gives the runs that a configuration asks for; tables and
-    legend show them at the end; complete adds to a record what follows from the rest of it.
+    one run, in a process of its own; plan gives the runs that a configuration asks for; tables
+    show them at the end; complete adds to a record what follows from the rest of it.
     """
 
     name: str
     job: str
     plan: Callable[[DictConfig], Sequence[Planned]]
-    tables: Callable[[Sequence[Finished], Console], Sequence[Table]]
-    legend: str
+    tables: Callable[[Sequence[Finished], Console], Sequence[RenderableType]]
     complete: Callable[[RunRecord], RunRecord]
 
 
@@ -167,8 +165,7 @@ class Sweep:
             console = wide_console()
             shown = [(overrides, record) for overrides, _, record in self._runs]
             for table in self._command.tables(shown, console):
-                console.print(table)
-            console.print(self._command.legend, soft_wrap=True, highlight=False)
+                console.print(table, highlight=False)
             for _, folder, record in self._runs:
                 for note in _notes(folder, record):
                     console.print(f"{record.run_id}: {note}", soft_wrap=True)

@@ -1,161 +1,104 @@
-"""The table that ends a command: one row per run, every number with what it needs to be read."""
+"""The table that ends bench.train, one row per configuration, and the line that ends a run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
-from bench.cli.cells import (
-    ABSENT,
-    fitting_tables,
-    health_cell,
-    label_cell,
-    names_of_runs,
-    number_cell,
+from bench.cli.columns import Column, fitted, legend
+from bench.cli.groups import (
+    Finished,
+    ending_line,
+    flag_notes,
+    grouped,
+    headline_of,
+    naming,
+    outcome_column,
+    unfit_column,
 )
+from bench.cli.train_columns import best_value, train_columns
+from bench.cli.units import ABSENT, ENERGY, TIME, in_ascii, quality_text, quantity
+from bench.core.printable import printable
 from bench.core.records import RunRecord, TargetResult
 
 
-def sweep_tables(runs: Sequence[tuple[Sequence[str], RunRecord]], console: Console) -> list[Table]:
-    """Runs as rows; where the console is too narrow, as columns of as many tables as it takes.
+def sweep_tables(runs: Sequence[Finished], console: Console) -> Sequence[RenderableType]:
+    """What the runs came to: a headline, a row per configuration, and what the columns mean.
 
     Args:
         runs: Records, each with the overrides it was started with.
-        console: What the tables are for.
+        console: What it is for: the wider it is, the more columns there are.
     """
-    names = names_of_runs([overrides for overrides, _ in runs])
-    rows = [(name, *_cells(record)) for name, (_, record) in zip(names, runs, strict=True)]
-    return fitting_tables(_HEADINGS, rows, console)
-
-
-_HEADINGS = (
-    "configuration",
-    "outcome",
-    "TTA s\n(miss, hit]",
-    "ETA J\n(label, error)",
-    "samples\nto target",
-    "us/sample\n(mJ/sample)",
-    "CPU %\nrun/machine",
-    "peak\nMB",
-    "latency ms\np50/p90/p99",
-    "1000 pred/s\n(batch)",
-    "model\nkB",
-    "fit to\ncompare",
-)
-# What the run is called that a recipe builds on.
-_SOURCES = {"distill": "teacher", "prune": "base run"}
-LEGEND = (
-    "TTA: time to accuracy, evaluation included; it lies between the last miss and the first hit. "
-    "ETA: energy to accuracy.\nA run that missed shows > what it had spent. us/sample x samples = "
-    "TTA. Latency: one input at a time; - for too few samples."
-)
-
-
-def _cells(record: RunRecord) -> list[str]:
-    target = record.target
+    groups = grouped(runs)
+    targets = [_target_text(group.runs[0].target) for group in groups]
+    common = targets[0] if len(set(targets)) == 1 else None
+    columns = [outcome_column(groups, "reached", _outcome, console), unfit_column(groups)]
+    if common is None:
+        columns.append(Column(heading="target", cells=targets, rank=1, is_text=True))
+    table = fitted(naming(groups), [*columns, *train_columns(groups)], console)
+    facts = "" if common in (None, ABSENT) else f"target {common}"
     return [
-        _outcome(record),
-        _time(record),
-        _energy(record),
-        ABSENT if target is None else number_cell(target.samples_to_target),
-        _rates(target),
-        _cpu(record),
-        number_cell(record.utilization.memory_peak_bytes if record.utilization else None, 1e-6),
-        _latency(record),
-        _throughput(record),
-        number_cell(record.model.size_bytes if record.model else None, 1e-3),
-        health_cell(record),
+        headline_of("train", runs, groups, console, facts),
+        table.table,
+        *legend([table], console, *flag_notes([record for _, record in runs])),
     ]
 
 
-def _outcome(record: RunRecord) -> str:
-    if record.status != "ok":
-        return f"{record.status}\n{record.error.kind if record.error else ''}".strip()
-    target = record.target
+def _target_text(target: TargetResult | None) -> str:
     if target is None:
-        return record.status
+        return ABSENT
     sign = ">=" if target.mode == "max" else "<="
-    return f"{'reached' if target.reached else 'missed'}\n{target.metric} {sign} {target.value:g}"
+    return f"{printable(target.metric)} {sign} {target.value:g}"
 
 
-def _time(record: RunRecord) -> str:
-    total_s = record.recipe.total_time_to_target_s if record.recipe else None
-    source_s = record.recipe.source_time_s if record.recipe else None
-    return _own_time(record.target) + _beside(record, source_s, total_s)
+def _outcome(record: RunRecord) -> str | None:
+    """What a run that ended by itself came to; None where it did not get so far."""
+    if record.target is not None and record.target.reached:
+        return "reached"
+    if record.status != "ok":
+        return None
+    return "ended" if record.target is None else "missed"
 
 
-def _beside(record: RunRecord, source: float | None, total: float | None) -> str:
-    """What the run that a recipe builds on had cost, and both together; nothing without one."""
-    if record.recipe is None:
-        return ""
-    name = _SOURCES.get(record.recipe.name, "source")
-    both = "" if total is None else f"\n= {number_cell(total)}"
-    return f"\n+ {number_cell(source)} {name}{both}"
+def run_line(record: RunRecord, *, ascii_only: bool = False) -> str:
+    """How a run ended, in one line: `reached accuracy 0.953 >= 0.95 in 0.455 s, 3.57 J`.
+
+    Args:
+        record: Of bench.train.
+        ascii_only: Whether it is for a console that takes ASCII only.
+    """
+    line = _run_line(record)
+    return in_ascii(line) if ascii_only else line
 
 
-def _own_time(target: TargetResult | None) -> str:
-    if target is None:
-        return ABSENT
-    if target.time_to_target_s is None:
-        return ABSENT if target.censored_at_s is None else f"> {number_cell(target.censored_at_s)}"
-    hit = number_cell(target.time_to_target_s)
-    if target.rule == "final":  # the length of the schedule, which lies between nothing
-        return hit
-    low = "start" if target.last_miss_s is None else number_cell(target.last_miss_s)
-    return f"{hit}\n({low}, {hit}]"
-
-
-def _energy(record: RunRecord) -> str:
-    recipe = record.recipe
-    if recipe is None:
-        return _own_energy(record)
-    beside = _beside(record, recipe.source_energy_j, recipe.total_energy_to_target_j)
-    label = "" if recipe.total_energy_label is None else f" ({recipe.total_energy_label})"
-    return _own_energy(record) + beside + label
-
-
-def _own_energy(record: RunRecord) -> str:
+def _run_line(record: RunRecord) -> str:
     target = record.target
+    if record.status != "ok":
+        return ending_line(record)
     if target is None:
-        return ABSENT
-    value = target.energy_to_target_j
-    text = number_cell(value)
-    if value is None and target.censored_at_j is not None:
-        text = f"> {number_cell(target.censored_at_j)}"
-    error_frac = target.energy_to_target_error_frac or record.energy_error_frac
-    return label_cell(text, record.energy_label, error_frac)
+        return "ended"
+    best = best_value(record)
+    if target.reached:
+        spent = _spent(target.time_to_target_s, target.energy_to_target_j)
+        metric, *bound = _target_text(target).split(" ")
+        return " ".join(["reached", metric, *_at_crossing(record, target), *bound, "in", spent])
+    spent = _spent(target.censored_at_s, target.censored_at_j)
+    near = "no value" if best is None else quality_text(best, target.value)
+    return f"missed: best {printable(target.metric)} {near} of {target.value:g}" + (
+        f", spent {spent}" if spent else ""
+    )
 
 
-def _rates(target: TargetResult | None) -> str:
-    if target is None or target.time_per_sample_s is None:
-        return ABSENT
-    time = number_cell(target.time_per_sample_s, 1e6)
-    return f"{time}\n({number_cell(target.energy_per_sample_j, 1e3)})"
+def _at_crossing(record: RunRecord, target: TargetResult) -> list[str]:
+    at = record.quality.at if record.quality else None
+    value = getattr(record.quality, target.metric) if at == "crossing" else target.best_value
+    return [] if value is None else [quality_text(value, target.value)]
 
 
-def _cpu(record: RunRecord) -> str:
-    use = record.utilization
-    if use is None:
-        return ABSENT
-    return f"{_percent(use.cpu_process_frac)}/{_percent(use.cpu_machine_frac)}"
-
-
-def _percent(frac: float | None) -> str:
-    return ABSENT if frac is None else f"{100 * frac:.0f}"
-
-
-def _latency(record: RunRecord) -> str:
-    serving = record.serving
-    if serving is None:
-        return ABSENT
-    values = (serving.latency_p50_ms, serving.latency_p90_ms, serving.latency_p99_ms)
-    return "/".join(number_cell(value) for value in values)
-
-
-def _throughput(record: RunRecord) -> str:
-    serving = record.serving
-    if serving is None:
-        return ABSENT
-    return f"{number_cell(serving.throughput_per_s, 1e-3)}\n({serving.throughput_batch_size})"
+def _spent(time_s: float | None, energy_j: float | None) -> str:
+    texts = (
+        None if time_s is None else quantity(time_s, TIME),
+        None if energy_j is None else quantity(energy_j, ENERGY),
+    )
+    return ", ".join(text for text in texts if text is not None)

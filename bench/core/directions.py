@@ -89,6 +89,7 @@ _NEITHER = (
     "seed",
     "repeat",
     "target.value",
+    "target.best_value",  # in the direction of target.mode
     "target.consecutive",
     "target.last_miss_s",
     "target.censored_at_s",

@@ -75,7 +75,10 @@ class CurveRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetResult:
-    """The target, whether and at what cost it was reached; censored_at_* when it was not."""
+    """The target, whether and at what cost it was reached; censored_at_* when it was not.
+
+    best_value is the metric's best one over all evaluations: how near a run that missed came.
+    """
 
     metric: str
     value: float
@@ -83,6 +86,7 @@ class TargetResult:
     rule: TargetRule
     consecutive: int
     reached: bool
+    best_value: float | None = None
     time_to_target_s: float | None = None
     last_miss_s: float | None = None
     train_time_to_target_s: float | None = None

@@ -5,6 +5,7 @@ Pure functions over the rows of a curve, so that any rule can be applied again t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -120,6 +121,13 @@ class Spent:
         return cls(time_s=row.time_s, energy_j=row.energy_total_j, samples=row.samples)
 
 
+def _best_value(rows: Sequence[CurveRow], target: Target) -> float | None:
+    """The best value of the target's metric over all evaluations; None if none was a number."""
+    values = [getattr(row, target.metric) for row in rows]
+    numbers = [value for value in values if value is not None and math.isfinite(value)]
+    return (max if target.mode == "max" else min)(numbers, default=None)
+
+
 def _per_sample(quantity: float | None, samples: int | None) -> float | None:
     return quantity / samples if quantity is not None and samples else None
 
@@ -149,6 +157,7 @@ def target_result(
         rule=target.rule,
         consecutive=target.consecutive,
         reached=False,
+        best_value=_best_value(rows, target),
     )
     crossing = crossing_index(rows, target, finished=finished)
     if crossing is not None:
