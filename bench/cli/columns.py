@@ -23,7 +23,6 @@ _GAP = 2  # characters between two columns
 _PROSE_WIDTH = 100  # characters; a pipe takes lines of any length, a reader does not
 _LEAST_NAME = 16
 _CUT = "..."
-# Columns up to this rank are worth a shorter name of the configurations.
 _WANTED = 3
 # Like box.SIMPLE_HEAD, which rich would draw as a frame where there is only ASCII.
 _ASCII_RULE = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
@@ -133,35 +132,29 @@ class Fitted:
     num_hidden: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Naming:
-    """What the rows of a table are called: in full, and shorter for a narrow console.
-
-    All names are empty where the rows need none.
-    """
-
-    full: Sequence[str]
-    short: Sequence[str]
-
-
-def fitted(naming: Naming, columns: Sequence[Column], console: Console) -> Fitted:
+def fitted(
+    naming: Sequence[Column],
+    columns: Sequence[Column],
+    console: Console,
+    *,
+    wanted: int = _WANTED,
+) -> Fitted:
     """The table of as many columns as there is room for, a name before each row.
 
     Args:
-        naming: Of the rows.
+        naming: Columns of names, the wordiest first; the last one where the others leave too
+            little room. Without a name in any row, there is no such column.
         columns: In the order in which they are shown.
         console: What the table is for.
+        wanted: Columns up to this rank are worth shorter names.
     """
     if console.options.ascii_only:
         columns = [_in_ascii(column) for column in columns]
     columns = [column for column in columns if column.rank == 0 or is_filled(column)]
-    full, short = (
-        Column(heading="configuration", cells=names, rank=0, is_text=True)
-        for names in (naming.full, naming.short)
-    )
-    name, width, shown = _chosen(full, columns, console.width)
-    if any(column.rank <= _WANTED and column not in shown for column in columns):
-        name, width, shown = _chosen(short, columns, console.width)
+    for names in naming:
+        name, width, shown = _chosen(names, columns, console.width)
+        if all(column in shown for column in columns if column.rank <= wanted):
+            break
     table = Table(
         box=_ASCII_RULE if console.options.ascii_only else box.SIMPLE_HEAD,
         show_edge=False,
@@ -170,7 +163,7 @@ def fitted(naming: Naming, columns: Sequence[Column], console: Console) -> Fitte
     )
     rows = [column.cells for column in shown]
     if width:
-        table.add_column(name.heading, width=width, overflow="fold")
+        table.add_column(plain_text(name.heading), width=width, overflow="fold")
         rows = [[_wrappable(text, width) for text in name.cells], *rows]
     for column in shown:
         justify: JustifyMethod = "left" if column.is_text else "right"
@@ -213,7 +206,11 @@ def _chosen(
 
 def _wrappable(name: str, width: int) -> str:
     """The name with words no longer than a line: what is longer loses its middle."""
-    return " ".join(shortened(word, width) for word in name.split(" "))
+    return (
+        name
+        if cell_len(name) <= width
+        else " ".join(shortened(word, width) for word in name.split(" "))
+    )
 
 
 def shortened(text: str, width: int) -> str:

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from bench.cli.columns import Column, Naming, prose, prose_width, shortened
+from bench.cli.columns import Column, prose, prose_width, shortened
 from bench.core.config import UNHASHED
 from bench.core.counting import Ended, counted
 from bench.core.printable import printable
@@ -23,6 +24,7 @@ from bench.core.records import RunRecord, Status
 Finished = tuple[Sequence[str], RunRecord]
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]+-([0-9a-f]+)")
+_PATHS = ("/", "~", "./", "../", "$")
 _SHORT_HASH = 6  # characters of a configuration's hash that tell two of a sweep apart
 _UNCLEAR = ("value", "name")  # of what, does not follow from the last part of a key
 # The outcome of a pass that was served and does not count.
@@ -96,7 +98,8 @@ def _is_ignored(override: str) -> bool:
 def _short(override: str) -> str:
     """An override with a run by the end of its id, and a path by its last part."""
     key, equals, value = override.partition("=")
-    value = value.rstrip("/").rpartition("/")[2] or value
+    if value.startswith(_PATHS):
+        value = value.rstrip("/").rpartition("/")[2] or value
     return key + equals + _RUN_ID.sub(r"\1", value)
 
 
@@ -113,20 +116,43 @@ def _telling(items: Sequence[Sequence[str]], hashes: Sequence[str]) -> list[list
     ]
 
 
-def naming(groups: Sequence[Group]) -> Naming:
-    """What the configurations are called: `model.width=32`, or `width=32` where room is short."""
-    keys = {_key_of(item) for group in groups for item in group.items}
-    leaves = Counter(key.rpartition(".")[2] for key in keys)
+def naming(groups: Sequence[Group], console: Console) -> list[Column]:
+    """What the configurations are called: `model.width=32 lr=0.1`, or shorter.
 
-    def short(item: str) -> str:
-        leaf = _key_of(item).rpartition(".")[2]
-        unclear = leaves[leaf] > 1 or leaf in _UNCLEAR
-        return item if unclear else leaf + item[len(item.partition("=")[0]) :]
+    Where all have the same keys, the shorter one has these in its heading, over their values. Else
+    `width=32` stands for `model.width=32`.
 
-    return Naming(
-        full=[" ".join(group.items) for group in groups],
-        short=[" ".join(map(short, group.items)) for group in groups],
-    )
+    Args:
+        groups: A row each.
+        console: The values must not take more than half of its width.
+    """
+    full = _names_column("configuration", [" ".join(group.items) for group in groups])
+    keys = {tuple(_key_of(item) for item in group.items) for group in groups}
+    leaves = _leaves({key for each in keys for key in each})
+    if len(keys) == 1 and all("=" in item for group in groups for item in group.items):
+        lines = [[leaves[key] for key in keys.pop()]]
+        lines += [[item.partition("=")[2] for item in group.items] for group in groups]
+        widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+        heading, *cells = ("  ".join(map(set_cell_size, line, widths)).rstrip() for line in lines)
+        aligned = _names_column(heading, cells)
+        if aligned.width <= console.width // 2:
+            return [full, aligned]
+    short = [
+        " ".join(leaves[_key_of(item)] + item[len(item.partition("=")[0]) :] for item in each.items)
+        for each in groups
+    ]
+    return [full, _names_column("configuration", short)]
+
+
+def _names_column(heading: str, names: Sequence[str]) -> Column:
+    return Column(heading=heading, cells=names, rank=0, is_text=True)
+
+
+def _leaves(keys: Iterable[str]) -> dict[str, str]:
+    """The last part of each key, where that says which key it is; else all of it."""
+    last = {key: key.rpartition(".")[2] for key in keys}
+    num = Counter(last.values())
+    return {key: key if num[leaf] > 1 or leaf in _UNCLEAR else leaf for key, leaf in last.items()}
 
 
 def _key_of(override: str) -> str:

@@ -22,7 +22,7 @@ def serve_columns(groups: Sequence[Group]) -> list[Column]:
     """All columns but the outcome, in the order in which they are shown."""
     return [
         *_headlines(groups),
-        latency_column(groups, rank=3, note="Latency: from when a request was due."),
+        latency_column(groups, rank=4, note="Latency: from when a request was due."),
         number_column(
             "predictions", field_medians(groups, "serving.throughput_per_s"), RATE, rank=5
         ),
@@ -100,7 +100,7 @@ def _change(groups: Sequence[Group]) -> Column:
     medians = field_medians(groups, "compression.accuracy_change")
     cells = ["-" if m is None else f"{m.estimate.value:+.4f}" for m in medians]
     note = "Accuracy change and latency ratio: against the same model uncompressed."
-    return Column(heading="accuracy\nchange", cells=cells, rank=4, note=note)
+    return Column(heading="accuracy\nchange", cells=cells, rank=5, note=note)
 
 
 def _recall(groups: Sequence[Group]) -> Column:

@@ -41,7 +41,7 @@ def serve_tables(runs: Sequence[Finished], console: Console) -> Sequence[Rendera
     names = _model_names(records)
     groups = grouped(runs, lambda record: names[_trained_hash(record)])
     columns = [outcome_column(groups, "valid", _outcome, console), unfit_column(groups)]
-    tables = [fitted(naming(groups), [*columns, *serve_columns(groups)], console)]
+    tables = [fitted(naming(groups, console), [*columns, *serve_columns(groups)], console)]
     headline = headline_of("serve", runs, groups, console, _served(records))
     shown: list[RenderableType] = [headline, tables[0].table]
     staged = [group for group in groups if any(run.stages for run in group.runs)]
@@ -108,7 +108,7 @@ def _stages(groups: Sequence[Group], console: Console) -> Fitted:
         )
         for name in names
     ]
-    return fitted(naming(groups), columns, console)
+    return fitted(naming(groups, console), columns, console, wanted=len(columns))
 
 
 def _stage_median(group: Group, name: str) -> Median | None:

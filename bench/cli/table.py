@@ -36,7 +36,7 @@ def sweep_tables(runs: Sequence[Finished], console: Console) -> Sequence[Rendera
     columns = [outcome_column(groups, "reached", _outcome, console), unfit_column(groups)]
     if common is None:
         columns.append(Column(heading="target", cells=targets, rank=1, is_text=True))
-    table = fitted(naming(groups), [*columns, *train_columns(groups)], console)
+    table = fitted(naming(groups, console), [*columns, *train_columns(groups)], console)
     facts = "" if common in (None, ABSENT) else f"target {common}"
     return [
         headline_of("train", runs, groups, console, facts),

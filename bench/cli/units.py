@@ -86,7 +86,7 @@ def digits(value: float) -> str:
         return f"{value:g}"
     if abs(value) >= 999.5:
         return f"{value:.0f}"
-    if value == round(value) and abs(value) < 10**_DIGITS:
+    if math.isclose(value, round(value), rel_tol=1e-12):
         return f"{value:.0f}"
     return f"{value:#.{_DIGITS}g}".rstrip(".")
 

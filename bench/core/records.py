@@ -75,10 +75,7 @@ class CurveRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetResult:
-    """The target, whether and at what cost it was reached; censored_at_* when it was not.
-
-    best_value is the metric's best one over all evaluations: how near a run that missed came.
-    """
+    """The target, whether and at what cost it was reached; censored_at_* when it was not."""
 
     metric: str
     value: float
@@ -86,7 +83,7 @@ class TargetResult:
     rule: TargetRule
     consecutive: int
     reached: bool
-    best_value: float | None = None
+    best_value: float | None = None  # over all evaluations: how near a run that missed came
     time_to_target_s: float | None = None
     last_miss_s: float | None = None
     train_time_to_target_s: float | None = None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from bench.cli.recipes import source_folder, source_record, with_recipe
 from bench.cli.resolve import hash_of
@@ -21,6 +19,7 @@ from bench.core.serving_records import Recipe
 from bench.core.store import create_run_folder, new_identity, write_record
 from tests.cli.command import records, train
 from tests.cli.planning import composed, plan
+from tests.cli.shown import rows_under_rule, shown
 from tests.rows import curve
 
 DISTILL = {"name": "distill", "teacher": "x", "temperature": 4.0, "alpha": 0.9}
@@ -290,19 +289,19 @@ class TestTotals:
         assert with_recipe(record, None) is record
 
 
-def shown(record: RunRecord) -> str:
-    (table,) = sweep_tables([(["seed=0"], record)], Console(width=1000))
-    console = Console(width=1000, file=io.StringIO())
-    console.print(table)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+def cells(record: RunRecord) -> list[str]:
+    return rows_under_rule(shown(sweep_tables, [(["seed=0"], record)]))[0].split()
 
 
 def test_the_table_shows_the_teacher_apart_and_in_the_total() -> None:
-    text = shown(with_recipe(run_of(2), plain_run(3)))
-    for words in ("+ 6 teacher", "= 10 ", "+ 30 teacher", "= 50 (modelled)"):
+    run = with_recipe(run_of(2), plain_run(3))
+    text = shown(sweep_tables, [(["seed=0"], run)])
+    for words in ("teacher's", "TTA with", "ETA with", "(modelled)"):
         assert words in text
-    assert "teacher" not in shown(plain_run(2))
+    # Its own 4 s and 20 J lie between (2, 4]; the teacher's 6 s and 30 J, and both together.
+    times, joules = ["6", "10"], ["30", "50"]
+    assert cells(run)[:9] == ["reached", "4", "(2,", "4]", "20", *times, *joules]
+    assert "teacher" not in shown(sweep_tables, [(["seed=0"], plain_run(2))])
 
 
 def test_the_table_has_no_total_of_a_run_that_missed() -> None:
@@ -315,10 +314,11 @@ def test_the_table_has_no_total_of_a_run_that_missed() -> None:
         energy_to_target_j=None,
         censored_at_s=4.0,
     )
-    text = shown(with_recipe(replace(record, target=missed), plain_run(3)))
+    run = with_recipe(replace(record, target=missed), plain_run(3))
+    text = shown(sweep_tables, [(["seed=0"], run)])
     assert "> 4" in text
-    assert "+ 6 teacher" in text
-    assert "= " not in text.replace(">= 0.9", "")
+    assert "teacher's" in text
+    assert "TTA with" not in text
 
 
 # The real command from here on. Quick: the model is small, the probe short.

@@ -180,3 +180,14 @@ def test_the_ladder_reports_the_first_time_at_each_rung() -> None:
         (True, 8.0, 40.0, 400),
         (False, None, None, None),
     ]
+
+
+def test_the_best_value_is_over_all_evaluations_that_gave_a_number() -> None:
+    def best(accuracies: list[float], asked: Target) -> float | None:
+        return target_result(curve(accuracies), asked, finished=True, spent=None).best_value
+
+    loss = target(0.1, metric="loss", mode="min")
+    assert best([0.5, 0.8, 0.7, math.nan], target()) == 0.8
+    assert best([0.5, 0.8], loss) == pytest.approx(0.2)
+    assert best([math.nan], target()) is None
+    assert best([], target()) is None

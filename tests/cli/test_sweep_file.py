@@ -1,0 +1,61 @@
+"""Every run of a sweep in a CSV file."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.cli.sweep_file import write_sweep
+from bench.core.records import Health
+from tests.cli.test_serve_table import record as served
+from tests.cli.test_table import record as trained
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_row_per_run_with_all_digits(tmp_path: Path) -> None:
+    hit = replace(trained(seed=3, scale=1 / 3), health=Health(fit=False, flags=["a", "b"]))
+    missed = trained(accuracies=(0.6, 0.5))
+    failed = trained(status="failed", message='broke, "so"\nit ended')
+    runs = [(["lr=0.1", "seed=3"], tmp_path / "Größe" / run.run_id, run) for run in (hit, missed)]
+    path = write_sweep(tmp_path / "sweeps" / "x.csv", [*runs, ([], tmp_path, failed)])
+    first, second, third = rows(path)
+    assert first["run_id"] == hit.run_id
+    assert first["folder"] == str(tmp_path / "Größe" / hit.run_id)
+    assert (first["overrides"], first["seed"], first["repeat"]) == ("lr=0.1 seed=3", "3", "0")
+    assert (first["status"], first["target.reached"]) == ("ok", "true")
+    assert first["target.time_to_target_s"] == repr(4.0 / 3)
+    assert (first["health.fit"], first["health.flags"]) == ("false", "a b")
+    assert (second["target.reached"], second["target.time_to_target_s"]) == ("false", "")
+    assert (second["target.best_value"], second["target.censored_at_s"]) == ("0.6", "4.0")
+    assert third["error.message"] == 'broke, "so" it ended'
+
+
+def test_served_runs_have_columns_of_their_own(tmp_path: Path) -> None:
+    (row,) = rows(write_sweep(tmp_path / "x.csv", [([], tmp_path, served())]))
+    assert (row["serving.headline"], row["serving.latency_p99_ms"]) == ("latency_p99_ms", "12.5")
+    assert (row["serving.valid"], row["trained.data"]) == ("true", "digits")
+    assert "target.reached" not in row
+
+
+def test_no_cell_is_a_formula(tmp_path: Path) -> None:
+    run = trained(status="failed", message="=cmd|' /C calc'!A0")
+    run = replace(run, health=Health(fit=False, flags=["@SUM(1)", "\x1b[31m"]))
+    (row,) = rows(write_sweep(tmp_path / "x.csv", [(["+lr=1", "-x"], Path("=1+1"), run)]))
+    assert row["error.message"] == "'=cmd|' /C calc'!A0"
+    assert row["health.flags"] == "'@SUM(1) \\x1b[31m"
+    assert row["overrides"] == "'+lr=1 -x"
+    assert row["folder"] == "'=1+1"
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_sweep(tmp_path / "x.csv", [([], tmp_path, trained())])
+    assert [each.name for each in tmp_path.iterdir()] == ["x.csv"]
