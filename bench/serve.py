@@ -11,8 +11,9 @@ import sys
 
 from bench.cli.app import run_app
 from bench.cli.plan_serve import plan_serving
-from bench.cli.serve_table import serve_tables
-from bench.cli.sweep import Command, Sweep
+from bench.cli.serve_table import serve_line, serve_tables
+from bench.cli.sweep import Sweep
+from bench.cli.sweep_report import Command
 
 
 def main() -> int:
@@ -23,6 +24,7 @@ def main() -> int:
             job="bench.cli.serve_job:run",
             plan=plan_serving,
             tables=serve_tables,
+            line=serve_line,
             complete=lambda record: record,
         )
     )

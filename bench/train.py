@@ -11,8 +11,9 @@ import sys
 from bench.cli.app import run_app
 from bench.cli.costs import complete_training
 from bench.cli.resolve import plan_training
-from bench.cli.sweep import Command, Sweep
-from bench.cli.table import sweep_tables
+from bench.cli.sweep import Sweep
+from bench.cli.sweep_report import Command
+from bench.cli.table import run_line, sweep_tables
 
 
 def main() -> int:
@@ -23,6 +24,7 @@ def main() -> int:
             job="bench.cli.train_job:run",
             plan=plan_training,
             tables=sweep_tables,
+            line=run_line,
             complete=complete_training,
         )
     )

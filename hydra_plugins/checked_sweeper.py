@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-from bench.cli.plans import PLANS
+from bench.cli.plans import AGENDA, PLANS
 
 
 class CheckedSweeper(BasicSweeper):
@@ -27,9 +27,11 @@ class CheckedSweeper(BasicSweeper):
         if command not in PLANS:
             raise ValueError(f"-m: {command} has nothing to sweep; leave it out")
         plan = PLANS[command]
+        AGENDA.num_runs = 0
         for overrides in batch:
-            plan(
+            planned = plan(
                 self.hydra_context.config_loader.load_sweep_config(
                     master_config=self.config, sweep_overrides=list(overrides)
                 )
             )
+            AGENDA.num_runs += len(planned)

@@ -27,6 +27,12 @@ settings.register_profile("bench", deadline=None, derandomize=True, database=Non
 settings.load_profile("bench")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _lock_of_this_worker(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Windows of several workers, and of whatever else is measured here, do not meet."""
+    os.environ["BENCH_LOCK"] = str(tmp_path_factory.mktemp("lock") / "lock")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _imports_are_out_of_garbage_collections() -> None:
     """A Window collects garbage: what was there before a module is not looked through again."""

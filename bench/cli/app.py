@@ -9,7 +9,6 @@ import difflib
 import os
 import re
 import secrets
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -24,9 +23,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import bench
+from bench.cli.signals import interrupt_on_signals
+from bench.cli.streams import settle_streams
 from bench.core.config import TrainConfig, known_keys
 from bench.core.config_nodes import NODES
 from bench.core.measure_nodes import MEASURE_NODES
+from bench.core.printable import printable
 from bench.core.recipe_nodes import RECIPE_NODES
 from bench.core.serve_config import SERVE_NODES, ServeConfig, known_serve_keys
 
@@ -109,15 +111,14 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[
             bench.train and bench.serve.
 
     Returns:
-        The exit code so far: 0, USAGE_ERROR or INTERRUPTED.
+        The exit code so far: 0, USAGE_ERROR, INTERRUPTED, or CRASHED after any other error.
     """
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra would print several lines and exit with 1: with this set it raises, and we print.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     register()
-    # A job manager's SIGTERM ends a sweep as orderly as a person's Ctrl-C.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt_once)
+    settle_streams()
+    interrupt_on_signals()
     main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(
         task
     )
@@ -125,31 +126,28 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[
         main()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         return _usage_error(error, keys, wants_traceback)
+    except OSError as error:
+        return _usage_error(ValueError(_of_system(error)), keys, wants_traceback)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        return CRASHED
     return 0
+
+
+def _of_system(error: OSError) -> str:
+    """What the system refused: a file that cannot be read or a folder that cannot be made."""
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}"
 
 
 def _usage_error(error: Exception, keys: Sequence[str], wants_traceback: bool) -> int:
     if wants_traceback:
         traceback.print_exception(error)
     else:
-        print(f"error: {one_line(error, keys)}", file=sys.stderr)
+        print(f"error: {printable(one_line(error, keys))}", file=sys.stderr)
     return USAGE_ERROR
-
-
-def _interrupt_once(number: int, frame: object) -> None:
-    """The first signal ends the sweep; a second one must not break the writing of its records.
-
-    `timeout` sends SIGTERM twice, to the command and to its group.
-    """
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, _take_no_notice)
-    raise KeyboardInterrupt
-
-
-def _take_no_notice(number: int, frame: object) -> None:
-    """In place of SIG_IGN, of which Python complains when two signals came at the same time."""
 
 
 def one_line(error: BaseException, keys: Sequence[str] = ()) -> str:

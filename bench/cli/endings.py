@@ -9,7 +9,7 @@ from typing import Protocol
 from hydra.errors import InstantiationException
 
 from bench.core.records import RunError, RunRecord, Status
-from bench.launch.isolation import Interrupted
+from bench.launch.child import Interrupted
 from bench.serving.system import PassFailed
 from bench.training.failures import failure, is_out_of_memory
 
@@ -54,7 +54,7 @@ def carried_out(run: Run) -> RunRecord:
 def explain(exception: BaseException) -> tuple[Status, RunError]:
     """Status and reason of a run that ended by an exception."""
     if isinstance(exception, Interrupted):
-        return "interrupted", RunError(kind="interrupted", message="stopped by Ctrl-C or SIGTERM")
+        return "interrupted", RunError(kind="interrupted", message=str(exception))
     trace = "".join(traceback.format_exception(exception))
     if isinstance(exception, InstantiationException) and exception.__cause__ is not None:
         exception = exception.__cause__  # Hydra's wrapper says where, its cause says what

@@ -51,7 +51,7 @@ def build_window(
         codecarbon=instantiate(tracker) if tracker else None,
         period_s=float(plain["sampler"]["period_s"]),
         idle_s=float(plain["meter"]["idle_s"]),
-        shared=bool(plain["shared"]),
+        shared=True if plain["shared"] else None,
         synchronize=synchronize,
         gpus=gpus,
     )

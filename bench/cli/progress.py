@@ -1,32 +1,123 @@
-"""One line on the terminal while a run is made; nothing where there is no terminal."""
+"""How far a command is: a line that is redrawn where there is a terminal, and a line per run."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
+from rich.table import Column
 
-from bench.cli.terminal import Line
-from bench.launch.job import Job
+from bench.cli.terminal import Line, say
+from bench.core.printable import printable
 from bench.launch.job import Progress as Message
+
+# Runs may end faster than a person reads or a log should grow.
+_LINE_EVERY_S = 2.0
+_MINUTE_S, _HOUR_S = 60.0, 3600.0
+
+
+class Course:
+    """Numbers the runs of a command, tells of each that has ended, and how long the rest takes."""
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Nothing has been run.
+
+        Args:
+            console: Where lines are printed.
+            clock: Monotonic seconds.
+        """
+        self._console = console
+        self._clock = clock
+        self._num_begun = 0
+        self._spent_s: list[float] = []  # by each run that was made
+        self._said_s = -_LINE_EVERY_S
+        self._num_unsaid = 0
+
+    @property
+    def num_begun(self) -> int:
+        """Runs that were begun or found finished."""
+        return self._num_begun
+
+    def next(self, num_runs: int, name: str) -> str:
+        """Count the next run; what it is called: `run 3 of 24, lr=0.1 model=cnn`.
+
+        Args:
+            num_runs: Of the whole command.
+            name: What tells it from the others.
+        """
+        self._num_begun += 1
+        place = f"run {self._num_begun} of {max(num_runs, self._num_begun)}, "
+        return printable(place * (num_runs > 1) + name)
+
+    def ended(self, title: str, outcome: str, took_s: float, *, important: bool) -> None:
+        """Tell of a run that has ended, unless another line was printed just before.
+
+        Args:
+            title: As next() gave it.
+            outcome: What it came to.
+            took_s: How long it took, its wait for others aside.
+            important: Whether it is told in any case.
+        """
+        self._spent_s.append(took_s)
+        now_s = self._clock()
+        if not important and now_s < self._said_s + _LINE_EVERY_S:
+            self._num_unsaid += 1
+            return
+        more = f" (and {self._num_unsaid} more since the last line)" if self._num_unsaid else ""
+        say(self._console, f"{title}: {outcome}{more}")
+        self._said_s, self._num_unsaid = now_s, 0
+
+    def left(self, num_runs: int, running_s: float) -> str:
+        """About how long the rest takes, by the runs before; empty where nothing is known.
+
+        Args:
+            num_runs: Of the whole command.
+            running_s: How long the present run has been going on.
+        """
+        if not self._spent_s or num_runs <= self._num_begun:
+            return ""
+        mean_s = sum(self._spent_s) / len(self._spent_s)
+        rest_s = mean_s * (num_runs - self._num_begun) + max(0.0, mean_s - running_s)
+        return f"; about {_duration(rest_s)} left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < _MINUTE_S:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * _HOUR_S:
+        return f"{seconds / _MINUTE_S:.0f} min"
+    return f"{seconds / _HOUR_S:.1f} h"
 
 
 class ProgressLine(Line):
     """Shows how far one run has come, as a context manager."""
 
-    def __init__(self, console: Console, job: Job) -> None:
+    def __init__(
+        self, console: Console, title: str, left: Callable[[], str], *, wanted: bool
+    ) -> None:
+        """Nothing is shown yet.
+
+        Args:
+            console: Where.
+            title: Of the run.
+            left: How long the rest of the command takes, as it ends the line.
+            wanted: Whether to show it where there is a terminal.
+        """
+        one_line = Column(no_wrap=True, overflow="ellipsis", ratio=1)
         super().__init__(
             console,
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[what]}"),
-            shown=bool(job.config["progress"]) and console.is_terminal,
+            TextColumn("{task.description}", markup=False, table_column=one_line),
+            BarColumn(bar_width=10),
+            shown=wanted and console.is_terminal,
         )
-        self._task = self._bar.add_task(
-            job.title,
-            total=1.0,
-            what="starting (the first run imports the libraries: some seconds)",
-        )
+        self._title = title
+        self._left = left
+        what = "starting (the first run imports the libraries: some seconds)"
+        self._task = self._bar.add_task(f"{title}: {what}", total=1.0)
 
     def show(self, message: Message) -> None:
         """Redraw for one message of the job."""
-        self._bar.update(self._task, completed=message.done_frac, what=message.stage, refresh=True)
+        text = f"{self._title}: {printable(message.stage)}{self._left()}"
+        self._bar.update(self._task, completed=message.done_frac, description=text, refresh=True)

@@ -2,62 +2,48 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console, RenderableType
+from rich.console import Console
 
-from bench.cli.app import USAGE_ERROR, one_line, sweep_id
+from bench.cli.app import INTERRUPTED, USAGE_ERROR, one_line, sweep_id
 from bench.cli.instruments import refuse_wrong_meters
-from bench.cli.progress import ProgressLine
+from bench.cli.lost import lost_record, unreadable_record
+from bench.cli.plans import AGENDA
+from bench.cli.progress import Course, ProgressLine
 from bench.cli.resolve import Planned
-from bench.cli.terminal import wide_console
+from bench.cli.streams import settle_streams
+from bench.cli.sweep_file import write_sweep
+from bench.cli.sweep_report import Command, has_failed, print_folders, print_runs, shortest
+from bench.cli.terminal import say, wide_console
 from bench.core.checks import value_at
 from bench.core.environment import settle_environment
+from bench.core.files import StoreError
 from bench.core.host import host_facts
 from bench.core.ledger import FinishedRuns, append_ledger
-from bench.core.outcome import outcome_record
-from bench.core.records import RunError, RunRecord
+from bench.core.lock import lock_path, measuring_lock, require_lock
+from bench.core.records import RunRecord
+from bench.core.stopping import signals_held_back
 from bench.core.store import (
-    began,
     create_run_folder,
     new_identity,
-    read_curve,
     read_record,
     record_path,
     write_record,
 )
-from bench.core.upgrade import not_started
-from bench.launch.isolation import Ending, ForkServer
+from bench.launch.isolation import ForkServer, NotStarted
 from bench.launch.job import Job
-from bench.launch.lock import lock_path, measuring_lock
 
 RUN_FAILED = 5
-
-
-Finished = tuple[Sequence[str], RunRecord]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """What tells one command from another.
-
-    name is that of the folder of its runs, results/<name>/; job the `module:function` that makes
-    one run, in a process of its own; plan gives the runs that a configuration asks for; tables
-    show them at the end; complete adds to a record what follows from the rest of it.
-    """
-
-    name: str
-    job: str
-    plan: Callable[[DictConfig], Sequence[Planned]]
-    tables: Callable[[Sequence[Finished], Console], Sequence[RenderableType]]
-    complete: Callable[[RunRecord], RunRecord]
+RESUME_FIT = "fit"  # of resume=: also the runs that are unfit for comparison are made again
 
 
 class Sweep:
@@ -65,13 +51,19 @@ class Sweep:
 
     def __init__(self, command: Command) -> None:
         """Nothing is started."""
+        settle_streams()
         settle_environment()
         self._command = command
         # This module too: each child imports the command that it was started from.
         self._server = ForkServer(preload=[command.job.partition(":")[0], __name__])
         self._console = Console(stderr=True)
+        self._course = Course(self._console)
         self._runs: list[tuple[Sequence[str], Path, RunRecord]] = []
+        self._finished: dict[Path, FinishedRuns] = {}
+        AGENDA.num_runs, AGENDA.swept = 1, ()
         self._refused = False
+        self._failed = False
+        self._folder: Path | None = None  # of the sweep itself
         self._checked_meters: list[dict[str, Any]] = []
 
     def run_job(self, config: DictConfig) -> None:
@@ -81,135 +73,206 @@ class Sweep:
         """
         try:
             overrides = list(HydraConfig.get().overrides.task)
-            for planned in self._command.plan(config):
-                self._run(planned, [*overrides, *planned.adds])
+            self._note_folder()
+            planned = self._command.plan(config)
+            for each in planned:
+                self._require_meters(each.config)
+                if not each.config["shared"]:
+                    require_lock(lock_path())
         except (ValueError, OSError, OmegaConfBaseException) as error:
             self._refused = True
-            print(f"error: {one_line(error)}", file=sys.stderr)
+            self._say_error(one_line(error))
+            return
+        for each in planned:
+            self._run(each, [*overrides, *each.adds])
 
-    def _run(self, planned: Planned, overrides: Sequence[str]) -> None:
-        config = planned.config
+    def _note_folder(self) -> None:
+        hydra = HydraConfig.get()
+        if self._folder is None and hydra.mode == RunMode.MULTIRUN:
+            self._folder = Path(hydra.sweep.dir)
+
+    def _require_meters(self, config: dict[str, Any]) -> None:
         if config["meter"] not in self._checked_meters:
             # Opening one may take a second.
             refuse_wrong_meters(config, gpus=[] if _is_on_cpu(config) else None)
             self._checked_meters.append(config["meter"])
+
+    def _run(self, planned: Planned, overrides: Sequence[str]) -> None:
+        """Make one run, unless it is there already; whatever it ends with, it is reported."""
+        title = self._course.next(AGENDA.num_runs, _name(planned, overrides))
+        config = planned.config
         results = Path(config["results"]).absolute()
         key = (self._command.name, planned.digest, config["seed"], config["repeat"])
-        if config["resume"] and (done := FinishedRuns(results).of(*key)):
-            self._runs.append((overrides, done[0], read_record(done[0])))
-            return
-        identity = new_identity(*key)
-        folder = create_run_folder(
-            results, identity, config, overrides=list(overrides), sweep_id=sweep_id()
-        )
-        job = Job(
-            identity=identity, folder=folder, title=planned.title, config=config, host=host_facts()
-        )
-        record = outcome_record(identity, config, [], status="interrupted", host=job.host)
         try:
-            record = self._measure(job)
-        except KeyboardInterrupt:
-            record = self._read_or_write(job, None)
-            raise
+            if (done := self._done(results, key, config["resume"])) is not None:
+                self._runs.append((overrides, *done))
+                return
+            identity = new_identity(*key)
+            with signals_held_back():
+                facts = {"overrides": list(overrides), "sweep_id": sweep_id()}
+                folder = create_run_folder(results, identity, config, **facts)
+        except StoreError as error:
+            # Wrong from the beginning, or lost on the way: a full disk, a folder that was removed.
+            self._failed |= bool(self._runs)
+            self._refused = True
+            self._say_error(str(error))
+            return
+        job = Job(identity=identity, folder=folder, title=title, config=config, host=host_facts())
+        with self._booked(job, overrides):
+            self._measure(job)
+
+    def _done(
+        self, results: Path, key: tuple[str, str, int, int], resume: bool | str
+    ) -> tuple[Path, RunRecord] | None:
+        """A run of the same kind that resume= takes for this one.
+
+        Raises:
+            StoreError: The ledger cannot be read.
+        """
+        if not resume:
+            return None
+        if results not in self._finished:
+            found = self._finished[results] = FinishedRuns(results)
+            if found.ledger.skipped:
+                say(self._console, f"note: {found.ledger.skipped}")
+        for folder in self._finished[results].of(*key):
+            try:
+                record = read_record(folder)
+            except StoreError as error:
+                say(self._console, f"note: made again: {error}")
+                continue
+            if resume != RESUME_FIT or record.health is None or record.health.fit:
+                return folder, record
+        return None
+
+    @contextmanager
+    def _booked(self, job: Job, overrides: Sequence[str]) -> Iterator[None]:
+        """Around a run: however it ends, its record is read or written, booked and reported."""
+        cause: BaseException | None = None
+        began_s = time.monotonic()
+        try:
+            yield
+        except (KeyboardInterrupt, OSError, ValueError, NotStarted) as error:
+            cause = error
+            if isinstance(error, KeyboardInterrupt):
+                raise
         finally:
-            self._runs.append((overrides, folder, record))
-            reached = record.target.reached if record.target else None
-            append_ledger(results, "ended", identity, status=record.status, reached=reached)
+            with signals_held_back():
+                record = self._settled(job, cause)
+                self._runs.append((overrides, job.folder, record))
+                self._end_in_ledger(job, record)
+        took_s = time.monotonic() - began_s
+        if job.config["progress"]:
+            is_last = self._course.num_begun >= AGENDA.num_runs
+            important = is_last or record.status != "ok"
+            self._course.ended(job.title, self._command.line(record), took_s, important=important)
 
-    def _measure(self, job: Job) -> RunRecord:
+    def _settled(self, job: Job, cause: BaseException | None) -> RunRecord:
+        """The record that the job wrote; else what its curve tells, written now."""
+        try:
+            if record_path(job.folder) is None and cause is not None:
+                write_record(job.folder, self._command.complete(lost_record(job, cause)))
+            written = record_path(job.folder)
+            if written is not None and written.parent != job.folder:
+                self._say_error(
+                    f"{job.folder} cannot be written to (disk full?); the record is {written}"
+                )
+            return read_record(job.folder)
+        except (OSError, ValueError) as error:
+            self._say_error(str(error))
+            return unreadable_record(job, error)
+
+    def _end_in_ledger(self, job: Job, record: RunRecord) -> None:
+        reached = record.target.reached if record.target else None
+        results = job.folder.parent.parent
+        try:
+            append_ledger(results, "ended", job.identity, status=record.status, reached=reached)
+        except StoreError as error:
+            self._failed = True
+            self._say_error(str(error))
+
+    def _measure(self, job: Job) -> None:
         """Run the job while no other is measured on this host (unless it is to be shared)."""
-        progress = ProgressLine(self._console, job)
         if job.config["shared"]:
-            with progress:
-                return self._read_or_write(job, self._start(job, progress))
-        with measuring_lock(lock_path(), str(job.folder), self._say_waiting), progress:
-            return self._read_or_write(job, self._start(job, progress))
+            self._start(job, None)
+            return
+        with measuring_lock(lock_path(), str(job.folder), self._say_waiting) as lock:
+            self._start(job, lock)
 
-    def _start(self, job: Job, progress: ProgressLine) -> Ending:
-        log = job.folder / "log.txt"
-        return self._server.run(self._command.job, job, log=log, on_message=progress.show)
+    def _start(self, job: Job, lock: int | None) -> None:
+        began_s = time.monotonic()
+
+        def left() -> str:
+            return self._course.left(AGENDA.num_runs, time.monotonic() - began_s)
+
+        wanted = bool(job.config["progress"])
+        with ProgressLine(self._console, job.title, left, wanted=wanted) as line:
+            ending = self._server.run(
+                self._command.job,
+                job,
+                log=job.folder / "log.txt",
+                on_message=line.show,
+                lock=lock,
+            )
+        if record_path(job.folder) is None:
+            write_record(job.folder, self._command.complete(lost_record(job, ending)))
 
     def _say_waiting(self, holder: str) -> None:
-        self._console.print(
+        say(
+            self._console,
             f"waiting: another run is being measured on this host ({holder}); "
             "shared=true runs beside it and marks the run",
-            soft_wrap=True,
         )
 
-    def _read_or_write(self, job: Job, ending: Ending | None) -> RunRecord:
-        """The record that the job wrote; else what its curve tells, written now."""
-        if record_path(job.folder) is None:
-            self._write_for(job, ending)
-        written = record_path(job.folder)
-        if written is not None and written.parent != job.folder:
-            self._console.print(
-                f"error: {job.folder} cannot be written to (disk full?); the record is {written}",
-                soft_wrap=True,
-            )
-        return read_record(job.folder)
-
-    def _write_for(self, job: Job, ending: Ending | None) -> None:
-        """Write the record of a job that could not: what its curve tells, and how it ended."""
-        rows = read_curve(job.folder)
-        status, error = _explain(ending)
-        if ending is None and not began(job.folder):
-            error = not_started()
-        record = outcome_record(
-            job.identity, job.config, rows, status=status, error=error, host=job.host
-        )
-        write_record(job.folder, self._command.complete(record))
+    def _say_error(self, text: str) -> None:
+        say(self._console, f"error: {text}")
 
     def finish(self, exit_code: int) -> int:
         """Print the table; the command's exit code."""
         if self._runs:
             console = wide_console()
-            shown = [(overrides, record) for overrides, _, record in self._runs]
-            for table in self._command.tables(shown, console):
-                console.print(table, highlight=False)
-            for _, folder, record in self._runs:
-                for note in _notes(folder, record):
-                    console.print(f"{record.run_id}: {note}", soft_wrap=True)
-            results, here = self._runs[0][1].parent, Path.cwd()
-            shortest = results.relative_to(here) if results.is_relative_to(here) else results
-            console.print(f"results: {shortest}", soft_wrap=True)
+            print_runs(self._command, self._runs, console)
+            self._write_file(console)
+            print_folders(self._runs, console)
+        if exit_code == INTERRUPTED:
+            self._say_how_to_go_on()
         if exit_code:
             return exit_code
-        if self._refused:
-            return USAGE_ERROR
-        return RUN_FAILED if any(_has_failed(record) for _, _, record in self._runs) else 0
+        if self._failed or any(has_failed(record) for _, _, record in self._runs):
+            return RUN_FAILED
+        return USAGE_ERROR if self._refused else 0
+
+    def _write_file(self, console: Console) -> None:
+        """Every run of a sweep in one file, beside what the sweep was asked to do."""
+        if self._folder is None:
+            return
+        path = self._folder / "sweep.csv"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_sweep(path, self._runs)
+        except OSError as error:
+            self._failed = True
+            self._say_error(f"{path}: cannot write there ({error.strerror})")
+        else:
+            say(console, f"every run: {shortest(path)}")
+
+    def _say_how_to_go_on(self) -> None:
+        rest = max(0, AGENDA.num_runs - self._course.num_begun)
+        counted = f": {rest} of {AGENDA.num_runs} runs were not started" if rest else ""
+        say(self._console, f"interrupted{counted}; the same command with resume=true goes on")
+
+
+def _name(planned: Planned, overrides: Sequence[str]) -> str:
+    """What tells a run from the others of its command."""
+    swept = [text for text in overrides if _key(text) in AGENDA.swept]
+    return " ".join([*swept, *planned.adds]) or planned.title
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
 def _is_on_cpu(config: Mapping[str, Any]) -> bool:
     """Whether the configuration itself says that no GPU is used."""
     asked = (value_at(config, key) for key in ("trainer.accelerator", "backend.device"))
     return "cpu" in asked
-
-
-def _has_failed(record: RunRecord) -> bool:
-    """Whether a run ended otherwise than as ok, or served in a way that does not count."""
-    return record.status != "ok" or bool(record.serving and record.serving.valid is False)
-
-
-def _notes(folder: Path, record: RunRecord) -> list[str]:
-    """What does not fit into the table: why a run failed, or why what it served does not count."""
-    notes = []
-    if record.error is not None:
-        log = folder / "log.txt"
-        notes.append(f"{record.status}: {record.error.message} (traceback in {log})")
-    if record.serving is not None:
-        notes += [f"not valid: {reason}" for reason in record.serving.invalid_reasons]
-    return notes
-
-
-def _explain(ending: Ending | None) -> tuple[Any, RunError | None]:
-    """Status and reason of a job that left no record."""
-    if ending is None:
-        return "interrupted", RunError(kind="interrupted", message="stopped by Ctrl-C or SIGTERM")
-    if ending.signal_name is not None:
-        hint = "; the kernel does this when memory runs out" * (ending.signal_name == "SIGKILL")
-        return "killed", RunError(
-            kind=ending.signal_name, message=f"ended by {ending.signal_name}{hint}"
-        )
-    return "failed", RunError(
-        kind="no_record", message=f"ended with exit code {ending.exit_code} and no record"
-    )

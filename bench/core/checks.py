@@ -23,6 +23,16 @@ def require_one_of(key: str, value: object, allowed: Collection[object]) -> None
         raise ValueError(f"{key}={value}: must be one of {', '.join(map(str, allowed))}")
 
 
+def require_resume(value: object) -> None:
+    """Refuse what resume= does not know.
+
+    Raises:
+        ValueError: It is none of false, true and fit.
+    """
+    if value not in (False, True, "fit"):
+        raise ValueError(f"resume={value}: must be one of false, true, fit")
+
+
 def require_at_least(key: str, value: float | None, least: float) -> None:
     """Refuse a number below the least that is allowed; None is no number.
 

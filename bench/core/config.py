@@ -21,6 +21,7 @@ from bench.core.checks import (
     require_at_least,
     require_one_of,
     require_positive,
+    require_resume,
 )
 from bench.core.ignored_keys import refuse_ignored_keys
 from bench.core.recipe_nodes import recipe_config
@@ -202,7 +203,7 @@ class TrainConfig:
     grid: Any = MISSING
     logger: Any = None
     results: str = "results"
-    resume: bool = False
+    resume: Any = False  # or "fit"
     shared: bool = False
     progress: bool = True
 
@@ -219,6 +220,7 @@ class TrainConfig:
         require_at_least("seed", self.seed, 0)
         require_at_least("repeat", self.repeat, 0)
         require_one_of("precision", self.precision, PRECISIONS)
+        require_resume(self.resume)
         if self.precision == "16-mixed" and self.trainer.accelerator == "cpu":
             raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
         if self.batch_size % self.trainer.devices:

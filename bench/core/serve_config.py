@@ -18,6 +18,7 @@ from bench.core.checks import (
     require_at_least,
     require_one_of,
     require_positive,
+    require_resume,
 )
 from bench.core.config import CHOICES, MeterConfig, SamplerConfig, without
 
@@ -222,7 +223,7 @@ class ServeConfig:
     price: Any = MISSING
     grid: Any = MISSING
     results: str = "results"
-    resume: bool = False
+    resume: Any = False  # or "fit"
     shared: bool = False
     progress: bool = True
 
@@ -234,6 +235,7 @@ class ServeConfig:
         """
         require_at_least("seed", self.seed, 0)
         require_at_least("repeat", self.repeat, 0)
+        require_resume(self.resume)
         limited = self.placement.has_network or self.placement.memory_limit_bytes is not None
         if limited and self.backend.http is None:
             raise ValueError(

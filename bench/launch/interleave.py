@@ -17,8 +17,8 @@ from pathlib import Path
 
 from bench.core.find import runs_below
 from bench.core.log_tail import last_lines
+from bench.launch.child import GRACE_S
 from bench.launch.environment import environment_of, python_of
-from bench.launch.isolation import GRACE_S
 from bench.launch.repository import Repository, without_hook
 
 _NUM_LINES = 12  # of a log, in a message

@@ -2,44 +2,61 @@
 
 Memory peaks, allocator state, threads and crashes stay the job's own. The parent sleeps in the
 kernel while the job runs: a polling parent would be billed to the run as CPU time.
+
+A job is watched by its own process descriptor: the fork server may be killed, and the job goes on.
 """
 
 from __future__ import annotations
 
-import faulthandler
-import importlib
 import multiprocessing
 import os
 import signal
-import sys
-import threading
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
 
-# Long enough to finish an evaluation and write the record, short enough for an impatient person.
-GRACE_S = 30.0
+from bench.core.stopping import signal_of
+from bench.launch.child import GRACE_S, begin_job, report_parent
+
+# The exit code that multiprocessing makes up where the server can no longer tell.
+_NOT_TOLD = 255
+# Beside it, a socket's path has the name of its folder and its own: of at most 108 bytes in all.
+_LONGEST_TMPDIR = 60
+_SHORT_TMPDIR = "/tmp"
 
 
-class Interrupted(BaseException):
-    """The run was asked to stop.
-
-    Not a KeyboardInterrupt, which Lightning catches itself and turns into an exit.
-    """
+class NotStarted(Exception):  # noqa: N818 -- says what happened to the job
+    """The job's process could not be started; one line with the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a child ended: its exit code, or the signal that ended it."""
+    """How a child ended: its exit code, or the signal that ended it; neither where nobody knows."""
 
     exit_code: int | None
     signal_name: str | None
+
+
+class Inherited:
+    """A descriptor that a job takes over from here, and keeps open until it ends."""
+
+    def __init__(self, file: int) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _received, (DupFd(self.file),)
+
+
+def _received(file: Any) -> Inherited:
+    return Inherited(file.detach())
 
 
 class ForkServer:
@@ -53,10 +70,16 @@ class ForkServer:
         """
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
-        self._has_started = False
+        self._server: int | None = None  # its process descriptor
 
     def run(
-        self, target: str, argument: Any, *, log: Path, on_message: Callable[[Any], None]
+        self,
+        target: str,
+        argument: Any,
+        *,
+        log: Path,
+        on_message: Callable[[Any], None],
+        lock: int | None = None,
     ) -> Ending:
         """Call `module:function` with one picklable argument in a fresh process, and wait.
 
@@ -65,65 +88,152 @@ class ForkServer:
             argument: Passed to it, with launched_s (monotonic seconds at the launch).
             log: File that takes all that the child prints.
             on_message: Called here with each message.
+            lock: Descriptor of the host's lock, which the job then holds too.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C or SIGTERM; the child was told and given time to end.
+            KeyboardInterrupt: A signal came; the child was told and given time to end.
+            NotStarted: The child could not be started.
         """
         self._start()
         receiver, sender = self._context.Pipe(duplex=False)
+        kept = None if lock is None else Inherited(lock)
         process = self._context.Process(
-            target=_child, args=(target, argument, sender, str(log), time.monotonic())
+            target=begin_job, args=(target, argument, sender, str(log), time.monotonic(), kept)
         )
-        process.start()
-        sender.close()
         try:
-            _relay(receiver, process, on_message)
-        except BaseException:
-            _stop(process)
-            raise
+            _started(process, sender, receiver)
+            ended = _watch(process.pid)
+            try:
+                _relay(receiver, process.sentinel if ended is None else ended, on_message)
+            except BaseException as error:
+                _stop(process, ended, signal_of(error))
+                raise
+            finally:
+                if ended is not None:
+                    os.close(ended)
         finally:
             receiver.close()
-        process.join()
-        ending = _ending(process)
-        if ending.exit_code != 0:
-            _end_group(process)
+        ending = self._ending(process)
+        _end_group(process, grace_s=GRACE_S if ending.exit_code == 0 else 0)
         return ending
 
     def _start(self) -> None:
-        """Have the server import what it is to import, with a child that does nothing.
+        """Have the server import what it is to import, with a child that does nothing else.
 
         The first job would pay for it otherwise, and its launch would take longer than that of the
-        others: by the order of jobs, and not by anything of its own.
+        others: by the order of jobs, and not by anything of its own. A server that was killed is
+        started anew.
         """
-        if not self._has_started:
-            _start_deaf_server()
-            process = self._context.Process(target=_do_nothing)
-            process.start()
+        if self._server is not None:
+            if not _has_ended(self._server):
+                return
+            os.close(self._server)
+            self._server = None
+        _settle_folder()
+        _start_deaf_server()
+        receiver, sender = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=report_parent, args=(sender,))
+        try:
+            _started(process, sender, receiver)
+            self._server = _watch(receiver.recv())
             process.join()
-            self._has_started = True
+        except EOFError as error:
+            raise NotStarted("its fork server ended while it was being started") from error
+        finally:
+            receiver.close()
+
+    def _ending(self, process: BaseProcess) -> Ending:
+        process.join()
+        code = process.exitcode
+        lost = self._server is not None and _has_ended(self._server)
+        if code == _NOT_TOLD and lost:
+            return Ending(exit_code=None, signal_name=None)
+        if code is not None and code < 0:
+            return Ending(exit_code=None, signal_name=signal.Signals(-code).name)
+        return Ending(exit_code=code, signal_name=None)
+
+
+def _started(process: BaseProcess, sender: Connection, receiver: Connection) -> None:
+    """Start a process, to which the sender belongs from then on.
+
+    Raises:
+        NotStarted: It did not start, or the server ended over it.
+    """
+    try:
+        process.start()
+    except (EOFError, OSError) as error:
+        sender.close()
+        # The server may have been killed after it had forked the child, which holds the other end
+        # of the pipe: two jobs must not run at once.
+        with suppress(EOFError):
+            while True:
+                receiver.recv()
+        reason = getattr(error, "strerror", None) or "the fork server ended"
+        raise NotStarted(f"its process could not be started: {reason}") from error
+    sender.close()
+
+
+def _settle_folder() -> None:
+    """Choose the folder of the server's socket while the path of TMPDIR is not too long for one.
+
+    Raises:
+        NotStarted: No folder can be used.
+    """
+    before = tempfile.tempdir
+    try:
+        if len(tempfile.gettempdir()) > _LONGEST_TMPDIR:
+            tempfile.tempdir = _SHORT_TMPDIR
+        util.get_temp_dir()
+    except OSError as error:
+        raise NotStarted(
+            f"TMPDIR={tempfile.gettempdir()}: no folder can be made there ({error.strerror})"
+        ) from error
+    finally:
+        tempfile.tempdir = before
 
 
 def _start_deaf_server() -> None:
-    """Start the server such that SIGTERM does not end it, which it inherits from here.
+    """Start the server such that no signal of a terminal or batch system ends it.
 
-    `docker stop` and the like send SIGTERM to all processes: without its server this process could
-    not see that a job is still writing its record.
+    `docker stop` and a terminal that is closed signal all processes: without its server this
+    process could not see how a job ended that is still writing its record. What a process ignores,
+    the one that it starts ignores too; the server itself ignores SIGINT.
     """
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with _ignored(signal.SIGTERM, signal.SIGHUP):
+        try:
+            forkserver.ensure_running()
+        except OSError as error:
+            reason = error.strerror or error
+            raise NotStarted(f"its fork server could not be started: {reason}") from error
+
+
+@contextmanager
+def _ignored(*numbers: int) -> Iterator[None]:
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
-        forkserver.ensure_running()
+        yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _do_nothing() -> None:
-    """Start the server."""
+def _watch(pid: int | None) -> int | None:
+    """A descriptor that is readable once a process has ended; None where the system has none."""
+    if pid is None or not hasattr(os, "pidfd_open"):
+        return None
+    with suppress(OSError):
+        return os.pidfd_open(pid)
+    return None
 
 
-def _relay(receiver: Connection, process: BaseProcess, on_message: Callable[[Any], None]) -> None:
+def _has_ended(process: int, within_s: float = 0.0) -> bool:
+    return bool(wait([process], within_s))
+
+
+def _relay(receiver: Connection, ended: int, on_message: Callable[[Any], None]) -> None:
     """Hand on messages until the child has ended."""
-    open_ends: list[Any] = [receiver, process.sentinel]
-    while process.sentinel in open_ends:
+    open_ends: list[Any] = [receiver, ended]
+    while ended in open_ends:
         for ready in wait(open_ends):
             if ready is not receiver:
                 open_ends.remove(ready)
@@ -138,108 +248,31 @@ def _relay(receiver: Connection, process: BaseProcess, on_message: Callable[[Any
             on_message(receiver.recv())
 
 
-def _stop(process: BaseProcess) -> None:
-    """Ask the child to end, wait, and end what is left of its group."""
+def _stop(process: BaseProcess, ended: int | None, number: int) -> None:
+    """Hand a signal on to the child, wait, and end what is left of its group."""
     if process.pid is None:
         return
-    if process.is_alive():
-        os.kill(process.pid, signal.SIGINT)
-        process.join(GRACE_S)
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, number)
+    _has_ended(process.sentinel if ended is None else ended, GRACE_S)
     _end_group(process)
     process.join()
 
 
-def _end_group(process: BaseProcess) -> None:
-    """End a child and all that it had started: ranks, workers that load data."""
-    if process.pid is not None:
-        with suppress(ProcessLookupError):  # there may be nothing left
-            os.killpg(process.pid, signal.SIGKILL)
+def _end_group(process: BaseProcess, grace_s: float = 0.0) -> None:
+    """End what a child had started: ranks, workers that load data.
 
+    They hold the host's lock, and would be at work beside the next run.
 
-def _ending(process: BaseProcess) -> Ending:
-    code = process.exitcode
-    if code is not None and code < 0:
-        return Ending(exit_code=None, signal_name=signal.Signals(-code).name)
-    return Ending(exit_code=code, signal_name=None)
-
-
-def _child(target: str, argument: Any, sender: Connection, log: str, launched_s: float) -> None:
-    """The first function of the fresh process."""
-    # A group of its own: Ctrl-C reaches the parent only, which tells this process once; and what
-    # the job starts (data-loader workers) can be ended with it.
-    os.setpgrp()
-    interrupt = _InterruptOnce()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
-    _have_forks_end_by_sigterm()
-    # That of this process would be the server's: workers of a loader would start as slowly as it,
-    # on the clock, and could not be given a lock or an open file.
-    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    _send_output_to(log)
-    faulthandler.enable()
-    threading.Thread(target=_interrupt_when_orphaned, daemon=True).start()
-    module, _, function = target.partition(":")
-    getattr(importlib.import_module(module), function)(argument, sender.send, launched_s)
-
-
-class _InterruptOnce:
-    """Handles SIGINT and SIGTERM: a second signal must not break the writing of the record.
-
-    It counts by itself and stays the handler: Lightning puts the handlers from before a training
-    back when that is interrupted.
+    Args:
+        process: The child, which has ended or is to be ended.
+        grace_s: How long they may go on.
     """
-
-    def __init__(self) -> None:
-        """No signal has come."""
-        self._has_come = False
-
-    def __call__(self, number: int, frame: object) -> None:
-        """Take a signal."""
-        if not self._has_come:
-            self._has_come = True
-            raise Interrupted
-
-
-def _have_forks_end_by_sigterm() -> None:
-    """Let SIGTERM end a process that the job forks, such as a loader's worker, as any other.
-
-    It waits while the process forks: Python forgets a signal that comes to the child before its
-    handler is gone.
-    """
-    terminate = {signal.SIGTERM}
-
-    def let_through() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, terminate)
-
-    def without_handler() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        let_through()
-
-    os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, terminate),
-        after_in_parent=let_through,
-        after_in_child=without_handler,
-    )
-
-
-def _interrupt_when_orphaned() -> None:
-    """Block until the parent is gone: a job without one would go on unseen and unlocked.
-
-    One that hangs in native code, waiting for another rank, hears no signal and is killed.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(GRACE_S)
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-
-
-def _send_output_to(log: str) -> None:
-    """Send all that this process prints to a file, native code and crash traces included."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    os.close(file)
+    if process.pid is None:
+        return
+    deadline_s = time.monotonic() + grace_s
+    with suppress(ProcessLookupError, PermissionError):  # there is usually nothing left
+        while time.monotonic() < deadline_s:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)

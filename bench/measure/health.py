@@ -59,7 +59,6 @@ def health(
     sampler: SamplerReport,
     *,
     period_s: float,
-    shared: bool = False,
     cgroup: tuple[CgroupReading, CgroupReading] | None = None,
     rows: Sequence[TelemetryRow] = (),
     total_s: float | None = None,
@@ -73,15 +72,13 @@ def health(
         end: At its end.
         sampler: What the sampler reports.
         period_s: The sampler's period.
-        shared: Whether other measured runs were allowed on the machine meanwhile.
         cgroup: The control group at the start and the end, where there is one.
         rows: The sampler's; those in [0, total_s] count.
         total_s: Length of the clock; None for no end.
         flags: Raised elsewhere.
         limits: From where on a flag is raised.
     """
-    raised = ["shared"] if shared else []
-    raised += _cpu_flags(start, end, limits)
+    raised = _cpu_flags(start, end, limits)
     raised += _quota_flags(cgroup, start.num_cpus, limits)
     raised += _gpu_flags(_within(rows, math.inf if total_s is None else total_s), limits)
     length_s = end.at_s - start.at_s if total_s is None else total_s

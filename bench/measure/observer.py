@@ -24,16 +24,14 @@ _log = logging.getLogger(__name__)
 class Observer:
     """Watches from start() to conclude(); open() first, close() when done."""
 
-    def __init__(self, *, period_s: float | None, shared: bool, gpus: Sequence[str] | None) -> None:
+    def __init__(self, *, period_s: float | None, gpus: Sequence[str] | None) -> None:
         """Nothing is read yet.
 
         Args:
             period_s: Time between the sampler's ticks; None for no sampler.
-            shared: Whether other measured runs are allowed on the machine meanwhile.
             gpus: UUIDs of the GPUs that the run uses; None for those that are visible.
         """
         self._period_s = period_s
-        self._shared = shared
         self._uses_no_gpu = gpus is not None and not gpus
         self._tree = tree = ProcessTree()
         self._cpu = CpuMeter(tree)
@@ -114,7 +112,6 @@ class Observer:
             end,
             report,
             period_s=self._period_s or 0.0,
-            shared=self._shared,
             cgroup=cgroup,
             rows=rows,
             total_s=total_s,

@@ -16,11 +16,11 @@ import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 from bench.core.labels import EnergyLabel
 from bench.core.records import Health, Idle, UnavailableMeter, Utilization
+from bench.measure.alone import Alone
 from bench.measure.carbon import CarbonEstimate, CodeCarbonTracker
 from bench.measure.clock import Clock, PhaseClock
 from bench.measure.crosscheck import contradicted
@@ -48,7 +48,7 @@ class Window:
         codecarbon: CodeCarbonTracker | None = None,
         period_s: float | None = 0.5,
         idle_s: float = 0.0,
-        shared: bool = False,
+        shared: bool | None = None,
         synchronize: Callable[[], None] = _nothing,
         clock: Clock = time.perf_counter,
         sleep: Callable[[float], None] = time.sleep,
@@ -62,7 +62,8 @@ class Window:
             codecarbon: Its own estimate is recorded beside ours.
             period_s: Time between the sampler's ticks; None for no sampler and no GPU telemetry.
             idle_s: How long the idle machine is measured before and after; 0 for not at all.
-            shared: Whether other measured runs are allowed on the machine meanwhile.
+            shared: Whether other runs may be measured on this host meanwhile; None to keep them
+                away, or to be marked as shared where one is being measured already.
             synchronize: Waits for the device, such as torch.cuda.synchronize.
             clock: Monotonic seconds.
             sleep: Waits so many seconds.
@@ -85,7 +86,8 @@ class Window:
         self._idle_s = idle_s
         self._sleep = sleep
         self._uses_visible = gpus is None
-        self._observe = partial(Observer, period_s=period_s, shared=shared)
+        self._observe = partial(Observer, period_s=period_s)
+        self._alone = Alone(shared)
         self._observer = self._observe(gpus=gpus)
         self._scope = GpuScope()
         self._flags: list[str] = []
@@ -96,7 +98,7 @@ class Window:
     @classmethod
     def time_only(cls, synchronize: Callable[[], None]) -> Window:
         """A window without meters, for a process whose energy another one measures."""
-        return cls({}, period_s=None, synchronize=synchronize, gpus=[])
+        return cls({}, period_s=None, shared=False, synchronize=synchronize, gpus=[])
 
     def use_gpus(self, gpus: Sequence[str] | None) -> None:
         """Name the GPUs of the run before open(), unless the window was made for certain ones.
@@ -113,12 +115,7 @@ class Window:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Stop and close; after an exception too, and what was measured until then is kept."""
         try:
             self.stop()
@@ -131,11 +128,13 @@ class Window:
         Raises:
             MeterUnavailable: A meter cannot be opened, and they are required.
         """
-        self._scope = self._observer.open_gpus()
+        if not self._alone.open():
+            self.flag("shared")
         try:
+            self._scope = self._observer.open_gpus()
             self.meters.open(self._scope)
         except BaseException:
-            self._observer.close()
+            self.close()
             raise
         self.phases.open()
         if self._codecarbon is not None:
@@ -231,6 +230,7 @@ class Window:
         """Release the meters."""
         self.meters.close()
         self._observer.close()
+        self._alone.close()
 
     @property
     def time_s(self) -> float:

@@ -27,6 +27,7 @@ import bench.train
 from bench.cli import recipes
 from bench.cli.app import sweep_id
 from bench.core.records import RunRecord
+from bench.core.stopping import STOP_SIGNALS
 from bench.core.store import read_record
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +126,7 @@ def _as_if_new(variables: Mapping[str, str]) -> Iterator[None]:
     sweep_id.cache_clear()
     recipes._one_run.cache_clear()
     arguments = sys.argv
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     loggers = [logging.root, *map(logging.getLogger, logging.root.manager.loggerDict)]
     logged = [(one, one.level, one.disabled, list(one.handlers)) for one in loggers]
     with mock.patch.dict(os.environ, variables, clear=True):

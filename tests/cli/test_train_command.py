@@ -18,8 +18,8 @@ import yaml
 
 from bench.core.labels import EnergyLabel
 from bench.core.ledger import Ledger
+from bench.core.lock import measuring_lock
 from bench.core.store import read_curve, read_record
-from bench.launch.lock import measuring_lock
 from tests.cli.command import Answer, environment, records, start, train, train_apart
 
 # Quick runs: the model is a linear one, the probe short.

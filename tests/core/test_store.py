@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from bench.core import store
 from bench.core.files import StoreError
+from bench.core.find import runs_below
 from bench.core.outcome import outcome_record
 from bench.core.records import NOT_STARTED, SCHEMA_VERSION, RunIdentity, RunRecord
 from tests.rows import curve
@@ -111,6 +115,115 @@ def test_a_record_of_schema_1_has_no_zero_for_what_was_absent(
     assert read.phases.launch_s == phases.get("launch_s")
     # Known to be 0 where the clock ran: no evaluation had ended yet.
     assert read.phases.eval_s == (None if expected is None else 0.0)
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["bench.core.store.replace_file", "bench.core.store.append_ledger", "pathlib.Path.rename"],
+)
+def test_a_process_killed_while_it_makes_a_folder_leaves_no_run(
+    tmp_path: Path, identity: RunIdentity, step: str
+) -> None:
+    """Before any step of it: nothing is there that a reader takes for a run."""
+    child = os.fork()
+    if not child:
+        with mock.patch(step, side_effect=lambda *_, **__: os._exit(9)):
+            store.create_run_folder(tmp_path, identity, CONFIG)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert list(runs_below(str(tmp_path))) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
+def test_a_folder_that_cannot_be_made_whole_is_not_made(
+    tmp_path: Path, identity: RunIdentity, error: BaseException
+) -> None:
+    with (
+        mock.patch("bench.core.store.append_ledger", side_effect=error),
+        pytest.raises((KeyboardInterrupt, StoreError)),
+    ):
+        store.create_run_folder(tmp_path, identity, CONFIG)
+    assert list((tmp_path / "train").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"phases": {"init_s": -1.0}}, "phases.init_s=-1.0: cannot be"),
+        ({"energy_total_j": math.inf}, "energy_total_j=inf: cannot be"),
+        ({"target": {"time_to_target_s": -5}}, "target.time_to_target_s=-5.0: cannot be"),
+        ({"model": {"name": "x", "size_bytes": -1}}, "model.size_bytes=-1: cannot be"),
+        ({"schema_version": None}, "schema_version: must be a whole number"),
+        ({"schema_version": "2"}, "schema_version: must be a whole number"),
+        ({"target": "0.9"}, "target: "),
+        ({"config": None}, "config: "),
+    ],
+)
+def test_numbers_that_cannot_be_and_other_types_are_named(
+    folder: Path, identity: RunIdentity, change: dict[str, Any], message: str
+) -> None:
+    store.write_record(folder, record(identity))
+    raw = json.loads((folder / "run.json").read_text())
+    for key, value in change.items():
+        raw[key] = {**(raw[key] or {}), **value} if isinstance(value, dict) else value
+    (folder / "run.json").write_text(json.dumps(raw))
+    with pytest.raises(StoreError, match=re.escape(message)):
+        store.read_record(folder)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (b"", "none of a run"),
+        (b"[1]", "none of a run"),
+        (b"x: 1", "no seed or repeat"),
+        (b"{seed: [1], repeat: 0}", "no seed or repeat"),
+        (b"{seed: 1, repeat: 0, target: 5}", "not a readable run"),
+        (b"{seed: 1, repeat: 0, target: {metric: accuracy, value: x}}", "not a readable run"),
+        (b"a: &a [*a, *a]\n: [", "not a readable run"),
+        (b"!!python/object/apply:os.system [true]", "not a readable run"),
+        (b"\xff\xfe\x00", "not a readable run"),
+    ],
+)
+def test_a_folder_without_a_record_and_with_odd_keys_is_one_line(
+    folder: Path, config: bytes, message: str
+) -> None:
+    (folder / "config.yaml").write_bytes(config)
+    with pytest.raises(StoreError, match=message) as error:
+        store.read_record(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_a_renamed_folder_without_a_record_is_no_run(folder: Path) -> None:
+    with pytest.raises(StoreError, match="not named like a run"):
+        store.read_record(folder.rename(folder.with_name("mine")))
+
+
+def test_a_damaged_curve_is_named_with_its_line(folder: Path) -> None:
+    (folder / "curve.jsonl").write_text('{"time_s": "x"}\n')
+    with pytest.raises(StoreError, match=r"curve.jsonl: line 1: time_s: Input should be"):
+        store.read_curve(folder)
+
+
+def test_a_record_in_the_temporary_folder_counts_if_it_is_ours_and_of_this_run(
+    folder: Path, identity: RunIdentity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody may write there."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    written = store.write_record(folder, record(identity))
+    planted = written.rename(tmp_path / f"{identity.run_id}.run.json")
+    assert store.read_record(folder).status == "ok"
+    other = planted.read_text().replace(identity.run_id, "20260101T000000Z-0123456789ab-00000000")
+    planted.write_text(other)
+    with pytest.raises(StoreError, match="of another run"):
+        store.read_record(folder)
+    target = planted.rename(tmp_path / "elsewhere")
+    planted.symlink_to(target)
+    assert store.record_path(folder) is None
+    planted.unlink()
+    target.rename(planted)
+    if os.geteuid() == 0:
+        os.chown(planted, 65534, 65534)
+        assert store.record_path(folder) is None
 
 
 def test_runs_started_in_the_same_second_never_share_a_folder(tmp_path: Path) -> None:

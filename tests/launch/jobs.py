@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench.launch import isolation
-from bench.launch.isolation import Interrupted
+from bench.launch import child
+from bench.launch.child import Interrupted
 
 Send = Callable[[Any], None]
 IMPORTED_S = time.monotonic()
@@ -58,7 +58,7 @@ def hang_with_another(argument: Any, send: Send, launched_s: float) -> None:
     """As one that waits for another rank in native code, which no signal reaches."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    isolation.GRACE_S = 0.2
+    child.GRACE_S = 0.2
     send((os.getpid(), subprocess.Popen(["sleep", "600"]).pid))
     time.sleep(600)
 
@@ -102,5 +102,29 @@ def wait_to_be_stopped(argument: Any, send: Send, launched_s: float) -> None:
         send("ready")
         while True:  # signal.pause() would miss one that comes just before it
             time.sleep(0.01)
-    except Interrupted:
-        Path(argument).write_text("told to stop")
+    except Interrupted as reason:
+        Path(argument).write_text(f"told to stop: {reason}")
+
+
+def kill_the_server_and_go_on(argument: Any, send: Send, launched_s: float) -> None:
+    """Its own parent; the work goes on for a moment and is done."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(0.3)
+    Path(argument).write_text("done")
+    send("last words")
+
+
+def hold_on(argument: Any, send: Send, launched_s: float) -> None:
+    """Leave a process behind that has all of this one's files open."""
+    if os.fork() == 0:
+        time.sleep(600)
+        os._exit(0)
+    send("left one behind")
+
+
+def tell_open_files(argument: Any, send: Send, launched_s: float) -> None:
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
+    send(found)

@@ -11,7 +11,9 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.launch.isolation import Ending, ForkServer
+from bench.core.lock import measuring_lock
+from bench.core.stopping import Stopped
+from bench.launch.isolation import Ending, ForkServer, NotStarted
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +124,7 @@ def test_ctrl_c_tells_the_job_and_waits_for_it(server: ForkServer, tmp_path: Pat
             log=tmp_path / "log.txt",
             on_message=press_ctrl_c,
         )
-    assert answer.read_text() == "told to stop"
+    assert answer.read_text() == "told to stop: stopped by Ctrl-C (SIGINT)"
 
 
 def test_sigterm_to_the_job_alone_interrupts_it_once(server: ForkServer, tmp_path: Path) -> None:
@@ -143,7 +145,9 @@ def test_what_a_job_forks_is_ended_by_sigterm(server: ForkServer, tmp_path: Path
     assert messages == [-signal.SIGTERM]
 
 
-def in_a_command(job: str, folder: Path, start: str = "") -> subprocess.Popen[str]:
+def in_a_command(
+    job: str, folder: Path, start: str = "", **variables: str
+) -> subprocess.Popen[str]:
     """A process of its own that runs a job and prints its messages."""
     script = (
         f"import sys; from pathlib import Path; from bench.launch.isolation import ForkServer\n"
@@ -154,7 +158,7 @@ def in_a_command(job: str, folder: Path, start: str = "") -> subprocess.Popen[st
     return subprocess.Popen(
         [sys.executable, "-c", script],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -184,7 +188,7 @@ def test_sigterm_to_all_processes_leaves_the_job_time_to_end(tmp_path: Path) -> 
     for process in [*tree, psutil.Process(command.pid)]:
         process.terminate()
     command.communicate(timeout=60)
-    assert (tmp_path / "answer").read_text() == "told to stop"
+    assert (tmp_path / "answer").read_text().startswith("told to stop")
 
 
 def test_the_parent_sleeps_while_a_job_runs(server: ForkServer, tmp_path: Path) -> None:
@@ -195,3 +199,99 @@ def test_the_parent_sleeps_while_a_job_runs(server: ForkServer, tmp_path: Path) 
         run(server, "take_a_moment", 0.5, tmp_path / "log.txt")
         costs_s.append(time.thread_time() - before_s)
     assert min(costs_s) < 0.1
+
+
+def test_the_end_of_the_fork_server_is_not_the_end_of_the_job(tmp_path: Path) -> None:
+    """The job is waited for, how it ended is not known, and the next one has a new server."""
+    server = ForkServer(preload=["tests.launch.jobs"])
+    answer = tmp_path / "answer"
+    ending, messages = run(server, "kill_the_server_and_go_on", str(answer), tmp_path / "log.txt")
+    assert messages == ["last words"]
+    assert answer.read_text() == "done"
+    assert ending == Ending(exit_code=None, signal_name=None)
+    ending, messages = run(server, "talk", "next", tmp_path / "log.txt")
+    assert dict(messages)["argument"] == "next"
+    assert ending == Ending(exit_code=0, signal_name=None)
+
+
+def test_a_server_that_ends_while_it_starts_a_job_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ForkServer(preload=["tests.launch.jobs"])
+    run(server, "talk", None, tmp_path / "log.txt")
+
+    def killed(process: Any) -> None:
+        raise EOFError("unexpected EOF")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("multiprocessing.context.ForkServerProcess.start", killed)
+        with pytest.raises(NotStarted, match="could not be started: the fork server ended"):
+            run(server, "talk", None, tmp_path / "log.txt")
+    ending, _ = run(server, "talk", None, tmp_path / "log.txt")
+    assert ending.exit_code == 0
+
+
+def test_a_job_inherits_the_lock(server: ForkServer, tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    files: list[list[str]] = []
+    with measuring_lock(lock, "the command", pytest.fail) as file:
+        target = "tests.launch.jobs:tell_open_files"
+        log = tmp_path / "log.txt"
+        server.run(target, None, log=log, on_message=files.append, lock=file)
+        server.run(target, None, log=log, on_message=files.append)
+    assert [str(lock) in opened for opened in files] == [True, False]
+
+
+def test_what_a_job_leaves_behind_is_ended_after_a_while(
+    server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hold the lock for ever, and be at work beside the next run."""
+    monkeypatch.setattr("bench.launch.isolation.GRACE_S", 0.2)
+    lock = tmp_path / "lock"
+    with measuring_lock(lock, "the command", pytest.fail) as file:
+        ending = server.run(
+            "tests.launch.jobs:hold_on",
+            None,
+            log=tmp_path / "log.txt",
+            on_message=print,
+            lock=file,
+        )
+    assert ending.exit_code == 0
+    with measuring_lock(lock, "next", on_wait=print):  # as soon as the kernel has ended it
+        pass
+
+
+def test_a_log_that_cannot_be_opened_does_not_end_the_job(
+    server: ForkServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ending, messages = run(server, "talk", 1, tmp_path / "gone" / "log.txt")
+    assert ending.exit_code == 0
+    assert dict(messages)["argument"] == 1
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("length", [94, 200])
+def test_a_long_temporary_folder_is_no_obstacle(tmp_path: Path, length: int) -> None:
+    folder = tmp_path / ("x" * (length - len(str(tmp_path))))
+    folder.mkdir()
+    command = in_a_command("talk", tmp_path, TMPDIR=str(folder))
+    out, _ = command.communicate(timeout=60)
+    assert command.returncode == 0
+    assert "('argument', 'answer')" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_job_is_told_by_which_signal_its_command_was_stopped(
+    server: ForkServer, tmp_path: Path, number: signal.Signals
+) -> None:
+    def stop(_: Any) -> None:
+        raise Stopped(number)
+
+    with pytest.raises(Stopped):
+        server.run(
+            "tests.launch.jobs:wait_to_be_stopped",
+            str(tmp_path / "answer"),
+            log=tmp_path / "log.txt",
+            on_message=stop,
+        )
+    assert number.name in (tmp_path / "answer").read_text()

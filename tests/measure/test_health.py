@@ -88,10 +88,6 @@ def test_a_tick_on_each_cpu_is_no_load_on_a_short_clock(busy_s: float, flags: li
     assert health(start, end, report(), period_s=PERIOD_S).flags == flags
 
 
-def test_a_shared_machine_is_flagged() -> None:
-    assert health(START, QUIET_END, report(), period_s=PERIOD_S, shared=True).flags == ["shared"]
-
-
 @pytest.mark.parametrize(
     ("total_s", "held_up_s", "flags"),
     # Three seconds are nothing in ten hours; one of three is a third.
@@ -109,7 +105,7 @@ def test_a_pause_counts_as_a_share_of_the_run(
 def test_what_speaks_against_the_joules_alone_leaves_a_run_fit(flag: str) -> None:
     found = health(START, QUIET_END, report(), period_s=PERIOD_S, flags=[flag, flag])
     assert (found.fit, found.flags) == (True, [flag])
-    both = health(START, QUIET_END, report(), period_s=PERIOD_S, shared=True, flags=[flag])
+    both = health(START, QUIET_END, report(), period_s=PERIOD_S, flags=["shared", flag])
     assert (both.fit, both.flags) == (False, ["shared", flag])
 
 
@@ -199,7 +195,6 @@ def test_all_that_disturbs_a_run_is_flagged_at_once() -> None:
         reading(10.0, 5.0, 16.0, steal_s=0.5),
         report(held_up_s=2.6),
         period_s=PERIOD_S,
-        shared=True,
         cgroup=(group(0.0, 0.0), group(10.0, 1.0)),
         rows=[
             *ticks("gpu_thermal_slowdown", 20),
@@ -207,6 +202,7 @@ def test_all_that_disturbs_a_run_is_flagged_at_once() -> None:
             *ticks("gpu_foreign_processes", 20),
         ],
         total_s=10.0,
+        flags=["shared"],
     )
     assert not found.fit
     assert set(found.flags) == {

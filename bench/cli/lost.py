@@ -1,0 +1,58 @@
+"""The record of a job that could not write one: what its curve tells, and how it ended."""
+
+from __future__ import annotations
+
+from bench.core.files import StoreError
+from bench.core.outcome import outcome_record
+from bench.core.records import CurveRow, RunError, RunRecord, Status
+from bench.core.store import began, read_curve
+from bench.core.upgrade import not_started
+from bench.launch.isolation import Ending
+from bench.launch.job import Job
+
+_MEMORY = "; the kernel does this when memory runs out"
+
+
+def lost_record(job: Job, cause: Ending | BaseException) -> RunRecord:
+    """What is known of a run whose job left no record.
+
+    Args:
+        job: The run.
+        cause: How its process ended, or what kept it from being run to its end.
+    """
+    status, error = _explained(cause)
+    if isinstance(cause, KeyboardInterrupt) and not began(job.folder):
+        error = not_started()
+    return outcome_record(
+        job.identity, job.config, _rows(job), status=status, error=error, host=job.host
+    )
+
+
+def unreadable_record(job: Job, error: Exception) -> RunRecord:
+    """In place of a record that was written, perhaps, and cannot be read or written now."""
+    reason = RunError(kind="unreadable", message=str(error))
+    return outcome_record(job.identity, job.config, [], status="failed", error=reason)
+
+
+def _rows(job: Job) -> list[CurveRow]:
+    try:
+        return read_curve(job.folder)
+    except StoreError:  # damaged: the error of the run says more
+        return []
+
+
+def _explained(cause: Ending | BaseException) -> tuple[Status, RunError]:
+    if isinstance(cause, KeyboardInterrupt):
+        return "interrupted", RunError(kind="interrupted", message=str(cause) or "stopped")
+    if isinstance(cause, BaseException):
+        kind = type(cause).__name__
+        return "failed", RunError(kind=kind, message=str(cause) or kind)
+    if cause.signal_name is not None:
+        memory = _MEMORY * (cause.signal_name == "SIGKILL")
+        message = f"ended by {cause.signal_name}{memory}"
+        return "killed", RunError(kind=cause.signal_name, message=message)
+    if cause.exit_code is None:
+        message = f"its process ended without a record, after the fork server was killed{_MEMORY}"
+        return "killed", RunError(kind="no_record", message=message)
+    message = f"ended with exit code {cause.exit_code} and no record"
+    return "failed", RunError(kind="no_record", message=message)

@@ -1,0 +1,234 @@
+"""One measured window at a time on a host: a lock for all of its users and checkouts.
+
+It is a file that everybody may read, locked with flock: the kernel frees it when the last process
+dies that has the file open. A job inherits it, so that a run whose command was killed still keeps
+others from measuring beside it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bench.core.files import expanded
+from bench.core.printable import printable
+
+_SHARED_FOLDER = Path("/tmp")  # not TMPDIR: batch systems give each job its own
+# Somebody else's link, pipe or device in place of the file is not followed and not waited for.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MOST_BYTES = 4096
+UNKNOWN = "its holder is not known"
+
+# The lock's descriptor in this process, which may measure in several windows at once.
+_held: int | None = None
+
+
+class LockError(ValueError):
+    """The lock cannot be used; one line with the reason and the remedy."""
+
+
+def lock_path() -> Path:
+    """The lock's file: the same for all users and checkouts of a host."""
+    given = os.environ.get("BENCH_LOCK")
+    if given:
+        return expanded(given)
+    common = os.access(_SHARED_FOLDER, os.W_OK)
+    folder = _SHARED_FOLDER if common else Path(tempfile.gettempdir())
+    return folder / "bench-measuring.lock"
+
+
+@contextmanager
+def measuring_lock(path: Path, holder: str, on_wait: Callable[[str], None]) -> Iterator[int]:
+    """Hold the host's measuring lock for the block, after waiting for whoever has it.
+
+    Args:
+        path: The lock's file.
+        holder: Who holds it, for others to read.
+        on_wait: Called once, with who holds it now, if it is taken.
+
+    Yields:
+        The descriptor to hand to a process that is to keep the lock if this one dies.
+
+    Raises:
+        LockError: The lock cannot be used.
+    """
+    file = _locked(path, on_wait)
+    try:
+        _tell(path, holder)
+        yield file
+    finally:
+        _forget(path)
+        # Only closed: unlocking would free it under a job that is alive still.
+        os.close(file)
+
+
+def try_lock(path: Path, holder: str) -> Callable[[], None] | None:
+    """Take the lock if it is free, or held by this process already.
+
+    Returns:
+        Frees it; None where another process holds it.
+
+    Raises:
+        LockError: The lock cannot be used.
+    """
+    global _held
+    if _held is not None:
+        return _keep
+    file = _opened(path)
+    if not _flock(file, path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        os.close(file)
+        return None
+    _held = file
+    _tell(path, holder)
+
+    def release() -> None:
+        global _held
+        _held = None
+        _forget(path)
+        os.close(file)
+
+    return release
+
+
+def adopt(file: int) -> None:
+    """Take the lock's descriptor over from the process that started this one."""
+    global _held
+    _held = file
+
+
+def _keep() -> None:
+    """Somebody else in this process, or the process that started it, frees the lock."""
+
+
+def holder_of(path: Path) -> str:
+    """Who holds the lock, in words.
+
+    Everybody may write to the folder: a note counts if the process that it names is alive and its
+    owner wrote it; another user's text is not shown.
+    """
+    try:
+        file = os.open(_note(path), _READ)
+    except OSError:
+        return UNKNOWN
+    with open(file, "rb") as note:
+        found = os.fstat(note.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            return UNKNOWN
+        pid, _, text = note.read(_MOST_BYTES).decode(errors="replace").partition(" ")
+    try:
+        alive = pid.isascii() and pid.isdigit() and os.stat(f"/proc/{pid}").st_uid == found.st_uid
+    except OSError:
+        alive = False
+    if not alive:
+        return UNKNOWN
+    if found.st_uid == os.getuid():
+        return printable(text)
+    return f"process {pid} of {_user_name(found.st_uid)}"
+
+
+def require_lock(path: Path) -> None:
+    """Refuse a lock that cannot be used, before anything waits for it.
+
+    Raises:
+        LockError: It cannot.
+    """
+    os.close(_opened(path))
+
+
+def _locked(path: Path, on_wait: Callable[[str], None]) -> int:
+    """The file, locked."""
+    while True:
+        file = _opened(path)
+        try:
+            if not _flock(file, path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                on_wait(holder_of(path))
+                on_wait = _nothing
+                # In the kernel: looking again and again would disturb the run that is measured.
+                _flock(file, path, fcntl.LOCK_EX)
+            if _is_still_at(path, file):
+                return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)  # it was removed meanwhile: others lock another file
+
+
+def _nothing(_: str) -> None:
+    """Waiting was announced already."""
+
+
+def _opened(path: Path) -> int:
+    """The file, which may be of another user; made where it is not there."""
+    try:
+        try:
+            file = os.open(path, _READ)
+        except FileNotFoundError:
+            with suppress(FileExistsError):
+                new = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+                os.fchmod(new, 0o644)  # whatever the umask: other users have to read it
+                os.close(new)
+            file = os.open(path, _READ)
+    except OSError as error:
+        raise LockError(_unusable(path, error.strerror)) from error
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise LockError(_unusable(path, "not a file"))
+    return file
+
+
+def _unusable(path: Path, reason: str | None) -> str:
+    return (
+        f"{path}: the lock for measuring cannot be used ({reason}); have it removed, or set "
+        "BENCH_LOCK to a file that all users of this host can read"
+    )
+
+
+def _flock(file: int, path: Path, how: int) -> bool:
+    """Lock it; False where another process has it."""
+    try:
+        fcntl.flock(file, how)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise LockError(_unusable(path, error.strerror)) from error
+    return True
+
+
+def _is_still_at(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
+def _note(path: Path) -> Path:
+    # Beside the lock and not in it: the lock's file may be of another user.
+    return path.with_suffix(".holder")
+
+
+def _tell(path: Path, holder: str) -> None:
+    # Another user's note cannot be replaced, the disk may be full: the lock holds without it.
+    with suppress(OSError):
+        _note(path).unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(_note(path), flags, 0o644), "w") as note:
+            os.fchmod(note.fileno(), 0o644)
+            note.write(f"{os.getpid()} {holder}")
+
+
+def _forget(path: Path) -> None:
+    with suppress(OSError):
+        _note(path).unlink(missing_ok=True)
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"

@@ -1,0 +1,54 @@
+"""How a command or a run is asked to stop from outside, and how that is named in its record."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Signals by which a terminal, a person or a batch system ends a command.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+COMMAND_GONE = "stopped: the command that had started the run was killed"
+_REASONS = {
+    signal.SIGINT: "stopped by Ctrl-C (SIGINT)",
+    signal.SIGTERM: "stopped by SIGTERM",
+    signal.SIGHUP: "stopped by SIGHUP: the terminal was closed",
+}
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the command to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(stop_reason(number))
+        self.number = number
+
+
+def stop_reason(number: int) -> str:
+    """What a signal did, in words."""
+    return _REASONS.get(signal.Signals(number), f"stopped by {signal.Signals(number).name}")
+
+
+def signal_of(error: BaseException) -> signal.Signals:
+    """The signal that an interruption came by; SIGINT for one that does not say."""
+    return signal.Signals(error.number if isinstance(error, Stopped) else signal.SIGINT)
+
+
+@contextmanager
+def signals_held_back() -> Iterator[None]:
+    """Signals come after the block: in the middle they would leave half of what is written.
+
+    By handlers and not by a mask: a mask is of one thread, and any other takes the signal for it.
+    """
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in STOP_SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from bench.cli.progress import Course, ProgressLine
+from bench.launch.job import Progress
+from tests.fakes import FakeClock
+
+
+def course(clock: FakeClock) -> tuple[Course, io.StringIO]:
+    out = io.StringIO()
+    return Course(Console(file=out, width=80), clock=clock), out
+
+
+def test_a_run_is_called_by_its_place_and_what_was_swept() -> None:
+    runs, _ = course(FakeClock())
+    assert runs.next(24, "lr=0.1 model=cnn") == "run 1 of 24, lr=0.1 model=cnn"
+    assert runs.next(24, "lr=[0.1] \x1b[2J") == r"run 2 of 24, lr=[0.1] \x1b[2J"
+    assert course(FakeClock())[0].next(1, "mlp on digits") == "mlp on digits"
+
+
+def test_a_run_that_was_not_planned_raises_the_number_of_all() -> None:
+    runs, _ = course(FakeClock())
+    assert [runs.next(2, "x")[:10] for _ in range(3)] == ["run 1 of 2", "run 2 of 2", "run 3 of 3"]
+
+
+def test_each_run_that_ends_is_a_line_and_never_more_than_one_every_two_seconds() -> None:
+    clock = FakeClock()
+    runs, out = course(clock)
+    for number in range(5):
+        runs.ended(f"run {number}", "reached", 0.5, important=number == 4)
+        clock.advance(0.5)
+    assert out.getvalue().splitlines() == [
+        "run 0: reached",
+        "run 4: reached (and 3 more since the last line)",  # at 2.0 s
+    ]
+    clock.advance(0.1)
+    runs.ended("run 5", "failed: [/x]", 0.5, important=True)
+    assert out.getvalue().splitlines()[-1] == "run 5: failed: [/x]"
+
+
+@pytest.mark.parametrize(
+    ("took_s", "num_runs", "running_s", "left"),
+    [
+        ([], 24, 5.0, ""),  # nothing is known yet
+        ([10.0, 20.0], 4, 5.0, "; about 25 s left"),  # 1 more at 15 s, and 10 s of this one
+        ([10.0, 20.0], 4, 100.0, "; about 15 s left"),  # this one may end at any moment
+        ([60.0, 60.0], 12, 0.0, "; about 10 min left"),
+        ([3600.0, 3600.0], 12, 0.0, "; about 10.0 h left"),
+        ([10.0, 10.0], 3, 0.0, ""),  # the last one: its own progress says more
+    ],
+)
+def test_the_rest_is_estimated_by_the_runs_before(
+    took_s: list[float], num_runs: int, running_s: float, left: str
+) -> None:
+    runs, _ = course(FakeClock())
+    for each in took_s:
+        runs.next(num_runs, "x")
+        runs.ended("x", "reached", each, important=False)
+    runs.next(num_runs, "x")
+    assert runs.left(num_runs, running_s) == left
+
+
+def test_the_line_fits_its_terminal_and_takes_no_markup() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=60, force_terminal=True, color_system=None)
+    title = "run 3 of 24, lr=0.1 [/x] model=cnn optimizer=adamw data=fashion_mnist"
+    with ProgressLine(console, title, lambda: "; about 4 min left", wanted=True) as line:
+        line.show(Progress(stage="accuracy 0.91 of 0.95, 12 s", done_frac=0.2))
+    shown = [text for text in out.getvalue().replace("\r", "\n").splitlines() if "run 3" in text]
+    assert any("lr=0.1 [/x] model=cnn" in text for text in shown)
+    assert all(len(text.split("\x1b")[0]) <= 60 for text in shown)
+
+
+def test_without_a_terminal_there_is_no_line() -> None:
+    out = io.StringIO()
+    with ProgressLine(Console(file=out), "run 1", lambda: "", wanted=True) as line:
+        line.show(Progress(stage="x"))
+    assert out.getvalue() == ""

@@ -1,0 +1,205 @@
+"""What a command makes of its runs, whatever becomes of them: with runs that are over at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.cli.app import run_app
+from bench.cli.resolve import plan_training
+from bench.cli.sweep import Sweep
+from bench.cli.sweep_report import Command
+from bench.core.ledger import Ledger
+from tests.cli import scripted
+from tests.cli.command import Answer, records, run_here
+
+
+def main() -> int:
+    """bench.train with runs that are scripted."""
+    sweep = Sweep(
+        Command(
+            name="train",
+            job="tests.cli.scripted:run",
+            plan=plan_training,
+            tables=lambda runs, console: [],
+            line=lambda record: record.status,
+            complete=lambda record: record,
+        )
+    )
+    return sweep.finish(run_app("train", sweep.run_job))
+
+
+def sweep(folder: Path, *arguments: str) -> Answer:
+    common = ("experiment=smoke", "codecarbon=none", "meter=none", "probe.batch_sizes=[1]")
+    return run_here(folder, main, *arguments, *common)
+
+
+def statuses(folder: Path) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for record in records(folder):
+        found.setdefault(record.seed, []).append(record.status)
+    return found
+
+
+def ended(folder: Path) -> dict[int, str]:
+    events = Ledger(folder / "results").events
+    return {event["seed"]: event["status"] for event in events if event["event"] == "ended"}
+
+
+def test_however_a_run_ends_the_others_are_made_and_all_are_reported(tmp_path: Path) -> None:
+    seeds = "seed=0,2,3,5,8,1"
+    answer = sweep(tmp_path, "-m", seeds)
+    assert answer.code == 5
+    expected = {
+        scripted.OK: ["ok"],
+        scripted.FAILS: ["failed"],
+        scripted.KILLED: ["killed"],
+        scripted.REFUSED: ["refused"],
+        scripted.KILLS_SERVER: ["ok"],
+        scripted.UNFIT: ["ok"],
+    }
+    assert statuses(tmp_path) == expected
+    assert ended(tmp_path) == {seed: status for seed, (status,) in expected.items()}
+    # Foreign text is no markup and moves no cursor; a traceback is named where there is one.
+    assert r"failed: cannot open [/data/x] [bold]\x1b[2J" in answer.out
+    assert "traceback" not in answer.out
+    assert "results: results/train" in answer.out
+
+
+def test_a_refused_run_is_no_failure(tmp_path: Path) -> None:
+    assert sweep(tmp_path, f"seed={scripted.REFUSED}").code == 0
+
+
+def test_a_record_that_cannot_be_read_fails_its_run_only(tmp_path: Path) -> None:
+    answer = sweep(tmp_path, "-m", f"seed={scripted.DAMAGED},{scripted.OK}")
+    assert answer.code == 5
+    assert "not a run record" in answer.out
+    assert ended(tmp_path) == {scripted.DAMAGED: "failed", scripted.OK: "ok"}
+
+
+def test_a_results_folder_that_vanishes_fails_its_run_and_the_sweep_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "rescue"))
+    (tmp_path / "rescue").mkdir()
+    answer = sweep(tmp_path, "-m", f"seed={scripted.RESULTS_GONE},{scripted.OK}")
+    assert answer.code == 5
+    assert "the record is" in answer.err
+    assert statuses(tmp_path) == {scripted.OK: ["ok"]}
+    assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "/dev/null", "/dev/full/x"])
+@pytest.mark.parametrize("many", [["-m", "seed=0,1"], ["seed=0"]])
+def test_results_that_cannot_be_written_are_one_line(
+    tmp_path: Path, place: str, many: list[str]
+) -> None:
+    answer = sweep(tmp_path, *many, f"results={place}")
+    assert answer.code == 2
+    (line,) = answer.err.splitlines()
+    assert line.startswith("error: ")
+    assert place in line
+
+
+def test_a_server_that_cannot_start_a_run_fails_it_and_the_table_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(process: object) -> None:
+        raise EOFError("unexpected EOF")
+
+    monkeypatch.setattr("multiprocessing.context.ForkServerProcess.start", killed)
+    answer = sweep(tmp_path, "-m", "seed=0,1")
+    assert answer.code == 5
+    assert statuses(tmp_path) == {0: ["failed"], 1: ["failed"]}
+    assert answer.out.count("failed: its process could not be started: the fork server ended") == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGINT, "stopped by Ctrl-C (SIGINT)"),
+        (signal.SIGTERM, "stopped by SIGTERM"),
+        (signal.SIGHUP, "stopped by SIGHUP: the terminal was closed"),
+    ],
+)
+def test_a_signal_ends_the_sweep_in_order_and_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals, words: str
+) -> None:
+    waiting = f"seed={scripted.OK},{scripted.WAITS},2,3,5"
+    thread = threading.Thread(target=press, args=(tmp_path, number))
+    thread.start()
+    answer = sweep(tmp_path, "-m", waiting)
+    thread.join()
+    assert answer.code == 130
+    assert statuses(tmp_path) == {scripted.OK: ["ok"], scripted.WAITS: ["interrupted"]}
+    assert ended(tmp_path) == {scripted.OK: "ok", scripted.WAITS: "interrupted"}
+    assert f"interrupted: {words}" in answer.out
+    assert "3 of 5 runs were not started; the same command with resume=true" in answer.err
+
+
+def press(folder: Path, number: signal.Signals) -> None:
+    """Once the second run is at work."""
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s:
+        curves = list((folder / "results" / "train").glob("*/curve.jsonl"))
+        if len(curves) == 2 and all(path.stat().st_size for path in curves):
+            break
+        time.sleep(0.01)
+    os.kill(os.getpid(), number)
+
+
+def test_resume_takes_what_is_finished_and_on_request_what_is_fit(tmp_path: Path) -> None:
+    def num_runs() -> int:
+        return len(list((tmp_path / "results" / "train").iterdir()))
+
+    seeds = f"seed={scripted.OK},{scripted.UNFIT}"
+    assert sweep(tmp_path, "-m", seeds).code == 0
+    assert sweep(tmp_path, "-m", seeds, "resume=true").code == 0
+    assert num_runs() == 2
+    assert sweep(tmp_path, "-m", seeds, "resume=fit").code == 0
+    assert num_runs() == 3
+    answer = sweep(tmp_path, "-m", seeds, "resume=never")
+    assert (answer.code, num_runs()) == (2, 3)
+    assert "resume=never: must be one of false, true, fit" in answer.err
+
+
+def test_resume_makes_again_what_cannot_be_read_and_tells_of_odd_lines(tmp_path: Path) -> None:
+    assert sweep(tmp_path, "seed=0").code == 0
+    (first,) = (tmp_path / "results" / "train").iterdir()
+    (first / "run.json").write_text("{")
+    with (tmp_path / "results" / "ledger.jsonl").open("a") as file:
+        file.write('[1]\n{"event": "ended", "utc": "2026')
+    answer = sweep(tmp_path, "seed=0", "resume=true")
+    assert answer.code == 0
+    assert "made again: " in answer.err
+    assert "2 lines are no event" in answer.err or "1 line is no event" in answer.err
+    assert len(list((tmp_path / "results" / "train").iterdir())) == 2
+    assert sweep(tmp_path, "seed=0", "resume=true").code == 0
+    assert len(list((tmp_path / "results" / "train").iterdir())) == 2
+
+
+def test_all_results_folders_are_named(tmp_path: Path) -> None:
+    answer = sweep(tmp_path, "-m", "results=a,b")
+    assert answer.code == 0
+    assert answer.out.splitlines()[-1] == "results: a/train, b/train"
+
+
+def test_brackets_in_a_path_are_no_markup(tmp_path: Path) -> None:
+    answer = sweep(tmp_path, "results='a[/x] [bold]'")
+    assert answer.code == 0
+    assert answer.out.splitlines()[-1] == "results: a[/x] [bold]/train"
+
+
+def test_a_lock_that_cannot_be_used_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.cli.sweep.lock_path", lambda: tmp_path)
+    answer = sweep(tmp_path, "seed=0")
+    assert answer.code == 2
+    assert "set BENCH_LOCK" in answer.err
+    assert not (tmp_path / "results").exists()
