@@ -1,4 +1,4 @@
-"""Hydra's own sweeper, that also refuses values out of range before the first job is run.
+"""Hydra's own sweeper, that also plans all jobs before the first one is run.
 
 Hydra takes sweepers from this namespace package only, and finds them here by itself.
 """
@@ -6,32 +6,126 @@ Hydra takes sweepers from this namespace package only, and finds them here by it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
-from bench.cli.plans import AGENDA, PLANS
+from bench.cli.checking import CheckingLine
+from bench.cli.job_values import JobValues
+from bench.cli.needs import Need, require
+from bench.cli.plans import AGENDA, PLANNINGS, Planning
+from bench.cli.resolve import with_paths
+from bench.core.files import expanded, unwritable
 
 
 class CheckedSweeper(BasicSweeper):
-    """Composes and checks every job of a sweep up front: nothing is measured in vain."""
+    """Checks every job of a sweep up front: nothing is measured in vain."""
 
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Compose each job's configuration and check its values.
+    def sweep(self, arguments: list[str]) -> Any:
+        """Plan the jobs, keep what was asked for, and run them.
 
         Raises:
-            ValueError: A value of one of the jobs is out of range, or the command has no jobs.
+            ValueError: A value of one of the jobs is out of range, something that it needs is not
+                here, the results cannot be written, or the command has no jobs.
         """
         assert self.hydra_context is not None
         assert self.config is not None
+        assert self.launcher is not None
         command = self.config.hydra.job.config_name
-        if command not in PLANS:
+        if command not in PLANNINGS:
             raise ValueError(f"-m: {command} has nothing to sweep; leave it out")
-        plan = PLANS[command]
-        AGENDA.num_runs = 0
-        for overrides in batch:
-            planned = plan(
-                self.hydra_context.config_loader.load_sweep_config(
-                    master_config=self.config, sweep_overrides=list(overrides)
-                )
-            )
-            AGENDA.num_runs += len(planned)
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        self.overrides = self.split_arguments(overrides, self.max_batch_size)
+        jobs = list(chain.from_iterable(self.overrides))
+        for first in self._plan(PLANNINGS[command], jobs):
+            self._keep_request(first)
+        returns = []
+        num_launched = 0
+        for batch in self.overrides:
+            results = self.launcher.launch(batch, initial_job_idx=num_launched)
+            num_launched += len(batch)
+            for result in results:
+                _ = result.return_value  # raises what the job raised
+            returns.append(results)
+        return returns
+
+    def _compose(self, overrides: list[str]) -> DictConfig:
+        """A job's configuration by Hydra itself."""
+        assert self.hydra_context is not None
+        assert self.config is not None
+        return self.hydra_context.config_loader.load_sweep_config(
+            master_config=self.config, sweep_overrides=overrides
+        )
+
+    def _is_group(self, name: str) -> bool:
+        assert self.hydra_context is not None
+        assert self.config is not None
+        loader, hydra = self.hydra_context.config_loader, self.config.hydra
+        options = loader.get_group_options(
+            name,
+            results_filter=None,
+            config_name=hydra.job.config_name,
+            overrides=list(hydra.overrides.hydra),
+        )
+        return bool(options)
+
+    def _plan(self, planning: Planning, jobs: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+        """Check all jobs, and tell the sweep what they come to.
+
+        Returns:
+            Of the jobs of each results folder, the first.
+
+        Raises:
+            ValueError: As sweep().
+        """
+        quick = JobValues(self._compose, self._is_group)
+        needs: dict[Need, None] = {}
+        places: dict[str, Sequence[str]] = {}
+        num_runs = 0
+        with CheckingLine(Console(stderr=True), len(jobs)) as line:
+            for index, overrides in enumerate(jobs):
+                values = quick.quick(overrides)
+                if values is None:
+                    values = planning.values(self._compose(list(overrides)))
+                values = with_paths(values)
+                checked = planning.check(values, overrides)
+                num_runs += checked.num_runs
+                needs.update(dict.fromkeys(checked.needs))
+                places.setdefault(values["results"], overrides)
+                line.checked(index + 1)
+        require(needs)
+        AGENDA.num_runs = num_runs
+        AGENDA.swept = _swept(jobs) + ["run"] * (num_runs > len(jobs))
+        return list(places.values())
+
+    def _keep_request(self, first: Sequence[str]) -> None:
+        """Write down what was asked for, in the results folder of a job.
+
+        Raises:
+            ValueError: It cannot be written there.
+        """
+        assert self.config is not None
+        config = self._compose(list(first))
+        folder = Path(config.hydra.sweep.dir)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(self.config, folder / "multirun.yaml")
+        except OSError as error:
+            raise ValueError(unwritable(expanded(config.results), error)) from error
+        self.config.hydra.sweep.dir = str(folder)  # the launcher makes it, too
+
+
+def _swept(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """The keys that differ between the jobs, as the records have them."""
+    keys = []
+    for given in zip(*jobs, strict=True):
+        if len(set(given)) > 1:
+            key = given[0].partition("=")[0].lstrip("+~")
+            keys.append(key.partition("@")[0])
+    return keys

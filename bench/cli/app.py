@@ -27,6 +27,7 @@ from bench.cli.signals import interrupt_on_signals
 from bench.cli.streams import settle_streams
 from bench.core.config import TrainConfig, known_keys
 from bench.core.config_nodes import NODES
+from bench.core.files import expanded
 from bench.core.measure_nodes import MEASURE_NODES
 from bench.core.printable import printable
 from bench.core.recipe_nodes import RECIPE_NODES
@@ -60,6 +61,7 @@ def register() -> None:
             for name, node in nodes.items():
                 store.store(group=f"schema/{group}", name=name, node=node)
     OmegaConf.register_new_resolver("sweep_id", sweep_id, replace=True)
+    OmegaConf.register_new_resolver("expanded", lambda path: str(expanded(path)), replace=True)
 
 
 def run_once(

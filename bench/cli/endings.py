@@ -56,9 +56,18 @@ def explain(exception: BaseException) -> tuple[Status, RunError]:
     if isinstance(exception, Interrupted):
         return "interrupted", RunError(kind="interrupted", message=str(exception))
     trace = "".join(traceback.format_exception(exception))
-    if isinstance(exception, InstantiationException) and exception.__cause__ is not None:
-        exception = exception.__cause__  # Hydra's wrapper says where, its cause says what
+    exception = innermost(exception)
     failed_with: BaseException = exception
     if isinstance(exception, PassFailed) and exception.__cause__ is not None:
         failed_with = exception.__cause__  # what the system failed with
     return failure(exception, trace=trace, out_of_memory=is_out_of_memory(failed_with))
+
+
+def innermost(error: BaseException) -> BaseException:
+    """What went wrong, out of Hydra's wrappers: they say where, their cause says what."""
+    while error.__cause__ is not None and (
+        isinstance(error, InstantiationException)
+        or (isinstance(error, ImportError) and str(error).startswith("Error loading '"))
+    ):
+        error = error.__cause__
+    return error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bench.cli.resolve import Planned, plain, with_choices
+from bench.cli.needs import require, serving_needs
+from bench.cli.resolve import Checked, Planned, plain, with_choices
 from bench.cli.runs import find_runs, trained_record
 from bench.core.config import config_hash
 from bench.core.environment import refuse_disabled_compiler
@@ -22,16 +24,48 @@ def plan_serving(config: DictConfig) -> list[Planned]:
     models of several seeds are repeats of one another here too.
 
     Raises:
-        ValueError: A value is out of range, there is no such run, or it is not fit to be served.
+        ValueError: A value is out of range, there is no such run, it is not fit to be served, or
+            what serving it needs is not here.
+    """
+    values = with_choices(config, serving_values(config))
+    require(check_serving(values, ()).needs)
+    checked = ServeConfig.from_dict(values)
+    folders = _folders(checked)
+    several = len(folders) > 1
+    return [_planned(values, checked, folder, several) for folder in folders]
+
+
+def serving_values(config: DictConfig) -> dict[str, Any]:
+    """The resolved values of a configuration of bench.serve.
+
+    Raises:
+        ValueError: A value is missing.
     """
     if OmegaConf.is_missing(config, "run"):
         raise ValueError("run: must be given: a training run's id or folder, a glob, or latest")
-    values = with_choices(config, plain(config))
+    return plain(config)
+
+
+def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checked:
+    """Check a job of bench.serve by its values.
+
+    Args:
+        values: Resolved, with paths as a shell has them.
+        overrides: What was given on the command line for this job; nothing depends on it.
+
+    Raises:
+        ValueError: As plan_serving, but for what it needs here.
+    """
     checked = ServeConfig.from_dict(values)
     _refuse_no_compiler(checked)
-    folders = find_runs(Path(checked.results).absolute(), checked.run)
-    several = len(folders) > 1
-    return [_planned(values, checked, folder, several) for folder in folders]
+    folders = _folders(checked)
+    records = [trained_record(folder, allow_missed=checked.allow_missed) for folder in folders]
+    needs = dict.fromkeys(need for each in records for need in serving_needs(values, checked, each))
+    return Checked(num_runs=len(folders), needs=list(needs))
+
+
+def _folders(checked: ServeConfig) -> Sequence[Path]:
+    return find_runs(Path(checked.results).absolute(), checked.run)
 
 
 def _refuse_no_compiler(config: ServeConfig) -> None:

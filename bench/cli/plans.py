@@ -1,19 +1,33 @@
-"""What the jobs of a command come to: the plan of each, and how many there are of all."""
+"""What the jobs of a command come to: how each is checked, and how many runs there are of all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from omegaconf import DictConfig
 
-from bench.cli.plan_serve import plan_serving
-from bench.cli.resolve import Planned, plan_training
+from bench.cli.plan_serve import check_serving, serving_values
+from bench.cli.resolve import Checked, check_training, plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planning:
+    """How the jobs of one command are planned.
+
+    values gives the resolved values of a configuration; check refuses them or tells what the job
+    comes to, from them and from what was given on the command line.
+    """
+
+    values: Callable[[DictConfig], dict[str, Any]]
+    check: Callable[[Mapping[str, Any], Sequence[str]], Checked]
+
 
 # By the name of the command's primary configuration file.
-PLANS: dict[str, Callable[[DictConfig], Sequence[Planned]]] = {
-    "train": plan_training,
-    "serve": plan_serving,
+PLANNINGS: dict[str, Planning] = {
+    "train": Planning(values=plain, check=check_training),
+    "serve": Planning(values=serving_values, check=check_serving),
 }
 
 

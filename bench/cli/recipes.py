@@ -7,10 +7,8 @@ made before anything is launched.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +37,11 @@ class Source:
         known = self.folder.parent == self.results / TRAIN
         return self.folder.name if known else str(self.folder)
 
+    @property
+    def key(self) -> str:
+        """The key that names it."""
+        return _key(self.recipe)
+
 
 def find_source(values: Mapping[str, Any]) -> Source | None:
     """The run that a configuration's recipe builds on; None where there is no recipe.
@@ -47,14 +50,11 @@ def find_source(values: Mapping[str, Any]) -> Source | None:
         values: The resolved configuration of bench.train.
 
     Raises:
-        ValueError: There is no such run or more than one, it is not fit to be built on, or the
-            recipe needs an extra that is not installed.
+        ValueError: There is no such run or more than one, or it is not fit to be built on.
     """
     recipe = recipe_config(values["recipe"])
     if recipe is None:
         return None
-    if isinstance(recipe, PruneConfig):
-        _require_torch_pruning()
     key = _key(recipe)
     results = Path(values["results"]).absolute()
     folder = _one_run(results, key, str(getattr(recipe, recipe.source_key)))
@@ -67,13 +67,7 @@ def _key(recipe: RecipeConfig) -> str:
     return f"recipe.{recipe.source_key}"
 
 
-@cache
 def _one_run(results: Path, key: str, run: str) -> Path:
-    """The one folder that is meant, the same for all jobs of a command.
-
-    `latest` is what was latest when the command began: the jobs of a sweep would otherwise each
-    learn from the one before.
-    """
     folders = find_runs(results, run, key=key)
     if len(folders) > 1:
         raise ValueError(
@@ -81,14 +75,6 @@ def _one_run(results: Path, key: str, run: str) -> Path:
             f"{folders[-1].name}"
         )
     return folders[0]
-
-
-def _require_torch_pruning() -> None:
-    if importlib.util.find_spec("torch_pruning") is None:
-        raise ValueError(
-            "recipe=prune: torch_pruning is not installed; "
-            "pip install 'operational-metrics-bench[serving]'"
-        )
 
 
 def _require_same_data(key: str, record: RunRecord, values: Mapping[str, Any]) -> None:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from bench.cli.needs import Need, require, training_needs
 from bench.cli.recipes import Source, find_source, refuse_other_model, with_source
+from bench.core.checks import value_at
 from bench.core.config import CHOICES, TrainConfig, config_hash
 from bench.core.environment import refuse_disabled_compiler, refuse_trainer_variables
+from bench.core.files import expanded
 
-# Loggers come as extras: the module that each needs, and the extra that brings it.
-_LOGGER_EXTRAS = {
-    "TensorBoardLogger": ("tensorboard", "tensorboard"),
-    "MLFlowLogger": ("mlflow", "mlflow"),
-    "WandbLogger": ("wandb", "wandb"),
-}
+# Keys that name a file or a folder, or may do so.
+_PATHS = ("results", "data.root", "data_root", "run", "recipe.teacher", "recipe.run")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +33,25 @@ class Planned:
     adds: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A job whose values are right: the runs that it comes to, and what they need here."""
+
+    num_runs: int = 1
+    needs: Sequence[Need] = ()
+
+
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain values, without Hydra's own part.
+    """The configuration as plain values, without Hydra's own part, with paths as a shell has them.
+
+    Raises:
+        ValueError: A value is missing.
+    """
+    return with_paths(own_values(config))
+
+
+def own_values(config: DictConfig) -> dict[str, Any]:
+    """The resolved values as they were given, without Hydra's own part.
 
     Raises:
         ValueError: A value is missing.
@@ -45,6 +60,21 @@ def plain(config: DictConfig) -> dict[str, Any]:
     container = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def with_paths(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with `~` and variables such as $HOME replaced in all that names a place."""
+    written_out = dict(values)
+    for key in _PATHS:
+        given = value_at(values, key)
+        # A name without either stays as it is: a run's id is told from its folder by the slash.
+        if isinstance(given, str) and (given.startswith("~") or "$" in given):
+            group, _, name = key.rpartition(".")
+            if group:
+                written_out[group] = {**written_out[group], name: str(expanded(given))}
+            else:
+                written_out[name] = str(expanded(given))
+    return written_out
 
 
 def with_choices(config: DictConfig, values: dict[str, Any]) -> dict[str, Any]:
@@ -67,12 +97,21 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     """The configuration of bench.train as plain, checked values.
 
     Raises:
-        ValueError: A value is missing or out of range, needs an extra that is not installed, or
-            would not hold: because of the environment, or because nothing checks it.
+        ValueError: As check_values.
     """
     values = plain(config)
+    check_values(values)
+    return values
+
+
+def check_values(values: Mapping[str, Any]) -> TrainConfig:
+    """The typed form of the resolved values of bench.train.
+
+    Raises:
+        ValueError: A value is missing or out of range, or would not hold: because of the
+            environment, or because nothing checks it.
+    """
     checked = TrainConfig.from_dict(values)
-    _refuse_missing_extra(values["logger"])
     refuse_trainer_variables()
     if checked.trainer.compile:
         refuse_disabled_compiler("trainer.compile=true")
@@ -81,7 +120,23 @@ def resolved(config: DictConfig) -> dict[str, Any]:
             f"budget.max_energy_j={checked.budget.max_energy_j:g}: nothing would check it with "
             "meter=none; choose a meter, such as meter=auto"
         )
-    return values
+    return checked
+
+
+def check_training(values: Mapping[str, Any], overrides: Sequence[str]) -> Checked:
+    """Check a job of bench.train by its values.
+
+    Args:
+        values: Resolved, with paths as a shell has them.
+        overrides: What was given on the command line for this job.
+
+    Raises:
+        ValueError: As plan_training, but for what it needs here.
+    """
+    checked = check_values(values)
+    source = find_source(values)
+    refuse_other_model(values, source, overrides)
+    return Checked(needs=training_needs(values, checked, source))
 
 
 def plan_training(config: DictConfig) -> list[Planned]:
@@ -91,11 +146,12 @@ def plan_training(config: DictConfig) -> list[Planned]:
     hash by its id.
 
     Raises:
-        ValueError: As resolved; or the run that it builds on is not there or not fit for it.
+        ValueError: As check_values; or the run that it builds on is not there or not fit for it;
+            or what it needs is not here.
     """
-    values = resolved(config)
+    values = plain(config)
+    require(check_training(values, _overrides(config)).needs)
     source = find_source(values)
-    refuse_other_model(values, source, _overrides(config))
     title = f"batch_size={values['batch_size']} seed={values['seed']}"
     if source is not None:
         title = f"{source.recipe.name} {title}"
@@ -108,16 +164,6 @@ def _overrides(config: DictConfig) -> list[str]:
     if "hydra" in config:
         return list(config.hydra.overrides.task)
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-
-
-def _refuse_missing_extra(logger: dict[str, Any] | None) -> None:
-    name = (logger or {}).get("_target_", "").rpartition(".")[2]
-    module, extra = _LOGGER_EXTRAS.get(name, (None, None))
-    if module is not None and importlib.util.find_spec(module) is None:
-        raise ValueError(
-            f"logger={extra}: {module} is not installed; "
-            f"pip install 'operational-metrics-bench[{extra}]'"
-        )
 
 
 def hash_of(config: DictConfig, source: Source | None = None) -> str:

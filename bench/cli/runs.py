@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from bench.core.records import RunRecord
@@ -11,8 +13,12 @@ from bench.core.store import read_record
 TRAIN = "train"
 
 
-def find_runs(results: Path, run: str, *, key: str = "run") -> list[Path]:
+@cache
+def find_runs(results: Path, run: str, *, key: str = "run") -> Sequence[Path]:
     """Folders of the training runs that are meant, in the order in which they were started.
+
+    Looked up once in a command. `latest` is what was latest when it began: the jobs of a sweep
+    would otherwise each learn from the one before.
 
     Args:
         results: The results folder.
@@ -36,11 +42,12 @@ def find_runs(results: Path, run: str, *, key: str = "run") -> list[Path]:
             f"{key}={run}: no training run of that name in {known}; give a run id, a folder, a "
             "glob or latest"
         )
-    return folders
+    return tuple(folders)
 
 
+@cache
 def trained_record(folder: Path, *, allow_missed: bool, key: str = "run") -> RunRecord:
-    """The record of a training run that is fit to be built on.
+    """The record of a training run that is fit to be built on; read once in a command.
 
     Args:
         folder: The run's.

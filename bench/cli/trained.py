@@ -60,7 +60,7 @@ def load_network(folder: Path, data: DataModule) -> nn.Module:
     try:
         restore(network, structure, torch.load(path, map_location="cpu", weights_only=True))
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        reason = " ".join(str(error).split()) or repr(error)
         raise StoreError(f"{path}: no usable checkpoint ({reason}); train the run again") from error
     return network.eval()
 

@@ -66,10 +66,12 @@ class ForkServer:
         """Nothing is started before the first job.
 
         Args:
-            preload: Modules that the server imports once, before the first job.
+            preload: Modules that the server imports once, before the first job. There is one
+                server for the whole process: without any, it imports what others asked for.
         """
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(list(preload))
+        if preload:
+            self._context.set_forkserver_preload(list(preload))
         self._server: int | None = None  # its process descriptor
 
     def run(

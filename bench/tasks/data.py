@@ -63,7 +63,7 @@ def test_batches(data: Any) -> Iterable[Batch]:
     try:
         return _loader(data)
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"data: test_dataloader gave no test split ({reason}); a run needs one that nothing "
             "was chosen on"

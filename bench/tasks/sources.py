@@ -27,6 +27,8 @@ from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
 from torchvision.datasets.mnist import read_image_file, read_label_file
 from torchvision.datasets.utils import check_integrity, extract_archive
 
+from bench.core.files import expanded
+
 ROOT_VARIABLE = "BENCH_DATA_ROOT"
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 _NUM_CLASSES = 10  # of every data set here
@@ -131,7 +133,15 @@ def read_cifar10(root: str | None, *, download: bool) -> Pools:
     return _from_cifar(development), _from_cifar(test)
 
 
-def locate(files: FileSet, root: str | None, *, download: bool) -> Path:
+def require_files(key: str, root: str | None, name: str, download: bool) -> None:
+    """Refuse a data set by name that is nowhere and will not be fetched; raises as locate()."""
+    if download:
+        _own_root(root, key)
+    else:
+        locate(_FILE_SETS[name], root, download=False, key=key)
+
+
+def locate(files: FileSet, root: str | None, *, download: bool, key: str = "data.root") -> Path:
     """The folder that a data set is read from.
 
     A root that is given is the only place looked at; otherwise BENCH_DATA_ROOT, the system's
@@ -141,7 +151,7 @@ def locate(files: FileSet, root: str | None, *, download: bool) -> Path:
         FileNotFoundError: The files are nowhere and could not be fetched.
         ValueError: The root given does not exist.
     """
-    own = _own_root(root)
+    own = _own_root(root, key)
     cache = _cache_folder()
     places = [own] if root is not None else [own, files.packaged, cache]
     for place in places:
@@ -151,31 +161,29 @@ def locate(files: FileSet, root: str | None, *, download: bool) -> Path:
     reason = _download(files, own or cache) if download else "data.download=false"
     found = files.find(own or cache)
     if found is None:
-        raise FileNotFoundError(_how_to_get(files, reason))
+        raise FileNotFoundError(_how_to_get(files, reason, key))
     return found
 
 
-def _own_root(root: str | None) -> Path | None:
-    key, given = "data.root", root
-    if given is None:
-        key, given = ROOT_VARIABLE, os.environ.get(ROOT_VARIABLE) or None
-    if given is None:
+def _own_root(root: str | None, key: str) -> Path | None:
+    if root is None:
+        key, root = ROOT_VARIABLE, os.environ.get(ROOT_VARIABLE) or None
+    if root is None:
         return None
-    folder = Path(given).expanduser()
+    folder = expanded(root)
     if not folder.is_dir():
-        raise ValueError(f"{key}={given}: no such folder; create it or name another")
+        raise ValueError(f"{key}={root}: no such folder; create it or name another")
     return folder
 
 
 def _cache_folder() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "operational-metrics-bench"
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "operational-metrics-bench"
 
 
-def _how_to_get(files: FileSet, reason: str) -> str:
+def _how_to_get(files: FileSet, reason: str, key: str) -> str:
     package = f", or install the Debian package {files.package}" if files.package else ""
     return (
-        f"data={files.name}: no data found ({reason}); set data.root=DIR or the environment "
+        f"data={files.name}: no data found ({reason}); set {key}=DIR or the environment "
         f"variable {ROOT_VARIABLE} to a folder that holds {files.layout}{package}, or run once "
         "with data.download=true where there is a network"
     )
@@ -288,3 +296,4 @@ _CIFAR10 = FileSet(
     layout="cifar-10-batches-py/",
     find=_find_cifar,
 )
+_FILE_SETS = {files.name: files for files in (_FASHION_MNIST, _MNIST, _CIFAR10)}

@@ -24,7 +24,7 @@ def failure(
     kind = "diverged" if isinstance(exception, DivergedError) else type(exception).__name__
     if is_out_of_memory(exception) if out_of_memory is None else out_of_memory:
         status = kind = "out_of_memory"
-    message = (str(exception).strip() or kind).splitlines()[0]
+    message = " ".join(str(exception).split()) or kind
     trace = "".join(traceback.format_exception(exception)) if trace is None else trace
     return status, RunError(kind=kind, message=message, traceback=trace)
 

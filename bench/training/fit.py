@@ -56,14 +56,39 @@ def training_devices(config: TrainConfig) -> list[torch.device]:
     """The devices that a configuration trains on: CUDA's, or the one CPU.
 
     Raises:
-        ValueError: A GPU is asked for and there is none.
+        ValueError: A GPU is asked for and there is none, or not as many.
     """
-    options, has_gpu = config.trainer, torch.cuda.is_available()
-    if options.accelerator == "gpu" and not has_gpu:
+    return _devices(config.trainer.accelerator, config.trainer.devices)
+
+
+def require_devices(accelerator: str, num_devices: int, precision: str) -> None:
+    """Refuse devices that are not there, and a precision that they do not have.
+
+    Args:
+        accelerator: As trainer.accelerator.
+        num_devices: As trainer.devices.
+        precision: As the key of that name.
+
+    Raises:
+        ValueError: A device is not there, or the precision needs another one.
+    """
+    on_gpu = _devices(accelerator, num_devices)[0].type == "cuda"
+    if precision == "16-mixed" and not on_gpu:
+        raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
+
+
+def _devices(accelerator: str, num_devices: int) -> list[torch.device]:
+    has_gpu = torch.cuda.is_available()
+    if accelerator == "gpu" and not has_gpu:
         raise ValueError("trainer.accelerator=gpu: no CUDA device here; use trainer=cpu")
-    if options.accelerator == "cpu" or not has_gpu:
+    if accelerator == "cpu" or not has_gpu:
         return [torch.device("cpu")]
-    return [torch.device("cuda", index) for index in range(options.devices)]
+    if num_devices > torch.cuda.device_count():
+        raise ValueError(
+            f"trainer.devices={num_devices}: there are {torch.cuda.device_count()} CUDA devices "
+            "here; give no more than that, or use trainer=cpu"
+        )
+    return [torch.device("cuda", index) for index in range(num_devices)]
 
 
 def gpu_uuids(devices: Sequence[torch.device]) -> list[str] | None:
@@ -86,9 +111,8 @@ def build_trainer(
         ValueError: The device or precision asked for is not there.
     """
     options = config.trainer
+    require_devices(options.accelerator, options.devices, config.precision)
     on_gpu = training_devices(config)[0].type == "cuda"
-    if config.precision == "16-mixed" and not on_gpu:
-        raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
     return pl.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
         devices=options.devices,

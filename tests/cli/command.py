@@ -24,7 +24,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 import bench.serve
 import bench.train
-from bench.cli import recipes
+from bench.cli import needs, runs
 from bench.cli.app import sweep_id
 from bench.core.records import RunRecord
 from bench.core.stopping import STOP_SIGNALS
@@ -124,7 +124,9 @@ def _as_if_new(variables: Mapping[str, str]) -> Iterator[None]:
     """What a command finds in a process of its own, and leaves behind with it."""
     GlobalHydra.instance().clear()
     sweep_id.cache_clear()
-    recipes._one_run.cache_clear()
+    runs.find_runs.cache_clear()
+    runs.trained_record.cache_clear()
+    needs.forget()
     arguments = sys.argv
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     loggers = [logging.root, *map(logging.getLogger, logging.root.manager.loggerDict)]

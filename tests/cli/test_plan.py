@@ -95,7 +95,7 @@ def test_the_options_are_kept_as_they_were_chosen(tmp_path: Path) -> None:
     [
         (["model=resnet18"], "resnet18"),
         (["model=torchvision", "model.name=densenet121"], "densenet121"),
-        (["model=custom", "model._target_=mine.MyNet"], "MyNet"),
+        (["model=custom", "model._target_=tests.cli.broken.Linear"], "Linear"),
     ],
 )
 def test_a_model_is_called_what_the_user_calls_it(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.cli import needs
 from bench.cli.recipes import source_folder, source_record, with_recipe
 from bench.cli.resolve import hash_of
 from bench.cli.table import sweep_tables
@@ -144,12 +145,13 @@ class TestPlan:
         same = ("batch_size=64", "seed=3", "data.num_workers=1", "data.in_memory=false")
         assert plan(tmp_path, "recipe=distill", f"recipe.teacher={teacher}", *same).digest
 
-    def test_a_missing_library_is_refused_with_the_command_that_installs_it(
+    def test_a_missing_library_is_refused_with_the_extra_that_brings_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         base = store(tmp_path)
+        needs._require_module.cache_clear()
         monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-        with pytest.raises(ValueError, match=r"'operational-metrics-bench\[serving\]'"):
+        with pytest.raises(ValueError, match=r"torch_pruning is not installed; .*'serving'"):
             plan(tmp_path, "recipe=prune", f"recipe.run={base}")
 
     def test_without_a_recipe_nothing_is_looked_up(self, tmp_path: Path) -> None:

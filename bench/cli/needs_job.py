@@ -1,0 +1,89 @@
+"""Tells whether what runs need is here, with the libraries and the modules of the user at hand.
+
+Run in a process of its own: see bench/cli/needs.py.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hydra.utils import get_object
+
+from bench.cli.endings import innermost
+from bench.cli.needs import Need
+from bench.serving.backends.choose import make_backend
+from bench.tasks.sources import require_files
+from bench.training.contract import require_loaders
+from bench.training.fit import require_devices
+
+
+def run(needs: Sequence[Need], send: Callable[[str | None], None], launched_s: float) -> None:
+    """Send for each need, in their order, why it is not met, or None."""
+    for need in needs:
+        send(refusal(need))
+
+
+def refusal(need: Need) -> str | None:
+    """Why a need is not met, in one line; None where it is."""
+    try:
+        _CHECKS[need.check](*need.arguments)
+    except (ValueError, OSError) as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def require_target(key: str, target: str) -> None:
+    """Refuse a `_target_` that cannot be imported, or called.
+
+    Args:
+        key: Where it stands.
+        target: A dotted path.
+
+    Raises:
+        ValueError: It cannot; the message has the reason.
+    """
+    try:
+        found = get_object(target)
+    except (Exception, SystemExit) as error:  # whatever a module of the user's own may raise
+        raise ValueError(f"{key}={target}: {_reason(target, innermost(error))}") from error
+    if not callable(found):
+        raise ValueError(
+            f"{key}={target}: must be a class or a function, is a {type(found).__name__}"
+        )
+    if key == "data._target_":
+        require_loaders(found, target)
+
+
+def _reason(target: str, error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        parent, _, name = error.name.rpartition(".")
+        if error.name == target.partition(".")[0]:
+            return f"No module named '{error.name}'; start in its folder or set PYTHONPATH"
+        if target.startswith(f"{error.name}.") or target == error.name:
+            return _no_attribute(parent, name)
+    if isinstance(error, AttributeError) and error.name is not None:
+        return _no_attribute(getattr(error.obj, "__qualname__", target), error.name, error.obj)
+    return f"{type(error).__name__}: {error}"
+
+
+def _no_attribute(owner: str, name: str, found: Any = None) -> str:
+    """That there is no such name, and which one there is."""
+    names = dir(sys.modules.get(owner) if found is None else found)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"{owner} has no {name}{hint}"
+
+
+def _require_runtime(runtime: str, device: str) -> None:
+    make_backend(runtime, device=device, num_threads=None).close()
+
+
+_CHECKS: dict[str, Callable[..., None]] = {
+    "target": require_target,
+    "devices": require_devices,
+    "files": require_files,
+    "runtime": _require_runtime,
+}
