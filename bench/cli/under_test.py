@@ -229,6 +229,8 @@ def _server(
         max_batch_size=http.max_batch_size,
         batch_window_ms=http.batch_window_ms,
         max_request_bytes=http.max_request_bytes,
+        concurrency=http.concurrency,
+        request_timeout_s=http.request_timeout_s,
     )
     return HttpServer(
         spec,

@@ -6,7 +6,8 @@ Protocol, POST /v2/models/NAME/infer with the input in the request.
 
 Each answer says in its Server-Timing header (W3C) what the server spent, in milliseconds: queue
 (waiting for the model), fetch, preprocess, inference, postprocess, and total from the entry into
-the application until the answer is ready. A request that is not answered gets {"error": one line}.
+the application until the answer is ready. A request that is not answered gets {"error": one line},
+also one for an address or a method that is not there.
 
 Source: W3C Server Timing; Open Inference Protocol V2, "HTTP/REST", also for the form of errors.
 """
@@ -15,38 +16,72 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from bench.serving.http.batching import Answer, Batcher, ModelError
+from bench.serving.http.connections import error_body
 from bench.serving.http.features import FeatureStore
+from bench.serving.http.inputs import (
+    INPUT_NAME,
+    Refused,
+    json_numbers,
+    json_object,
+    tensor_of,
+)
 
-INPUT_NAME = "images"
 OUTPUT_NAME = "logits"
 
+_JSON = "application/json"
+# Of the address of a page that is not there.
+_QUOTED_CHARACTERS = 200
+# A request may hold this many full batches: a larger one would keep others waiting for too long.
+MAX_BATCHES = 16
 # No length of a body has more digits, and not every longer string of them can be read as a number.
 _LENGTH_DIGITS = 18
 
 _Images = NDArray[np.float32]
 
 
-class Refused(Exception):  # noqa: N818 -- an answer to a client, not a failure of the server
-    """A request that is not answered: its HTTP status and one line."""
+class Room:
+    """Bytes of bodies that are held at the same time, by all requests together."""
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+    def __init__(self, max_bytes: int) -> None:
+        """Hold nothing yet."""
+        self._max_bytes = max_bytes
+        self._num_bytes = 0
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """A function that takes more bytes; they are given back at the end of the block.
+
+        Raises:
+            Refused: There is no room for so many; from the function.
+        """
+        taken = 0
+
+        def take(num_bytes: int) -> None:
+            nonlocal taken
+            taken += num_bytes
+            self._num_bytes += num_bytes
+            if self._num_bytes > self._max_bytes:
+                raise Refused(503, "the server holds too many large requests; ask again later")
+
+        try:
+            yield take
+        finally:
+            self._num_bytes -= taken
 
 
 class Timing:
@@ -84,12 +119,14 @@ class Service:
     model_name: str
     num_classes: int
     max_request_bytes: int
+    max_images: int
+    room: Room
     clock: Callable[[], float] = time.perf_counter
 
     async def predict(self, request: Request, timing: Timing) -> dict[str, Any]:
         """POST /v1/predict."""
-        content = _json_object(await self._body(request))
-        index = content.get("id")
+        async with self.body(request) as body:
+            index = json_object(body).get("id")
         if type(index) is not int:  # true is an int, too
             raise Refused(400, 'id: must be an integer, as in {"id": 123}')
         with timing.stage("fetch"):
@@ -102,26 +139,37 @@ class Service:
         answer = await self._ask([image], timing)
         with timing.stage("postprocess"):
             logits = answer[0].logits
-            return {"id": index, "class": int(logits.argmax()), "logits": logits.tolist()}
+            known = None if np.isnan(logits).any() else int(logits.argmax())
+            return {"id": index, "class": known, "logits": json_numbers(logits)}
 
     async def infer(self, request: Request, timing: Timing) -> dict[str, Any]:
         """POST /v2/models/NAME/infer; the inputs of one request may share a batch with others."""
         self._require_model(request)
-        body = await self._body(request)
-        with timing.stage("preprocess"):
-            content = _json_object(body)
-            images = _tensor(content, self.store.shape)
-        answers = await self._ask(list(images), timing)
+        async with self.body(request) as body:
+            with timing.stage("preprocess"):
+                images, named = self._inputs(body)
+            answers = await self._ask(list(images), timing)
         with timing.stage("postprocess"):
             logits = np.stack([answer.logits for answer in answers])
             output = {
                 "name": OUTPUT_NAME,
                 "shape": list(logits.shape),
                 "datatype": "FP32",
-                "data": logits.reshape(-1).tolist(),
+                "data": json_numbers(logits),
             }
-            named = {"id": content["id"]} if isinstance(content.get("id"), str) else {}
             return {"model_name": self.model_name, **named, "outputs": [output]}
+
+    def _inputs(self, body: bytes) -> tuple[_Images, dict[str, str]]:
+        """Images, and the name of the request; what was parsed is not kept."""
+        content = json_object(body)
+        images = tensor_of(content, self.store.shape)
+        if len(images) > self.max_images:
+            raise Refused(
+                413,
+                f"inputs: {len(images)} images in one request, at most {self.max_images} "
+                f"({MAX_BATCHES} times backend.http.max_batch_size)",
+            )
+        return images, {"id": content["id"]} if isinstance(content.get("id"), str) else {}
 
     async def metadata(self, request: Request, timing: Timing) -> dict[str, Any]:
         """GET /v2/models/NAME."""
@@ -155,8 +203,9 @@ class Service:
         timing.add("inference", last.inference_s)
         return answers
 
-    async def _body(self, request: Request) -> bytes:
-        """The body, of which no more is kept than is allowed."""
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[bytes]:
+        """The body, of which no more is kept than is allowed, and no longer than the block."""
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and (
             len(declared) > _LENGTH_DIGITS or int(declared) > self.max_request_bytes
@@ -164,15 +213,17 @@ class Service:
             raise self._too_large()
         chunks: list[bytes] = []
         num_bytes = 0
-        try:
-            async for chunk in request.stream():
-                num_bytes += len(chunk)
-                if num_bytes > self.max_request_bytes:
-                    raise self._too_large()
-                chunks.append(chunk)
-        except ClientDisconnect:
-            raise Refused(400, "the request was broken off") from None
-        return b"".join(chunks)
+        with self.room.share() as take:
+            try:
+                async for chunk in request.stream():
+                    take(len(chunk))
+                    num_bytes += len(chunk)
+                    if num_bytes > self.max_request_bytes:
+                        raise self._too_large()
+                    chunks.append(chunk)
+            except ClientDisconnect:
+                raise Refused(400, "the request was broken off") from None
+            yield b"".join(chunks)
 
     def _too_large(self) -> Refused:
         return Refused(413, f"the request is larger than {self.max_request_bytes} bytes")
@@ -181,7 +232,7 @@ class Service:
 def make_app(service: Service) -> Starlette:
     """The application; close the service's batcher and store when it has ended."""
     infer, metadata = "/v2/models/{name}/infer", "/v2/models/{name}"
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/v1/predict", _endpoint(service.predict, service), methods=["POST"]),
             Route(infer, _endpoint(service.infer, service), methods=["POST"]),
@@ -189,8 +240,35 @@ def make_app(service: Service) -> Starlette:
             Route(f"{metadata}/ready", _endpoint(service.metadata, service)),
             Route("/v2/health/live", _endpoint(service.health, service)),
             Route("/v2/health/ready", _endpoint(service.health, service)),
-        ]
+        ],
+        exception_handlers={HTTPException: _no_such_page(service), Exception: _failed},
     )
+    app.router.redirect_slashes = False  # another address is another page
+    return app
+
+
+def _no_such_page(service: Service) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Answers a request for an address, or by a method, that is not there."""
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException), "as it is registered"
+
+        async def handler(request: Request, timing: Timing) -> dict[str, Any]:
+            async with service.body(request):
+                pass  # read, so that the connection can go on
+            page = f"{request.method} {request.url.path[:_QUOTED_CHARACTERS]}"
+            raise Refused(error.status_code, f"{page}: {error.detail.lower()}")
+
+        answer = await _endpoint(handler, service)(request)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    return refuse
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """Answers a request that broke the application; the log has the reason."""
+    return Response(error_body("the server failed; its log says why"), 500, media_type=_JSON)
 
 
 _Handler = Callable[[Request, Timing], Awaitable[dict[str, Any]]]
@@ -204,56 +282,11 @@ def _endpoint(handler: _Handler, service: Service) -> Callable[[Request], Awaita
             content = await handler(request, timing)
         except Refused as refused:
             status, content = refused.status, {"error": str(refused)}
-            if status == 413:
+            if status in (413, 503):
                 # The rest of the body is on its way still, and nobody is going to read it.
                 headers["connection"] = "close"
         body = json.dumps(content, separators=(",", ":")).encode()
         headers["server-timing"] = timing.header()
-        return Response(body, status, headers, media_type="application/json")
+        return Response(body, status, headers, media_type=_JSON)
 
     return endpoint
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Refused(400, "the body is not JSON") from None
-    if not isinstance(content, dict):
-        raise Refused(400, "the body is not a JSON object")
-    return content
-
-
-def _tensor(content: dict[str, Any], shape: tuple[int, int, int]) -> _Images:
-    """The one input of an inference request, float32 of shape (n, c, h, w), n >= 1."""
-    inputs = content.get("inputs")
-    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise Refused(400, f"inputs: must be a list of one tensor, {INPUT_NAME}")
-    tensor = inputs[0]
-    if tensor.get("name") != INPUT_NAME or tensor.get("datatype") != "FP32":
-        raise Refused(400, f"inputs: name must be {INPUT_NAME} and datatype FP32")
-    given = tensor.get("shape")
-    if (
-        not isinstance(given, list)
-        or not all(type(size) is int for size in given)
-        or len(given) != 4
-        or given[0] < 1
-        or given[1:] != list(shape)
-    ):
-        wanted = ", ".join(map(str, ("n", *shape)))
-        raise Refused(400, f"inputs: shape must be [{wanted}] with n of at least 1")
-    values = _numbers(tensor.get("data"))
-    if values.size != math.prod(given):
-        raise Refused(400, f"inputs: data has {values.size} values, shape {math.prod(given)}")
-    return values.reshape(given)
-
-
-def _numbers(data: Any) -> _Images:
-    """A flat or nested list of numbers, float32; the protocol allows both."""
-    try:
-        values = np.array(data if isinstance(data, list) else None)
-    except ValueError:  # lists of unequal length
-        raise Refused(400, "inputs: data must be a list of numbers") from None
-    if values.dtype.kind not in "iuf":
-        raise Refused(400, "inputs: data must be a list of numbers")
-    return values.astype(np.float32)

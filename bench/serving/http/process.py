@@ -35,7 +35,7 @@ from bench.serving.http.spec import ServerSpec
 _GRACE_S = 5.0
 _TAIL_LINES = 5
 _TAIL_BYTES = 4096
-_PACKAGES = ("aiohttp", "starlette", "uvicorn")
+_PACKAGES = ("aiohttp", "httptools", "starlette", "uvicorn")
 
 
 class ServerDied(OSError):  # noqa: N818 -- what happened, for a reader who did not end it

@@ -28,13 +28,16 @@ import uvicorn
 
 from bench.serving.backends.base import Backend
 from bench.serving.backends.first_calls import call_once
-from bench.serving.http.app import Service, make_app
+from bench.serving.http.app import MAX_BATCHES, Room, Service, make_app
 from bench.serving.http.batching import Batcher
+from bench.serving.http.connections import ConnectionLimits, limited_protocol
 from bench.serving.http.features import FeatureStore
 from bench.serving.http.spec import ServerSpec
 from bench.serving.system import PassFailed
 
 _BACKLOG = 2048
+# Far more connections than those that measure, and few enough for what each of them may hold.
+_SPARE_CONNECTIONS, _MORE_CONNECTIONS = 64, 4
 # Longer than any pass: a connection that the client keeps must not be closed under a request.
 _KEEP_ALIVE_S = 3600
 
@@ -94,10 +97,19 @@ def _serve(spec: ServerSpec, listener: socket.socket, store: FeatureStore, repor
         model_name=spec.model_name,
         num_classes=loaded.num_classes,
         max_request_bytes=spec.max_request_bytes,
+        max_images=MAX_BATCHES * spec.max_batch_size,
+        # One request of each connection that measures, however large they are.
+        room=Room(spec.concurrency * spec.max_request_bytes),
+    )
+    limits = ConnectionLimits(
+        max_connections=_SPARE_CONNECTIONS + _MORE_CONNECTIONS * spec.concurrency,
+        max_request_bytes=spec.max_request_bytes,
+        body_timeout_s=spec.request_timeout_s,
     )
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(service),
+            http=limited_protocol(limits),
             log_level="warning",
             access_log=False,
             lifespan="off",
@@ -147,13 +159,13 @@ def _load(spec: ServerSpec, shape: tuple[int, int, int]) -> _Loaded:
 
 
 def _http_server() -> str:
-    """What parses and schedules requests here; the quicker parts of uvicorn are optional."""
+    """What parses and schedules requests here."""
     found = []
     for package in ("uvicorn", "starlette", "uvloop", "httptools"):
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
-            continue  # uvicorn then takes the standard library's, and h11
+            continue  # uvloop is not for every system
     return f"{', '.join(found)} on {platform.python_implementation()} {platform.python_version()}"
 
 

@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from bench.serving.http.app import Room
+from bench.serving.http.inputs import Refused
 from bench.serving.http.process import HttpServer
-from bench.serving.http.protocols import choose_protocol
+from bench.serving.http.protocols import FeaturesProtocol, choose_protocol
 from bench.serving.http.stages import SERVER_STAGES, parse_server_timing
 from tests.serving.http.serving import SHAPE, ask, images, server_spec
 
@@ -79,6 +81,7 @@ def test_health_and_metadata(url: str) -> None:
         (b"[" * 1900, 400, "not JSON"),
         (b"[1]", 400, "not a JSON object"),
         (b"", 400, "not JSON"),
+        (b'{"id": NaN}', 400, "not JSON, which has no NaN"),
         ({}, 400, "id: must be an integer"),
         ({"id": "2"}, 400, "id: must be an integer"),
         ({"id": True}, 400, "id: must be an integer"),
@@ -94,6 +97,34 @@ def test_bad_requests_for_features(url: str, body: Any, status: int, reason: str
     assert answer.status == status
     assert reason in answer.content["error"]
     assert "\n" not in answer.content["error"]
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        ("NaN", "not JSON, which has no NaN"),
+        ("Infinity", "not JSON, which has no Infinity"),
+        ("-Infinity", "not JSON, which has no -Infinity"),
+        ("1e39", "no finite 32-bit float"),
+        ("-1e39", "no finite 32-bit float"),
+        ("1e999", "no finite 32-bit float"),
+        ("1" + "0" * 40, "list of numbers"),
+    ],
+)
+def test_numbers_that_are_none(url: str, number: str, reason: str) -> None:
+    body = json.dumps(tensor(data=[1, 2, 3, "?"])).replace('"?"', number).encode()
+    answer = ask(url, "POST", INFER, body)
+    assert answer.status == 400
+    assert reason in answer.content["error"]
+
+
+def test_a_request_may_hold_sixteen_batches(url: str) -> None:
+    def asked(number: int) -> int:
+        values = [1] * (number * math.prod(SHAPE))
+        return ask(url, "POST", INFER, tensor(shape=[number, *SHAPE], data=values)).status
+
+    assert asked(64) == 200
+    assert asked(65) == 413
 
 
 @pytest.mark.parametrize(
@@ -128,8 +159,14 @@ def test_another_model_and_other_addresses(url: str) -> None:
         404,
         {"error": "model other: not here; there is model"},
     )
-    assert ask(url, "GET", "/v1/predict").status == 405
-    assert ask(url, "GET", "/nothing").status == 404
+    for method, path, status, reason in (
+        ("GET", "/v1/predict", 405, "GET /v1/predict: method not allowed"),
+        ("GET", "/nothing", 404, "GET /nothing: not found"),
+        ("POST", "/v1/predict/", 404, "POST /v1/predict/: not found"),
+        ("BREW", "/v1/predict", 400, "not a request in the form of HTTP/1.1"),
+    ):
+        refused = ask(url, method, path, {"id": 1})
+        assert (refused.status, refused.content) == (status, {"error": reason})
 
 
 def test_a_body_of_unknown_length_is_cut_off(url: str) -> None:
@@ -149,6 +186,31 @@ def test_a_model_that_raises_is_500_and_the_server_stays(tmp_path: Path) -> None
             assert "no logits today" in answer.content["error"]
         assert server.gone() is None
     assert "Traceback" in log.read_text()
+
+
+def test_logits_that_are_no_numbers_are_null_and_minus_infinity_is_one(tmp_path: Path) -> None:
+    with HttpServer(server_spec(tmp_path, "not_finite"), log=tmp_path / "log") as server:
+        answer = ask(server.url, "POST", "/v1/predict", {"id": 0})
+        assert answer.content == {"id": 0, "class": None, "logits": [None, None, -1e39]}
+        protocol = FeaturesProtocol(num_classes=3)
+        logits = protocol.logits(json.dumps(answer.content).encode())
+        assert np.isnan(logits[:2]).all()
+        assert logits[2] == -math.inf
+        assert ask(server.url, "POST", INFER, tensor()).content["outputs"][0]["data"] == [
+            None,
+            None,
+            -1e39,
+        ]
+
+
+def test_bodies_have_room_for_one_of_each_connection_that_measures() -> None:
+    room = Room(100)
+    with room.share() as one, room.share() as other:
+        one(60)
+        with pytest.raises(Refused, match="too many large requests"):
+            other(41)
+    with room.share() as again:
+        again(100)
 
 
 def test_the_client_speaks_both_protocols_with_the_server(url: str) -> None:
