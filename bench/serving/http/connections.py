@@ -65,7 +65,6 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._stage: Literal["between", "head", "body"] = "between"
         self._num_kept_bytes = 0  # received of the present request, its body aside
-        self._num_headers = 0
         self._refusal: tuple[int, str] | None = None
         self._deadline_s = self.loop.time() + self.limits.head_timeout_s
         self._check = self.loop.call_later(self.limits.check_s, self._drop_if_late)
@@ -84,16 +83,22 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None or self.transport.is_closing():
             return
-        if self._stage == "between":
+        before = self._stage
+        if before == "between":
             self._num_kept_bytes = 0
         self._num_kept_bytes += len(data)
         try:
             self.parser.feed_data(data)
-            self._require_room()
+            if self._stage != "between":
+                self._require_room()
         except httptools.HttpParserUpgrade:
             self._refuse(400, "this server speaks HTTP/1.1 only: no CONNECT, no Upgrade")
         except (httptools.HttpParserError, _Stop):
             self._refuse(*(self._refusal or (400, "not a request in the form of HTTP/1.1")))
+        if self._stage not in ("between", before):
+            in_body = self._stage == "body"
+            timeout_s = self.limits.body_timeout_s if in_body else self.limits.head_timeout_s
+            self._deadline_s = self.loop.time() + timeout_s
 
     @override
     def on_message_begin(self) -> None:
@@ -101,25 +106,18 @@ class LimitedProtocol(HttpToolsProtocol):
             self._stop(400, "one request at a time: wait for the answer before you send the next")
         self._unset_keepalive_if_required()
         self._stage = "head"
-        self._num_headers = 0
-        self._deadline_s = self.loop.time() + self.limits.head_timeout_s
         super().on_message_begin()
 
     @override
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        self._num_headers += 1
-        if self._num_headers > _MAX_HEADERS:
-            self._stop_large_head()
-
-    @override
     def on_headers_complete(self) -> None:
-        num_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if num_bytes > self.limits.max_head_bytes:
+        if self._num_kept_bytes > self.limits.max_head_bytes:  # of which some may be the body
+            fields = sum(len(name) + len(value) for name, value in self.headers)
+            if len(self.url) + fields > self.limits.max_head_bytes:
+                self._stop_large_head()
+        if len(self.headers) > _MAX_HEADERS:
             self._stop_large_head()
         super().on_headers_complete()
         self._stage = "body"
-        self._deadline_s = self.loop.time() + self.limits.body_timeout_s
 
     @override
     def on_body(self, body: bytes) -> None:
@@ -155,10 +153,10 @@ class LimitedProtocol(HttpToolsProtocol):
         return waits and self._stage == "between"
 
     def _require_room(self) -> None:
-        """Refuse what the parser would keep until it has all of it, and chunks without bodies."""
+        """Refuse what the parser keeps until it has all of it, trailers, and chunks of nothing."""
         limits = self.limits
         room = limits.max_head_bytes + (limits.max_request_bytes if self._stage == "body" else 0)
-        if self._stage != "between" and self._num_kept_bytes > room:
+        if self._num_kept_bytes > room or len(self.headers) > _MAX_HEADERS:
             self._stop_large_head()
 
     def _stop_large_head(self) -> NoReturn:
