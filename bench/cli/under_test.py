@@ -69,7 +69,11 @@ class UnderTest:
                 "the model was compiled for a new batch size in the middle of the measurement"
             )
         if isinstance(self.system, HttpSystem) and result.scenario == "server":
-            found += client_complaints(result.columns)
+            found += client_complaints(
+                result.columns,
+                latency_p99_ms=result.latency_p99_ms,
+                concurrency=self.system.concurrency,
+            )
         return found
 
     def keep(self, result: PassResult) -> None:
@@ -181,6 +185,7 @@ def _over_http(
             protocol,
             concurrency=http.concurrency,
             request_timeout_s=http.request_timeout_s,
+            max_timeouts=http.max_timeouts,
             delays=network.delays,
             gone=lambda: (server.gone() if server else None) or network.gone(),
         )

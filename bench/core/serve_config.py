@@ -102,6 +102,7 @@ class HttpConfig:
     max_request_bytes: int = 1_000_000
     start_timeout_s: float = 60.0
     request_timeout_s: float = 30.0
+    max_timeouts: int = 3
 
     def __post_init__(self) -> None:
         """Check ranges.
@@ -115,10 +116,9 @@ class HttpConfig:
             raise ValueError(f"backend.http.url={self.url}: must begin with http:// or https://")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"backend.http.port={self.port}: must lie between 0 (any) and 65535")
-        require_at_least("backend.http.concurrency", self.concurrency, 1)
-        require_at_least("backend.http.max_batch_size", self.max_batch_size, 1)
+        for name in ("concurrency", "max_batch_size", "max_request_bytes", "max_timeouts"):
+            require_at_least(f"backend.http.{name}", getattr(self, name), 1)
         require_at_least("backend.http.batch_window_ms", self.batch_window_ms, 0)
-        require_at_least("backend.http.max_request_bytes", self.max_request_bytes, 1)
         require_positive("backend.http.start_timeout_s", self.start_timeout_s)
         require_positive("backend.http.request_timeout_s", self.request_timeout_s)
 

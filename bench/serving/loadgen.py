@@ -161,7 +161,8 @@ def _drive(
     if system.failure is not None:
         kind = type(system.failure).__name__
         reason = " ".join(str(system.failure).split())  # a runtime's message has several lines
-        raise PassFailed(f"scenario {settings.scenario}: {kind}: {reason}") from system.failure
+        what = "accuracy" if collect else f"scenario {settings.scenario}"
+        raise PassFailed(f"{what}: {kind}: {reason}") from system.failure
 
 
 def _in_thread(system: System, arguments: tuple[Any, ...]) -> None:

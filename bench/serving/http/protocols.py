@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
+import math
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bench.core.printable import printable
+from bench.serving.http.failures import WhyNot
+from bench.serving.http.transport import CONNECTION_ERRORS, Reply, get
 
 _Floats = NDArray[np.float32]
 
@@ -113,7 +116,7 @@ class KserveProtocol:
         """As in RequestProtocol: the first output is taken to be the logits."""
         outputs = _field(body, "outputs")
         if not isinstance(outputs, list) or not outputs or not isinstance(outputs[0], dict):
-            raise BadAnswer("the answer has no outputs")
+            raise BadAnswer("no outputs that are a list of objects with data")
         return _logits(outputs[0].get("data"), self._num_classes)
 
 
@@ -139,61 +142,84 @@ def choose_protocol(
     Raises:
         ValueError: The server cannot be reached, is not ready, or does not have the model.
     """
-    status, _ = _get(f"{url}/v2/health/ready", timeout_s)
+    ready = _get(f"{url}/v2/health/ready", timeout_s)
     # A server that speaks only the first protocol need not have this page.
-    if status >= 500:
-        raise ValueError(f"backend.http.url={url}: the server is not ready (HTTP {status})")
+    if ready.status >= 500:
+        raise ValueError(f"backend.http.url={url}: the server is not ready, {_quoted(ready)}")
     if name == "features":
         return FeaturesProtocol(num_classes=num_classes)
     if images is None:
         raise ValueError("backend.http.protocol=kserve_v2: needs the inputs of the test split")
-    status, body = _get(f"{url}/v2/models/{model_name}", timeout_s)
+    if not np.isfinite(images).all():
+        raise ValueError(
+            "backend.http.protocol=kserve_v2: a test image has NaN or infinity in it, which JSON "
+            "cannot say; mend the data, or use backend.http.protocol=features"
+        )
+    about = _get(f"{url}/v2/models/{model_name}", timeout_s)
     try:
-        input_name = json.loads(body)["inputs"][0]["name"] if status == 200 else None
-    except (ValueError, KeyError, IndexError, TypeError):
+        input_name = json.loads(about.content)["inputs"][0]["name"] if about.status == 200 else None
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         input_name = None
     if not isinstance(input_name, str):
         raise ValueError(
-            f"backend.http.model_name={model_name}: {url}/v2/models/{model_name} does not name an "
-            f"input (HTTP {status})"
+            f"backend.http.model_name={model_name}: {url}/v2/models/{model_name} must answer "
+            f'{{"inputs": [{{"name": ...}}]}}, answers {_quoted(about)}'
         )
     return KserveProtocol(
         images, model_name=model_name, input_name=input_name, num_classes=num_classes
     )
 
 
-def _get(url: str, timeout_s: float) -> tuple[int, bytes]:
-    """Status and body of a page."""
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _get(url: str, timeout_s: float) -> Reply:
+    """One page of the server.
+
+    Raises:
+        ValueError: There is no answer.
+    """
     try:
-        with direct.open(url, timeout=timeout_s) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise ValueError(f"backend.http.url={url}: no answer ({reason}); is it running?") from error
+        return get(url, timeout_s)
+    except CONNECTION_ERRORS as error:
+        reason = f"within {timeout_s:g} s" if isinstance(error, TimeoutError) else f"({error})"
+        raise ValueError(
+            f"backend.http.url={url}: no answer {printable(reason)}; is it running?"
+        ) from error
+
+
+def _quoted(reply: Reply) -> str:
+    """Status and beginning of an answer that is not what was asked for."""
+    why = WhyNot.of_answer(f"HTTP {reply.status}", reply.content)
+    return f"{why.kind}{why.example}"
 
 
 def _field(body: bytes, name: str) -> Any:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
-        raise BadAnswer("the answer is not JSON") from None
+        raise BadAnswer("not JSON") from None
     if not isinstance(content, dict) or name not in content:
-        raise BadAnswer(f"the answer has no {name}")
+        raise BadAnswer(f'no "{name}" in the answer')
     return content[name]
 
 
 def _logits(values: Any, num_classes: int | None) -> _Floats:
-    """Numbers; NaN is one, as a model may well give it, and then quality is not known."""
+    """Numbers; null and NaN are some, as a model may well give them: then quality is not known."""
     try:
-        logits = np.array(values, dtype=np.float32).reshape(-1)
-    except (ValueError, TypeError):
-        raise BadAnswer("the logits are not numbers") from None
+        given = np.array(_nulls_as_nan(values))
+    except (ValueError, TypeError, OverflowError, RecursionError):  # lists of unequal length
+        raise BadAnswer("the logits are no list of numbers") from None
+    if given.dtype.kind not in "iuf":  # true and "1" would become numbers
+        raise BadAnswer("the logits are no list of numbers")
+    with np.errstate(over="ignore"):  # -1e39 is minus infinity as a 32-bit float
+        logits = given.astype(np.float32).reshape(-1)
     if not logits.size:
-        raise BadAnswer("the answer has no logits")
+        raise BadAnswer("no logits in the list")
     if num_classes is not None and len(logits) != num_classes:
-        raise BadAnswer(f"the server gave {len(logits)} logits for {num_classes} classes")
+        raise BadAnswer(f"{len(logits)} logits for {num_classes} classes")
     return logits
+
+
+def _nulls_as_nan(values: Any) -> Any:
+    """Nested lists with NaN in the place of each null."""
+    if isinstance(values, list):
+        return [_nulls_as_nan(value) for value in values]
+    return math.nan if values is None else values

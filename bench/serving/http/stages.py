@@ -25,6 +25,8 @@ TOTAL = "total"
 
 # Above this part of the latency, the client's own waiting is too much of what is measured.
 _MAX_WAIT_FRAC = 0.1
+# Of the requests that waited longest: this share of them found no free connection.
+_MOST = 0.5
 _NO_NETWORK: Sequence[float] = ()
 
 # A metric is a token, then parameters; a value is a token or a quoted string.
@@ -101,23 +103,47 @@ def decompose(
     return [*stages, rest, whole]
 
 
-def client_complaints(columns: Mapping[str, Sequence[float]]) -> list[str]:
+def client_complaints(
+    columns: Mapping[str, Sequence[float]], *, latency_p99_ms: float | None, concurrency: int
+) -> list[str]:
     """Why the client, and not the server, may be what was measured; empty if nothing says so.
 
     For load at a given rate: where everything is issued at once, waiting in the client is meant.
+
+    Args:
+        columns: HttpSystem.columns() of the pass.
+        latency_p99_ms: Of the pass, from when each request was due; None for too few requests to
+            tell, and then nothing is said.
+        concurrency: Connections of the client.
     """
     ok = np.asarray(columns["ok"], dtype=bool)
-    if not ok.any():
+    if not ok.any() or latency_p99_ms is None:
         return []
-    wait_ms = _p99(_answered(columns["client_wait_ms"], ok))
-    latency = _answered(columns["received_s"], ok) - _answered(columns["issued_s"], ok)
-    latency_ms = _p99(latency * 1e3)
-    if wait_ms <= _MAX_WAIT_FRAC * latency_ms:
+    wait_ms = _answered(columns["client_wait_ms"], ok)
+    wait_p99_ms = _p99(wait_ms)
+    if wait_p99_ms <= _MAX_WAIT_FRAC * latency_p99_ms:
         return []
+    issued_s, sent_s, received_s = (
+        _answered(columns[f"{name}_s"], ok) for name in ("issued", "sent", "received")
+    )
+    # Connections in use when each of the requests that waited longest was issued.
+    moments_s = issued_s[wait_ms >= wait_p99_ms]
+    in_use = np.searchsorted(np.sort(sent_s), moments_s, side="right") - np.searchsorted(
+        np.sort(received_s), moments_s, side="right"
+    )
+    if np.mean(in_use >= concurrency) >= _MOST:
+        why = (
+            f"all {concurrency} connections were in use; raise backend.http.concurrency, or lower "
+            "the rate"
+        )
+    else:
+        why = (
+            "connections were free, so this machine was too busy to send at once; keep it free of "
+            "other work, or lower the rate"
+        )
     return [
-        f"the client was too slow for the rate: a request waited {wait_ms:.3g} ms in it before it "
-        f"was sent, of {latency_ms:.3g} ms until its answer (both p99); raise "
-        "backend.http.concurrency or lower the rate"
+        f"requests waited {wait_p99_ms:.3g} ms in the client before they were sent, of a latency "
+        f"of {latency_p99_ms:.3g} ms (both p99): {why}"
     ]
 
 

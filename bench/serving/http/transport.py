@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -22,6 +23,8 @@ from bench.serving.http.stages import SERVER_STAGES, TOTAL, parse_server_timing
 _NULL_PATH = "/v2/health/live"
 # Longer than any pass: connections are to be kept.
 _KEEP_ALIVE_S = 3600.0
+# Logits of a hundred thousand classes as text are a quarter of this.
+_MAX_ANSWER_BYTES = 8 * 1024**2
 _TIMING_HEADER = "server-timing"
 
 # When a connection breaks, is refused or cannot be made; TimeoutError is an OSError.
@@ -44,10 +47,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came back, whatever its status."""
+    """What came back, whatever its status; location is where a redirect leads to."""
 
     status: int
     content: bytes
+    location: str = ""
 
 
 class Transport:
@@ -108,11 +112,12 @@ class Transport:
             data=body,
             headers=_delay(self._delays, len(body)),
             trace_request_ctx=request,
+            allow_redirects=False,  # what answers must be what was asked
         ) as answer:
-            content = await answer.read()
+            reply = await _read(answer)
         request.received_s = self._clock()
         request.timing = ", ".join(answer.headers.getall(_TIMING_HEADER, ()))
-        return Reply(status=answer.status, content=content)
+        return reply
 
     async def network_ms(self) -> float:
         """The round trip of a null request less what the server says that it took.
@@ -128,11 +133,29 @@ class Transport:
             self._url + _NULL_PATH,
             headers=_delay(self._null_delays, self._null_bytes),
             trace_request_ctx=request,
+            allow_redirects=False,
         ) as answer:
-            await answer.read()
+            await _read(answer)
         round_trip_ms = (self._clock() - request.sent_s) * 1e3
         told = parse_server_timing(answer.headers.get(_TIMING_HEADER, ""))
         return round_trip_ms - told.get(TOTAL, 0.0)
+
+    async def measure_network(self, period_s: float, note: Callable[[float], None]) -> None:
+        """Null requests on an absolute schedule, until it is cancelled.
+
+        Args:
+            period_s: From one to the next.
+            note: Takes the round trip of each, in milliseconds; those that fail are left out.
+        """
+        start_s = self._clock()
+        while True:
+            # The load sees for itself whether the server is gone, and counts what fails.
+            with suppress(*CONNECTION_ERRORS):
+                note(await self.network_ms())
+            # The next one that is due: those that are late already are left out.
+            elapsed_s = self._clock() - start_s
+            due_s = (math.floor(elapsed_s / period_s) + 1) * period_s
+            await asyncio.sleep(due_s - elapsed_s)
 
     def _new_session(self, limit: int, timeout_s: float) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
@@ -152,8 +175,43 @@ class Transport:
             context.trace_request_ctx.sent_s = self._clock()
 
     async def _touch(self, session: aiohttp.ClientSession) -> None:
-        async with session.get(self._url + _NULL_PATH) as answer:
-            await answer.read()
+        async with session.get(self._url + _NULL_PATH, allow_redirects=False) as answer:
+            await _read(answer)
+
+
+async def _read(answer: aiohttp.ClientResponse) -> Reply:
+    """Read an answer to its end, unless it has none.
+
+    Raises:
+        aiohttp.ClientError: It broke off, or is larger than any answer of this protocol.
+    """
+    parts: list[bytes] = []
+    num_bytes = 0
+    async for part in answer.content.iter_any():
+        num_bytes += len(part)
+        if num_bytes > _MAX_ANSWER_BYTES:
+            raise aiohttp.ClientPayloadError(f"an answer of over {_MAX_ANSWER_BYTES} bytes")
+        parts.append(part)
+    location = answer.headers.get("location", "") if 300 <= answer.status < 400 else ""
+    return Reply(status=answer.status, content=b"".join(parts), location=location)
+
+
+async def _get(url: str, timeout_s: float) -> Reply:
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.get(url, allow_redirects=False) as answer,
+    ):
+        return await _read(answer)
+
+
+def get(url: str, timeout_s: float) -> Reply:
+    """One page, whatever its status, outside an event loop.
+
+    Raises:
+        aiohttp.ClientError, OSError: There was no answer, or not the whole of it in time.
+    """
+    return asyncio.run(_get(url, timeout_s))
 
 
 def request_columns(

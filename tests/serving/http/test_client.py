@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 from typing_extensions import override
 
+from bench.serving.http import transport
 from bench.serving.http.client import HttpSystem
+from bench.serving.http.failures import Patience, ServerHangs, WrongAnswers
 from bench.serving.http.process import HttpServer, ServerDied
 from bench.serving.http.protocols import FeaturesProtocol, choose_protocol
 from bench.serving.http.stages import SERVER_STAGES, decompose
@@ -75,7 +78,7 @@ def test_a_new_pass_forgets_the_last(server: HttpServer) -> None:
         assert len(system.answers()[0]) == 2
         assert system.columns()["ok"] == [1, 1, 0]
         assert system.failed_because() == [
-            '1 requests failed: HTTP 404: {"error":"id=99: no such input"}'
+            '1 request failed: HTTP 404: {"error":"id=99: no such input"}'
         ]
         load.done.clear()
         load.run([[2]])
@@ -129,6 +132,8 @@ class Foreign(BaseHTTPRequestHandler):
         (500, b""),
         (200, b'{"logits":[NaN,null]}'),
     )
+    always: tuple[int, bytes] | None = None
+    location = ""
     released = threading.Event()
 
     def do_GET(self) -> None:
@@ -140,11 +145,13 @@ class Foreign(BaseHTTPRequestHandler):
         if index == len(self.answers):
             self.released.wait(30)
             index = 0
-        self._answer(*self.answers[index])
+        self._answer(*(self.always or self.answers[index]))
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
+        if self.location:
+            self.send_header("location", self.location)
         self.end_headers()
         self.wfile.write(body)
 
@@ -190,15 +197,14 @@ def test_answers_that_are_none_are_failures_with_their_status_and_their_body(for
         assert system.num_failed == 6
         assert system.failed_because() == [
             "2 requests failed: HTTP 503: busy, later",  # and the body of the first
-            "1 requests failed: HTTP 200, the answer is not JSON: <html>",
-            '1 requests failed: HTTP 200, the answer has no logits: {"class":1}',
-            '1 requests failed: HTTP 200, the logits are not numbers: {"logits":["a"]}',
-            "1 requests failed: HTTP 200, the server gave 3 logits for 2 classes: "
-            '{"logits":[1,2,3]}',
+            "1 request failed: HTTP 200, not JSON: <html>",
+            '1 request failed: HTTP 200, no "logits" in the answer: {"class":1}',
+            '1 request failed: HTTP 200, the logits are no list of numbers: {"logits":["a"]}',
+            '1 request failed: HTTP 200, 3 logits for 2 classes: {"logits":[1,2,3]}',
         ]
         assert system.answers()[0].tolist() == [0]
         Load(system).run([[1], [2], [3], [4], [5], [7]], collect=True)
-        assert system.failed_because()[-1] == "1 requests failed for other reasons"
+        assert system.failed_because()[-1] == "1 request failed for other reasons"
 
 
 def test_an_answer_without_logits_is_a_failure_where_no_logits_are_kept(foreign: str) -> None:
@@ -206,9 +212,9 @@ def test_an_answer_without_logits_is_a_failure_where_no_logits_are_kept(foreign:
         Load(system).run([[0], [1], [2], [7]])
         assert system.columns()["ok"] == [1, 0, 0, 0]
         assert system.failed_because() == [
-            "1 requests failed: HTTP 200, the answer is not JSON: <html>",
-            '1 requests failed: HTTP 200, the answer has no logits: {"class":1}',
-            "1 requests failed: HTTP 500, with an empty body",
+            "1 request failed: HTTP 200, not JSON: <html>",
+            '1 request failed: HTTP 200, no "logits" in the answer: {"class":1}',
+            "1 request failed: HTTP 500, with an empty body",
         ]
 
 
@@ -221,10 +227,92 @@ def test_logits_that_are_no_numbers_to_count_with_are_answers_all_the_same(forei
         assert np.isnan(logits).tolist() == [[True, True], [False, False]]
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (500, b'{"detail": "no such field"}', 'HTTP 500: {"detail": "no such field"}'),
+        (200, b'{"probs": [1]}', 'HTTP 200, no "logits" in the answer: {"probs": [1]}'),
+        (200, b"", "HTTP 200, not JSON, with an empty body"),
+        (200, b'{"logits": [1]}', 'HTTP 200, 1 logits for 2 classes: {"logits": [1]}'),
+        (200, b'{"logits": [[1], [2, 3]]}', "HTTP 200, the logits are no list of numbers: "),
+        (200, b'{"logits": [true, false]}', "HTTP 200, the logits are no list of numbers: "),
+        (200, b'{"logits": {"a": 1}}', "HTTP 200, the logits are no list of numbers: "),
+        (200, b"\x1b[31m\n\xff" + b"x" * 999, "HTTP 200, not JSON: \\x1b[31m \ufffdxxx"),
+    ],
+)
+def test_a_server_that_answers_no_image_is_given_up(
+    foreign: str, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, reason: str
+) -> None:
+    monkeypatch.setattr(Foreign, "always", (status, body))
+    with HttpSystem(foreign, FeaturesProtocol(num_classes=2), concurrency=1) as system:
+        Load(system).run([[0] * 50], collect=True)
+        assert isinstance(system.failure, WrongAnswers)
+        first = "none of the first answers is one; 20 requests failed: "
+        assert str(system.failure).startswith(first + reason)
+        assert len(str(system.failure)) < len(first + reason) + 250
+        assert system.num_failed == 50
+
+
+def test_a_redirect_is_not_followed(foreign: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Foreign, "always", (307, b""))
+    monkeypatch.setattr(Foreign, "location", "/other")
+    with HttpSystem(foreign, FeaturesProtocol(), concurrency=1) as system:
+        Load(system).run([[0]])
+        assert system.failed_because() == [
+            "1 request failed: HTTP 307, redirected to /other, with an empty body"
+        ]
+
+
+def test_an_answer_without_end_is_cut_off(foreign: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_MAX_ANSWER_BYTES", 100)
+    monkeypatch.setattr(Foreign, "always", (200, b'{"logits":[1]}' * 100))
+    with HttpSystem(foreign, FeaturesProtocol(), concurrency=1) as system:
+        Load(system).run([[0]])
+        (reason,) = system.failed_because()
+        assert reason == "1 request failed: ClientPayloadError: an answer of over 100 bytes"
+
+
+def test_a_server_that_hangs_is_given_up(foreign: str) -> None:
+    hangs = len(Foreign.answers)
+    began_s = time.monotonic()
+    with HttpSystem(
+        foreign, FeaturesProtocol(), concurrency=2, request_timeout_s=0.1, max_timeouts=2
+    ) as system:
+        Load(system).run([[0], *[[hangs]] * 200])
+        assert isinstance(system.failure, ServerHangs)
+        assert "no answer to 2 requests in a row within 0.1 s each" in str(system.failure)
+        assert system.num_failed == 200
+    assert time.monotonic() - began_s < 5  # not the ten seconds of all of them
+
+
+def test_a_pass_that_is_broken_off_waits_for_no_answer(foreign: str) -> None:
+    with HttpSystem(foreign, FeaturesProtocol(), concurrency=2) as system:
+        threading.Timer(0.1, setattr, (system, "failure", KeyboardInterrupt())).start()
+        Load(system).run([[len(Foreign.answers)]] * 5)
+        assert system.failed_because() == ["5 requests failed: given up, as the pass had failed"]
+        Load(system).run([[0]])  # and the next one begins anew
+        assert system.failure is None
+        assert system.num_failed == 0
+
+
+def test_of_timeouts_those_count_that_follow_one_another() -> None:
+    patience = Patience(2, 30)
+    assert patience.timed_out(0, 30) is None
+    # Sent beside the first one: no second sign of anything.
+    assert [patience.timed_out(sent_s, sent_s + 30) for sent_s in (0, 10, 29)] == [None] * 3
+    patience.answered(65)
+    # Sent before that answer came: the server is slow.
+    assert [patience.timed_out(sent_s, sent_s + 30) for sent_s in (40, 64)] == [None] * 2
+    assert patience.timed_out(66, 96) is None
+    assert isinstance(patience.timed_out(96, 126), ServerHangs)
+    patience.begin()
+    assert patience.timed_out(130, 160) is None
+
+
 def test_an_answer_that_does_not_come_is_a_failure(foreign: str) -> None:
     with HttpSystem(foreign, FeaturesProtocol(), concurrency=1, request_timeout_s=0.05) as system:
         Load(system).run([[len(Foreign.answers)]])
-        assert system.failed_because() == ["1 requests failed: no answer within 0.05 s"]
+        assert system.failed_because() == ["1 request failed: no answer within 0.05 s"]
         assert system.failure is None
 
 

@@ -109,20 +109,35 @@ def test_as_many_latencies_as_requests() -> None:
 
 
 def waits(wait_ms: float) -> dict[str, Sequence[float]]:
+    """Requests that come every 10 ms and are answered 5 ms after they left."""
+    issued_s = [0.01 * n for n in range(200)]
     return {
         "ok": [1.0] * 200,
         "client_wait_ms": [wait_ms] * 200,
-        "issued_s": [1.0] * 200,
-        "received_s": [1.010] * 200,
+        "issued_s": issued_s,
+        "sent_s": [moment_s + wait_ms / 1e3 for moment_s in issued_s],
+        "received_s": [moment_s + wait_ms / 1e3 + 0.005 for moment_s in issued_s],
     }
 
 
 def test_a_client_that_holds_requests_up_is_told() -> None:
-    assert client_complaints(waits(0.9)) == []
-    (complaint,) = client_complaints(waits(1.1))
-    assert "waited 1.1 ms in it before it was sent, of 10 ms" in complaint
-    assert "backend.http.concurrency" in complaint
+    assert client_complaints(waits(1), latency_p99_ms=10, concurrency=2) == []
+    (complaint,) = client_complaints(waits(1.1), latency_p99_ms=10, concurrency=2)
+    # The latency is the one of the table, whatever the columns say.
+    assert "waited 1.1 ms in the client before they were sent, of a latency of 10 ms" in complaint
+
+
+def test_the_advice_follows_from_what_the_client_lacked() -> None:
+    # After 8 ms of waiting the answer comes 3 ms after the next were issued: one is on its way.
+    given = waits(8)
+    (complaint,) = client_complaints(given, latency_p99_ms=20, concurrency=1)
+    assert "all 1 connections were in use; raise backend.http.concurrency" in complaint
+    (complaint,) = client_complaints(given, latency_p99_ms=20, concurrency=2)
+    assert "connections were free" in complaint
+    assert "backend.http.concurrency" not in complaint
 
 
 def test_without_answers_there_is_nothing_to_complain_about() -> None:
-    assert client_complaints({**waits(5), "ok": [0.0] * 200}) == []
+    none = {**waits(5), "ok": [0.0] * 200}
+    assert client_complaints(none, latency_p99_ms=10, concurrency=1) == []
+    assert client_complaints(waits(5), latency_p99_ms=None, concurrency=1) == []
