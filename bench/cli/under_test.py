@@ -17,8 +17,10 @@ from bench.serving.backends.choose import make_backend
 from bench.serving.backends.first_calls import call_once
 from bench.serving.http.client import HttpSystem
 from bench.serving.http.features import write_features
+from bench.serving.http.limits import require_connections
 from bench.serving.http.network import Network
-from bench.serving.http.process import HttpServer, require_packages
+from bench.serving.http.packages import require_packages
+from bench.serving.http.process import HttpServer
 from bench.serving.http.protocols import choose_protocol
 from bench.serving.http.spec import ServerSpec
 from bench.serving.http.stages import client_complaints, decompose
@@ -111,6 +113,7 @@ def open_system(
             yield stack.enter_context(_in_process(config, artifact, trained))
             return
         require_packages()
+        require_connections(http.concurrency)
         if http.url is not None:
             yield _over_http(config, http, http.url, None, test, log, stack)
             return

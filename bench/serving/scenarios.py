@@ -107,6 +107,14 @@ def run_accuracy(
             f"accuracy: {len(indices)} answers for {len(np.unique(indices))} of {num_images} "
             f"images, must be one for each; {'; '.join(reasons)}"
         )
+    num_unusable = int((np.isnan(logits) | np.isposinf(logits)).any(axis=1).sum())
+    if num_unusable:
+        _log.warning(
+            "accuracy: %d of %d answers hold logits that are no numbers (NaN, null or infinity) "
+            "and count as wrong; see docs/metrics.md",
+            num_unusable,
+            num_images,
+        )
     return indices[order], logits[order]
 
 

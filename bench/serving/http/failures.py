@@ -70,7 +70,10 @@ class Failures:
         """Why no more need be asked, as no request was answered; None while too few failed."""
         if self._numbers.total() < _FIRST_REQUESTS:
             return None
-        return WrongAnswers(f"none of the first answers is one; {'; '.join(self.lines())}")
+        return WrongAnswers(
+            f"none of the first {self._numbers.total()} requests got its logits, so the others "
+            f"are not sent; {'; '.join(self.lines())}"
+        )
 
 
 class Patience:

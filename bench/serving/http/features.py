@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,7 +40,8 @@ def write_features(
         std: Per channel, shape (c, 1, 1), positive; for uint8 only.
 
     Raises:
-        ValueError: The images are neither, there is none, or pixels come without statistics.
+        ValueError: The images are neither, there is none, or pixels come without statistics; or
+            the file cannot be written.
         FileExistsError: The file is there already.
     """
     raw = images.dtype == np.uint8
@@ -56,13 +58,18 @@ def write_features(
     if mean is not None and std is not None:
         # As float32, each has a decimal form that reads back as the same number.
         about |= {"mean": mean.reshape(-1).tolist(), "std": std.reshape(-1).tolist()}
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE features (id INTEGER PRIMARY KEY, raw BLOB NOT NULL)")
-        connection.execute("CREATE TABLE about (facts TEXT NOT NULL)")
-        rows = ((index, image.tobytes()) for index, image in enumerate(images))
-        connection.executemany("INSERT INTO features VALUES (?, ?)", rows)
-        connection.execute("INSERT INTO about VALUES (?)", (json.dumps(about),))
-    connection.close()
+    try:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("CREATE TABLE features (id INTEGER PRIMARY KEY, raw BLOB NOT NULL)")
+            connection.execute("CREATE TABLE about (facts TEXT NOT NULL)")
+            rows = ((index, image.tobytes()) for index, image in enumerate(images))
+            connection.executemany("INSERT INTO features VALUES (?, ?)", rows)
+            connection.execute("INSERT INTO about VALUES (?)", (json.dumps(about),))
+    except sqlite3.OperationalError as error:
+        raise ValueError(
+            f"{path}: the inputs for the server cannot be written ({error}); free the disk, or set "
+            "TMPDIR to another folder"
+        ) from error
 
 
 class FeatureStore:

@@ -1,5 +1,6 @@
-"""Limits of the server's process: its memory by a control group, its threads by the environment.
+"""Limits of the server's process: its memory, its threads, and the files it may have open.
 
+Memory is limited by a control group, threads by the environment, connections by open files.
 The group is made below the one that this process is in, so that whatever limits this process holds
 for the server as well. With cgroup v2 a group that has processes of its own can seldom have groups
 with a memory limit below it; one beside it is then tried, if this process's group has no limits
@@ -12,6 +13,7 @@ Interface Files") and admin-guide/cgroup-v1/memory.rst.
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from bench.measure.cgroup import Hierarchies
 
 # A process that has been waited for may stand in its group a moment longer.
 _REMOVE_TRIES = 50
+# Libraries, logs, pipes, the data set.
+_OTHER_FILES = 200
 _REMOVE_WAIT_S = 0.02
 
 
@@ -35,6 +39,34 @@ def thread_environment(num_threads: int | None) -> dict[str, str]:
         return {}
     libraries = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
     return {f"{library}_NUM_THREADS": str(num_threads) for library in libraries}
+
+
+def allow_open_files(number: int) -> int:
+    """Let this process, and those that it starts, have so many files open, or as many as may be.
+
+    Returns:
+        How many it may have open now.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return number if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
+
+
+def require_connections(concurrency: int) -> None:
+    """Refuse more connections than this process may have beside its other open files.
+
+    Raises:
+        ValueError: There are more; the message names the key.
+    """
+    allowed = allow_open_files(concurrency + _OTHER_FILES)
+    if allowed < concurrency + _OTHER_FILES:
+        raise ValueError(
+            f"backend.http.concurrency={concurrency}: a process may have {allowed} files open here "
+            f"(ulimit -n), {_OTHER_FILES} of them others; lower it, or raise the limit"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,8 @@ from urllib.parse import urlsplit
 
 from bench.core.serve_config import PlacementConfig
 from bench.serving.http.delays import Delays
-from bench.serving.http.process import Child, ServerDied, require_packages
+from bench.serving.http.packages import require_packages
+from bench.serving.http.process import Child, ServerDied
 
 DELAY_HEADER = "x-envoy-fault-delay-request"
 

@@ -14,9 +14,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +27,7 @@ from bench.serving.http.limits import (
     make_memory_group,
     thread_environment,
 )
+from bench.serving.http.packages import require_packages
 from bench.serving.http.spec import ServerSpec
 
 # Between the request to stop and the order to: the answer to a request that is under way is worth
@@ -35,25 +35,10 @@ from bench.serving.http.spec import ServerSpec
 _GRACE_S = 5.0
 _TAIL_LINES = 5
 _TAIL_BYTES = 4096
-_PACKAGES = ("aiohttp", "httptools", "starlette", "uvicorn")
 
 
 class ServerDied(OSError):  # noqa: N818 -- what happened, for a reader who did not end it
     """A process that was needed has ended by itself; one line with what it said last."""
-
-
-def require_packages(names: Iterable[str] = _PACKAGES) -> None:
-    """Refuse to go on without the optional packages that serving over HTTP needs.
-
-    Raises:
-        ValueError: One is missing; the message says how to install it.
-    """
-    missing = [name for name in names if find_spec(name) is None]
-    if missing:
-        raise ValueError(
-            f"backend=http: {', '.join(missing)} is not installed; "
-            "pip install 'operational-metrics-bench[serving]'"
-        )
 
 
 class Child:
@@ -80,13 +65,18 @@ class Child:
             environment: Variables in addition to those of this process.
 
         Raises:
-            OSError: The log cannot be written, or the program not be started.
+            ValueError: The log cannot be written.
+            OSError: The program cannot be started.
         """
         self.what = what
         self._log = log
         spawn = Path(__file__).with_name("spawn.py")
         become = [sys.executable, "-I", "-S", str(spawn), str(os.getpid()), str(procs or "")]
-        with log.open("ab") as output:
+        try:
+            output = log.open("ab")
+        except OSError as error:
+            raise _unwritable(log, error) from error
+        with output:
             self._process = subprocess.Popen(
                 [*become, *command],
                 stdin=subprocess.DEVNULL,
@@ -124,7 +114,10 @@ class Child:
 
 def log_tail(path: Path) -> str:
     """The last lines of a log, in one."""
-    said = last_lines(path, _TAIL_LINES, most_bytes=_TAIL_BYTES)
+    try:
+        said = last_lines(path, _TAIL_LINES, most_bytes=_TAIL_BYTES)
+    except OSError as error:  # somebody has removed it
+        return f"not known ({error.strerror})"
     return " | ".join(line.strip() for line in said) or "nothing"
 
 
@@ -230,7 +223,10 @@ class HttpServer:
     def _start(self, stack: ExitStack) -> dict[str, Any]:
         """What the server says once it is ready."""
         path = self._log.with_suffix(".spec.json")
-        self._spec.write(path)
+        try:
+            self._spec.write(path)
+        except OSError as error:
+            raise _unwritable(path, error) from error
         reader, writer = os.pipe()
         stack.callback(os.close, reader)
         module = "bench.serving.http.server"
@@ -268,6 +264,12 @@ class HttpServer:
         if "error" in message:
             raise ValueError(message["error"])
         return message
+
+
+def _unwritable(path: Path, error: OSError) -> ValueError:
+    return ValueError(
+        f"{path}: cannot be written ({error.strerror}); free it or give another results=DIR"
+    )
 
 
 def _read_line(reader: int, timeout_s: float) -> str | None:

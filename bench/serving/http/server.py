@@ -32,10 +32,13 @@ from bench.serving.http.app import MAX_BATCHES, Room, Service, make_app
 from bench.serving.http.batching import Batcher
 from bench.serving.http.connections import ConnectionLimits, limited_protocol
 from bench.serving.http.features import FeatureStore
+from bench.serving.http.limits import allow_open_files
 from bench.serving.http.spec import ServerSpec
 from bench.serving.system import PassFailed
 
 _BACKLOG = 2048
+# Open at any time beside its connections.
+_OTHER_FILES = 200
 # Far more connections than those that measure, and few enough for what each of them may hold.
 _SPARE_CONNECTIONS, _MORE_CONNECTIONS = 64, 4
 # Longer than any pass: a connection that the client keeps must not be closed under a request.
@@ -106,6 +109,7 @@ def _serve(spec: ServerSpec, listener: socket.socket, store: FeatureStore, repor
         max_request_bytes=spec.max_request_bytes,
         body_timeout_s=spec.request_timeout_s,
     )
+    allow_open_files(2 * limits.max_connections + _OTHER_FILES)
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(service),

@@ -247,7 +247,8 @@ def test_a_server_that_answers_no_image_is_given_up(
     with HttpSystem(foreign, FeaturesProtocol(num_classes=2), concurrency=1) as system:
         Load(system).run([[0] * 50], collect=True)
         assert isinstance(system.failure, WrongAnswers)
-        first = "none of the first answers is one; 20 requests failed: "
+        first = "none of the first 20 requests got its logits, so the others are not sent; "
+        first += "20 requests failed: "
         assert str(system.failure).startswith(first + reason)
         assert len(str(system.failure)) < len(first + reason) + 250
         assert system.num_failed == 50

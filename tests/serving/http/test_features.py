@@ -80,3 +80,9 @@ def test_the_server_cannot_change_the_store(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         store._connection.execute("DELETE FROM features")
     store.close()
+
+
+def test_a_file_that_cannot_be_written_is_one_line_with_the_remedy(tmp_path: Path) -> None:
+    wanted = r"features\.sqlite: the inputs for the server cannot be written .*TMPDIR"
+    with pytest.raises(ValueError, match=wanted):
+        write_features(tmp_path / "none" / "features.sqlite", np.ones((1, 1, 2, 2), np.float32))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from pathlib import Path
 
 import pytest
 
-from bench.serving.http.limits import LimitUnavailable, make_memory_group, thread_environment
+from bench.serving.http.limits import (
+    LimitUnavailable,
+    make_memory_group,
+    require_connections,
+    thread_environment,
+)
 
 
 def mounted(root: Path, own: str, mount: str, files: dict[str, str]) -> None:
@@ -121,3 +127,18 @@ def test_no_groups_at_all(tmp_path: Path) -> None:
 def test_threads_of_libraries() -> None:
     assert thread_environment(None) == {}
     assert thread_environment(2)["OMP_NUM_THREADS"] == "2"
+
+
+def test_more_connections_than_files_may_be_open_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = {"now": (256, 1000)}
+    monkeypatch.setattr(resource, "getrlimit", lambda which: limits["now"])
+    monkeypatch.setattr(resource, "setrlimit", lambda which, both: limits.update(now=both))
+    require_connections(50)
+    assert limits["now"] == (256, 1000)  # enough already
+    require_connections(800)
+    assert limits["now"] == (1000, 1000)
+    wanted = r"backend\.http\.concurrency=801: a process may have 1000 files open here"
+    with pytest.raises(ValueError, match=wanted):
+        require_connections(801)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.serving.http import process
 from bench.serving.http.limits import LimitUnavailable, make_memory_group
-from bench.serving.http.process import HttpServer, ServerDied, require_packages
+from bench.serving.http.packages import require_packages
+from bench.serving.http.process import HttpServer, ServerDied
 from bench.serving.http.spec import ServerSpec
 from tests.serving.http.serving import ask, server_spec
 
@@ -123,6 +125,32 @@ def test_one_that_is_killed_is_told(tmp_path: Path) -> None:
         died = server.gone()
     assert isinstance(died, ServerDied)
     assert "the server was ended by SIGKILL" in str(died)
+
+
+def test_one_that_is_stopped_is_ended_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_GRACE_S", 0.1)
+    with HttpServer(server_spec(tmp_path), log=tmp_path / "server.log") as server:
+        os.kill(server.pid, signal.SIGSTOP)
+    assert not is_alive(server.pid)
+
+
+@pytest.mark.parametrize("taken", ["server.log", "server.spec.json"])
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, taken: str) -> None:
+    (tmp_path / taken).mkdir()
+    server = HttpServer(server_spec(tmp_path), log=tmp_path / "server.log")
+    wanted = rf"{taken}: cannot be written \(Is a directory\); free it or give another results=DIR"
+    with pytest.raises(ValueError, match=wanted), server:
+        pass
+
+
+def test_a_log_that_somebody_removed_hides_no_death(tmp_path: Path) -> None:
+    with HttpServer(server_spec(tmp_path), log=tmp_path / "server.log") as server:
+        (tmp_path / "server.log").unlink()
+        os.kill(server.pid, signal.SIGKILL)
+        assert wait_for_end(server.pid)
+        assert "was ended by SIGKILL" in str(server.gone())
 
 
 PARENT = """
