@@ -152,10 +152,11 @@ def plan_training(config: DictConfig) -> list[Planned]:
     values = plain(config)
     require(check_training(values, _overrides(config)).needs)
     source = find_source(values)
-    title = f"batch_size={values['batch_size']} seed={values['seed']}"
-    if source is not None:
-        title = f"{source.recipe.name} {title}"
     settled = with_source(with_choices(config, values), source)
+    chosen = settled[CHOICES]
+    title = f"{chosen.get('model', 'model')} on {chosen.get('data', 'data')}"
+    if source is not None:
+        title = f"{title}, {source.recipe.name}"
     return [Planned(config=settled, digest=hash_of(config, source), title=title)]
 
 
