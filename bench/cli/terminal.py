@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from types import TracebackType
 from typing import Self
@@ -12,10 +14,29 @@ from rich.text import Text
 
 from bench.core.printable import printable
 
+# What a CI service takes for an order to itself, such as ::error:: and ##[error]. Some count at the
+# beginning of a line only; but lines are folded.
+_ORDER = re.compile(r":(?=:[A-Za-z-]+(?:::| ))|#(?=#\w*\[)")
+
+
+class _Console(Console):
+    """A console whose reader may leave, as `head` does: what is printed after that is lost."""
+
+    def on_broken_pipe(self) -> None:
+        # Not as in rich: it would end the process, with the exit code 1 whatever came of it.
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
 
 def wide_console() -> Console:
     """Of standard output; a file or a pipe takes lines of any length."""
-    return Console(width=None if sys.stdout.isatty() else 1000)
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()  # None where it is closed
+    return _Console(width=None if is_terminal else 1000)
+
+
+def shown(text: object) -> str:
+    """Text from elsewhere in one line that neither a terminal nor a CI service takes for orders."""
+    return _ORDER.sub(lambda match: f"\\x{ord(match[0]):02x}", printable(text))
 
 
 def plain_text(text: str) -> Text:
@@ -23,7 +44,7 @@ def plain_text(text: str) -> Text:
 
     Line breaks stay.
     """
-    return Text("\n".join(map(printable, text.split("\n"))))
+    return Text("\n".join(map(shown, text.split("\n"))))
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser.junitparser import FinalResult
 
+from bench.core.printable import printable
 from bench.gate.model import Comparison, Problem, Row
 from bench.gate.row_words import HEADINGS, row_words
 from bench.gate.words import verdict_line
@@ -82,7 +83,7 @@ def _row_case(row: Row) -> TestCase:
 def _problem_case(problem: Problem, number: int) -> TestCase:
     case = TestCase(name=f"{number}: {problem.kind}", classname="gate.problem")
     message = _clean(problem.message)
-    case.result = _result(Error, message, problem.kind, message)
+    case.result = _result(Error, message.partition("\n")[0], problem.kind, message)
     return case
 
 
@@ -94,4 +95,5 @@ def _result(cls: type[FinalResult], message: str, kind: str, text: str) -> Final
 
 
 def _clean(text: str) -> str:
-    return _NOT_XML.sub("?", text)
+    """Lines that can be shown, of characters that XML can hold."""
+    return _NOT_XML.sub("?", "\n".join(map(printable, text.split("\n"))))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import astuple
 
+from bench.core.markdown_text import markdown_safe
 from bench.gate.model import Comparison, Problem, Row
 from bench.gate.row_words import HEADINGS, row_words
 from bench.gate.words import FAILING, legend, ordered, provenance_lines, verdict_line
-
-# What GitHub would read as markup; an underscore only outside of a word.
-_MARKUP = re.compile(r"[\\`*\[\]<>|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def markdown(comparison: Comparison) -> str:
@@ -19,26 +16,21 @@ def markdown(comparison: Comparison) -> str:
     failing = [row for row in ordered(comparison.rows) if row.verdict in FAILING]
     others = [row for row in ordered(comparison.rows) if row.verdict not in FAILING]
     blocks = [
-        f"## {escaped(verdict_line(comparison))}",
+        f"## {markdown_safe(verdict_line(comparison))}",
         _problems(comparison.problems),
         _table(failing),
         _bullets(comparison.remarks),
         _folded(f"{len(others)} other row{'' if len(others) == 1 else 's'}", others),
-        escaped(legend(comparison)) if comparison.rows else "",
+        markdown_safe(legend(comparison)) if comparison.rows else "",
         _bullets(provenance_lines(comparison)),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def escaped(text: str) -> str:
-    """Text in one line that no reader takes for markup."""
-    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
-
-
 def _problems(problems: Sequence[Problem]) -> str:
     if not problems:
         return ""
-    lines = [f"> - **{problem.kind}**: {escaped(problem.message)}" for problem in problems]
+    lines = [f"> - **{problem.kind}**: {markdown_safe(problem.message)}" for problem in problems]
     return "\n".join(["> [!CAUTION]", *lines])
 
 
@@ -51,7 +43,7 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _line(cells: Sequence[str], *, as_it_is: bool = False) -> str:
-    return f"| {' | '.join(cells if as_it_is else map(escaped, cells))} |"
+    return f"| {' | '.join(cells if as_it_is else map(markdown_safe, cells))} |"
 
 
 def _folded(summary: str, rows: Sequence[Row]) -> str:
@@ -62,4 +54,4 @@ def _folded(summary: str, rows: Sequence[Row]) -> str:
 
 
 def _bullets(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {escaped(line)}" for line in lines)
+    return "\n".join(f"- {markdown_safe(line)}" for line in lines)

@@ -8,7 +8,8 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from bench.gate.markdown import escaped, markdown
+from bench.core.markdown_text import markdown_safe
+from bench.gate.markdown import markdown
 from bench.gate.model import Comparison
 from tests.gate.made_rows import (
     EXACT,
@@ -95,11 +96,11 @@ def test_a_cell_survives_whatever_it_holds() -> None:
 
 @pytest.mark.parametrize("text", ["a\nb", "a\r\n\r\n  b"])
 def test_a_message_stays_in_its_line(text: str) -> None:
-    assert escaped(text) == "a b"
+    assert markdown_safe(text) == "a b"
 
 
 def test_words_keep_their_underscores() -> None:
-    assert escaped("time_to_target_s") == "time_to_target_s"
+    assert markdown_safe("time_to_target_s") == "time_to_target_s"
 
 
 @pytest.mark.parametrize(
