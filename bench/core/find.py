@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # As bench.core.store names them: start, configuration, random digits.
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}-[0-9a-f]{8}")
 _LEVELS = 2  # below a results folder: command, run
 
 
-def runs_below(folder: str, levels: int = _LEVELS) -> Iterator[str]:
+def runs_below(
+    folder: str, levels: int = _LEVELS, on_error: Callable[[OSError], None] | None = None
+) -> Iterator[str]:
     """The run folders at or below a folder; one named like a run is one even if it is empty.
 
     Args:
         folder: A results folder, the folder of a command, or a run folder.
         levels: How deep to look.
+        on_error: Called for a folder that cannot be read, in place of raising.
+
+    Raises:
+        OSError: A folder cannot be read.
     """
     if _is_run(folder):
         yield folder
     elif levels:
-        with os.scandir(folder) as entries:
-            # Hidden ones are being made, or were when their process was killed.
-            children = [entry.path for entry in entries if not entry.name.startswith(".")]
+        try:
+            with os.scandir(folder) as entries:
+                # Hidden ones are being made, or were when their process was killed.
+                children = [entry.path for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+            return
         for child in filter(os.path.isdir, children):
-            yield from runs_below(child, levels - 1)
+            yield from runs_below(child, levels - 1, on_error)
+
+
+def is_named_like_a_run(folder: str) -> bool:
+    """Whether only bench.core.store gives a folder such a name."""
+    return _RUN_ID.fullmatch(os.path.basename(folder)) is not None
 
 
 def _is_run(folder: str) -> bool:
-    if _RUN_ID.fullmatch(os.path.basename(folder)):
-        return True
-    return os.path.exists(os.path.join(folder, "run.json"))
+    return is_named_like_a_run(folder) or os.path.exists(os.path.join(folder, "run.json"))

@@ -16,11 +16,13 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from bench.core.files import utc_now
+from bench.core.printable import printable
 from bench.gate.facts import JOULES, difference
 from bench.gate.labels import labels
 from bench.gate.metrics import METRICS
 from bench.gate.model import GateRun, Metric
 from bench.gate.side import Side, by_configuration, provenance_of
+from bench.gate.sound import require_sound
 from bench.gate.textfile import read_text, validated, write_text
 from bench.gate.values import is_all_of_its_total, value_of
 
@@ -146,7 +148,7 @@ def read_baseline(path: Path) -> Side:
     """
     file = _read(path)
     runs = [
-        _upgraded(validated(_RUN, {**each.shared, **own}, path, _DAMAGED))
+        _sound(_upgraded(validated(_RUN, {**each.shared, **own}, path, _DAMAGED)), path)
         for each in file.configurations
         for own in each.runs
     ]
@@ -155,6 +157,14 @@ def read_baseline(path: Path) -> Side:
         runs=runs,
         provenance={**provenance_of(runs), "accepted_utc": file.accepted_utc},
     )
+
+
+def _sound(run: GateRun, path: Path) -> GateRun:
+    try:
+        require_sound(run)
+    except ValueError as error:
+        raise ValueError(f"{path}: {printable(run.run_id)}: {error}; {_DAMAGED}") from error
+    return run
 
 
 def _upgraded(run: GateRun) -> GateRun:

@@ -9,6 +9,7 @@ from bench.gate.findings import Findings
 from bench.gate.match import match
 from bench.gate.model import Comparison, Row
 from bench.gate.noise import Floors, read_floors
+from bench.gate.refusals import without_refused
 from bench.gate.rule import judge
 from bench.gate.settings import GateSettings
 from bench.gate.side import SIDES, Side
@@ -37,7 +38,7 @@ def compare(
     findings = Findings(settings=settings)
     for name, side in zip(SIDES, (base, candidate), strict=True):
         _add_side(findings, name, side)
-    samples = match(base, candidate, findings, floors)
+    samples = match(*without_refused(base, candidate, findings), findings, floors)
     rows = [
         # More runs that share a seed and repeat would not count either.
         replace(row, more_runs=None) if row.configuration in findings.repeated_labels else row

@@ -6,6 +6,7 @@ does not hold, because an older version wrote it, is None: it may differ or not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -42,15 +43,13 @@ _ABSENT = {"host.environment": "unset"}
 def facts_of(record: RunRecord) -> dict[str, Any]:
     """The facts of a run, by FACTS; None for what its record does not tell."""
     host, target = record.host, record.target
-    memory_bytes, gpus = host.get("memory_bytes"), host.get("gpus")
     values = {
         "schema_version": record.schema_version,
-        "host.name": host.get("name"),
-        "host.cpu_name": host.get("cpu_name"),
+        "host.name": _text(host.get("name")),
+        "host.cpu_name": _text(host.get("cpu_name")),
         "host.num_cpus_allowed": host.get("num_cpus_allowed"),
-        # Rounded: virtual machines of one kind differ by some kilobytes.
-        "host.memory_gib": None if memory_bytes is None else round(memory_bytes / _GIB),
-        "host.gpus": None if gpus is None else [gpu["name"] for gpu in gpus],
+        "host.memory_gib": _gib(host.get("memory_bytes")),
+        "host.gpus": _names(host.get("gpus")),
         **{name: host.get(name.removeprefix("host.")) for name in ENVIRONMENT},
         **{f"target.{name}": getattr(target, name, None) for name in _TARGET},
         "data": _data_of(record),
@@ -58,6 +57,24 @@ def facts_of(record: RunRecord) -> dict[str, Any]:
         **joule_facts(record),
     }
     return {name: values[name] for name in FACTS}
+
+
+def _text(value: Any) -> str | None:
+    """A fact that is a name; a record may hold anything in its place."""
+    return None if value is None else str(value)
+
+
+def _gib(memory_bytes: Any) -> Any:
+    """Rounded: virtual machines of one kind differ by some kilobytes. As it is if no number."""
+    is_number = isinstance(memory_bytes, int | float) and math.isfinite(memory_bytes)
+    return round(memory_bytes / _GIB) if is_number else _text(memory_bytes)
+
+
+def _names(gpus: Any) -> Any:
+    """What each GPU is called. As it is if it is no list of them."""
+    if not isinstance(gpus, list) or not all(isinstance(gpu, Mapping) for gpu in gpus):
+        return _text(gpus)
+    return [_text(gpu.get("name")) for gpu in gpus]
 
 
 def difference(fact: str, sides: Sequence[Iterable[Any]]) -> str | None:

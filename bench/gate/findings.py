@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.gate.facts import is_forced
-from bench.gate.model import EXIT_INCOMPARABLE, EXIT_TOO_LITTLE, Problem
+from bench.gate.model import EXIT_FAILED, EXIT_INCOMPARABLE, EXIT_TOO_LITTLE, Problem
 from bench.gate.settings import HEALTH, GateSettings
 
 _MOST_NAMED = 5
@@ -54,6 +54,10 @@ class Findings:
     def incomparable(self, message: str) -> None:
         """The sides cannot be compared."""
         self._add(Problem(kind="incomparable", message=message, exit_code=EXIT_INCOMPARABLE))
+
+    def failed(self, message: str) -> None:
+        """The candidate cannot do what the base did."""
+        self._add(Problem(kind="failed", message=message, exit_code=EXIT_FAILED))
 
     def unfit(self, message: str) -> None:
         """Runs are unfit to be compared, and too few are left or they cannot be left out."""

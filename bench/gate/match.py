@@ -42,7 +42,7 @@ def match(base: Side, candidate: Side, findings: Findings, floors: Floors) -> li
     groups = by_configuration(base.runs), by_configuration(candidate.runs)
     if not all(groups):
         for name, side, group in zip(SIDES, (base, candidate), groups, strict=True):
-            if not group and not side.problems:
+            if not group and not side.problems and not side.refused:
                 findings.empty(f"{name}: {side.name} has no runs; measure some")
         return []
     partners = lacking(*groups)

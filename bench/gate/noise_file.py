@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from bench.gate.sound import is_possible
 from bench.gate.textfile import read_text, validated, write_text
 
 FORMAT = 1
@@ -25,6 +26,16 @@ class Values:
 
     first: list[float]
     second: list[float]
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can have: the floor that follows would be none.
+
+        Raises:
+            ValueError: A value is negative, too large or not a number.
+        """
+        for value in self.pooled:
+            if not is_possible(value):
+                raise ValueError(f"{value}: cannot be")
 
     @property
     def pooled(self) -> list[float]:

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bench.core.config import CHOICES, UNHASHED, without
 from bench.core.counting import Ended, began, counted, finished
-from bench.core.find import runs_below
 from bench.core.labels import GUESSED
+from bench.core.printable import printable
 from bench.core.records import RunError, RunRecord
-from bench.core.store import NewerSchema, read_record
 from bench.gate.baseline import read_baseline
 from bench.gate.facts import facts_of
 from bench.gate.joules import by_part, doubts, without_joules_in_doubt
 from bench.gate.metrics import METRICS
 from bench.gate.model import (
     EXIT_FAILED,
-    EXIT_INCOMPARABLE,
     EXIT_TOO_LITTLE,
     GateRun,
     Metric,
     Problem,
 )
+from bench.gate.reading import read_folders
 from bench.gate.side import (
     Configuration,
     Place,
@@ -40,10 +38,13 @@ from bench.gate.side import (
     provenance_of,
     repeated,
 )
+from bench.gate.sound import require_sound
 
 __all__ = ["Side", "any_repeated", "gate_run", "read_side"]
 
 _COPIED = ("seed", "repeat")
+# What becomes of runs that count, by their status; of all others, that they failed.
+_ENDS = {"ok": "ok", "refused": "refused", "interrupted": "interrupted"}
 
 
 def read_side(path: Path) -> Side:
@@ -58,30 +59,35 @@ def read_side(path: Path) -> Side:
     Raises:
         ValueError: There is no such path, or it is a file that is no baseline.
     """
-    if path.is_file():
+    if os.path.isfile(path):
         return read_baseline(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise ValueError(f"{path}: no such folder or file; give a results folder or a baseline")
-    folders = [Path(folder) for folder in sorted(runs_below(str(path)))]
-    if not folders:
+    read = read_folders(path)
+    if read.is_empty:
         problem = f"{path}: no runs there; give a results folder, a run folder or a baseline file"
         return Side(
             name=str(path),
             runs=[],
             problems=[Problem(kind="empty", message=problem, exit_code=EXIT_TOO_LITTLE)],
+            remarks=read.remarks,
             provenance=provenance_of([]),
         )
-    read = [_read(folder) for folder in folders]
-    records = [each for each in read if isinstance(each, RunRecord)]
-    errors = {record.run_id: record.error for record in records}
-    counting, remarks = _counting(_reduced(records), errors)
-    runs = [run for run in counting if run.status == "ok"]
-    failed = [_failure(run, errors[run.run_id]) for run in counting if run.status != "ok"]
+    reduced, unsound = _reduced(read.records)
+    errors = {record.run_id: record.error for record in read.records}
+    counting, remarks = _counting(reduced, errors)
+    by_end: dict[str, list[GateRun]] = {}
+    for run in counting:
+        by_end.setdefault(_ENDS.get(run.status, "failed"), []).append(run)
+    runs = by_end.get("ok", [])
+    failed = [_failure(run, errors[run.run_id]) for run in by_end.get("failed", [])]
+    interrupted = [_interruption(run) for run in by_end.get("interrupted", [])]
     return Side(
         name=str(path),
         runs=runs,
-        problems=[*(each for each in read if isinstance(each, Problem)), *failed],
-        remarks=remarks,
+        problems=[*read.problems, *unsound, *failed],
+        remarks=[*read.remarks, *remarks, *interrupted],
+        refused=[(run, _because(errors[run.run_id])) for run in by_end.get("refused", [])],
         provenance=provenance_of(runs),
     )
 
@@ -92,22 +98,18 @@ def any_repeated(path: Path) -> bool:
     return any(repeated(runs) is not None for runs in groups.values())
 
 
-def _read(folder: Path) -> RunRecord | Problem:
-    try:
-        return read_record(folder)
-    except NewerSchema as error:
-        return Problem(kind="incomparable", message=str(error), exit_code=EXIT_INCOMPARABLE)
-    # Whatever lies in a folder in place of a record, it is reported, and the others are read.
-    except (ValueError, LookupError, TypeError, OSError, yaml.YAMLError) as error:
-        text = " ".join(str(error).split())
-        message = text if str(folder) in text else f"{folder}: not a run ({text})"
-        return Problem(kind="unreadable", message=message, exit_code=EXIT_FAILED)
-
-
 def _failure(run: GateRun, error: RunError | None) -> Problem:
     because = f": {error.message}" if error is not None else ""
     message = f"{run.run_id} ended as {run.status}{because}; measure it again"
     return Problem(kind="failed", message=message, exit_code=EXIT_FAILED)
+
+
+def _interruption(run: GateRun) -> str:
+    return f"{run.run_id} was interrupted, so that it does not count; measure it again"
+
+
+def _because(error: RunError | None) -> str:
+    return "no reason is recorded" if error is None else error.message
 
 
 def _counting(
@@ -115,8 +117,7 @@ def _counting(
 ) -> tuple[list[GateRun], list[str]]:
     """The run that counts of each configuration, seed and repeat, and remarks on the others.
 
-    Where every run was interrupted, the latest is kept: that it is missing is a problem. Runs that
-    never began are dropped.
+    Where every run was interrupted, the latest is kept. Runs that never began are dropped.
     """
     places: dict[tuple[Configuration, Place], list[GateRun]] = {}
     for run in sorted(runs, key=attrgetter("started_utc", "run_id")):
@@ -147,14 +148,29 @@ def _named(run: GateRun) -> str:
     return run.run_id if run.status == "ok" else f"{run.run_id} ({run.status})"
 
 
-def _reduced(records: Sequence[RunRecord]) -> list[GateRun]:
-    """Runs of records; models of one seed that were trained several times are told apart."""
+def _reduced(records: Sequence[RunRecord]) -> tuple[list[GateRun], list[Problem]]:
+    """Runs of records, and what is wrong with records that no run can be made of.
+
+    Models of one seed that were trained several times are told apart.
+    """
     models: dict[tuple[str, int], list[str]] = {}
     for record in records:
         if record.trained is not None:
             key = (record.config_hash, record.trained.seed)
             models[key] = sorted({*models.get(key, []), record.trained.run_id})
-    return [_numbered(gate_run(record), record, models) for record in records]
+    runs, unsound = [], []
+    for record in records:
+        try:
+            run = gate_run(record)
+            require_sound(run)
+        # Host and configuration are of free form: whatever one record holds, others are compared.
+        except Exception as error:
+            text = str(error).strip() or type(error).__name__
+            message = f"{record.run_id}: cannot be compared ({text}); measure it again"
+            unsound.append(Problem(kind="unreadable", message=message, exit_code=EXIT_FAILED))
+        else:
+            runs.append(_numbered(run, record, models))
+    return runs, unsound
 
 
 def _numbered(
@@ -193,7 +209,7 @@ def gate_run(record: RunRecord) -> GateRun:
         modelled=[m.name for m in METRICS if m.label is not None and facts[m.label] in GUESSED],
         facts=facts,
         config=_config(record),
-        choices={group: one for group, one in record.config.get(CHOICES, {}).items() if one},
+        choices=_choices(record.config.get(CHOICES)),
         git_commit=_commit(record.host),
         served_model=None if trained is None else f"seed {trained.seed}",
         invalid=[] if serving is None else list(serving.invalid_reasons),
@@ -250,6 +266,11 @@ def _without_copies(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _choices(found: Any) -> dict[str, str]:
+    choices = found if isinstance(found, Mapping) else {}
+    return {group: printable(one) for group, one in choices.items() if one}
+
+
 def _commit(host: Mapping[str, Any]) -> str | None:
-    commit = host.get("git_commit")
+    commit = None if host.get("git_commit") is None else str(host["git_commit"])
     return f"{commit}-dirty" if commit and host.get("git_dirty") else commit

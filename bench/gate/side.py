@@ -25,7 +25,8 @@ class Side:
         name: Where it is from: a path, or a revision.
         runs: In the order of their start.
         problems: Runs that failed or could not be read, or that there is none.
-        remarks: Runs that were measured again.
+        remarks: Runs that were measured again, and what was passed over.
+        refused: Runs of combinations that do not exist, with the reason; nothing was measured.
         provenance: commits, hosts, cpus (sorted lists), num_runs, first_started_utc,
             last_started_utc; accepted_utc of a baseline.
     """
@@ -34,6 +35,7 @@ class Side:
     runs: list[GateRun]
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    refused: list[tuple[GateRun, str]] = field(default_factory=list)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -114,5 +116,5 @@ def provenance_of(runs: Sequence[GateRun]) -> dict[str, Any]:
     }
 
 
-def _distinct(values: Iterable[str | None]) -> list[str]:
-    return sorted({value for value in values if value is not None})
+def _distinct(values: Iterable[Any]) -> list[str]:
+    return sorted({str(value) for value in values if value is not None})

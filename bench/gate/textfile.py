@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from bench.core.files import replace_file
+from bench.core.printable import printable
 
 _T = TypeVar("_T")
 
@@ -44,13 +45,13 @@ def read_text(path: Path, *, kind: str, newest: int, remedy: str) -> dict[str, A
         tree = json.loads(path.read_bytes())
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: no file of {kind}, or cut ({error}); {remedy}") from error
     if not isinstance(tree, dict) or tree.get("kind") != kind:
         raise ValueError(f"{path}: no file of {kind}; {remedy}")
     version = tree.get("format")
-    if not isinstance(version, int):
-        raise ValueError(f"{path}: format={version}: must be a whole number; {remedy}")
+    if type(version) is not int:
+        raise ValueError(f"{path}: format={printable(version)}: must be a whole number; {remedy}")
     if version > newest:
         raise ValueError(
             f"{path}: format {version} is newer than this version reads ({newest}); update"
@@ -69,4 +70,4 @@ def validated(adapter: TypeAdapter[_T], tree: Any, path: Path, remedy: str) -> _
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path}: {where}: {first['msg']}; {remedy}") from error
+        raise ValueError(f"{path}: {printable(where)}: {first['msg']}; {remedy}") from error
