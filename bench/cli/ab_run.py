@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bench.cli.ab_session import Asked, Revision, Session, Teller, session_command
 from bench.cli.gate_output import report, write
+from bench.cli.terminal import say, wide_console
 from bench.gate.ab_config import RUNS_PER_ROUND, AbConfig, known_ab_keys
 from bench.gate.compare import compare
 from bench.gate.model import (
@@ -18,9 +20,11 @@ from bench.gate.model import (
     Comparison,
     Problem,
 )
-from bench.gate.runs import Side, read_side
+from bench.gate.runs import Side
 from bench.gate.sequential import is_open, level_at
-from bench.gate.words import verdict_line
+from bench.gate.settings import CONFIG, HEALTH
+from bench.gate.side import by_configuration
+from bench.gate.words import compare_command, hydra_quoted, verdict_line
 from bench.launch.interleave import Interleaved
 
 BASE, HEAD = "base", "head"  # of one length: see bench.launch.worktree
@@ -42,23 +46,19 @@ def compare_revisions(plain: Mapping[str, Any], asked: Asked) -> int:
         The exit code.
 
     Raises:
-        ValueError: A value is out of range, a revision is not there, or a file cannot be written;
-            the message names the key.
+        ValueError: A value is out of range, or a revision is not there; the message names the key.
     """
     config = AbConfig.from_dict(plain)
     revisions = [Revision(name=key, key=key, ref=getattr(config, key)) for key in (BASE, HEAD)]
     session = Session("ab", config, asked, revisions)
     looks = Looks(config, session)
-    if code := session.measure(looks.take):
-        if session.failure is not None:
-            write(_no_comparison(session, session.failure, config.alpha), config)
-        return code
-    comparison = looks.outcome()
-    try:
-        report(comparison, config)
-    finally:
-        print(f"measured: {session.told(looks.num_runs)}")
-    return comparison.exit_code
+    session.measure(looks.take)
+    if session.failure is not None:
+        no_comparison = _no_comparison(session, session.failure, config.alpha)
+        return write(no_comparison, config.output_files())
+    code = report(looks.outcome(), config.output_files())
+    say(wide_console(), f"measured: {session.told(looks.num_runs)}")
+    return code
 
 
 def _no_comparison(session: Session, failure: Problem, alpha: float) -> Comparison:
@@ -83,6 +83,7 @@ class Looks:
         self._levels: dict[int, float] = {}  # of each look, by its runs per side
         self._comparison: Comparison | None = None
         self._cut_short = False
+        self._nothing_fit = False
 
     @property
     def num_runs(self) -> int:
@@ -118,6 +119,28 @@ class Looks:
         rows = [replace(row, more_runs=None) for row in self._comparison.rows]
         return replace(self._comparison, rows=rows, remarks=remarks)
 
+    def _judged_all_the_same(self) -> str:
+        """The command that compares the unfit runs, by the same rule."""
+        config, default = self._config, AbConfig(base=self._config.base)
+        given, root = config.settings(), self._session.root
+        sides = [by_configuration(self._session.side(name).runs) for name in (BASE, HEAD)]
+        # That a revision adds a key is allowed without a word here; there it has to be said.
+        force = dict.fromkeys([HEALTH, *given.force])
+        if sides[0].keys() == sides[1].keys():
+            del force[CONFIG]
+        others = [f"force=[{','.join(force)}]"]
+        for key in ("alpha", "min_runs", "allow_missing"):
+            if getattr(config, key) != getattr(default, key):
+                others.append(f"{key}={str(getattr(config, key)).lower()}")
+        if given.metrics is not None:
+            others.append(f"metrics=[{','.join(given.metrics)}]")
+        if config.noise is not None:
+            others.append(f"noise={hydra_quoted(str(Path(config.noise).absolute()))}")
+        for name, effect in config.min_effect.items():
+            if effect != default.min_effect[name]:
+                others.append(f"min_effect.{name}={effect}")
+        return compare_command(str(root / BASE), str(root / HEAD), *others)
+
     def _is_over(self, interleaved: Interleaved) -> bool:
         """Whether no further round is to start; the first one always does."""
         budget_s = self._config.budget_s
@@ -133,14 +156,13 @@ class Looks:
             max_runs=self._config.looks[-1],
             alpha=self._config.alpha,
         )
-        base, head = (
-            replace(read_side(self._session.root / name), name=self._session.title(name))
-            for name in (BASE, HEAD)
-        )
+        base, head = (self._session.side(name) for name in (BASE, HEAD))
         comparison = compare(base, head, self._config.settings(), alpha=level)
         self._comparison = comparison
         self._levels[num_runs] = level
-        goes_on = _more_would_tell(comparison, base, head)
+        nothing_fit = num_runs > RUNS_PER_ROUND and _nothing_is_fit(comparison)
+        self._nothing_fit = nothing_fit
+        goes_on = not nothing_fit and _more_would_tell(comparison, base, head)
         clear = "clear" if comparison.exit_code in (EXIT_PASS, EXIT_REGRESSION) else "stopped"
         state = "not clear yet" if goes_on else clear
         teller.look(f"{num_runs} runs per side: {state}: {verdict_line(comparison)}")
@@ -160,6 +182,12 @@ class Looks:
                 f"module={self._config.module} is given results=DIR repeat=K, a K of its own for "
                 "each run of a side, and has to write its record there with that repeat"
             )
+        if self._nothing_fit:
+            remarks.append(
+                f"no pair is fit for comparison, so that it stopped after {self.num_runs} runs per "
+                "side; what was measured can be judged all the same, without running again: "
+                f"{self._judged_all_the_same()}"
+            )
         if self._session.same_commit():
             remarks.append("base and head are the same commit: what differs is chance")
         if self._cut_short:
@@ -168,6 +196,11 @@ class Looks:
                 f"{self._config.looks[-1]} were allowed"
             )
         return remarks
+
+
+def _nothing_is_fit(comparison: Comparison) -> bool:
+    """Whether every pair so far was left out for the health of its runs."""
+    return not comparison.rows and any(problem.kind == "unfit" for problem in comparison.problems)
 
 
 def _more_would_tell(comparison: Comparison, base: Side, head: Side) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,18 @@ from rich.progress import TextColumn
 
 from bench.cli.ab_arguments import run_arguments, split_arguments
 from bench.cli.app import INTERRUPTED, USAGE_ERROR, run_once
-from bench.cli.terminal import Line
+from bench.cli.gate_endings import in_words, told_in_files
+from bench.cli.gate_output import complain
+from bench.cli.terminal import Line, say, shown
 from bench.core.files import file_stamp, utc_now
+from bench.core.printable import printable
 from bench.gate.ab_config import MeasuredConfig
-from bench.gate.model import EXIT_FAILED, EXIT_NOT_INSTALLED, EXIT_PASS, Problem
-from bench.gate.runs import any_repeated
+from bench.gate.config import OutputConfig
+from bench.gate.model import EXIT_FAILED, EXIT_NOT_INSTALLED, EXIT_PASS, Problem, ProblemKind
+from bench.gate.runs import Side, any_repeated, read_side
 from bench.launch.interleave import Arm, InstallFailed, Interleaved, Program, RunFailed
 from bench.launch.repository import find_repository
-from bench.launch.worktree import worktrees
+from bench.launch.worktree import NotCheckedOut, worktrees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,7 @@ class Revision:
 
 
 def session_command(
-    name: str, schema: type, keys: Sequence[str], run: Callable[[dict[str, Any], Asked], int]
+    name: str, schema: type, keys: Sequence[str], run: Callable[[Mapping[str, Any], Asked], int]
 ) -> int:
     """Run a command whose line has a second part, after `--`; its exit code.
 
@@ -56,15 +61,25 @@ def session_command(
         run: Takes the resolved configuration and what else was asked.
     """
     environment = dict(os.environ)  # of the runs: without what the command sets for itself
-    try:
-        sys.argv[1:], overrides = split_arguments(sys.argv[1:], name, keys)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE_ERROR
-    asked = Asked(overrides=overrides, environment=environment)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not with nohup
         signal.signal(signal.SIGHUP, _hang_up)
-    return run_once(name, schema, lambda plain: run(plain, asked), keys)
+    asked = Asked(overrides=[], environment=environment)
+
+    def command(told: Callable[[Mapping[str, Any]], int]) -> int:
+        nonlocal asked
+        try:
+            sys.argv[1:], overrides = split_arguments(sys.argv[1:], name, keys)
+        except ValueError as error:
+            complain(printable(error))
+            return USAGE_ERROR
+        asked = replace(asked, overrides=overrides)
+        return run_once(name, schema, told, keys)
+
+    # Only a command with a verdict has files for it.
+    has_files = issubclass(schema, OutputConfig)
+    return told_in_files(
+        sys.argv[1:], command, lambda plain: run(plain, asked), has_files=has_files
+    )
 
 
 def _hang_up(number: int, frame: object) -> None:
@@ -86,12 +101,13 @@ class Teller(Line):
 
     def step(self, text: str) -> None:
         """Redraw the line: what is done now, and what has come of it so far."""
-        self._bar.update(self._task, description=f"{text}{self._so_far}", refresh=True)
+        line = shown(f"{text}{self._so_far}")
+        self._bar.update(self._task, description=line, refresh=True)
 
     def look(self, text: str) -> None:
         """Print a line that stays."""
         self._so_far = f"; {text}"
-        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+        say(self._console, printable(text))
 
 
 class Session:
@@ -148,11 +164,11 @@ class Session:
         """Check both revisions out, make them ready, and do the work.
 
         Returns:
-            EXIT_PASS; or, after a message, the exit code of what went wrong: `failure` has that
-            of a revision.
+            EXIT_PASS; or, after a message, the exit code of what went wrong, which is `failure`.
 
         Raises:
-            ValueError: A revision cannot be checked out, or results cannot be written.
+            ValueError: Results cannot be written from the start, or a revision lacks what it is to
+                be run with.
         """
         interleaved: Interleaved | None = None
         try:
@@ -162,20 +178,43 @@ class Session:
                 f"results={self._config.results}: cannot write there ({error.strerror})"
             ) from error
         try:
-            with worktrees(self._repository, self._commits, _warn) as folders, Teller() as teller:
+            with (
+                worktrees(self._repository, self._commits, complain) as folders,
+                Teller() as teller,
+            ):
                 interleaved = self._interleaved(folders, teller)
                 interleaved.prepare(self._config.warmup, self.root / "warmup")
                 work(interleaved, teller)
         except RunFailed as failure:
-            _warn(f"{failure}\nno verdict; {self._left(interleaved)}")
+            complain(f"{failure}\nno verdict; {self._left(interleaved)}")
             installed = not isinstance(failure, InstallFailed)
-            code = EXIT_FAILED if installed else EXIT_NOT_INSTALLED
-            self.failure = Problem(kind="failed", message=str(failure), exit_code=code)
-            return code
+            return self._ended(
+                "failed", str(failure), EXIT_FAILED if installed else EXIT_NOT_INSTALLED
+            )
+        except (NotCheckedOut, OSError) as failure:
+            message = in_words(failure)
+            complain(f"{printable(message)}; no verdict; {self._left(interleaved)}")
+            return self._ended("broken", message, EXIT_FAILED)
         except KeyboardInterrupt:
-            print(f"interrupted: no verdict; {self._left(interleaved)}", file=sys.stderr)
-            return INTERRUPTED
+            left = self._left(interleaved)
+            say(Console(stderr=True), f"interrupted: no verdict; {left}")
+            return self._ended("interrupted", f"no verdict; {left}", INTERRUPTED)
         return EXIT_PASS
+
+    def _ended(self, kind: ProblemKind, message: str, code: int) -> int:
+        self.failure = Problem(kind=kind, message=message, exit_code=code)
+        return code
+
+    def side(self, name: str) -> Side:
+        """The runs of a side so far.
+
+        Raises:
+            OSError: Their folder is gone.
+        """
+        folder = self.root / name
+        if not folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "the runs are gone", str(folder))
+        return replace(read_side(folder), name=self.title(name))
 
     def repeats_are_ignored(self) -> bool:
         """Whether the runs of a side share seed and repeat, so that more of them would not count.
@@ -237,10 +276,6 @@ class Session:
     def _left(self, interleaved: Interleaved | None) -> str:
         num_runs = 0 if interleaved is None else interleaved.num_runs
         return f"whole runs per side: {num_runs}; they and their logs lie in {self.root}"
-
-
-def _warn(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
 
 
 def _duration(time_s: float) -> str:

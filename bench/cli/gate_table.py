@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.cli.terminal import say, shown
+from bench.core.printable import printable
 from bench.gate.model import EXIT_PASS, Comparison, Row
 from bench.gate.row_words import HEADINGS, RowWords, row_words
 from bench.gate.words import legend, one_configuration, ordered, provenance_lines, verdict_line
@@ -33,14 +35,14 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             _line(console, f"all rows: {shared}")
         console.print(gate_table(comparison.rows))
     for problem in comparison.problems:
-        if problem.message not in verdict:
+        if printable(problem.message) not in verdict:
             _line(console, f"{problem.kind}: {problem.message}", "bold red")
     for remark in comparison.remarks:
         _line(console, f"note: {remark}")
     for line in provenance_lines(comparison):
         _line(console, line)
     if comparison.rows:
-        _line(console, legend(comparison), "dim")
+        say(console, legend(comparison), "dim")
 
 
 def gate_table(rows: Sequence[Row]) -> Table:
@@ -54,10 +56,11 @@ def gate_table(rows: Sequence[Row]) -> Table:
     for row in ordered(rows):
         words = row_words(row)
         # Text: brackets would be read as markup.
-        cells = (Text(getattr(words, name)) for name in names)
+        cells = (Text(shown(getattr(words, name))) for name in names)
         table.add_row(*cells, style=_STYLES.get(row.verdict))
     return table
 
 
 def _line(console: Console, text: str, style: str | None = None) -> None:
-    console.print(Text(text), style=style, soft_wrap=True, highlight=False)
+    """In one line, whatever names and messages hold: a second one would look like our own."""
+    say(console, printable(text), style)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bench.cli.ab_session import Asked, Revision, Session, Teller, session_command
-from bench.cli.terminal import wide_console
+from bench.cli.gate_output import complain
+from bench.cli.terminal import say, shown, wide_console
+from bench.core.printable import printable
 from bench.gate.ab_config import RUNS_PER_ROUND, NoiseConfig, known_noise_keys
 from bench.gate.metrics import metric_named
-from bench.gate.model import EXIT_PASS, EXIT_TOO_LITTLE, GateRun
+from bench.gate.model import EXIT_FAILED, EXIT_PASS, EXIT_TOO_LITTLE, GateRun
 from bench.gate.noise import NoiseRow, NothingToStore, add_noise, fit_runs
-from bench.gate.runs import read_side
 from bench.launch.interleave import Interleaved
 
 SIDES = ("one", "two")  # names of one length: see bench.launch.worktree
@@ -46,7 +47,7 @@ def measure_noise(plain: Mapping[str, Any], asked: Asked) -> int:
 
     Raises:
         ValueError: A value is out of range, there is no such revision, or the file is not one of
-            noise or cannot be written; the message names the key.
+            noise, or could not be written from the start; the message names the key.
     """
     config = NoiseConfig.from_dict(plain)
     path = Path(config.noise)
@@ -64,27 +65,24 @@ def measure_noise(plain: Mapping[str, Any], asked: Asked) -> int:
 
     if code := session.measure(work):
         return code
-    first, second = (read_side(session.root / name) for name in SIDES)
+    first, second = (session.side(name) for name in SIDES)
     try:
         rows = add_noise(path, first, second)
-    except NothingToStore as error:
-        print(f"error: {error}", file=sys.stderr)
-        print(f"measured: {session.told(num_runs)}", file=sys.stderr)
-        return EXIT_TOO_LITTLE
     except ValueError as error:
-        raise ValueError(f"{error}; not stored: the runs lie in {session.root}") from error
+        complain(printable(f"not stored: {error}"))
+        say(Console(stderr=True), f"measured: {session.told(num_runs)}")
+        return EXIT_TOO_LITTLE if isinstance(error, NothingToStore) else EXIT_FAILED
     remarks = [*session.remarks, *_left_out([*first.runs, *second.runs])]
     _report(rows, session.told(num_runs), remarks, path)
     return EXIT_PASS
 
 
 def _report(rows: Sequence[NoiseRow], told: str, remarks: Sequence[str], path: Path) -> None:
-    wide_console().print(noise_table(rows))
-    print(_LEGEND)
-    print(f"measured: {told}")
-    for remark in remarks:
-        print(f"note: {remark}")
-    print(f"stored: {path}; bench.compare and bench.ab take it with noise={path}")
+    console = wide_console()
+    console.print(noise_table(rows))
+    for line in (_LEGEND, f"measured: {told}", *(f"note: {remark}" for remark in remarks)):
+        say(console, line)
+    say(console, f"stored: {path}; bench.compare and bench.ab take it with noise={path}")
 
 
 def _left_out(runs: Sequence[GateRun]) -> list[str]:
@@ -106,7 +104,7 @@ def noise_table(rows: Sequence[NoiseRow]) -> Table:
             _percent(row.floor_frac),
             "demoted" if row.demoted else metric_named(row.metric).kind,
         )
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(shown(cell)) for cell in cells))
     return table
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -59,9 +61,16 @@ def require_writable(key: str, path: Path) -> None:
     Raises:
         ValueError: It cannot be written, or its folder cannot be made; the message names the key.
     """
-    there = next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
-    if not os.access(there, os.W_OK) or (there != path.absolute() and not there.is_dir()):
-        raise ValueError(f"{key}={path}: cannot write there ({there} does not let one)")
+    place = path.absolute()
+    there = next(each for each in (place, *place.parents) if os.path.exists(each))
+    try:
+        if there != place:
+            with tempfile.TemporaryFile(dir=there):  # leaves nothing behind
+                return
+        if not os.access(there, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise ValueError(f"{key}={path}: cannot write there ({there}: {error.strerror})") from error
 
 
 def refuse_contradictions(config: Mapping[str, Any], repeated: Mapping[str, str]) -> None:

@@ -24,8 +24,11 @@ def file_stamp(utc: str) -> str:
 
 
 def expanded(path: str | Path) -> Path:
-    """A path of a configuration, with `~` and variables such as $HOME replaced as a shell does."""
-    return Path(os.path.expandvars(path)).expanduser()
+    """A path of a configuration, with `~` and variables such as $HOME replaced as a shell does.
+
+    What has no meaning, such as `~nobody`, stays as it is.
+    """
+    return Path(os.path.expanduser(os.path.expandvars(path)))
 
 
 def unwritable(path: Path, error: OSError) -> str:

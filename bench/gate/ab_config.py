@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from bench.core.checks import (
@@ -15,6 +15,7 @@ from bench.core.checks import (
     require_positive,
     require_writable,
 )
+from bench.core.files import expanded
 from bench.gate.config import JudgeConfig, OutputConfig, judging_keys, require_floors
 from bench.gate.settings import CONFIG, GateSettings
 
@@ -55,6 +56,7 @@ class MeasuredConfig:
         require_at_least("warmup", self.warmup, 0)
         if not self.results:
             raise ValueError("results: must name a folder")
+        self.results = str(expanded(self.results))
 
 
 @dataclass(kw_only=True)
@@ -130,8 +132,9 @@ class NoiseConfig(MeasuredConfig):
         require_at_least("runs", self.runs, RUNS_PER_ROUND)
         if not self.noise:
             raise ValueError("noise: must name a file")
-        path = Path(self.noise)
-        if path.exists():
+        path = expanded(self.noise)
+        self.noise = str(path)
+        if os.path.exists(path):
             require_floors(path)
         require_writable("noise", path)
 

@@ -6,12 +6,14 @@ their `__post_init__` checks ranges once the configuration is converted.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.core.checks import MISSING, build_config, dotted_keys, require_writable
+from bench.core.files import expanded
 from bench.core.report_config import texts
 from bench.gate.metrics import METRICS
 from bench.gate.noise import read_floors
@@ -44,11 +46,14 @@ class JudgeConfig:
         Raises:
             ValueError: A value is out of range or a name unknown; the message names the key.
         """
-        self.settings()
-        if self.noise is not None and not Path(self.noise).is_file():
-            raise ValueError(f"noise={self.noise}: no such file; python -m bench.noise writes one")
         if self.noise is not None:
+            self.noise = str(expanded(self.noise))
+            if not os.path.isfile(self.noise):
+                raise ValueError(
+                    f"noise={self.noise}: no such file; python -m bench.noise writes one"
+                )
             require_floors(Path(self.noise))
+        self.settings()
 
     def settings(self) -> GateSettings:
         """As the gate takes it.
@@ -95,12 +100,12 @@ class OutputConfig:
             ValueError: One is empty, a folder, named twice, or cannot be written; the message names
                 the key.
         """
-        seen: dict[Path, str] = {}
+        seen: dict[str, str] = {}
         for key, path in self.output_files().items():
-            if path.is_dir():
-                raise ValueError(f"{key}={getattr(self, key)}: is a folder; name a file")
+            if os.path.isdir(path):
+                raise ValueError(f"{key}={path}: is a folder; name a file")
             require_writable(key, path)
-            other = seen.setdefault(path.resolve(), key)
+            other = seen.setdefault(os.path.realpath(path), key)
             if other != key:
                 raise ValueError(f"{key}={path}: is what {other}= writes; name another file")
 
@@ -114,7 +119,7 @@ class OutputConfig:
         for key, value in given.items():
             if not value:
                 raise ValueError(f"{key}: must name a file, or be null")
-        return {key: Path(value) for key, value in given.items()}
+        return {key: expanded(value) for key, value in given.items()}
 
 
 @dataclass(kw_only=True)
@@ -136,20 +141,23 @@ class CompareConfig(JudgeConfig, OutputConfig):
         for key in ("baseline", "candidate"):
             if not getattr(self, key):
                 raise ValueError(f"{key}: must name a results folder or a baseline file")
-        sides = {Path(self.baseline).resolve(): "baseline"}
-        sides.setdefault(Path(self.candidate).resolve(), "candidate")
+            setattr(self, key, str(expanded(getattr(self, key))))
+        sides = {os.path.realpath(self.baseline): "baseline"}
+        sides.setdefault(os.path.realpath(self.candidate), "candidate")
         for key, path in self.output_files().items():
-            if (side := sides.get(path.resolve())) is not None:
+            if (side := sides.get(os.path.realpath(path))) is not None:
                 raise ValueError(f"{key}={path}: is the {side}; name another file")
         if self.accept and len(sides) == 1:
             raise ValueError(
                 f"candidate={self.candidate}: is the baseline itself; nothing to accept"
             )
-        if self.accept and Path(self.baseline).is_dir():
+        if self.accept and os.path.isdir(self.baseline):
             raise ValueError(
                 f"baseline={self.baseline}: accept=true stores a file, and this is a folder; "
                 "name a file, for example baseline=perf/baseline.json"
             )
+        if self.accept:
+            require_writable("baseline", Path(self.baseline))
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> CompareConfig:

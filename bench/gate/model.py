@@ -5,7 +5,7 @@ A *row* is one metric of one configuration, compared between two sides: `base` a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -163,9 +163,13 @@ class Row:
     note: str = ""
 
 
-EXIT_PASS, EXIT_REGRESSION = 0, 1  # 2 is that of a wrong key or value, as Hydra's commands have it
+EXIT_PASS, EXIT_REGRESSION = 0, 1
+EXIT_WRONG = 2  # a key, a value or a path of the command line, as Hydra's commands have it
 EXIT_TOO_LITTLE, EXIT_INCOMPARABLE, EXIT_FAILED, EXIT_NOT_INSTALLED = 3, 4, 5, 6
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _GRAVEST_FIRST = (
+    EXIT_INTERRUPTED,
+    EXIT_WRONG,
     EXIT_INCOMPARABLE,
     EXIT_NOT_INSTALLED,
     EXIT_FAILED,
@@ -174,16 +178,36 @@ _GRAVEST_FIRST = (
 )
 
 
+ProblemKind = Literal[
+    "failed",
+    "incomparable",
+    "missing",
+    "unfit",
+    "repeated",
+    "unreadable",
+    "empty",
+    "wrong",
+    "interrupted",
+    "broken",
+]
+
+
+def gravest(codes: Collection[int]) -> int:
+    """Of several exit codes that apply, the one that is returned."""
+    return next((code for code in _GRAVEST_FIRST if code in codes), EXIT_PASS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """Something that is wrong with a comparison as a whole, and the exit code that it asks for.
 
     kind is one of: failed (a run did not end as ok), incomparable, missing (a configuration, seed
     or metric that only one side has), unfit (dropped for its health flags), repeated (too few runs
-    count, because several have the same seed and repeat), unreadable, empty.
+    count, because several have the same seed and repeat), unreadable, empty; and where there is no
+    comparison: wrong (the command line), interrupted, broken (the command itself).
     """
 
-    kind: Literal["failed", "incomparable", "missing", "unfit", "repeated", "unreadable", "empty"]
+    kind: ProblemKind
     message: str
     exit_code: int
 
@@ -211,7 +235,7 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """2 and 130 aside: 4 before 6 before 5 before 1 before 3 before 0."""
+        """130 before 2 before 4 before 6 before 5 before 1 before 3 before 0."""
         codes = {problem.exit_code for problem in self.problems}
         verdicts = {row.verdict for row in self.rows}
         if "regression" in verdicts:
@@ -219,4 +243,4 @@ class Comparison:
         judged = verdicts - {"not judged"}
         if "underpowered" in verdicts or not judged:
             codes.add(EXIT_TOO_LITTLE)
-        return next((code for code in _GRAVEST_FIRST if code in codes), EXIT_PASS)
+        return gravest(codes)

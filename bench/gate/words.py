@@ -8,14 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.core.intervals import MIN_RUNS
+from bench.core.printable import printable
 from bench.gate.model import (
     EXIT_FAILED,
     EXIT_INCOMPARABLE,
+    EXIT_INTERRUPTED,
     EXIT_NOT_INSTALLED,
     EXIT_PASS,
     EXIT_REGRESSION,
     EXIT_TOO_LITTLE,
+    EXIT_WRONG,
     Comparison,
+    Problem,
     Row,
     Verdict,
 )
@@ -28,7 +32,10 @@ HEADLINES = {
     EXIT_INCOMPARABLE: "INCOMPARABLE",
     EXIT_FAILED: "A RUN FAILED",
     EXIT_NOT_INSTALLED: "NOT INSTALLED",
+    EXIT_WRONG: "NOT STARTED",
+    EXIT_INTERRUPTED: "INTERRUPTED",
 }
+BROKEN = "THE COMMAND BROKE"  # in place of a run that failed
 FAILING: tuple[Verdict, ...] = ("regression", "underpowered")
 _ORDER: tuple[Verdict, ...] = (*FAILING, "improvement", "no change", "not judged")
 _PLAIN_PATH = re.compile(r"[\w./~+-]+")
@@ -48,7 +55,9 @@ def verdict_line(comparison: Comparison) -> str:
         told = _gravest(comparison)
         if _of(rows, "regression"):
             told += f"; besides, a regression: {_regressions(rows)}"
-    return f"{HEADLINES[code]}: {told}"
+    problem = _deciding(comparison)
+    broken = code == EXIT_FAILED and problem is not None and problem.kind == "broken"
+    return printable(f"{BROKEN if broken else HEADLINES[code]}: {told}")
 
 
 def ordered(rows: Sequence[Row]) -> list[Row]:
@@ -103,18 +112,31 @@ def side_words(name: str, provenance: Mapping[str, Any]) -> str:
 
 
 def accept_command(baseline: str, candidate: str) -> str:
-    """What to type to store the candidate as the baseline, quoted for a shell and for Hydra."""
+    """What to type to store the candidate as the baseline."""
+    return compare_command(baseline, candidate, "accept=true")
+
+
+def compare_command(baseline: str, candidate: str, *others: str) -> str:
+    """What to type to compare two sides, quoted for a shell and for Hydra.
+
+    Args:
+        baseline: A path.
+        candidate: Likewise.
+        others: More arguments, as Hydra takes them.
+    """
     pairs = (("baseline", baseline), ("candidate", candidate))
-    words = [shlex.quote(f"{key}={_hydra_quoted(path)}") for key, path in pairs]
-    return " ".join(["python -m bench.compare", *words, "accept=true"])
+    words = [f"{key}={hydra_quoted(path)}" for key, path in pairs]
+    return " ".join(["python -m bench.compare", *map(shlex.quote, (*words, *others))])
 
 
-def _hydra_quoted(path: str) -> str:
+def hydra_quoted(path: str) -> str:
+    """Any text as a value of Hydra's grammar."""
     if _PLAIN_PATH.fullmatch(path):
         return path
     # Only what stands before a quote counts as an escape to Hydra.
     doubled = re.sub(r"(\\+)(?='|$)", r"\1\1", path)
-    return "'" + doubled.replace("'", "\\'") + "'"
+    # Interpolation goes on inside of quotes.
+    return "'" + doubled.replace("'", "\\'").replace("${", "\\${") + "'"
 
 
 def _provenance(facts: Mapping[str, Any]) -> list[str]:
@@ -187,12 +209,18 @@ def _too_few(rows: Sequence[Row]) -> str:
     return f"{told}, {num_more(most, 'run')} per side needed" if most else told
 
 
+def _deciding(comparison: Comparison) -> Problem | None:
+    """The first of the gravest problems; None where there is none at all."""
+    code = comparison.exit_code
+    return min(comparison.problems, key=lambda problem: problem.exit_code != code, default=None)
+
+
 def _gravest(comparison: Comparison) -> str:
     """The problem that decides, and how many there are beside it."""
-    problems = sorted(
-        comparison.problems, key=lambda problem: problem.exit_code != comparison.exit_code
-    )
-    if not problems:
+    problem = _deciding(comparison)
+    if problem is None:
         return ""
-    others = len(problems) - 1
-    return problems[0].message + (f" (and {num_more(others, 'problem')})" if others else "")
+    others = len(comparison.problems) - 1
+    # What follows the first line is the end of a log.
+    told = problem.message.partition("\n")[0]
+    return told + (f" (and {num_more(others, 'problem')})" if others else "")

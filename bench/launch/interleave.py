@@ -206,9 +206,15 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def _signal_name(number: int) -> str:
+    """Those for real time, beside the first and the last, have none."""
+    names = {int(each): each.name for each in signal.Signals}
+    return names.get(number, f"signal {number}")
+
+
 def _failure(arm: Arm, what: str, code: int, command: str, log: Path) -> str:
     """What failed and how it was started, and the end of what it printed."""
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    how = f"by {_signal_name(-code)}" if code < 0 else f"with exit code {code}"
     last = last_lines(log, _NUM_LINES, most_bytes=_MOST_BYTES)
     lines = [
         f"{arm.name}, {arm.revision}: {what}: ended {how}: {command}",

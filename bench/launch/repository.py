@@ -90,6 +90,7 @@ def git(folder: Path, *arguments: str) -> str:
     Raises:
         GitFailed: It ended with an error.
         ValueError: It is not installed.
+        OSError: The folder is gone.
     """
     try:
         process = subprocess.Popen(
@@ -103,8 +104,12 @@ def git(folder: Path, *arguments: str) -> str:
             errors="surrogateescape",
             start_new_session=True,  # Ctrl-C in a terminal reaches a whole group
         )
-    except FileNotFoundError as error:
-        raise ValueError("git: not found; install it, or add its folder to PATH") from error
+    except OSError as error:
+        if error.filename != "git":  # the folder
+            raise
+        is_missing = isinstance(error, FileNotFoundError)
+        reason = "not found" if is_missing else f"cannot be run ({error.strerror})"
+        raise ValueError(f"git: {reason}; install it, or add its folder to PATH") from error
     try:
         out, err = process.communicate()
     except KeyboardInterrupt:

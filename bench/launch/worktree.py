@@ -18,6 +18,10 @@ _PREFIX = "bench-worktrees-"
 _LISTED = "worktree "  # begins the line of a worktree's path
 
 
+class NotCheckedOut(Exception):  # noqa: N818 -- says what happened
+    """A revision could not be checked out: a full disk, a filter of git that fails, ..."""
+
+
 @contextmanager
 def worktrees(
     repository: Repository, commits: Mapping[str, str], on_left: Callable[[str], None]
@@ -33,7 +37,8 @@ def worktrees(
         on_left: Called with a message if a folder cannot be removed.
 
     Raises:
-        ValueError: Git cannot check one out.
+        NotCheckedOut: Git cannot check one out.
+        OSError: The temporary folder cannot be written to.
 
     Source: Mytkowicz et al. (2009), Producing wrong data without doing anything obviously wrong!
     """
@@ -56,7 +61,10 @@ def _add(repository: Repository, path: Path, commit: str) -> Path:
     try:
         git(repository.root, "worktree", "add", "--detach", str(path), commit)
     except GitFailed as error:
-        raise ValueError(f"{commit[:10]}: cannot be checked out ({error})") from error
+        raise NotCheckedOut(
+            f"{commit[:10]}: cannot be checked out in {path.parent} ({error}); free the disk, or "
+            "mend what git says"
+        ) from error
     return path
 
 

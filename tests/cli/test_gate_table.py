@@ -12,7 +12,7 @@ from rich.console import Console
 from bench.cli.gate_output import SUMMARY, report
 from bench.cli.gate_table import print_comparison
 from bench.gate.config import OutputConfig
-from bench.gate.model import Comparison
+from bench.gate.model import EXIT_FAILED, EXIT_REGRESSION, Comparison
 from tests.gate.made_rows import (
     EXACT,
     FAILED,
@@ -87,7 +87,7 @@ def test_all_files_are_written_and_the_summary_is_added_to(
     summary.write_text("before\n")
     monkeypatch.setenv(SUMMARY, str(summary))
     files = {key: tmp_path / "new" / key for key in ("markdown", "json", "junit")}
-    report(comparison(ROWS), OutputConfig(**{key: str(path) for key, path in files.items()}))
+    assert report(comparison(ROWS), files) == EXIT_REGRESSION
     markdown = files["markdown"].read_text()
     assert markdown.startswith("## REGRESSION: ")
     assert summary.read_text() == "before\n" + markdown
@@ -98,12 +98,13 @@ def test_all_files_are_written_and_the_summary_is_added_to(
 
 
 def test_a_file_that_cannot_be_written_does_not_keep_the_others_from_being(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(SUMMARY, str(tmp_path))
     config = OutputConfig(markdown=str(tmp_path / "file" / "m.md"), json=str(tmp_path / "j.json"))
     (tmp_path / "file").touch()  # since it was checked
-    told = rf"markdown=.*: cannot write there .*; {SUMMARY}=.*: cannot write there"
-    with pytest.raises(ValueError, match=told):
-        report(comparison(ROWS), config)
+    assert report(comparison(ROWS), config.output_files()) == EXIT_FAILED
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"error: markdown={tmp_path}/file/m.md: cannot write there (")
+    assert second.startswith(f"error: {SUMMARY}={tmp_path}: cannot write there (")
     assert (tmp_path / "j.json").exists()

@@ -15,9 +15,11 @@ from bench.gate.markdown import markdown
 from bench.gate.model import (
     EXIT_FAILED,
     EXIT_INCOMPARABLE,
+    EXIT_INTERRUPTED,
     EXIT_NOT_INSTALLED,
     EXIT_REGRESSION,
     EXIT_TOO_LITTLE,
+    EXIT_WRONG,
     Comparison,
     Problem,
     Row,
@@ -359,6 +361,8 @@ def test_the_range_of_few_runs_looks_different_and_is_explained() -> None:
         (EXIT_INCOMPARABLE, "INCOMPARABLE: "),
         (EXIT_FAILED, "A RUN FAILED: "),
         (EXIT_NOT_INSTALLED, "NOT INSTALLED: "),
+        (EXIT_WRONG, "NOT STARTED: "),
+        (EXIT_INTERRUPTED, "INTERRUPTED: "),
     ],
 )
 def test_every_exit_code_has_a_headline_and_every_kind_of_file(code: int, headline: str) -> None:
@@ -369,7 +373,20 @@ def test_every_exit_code_has_a_headline_and_every_kind_of_file(code: int, headli
     assert headline in markdown(made)
     assert json.loads(as_json(made))["exit_code"] == code
     assert headline.encode() in junit_xml(made)
-    assert set(HEADLINES) == {0, 1, 3, 4, 5, 6}  # 2 is a wrong key, before there is a comparison
+    assert set(HEADLINES) == {0, 1, 2, 3, 4, 5, 6, 130}
+
+
+def test_a_command_that_broke_is_not_called_a_run_that_failed() -> None:
+    broke = Problem(kind="broken", message="No space left on device", exit_code=EXIT_FAILED)
+    assert verdict_line(comparison([], [broke])) == "THE COMMAND BROKE: No space left on device"
+    assert verdict_line(comparison([], [FAILED, broke])).startswith("A RUN FAILED: ")
+
+
+def test_a_verdict_is_one_line_of_what_can_be_shown() -> None:
+    message = "head, v2: run 1 failed\x1b[2J\n  the end of log-0.txt:\n    PASS"
+    failed = Problem(kind="failed", message=message, exit_code=EXIT_FAILED)
+    told = r"A RUN FAILED: head, v2: run 1 failed\x1b[2J"
+    assert verdict_line(comparison([], [failed])) == told
 
 
 def test_a_total_that_its_parts_are_judged_for_says_so() -> None:
