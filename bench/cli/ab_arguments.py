@@ -1,7 +1,8 @@
-"""The command line of bench.ab and bench.noise: their own keys, `--`, and what the benchmark takes.
+"""The command lines of the gate: their own keys, `--`, and what the benchmark takes.
 
-What a key of theirs is given is taken word for word where it is a revision or a command: Hydra's
-grammar has no `HEAD~1`, no `pip install . && make`, and reads the commit 1234567 as a number.
+What a key of theirs is given is taken word for word where it is a revision, a command or a path:
+Hydra's grammar has no `HEAD~1`, no `pip install . && make`, no `~/results`, and reads the commit
+1234567 as a number.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 from bench.core.config import known_keys
 from bench.core.serve_config import known_serve_keys
+from bench.gate.config import OUTPUTS
 
 _END = "--"
 _MULTIRUN = ("-m", "--multirun")
 _WORD_FOR_WORD = ("base", "head", "ref", "install", "python")
+_PATHS = ("baseline", "candidate", "results", "noise", *OUTPUTS)
 _GIVEN_BY_US = ("results", "repeat")
-_PLAIN = re.compile(r"[\w./+-]+")
+_PLAIN = re.compile(r"[\w./+-]+", re.ASCII)
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
@@ -54,7 +57,16 @@ def split_arguments(
                 f"{argument}: bench.{command} gives each run its own; leave it out after -- "
                 "(results=DIR before it says where all runs go)"
             )
-    return [_word_for_word(argument) for argument in own], theirs
+    return word_for_word(own), theirs
+
+
+def word_for_word(arguments: Sequence[str]) -> list[str]:
+    """Arguments of a command as Hydra takes them; in a path, `${` is an interpolation all the same.
+
+    Args:
+        arguments: Those of the command itself.
+    """
+    return [_word_for_word(argument) for argument in arguments]
 
 
 def run_arguments(overrides: Sequence[str], results: Path, repeat: int) -> list[str]:
@@ -85,7 +97,9 @@ def _example(command: str) -> str:
 
 def _word_for_word(argument: str) -> str:
     key, _, value = argument.partition("=")
-    if key not in _WORD_FOR_WORD or value in ("", "null", "???") or _QUOTED.fullmatch(value):
+    is_path = key in _PATHS and "${" not in value and not _PLAIN.fullmatch(value)
+    is_taken = value in ("", "null", "???") or _QUOTED.fullmatch(value)
+    if is_taken or not (is_path or key in _WORD_FOR_WORD):
         return argument
     return f"{key}={_quoted(value)}"
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.cli.ab_arguments import word_for_word
 from bench.cli.app import CRASHED, run_once
 from bench.cli.gate_endings import told_in_files
 from bench.cli.gate_output import complain, report, write
@@ -27,6 +28,7 @@ from bench.gate.words import accept_command, side_words, verdict_line
 def compare_command() -> int:
     """Run bench.compare with the keys of the command line; its exit code."""
     keys = known_compare_keys()
+    sys.argv[1:] = word_for_word(sys.argv[1:])
     return told_in_files(
         sys.argv[1:], lambda run: run_once("compare", CompareConfig, run, keys), compare_runs
     )

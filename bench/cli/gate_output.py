@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.cli.gate_table import print_comparison
-from bench.cli.terminal import say, wide_console
+from bench.cli.terminal import lose_output, say, wide_console
 from bench.gate.as_json import as_json
 from bench.gate.junit import junit_xml
 from bench.gate.markdown import markdown
@@ -35,8 +35,19 @@ def report(comparison: Comparison, files: Mapping[str, Path]) -> int:
         The exit code: that of the comparison, or EXIT_FAILED where something could not be written
         and the comparison is not graver.
     """
-    print_comparison(comparison, wide_console())
-    return write(comparison, files)
+    is_printed = _printed(comparison)
+    code = write(comparison, files)
+    return code if is_printed else gravest([code, EXIT_FAILED])
+
+
+def _printed(comparison: Comparison) -> bool:
+    try:
+        print_comparison(comparison, wide_console())
+    except OSError as error:  # as of a file on a full disk
+        complain(f"standard output: cannot write there ({error.strerror})")
+        lose_output()
+        return False
+    return True
 
 
 def write(comparison: Comparison, files: Mapping[str, Path]) -> int:

@@ -25,7 +25,12 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         # Not as in rich: it would end the process, with the exit code 1 whatever came of it.
         self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        lose_output()
+
+
+def lose_output() -> None:
+    """What is printed from now on is lost, and what waits to be; its file takes no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def wide_console() -> Console:

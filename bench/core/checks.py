@@ -61,8 +61,8 @@ def require_writable(key: str, path: Path) -> None:
     Raises:
         ValueError: It cannot be written, or its folder cannot be made; the message names the key.
     """
-    place = path.absolute()
-    there = next(each for each in (place, *place.parents) if os.path.exists(each))
+    place = Path(os.path.realpath(path))
+    there = next(each for each in (place, *place.parents) if os.path.lexists(each))
     try:
         if there != place:
             with tempfile.TemporaryFile(dir=there):  # leaves nothing behind

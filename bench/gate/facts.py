@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.core.printable import printable
 from bench.core.records import RunRecord
 from bench.gate.joules import joule_fact_names, joule_facts
 
@@ -41,16 +42,22 @@ _ABSENT = {"host.environment": "unset"}
 
 
 def facts_of(record: RunRecord) -> dict[str, Any]:
-    """The facts of a run, by FACTS; None for what its record does not tell."""
+    """The facts of a run, by FACTS; None for what its record does not tell.
+
+    Raises:
+        ValueError: The host of the record holds something that cannot be; the message names it.
+    """
     host, target = record.host, record.target
     values = {
         "schema_version": record.schema_version,
-        "host.name": _text(host.get("name")),
-        "host.cpu_name": _text(host.get("cpu_name")),
-        "host.num_cpus_allowed": host.get("num_cpus_allowed"),
+        "host.name": _fact(host, "name"),
+        "host.cpu_name": _fact(host, "cpu_name"),
+        "host.num_cpus_allowed": _fact(host, "num_cpus_allowed"),
         "host.memory_gib": _gib(host.get("memory_bytes")),
         "host.gpus": _names(host.get("gpus")),
-        **{name: host.get(name.removeprefix("host.")) for name in ENVIRONMENT},
+        "host.num_threads": _fact(host, "num_threads"),
+        "host.num_interop_threads": _fact(host, "num_interop_threads"),
+        "host.environment": _variables(host.get("environment")),
         **{f"target.{name}": getattr(target, name, None) for name in _TARGET},
         "data": _data_of(record),
         "precision": record.config.get("precision"),
@@ -59,22 +66,40 @@ def facts_of(record: RunRecord) -> dict[str, Any]:
     return {name: values[name] for name in FACTS}
 
 
-def _text(value: Any) -> str | None:
-    """A fact that is a name; a record may hold anything in its place."""
-    return None if value is None else str(value)
+def _fact(host: Mapping[str, Any], name: str) -> Any:
+    """A single value of the host; a record may hold anything in its place."""
+    value = host.get(name)
+    if isinstance(value, (Mapping, list)):
+        raise _impossible(name, value)
+    return value
 
 
-def _gib(memory_bytes: Any) -> Any:
-    """Rounded: virtual machines of one kind differ by some kilobytes. As it is if no number."""
-    is_number = isinstance(memory_bytes, int | float) and math.isfinite(memory_bytes)
-    return round(memory_bytes / _GIB) if is_number else _text(memory_bytes)
+def _gib(memory_bytes: Any) -> int | None:
+    """Rounded: virtual machines of one kind differ by some kilobytes."""
+    if memory_bytes is None:
+        return None
+    if not isinstance(memory_bytes, int | float) or not math.isfinite(memory_bytes):
+        raise _impossible("memory_bytes", memory_bytes)
+    return round(memory_bytes / _GIB)
 
 
-def _names(gpus: Any) -> Any:
-    """What each GPU is called. As it is if it is no list of them."""
+def _names(gpus: Any) -> list[Any] | None:
+    """What each GPU is called."""
+    if gpus is None:
+        return None
     if not isinstance(gpus, list) or not all(isinstance(gpu, Mapping) for gpu in gpus):
-        return _text(gpus)
-    return [_text(gpu.get("name")) for gpu in gpus]
+        raise _impossible("gpus", gpus)
+    return [gpu.get("name") for gpu in gpus]
+
+
+def _variables(environment: Any) -> Mapping[str, Any] | None:
+    if environment is not None and not isinstance(environment, Mapping):
+        raise _impossible("environment", environment)
+    return environment
+
+
+def _impossible(name: str, value: Any) -> ValueError:
+    return ValueError(f"host.{name}={printable(value)}: cannot be")
 
 
 def difference(fact: str, sides: Sequence[Iterable[Any]]) -> str | None:

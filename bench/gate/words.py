@@ -38,7 +38,7 @@ HEADLINES = {
 BROKEN = "THE COMMAND BROKE"  # in place of a run that failed
 FAILING: tuple[Verdict, ...] = ("regression", "underpowered")
 _ORDER: tuple[Verdict, ...] = (*FAILING, "improvement", "no change", "not judged")
-_PLAIN_PATH = re.compile(r"[\w./~+-]+")
+_PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
 _COMMIT_DIGITS = 10
 
 

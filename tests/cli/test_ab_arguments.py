@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from bench.cli.ab_arguments import run_arguments, split_arguments
+from bench.cli.ab_arguments import run_arguments, split_arguments, word_for_word
 from bench.cli.app import config_dir, register
 from bench.gate.ab_config import AbConfig, known_ab_keys
 
@@ -88,3 +88,21 @@ def test_a_results_folder_is_quoted_only_where_hydra_needs_it() -> None:
         "repeat=3",
     ]
     assert run_arguments([], Path("/my ~work (1)"), 0) == ["results='/my ~work (1)'", "repeat=0"]
+    assert run_arguments([], Path("/größe"), 0) == ["results='/größe'", "repeat=0"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "taken"),
+    [
+        ("baseline=perf/b-1.json", "baseline=perf/b-1.json"),
+        ("baseline=~/b.json", "baseline='~/b.json'"),
+        ("junit=größe (1).xml", "junit='größe (1).xml'"),
+        ("noise=${results}/n.json", "noise=${results}/n.json"),
+        ("noise=null", "noise=null"),
+        ("json='a b'", "json='a b'"),
+        ("alpha=0.1", "alpha=0.1"),
+        ("metrics=[a,b]", "metrics=[a,b]"),
+    ],
+)
+def test_paths_are_taken_word_for_word_but_for_interpolations(argument: str, taken: str) -> None:
+    assert word_for_word([argument]) == [taken]
