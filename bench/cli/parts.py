@@ -158,7 +158,7 @@ def _teacher(plain: dict[str, Any], config: TrainConfig, data: DataModule) -> Te
         return None
     # Its weights are drawn before they are loaded: dropout of the student is as without a teacher.
     with torch.random.fork_rng(devices=[]):
-        network = load_network(source_folder(plain, recipe), data)
+        network = load_network(source_folder(plain, recipe), data, config.trust)
     return Teacher(network, channels_last=config.trainer.channels_last)
 
 

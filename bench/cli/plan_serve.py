@@ -15,6 +15,7 @@ from bench.core.config import config_hash
 from bench.core.environment import refuse_disabled_compiler
 from bench.core.records import RunRecord
 from bench.core.serve_config import ServeConfig
+from bench.core.trust import PARTS, require_trusted
 
 
 def plan_serving(config: DictConfig) -> list[Planned]:
@@ -82,6 +83,9 @@ def _refuse_no_compiler(config: ServeConfig) -> None:
 
 def _planned(values: dict[str, Any], checked: ServeConfig, folder: Path, several: bool) -> Planned:
     record = trained_record(folder, allow_missed=checked.allow_missed)
+    # A server of the user's own has its model already.
+    parts = ("data",) if checked.backend.serves_elsewhere else PARTS
+    require_trusted(record.config, folder, checked.trust, parts=parts)
     alike = {**values, "run": record.config_hash, "seed": 0, "repeat": 0}
     title = f"{model_of(record)} {checked.backend.name} {checked.compression.method}"
     return Planned(

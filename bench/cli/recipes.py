@@ -20,6 +20,7 @@ from bench.core.recipe_nodes import PruneConfig, RecipeConfig, recipe_config
 from bench.core.records import RunRecord
 from bench.core.serving_records import Recipe
 from bench.core.store import read_record
+from bench.core.trust import BUILT_IN, require_trusted, targets_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,8 @@ def find_source(values: Mapping[str, Any]) -> Source | None:
         values: The resolved configuration of bench.train.
 
     Raises:
-        ValueError: There is no such run or more than one, or it is not fit to be built on.
+        ValueError: There is no such run or more than one, it is not fit to be built on, its model
+            is code that is not trusted.
     """
     recipe = recipe_config(values["recipe"])
     if recipe is None:
@@ -60,7 +62,13 @@ def find_source(values: Mapping[str, Any]) -> Source | None:
     folder = _one_run(results, key, str(getattr(recipe, recipe.source_key)))
     record = trained_record(folder, allow_missed=recipe.allow_missed, key=key)
     _require_same_data(key, record, values)
+    require_trusted(record.config, folder, _trusted(values), parts=("model",))
     return Source(recipe=recipe, folder=folder, record=record, results=results)
+
+
+def _trusted(values: Mapping[str, Any]) -> list[str]:
+    """What is allowed, and what the command itself names as its data and its model."""
+    return sorted({*values.get("trust", []), *targets_of(values)} - BUILT_IN)
 
 
 def _key(recipe: RecipeConfig) -> str:
@@ -135,6 +143,7 @@ def with_source(
         return dict(values)
     reference = source.record.run_id if portable else source.reference
     settled = {**values, "recipe": {**values["recipe"], source.recipe.source_key: reference}}
+    settled["trust"] = _trusted(values)  # before the model of the run takes the place of ours
     if isinstance(source.recipe, PruneConfig):
         settled["model"] = source.record.config["model"]
         if CHOICES in values:

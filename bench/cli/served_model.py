@@ -51,7 +51,7 @@ class TrainedModel:
         """
         self.folder = folder
         self.record: RunRecord = trained_record(folder, allow_missed=config.allow_missed)
-        self._data: DataModule = load_data(self.record.config, root=config.data_root)
+        self._data: DataModule = load_data(folder, config.trust, root=config.data_root)
         images, labels = _arrays(test_batches(self._data))
         self.test = TestSplit(
             images=images,

@@ -205,7 +205,8 @@ def restore(network: nn.Module, structure: Structure, weights: Mapping[str, Tens
         weights: The state of the pruned network.
 
     Raises:
-        PruningError: The structure is not of this network.
+        PruningError: The structure is not of this network, or sets anything else than the numbers
+            and texts that its layers have: it may be a stranger's.
         RuntimeError: The weights are not.
     """
     for name, attributes in structure.items():
@@ -213,12 +214,16 @@ def restore(network: nn.Module, structure: Structure, weights: Mapping[str, Tens
             module = network.get_submodule(name)
         except AttributeError as error:
             raise PruningError(f"structure of another model: it has no layer {name}") from error
+        known = _attributes(module)
         for key, value in attributes.items():
-            setattr(module, key, tuple(value) if isinstance(value, list) else value)
+            restored = tuple(value) if isinstance(value, list) else value
+            if key not in known or not _is_plain(restored):
+                raise PruningError(f"structure of another model: {name} has no attribute {key}")
+            setattr(module, key, restored)
     state = network.state_dict()
     for name, tensor in weights.items():
         pruned = name.rpartition(".")[0] in structure
-        if pruned and name in state and state[name].shape != tensor.shape:
+        if pruned and isinstance(state.get(name), Tensor) and state[name].shape != tensor.shape:
             _resize(network, name, tensor)
     network.load_state_dict(weights)
 

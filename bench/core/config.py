@@ -26,6 +26,7 @@ from bench.core.checks import (
 from bench.core.ignored_keys import refuse_ignored_keys
 from bench.core.recipe_nodes import recipe_config
 from bench.core.target import METRICS, Target
+from bench.core.trust import require_modules
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 LR_SCALINGS = ("none", "linear", "sqrt")
@@ -49,6 +50,7 @@ UNHASHED = (
     "data.root",
     "data_root",
     "keep_model",
+    "trust",
 )
 
 
@@ -206,6 +208,7 @@ class TrainConfig:
     resume: Any = False  # or "fit"
     shared: bool = False
     progress: bool = True
+    trust: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Check ranges, and what can be known here of keys that exclude one another.
@@ -221,6 +224,7 @@ class TrainConfig:
         require_at_least("repeat", self.repeat, 0)
         require_one_of("precision", self.precision, PRECISIONS)
         require_resume(self.resume)
+        require_modules(self.trust)
         if self.precision == "16-mixed" and self.trainer.accelerator == "cpu":
             raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
         if self.batch_size % self.trainer.devices:

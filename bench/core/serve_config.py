@@ -1,7 +1,6 @@
 """The configuration of bench.serve: every key, its type, its default and its range.
 
-As in config.py, the classes are the schema that Hydra checks names and types against; their
-`__post_init__` checks ranges once the configuration is converted.
+As in config.py, the classes are the schema, and their `__post_init__` checks ranges.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from bench.core.checks import (
     require_resume,
 )
 from bench.core.config import CHOICES, MeterConfig, SamplerConfig, without
+from bench.core.trust import require_modules
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 RUNTIMES = ("eager", "compile", "onnxruntime", "openvino")
@@ -226,6 +226,7 @@ class ServeConfig:
     resume: Any = False  # or "fit"
     shared: bool = False
     progress: bool = True
+    trust: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Check ranges, and what can be known here of keys that exclude one another.
@@ -236,6 +237,7 @@ class ServeConfig:
         require_at_least("seed", self.seed, 0)
         require_at_least("repeat", self.repeat, 0)
         require_resume(self.resume)
+        require_modules(self.trust)
         limited = self.placement.has_network or self.placement.memory_limit_bytes is not None
         if limited and self.backend.http is None:
             raise ValueError(
@@ -244,8 +246,7 @@ class ServeConfig:
             )
         if self.backend.serves_elsewhere and limited:
             raise ValueError(
-                f"placement={self.placement.name}: is for the server that is started here; a "
-                "server of your own (backend.http.url) is where it is"
+                f"placement={self.placement.name}: is for a server started here, not for your own"
             )
         if self.backend.serves_elsewhere and self.compression.method != "none":
             raise ValueError(
@@ -277,7 +278,7 @@ class ServeConfig:
         return build_config(cls, {**without(dict(config), CHOICES), **parts})
 
 
-_PARTS = {
+_PARTS: dict[str, type] = {
     "scenario": ScenarioConfig,
     "compression": CompressionConfig,
     "placement": PlacementConfig,
@@ -288,7 +289,7 @@ _PARTS = {
 
 def known_serve_keys() -> list[str]:
     """Every key of bench.serve with a type of its own, dotted."""
-    parts = {**_PARTS, "backend": BackendConfig, "backend.http": HttpConfig}
+    parts = _PARTS | {"backend": BackendConfig, "backend.http": HttpConfig}
     return dotted_keys(ServeConfig, parts)
 
 

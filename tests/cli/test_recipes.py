@@ -402,8 +402,9 @@ class TestCommand:
         from bench.training.evaluate import evaluate
 
         for record in records(folder):
-            data = load_data(record.config)
-            network = load_network(folder / "results" / "train" / record.run_id, data)
+            path = folder / "results" / "train" / record.run_id
+            data = load_data(path)
+            network = load_network(path, data)
             measured = evaluate(
                 network, data.test_dataloader(), device=torch.device("cpu"), at="crossing"
             )
@@ -416,10 +417,10 @@ class TestCommand:
 
         pruned = records(folder)[-1]
         source = folder / "results" / "train" / pruned.run_id
-        for name in ("config.yaml", "checkpoint.pt"):
+        for name in ("config.yaml", "run.json", "checkpoint.pt"):
             (tmp_path / name).write_bytes((source / name).read_bytes())
         with pytest.raises(ValueError, match=r"structure\.json: .*; train the run again") as caught:
-            load_network(tmp_path, load_data(pruned.config))
+            load_network(tmp_path, load_data(source))
         assert len(str(caught.value).splitlines()) == 1
 
 
