@@ -44,9 +44,15 @@ class SampleCounter:
                 _log.warning("all ranks train on the same samples: their number is not recorded")
         if self._is_shared:
             return None
-        num = num_samples(batch, trainer.train_dataloader, batch_idx)
+        num, why = None, ""
+        try:
+            num = num_samples(batch, trainer.train_dataloader, batch_idx)
+        except Exception as error:  # a batch is its user's object, and the training took it
+            why = f" ({type(error).__name__}: {error})"
         if num is None and not self._has_warned:
-            _log.warning("the size of a batch is not clear: the number of samples is not recorded")
+            _log.warning(
+                "the size of a batch is not clear%s: the number of samples is not recorded", why
+            )
             self._has_warned = True
         return num
 
@@ -123,11 +129,21 @@ def _has_labels(batch: Any) -> bool:
 def have_same_batch(batch: Any) -> bool:
     """Whether another rank has this batch as well; called on every rank, for its first batch.
 
-    Copies of a batch on all ranks are the same samples trained on again.
+    Copies of a batch on all ranks are the same samples trained on again. A batch that cannot be
+    looked at counts as nobody's copy: its size will not be known either.
     """
     digests: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(digests, digest(_arrays(batch)))
-    return len(set(digests)) < len(digests)
+    torch.distributed.all_gather_object(digests, _digest(batch))
+    known = [one for one in digests if one is not None]
+    return len(set(known)) < len(known)
+
+
+def _digest(batch: Any) -> Any:
+    try:
+        return digest(_arrays(batch))
+    except Exception as error:  # as above; the other ranks wait for an answer
+        _log.warning("a batch cannot be compared with those of other ranks (%s)", error)
+        return None
 
 
 def _arrays(batch: Any) -> list[Tensor | np.ndarray]:

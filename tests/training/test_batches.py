@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler
 
-from bench.training.batches import batches_of_pass, have_same_batch, num_samples
+from bench.training.batches import SampleCounter, batches_of_pass, have_same_batch, num_samples
 
 IMAGES, LABELS = torch.zeros(4, 1, 2, 2), torch.zeros(4)
 
@@ -113,3 +114,39 @@ def test_ranks_with_the_same_batch_are_found(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
         found[other] = have_same_batch((IMAGES, LABELS))
     assert found == {None: True, "of other samples": False}
+
+
+class NoLength(np.ndarray):
+    def __len__(self) -> int:
+        raise RuntimeError("no length")
+
+
+def holding_itself() -> list[Any]:
+    batch: list[Any] = [IMAGES]
+    batch.append(batch)
+    return batch
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
+        (np.zeros(4).view(NoLength), LABELS),
+        holding_itself(),
+    ],
+    ids=["nested", "no length", "holding itself"],
+)
+def test_a_batch_that_cannot_be_looked_at_ends_no_training(
+    batch: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = SampleCounter()
+    trainer = SimpleNamespace(world_size=1, train_dataloader=loader_of(8, batch_size=4))
+    for index in range(2):
+        assert count(trainer, batch, index) is None  # type: ignore[arg-type]
+    (message,) = caplog.messages  # once, with the reason
+    assert "is not clear (" in message
+    gathered: list[Any] = []
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_gather_object", lambda _, own: gathered.append(own))
+    assert have_same_batch(batch) is False
+    assert len(gathered) == 1  # the other ranks got an answer
