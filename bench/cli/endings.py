@@ -9,6 +9,7 @@ from typing import Protocol
 from hydra.errors import InstantiationException
 
 from bench.core.records import RunError, RunRecord, Status
+from bench.core.refusal import CombinationRefused
 from bench.launch.child import Interrupted
 from bench.serving.system import PassFailed
 from bench.training.failures import failure, is_out_of_memory
@@ -60,7 +61,9 @@ def explain(exception: BaseException) -> tuple[Status, RunError]:
     failed_with: BaseException = exception
     if isinstance(exception, PassFailed) and exception.__cause__ is not None:
         failed_with = exception.__cause__  # what the system failed with
-    return failure(exception, trace=trace, out_of_memory=is_out_of_memory(failed_with))
+    status, error = failure(exception, trace=trace, out_of_memory=is_out_of_memory(failed_with))
+    # What does not exist has not failed.
+    return ("refused" if isinstance(exception, CombinationRefused) else status), error
 
 
 def innermost(error: BaseException) -> BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.cli.runs import trained_record
-from bench.cli.trained import load_data, load_network
+from bench.cli.trained import DataShapes, load_data, load_network
 from bench.compression.prepare import prepare
 from bench.core.artifact import Artifact
 from bench.core.records import Quality, RunRecord
@@ -52,6 +53,7 @@ class TrainedModel:
         self.folder = folder
         self.record: RunRecord = trained_record(folder, allow_missed=config.allow_missed)
         self._data: DataModule = load_data(folder, config.trust, root=config.data_root)
+        self._shapes = DataShapes(self._data.input_shape, self._data.num_classes)
         images, labels = _arrays(test_batches(self._data))
         self.test = TestSplit(
             images=images,
@@ -86,7 +88,7 @@ class TrainedModel:
         """
         folder.mkdir(parents=True)
         return prepare(
-            load_network(self.folder, self._data),
+            partial(load_network, self.folder, self._shapes, list(config.trust)),
             runtime=config.backend.runtime,
             method=method,
             channels_last=bool(self.record.config["trainer"]["channels_last"]),

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.compression.processor import is_x86, needs_smaller_int8
-from bench.compression.refused import CompressionRefused
+from bench.compression.refused import CompressionRefused, LibraryMissing
 
 _log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def _library() -> Any:
     try:
         from onnxruntime import quantization
     except ImportError as error:
-        raise CompressionRefused(
+        raise LibraryMissing(
             f"quantizing for ONNX: {error.name or error} is not installed; "
             "pip install 'operational-metrics-bench[serving]'"
         ) from error

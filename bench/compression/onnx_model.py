@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import tempfile
 from collections.abc import Callable
@@ -16,7 +15,8 @@ from torch import nn
 from torch.onnx import OnnxExporterError
 
 from bench.compression.onnx_int8 import quantize_dynamically, quantize_statically
-from bench.compression.refused import CompressionRefused, first_line
+from bench.compression.precisions import TORCH_RUNTIMES, refuse_precision, way_out
+from bench.compression.refused import CompressionRefused, LibraryMissing, first_line
 from bench.tasks.inference import InferenceModel
 
 _log = logging.getLogger(__name__)
@@ -42,8 +42,10 @@ def write_onnx(
     Raises:
         CompressionRefused: The model cannot be exported, or the runtime would not compute in the
             asked precision.
+        LibraryMissing: What exports or converts is not installed.
     """
     refuse_precision(runtime, method, device)
+    torch_instead = way_out(runtime, method, device, backends=TORCH_RUNTIMES)
     writers: dict[str, Callable[[Path, Path], None]] = {
         "fp16": lambda exported, path: _to_float16(exported, path, runtime),
         "int8_dynamic": quantize_dynamically,
@@ -53,17 +55,17 @@ def write_onnx(
     }
     if method not in writers or (method == "fp16" and runtime == "openvino"):
         # In OpenVINO half precision is a matter of how the same file is compiled.
-        _export(network, folder / "model.onnx", calibration.shape[1:])
+        _export(network, folder / "model.onnx", calibration.shape[1:], torch_instead)
         return
     with tempfile.TemporaryDirectory() as temporary:
         exported = Path(temporary) / "exported.onnx"
-        _export(network, exported, calibration.shape[1:])
+        _export(network, exported, calibration.shape[1:], torch_instead)
         writers[method](exported, folder / "model.onnx")
 
 
-def _export(network: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
+def _export(network: nn.Module, path: Path, shape: tuple[int, ...], torch_instead: str) -> None:
     # In ONNX channels come first; weights that lie in another order would only be transposed.
-    model = InferenceModel(copy.deepcopy(network))
+    model = InferenceModel(network)
     num_bytes = sum(one.nbytes for one in (*model.parameters(), *model.buffers()))
     try:
         program = torch.onnx.export(
@@ -77,21 +79,21 @@ def _export(network: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
     except ImportError as error:
-        raise CompressionRefused(
+        raise LibraryMissing(
             f"exporting to ONNX: {error.name or error} is not installed; "
             "pip install 'operational-metrics-bench[serving]'"
         ) from error
     except OnnxExporterError as error:
         raise CompressionRefused(
-            f"this model cannot be exported to ONNX ({first_line(error.__cause__ or error)}); use "
-            "backend=eager or backend=compile"
+            f"this model cannot be exported to ONNX ({first_line(error.__cause__ or error)}); "
+            f"{torch_instead}"
         ) from error
     assert program is not None, "the exporter that goes by torch.export returns what it made"
-    _refuse_fixed_batch(program)
+    _refuse_fixed_batch(program, torch_instead)
     program.save(path, external_data=num_bytes > _MAX_SINGLE_FILE_BYTES)
 
 
-def _refuse_fixed_batch(program: Any) -> None:
+def _refuse_fixed_batch(program: Any, torch_instead: str) -> None:
     """Refuse an exported graph whose batch size became a constant.
 
     Raises:
@@ -102,66 +104,8 @@ def _refuse_fixed_batch(program: Any) -> None:
         raise CompressionRefused(
             f"the model was exported for batches of {size} only: it takes its batch size as a "
             "Python number, as int(x.shape[0]) or a loop over the images does; have it use "
-            "x.shape[0] as it comes, or use backend=eager or backend=compile"
+            f"x.shape[0] as it comes, or {torch_instead}"
         )
-
-
-def refuse_precision(runtime: str, method: str, device: str) -> None:
-    """Refuse what a runtime would compute in float32 whatever the file says.
-
-    Args:
-        runtime: "onnxruntime" or "openvino".
-        method: One of bench.core.serve_config.COMPRESSIONS.
-        device: "cpu" or "cuda".
-
-    Raises:
-        CompressionRefused: It would.
-    """
-    reason = (
-        _openvino_refuses(method)
-        if runtime == "openvino"
-        else _ONNX_RUNTIME_REFUSES.get((device, method))
-    )
-    if reason is not None:
-        raise CompressionRefused(f"compression={method}: {reason}")
-
-
-# By device and method. That of fp16 on a CPU is seen in the optimised graph: weights are float32
-# again, between casts of the input and the output.
-_ONNX_RUNTIME_REFUSES = {
-    ("cpu", "fp16"): "ONNX Runtime's CPU provider converts float16 models back to float32; use "
-    "backend=compile or backend=openvino",
-    ("cpu", "bf16"): "ONNX Runtime's CPU provider has no bfloat16 convolutions; use "
-    "backend=compile or backend=openvino",
-    ("cuda", "bf16"): "ONNX Runtime has no converter to bfloat16; use compression=fp16, or "
-    "backend=compile",
-    ("cuda", "int8_static"): "ONNX Runtime's CUDA provider computes quantized models in float32; "
-    "use compression=fp16, or device=cpu",
-    ("cuda", "int8_dynamic"): "ONNX Runtime's CUDA provider computes quantized models in float32; "
-    "use compression=fp16, or device=cpu",
-}
-
-
-def _openvino_refuses(method: str) -> str | None:
-    if method == "int8_dynamic":
-        return (
-            "OpenVINO computes dynamically quantized models in float32; use "
-            "compression=int8_static, or backend=onnxruntime"
-        )
-    capability = {"bf16": "BF16", "fp16": "FP16"}.get(method)
-    if capability is None:
-        return None
-    try:
-        import openvino
-    except ImportError:
-        return "openvino is not installed; pip install 'operational-metrics-bench[openvino]'"
-    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if capability in capabilities:
-        return None
-    return (
-        f"OpenVINO does not compute in {method} on this processor (it has "
-        f"{', '.join(capabilities)}); use compression=none, or int8_static"
-    )
 
 
 def _to_float16(exported: Path, path: Path, runtime: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ _DEVICES = ("cpu", "cuda")
 
 
 def prepare(
-    network: nn.Module,
+    make_network: Callable[[], nn.Module],
     *,
     runtime: str,
     method: str,
@@ -36,8 +37,9 @@ def prepare(
     """Write the model that a runtime opens, in the asked precision.
 
     Args:
-        network: Maps images (n, c, h, w) to logits (n, num_classes); on the CPU, in evaluation
-            mode. It is not changed.
+        make_network: Makes the trained network anew: it maps images (n, c, h, w) to logits
+            (n, num_classes), on the CPU, in evaluation mode. What it makes is changed. Where that
+            cannot be pickled, as a torch model is, this is pickled in its place, beside weights.
         runtime: One of bench.core.serve_config.RUNTIMES.
         method: One of bench.core.serve_config.COMPRESSIONS.
         channels_last: Whether a torch model has channels last in memory; an ONNX model has them
@@ -49,8 +51,9 @@ def prepare(
             this raises.
 
     Raises:
-        CompressionRefused: The runtime would not really compute in the asked precision, cannot
-            run the model, or needs a library that is not installed.
+        CompressionRefused: The runtime would not really compute in the asked precision, or cannot
+            run the model.
+        LibraryMissing: It needs a library that is not installed.
         ValueError: An argument is not one of its set, or the folder is not empty.
     """
     _check(runtime, method, device, calibration, folder)
@@ -59,7 +62,7 @@ def prepare(
         staged = Artifact(kind=kind, folder=Path(temporary), compression=method)
         if kind == "torch":
             write_torch(
-                network,
+                make_network,
                 staged.path,
                 runtime=runtime,
                 method=method,
@@ -69,7 +72,7 @@ def prepare(
             )
         else:
             write_onnx(
-                network,
+                make_network(),
                 staged.folder,
                 runtime=runtime,
                 method=method,

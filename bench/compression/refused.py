@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from bench.core.refusal import CombinationRefused
 
-class CompressionRefused(ValueError):  # noqa: N818 -- a refusal with its reason, not a fault
+
+class CompressionRefused(CombinationRefused):
     """The runtime would not really compute in the asked precision, or not run this model at all.
 
     One line with the reason and, where there is one, the way that works.
     """
+
+
+class LibraryMissing(ValueError):  # noqa: N818 -- says what is missing, as meters do
+    """A library of an extra is not installed: that is for the user to mend, and no refusal."""
 
 
 def first_line(error: BaseException) -> str:

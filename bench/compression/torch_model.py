@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -12,17 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.compression.processor import computes_natively, needs_smaller_int8
-from bench.compression.refused import CompressionRefused
+from bench.compression.precisions import refuse_precision, way_out
+from bench.compression.processor import needs_smaller_int8
+from bench.compression.refused import CompressionRefused, LibraryMissing, first_line
 from bench.compression.torch_static import statically_quantized
-from bench.tasks.inference import InferenceModel
+from bench.tasks.inference import ByWeights, InferenceModel
+
+_log = logging.getLogger(__name__)
 
 Calibration = NDArray[np.float32]
 _DTYPES = {"none": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def write_torch(
-    network: nn.Module,
+    make_network: Callable[[], nn.Module],
     path: Path,
     *,
     runtime: str,
@@ -34,42 +37,61 @@ def write_torch(
     """Write a pickled InferenceModel; see prepare.
 
     Raises:
-        CompressionRefused: The runtime would not compute in the asked precision.
+        CompressionRefused: The runtime would not compute in the asked precision, or the model can
+            neither be pickled nor be made again from its weights.
+        LibraryMissing: What quantizes is not installed.
     """
+    refuse_precision(runtime, method, device)
+    network = make_network()
     makers: dict[str, Callable[[], InferenceModel]] = {
-        "int8_dynamic": lambda: _dynamic(network, channels_last),
-        "int8_static": lambda: _static(network, runtime, calibration, device),
+        "int8_dynamic": lambda: _dynamic(network, channels_last, runtime, device),
+        "int8_static": lambda: _static(network, calibration),
     }
-    make = makers.get(method, lambda: _in_dtype(network, method, channels_last, device))
+    make = makers.get(method, lambda: _in_dtype(network, method, channels_last))
+    model = make()
+    try:
+        _save(model, path)
+    except MemoryError:
+        raise
+    except Exception as error:  # a user's network may hold anything, and fail in any way
+        _log.info("not pickled whole (%s): saved as its weights", first_line(error))
+        _save_weights(model, make_network, path, error)
+
+
+def _save(model: object, path: Path) -> None:
     # torch's own choice of protocol cannot pickle a memory format.
-    torch.save(make(), path, pickle_protocol=pickle.DEFAULT_PROTOCOL)
+    torch.save(model, path, pickle_protocol=pickle.DEFAULT_PROTOCOL)
 
 
-def _in_dtype(network: nn.Module, method: str, channels_last: bool, device: str) -> InferenceModel:
-    if method != "none" and device == "cpu" and not computes_natively(method):
+def _save_weights(
+    model: InferenceModel, make_network: Callable[[], nn.Module], path: Path, reason: Exception
+) -> None:
+    try:
+        _save(ByWeights(model, make_network), path)
+    except MemoryError:
+        raise
+    except Exception as error:
         raise CompressionRefused(
-            f"compression={method}: this processor does not compute in {method}, and torch would "
-            "convert to float32 and back in each operator; use compression=none, or int8_static"
-        )
-    if method == "bf16" and device == "cuda" and not torch.cuda.is_bf16_supported(False):
-        raise CompressionRefused(
-            "compression=bf16: this GPU only emulates bfloat16; use compression=fp16"
-        )
-    return InferenceModel(
-        copy.deepcopy(network), dtype=_DTYPES[method], channels_last=channels_last
-    )
+            f"this model can neither be pickled whole ({first_line(reason)}) nor be made again "
+            f"from its weights ({first_line(error)}); a model of a backend is written to a file, "
+            "so let its class make what cannot be pickled in __init__"
+        ) from error
 
 
-def _dynamic(network: nn.Module, channels_last: bool) -> InferenceModel:
+def _in_dtype(network: nn.Module, method: str, channels_last: bool) -> InferenceModel:
+    return InferenceModel(network, dtype=_DTYPES[method], channels_last=channels_last)
+
+
+def _dynamic(network: nn.Module, channels_last: bool, runtime: str, device: str) -> InferenceModel:
     """Linear layers in int8: weights by channel, inputs by row, at each call."""
     try:
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
     except ImportError as error:
-        raise CompressionRefused(
+        raise LibraryMissing(
             "compression=int8_dynamic: torchao is not installed; "
             "pip install 'operational-metrics-bench[serving]'"
         ) from error
-    model = InferenceModel(copy.deepcopy(network), channels_last=channels_last)
+    model = InferenceModel(network, channels_last=channels_last)
     before = {name: type(one) for name, one in model.named_parameters()}
     quantize_(
         model,
@@ -81,25 +103,13 @@ def _dynamic(network: nn.Module, channels_last: bool) -> InferenceModel:
     if all(type(one) is before[name] for name, one in model.named_parameters()):
         raise CompressionRefused(
             "compression=int8_dynamic: torchao quantizes linear layers, and this model has none; "
-            "use compression=int8_static"
+            + way_out(runtime, "int8_dynamic", device, backends=[runtime])
         )
     for module in model.modules():
         vars(module).pop("extra_repr", None)  # for printing only, and cannot be pickled
     return model
 
 
-def _static(
-    network: nn.Module, runtime: str, calibration: Calibration, device: str
-) -> InferenceModel:
+def _static(network: nn.Module, calibration: Calibration) -> InferenceModel:
     """Convolutions and linear layers in int8, for Inductor."""
-    if runtime != "compile":
-        raise CompressionRefused(
-            f"compression=int8_static: backend={runtime} would compute the quantized graph in "
-            "float32; use backend=compile or backend=onnxruntime"
-        )
-    if device != "cpu":
-        raise CompressionRefused(
-            "compression=int8_static: PyTorch's quantized graphs are for x86 processors; use "
-            "device=cpu, or compression=fp16"
-        )
-    return InferenceModel(statically_quantized(copy.deepcopy(network), calibration))
+    return InferenceModel(statically_quantized(network, calibration))

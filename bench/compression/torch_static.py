@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 from typing_extensions import override
 
-from bench.compression.processor import is_x86, needs_smaller_int8
-from bench.compression.refused import CompressionRefused, first_line
+from bench.compression.precisions import way_out
+from bench.compression.processor import needs_smaller_int8
+from bench.compression.refused import CompressionRefused, LibraryMissing, first_line
 
 _BATCH_SIZE = 32
 # How tracing and the quantizer fail at networks that they do not understand.
@@ -65,17 +66,13 @@ def statically_quantized(network: nn.Module, calibration: NDArray[np.float32]) -
     """Convolutions and linear layers in int8, with scales from calibration images.
 
     Args:
-        network: In evaluation mode, on the CPU.
+        network: In evaluation mode, on the CPU of an x86 machine.
         calibration: Training images, shape (n, c, h, w), n >= 1.
 
     Raises:
-        CompressionRefused: Not for this processor, or not this network.
+        CompressionRefused: The quantizer does not take this network.
+        LibraryMissing: It is not installed.
     """
-    if not is_x86():
-        raise CompressionRefused(
-            "compression=int8_static: torchao quantizes for torch.compile on x86 processors only; "
-            "use backend=onnxruntime"
-        )
     images = torch.from_numpy(calibration)
     try:
         with torch.no_grad():
@@ -84,14 +81,14 @@ def statically_quantized(network: nn.Module, calibration: NDArray[np.float32]) -
                 quantized, (_example(images),), dynamic_shapes=_any_batch()
             )
     except ImportError as error:
-        raise CompressionRefused(
+        raise LibraryMissing(
             "compression=int8_static: torchao is not installed; "
             "pip install 'operational-metrics-bench[serving]'"
         ) from error
     except _UNSUPPORTED as error:
         raise CompressionRefused(
             "compression=int8_static: torchao's quantizer does not understand this model "
-            f"({first_line(error)}); use backend=onnxruntime"
+            f"({first_line(error)}); {way_out('compile', 'int8_static', 'cpu')}"
         ) from error
     if not any(one.dtype is torch.int8 for one in exported.state_dict.values()):
         raise CompressionRefused(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -33,6 +36,16 @@ class InferenceModel(nn.Module):
         self.network = network.to(dtype=dtype).to(memory_format=self._memory_format).eval()
         self.eval()
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, and of the images as the network gets them."""
+        return self._dtype
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether images and weights lie in memory with the channels last."""
+        return self._memory_format is torch.channels_last
+
     @override
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, num_classes), float32, of images (n, c, h, w), float32."""
@@ -40,3 +53,43 @@ class InferenceModel(nn.Module):
             images.to(dtype=self._dtype, memory_format=self._memory_format)
         )
         return logits.float()
+
+
+class ByWeights:
+    """An InferenceModel that is pickled as its weights and what makes its network again.
+
+    For networks that cannot be pickled whole: they hold a lambda, a lock, an open file or a class
+    that is defined in a function. What is unpickled is an InferenceModel.
+    """
+
+    def __init__(self, model: InferenceModel, make_network: Callable[[], nn.Module]) -> None:
+        """Keep both.
+
+        Args:
+            model: As it is served.
+            make_network: Can be pickled, and makes the network as it was before it became `model`.
+        """
+        self._model = model
+        self._make_network = make_network
+
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        model = self._model
+        return _made_again, (
+            self._make_network,
+            model.dtype,
+            model.channels_last,
+            model.state_dict(),
+        )
+
+
+def _made_again(
+    make_network: Callable[[], nn.Module],
+    dtype: torch.dtype,
+    channels_last: bool,
+    state: Mapping[str, Any],
+) -> InferenceModel:
+    model = InferenceModel(make_network(), dtype=dtype, channels_last=channels_last)
+    # Assigned and not copied: quantized weights are of another class than those they replace.
+    model.load_state_dict(state, assign=True)
+    return model

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench.compression import processor, torch_model, torch_static
+from bench.compression import precisions, processor
 from bench.compression.prepare import prepare
-from bench.compression.refused import CompressionRefused
+from bench.compression.refused import CompressionRefused, LibraryMissing
 from bench.core.artifact import Artifact
 from bench.tasks.inference import InferenceModel
 from bench.tasks.models import Mlp
@@ -43,7 +45,7 @@ def make(network: nn.Module, tmp_path: Path) -> Prepare:
         folder = tmp_path / f"{runtime}-{method}"
         folder.mkdir()
         return prepare(
-            of or network,
+            partial(copy.deepcopy, of or network),
             runtime=runtime,
             method=method,
             channels_last=True,
@@ -76,7 +78,7 @@ def test_an_uncompressed_model_is_the_network_in_its_memory_format(
 def test_half_precision_halves_the_weights_and_takes_and_gives_float32(
     make: Prepare, monkeypatch: pytest.MonkeyPatch, method: str, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr(torch_model, "computes_natively", lambda method: True)
+    monkeypatch.setattr(precisions, "computes_natively", lambda method: True)
     model = loaded(make(method))
     assert {one.dtype for one in model.parameters()} == {dtype}
     logits = logits_of(model, IMAGES)
@@ -88,7 +90,7 @@ def test_half_precision_halves_the_weights_and_takes_and_gives_float32(
 def test_half_precision_is_refused_where_the_processor_only_converts_it(
     make: Prepare, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr(torch_model, "computes_natively", lambda method: False)
+    monkeypatch.setattr(precisions, "computes_natively", lambda method: False)
     with pytest.raises(CompressionRefused, match=rf"{method}: this processor does not compute in"):
         make(method)
 
@@ -194,7 +196,7 @@ def test_static_int8_in_eager_is_refused_because_it_computes_in_float32(make: Pr
 def test_static_int8_on_other_processors_is_refused(
     make: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch_static, "is_x86", lambda: False)
+    monkeypatch.setattr(precisions, "is_x86", lambda: False)
     with pytest.raises(CompressionRefused, match="x86 processors only; use backend=onnxruntime"):
         make("int8_static")
 
@@ -216,7 +218,5 @@ def test_a_missing_torchao_is_named_with_the_command_that_installs_it(
 ) -> None:
     for name in ("torchao.quantization", "torchao.quantization.pt2e.quantize_pt2e"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(
-        CompressionRefused, match=r"torchao is not installed; pip install '.*\[serv"
-    ):
+    with pytest.raises(LibraryMissing, match=r"torchao is not installed; pip install '.*\[serv"):
         make(method)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.artifact import Artifact
+from bench.core.refusal import CombinationRefused
 
 Images = NDArray[np.float32]
 Logits = NDArray[np.float32]
@@ -16,6 +17,10 @@ Logits = NDArray[np.float32]
 
 class BackendUnavailable(ValueError):  # noqa: N818 -- says that something is missing, as meters do
     """A runtime is not installed, or cannot run this model; one line with the reason and remedy."""
+
+
+class RuntimeRefuses(BackendUnavailable, CombinationRefused):
+    """A runtime is there, and does not run this model in this way: its run is refused."""
 
 
 def first_line(error: BaseException) -> str:

@@ -24,7 +24,13 @@ from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
 from torch._inductor.utils import fresh_cache
 
 from bench.core.artifact import Artifact
-from bench.serving.backends.base import BackendUnavailable, Images, Logits, first_line
+from bench.serving.backends.base import (
+    BackendUnavailable,
+    Images,
+    Logits,
+    RuntimeRefuses,
+    first_line,
+)
 from bench.serving.backends.loading import (
     accept_read_only_arrays,
     gpu_facts,
@@ -41,7 +47,8 @@ _UNCOMPILED = (
     "backend=compile: torch.compile compiled nothing in this process; find what switches it off, "
     "or use backend=eager"
 )
-_FAILURES = (TorchDynamoException, FailOnRecompileLimitHit, CppCompileError, InvalidCxxCompiler)
+_REFUSALS = (TorchDynamoException, FailOnRecompileLimitHit)
+_FAILURES = (*_REFUSALS, CppCompileError, InvalidCxxCompiler)
 
 
 class CompiledBackend:
@@ -128,9 +135,12 @@ class CompiledBackend:
         try:
             logits = self._compiled(batch)
         except _FAILURES as error:
-            raise BackendUnavailable(
+            kind = RuntimeRefuses if isinstance(error, _REFUSALS) else BackendUnavailable
+            # Eager would compute a statically quantized graph in float32.
+            instead = "backend=onnxruntime" if self._quantized else "backend=eager"
+            raise kind(
                 f"backend=compile: torch.compile failed for a batch of {len(images)} "
-                f"({type(error).__name__}: {first_line(error)}); use backend=eager"
+                f"({type(error).__name__}: {first_line(error)}); use {instead}"
             ) from error
         except RuntimeError as error:
             if _num_graphs():
@@ -142,7 +152,7 @@ class CompiledBackend:
         self._compile_s += self._clock() - start_s
         self._shapes.add(images.shape)
         if self._quantized and _num_int8_layers() == num_int8:
-            raise BackendUnavailable(
+            raise RuntimeRefuses(
                 "backend=compile compression=int8_static: Inductor compiled no layer of this model "
                 "in int8; use backend=onnxruntime"
             )

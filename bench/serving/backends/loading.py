@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
-import zipfile
 
 import numpy as np
 import torch
@@ -12,19 +10,6 @@ import torch
 from bench.core.artifact import Artifact, ArtifactKind
 from bench.serving.backends.base import BackendUnavailable, first_line
 from bench.tasks.inference import InferenceModel
-
-# How a file that is not the pickle of a model shows itself, whatever is wrong with it.
-_UNREADABLE = (
-    OSError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    AttributeError,
-    KeyError,
-    ImportError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
 
 
 def check_file(artifact: Artifact, kind: ArtifactKind, runtime: str) -> None:
@@ -61,7 +46,9 @@ def load_torch(artifact: Artifact, runtime: str, device: torch.device) -> Infere
     check_file(artifact, "torch", runtime)
     try:
         model = torch.load(artifact.path, map_location=device, weights_only=False)
-    except _UNREADABLE as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of a damaged file, or of a user's class that is unpickled
         raise unusable(artifact, runtime, error) from error
     if not isinstance(model, InferenceModel):
         raise unusable(artifact, runtime, TypeError(f"it holds a {type(model).__name__}"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.core.artifact import Artifact
-from bench.serving.backends.base import BackendUnavailable, Images, Logits
+from bench.serving.backends.base import BackendUnavailable, Images, Logits, RuntimeRefuses
 from bench.serving.backends.loading import check_file, unusable
 
 RUNTIME = "openvino"
@@ -51,9 +51,9 @@ class OpenVinoBackend:
         """
         self._library = import_openvino()
         if device != "cpu":
-            raise BackendUnavailable(
+            raise RuntimeRefuses(
                 f"backend=openvino device={device}: OpenVINO runs on no such device; use "
-                "device=cpu, or backend=onnxruntime"
+                "backend.device=cpu"
             )
         self._num_threads = num_threads
         self._threads = str(num_threads or "its own choice")
@@ -126,9 +126,10 @@ def _refuse_other_precision(artifact: Artifact, precisions: Counter[str]) -> Non
     wanted = {"none": "float32", "bf16": "bfloat16", "fp16": "float16"}
     name = wanted.get(artifact.compression, "int8")
     if precisions and name not in precisions:
-        raise BackendUnavailable(
+        raise RuntimeRefuses(
             f"backend=openvino compression={artifact.compression}: OpenVINO would compute this "
-            f"model in {_described(precisions)}, not in {name}; use another compression or backend"
+            f"model in {_described(precisions)}, not in {name}; use "
+            "compression=none"
         )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,7 +49,7 @@ def artifacts(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> d
     wanted = [("eager", "none"), ("onnxruntime", "none"), ("compile", "int8_static")]
     return {
         f"{artifact_kind(runtime)}-{method}": prepare(
-            network,
+            partial(copy.deepcopy, network),
             runtime=runtime,
             method=method,
             channels_last=False,
