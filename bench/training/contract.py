@@ -6,6 +6,7 @@ should have given, not after hours of training and not from deep inside a librar
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ def require_network(network: Any, target: str) -> nn.Module:
         target: That `_target_`.
 
     Raises:
-        ValueError: It is something else, or has lazy layers whose weights do not exist yet.
+        ValueError: It is something else, has lazy layers whose weights do not exist yet, or has a
+            state that cannot be saved.
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"model: {target} gave {kind_of(network)}, must give a torch.nn.Module")
@@ -71,6 +73,7 @@ def require_network(network: Any, target: str) -> nn.Module:
                 f"model: {name} of {target} has no shape yet; give its layer the sizes, or have "
                 f"{target} send one image through the model before returning it"
             )
+    _require_savable(network, target)
     return network
 
 
@@ -96,6 +99,21 @@ _LOADERS = {
     "val_dataloader": "that tells when the target is reached",
     "test_dataloader": "with samples that nothing was chosen on",
 }
+
+
+def _require_savable(network: nn.Module, target: str) -> None:
+    """Refuse what get_extra_state() gives if the checkpoint could not be written, after all."""
+    for name, value in network.state_dict().items():
+        if isinstance(value, Tensor):
+            continue
+        try:
+            pickle.dumps(value)
+        except Exception as error:  # a user's object may fail in any way
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(
+                f"model: {name} of {target} cannot be saved ({reason}); have "
+                "get_extra_state() give numbers, texts, tensors, or lists and dicts of them"
+            ) from error
 
 
 def require_attributes(data: Any) -> None:

@@ -14,9 +14,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from bench.core.ledger import Ledger
 from bench.core.records import RunRecord
+from tests.cli.broken import Locked
 from tests.cli.command import Answer, records, serve, serve_apart, train
 
 pytestmark = pytest.mark.xdist_group("serve")  # one worker, so that the base is trained once
@@ -124,7 +126,7 @@ def test_a_sweep_compresses_says_what_it_did_and_refuses_what_would_not_be_compu
     by_method = {run.config["compression"]["method"]: run for run in records(folder, "serve")}
     plain, refused, compressed = (by_method[name] for name in ("none", "fp16", "int8_static"))
     assert plain.compression is None
-    assert refused.status == "failed"
+    assert refused.status == "refused"
     assert refused.error is not None
     assert refused.error.kind == "CompressionRefused"
     assert "fp16" in refused.error.message
@@ -365,3 +367,25 @@ def test_a_server_that_breaks_down_in_the_middle_is_a_failed_record(folder: Path
     assert "nothing answers there any more" in record.error.message
     assert record.quality_test is not None  # what was measured before is kept
     assert "failed" in answer.out
+
+
+def test_a_model_of_ones_own_that_cannot_be_pickled_is_served_once_it_is_trusted(
+    folder: Path,
+) -> None:
+    path = folder / "results" / "train" / trained(folder).run_id
+    tree = json.loads((path / "run.json").read_text())
+    tree["config"]["model"] = {"_target_": "tests.cli.broken.Locked"}
+    (path / "run.json").write_text(json.dumps(tree))
+    torch.save(Locked((1, 8, 8), 10).state_dict(), path / "checkpoint.pt")
+    answer = serve(folder, f"run={path}", *SHORT, "backend=http", "backend.http.runtime=eager")
+    assert answer.code == 2
+    assert answer.err.endswith("allow it with trust=[tests]\n")
+    assert not (folder / "results" / "serve").exists()  # nothing was started
+    http = ("backend=http", "backend.http.runtime=eager", "backend.num_threads=1")
+    record, _ = served(folder, *http, "trust=[tests.cli.broken]")
+    assert record.quality_test is not None
+    assert record.quality_test.num_samples == 360
+    assert (
+        "not pickled whole ("
+        in (folder / "results" / "serve" / record.run_id / "log.txt").read_text()
+    )

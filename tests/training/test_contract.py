@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -238,3 +240,29 @@ def test_the_example_is_a_training_image_and_takes_nothing_from_the_order() -> N
     torch.manual_seed(0)
     assert torch.equal(example_input(data), data.splits["train"][0][:1])
     assert torch.equal(torch.rand(1), expected)
+
+
+class Keeps(nn.Linear):
+    """Its extra state is what it was given."""
+
+    def __init__(self, kept: object) -> None:
+        super().__init__(1, 1)
+        self.kept = kept
+
+    def get_extra_state(self) -> Any:
+        return self.kept
+
+    def set_extra_state(self, state: Any) -> None:
+        self.kept = state
+
+
+def test_a_state_that_cannot_be_saved_is_named_before_the_training() -> None:
+    fine: list[object] = [{"scale": 2.0}, torch.zeros(2), None, np.zeros(3)]
+    for kept in fine:
+        require_network(nn.Sequential(Keeps(kept)), "mine.net")
+    wrong: list[object] = [threading.Lock(), lambda: 1, [(one for one in "ab")]]
+    for kept in wrong:
+        words = r"model: 0\._extra_state of mine\.net cannot be saved \(.*\); have get_extra_state"
+        with pytest.raises(ValueError, match=words) as no:
+            require_network(nn.Sequential(Keeps(kept)), "mine.net")
+        assert len(str(no.value).splitlines()) == 1
