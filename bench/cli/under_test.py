@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bench.cli.served_model import TestSplit, TrainedModel
 from bench.core.artifact import Artifact
-from bench.core.serve_config import HttpConfig, ServeConfig
+from bench.core.backend_config import HttpConfig
+from bench.core.serve_config import ServeConfig
 from bench.core.serving_records import Placement, Stage
 from bench.serving.backends.base import Backend
 from bench.serving.backends.choose import make_backend

@@ -13,7 +13,8 @@ import torch
 
 from bench.compression.processor import computes_natively, is_x86
 from bench.compression.refused import CompressionRefused, LibraryMissing
-from bench.core.serve_config import COMPRESSIONS, RUNTIMES
+from bench.core.backend_config import RUNTIMES
+from bench.core.serve_config import COMPRESSIONS
 
 TORCH_RUNTIMES = ("eager", "compile")
 _ONNX = ("onnx", "onnxscript")

@@ -19,7 +19,8 @@ from bench.compression.onnx_model import write_onnx
 from bench.compression.quiet import quiet
 from bench.compression.torch_model import write_torch
 from bench.core.artifact import Artifact, ArtifactKind
-from bench.core.serve_config import COMPRESSIONS, RUNTIMES
+from bench.core.backend_config import RUNTIMES
+from bench.core.serve_config import COMPRESSIONS
 
 _DEVICES = ("cpu", "cuda")
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench.core.artifact import Artifact
-from bench.core.serve_config import RUNTIMES
+from bench.core.backend_config import RUNTIMES
 from bench.serving.backends.base import BackendUnavailable
 from bench.serving.backends.choose import artifact_kind, make_backend, resolve_device
 
