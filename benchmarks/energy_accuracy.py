@@ -37,6 +37,7 @@ from codecarbon.core.units import Time
 from rich.console import Console
 from rich.table import Table
 
+from bench.core.extras import install_hint
 from bench.measure.energy import EnergyWindow, MeterSet, WindowEnergy
 from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.meters.nvml import NvmlMeter
@@ -392,8 +393,7 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table(results))
     if importlib.util.find_spec("zeus") is None:
-        install = "pip install 'operational-metrics-bench[zeus]'"
-        console.print(f"Zeus is not installed: {install}", markup=False)
+        console.print(f"Zeus is not installed; {install_hint('zeus')}", markup=False)
     if chosen.out:
         chosen.out.write_text(json.dumps([asdict(one) for one in results], indent=2) + "\n")
     failed = [(one.case, complaint) for one in results for complaint in complaints(one)]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bench.compression.processor import is_x86, needs_smaller_int8
 from bench.compression.refused import CompressionRefused, LibraryMissing
+from bench.core.extras import install_hint
 
 _log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ def _library() -> Any:
     except ImportError as error:
         raise LibraryMissing(
             f"quantizing for ONNX: {error.name or error} is not installed; "
-            "pip install 'operational-metrics-bench[serving]'"
+            f"{install_hint('serving')}"
         ) from error
     return quantization
 

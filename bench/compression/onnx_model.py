@@ -17,6 +17,7 @@ from torch.onnx import OnnxExporterError
 from bench.compression.onnx_int8 import quantize_dynamically, quantize_statically
 from bench.compression.precisions import TORCH_RUNTIMES, refuse_precision, way_out
 from bench.compression.refused import CompressionRefused, LibraryMissing, first_line
+from bench.core.extras import install_hint
 from bench.tasks.inference import InferenceModel
 
 _log = logging.getLogger(__name__)
@@ -80,8 +81,7 @@ def _export(network: nn.Module, path: Path, shape: tuple[int, ...], torch_instea
         )
     except ImportError as error:
         raise LibraryMissing(
-            f"exporting to ONNX: {error.name or error} is not installed; "
-            "pip install 'operational-metrics-bench[serving]'"
+            f"exporting to ONNX: {error.name or error} is not installed; {install_hint('serving')}"
         ) from error
     except OnnxExporterError as error:
         raise CompressionRefused(

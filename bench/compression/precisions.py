@@ -14,6 +14,7 @@ import torch
 from bench.compression.processor import computes_natively, is_x86
 from bench.compression.refused import CompressionRefused, LibraryMissing
 from bench.core.backend_config import RUNTIMES
+from bench.core.extras import install_hint
 from bench.core.serve_config import COMPRESSIONS
 
 TORCH_RUNTIMES = ("eager", "compile")
@@ -47,8 +48,7 @@ def refuse_precision(runtime: str, method: str, device: str) -> None:
     """
     if runtime == "openvino" and find_spec("openvino") is None:
         raise LibraryMissing(
-            "backend=openvino: openvino is not installed; "
-            "pip install 'operational-metrics-bench[openvino]'"
+            f"backend=openvino: openvino is not installed; {install_hint('openvino')}"
         )
     reason = _lacks(runtime, method, device)
     if reason is not None:

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.core.extras import install_hint
+
 # {path of a module: {attribute: value}}; lists stand for tuples.
 Structure = dict[str, dict[str, Any]]
 
@@ -98,8 +100,7 @@ def _pruner(
         import torch_pruning  # of an extra, and only this recipe needs it
     except ImportError as error:
         raise PruningError(
-            "recipe=prune: torch_pruning is not installed; "
-            "pip install 'operational-metrics-bench[serving]'"
+            f"recipe=prune: torch_pruning is not installed; {install_hint('serving')}"
         ) from error
     with torch.enable_grad(), warnings.catch_warnings():
         # It warns of parameters of no layer; whether the network still works is checked anyway.

@@ -16,6 +16,7 @@ from bench.compression.precisions import refuse_precision, way_out
 from bench.compression.processor import needs_smaller_int8
 from bench.compression.refused import CompressionRefused, LibraryMissing, first_line
 from bench.compression.torch_static import statically_quantized
+from bench.core.extras import install_hint
 from bench.tasks.inference import ByWeights, InferenceModel
 
 _log = logging.getLogger(__name__)
@@ -88,8 +89,7 @@ def _dynamic(network: nn.Module, channels_last: bool, runtime: str, device: str)
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
     except ImportError as error:
         raise LibraryMissing(
-            "compression=int8_dynamic: torchao is not installed; "
-            "pip install 'operational-metrics-bench[serving]'"
+            f"compression=int8_dynamic: torchao is not installed; {install_hint('serving')}"
         ) from error
     model = InferenceModel(network, channels_last=channels_last)
     before = {name: type(one) for name, one in model.named_parameters()}

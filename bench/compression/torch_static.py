@@ -15,6 +15,7 @@ from typing_extensions import override
 from bench.compression.precisions import way_out
 from bench.compression.processor import needs_smaller_int8
 from bench.compression.refused import CompressionRefused, LibraryMissing, first_line
+from bench.core.extras import install_hint
 
 _BATCH_SIZE = 32
 # How tracing and the quantizer fail at networks that they do not understand.
@@ -82,8 +83,7 @@ def statically_quantized(network: nn.Module, calibration: NDArray[np.float32]) -
             )
     except ImportError as error:
         raise LibraryMissing(
-            "compression=int8_static: torchao is not installed; "
-            "pip install 'operational-metrics-bench[serving]'"
+            f"compression=int8_static: torchao is not installed; {install_hint('serving')}"
         ) from error
     except _UNSUPPORTED as error:
         raise CompressionRefused(

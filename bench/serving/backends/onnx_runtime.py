@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.core.artifact import Artifact
+from bench.core.extras import install_hint
 from bench.serving.backends.base import BackendUnavailable, Images, Logits
 from bench.serving.backends.loading import check_file, gpu_facts, unusable
 
@@ -31,8 +32,7 @@ def import_onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise BackendUnavailable(
-            "backend=onnxruntime: onnxruntime is not installed; "
-            "pip install 'operational-metrics-bench[serving]'"
+            f"backend=onnxruntime: onnxruntime is not installed; {install_hint('serving')}"
         ) from error
     return onnxruntime
 

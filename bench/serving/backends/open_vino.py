@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.core.artifact import Artifact
+from bench.core.extras import install_hint
 from bench.serving.backends.base import BackendUnavailable, Images, Logits, RuntimeRefuses
 from bench.serving.backends.loading import check_file, unusable
 
@@ -30,8 +31,7 @@ def import_openvino() -> Any:
         import openvino
     except ImportError as error:
         raise BackendUnavailable(
-            "backend=openvino: openvino is not installed; "
-            "pip install 'operational-metrics-bench[openvino]'"
+            f"backend=openvino: openvino is not installed; {install_hint('openvino')}"
         ) from error
     return openvino
 

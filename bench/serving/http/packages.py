@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.util import find_spec
 
+from bench.core.extras import install_hint
+
 _PACKAGES = ("aiohttp", "httptools", "starlette", "uvicorn")
 
 
@@ -17,6 +19,5 @@ def require_packages(names: Iterable[str] = _PACKAGES) -> None:
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise ValueError(
-            f"backend=http: {', '.join(missing)} is not installed; "
-            "pip install 'operational-metrics-bench[serving]'"
+            f"backend=http: {', '.join(missing)} is not installed; {install_hint('serving')}"
         )
