@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from analysis.mllog import export_runs
-from bench.cli.app import USAGE_ERROR, one_line, run_app
+from bench.cli.help import answered
 
 
 def export(config: Any) -> None:
@@ -20,6 +19,8 @@ def export(config: Any) -> None:
     Raises:
         ValueError: There is no such format or folder, or nothing to export.
     """
+    from analysis.mllog import export_runs
+
     roots = [config.results] if isinstance(config.results, str) else list(config.results)
     exported = export_runs(roots, Path(config.out), config.format)
     for folder, reason in exported.skipped.items():
@@ -30,6 +31,10 @@ def export(config: Any) -> None:
 
 def main() -> int:
     """Compose the configuration and export."""
+    if (code := answered("analysis.export")) is not None:
+        return code
+    from bench.cli.app import USAGE_ERROR, one_line, run_app  # slow to import
+
     configs: list[Any] = []
     # Hydra adds a line of its own to an error inside its task: the work is done after it.
     code = run_app("export", configs.append)

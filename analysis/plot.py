@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import sys
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
-
-from analysis.registry import require_figures
-from bench.cli.app import USAGE_ERROR, one_line, run_app
+from analysis.registry import figure_titles, require_figures
+from bench.cli.help import answered
 from bench.core.report_config import PlotConfig
 
 
 def main() -> int:
     """Make the figure."""
-    jobs: list[dict[str, object]] = []
+    if (code := answered("analysis.plot", lists={"figure": figure_titles})) is not None:
+        return code
+    from bench.cli.app import composed  # slow to import, and not needed for help
 
-    def task(config: DictConfig) -> None:
-        jobs.append(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-
-    ConfigStore.instance().store(name="plot_schema", node=PlotConfig)
-    code = run_app("plot", task)
+    code, jobs = composed("plot", PlotConfig)
     return code or max((_plot(job) for job in jobs), default=0)
 
 
 def _plot(plain: dict[str, object]) -> int:
+    from bench.cli.app import USAGE_ERROR, one_line
+
     try:
         config = PlotConfig.from_dict(plain)
         require_figures([config.figure], key="figure")

@@ -52,6 +52,11 @@ def function_of(path: str) -> Callable[..., Any]:
     return function
 
 
+def figure_titles() -> dict[str, str]:
+    """What each figure shows, in a line, by its name."""
+    return {name: _entry(name).title for name in (*FIGURES, TRADEOFF)}
+
+
 def require_figures(names: Sequence[str], key: str = "figures") -> None:
     """Refuse names that no figure has.
 

@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import sys
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
-
-from analysis.registry import require_figures
-from bench.cli.app import USAGE_ERROR, one_line, run_app
+from analysis.registry import figure_titles, require_figures
+from bench.cli.help import answered
 from bench.core.report_config import ReportConfig
 
 
 def main() -> int:
     """Make the report."""
-    jobs: list[dict[str, object]] = []
+    if (code := answered("analysis.report", lists={"figures": figure_titles})) is not None:
+        return code
+    from bench.cli.app import composed  # slow to import, and not needed for help
 
-    def task(config: DictConfig) -> None:
-        jobs.append(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-
-    ConfigStore.instance().store(name="report_schema", node=ReportConfig)
-    code = run_app("report", task)
+    code, jobs = composed("report", ReportConfig)
     return code or max((_report(job) for job in jobs), default=0)
 
 
 def _report(plain: dict[str, object]) -> int:
+    from bench.cli.app import USAGE_ERROR, one_line
+
     try:
         config = ReportConfig.from_dict(plain)
         require_figures(config.names or [])

@@ -10,7 +10,17 @@ from __future__ import annotations
 
 import sys
 
-from bench.cli.ab_run import ab_command
+from bench.cli.help import answered
+
+
+def main() -> int:
+    """Measure two revisions and compare them."""
+    if (code := answered("bench.ab")) is not None:
+        return code
+    from bench.cli.ab_run import ab_command  # heavy, and not needed for help
+
+    return ab_command()
+
 
 if __name__ == "__main__":
-    sys.exit(ab_command())
+    sys.exit(main())

@@ -10,7 +10,17 @@ from __future__ import annotations
 
 import sys
 
-from bench.cli.comparing import compare_command
+from bench.cli.help import answered
+
+
+def main() -> int:
+    """Compare a candidate with a baseline."""
+    if (code := answered("bench.compare")) is not None:
+        return code
+    from bench.cli.comparing import compare_command  # heavy, and not needed for help
+
+    return compare_command()
+
 
 if __name__ == "__main__":
-    sys.exit(compare_command())
+    sys.exit(main())

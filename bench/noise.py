@@ -9,7 +9,17 @@ from __future__ import annotations
 
 import sys
 
-from bench.cli.noise_run import noise_command
+from bench.cli.help import answered
+
+
+def main() -> int:
+    """Measure one revision against itself."""
+    if (code := answered("bench.noise")) is not None:
+        return code
+    from bench.cli.noise_run import noise_command  # heavy, and not needed for help
+
+    return noise_command()
+
 
 if __name__ == "__main__":
-    sys.exit(noise_command())
+    sys.exit(main())

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import sys
 
-from bench.cli.app import run_app
-from bench.cli.plan_serve import plan_serving
-from bench.cli.serve_table import serve_line, serve_tables
-from bench.cli.sweep import Sweep
-from bench.cli.sweep_report import Command
+from bench.cli.help import answered
 
 
 def main() -> int:
     """Serve one configuration or a sweep."""
+    if (code := answered("bench.serve")) is not None:
+        return code
+    from bench.cli.app import run_app  # heavy, and not needed for help
+    from bench.cli.plan_serve import plan_serving
+    from bench.cli.serve_table import serve_line, serve_tables
+    from bench.cli.sweep import Sweep
+    from bench.cli.sweep_report import Command
+
     sweep = Sweep(
         Command(
             name="serve",

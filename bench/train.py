@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import sys
 
-from bench.cli.app import run_app
-from bench.cli.costs import complete_training
-from bench.cli.resolve import plan_training
-from bench.cli.sweep import Sweep
-from bench.cli.sweep_report import Command
-from bench.cli.table import run_line, sweep_tables
+from bench.cli.help import answered
 
 
 def main() -> int:
     """Run one configuration or a sweep."""
+    if (code := answered("bench.train")) is not None:
+        return code
+    from bench.cli.app import run_app  # heavy, and not needed for help
+    from bench.cli.costs import complete_training
+    from bench.cli.resolve import plan_training
+    from bench.cli.sweep import Sweep
+    from bench.cli.sweep_report import Command
+    from bench.cli.table import run_line, sweep_tables
+
     sweep = Sweep(
         Command(
             name="train",

@@ -11,8 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from hydra.core.override_parser.types import Quote, QuotedString
-
+from bench.cli.quoting import quoted
 from bench.core.config import known_keys
 from bench.core.serve_config import known_serve_keys
 from bench.gate.config import OUTPUTS
@@ -80,7 +79,7 @@ def run_arguments(overrides: Sequence[str], results: Path, repeat: int) -> list[
     text = str(results)
     return [
         *overrides,
-        f"results={text if _PLAIN.fullmatch(text) else _quoted(text)}",
+        f"results={text if _PLAIN.fullmatch(text) else quoted(text)}",
         f"repeat={repeat}",
     ]
 
@@ -101,9 +100,4 @@ def _word_for_word(argument: str) -> str:
     is_taken = value in ("", "null", "???") or _QUOTED.fullmatch(value)
     if is_taken or not (is_path or key in _WORD_FOR_WORD):
         return argument
-    return f"{key}={_quoted(value)}"
-
-
-def _quoted(text: str) -> str:
-    """As Hydra's grammar takes any text; `${` is no interpolation."""
-    return QuotedString(text=text.replace("${", "\\${"), quote=Quote.single).with_quotes()
+    return f"{key}={quoted(value)}"

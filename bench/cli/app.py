@@ -5,15 +5,12 @@ Hydra is used in bench/cli and in the commands only; no library function sees a 
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import secrets
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -22,27 +19,21 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import bench
+from bench.cli.conf_files import config_dir as config_dir
+from bench.cli.messages import explained
 from bench.cli.signals import interrupt_on_signals
 from bench.cli.streams import settle_streams
-from bench.core.config import TrainConfig, known_keys
+from bench.core.config import TrainConfig
 from bench.core.config_nodes import NODES
 from bench.core.files import expanded
 from bench.core.measure_nodes import MEASURE_NODES
 from bench.core.printable import printable
 from bench.core.recipe_nodes import RECIPE_NODES
-from bench.core.serve_config import SERVE_NODES, ServeConfig, known_serve_keys
+from bench.core.serve_config import SERVE_NODES, ServeConfig
 
 USAGE_ERROR = 2
 CRASHED = 5  # not the 1 that Python would end with: of a gate, that is a regression
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-
-
-def config_dir() -> Path:
-    """The folder conf/: of the checkout, or the copy inside an installed package."""
-    package = Path(next(iter(bench.__path__)))
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent / "conf"
 
 
 @cache
@@ -76,31 +67,48 @@ def run_once(
         config_name: Of its primary file; its first default is `<config_name>_schema`.
         schema: The dataclass that names and types are checked against.
         run: Takes the resolved configuration, gives the exit code; a ValueError becomes one line.
-        keys: Dotted, for telling which one a misspelt key may have meant.
+        keys: Dotted, beside those in conf/: for telling which one a misspelt key may have meant.
 
     Returns:
         The exit code; CRASHED, with a traceback, after any other error.
     """
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    try:
+        code, jobs = composed(config_name, schema, keys)
+        return code or max((run(job) for job in jobs), default=0)
+    except ValueError as error:
+        return _usage_error(error, config_name, keys, wants_traceback)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        return CRASHED
+
+
+def composed(
+    config_name: str, schema: type, keys: Sequence[str] = ()
+) -> tuple[int, list[dict[str, Any]]]:
+    """The exit code so far, and the resolved configuration of a command that has nothing to sweep.
+
+    Args:
+        config_name: As for run_once.
+        schema: Likewise.
+        keys: Likewise.
+
+    Returns:
+        The code as run_app gives it; no configuration where there was an error, or where Hydra
+        only showed something.
+    """
     if {"-m", "--multirun"} & set(sys.argv[1:]):  # Hydra would make a folder before it refused
         print(f"error: -m: {config_name} has nothing to sweep; leave it out", file=sys.stderr)
-        return USAGE_ERROR
+        return USAGE_ERROR, []
     jobs: list[dict[str, Any]] = []
 
     def task(config: DictConfig) -> None:
         jobs.append(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
 
     ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    try:
-        code = run_app(config_name, task, keys)
-        return code or max((run(job) for job in jobs), default=0)
-    except ValueError as error:
-        return _usage_error(error, keys, wants_traceback)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception:
-        traceback.print_exc()
-        return CRASHED
+    return run_app(config_name, task, keys), jobs
 
 
 def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[str] = ()) -> int:
@@ -109,8 +117,7 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[
     Args:
         config_name: Of its primary file.
         task: Run for each job.
-        keys: Dotted, for telling which one a misspelt key may have meant; without any, those of
-            bench.train and bench.serve.
+        keys: Dotted, beside those in conf/: for telling which one a misspelt key may have meant.
 
     Returns:
         The exit code so far: 0, USAGE_ERROR, INTERRUPTED, or CRASHED after any other error.
@@ -127,9 +134,10 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[
     try:
         main()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        return _usage_error(error, keys, wants_traceback)
+        return _usage_error(error, config_name, keys, wants_traceback)
     except OSError as error:
-        return _usage_error(ValueError(_of_system(error)), keys, wants_traceback)
+        refused = ValueError(_of_system(error))
+        return _usage_error(refused, config_name, keys, wants_traceback)
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception:
@@ -144,22 +152,29 @@ def _of_system(error: OSError) -> str:
     return f"{place}{error.strerror or error}"
 
 
-def _usage_error(error: Exception, keys: Sequence[str], wants_traceback: bool) -> int:
+def _usage_error(
+    error: Exception, config_name: str, keys: Sequence[str], wants_traceback: bool
+) -> int:
     if wants_traceback:
         traceback.print_exception(error)
     else:
-        print(f"error: {printable(one_line(error, keys))}", file=sys.stderr)
+        print(f"error: {printable(one_line(error, config_name, keys))}", file=sys.stderr)
     return USAGE_ERROR
 
 
-def one_line(error: BaseException, keys: Sequence[str] = ()) -> str:
-    """The message of an error in one line, with the key that it is about and a remedy."""
+def one_line(error: BaseException, config_name: str = "", keys: Sequence[str] = ()) -> str:
+    """The message of an error in one line, with the key that it is about and a remedy.
+
+    Args:
+        error: Any; of Hydra's, only with the name of the primary file.
+        config_name: As for run_app, and so are the keys.
+        keys: Likewise.
+    """
+    if config_name and (told := explained(error, config_name, keys)) is not None:
+        return printable(told)
     text = str(error)
     if error.__cause__ is not None and isinstance(error, HydraException):
         text += f"\n{error.__cause__}"
-    unknown = re.search(r"Could not override '([^']+)'", text)
-    if unknown:
-        return f"{unknown[1]}: no such key{_did_you_mean(unknown[1], keys)}"
     text = text.partition("Config search path")[0]
     options = ", ".join(line.strip() for line in text.splitlines() if line.startswith("\t"))
     lines = [line.strip() for line in text.splitlines() if line and not line.startswith("\t")]
@@ -168,9 +183,3 @@ def one_line(error: BaseException, keys: Sequence[str] = ()) -> str:
         line for line in lines if not line.startswith(("object_type", "reference"))
     )
     return " ".join(filter(None, ["; ".join(kept), options])).replace("full_key: ", "key ")
-
-
-def _did_you_mean(key: str, keys: Sequence[str]) -> str:
-    known = keys or [*known_keys(), *known_serve_keys()]
-    close = difflib.get_close_matches(key, known, n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else "; --help shows all keys"

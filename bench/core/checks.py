@@ -10,6 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bench.core.suggest import did_you_mean
+
 MISSING: Any = "???"  # OmegaConf's mark for a value that must be given
 
 _C = TypeVar("_C")
@@ -22,7 +24,9 @@ def require_one_of(key: str, value: object, allowed: Collection[object]) -> None
         ValueError: It is not; the message names the key.
     """
     if value not in allowed:
-        raise ValueError(f"{key}={value}: must be one of {', '.join(map(str, allowed))}")
+        names = list(map(str, allowed))
+        hint = did_you_mean(str(value), names)
+        raise ValueError(f"{key}={value}: must be one of {', '.join(names)}{hint}")
 
 
 def require_resume(value: object) -> None:
@@ -105,10 +109,10 @@ def build_config(cls: type[_C], values: Mapping[str, Any], prefix: str = "") -> 
     Raises:
         ValueError: A key is unknown or a value out of range; the message names the key.
     """
-    names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
     for key in values:
         if key not in names:
-            raise ValueError(f"{prefix}{key}: no such key")
+            raise ValueError(f"{prefix}{key}: no such key{did_you_mean(key, names)}")
     return cls(**values)
 
 

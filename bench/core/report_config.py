@@ -125,5 +125,5 @@ class PlotConfig(FilesConfig):
             ValueError: A value is out of range or a key is unknown.
         """
         if config.get("figure") == MISSING:
-            raise ValueError("figure: must be given; figure=help shows the names there are")
+            raise ValueError("figure: must be given; --help lists the names")
         return build_config(cls, config)

@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 _MOST_NAMED = 3
 _LEAST_LIKENESS = 0.6  # of 0 to 1, as difflib has it
 _ALIKE = 0.12  # names this much less like it than the closest one are not worth reading
+_ELSEWHERE = 0.85  # what likeness of the last part alone counts, where what is before it differs
 _SHORTEST_PART = 3  # letters from which on a name that only contains what was given is named
 
 
@@ -38,7 +39,7 @@ def _likeness(given: str, name: str) -> float:
         return 1 + _ratio(given, name)
     likeness = _ratio(leaf, own_leaf)
     if group != own_group:  # what all keys of a group have in common makes none of them likelier
-        likeness = max(likeness, _ratio(given, name))
+        likeness = max(likeness * _ELSEWHERE, _ratio(given, name))
     if len(leaf) >= _SHORTEST_PART and leaf in name:
         # Rather latency_p50_ms is meant by latency than serving.mean_latency_ms.
         begins = own_leaf.startswith(leaf)

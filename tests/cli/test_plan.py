@@ -51,7 +51,7 @@ def test_what_cannot_be_planned_is_one_line_that_names_the_key(
     """The command prints it and ends with 2: see test_train_command.py."""
     with pytest.raises((HydraException, OmegaConfBaseException, ValueError)) as caught:
         plan(tmp_path, argument)
-    told = one_line(caught.value)
+    told = one_line(caught.value, "train")
     assert words in told
     assert "\n" not in told
 

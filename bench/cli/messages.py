@@ -1,0 +1,91 @@
+"""What is wrong with a command line: Hydra's errors with the key, the reason and the remedy."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+
+from hydra.errors import HydraException, OverrideParseException
+
+from bench.cli.key_docs import CommandDocs, document, keys_of_options, no_such_option
+from bench.cli.quoting import for_shell, how_to_quote, parses, quoted
+from bench.core.suggest import did_you_mean
+
+_UNKNOWN = re.compile(r"Could not override '([^']+)'")
+_NOT_THERE = re.compile(r"Could not delete from config\. '([^']+)'")
+_OPTION = re.compile(r"Could not find '([^']+)/([^'/]+)'")
+_NO_TEXT = re.compile(r"Config group override must be a string or a list")
+_WRONG_TYPE = re.compile(r"Error merging override ([^\n]*)\n(.*?)(?:\n|$)")
+_AMBIGUOUS = re.compile(r"Ambiguous value for argument '([^=]*)=(.*?)'\n", re.DOTALL)
+
+
+def explained(error: BaseException, command: str, keys: Sequence[str] = ()) -> str | None:
+    """What an error of Hydra's means, in a line.
+
+    Args:
+        error: Raised while a configuration was composed.
+        command: The name of its primary file.
+        keys: That the command takes beside those in conf/.
+
+    Returns:
+        None for an error that is no misspelt key, option or value.
+    """
+    if isinstance(error, OverrideParseException):
+        return _unparsable(error.override, command, keys)
+    text = f"{error}\n{error.__cause__ or ''}" if isinstance(error, HydraException) else str(error)
+    if found := _UNKNOWN.search(text) or _NOT_THERE.search(text):
+        return _no_such_key(found[1], command, keys)
+    if found := _OPTION.search(text):
+        known = _documented(command).options.get(found[1])
+        return None if known is None else no_such_option(found[1], found[2], known)
+    if _NO_TEXT.search(text):
+        return _no_option(command)
+    if found := _WRONG_TYPE.search(text):
+        return f"{found[1]}: {found[2]}"
+    if found := _AMBIGUOUS.search(text):
+        key, value = found[1], found[2]
+        text = for_shell(f"{key}={quoted(value)}")
+        listed = for_shell(f"{key}=[{value}]")
+        return f"{key}={value}: commas are for a sweep (-m), a list ({listed}) or one text ({text})"
+    return None
+
+
+def _unparsable(override: str, command: str, keys: Sequence[str]) -> str:
+    key, equals, value = override.partition("=")
+    if not equals:
+        return f'{override}: is no KEY=VALUE; a value with spaces needs quotes, as in "KEY=A B"'
+    if not parses(f"{key}=1"):
+        return _no_such_key(key, command, keys)
+    sweeps = bool({"-m", "--multirun"} & set(sys.argv[1:]))
+    return f"{override}: {how_to_quote(key, value, sweeps=sweeps)}"
+
+
+def _no_such_key(key: str, command: str, keys: Sequence[str]) -> str:
+    docs = _documented(command)
+    group = key.partition(".")[0]
+    others = keys_of_options(sys.argv[1:], group) if group in docs.options else {}
+    if key in others:  # and not with the option that is chosen
+        return f"{key}: no such key of {group}={docs.chosen[group]}; {group}={others[key]} has it"
+    known = [*keys, *docs.names(), *others]
+    return f"{key}: no such key{did_you_mean(key, known) or '; --help shows all keys'}"
+
+
+def _no_option(command: str) -> str | None:
+    """Which argument gives a group something that is not the name of an option."""
+    options = _documented(command).options
+    for argument in sys.argv[1:]:
+        key, equals, value = argument.partition("=")
+        if equals and not key:
+            return f"{argument}: is no KEY=VALUE"
+        if equals and key in options and value not in options[key]:
+            return no_such_option(key, value, options[key])
+    return None
+
+
+def _documented(command: str) -> CommandDocs:
+    """With the options that were chosen, or, where one of these is what is wrong, the defaults."""
+    try:
+        return document(command, sys.argv[1:])
+    except ValueError:
+        return document(command, [])

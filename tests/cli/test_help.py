@@ -1,0 +1,240 @@
+"""--help of every command: quick, complete, readable at 80 columns, and with examples that work."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+import analysis.export
+import analysis.plot
+import analysis.report
+import bench.ab
+import bench.compare
+import bench.noise
+import bench.serve
+import bench.train
+from analysis.registry import figure_titles
+from bench.cli.ab_arguments import split_arguments
+from bench.cli.app import register
+from bench.cli.conf_files import config_dir, read_conf
+from bench.cli.help import answered
+from bench.cli.key_docs import document
+from bench.core.report_config import PlotConfig, ReportConfig
+from bench.gate.ab_config import AbConfig, NoiseConfig, known_ab_keys, known_noise_keys
+from bench.gate.config import CompareConfig
+from tests.cli.command import ROOT, Answer, environment, run_here
+
+MAINS: dict[str, Callable[[], int]] = {
+    "bench.train": bench.train.main,
+    "bench.serve": bench.serve.main,
+    "bench.compare": bench.compare.main,
+    "bench.ab": bench.ab.main,
+    "bench.noise": bench.noise.main,
+    "analysis.report": analysis.report.main,
+    "analysis.plot": analysis.plot.main,
+    "analysis.export": analysis.export.main,
+}
+CONF = config_dir()
+
+
+def asked(folder: Path, module: str, *arguments: str) -> Answer:
+    return run_here(folder, MAINS[module], *arguments)
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 24)))
+
+
+@pytest.mark.parametrize("module", MAINS)
+@pytest.mark.usefixtures("narrow")
+def test_the_page_fits_eighty_columns_and_shows_the_commands_own_keys(
+    module: str, tmp_path: Path
+) -> None:
+    answer = asked(tmp_path, module, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith(f"{module}: ")
+    assert max(map(len, answer.out.splitlines())) <= 80
+    assert "schema" not in answer.out
+    words = " ".join(answer.out.split())
+    for key in read_conf(CONF / f"{module.rpartition('.')[2]}.yaml").keys:
+        assert (f" {key.name}=" if key.value is not None else f" {key.name}.*") in words
+        assert key.comment
+        assert key.comment in words
+    if module not in ("bench.train", "bench.serve"):
+        assert not re.search(r"^  (data|model|optimizer|meter)=", answer.out, re.MULTILINE)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", sorted(path.stem for path in CONF.glob("*.yaml")))
+def test_every_key_of_every_option_is_explained(command: str) -> None:
+    options = document(command, []).options
+    most = max(map(len, options.values()), default=1)
+    for number in range(most):  # one option of every group at a time
+        arguments = [
+            f"{group}={names[number % len(names)]}" for group, names in options.items() if names
+        ]
+        for part in document(command, arguments).parts:
+            assert part.about, part.title
+            for key in part.keys:
+                assert key.comment or key.value is None, (part.title, key.name)
+
+
+def test_every_file_is_an_option_of_some_command() -> None:
+    """So that the test above has seen it."""
+    shown = {
+        f"{group}={name}"
+        for command in ("train", "serve")
+        for group, names in document(command, []).options.items()
+        for name in names
+    }
+    for path in CONF.glob("*/*.yaml"):
+        if path.parent.name not in ("hydra", "energy_source"):  # sources are those of the meters
+            assert f"{path.parent.name}={path.stem}" in shown
+
+
+def examples(module: str) -> list[list[str]]:
+    page = document(module.rpartition(".")[2], []).parts[0].about
+    return [shlex.split(line) for line in page if line.startswith("  python -m")]
+
+
+@pytest.fixture
+def hydra() -> Iterator[None]:
+    register()
+    for name, schema in {
+        "ab": AbConfig,
+        "noise": NoiseConfig,
+        "compare": CompareConfig,
+        "report": ReportConfig,
+        "plot": PlotConfig,
+    }.items():
+        ConfigStore.instance().store(name=f"{name}_schema", node=schema)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def jobs(arguments: list[str]) -> list[tuple[str, ...]]:
+    """The overrides of each job of a command line."""
+    overrides = OverridesParser.create().parse_overrides([a for a in arguments if a != "-m"])
+    each = [
+        [f"{one.key_or_group}={value}" for value in one.sweep_string_iterator()]
+        if one.is_sweep_override()
+        else [one.input_line]
+        for one in overrides
+    ]
+    assert ("-m" in arguments) == any(one.is_sweep_override() for one in overrides)
+    return [tuple(str(text) for text in job) for job in product(*each)]
+
+
+@pytest.mark.parametrize("module", MAINS)
+@pytest.mark.usefixtures("hydra")
+def test_every_example_composes(module: str) -> None:
+    shown = examples(module)
+    assert len(shown) == 3
+    name = module.rpartition(".")[2]
+    for words in shown:
+        assert words[:3] == ["python", "-m", module]
+        own, theirs = words[3:], list[str]()
+        if name in ("ab", "noise"):
+            keys = known_ab_keys() if name == "ab" else known_noise_keys()
+            own, theirs = split_arguments(own, name, keys)
+        for command, arguments in ((name, own), ("train", theirs)):
+            compose(command, overrides=list(jobs(arguments)[-1]))  # of a sweep, the last job
+
+
+def test_an_option_that_is_chosen_is_explained_and_an_experiment_sets_the_defaults(
+    tmp_path: Path,
+) -> None:
+    answer = asked(tmp_path, "bench.train", "model=cnn", "experiment=smoke", "-h")
+    assert "model.width=16 " in answer.out
+    assert "model.dropout" not in answer.out
+    assert "lr=0.05 " in answer.out
+    assert "probe.num_requests=100 " in answer.out
+    assert "data=mnist: " in asked(tmp_path, "bench.train", "experiment=mnist_99", "-h").out
+
+
+def test_what_a_place_overrides_is_shown_unless_it_is_given(tmp_path: Path) -> None:
+    assert "price=aws_m7g_large: " in asked(tmp_path, "bench.serve", "placement=cloud", "-h").out
+    given = asked(tmp_path, "bench.serve", "placement=cloud", "price=azure_d2s_v5", "-h").out
+    assert "price=azure_d2s_v5: " in given
+    assert "experiment" not in given  # they are all of bench.train
+
+
+def test_files_of_ones_own_are_listed_with_the_others(tmp_path: Path) -> None:
+    own = ROOT / "examples" / "my_conf"
+    answer = asked(tmp_path, "bench.train", "--config-dir", str(own), "experiment=cancer", "--help")
+    assert "architectures, batch_size_tradeoff, cancer" in answer.out
+    assert "model.hidden=32" in answer.out
+
+
+def test_a_wrong_option_or_file_is_one_line(tmp_path: Path) -> None:
+    answer = asked(tmp_path, "bench.train", "model=cn", "--help")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: model=cn: must be one of cnn, ")
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "bad.yaml").write_text("a: [1\n")
+    answer = asked(tmp_path, "bench.train", "--config-dir=.", "experiment=bad", "--help")
+    assert answer.code == 2
+    assert re.fullmatch(r"error: experiment/bad\.yaml: cannot be read: .*\n", answer.err)
+
+
+@pytest.mark.parametrize(
+    ("module", "argument"), [("analysis.plot", "figure=help"), ("analysis.report", "figures=help")]
+)
+def test_the_figures_are_listed_with_their_titles(
+    module: str, argument: str, tmp_path: Path
+) -> None:
+    answer = asked(tmp_path, module, argument)
+    assert answer.code == 0
+    assert answer.out == asked(tmp_path, module, "--help").out
+    words = " ".join(answer.out.split())
+    for name, title in figure_titles().items():
+        assert f"{name} {title}" in words
+
+
+def test_the_version_is_that_of_the_package_with_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert re.match(
+        r"operational-metrics-bench 0\.1\.0\b", asked(tmp_path, "bench.ab", "--version").out
+    )
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "7.8"\n')
+    monkeypatch.setattr("bench.cli.help.config_dir", lambda: tmp_path / "conf")
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    assert asked(folder, "bench.train", "--version").out == "operational-metrics-bench 7.8\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--hydra-help"], ["--cfg", "job"], ["base=a", "--", "--help", "--version"]]
+)
+def test_what_is_meant_for_the_benchmark_or_for_hydra_is_left_alone(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["ab.py", *arguments])
+    assert answered("bench.ab") is None
+
+
+@pytest.mark.parametrize("module", MAINS)
+def test_help_imports_no_slow_library(module: str, tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.argv = ['x', '--help']; import {module}; assert {module}.main() == 0; "
+        "slow = {'torch', 'hydra', 'omegaconf', 'rich', 'pandas', 'numpy', 'matplotlib'}; "
+        "print(sorted(slow & set(sys.modules)), file=sys.stderr)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(tmp_path)
+    )
+    assert (ended.returncode, ended.stderr) == (0, "[]\n")

@@ -1,0 +1,162 @@
+"""What a wrong command line is told: one line, the closest name, and what can be typed instead."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from bench.cli.app import one_line, register
+from bench.cli.conf_files import config_dir
+from bench.core.report_config import ReportConfig
+
+
+@pytest.fixture(autouse=True)
+def hydra() -> Iterator[None]:
+    register()
+    ConfigStore.instance().store(name="report_schema", node=ReportConfig)
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        yield
+
+
+def told(monkeypatch: pytest.MonkeyPatch, command: str, *arguments: str) -> str:
+    """What a command says of arguments that cannot be composed."""
+    monkeypatch.setattr("sys.argv", ["command", *arguments])
+    with pytest.raises((HydraException, ValueError)) as caught:
+        compose(command, overrides=[each for each in arguments if each != "-m"])
+    text = one_line(caught.value, command)
+    assert "\n" not in text
+    return text
+
+
+OF_TRAIN = {
+    "modl=cnn": "modl: no such key; did you mean model?",
+    "lr_scalin=none": "lr_scalin: no such key; did you mean lr_scaling?",
+    "batchsize=3": "batchsize: no such key; did you mean batch_size?",
+    "target.valu=0.9": "target.valu: no such key; did you mean target.value?",
+    "optimizer.momentun=0": "optimizer.momentun: no such key; did you mean optimizer.momentum?",
+    "data.num_worker=1": "data.num_worker: no such key; did you mean data.num_workers?",
+    "meter.sources.rapl.rot=x": (
+        "meter.sources.rapl.rot: no such key; did you mean meter.sources.rapl.root?"
+    ),
+    "optimizer.eps=1": "optimizer.eps: no such key of optimizer=sgd; optimizer=adamw has it",
+    "zzz=1": "zzz: no such key; --help shows all keys",
+    "~resum": "resum: no such key; did you mean resume?",
+    "größe=3": "größe: no such key; --help shows all keys",
+    "batch size=3": "batch size: no such key; did you mean batch_size?",
+    "trainer=gpuu": "trainer=gpuu: must be one of auto, cpu, gpu; did you mean gpu?",
+    "schedule=x": "schedule=x: must be one of constant, cosine, one_cycle",
+    "optimizer=null": "optimizer=null: must be one of adamw, custom, sgd",
+    "batch_size=abc": (
+        "batch_size=abc: Value 'abc' of type 'str' could not be converted to Integer"
+    ),
+    "model": 'model: is no KEY=VALUE; a value with spaces needs quotes, as in "KEY=A B"',
+    "=3": "=3: is no KEY=VALUE",
+}
+
+
+@pytest.mark.parametrize("argument", OF_TRAIN)
+def test_the_closest_name_is_said(argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(monkeypatch, "train", argument) == OF_TRAIN[argument]
+
+
+def test_names_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(monkeypatch, "report", "result=x") == "result: no such key; did you mean results?"
+    assert told(monkeypatch, "report", "batch_size=1").endswith("--help shows all keys")
+    wrong = told(monkeypatch, "serve", "run=x", "scenario.rate=1")
+    assert wrong.startswith("scenario.rate: no such key; did you mean scenario.rate_per_s")
+
+
+def test_a_wrong_key_beside_a_wrong_option_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "did you mean cnn?" in told(monkeypatch, "train", "model=cn", "lrr=1")
+
+
+def untaken(argument: str) -> str:
+    """What is said of an argument that the grammar does not take."""
+    with pytest.raises(HydraException) as caught:
+        OverridesParser.create().parse_overrides([argument])
+    return one_line(caught.value, "train")
+
+
+def value_of(argument: str) -> object:
+    """What Hydra puts into the configuration."""
+    value = OverridesParser.create().parse_override(argument).value()
+    return OmegaConf.create({"key": value}).key
+
+
+TEXTS = [
+    "/tmp/Größe",
+    "日本",
+    "a(b",
+    "../x y/(1)",
+    "a=b",
+    "~/x",
+    "{a",
+    "a}b",
+    "[x",
+    "a;b#c&d",
+    "a!b^c<d>e",
+    "`a`",
+    "it's",
+    'a"b',
+    "'x",
+    "a'b\"c\\",
+    "${x",
+    "a,b(c",
+    "Größe: a, b (c)",
+    "  (x) ",
+    "é\\",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_what_is_suggested_works_and_means_the_same(
+    text: str,
+) -> None:
+    message = untaken(f"results={text}")
+    begin, _, typed = message.partition(" in quotes only: ")
+    assert begin.startswith(f"results={text}: Hydra takes ")
+    (argument,) = shlex.split(typed)  # as a shell does
+    assert value_of(argument) == text
+
+
+def test_the_reason_is_named() -> None:
+    assert untaken("results=/tmp/Größe") == (
+        "results=/tmp/Größe: Hydra takes characters beyond ASCII in quotes only: "
+        "\"results='/tmp/Größe'\""
+    )
+    assert untaken("results=a (2)") == (
+        "results=a (2): Hydra takes ( ) in quotes only: \"results='a (2)'\""
+    )
+
+
+def test_elements_of_a_list_are_quoted_one_by_one() -> None:
+    message = untaken("results=[Größe,b]")
+    assert message.endswith("beyond ASCII in quotes only: \"results=['Größe',b]\"")
+    (argument,) = shlex.split(message.partition("only: ")[2])
+    assert value_of(argument) == ["Größe", "b"]
+
+
+def test_elements_of_a_sweep_are_quoted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["train.py", "-m"])
+    message = untaken("data.root=/ä,/b")
+    assert message.endswith("\"data.root='/ä',/b\"")
+
+
+def test_commas_without_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = told(monkeypatch, "train", "results=a,b")
+    assert message == (
+        'results=a,b: commas are for a sweep (-m), a list ("results=[a,b]") or one text '
+        "(\"results='a,b'\")"
+    )
+    assert value_of("results='a,b'") == "a,b"
+
+
+def test_what_cannot_be_typed_in_a_line_is_not_suggested() -> None:
+    assert untaken("results=a\x1b(") == r"results=a\x1b(: Hydra takes \x1b ( in quotes only"
