@@ -41,6 +41,8 @@ _ROW: TypeAdapter[CurveRow] = TypeAdapter(CurveRow)
 _CONFIG = "config.yaml"
 # Quantities that cannot be below 0, by the end of their names; a change may be.
 _NEVER_NEGATIVE = ("_s", "_ms", "_bytes", "_utc", "samples", "steps", "_usd", "_per_s")
+# But for the parts of a latency: two of them are differences of two clocks' readings.
+_DIFFERENCES = "stages."
 _FREE_FORM = ("config", "host")
 
 
@@ -229,7 +231,8 @@ def _refuse_impossible(values: Mapping[str, Any], where: str) -> None:
         StoreError: One is not finite, or a time, a size or a count is negative.
     """
     for name, value in _leaves(values, ""):
-        negative = value < 0 and name.endswith(_NEVER_NEGATIVE)
+        signed = name.startswith(_DIFFERENCES)
+        negative = value < 0 and name.endswith(_NEVER_NEGATIVE) and not signed
         if negative or not math.isfinite(value):
             raise StoreError(f"{where}: {name}={value}: cannot be; measure the run again")
 

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,7 +16,8 @@ from bench.core import store
 from bench.core.files import StoreError
 from bench.core.find import runs_below
 from bench.core.outcome import outcome_record
-from bench.core.records import NOT_STARTED, SCHEMA_VERSION, RunIdentity, RunRecord
+from bench.core.records import NOT_STARTED, SCHEMA_VERSION, Phases, RunIdentity, RunRecord
+from bench.core.serving_records import Stage
 from tests.rows import curve
 
 CONFIG: dict[str, Any] = {
@@ -45,6 +46,18 @@ def test_a_record_reads_as_it_was_written(folder: Path, identity: RunIdentity) -
     assert store.write_record(folder, written) == folder / "run.json"
     assert store.read_record(folder) == written
     assert list(folder.glob("*.tmp")) == []
+
+
+def test_a_time_is_never_negative_but_the_unexplained_part_of_a_latency_may_be(
+    folder: Path, identity: RunIdentity
+) -> None:
+    stages = [Stage(stage="unexplained", mean_ms=0.2, p50_ms=-0.1)]
+    written = replace(record(identity), stages=stages)
+    store.write_record(folder, written)
+    assert store.read_record(folder).stages == stages
+    store.write_record(folder, replace(written, phases=Phases(train_s=-1.0)))
+    with pytest.raises(StoreError, match=r"phases\.train_s=-1\.0: cannot be"):
+        store.read_record(folder)
 
 
 def test_a_killed_run_keeps_its_curve_and_reads_as_interrupted(

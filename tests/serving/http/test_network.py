@@ -115,7 +115,7 @@ def test_a_proxy_that_ends_is_told(server: HttpServer, tmp_path: Path) -> None:
 
 
 def test_without_envoy_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("bench.serving.http.process.find_spec", lambda name: None)
+    monkeypatch.setattr("bench.serving.http.packages.find_spec", lambda name: None)
     network = Network(place(round_trip_ms=1), "http://127.0.0.1:1", log=tmp_path / "log")
     with pytest.raises(ValueError, match=r"envoy is not installed; .* extra 'serving'"):
         network.__enter__()
