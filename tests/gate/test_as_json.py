@@ -53,3 +53,10 @@ def test_numbers_of_numpy_are_numbers_and_paths_are_texts() -> None:
     odd = {"base": {"runs": np.int64(8), "load": (np.float32(0.5),), "at": Path("results")}}
     content = read(comparison([REGRESSED], provenance=odd))
     assert content["provenance"] == {"base": {"runs": 8, "load": [0.5], "at": "results"}}
+
+
+def test_halves_of_characters_are_shown_as_their_codes() -> None:
+    """A strict reader refuses them, even escaped."""
+    text = as_json(comparison([REGRESSED], remarks=["a \ud800 b"]))
+    assert r"\\ud800" in text
+    assert read(comparison([REGRESSED], remarks=["a \ud800 b"]))["remarks"] == [r"a \ud800 b"]

@@ -94,6 +94,15 @@ def test_a_cell_survives_whatever_it_holds() -> None:
     assert len(failing[1]) == len(failing[0])
 
 
+def test_a_message_of_a_run_makes_no_link_mention_picture_or_line() -> None:
+    message = "@octocat #1 https://a.b www.a.b &lt; <img src=x>\n# Heading | `x` :smile:"
+    text = markdown(comparison([], [replace(FAILED, message=message)], [message]))
+    for markup in ("@octocat", "#1", "://", "www.a", " &lt;", " <img", "\n# H", " `x", " :smile:"):
+        assert markup not in text
+    shown = plain([token for token in READER.parse(text) if token.type == "inline"])
+    assert shown.replace("\u200b", "").count(message.replace("\n", " ")) == 2
+
+
 @pytest.mark.parametrize("text", ["a\nb", "a\r\n\r\n  b"])
 def test_a_message_stays_in_its_line(text: str) -> None:
     assert markdown_safe(text) == "a b"
