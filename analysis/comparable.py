@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
+from analysis.values import numbers, short_name
 from bench.core.data_keys import SAME_SAMPLES
 
 # The key columns of `comparable_keys`. Runs that are equal in all of them may be compared.
@@ -158,7 +159,7 @@ def _rules(runs: DataFrame) -> Series:
 def _host(runs: DataFrame) -> dict[str, Series]:
     """The kind of host: machines of one kind can stand for one another."""
     allowed, there = _text(runs, "host.num_cpus_allowed"), _text(runs, "host.num_cpus")
-    memory_gib = _column(runs, "host.memory_bytes").astype("float64") / _GIB
+    memory_gib = numbers(runs, "host.memory_bytes") / _GIB
     return {
         "processor": _text(runs, "host.cpu_name"),
         "num_cpus": allowed.fillna(there),
@@ -216,7 +217,8 @@ def _titles(keys: DataFrame) -> list[str]:
         if name in varies and len({", ".join(own) for own in parts}) < len(parts):
             _append(parts, told)
     kinds = ["trainings" if row.get("metric") else "servings" for row in rows]
-    return _distinct([", ".join(own) or kind for own, kind in zip(parts, kinds, strict=True)])
+    found = [", ".join(own) or kind for own, kind in zip(parts, kinds, strict=True)]
+    return _distinct([short_name(name) for name in found])
 
 
 def _append(parts: list[list[str]], words: Sequence[str]) -> None:

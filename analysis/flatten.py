@@ -9,6 +9,7 @@ rates) has a frame of its own.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import types
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pyarrow as pa
 from pydantic import TypeAdapter
 
+from analysis.values import require_possible, shown
 from bench.core.labels import part_of, row_flags
+from bench.core.printable import printable
 from bench.core.records import RunRecord
 
 # Their keys are not fixed: they are flattened by what is in them.
@@ -47,13 +50,22 @@ class Column:
     text: Text | None = None
 
     def value_in(self, record: Mapping[str, Any]) -> Any:
-        """The leaf of a record as nested dicts; None where it, or what it lies in, is not there."""
+        """The leaf of a record as nested dicts; None where it, or what it lies in, is not there.
+
+        Raises:
+            ValueError: It is a number that cannot have been measured.
+        """
         value: Any = record
         for key in self.path:
             if value is None:
                 return None
             value = value[key]
-        return value if self.text is None or value is None else self.text(value)
+        if self.text is not None and value is not None:
+            value = self.text(value)
+        if isinstance(value, str):
+            return shown(self.name, value)
+        require_possible(self.name, value)
+        return value
 
 
 def parts_text(rows: Sequence[Mapping[str, Any]]) -> str | None:
@@ -125,6 +137,33 @@ def _adapter() -> TypeAdapter[RunRecord]:
 
 
 def as_dicts(record: RunRecord) -> dict[str, Any]:
-    """The record as nested dicts; ten times as quick as dataclasses.asdict."""
-    dumped: dict[str, Any] = _adapter().dump_python(record)
-    return dumped
+    """The record as nested dicts, what is of free form as JSON has it.
+
+    Raises:
+        ValueError: What is of free form is nested too deeply, or too much.
+    """
+    # Not all at once: a few lines of YAML with aliases may stand for more than any memory holds.
+    dumped: dict[str, Any] = _adapter().dump_python(record, exclude=set(FREE_FORM))
+    free = {name: _free(name, getattr(record, name)) for name in FREE_FORM}
+    return dumped | free
+
+
+_DEEPEST, _MOST_VALUES = 40, 50_000  # of what is of free form; real ones have 6 levels, 200 values
+
+
+def _free(name: str, tree: Any) -> Any:
+    """What a user or a host gave, in texts that can be shown and types that JSON has."""
+    count = itertools.count()
+
+    def plain(value: Any, level: int) -> Any:
+        if level > _DEEPEST or next(count) > _MOST_VALUES:
+            raise ValueError(f"{name}: more than {_DEEPEST} levels or {_MOST_VALUES} values")
+        if isinstance(value, Mapping):
+            return {printable(key): plain(own, level + 1) for key, own in value.items()}
+        if isinstance(value, list | tuple | set):
+            return [plain(own, level + 1) for own in value]
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return printable(value)
+
+    return plain(tree, 0)

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.flatten import FREE_FORM, as_dicts, record_columns
+from bench.core.printable import printable
 from bench.core.records import SCHEMA_VERSION
 from bench.core.store import read_record, record_path
 
@@ -32,7 +33,7 @@ MIN_INDEXED = 200
 # Coarser than the clock of any file system in use (FAT: 2 s).
 _SETTLED_NS = 3_000_000_000
 # Goes up when what is read from the same files changes.
-_LAYOUT = 2
+_LAYOUT = 3
 _KEY = b"operational-metrics-bench"
 
 FOLDER, SIGNATURE = "folder", "signature"
@@ -76,7 +77,7 @@ def _elsewhere_stamps(folder: Path) -> list[tuple[str, int]]:
 def _stamp(path: str) -> tuple[str, int] | None:
     try:
         stat = os.stat(path)
-    except FileNotFoundError:
+    except OSError:  # not there, or not to be read: reading the record says which
         return None
     text = f"{path}:{stat.st_mtime_ns}:{stat.st_ctime_ns}:{stat.st_size}:{stat.st_ino}"
     return text, max(stat.st_mtime_ns, stat.st_ctime_ns)
@@ -137,13 +138,13 @@ def _read_fresh(signatures: Mapping[str, str]) -> tuple[pa.Table, Unreadable]:
     for name, stamp in signatures.items():
         try:
             record = as_dicts(read_record(Path(name)))
+            free = [json.dumps(record[key]) for key in FREE_FORM]
+            row = (name, stamp, *free, *(column.value_in(record) for column in columns))
         # Whatever a folder holds in place of a record, the others are still read, and this one is
         # reported with its reason.
         except Exception as error:
             unreadable[name] = reason_of(error)
             continue
-        free = (json.dumps(record[key]) for key in FREE_FORM)
-        row = (name, stamp, *free, *(column.value_in(record) for column in columns))
         for column_values, value in zip(values, row, strict=True):
             column_values.append(value)
     arrays = [pa.array(v, field.type) for v, field in zip(values, schema(), strict=True)]
@@ -152,7 +153,7 @@ def _read_fresh(signatures: Mapping[str, str]) -> tuple[pa.Table, Unreadable]:
 
 def reason_of(error: Exception) -> str:
     """Why something could not be read, in one line."""
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 from pandas import DataFrame, Series
 
 from analysis.flatten import ENERGY_ROW_FLAGS
+from analysis.values import numbers
 from bench.core.labels import ENERGY_FLAGS
 from bench.core.price import cost_basis
 
@@ -98,7 +98,9 @@ def cost_bases(runs: DataFrame) -> Series:
 
     Source: docs/metrics.md, "Cost and emissions".
     """
-    prices = DataFrame({name: _price(runs, name) for name in _PRICES}).astype(object)
+    prices = DataFrame({name: numbers(runs, f"config.price.{name}") for name in _PRICES}).astype(
+        object
+    )
     pairs = list(
         zip(*(prices[name].where(prices[name].notna(), None) for name in _PRICES), strict=True)
     )
@@ -110,9 +112,3 @@ def _basis(price: dict[str, float | None]) -> str | None:
     if all(value is None for value in price.values()):
         return None
     return cost_basis(price)
-
-
-def _price(runs: DataFrame, name: str) -> Series:
-    column = f"config.price.{name}"
-    missing = Series(np.nan, index=runs.index, dtype="float64")
-    return runs[column].astype("float64") if column in runs else missing

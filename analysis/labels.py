@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from pandas import DataFrame, Series
 
+from analysis.values import short_name
 from bench.core.config import UNHASHED
 from bench.core.differing import differing_keys, part_names, texts_of
 
@@ -38,7 +39,7 @@ def configurations(runs: DataFrame) -> Series:
     labels = _told_apart(runs, labels)
     for suffix in (*_thread_words(runs), *_environment_words(runs)):
         labels = labels + suffix
-    return labels.astype("str")
+    return labels.astype("str").map(short_name)
 
 
 def _labels(runs: DataFrame) -> Series:

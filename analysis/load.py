@@ -31,8 +31,10 @@ from analysis.joules import (
     without_doubtful,
 )
 from analysis.labels import configurations
+from analysis.ledgers import Ledgers
+from analysis.values import bounded, is_out_of_bounds, require_possible
 from bench.core.flat import Row, flat
-from bench.core.ledger import Ledger
+from bench.core.printable import printable
 from bench.core.records import NOT_STARTED, CurveRow, EnergyRow, LadderRung, RunRecord
 from bench.core.serving_records import RateStep, Stage
 from bench.core.store import read_curve, read_record
@@ -40,6 +42,7 @@ from bench.core.store import read_curve, read_record
 # Of free form, and there even if no run tells: all were killed before they wrote a record.
 _ALWAYS = ("host.name", "host.cpu_name")
 UNREAD_COLUMNS = ("folder", "reason")
+_FLOAT, _TEXT = pa.float64(), pa.string()
 
 
 class UnreadFile(UserWarning):
@@ -57,7 +60,7 @@ class Loaded:
             are of) and `cost_basis` (what the money is for). Missing is NaN or None; flags are
             joined with commas. A run without run.json has the status `interrupted`, also while it
             is still running. Joules that a health flag speaks against are missing.
-        unread: `folder`, `reason`.
+        unread: `folder`, `reason`: of a run, or of a ledger with lines that were skipped.
         num_not_started: Runs that were interrupted before their process began. They are in neither
             of the two frames.
     """
@@ -78,11 +81,12 @@ def load_runs(roots: Sequence[Path | str]) -> Loaded:
     """
     folders = run_folders(roots)
     table, unreadable = read_entries(folders)
-    launched = _launched(folders)
-    runs, copies = _without_copies(_ordered(_frame(table), launched))
-    reasons = unreadable | copies | _vanished(folders, launched)
+    ledgers = Ledgers(folders)
+    runs, copies = _without_copies(_ordered(_frame(table), ledgers.launched))
+    reasons = unreadable | copies | ledgers.vanished(folders) | ledgers.damaged
     unread = DataFrame(
-        {"folder": list(reasons), "reason": list(reasons.values())}, columns=list(UNREAD_COLUMNS)
+        [(printable(place), reason) for place, reason in reasons.items()],
+        columns=list(UNREAD_COLUMNS),
     ).astype(str)
     began = runs["error.kind"].ne(NOT_STARTED)
     num_not_started = int((~began).sum())
@@ -94,7 +98,7 @@ def load_runs(roots: Sequence[Path | str]) -> Loaded:
 
 def _frame(table: pa.Table) -> DataFrame:
     free = [f"{name}_json" for name in FREE_FORM]
-    record = table.drop_columns([SIGNATURE, *free]).to_pandas()
+    record = _bounded(table.drop_columns([SIGNATURE, *free]).to_pandas())
     parts = [record]
     for name, column in zip(FREE_FORM, free, strict=True):
         rows = map(_parsed(f"{name}."), table[column].to_pylist())
@@ -104,6 +108,13 @@ def _frame(table: pa.Table) -> DataFrame:
         if name not in runs:
             runs[name] = Series(None, index=runs.index, dtype="str")
     return runs
+
+
+def _bounded(frame: DataFrame) -> DataFrame:
+    """The same with numbers that can be reckoned with: a loss that diverged may be 1e300."""
+    floats = [name for name, kind in frame.dtypes.items() if kind == "float64"]
+    odd = {str(name): bounded(frame[name]) for name in floats if is_out_of_bounds(frame[name])}
+    return frame.assign(**odd) if odd else frame
 
 
 def _ordered(runs: DataFrame, launched: Mapping[str, int]) -> DataFrame:
@@ -153,29 +164,6 @@ def _without_copies(runs: DataFrame) -> tuple[DataFrame, Unreadable]:
     return runs[~again].reset_index(drop=True), copies
 
 
-def _launched(folders: Sequence[Path]) -> dict[str, int]:
-    """The folders of all runs of these commands that a ledger lists, numbered in its order."""
-    commands: dict[Path, set[str]] = {}
-    for folder in folders:
-        commands.setdefault(folder.parent.parent, set()).add(folder.parent.name)
-    found: dict[str, int] = {}
-    for results, names in commands.items():
-        for line in Ledger(results).events:
-            if line["event"] == "launched" and line["command"] in names:
-                found.setdefault(f"{results}/{line['command']}/{line['run_id']}", len(found))
-    return found
-
-
-def _vanished(folders: Sequence[Path], launched: Iterable[str]) -> Unreadable:
-    """Runs that a ledger lists as launched and whose folder is no longer there."""
-    known = set(map(str, folders))
-    return {
-        place: "launched, as the ledger says, and its folder is gone"
-        for place in launched
-        if place not in known and not Path(place).exists()
-    }
-
-
 def load_curves(runs: DataFrame) -> DataFrame:
     """The evaluations of some runs: `run_id` and the columns of CurveRow, a row each.
 
@@ -217,15 +205,16 @@ def load_telemetry(runs: DataFrame) -> DataFrame:
 
     t_s is on the run's clock, negative before its start. A run without any has no row.
     """
-    return _of_tables(runs, "telemetry.parquet", ("t_s", "device", "metric", "value"))
+    columns = {"t_s": _FLOAT, "device": _TEXT, "metric": _TEXT, "value": _FLOAT}
+    return _of_tables(runs, "telemetry.parquet", columns)
 
 
 def load_requests(runs: DataFrame) -> DataFrame:
-    """Samples of the performance pass: `run_id, sample, image_index, scheduled_s, latency_ms, ...`.
+    """Samples of the performance pass: `run_id, sample, image_index, scheduled_s, latency_ms`.
 
     A run that kept none has no row.
     """
-    columns = ("sample", "image_index", "scheduled_s", "latency_ms")
+    columns = dict.fromkeys(("sample", "image_index", "scheduled_s", "latency_ms"), _FLOAT)
     return _of_tables(runs, "requests.parquet", columns)
 
 
@@ -238,39 +227,52 @@ def _of_record(
 def _long(runs: DataFrame, row: type, read: Callable[[Path], Sequence[Any]]) -> DataFrame:
     names = [field.name for field in fields(row)]
     columns: dict[str, list[Any]] = {name: [] for name in ("run_id", *names)}
-    for run_id, each in _each(runs, read):
+
+    def read_cells(folder: Path) -> list[list[Any]]:
+        return [[_cell(name, getattr(one, name)) for name in names] for one in read(folder)]
+
+    for run_id, each in _each(runs, read_cells):
         columns["run_id"] += [run_id] * len(each)
-        for name in names:
-            columns[name] += [_cell(getattr(one, name)) for one in each]
-    return DataFrame(columns)
+        for cells in each:
+            for name, cell in zip(names, cells, strict=True):
+                columns[name].append(cell)
+    return _bounded(DataFrame(columns))
 
 
-def _cell(value: Any) -> Any:
-    return "; ".join(value) if isinstance(value, list) else value
+def _cell(name: str, value: Any) -> Any:
+    require_possible(name, value)
+    if isinstance(value, list):
+        return printable("; ".join(value))
+    return printable(value) if isinstance(value, str) else value
 
 
 def _each(runs: DataFrame, read: Callable[[Path], Any]) -> Iterable[tuple[str, Any]]:
     for run_id, folder in zip(runs["run_id"], runs[FOLDER], strict=True):
         try:
             yield run_id, read(Path(folder))
-        except (ValueError, OSError, pa.ArrowException) as error:
+        except (ValueError, OSError, KeyError, pa.ArrowException) as error:
             warnings.warn(f"{folder}: {reason_of(error)}", UnreadFile, stacklevel=4)
 
 
-def _of_tables(runs: DataFrame, name: str, columns: Sequence[str]) -> DataFrame:
+def _of_tables(runs: DataFrame, name: str, columns: Mapping[str, pa.DataType]) -> DataFrame:
+    schema = pa.schema(columns.items())
+
     def read(folder: Path) -> pa.Table | None:
         path = folder / name
-        return pq.ParquetFile(path).read() if path.exists() else None
+        if not path.exists():
+            return None
+        table = pq.ParquetFile(path).read(list(columns))
+        missing = [column for column in columns if column not in table.column_names]
+        if missing:
+            raise ValueError(f"{name}: no column {missing[0]}; measure the run again")
+        return table.select(list(columns)).cast(schema)
 
-    tables = []
-    for run_id, table in _each(runs, read):
-        if table is not None:
-            ids = pa.DictionaryArray.from_arrays(
-                pa.array([0] * table.num_rows, pa.int32()), pa.array([run_id])
-            )
-            tables.append(table.add_column(0, "run_id", ids.cast(pa.string())))
+    tables = [
+        table.add_column(0, "run_id", pa.array([run_id] * table.num_rows, pa.string()))
+        for run_id, table in _each(runs, read)
+        if table is not None
+    ]
     if not tables:
         return DataFrame({name: [] for name in ("run_id", *columns)})
-    whole = pa.concat_tables(tables, promote_options="default")
-    frame: DataFrame = whole.to_pandas()
-    return frame
+    frame: DataFrame = pa.concat_tables(tables).to_pandas()
+    return _bounded(frame)

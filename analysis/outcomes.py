@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pandas import DataFrame, Series
 
 from analysis.comparable import comparable_keys
+from analysis.values import numbers, short_name
 from bench.core.counting import Ended, counted
 
 Floats = npt.NDArray[np.float64]
@@ -130,7 +131,7 @@ def hosts(runs: DataFrame) -> Series:
     told = runs["host.cpu_name"].astype(object)
     by = runs.groupby("config_hash")["host.cpu_name"]
     only = by.transform("first").astype(object).where(by.transform("nunique") == 1)
-    return told.fillna(only).fillna("unknown host").astype("str")
+    return told.fillna(only).fillna("unknown host").astype("str").map(short_name)
 
 
 def outcomes(runs: DataFrame, quantity: Quantity = "time_s") -> Outcomes:
@@ -150,7 +151,7 @@ def outcomes(runs: DataFrame, quantity: Quantity = "time_s") -> Outcomes:
     hit = reached(runs)
     in_vain = spent(runs, quantity)
     if quantity in _CENSORED:
-        censored = runs[_CENSORED[quantity]].astype("float64")
+        censored = numbers(runs, _CENSORED[quantity])
         in_vain = censored.where(censored.notna(), in_vain)
     cost: Floats = np.asarray(runs[_TO_TARGET[quantity]].where(hit, in_vain), dtype=np.float64)
     failed = ~hit & ~runs["status"].isin(["ok", "interrupted"])
@@ -168,14 +169,14 @@ def spent(runs: DataFrame, quantity: Quantity) -> Series:
     Source: docs/metrics.md, "Cost and emissions".
     """
     unused = _never_on_the_clock(runs)
-    time_s = runs["phases.wall_time_s"].astype("float64").mask(unused, 0.0)
-    energy_j = runs["energy_total_j"].astype("float64").mask(unused, 0.0)
+    time_s = numbers(runs, "phases.wall_time_s").mask(unused, 0.0)
+    energy_j = numbers(runs, "energy_total_j").mask(unused, 0.0)
     if quantity == "time_s":
         return time_s
     if quantity == "energy_j":
         return energy_j
     if quantity == "samples":
-        samples = time_s / runs["target.time_per_sample_s"].astype("float64")
+        samples = time_s / numbers(runs, "target.time_per_sample_s")
         return samples.round().mask(unused, 0.0)
     return _money_usd(runs, time_s, energy_j)
 
@@ -186,14 +187,10 @@ def _never_on_the_clock(runs: DataFrame) -> Series:
 
 
 def _money_usd(runs: DataFrame, time_s: Series, energy_j: Series) -> Series:
-    per_hour, per_kwh = _price(runs, "usd_per_hour"), _price(runs, "usd_per_kwh")
+    per_hour, per_kwh = (
+        numbers(runs, f"config.price.{name}") for name in ("usd_per_hour", "usd_per_kwh")
+    )
     of_time = (time_s / 3600 * per_hour).where(per_hour.notna(), 0.0)
     # What costs nothing need not be known.
     of_energy = (energy_j / _JOULES_PER_KWH * per_kwh).where(per_kwh > 0, 0.0)
     return (of_time + of_energy).where(per_hour.notna() | per_kwh.notna())
-
-
-def _price(runs: DataFrame, name: str) -> Series:
-    column = f"config.price.{name}"
-    missing = Series(np.nan, index=runs.index, dtype="float64")
-    return runs[column].astype("float64") if column in runs else missing

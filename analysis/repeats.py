@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 from pandas import DataFrame, Series
 
 from analysis.comparable import groups
 from analysis.outcomes import hosts
+from analysis.values import numbers
 
 # What repeats have in common; `compared` is the title of the runs that may be compared with them.
 KEYS = ("command", "configuration", "host", "compared")
@@ -41,8 +41,7 @@ def is_asked(runs: DataFrame) -> Series:
 
 
 def _asked_rate(runs: DataFrame) -> Series:
-    missing = Series(np.nan, index=runs.index, dtype="float64")
-    return runs[_RATE].astype("float64") if _RATE in runs else missing
+    return numbers(runs, _RATE)
 
 
 def _rates(runs: DataFrame) -> Series:

@@ -38,6 +38,7 @@ INK = "0.25"
 
 _SETTINGS: Any = {  # keys of matplotlib's rcParams
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "text.parse_math": False,  # a $ in a name is a $: no text of these figures is a formula
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,

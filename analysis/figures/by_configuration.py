@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pandas import DataFrame, Series
 
-from analysis.figures.prepare import numbers
 from analysis.outcomes import Outcomes, outcomes
+from analysis.values import numbers
 
 
 def variants(runs: DataFrame) -> Series:

@@ -16,8 +16,9 @@ from analysis.figures.axes import (
     many,
     note,
 )
-from analysis.figures.prepare import column, fitness, numbers
+from analysis.figures.prepare import fitness
 from analysis.style import COLOURS, INK, MARKERS, Width, short_number
+from analysis.values import column, numbers
 
 _LABELS = ("counter", "integrated", "modelled", "constant", "no label")
 

@@ -16,8 +16,9 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
-from analysis.figures.prepare import column, evenly, numbers, serving_runs
+from analysis.figures.prepare import evenly, serving_runs
 from analysis.style import COLOURS, INK, MARKERS, Width
+from analysis.values import column, numbers
 
 _METHODS = 8
 

@@ -6,8 +6,9 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from analysis import joules
-from analysis.figures.prepare import COSTS, column, numbers
+from analysis.figures.prepare import COSTS
 from analysis.outcomes import Quantity
+from analysis.values import column, numbers
 
 
 def cost_name(quantity: Quantity) -> str:

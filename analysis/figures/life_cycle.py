@@ -17,10 +17,8 @@ from analysis.figures.axes import (
     NothingToDraw,
 )
 from analysis.figures.costs import cost_bases, rate_words
-from analysis.figures.prepare import (
-    column,
-    serving_runs,
-)
+from analysis.figures.prepare import serving_runs
+from analysis.values import column
 from bench.core.lifecycle import (
     LifeCycle,
     Quantity,

@@ -20,8 +20,8 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
-from analysis.figures.prepare import column
 from analysis.style import WIDTH_IN, Width
+from analysis.values import column
 
 MOST_PANELS = 6  # more of them have no room on a page
 _TITLE_IN, _LINE_IN = 0.22, 0.13  # room for a title, and for each further line

@@ -9,15 +9,9 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import NothingToDraw
-from analysis.figures.prepare import (
-    column,
-    numbers,
-    ranked,
-    serving_runs,
-    trained_for,
-    training_runs,
-)
+from analysis.figures.prepare import ranked, serving_runs, trained_for, training_runs
 from analysis.figures.stacked import stacked
+from analysis.values import column, numbers
 from bench.core.serving_records import WHOLE_STAGE
 
 # Without launch_s: it depends on the order of a command's runs, not on their configurations.

@@ -13,6 +13,7 @@ from pandas import DataFrame, Series
 
 from analysis.figures.axes import NothingToDraw
 from analysis.outcomes import Quantity, counted_runs, hosts, outcomes
+from analysis.values import column, numbers, short_name
 from bench.core.differing import part_names, texts_of
 
 # What a run in vain has spent of each cost of reaching the target, where that is known.
@@ -40,18 +41,6 @@ _NEEDED = (
 HIGHLIGHTED = 6  # more lines than that a person cannot tell apart
 
 _T = TypeVar("_T")
-
-
-def column(runs: DataFrame, name: str) -> Series:
-    """A column of the runs; all missing where no run has it."""
-    if name in runs:
-        return runs[name]
-    return Series(np.nan, index=runs.index, name=name, dtype=float)
-
-
-def numbers(runs: DataFrame, name: str) -> Series:
-    """A column as floats, NaN where it is missing or no number."""
-    return column(runs, name).astype("float64")
 
 
 def truths(runs: DataFrame, name: str) -> Series:
@@ -131,7 +120,7 @@ def architectures(runs: DataFrame) -> Series:
             if rows[key].nunique() > 1:
                 own = rows.dropna(subset=[key])
                 named[own.index] += " " + texts_of(own, [key]).str.removeprefix("model.")
-    return named
+    return named.map(short_name)
 
 
 def spent(runs: DataFrame, name: str) -> DataFrame:

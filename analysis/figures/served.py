@@ -12,8 +12,9 @@ from pandas import DataFrame, Series
 
 from analysis.comparable import Group, groups
 from analysis.figures.axes import NothingToDraw
-from analysis.figures.prepare import column, serving_runs
+from analysis.figures.prepare import serving_runs
 from analysis.figures.tradeoff import data_tradeoff
+from analysis.values import column
 
 # What two passes over the same served model have in common.
 _SAME = (

@@ -12,10 +12,8 @@ from analysis.figures.axes import NothingToDraw
 from analysis.figures.costs import cost_bases, counted_costs, rate_words
 from analysis.figures.prepare import (
     COSTS,
-    column,
     filled_labels,
     joule_kinds,
-    numbers,
     serving_runs,
     spent,
     training_runs,
@@ -24,6 +22,7 @@ from analysis.figures.prepare import (
 from analysis.figures.spread import medians
 from analysis.joules import joules_in_doubt
 from analysis.pareto import Noise, front_probability, noise_of
+from analysis.values import column, numbers
 
 
 def compared(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> list[Group]:

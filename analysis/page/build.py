@@ -16,13 +16,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pandas import DataFrame
 
-from analysis.figures.prepare import column, fitness
+from analysis.figures.prepare import fitness
 from analysis.outcomes import hosts
 from analysis.page.charts import MOST_GROUPS, chart_groups
 from analysis.page.details import MOST_DETAILED, detailed_runs, details
 from analysis.page.rows import page_rows, plain
 from analysis.page.words import summary_words
 from analysis.text_table import TextTable
+from analysis.values import column
 
 _MOST_UNFIT = 200  # rows of the list of unfit runs
 # What tells where a number comes from, of every host and revision among the runs.

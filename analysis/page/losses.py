@@ -9,9 +9,9 @@ from pandas import DataFrame
 
 from analysis.accuracy import differs, least_num, num_samples
 from analysis.digits import estimate_text, of_digits
-from analysis.figures.prepare import column
 from analysis.joules import COST_BASIS
 from analysis.outcomes import Floats, Quantity, outcomes
+from analysis.values import column
 from bench.core.directions import better
 from bench.core.intervals import Estimate, ratio_of_medians
 from bench.core.least_effects import least_effect_frac

@@ -9,9 +9,10 @@ import numpy as np
 from pandas import NA, DataFrame, NaT, Series
 
 from analysis.figures.costs import cost_bases
-from analysis.figures.prepare import architectures, column, fitness, numbers
+from analysis.figures.prepare import architectures, fitness
 from analysis.outcomes import counted_runs, hosts, outcomes, with_target
 from analysis.repeats import with_keys
+from analysis.values import column, numbers
 
 # Column of the runs, name on the page.
 _NUMBERS = {

@@ -13,11 +13,12 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.digits import estimate_text
-from analysis.figures.prepare import column, fitness
+from analysis.figures.prepare import fitness
 from analysis.outcomes import Quantity, counted_runs, outcomes, reached, with_target
 from analysis.page.losses import losses
 from analysis.repeats import KEYS, with_keys
 from analysis.summary import as_estimate, is_guessed
+from analysis.values import column
 from bench.core.rank_test import ALPHA
 
 _MOST_TARGETS = 4  # of the groups that are described, the largest
