@@ -7,10 +7,11 @@ unreadable) are listed with the reason. Exit code: 0, 2 for a wrong key or value
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from bench.cli.help import answered
+from bench.core.files import expanded
+from bench.core.printable import printable
 
 
 def export(config: Any) -> None:
@@ -22,11 +23,11 @@ def export(config: Any) -> None:
     from analysis.mllog import export_runs
 
     roots = [config.results] if isinstance(config.results, str) else list(config.results)
-    exported = export_runs(roots, Path(config.out), config.format)
+    exported = export_runs(roots, expanded(config.out), config.format)
     for folder, reason in exported.skipped.items():
-        print(f"left out: {folder}: {reason}", file=sys.stderr)
+        print(f"left out: {printable(folder)}: {reason}", file=sys.stderr)
     for path in exported.paths:
-        print(path)
+        print(printable(path))
 
 
 def main() -> int:

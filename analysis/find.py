@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.core.files import expanded
 from bench.core.find import runs_below
 
 
@@ -20,11 +21,15 @@ def run_folders(roots: Sequence[Path | str]) -> list[Path]:
         Absolute paths. A folder named like a run is one even if it holds no record.
 
     Raises:
-        ValueError: A root is not there, or there is no run in it.
+        ValueError: A root is not there, cannot be read, or there is no run in it.
     """
     found: set[str] = set()
     for root in roots:
-        below = {folder for place in _places(root) for folder in runs_below(place)}
+        try:
+            below = {folder for place in _places(root) for folder in runs_below(place)}
+        except OSError as error:
+            where, reason = error.filename or root, error.strerror or error
+            raise ValueError(f"results={root}: {where} cannot be read ({reason})") from error
         if not below:
             raise ValueError(
                 f"results={root}: no runs there; give a results folder, a run folder or a glob"
@@ -34,7 +39,7 @@ def run_folders(roots: Sequence[Path | str]) -> list[Path]:
 
 
 def _places(root: Path | str) -> list[str]:
-    name = os.path.abspath(os.path.expanduser(root))
+    name = os.path.abspath(expanded(root))
     if os.path.exists(
         name
     ):  # before it is taken for a glob: a folder may have brackets in its name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.text_table import TextTable
+from bench.core.printable import printable
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -29,7 +30,7 @@ _SPECIAL = {
 
 def escape(text: str) -> str:
     """The text as LaTeX sets it literally; `inf` as a bound becomes the sign."""
-    escaped = "".join(_SPECIAL.get(character, character) for character in text)
+    escaped = "".join(_SPECIAL.get(character, character) for character in printable(text))
     return escaped.replace(", inf)", r", $\infty$)").replace(" to inf)", r" to $\infty$)")
 
 

@@ -46,7 +46,17 @@ _FLOAT, _TEXT = pa.float64(), pa.string()
 
 
 class UnreadFile(UserWarning):
-    """A file of a run that could not be read; the frame is without its rows."""
+    """A file of a run that could not be read; the frame is without its rows.
+
+    Attributes:
+        folder: Of the run.
+        reason: Names the file.
+    """
+
+    def __init__(self, folder: str, reason: str) -> None:
+        """The folder and the reason are its text."""
+        super().__init__(f"{folder}: {reason}")
+        self.folder, self.reason = folder, reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,8 +260,8 @@ def _each(runs: DataFrame, read: Callable[[Path], Any]) -> Iterable[tuple[str, A
     for run_id, folder in zip(runs["run_id"], runs[FOLDER], strict=True):
         try:
             yield run_id, read(Path(folder))
-        except (ValueError, OSError, KeyError, pa.ArrowException) as error:
-            warnings.warn(f"{folder}: {reason_of(error)}", UnreadFile, stacklevel=4)
+        except (ValueError, OSError) as error:
+            warnings.warn(UnreadFile(folder, reason_of(error)), stacklevel=4)
 
 
 def _of_tables(runs: DataFrame, name: str, columns: Mapping[str, pa.DataType]) -> DataFrame:
@@ -261,11 +271,10 @@ def _of_tables(runs: DataFrame, name: str, columns: Mapping[str, pa.DataType]) -
         path = folder / name
         if not path.exists():
             return None
-        table = pq.ParquetFile(path).read(list(columns))
-        missing = [column for column in columns if column not in table.column_names]
-        if missing:
-            raise ValueError(f"{name}: no column {missing[0]}; measure the run again")
-        return table.select(list(columns)).cast(schema)
+        try:
+            return pq.ParquetFile(path).read().select(list(columns)).cast(schema)
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise ValueError(f"{name}: {reason_of(error)}") from error
 
     tables = [
         table.add_column(0, "run_id", pa.array([run_id] * table.num_rows, pa.string()))

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from analysis.find import run_folders
 from analysis.index import reason_of
+from analysis.writing import writing
 from bench.core.records import CurveRow, RunRecord, TargetResult
 from bench.core.store import read_curve, read_record
 
@@ -240,6 +241,7 @@ def export_runs(roots: Sequence[Path | str], out: Path, format: str = "mllog") -
 
     Raises:
         ValueError: There is no such format, a root is not there, or nothing could be exported.
+        CannotWrite: The files have no place.
     """
     if format not in FORMATS:
         raise ValueError(f"format={format}: must be of {', '.join(FORMATS)}")
@@ -248,12 +250,12 @@ def export_runs(roots: Sequence[Path | str], out: Path, format: str = "mllog") -
         try:
             lines = mllog_lines(read_record(folder), read_curve(folder))
         # A run that cannot be read does not keep the others from being written; it is listed.
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, ArithmeticError, LookupError, TypeError, OSError) as error:
             skipped[str(folder)] = reason_of(error)
             continue
-        out.mkdir(parents=True, exist_ok=True)
         path = out / f"{folder.name}.log"
-        path.write_text("\n".join(lines) + "\n")
+        with writing(out):
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         paths.append(path)
     if not paths:
         reason = next(iter(skipped.values()))

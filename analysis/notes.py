@@ -16,7 +16,7 @@ UNKNOWN = "unknown"
 
 
 def table_notes(
-    summary: DataFrame, rows: DataFrame, listed: DataFrame, num_uncounted: int
+    summary: DataFrame, rows: DataFrame, listed: DataFrame, num_uncounted: int, num_refused: int = 0
 ) -> Iterator[str]:
     """The notes of the table of one topic, a sentence or two each.
 
@@ -25,6 +25,7 @@ def table_notes(
         rows: Those of the topic.
         listed: The table's rows, of counts.
         num_uncounted: Runs that are in none of them.
+        num_refused: Runs that were refused, and are in none of them either.
     """
     yield (
         "Medians over runs; n is the number of runs unless it is given. A run that missed its"
@@ -45,6 +46,8 @@ def table_notes(
             f"Of each configuration, seed and repeat one run counts: {_runs(num_uncounted)} not in"
             " these tables, interrupted or measured again since. The cost of the search has all."
         )
+    if num_refused:
+        yield _refused_note(num_refused)
     if listed["num_unfit"].any():
         yield f"{UNFIT} holds runs that were not fit to be compared (health.flags)."
     if listed["num_invalid"].any():
@@ -105,7 +108,7 @@ def _label_notes(rows: DataFrame) -> Iterator[str]:
         yield f"{NO_LABEL}: runs that failed before any meter was read."
 
 
-def search_notes(costs: DataFrame) -> Iterator[str]:
+def search_notes(costs: DataFrame, num_refused: int = 0) -> Iterator[str]:
     """The notes of the table of search_cost."""
     yield (
         "Over all training runs in the order of their start, those that failed, missed, were"
@@ -118,6 +121,15 @@ def search_notes(costs: DataFrame) -> Iterator[str]:
             "> is a lower bound: of some runs nothing says what they cost, because they were cut"
             " off too early or had no meter."
         )
+    if num_refused:
+        yield _refused_note(num_refused)
+
+
+def _refused_note(num: int) -> str:
+    return (
+        f"{num} refused: {_runs(num)} in no table. What was asked for does not exist in that"
+        " combination, so that nothing was measured."
+    )
 
 
 def _runs(num: int) -> str:

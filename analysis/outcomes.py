@@ -35,6 +35,8 @@ _CENSORED: dict[Quantity, str] = {
     "energy_j": "target.censored_at_j",
 }
 _JOULES_PER_KWH = 3.6e6
+# A status: the combination does not exist, so that it is neither a miss nor a failure.
+REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,7 +83,8 @@ def counted_runs(runs: DataFrame) -> DataFrame:
     """The rows that count: one run of each configuration, seed and repeat on one kind of host.
 
     A run that was measured again supersedes the one before it; one that was interrupted never
-    counts. What they took is part of the cost of the search (search_cost), and of nothing else.
+    counts, nor one that was refused: nothing was measured. What the others took is part of the cost
+    of the search (search_cost), and of nothing else.
 
     Args:
         runs: Of load_runs, or some of its rows.
@@ -100,7 +103,7 @@ def counted_runs(runs: DataFrame) -> DataFrame:
     kept = []
     for rows in places.groupby(list(places.columns), sort=False, dropna=False).indices.values():
         chosen = counted([ended[row] for row in rows])
-        if chosen is not None:
+        if chosen is not None and ended[rows[chosen]].status != REFUSED:
             kept.append(rows[chosen])
     return runs.iloc[sorted(kept)]
 
@@ -115,6 +118,11 @@ def _ended(runs: DataFrame) -> Iterator[Ended]:
 def with_target(runs: DataFrame) -> DataFrame:
     """The rows of runs that had a target: trainings."""
     return runs[runs["target.metric"].notna()]
+
+
+def refused(runs: DataFrame) -> Series:
+    """Whether each run was refused: what was asked for does not exist in this combination."""
+    return runs["status"].eq(REFUSED).astype(bool)
 
 
 def reached(runs: DataFrame) -> Series:

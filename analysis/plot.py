@@ -2,11 +2,12 @@
 
 Any two results of a record, or a result against a setting: figure=tradeoff x=COLUMN y=COLUMN
 [area=COLUMN]. Exit code: 0, 2 for a wrong key, value, folder, figure or column, 3 if no run could
-be read or nothing could be drawn.
+be read or nothing could be drawn, 5 if drawing failed that should not have.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 from analysis.registry import figure_titles, require_figures
@@ -16,15 +17,16 @@ from bench.core.report_config import PlotConfig
 
 def main() -> int:
     """Make the figure."""
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     if (code := answered("analysis.plot", lists={"figure": figure_titles})) is not None:
         return code
     from bench.cli.app import composed  # slow to import, and not needed for help
 
     code, jobs = composed("plot", PlotConfig)
-    return code or max((_plot(job) for job in jobs), default=0)
+    return code or max((_plot(job, wants_traceback) for job in jobs), default=0)
 
 
-def _plot(plain: dict[str, object]) -> int:
+def _plot(plain: dict[str, object], wants_traceback: bool = False) -> int:
     from bench.cli.app import USAGE_ERROR, one_line
 
     try:
@@ -37,12 +39,12 @@ def _plot(plain: dict[str, object]) -> int:
             from analysis.columns import require_axes
 
             require_axes(loaded.runs, config.x, config.y, config.area)
+        from analysis.produce import plot  # the plotting libraries, once there are runs
+
+        return plot(loaded, config, wants_traceback=wants_traceback)
     except ValueError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return USAGE_ERROR
-    from analysis.produce import plot  # the plotting libraries, once there are runs
-
-    return plot(loaded, config)
 
 
 if __name__ == "__main__":

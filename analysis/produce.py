@@ -3,83 +3,146 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pandas import DataFrame
+from pandas import DataFrame, concat
 
-from analysis.figures.axes import NothingToDraw
+from analysis.attempts import Attempts, Noticed, noticed
 from analysis.figures.catalogue import FIGURES, TRADEOFF
-from analysis.load import Loaded
+from analysis.load import UNREAD_COLUMNS, Loaded
+from analysis.outcomes import refused
 from analysis.page.build import Listed, write_page
 from analysis.registry import Frames, draw_figure, figure_data
 from analysis.save import save_all
 from analysis.style import Width
-from analysis.summary import summarise
+from analysis.summary import COLUMNS, summarise
 from analysis.tables import tables_of, write_tables
+from analysis.text_table import TextTable
+from analysis.writing import writing
+from bench.core.files import expanded
+from bench.core.printable import printable
 from bench.core.report_config import PlotConfig, ReportConfig
 
 NOTHING_READ = 3
+FAILED = 5  # of what was to be made, something failed: a defect; the rest is written
 _MOST_LISTED = 20  # unread folders on the terminal; the page has all of them
+Progress = Callable[[str], None]
 
 
-def report(loaded: Loaded, config: ReportConfig) -> int:
+def _silent(words: str) -> None:
+    """No word about progress."""
+
+
+def report(
+    loaded: Loaded,
+    config: ReportConfig,
+    *,
+    progress: Progress = _silent,
+    wants_traceback: bool = False,
+) -> int:
     """Write figures, tables and the page of some runs.
 
     Args:
         loaded: What was read.
         config: What is asked for.
+        progress: Is given what is made next, and an empty text at the end.
+        wants_traceback: Whether the traceback of a defect is printed.
 
     Returns:
-        Exit code: 0, or 3 if no run could be read.
+        Exit code: 0, 3 if no run could be read, or 5 if something failed that should not.
+
+    Raises:
+        CannotWrite: There is no place for the files.
     """
     _say_unread(loaded.unread)
     if loaded.runs.empty:
         return _nothing_read(config.roots)
-    out = Path(config.out)
-    frames = Frames(loaded.runs)
+    out = expanded(config.out)
+    with writing(out):
+        pass  # before anything is drawn
+    attempts = Attempts(wants_traceback=wants_traceback)
+    with noticed() as found, _cleared(progress):
+        written = _figures(loaded, config, out, attempts, progress)
+        progress("tables")
+        empty = DataFrame(columns=list(COLUMNS))
+        summary = attempts.make("summary of the tables", lambda: summarise(loaded.runs), empty)
+        written += write_tables(loaded.runs, summary, out / "tables", attempts.make)
+        progress("report.html")
+        unread = _with_files(loaded.unread, found)
+        make_page = partial(_page, loaded, unread, summary, attempts, config.title, out)
+        written += attempts.make("report.html", make_page, [])
+    _say_unread(_with_files(loaded.unread, found).iloc[len(loaded.unread) :])
+    _say_written(written, attempts.not_made, loaded.runs, found)
+    return FAILED if attempts.num_failed else 0
+
+
+@contextmanager
+def _cleared(progress: Progress) -> Iterator[None]:
+    """Leave nothing of the words about progress behind."""
+    try:
+        yield
+    finally:
+        progress("")
+
+
+def _figures(
+    loaded: Loaded, config: ReportConfig, out: Path, attempts: Attempts, progress: Progress
+) -> list[Path]:
+    frames, names = Frames(loaded.runs), list(config.names or FIGURES)
     written: list[Path] = []
-    not_drawn: list[tuple[str, str]] = []
-    for name in config.names or FIGURES:
-        try:
-            written += write_figure(name, frames, out / "figures", config.formats, config.widths)
-        except NothingToDraw as reason:
-            not_drawn.append((name, str(reason)))
-    summary = summarise(loaded.runs)
-    written += write_tables(loaded.runs, summary, out / "tables")
-    written.append(_page(loaded, summary, not_drawn, config.title, out / "report.html"))
-    _say_written(written, not_drawn, len(loaded.runs))
-    return 0
+    for place, name in enumerate(names, 1):
+        progress(f"drawing {place} of {len(names)}: {name}")
+        draw = partial(write_figure, name, frames, out / "figures", config.formats, config.widths)
+        written += attempts.make(name, draw, [])
+    return written
+
+
+def _with_files(unread: DataFrame, found: Noticed) -> DataFrame:
+    """The folders that could not be read, and the files of other runs that could not."""
+    pairs = [(printable(folder), reason) for folder, reason in found.unread.items()]
+    files = DataFrame(pairs, columns=list(UNREAD_COLUMNS)).astype(str)
+    return concat([unread, files], ignore_index=True)
 
 
 def _page(
     loaded: Loaded,
+    unread: DataFrame,
     summary: DataFrame,
-    not_drawn: Sequence[tuple[str, str]],
+    attempts: Attempts,
     title: str,
-    path: Path,
-) -> Path:
+    out: Path,
+) -> list[Path]:
+    make = attempts.make
+    found: dict[str, TextTable] = make("tables", lambda: tables_of(summary, loaded.runs, make), {})
     listed = Listed(
         title=title,
-        unread=loaded.unread,
-        not_drawn=not_drawn,
+        unread=unread,
+        not_drawn=attempts.not_made,
         summary=summary,
-        tables=list(tables_of(summary, loaded.runs).values()),
+        tables=list(found.values()),
         num_not_started=loaded.num_not_started,
     )
-    return write_page(loaded.runs, listed, path)
+    return [write_page(loaded.runs, listed, out / "report.html", make)]
 
 
-def plot(loaded: Loaded, config: PlotConfig) -> int:
+def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -> int:
     """Write one figure of some runs.
 
     Args:
         loaded: What was read.
         config: What is asked for.
+        wants_traceback: Whether the traceback of a defect is printed.
 
     Returns:
-        Exit code: 0, or 3 if no run could be read or they do not hold what the figure shows.
+        Exit code: 0, 3 if no run could be read or they do not hold what the figure shows, or 5 if
+        drawing failed.
+
+    Raises:
+        CannotWrite: There is no place for the files.
     """
     _say_unread(loaded.unread)
     if loaded.runs.empty:
@@ -87,20 +150,24 @@ def plot(loaded: Loaded, config: PlotConfig) -> int:
     options: dict[str, Any] = {}
     if config.figure == TRADEOFF:
         options = {"x": config.x, "y": config.y, "area": config.area}
-    try:
-        written = write_figure(
-            config.figure,
-            Frames(loaded.runs),
-            Path(config.out),
-            config.formats,
-            config.widths,
-            run=config.run,
-            options=options,
-        )
-    except NothingToDraw as reason:
-        print(f"{config.figure}: not drawn: {reason}", file=sys.stderr)
-        return NOTHING_READ
-    _say_written(written, [], len(loaded.runs))
+    attempts = Attempts(wants_traceback=wants_traceback)
+    draw = partial(
+        write_figure,
+        config.figure,
+        Frames(loaded.runs),
+        expanded(config.out),
+        config.formats,
+        config.widths,
+        run=config.run,
+        options=options,
+    )
+    with noticed() as found:
+        written: list[Path] = attempts.make(config.figure, draw, [])
+    _say_unread(_with_files(loaded.unread, found).iloc[len(loaded.unread) :])
+    for name, reason in attempts.not_made:
+        print(f"{name}: not drawn: {reason}", file=sys.stderr)
+        return FAILED if attempts.num_failed else NOTHING_READ
+    _say_written(written, [], loaded.runs, found)
     return 0
 
 
@@ -130,6 +197,7 @@ def write_figure(
 
     Raises:
         NothingToDraw: The runs do not hold what the figure shows.
+        CannotWrite: The folder cannot be written to.
     """
     data = figure_data(name, frames, run=run, options=options)
     figures = {width: draw_figure(name, data, _width(width)) for width in widths}
@@ -141,7 +209,7 @@ def _width(name: str) -> Width:
 
 
 def _nothing_read(roots: Sequence[str]) -> int:
-    print(f"results={','.join(roots)}: no run could be read", file=sys.stderr)
+    print(f"results={printable(','.join(roots))}: no run could be read", file=sys.stderr)
     return NOTHING_READ
 
 
@@ -149,17 +217,19 @@ def _say_unread(unread: DataFrame) -> None:
     for row in unread.head(_MOST_LISTED).to_dict("records"):
         print(f"not read: {row['folder']}: {row['reason']}", file=sys.stderr)
     if len(unread) > _MOST_LISTED:
-        print(f"not read: {len(unread) - _MOST_LISTED} more folders", file=sys.stderr)
+        print(f"not read: {len(unread) - _MOST_LISTED} more", file=sys.stderr)
 
 
 def _say_written(
-    written: Sequence[Path], not_drawn: Sequence[tuple[str, str]], num_runs: int
+    written: Sequence[Path], not_made: Sequence[tuple[str, str]], runs: DataFrame, found: Noticed
 ) -> None:
-    for name, reason in not_drawn:
+    for name, reason in not_made:
         print(f"not drawn: {name}: {reason}")
     for folder in dict.fromkeys(path.parent for path in written):
         names = [path.name for path in written if path.parent == folder]
-        told = names[0] if len(names) == 1 else f"{len(names)} files"
-        print(f"written: {folder}/{'' if len(names) > 1 else told}".rstrip("/"), end="")
-        print("" if len(names) == 1 else f": {told}")
-    print(f"runs: {num_runs}")
+        one = len(names) == 1
+        print(f"written: {printable(folder)}{f'/{names[0]}' if one else f': {len(names)} files'}")
+    if found.has_boxes:
+        print("font: names hold characters that it lacks: boxes in pdf and png, whole in svg")
+    num_refused = int(refused(runs).sum())
+    print(f"runs: {len(runs)}{f', {num_refused} of them refused' if num_refused else ''}")

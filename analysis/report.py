@@ -2,11 +2,13 @@
 
 Writes out/figures, out/tables and out/report.html, and says what was written, what could not be
 drawn and which runs were not read, each with the reason. Exit code: 0, 2 for a wrong key, value,
-folder or figure, 3 if no run could be read.
+folder or figure, 3 if no run could be read, 5 if something failed that should not have: it is
+listed, and the rest is written.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 from analysis.registry import figure_titles, require_figures
@@ -16,15 +18,16 @@ from bench.core.report_config import ReportConfig
 
 def main() -> int:
     """Make the report."""
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     if (code := answered("analysis.report", lists={"figures": figure_titles})) is not None:
         return code
     from bench.cli.app import composed  # slow to import, and not needed for help
 
     code, jobs = composed("report", ReportConfig)
-    return code or max((_report(job) for job in jobs), default=0)
+    return code or max((_report(job, wants_traceback) for job in jobs), default=0)
 
 
-def _report(plain: dict[str, object]) -> int:
+def _report(plain: dict[str, object], wants_traceback: bool = False) -> int:
     from bench.cli.app import USAGE_ERROR, one_line
 
     try:
@@ -33,12 +36,18 @@ def _report(plain: dict[str, object]) -> int:
         from analysis.load import load_runs  # pandas, once all keys are right
 
         loaded = load_runs(config.roots)
+        from analysis.produce import report  # the plotting libraries, once there are runs
+
+        return report(loaded, config, progress=_say, wants_traceback=wants_traceback)
     except ValueError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return USAGE_ERROR
-    from analysis.produce import report  # the plotting libraries, once there are runs
 
-    return report(loaded, config)
+
+def _say(words: str) -> None:
+    """Redraw the line about progress; a pipe or a log has none."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[2K{words}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ The same figure gives the same bytes: no dates, no random identifiers.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis.style import paper_style
+from analysis.text_table import frame_csv
+from analysis.writing import writing
 
 FORMATS = ("pdf", "svg", "png")
 
@@ -38,25 +41,32 @@ def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) ->
 
     Raises:
         ValueError: There is no such format.
+        CannotWrite: The folder cannot be written to.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise ValueError(f"formats={unknown[0]}: must be of {', '.join(FORMATS)}")
-    stem.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)  # never a window, whatever the notebook or the terminal has
     paths = []
     with paper_style():
         for name in formats:
             path = stem.with_name(f"{stem.name}.{name}")
-            figure.savefig(path, format=name, metadata=_METADATA[name])
+            file = io.BytesIO()  # first whole: what cannot be written is no defect of the drawing
+            figure.savefig(file, format=name, metadata=_METADATA[name])
+            with writing(path.parent):
+                path.write_bytes(file.getvalue())
             paths.append(path)
     return paths
 
 
 def save_data(data: DataFrame, path: Path) -> Path:
-    """Write the data that a figure was drawn from, with all digits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data.to_csv(path, index=False)
+    """Write the data that a figure was drawn from, with all digits.
+
+    Raises:
+        CannotWrite: The folder cannot be written to.
+    """
+    with writing(path.parent):
+        path.write_text(frame_csv(data), encoding="utf-8")
     return path
 
 

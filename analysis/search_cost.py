@@ -9,7 +9,7 @@ from pandas import DataFrame, Series, concat
 
 from analysis.comparable import groups
 from analysis.joules import COST_BASIS, ELECTRICITY
-from analysis.outcomes import Quantity, outcomes, reached, spent, with_target
+from analysis.outcomes import Quantity, outcomes, reached, refused, spent, with_target
 
 COLUMNS = (
     "compared",
@@ -28,6 +28,8 @@ COLUMNS = (
 def search_cost(runs: DataFrame) -> DataFrame:
     """Time, joules and money of a search: failed, missed, interrupted and repeated runs included.
 
+    Runs that were refused are not: nothing was measured.
+
     Args:
         runs: Of load_runs; those with a target count, in the order of their start.
 
@@ -42,7 +44,7 @@ def search_cost(runs: DataFrame) -> DataFrame:
     """
     rows = [
         row
-        for group in groups(runs, only=runs["target.metric"].notna())
+        for group in groups(runs, only=runs["target.metric"].notna() & ~refused(runs))
         for row in _rows(with_target(group.runs), group.title)
     ]
     return DataFrame(rows, columns=list(COLUMNS))

@@ -6,25 +6,29 @@ all digits, are those of analysis.summary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pandas import DataFrame
 
+from analysis.attempts import Make, at_once
 from analysis.digits import estimate_text, of_digits
 from analysis.latex import to_latex
 from analysis.metrics import TOPICS, Metric
 from analysis.notes import INVALID, UNFIT, UNKNOWN, search_notes, table_notes
+from analysis.outcomes import refused
 from analysis.repeats import KEYS
 from analysis.search_cost import search_cost
 from analysis.summary import as_estimate, counts, summarise
-from analysis.text_table import Cell, TextTable, to_csv, to_markdown
+from analysis.text_table import Cell, TextTable, frame_csv, to_csv, to_markdown
+from analysis.writing import writing
 
 
 def topic_table(
-    summary: DataFrame, runs_of: DataFrame, topic: str, num_uncounted: int = 0
+    summary: DataFrame, runs_of: DataFrame, topic: str, num_uncounted: int = 0, num_refused: int = 0
 ) -> TextTable | None:
     """The table of one topic.
 
@@ -33,6 +37,7 @@ def topic_table(
         runs_of: Of counts, of the same runs.
         topic: Of TOPICS.
         num_uncounted: Runs that were interrupted or measured again, and are in neither.
+        num_refused: Runs that were refused, and are in neither.
 
     Returns:
         None where no run has any of its quantities. Joules of different labels or of different
@@ -56,7 +61,7 @@ def topic_table(
         title=_TITLES[topic],
         columns=("configuration", *heads),
         rows=tuple((Cell(text=name), *line) for name, line in zip(names, lines, strict=True)),
-        notes=tuple(table_notes(summary, rows, listed, num_uncounted)),
+        notes=tuple(table_notes(summary, rows, listed, num_uncounted, num_refused)),
     )
 
 
@@ -173,16 +178,21 @@ def tables(runs: DataFrame) -> dict[str, TextTable]:
     return tables_of(summarise(runs), runs)
 
 
-def tables_of(summary: DataFrame, runs: DataFrame) -> dict[str, TextTable]:
-    """The same from a summary that is there already."""
+def tables_of(summary: DataFrame, runs: DataFrame, make: Make = at_once) -> dict[str, TextTable]:
+    """The same from a summary that is there already, each table made by `make`."""
     runs_of = counts(runs)
-    num_uncounted = len(runs) - int(runs_of["num_runs"].sum())
-    found = {topic: topic_table(summary, runs_of, topic, num_uncounted) for topic in TOPICS}
-    found["search"] = search_table(search_cost(runs))
+    num_refused = int(refused(runs).sum())
+    num_uncounted = len(runs) - num_refused - int(runs_of["num_runs"].sum())
+    functions: dict[str, Callable[[], TextTable | None]] = {
+        topic: partial(topic_table, summary, runs_of, topic, num_uncounted, num_refused)
+        for topic in TOPICS
+    }
+    functions["search"] = lambda: search_table(search_cost(runs), num_refused)
+    found = {topic: make(f"table {topic}", function, None) for topic, function in functions.items()}
     return {topic: table for topic, table in found.items() if table is not None}
 
 
-def search_table(costs: DataFrame) -> TextTable | None:
+def search_table(costs: DataFrame, num_refused: int = 0) -> TextTable | None:
     """What the search itself cost, from the frame of search_cost; None where there was none."""
     if costs.empty:
         return None
@@ -204,7 +214,7 @@ def search_table(costs: DataFrame) -> TextTable | None:
         title="Cost of the search",
         columns=tuple(["search for", *heads] if several else heads),
         rows=tuple(rows),
-        notes=tuple(search_notes(costs)),
+        notes=tuple(search_notes(costs, num_refused)),
     )
 
 
@@ -232,29 +242,36 @@ def _sum_text(value: float, num_unknown: float) -> str:
     return f"> {of_digits(value)}" if num_unknown else of_digits(value)
 
 
-def write_tables(runs: DataFrame, summary: DataFrame, folder: Path) -> list[Path]:
+def write_tables(
+    runs: DataFrame, summary: DataFrame, folder: Path, make: Make = at_once
+) -> list[Path]:
     """All tables as CSV, Markdown and LaTeX, and the numbers behind them with all digits.
 
     Args:
         runs: Of load_runs.
         summary: Of summarise, of these runs.
         folder: Made where it is not there. `summary.csv` and `search_cost.csv` hold the numbers.
+        make: Makes each table.
 
     Returns:
         The files written.
+
+    Raises:
+        CannotWrite: The folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {
-        "summary.csv": summary.to_csv(index=False),
-        "search_cost.csv": search_cost(runs).to_csv(index=False),
-    }
-    for topic, table in tables_of(summary, runs).items():
+    texts = {"summary.csv": frame_csv(summary)}
+    costs = make("table search", lambda: frame_csv(search_cost(runs)), "")
+    if costs:
+        texts["search_cost.csv"] = costs
+    found: dict[str, TextTable] = make("tables", lambda: tables_of(summary, runs, make), {})
+    for topic, table in found.items():
         texts[f"{topic}.csv"] = to_csv(table)
         texts[f"{topic}.md"] = to_markdown(table)
         texts[f"{topic}.tex"] = to_latex(table, reference=f"tab:{topic}")
     paths = []
-    for name, text in texts.items():
-        path = folder / name
-        path.write_text(text)
-        paths.append(path)
+    with writing(folder):
+        for name, text in texts.items():
+            path = folder / name
+            path.write_text(text, encoding="utf-8")
+            paths.append(path)
     return paths

@@ -7,6 +7,11 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pandas import DataFrame
+
+from bench.core.csv_text import csv_safe
+from bench.core.markdown_text import markdown_safe
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
@@ -37,15 +42,15 @@ def to_markdown(table: TextTable) -> str:
     """GitHub's Markdown: title, table with the best values in bold, notes as a list."""
 
     def text(cell: Cell) -> str:
-        escaped = cell.text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*")
+        escaped = markdown_safe(cell.text)
         return f"**{escaped}**" if cell.best else escaped
 
     head = [Cell(text=column) for column in table.columns]
     rule = ["---", *["---:"] * (len(table.columns) - 1)]
     lines = [_pipes(map(text, head)), _pipes(rule)]
     lines += [_pipes(map(text, row)) for row in table.rows]
-    notes = [f"- {note}" for note in table.notes]
-    return "\n".join([f"### {table.title}", "", *lines, "", *notes]) + "\n"
+    notes = [f"- {markdown_safe(note)}" for note in table.notes]
+    return "\n".join([f"### {markdown_safe(table.title)}", "", *lines, "", *notes]) + "\n"
 
 
 def _pipes(cells: Iterable[str]) -> str:
@@ -56,7 +61,15 @@ def to_csv(table: TextTable) -> str:
     """CSV of the texts; the best values end in ` *`. The notes are not in it."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table.columns)
+    writer.writerow(map(csv_safe, table.columns))
     for row in table.rows:
-        writer.writerow([f"{cell.text} *" if cell.best else cell.text for cell in row])
+        writer.writerow([csv_safe(f"{cell.text} *" if cell.best else cell.text) for cell in row])
     return file.getvalue()
+
+
+def frame_csv(data: DataFrame) -> str:
+    """CSV of a frame with all digits; no text of it is a formula for a spreadsheet."""
+    texts = data.select_dtypes(exclude="number")
+    safe = texts.map(lambda value: csv_safe(value) if isinstance(value, str) else value)
+    named = data.assign(**{str(name): safe[name] for name in safe})
+    return named.rename(columns=csv_safe).to_csv(index=False)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import altair as alt
 import vl_convert
@@ -16,14 +16,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pandas import DataFrame
 
+from analysis.attempts import Make, at_once
 from analysis.figures.prepare import fitness
-from analysis.outcomes import hosts
+from analysis.outcomes import hosts, refused
 from analysis.page.charts import MOST_GROUPS, chart_groups
 from analysis.page.details import MOST_DETAILED, detailed_runs, details
 from analysis.page.rows import page_rows, plain
-from analysis.page.words import summary_words
+from analysis.page.words import Part, summary_words
 from analysis.text_table import TextTable
 from analysis.values import column
+from analysis.writing import writing
 
 _MOST_UNFIT = 200  # rows of the list of unfit runs
 # What tells where a number comes from, of every host and revision among the runs.
@@ -40,6 +42,9 @@ _PROVENANCE = {
 }
 
 
+_Part = TypeVar("_Part")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
     """What stands beside the runs on the page.
@@ -47,7 +52,8 @@ class Listed:
     Attributes:
         title: Of the page.
         unread: Folders that could not be read, with the reason.
-        not_drawn: Figures that could not be drawn, with the reason.
+        not_drawn: What could not be drawn or made, with the reason; parts of the page that fail
+            may be added while it is made.
         summary: Of summarise, of the runs.
         tables: By topic.
         num_not_started: Runs that were interrupted before they began.
@@ -61,44 +67,73 @@ class Listed:
     num_not_started: int = 0
 
 
-def page_html(runs: DataFrame, listed: Listed) -> str:
+def page_html(runs: DataFrame, listed: Listed, make: Make = at_once) -> str:
     """The page as text.
 
     Args:
         runs: As loaded.
         listed: What stands beside them.
+        make: Makes each part of the page.
     """
-    rows, shown = page_rows(runs), detailed_runs(runs)
-    template = _environment().get_template("report.html")
-    html: str = template.render(
-        title=listed.title,
-        parts=summary_words(runs, listed.unread, listed.summary, listed.num_not_started),
-        tables=listed.tables,
-        provenance=_provenance(runs),
-        unfit=_unfit(runs),
-        num_unfit=int((~fitness(runs)).sum()),
-        most_unfit=_MOST_UNFIT,
-        unread=listed.unread.to_dict("records"),
-        not_drawn=listed.not_drawn,
-        num_detailed=len(shown),
-        most_detailed=MOST_DETAILED,
-        num_runs=len(runs),
-        num_groups=len({row["group"] for row in rows}),
-        most_groups=MOST_GROUPS,
-        data=_json({"runs": rows, "groups": chart_groups(rows), "details": details(shown)}),
-        # As JSON, because their own texts hold what a browser takes for tags.
-        libraries=_json({"vega": _vega(), "datatables": _bundle("dt_bundle.js")}),
-        style=_style(_own("page.css")),
-        table_style=_style(_bundle("dt_bundle.css")),
-        script=Markup(_own("page.js")),
+
+    def part(name: str, function: Callable[[], _Part], instead: _Part) -> _Part:
+        return make(f"page: {name}", function, instead)
+
+    shown = part("runs in detail", lambda: detailed_runs(runs), runs.iloc[:0])
+    rows: list[dict[str, Any]] = part("table of runs", lambda: page_rows(runs), [])
+    no_groups: list[dict[str, Any]] = []
+    no_details: dict[str, dict[str, Any]] = {}
+    data = {
+        "runs": rows,
+        "groups": part("charts", lambda: chart_groups(rows), no_groups),
+        "details": part("runs in detail", lambda: details(shown), no_details),
+    }
+    words: list[Part] = part(
+        "summary",
+        lambda: summary_words(runs, listed.unread, listed.summary, listed.num_not_started),
+        [],
+    )
+    provenance: list[dict[str, Any]] = part("provenance", lambda: _provenance(runs), [])
+    html: str = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=listed.title,
+            parts=words,
+            tables=listed.tables,
+            provenance=provenance,
+            unfit=_unfit(runs),
+            num_unfit=int((~fitness(runs)).sum()),
+            most_unfit=_MOST_UNFIT,
+            refused=_refused(runs),
+            num_refused=int(refused(runs).sum()),
+            unread=listed.unread.to_dict("records"),
+            not_drawn=listed.not_drawn,
+            num_detailed=len(shown),
+            most_detailed=MOST_DETAILED,
+            num_runs=len(runs),
+            num_groups=len({row["group"] for row in rows}),
+            most_groups=MOST_GROUPS,
+            data=_json(data),
+            # As JSON, because their own texts hold what a browser takes for tags.
+            libraries=_json({"vega": _vega(), "datatables": _bundle("dt_bundle.js")}),
+            style=_style(_own("page.css")),
+            table_style=_style(_bundle("dt_bundle.css")),
+            script=Markup(_own("page.js")),
+        )
     )
     return html
 
 
-def write_page(runs: DataFrame, listed: Listed, path: Path) -> Path:
-    """Write the page; its folder is made where there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page_html(runs, listed), encoding="utf-8")
+def write_page(runs: DataFrame, listed: Listed, path: Path, make: Make = at_once) -> Path:
+    """Write the page; its folder is made where there is none.
+
+    Raises:
+        CannotWrite: The folder cannot be written to.
+    """
+    html = page_html(runs, listed, make)
+    with writing(path.parent):
+        path.write_text(html, encoding="utf-8")
     return path
 
 
@@ -162,6 +197,11 @@ def _provenance(runs: DataFrame) -> list[dict[str, Any]]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else str(plain(value))
+
+
+def _refused(runs: DataFrame) -> list[dict[Any, Any]]:
+    found = runs[refused(runs)].head(_MOST_UNFIT)
+    return found[["run_id", "configuration", "error.message"]].to_dict("records")
 
 
 def _unfit(runs: DataFrame) -> list[dict[Any, Any]]:

@@ -14,7 +14,7 @@ from analysis.style import COLOURS
 RUNS = "runs"
 MOST_GROUPS = 30  # with charts of their own; the table of the page has all runs
 # Outcomes of runs that do not count: they are in the table alone.
-NOT_COUNTED = ("interrupted", "superseded")
+NOT_COUNTED = ("interrupted", "refused", "superseded")
 _SIZE = {"width": 400, "height": 270}
 _TIPS = (
     ("configuration", "N", "configuration"),

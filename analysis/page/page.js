@@ -26,7 +26,7 @@ const { default: DataTable } = await library(libraries.datatables);
 
 // Charts of one group of runs, which may be compared; the data is in the page once, and each chart
 // names what it takes of it.
-const notCounted = new Set(["interrupted", "superseded"]);
+const notCounted = new Set(["interrupted", "refused", "superseded"]);
 async function drawGroup(group) {
   const grid = element("grid");
   grid.replaceChildren();

@@ -10,7 +10,7 @@ from pandas import NA, DataFrame, NaT, Series
 
 from analysis.figures.costs import cost_bases
 from analysis.figures.prepare import architectures, fitness
-from analysis.outcomes import counted_runs, hosts, outcomes, with_target
+from analysis.outcomes import REFUSED, counted_runs, hosts, outcomes, with_target
 from analysis.repeats import with_keys
 from analysis.values import column, numbers
 
@@ -54,9 +54,9 @@ def page_rows(runs: DataFrame) -> list[dict[str, Any]]:
     Returns:
         Numbers with five digits. `time_s`, `energy_j` and `cost_usd` are those to the target or, of
         a run that did not reach it, what it spent in vain: `outcome` tells which (reached, missed,
-        failed, or served for a run of bench.serve; interrupted or superseded for one that does not
-        count). `group` is the title of the runs that it may be compared with, `basis` what its
-        money pays for.
+        failed, or served for a run of bench.serve; interrupted, refused or superseded for one that
+        does not count). `group` is the title of the runs that it may be compared with, `basis` what
+        its money pays for.
     """
     table = DataFrame({short: numbers(runs, name) for name, short in _NUMBERS.items()})
     table = table.assign(**{short: column(runs, name) for name, short in _TEXTS.items()})
@@ -95,9 +95,9 @@ def _outcomes(runs: DataFrame) -> Series:
         names = np.select([ended.hit, ended.failed], ["reached", "failed"], "missed")
         found.loc[trained.index] = names
     left_out = ~runs.index.isin(counted_runs(runs).index)
-    interrupted = runs["status"] == "interrupted"
-    found[left_out & interrupted] = "interrupted"
-    found[left_out & ~interrupted] = "superseded"
+    found[left_out] = "superseded"
+    for status in ("interrupted", REFUSED):
+        found[left_out & (runs["status"] == status)] = status
     return found
 
 

@@ -14,7 +14,7 @@ from pandas import DataFrame, Series
 
 from analysis.digits import estimate_text
 from analysis.figures.prepare import fitness
-from analysis.outcomes import Quantity, counted_runs, outcomes, reached, with_target
+from analysis.outcomes import Quantity, counted_runs, outcomes, reached, refused, with_target
 from analysis.page.losses import losses
 from analysis.repeats import KEYS, with_keys
 from analysis.summary import as_estimate, is_guessed
@@ -89,25 +89,39 @@ def _heading(group: DataFrame) -> str:
 
 
 def _read(runs: DataFrame, unread: DataFrame) -> Iterator[str]:
-    trained = with_target(runs)
-    configurations = trained["configuration"].nunique()
+    is_training = runs["target.metric"].notna()
+    configurations = runs.loc[is_training, "configuration"].nunique()
     yield (
-        f"{_count(len(trained), 'training')} of {_count(configurations, 'configuration')} and "
-        f"{_count(len(runs) - len(trained), 'other run')} were read; "
+        f"{_count(int(is_training.sum()), 'training')} of "
+        f"{_count(configurations, 'configuration')} and "
+        f"{_count(int((~is_training).sum()), 'other run')} were read; "
         f"{_count(len(unread), 'folder')} could not be read."
     )
-    counted = with_target(counted_runs(runs))
-    if len(counted):
-        ended = outcomes(counted)
-        missed = len(counted) - ended.num_hits - int(ended.failed.sum())
+    counted = counted_runs(runs)
+    trained = with_target(counted)
+    if len(trained):
+        ended = outcomes(trained)
+        missed = len(trained) - ended.num_hits - int(ended.failed.sum())
         yield (
-            f"{ended.num_hits} reached their target, {missed} missed it, {ended.failed.sum()} "
-            "failed. Misses and failures are inside every number below, as the worst."
+            f"Of the trainings, {ended.num_hits} reached their target, {missed} missed it, "
+            f"{ended.failed.sum()} failed. Misses and failures are inside every number below, as "
+            "the worst."
+        )
+    others = counted[counted["target.metric"].isna()]
+    if len(others):
+        failed = int(others["status"].ne("ok").sum())
+        yield f"Of the other runs, {len(others) - failed} ended well, {failed} failed."
+    num_refused = int(refused(runs).sum())
+    if num_refused:
+        yield (
+            f"{num_refused} refused: what was asked for does not exist in that combination, so that"
+            " nothing was measured; counted nowhere, and listed with the reasons under Provenance"
+            " and health."
         )
 
 
 def _uncounted(runs: DataFrame, num_not_started: int) -> Iterator[str]:
-    num = len(runs) - len(counted_runs(runs))
+    num = len(runs) - len(counted_runs(runs)) - int(refused(runs).sum())
     if num:
         yield (
             "Of each configuration, seed and repeat one run counts. Interrupted, or measured again "

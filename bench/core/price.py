@@ -36,5 +36,7 @@ def cost_basis(price: Mapping[str, Any]) -> CostBasis:
 
 
 def _number(value: Any) -> float | None:
-    """A price as a number; None for one that is not there."""
-    return None if value is None or math.isnan(value) else float(value)
+    """A price as a number; None for one that is not there, or is none (a user's own text)."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        return None
+    return float(value)
