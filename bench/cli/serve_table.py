@@ -22,11 +22,12 @@ from bench.cli.groups import (
 )
 from bench.cli.medians import Median, median_of
 from bench.cli.serve_columns import headline_text, serve_columns
-from bench.cli.units import TIME, in_ascii
+from bench.cli.units import TIME, in_ascii, unit_of
 from bench.core.printable import printable
 from bench.core.records import RunRecord
 from bench.core.serving_records import WHOLE_STAGE
 
+_SMALL_PART = 0.01  # of the whole: a stage that takes so much of it reads well
 _SHORT_HASH = 6  # characters of a configuration's hash that tell two models of a sweep apart
 
 
@@ -94,17 +95,21 @@ def _model_names(records: Sequence[RunRecord]) -> dict[str, str]:
 
 
 def _stages(groups: Sequence[Group], console: Console) -> Fitted:
-    """Where the time of a request went; the parts that took longest have room first."""
+    """Where the time of a request went, in one unit, since the parts add up.
+
+    The parts that took longest have room first.
+    """
     names = list(dict.fromkeys(s.stage for group in groups for r in group.runs for s in r.stages))
     medians = {name: [_stage_median(group, name) for group in groups] for name in names}
     longest = {
         name: max((each.estimate.value or 0.0 for each in row if each), default=0.0)
         for name, row in medians.items()
     }
+    unit = unit_of(_SMALL_PART * max(longest.values(), default=0.0), TIME)
     by_length = sorted(names, key=lambda name: (name != WHOLE_STAGE, -longest[name]))
     columns = [
         number_column(
-            printable(name).replace("_", " "), medians[name], TIME, rank=by_length.index(name)
+            printable(name).replace("_", " "), medians[name], (unit,), rank=by_length.index(name)
         )
         for name in names
     ]

@@ -232,6 +232,16 @@ def test_stages_have_a_table_of_their_own_that_fits(width: int) -> None:
     assert ("client" in text) == (width > 80)
 
 
+def test_stages_share_a_unit_since_they_add_up() -> None:
+    stages = [
+        Stage(stage="network", mean_ms=0.02),
+        Stage(stage="queue", mean_ms=419.98),
+        Stage(stage="end_to_end", mean_ms=420.0),
+    ]
+    text = printed(replace(record(), stages=stages))
+    assert re.search(r"0.0200 +420 +420\n", text)
+
+
 @pytest.mark.parametrize(
     ("run", "line"),
     [
