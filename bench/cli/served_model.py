@@ -120,16 +120,9 @@ def _float32(images: Sequence[Tensor]) -> NDArray[np.float32]:
 def served_quality(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Quality:
     """Quality of answers that were served.
 
-    An answer without a largest number (NaN or +inf among its logits) is a wrong one: accuracy
-    counts it so, what else there is of quality is not known then.
-
     Args:
         logits: Shape (n, num_classes), in the order of the labels.
         labels: Shape (n,).
     """
-    usable = ~(np.isnan(logits) | np.isposinf(logits)).any(axis=1)
-    values = recorded(quality(torch.from_numpy(logits), torch.from_numpy(labels)))
-    if usable.any() and not usable.all():
-        right = logits[usable].argmax(axis=1) == labels[usable]
-        values["accuracy"] = int(right.sum()) / len(labels)
-    return Quality(at="served", num_samples=len(labels), **values)
+    values = quality(torch.from_numpy(logits), torch.from_numpy(labels))
+    return Quality(at="served", num_samples=len(labels), **recorded(values))

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torchmetrics.functional.classification import (
-    multiclass_calibration_error,
-    multiclass_stat_scores,
-)
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 _NUM_CALIBRATION_BINS = 15
 _NAMES = ("loss", "accuracy", "macro_f1", "worst_class_recall", "expected_calibration_error")
@@ -32,8 +30,10 @@ def quality(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
     Returns:
         Fractions in [0, 1] named as in bench.core.records.Quality, and `loss`, the mean
-        cross-entropy in nats: infinite where a sample's own class was ruled out. All of it is NaN
-        where the logits of a sample are no distribution: NaN or +inf among them, or all -inf.
+        cross-entropy in nats: infinite where a sample's own class was ruled out. A sample whose
+        logits are no distribution (NaN or +inf among them, or all -inf) was not recognised: it
+        counts as wrong, and loss and calibration error are NaN. All of it is NaN where no sample
+        has a distribution.
 
     Raises:
         ValueError: Shapes do not fit together, there are no samples, or a label is no class.
@@ -50,26 +50,21 @@ def quality(logits: Tensor, labels: Tensor) -> dict[str, float]:
     require_classes(labels, num_classes)
     logits = logits.detach().double()
     probabilities = logits.softmax(dim=1)
-    if probabilities.isnan().any():
+    known = ~probabilities.isnan().any(dim=1)
+    if not known.any():
         return dict.fromkeys(_NAMES, math.nan)
-    right, occurring, predicted = _counts(logits, labels)
-    loss = cross_entropy(logits, labels)
-    calibration_error = multiclass_calibration_error(
-        # Not the logits: torchmetrics takes those that lie in [0, 1] for probabilities.
-        probabilities,
-        labels,
-        num_classes,
-        n_bins=_NUM_CALIBRATION_BINS,
-        norm="l1",
-        validate_args=False,
-    )
+    right, occurring, predicted = _counts(logits.argmax(dim=1), labels, known, num_classes)
+    loss, calibration_error = math.nan, math.nan
+    if known.all():
+        loss = float(cross_entropy(logits, labels))
+        calibration_error = _calibration_error(probabilities, labels)
     both = occurring + predicted
     values = (
-        float(loss),
+        loss,
         int(right.sum()) / len(labels),
         float((2 * right[both > 0] / both[both > 0]).mean()),
         float((right / occurring)[occurring > 0].min()),
-        float(calibration_error),
+        calibration_error,
     )
     return dict(zip(_NAMES, values, strict=True))
 
@@ -96,10 +91,32 @@ def require_classes(labels: Tensor, num_classes: int, *, where: str = "labels") 
             raise ValueError(f"{where}: a label is {label}, must be 0 to {num_classes - 1}")
 
 
-def _counts(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """By class, how many were right, how many occur, and how many were predicted, in float64."""
-    scores = multiclass_stat_scores(
-        logits.argmax(dim=1), labels, logits.shape[1], average=None, validate_args=False
-    ).double()
-    right, wrongly, occurring = scores[:, 0], scores[:, 1], scores[:, 4]
-    return right, occurring, right + wrongly
+def _calibration_error(probabilities: Tensor, labels: Tensor) -> float:
+    """Of probabilities, not of logits: torchmetrics takes logits in [0, 1] for probabilities."""
+    error = multiclass_calibration_error(
+        probabilities,
+        labels,
+        probabilities.shape[1],
+        n_bins=_NUM_CALIBRATION_BINS,
+        norm="l1",
+        validate_args=False,
+    )
+    return float(error)
+
+
+def _counts(
+    classes: Tensor, labels: Tensor, known: Tensor, num_classes: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """By class, how many were right, how many occur, and how many were predicted, in float64.
+
+    Args:
+        classes: Predicted, int64 of shape (n,).
+        labels: Likewise.
+        known: Whether a class was predicted at all, bool of shape (n,).
+        num_classes: Of the logits.
+    """
+    groups = (labels[known & (classes == labels)], labels, classes[known])
+    right, occurring, predicted = (
+        torch.bincount(group, minlength=num_classes).double() for group in groups
+    )
+    return right, occurring, predicted
