@@ -78,6 +78,11 @@ class ConfFile:
     touches: frozenset[str]
 
 
+def is_global(path: Path) -> bool:
+    """Whether the keys of a file stand at the top of the configuration."""
+    return _GLOBAL in path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
 def read_conf(path: Path) -> ConfFile:
     """Read a file of conf/, or of a folder of the user's own.
 

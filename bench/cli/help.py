@@ -50,8 +50,7 @@ def answered(
     arguments = list(takewhile(lambda argument: argument != "--", sys.argv[1:]))
     lists = lists or {}
     if _VERSION in arguments:
-        _print(f"{_NAME} {_version()}")
-        return 0
+        return _print(f"{_NAME} {_version()}")
     asked = {*_HELP, *(f"{key}=help" for key in lists)}
     if not asked & set(arguments):
         return None
@@ -61,8 +60,7 @@ def answered(
         print(f"error: {error}", file=sys.stderr)
         return _USAGE_ERROR
     width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
-    _print("\n".join(_page(module, docs, {key: lists[key]() for key in lists}, width)))
-    return 0
+    return _print("\n".join(_page(module, docs, {key: lists[key]() for key in lists}, width)))
 
 
 def _page(
@@ -153,8 +151,15 @@ def _version() -> str:
     return f"{number} (commit {told.stdout.strip()})"
 
 
-def _print(text: str) -> None:
+def _print(text: str) -> int:
+    """Print it; the exit code."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # `| head` has read enough; Python would complain when it ends
+    except OSError as error:
+        # What is left in the buffer would fail once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # `| head` has read enough
+            return 0
+        print(f"error: standard output: {error.strerror}", file=sys.stderr)
+        return _USAGE_ERROR
+    return 0

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.cli.conf_files import ConfFile, Key, config_dir, read_conf
+from bench.cli.conf_files import ConfFile, Key, config_dir, is_global, read_conf
 from bench.core.suggest import did_you_mean
 
 _CONFIG_DIR = ("--config-dir", "-cd")
@@ -123,8 +123,8 @@ def _given(arguments: Sequence[str]) -> dict[str, str]:
 
 def _fits(folders: Sequence[Path], group: str, option: str, taken: Collection[str]) -> bool:
     """Whether a command takes all that an option sets: an experiment is of one command."""
-    file = read_conf(_file_of(folders, group, option))
-    return not file.is_global or file.touches <= set(taken)
+    path = _file_of(folders, group, option)
+    return not is_global(path) or read_conf(path).touches <= set(taken)
 
 
 def _file_of(folders: Sequence[Path], group: str, option: str) -> Path:

@@ -227,6 +227,19 @@ def test_what_is_meant_for_the_benchmark_or_for_hydra_is_left_alone(
     assert answered("bench.ab") is None
 
 
+def test_a_disk_that_is_full_is_one_line(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "bench.compare", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(tmp_path),
+        )
+    assert ended.returncode == 2
+    assert ended.stderr == "error: standard output: No space left on device\n"
+
+
 @pytest.mark.parametrize("module", MAINS)
 def test_help_imports_no_slow_library(module: str, tmp_path: Path) -> None:
     code = (

