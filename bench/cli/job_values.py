@@ -17,10 +17,14 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, ValueNode
+from omegaconf.errors import OmegaConfBaseException
 
 from bench.cli.resolve import own_values
 
+# What Hydra and OmegaConf raise over a job; Hydra, asked next, raises it again.
+_REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 _KEY = re.compile(r"\w+(?:\.\w+)*")
 _INTEGER = re.compile(rf"({_KEY.pattern})=(0|-?[1-9][0-9]*)")
 # A reference to one key from the top: `${seed}`, not `${.seed}`, `${a}-${b}` or `${f:x}`.
@@ -58,20 +62,28 @@ class JobValues:
         """
         try:
             parsed = [self._parse(text) for text in overrides]
-            plain = {one.key_or_group: one for one in parsed if self._is_plain(one)}
-            # What is composed once is all that is not plain, and which keys are.
-            shape = tuple(
-                text.partition("=")[0] if one.key_or_group in plain else text
-                for one, text in zip(parsed, overrides, strict=True)
-            )
-            if shape not in self._bases:
-                self._bases[shape] = self._base(overrides, parsed, plain)
-            base = self._bases[shape]
-        except Exception:  # Hydra, asked next, raises it again
+        except HydraException:
             return None
+        plain = {one.key_or_group: one for one in parsed if self._is_plain(one)}
+        # What is composed once is all that is not plain, and which keys are.
+        shape = tuple(
+            text.partition("=")[0] if one.key_or_group in plain else text
+            for one, text in zip(parsed, overrides, strict=True)
+        )
+        if shape not in self._bases:
+            if not self._may_stand_for_others(parsed):
+                self._bases[shape] = None
+            else:
+                try:
+                    config = self._compose(list(overrides))
+                    values = own_values(config)
+                except _REFUSALS:
+                    return None
+                self._bases[shape] = _base(config, values, plain)
+        base = self._bases[shape]
         try:
             return base.values_of(plain) if base is not None else None
-        except Exception:  # the same
+        except _REFUSALS:
             del self._bases[shape]  # it is half set
             return None
 
@@ -101,21 +113,12 @@ class JobValues:
         """Whether it chooses the option of a group."""
         return self._is_group(override.key_or_group) and not isinstance(override.value(), dict)
 
-    def _base(
-        self, overrides: Sequence[str], parsed: Sequence[Override], plain: Mapping[str, Override]
-    ) -> _Base | None:
-        """A job's configuration, if others can be made of it; else None."""
+    def _may_stand_for_others(self, parsed: Sequence[Override]) -> bool:
+        """Whether the other jobs of its shape differ from a job by their values alone."""
         if any(one.is_delete() and one.value() is not None for one in parsed):
-            return None  # deletes what has that value, which another key may decide
-        if _overlap([one.key_or_group for one in parsed if not self._is_choice(one)]):
-            return None  # their order would matter
-        config = self._compose(list(overrides))
-        references = list(_references(config))
-        if any("hydra" in one.text or one.text.count("${") > 1 for one in references):
-            return None  # Hydra's own part is another one for each job
-        if not all(_is_leaf(config, key) for key in plain):
-            return None
-        return _Base(config, plain, references)
+            return False  # deletes what has that value, which another key may decide
+        keys = [one.key_or_group for one in parsed if not self._is_choice(one)]
+        return not _overlap(keys)  # else their order would matter
 
 
 class _Base:
@@ -124,12 +127,13 @@ class _Base:
     def __init__(
         self,
         config: DictConfig,
+        values: dict[str, Any],
         plain: Mapping[str, Override],
         references: Iterable[_Reference],
     ) -> None:
         self._config = config
+        self._values = values
         self._set = {key: str(override.input_line) for key, override in plain.items()}
-        self._values = own_values(config)
         self._copies = [
             one.path for one in references if _may_depend(config, one.text, list(plain))
         ]
@@ -161,6 +165,18 @@ class _Base:
         values[name] = value
 
 
+def _base(
+    config: DictConfig, values: dict[str, Any], plain: Mapping[str, Override]
+) -> _Base | None:
+    """The configuration of a job, if those of others can be made of it; else None."""
+    references = list(_references(config))
+    if any("hydra" in one.text or one.text.count("${") > 1 for one in references):
+        return None  # Hydra's own part is another one for each job
+    if not all(_is_leaf(config, key) for key in plain):
+        return None
+    return _Base(config, values, plain, references)
+
+
 @dataclass(frozen=True, slots=True)
 class _Reference:
     """A value that is taken from elsewhere: where it stands, and its text."""
@@ -190,10 +206,6 @@ def _may_depend(config: DictConfig, text: str, keys: Sequence[str]) -> bool:
     """Whether an interpolation may have another value once some keys have another one."""
     whole = _REFERENCE.fullmatch(text)
     if whole is None:
-        return True
-    parts = whole[1].split(".")
-    ways = [".".join(parts[: end + 1]) for end in range(len(parts))]
-    if any(OmegaConf.is_interpolation(config, way) for way in ways):
         return True
     return not _is_leaf(config, whole[1]) or _overlap([*keys, whole[1]])
 

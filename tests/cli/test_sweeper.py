@@ -1,0 +1,147 @@
+"""What a sweep does before its first job: it says that it checks, and what there is to run."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from bench.cli.checking import CheckingLine
+from bench.cli.endings import innermost
+from bench.cli.needs import Need
+from bench.cli.plans import AGENDA, PLANNINGS, Planning
+from bench.cli.resolve import Checked, with_paths
+from hydra_plugins.checked_sweeper import CheckedSweeper
+from tests.cli.command import train
+
+
+def said(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+class TestCheckingLine:
+    def _after(self, *times_s: float, terminal: bool) -> str:
+        clock = iter([0.0, *times_s])
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=60)
+        with CheckingLine(console, 10_000, clock=lambda: next(clock)) as line:
+            for num in range(len(times_s)):
+                line.checked(num + 1)
+        return said(console)
+
+    @pytest.mark.parametrize("terminal", [True, False])
+    def test_nothing_is_said_of_what_takes_less_than_a_second(self, terminal: bool) -> None:
+        assert "checking" not in self._after(0.5, 0.9, terminal=terminal)
+
+    def test_without_a_terminal_it_is_said_once(self) -> None:
+        assert self._after(0.5, 1.5, 3.0, terminal=False) == "checking 10000 jobs\n"
+
+    def test_on_a_terminal_it_says_how_many_are_done(self) -> None:
+        told = self._after(0.5, 1.5, 2.0, 3.0, terminal=True)
+        assert "checking 10000 jobs: 2 done" in told
+        assert "3 done" not in told  # not more often than once a second
+        assert "checking 10000 jobs: 4 done" in told
+
+
+class TestPlan:
+    """With a command whose jobs are only counted."""
+
+    @pytest.fixture
+    def sweeper(self, monkeypatch: pytest.MonkeyPatch) -> CheckedSweeper:
+        monkeypatch.setattr("bench.cli.plans.AGENDA.num_runs", 1)
+        monkeypatch.setattr("bench.cli.plans.AGENDA.swept", ())
+        monkeypatch.setattr("hydra_plugins.checked_sweeper.JobValues", _AsGiven)
+        sweeper = CheckedSweeper(max_batch_size=None)
+        sweeper.hydra_context = SimpleNamespace(config_loader=None)  # type: ignore[assignment]
+        return sweeper
+
+    def test_the_sweep_is_told_what_there_is_to_run(self, sweeper: CheckedSweeper) -> None:
+        planning = Planning(values=dict, check=lambda values, _: Checked(num_runs=2))
+        jobs = [["+model.width=1", "model@a=x", "lr=1"], ["+model.width=2", "model@a=y", "lr=1"]]
+        assert sweeper._plan(planning, jobs) == [jobs[0]]
+        assert AGENDA.num_runs == 4
+        assert list(AGENDA.swept) == ["model.width", "model", "run"]
+
+    def test_what_jobs_need_is_looked_at_once_for_all(
+        self, sweeper: CheckedSweeper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[list[Need]] = []
+        monkeypatch.setattr(
+            "hydra_plugins.checked_sweeper.require", lambda needs: asked.append(list(needs))
+        )
+        needs = [Need("target", ("model", name)) for name in ("a", "b")]
+        planning = Planning(values=dict, check=lambda *_: Checked(needs=needs))
+        sweeper._plan(planning, [["seed=1"], ["seed=2"]])
+        assert asked == [needs]
+
+
+class _AsGiven:
+    """In place of JobValues: all jobs have the same values."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def quick(self, overrides: list[str]) -> dict[str, Any]:
+        return {"results": "r"}
+
+
+def test_every_command_that_sweeps_is_planned() -> None:
+    assert set(PLANNINGS) == {"train", "serve"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["seed=1,2,-1"], "seed=-1: must be at least 0"),
+        (["model=custom", "model._target_=nosuch_a.A,nosuch_b.B"], "No module named 'nosuch_a'"),
+        (["results=/dev/null/x"], "results=/dev/null/x: cannot write there"),
+    ],
+)
+def test_a_sweep_that_cannot_be_made_is_one_line_and_leaves_nothing(
+    arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    answer = train(tmp_path, "-m", "codecarbon=none", *arguments)
+    errors = [line for line in answer.err.splitlines() if line.startswith("error: ")]
+    assert answer.code == 2
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_are_written_out_and_names_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    given = {
+        "results": "~/r",
+        "data": {"root": "$HOME/d", "seed": 1},
+        "data_root": None,
+        "run": "./*",
+        "recipe": {"teacher": "~/t"},
+        "lr": 1.0,
+    }
+    assert with_paths(given) == {
+        **given,
+        "results": "/home/me/r",
+        "data": {"root": "/home/me/d", "seed": 1},
+        "recipe": {"teacher": "/home/me/t"},
+    }
+    assert given["results"] == "~/r"
+
+
+def test_the_reason_is_what_hydra_wraps() -> None:
+    from hydra.errors import InstantiationException
+
+    missing = ModuleNotFoundError("No module named 'my_parts'")
+    located = ImportError("Error loading 'my_parts.Net':\n...")
+    located.__cause__ = missing
+    wrapped = InstantiationException("Error locating target 'my_parts.Net'")
+    wrapped.__cause__ = located
+    assert innermost(wrapped) is missing
+    own = ValueError("batch too large")
+    own.__cause__ = KeyError("x")
+    assert innermost(own) is own  # what a user's own code raised says it best
