@@ -46,9 +46,14 @@ def print_runs(
     """
     for table in command.tables([(overrides, record) for overrides, _, record in runs], console):
         console.print(table, highlight=False)
+    # Many runs of a sweep may fail for one reason: it is printed once, with the first of them.
+    alike: dict[str, list[tuple[Path, RunRecord]]] = {}
     for _, folder, record in runs:
-        for note in _notes(folder, record):
-            say(console, f"{record.run_id}: {note}")
+        for note in _notes(record):
+            alike.setdefault(note, []).append((folder, record))
+    for note, those in alike.items():
+        more = f" and {len(those) - 1} more" if len(those) > 1 else ""
+        say(console, f"{those[0][1].run_id}{more}: {note}{_log_of(*those[0])}")
 
 
 def print_folders(runs: Sequence[tuple[Sequence[str], Path, RunRecord]], console: Console) -> None:
@@ -69,12 +74,17 @@ def has_failed(record: RunRecord) -> bool:
     return record.status not in ("ok", "refused") or invalid
 
 
-def _notes(folder: Path, record: RunRecord) -> list[str]:
+def _notes(record: RunRecord) -> list[str]:
     """What does not fit into the table: why a run failed, or why what it served does not count."""
-    notes = []
-    if record.error is not None:
-        where = "" if record.error.traceback is None else f" (traceback in {folder / 'log.txt'})"
-        notes.append(f"{record.status}: {record.error.message}{where}")
+    notes = [] if record.error is None else [f"{record.status}: {record.error.message}"]
     if record.serving is not None:
         notes += [f"not valid: {reason}" for reason in record.serving.invalid_reasons]
     return notes
+
+
+def _log_of(folder: Path, record: RunRecord) -> str:
+    """Where the traceback of a run is, where there is one that is of use."""
+    error = record.error
+    if error is None or error.traceback is None or record.status == "refused":
+        return ""
+    return f" (traceback in {shortest(folder / 'log.txt')})"
