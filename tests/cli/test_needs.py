@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
 from bench.cli import needs
-from bench.cli.needs import Need
+from bench.cli.app import config_dir, register
+from bench.cli.needs import Need, serving_needs
 from bench.cli.needs_job import refusal
+from bench.cli.resolve import plain
+from bench.core.serve_config import ServeConfig
 from bench.launch.isolation import Ending, ForkServer
+from bench.training.failures import failure
 from tests.cli.planning import plan
 
 
@@ -207,3 +213,71 @@ def test_a_logger_without_its_library_is_refused(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ValueError, match=words):
         plan(tmp_path, *overrides)
+
+
+def served(*overrides: str, data: dict[str, Any] | None = None) -> list[Need]:
+    """What serving a model of the user's own needs."""
+    register()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        values = plain(compose("serve", overrides=["run=x", "meter=none", *overrides]))
+    config = {
+        "data": data or {"_target_": "bench.tasks.data.digits"},
+        "model": {"_target_": "my.Net"},
+    }
+    trained: Any = SimpleNamespace(run_id="run1", config=config)
+    return serving_needs(values, ServeConfig.from_dict(values), trained)
+
+
+NET = Need("target", ("run=run1: model._target_", "my.Net"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "data", "asked"),
+    [
+        ([], None, [NET]),
+        (["backend=onnxruntime", "backend.device=cpu"], None, [NET]),
+        (["backend.device=cuda"], None, [NET, Need("runtime", ("eager", "cuda"))]),
+        (["backend=http", "backend.http.url=http://x", "backend.device=cuda"], None, [NET]),
+        (
+            ["data_root=/there"],
+            {"_target_": "bench.tasks.data.mnist", "root": "/here", "download": False},
+            [NET, Need("files", ("data_root", "/there", "mnist", False))],
+        ),
+        (
+            [],
+            {"_target_": "my.Data"},
+            [Need("target", ("run=run1: data._target_", "my.Data")), NET],
+        ),
+    ],
+)
+def test_what_serving_needs(
+    overrides: list[str], data: dict[str, Any] | None, asked: list[Need]
+) -> None:
+    assert served(*overrides, data=data) == asked
+
+
+@pytest.mark.parametrize(
+    ("overrides", "missing", "words"),
+    [
+        ([], "mlperf_loadgen", "mlperf_loadgen is not installed; .*'serving'"),
+        (["backend=openvino"], "openvino", "backend=openvino: openvino is not .*'openvino'"),
+        (["backend=onnxruntime"], "onnxscript", "backend=onnxruntime: onnxscript is not"),
+        (["backend=http"], "aiohttp", "backend=http: aiohttp is not installed"),
+        (["backend=http", "placement=cloud"], "envoy", "placement=cloud: envoy is not installed"),
+    ],
+)
+def test_serving_without_a_library_is_refused(
+    overrides: list[str], missing: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs._require_module.cache_clear()
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == missing else object()
+    )
+    with pytest.raises(ValueError, match=words):
+        served(*overrides)
+    needs._require_module.cache_clear()
+
+
+def test_a_message_of_several_lines_is_not_cut_off() -> None:
+    _, error = failure(RuntimeError("Error in loading:\n\tsize mismatch for weight"))
+    assert error.message == "Error in loading: size mismatch for weight"

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hydra.errors import InstantiationException
 from rich.console import Console
 
 from bench.cli.checking import CheckingLine
@@ -134,8 +135,6 @@ def test_paths_are_written_out_and_names_are_not(
 
 
 def test_the_reason_is_what_hydra_wraps() -> None:
-    from hydra.errors import InstantiationException
-
     missing = ModuleNotFoundError("No module named 'my_parts'")
     located = ImportError("Error loading 'my_parts.Net':\n...")
     located.__cause__ = missing
