@@ -10,7 +10,9 @@ from rich.progress import TextColumn
 
 from bench.cli.terminal import Line, say
 
-_PATIENCE_S = 1.0  # nothing is said before, nor more often
+# Nothing is said before, nor more often; a log needs no word of what is soon over.
+_PATIENCE_S = 1.0
+_PATIENCE_OF_A_LOG_S = 10.0
 
 
 class CheckingLine(Line):
@@ -37,7 +39,8 @@ class CheckingLine(Line):
     def checked(self, num: int) -> None:
         """So many are done."""
         now_s = self._clock()
-        if now_s - self._said_s < _PATIENCE_S:
+        patience_s = _PATIENCE_S if self._console.is_terminal else _PATIENCE_OF_A_LOG_S
+        if now_s - self._said_s < patience_s:
             return
         self._said_s = now_s
         if self._console.is_terminal:
