@@ -99,7 +99,9 @@ def _with_fronts(data: DataFrame, known: DataFrame, x: str, y: str) -> DataFrame
 
     A configuration without such runs is on no front, and beats no other one.
     """
-    data["label"] = data["configuration"].map(known.groupby("configuration")["label"].first())
+    # One label for each configuration, so that it is in one front only.
+    labels = known.groupby("configuration")["label"].first()
+    data["label"] = data["configuration"].map(labels)
     ways = direction(x), direction(y)
     if ways[0] is None or ways[1] is None:
         return data.assign(front=False, front_share=np.nan)
@@ -113,7 +115,7 @@ def _with_fronts(data: DataFrame, known: DataFrame, x: str, y: str) -> DataFrame
             missed=missed[rows.index],
             noise=(_noise(rows, "x", x), _noise(rows, "y", y)),
         )
-        for _, rows in known[known["fit"]].groupby("label")
+        for _, rows in known[known["fit"]].groupby(known["configuration"].map(labels))
     ]
     if not fronts:
         return data.assign(front=False, front_share=np.nan)

@@ -11,7 +11,7 @@ import json
 import random
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -276,16 +276,35 @@ def read_all(results: Path) -> None:
                     raise AssertionError(f"{read}: {refusal!r}") from refusal
     with suppress(ValueError):
         find_runs(results, "*")
+
+
+def judge(results: Path) -> None:
+    """What the gate does with all of them."""
     with suppress(ValueError):
-        side = read_side(results)
-        compare(side, read_side(results), GateSettings())
+        compare(read_side(results), read_side(results), GateSettings())
 
 
-def analyse(results: Path, out: Path, *, drawn: Callable[[str], bool] = lambda _: False) -> None:
-    """What analysis.report and analysis.export do, below the boundary that would list a defect."""
+def analyse(
+    results: Path,
+    out: Path,
+    *,
+    figures: Collection[str] = tuple(FIGURES),
+    drawn: Collection[str] = (),
+    has_page: bool = True,
+) -> None:
+    """What analysis.report and analysis.export do, below the boundary that would list a defect.
+
+    Args:
+        results: The results folder.
+        out: Where files are written.
+        figures: Those whose data is prepared.
+        drawn: Those of them that are drawn.
+        has_page: Whether the page is made.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", UnreadFile)
+        warnings.filterwarnings("ignore", message=".*missing from font")
         if not any(runs_below(str(results))):
             return
         loaded = load_runs([results])
@@ -296,10 +315,10 @@ def analyse(results: Path, out: Path, *, drawn: Callable[[str], bool] = lambda _
         frames = Frames(loaded.runs)
         summary = summarise(loaded.runs)
         write_tables(loaded.runs, summary, out / "tables")
-        for name in FIGURES:
+        for name in figures:
             try:
                 data = figure_data(name, frames)
-                if drawn(name):
+                if name in drawn:
                     figure = draw_figure(name, data, "one")
                     save_all({"one": figure}, data, out / "figures" / name, ["svg"])
             except NothingToDraw:
@@ -307,6 +326,8 @@ def analyse(results: Path, out: Path, *, drawn: Callable[[str], bool] = lambda _
             except Exception as error:
                 error.add_note(f"figure {name}")
                 raise
+        if not has_page:
+            return
         listed = Listed(
             title="made",
             unread=loaded.unread,

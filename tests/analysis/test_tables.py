@@ -18,6 +18,7 @@ from analysis.summary import summarise
 from analysis.tables import tables, write_tables
 from analysis.text_table import Cell, TextTable, to_csv, to_markdown
 from bench.core.intervals import share
+from bench.core.markdown_text import markdown_safe
 from tests.analysis.made import (
     Made,
     Served,
@@ -231,7 +232,7 @@ def test_bold_stands_in_all_formats(eight: pd.DataFrame) -> None:
     place = table.columns.index("TTA (s)")
     assert [row[place].best for row in table.rows] == [True, False, False]
     cell = to_markdown(table).splitlines()[4].split("|")[place + 1].strip()
-    assert cell == f"**{table.rows[0][place].text}**"
+    assert cell == f"**{markdown_safe(table.rows[0][place].text)}**"
     assert " *" in to_csv(table)
 
 
