@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
-
 from pandas import DataFrame
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from analysis.values import numbers
 from bench.core.directions import DIRECTIONS, Better, better
+from bench.core.suggest import did_you_mean
 
 SETTING = "config."
-_MOST_NAMED = 3
 
 
 def require_axes(runs: DataFrame, x: str, y: str, area: str | None = None) -> None:
@@ -49,7 +46,7 @@ def direction(name: str) -> Better | None:
 
 def _require_numbers(runs: DataFrame, key: str, name: str) -> None:
     if name not in DIRECTIONS and name not in runs:
-        raise ValueError(f"{key}={name}: no such column; {_meant(runs, name)}")
+        raise ValueError(f"{key}={name}: no such column{_meant(runs, name)}")
     if name not in DIRECTIONS and not _holds_numbers(runs, name):
         raise ValueError(f"{key}={name}: holds no numbers; take a column that does")
 
@@ -64,33 +61,19 @@ def _require_direction(key: str, name: str) -> None:
 
 
 def _holds_numbers(runs: DataFrame, name: str) -> bool:
-    values = runs[name].dropna().infer_objects()
-    return not len(values) or (is_numeric_dtype(values) and not is_bool_dtype(values))
+    """Whether any run has a number there; a text of another run is no point on that axis."""
+    return bool(numbers(runs, name).notna().any()) or bool(runs[name].isna().all())
 
 
 def _meant(runs: DataFrame, name: str) -> str:
     """The columns that a wrong name may stand for."""
     settings = [str(column) for column in runs if str(column).startswith(SETTING)]
     known = [*(column for column in settings if _holds_numbers(runs, column)), *_results()]
-    leaf = name.rpartition(".")[2]
-    same = [column for column in known if column.rpartition(".")[2] == leaf]
-    inside = [column for part in (name, leaf) for column in known if part in column]
-    close = _close(name, leaf, known)
-    found = list(dict.fromkeys([*same, *inside, *close]))[:_MOST_NAMED]
-    if found:
-        return f"did you mean {' or '.join(found)}?"
-    return (
-        f"results are named as in a record, such as target.time_to_target_s, settings "
+    return did_you_mean(name, known) or (
+        f"; results are named as in a record, such as target.time_to_target_s, settings "
         f"{SETTING}NAME, such as {SETTING}batch_size"
     )
 
 
 def _results() -> list[str]:
     return [name for name, better_way in DIRECTIONS.items() if better_way is not None]
-
-
-def _close(name: str, leaf: str, known: Sequence[str]) -> list[str]:
-    by_leaf = {column.rpartition(".")[2]: column for column in reversed(known)}
-    whole = difflib.get_close_matches(name, known, n=_MOST_NAMED)
-    ends = difflib.get_close_matches(leaf, list(by_leaf), n=_MOST_NAMED)
-    return [*whole, *(by_leaf[end] for end in ends)]

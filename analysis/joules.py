@@ -7,7 +7,7 @@ from pandas import DataFrame, Series
 from analysis.flatten import ENERGY_ROW_FLAGS
 from analysis.values import numbers
 from bench.core.labels import ENERGY_FLAGS
-from bench.core.price import cost_basis
+from bench.core.price import known_basis
 
 COST_BASIS = "cost_basis"
 ELECTRICITY = "electricity"
@@ -104,11 +104,5 @@ def cost_bases(runs: DataFrame) -> Series:
     pairs = list(
         zip(*(prices[name].where(prices[name].notna(), None) for name in _PRICES), strict=True)
     )
-    known = {pair: _basis(dict(zip(_PRICES, pair, strict=True))) for pair in set(pairs)}
+    known = {pair: known_basis(dict(zip(_PRICES, pair, strict=True))) for pair in set(pairs)}
     return Series([known[pair] for pair in pairs], index=runs.index, dtype=object)
-
-
-def _basis(price: dict[str, float | None]) -> str | None:
-    if all(value is None for value in price.values()):
-        return None
-    return cost_basis(price)

@@ -5,13 +5,13 @@ The modules of the figures are imported when the first of them is drawn.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from analysis.figures.catalogue import FIGURES, TRADEOFF, Entry
+from bench.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,9 +66,8 @@ def require_figures(names: Sequence[str], key: str = "figures") -> None:
     known = [*FIGURES, TRADEOFF]
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"one of {', '.join(known)}"
-            raise ValueError(f"{key}={name}: no such figure; {hint}")
+            hint = did_you_mean(name, known) or f"; one of {', '.join(known)}"
+            raise ValueError(f"{key}={name}: no such figure{hint}")
 
 
 def figure_data(

@@ -94,7 +94,7 @@ def canvas(
 def log_axis(
     axes: Axes, which: str, values: Sequence[float] | None = None, *, most: int = 8
 ) -> None:
-    """Make an axis logarithmic, with few ticks in plain numbers.
+    """Make an axis logarithmic, with few ticks in plain numbers; linear where all data are 0.
 
     Args:
         axes: Where.
@@ -103,6 +103,9 @@ def log_axis(
             range and at powers of ten of a long one.
         most: So many of the values have room.
     """
+    if axes.has_data() and not np.isfinite(axes.dataLim.minpos["xy".index(which)]):
+        plain_axis(axes, which)  # nothing of it is above 0, as of runs that cost nothing
+        return
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis.set_minor_locator(NullLocator())

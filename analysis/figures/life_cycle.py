@@ -18,7 +18,7 @@ from analysis.figures.axes import (
 )
 from analysis.figures.costs import cost_bases, rate_words
 from analysis.figures.prepare import serving_runs
-from analysis.values import column
+from analysis.values import MOST, column
 from bench.core.lifecycle import (
     LifeCycle,
     Quantity,
@@ -26,6 +26,7 @@ from bench.core.lifecycle import (
     life_cycles,
     unknown_reasons,
 )
+from bench.core.printable import printable
 from bench.core.records import RunRecord
 from bench.core.store import read_record
 
@@ -132,10 +133,17 @@ def _lives_of(
         if not isinstance(row[_FOLDER], str):
             reasons.append("its training is not among the runs")
             continue
-        trained, own = read_once(Path(row[_FOLDER])), read(Path(row["folder"]))
-        life = life_cycles(trained, own).get(quantity)
+        try:
+            trained, own = read_once(Path(row[_FOLDER])), read(Path(row["folder"]))
+            life = life_cycles(trained, own).get(quantity)
+        except ValueError as error:  # a record that was damaged since it was loaded
+            reasons.append(printable(error))
+            continue
         if life is None:
             reasons.append(unknown_reasons(trained, own)[quantity])
+            continue
+        if not max(life.training, life.per_prediction) < MOST:
+            reasons.append("a cost that cannot be")
             continue
         lives.append(
             {

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.core.labels import EnergyLabel
-from bench.core.price import cost_basis
+from bench.core.price import known_basis
 from bench.core.records import RunRecord
 from bench.core.serving_records import Serving
 
@@ -131,10 +131,9 @@ def _labels(trained: RunRecord, served: RunRecord, quantity: Quantity) -> dict[s
 
 def _money_label(config: Mapping[str, Any], joules: EnergyLabel | None) -> str | None:
     """What the money pays for and, where joules are among it, how these were obtained."""
-    price = config.get("price")
-    if not isinstance(price, Mapping):
+    basis = known_basis(config.get("price"))
+    if basis is None:
         return joules
-    basis = cost_basis(price)
     return f"{basis}, {joules}" if "electricity" in basis and joules else basis
 
 

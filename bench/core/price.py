@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 CostBasis = Literal["electricity", "rental", "rental and electricity"]
 
+_PRICES = ("usd_per_hour", "usd_per_kwh")
+
 
 def cost_basis(price: Mapping[str, Any]) -> CostBasis:
     """What costs by a price consist of, which must stand beside them.
@@ -24,7 +26,7 @@ def cost_basis(price: Mapping[str, Any]) -> CostBasis:
 
     Source: docs/metrics.md, "Cost and emissions".
     """
-    given = {key: _number(price.get(key)) for key in ("usd_per_hour", "usd_per_kwh")}
+    given = {key: _number(price.get(key)) for key in _PRICES}
     if all(value is None for value in given.values()):
         raise ValueError("price: neither usd_per_hour nor usd_per_kwh is given")
     rented, metered = bool(given["usd_per_hour"]), bool(given["usd_per_kwh"])
@@ -33,6 +35,14 @@ def cost_basis(price: Mapping[str, Any]) -> CostBasis:
     if rented or (not metered and given["usd_per_hour"] is not None):
         return "rental"
     return "electricity"
+
+
+def known_basis(price: object) -> CostBasis | None:
+    """As cost_basis; None for what is no price, such as a user's own text under that key."""
+    if not isinstance(price, Mapping):
+        return None
+    known = any(_number(price.get(key)) is not None for key in _PRICES)
+    return cost_basis(price) if known else None
 
 
 def _number(value: Any) -> float | None:
