@@ -25,11 +25,17 @@ def run_folders(roots: Sequence[Path | str]) -> list[Path]:
     """
     found: set[str] = set()
     for root in roots:
-        try:
-            below = {folder for place in _places(root) for folder in runs_below(place)}
-        except OSError as error:
-            where, reason = error.filename or root, error.strerror or error
-            raise ValueError(f"results={root}: {where} cannot be read ({reason})") from error
+        errors: list[OSError] = []
+        below = {
+            folder
+            for place in _places(root)
+            for folder in runs_below(place, on_error=errors.append)
+        }
+        if errors and not below:
+            where, reason = errors[0].filename, errors[0].strerror
+            raise ValueError(f"results={root}: {where}: cannot be read ({reason})")
+        # Who reads it as a run says why that cannot be done.
+        below |= {str(error.filename) for error in errors}
         if not below:
             raise ValueError(
                 f"results={root}: no runs there; give a results folder, a run folder or a glob"

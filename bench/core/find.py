@@ -22,36 +22,27 @@ def runs_below(
         on_error: Called for a folder that cannot be read, in place of raising.
 
     Raises:
-        OSError: The folder itself cannot be read. One below it counts as a run, which reading it
-            refuses with the reason.
+        OSError: A folder cannot be read.
     """
     if _is_run(folder):
         yield folder
     elif levels:
         try:
-            children = _folders_in(folder)
+            with os.scandir(folder) as entries:
+                # Hidden ones are being made, or were when their process was killed.
+                children = [entry.path for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
             if on_error is None:
                 raise
             on_error(error)
             return
-        for child in children:
-            try:
-                yield from runs_below(child, levels - 1, on_error)
-            except OSError:
-                yield child  # not to be looked into, or gone: who reads it as a run says why
+        for child in filter(os.path.isdir, children):
+            yield from runs_below(child, levels - 1, on_error)
 
 
 def is_named_like_a_run(folder: str) -> bool:
     """Whether only bench.core.store gives a folder such a name."""
     return _RUN_ID.fullmatch(os.path.basename(folder)) is not None
-
-
-def _folders_in(folder: str) -> list[str]:
-    with os.scandir(folder) as entries:
-        # Hidden ones are being made, or were when their process was killed.
-        children = [entry.path for entry in entries if not entry.name.startswith(".")]
-    return list(filter(os.path.isdir, children))
 
 
 def _is_run(folder: str) -> bool:

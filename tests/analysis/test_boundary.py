@@ -175,7 +175,7 @@ def test_a_folder_that_cannot_be_read_is_named(
 
     monkeypatch.setattr(os, "scandir", refused_there)
     refused = str(results)
-    with pytest.raises(ValueError, match=r"cannot be read \(Permission denied\)"):
+    with pytest.raises(ValueError, match=r"results: cannot be read \(Permission denied\)"):
         load_runs([results])
     (results / "lost+found").mkdir()
     refused = str(results / "lost+found")
