@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from bench.cli.causes import innermost
 from bench.cli.recipes import source_record, with_recipe
 from bench.core.files import StoreError
 from bench.core.records import RunRecord
@@ -25,7 +29,7 @@ class Rates:
     intensity_gco2e_per_kwh: float
 
     @classmethod
-    def of(cls, config: dict[str, Any]) -> Rates:
+    def of(cls, config: Mapping[str, Any]) -> Rates:
         """The rates of a resolved configuration.
 
         Raises:
@@ -37,6 +41,29 @@ class Rates:
                 config["grid"]["country_iso_code"]
             ),
         )
+
+
+# What was right when it was looked at: a sweep has thousands of jobs and few prices.
+_right: set[str] = set()
+
+
+def require_rates(config: Mapping[str, Any]) -> None:
+    """Refuse a price, a country or settings of CodeCarbon that are none, before they cost a run.
+
+    Raises:
+        ValueError: One is not right; the message names the key.
+    """
+    parts = [config[name] for name in ("price", "grid", "codecarbon")]
+    text = json.dumps(parts, sort_keys=True)
+    if text in _right:
+        return
+    try:
+        Rates.of(config)
+        if config["codecarbon"]:
+            instantiate(config["codecarbon"])
+    except InstantiationException as error:
+        raise ValueError(str(innermost(error))) from error
+    _right.add(text)
 
 
 def with_costs(record: RunRecord) -> RunRecord:

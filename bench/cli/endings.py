@@ -6,8 +6,7 @@ import logging
 import traceback
 from typing import Protocol
 
-from hydra.errors import InstantiationException
-
+from bench.cli.causes import innermost
 from bench.core.records import RunError, RunRecord, Status
 from bench.core.refusal import CombinationRefused
 from bench.launch.child import Interrupted
@@ -64,13 +63,3 @@ def explain(exception: BaseException) -> tuple[Status, RunError]:
     status, error = failure(exception, trace=trace, out_of_memory=is_out_of_memory(failed_with))
     # What does not exist has not failed.
     return ("refused" if isinstance(exception, CombinationRefused) else status), error
-
-
-def innermost(error: BaseException) -> BaseException:
-    """What went wrong, out of Hydra's wrappers: they say where, their cause says what."""
-    while error.__cause__ is not None and (
-        isinstance(error, InstantiationException)
-        or (isinstance(error, ImportError) and str(error).startswith("Error loading '"))
-    ):
-        error = error.__cause__
-    return error

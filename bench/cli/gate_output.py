@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.cli.gate_table import print_comparison
-from bench.cli.terminal import lose_output, say, wide_console
+from bench.cli.streams import output_was_lost
+from bench.cli.terminal import say, wide_console
 from bench.gate.as_json import as_json
 from bench.gate.junit import junit_xml
 from bench.gate.markdown import markdown
@@ -41,13 +42,8 @@ def report(comparison: Comparison, files: Mapping[str, Path]) -> int:
 
 
 def _printed(comparison: Comparison) -> bool:
-    try:
-        print_comparison(comparison, wide_console())
-    except OSError as error:  # as of a file on a full disk
-        complain(f"standard output: cannot write there ({error.strerror})")
-        lose_output()
-        return False
-    return True
+    print_comparison(comparison, wide_console())
+    return not output_was_lost()
 
 
 def write(comparison: Comparison, files: Mapping[str, Path]) -> int:

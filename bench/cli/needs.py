@@ -8,6 +8,7 @@ that this one imports neither torch nor the modules of the user.
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -137,6 +138,12 @@ def training_needs(
     if options.accelerator != "cpu" and wants_gpu:
         needs.append(Need("devices", (options.accelerator, options.devices, precision)))
     return needs
+
+
+def splits_need(data: Mapping[str, Any]) -> Need:
+    """That a data set can be split as asked for, which is seen by doing it."""
+    size = data.get("num_validation_samples")
+    return Need("splits", ("data.num_validation_samples", size, json.dumps(dict(data))))
 
 
 def serving_needs(

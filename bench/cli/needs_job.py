@@ -6,13 +6,15 @@ Run in a process of its own: see bench/cli/needs.py.
 from __future__ import annotations
 
 import difflib
+import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hydra.utils import get_object
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
 
-from bench.cli.endings import innermost
+from bench.cli.causes import innermost
 from bench.cli.needs import Need
 from bench.serving.backends.choose import make_backend
 from bench.tasks.sources import require_files
@@ -77,6 +79,16 @@ def _no_attribute(owner: str, name: str, found: Any = None) -> str:
     return f"{owner} has no {name}{hint}"
 
 
+def _require_splits(key: str, size: int, data: str) -> None:
+    """Refuse a split that the data set has not samples enough for."""
+    try:
+        module = instantiate(json.loads(data))
+        module.prepare_data()
+        module.setup("fit")
+    except InstantiationException as error:
+        raise ValueError(f"{key}={size}: {innermost(error)}") from error
+
+
 def _require_runtime(runtime: str, device: str) -> None:
     make_backend(runtime, device=device, num_threads=None).close()
 
@@ -86,4 +98,5 @@ _CHECKS: dict[str, Callable[..., None]] = {
     "devices": require_devices,
     "files": require_files,
     "runtime": _require_runtime,
+    "splits": _require_splits,
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from bench.cli.costs import require_rates
 from bench.cli.needs import require, serving_needs
 from bench.cli.resolve import Checked, Planned, plain, with_choices
 from bench.cli.runs import find_runs, trained_record
@@ -59,6 +60,7 @@ def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checke
     """
     checked = ServeConfig.from_dict(values)
     _refuse_no_compiler(checked)
+    require_rates(values)
     folders = _folders(checked)
     records = [trained_record(folder, allow_missed=checked.allow_missed) for folder in folders]
     needs = dict.fromkeys(need for each in records for need in serving_needs(values, checked, each))

@@ -9,7 +9,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from bench.cli.needs import Need, require, training_needs
+from bench.cli.costs import require_rates
+from bench.cli.needs import Need, require, splits_need, training_needs
 from bench.cli.recipes import Source, find_source, refuse_other_model, with_source
 from bench.core.checks import value_at
 from bench.core.config import CHOICES, TrainConfig, config_hash
@@ -134,9 +135,17 @@ def check_training(values: Mapping[str, Any], overrides: Sequence[str]) -> Check
         ValueError: As plan_training, but for what it needs here.
     """
     checked = check_values(values)
+    require_rates(values)
     source = find_source(values)
     refuse_other_model(values, source, overrides)
-    return Checked(needs=training_needs(values, checked, source))
+    needs = training_needs(values, checked, source)
+    if any(_gives(text, "data.num_validation_samples") for text in overrides):
+        needs.append(splits_need(values["data"]))
+    return Checked(needs=needs)
+
+
+def _gives(override: str, key: str) -> bool:
+    return override.lstrip("+").startswith(f"{key}=")
 
 
 def plan_training(config: DictConfig) -> list[Planned]:

@@ -26,6 +26,15 @@ def settle_streams() -> None:
         sys.stderr = _lasting(2, sys.stderr)
 
 
+def output_was_lost() -> bool:
+    """Whether something printed did not reach standard output, because a disk is full, say."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if not isinstance(raw, _LastingFile):
+        return False
+    sys.stdout.flush()
+    return raw.has_lost
+
+
 def _open_if_closed(file: int) -> None:
     try:
         os.fstat(file)
@@ -41,6 +50,7 @@ class _LastingFile(io.RawIOBase):
     def __init__(self, file: int) -> None:
         self._file = file
         self._failed = False
+        self.has_lost = False  # what somebody wanted: not because its reader has seen enough
 
     def writable(self) -> bool:
         return True
@@ -61,9 +71,10 @@ class _LastingFile(io.RawIOBase):
         except BrokenPipeError:  # its reader has seen enough
             self._failed = True
         except OSError as error:
-            self._failed = True
+            self._failed = self.has_lost = True
             if self._file != 2:
-                print(f"error: standard output: {error.strerror}", file=sys.stderr)
+                reason = f"cannot write there ({error.strerror})"
+                print(f"error: standard output: {reason}", file=sys.stderr)
         return len(view)
 
 

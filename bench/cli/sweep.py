@@ -20,7 +20,7 @@ from bench.cli.lost import lost_record, unreadable_record
 from bench.cli.plans import AGENDA
 from bench.cli.progress import Course, ProgressLine
 from bench.cli.resolve import Planned
-from bench.cli.streams import settle_streams
+from bench.cli.streams import output_was_lost, settle_streams
 from bench.cli.sweep_file import write_sweep
 from bench.cli.sweep_report import Command, has_failed, print_folders, print_runs, shortest
 from bench.cli.terminal import say, wide_console
@@ -238,7 +238,11 @@ class Sweep:
             self._say_how_to_go_on()
         if exit_code:
             return exit_code
-        if self._failed or any(has_failed(record) for _, _, record in self._runs):
+        if (
+            self._failed
+            or output_was_lost()
+            or any(has_failed(record) for _, _, record in self._runs)
+        ):
             return RUN_FAILED
         return USAGE_ERROR if self._refused else 0
 

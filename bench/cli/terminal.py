@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from types import TracebackType
@@ -19,24 +18,10 @@ from bench.core.printable import printable
 _ORDER = re.compile(r":(?=:[A-Za-z-]+(?:::| ))|#(?=#\w*\[)")
 
 
-class _Console(Console):
-    """A console whose reader may leave, as `head` does: what is printed after that is lost."""
-
-    def on_broken_pipe(self) -> None:
-        # Not as in rich: it would end the process, with the exit code 1 whatever came of it.
-        self.quiet = True
-        lose_output()
-
-
-def lose_output() -> None:
-    """What is printed from now on is lost, and what waits to be; its file takes no more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def wide_console() -> Console:
     """Of standard output; a file or a pipe takes lines of any length."""
     is_terminal = sys.stdout is not None and sys.stdout.isatty()  # None where it is closed
-    return _Console(width=None if is_terminal else 1000)
+    return Console(width=None if is_terminal else 1000)
 
 
 def shown(text: object) -> str:

@@ -21,7 +21,6 @@ from bench.cli.endings import carried_out, start_log
 from bench.cli.instruments import build_window
 from bench.cli.parts import Parts, build_parts, model_facts, model_name
 from bench.cli.recipes import source_record, with_recipe
-from bench.core.checks import build_config
 from bench.core.config import TrainConfig
 from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records import (
@@ -37,7 +36,7 @@ from bench.core.store import CurveWriter, write_record
 from bench.launch.job import Job, Progress
 from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
-from bench.serving.probe import ProbeConfig, probe
+from bench.serving.probe import probe
 from bench.tasks.classifier import Classifier
 from bench.tasks.data import test_batches
 from bench.tasks.threads import thread_facts
@@ -87,7 +86,6 @@ class TrainingRun:
         config = self._config
         # Wrong prices, countries and requests fail here, before they cost a run.
         Rates.of(self._job.config)
-        probe_config = build_config(ProbeConfig, self._job.config["probe"], "probe.")
         self.source = source_record(self._job.config)
         prepare_process(config)
         self._send(Progress(stage="preparing data, model and meters"))
@@ -103,7 +101,7 @@ class TrainingRun:
             examples = parts.compile_and_warm_up()
             self._train(parts, window)
         self._send(Progress(stage="evaluating and timing the model"))
-        self._assess(parts, parts.served(examples), probe_config)
+        self._assess(parts, parts.served(examples))
 
     def close(self) -> None:
         """Release what the run holds."""
@@ -146,7 +144,7 @@ class TrainingRun:
         frac = None if epochs is None else epochs / self._config.budget.max_epochs
         return Progress(stage=text, done_frac=frac)
 
-    def _assess(self, parts: Parts, served: Served, probe_config: ProbeConfig) -> None:
+    def _assess(self, parts: Parts, served: Served) -> None:
         """Quality and serving cost of the model as it was when the run ended."""
         assert self._model is not None
         assert self._window is not None
@@ -159,8 +157,8 @@ class TrainingRun:
             self._quality[split] = evaluate(served, batches, device=parts.device, at=at)
         self._serving = probe(
             served,
-            parts.example_images(max(probe_config.batch_sizes)),
-            config=probe_config,
+            parts.example_images(max(self._config.probe.batch_sizes)),
+            config=self._config.probe,
             synchronize=parts.synchronize,
             meters=self._window.meters,
         )

@@ -24,6 +24,7 @@ from bench.core.checks import (
     require_resume,
 )
 from bench.core.ignored_keys import refuse_ignored_keys
+from bench.core.probe_config import ProbeConfig
 from bench.core.recipe_nodes import recipe_config
 from bench.core.target import METRICS, Target
 from bench.core.trust import require_modules
@@ -200,7 +201,7 @@ class TrainConfig:
     meter: MeterConfig = field(default_factory=MeterConfig)
     codecarbon: Any = None
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    probe: Any = MISSING
+    probe: Any = MISSING  # from_dict makes it a ProbeConfig
     price: Any = MISSING
     grid: Any = MISSING
     logger: Any = None
@@ -263,6 +264,7 @@ _PARTS = {
     "trainer": TrainerConfig,
     "sampler": SamplerConfig,
     "meter": MeterConfig,
+    "probe": ProbeConfig,
 }
 
 

@@ -56,7 +56,7 @@ def config(out: Path, **more: Any) -> ReportConfig:
 
 @pytest.fixture
 def broken_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = produce.figure_data
+    whole = figure_data
 
     def fails(name: str, *args: Any, **kwargs: Any) -> DataFrame:
         if name == "tta_eta":

@@ -17,8 +17,8 @@ from bench.cli.instruments import build_window
 from bench.cli.resolve import hash_of, resolved
 from bench.cli.resolve import plain as plain_values
 from bench.core.config import TrainConfig
+from bench.core.probe_config import ProbeConfig
 from bench.core.serve_config import ServeConfig
-from bench.serving.probe import ProbeConfig
 
 CONF = config_dir()
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

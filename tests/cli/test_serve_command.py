@@ -122,7 +122,7 @@ def test_a_sweep_compresses_says_what_it_did_and_refuses_what_would_not_be_compu
         "compression.compare_requests=5",
         "keep_model=true",
     )
-    assert answer.code == 5, answer.out + answer.err
+    assert answer.code == 0, answer.out + answer.err
     by_method = {run.config["compression"]["method"]: run for run in records(folder, "serve")}
     plain, refused, compressed = (by_method[name] for name in ("none", "fp16", "int8_static"))
     assert plain.compression is None

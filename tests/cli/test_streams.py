@@ -40,7 +40,7 @@ def test_a_full_disk_under_standard_output_is_said_once() -> None:
     answer = started(">/dev/full")
     assert answer.returncode == 3
     assert answer.stderr.splitlines() == [
-        b"error: standard output: No space left on device",
+        b"error: standard output: cannot write there (No space left on device)",
         b"an error",
     ]
 

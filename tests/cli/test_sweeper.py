@@ -11,8 +11,8 @@ import pytest
 from hydra.errors import InstantiationException
 from rich.console import Console
 
+from bench.cli.causes import innermost
 from bench.cli.checking import CheckingLine
-from bench.cli.endings import innermost
 from bench.cli.needs import Need
 from bench.cli.plans import AGENDA, PLANNINGS, Planning
 from bench.cli.resolve import Checked, with_paths

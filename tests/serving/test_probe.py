@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.core.probe_config import ProbeConfig
 from bench.core.serving_records import Serving
 from bench.measure.energy import MeterSet
 from bench.measure.meters.base import Meter
-from bench.serving.probe import ProbeConfig, probe
+from bench.serving.probe import probe
 from tests.fakes import FunctionMeter, ScriptedMeter
 
 Cost = Callable[[Tensor], float]
