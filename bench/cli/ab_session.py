@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -61,8 +60,6 @@ def session_command(
         run: Takes the resolved configuration and what else was asked.
     """
     environment = dict(os.environ)  # of the runs: without what the command sets for itself
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not with nohup
-        signal.signal(signal.SIGHUP, _hang_up)
     asked = Asked(overrides=[], environment=environment)
 
     def command(told: Callable[[Mapping[str, Any]], int]) -> int:
@@ -80,12 +77,6 @@ def session_command(
     return told_in_files(
         sys.argv[1:], command, lambda plain: run(plain, asked), has_files=has_files
     )
-
-
-def _hang_up(number: int, frame: object) -> None:
-    """A terminal that is closed ends the command as SIGTERM does, worktrees removed."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Teller(Line):

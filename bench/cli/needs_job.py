@@ -5,7 +5,6 @@ Run in a process of its own: see bench/cli/needs.py.
 
 from __future__ import annotations
 
-import difflib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from hydra.utils import get_object, instantiate
 
 from bench.cli.causes import innermost
 from bench.cli.needs import Need
+from bench.core.suggest import did_you_mean
 from bench.serving.backends.choose import make_backend
 from bench.tasks.sources import require_files
 from bench.training.contract import require_loaders
@@ -74,9 +74,7 @@ def _reason(target: str, error: BaseException) -> str:
 def _no_attribute(owner: str, name: str, found: Any = None) -> str:
     """That there is no such name, and which one there is."""
     names = dir(sys.modules.get(owner) if found is None else found)
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{owner} has no {name}{hint}"
+    return f"{owner} has no {name}{did_you_mean(name, names)}"
 
 
 def _require_splits(key: str, size: int, data: str) -> None:

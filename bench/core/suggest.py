@@ -9,6 +9,7 @@ _MOST_NAMED = 3
 _LEAST_LIKENESS = 0.6  # of 0 to 1, as difflib has it
 _ALIKE = 0.12  # names this much less like it than the closest one are not worth reading
 _ELSEWHERE = 0.85  # what likeness of the last part alone counts, where what is before it differs
+_OTHER_GROUP = 0.8  # what likeness counts where another group was given
 _SHORTEST_PART = 3  # letters from which on a name that only contains what was given is named
 
 
@@ -32,10 +33,10 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
 
 def _likeness(given: str, name: str) -> float:
-    """From 0 to 1, and above 1 where the last parts are the same: `lr` is meant by `config.lr`."""
+    """From 0 to 1; above 1 where only the group was left out: `lr` is meant by `config.lr`."""
     group, _, leaf = given.rpartition(".")
     own_group, _, own_leaf = name.rpartition(".")
-    if leaf == own_leaf:
+    if leaf == own_leaf and not group:
         return 1 + _ratio(given, name)
     likeness = _ratio(leaf, own_leaf)
     if group != own_group:  # what all keys of a group have in common makes none of them likelier
@@ -45,7 +46,8 @@ def _likeness(given: str, name: str) -> float:
         begins = own_leaf.startswith(leaf)
         base, whole = (0.7, own_leaf) if begins else (_LEAST_LIKENESS, name)
         likeness = max(likeness, base + 0.3 * len(leaf) / len(whole))
-    return likeness
+    # A group that was given was meant, too.
+    return likeness * _OTHER_GROUP if group and group != own_group else likeness
 
 
 def _ratio(one: str, other: str) -> float:

@@ -17,10 +17,10 @@ those of the whole clock, which ends at the target unless the trainer was told t
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from dataclasses import replace
 
+from bench.core.suggest import did_you_mean
 from bench.core.target import FLOAT32_ROUNDING
 from bench.gate.joules import PARTS
 from bench.gate.model import Better, Metric
@@ -166,7 +166,4 @@ def metric_named(name: str, *, key: str = "metrics") -> Metric:
 
 def nearest(name: str, known: Collection[str]) -> str:
     """Which of the known names may have been meant, as the end of an error message."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"choose from {', '.join(known)}"
+    return did_you_mean(name, known).removeprefix("; ") or f"choose from {', '.join(known)}"

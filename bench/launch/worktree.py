@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bench.core.stopping import signals_held_back
 from bench.launch.repository import GitFailed, Repository, git
 
 _PREFIX = "bench-worktrees-"
@@ -52,7 +52,7 @@ def worktrees(
             folder.mkdir(mode=0o700)
             yield {name: _add(repository, folder / name, commits[name]) for name in commits}
         finally:
-            with _signals_held_back():
+            with signals_held_back():
                 _remove(repository, folder, on_left)
                 _lock_of(folder).unlink(missing_ok=True)
 
@@ -106,23 +106,3 @@ def _listed(repository: Repository) -> list[Path]:
 
 def _lock_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
-
-
-@contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Ctrl-C and SIGTERM come afterwards: in the middle they would leave half of it.
-
-    By handlers and not by a mask: a mask is of one thread, and any other takes the signal for it.
-    """
-    came: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, frame: came.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])

@@ -6,13 +6,14 @@ Each is called with input_shape (channels, height, width) and num_classes, and m
 
 from __future__ import annotations
 
-import difflib
 import math
 from typing import Any
 
 import torch
 import torchvision
 from torch import nn
+
+from bench.core.suggest import did_you_mean
 
 # Below this, torchvision's stems, made for 224 pixels, would leave too little of an image.
 _SMALL_PX = 64
@@ -115,8 +116,8 @@ def torchvision_model(name: str, input_shape: InputShape, num_classes: int) -> n
     """
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        close = difflib.get_close_matches(name, known) or known
-        raise ValueError(f"model.name={name}: torchvision has no such model; {_meant(close)}")
+        hint = did_you_mean(name, known) or f"; use {', '.join(known)}"
+        raise ValueError(f"model.name={name}: torchvision has no such model{hint}")
     options: dict[str, Any] = {"weights": None, "num_classes": num_classes}
     if name in _WITH_AUXILIARY_HEADS:
         options |= {"aux_logits": False, "init_weights": True}
@@ -124,10 +125,6 @@ def torchvision_model(name: str, input_shape: InputShape, num_classes: int) -> n
     _adapt_stem(model, input_shape)
     _check_takes(model, name, input_shape)
     return model
-
-
-def _meant(names: list[str]) -> str:
-    return f"did you mean {' or '.join(names)}?" if len(names) <= 3 else f"use {', '.join(names)}"
 
 
 def _adapt_stem(model: nn.Module, input_shape: InputShape) -> None:
