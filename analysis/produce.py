@@ -11,13 +11,15 @@ from typing import Any
 
 from pandas import DataFrame, concat
 
-from analysis.attempts import Attempts, Noticed, noticed
+from analysis.attempts import Attempts, Make, Noticed, noticed
 from analysis.figures.catalogue import FIGURES, TRADEOFF
 from analysis.load import UNREAD_COLUMNS, Loaded
 from analysis.outcomes import refused
 from analysis.page.build import Listed, write_page
 from analysis.registry import Frames, draw_figure, figure_data
 from analysis.save import save_all
+from analysis.search_cost import COLUMNS as COST_COLUMNS
+from analysis.search_cost import search_cost
 from analysis.style import Width
 from analysis.summary import COLUMNS, summarise
 from analysis.tables import tables_of, write_tables
@@ -68,13 +70,19 @@ def report(
     with noticed() as found, _cleared(progress):
         written = _figures(loaded, config, out, attempts, progress)
         progress("tables")
-        empty = DataFrame(columns=list(COLUMNS))
-        summary = attempts.make("summary of the tables", lambda: summarise(loaded.runs), empty)
-        written += write_tables(loaded.runs, summary, out / "tables", attempts.make)
+        found_tables, summary = _tables(loaded.runs, out / "tables", attempts.make, written)
         progress("report.html")
-        unread = _with_files(loaded.unread, found)
-        make_page = partial(_page, loaded, unread, summary, attempts, config.title, out)
-        written += attempts.make("report.html", make_page, [])
+        listed = Listed(
+            title=config.title,
+            unread=_with_files(loaded.unread, found),
+            not_drawn=attempts.not_made,
+            summary=summary,
+            tables=found_tables,
+            num_not_started=loaded.num_not_started,
+        )
+        place = out / "report.html"
+        page = partial(write_page, loaded.runs, listed, place, attempts.make)
+        written += attempts.make("report.html", lambda: [page()], [])
     _say_unread(_with_files(loaded.unread, found).iloc[len(loaded.unread) :])
     _say_written(written, attempts.not_made, loaded.runs, found)
     return FAILED if attempts.num_failed else 0
@@ -108,25 +116,19 @@ def _with_files(unread: DataFrame, found: Noticed) -> DataFrame:
     return concat([unread, files], ignore_index=True)
 
 
-def _page(
-    loaded: Loaded,
-    unread: DataFrame,
-    summary: DataFrame,
-    attempts: Attempts,
-    title: str,
-    out: Path,
-) -> list[Path]:
-    make = attempts.make
-    found: dict[str, TextTable] = make("tables", lambda: tables_of(summary, loaded.runs, make), {})
-    listed = Listed(
-        title=title,
-        unread=unread,
-        not_drawn=attempts.not_made,
-        summary=summary,
-        tables=list(found.values()),
-        num_not_started=loaded.num_not_started,
+def _tables(
+    runs: DataFrame, folder: Path, make: Make, written: list[Path]
+) -> tuple[list[TextTable], DataFrame]:
+    """Write the tables; what they show, and the summary behind them."""
+    summary = make(
+        "summary of the tables", lambda: summarise(runs), DataFrame(columns=list(COLUMNS))
     )
-    return [write_page(loaded.runs, listed, out / "report.html", make)]
+    costs = make(
+        "cost of the search", lambda: search_cost(runs), DataFrame(columns=list(COST_COLUMNS))
+    )
+    found: dict[str, TextTable] = make("tables", lambda: tables_of(summary, costs, runs, make), {})
+    written += make("files of the tables", lambda: write_tables(found, summary, costs, folder), [])
+    return list(found.values()), summary
 
 
 def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -> int:

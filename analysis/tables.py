@@ -175,11 +175,13 @@ def tables(runs: DataFrame) -> dict[str, TextTable]:
     Args:
         runs: Of load_runs.
     """
-    return tables_of(summarise(runs), runs)
+    return tables_of(summarise(runs), search_cost(runs), runs)
 
 
-def tables_of(summary: DataFrame, runs: DataFrame, make: Make = at_once) -> dict[str, TextTable]:
-    """The same from a summary that is there already, each table made by `make`."""
+def tables_of(
+    summary: DataFrame, costs: DataFrame, runs: DataFrame, make: Make = at_once
+) -> dict[str, TextTable]:
+    """The same from a summary and costs that are there already, each table made by `make`."""
     runs_of = counts(runs)
     num_refused = int(refused(runs).sum())
     num_uncounted = len(runs) - num_refused - int(runs_of["num_runs"].sum())
@@ -187,7 +189,7 @@ def tables_of(summary: DataFrame, runs: DataFrame, make: Make = at_once) -> dict
         topic: partial(topic_table, summary, runs_of, topic, num_uncounted, num_refused)
         for topic in TOPICS
     }
-    functions["search"] = lambda: search_table(search_cost(runs), num_refused)
+    functions["search"] = partial(search_table, costs, num_refused)
     found = {topic: make(f"table {topic}", function, None) for topic, function in functions.items()}
     return {topic: table for topic, table in found.items() if table is not None}
 
@@ -243,15 +245,15 @@ def _sum_text(value: float, num_unknown: float) -> str:
 
 
 def write_tables(
-    runs: DataFrame, summary: DataFrame, folder: Path, make: Make = at_once
+    found: Mapping[str, TextTable], summary: DataFrame, costs: DataFrame, folder: Path
 ) -> list[Path]:
-    """All tables as CSV, Markdown and LaTeX, and the numbers behind them with all digits.
+    """Tables as CSV, Markdown and LaTeX, and the numbers behind them with all digits.
 
     Args:
-        runs: Of load_runs.
-        summary: Of summarise, of these runs.
+        found: Of tables_of.
+        summary: Of summarise, of the same runs.
+        costs: Of search_cost, likewise.
         folder: Made where it is not there. `summary.csv` and `search_cost.csv` hold the numbers.
-        make: Makes each table.
 
     Returns:
         The files written.
@@ -259,11 +261,7 @@ def write_tables(
     Raises:
         CannotWrite: The folder cannot be written to.
     """
-    texts = {"summary.csv": frame_csv(summary)}
-    costs = make("table search", lambda: frame_csv(search_cost(runs)), "")
-    if costs:
-        texts["search_cost.csv"] = costs
-    found: dict[str, TextTable] = make("tables", lambda: tables_of(summary, runs, make), {})
+    texts = {"summary.csv": frame_csv(summary), "search_cost.csv": frame_csv(costs)}
     for topic, table in found.items():
         texts[f"{topic}.csv"] = to_csv(table)
         texts[f"{topic}.md"] = to_markdown(table)

@@ -30,8 +30,9 @@ from rich.table import Table
 from analysis.index import INDEX_NAME
 from analysis.load import load_runs
 from analysis.produce import report
+from analysis.search_cost import search_cost
 from analysis.summary import summarise
-from analysis.tables import write_tables
+from analysis.tables import tables_of, write_tables
 from bench.core.host import host_facts
 from bench.core.report_config import ReportConfig
 from tests.analysis.made import Made, make_sweep
@@ -62,7 +63,8 @@ def tables(results: Path) -> None:
     """Loading, all statistics and all tables."""
     with tempfile.TemporaryDirectory() as folder:
         runs = load_runs([results]).runs
-        write_tables(runs, summarise(runs), Path(folder))
+        summary, costs = summarise(runs), search_cost(runs)
+        write_tables(tables_of(summary, costs, runs), summary, costs, Path(folder))
 
 
 def whole_report(results: Path) -> None:

@@ -103,7 +103,8 @@ def log_axis(
             range and at powers of ten of a long one.
         most: So many of the values have room.
     """
-    if axes.has_data() and not np.isfinite(getattr(axes.dataLim, f"minpos{which}")):
+    least = axes.dataLim.minposx if which == "x" else axes.dataLim.minposy
+    if axes.has_data() and not np.isfinite(least):
         plain_axis(axes, which)  # nothing of it is above 0, as of runs that cost nothing
         return
     axis = axes.xaxis if which == "x" else axes.yaxis

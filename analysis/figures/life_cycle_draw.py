@@ -41,8 +41,7 @@ def draw_life_cycle(data: DataFrame, *, width: Width = "one") -> Canvas:
     others = evenly([place for place in models.index if place not in places], _OTHERS)
     figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
     reach = points["num_predictions"].max() if len(points) else np.nan
-    worth = (models["training"] / models["per_prediction"]).median()
-    last = max(10.0, 10 * np.nanmax([reach, worth]))
+    last = max(10.0, 10 * np.nanmax([reach, _worth(models)]))
     num = np.geomspace(1, last, 200)
     for place in others:
         row = models.loc[place]
@@ -65,11 +64,16 @@ def draw_life_cycle(data: DataFrame, *, width: Width = "one") -> Canvas:
     return figure
 
 
+def _worth(models: DataFrame) -> float:
+    """Predictions that cost as much as the training, in the middle; of free ones there is none."""
+    ratios = models["training"] / models["per_prediction"].where(models["per_prediction"] > 0)
+    return 1.0 if ratios.isna().all() else float(ratios.median())
+
+
 def _named(models: DataFrame, cheapest: list[int]) -> list[int]:
     """Models that are told apart: the cheapest, and those that come next where there is room."""
     chosen = evenly(cheapest, HIGHLIGHTED)
-    worth = float((models["training"] / models["per_prediction"]).median())
-    total = (models["training"] + worth * models["per_prediction"]).sort_values()
+    total = (models["training"] + _worth(models) * models["per_prediction"]).sort_values()
     rest = [place for place in total.index if place not in cheapest]
     return chosen + rest[: HIGHLIGHTED - len(chosen)]
 

@@ -25,6 +25,7 @@ from analysis.mllog import export_runs
 from analysis.page.build import Listed, page_html
 from analysis.registry import Frames, draw_figure, figure_data
 from analysis.save import save_all
+from analysis.search_cost import search_cost
 from analysis.summary import summarise
 from analysis.tables import tables_of, write_tables
 from bench.cli.runs import find_runs, trained_record
@@ -314,7 +315,9 @@ def analyse(
             return
         frames = Frames(loaded.runs)
         summary = summarise(loaded.runs)
-        write_tables(loaded.runs, summary, out / "tables")
+        costs = search_cost(loaded.runs)
+        found = tables_of(summary, costs, loaded.runs)
+        write_tables(found, summary, costs, out / "tables")
         for name in figures:
             try:
                 data = figure_data(name, frames)
@@ -333,7 +336,7 @@ def analyse(
             unread=loaded.unread,
             not_drawn=[],
             summary=summary,
-            tables=list(tables_of(summary, loaded.runs).values()),
+            tables=list(found.values()),
             num_not_started=loaded.num_not_started,
         )
         page_html(loaded.runs, listed)

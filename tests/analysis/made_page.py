@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analysis.load import Loaded, load_runs
 from analysis.page.build import Listed
+from analysis.search_cost import search_cost
 from analysis.summary import summarise
 from analysis.tables import tables_of
 from tests.analysis.made import make_sweep, make_unreadable
@@ -21,7 +22,7 @@ def listed(loaded: Loaded) -> Listed:
         unread=loaded.unread,
         not_drawn=[("latency", f"no run {EVIL}")],
         summary=summary,
-        tables=list(tables_of(summary, loaded.runs).values()),
+        tables=list(tables_of(summary, search_cost(loaded.runs), loaded.runs).values()),
     )
 
 

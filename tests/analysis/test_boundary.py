@@ -8,7 +8,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from analysis.summary import summarise
 from analysis.tables import tables, write_tables
 from analysis.text_table import Cell, TextTable, to_csv, to_markdown
 from bench.core.ledger import LEDGER
-from bench.core.report_config import ReportConfig
+from bench.core.report_config import PlotConfig, ReportConfig
 from tests.analysis.hostile import set_leaf
 from tests.analysis.made import Made, Served, make_run, make_served, make_sweep
 from tests.cli.command import run_here
@@ -40,7 +40,7 @@ from tests.cli.command import run_here
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("boundary") / "results"
-    make_sweep(folder, batch_sizes=(32, 256), seeds=range(2))
+    make_sweep(folder, batch_sizes=(32,), seeds=range(2))
     return folder
 
 
@@ -54,69 +54,56 @@ def config(out: Path, **more: Any) -> ReportConfig:
     return ReportConfig(**{**files, "out": str(out), **more})
 
 
-@pytest.fixture
-def broken_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_is_listed_and_all_else_is_written(
+    loaded: Loaded,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     whole = figure_data
 
-    def fails(name: str, *args: Any, **kwargs: Any) -> DataFrame:
+    def fails_in_one(name: str, *args: Any, **kwargs: Any) -> DataFrame:
         if name == "tta_eta":
             raise ZeroDivisionError("of\nours")
         return whole(name, *args, **kwargs)
 
-    monkeypatch.setattr(produce, "figure_data", fails)
-
-
-@pytest.mark.usefixtures("broken_figure")
-def test_a_figure_that_fails_is_listed_and_all_others_are_written(
-    loaded: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert produce.report(loaded, config(tmp_path / "out")) == produce.FAILED
+    words: list[str] = []
+    monkeypatch.setattr("analysis.produce.figure_data", fails_in_one)
+    asked = config(tmp_path)
+    code = produce.report(loaded, asked, progress=words.append, wants_traceback=True)
+    assert code == produce.FAILED
     told = capsys.readouterr()
     reason = "failed (ZeroDivisionError: of ours); HYDRA_FULL_ERROR=1 shows where"
     assert f"not drawn: tta_eta: {reason}\n" in told.out
-    assert told.err == ""
-    names = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert "in fails_in_one" in told.err
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert names == {"hits.csv", "hits_one.svg"}
-    assert reason in (tmp_path / "out" / "report.html").read_text()
-    assert (tmp_path / "out" / "tables" / "time.md").exists()
+    assert reason in (tmp_path / "report.html").read_text()
+    assert (tmp_path / "tables" / "time.md").exists()
+    drawing = ["drawing 1 of 2: tta_eta", "drawing 2 of 2: hits"]
+    assert words == [*drawing, "tables", "report.html", ""]
 
 
-@pytest.mark.usefixtures("broken_figure")
-def test_the_traceback_of_a_defect_is_shown_on_request(
-    loaded: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked = config(tmp_path, figures=["tta_eta"])
-    assert produce.report(loaded, asked, wants_traceback=True) == produce.FAILED
-    assert "in fails" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("part", ["summary_words", "page_rows", "chart_groups", "details"])
-def test_a_part_of_the_page_that_fails_leaves_the_others(
-    part: str, loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*_: Any) -> None:
-        raise KeyError(part)
-
-    monkeypatch.setattr(build, part, fails)
-    assert produce.report(loaded, config(tmp_path, figures=["hits"])) == produce.FAILED
-    page = (tmp_path / "report.html").read_text()
-    assert f"failed (KeyError: &#39;{part}&#39;)" in page
-    assert "Provenance and health" in page
-
-
-def test_tables_that_fail_leave_the_page(
+def test_parts_of_the_page_and_tables_that_fail_leave_the_others(
     loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: Any) -> None:
-        raise RuntimeError("no sum")
+    def failing(part: str) -> Callable[..., None]:
+        def fails(*_: Any) -> None:
+            raise KeyError(part)
 
-    monkeypatch.setattr("analysis.tables.search_cost", fails)
+        return fails
+
+    parts = ["summary_words", "page_rows", "chart_groups", "details"]
+    for part in parts:
+        monkeypatch.setattr(build, part, failing(part))
+    for part in ("summarise", "search_cost"):
+        monkeypatch.setattr(f"analysis.produce.{part}", failing(part))
     assert produce.report(loaded, config(tmp_path, figures=["hits"])) == produce.FAILED
-    assert not (tmp_path / "tables" / "search.md").exists()
-    assert (tmp_path / "tables" / "time.md").exists()
-    monkeypatch.setattr(produce, "summarise", fails)
-    assert produce.report(loaded, config(tmp_path / "more", figures=["hits"])) == produce.FAILED
-    assert "no sum" in (tmp_path / "more" / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    for part in (*parts, "summarise", "search_cost"):
+        assert f"failed (KeyError: &#39;{part}&#39;)" in page
+    assert "Provenance and health" in page
+    assert (tmp_path / "tables" / "summary.csv").exists()
 
 
 COMMANDS = {
@@ -159,8 +146,9 @@ def test_a_home_and_a_variable_are_what_a_shell_makes_of_them(
     (tmp_path / "home").symlink_to(results.parent)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert run_folders(["~/results"]) == run_folders([results])
-    assert produce.report(load_runs(["~/results"]), config(Path("$PLACE/out"))) == 0
-    assert (tmp_path / "out" / "report.html").exists()
+    asked = PlotConfig(figure="hits", out="$PLACE/out", formats=["svg"], widths=["one"])
+    assert produce.plot(load_runs(["~/results"]), asked) == 0
+    assert (tmp_path / "out" / "hits.csv").exists()
 
 
 def test_a_folder_that_cannot_be_read_is_named(
@@ -183,7 +171,7 @@ def test_a_folder_that_cannot_be_read_is_named(
         found = load_runs([results])
     finally:
         (results / "lost+found").rmdir()
-    assert len(found.runs) == 4
+    assert len(found.runs) == 2
     assert found.unread["folder"].tolist() == [refused]
 
 
@@ -220,18 +208,6 @@ def test_files_of_runs_that_cannot_be_read_are_told_once_and_listed(
     assert told.count("not read: ") == 1
     assert f"not read: {folder}: {folder}/curve.jsonl: line 1: time_s" in told
     assert "curve.jsonl: line 1" in (tmp_path / "out" / "report.html").read_text()
-
-
-def test_progress_names_each_part_and_is_cleared(loaded: Loaded, tmp_path: Path) -> None:
-    words: list[str] = []
-    produce.report(loaded, config(tmp_path), progress=words.append)
-    assert words == [
-        "drawing 1 of 2: tta_eta",
-        "drawing 2 of 2: hits",
-        "tables",
-        "report.html",
-        "",
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -274,13 +250,20 @@ def test_refused_runs_are_named_with_their_number_and_reasons(
     assert page.count(": no such precision here</li>") == 2
 
 
-HOSTILE = ("=cmd|' /C calc'!A0", "<img src=x>", "$x_$ $y", "a|b`c`*d*", "\x00\x1b[31m", "@octocat")
+HOSTILE = (
+    "=cmd|' /C calc'!A0",
+    "<img src=x>",
+    "$x_$ $y",
+    "a|b`c`*d*",
+    "\x00\x1b[31m",
+    "@octocat",
+)
 
 
-@pytest.fixture
-def named(tmp_path: Path) -> Iterator[DataFrame]:
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFrame]:
     """Two runs of each hostile name of a model."""
-    folder = tmp_path / "named"
+    folder = tmp_path_factory.mktemp("named")
     runs = make_sweep(folder, batch_sizes=(32,), seeds=range(2 * len(HOSTILE)))
     for place, run in enumerate(runs):
         name = HOSTILE[place // 2]
@@ -292,12 +275,12 @@ def named(tmp_path: Path) -> Iterator[DataFrame]:
 
 
 def test_names_are_text_in_every_table(named: DataFrame, tmp_path: Path) -> None:
-    write_tables(named, summarise(named), tmp_path)
+    write_tables(tables(named), summarise(named), search_cost(named), tmp_path)
     shown = (tmp_path / "time.md").read_text()
     assert "&#60;img src=x&#62;" in shown
     assert "<img" not in shown
     assert "@octocat" not in shown
-    for path in filter(Path.is_file, tmp_path.iterdir()):
+    for path in tmp_path.iterdir():
         data = path.read_text()
         assert "\x00" not in data
         assert "\x1b" not in data

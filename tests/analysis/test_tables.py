@@ -450,7 +450,7 @@ def test_special_characters_are_set_literally() -> None:
 
 
 def test_all_files_are_written(runs: pd.DataFrame, tmp_path: Path) -> None:
-    paths = write_tables(runs, summarise(runs), tmp_path / "tables")
+    paths = write_tables(tables(runs), summarise(runs), search_cost(runs), tmp_path / "tables")
     names = {path.name for path in paths}
     assert {"summary.csv", "search_cost.csv", "time.csv", "time.md", "time.tex"} <= names
     summary = pd.read_csv(tmp_path / "tables" / "summary.csv")
