@@ -1,12 +1,14 @@
 """Write runs in the format of other tools: `python -m analysis.export format=mllog [results=...]`.
 
 Each training run becomes `<out>/<run_id>.log`. Runs that have no such form (of bench.serve, or
-unreadable) are listed with the reason. Exit code: 0, 2 for a wrong key or value, or no run.
+unreadable) are listed with the reason. Exit code: 0, 2 for a wrong key or value, or no
+run, 5 for a defect.
 """
 
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Any
 
 from bench.cli.help import answered
@@ -34,17 +36,22 @@ def main() -> int:
     """Compose the configuration and export."""
     if (code := answered("analysis.export")) is not None:
         return code
-    from bench.cli.app import USAGE_ERROR, one_line, run_app  # slow to import
+    from bench.cli import app  # slow to import, and not needed for help
 
     configs: list[Any] = []
     # Hydra adds a line of its own to an error inside its task: the work is done after it.
-    code = run_app("export", configs.append)
+    code = app.run_app("export", configs.append)
     try:
         for config in configs:
             export(config)
     except ValueError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return USAGE_ERROR
+        print(f"error: {app.one_line(error)}", file=sys.stderr)
+        return app.USAGE_ERROR
+    except KeyboardInterrupt:
+        return app.INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        return app.CRASHED
     return code
 
 

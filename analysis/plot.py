@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 
 from analysis.registry import figure_titles, require_figures
 from bench.cli.help import answered
@@ -17,34 +18,27 @@ from bench.core.report_config import PlotConfig
 
 def main() -> int:
     """Make the figure."""
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     if (code := answered("analysis.plot", lists={"figure": figure_titles})) is not None:
         return code
-    from bench.cli.app import composed  # slow to import, and not needed for help
+    from bench.cli.app import run_once  # slow to import, and not needed for help
 
-    code, jobs = composed("plot", PlotConfig)
-    return code or max((_plot(job, wants_traceback) for job in jobs), default=0)
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    return run_once("plot", PlotConfig, partial(_plot, wants_traceback=wants_traceback))
 
 
-def _plot(plain: dict[str, object], wants_traceback: bool = False) -> int:
-    from bench.cli.app import USAGE_ERROR, one_line
+def _plot(plain: dict[str, object], *, wants_traceback: bool) -> int:
+    config = PlotConfig.from_dict(plain)
+    require_figures([config.figure], key="figure")
+    from analysis.load import load_runs  # pandas, once all keys are right
 
-    try:
-        config = PlotConfig.from_dict(plain)
-        require_figures([config.figure], key="figure")
-        from analysis.load import load_runs  # pandas, once all keys are right
+    loaded = load_runs(config.roots)
+    if config.x is not None and config.y is not None and len(loaded.runs):
+        from analysis.columns import require_axes
 
-        loaded = load_runs(config.roots)
-        if config.x is not None and config.y is not None and len(loaded.runs):
-            from analysis.columns import require_axes
+        require_axes(loaded.runs, config.x, config.y, config.area)
+    from analysis.produce import plot  # the plotting libraries, once there are runs
 
-            require_axes(loaded.runs, config.x, config.y, config.area)
-        from analysis.produce import plot  # the plotting libraries, once there are runs
-
-        return plot(loaded, config, wants_traceback=wants_traceback)
-    except ValueError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return USAGE_ERROR
+    return plot(loaded, config, wants_traceback=wants_traceback)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 
 from analysis.registry import figure_titles, require_figures
 from bench.cli.help import answered
@@ -18,30 +19,23 @@ from bench.core.report_config import ReportConfig
 
 def main() -> int:
     """Make the report."""
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     if (code := answered("analysis.report", lists={"figures": figure_titles})) is not None:
         return code
-    from bench.cli.app import composed  # slow to import, and not needed for help
+    from bench.cli.app import run_once  # slow to import, and not needed for help
 
-    code, jobs = composed("report", ReportConfig)
-    return code or max((_report(job, wants_traceback) for job in jobs), default=0)
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    return run_once("report", ReportConfig, partial(_report, wants_traceback=wants_traceback))
 
 
-def _report(plain: dict[str, object], wants_traceback: bool = False) -> int:
-    from bench.cli.app import USAGE_ERROR, one_line
+def _report(plain: dict[str, object], *, wants_traceback: bool) -> int:
+    config = ReportConfig.from_dict(plain)
+    require_figures(config.names or [])
+    from analysis.load import load_runs  # pandas, once all keys are right
 
-    try:
-        config = ReportConfig.from_dict(plain)
-        require_figures(config.names or [])
-        from analysis.load import load_runs  # pandas, once all keys are right
+    loaded = load_runs(config.roots)
+    from analysis.produce import report  # the plotting libraries, once there are runs
 
-        loaded = load_runs(config.roots)
-        from analysis.produce import report  # the plotting libraries, once there are runs
-
-        return report(loaded, config, progress=_say, wants_traceback=wants_traceback)
-    except ValueError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return USAGE_ERROR
+    return report(loaded, config, progress=_say, wants_traceback=wants_traceback)
 
 
 def _say(words: str) -> None:

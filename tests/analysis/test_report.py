@@ -11,7 +11,6 @@ import pytest
 
 import analysis.plot
 import analysis.report
-from analysis.plot import _plot
 from bench.core.report_config import PlotConfig, ReportConfig
 from tests.analysis.made import make_sweep, make_unreadable
 from tests.cli.command import run_here
@@ -156,21 +155,22 @@ def test_a_plot_of_what_the_runs_do_not_hold_ends_with_3(results: Path, tmp_path
     ],
 )
 def test_what_cannot_be_an_axis_is_one_line_with_its_key(
-    x: str, message: str, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    x: str, message: str, results: Path, tmp_path: Path
 ) -> None:
-    config = {"figure": "tradeoff", "x": x, "y": "quality_test.accuracy"}
-    code = _plot({**config, "results": str(results), "out": str(tmp_path / "out")})
-    told = capsys.readouterr().err
-    assert code == 2
-    assert told.startswith(f"error: x={x}: {message}")
-    assert told.count("\n") == 1
+    axes = (f"x={x}", "y=quality_test.accuracy")
+    files = (f"results={results}", "out=out")
+    answer = run_here(tmp_path, analysis.plot.main, "figure=tradeoff", *axes, *files)
+    assert answer.code == 2
+    assert answer.err.startswith(f"error: x={x}: {message}")
+    assert answer.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
 def test_a_result_against_a_setting_is_drawn(results: Path, tmp_path: Path) -> None:
-    config = {"figure": "tradeoff", "x": "config.batch_size", "y": "quality_test.accuracy"}
-    files = {"formats": ["svg"], "widths": ["one"], "out": str(tmp_path)}
-    assert _plot({**config, **files, "results": str(results)}) == 0
+    axes = ("x=config.batch_size", "y=quality_test.accuracy")
+    files = ("formats=[svg]", "widths=[one]", "out=.", f"results={results}")
+    answer = run_here(tmp_path, analysis.plot.main, "figure=tradeoff", *axes, *files)
+    assert answer.code == 0, answer.err
     assert "No front: batch size" in (tmp_path / "tradeoff_one.svg").read_text()
 
 
