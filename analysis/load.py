@@ -33,6 +33,7 @@ from analysis.joules import (
 from analysis.labels import configurations
 from analysis.ledgers import Ledgers
 from analysis.values import bounded, is_out_of_bounds, require_possible
+from bench.core.files import require_file
 from bench.core.flat import Row, flat
 from bench.core.printable import printable
 from bench.core.records import NOT_STARTED, CurveRow, EnergyRow, LadderRung, RunRecord
@@ -271,6 +272,7 @@ def _of_tables(runs: DataFrame, name: str, columns: Mapping[str, pa.DataType]) -
         path = folder / name
         if not path.exists():
             return None
+        require_file(path)
         try:
             return pq.ParquetFile(path).read().select(list(columns)).cast(schema)
         except (OSError, KeyError, pa.ArrowException) as error:

@@ -21,8 +21,10 @@ from typing import Any, Literal
 from analysis.find import run_folders
 from analysis.index import reason_of
 from analysis.writing import writing
+from bench.core.printable import printable
 from bench.core.records import CurveRow, RunRecord, TargetResult
 from bench.core.store import read_curve, read_record
+from bench.core.target import METRICS
 
 TOKEN = ":::MLLOG "
 _ABOUT = (
@@ -171,9 +173,21 @@ def _evaluations(target: TargetResult, rows: Sequence[CurveRow], clock: _Clock) 
         yield Event(
             time_ms=done_ms,
             key=f"eval_{target.metric}",
-            value=_finite(getattr(row, target.metric)),
+            value=_finite(_value_of(row, target.metric)),
             metadata={**done, "metric": target.metric},
         )
+
+
+def _value_of(row: CurveRow, metric: str) -> float | None:
+    """The metric of an evaluation.
+
+    Raises:
+        ValueError: The curve has no such metric.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"target.metric={printable(metric)}: the curve has no such metric")
+    value: float | None = getattr(row, metric)
+    return value
 
 
 def _known(**values: float | None) -> dict[str, float]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bench.core.files import StoreError
+from bench.core.log_tail import last_lines
 from bench.core.outcome import outcome_record
 from bench.core.records import CurveRow, RunError, RunRecord, Status
 from bench.core.store import began, read_curve
@@ -10,6 +13,7 @@ from bench.core.upgrade import not_started
 from bench.launch.isolation import Ending
 from bench.launch.job import Job
 
+_MOST_BYTES = 2000  # of a log, to find its last line in
 _MEMORY = "; the kernel does this when memory runs out"
 
 
@@ -20,7 +24,7 @@ def lost_record(job: Job, cause: Ending | BaseException) -> RunRecord:
         job: The run.
         cause: How its process ended, or what kept it from being run to its end.
     """
-    status, error = _explained(cause)
+    status, error = _explained(cause, job.folder / "log.txt")
     if isinstance(cause, KeyboardInterrupt) and not began(job.folder):
         error = not_started()
     return outcome_record(
@@ -41,7 +45,7 @@ def _rows(job: Job) -> list[CurveRow]:
         return []
 
 
-def _explained(cause: Ending | BaseException) -> tuple[Status, RunError]:
+def _explained(cause: Ending | BaseException, log: Path) -> tuple[Status, RunError]:
     if isinstance(cause, KeyboardInterrupt):
         return "interrupted", RunError(kind="interrupted", message=str(cause) or "stopped")
     if isinstance(cause, BaseException):
@@ -54,5 +58,6 @@ def _explained(cause: Ending | BaseException) -> tuple[Status, RunError]:
     if cause.exit_code is None:
         message = f"its process ended without a record, after the fork server was killed{_MEMORY}"
         return "killed", RunError(kind="no_record", message=message)
-    message = f"ended with exit code {cause.exit_code} and no record"
+    said = last_lines(log, 1, most_bytes=_MOST_BYTES) if log.exists() else []
+    message = ": ".join([f"ended with exit code {cause.exit_code} and no record", *said])
     return "failed", RunError(kind="no_record", message=message)

@@ -18,7 +18,7 @@ from torch import nn
 
 from bench.compression.prune import Structure, checked_structure, prune_network, restore
 from bench.compression.refused import first_line
-from bench.core.files import StoreError
+from bench.core.files import StoreError, read_file, require_file
 from bench.core.recipe_nodes import PruneConfig
 from bench.core.store import read_record
 from bench.core.trust import (
@@ -149,6 +149,7 @@ def _read_weights(path: Path, trust: Sequence[str]) -> dict[str, Any]:
     Besides plain data they may be objects of classes that are trusted.
     """
     try:
+        require_file(path)
         named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception as error:  # a damaged file may fail in any way
         raise _unusable(path, error) from error
@@ -174,7 +175,7 @@ def _unusable(path: Path, error: Exception) -> StoreError:
 def _read_structure(folder: Path) -> Structure:
     path = folder / STRUCTURE
     try:
-        structure = json.loads(path.read_text())
+        structure = json.loads(read_file(path))
     except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: not readable ({error}); train the run again") from error
     if not isinstance(structure, dict) or not all(isinstance(v, dict) for v in structure.values()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,6 +36,28 @@ def unwritable(path: Path, error: OSError) -> str:
     """Why a results folder cannot be written to, and the remedy, in one line."""
     reason = error.strerror or str(error)
     return f"results={path}: cannot write there ({reason}); free it or give results=DIR"
+
+
+def require_file(path: Path) -> None:
+    """Refuse what is no file of its own: a pipe or a device would be waited for, or never end.
+
+    Raises:
+        StoreError: It is none.
+        OSError: It is not there, or cannot be looked at.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise StoreError(f"{path}: not a file")
+
+
+def read_file(path: Path) -> bytes:
+    """What a file holds that may have come from elsewhere.
+
+    Raises:
+        StoreError: It is no file.
+        OSError: It is not there, or cannot be read.
+    """
+    require_file(path)
+    return path.read_bytes()
 
 
 def write_whole(file: int, data: bytes) -> None:

@@ -5,20 +5,24 @@ It is an index of the run folders, which are the truth. Whatever a line holds, t
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import itertools
 import json
 import os
+import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.core.files import StoreError, unwritable, utc_now, write_whole
+from bench.core.files import StoreError, require_file, unwritable, utc_now, write_whole
 from bench.core.records import RunIdentity
 
 LEDGER = "ledger.jsonl"
+# A link would lead out of the results folder, a pipe would be waited for.
+_APPEND = os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 Event = dict[str, Any]
 
 
@@ -30,7 +34,7 @@ def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any
     """
     line = json.dumps({"event": event, "utc": utc_now(), **asdict(identity), **facts}) + "\n"
     try:
-        file = os.open(results / LEDGER, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        file = _opened(results / LEDGER)
         try:
             # A line that a full disk cut must not swallow this one.
             start = "" if _ends_with_newline(file) else "\n"
@@ -39,6 +43,14 @@ def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any
             os.close(file)
     except OSError as error:
         raise StoreError(unwritable(results, error)) from error
+
+
+def _opened(path: Path) -> int:
+    file = os.open(path, os.O_RDWR | _APPEND, 0o644)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, f"{path.name} is not a file")
+    return file
 
 
 def _ends_with_newline(file: int) -> bool:
@@ -55,7 +67,7 @@ def ledger_held(results: Path) -> Iterator[None]:
     """
     try:
         results.mkdir(parents=True, exist_ok=True)
-        file = os.open(results / LEDGER, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        file = _opened(results / LEDGER)
     except OSError as error:
         raise StoreError(unwritable(results, error)) from error
     try:
@@ -98,6 +110,7 @@ class Ledger:
             StoreError: The ledger cannot be read.
         """
         try:
+            require_file(self._path)
             with self._path.open("rb") as file:
                 file.seek(self._read_bytes)
                 added, _, _ = file.read().rpartition(b"\n")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -25,6 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.core.files import (
     StoreError,
     file_stamp,
+    read_file,
     replace_file,
     unwritable,
     utc_now,
@@ -44,6 +46,8 @@ _NEVER_NEGATIVE = ("_s", "_ms", "_bytes", "_utc", "samples", "steps", "_usd", "_
 # But for the parts of a latency: two of them are differences of two clocks' readings.
 _DIFFERENCES = "stages."
 _FREE_FORM = ("config", "host")
+_LARGEST_INTEGER = 2**63 - 1  # of a table
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 class NewerSchema(StoreError):  # noqa: N818 -- says what the record is
@@ -120,7 +124,7 @@ def read_curve(folder: Path) -> list[CurveRow]:
     """
     path = folder / "curve.jsonl"
     try:
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        lines = read_file(path).split(b"\n")[:-1] if path.exists() else []
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
     rows = []
@@ -193,8 +197,10 @@ def read_record(folder: Path) -> RunRecord:
 
 def _written(path: Path, folder: Path) -> RunRecord:
     try:
-        raw = json.loads(path.read_bytes(), parse_constant=_constant)
+        raw = json.loads(read_file(path), parse_constant=_constant)
         version = raw["schema_version"]
+    except StoreError:
+        raise
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         text = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise StoreError(f"{path}: not a run record ({text}); measure the run again") from error
@@ -211,6 +217,11 @@ def _written(path: Path, folder: Path) -> RunRecord:
     if path == _fallback(folder.name) and record.run_id != folder.name:
         raise StoreError(f"{path}: of another run, {printable(record.run_id)}; remove the file")
     _refuse_impossible(_RECORD.dump_python(record, exclude=set(_FREE_FORM)), str(path))
+    for name in ("seed", "repeat"):
+        if not 0 <= getattr(record, name) <= _LARGEST_INTEGER:
+            raise StoreError(f"{path}: {name}={getattr(record, name)}: cannot be")
+    if not _STAMP.fullmatch(record.started_utc):
+        raise StoreError(f"{path}: started_utc={printable(record.started_utc)}: no time in UTC")
     return record
 
 
@@ -257,7 +268,7 @@ def _interrupted(folder: Path) -> RunRecord:
     path = folder / _CONFIG
     if not path.exists():
         raise StoreError(f"{folder}: no run here (neither run.json nor config.yaml)")
-    config = yaml.safe_load(path.read_bytes())
+    config = yaml.safe_load(read_file(path))
     identity = identity_of(folder, config)
     error = None if began(folder) else not_started()
     return outcome_record(identity, config, read_curve(folder), status="interrupted", error=error)

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.core.files import read_file
 from bench.core.find import is_named_like_a_run, runs_below
 from bench.core.records import RunRecord
 from bench.core.store import NewerSchema, began, read_record, record_path
@@ -77,7 +78,7 @@ def _passed_over(folder: Path) -> str | None:
 def _is_foreign(record: Path) -> bool:
     """Whether a file is whole, but of some other program."""
     try:
-        content = json.loads(record.read_bytes())
+        content = json.loads(read_file(record))
     except (ValueError, RecursionError):
         return False
     return not isinstance(content, dict) or "schema_version" not in content

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.core.files import replace_file
+from bench.core.files import read_file, replace_file
 from bench.core.printable import printable
 
 _T = TypeVar("_T")
@@ -42,7 +42,7 @@ def read_text(path: Path, *, kind: str, newest: int, remedy: str) -> dict[str, A
         ValueError: It is not there, not of this kind, cut, or of a newer format.
     """
     try:
-        tree = json.loads(path.read_bytes())
+        tree = json.loads(read_file(path))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
     except (ValueError, RecursionError) as error:

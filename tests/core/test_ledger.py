@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,7 +118,25 @@ def test_a_line_that_is_no_event_is_skipped_and_counted(
     assert ledger.num_skipped == 1
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe", "device"])
+def test_a_ledger_that_is_no_file_is_not_written_and_not_waited_for(
+    tmp_path: Path, identity: RunIdentity, kind: str
+) -> None:
+    victim, ledger = tmp_path / "victim", tmp_path / "ledger.jsonl"
+    victim.write_text("")
+    if kind == "pipe":
+        os.mkfifo(ledger)
+    else:
+        ledger.symlink_to(victim if kind == "link" else "/dev/zero")
+    with pytest.raises(StoreError, match="cannot write there"):
+        append_ledger(tmp_path, "launched", identity)
+    assert victim.read_text() == ""
+    if kind != "link":
+        with pytest.raises(StoreError, match=r"ledger.jsonl: not a file"):
+            Ledger(tmp_path)
+
+
 def test_a_ledger_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "ledger.jsonl").mkdir()
-    with pytest.raises(StoreError, match=r"ledger.jsonl: cannot be read \(Is a directory\)"):
+    with pytest.raises(StoreError, match=r"ledger.jsonl: not a file"):
         Ledger(tmp_path)

@@ -206,6 +206,33 @@ def test_a_folder_without_a_record_and_with_odd_keys_is_one_line(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["run.json", "config.yaml", "curve.jsonl"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_not_waited_for(folder: Path, name: str, kind: str) -> None:
+    (folder / name).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    elif kind == "device":
+        (folder / name).symlink_to("/dev/zero")
+    else:
+        (folder / name).mkdir()
+    with pytest.raises(StoreError, match=f"{name}: not a file"):
+        store.read_record(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("seed", -5), ("repeat", 2**63), ("started_utc", "yesterday")]
+)
+def test_an_identity_that_cannot_be_is_named(
+    folder: Path, identity: RunIdentity, name: str, value: object
+) -> None:
+    store.write_record(folder, record(identity))
+    raw = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(raw | {name: value}))
+    with pytest.raises(StoreError, match=f"{name}={value}: "):
+        store.read_record(folder)
+
+
 def test_a_renamed_folder_without_a_record_is_no_run(folder: Path) -> None:
     with pytest.raises(StoreError, match="not named like a run"):
         store.read_record(folder.rename(folder.with_name("mine")))
