@@ -258,7 +258,7 @@ def export_runs(roots: Sequence[Path | str], out: Path, format: str = "mllog") -
         CannotWrite: The files have no place.
     """
     if format not in FORMATS:
-        raise ValueError(f"format={format}: must be of {', '.join(FORMATS)}")
+        raise ValueError(f"format={format}: must be one of {', '.join(FORMATS)}")
     paths, skipped = [], {}
     for folder in run_folders(roots):
         try:

@@ -106,7 +106,7 @@ def spread_column(
     is_single = any(other and not text for text, other in zip(texts, instead, strict=True))
     notes = {
         "single": single_note,
-        "range": "a to b: the range of fewer than 6 runs.",
+        "range": "a to b: smallest and largest, of fewer than 6 runs.",
         "interval": "[a, b]: the 95% interval of a median.",
     }
     told = [notes[kind] for kind in notes if kind in kinds or (kind == "single" and is_single)]

@@ -45,6 +45,9 @@ def explained(error: BaseException, command: str, keys: Sequence[str] = ()) -> s
         return f"{found[1]}: {found[2]}"
     if found := _AMBIGUOUS.search(text):
         key, value = found[1], found[2]
+        docs = _documented(command)
+        if key not in (*keys, *docs.names(), *docs.options):
+            return _no_such_key(key, command, keys)
         text = for_shell(f"{key}={quoted(value)}")
         listed = for_shell(f"{key}=[{value}]")
         return f"{key}={value}: commas are for a sweep (-m), a list ({listed}) or one text ({text})"

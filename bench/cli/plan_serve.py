@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from bench.cli.costs import require_rates
 from bench.cli.needs import require, serving_needs
 from bench.cli.resolve import Checked, Planned, plain, with_choices
 from bench.cli.runs import find_runs, trained_record
+from bench.cli.terminal import say
 from bench.core.config import config_hash
 from bench.core.environment import refuse_disabled_compiler
 from bench.core.records import RunRecord
@@ -68,7 +71,29 @@ def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checke
 
 
 def _folders(checked: ServeConfig) -> Sequence[Path]:
-    return find_runs(Path(checked.results).absolute(), checked.run)
+    """The runs that are meant; of several, those that can be served, the others being told.
+
+    Raises:
+        ValueError: There is none that can be served.
+    """
+    folders = find_runs(Path(checked.results).absolute(), checked.run)
+    if len(folders) == 1:
+        return folders
+    left_out: dict[Path, ValueError] = {}
+    for folder in folders:
+        try:
+            trained_record(folder, allow_missed=checked.allow_missed)
+        except ValueError as error:
+            left_out[folder] = error
+            _tell_once(str(error))
+    if len(left_out) == len(folders):
+        raise left_out[folders[0]]
+    return [folder for folder in folders if folder not in left_out]
+
+
+@cache
+def _tell_once(reason: str) -> None:
+    say(Console(stderr=True), f"left out: {reason.partition('; choose')[0]}")
 
 
 def _refuse_no_compiler(config: ServeConfig) -> None:

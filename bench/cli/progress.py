@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
+from rich.progress import TextColumn
 from rich.table import Column
 
 from bench.cli.terminal import Line, say
@@ -15,6 +17,9 @@ from bench.launch.job import Progress as Message
 
 # Runs may end faster than a person reads or a log should grow.
 _LINE_EVERY_S = 2.0
+_LEAST_TITLE = 12  # characters: `run 15 of 16`
+# Of a dotted key, what is before its last part.
+_GROUP = re.compile(r"\b[\w.]+\.(?=\w+=)")
 _MINUTE_S, _HOUR_S = 60.0, 3600.0
 
 
@@ -39,6 +44,11 @@ class Course:
     def num_begun(self) -> int:
         """Runs that were begun or found finished."""
         return self._num_begun
+
+    @property
+    def num_made(self) -> int:
+        """Runs that were made and have ended."""
+        return len(self._spent_s)
 
     def next(self, num_runs: int, name: str) -> str:
         """Count the next run; what it is called: `run 3 of 24, lr=0.1 model=cnn`.
@@ -95,7 +105,13 @@ class ProgressLine(Line):
     """Shows how far one run has come, as a context manager."""
 
     def __init__(
-        self, console: Console, title: str, left: Callable[[], str], *, wanted: bool
+        self,
+        console: Console,
+        title: str,
+        left: Callable[[], str],
+        *,
+        wanted: bool,
+        is_first: bool = False,
     ) -> None:
         """Nothing is shown yet.
 
@@ -104,20 +120,31 @@ class ProgressLine(Line):
             title: Of the run.
             left: How long the rest of the command takes, as it ends the line.
             wanted: Whether to show it where there is a terminal.
+            is_first: Whether the libraries have to be imported still.
         """
-        one_line = Column(no_wrap=True, overflow="ellipsis", ratio=1)
         super().__init__(
             console,
-            TextColumn("{task.description}", markup=False, table_column=one_line),
-            BarColumn(bar_width=10),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             shown=wanted and console.is_terminal,
         )
+        self._console = console
         self._title = title
         self._left = left
-        what = "starting (the first run imports the libraries: some seconds)"
-        self._task = self._bar.add_task(f"{title}: {what}", total=1.0)
+        what = "importing the libraries" if is_first else "starting"
+        self._task = self._bar.add_task(self._fitted(what), total=1.0)
 
     def show(self, message: Message) -> None:
         """Redraw for one message of the job."""
-        text = f"{self._title}: {printable(message.stage)}{self._left()}"
-        self._bar.update(self._task, completed=message.done_frac, description=text, refresh=True)
+        text = self._fitted(printable(message.stage))
+        self._bar.update(self._task, description=text, refresh=True)
+
+    def _fitted(self, stage: str) -> str:
+        """The line in the terminal's width: what changes stays, the name of the run is cut."""
+        news = f": {stage}{self._left()}"
+        room = self._console.width - 1 - cell_len(news)
+        title = self._title
+        if cell_len(title) > room:
+            title = _GROUP.sub("", title)
+        if cell_len(title) > room:
+            title = set_cell_size(title, max(_LEAST_TITLE, room - 1)).rstrip() + "…"
+        return title + news

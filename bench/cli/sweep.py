@@ -63,6 +63,8 @@ class Sweep:
         AGENDA.num_runs, AGENDA.swept = 1, ()
         self._refused = False
         self._failed = False
+        self._num_found = 0  # that were finished before
+        self._resume: bool | str = True
         self._folder: Path | None = None  # of the sweep itself
         self._checked_meters: list[dict[str, Any]] = []
 
@@ -101,11 +103,13 @@ class Sweep:
         """Make one run, unless it is there already; whatever it ends with, it is reported."""
         title = self._course.next(AGENDA.num_runs, _name(planned, overrides))
         config = planned.config
+        self._resume = config["resume"] or True
         results = Path(config["results"]).absolute()
         key = (self._command.name, planned.digest, config["seed"], config["repeat"])
         try:
             if (done := self._done(results, key, config["resume"])) is not None:
                 self._runs.append((overrides, *done))
+                self._num_found += 1
                 return
             identity = new_identity(*key)
             with signals_held_back():
@@ -206,7 +210,9 @@ class Sweep:
             return self._course.left(AGENDA.num_runs, time.monotonic() - began_s)
 
         wanted = bool(job.config["progress"])
-        with ProgressLine(self._console, job.title, left, wanted=wanted) as line:
+        is_first = self._course.num_made == 0
+        line = ProgressLine(self._console, job.title, left, wanted=wanted, is_first=is_first)
+        with line:
             ending = self._server.run(
                 self._command.job,
                 job,
@@ -234,6 +240,12 @@ class Sweep:
             print_runs(self._command, self._runs, console)
             self._write_file(console)
             print_folders(self._runs, console)
+        if self._num_found:
+            say(
+                self._console,
+                f"{self._num_found} of {max(AGENDA.num_runs, self._num_found)} runs were finished "
+                f"before: resume={str(self._resume).lower()} does not make them again",
+            )
         if exit_code == INTERRUPTED:
             self._say_how_to_go_on()
         if exit_code:
@@ -262,8 +274,9 @@ class Sweep:
 
     def _say_how_to_go_on(self) -> None:
         rest = max(0, AGENDA.num_runs - self._course.num_begun)
+        again = f"the same command with resume={str(self._resume).lower()}"
         counted = f": {rest} of {AGENDA.num_runs} runs were not started" if rest else ""
-        say(self._console, f"interrupted{counted}; the same command with resume=true goes on")
+        say(self._console, f"interrupted{counted}; {again} goes on")
 
 
 def _name(planned: Planned, overrides: Sequence[str]) -> str:

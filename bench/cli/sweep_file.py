@@ -13,6 +13,8 @@ from typing import Any
 
 from bench.cli.fields import value_of
 from bench.cli.train_columns import best_value
+from bench.core.checks import value_at
+from bench.core.config import CHOICES
 from bench.core.csv_text import csv_safe
 from bench.core.files import replace_file
 from bench.core.records import RunRecord
@@ -96,7 +98,9 @@ def write_sweep(path: Path, runs: Sequence[tuple[Sequence[str], Path, RunRecord]
         OSError: It cannot be written; what was there before is still there.
     """
     is_serving = any(record.command == "serve" for _, _, record in runs)
-    names = (*_FIRST, *(_SERVING if is_serving else _TRAINING), *_BOTH, *_LAST)
+    swept = _swept([overrides for overrides, _, _ in runs])
+    own = _SERVING if is_serving else _TRAINING
+    names = (*_FIRST, *(f"config.{key}" for key in swept), *own, *_BOTH, *_LAST)
     rows = [_row(*run, names) for run in runs]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=names)
@@ -104,6 +108,23 @@ def write_sweep(path: Path, runs: Sequence[tuple[Sequence[str], Path, RunRecord]
     writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     return replace_file(path, text.getvalue().encode())
+
+
+def _swept(overrides: Sequence[Sequence[str]]) -> list[str]:
+    """The keys that differ between the runs, without those that are columns anyway."""
+    given: dict[str, set[str]] = {}
+    for each in overrides:
+        for text in each:
+            key, _, value = text.lstrip("+~").partition("=")
+            given.setdefault(key.partition("@")[0], set()).add(value)
+    return [key for key, values in given.items() if len(values) > 1 and key not in _FIRST]
+
+
+def _configured(record: RunRecord, key: str) -> Any:
+    """The value of a key; of a group, the option that was chosen."""
+    value = value_at(record.config, key)
+    chosen = record.config.get(CHOICES, {}).get(key)
+    return chosen if isinstance(value, dict | list) or value is None else value
 
 
 def _row(
@@ -115,6 +136,9 @@ def _row(
         "target.best_value": best_value(record),
         "health.flags": " ".join(record.health.flags if record.health else []),
     }
+    for name in names:
+        if name.startswith("config."):
+            own[name] = _configured(record, name.removeprefix("config."))
     return {name: own[name] if name in own else value_of(record, name) for name in names}
 
 

@@ -76,7 +76,10 @@ def has_failed(record: RunRecord) -> bool:
 
 def _notes(record: RunRecord) -> list[str]:
     """What does not fit into the table: why a run failed, or why what it served does not count."""
-    notes = [] if record.error is None else [f"{record.status}: {record.error.message}"]
+    notes = []
+    if record.error is not None:
+        kind = "" if record.error.message.startswith(record.status) else f"{record.status}: "
+        notes.append(kind + record.error.message)
     if record.serving is not None:
         notes += [f"not valid: {reason}" for reason in record.serving.invalid_reasons]
     return notes

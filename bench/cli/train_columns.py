@@ -15,7 +15,7 @@ from bench.core.records import RunRecord
 
 # What the run is called that a recipe builds on.
 _SOURCES = {"distill": "teacher", "prune": "base run"}
-_SINGLE = "(a, b]: last evaluation that missed, first that hit."
+_SINGLE = "(a, b]: the last evaluation that missed and the first that hit the target."
 _PERCENTILES = ("p50", "p90", "p99")
 _ERRORS = ("target.energy_to_target_error_frac", "energy_error_frac")
 
@@ -76,7 +76,7 @@ def _times(groups: Sequence[Group]) -> list[Column]:
     if any(len(group.measured) > 1 for group in groups):
         note += " Of several runs: the median."
     if any(run.target and not run.target.reached for group in groups for run in group.measured):
-        note += " > what runs that missed had spent; inf: a miss or a failure is the worst of all."
+        note += " > x: missed, after spending x. Runs that missed or failed (inf) count as slowest."
     unit = unit_for(medians, TIME)
     brackets = [_bracket(group, unit) for group in groups]
     spread = spread_column("TTA range", medians, TIME, rank=6, single=brackets, single_note=_SINGLE)

@@ -29,14 +29,16 @@ def require_one_of(key: str, value: object, allowed: Collection[object]) -> None
         raise ValueError(f"{key}={value}: must be one of {', '.join(names)}{hint}")
 
 
-def require_resume(value: object) -> None:
-    """Refuse what resume= does not know.
+def require_where_and_how(results: str, resume: object) -> None:
+    """Refuse results= without a folder, and what resume= does not know.
 
     Raises:
-        ValueError: It is none of false, true and fit.
+        ValueError: One of them is wrong; the message names the key.
     """
-    if value not in (False, True, "fit"):
-        raise ValueError(f"resume={value}: must be one of false, true, fit")
+    if not results.strip():  # as of a variable that is not set
+        raise ValueError("results=: must name a folder")
+    if resume not in (False, True, "fit"):
+        raise ValueError(f"resume={resume}: must be one of false, true, fit")
 
 
 def require_at_least(key: str, value: float | None, least: float) -> None:

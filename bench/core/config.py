@@ -21,7 +21,7 @@ from bench.core.checks import (
     require_at_least,
     require_one_of,
     require_positive,
-    require_resume,
+    require_where_and_how,
 )
 from bench.core.ignored_keys import refuse_ignored_keys
 from bench.core.probe_config import ProbeConfig
@@ -224,7 +224,7 @@ class TrainConfig:
         require_at_least("seed", self.seed, 0)
         require_at_least("repeat", self.repeat, 0)
         require_one_of("precision", self.precision, PRECISIONS)
-        require_resume(self.resume)
+        require_where_and_how(self.results, self.resume)
         require_modules(self.trust)
         if self.precision == "16-mixed" and self.trainer.accelerator == "cpu":
             raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")

@@ -18,7 +18,7 @@ from bench.core.checks import (
     require_at_least,
     require_one_of,
     require_positive,
-    require_resume,
+    require_where_and_how,
 )
 from bench.core.config import CHOICES, MeterConfig, SamplerConfig, without
 from bench.core.trust import require_modules
@@ -166,7 +166,7 @@ class ServeConfig:
         """
         require_at_least("seed", self.seed, 0)
         require_at_least("repeat", self.repeat, 0)
-        require_resume(self.resume)
+        require_where_and_how(self.results, self.resume)
         require_modules(self.trust)
         limited = self.placement.has_network or self.placement.memory_limit_bytes is not None
         if limited and self.backend.http is None:

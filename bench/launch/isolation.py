@@ -199,9 +199,9 @@ def _start_deaf_server() -> None:
 
     `docker stop` and a terminal that is closed signal all processes: without its server this
     process could not see how a job ended that is still writing its record. What a process ignores,
-    the one that it starts ignores too; the server itself ignores SIGINT.
+    the one that it starts ignores too, also while it imports what it is to import.
     """
-    with _ignored(signal.SIGTERM, signal.SIGHUP):
+    with _ignored(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         try:
             forkserver.ensure_running()
         except OSError as error:

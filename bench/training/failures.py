@@ -9,6 +9,9 @@ import torch
 from bench.core.records import RunError, Status
 from bench.training.profiler import DivergedError
 
+# Their messages are a name or a key, and say nothing without what kind of error it is.
+_SAY_LITTLE = (LookupError, AttributeError, AssertionError, NameError, TypeError)
+
 
 def failure(
     exception: BaseException, *, trace: str | None = None, out_of_memory: bool | None = None
@@ -25,6 +28,8 @@ def failure(
     if is_out_of_memory(exception) if out_of_memory is None else out_of_memory:
         status = kind = "out_of_memory"
     message = " ".join(str(exception).split()) or kind
+    if isinstance(exception, _SAY_LITTLE):
+        message = f"{type(exception).__name__}: {message}"
     trace = "".join(traceback.format_exception(exception)) if trace is None else trace
     return status, RunError(kind=kind, message=message, traceback=trace)
 

@@ -71,8 +71,23 @@ def test_the_line_fits_its_terminal_and_takes_no_markup() -> None:
     with ProgressLine(console, title, lambda: "; about 4 min left", wanted=True) as line:
         line.show(Progress(stage="accuracy 0.91 of 0.95, 12 s", done_frac=0.2))
     shown = [text for text in out.getvalue().replace("\r", "\n").splitlines() if "run 3" in text]
-    assert any("lr=0.1 [/x] model=cnn" in text for text in shown)
+    assert any("accuracy 0.91 of 0.95, 12 s; about 4 min left" in text for text in shown)
+    assert any("run 3 of 24" in text for text in shown)
     assert all(len(text.split("\x1b")[0]) <= 60 for text in shown)
+
+
+def test_the_name_of_a_run_gives_way_to_what_changes() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    title = "run 15 of 16, lr=0.1 model.width=32"
+    line = ProgressLine(console, title, lambda: "; about 4 min left", wanted=True)
+    news = ": accuracy 0.20 of 0.95; about 4 min left"
+    assert line._fitted("accuracy 0.20 of 0.95") == f"run 15 of 16, lr=0.1 model.width=32{news}"
+    fitted = line._fitted("accuracy 0.203 of 0.95, 12 s")
+    assert (
+        fitted
+        == f"run 15 of 16, lr=0.1 width=32{news.replace('20', '203').replace(';', ', 12 s;')}"
+    )
+    assert line._fitted("x" * 200).startswith("run 15 of 16…: xxx")
 
 
 def test_without_a_terminal_there_is_no_line() -> None:

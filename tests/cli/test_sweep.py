@@ -159,8 +159,9 @@ def test_resume_takes_what_is_finished_and_on_request_what_is_fit(tmp_path: Path
 
     seeds = f"seed={scripted.OK},{scripted.UNFIT}"
     assert sweep(tmp_path, "-m", seeds).code == 0
-    assert sweep(tmp_path, "-m", seeds, "resume=true").code == 0
-    assert num_runs() == 2
+    answer = sweep(tmp_path, "-m", seeds, "resume=true")
+    assert (answer.code, num_runs()) == (0, 2)
+    assert "2 of 2 runs were finished before: resume=true does not make them" in answer.err
     assert sweep(tmp_path, "-m", seeds, "resume=fit").code == 0
     assert num_runs() == 3
     answer = sweep(tmp_path, "-m", seeds, "resume=never")

@@ -37,6 +37,21 @@ def test_a_row_per_run_with_all_digits(tmp_path: Path) -> None:
     assert third["error.message"] == 'broke, "so" it ended'
 
 
+def test_each_key_that_was_swept_is_a_column(tmp_path: Path) -> None:
+    first, second = trained(seed=0), trained(seed=1)
+    first = replace(first, config={**first.config, "lr": 0.1, "choices": {"model": "mlp"}})
+    second = replace(second, config={**second.config, "lr": 0.2, "choices": {"model": "cnn"}})
+    shared = ["codecarbon=none"]
+    given = (["lr=0.1", "model=mlp", "seed=0"], ["lr=0.2", "model=cnn", "seed=1"])
+    runs = [
+        ([*shared, *own], tmp_path, run) for own, run in zip(given, (first, second), strict=True)
+    ]
+    found = rows(write_sweep(tmp_path / "x.csv", runs))
+    assert [row["config.lr"] for row in found] == ["0.1", "0.2"]
+    assert [row["config.model"] for row in found] == ["mlp", "cnn"]
+    assert not {"config.codecarbon", "config.seed"} & set(found[0])
+
+
 def test_served_runs_have_columns_of_their_own(tmp_path: Path) -> None:
     (row,) = rows(write_sweep(tmp_path / "x.csv", [([], tmp_path, served())]))
     assert (row["serving.headline"], row["serving.latency_p99_ms"]) == ("latency_p99_ms", "12.5")
