@@ -6,6 +6,7 @@ import importlib
 import re
 import runpy
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,6 +55,7 @@ def test_several_processes_share_the_batches_of_the_example(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "my_parts", raising=False)  # of another test
     module = importlib.import_module("my_parts")
 
     def pixels(rank: int, num_ranks: int) -> list[list[int]]:

@@ -66,6 +66,11 @@ class Need:
     arguments: tuple[Any, ...]
 
 
+# What the job gives a part besides the keys of its configuration.
+_GIVEN = {"data": (), "model": ("input_shape", "num_classes")}
+_OF_HYDRA = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_", "_mode_"}
+
+
 # What was there when it was looked at is not looked at again by this command.
 _met: set[Need] = set()
 
@@ -189,11 +194,15 @@ def _require_module(key: str, module: str, extra: str) -> None:
 
 def _target_needs(values: Mapping[str, Any], of: str = "") -> list[Need]:
     """That the classes exist that are named in some groups."""
-    return [
-        Need("target", (f"{of}{key}", target))
-        for key, target in _targets(values)
-        if target not in _OWN
-    ]
+    needs = []
+    for key, target in _targets(values):
+        if target not in _OWN:
+            needs.append(Need("target", (f"{of}{key}", target)))
+            part = key.removesuffix("._target_")
+            if part in _GIVEN:
+                names = sorted({*_GIVEN[part], *values[part]} - _OF_HYDRA)
+                needs.append(Need("call", (f"{of}{key}", target, tuple(names))))
+    return needs
 
 
 def _targets(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

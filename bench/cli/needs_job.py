@@ -5,6 +5,7 @@ Run in a process of its own: see bench/cli/needs.py.
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -77,6 +78,24 @@ def _no_attribute(owner: str, name: str, found: Any = None) -> str:
     return f"{owner} has no {name}{did_you_mean(name, names)}"
 
 
+def require_call(key: str, target: str, names: Sequence[str]) -> None:
+    """Refuse a class or function that does not take what it is going to be given by name.
+
+    Raises:
+        ValueError: It does not; the message has the name, and what the part is called with.
+    """
+    try:
+        signature = inspect.signature(get_object(target))
+    except (TypeError, ValueError):  # of C code, say: it is seen when it is called
+        return
+    try:
+        signature.bind_partial(**dict.fromkeys(names))
+    except TypeError as error:
+        raise ValueError(
+            f"{key}={target}: {error}; it is called with {', '.join(names)}"
+        ) from error
+
+
 def _require_splits(key: str, size: int, data: str) -> None:
     """Refuse a split that the data set has not samples enough for."""
     try:
@@ -97,4 +116,5 @@ _CHECKS: dict[str, Callable[..., None]] = {
     "files": require_files,
     "runtime": _require_runtime,
     "splits": _require_splits,
+    "call": require_call,
 }

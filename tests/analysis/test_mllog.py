@@ -203,7 +203,7 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
     assert "no training" in exported.skipped[str(served)]
     with pytest.raises(ValueError, match="no training run to export"):
         export_runs([served], tmp_path / "out")
-    with pytest.raises(ValueError, match="format=tsv: must be of mllog"):
+    with pytest.raises(ValueError, match="format=tsv: must be one of mllog"):
         export_runs([tmp_path], tmp_path / "out", "tsv")
 
 
@@ -232,7 +232,7 @@ def test_the_command_writes_a_file_for_each_training(tmp_path: Path) -> None:
     ("argument", "error"),
     [
         ("results=nowhere", "error: results=nowhere: no such folder"),
-        ("format=tsv", "error: format=tsv: must be of mllog"),
+        ("format=tsv", "error: format=tsv: must be one of mllog"),
         ("fromat=mllog", "error: fromat: no such key"),
     ],
 )

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 
 from bench.cli import needs
 from bench.cli.app import config_dir, register
-from bench.cli.needs import Need, serving_needs
+from bench.cli.needs import Need, serving_needs, splits_need
 from bench.cli.needs_job import refusal
 from bench.cli.resolve import plain
 from bench.core.serve_config import ServeConfig
@@ -84,6 +84,39 @@ def test_a_class_that_cannot_be_had_is_refused_with_the_reason(
 @pytest.mark.parametrize("name", ["Whole", "Own", "NoTest.setup"])
 def test_data_whose_loaders_cannot_be_told_from_its_class_is_taken(parts: str, name: str) -> None:
     assert refusal(Need("target", ("data._target_", f"{parts}.{name}"))) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "names", "words"),
+    [
+        (
+            "torch.nn.Linear",
+            ("input_shape", "num_classes"),
+            "unexpected keyword argument 'input_sh",
+        ),
+        ("torch.nn.Flatten", ("start_dim",), None),
+        ("builtins.dict", ("anything",), None),
+    ],
+)
+def test_what_a_part_does_not_take_is_refused(
+    target: str, names: tuple[str, ...], words: str | None
+) -> None:
+    told = refusal(Need("call", ("model._target_", target, names)))
+    if words is None:
+        assert told is None
+    else:
+        assert told is not None
+        assert words in told
+        assert told.endswith("it is called with input_shape, num_classes")
+
+
+@pytest.mark.parametrize(("size", "fits"), [(360, True), (5000, False)])
+def test_a_split_is_tried(size: int, fits: bool) -> None:
+    data = {"_target_": "bench.tasks.data.digits", "num_validation_samples": size}
+    told = refusal(splits_need(data | {"batch_size": 32, "seed": 0}))
+    assert (told is None) == fits
+    if told is not None:
+        assert "data.num_validation_samples=5000: must be between 10" in told
 
 
 @pytest.mark.parametrize(

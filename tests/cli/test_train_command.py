@@ -294,7 +294,6 @@ def test_while_another_run_is_measured_a_command_waits_and_says_so_unless_it_may
         (("-m", "grid.country_iso_code=DEU,XXX"), "grid.country_iso_code=XXX"),
         (("-m", "price.usd_per_kwh=0.1,-1"), "price.usd_per_kwh=-1.0"),
         (("codecarbon.measure_period_s=-1",), "codecarbon.measure_period_s=-1"),
-        (("-m", "data.num_validation_samples=360,5000"), "data.num_validation_samples=5000: must"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
