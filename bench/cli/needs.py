@@ -199,7 +199,7 @@ def _target_needs(values: Mapping[str, Any], of: str = "") -> list[Need]:
         if target not in _OWN:
             needs.append(Need("target", (f"{of}{key}", target)))
             part = key.removesuffix("._target_")
-            if part in _GIVEN:
+            if part in _GIVEN and not of:  # another run has been made with it
                 names = sorted({*_GIVEN[part], *values[part]} - _OF_HYDRA)
                 needs.append(Need("call", (f"{of}{key}", target, tuple(names))))
     return needs

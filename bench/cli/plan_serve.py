@@ -66,6 +66,10 @@ def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checke
     require_rates(values)
     folders = _folders(checked)
     records = [trained_record(folder, allow_missed=checked.allow_missed) for folder in folders]
+    # Before anything that they name is imported. A server of the user's own has its model already.
+    parts = ("data",) if checked.backend.serves_elsewhere else PARTS
+    for folder, record in zip(folders, records, strict=True):
+        require_trusted(record.config, folder, checked.trust, parts=parts)
     needs = dict.fromkeys(need for each in records for need in serving_needs(values, checked, each))
     return Checked(num_runs=len(folders), needs=list(needs))
 
@@ -110,9 +114,6 @@ def _refuse_no_compiler(config: ServeConfig) -> None:
 
 def _planned(values: dict[str, Any], checked: ServeConfig, folder: Path, several: bool) -> Planned:
     record = trained_record(folder, allow_missed=checked.allow_missed)
-    # A server of the user's own has its model already.
-    parts = ("data",) if checked.backend.serves_elsewhere else PARTS
-    require_trusted(record.config, folder, checked.trust, parts=parts)
     alike = {**values, "run": record.config_hash, "seed": 0, "repeat": 0}
     title = f"{model_of(record)} {checked.backend.name} {checked.compression.method}"
     return Planned(

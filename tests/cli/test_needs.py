@@ -192,6 +192,7 @@ class Asked:
             ["model=custom", "model._target_=my.Net", "+model.block={_target_:my.Block}"],
             [
                 Need("target", ("model._target_", "my.Net")),
+                Need("call", ("model._target_", "my.Net", ("block", "input_shape", "num_classes"))),
                 Need("target", ("model.block._target_", "my.Block")),
             ],
         ),
