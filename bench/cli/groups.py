@@ -15,7 +15,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from bench.cli.columns import Column, prose, prose_width, shortened
+from bench.cli.columns import Column, prose, prose_width
 from bench.core.config import UNHASHED
 from bench.core.counting import Ended, counted
 from bench.core.printable import printable
@@ -31,7 +31,6 @@ _UNCLEAR = ("value", "name")  # of what, does not follow from the last part of a
 INVALID = "INVALID"
 _UNCOUNTED = ("interrupted", "refused")
 _LONG_OUTCOMES = 100  # characters, the console from which on an outcome stays on one line
-_LEAST_SHARED = 20  # characters, for what all runs share to be worth a part of a line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,18 +253,25 @@ def headline_of(
         command: Such as `train`.
         runs: All runs.
         groups: Their configurations.
-        console: Overrides that all runs share are cut where its line ends.
+        console: Overrides that all runs share are named as far as its line has room.
         facts: More that holds for all of them; empty ones are left out.
     """
     what = _runs(len(runs))
     if len(groups) > 1:
         what += f" of {len(groups)} configurations"
     line = "; ".join(filter(None, (f"{command}: {what}", *facts)))
-    shared = " ".join(_shared_overrides(runs))
-    room = prose_width(console) - len(line) - 2
-    if shared and room >= min(len(shared), _LEAST_SHARED):
-        line += f"; {shortened(shared, room)}"
-    return prose(line, console)
+    shared = _fitting(_shared_overrides(runs), prose_width(console) - len(line) - 2)
+    return prose(f"{line}; {shared}" if shared else line, console)
+
+
+def _fitting(items: Sequence[str], width: int) -> str:
+    """As many of the items as have room, whole, and how many there are besides."""
+    for num in range(len(items), 0, -1):
+        more = f" and {len(items) - num} more" if num < len(items) else ""
+        text = " ".join(items[:num]) + more
+        if cell_len(text) <= width:
+            return text
+    return ""
 
 
 def _runs(num: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.cli.groups import _fitting
 from bench.cli.table import run_line, sweep_tables
 from bench.core.outcome import outcome_record
 from bench.core.records import (
@@ -344,3 +345,16 @@ def test_records_from_before_the_best_value_show_the_last_one() -> None:
 def test_the_value_of_a_run_that_reached_is_the_one_at_the_crossing() -> None:
     run = replace(record(), quality=replace(QUALITY, at="crossing", accuracy=0.93))
     assert run_line(run).startswith("reached accuracy 0.93 >= 0.9 in")
+
+
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [
+        (40, "lr=0.1 budget.max_epochs=3 seed=0"),
+        (32, "lr=0.1 and 2 more"),
+        (17, "lr=0.1 and 2 more"),
+        (16, ""),
+    ],
+)
+def test_what_all_runs_share_is_named_whole_or_counted(width: int, text: str) -> None:
+    assert _fitting(["lr=0.1", "budget.max_epochs=3", "seed=0"], width) == text
