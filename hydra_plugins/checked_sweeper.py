@@ -18,6 +18,7 @@ from rich.console import Console
 from bench.cli.checking import CheckingLine
 from bench.cli.job_values import JobValues
 from bench.cli.needs import Need, require
+from bench.cli.overrides import key_of
 from bench.cli.plans import AGENDA, PLANNINGS, Planning
 from bench.cli.resolve import with_paths
 from bench.core.files import expanded, unwritable
@@ -123,9 +124,4 @@ class CheckedSweeper(BasicSweeper):
 
 def _swept(jobs: Sequence[Sequence[str]]) -> list[str]:
     """The keys that differ between the jobs, as the records have them."""
-    keys = []
-    for given in zip(*jobs, strict=True):
-        if len(set(given)) > 1:
-            key = given[0].partition("=")[0].lstrip("+~")
-            keys.append(key.partition("@")[0])
-    return keys
+    return [key_of(given[0]) for given in zip(*jobs, strict=True) if len(set(given)) > 1]

@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.medians import Median, spread_text, unit_for, value_text
-from bench.cli.terminal import plain_text
-from bench.cli.units import Scale, Unit, in_ascii
+from bench.cli.terminal import in_ascii, plain_text
+from bench.cli.units import Scale, Unit
 
 _GAP = 2  # characters between two columns
 _PROSE_WIDTH = 100  # characters; a pipe takes lines of any length, a reader does not

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from bench.cli.groups import Group
 from bench.cli.medians import Cost, Median, median_cost, median_of
+from bench.core.flat import value_of
 from bench.core.records import RunRecord
 
 _MS = "_ms"
-
-
-def value_of(record: RunRecord, name: str) -> Any:
-    """A field such as `target.time_to_target_s`; None where the record has no such part."""
-    found: Any = record
-    for part in name.split("."):
-        if found is None:
-            return None
-        found = getattr(found, part)
-    return found
 
 
 def number_of(record: RunRecord, name: str) -> float | None:

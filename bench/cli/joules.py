@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.cli.columns import Column, number_column
-from bench.cli.fields import value_of
 from bench.cli.groups import Group
 from bench.cli.medians import Median
 from bench.cli.units import ENERGY
+from bench.core.flat import value_of
 from bench.core.labels import EnergyLabel
 from bench.core.records import RunRecord
 

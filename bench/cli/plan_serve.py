@@ -75,29 +75,30 @@ def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checke
 
 
 def _folders(checked: ServeConfig) -> Sequence[Path]:
-    """The runs that are meant; of several, those that can be served, the others being told.
+    results = Path(checked.results).absolute()
+    return servable_runs(results, checked.run, allow_missed=checked.allow_missed)
+
+
+@cache
+def servable_runs(results: Path, run: str, *, allow_missed: bool) -> Sequence[Path]:
+    """The runs that are meant; of several, those that can be served. Looked up once in a command.
 
     Raises:
         ValueError: There is none that can be served.
     """
-    folders = find_runs(Path(checked.results).absolute(), checked.run)
+    folders = find_runs(results, run)
     if len(folders) == 1:
         return folders
     left_out: dict[Path, ValueError] = {}
     for folder in folders:
         try:
-            trained_record(folder, allow_missed=checked.allow_missed)
+            trained_record(folder, allow_missed=allow_missed)
         except ValueError as error:
             left_out[folder] = error
-            _tell_once(str(error))
+            say(Console(stderr=True), f"left out: {str(error).partition('; choose')[0]}")
     if len(left_out) == len(folders):
         raise left_out[folders[0]]
-    return [folder for folder in folders if folder not in left_out]
-
-
-@cache
-def _tell_once(reason: str) -> None:
-    say(Console(stderr=True), f"left out: {reason.partition('; choose')[0]}")
+    return tuple(folder for folder in folders if folder not in left_out)
 
 
 def _refuse_no_compiler(config: ServeConfig) -> None:

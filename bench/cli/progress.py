@@ -36,6 +36,7 @@ class Course:
         self._console = console
         self._clock = clock
         self._num_begun = 0
+        self._began_s = clock()  # of the present run
         self._spent_s: list[float] = []  # by each run that was made
         self._said_s = -_LINE_EVERY_S
         self._num_unsaid = 0
@@ -61,17 +62,20 @@ class Course:
         place = f"run {self._num_begun} of {max(num_runs, self._num_begun)}, "
         return printable(place * (num_runs > 1) + name)
 
-    def ended(self, title: str, outcome: str, took_s: float, *, important: bool) -> None:
+    def began(self) -> None:
+        """The run is made from here on: what it waited for is over."""
+        self._began_s = self._clock()
+
+    def ended(self, title: str, outcome: str, *, important: bool) -> None:
         """Tell of a run that has ended, unless another line was printed just before.
 
         Args:
             title: As next() gave it.
             outcome: What it came to.
-            took_s: How long it took, its wait for others aside.
             important: Whether it is told in any case.
         """
-        self._spent_s.append(took_s)
         now_s = self._clock()
+        self._spent_s.append(now_s - self._began_s)
         if not important and now_s < self._said_s + _LINE_EVERY_S:
             self._num_unsaid += 1
             return
@@ -79,16 +83,16 @@ class Course:
         say(self._console, f"{title}: {outcome}{more}")
         self._said_s, self._num_unsaid = now_s, 0
 
-    def left(self, num_runs: int, running_s: float) -> str:
+    def left(self, num_runs: int) -> str:
         """About how long the rest takes, by the runs before; empty where nothing is known.
 
         Args:
             num_runs: Of the whole command.
-            running_s: How long the present run has been going on.
         """
         if not self._spent_s or num_runs <= self._num_begun:
             return ""
         mean_s = sum(self._spent_s) / len(self._spent_s)
+        running_s = self._clock() - self._began_s
         rest_s = mean_s * (num_runs - self._num_begun) + max(0.0, mean_s - running_s)
         return f"; about {_duration(rest_s)} left"
 

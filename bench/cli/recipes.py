@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.cli.overrides import key_of
 from bench.cli.runs import TRAIN, find_runs, trained_record
 from bench.core.config import CHOICES
 from bench.core.data_keys import SAME_SAMPLES
@@ -123,8 +124,7 @@ def refuse_other_model(
 
 
 def _names_model(override: str) -> bool:
-    key = override.lstrip("+~").partition("=")[0]
-    return key.partition(".")[0].partition("@")[0] == "model"
+    return key_of(override).partition(".")[0] == "model"
 
 
 def with_source(

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.cli.costs import require_rates
 from bench.cli.needs import Need, require, splits_need, training_needs
+from bench.cli.overrides import key_of
 from bench.cli.recipes import Source, find_source, refuse_other_model, with_source
 from bench.core.checks import value_at
 from bench.core.config import CHOICES, TrainConfig, config_hash
@@ -139,13 +140,9 @@ def check_training(values: Mapping[str, Any], overrides: Sequence[str]) -> Check
     source = find_source(values)
     refuse_other_model(values, source, overrides)
     needs = training_needs(values, checked, source)
-    if any(_gives(text, "data.num_validation_samples") for text in overrides):
+    if "data.num_validation_samples" in map(key_of, overrides):
         needs.append(splits_need(values["data"]))
     return Checked(needs=needs)
-
-
-def _gives(override: str, key: str) -> bool:
-    return override.lstrip("+").startswith(f"{key}=")
 
 
 def plan_training(config: DictConfig) -> list[Planned]:

@@ -22,7 +22,7 @@ from bench.cli.groups import (
 )
 from bench.cli.medians import Median, median_of
 from bench.cli.serve_columns import headline_text, serve_columns
-from bench.cli.units import TIME, in_ascii, unit_of
+from bench.cli.units import TIME, unit_of
 from bench.core.printable import printable
 from bench.core.records import RunRecord
 from bench.core.serving_records import WHOLE_STAGE
@@ -123,18 +123,8 @@ def _stage_median(group: Group, name: str) -> Median | None:
     )
 
 
-def serve_line(record: RunRecord, *, ascii_only: bool = False) -> str:
-    """How a run ended, in one line: `p90 latency 31.8 µs`, or `INVALID: REASON`.
-
-    Args:
-        record: Of bench.serve.
-        ascii_only: Whether it is for a console that takes ASCII only.
-    """
-    line = _serve_line(record)
-    return in_ascii(line) if ascii_only else line
-
-
-def _serve_line(record: RunRecord) -> str:
+def serve_line(record: RunRecord) -> str:
+    """How a run ended, in one line: `p90 latency 31.8 µs`, or `INVALID: REASON`."""
     if record.status != "ok":
         return ending_line(record)
     serving = record.serving

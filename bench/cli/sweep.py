@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,11 @@ from rich.console import Console
 from bench.cli.app import INTERRUPTED, USAGE_ERROR, one_line, sweep_id
 from bench.cli.instruments import refuse_wrong_meters
 from bench.cli.lost import lost_record, unreadable_record
+from bench.cli.overrides import key_of
 from bench.cli.plans import AGENDA
 from bench.cli.progress import Course, ProgressLine
 from bench.cli.resolve import Planned
-from bench.cli.streams import output_was_lost, settle_streams
+from bench.cli.streams import output_was_lost
 from bench.cli.sweep_file import write_sweep
 from bench.cli.sweep_report import Command, has_failed, print_folders, print_runs, shortest
 from bench.cli.terminal import say, wide_console
@@ -39,7 +38,7 @@ from bench.core.store import (
     record_path,
     write_record,
 )
-from bench.launch.isolation import ForkServer, NotStarted
+from bench.launch.isolation import Ending, ForkServer, NotStarted
 from bench.launch.job import Job
 
 RUN_FAILED = 5
@@ -51,7 +50,6 @@ class Sweep:
 
     def __init__(self, command: Command) -> None:
         """Nothing is started."""
-        settle_streams()
         settle_environment()
         self._command = command
         # This module too: each child imports the command that it was started from.
@@ -122,8 +120,7 @@ class Sweep:
             self._say_error(str(error))
             return
         job = Job(identity=identity, folder=folder, title=title, config=config, host=host_facts())
-        with self._booked(job, overrides):
-            self._measure(job)
+        self._make(job, overrides)
 
     def _done(
         self, results: Path, key: tuple[str, str, int, int], resume: bool | str
@@ -149,32 +146,33 @@ class Sweep:
                 return folder, record
         return None
 
-    @contextmanager
-    def _booked(self, job: Job, overrides: Sequence[str]) -> Iterator[None]:
-        """Around a run: however it ends, its record is read or written, booked and reported."""
-        cause: BaseException | None = None
-        began_s = time.monotonic()
+    def _make(self, job: Job, overrides: Sequence[str]) -> None:
+        """Make one run; however it ends, its record is read or written, booked and reported."""
+        cause: Ending | BaseException
         try:
-            yield
-        except (KeyboardInterrupt, OSError, ValueError, NotStarted) as error:
+            cause = self._measure(job)
+        except (OSError, ValueError, NotStarted) as error:
             cause = error
-            if isinstance(error, KeyboardInterrupt):
-                raise
-        finally:
-            with signals_held_back():
-                record = self._settled(job, cause)
-                self._runs.append((overrides, job.folder, record))
-                self._end_in_ledger(job, record)
-        took_s = time.monotonic() - began_s
+        except BaseException as error:
+            self._book(job, overrides, error)
+            raise
+        record = self._book(job, overrides, cause)
         if job.config["progress"]:
             is_last = self._course.num_begun >= AGENDA.num_runs
             important = is_last or record.status != "ok"
-            self._course.ended(job.title, self._command.line(record), took_s, important=important)
+            self._course.ended(job.title, self._command.line(record), important=important)
 
-    def _settled(self, job: Job, cause: BaseException | None) -> RunRecord:
+    def _book(self, job: Job, overrides: Sequence[str], cause: Ending | BaseException) -> RunRecord:
+        with signals_held_back():
+            record = self._settled(job, cause)
+            self._runs.append((overrides, job.folder, record))
+            self._end_in_ledger(job, record)
+        return record
+
+    def _settled(self, job: Job, cause: Ending | BaseException) -> RunRecord:
         """The record that the job wrote; else what its curve tells, written now."""
         try:
-            if record_path(job.folder) is None and cause is not None:
+            if record_path(job.folder) is None:
                 write_record(job.folder, self._command.complete(lost_record(job, cause)))
             written = record_path(job.folder)
             if written is not None and written.parent != job.folder:
@@ -195,33 +193,27 @@ class Sweep:
             self._failed = True
             self._say_error(str(error))
 
-    def _measure(self, job: Job) -> None:
+    def _measure(self, job: Job) -> Ending:
         """Run the job while no other is measured on this host (unless it is to be shared)."""
         if job.config["shared"]:
-            self._start(job, None)
-            return
+            return self._start(job, None)
         with measuring_lock(lock_path(), str(job.folder), self._say_waiting) as lock:
-            self._start(job, lock)
+            return self._start(job, lock)
 
-    def _start(self, job: Job, lock: int | None) -> None:
-        began_s = time.monotonic()
-
-        def left() -> str:
-            return self._course.left(AGENDA.num_runs, time.monotonic() - began_s)
-
-        wanted = bool(job.config["progress"])
-        is_first = self._course.num_made == 0
-        line = ProgressLine(self._console, job.title, left, wanted=wanted, is_first=is_first)
+    def _start(self, job: Job, lock: int | None) -> Ending:
+        self._course.began()
+        line = ProgressLine(
+            self._console,
+            job.title,
+            lambda: self._course.left(AGENDA.num_runs),
+            wanted=bool(job.config["progress"]),
+            is_first=self._course.num_made == 0,
+        )
+        log = job.folder / "log.txt"
         with line:
-            ending = self._server.run(
-                self._command.job,
-                job,
-                log=job.folder / "log.txt",
-                on_message=line.show,
-                lock=lock,
+            return self._server.run(
+                self._command.job, job, log=log, on_message=line.show, lock=lock
             )
-        if record_path(job.folder) is None:
-            write_record(job.folder, self._command.complete(lost_record(job, ending)))
 
     def _say_waiting(self, holder: str) -> None:
         say(
@@ -281,12 +273,8 @@ class Sweep:
 
 def _name(planned: Planned, overrides: Sequence[str]) -> str:
     """What tells a run from the others of its command."""
-    swept = [text for text in overrides if _key(text) in AGENDA.swept]
+    swept = [text for text in overrides if key_of(text) in AGENDA.swept]
     return " ".join([*swept, *planned.adds]) or planned.title
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
 def _is_on_cpu(config: Mapping[str, Any]) -> bool:

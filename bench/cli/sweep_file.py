@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.cli.fields import value_of
+from bench.cli.overrides import key_of
 from bench.cli.train_columns import best_value
 from bench.core.checks import value_at
 from bench.core.config import CHOICES
 from bench.core.csv_text import csv_safe
 from bench.core.files import replace_file
+from bench.core.flat import value_of
 from bench.core.records import RunRecord
 
 _FIRST = ("run_id", "folder", "overrides", "config_hash", "seed", "repeat", "status")
@@ -115,8 +116,7 @@ def _swept(overrides: Sequence[Sequence[str]]) -> list[str]:
     given: dict[str, set[str]] = {}
     for each in overrides:
         for text in each:
-            key, _, value = text.lstrip("+~").partition("=")
-            given.setdefault(key.partition("@")[0], set()).add(value)
+            given.setdefault(key_of(text), set()).add(text.partition("=")[2])
     return [key for key, values in given.items() if len(values) > 1 and key not in _FIRST]
 
 

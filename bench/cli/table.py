@@ -18,7 +18,7 @@ from bench.cli.groups import (
     unfit_column,
 )
 from bench.cli.train_columns import best_value, train_columns
-from bench.cli.units import ABSENT, ENERGY, TIME, in_ascii, quality_text, quantity
+from bench.cli.units import ABSENT, ENERGY, TIME, quality_text, quantity
 from bench.core.printable import printable
 from bench.core.records import RunRecord, TargetResult
 
@@ -61,18 +61,8 @@ def _outcome(record: RunRecord) -> str | None:
     return "ended" if record.target is None else "missed"
 
 
-def run_line(record: RunRecord, *, ascii_only: bool = False) -> str:
-    """How a run ended, in one line: `reached accuracy 0.953 >= 0.95 in 0.455 s, 3.57 J`.
-
-    Args:
-        record: Of bench.train.
-        ascii_only: Whether it is for a console that takes ASCII only.
-    """
-    line = _run_line(record)
-    return in_ascii(line) if ascii_only else line
-
-
-def _run_line(record: RunRecord) -> str:
+def run_line(record: RunRecord) -> str:
+    """How a run ended, in one line: `reached accuracy 0.953 >= 0.95 in 0.455 s, 3.57 J`."""
     target = record.target
     if record.status != "ok":
         return ending_line(record)

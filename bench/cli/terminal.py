@@ -29,6 +29,15 @@ def shown(text: object) -> str:
     return _ORDER.sub(lambda match: f"\\x{ord(match[0]):02x}", printable(text))
 
 
+# What an ASCII terminal has for the few other characters that the tables use.
+_ASCII = str.maketrans({"µ": "u", "±": "+-"})
+
+
+def in_ascii(text: str) -> str:
+    """The text with `u` and `+-` for the signs that an ASCII console cannot show."""
+    return text.translate(_ASCII)
+
+
 def plain_text(text: str) -> Text:
     """Text from elsewhere for the terminal: brackets are no markup, control characters no orders.
 
@@ -39,7 +48,8 @@ def plain_text(text: str) -> Text:
 
 def say(console: Console, text: str, style: str | None = None) -> None:
     """Print lines that may hold names, messages and paths from elsewhere; long ones are not cut."""
-    console.print(plain_text(text), style=style, soft_wrap=True, highlight=False)
+    shown_text = in_ascii(text) if console.options.ascii_only else text
+    console.print(plain_text(shown_text), style=style, soft_wrap=True, highlight=False)
 
 
 class Line:

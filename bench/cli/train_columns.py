@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.cli.columns import Column, number_column, spread_column
-from bench.cli.fields import field_median, field_medians, target_median, value_of
+from bench.cli.fields import field_median, field_medians, target_median
 from bench.cli.groups import Group
 from bench.cli.joules import joules_column, joules_of
 from bench.cli.medians import Median, unit_for, value_text
 from bench.cli.units import BYTES, COUNT, ENERGY, RATE, TIME, Unit, quality_text, quantity
+from bench.core.flat import value_of
 from bench.core.printable import printable
 from bench.core.records import RunRecord
 

@@ -140,9 +140,7 @@ class TrainingRun:
         target = self._config.target
         value = getattr(row, target.metric)
         text = f"{target.metric} {value:.3f} of {target.value:g}, {row.time_s:.1f} s"
-        epochs = row.epochs
-        frac = None if epochs is None else epochs / self._config.budget.max_epochs
-        return Progress(stage=text, done_frac=frac)
+        return Progress(stage=text)
 
     def _assess(self, parts: Parts, served: Served) -> None:
         """Quality and serving cost of the model as it was when the run ended."""

@@ -117,12 +117,3 @@ def quality_text(value: float, threshold: float) -> str:
         if value == threshold or float(text) != threshold:
             break
     return text
-
-
-# What an ASCII terminal has for the few other characters that the tables use.
-_ASCII = str.maketrans({"µ": "u", "±": "+-"})
-
-
-def in_ascii(text: str) -> str:
-    """The text with `u` and `+-` for the signs that an ASCII console cannot show."""
-    return text.translate(_ASCII)

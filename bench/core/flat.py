@@ -1,4 +1,4 @@
-"""Nested dicts as one row."""
+"""Nested dicts as one row, and the fields of a record by their dotted names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 Row = dict[str, Any]
+
+
+def value_of(record: object, name: str) -> Any:
+    """A field such as `target.time_to_target_s`; None where the record has no such part."""
+    found: Any = record
+    for part in name.split("."):
+        if found is None:
+            return None
+        found = getattr(found, part)
+    return found
 
 
 def flat(tree: Mapping[str, Any], prefix: str) -> Row:

@@ -37,6 +37,7 @@ from bench.core.outcome import outcome_record
 from bench.core.printable import printable
 from bench.core.records import SCHEMA_VERSION, CurveRow, RunIdentity, RunRecord
 from bench.core.upgrade import not_started, upgraded
+from bench.core.validation import first_error
 
 _RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
 _ROW: TypeAdapter[CurveRow] = TypeAdapter(CurveRow)
@@ -133,7 +134,7 @@ def read_curve(folder: Path) -> list[CurveRow]:
             try:
                 row = _ROW.validate_json(line)
             except ValidationError as error:
-                raise StoreError(f"{path}: line {number}: {_first(error)}") from error
+                raise StoreError(f"{path}: line {number}: {first_error(error)}") from error
             _refuse_impossible(_ROW.dump_python(row), f"{path}: line {number}")
             rows.append(row)
     return rows
@@ -213,7 +214,7 @@ def _written(path: Path, folder: Path) -> RunRecord:
     try:
         record = _RECORD.validate_python(upgraded(raw, has_begun=began(folder)))
     except ValidationError as error:
-        raise StoreError(f"{path}: {_first(error)}; measure the run again") from error
+        raise StoreError(f"{path}: {first_error(error)}; measure the run again") from error
     if path == _fallback(folder.name) and record.run_id != folder.name:
         raise StoreError(f"{path}: of another run, {printable(record.run_id)}; remove the file")
     _refuse_impossible(_RECORD.dump_python(record, exclude=set(_FREE_FORM)), str(path))
@@ -228,11 +229,6 @@ def _written(path: Path, folder: Path) -> RunRecord:
 def _constant(name: str) -> float | None:
     """What the JSON of other writers has beside numbers: NaN is no value."""
     return None if name == "NaN" else float(name)
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return printable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
 
 def _refuse_impossible(values: Mapping[str, Any], where: str) -> None:

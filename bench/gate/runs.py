@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.core.config import CHOICES, UNHASHED, without
 from bench.core.counting import Ended, began, counted, finished
+from bench.core.flat import value_of
 from bench.core.labels import GUESSED
 from bench.core.printable import printable
 from bench.core.records import RunError, RunRecord
@@ -228,7 +229,7 @@ def _values(record: RunRecord) -> dict[str, float]:
 
 def _value(record: RunRecord, metric: Metric) -> Any:
     """The metric's place in the record, or the sum of the rows there that are of its part."""
-    found = _at(record, metric.path)
+    found = value_of(record, metric.path)
     if metric.part is None:
         return found
     # What a clock took says nothing where it did not run to a target.
@@ -236,15 +237,6 @@ def _value(record: RunRecord, metric: Metric) -> Any:
         return None
     part = by_part(found or []).get(metric.part)
     return None if part is None else part.energy_j
-
-
-def _at(record: RunRecord, path: str) -> Any:
-    value: Any = record
-    for name in path.split("."):
-        if value is None:
-            return None
-        value = getattr(value, name)
-    return value
 
 
 def _config(record: RunRecord) -> dict[str, Any]:

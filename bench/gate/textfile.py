@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.core.files import read_file, replace_file
 from bench.core.printable import printable
+from bench.core.validation import first_error
 
 _T = TypeVar("_T")
 
@@ -68,6 +69,4 @@ def validated(adapter: TypeAdapter[_T], tree: Any, path: Path, remedy: str) -> _
     try:
         return adapter.validate_python(tree)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path}: {printable(where)}: {first['msg']}; {remedy}") from error
+        raise ValueError(f"{path}: {first_error(error)}; {remedy}") from error

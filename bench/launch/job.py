@@ -25,4 +25,3 @@ class Progress:
     """Sent by a job when something has happened that a person may want to see."""
 
     stage: str
-    done_frac: float | None = None

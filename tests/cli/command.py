@@ -24,7 +24,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 import bench.serve
 import bench.train
-from bench.cli import needs, runs
+from bench.cli import needs, plan_serve, runs
 from bench.cli.app import sweep_id
 from bench.core.records import RunRecord
 from bench.core.stopping import STOP_SIGNALS
@@ -126,6 +126,7 @@ def _as_if_new(variables: Mapping[str, str]) -> Iterator[None]:
     sweep_id.cache_clear()
     runs.find_runs.cache_clear()
     runs.trained_record.cache_clear()
+    plan_serve.servable_runs.cache_clear()
     needs.forget()
     arguments = sys.argv
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}

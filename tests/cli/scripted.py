@@ -28,7 +28,7 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
     rows = curve([0.5, 0.95])
     for row in rows:
         writer.append(row)
-    send(Progress(stage="accuracy 0.950 of 0.9, 2.0 s", done_frac=0.5))
+    send(Progress(stage="accuracy 0.950 of 0.9, 2.0 s"))
     if seed == KILLED:
         os.kill(os.getpid(), signal.SIGKILL)
     if seed == RESULTS_GONE:

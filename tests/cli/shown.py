@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console, RenderableType
 
+from bench.cli.terminal import say
 from bench.core.records import RunRecord
 
 Tables = Callable[
@@ -29,6 +30,15 @@ def shown(
         console.print(each, highlight=False)
     file.flush()
     return stream.getvalue().decode(encoding)
+
+
+def said_in_ascii(text: str) -> str:
+    """A line as a console prints it that takes ASCII only."""
+    stream = io.BytesIO()
+    file = io.TextIOWrapper(stream, encoding="ascii")
+    say(Console(file=file), text)
+    file.flush()
+    return stream.getvalue().decode("ascii").removesuffix("\n")
 
 
 def rows_under_rule(text: str) -> list[str]:

@@ -31,14 +31,14 @@ def test_each_run_that_ends_is_a_line_and_never_more_than_one_every_two_seconds(
     clock = FakeClock()
     runs, out = course(clock)
     for number in range(5):
-        runs.ended(f"run {number}", "reached", 0.5, important=number == 4)
+        runs.ended(f"run {number}", "reached", important=number == 4)
         clock.advance(0.5)
     assert out.getvalue().splitlines() == [
         "run 0: reached",
         "run 4: reached (and 3 more since the last line)",  # at 2.0 s
     ]
     clock.advance(0.1)
-    runs.ended("run 5", "failed: [/x]", 0.5, important=True)
+    runs.ended("run 5", "failed: [/x]", important=True)
     assert out.getvalue().splitlines()[-1] == "run 5: failed: [/x]"
 
 
@@ -56,12 +56,18 @@ def test_each_run_that_ends_is_a_line_and_never_more_than_one_every_two_seconds(
 def test_the_rest_is_estimated_by_the_runs_before(
     took_s: list[float], num_runs: int, running_s: float, left: str
 ) -> None:
-    runs, _ = course(FakeClock())
+    clock = FakeClock()
+    runs, _ = course(clock)
     for each in took_s:
         runs.next(num_runs, "x")
-        runs.ended("x", "reached", each, important=False)
+        clock.advance(1000.0)  # waiting for others
+        runs.began()
+        clock.advance(each)
+        runs.ended("x", "reached", important=False)
     runs.next(num_runs, "x")
-    assert runs.left(num_runs, running_s) == left
+    runs.began()
+    clock.advance(running_s)
+    assert runs.left(num_runs) == left
 
 
 def test_the_line_fits_its_terminal_and_takes_no_markup() -> None:
@@ -69,7 +75,7 @@ def test_the_line_fits_its_terminal_and_takes_no_markup() -> None:
     console = Console(file=out, width=60, force_terminal=True, color_system=None)
     title = "run 3 of 24, lr=0.1 [/x] model=cnn optimizer=adamw data=fashion_mnist"
     with ProgressLine(console, title, lambda: "; about 4 min left", wanted=True) as line:
-        line.show(Progress(stage="accuracy 0.91 of 0.95, 12 s", done_frac=0.2))
+        line.show(Progress(stage="accuracy 0.91 of 0.95, 12 s"))
     shown = [text for text in out.getvalue().replace("\r", "\n").splitlines() if "run 3" in text]
     assert any("accuracy 0.91 of 0.95, 12 s; about 4 min left" in text for text in shown)
     assert any("run 3 of 24" in text for text in shown)

@@ -14,7 +14,7 @@ from bench.core.outcome import outcome_record
 from bench.core.records import ModelFacts, Quality, RunError, RunRecord, Status
 from bench.core.serving_records import Compression, Serving, Stage, TrainedRun
 from bench.core.store import new_identity
-from tests.cli.shown import assert_fits, rows_under_rule, shown
+from tests.cli.shown import assert_fits, rows_under_rule, said_in_ascii, shown
 
 WIDTHS = (80, 100, 120, 200)
 QUALITY = Quality(
@@ -260,4 +260,4 @@ def test_a_run_ends_with_one_line(run: RunRecord, line: str) -> None:
 
 
 def test_the_line_of_a_run_is_ascii_where_it_must_be() -> None:
-    assert serve_line(record(FAST), ascii_only=True) == "p90 latency 31 us"
+    assert said_in_ascii(serve_line(record(FAST))) == "p90 latency 31 us"

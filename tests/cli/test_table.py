@@ -26,7 +26,7 @@ from bench.core.records import (
 )
 from bench.core.serving_records import Serving
 from bench.core.store import new_identity
-from tests.cli.shown import assert_fits, rows_under_rule, shown
+from tests.cli.shown import assert_fits, rows_under_rule, said_in_ascii, shown
 from tests.rows import curve
 
 TARGET = {"metric": "accuracy", "value": 0.9, "eval_every_samples": 100, "ladder": [0.5]}
@@ -333,7 +333,7 @@ def test_a_run_ends_with_one_line(run: RunRecord, line: str) -> None:
 
 
 def test_the_line_of_a_run_is_ascii_where_it_must_be() -> None:
-    assert "400 us" in run_line(record(scale=1e-4), ascii_only=True)
+    assert "400 us" in said_in_ascii(run_line(record(scale=1e-4)))
 
 
 def test_records_from_before_the_best_value_show_the_last_one() -> None:

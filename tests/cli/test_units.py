@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.cli.terminal import in_ascii
 from bench.cli.units import (
     BYTES,
     COUNT,
@@ -14,7 +15,6 @@ from bench.cli.units import (
     Scale,
     common_unit,
     digits,
-    in_ascii,
     quality_text,
     quantity,
 )
