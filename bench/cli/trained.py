@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from hydra.utils import get_object, instantiate
@@ -27,7 +27,9 @@ from bench.core.trust import (
     require_trusted,
     targets_of,
 )
-from bench.tasks.data import DataModule
+
+if TYPE_CHECKING:  # it imports Lightning, which a server that makes a network again has no use for
+    from bench.tasks.data import DataModule
 
 # Beside the checkpoint of a pruned network: how its layers differ from those that its class makes.
 STRUCTURE = "structure.json"
