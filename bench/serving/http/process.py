@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.core.log_tail import last_lines
+from bench.serving.backends.base import RuntimeRefuses
 from bench.serving.http.limits import (
     LimitUnavailable,
     MemoryGroup,
@@ -169,8 +170,9 @@ class HttpServer:
         """Start it and wait until it is ready.
 
         Raises:
-            ValueError: It refuses: a port in use, a runtime that is not installed or refuses the
-                model, a feature store that is none; or it was not ready in time.
+            RuntimeRefuses: Its runtime does not run this model in this way.
+            ValueError: It cannot start: a port in use, a runtime that is not installed, a feature
+                store that is none; or it was not ready in time.
             ServerDied: It ended, for instance at its memory limit.
         """
         require_packages()
@@ -262,7 +264,7 @@ class HttpServer:
             raise self.gone() or ServerDied("the server closed its report and did not end")
         message: dict[str, Any] = json.loads(line)
         if "error" in message:
-            raise ValueError(message["error"])
+            raise (RuntimeRefuses if message["refused"] else ValueError)(message["error"])
         return message
 
 

@@ -26,6 +26,7 @@ from typing import IO, Any
 import numpy as np
 import uvicorn
 
+from bench.core.refusal import CombinationRefused
 from bench.serving.backends.base import Backend
 from bench.serving.backends.first_calls import call_once
 from bench.serving.http.app import MAX_BATCHES, Room, Service, make_app
@@ -64,7 +65,8 @@ def main(arguments: list[str]) -> int:
             with closing(FeatureStore(spec.features_path)) as store:
                 _serve(spec, listener, store, report)
         except (ValueError, OSError, PassFailed) as error:
-            _say(report, {"error": str(error)})
+            refused = isinstance(error, CombinationRefused)
+            _say(report, {"error": str(error), "refused": refused})
             return 2
     return 0
 

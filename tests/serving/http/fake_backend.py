@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.artifact import Artifact
+from bench.serving.backends.base import BackendUnavailable, RuntimeRefuses
 
 NUM_CLASSES = 3
 
 
 def make_backend(runtime: str, *, device: str, num_threads: int | None) -> FakeBackend:
+    if runtime == "missing":
+        raise BackendUnavailable("backend=missing: not installed; pip install it")
     if runtime == "refused":
-        raise ValueError("backend=refused: not installed; pip install it")
+        raise RuntimeRefuses("backend=refused: no int8 here")
     return FakeBackend(runtime, device, num_threads)
 
 

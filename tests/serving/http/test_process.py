@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.core.refusal import CombinationRefused
 from bench.serving.http import process
 from bench.serving.http.limits import LimitUnavailable, make_memory_group
 from bench.serving.http.packages import require_packages
@@ -90,13 +91,20 @@ def test_the_given_port_is_taken(tmp_path: Path) -> None:
     pytest.fail("five free ports were taken one after the other")
 
 
-def test_a_backend_that_refuses_is_its_one_line(tmp_path: Path) -> None:
-    server = HttpServer(server_spec(tmp_path, "refused"), log=tmp_path / "server.log")
-    with (
-        pytest.raises(ValueError, match=r"^backend=refused: not installed; pip install it$"),
-        server,
-    ):
+@pytest.mark.parametrize(
+    ("runtime", "line", "is_refusal"),
+    [
+        ("missing", "backend=missing: not installed; pip install it", False),
+        ("refused", "backend=refused: no int8 here", True),
+    ],
+)
+def test_a_backend_that_does_not_open_is_its_one_line_and_a_refusal_stays_one(
+    tmp_path: Path, runtime: str, line: str, is_refusal: bool
+) -> None:
+    server = HttpServer(server_spec(tmp_path, runtime), log=tmp_path / "server.log")
+    with pytest.raises(ValueError, match=f"^{line}$") as caught, server:
         pass
+    assert isinstance(caught.value, CombinationRefused) == is_refusal
     assert not is_alive(server.pid)
 
 
