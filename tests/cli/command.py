@@ -74,10 +74,10 @@ def start(folder: Path, *arguments: str, module: str = "bench.train") -> subproc
     return process
 
 
-def train(folder: Path, *arguments: str) -> Answer:
+def train(folder: Path, *arguments: str, on_err: Callable[[str], None] | None = None) -> Answer:
     """Run bench.train to its end, in this process."""
     _start_fork_server()
-    return run_here(folder, bench.train.main, *arguments)
+    return run_here(folder, bench.train.main, *arguments, on_err=on_err)
 
 
 def serve(folder: Path, *arguments: str) -> Answer:
@@ -107,9 +107,34 @@ def _ended(process: subprocess.Popen[str]) -> Answer:
     return Answer(code=process.returncode, out=out, err=err)
 
 
-def run_here(folder: Path, command: Callable[[], int], *arguments: str) -> Answer:
-    """Run the main function of a command to its end, in this process."""
-    out, err = io.StringIO(), io.StringIO()
+class _Watched(io.StringIO):
+    """Hands on what is written, while the command runs."""
+
+    def __init__(self, on_write: Callable[[str], None] | None) -> None:
+        super().__init__()
+        self._on_write = on_write
+
+    def write(self, text: str) -> int:
+        if self._on_write is not None:
+            self._on_write(text)
+        return super().write(text)
+
+
+def run_here(
+    folder: Path,
+    command: Callable[[], int],
+    *arguments: str,
+    on_err: Callable[[str], None] | None = None,
+) -> Answer:
+    """Run the main function of a command to its end, in this process.
+
+    Args:
+        folder: The current folder while it runs.
+        command: The main function.
+        arguments: What stands on its command line.
+        on_err: Called with what it prints to stderr, as it does.
+    """
+    out, err = io.StringIO(), _Watched(on_err)
     with _as_if_new(environment(folder)), chdir(folder), redirect_stdout(out), redirect_stderr(err):
         sys.argv = [inspect.getfile(command), *arguments]
         try:

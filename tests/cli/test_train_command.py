@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
@@ -252,17 +253,23 @@ def test_while_another_run_is_measured_a_command_waits_and_says_so_unless_it_may
     tmp_path: Path,
 ) -> None:
     lock = Path(environment(tmp_path)["BENCH_LOCK"])
-    with measuring_lock(lock, "the first run", on_wait=pytest.fail):
-        waiting = start(tmp_path, *QUICK)  # at the same second as the next one
+    said: list[str] = []
+    with ExitStack() as other:
+        other.enter_context(measuring_lock(lock, "the first run", on_wait=pytest.fail))
         shared = train(tmp_path, *QUICK, "shared=true")
-        assert waiting.stderr is not None
-        said = waiting.stderr.readline()
-    waiting.communicate(timeout=120)
 
-    assert "waiting: another run is being measured" in said
-    assert "the first run" in said
-    assert waiting.returncode == 0
+        def hear(text: str) -> None:
+            said.append(text)
+            if "waiting" in text:
+                other.close()  # the other run ends
+
+        waiting = train(tmp_path, *QUICK, on_err=hear)
+
+    assert "waiting: another run is being measured" in "".join(said)
+    assert "the first run" in "".join(said)
+    assert waiting.code == 0, waiting.err
     assert shared.code == 0, shared.err
+    assert "waiting" not in shared.err
     flags = {
         record.config["shared"]: record.health.flags
         for record in records(tmp_path)
