@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from textwrap import fill
 
 from rich import box
 from rich.console import Console
@@ -33,7 +34,11 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         shared = one_configuration(comparison.rows)
         if shared is not None:
             _line(console, f"all rows: {shared}")
-        console.print(gate_table(comparison.rows))
+        table = gate_table(comparison.rows)
+        unbounded = console.options.update_width(10_000)
+        if console.measure(table, options=unbounded).maximum > console.width:
+            table = gate_table(comparison.rows, grouped=True)
+        console.print(table)
     for problem in comparison.problems:
         if printable(problem.message) not in verdict:
             _line(console, f"{problem.kind}: {problem.message}", "bold red")
@@ -45,16 +50,29 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         say(console, legend(comparison), "dim")
 
 
-def gate_table(rows: Sequence[Row]) -> Table:
-    """Rows with what failed at the top; without the configuration where all have the same."""
+def gate_table(rows: Sequence[Row], *, grouped: bool = False) -> Table:
+    """Rows with what failed at the top; without the configuration where all have the same.
+
+    Args:
+        rows: What is shown.
+        grouped: The configuration stands above its rows, not beside them: the table is narrower.
+    """
     names = [field.name for field in fields(RowWords)]
-    if one_configuration(rows) is not None:
+    one = one_configuration(rows) is not None
+    if one or grouped:
         names.remove("configuration")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in names:
-        table.add_column(getattr(HEADINGS, name), no_wrap=name in ("runs", "p"), overflow="fold")
+        whole = name in ("metric", "runs", "p")
+        table.add_column(getattr(HEADINGS, name), no_wrap=whole, overflow="fold")
+    longest = max(len(row.metric.name) for row in rows)
+    above = None
     for row in ordered(rows):
         words = row_words(row)
+        if grouped and not one and words.configuration != above:
+            above = words.configuration
+            # A column that does not wrap: it would become as wide as the configuration is long.
+            table.add_row(Text(fill(shown(above), longest)), style="bold")
         # Text: brackets would be read as markup.
         cells = (Text(shown(getattr(words, name))) for name in names)
         table.add_row(*cells, style=_STYLES.get(row.verdict))

@@ -80,6 +80,18 @@ def test_nothing_is_cut_off_on_a_narrow_terminal(width: int) -> None:
         assert any(word in each for each in shown), word
 
 
+def test_where_the_configurations_have_no_room_beside_the_rows_they_stand_above_them() -> None:
+    other = replace(REGRESSED, configuration="train batch_size=256 model.width=64 [x]")
+    lines = printed(comparison([UNCHANGED, other]), width=80)
+    # No wider than the longest name of a metric.
+    above = lines.index("batch_size=256") - 1
+    assert lines[above : above + 4] == ["train", "batch_size=256", "model.width=64", "[x]"]
+    assert lines[above + 4].startswith("time_to_target_s ")
+    assert "configuration" not in "".join(lines[:above])
+    for name in ("time_to_target_s", "latency_p50_ms"):
+        assert any(line.startswith(f"{name} ") for line in lines), lines
+
+
 def test_all_files_are_written_and_the_summary_is_added_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
