@@ -137,6 +137,8 @@ def _file_of(folders: Sequence[Path], group: str, option: str) -> Path:
 def no_such_option(group: str, option: str, known: Sequence[str]) -> str:
     """That a group has no such option, and those that it has."""
     hint = did_you_mean(option, known)
+    if option.replace(".", "").isdecimal():  # meant for one of its keys
+        hint = f"; {group}.KEY=VALUE sets a key of it, see --help"
     return f"{group}={option}: must be one of {', '.join(known)}{hint}"
 
 

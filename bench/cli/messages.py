@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 
+import yaml
 from hydra.errors import HydraException, OverrideParseException
 
 from bench.cli.key_docs import CommandDocs, document, keys_of_options, no_such_option
@@ -48,10 +49,20 @@ def explained(error: BaseException, command: str, keys: Sequence[str] = ()) -> s
         docs = _documented(command)
         if key not in (*keys, *docs.names(), *docs.options):
             return _no_such_key(key, command, keys)
-        text = for_shell(f"{key}={quoted(value)}")
-        listed = for_shell(f"{key}=[{value}]")
-        return f"{key}={value}: commas are for a sweep (-m), a list ({listed}) or one text ({text})"
+        return f"{key}={value}: {_what_commas_are_for(key, value, docs)}"
     return None
+
+
+def _what_commas_are_for(key: str, value: str, docs: CommandDocs) -> str:
+    """A sweep, and what else the key takes, where its default shows that."""
+    ways = "commas are for a sweep (-m)"
+    defaults = {one.name: one.value or "" for part in docs.parts for one in part.keys}
+    default = yaml.safe_load(defaults.get(key, ""))
+    if isinstance(default, list):
+        return f"{ways} or a list ({for_shell(f'{key}=[{value}]')})"
+    if isinstance(default, str):
+        return f"{ways} or one text ({for_shell(f'{key}={quoted(value)}')})"
+    return ways
 
 
 def _unparsable(override: str, command: str, keys: Sequence[str]) -> str:

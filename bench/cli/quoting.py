@@ -35,7 +35,6 @@ def how_to_quote(key: str, value: str, *, sweeps: bool) -> str:
         sweeps: Whether commas part values to be run one after another.
     """
     meant = _quoted_as_meant(value, sweeps=sweeps)
-    meant = _quoted_as_meant(value, sweeps=sweeps)
     argument = f"{key}={meant}"
     kept = "" if meant == quoted(value) else "[,]"  # these part its elements
     strange = [each for each in dict.fromkeys(value) if not _PLAIN.match(each) and each not in kept]

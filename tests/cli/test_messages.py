@@ -41,6 +41,9 @@ OF_TRAIN = {
     "optimizer.eps=1": "optimizer.eps: no such key of optimizer=sgd; optimizer=adamw has it",
     "~resum": "resum: no such key; did you mean resume?",
     "trainer=gpuu": "trainer=gpuu: must be one of auto, cpu, gpu; did you mean gpu?",
+    "target=0.9": (
+        "target=0.9: must be one of default; target.KEY=VALUE sets a key of it, see --help"
+    ),
     "optimizer=null": "optimizer=null: must be one of adamw, custom, sgd",
     "batch_size=abc": (
         "batch_size=abc: Value 'abc' of type 'str' could not be converted to Integer"
@@ -159,12 +162,19 @@ def test_elements_of_a_sweep_are_quoted_one_by_one(monkeypatch: pytest.MonkeyPat
     assert message.endswith("\"data.root='/ä',/b\"")
 
 
-def test_commas_without_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = told(monkeypatch, "train", "results=a,b")
-    assert message == (
-        'results=a,b: commas are for a sweep (-m), a list ("results=[a,b]") or one text '
-        "(\"results='a,b'\")"
-    )
+@pytest.mark.parametrize(
+    ("argument", "ways"),
+    [
+        ("results=a,b", " or one text (\"results='a,b'\")"),
+        ("probe.batch_sizes=1,2", ' or a list ("probe.batch_sizes=[1,2]")'),
+        ("lr=0.1,0.2", ""),
+        ("budget.max_energy_j=1,2", ""),
+        ("model=mlp,cnn", ""),
+    ],
+)
+def test_commas_without_a_sweep(monkeypatch: pytest.MonkeyPatch, argument: str, ways: str) -> None:
+    message = told(monkeypatch, "train", argument)
+    assert message == f"{argument}: commas are for a sweep (-m){ways}"
     assert value_of("results='a,b'") == "a,b"
 
 
