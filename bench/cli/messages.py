@@ -99,7 +99,9 @@ def _no_option(command: str) -> str | None:
 
 def _documented(command: str) -> CommandDocs:
     """With the options that were chosen, or, where one of these is what is wrong, the defaults."""
+    arguments = sys.argv[1:]
     try:
-        return document(command, sys.argv[1:])
+        return document(command, arguments)
     except ValueError:
-        return document(command, [])
+        flags = [each for each in arguments if each.startswith("-") or "=" not in each]
+        return document(command, flags)  # --config-dir among them

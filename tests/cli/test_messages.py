@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -176,6 +177,20 @@ def test_commas_without_a_sweep(monkeypatch: pytest.MonkeyPatch, argument: str, 
     message = told(monkeypatch, "train", argument)
     assert message == f"{argument}: commas are for a sweep (-m){ways}"
     assert value_of("results='a,b'") == "a,b"
+
+
+def test_options_of_ones_own_folder_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "quick_one.yaml").write_text("# @package _global_\nlr: 0.2\n")
+    arguments = ["--config-dir", str(tmp_path), "experiment=quick"]
+    monkeypatch.setattr("sys.argv", ["train.py", *arguments])
+    with pytest.raises(HydraException) as caught:
+        compose("train", overrides=["experiment=quick"])
+    message = one_line(caught.value, "train")
+    assert "quick_one" in message
+    assert message.endswith("did you mean quick_one?")
 
 
 def test_what_cannot_be_typed_in_a_line_is_not_suggested() -> None:
