@@ -146,6 +146,8 @@ def _as_text(value: Any) -> str:
 
 def _filled(runs: DataFrame, values: Series) -> Series:
     """The values, missing ones from the only value that runs of the same configuration have."""
+    if values.notna().all():
+        return values
     known = values.groupby(_column(runs, "config_hash").astype(object), dropna=False)
     only = known.transform("first").where(known.transform("nunique") == 1)
     return values.fillna(only.astype(object)).fillna(NOT_RECORDED)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from io import StringIO
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from tests.analysis.made import Made, make_served, make_sweep
 from tests.analysis.made_records import SWEEP_START
 from tests.analysis.made_served import Served
 
+pytestmark = pytest.mark.xdist_group("drawing")  # one worker, so that figures are drawn once
 _OF_SERVING = ("latency", "load", "stages", "compression", "life_cycle_time")
 
 
@@ -64,17 +67,48 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Frames:
 
 def texts_of(figure: Figure) -> str:
     figure.draw_without_rendering()
+    return texts_on(figure)
+
+
+def texts_on(figure: Figure) -> str:
+    """As `texts_of`, of a figure that was drawn already."""
     found = [text.get_text() for text in figure.findobj(mpl.text.Text)]
     return "\n".join(str(text) for text in found if text)
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A figure of `everything`, one column wide: its data, its words and its file."""
+
+    data: DataFrame
+    figure: Figure
+    words: str
+    svg: bytes
+
+
+@pytest.fixture(scope="module")
+def drawn(everything: Frames, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Drawn]:
+    folder = tmp_path_factory.mktemp("drawn")
+
+    @cache
+    def draw(name: str) -> Drawn:
+        data = figure_data(name, everything)
+        figure = draw_figure(name, data, "one")
+        (path,) = save_figure(figure, folder / name, ["svg"])
+        return Drawn(data, figure, texts_on(figure), path.read_bytes())
+
+    return draw
+
+
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_is_drawn_with_n_and_named_axes(everything: Frames, name: str) -> None:
-    data = figure_data(name, everything)
-    one, two = (draw_figure(name, data, width) for width in ("one", "two"))
-    assert one.get_figwidth() == WIDTH_IN["one"]
+def test_every_figure_is_drawn_with_n_and_named_axes(
+    drawn: Callable[[str], Drawn], name: str
+) -> None:
+    one = drawn(name)
+    two = draw_figure(name, one.data, "two")
+    assert one.figure.get_figwidth() == WIDTH_IN["one"]
     assert two.get_figwidth() == WIDTH_IN["two"]
-    words = texts_of(one).replace("\n", " ")
+    words = one.words.replace("\n", " ")
     assert re.search(r"n = \d|k/n|\d runs|pairs of rung", words), words
     for axes in two.axes:
         below = not axes.xaxis.get_tick_params().get("labelbottom", True)  # the one below has it
@@ -83,15 +117,12 @@ def test_every_figure_is_drawn_with_n_and_named_axes(everything: Frames, name: s
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_drawn_from_its_stored_data_is_the_same(
-    everything: Frames, name: str, tmp_path: Path
+    drawn: Callable[[str], Drawn], name: str, tmp_path: Path
 ) -> None:
-    data = figure_data(name, everything)
-    stored = pd.read_csv(StringIO(data.to_csv(index=False)))
-    pictures = []
-    for n, each in enumerate((data, stored)):
-        (path,) = save_figure(draw_figure(name, each, "one"), tmp_path / str(n), ["svg"])
-        pictures.append(path.read_bytes())
-    assert pictures[0] == pictures[1]
+    first = drawn(name)
+    stored = pd.read_csv(StringIO(first.data.to_csv(index=False)))
+    (path,) = save_figure(draw_figure(name, stored, "one"), tmp_path / name, ["svg"])
+    assert path.read_bytes() == first.svg
 
 
 @pytest.mark.parametrize("shape", ["one configuration", "all missed", "no energy", "one run"])
@@ -121,24 +152,21 @@ def test_a_bare_frame_of_nothing_is_refused_by_every_figure() -> None:
                 figure_data(name, Frames(runs))
 
 
-def test_missed_and_unfit_runs_are_marked(everything: Frames) -> None:
-    words = texts_of(
-        draw_figure("batch_size_time", figure_data("batch_size_time", everything), "one")
-    )
+def test_missed_and_unfit_runs_are_marked(drawn: Callable[[str], Drawn]) -> None:
+    words = drawn("batch_size_time").words
     assert re.search(r"missed \(\d+\)", words)
     assert "failed (1)" in words
     assert "unfit (1)" in words
 
 
-def test_modelled_energy_is_named_on_the_axis(everything: Frames) -> None:
-    words = texts_of(draw_figure("tta_eta", figure_data("tta_eta", everything), "one"))
-    assert "energy to target (J, modelled)" in words
+def test_modelled_energy_is_named_on_the_axis(drawn: Callable[[str], Drawn]) -> None:
+    assert "energy to target (J, modelled)" in drawn("tta_eta").words
 
 
 def test_files_have_truetype_fonts_text_as_text_and_no_date(
-    everything: Frames, tmp_path: Path
+    drawn: Callable[[str], Drawn], tmp_path: Path
 ) -> None:
-    data = figure_data("tta_eta", everything)
+    data = drawn("tta_eta").data
     figures = {width: draw_figure("tta_eta", data, width) for width in ("one", "two")}
     paths = save_all(figures, data, tmp_path / "figures" / "tta_eta")
     assert sorted(path.name for path in paths) == [
@@ -157,8 +185,10 @@ def test_files_have_truetype_fonts_text_as_text_and_no_date(
     assert width_px >= 200 * WIDTH_IN["one"]
 
 
-def test_the_same_figure_gives_the_same_bytes(everything: Frames, tmp_path: Path) -> None:
-    data = figure_data("batch_size_time", everything)
+def test_the_same_figure_gives_the_same_bytes(
+    drawn: Callable[[str], Drawn], tmp_path: Path
+) -> None:
+    data = drawn("batch_size_time").data
     for n in (0, 1):
         save_figure(draw_figure("batch_size_time", data, "one"), tmp_path / str(n))
     for kind in ("pdf", "svg", "png"):
@@ -166,20 +196,21 @@ def test_the_same_figure_gives_the_same_bytes(everything: Frames, tmp_path: Path
         assert first == second, kind
 
 
-def test_drawing_leaves_no_setting_behind(everything: Frames, tmp_path: Path) -> None:
+def test_drawing_leaves_no_setting_behind(drawn: Callable[[str], Drawn], tmp_path: Path) -> None:
+    data = drawn("hits").data
     before = dict(mpl.rcParams)
-    save_figure(
-        draw_figure("hits", figure_data("hits", everything), "one"), tmp_path / "a", ["png"]
-    )
+    save_figure(draw_figure("hits", data, "one"), tmp_path / "a", ["png"])
     assert dict(mpl.rcParams) == before
 
 
-def test_an_unknown_format_or_width_is_refused(everything: Frames, tmp_path: Path) -> None:
-    figure = draw_figure("hits", figure_data("hits", everything), "one")
+def test_an_unknown_format_or_width_is_refused(
+    drawn: Callable[[str], Drawn], tmp_path: Path
+) -> None:
+    hits = drawn("hits")
     with pytest.raises(ValueError, match="formats=gif: must be of pdf, svg, png"):
-        save_figure(figure, tmp_path / "a", ["gif"])
+        save_figure(hits.figure, tmp_path / "a", ["gif"])
     with pytest.raises(ValueError, match="width=three"):
-        draw_figure("hits", figure_data("hits", everything), "three")  # type: ignore[arg-type]
+        draw_figure("hits", hits.data, "three")  # type: ignore[arg-type]
 
 
 def test_an_unknown_figure_is_refused_with_what_is_like_it() -> None:
