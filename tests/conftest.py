@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from collections.abc import Iterator
+from functools import cache
+from unittest import mock
 
 import pytest
 from hypothesis import settings
@@ -38,6 +41,27 @@ def _imports_are_out_of_garbage_collections() -> None:
     """A Window collects garbage: what was there before a module is not looked through again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def one_instruction_set() -> None:
+    """torch.compile compiles a program for each set that the processor may have: one will do.
+
+    What it finds out stays with the process, so that nothing has to be put back.
+    """
+    from torch._inductor import cpu_vec_isa
+
+    cpu_vec_isa.supported_vec_isa_list = [cpu_vec_isa.VecAVX2()]
+
+
+@pytest.fixture(scope="session")
+def one_onnx_registry() -> Iterator[None]:
+    """torch.onnx collects all that it can translate anew for each export, which takes a second."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    collect = staticmethod(cache(ONNXRegistry.from_torchlib))
+    with mock.patch.object(ONNXRegistry, "from_torchlib", collect):
+        yield
 
 
 def pytest_sessionfinish() -> None:

@@ -18,6 +18,11 @@ from bench.serving.backends.choose import make_backend
 from tests.compression.networks import images_and_labels, logits_of
 from tests.compression.odd_networks import KINDS, WithExtraState, WithLambda, WithLock, made
 
+# With other files that compile and export: the first time takes a process many seconds.
+pytestmark = [
+    pytest.mark.xdist_group("runtimes"),
+    pytest.mark.usefixtures("one_instruction_set", "one_onnx_registry"),
+]
 Kind = Callable[[], nn.Module]
 IMAGES = images_and_labels(64, seed=1)[0]
 
@@ -62,7 +67,6 @@ def test_half_precision_is_that_of_its_weights(
     assert {one.dtype for one in model.parameters()} == {torch.bfloat16}
 
 
-@pytest.mark.xdist_group("odd networks")
 @pytest.mark.parametrize("runtime", ["compile", "onnxruntime"])
 @pytest.mark.parametrize("kind", [WithLambda, WithLock])
 def test_graphs_are_made_of_it(tmp_path: Path, kind: Kind, runtime: str) -> None:

@@ -33,7 +33,8 @@ from tests.compression.networks import (
     trained,
 )
 
-pytestmark = pytest.mark.xdist_group("onnx models")  # one worker, so that each is made once
+# One worker, so that each model is made once, together with the other files that export.
+pytestmark = [pytest.mark.xdist_group("runtimes"), pytest.mark.usefixtures("one_onnx_registry")]
 CALIBRATION = images_and_labels(64, seed=1)[0]
 TEST = images_and_labels(200, seed=2)
 Made = Callable[[str, str], Artifact]

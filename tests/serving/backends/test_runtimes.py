@@ -30,7 +30,11 @@ from bench.serving.backends.loading import torch_precision
 from bench.tasks.inference import InferenceModel
 from bench.tasks.models import Cnn
 
-pytestmark = pytest.mark.xdist_group("runtimes")  # one worker, so that models are made once
+# One worker, so that models are made once, and torch.compile finds its compiler once.
+pytestmark = [
+    pytest.mark.xdist_group("runtimes"),
+    pytest.mark.usefixtures("one_instruction_set", "one_onnx_registry"),
+]
 SHAPE, NUM_CLASSES = (1, 8, 8), 4
 IMAGES = np.random.default_rng(0).uniform(0, 1, (6, *SHAPE)).astype(np.float32)
 # Runtimes add up float32 products in different orders.
