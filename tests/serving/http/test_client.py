@@ -121,6 +121,7 @@ class Foreign(BaseHTTPRequestHandler):
     """Somebody else's server: it tells no stages, and its answers are asked for by index."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the acknowledgement of its head
     answers: tuple[tuple[int, bytes], ...] = (
         (200, b'{"logits":[1,2]}'),
         (200, b"<html>"),
