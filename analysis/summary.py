@@ -8,8 +8,9 @@ says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from pandas import DataFrame, Series
 from analysis.accuracy import is_share, least_num, num_samples, with_sampling_error
 from analysis.best import Contender, leader_of, p_best
 from analysis.joules import COST_BASIS, ELECTRICITY, joules_in_doubt
-from analysis.metrics import OF_TRAINING, TOPICS, Metric
+from analysis.metrics import OF_TRAINING, TOPICS, Joules, Metric
 from analysis.outcomes import counted_runs, outcomes, reached, with_target
 from analysis.repeats import KEYS, is_asked, with_keys
 from analysis.restarts import expected_cost
@@ -29,8 +30,10 @@ from bench.core.labels import GUESSED
 from bench.core.rank_test import ALPHA, holm
 
 Floats = npt.NDArray[np.float64]
-# What repeats have in common, and their runs.
-_Repeats = tuple[dict[str, Any], DataFrame]
+# How joules were obtained, of which parts they are, and the runs of which both are true.
+_Kind = tuple[str | None, str | None, DataFrame]
+# What repeats have in common, and the kinds of them: found once for all metrics of the same joules.
+_Repeats = tuple[dict[str, Any], Callable[[Joules | None, bool], list[_Kind]]]
 
 _USED = ("config.price.", "config.scenario.")
 NO_LABEL = "unlabelled"
@@ -112,43 +115,39 @@ def _is_used(name: str) -> bool:
 
 def _grouped(runs: DataFrame) -> list[_Repeats]:
     return [
-        (dict(zip(KEYS, keys, strict=True)), repeats)
+        (dict(zip(KEYS, keys, strict=True)), cache(partial(_kinds, repeats)))
         for keys, repeats in runs.groupby(list(KEYS), sort=False)
     ]
 
 
 def _rows(groups: list[_Repeats], topic: str, metric: Metric) -> Iterator[_Row]:
-    for keys, repeats in groups:
-        for label, components, group in _by_label(repeats, metric):
+    for keys, kinds in groups:
+        for label, components, group in kinds(metric.joules, metric.is_money):
             facts = {**keys, "topic": topic, "label": label, "components": components}
             row = _row(group, metric, facts)
             if row is not None:
                 yield row
 
 
-def _by_label(
-    repeats: DataFrame, metric: Metric
-) -> Iterator[tuple[str | None, str | None, DataFrame]]:
+def _kinds(repeats: DataFrame, joules: Joules | None, is_money: bool) -> list[_Kind]:
     """Groups of one label and one set of parts.
 
     A run that failed before it had them belongs to the only group there is.
     """
-    if metric.joules is None:
-        yield None, None, repeats
-        return
-    label, parts = (
-        _only(repeats[name]) for name in (metric.joules.label, metric.joules.components)
-    )
-    if metric.is_money:
+    if joules is None:
+        return [(None, None, repeats)]
+    label, parts = (_only(repeats[name]) for name in (joules.label, joules.components))
+    if is_money:
         basis = _only(repeats[COST_BASIS])
         metered = basis.str.contains(ELECTRICITY)
         label = basis.where(~metered, basis + ", " + label)
         parts = parts.where(metered, "")
     if label.nunique() == parts.nunique() == 1:
-        yield str(label.iloc[0]), str(parts.iloc[0]) or None, repeats
-        return
-    for (name, components), group in repeats.groupby([label, parts], sort=True):
-        yield str(name), str(components) or None, group
+        return [(str(label.iloc[0]), str(parts.iloc[0]) or None, repeats)]
+    return [
+        (str(name), str(components) or None, group)
+        for (name, components), group in repeats.groupby([label, parts], sort=True)
+    ]
 
 
 def _only(values: Series) -> Series:
@@ -165,7 +164,7 @@ def _row(group: DataFrame, metric: Metric, facts: dict[str, Any]) -> _Row | None
     fit = fit_to_compare(group)
     if metric.joules is not None:
         fit &= ~joules_in_doubt(group)
-    values = _known(group[fit], metric) if metric.better else np.empty(0)
+    values = _values(group, metric)[fit].dropna() if metric.better else Series(dtype="float64")
     return _Row(
         facts={
             **facts,
@@ -174,7 +173,7 @@ def _row(group: DataFrame, metric: Metric, facts: dict[str, Any]) -> _Row | None
         },
         metric=metric,
         estimate=estimate,
-        contender=Contender(values=values, fit=bool(fit.all())),
+        contender=Contender(values=np.asarray(values), fit=bool(fit.all())),
     )
 
 
@@ -187,13 +186,13 @@ def _estimate(group: DataFrame, metric: Metric) -> Estimate | None:
     """None where the runs have no such quantity at all."""
     if metric.statistic == "hit_rate":
         return share(int(reached(group).sum()), len(group))
-    if metric.quantity is not None and np.isnan(outcomes(group, metric.quantity).cost).all():
-        return None
-    if metric.statistic == "expected":
-        assert metric.quantity is not None
+    if metric.quantity is not None:
         ended = outcomes(group, metric.quantity)
-        return replace(expected_cost(ended), num=len(ended) - ended.num_unknown)
-    values = _known(group, metric)
+        if np.isnan(ended.cost).all():
+            return None
+        if metric.statistic == "expected":
+            return replace(expected_cost(ended), num=len(ended) - ended.num_unknown)
+    values: Floats = np.asarray(_values(group, metric).dropna())
     # Runs that missed are known to be the worst; if nothing is known of the hits, that is no value.
     only_misses = metric.statistic == "to_target" and not reached(group).any()
     if not len(values) or not (only_misses or np.isfinite(values).any()):
@@ -204,14 +203,14 @@ def _estimate(group: DataFrame, metric: Metric) -> Estimate | None:
     return estimate
 
 
-def _known(group: DataFrame, metric: Metric) -> Floats:
-    """The known values of the runs; infinite for one that did not reach its target."""
+def _values(group: DataFrame, metric: Metric) -> Series:
+    """The value of each run, if known; infinite for one that did not reach its target."""
     values = group[metric.column].astype("float64")
     if metric.statistic == "to_target":
         values = values.where(reached(group), np.inf)
     if metric.column == "serving.throughput_per_s":
         values = values.mask(is_asked(group))
-    return np.asarray(values.dropna(), dtype=np.float64)
+    return values
 
 
 def is_guessed(label: str | None) -> bool:

@@ -47,6 +47,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     return load_runs([results]).runs
 
 
+@pytest.fixture(scope="module")
+def made_tables(runs: pd.DataFrame) -> dict[str, TextTable]:
+    return tables(runs)
+
+
 def one(summary: pd.DataFrame, metric: str, configuration: str) -> pd.Series:
     wanted = (summary["metric"] == metric) & (summary["configuration"] == configuration)
     assert wanted.sum() == 1
@@ -253,8 +258,10 @@ def test_other_targets_and_scenarios_are_not_compared(tmp_path: Path) -> None:
     assert set(column(search, "runs")) == {"5"}
 
 
-def test_unfit_and_invalid_runs_are_inside_and_marked(runs: pd.DataFrame) -> None:
-    table = tables(runs)["time"]
+def test_unfit_and_invalid_runs_are_inside_and_marked(
+    runs: pd.DataFrame, made_tables: dict[str, TextTable]
+) -> None:
+    table = made_tables["time"]
     assert column(table, "configuration") == ["batch_size=16", "batch_size=256 †"]
     assert column(table, "runs") == ["5", "4"]
     assert column(table, "hits") == ["4", "3"]
@@ -266,10 +273,9 @@ def test_unfit_and_invalid_runs_are_inside_and_marked(runs: pd.DataFrame) -> Non
     assert [name.endswith("‡") for name in names] == [False, False, True, True]
 
 
-def test_served_runs_have_no_row_in_tables_of_training(runs: pd.DataFrame) -> None:
-    found = tables(runs)
-    assert len(column(found["time"], "configuration")) == 2
-    serving = found["serving"]
+def test_served_runs_have_no_row_in_tables_of_training(made_tables: dict[str, TextTable]) -> None:
+    assert len(column(made_tables["time"], "configuration")) == 2
+    serving = made_tables["serving"]
     assert column(serving, "hits") == ["4", "3", "-", "-"]
     assert column(serving, "configuration")[2:] == [
         "compression=none",
@@ -449,18 +455,21 @@ def test_special_characters_are_set_literally() -> None:
     assert escape("inferior") == "inferior"
 
 
-def test_all_files_are_written(runs: pd.DataFrame, tmp_path: Path) -> None:
-    paths = write_tables(tables(runs), summarise(runs), search_cost(runs), tmp_path / "tables")
+def test_all_files_are_written(
+    runs: pd.DataFrame, made_tables: dict[str, TextTable], tmp_path: Path
+) -> None:
+    made_summary = summarise(runs)
+    paths = write_tables(made_tables, made_summary, search_cost(runs), tmp_path / "tables")
     names = {path.name for path in paths}
     assert {"summary.csv", "search_cost.csv", "time.csv", "time.md", "time.tex"} <= names
     summary = pd.read_csv(tmp_path / "tables" / "summary.csv")
-    assert len(summary) == len(summarise(runs))
+    assert len(summary) == len(made_summary)
     text = (tmp_path / "tables" / "time.tex").read_text()
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
     assert r"batch\_size=256 \dag{}" in text
 
 
-def test_latex_compiles(runs: pd.DataFrame, tmp_path: Path) -> None:
+def test_latex_compiles(made_tables: dict[str, TextTable], tmp_path: Path) -> None:
     engine = shutil.which("pdflatex") or shutil.which("tectonic")
     if engine is None:
         pytest.skip("no LaTeX here")
@@ -470,7 +479,7 @@ def test_latex_compiles(runs: pd.DataFrame, tmp_path: Path) -> None:
         rows=((Cell(text="x\\y"), Cell(text="{1} [1, inf)", best=True)),),
         notes=("~ & ^",),
     )
-    body = [to_latex(t, reference=f"tab:{n}") for n, t in (tables(runs) | {"h": hard}).items()]
+    body = [to_latex(t, reference=f"tab:{n}") for n, t in (made_tables | {"h": hard}).items()]
     packages = r"\usepackage[utf8]{inputenc}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx}"
     document = [r"\documentclass{article}", packages, r"\begin{document}", *body]
     source = tmp_path / "main.tex"
