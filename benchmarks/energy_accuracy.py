@@ -5,9 +5,9 @@ powercap tree of real files, and a stand-in for the NVML library beneath the rea
 used as it is meant to be: ours is ticked as often as it asks, CodeCarbon measures once a second,
 Zeus reads at the two ends of a window.
 
-What cannot be driven by a simulated clock is left out (-): Zeus integrates power, and looks for
-wraps of RAPL, in processes of their own that follow real time. Read at once after a wrap, as here,
-its counter has therefore not seen it; a second later it has.
+What cannot be driven by a simulated clock is left out: Zeus integrates power (-), and looks for
+wraps of RAPL, in processes of their own that follow real time, and neither is started here. Read at
+once after a wrap, as here, its counter has not seen it either way; a second later it would have.
 
 Where a window begins within a refresh is luck, so each case is measured in ten windows that begin
 at other moments, and what is shown is the largest error. Nothing here is timed, and any machine
@@ -297,19 +297,18 @@ def zeus_j(case: Case, start_s: float) -> float | None:
     """Zeus's readers of the same hardware, at both ends; None where it follows real time."""
     if case.sensor or importlib.util.find_spec("zeus") is None:
         return None
-    from zeus.device.cpu.rapl import RAPLCPU
+    from zeus.device.cpu import rapl
     from zeus.device.gpu.nvidia import NVIDIAGPUs
 
-    with hardware(case) as made, contextlib.ExitStack() as cleanup:
+    tracker = mock.Mock(**{"return_value.get_num_wraparounds.return_value": 0})
+    with hardware(case) as made, mock.patch.object(rapl, "RaplWraparoundTracker", tracker):
         if case.gpu:
             gpus = NVIDIAGPUs()
 
             def read_mj() -> float:
                 return float(gpus.get_total_energy_consumption(0))
         else:
-            cpu = RAPLCPU(0, str(made.root / "intel-rapl"))
-            # Else it outlives the files that it watches.
-            cleanup.callback(cpu.rapl_file.wraparound_tracker._stop)
+            cpu = rapl.RAPLCPU(0, str(made.root / "intel-rapl"))
 
             def read_mj() -> float:
                 return float(cpu.get_total_energy_consumption().cpu_mj)

@@ -34,6 +34,7 @@ class FakePowercap:
         (path / "max_energy_range_uj").write_text(f"{round(range_j * 1e6)}\n")
         if limit_w is not None:
             (path / "constraint_0_power_limit_uw").write_text(f"{round(limit_w * 1e6)}\n")
+        (path / "energy_uj").touch()
         self._counters[path] = counter
         self.update()
         return path
@@ -52,5 +53,7 @@ class FakePowercap:
         """Write what each counter shows now."""
         for path, counter in self._counters.items():
             shown_uj = round(counter.joules(self.clock()) * 1e6)
-            # In place: the meter holds the file open.
-            (path / "energy_uj").write_text(f"{shown_uj}\n")
+            # In place: the meter holds the file open. To empty it first takes many times as long.
+            with (path / "energy_uj").open("r+b", buffering=0) as file:
+                file.write(b"%d\n" % shown_uj)
+                file.truncate()
