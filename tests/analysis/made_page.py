@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.load import Loaded, load_runs
@@ -16,13 +17,18 @@ EVIL = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
 
 
 def listed(loaded: Loaded) -> Listed:
-    summary = summarise(loaded.runs)
+    beside = listed_without_tables(loaded)
+    tables = tables_of(beside.summary, search_cost(loaded.runs), loaded.runs)
+    return replace(beside, tables=list(tables.values()))
+
+
+def listed_without_tables(loaded: Loaded) -> Listed:
     return Listed(
         title=f"Sweep {EVIL}",
         unread=loaded.unread,
         not_drawn=[("latency", f"no run {EVIL}")],
-        summary=summary,
-        tables=list(tables_of(summary, search_cost(loaded.runs), loaded.runs).values()),
+        summary=summarise(loaded.runs),
+        tables=[],
     )
 
 

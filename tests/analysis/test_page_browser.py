@@ -14,7 +14,7 @@ import pytest
 from analysis.load import Loaded, load_runs
 from analysis.page.build import write_page
 from tests.analysis.made import Made, Served, make_served, make_sweep
-from tests.analysis.made_page import EVIL, hostile_sweep, listed
+from tests.analysis.made_page import EVIL, hostile_sweep, listed, listed_without_tables
 from tests.analysis.made_records import SWEEP_START
 
 pytestmark = pytest.mark.xdist_group("browser")  # one worker, so that it is started once
@@ -238,7 +238,9 @@ _SCATTERS = {
 
 
 def marks_of(driver: Any, loaded: Loaded, folder: Path) -> Mapping[str, Any]:
-    driver.get(write_page(loaded.runs, listed(loaded), folder / "report.html").as_uri())
+    """What is drawn of these runs, on a page without the tables that stand beside the charts."""
+    page = write_page(loaded.runs, listed_without_tables(loaded), folder / "report.html")
+    driver.get(page.as_uri())
     wait_for(driver, "return document.body.dataset.ready === 'true'")
     found: Mapping[str, Any] = driver.execute_script(_MARKS)
     return found
