@@ -99,16 +99,17 @@ def comparable_keys(runs: DataFrame) -> DataFrame:
         KEYS, a row per run under the runs' index; empty where a key does not apply: a serving has
         no target.
     """
-    keys = DataFrame(index=runs.index)
-    keys["task"] = _filled(runs, _text(runs, "config.task")).replace(NOT_RECORDED, "")
-    for name in ("metric", "mode", "value"):
-        keys[name] = _text(runs, f"target.{name}").fillna("")
-    keys["rule"] = _rules(runs)
-    keys["data"], keys["data_settings"] = _data(runs)
-    for name, values in _host(runs).items():
-        keys[name] = _filled(runs, values)
-    keys["scenario"] = _text(runs, "serving.scenario").fillna("")
-    return keys[list(KEYS)]
+    data, settings = _data(runs)
+    keys = {
+        "task": _filled(runs, _text(runs, "config.task")).replace(NOT_RECORDED, ""),
+        **{name: _text(runs, f"target.{name}").fillna("") for name in ("metric", "mode", "value")},
+        "rule": _rules(runs),
+        "data": data,
+        "data_settings": settings,
+        **{name: _filled(runs, values) for name, values in _host(runs).items()},
+        "scenario": _text(runs, "serving.scenario").fillna(""),
+    }
+    return DataFrame(keys, index=runs.index, columns=list(KEYS))
 
 
 def target_words(runs: DataFrame) -> Series:

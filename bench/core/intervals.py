@@ -227,9 +227,7 @@ def _interpolated(ordered: Floats, confidence: float) -> Bounds:
     """
     num = len(ordered)
     rank = _rank(num, confidence)
-    wide, narrow = (1 - 2 * float(binom.cdf(k - 1, num, 0.5)) for k in (rank, rank + 1))
-    excess = (wide - confidence) / (wide - narrow)
-    inward = (num - rank) * excess / (rank + (num - 2 * rank) * excess)
+    inward = _inward(num, confidence)
 
     def between(outer: float, inner: float) -> float:
         return outer if math.isinf(outer) else outer + inward * (inner - outer)
@@ -237,6 +235,15 @@ def _interpolated(ordered: Floats, confidence: float) -> Bounds:
     return between(ordered[rank - 1], ordered[rank]), between(
         ordered[num - rank], ordered[num - rank - 1]
     )
+
+
+@lru_cache(maxsize=4096)
+def _inward(num: int, confidence: float) -> float:
+    """How far a bound lies from its rank towards the next one inside, as a share."""
+    rank = _rank(num, confidence)
+    wide, narrow = (1 - 2 * float(binom.cdf(k - 1, num, 0.5)) for k in (rank, rank + 1))
+    excess = (wide - confidence) / (wide - narrow)
+    return (num - rank) * excess / (rank + (num - 2 * rank) * excess)
 
 
 def _combined(above: tuple[float, float, float], below: tuple[float, float, float]) -> Bounds:
