@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from typing_extensions import override
 
-from bench.serving.http import transport
+from bench.serving.http import client, transport
 from bench.serving.http.client import HttpSystem
 from bench.serving.http.failures import Patience, ServerHangs, WrongAnswers
 from bench.serving.http.process import HttpServer, ServerDied
@@ -103,7 +103,8 @@ def test_a_server_that_dies_in_the_middle_ends_the_pass(tmp_path: Path) -> None:
         assert decompose([1.0] * 50, system.columns()) == []
 
 
-def test_an_address_where_nobody_is_ends_the_pass() -> None:
+def test_an_address_where_nobody_is_ends_the_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_DEATH_WAIT_S", 0.001)  # no server has to be seen to end
     with socket.socket() as silent:  # has the port, so that nobody else takes it, and listens not
         silent.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
