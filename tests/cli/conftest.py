@@ -1,4 +1,4 @@
-"""Commands that tests start end with them."""
+"""Commands that tests start end with them; what tests compose is composed quickly."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.command import STARTED
+from tests.cli.quick_hydra import quick_hydra
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _hydra_is_quick() -> Iterator[None]:
+    with quick_hydra():
+        yield
 
 
 @pytest.fixture(autouse=True)

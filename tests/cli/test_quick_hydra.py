@@ -1,0 +1,61 @@
+"""The Hydra that the other tests of this folder compose with, against Hydra as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from bench.cli.app import config_dir, register
+from tests.cli.quick_hydra import quick_hydra
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _hydra_is_quick() -> None:
+    """Not in this module, in place of the one in conftest.py."""
+
+
+def composed(folder: Path, command: str, *overrides: str) -> DictConfig:
+    register()
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        return compose(command, overrides=list(overrides), return_hydra_config=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "overrides"),
+    [
+        ("train", []),
+        ("train", ["experiment=smoke", "model=cnn", "model.width=8", "+model.own=${seed}"]),
+        ("serve", ["run=x", "placement=cloud", "backend=http"]),
+    ],
+)
+def test_it_composes_the_same_whatever_was_done_to_what_it_composed_before(
+    command: str, overrides: list[str]
+) -> None:
+    expected = repr(composed(config_dir(), command, *overrides))
+    with quick_hydra():
+        for _ in range(2):
+            config = composed(config_dir(), command, *overrides)
+            assert repr(config) == expected
+            OmegaConf.set_struct(config, False)
+            config.clear()
+
+
+def test_defaults_may_refer_to_what_was_chosen(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for group in ("first", "second"):
+            (tmp_path / group).mkdir(exist_ok=True)
+            (tmp_path / group / f"{name}.yaml").write_text(f"name: {name}\n")
+    (tmp_path / "own.yaml").write_text("defaults: [first: a, second: '${first}', _self_]\n")
+    with quick_hydra():
+        assert composed(tmp_path, "own").second.name == "a"
+        assert composed(tmp_path, "own", "first=b").second.name == "b"
+
+
+def test_a_file_of_a_tests_own_is_read_again(tmp_path: Path) -> None:
+    with quick_hydra():
+        for text in ("first", "second"):
+            (tmp_path / "own.yaml").write_text(f"text: {text}\n")
+            assert composed(tmp_path, "own").text == text
