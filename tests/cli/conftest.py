@@ -1,8 +1,9 @@
-"""Commands that tests start end with them; what tests compose is composed quickly."""
+"""What all tests of the commands share: a quick Hydra, a fork server, and an end of processes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from multiprocessing import forkserver
 
 import pytest
 
@@ -14,6 +15,12 @@ from tests.cli.quick_hydra import quick_hydra
 def _hydra_is_quick() -> Iterator[None]:
     with quick_hydra():
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fork_server_has_the_libraries() -> None:
+    """Whichever test starts it: all jobs of this worker come from it."""
+    forkserver.set_forkserver_preload(["bench.cli.train_job", "bench.cli.serve_job"])
 
 
 @pytest.fixture(autouse=True)

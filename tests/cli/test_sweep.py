@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ from bench.cli.sweep_report import Command
 from bench.core.ledger import Ledger
 from tests.cli import scripted
 from tests.cli.command import Answer, records, run_here
+from tests.fork_server import own_fork_server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server_without_libraries() -> Iterator[None]:
+    """The scripted runs need none, and one of them ends it."""
+    with own_fork_server():
+        yield
 
 
 def main() -> int:

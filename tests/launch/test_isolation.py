@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import pytest
 from bench.core.lock import measuring_lock
 from bench.core.stopping import Stopped
 from bench.launch.isolation import Ending, ForkServer, NotStarted
+from tests.fork_server import own_fork_server
 
 
-@pytest.fixture(scope="module")
-def server() -> ForkServer:
-    return ForkServer(preload=["tests.launch.jobs"])
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[ForkServer]:
+    with own_fork_server():
+        yield ForkServer(preload=["tests.launch.jobs"])
 
 
 def run(server: ForkServer, job: str, argument: Any, log: Path) -> tuple[Ending, list[Any]]:
