@@ -42,8 +42,9 @@ def sweep_id() -> str:
     return secrets.token_hex(4)
 
 
+@cache
 def register() -> None:
-    """Make the schema and the resolvers of this project known to Hydra."""
+    """Make the schema and the resolvers of this project known to Hydra; once is enough."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="serve_schema", node=ServeConfig)
