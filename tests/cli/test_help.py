@@ -145,11 +145,11 @@ def test_every_example_composes(module: str) -> None:
     name = module.rpartition(".")[2]
     for words in shown:
         assert words[:3] == ["python", "-m", module]
-        own, theirs = words[3:], list[str]()
+        composed = {name: words[3:]}
         if name in ("ab", "noise"):
             keys = known_ab_keys() if name == "ab" else known_noise_keys()
-            own, theirs = split_arguments(own, name, keys)
-        for command, arguments in ((name, own), ("train", theirs)):
+            composed[name], composed["train"] = split_arguments(words[3:], name, keys)
+        for command, arguments in composed.items():
             compose(command, overrides=list(jobs(arguments)[-1]))  # of a sweep, the last job
 
 

@@ -196,12 +196,12 @@ def test_sigterm_to_all_processes_leaves_the_job_time_to_end(tmp_path: Path) -> 
 
 def test_the_parent_sleeps_while_a_job_runs(server: ForkServer, tmp_path: Path) -> None:
     # CPU time of this thread, not wall time: a polling parent would use all of the job's, 0.5 s.
-    costs_s = []
-    for _ in range(3):  # one may meet a garbage collection
+    def cost_s() -> float:
         before_s = time.thread_time()
         run(server, "take_a_moment", 0.5, tmp_path / "log.txt")
-        costs_s.append(time.thread_time() - before_s)
-    assert min(costs_s) < 0.1
+        return time.thread_time() - before_s
+
+    assert any(cost_s() < 0.1 for _ in range(3))  # one may meet a garbage collection
 
 
 def test_the_end_of_the_fork_server_is_not_the_end_of_the_job(tmp_path: Path) -> None:
