@@ -65,6 +65,11 @@ def ab(folder: Path, *arguments: str) -> Answer:
     return Answer(code=process.returncode, out=out, err=err)
 
 
+def ab_here(folder: Path, *arguments: str) -> Answer:
+    """Run it in this process, which then gets the signals."""
+    return run_here(folder, ab_command, *arguments)
+
+
 def root_of(repository: MadeRepository) -> Path:
     """The only folder of results."""
     (root,) = (repository.folder / "results" / "ab").iterdir()
@@ -134,14 +139,14 @@ def test_a_revision_that_cannot_be_installed_ends_with_6(repository: MadeReposit
     assert repository.num_worktrees() == 1
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+@pytest.mark.parametrize(("name", "run"), [("SIGINT", ab), ("SIGHUP", ab_here)])
 def test_an_interrupted_comparison_has_no_verdict_and_leaves_no_worktree(
-    name: str, repository: MadeRepository
+    name: str, run: Callable[..., Answer], repository: MadeRepository
 ) -> None:
     if name == "SIGHUP" and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         pytest.skip("started with nohup, which bench.ab inherits and respects")
     stop = (f"signal={name}", "stops_at=1")
-    answer = ab(repository.folder, "base=HEAD", *SHORT, "warmup=0", "--", *stop)
+    answer = run(repository.folder, "base=HEAD", *SHORT, "warmup=0", "--", *stop)
     assert (answer.code, answer.out) == (130, "")
     root = root_of(repository)
     told = f"interrupted: no verdict; whole runs per side: 1; they and their logs lie in {root}\n"
