@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,28 @@ def store(
     record = outcome_record(identity, planned.config, curve(list(accuracies)), status=status)
     write_record(folder, record)
     return identity.run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A run of bench.train, and the results folder that it alone lies in."""
+
+    results: Path
+    run_id: str
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """For tests that only look it up."""
+    results = tmp_path_factory.mktemp("teacher")
+    return Stored(results, store(results))
+
+
+@pytest.fixture(scope="module")
+def cnn(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """Likewise, of another model than the default one."""
+    results = tmp_path_factory.mktemp("cnn")
+    return Stored(results, store(results, "model=cnn", "model.width=8"))
 
 
 class TestPlan:
@@ -78,28 +100,25 @@ class TestPlan:
         alike = plan(there, "recipe=distill", f"recipe.teacher={teacher}")
         assert planned.digest == alike.digest
 
-    def test_a_pruned_model_is_that_of_its_run(self, tmp_path: Path) -> None:
-        base = store(tmp_path, "model=cnn", "model.width=8")
-        planned = plan(tmp_path, "recipe=prune", f"recipe.run={base}")
+    def test_a_pruned_model_is_that_of_its_run(self, cnn: Stored) -> None:
+        prune = ("recipe=prune", f"recipe.run={cnn.run_id}")
+        planned = plan(cnn.results, *prune)
         assert planned.config["model"] == {
             "_target_": "bench.tasks.models.Cnn",
             "width": 8,
             "depth": 3,
         }
-        same = plan(tmp_path, "recipe=prune", f"recipe.run={base}", "model=cnn", "model.width=8")
+        same = plan(cnn.results, *prune, "model=cnn", "model.width=8")
         assert same.digest == planned.digest
 
     @pytest.mark.parametrize("model", ["model=mlp", "model=cnn"])
-    def test_another_model_than_that_of_the_run_is_refused(
-        self, tmp_path: Path, model: str
-    ) -> None:
-        base = store(tmp_path, "model=cnn", "model.width=8")
-        with pytest.raises(ValueError, match=f"^{model}: recipe=prune takes the model of .*{base}"):
-            plan(tmp_path, "recipe=prune", f"recipe.run={base}", model)
+    def test_another_model_than_that_of_the_run_is_refused(self, cnn: Stored, model: str) -> None:
+        told = f"^{model}: recipe=prune takes the model of .*{cnn.run_id}"
+        with pytest.raises(ValueError, match=told):
+            plan(cnn.results, "recipe=prune", f"recipe.run={cnn.run_id}", model)
 
-    def test_a_student_may_have_another_model(self, tmp_path: Path) -> None:
-        store(tmp_path, "model=cnn")
-        planned = plan(tmp_path, "recipe=distill", "recipe.teacher=latest", "model.width=7")
+    def test_a_student_may_have_another_model(self, cnn: Stored) -> None:
+        planned = plan(cnn.results, "recipe=distill", "recipe.teacher=latest", "model.width=7")
         assert planned.config["model"]["width"] == 7
 
     def test_an_unknown_run_is_refused(self, tmp_path: Path) -> None:
@@ -134,25 +153,23 @@ class TestPlan:
         ],
     )
     def test_a_run_of_other_data_is_refused(
-        self, tmp_path: Path, override: str, words: str
+        self, teacher: Stored, override: str, words: str
     ) -> None:
-        teacher = store(tmp_path)
-        with pytest.raises(ValueError, match=f"{teacher}: trained on other data, {words}"):
-            plan(tmp_path, "recipe=distill", f"recipe.teacher={teacher}", override)
+        with pytest.raises(ValueError, match=f"{teacher.run_id}: trained on other data, {words}"):
+            plan(teacher.results, "recipe=distill", f"recipe.teacher={teacher.run_id}", override)
 
-    def test_how_the_data_is_loaded_may_differ(self, tmp_path: Path) -> None:
-        teacher = store(tmp_path)
+    def test_how_the_data_is_loaded_may_differ(self, teacher: Stored) -> None:
         same = ("batch_size=64", "seed=3", "data.num_workers=1", "data.in_memory=false")
-        assert plan(tmp_path, "recipe=distill", f"recipe.teacher={teacher}", *same).digest
+        distill = ("recipe=distill", f"recipe.teacher={teacher.run_id}")
+        assert plan(teacher.results, *distill, *same).digest
 
     def test_a_missing_library_is_refused_with_the_extra_that_brings_it(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, teacher: Stored, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        base = store(tmp_path)
         needs._require_module.cache_clear()
         monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
         with pytest.raises(ValueError, match=r"torch_pruning is not installed; .*'serving'"):
-            plan(tmp_path, "recipe=prune", f"recipe.run={base}")
+            plan(teacher.results, "recipe=prune", f"recipe.run={teacher.run_id}")
 
     def test_without_a_recipe_nothing_is_looked_up(self, tmp_path: Path) -> None:
         planned = plan(tmp_path)
@@ -323,8 +340,16 @@ def test_the_table_has_no_total_of_a_run_that_missed() -> None:
     assert "TTA with" not in text
 
 
-# The real command from here on. Quick: the model is small, the probe short.
-QUICK = ("experiment=smoke", "trainer.num_warmup_steps=1", "codecarbon=none", "lr=0.1")
+# The real command from here on. Quick: the model is small, the probe too short to count joules.
+QUICK = (
+    "experiment=smoke",
+    "trainer.num_warmup_steps=1",
+    "codecarbon=none",
+    "lr=0.1",
+    "probe.num_requests=10",
+    "probe.batch_sizes=[1]",
+    "probe.max_s=0.1",
+)
 
 
 @pytest.fixture(scope="module")
