@@ -8,8 +8,8 @@ Values may be infinite: a run that missed its target is the worst of all, whatev
 bound that is infinite is None. What each interval really covers is simulated by
 benchmarks/coverage.py; the results are in docs/metrics.md, "Analysis".
 
-scipy.stats is imported where it is used: that takes half of the time in which a command is ready,
-and most commands end without an interval.
+scipy.stats is imported where it is used: that takes more than half a second, and most commands end
+without an interval.
 """
 
 from __future__ import annotations
@@ -231,8 +231,6 @@ def _interpolated(ordered: Floats, confidence: float) -> Bounds:
     Source: Hettmansperger and Sheather (1986), Confidence intervals based on interpolated order
         statistics.
     """
-    from scipy.stats import binom
-
     num = len(ordered)
     rank = _rank(num, confidence)
     inward = _inward(num, confidence)
@@ -248,6 +246,8 @@ def _interpolated(ordered: Floats, confidence: float) -> Bounds:
 @lru_cache(maxsize=4096)
 def _inward(num: int, confidence: float) -> float:
     """How far a bound lies from its rank towards the next one inside, as a share."""
+    from scipy.stats import binom
+
     rank = _rank(num, confidence)
     wide, narrow = (1 - 2 * float(binom.cdf(k - 1, num, 0.5)) for k in (rank, rank + 1))
     excess = (wide - confidence) / (wide - narrow)

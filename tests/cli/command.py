@@ -56,6 +56,8 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
+# What the fork server imports, for all jobs of a worker.
+JOBS = ["bench.cli.train_job", "bench.cli.serve_job"]
 # Whatever a failing test leaves of these is ended: see conftest.py.
 STARTED: list[subprocess.Popen[str]] = []
 
@@ -88,7 +90,7 @@ def serve(folder: Path, *arguments: str) -> Answer:
 
 def _start_fork_server() -> None:
     """All commands of this worker share it: only the first time this does anything."""
-    forkserver.set_forkserver_preload(["bench.cli.train_job", "bench.cli.serve_job"])
+    forkserver.set_forkserver_preload(JOBS)
     forkserver.ensure_running()
 
 

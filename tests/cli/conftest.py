@@ -7,7 +7,7 @@ from multiprocessing import forkserver
 
 import pytest
 
-from tests.cli.command import STARTED
+from tests.cli.command import JOBS, STARTED
 from tests.cli.quick_hydra import quick_hydra
 
 
@@ -20,7 +20,7 @@ def _hydra_is_quick() -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def _fork_server_has_the_libraries() -> None:
     """Whichever test starts it: all jobs of this worker come from it."""
-    forkserver.set_forkserver_preload(["bench.cli.train_job", "bench.cli.serve_job"])
+    forkserver.set_forkserver_preload(JOBS)
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.app import run_app
-from bench.cli.resolve import plan_training
-from bench.cli.sweep import Sweep
-from bench.cli.sweep_report import Command
 from bench.core.ledger import Ledger
-from tests.cli import scripted
-from tests.cli.command import Answer, records, run_here
+from bench.core.stopping import COMMAND_GONE
+from bench.core.store import read_record
+from tests.cli import scripted, scripted_command
+from tests.cli.command import Answer, records, run_here, start
 from tests.fork_server import own_fork_server
 
 
@@ -28,24 +26,11 @@ def _server_without_libraries() -> Iterator[None]:
         yield
 
 
-def main() -> int:
-    """bench.train with runs that are scripted."""
-    sweep = Sweep(
-        Command(
-            name="train",
-            job="tests.cli.scripted:run",
-            plan=plan_training,
-            tables=lambda runs, console: [],
-            line=lambda record: record.status,
-            complete=lambda record: record,
-        )
-    )
-    return sweep.finish(run_app("train", sweep.run_job))
+COMMON = ("experiment=smoke", "codecarbon=none", "meter=none", "probe.batch_sizes=[1]")
 
 
 def sweep(folder: Path, *arguments: str) -> Answer:
-    common = ("experiment=smoke", "codecarbon=none", "meter=none", "probe.batch_sizes=[1]")
-    return run_here(folder, main, *arguments, *common)
+    return run_here(folder, scripted_command.main, *arguments, *COMMON)
 
 
 def statuses(folder: Path) -> dict[int, list[str]]:
@@ -153,13 +138,47 @@ def test_a_signal_ends_the_sweep_in_order_and_says_how_to_go_on(
 
 def press(folder: Path, number: signal.Signals) -> None:
     """Once the second run is at work."""
+    await_runs(folder, 2)
+    os.kill(os.getpid(), number)
+
+
+def await_runs(folder: Path, num: int) -> None:
+    """Wait until this many runs have been evaluated."""
     deadline_s = time.monotonic() + 60
     while time.monotonic() < deadline_s:
         curves = list((folder / "results" / "train").glob("*/curve.jsonl"))
-        if len(curves) == 2 and all(path.stat().st_size for path in curves):
+        if len(curves) == num and all(path.stat().st_size for path in curves):
             break
         time.sleep(0.01)
-    os.kill(os.getpid(), number)
+
+
+def test_a_command_of_its_own_process_is_stopped_by_ctrl_c(tmp_path: Path) -> None:
+    seeds = f"seed={scripted.WAITS},{scripted.OK}"
+    process = start(tmp_path, "-m", seeds, *COMMON, module="tests.cli.scripted_command")
+    await_runs(tmp_path, 1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted: stopped by Ctrl-C (SIGINT)" in out
+    assert statuses(tmp_path) == {scripted.WAITS: ["interrupted"]}  # the second was not started
+
+
+def test_a_job_does_not_outlive_its_command(tmp_path: Path) -> None:
+    """One whose command is killed ends and writes its record."""
+    process = start(
+        tmp_path, f"seed={scripted.WAITS}", *COMMON, module="tests.cli.scripted_command"
+    )
+    await_runs(tmp_path, 1)
+    process.kill()
+    process.communicate()
+    (folder,) = (tmp_path / "results" / "train").iterdir()
+    deadline_s = time.monotonic() + 30
+    while not (folder / "run.json").exists() and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    record = read_record(folder)
+    assert record.status == "interrupted"
+    assert record.error is not None
+    assert record.error.message == COMMAND_GONE
 
 
 def test_resume_takes_what_is_finished_and_on_request_what_is_fit(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,8 +20,8 @@ import yaml
 from bench.core.labels import EnergyLabel
 from bench.core.ledger import Ledger
 from bench.core.lock import measuring_lock
-from bench.core.store import read_curve, read_record
-from tests.cli.command import Answer, environment, records, start, train, train_apart
+from bench.core.store import read_curve
+from tests.cli.command import Answer, environment, records, train, train_apart
 
 # Quick runs: the model is a linear one, the probe short.
 QUICK = ("experiment=smoke", "trainer.num_warmup_steps=1", "codecarbon=none")
@@ -208,45 +208,33 @@ def test_a_job_that_fails_leaves_a_record_and_the_sweep_goes_on(tmp_path: Path) 
     }
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline_s = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline_s, "nothing happened"
-        time.sleep(0.05)
-
-
 def has_evaluations(folder: Path) -> bool:
     return any(path.stat().st_size for path in folder.glob("results/train/*/curve.jsonl"))
 
 
-def test_ctrl_c_keeps_what_was_measured_and_stops_the_sweep(tmp_path: Path) -> None:
-    process = start(tmp_path, "-m", *broken("Slow"), "batch_size=32,64", "budget.max_epochs=1000")
-    wait_for(lambda: has_evaluations(tmp_path), process)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+def press_ctrl_c(folder: Path) -> None:
+    """Once a run has been evaluated."""
+    deadline_s = time.monotonic() + 120
+    while not has_evaluations(folder) and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGINT)
 
-    assert process.returncode == 130, err
+
+def test_ctrl_c_keeps_what_was_measured_and_stops_the_sweep(tmp_path: Path) -> None:
+    thread = threading.Thread(target=press_ctrl_c, args=(tmp_path,))
+    thread.start()
+    answer = train(tmp_path, "-m", *broken("Slow"), "batch_size=32,64", "budget.max_epochs=1000")
+    thread.join()
+
+    assert answer.code == 130, answer.err
     (record,) = records(tmp_path)  # the second job was not started
     assert record.status == "interrupted"
     assert record.target is not None
     assert record.target.censored_at_s is not None
     assert record.target.censored_at_s > 0
     assert record.energy_total_j is not None
-    assert "interrupted" in out
+    assert "interrupted" in answer.out
     assert [line["event"] for line in Ledger(tmp_path / "results").events] == ["launched", "ended"]
-
-
-def test_a_job_does_not_outlive_its_command(tmp_path: Path) -> None:
-    process = start(tmp_path, *broken("Slow"), "budget.max_epochs=1000")
-    wait_for(lambda: has_evaluations(tmp_path), process)
-    process.kill()
-    process.communicate()
-    (folder,) = (tmp_path / "results" / "train").iterdir()
-    deadline_s = time.monotonic() + 30
-    while not (folder / "run.json").exists() and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    assert read_record(folder).status == "interrupted"
 
 
 def test_while_another_run_is_measured_a_command_waits_and_says_so_unless_it_may_share(

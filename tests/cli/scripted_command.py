@@ -1,0 +1,29 @@
+"""bench.train with runs that are scripted, for the tests and as a command that can be killed."""
+
+from __future__ import annotations
+
+import sys
+
+from bench.cli.app import run_app
+from bench.cli.resolve import plan_training
+from bench.cli.sweep import Sweep
+from bench.cli.sweep_report import Command
+
+
+def main() -> int:
+    """Run it; the exit code."""
+    sweep = Sweep(
+        Command(
+            name="train",
+            job="tests.cli.scripted:run",
+            plan=plan_training,
+            tables=lambda runs, console: [],
+            line=lambda record: record.status,
+            complete=lambda record: record,
+        )
+    )
+    return sweep.finish(run_app("train", sweep.run_job))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
