@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.core.directions import Better
+from bench.core.metric import Better
 from bench.core.rank_test import ALPHA, p_better, smallest_p
 
 Floats = npt.NDArray[np.float64]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pandas import DataFrame
 
 from analysis.values import numbers
-from bench.core.directions import DIRECTIONS, Better, better
+from bench.core.metric import Better
+from bench.core.metrics import METRICS, better
 from bench.core.suggest import did_you_mean
 
 SETTING = "config."
@@ -45,14 +46,14 @@ def direction(name: str) -> Better | None:
 
 
 def _require_numbers(runs: DataFrame, key: str, name: str) -> None:
-    if name not in DIRECTIONS and name not in runs:
+    if name not in METRICS and name not in runs:
         raise ValueError(f"{key}={name}: no such column{_meant(runs, name)}")
-    if name not in DIRECTIONS and not _holds_numbers(runs, name):
+    if name not in METRICS and not _holds_numbers(runs, name):
         raise ValueError(f"{key}={name}: holds no numbers; take a column that does")
 
 
 def _require_direction(key: str, name: str) -> None:
-    if DIRECTIONS.get(name) is None:
+    if name not in METRICS or METRICS[name].better is None:
         raise ValueError(
             f"{key}={name}: neither more nor less of it is better, so that there is nothing to "
             f"trade off; take a result such as target.time_to_target_s, or a setting "
@@ -76,4 +77,4 @@ def _meant(runs: DataFrame, name: str) -> str:
 
 
 def _results() -> list[str]:
-    return [name for name, better_way in DIRECTIONS.items() if better_way is not None]
+    return [name for name, metric in METRICS.items() if metric.better is not None]

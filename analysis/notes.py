@@ -35,7 +35,7 @@ def table_notes(
     yield from _best_notes(summary, rows)
     if (rows["statistic"] == "expected").any():
         yield from _expected_notes(rows, listed)
-    if (rows["metric"] == "quality_test.accuracy").any():
+    if (rows["metric"] == "accuracy").any():
         yield (
             "Bounds of an accuracy are never narrower than the sampling error of the test split"
             " (Wilson's interval of one run)."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,13 @@ from pandas import DataFrame, Series
 from analysis.comparable import comparable_keys
 from analysis.values import numbers, short_name
 from bench.core.counting import Ended, counted
+from bench.core.metric import Quantity
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-Quantity = Literal["time_s", "energy_j", "cost_usd", "samples"]
-
-QUANTITIES: tuple[Quantity, ...] = ("time_s", "energy_j", "cost_usd", "samples")
-_TO_TARGET: dict[Quantity, str] = {
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
+# Each quantity's own cost of reaching the target, not what follows from it.
+TO_TARGET: dict[Quantity, str] = {
     "time_s": "target.time_to_target_s",
     "energy_j": "target.energy_to_target_j",
     "cost_usd": "target.cost_to_target_usd",
@@ -44,7 +44,7 @@ class Outcomes:
     """One quantity of some runs; every array of shape (n,), in the order of the runs.
 
     Attributes:
-        cost: Spent until the target, or in all by a run that did not reach it; NaN where it is
+        cost: Quantity until the target, or in all by a run that did not reach it; NaN where it is
             not known.
         hit: Whether the target was reached.
         failed: Whether the run could not have reached it later either.
@@ -161,7 +161,7 @@ def outcomes(runs: DataFrame, quantity: Quantity = "time_s") -> Outcomes:
     if quantity in _CENSORED:
         censored = numbers(runs, _CENSORED[quantity])
         in_vain = censored.where(censored.notna(), in_vain)
-    cost: Floats = np.asarray(runs[_TO_TARGET[quantity]].where(hit, in_vain), dtype=np.float64)
+    cost: Floats = np.asarray(runs[TO_TARGET[quantity]].where(hit, in_vain), dtype=np.float64)
     failed = ~hit & ~runs["status"].isin(["ok", "interrupted"])
     return Outcomes(cost=cost, hit=hit.to_numpy(), failed=failed.to_numpy())
 

@@ -12,7 +12,7 @@ from pandas import DataFrame, Series
 
 from analysis.accuracy import is_share, least_num, num_samples, sampling_bounds
 from bench.core.intervals import MIN_RUNS, Bounds, finite, median
-from bench.core.least_effects import least_effect_frac
+from bench.core.metrics import metric_at
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -45,7 +45,7 @@ def noise_of(runs: DataFrame, name: str) -> Noise:
     """
     if is_share(name):
         return Noise(num_samples=num_samples(runs, name))
-    return Noise(least_frac=least_effect_frac(name))
+    return Noise(least_frac=metric_at(name).least_effect_frac)
 
 
 def pareto_front(

@@ -9,7 +9,8 @@ from pandas import DataFrame, Series, concat
 
 from analysis.comparable import groups
 from analysis.joules import COST_BASIS, ELECTRICITY
-from analysis.outcomes import Quantity, outcomes, reached, refused, spent, with_target
+from analysis.outcomes import outcomes, reached, refused, spent, with_target
+from bench.core.metric import Quantity
 
 COLUMNS = (
     "compared",

@@ -1,4 +1,4 @@
-"""How figures look: sizes, settings, palette, and the words and units of a column of a record.
+"""How figures look: sizes, settings and palette.
 
 Nothing is set at import: `paper_style` is a context manager, and what it sets ends with it.
 """
@@ -63,54 +63,6 @@ _SETTINGS: Any = {  # keys of matplotlib's rcParams
     "svg.hashsalt": "operational-metrics-bench",
     "savefig.dpi": 300,
 }
-
-_NAMES = {
-    "target.time_to_target_s": "time to target (s)",
-    "target.energy_to_target_j": "energy to target (J)",
-    "target.cost_to_target_usd": "cost to target (US$)",
-    "target.emissions_to_target_gco2e": "emissions to target (g CO2e)",
-    "target.samples_to_target": "samples to target",
-    "target.time_per_sample_s": "time per sample (s)",
-    "target.energy_per_sample_j": "energy per sample (J)",
-    "quality.accuracy": "validation accuracy (fraction)",
-    "quality_test.accuracy": "test accuracy (fraction)",
-    "quality_test.worst_class_recall": "test recall of the worst class (fraction)",
-    "quality_test.expected_calibration_error": "test expected calibration error (fraction)",
-    "model.size_bytes": "model size (bytes)",
-    "serving.throughput_per_s": "throughput (predictions/s)",
-    "serving.energy_per_prediction_j": "energy per prediction (J)",
-    "config.batch_size": "batch size (samples)",
-    "config.lr": "learning rate",
-}
-
-# The ends of names, longest first, and the unit that each stands for.
-_UNITS = (
-    ("_per_million_usd", "US$ per million"),
-    ("_gco2e", "g CO2e"),
-    ("_per_s", "1/s"),
-    ("_bytes", "bytes"),
-    ("_frac", "fraction"),
-    ("_usd", "US$"),
-    ("_ms", "ms"),
-    ("_hz", "Hz"),
-    ("_pct", "%"),
-    ("_s", "s"),
-    ("_j", "J"),
-    ("_w", "W"),
-    ("_c", "°C"),
-)
-
-
-def label_of(column: str) -> str:
-    """Words and unit of a column of the runs, for an axis or a heading: `latency p90 (ms)`."""
-    if column in _NAMES:
-        return _NAMES[column]
-    name = column.removeprefix("config.").removeprefix("serving.").removeprefix("target.")
-    for ending, unit in _UNITS:
-        if name.endswith(ending):
-            words = name.removesuffix(ending).replace("_", " ").replace(".", " ")
-            return f"{words} ({unit})"
-    return name.replace("_", " ").replace(".", " ")
 
 
 def short_number(value: float) -> str:

@@ -21,12 +21,13 @@ from pandas import DataFrame, Series
 from analysis.accuracy import is_share, least_num, num_samples, with_sampling_error
 from analysis.best import Contender, leader_of, p_best
 from analysis.joules import COST_BASIS, ELECTRICITY, joules_in_doubt
-from analysis.metrics import OF_TRAINING, TOPICS, Joules, Metric
+from analysis.metrics import OF_TRAINING, TOPICS, Statistic, TableColumn
 from analysis.outcomes import counted_runs, outcomes, reached, with_target
 from analysis.repeats import KEYS, is_asked, with_keys
 from analysis.restarts import expected_cost
 from bench.core.intervals import Estimate, median, share
 from bench.core.labels import GUESSED
+from bench.core.metric import Joules, Metric
 from bench.core.rank_test import ALPHA, holm
 
 Floats = npt.NDArray[np.float64]
@@ -63,7 +64,7 @@ class _Row:
     """One row with the values of its runs that are fit, of which the best is found."""
 
     facts: dict[str, Any]
-    metric: Metric
+    column: TableColumn
     estimate: Estimate
     contender: Contender
 
@@ -92,14 +93,14 @@ def summarise(runs: DataFrame) -> DataFrame:
     rows = [
         row
         for topic in TOPICS
-        for metric in TOPICS[topic]
-        for row in _rows(grouped.get(topic, every), topic, metric)
+        for column in TOPICS[topic]
+        for row in _rows(grouped.get(topic, every), topic, column)
     ]
     found = [
         {
             **row.facts,
-            "metric": row.metric.name,
-            "statistic": row.metric.statistic,
+            "metric": row.column.name,
+            "statistic": row.column.statistic,
             **_numbers(row.estimate),
             **tested,
         }
@@ -120,11 +121,11 @@ def _grouped(runs: DataFrame) -> list[_Repeats]:
     ]
 
 
-def _rows(groups: list[_Repeats], topic: str, metric: Metric) -> Iterator[_Row]:
+def _rows(groups: list[_Repeats], topic: str, column: TableColumn) -> Iterator[_Row]:
     for keys, kinds in groups:
-        for label, components, group in kinds(metric.joules, metric.is_money):
+        for label, components, group in kinds(column.joules, column.is_money):
             facts = {**keys, "topic": topic, "label": label, "components": components}
-            row = _row(group, metric, facts)
+            row = _row(group, column, facts)
             if row is not None:
                 yield row
 
@@ -136,7 +137,7 @@ def _kinds(repeats: DataFrame, joules: Joules | None, is_money: bool) -> list[_K
     """
     if joules is None:
         return [(None, None, repeats)]
-    label, parts = (_only(repeats[name]) for name in (joules.label, joules.components))
+    label, parts = (_only(repeats[name]) for name in joules.facts)
     if is_money:
         basis = _only(repeats[COST_BASIS])
         metered = basis.str.contains(ELECTRICITY)
@@ -157,21 +158,23 @@ def _only(values: Series) -> Series:
     return values.astype(object).where(values.notna(), only).astype(str)
 
 
-def _row(group: DataFrame, metric: Metric, facts: dict[str, Any]) -> _Row | None:
-    estimate = _estimate(group, metric)
+def _row(group: DataFrame, column: TableColumn, facts: dict[str, Any]) -> _Row | None:
+    estimate = _estimate(group, column)
     if estimate is None:
         return None
     fit = fit_to_compare(group)
-    if metric.joules is not None:
+    if column.joules is not None:
         fit &= ~joules_in_doubt(group)
-    values = _values(group, metric)[fit].dropna() if metric.better else Series(dtype="float64")
+    values = Series(dtype="float64")
+    if column.metric is not None and column.better is not None:
+        values = _values(group, column.statistic, column.metric)[fit].dropna()
     return _Row(
         facts={
             **facts,
             "num_missing": len(group) - estimate.num,
-            "error_frac": group[metric.error].max() if metric.error else np.nan,
+            "error_frac": group[column.error].max() if column.error else np.nan,
         },
-        metric=metric,
+        column=column,
         estimate=estimate,
         contender=Contender(values=np.asarray(values), fit=bool(fit.all())),
     )
@@ -182,33 +185,34 @@ def fit_to_compare(runs: DataFrame) -> Series:
     return ~(runs["health.fit"].eq(False) | runs["serving.valid"].eq(False))
 
 
-def _estimate(group: DataFrame, metric: Metric) -> Estimate | None:
+def _estimate(group: DataFrame, column: TableColumn) -> Estimate | None:
     """None where the runs have no such quantity at all."""
-    if metric.statistic == "hit_rate":
+    metric = column.metric
+    if metric is None:
         return share(int(reached(group).sum()), len(group))
-    if metric.quantity is not None:
-        ended = outcomes(group, metric.quantity)
+    if metric.censored_by is not None:
+        ended = outcomes(group, metric.censored_by)
         if np.isnan(ended.cost).all():
             return None
-        if metric.statistic == "expected":
+        if column.statistic == "expected":
             return replace(expected_cost(ended), num=len(ended) - ended.num_unknown)
-    values: Floats = np.asarray(_values(group, metric).dropna())
+    values: Floats = np.asarray(_values(group, column.statistic, metric).dropna())
     # Runs that missed are known to be the worst; if nothing is known of the hits, that is no value.
-    only_misses = metric.statistic == "to_target" and not reached(group).any()
+    only_misses = column.statistic == "to_target" and not reached(group).any()
     if not len(values) or not (only_misses or np.isfinite(values).any()):
         return None
     estimate = median(values)
-    if is_share(metric.column):
-        return with_sampling_error(estimate, least_num(num_samples(group, metric.column)))
+    if is_share(metric.path):
+        return with_sampling_error(estimate, least_num(num_samples(group, metric.path)))
     return estimate
 
 
-def _values(group: DataFrame, metric: Metric) -> Series:
+def _values(group: DataFrame, statistic: Statistic, metric: Metric) -> Series:
     """The value of each run, if known; infinite for one that did not reach its target."""
-    values = group[metric.column].astype("float64")
-    if metric.statistic == "to_target":
+    values = group[metric.path].astype("float64")
+    if statistic == "to_target":
         values = values.where(reached(group), np.inf)
-    if metric.column == "serving.throughput_per_s":
+    if metric.path == "serving.throughput_per_s":
         values = values.mask(is_asked(group))
     return values
 
@@ -222,14 +226,14 @@ def _tested(rows: list[_Row]) -> list[dict[str, Any]]:
     """What a test says of each row: only that of the leader of a column says anything."""
     columns: dict[tuple[Any, ...], list[int]] = {}
     for place, row in enumerate(rows):
-        if row.metric.better is not None and not is_guessed(row.facts["label"]):
+        if row.column.better is not None and not is_guessed(row.facts["label"]):
             facts = row.facts
             of = [facts[name] for name in ("topic", "label", "components", "command", "compared")]
-            columns.setdefault((row.metric.name, *of), []).append(place)
+            columns.setdefault((row.column.name, *of), []).append(place)
     p_values: list[float | None] = [None] * len(rows)
     for places in columns.values():
         contenders = [rows[place].contender for place in places]
-        better = rows[places[0]].metric.better
+        better = rows[places[0]].column.better
         leader = None if better is None else leader_of(contenders, better)
         if leader is not None and better is not None:
             p_values[places[leader]] = p_best(contenders, leader, better)

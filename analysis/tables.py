@@ -17,7 +17,7 @@ from pandas import DataFrame
 from analysis.attempts import Make, at_once
 from analysis.digits import estimate_text, of_digits
 from analysis.latex import to_latex
-from analysis.metrics import TOPICS, Metric
+from analysis.metrics import TOPICS, TableColumn
 from analysis.notes import INVALID, UNFIT, UNKNOWN, search_notes, table_notes
 from analysis.outcomes import refused
 from analysis.repeats import KEYS
@@ -116,10 +116,10 @@ def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> tuple[list[str],
         pairs = zip(listed["num_hits"], listed["num_with_target"], strict=True)
         heads.append("hits")
         columns.append([Cell(text=str(hits) if had else "-") for hits, had in pairs])
-    for metric in TOPICS[topic]:
-        for head, part in _kinds(rows[rows["metric"] == metric.name]):
-            heads.append(f"{metric.title}, {head}" if head else metric.title)
-            columns.append(_cells(part, listed, metric))
+    for column in TOPICS[topic]:
+        for head, part in _kinds(rows[rows["metric"] == column.name]):
+            heads.append(f"{column.title}, {head}" if head else column.title)
+            columns.append(_cells(part, listed, column))
             if part["error_frac"].notna().any():
                 heads.append("systematic bound")
                 columns.append(_bounds(part, listed))
@@ -140,7 +140,7 @@ def _aligned(part: DataFrame, listed: DataFrame) -> list[dict[Any, Any] | None]:
     return [by_key.get(key) for key in keys]
 
 
-def _cells(part: DataFrame, listed: DataFrame, metric: Metric) -> list[Cell]:
+def _cells(part: DataFrame, listed: DataFrame, column: TableColumn) -> list[Cell]:
     cells = []
     columns = (_aligned(part, listed), listed["num_runs"], listed["num_hits"])
     for row, num_runs, num_hits in zip(*columns, strict=True):
@@ -148,10 +148,10 @@ def _cells(part: DataFrame, listed: DataFrame, metric: Metric) -> list[Cell]:
             cells.append(Cell(text="-"))
             continue
         estimate = as_estimate(row)
-        if metric.statistic == "expected" and row["num_missing"] and num_hits:
+        if column.statistic == "expected" and row["num_missing"] and num_hits:
             text = UNKNOWN
         else:
-            text = estimate_text(estimate, metric.scale)
+            text = estimate_text(estimate, column.scale)
         if estimate.num != num_runs:
             text += f" (n={estimate.num})"
         cells.append(Cell(text=text, best=bool(row["best"])))

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import mannwhitneyu, ttest_ind
 
+from bench.core.metric import metric_of
 from bench.core.rank_test import holm, p_better
 from bench.gate.effect import loss_of, ratio
-from bench.gate.model import Metric, Row, Verdict
+from bench.gate.model import Row, Verdict
 from bench.gate.power import reaches, too_few
 from bench.gate.rule import ASKS_UP_TO
 from bench.gate.sequential import is_open, level_at
@@ -32,9 +33,7 @@ MIN_RUNS = 5
 LOOKS = (6, 10, 14, 16)  # runs of each side, as bench.ab looks at them by default
 THRESHOLD_FRAC = 0.1
 NUM_RUNS = (5, 8, 12)
-METRIC = Metric(
-    name="cost", path="cost", unit="", better="min", kind="measured", min_effect_frac=0.05
-)
+METRIC = metric_of("cost", "min", kind="measured", least_effect_frac=0.05)
 _ROUNDING = 1e-9
 
 
@@ -106,15 +105,15 @@ def verdicts(base: Floats, candidate: Floats, alpha: float = ALPHA) -> list[Verd
         alpha: Level of the check.
     """
     columns = list(zip(base.T, candidate.T, strict=True))
-    losses = [loss_of(*column, METRIC.better) for column in columns]
-    p_values = [p_better(*column, METRIC.better) for column in columns]
+    losses = [loss_of(*column, METRIC.direction) for column in columns]
+    p_values = [p_better(*column, METRIC.direction) for column in columns]
     strata = np.zeros(len(base), np.int64), np.zeros(len(candidate), np.int64)
     if too_few(strata, level=alpha / len(columns), min_runs=MIN_RUNS):
         return ["underpowered"] * len(columns)
     found: list[Verdict] = []
     for loss, p, p_holm in zip(losses, p_values, holm(p_values), strict=True):
         assert p_holm is not None
-        worse = loss >= METRIC.min_effect_frac - _ROUNDING
+        worse = loss >= METRIC.least_effect_frac - _ROUNDING
         if worse and reaches(p_holm, alpha):
             found.append("regression")
         else:
@@ -155,7 +154,7 @@ def _row(base: Floats, candidate: Floats) -> Row:
         candidate=None,
         ratio=ratio(base, candidate),
         loss_frac=None,
-        threshold_frac=METRIC.min_effect_frac,
+        threshold_frac=METRIC.least_effect_frac,
         p=None,
         p_holm=None,
         verdict="no change",

@@ -7,8 +7,8 @@ from pandas import DataFrame, Series
 
 from analysis import joules
 from analysis.figures.prepare import COSTS
-from analysis.outcomes import Quantity
 from analysis.values import column, numbers
+from bench.core.metric import Quantity
 
 
 def cost_name(quantity: Quantity) -> str:

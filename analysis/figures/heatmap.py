@@ -17,8 +17,8 @@ from analysis.figures.batch_size import COST_LABELS, MOST_PANELS, sweep_runs, wi
 from analysis.figures.marks import n_words
 from analysis.figures.prepare import evenly
 from analysis.figures.spread import medians
-from analysis.outcomes import Quantity
 from analysis.style import INK, Width, short_number
+from bench.core.metric import Quantity
 
 _MAP = "cividis_r"  # even in grey, and for every kind of colour vision
 _MOST_WRITTEN = {"one": 6, "two": 12}  # columns of cells that have room for a number

@@ -32,8 +32,8 @@ from analysis.figures.prepare import (
     trained_for,
 )
 from analysis.figures.spread import medians
-from analysis.outcomes import Quantity
 from analysis.style import COLOURS, GREY, LINES, MARKERS, Width
+from bench.core.metric import Quantity
 
 _LABELS = {"time_s": "time to the rung (s)", "energy_j": "energy to the rung (J, {label})"}
 _OTHERS = 80

@@ -26,7 +26,7 @@ from analysis.style import COLOURS, GREY, INK, LINES, Width, short_number
 _LABELS = {
     "time_s": "time over the life (s)",
     "energy_j": "energy over the life (J, {label})",
-    "cost_usd": "cost over the life\n(US$: {label})",
+    "cost_usd": "cost over the life\n(USD: {label})",
 }
 _OTHERS = 40
 

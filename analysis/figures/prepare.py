@@ -12,16 +12,14 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import NothingToDraw
-from analysis.outcomes import Quantity, counted_runs, hosts, outcomes
+from analysis.outcomes import TO_TARGET, counted_runs, hosts, outcomes
 from analysis.values import column, numbers, short_name
 from bench.core.differing import part_names, texts_of
+from bench.core.metric import Quantity
 
 # What a run in vain has spent of each cost of reaching the target, where that is known.
 COSTS: dict[str, Quantity | None] = {
-    "target.time_to_target_s": "time_s",
-    "target.energy_to_target_j": "energy_j",
-    "target.cost_to_target_usd": "cost_usd",
-    "target.samples_to_target": "samples",
+    **{path: quantity for quantity, path in TO_TARGET.items()},
     "target.emissions_to_target_gco2e": None,
 }
 # What the statistics of outcomes ask of a run; missing in all where no run has it.

@@ -23,9 +23,9 @@ from analysis.figures.axes import (
 from analysis.figures.marks import bars_words, n_words
 from analysis.figures.names import short_names
 from analysis.pareto import Floats
-from analysis.style import COLOURS, INK, Width, label_of, short_number
+from analysis.style import COLOURS, INK, Width, short_number
 from bench.core.intervals import MIN_RUNS
-from bench.core.least_effects import least_effect_frac
+from bench.core.metrics import label_of, metric_at
 
 _LABELLED = 8  # points of the front that get a letter
 _OFFSETS = ((3.5, 3.5), (-9.0, -9.0), (3.5, -9.0), (-9.0, 3.5))  # points; beside, not over
@@ -242,7 +242,7 @@ def _front_words(data: DataFrame) -> str:
 def _uncertainty(data: DataFrame) -> str:
     """What has to be exceeded on each axis for a difference to count."""
     names = _axis_names(data)
-    least = dict.fromkeys(least_effect_frac(name) for name in names if not is_share(name))
+    least = dict.fromkeys(metric_at(name).least_effect_frac for name in names if not is_share(name))
     parts = ["sampling error of the accuracy"] if any(map(is_share, names)) else []
     if least:
         told = " or ".join(f"{100 * frac:g}%" for frac in least)

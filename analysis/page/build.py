@@ -22,6 +22,7 @@ from analysis.outcomes import hosts, refused
 from analysis.page.charts import MOST_GROUPS, chart_groups
 from analysis.page.details import MOST_DETAILED, detailed_runs, details
 from analysis.page.rows import page_rows, plain
+from analysis.page.titles import table_columns
 from analysis.page.words import Part, summary_words
 from analysis.text_table import TextTable
 from analysis.values import column
@@ -84,6 +85,7 @@ def page_html(runs: DataFrame, listed: Listed, make: Make = at_once) -> str:
     no_groups: list[dict[str, Any]] = []
     no_details: dict[str, dict[str, Any]] = {}
     data = {
+        "columns": table_columns(),
         "runs": rows,
         "groups": part("charts", lambda: chart_groups(rows), no_groups),
         "details": part("runs in detail", lambda: details(shown), no_details),

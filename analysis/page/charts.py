@@ -17,16 +17,16 @@ MOST_GROUPS = 30  # with charts of their own; the table of the page has all runs
 NOT_COUNTED = ("interrupted", "refused", "superseded")
 _SIZE = {"width": 400, "height": 270}
 _TIPS = (
-    ("configuration", "N", "configuration"),
-    ("seed", "N", "seed"),
-    ("outcome", "N", "outcome"),
-    ("time_s", "Q", TITLES["time_s"]),
-    ("energy_j", "Q", TITLES["energy_j"]),
-    ("label", "N", "joules"),
-    ("scenario", "N", "scenario"),
-    ("accuracy", "Q", TITLES["accuracy"]),
-    ("flags", "N", "unfit because"),
-    ("run_id", "N", "run"),
+    "configuration:N",
+    "seed:N",
+    "outcome:N",
+    "time_s:Q",
+    "energy_j:Q",
+    "label:N",
+    "scenario:N",
+    "accuracy:Q",
+    "flags:N",
+    "run_id:N",
 )
 
 
@@ -120,7 +120,7 @@ def _scatter(
         ),
         "fillOpacity": alt.condition("datum.fit", alt.value(0.75), alt.value(0.0)),
         "opacity": alt.condition(chosen, alt.value(1.0), alt.value(0.12)),
-        "tooltip": [alt.Tooltip(f"{name}:{kind}", title=title) for name, kind, title in _TIPS],
+        "tooltip": [_tip(shorthand) for shorthand in _TIPS],
     }
     if size is not None:
         encoding["size"] = alt.Size(
@@ -140,13 +140,18 @@ def _scatter(
     return _specification(chart.interactive())
 
 
+def _tip(shorthand: str) -> Any:
+    name = shorthand.partition(":")[0]
+    return alt.Tooltip(shorthand, title=TITLES.get(name, name))
+
+
 def _hue(colour: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What colour stands for, in strokes and fills alike; with a legend where that differs."""
     kinds = {row[colour] for row in rows if row[colour] is not None}
     ordinal = colour not in ("architecture", "label")
     return {
         "shorthand": f"{colour}:{'O' if ordinal else 'N'}",
-        "title": TITLES.get(colour, "joules" if colour == "label" else colour),
+        "title": TITLES.get(colour, colour),
         "scale": alt.Scale(scheme="viridis") if ordinal else alt.Scale(range=list(COLOURS)),
         "legend": alt.Legend(symbolLimit=12) if len(kinds) > 1 else None,
     }

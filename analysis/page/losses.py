@@ -10,18 +10,14 @@ from pandas import DataFrame
 from analysis.accuracy import differs, least_num, num_samples
 from analysis.digits import estimate_text, of_digits
 from analysis.joules import COST_BASIS
-from analysis.outcomes import Floats, Quantity, outcomes
+from analysis.outcomes import Floats, outcomes
 from analysis.values import column
-from bench.core.directions import better
 from bench.core.intervals import Estimate, ratio_of_medians
-from bench.core.least_effects import least_effect_frac
+from bench.core.metric import Metric, Quantity
+from bench.core.metrics import METRICS
 
 _ACCURACY = "quality_test.accuracy"
-# Column of the runs, and its name in a sentence.
-_RATIOS = (
-    ("serving.latency_p90_ms", "latency p90"),
-    ("model.size_bytes", "model size"),
-)
+_RATIOS = (METRICS["serving.latency_p90_ms"], METRICS["model.size_bytes"])
 
 
 def losses(group: DataFrame, winner: str, others: Sequence[tuple[str, Quantity]]) -> Iterator[str]:
@@ -39,8 +35,8 @@ def losses(group: DataFrame, winner: str, others: Sequence[tuple[str, Quantity]]
         if quantity == "time_s" or _is_one_kind(group, quantity):
             yield from _cost_loss(group, winner, words, quantity)
     yield from _accuracy_loss(group, winner)
-    for name, words in _RATIOS:
-        yield from _ratio_loss(group, winner, name, words)
+    for metric in _RATIOS:
+        yield from _ratio_loss(group, winner, metric)
 
 
 def _is_one_kind(group: DataFrame, quantity: Quantity) -> bool:
@@ -90,15 +86,15 @@ def _accuracy_loss(group: DataFrame, winner: str) -> Iterator[str]:
         yield f"no less test accuracy than {best}, within the sampling error of the test split"
 
 
-def _ratio_loss(group: DataFrame, winner: str, name: str, words: str) -> Iterator[str]:
-    values = _by_configuration(group, name)
+def _ratio_loss(group: DataFrame, winner: str, metric: Metric) -> Iterator[str]:
+    values = _by_configuration(group, metric.path)
     if winner not in values or len(values) < 2:
         return
-    sign = 1 if better(name) == "min" else -1
+    sign = 1 if metric.direction == "min" else -1
     best = min(values, key=lambda each: sign * float(np.median(values[each])))
     ratio = ratio_of_medians(values[winner], values[best])
-    if best != winner and _is_difference(ratio, least_effect_frac(name)):
-        yield f"{estimate_text(ratio)} times the {words} of {best} (n = {ratio.num})"
+    if best != winner and _is_difference(ratio, metric.least_effect_frac):
+        yield f"{estimate_text(ratio)} times the {metric.title} of {best} (n = {ratio.num})"
 
 
 def _is_difference(ratio: Estimate, least_frac: float) -> bool:

@@ -140,14 +140,7 @@ document.querySelectorAll("a.run").forEach((link) => link.addEventListener("clic
 }));
 
 // The table.
-const columns = [
-  ["configuration", "configuration"], ["command", "command"], ["seed", "seed"], ["outcome", "outcome"],
-  ["time_s", "time to target (s)"], ["energy_j", "energy to target (J)"], ["label", "joules"],
-  ["cost_usd", "cost to target (US$)"], ["basis", "money for"], ["samples", "samples to target"], ["accuracy", "test accuracy"],
-  ["latency_p90_ms", "latency p90 (ms)"], ["throughput_per_s", "throughput (1/s)"],
-  ["energy_per_prediction_j", "energy per prediction (J)"], ["size_bytes", "model size (bytes)"],
-  ["flags", "unfit because"], ["group", "compared within"], ["host", "host"], ["started_utc", "started"], ["run_id", "run"],
-].filter(([name]) => data.runs.some((run) => run[name] !== null && run[name] !== "") && (name !== "group" || chooser));
+const columns = data.columns.filter(([name]) => data.runs.some((run) => run[name] !== null && run[name] !== "") && (name !== "group" || chooser));
 
 const escaped = DataTable.render.text().display;
 const isNumber = (name) => data.runs.every((run) => run[name] === null || typeof run[name] === "number");

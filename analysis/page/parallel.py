@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 
 from analysis.figures.prepare import evenly
-from analysis.page.titles import title_of
+from analysis.page.titles import TITLES, title_of
 from analysis.style import COLOURS
 
 PLACES = "places"
@@ -35,7 +35,7 @@ def _title(name: str, rows: Sequence[dict[str, Any]]) -> str:
     bases = {row["basis"] for row in rows} - {None}
     if name != "cost_usd" or not bases:
         return title_of(name, rows)
-    return f"cost to target (US$, {bases.pop()})"
+    return f"{TITLES[name].removesuffix(')')}, {bases.pop()})"
 
 
 def dimensions(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -11,24 +11,11 @@ from pandas import NA, DataFrame, NaT, Series
 from analysis.figures.costs import cost_bases
 from analysis.figures.prepare import architectures, fitness
 from analysis.outcomes import REFUSED, counted_runs, hosts, outcomes, with_target
+from analysis.page.titles import COSTS, NUMBERS
 from analysis.repeats import with_keys
 from analysis.values import column, numbers
 
 # Column of the runs, name on the page.
-_NUMBERS = {
-    "config.batch_size": "batch_size",
-    "config.lr": "lr",
-    "target.samples_to_target": "samples",
-    "target.time_per_sample_s": "time_per_sample_s",
-    "quality_test.accuracy": "accuracy",
-    "serving.latency_p90_ms": "latency_p90_ms",
-    "serving.throughput_per_s": "throughput_per_s",
-    "serving.energy_per_prediction_j": "energy_per_prediction_j",
-    "model.size_bytes": "size_bytes",
-    "utilization.cpu_process_frac": "cpu_frac",
-    "seed": "seed",
-    "repeat": "repeat",
-}
 _TEXTS = {
     "run_id": "run_id",
     "command": "command",
@@ -58,7 +45,7 @@ def page_rows(runs: DataFrame) -> list[dict[str, Any]]:
         does not count). `group` is the title of the runs that it may be compared with, `basis` what
         its money pays for.
     """
-    table = DataFrame({short: numbers(runs, name) for name, short in _NUMBERS.items()})
+    table = DataFrame({short: numbers(runs, name) for short, name in NUMBERS.items()})
     table = table.assign(**{short: column(runs, name) for name, short in _TEXTS.items()})
     table["fit"] = fitness(runs)
     table["host"] = hosts(runs)
@@ -66,7 +53,7 @@ def page_rows(runs: DataFrame) -> list[dict[str, Any]]:
     table["outcome"] = _outcomes(runs)
     table["group"] = _groups(runs)
     trained = with_target(runs)
-    for quantity in ("time_s", "energy_j", "cost_usd"):
+    for quantity in COSTS:
         cost = Series(np.nan, index=runs.index)
         if len(trained):
             cost.loc[trained.index] = outcomes(trained, quantity).cost

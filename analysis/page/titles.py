@@ -1,25 +1,68 @@
-"""What the quantities of the page are called, with their units."""
+"""What the quantities of the page are called, with their units: the titles of the catalogue."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-TITLES = {
-    "batch_size": "batch size",
-    "lr": "learning rate",
-    "samples": "samples to target",
-    "time_s": "time to target (s)",
-    "energy_j": "energy to target (J)",
-    "cost_usd": "cost to target (US$)",
-    "cpu_frac": "CPU of the run (fraction)",
-    "accuracy": "test accuracy",
-    "latency_p90_ms": "latency p90 (ms)",
-    "throughput_per_s": "throughput (1/s)",
-    "size_bytes": "model size (bytes)",
-    "time_per_sample_s": "time per sample (s)",
-    "energy_per_prediction_j": "energy per prediction (J)",
+from analysis.outcomes import TO_TARGET
+from bench.core.metric import Quantity
+from bench.core.metrics import label_of
+
+# To the target or, of a run that did not reach it, what it spent in vain.
+COSTS: tuple[Quantity, ...] = ("time_s", "energy_j", "cost_usd")
+# Other numbers of a row: name on the page, and column of the runs.
+NUMBERS = {
+    "batch_size": "config.batch_size",
+    "lr": "config.lr",
+    "samples": "target.samples_to_target",
+    "time_per_sample_s": "target.time_per_sample_s",
+    "accuracy": "quality_test.accuracy",
+    "latency_p90_ms": "serving.latency_p90_ms",
+    "throughput_per_s": "serving.throughput_per_s",
+    "energy_per_prediction_j": "serving.energy_per_prediction_j",
+    "size_bytes": "model.size_bytes",
+    "cpu_frac": "utilization.cpu_process_frac",
+    "seed": "seed",
+    "repeat": "repeat",
 }
+TITLES = {
+    **{name: label_of(TO_TARGET[name]) for name in COSTS},
+    **{name: label_of(path) for name, path in NUMBERS.items()},
+    "label": "joules",
+    "basis": "money for",
+    "flags": "unfit because",
+    "group": "compared within",
+    "started_utc": "started",
+    "run_id": "run",
+}
+_TABLE = (
+    "configuration",
+    "command",
+    "seed",
+    "outcome",
+    "time_s",
+    "energy_j",
+    "label",
+    "cost_usd",
+    "basis",
+    "samples",
+    "accuracy",
+    "latency_p90_ms",
+    "throughput_per_s",
+    "energy_per_prediction_j",
+    "size_bytes",
+    "flags",
+    "group",
+    "host",
+    "started_utc",
+    "run_id",
+)
+
+
+def table_columns() -> list[tuple[str, str]]:
+    """Name and title of each column of the page's table."""
+    return [(name, TITLES.get(name, name)) for name in _TABLE]
 
 
 def labels_of(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -14,11 +14,13 @@ from pandas import DataFrame, Series
 
 from analysis.digits import estimate_text
 from analysis.figures.prepare import fitness
-from analysis.outcomes import Quantity, counted_runs, outcomes, reached, refused, with_target
+from analysis.outcomes import TO_TARGET, counted_runs, outcomes, reached, refused, with_target
 from analysis.page.losses import losses
 from analysis.repeats import KEYS, with_keys
 from analysis.summary import as_estimate, is_guessed
 from analysis.values import column
+from bench.core.metric import Metric, Quantity
+from bench.core.metrics import METRICS
 from bench.core.rank_test import ALPHA
 
 _MOST_TARGETS = 4  # of the groups that are described, the largest
@@ -37,16 +39,15 @@ class _Cost:
     """One way to be cheapest."""
 
     words: str
-    unit: str
-    metric: str
+    metric: Metric
     quantity: Quantity
 
 
-_COSTS = (
-    _Cost(words="time", unit="s", metric="time_to_target_s", quantity="time_s"),
-    _Cost(words="energy", unit="J", metric="energy_to_target_j", quantity="energy_j"),
-    _Cost(words="money", unit="US$", metric="cost_to_target_usd", quantity="cost_usd"),
-)
+def _cost(words: str, quantity: Quantity) -> _Cost:
+    return _Cost(words=words, metric=METRICS[TO_TARGET[quantity]], quantity=quantity)
+
+
+_COSTS = (_cost("time", "time_s"), _cost("energy", "energy_j"), _cost("money", "cost_usd"))
 
 
 def summary_words(
@@ -169,7 +170,7 @@ def _target_words(group: DataFrame, summary: DataFrame) -> Iterator[str]:
         yield f"Not ranked, as they hold runs unfit to compare: {', '.join(unfit)}."
     own = summary.merge(group[list(KEYS)].drop_duplicates(), on=list(KEYS))
     for cost in _COSTS:
-        rows = own[own["metric"] == cost.metric]
+        rows = own[own["metric"] == cost.metric.name]
         kinds = [rows[name].fillna("") for name in ("label", "components")]
         for (label, _), part in rows.groupby(kinds, sort=True):
             yield from _cheapest(group, part, cost, str(label))
@@ -187,7 +188,7 @@ def _cheapest(group: DataFrame, rows: DataFrame, cost: _Cost, label: str) -> Ite
     mine = group[group["configuration"] == best["configuration"]]
     yield (
         f"Cheapest in {cost.words}: {best['configuration']}, "
-        f"{estimate_text(as_estimate(best))} {cost.unit}{how} (median{_bounds(best)}, n = "
+        f"{estimate_text(as_estimate(best))} {cost.metric.unit}{how} (median{_bounds(best)}, n = "
         f"{best['num']}, {_hits(mine)} hit). {_against_others(known, rows, cost, label)}"
     )
     others = [(each.words, each.quantity) for each in _COSTS if each != cost]
@@ -213,8 +214,8 @@ def _against_others(known: DataFrame, rows: DataFrame, cost: _Cost, label: str) 
         return "Of the others, half of the runs or more missed."
     second = known.iloc[1]
     words = (
-        f"Second: {second['configuration']}, {estimate_text(as_estimate(second))} {cost.unit} "
-        f"(n = {second['num']})"
+        f"Second: {second['configuration']}, {estimate_text(as_estimate(second))} "
+        f"{cost.metric.unit} (n = {second['num']})"
     )
     if is_guessed(label):
         return f"{words}; joules that nothing measured are no ground for a test."

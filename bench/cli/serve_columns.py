@@ -11,8 +11,8 @@ from bench.cli.joules import joules_column, joules_of
 from bench.cli.medians import Median, median_with_worst, spread_text, value_text
 from bench.cli.train_columns import accuracy_column, latency_column
 from bench.cli.units import BYTES, PLAIN, RATE, TIME, Scale, digits, quantity
-from bench.core.directions import better
 from bench.core.flat import value_of
+from bench.core.metrics import better
 from bench.core.price import cost_basis
 from bench.core.records import RunRecord
 

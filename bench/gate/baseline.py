@@ -16,11 +16,12 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from bench.core.files import utc_now
+from bench.core.metric import Metric
 from bench.core.printable import printable
 from bench.gate.facts import JOULES, difference
 from bench.gate.labels import labels
 from bench.gate.metrics import METRICS
-from bench.gate.model import GateRun, Metric
+from bench.gate.model import GateRun
 from bench.gate.side import Side, by_configuration, provenance_of
 from bench.gate.sound import require_sound
 from bench.gate.textfile import read_text, validated, write_text
@@ -224,7 +225,7 @@ def _accepted(metric: Metric, runs: Sequence[GateRun], utc: str) -> _Accepted | 
     fit = [run for run in runs if run.fit is not False and value_of(metric, run) is not None]
     if not fit or any(metric.name in run.modelled for run in fit):
         return None
-    facts = [name for name in (metric.label, metric.components) if name is not None]
+    facts = metric.joules.facts if metric.joules else ()
     if any(difference(name, [[run.facts.get(name) for run in fit], []]) for name in facts):
         return None
     label, components = (fit[0].facts.get(name) for name in facts) if facts else (None, None)
@@ -274,7 +275,7 @@ def _moved(medians: Mapping[str, _Accepted], runs: Sequence[GateRun]) -> list[st
         if all(is_all_of_its_total(metric, run) for run in runs):
             continue  # its total has the same line
         change = _change(first.value, now.value)
-        if change and abs(change) >= metric.min_effect_frac:
+        if change and abs(change) >= metric.least_effect_frac:
             moved = f"drifted by {change:+.1%}" if math.isfinite(change) else "drifted out of reach"
             lines.append(
                 f"{metric.name} has {moved} since the oldest accepted baseline "

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.core.intervals import Estimate, median_of_ratios, ratio_of_medians
-from bench.gate.model import Better, Samples
+from bench.core.metric import Better
+from bench.gate.model import Samples
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -28,14 +28,14 @@ def exact_loss(samples: Samples, loss: float) -> tuple[Kind, float, str]:
     if any(len(values) > 1 for side in (base, candidate) for values in side.values()):
         return "measured", loss, "differs between runs of one revision: judged as measured"
     losses = [
-        loss_of(base[stratum], candidate[stratum], samples.metric.better)
+        loss_of(base[stratum], candidate[stratum], samples.metric.direction)
         for stratum in sorted(base.keys() & candidate.keys())
     ]
     # Two misses of one seed are equal, whatever they had spent.
     losses = [0.0 if math.isnan(each) else each for each in losses]
     if not losses:
         return "measured", loss, "no seed is on both sides: judged as measured"
-    extreme, least_frac = max(losses, key=abs), samples.metric.min_effect_frac
+    extreme, least_frac = max(losses, key=abs), samples.metric.least_effect_frac
     if min(losses) < 0 < max(losses) and abs(extreme) >= least_frac:
         return "measured", loss, "losses in some seeds and gains in others: judged as measured"
     if _counts(extreme, least_frac) and not _counts(loss, least_frac):

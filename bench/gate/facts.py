@@ -21,7 +21,7 @@ HOST_CLASS = ("host.cpu_name", "host.num_cpus_allowed", "host.memory_gib", "host
 ENVIRONMENT = ("host.num_threads", "host.num_interop_threads", "host.environment")
 _TARGET = ("metric", "value", "mode", "rule", "consecutive")
 # How joules were obtained and of what; they matter only where joules are compared (see
-# Metric.label and Metric.components).
+# Metric.joules).
 JOULES = (
     *joule_fact_names("energy_label", "energy_components"),
     *joule_fact_names("serving.energy_per_prediction_label", "serving.energy_components"),

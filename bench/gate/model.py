@@ -13,47 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.core.intervals import Estimate
+from bench.core.metric import Metric
 
 Floats = npt.NDArray[np.float64]
 
 # exact: the same whenever the same work is done, compared from a single run on; measured: takes
 # evidence; modelled: shown, never judged; sum: shown, because each of its parts is judged.
 Kind = Literal["exact", "measured", "modelled", "sum"]
-Better = Literal["min", "max"]
 Verdict = Literal["regression", "improvement", "no change", "underpowered", "not judged"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A number of the record that can be compared.
-
-    Attributes:
-        name: Unique; what `metrics=` and `min_effect.NAME=` take.
-        path: Dotted place in the record; of the joules of a part, that of all components' rows.
-        unit: As it is printed; empty for a count.
-        better: Direction.
-        kind: Of its own; a row may be of a weaker one (see Row.kind).
-        min_effect_frac: Least loss that counts, as a share of the base; 0 for any.
-        rounding_frac: Values this close to one another, as a share, are the same.
-        censored: A run that missed its target has the worst of all ranks.
-        label: For joules, the fact that says how they were obtained.
-        components: For joules, the fact that says of which components they are.
-        part: For joules of one part of the machine, its name, such as `gpu`.
-        part_of: For joules of one part, the name of the total that they belong to.
-    """
-
-    name: str
-    path: str
-    unit: str
-    better: Better
-    kind: Kind
-    min_effect_frac: float
-    rounding_frac: float = 0.0
-    censored: bool = False
-    label: str | None = None
-    components: str | None = None
-    part: str | None = None
-    part_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

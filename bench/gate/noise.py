@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from bench.core.files import utc_now
+from bench.core.metric import Metric
 from bench.gate.effect import without_rounding
 from bench.gate.facts import difference, host_class
 from bench.gate.labels import labels
 from bench.gate.metrics import METRICS, metric_named
-from bench.gate.model import GateRun, Metric
+from bench.gate.model import GateRun
 from bench.gate.noise_file import Measured, NoiseFile, Session, Values, read_noise, write_noise
 from bench.gate.side import Configuration, Side, by_configuration, repeated, seed_words
 
@@ -225,7 +226,7 @@ def _sessions(first: Sequence[GateRun], second: Sequence[GateRun], utc: str) -> 
 
 def _obtained_alike(metric: Metric, runs: Sequence[GateRun]) -> bool:
     """Whether joules are of the same components in all runs: what differs else is no noise."""
-    facts = [name for name in (metric.label, metric.components) if name is not None]
+    facts = metric.joules.facts if metric.joules else ()
     metered = [run for run in runs if metric.name in run.values]
     return all(
         difference(name, [[run.facts.get(name) for run in metered], []]) is None for name in facts

@@ -9,8 +9,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from bench.core.metric import Better
 from bench.core.rank_test import p_better, smallest_p
-from bench.gate.model import Better
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -14,7 +14,8 @@ ABSENT = "-"
 MISSED = "missed"
 # Larger and smaller units that measured values are shown in, largest first.
 _SCALES = {
-    "B": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
+    "bytes": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
+    "fraction": ((1.0, ""),),
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
     "J": ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ")),
     "1/s": ((1e6, "M/s"), (1e3, "k/s"), (1.0, "/s")),
@@ -78,9 +79,9 @@ def change_frac(row: Row) -> float | None:
 def medians(row: Row) -> str:
     """Of both sides, with their unit; an exact one in full, others in a unit that fits."""
     known = [abs(value) for value in (row.base, row.candidate) if value]
-    factor, unit = 1.0, row.metric.unit
-    if row.kind != "exact" and known and unit in _SCALES:
-        scales = _SCALES[unit]
+    scales = _SCALES.get(row.metric.unit, ((1.0, row.metric.unit),))
+    factor, unit = next(each for each in scales if each[0] == 1.0)
+    if row.kind != "exact" and known:
         factor, unit = next((each for each in scales if max(known) >= each[0]), scales[-1])
     base, candidate = (
         _value(each, factor, row.kind == "exact") for each in (row.base, row.candidate)

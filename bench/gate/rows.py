@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from bench.core.metric import Metric
 from bench.gate.alike import Alike, why_unavailable
 from bench.gate.findings import Findings
 from bench.gate.metrics import metric_named
-from bench.gate.model import GateRun, Kind, Metric, Samples
+from bench.gate.model import GateRun, Kind, Samples
 from bench.gate.noise import Floors
 from bench.gate.side import SIDES, Pair, seed_words
 from bench.gate.values import value_of
@@ -54,7 +55,7 @@ class Rows:
     @property
     def has_joules(self) -> bool:
         """Whether any metric of joules was selected."""
-        return any(metric.label is not None for metric in self._metrics)
+        return any(metric.joules is not None for metric in self._metrics)
 
     def _row(self, metric: Metric, pairs: list[Pair], label: str) -> Samples | None:
         values = [(value_of(metric, base), value_of(metric, other)) for base, other in pairs]
@@ -93,7 +94,7 @@ class Rows:
         have = [any(value is not None for value in side) for side in zip(*values, strict=True)]
         finite = any(value is not None and np.isfinite(value) for pair in values for value in pair)
         # A miss does not tell whether the run could have had the value: samples may be uncounted.
-        if not finite and metric.label is None:
+        if not finite and metric.joules is None:
             return
         if metric.part_of is not None and self._total_explains(metric.part_of, pairs):
             return
@@ -104,10 +105,9 @@ class Rows:
     def _total_explains(self, total_name: str, pairs: list[Pair]) -> bool:
         """Whether the total says why only one side has a part: other components, or no joules."""
         total = metric_named(total_name)
-        assert total.label is not None
-        metered = [
-            pair for pair in pairs if all(run.facts.get(total.label) is not None for run in pair)
-        ]
+        assert total.joules is not None
+        label = total.joules.label
+        metered = [pair for pair in pairs if all(run.facts.get(label) is not None for run in pair)]
         if metered:
             self._components_alike(total, metered)
             return True
@@ -115,14 +115,14 @@ class Rows:
 
     def _joules_alike(self, metric: Metric, pairs: list[Pair]) -> bool:
         """Whether joules were obtained alike and are of the same components."""
-        if metric.label is None:
+        if metric.joules is None:
             return True
-        same_label = self._alike.same(metric.label, pairs)
+        same_label = self._alike.same(metric.joules.label, pairs)
         return self._components_alike(metric, pairs) and same_label
 
     def _components_alike(self, metric: Metric, pairs: list[Pair]) -> bool:
-        assert metric.components is not None
-        return self._alike.same(metric.components, pairs, why_unavailable(pairs))
+        assert metric.joules is not None
+        return self._alike.same(metric.joules.components, pairs, why_unavailable(pairs))
 
     def _kind(self, metric: Metric, pairs: list[Pair]) -> tuple[Kind, float, list[str]]:
         """Kind, noise floor, and words on it."""
@@ -131,7 +131,7 @@ class Rows:
         first = pairs[0][0]
         where = first.facts, first.config_hash, metric.name
         if metric.kind != "exact":
-            return metric.kind, self._floors.floor(*where), []
+            return "measured", self._floors.floor(*where), []
         if self._floors.demoted(*where):
             note = "differs between runs of one revision, by the noise file: judged as measured"
             return "measured", self._floors.floor(*where), [note]
@@ -160,9 +160,10 @@ def settle_parts(
     """
     settled = {row.metric.name: row for row in rows}
     for total in rows:
-        if total.metric.components is None or total.metric.part is not None:
+        joules = total.metric.joules
+        if joules is None or total.metric.part is not None:
             continue
-        recorded = (run.facts.get(total.metric.components) for pair in pairs for run in pair)
+        recorded = (run.facts.get(joules.components) for pair in pairs for run in pair)
         names = {part for components in recorded for part in components or ()}
         parts = [
             row

@@ -112,7 +112,7 @@ def _compared(samples: Samples) -> _Compared:
     _check(samples)
     samples = _without_rounding(samples)
     base, candidate = aligned(samples)
-    better = samples.metric.better
+    better = samples.metric.direction
     kind, loss, demoted = samples.kind, loss_of(base, candidate, better), ""
     if kind == "exact":
         kind, loss, demoted = exact_loss(samples, loss)
@@ -125,7 +125,7 @@ def _compared(samples: Samples) -> _Compared:
         base=base,
         candidate=candidate,
         loss=loss,
-        threshold_frac=max(samples.metric.min_effect_frac, floor_frac),
+        threshold_frac=max(samples.metric.least_effect_frac, floor_frac),
         p_loss=p_better(base, candidate, better, strata) if tested else None,
         p_gain=p_better(candidate, base, better, strata[::-1]) if tested else None,
         note=demoted,
@@ -252,7 +252,7 @@ def _smallest_seen(compared: _Compared, rule: _Rule) -> float | None:
         compared.base,
         compared.candidate,
         compared.strata,
-        compared.samples.metric.better,
+        compared.samples.metric.direction,
         threshold_frac=compared.threshold_frac,
         level=rule.level,
     )

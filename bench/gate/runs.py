@@ -14,19 +14,14 @@ from bench.core.config import CHOICES, UNHASHED, without
 from bench.core.counting import Ended, began, counted, finished
 from bench.core.flat import value_of
 from bench.core.labels import GUESSED
+from bench.core.metric import Metric
 from bench.core.printable import printable
 from bench.core.records import RunError, RunRecord
 from bench.gate.baseline import read_baseline
 from bench.gate.facts import facts_of
 from bench.gate.joules import by_part, doubts, without_joules_in_doubt
 from bench.gate.metrics import METRICS
-from bench.gate.model import (
-    EXIT_FAILED,
-    EXIT_TOO_LITTLE,
-    GateRun,
-    Metric,
-    Problem,
-)
+from bench.gate.model import EXIT_FAILED, EXIT_TOO_LITTLE, GateRun, Problem
 from bench.gate.reading import read_folders
 from bench.gate.side import (
     Configuration,
@@ -207,7 +202,7 @@ def gate_run(record: RunRecord) -> GateRun:
         flags=list(dict.fromkeys([*(health.flags if health else []), *in_doubt])),
         missed=None if target is None else not target.reached,
         values=_values(record),
-        modelled=[m.name for m in METRICS if m.label is not None and facts[m.label] in GUESSED],
+        modelled=[m.name for m in METRICS if m.joules and facts[m.joules.label] in GUESSED],
         facts=facts,
         config=_config(record),
         choices=_choices(record.config.get(CHOICES)),
@@ -233,7 +228,7 @@ def _value(record: RunRecord, metric: Metric) -> Any:
     if metric.part is None:
         return found
     # What a clock took says nothing where it did not run to a target.
-    if metric.censored and (record.target is None or not record.target.reached):
+    if metric.censored_by and (record.target is None or not record.target.reached):
         return None
     part = by_part(found or []).get(metric.part)
     return None if part is None else part.energy_j

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.core.checks import require_at_least
+from bench.core.metric import Metric
 from bench.gate.facts import FACTS, is_forced
 from bench.gate.metrics import METRICS, metric_named, nearest
-from bench.gate.model import Metric
 
 HEALTH = "health"
 CONFIG = "config"
@@ -67,7 +67,7 @@ class GateSettings:
         wanted = None if self.metrics is None else set(self.metrics)
         return [
             replace(
-                metric, min_effect_frac=self.min_effect.get(metric.name, metric.min_effect_frac)
+                metric, least_effect_frac=self.min_effect.get(metric.name, metric.least_effect_frac)
             )
             for metric in METRICS
             if wanted is None or metric.name in wanted

@@ -13,7 +13,7 @@ from bench.gate.model import GateRun
 _LARGEST = 1e100
 # Far more than any configuration has; Python itself gives up at some hundred.
 _DEEPEST = 32
-_COMPONENTS = frozenset(each.components for each in METRICS if each.components)
+_COMPONENTS = frozenset(each.joules.components for each in METRICS if each.joules)
 
 
 def require_sound(run: GateRun) -> None:

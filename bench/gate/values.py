@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from bench.gate.model import GateRun, Metric
+from bench.core.metric import Metric
+from bench.gate.model import GateRun
 
 
 def value_of(metric: Metric, run: GateRun) -> float | None:
@@ -12,16 +13,16 @@ def value_of(metric: Metric, run: GateRun) -> float | None:
 
     A run without a meter has no joules, whether it missed or not.
     """
-    if not metric.censored or not run.missed:
+    if not metric.censored_by or not run.missed:
         return run.values.get(metric.name)
-    if metric.label is not None and run.facts.get(metric.label) is None:
+    if metric.joules is not None and run.facts.get(metric.joules.label) is None:
         return None
     return math.inf if metric.better == "min" else -math.inf
 
 
 def is_all_of_its_total(metric: Metric, run: GateRun) -> bool:
     """Whether a metric is of the only part of a total, so that both are the same joules."""
-    if metric.part is None or metric.components is None:
+    if metric.part is None or metric.joules is None:
         return False
-    total = run.facts.get(metric.components.removesuffix(f".{metric.part}"))
+    total = run.facts.get(metric.joules.components.removesuffix(f".{metric.part}"))
     return total is not None and set(total) == {metric.part}

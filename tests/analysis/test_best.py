@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.best import Contender, leader_of, p_best, runs_needed
-from bench.core.directions import Better
+from bench.core.metric import Better
 from bench.core.rank_test import holm
 
 INF = float("inf")

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from analysis.load import load_runs
-from analysis.outcomes import Quantity, counted_runs, outcomes, spent
+from analysis.outcomes import counted_runs, outcomes, spent
 from analysis.summary import counts, summarise
 from analysis.tables import tables
+from bench.core.metric import Quantity
 from bench.core.store import CurveWriter, create_run_folder
 from tests.analysis.made import (
     SWEEP_START,

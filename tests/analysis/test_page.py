@@ -171,7 +171,7 @@ def test_charts_are_of_groups_the_largest_first_and_of_runs_that_count() -> None
 
 def test_money_says_what_it_pays_for_and_two_kinds_have_no_axis_together() -> None:
     own = [row(str(n), cost_usd=float(n + 1), basis="electricity") for n in range(3)]
-    assert {place["dimension"] for place in places(own)} == {"cost to target (US$, electricity)"}
+    assert {place["dimension"] for place in places(own)} == {"cost to target (USD, electricity)"}
     assert places([*own, row("r", cost_usd=9.0, basis="rental")]) == []
 
 
@@ -191,7 +191,9 @@ def test_rows_say_what_they_may_be_compared_with_and_which_do_not_count(tmp_path
 
 def test_places_on_a_parallel_axis_run_from_0_to_1(sweep: Loaded) -> None:
     found = places(page_rows(sweep.runs))
-    sizes = {row["value"]: row["place"] for row in found if row["dimension"] == "batch size"}
+    sizes = {
+        row["value"]: row["place"] for row in found if row["dimension"] == "batch size (samples)"
+    }
     assert sizes == {32: 0.0, 256: 1.0}
 
 

@@ -389,7 +389,7 @@ def test_rent_and_electricity_are_never_in_one_column(runs: pd.DataFrame) -> Non
 
 def accuracy_of(runs: pd.DataFrame) -> pd.Series:
     summary = summarise(runs)
-    return one(summary[summary["topic"] == "time"], "quality_test.accuracy", "batch_size=16")
+    return one(summary[summary["topic"] == "time"], "accuracy", "batch_size=16")
 
 
 def test_an_accuracy_has_at_least_the_bounds_of_its_sampling_error(runs: pd.DataFrame) -> None:

@@ -43,7 +43,7 @@ def row(name: str = "time_to_target_s", **fields: Any) -> Row:
         "candidate": 0.505,
         "ratio": None,
         "loss_frac": 0.01,
-        "threshold_frac": metric.min_effect_frac,
+        "threshold_frac": metric.least_effect_frac,
         "p": None,
         "p_holm": None,
         "verdict": "no change",

@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from bench.gate.model import Kind, Metric, Samples
+from bench.core.metric import Metric, metric_of
+from bench.gate.model import Kind, Samples
 
-TIME = Metric(
-    name="time_s", path="t", unit="s", better="min", kind="measured", min_effect_frac=0.05
-)
+TIME = metric_of("time_s", "min", kind="measured", least_effect_frac=0.05)
 RATE = replace(TIME, name="rate_per_s", unit="1/s", better="max")
 
 
@@ -33,7 +32,7 @@ def samples(
     ]
     return Samples(
         metric=metric,
-        kind=kind or metric.kind,
+        kind=kind or metric.kind or "measured",
         configuration="batch_size=32",
         command="train",
         config_hash="abc",

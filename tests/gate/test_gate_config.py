@@ -56,7 +56,7 @@ def test_every_key_reaches_the_gate(tmp_path: Path) -> None:
     ).settings()
     assert (settings.alpha, settings.min_runs, settings.allow_missing) == (0.01, 8, True)
     assert (settings.force, settings.noise) == (["host", "health"], noise)
-    effects = {metric.name: metric.min_effect_frac for metric in settings.selected()}
+    effects = {metric.name: metric.least_effect_frac for metric in settings.selected()}
     assert effects == {"time_to_target_s": 0.05, "latency_p50_ms": 0.3}
 
 

@@ -147,7 +147,7 @@ def test_pairs_without_the_value_are_left_out_and_counted() -> None:
 def test_only_the_metrics_asked_for_are_compared() -> None:
     side = made_side({"time_to_target_s": FIVE, "init_s": FIVE})
     rows, problems, _ = matched(side, side, metrics=["init_s"], min_effect={"init_s": 0.5})
-    assert [(name, row.metric.min_effect_frac) for name, row in rows.items()] == [("init_s", 0.5)]
+    assert [(name, row.metric.least_effect_frac) for name, row in rows.items()] == [("init_s", 0.5)]
     assert problems == []
 
 

@@ -7,12 +7,12 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import pytest
 
 from bench.core.labels import ComponentEnergy, EnergyLabel
+from bench.core.metric import Metric
 from bench.core.records import EnergyRow, RunRecord
 from bench.core.target import FLOAT32_ROUNDING
 from bench.gate.facts import FACTS, JOULES
 from bench.gate.joules import PARTS
 from bench.gate.metrics import METRICS, metric_named
-from bench.gate.model import Metric
 from bench.gate.settings import GateSettings
 
 
@@ -40,22 +40,20 @@ JOULE_METRICS = [metric for metric in METRICS if metric.unit == "J"]
 
 @pytest.mark.parametrize("metric", JOULE_METRICS, ids=lambda metric: metric.name)
 def test_joules_are_compared_only_if_obtained_alike_and_of_the_same(metric: Metric) -> None:
-    assert metric.label in JOULES
-    assert metric.components in JOULES
+    assert metric.joules is not None
+    assert set(metric.joules.facts) <= set(JOULES)
     if metric.part is None:
-        assert type_at(metric.label) == EnergyLabel
+        assert type_at(metric.joules.label) == EnergyLabel
         return
     total = metric_named(metric.part_of or "")
-    assert (metric.label, metric.components) == (
-        f"{total.label}.{metric.part}",
-        f"{total.components}.{metric.part}",
-    )
-    same = (total.min_effect_frac, total.censored, total.kind)
-    assert (metric.min_effect_frac, metric.censored, metric.kind) == same
+    assert total.joules is not None
+    assert metric.joules.facts == tuple(f"{fact}.{metric.part}" for fact in total.joules.facts)
+    same = (total.least_effect_frac, total.censored_by, total.kind)
+    assert (metric.least_effect_frac, metric.censored_by, metric.kind) == same
 
 
 def test_only_joules_have_labels_and_each_part_has_a_metric() -> None:
-    assert {m.name for m in METRICS if m.label or m.components} == {m.name for m in JOULE_METRICS}
+    assert {m.name for m in METRICS if m.joules} == {m.name for m in JOULE_METRICS}
     for total in ("energy_to_target_j", "energy_per_prediction_j"):
         assert tuple(m.part for m in METRICS if m.part_of == total) == PARTS
 
@@ -67,14 +65,15 @@ def test_only_what_older_records_hold_in_float32_is_rounded() -> None:
 
 def test_names_are_unique_and_end_in_their_unit() -> None:
     assert len({metric.name for metric in METRICS}) == len(METRICS)
-    suffixes = {"_s": "s", "_ms": "ms", "_j": "J", "_bytes": "B", "_per_s": "1/s"}
+    suffixes = {"_s": "s", "_ms": "ms", "_j": "J", "_bytes": "bytes", "_per_s": "1/s"}
     for metric in METRICS:
         fitting = [s for s in suffixes if metric.name.endswith(s)]
-        assert metric.unit == (suffixes[max(fitting, key=len)] if fitting else "")
+        counts = "fraction" if metric.name == "accuracy" else ""
+        assert metric.unit == (suffixes[max(fitting, key=len)] if fitting else counts)
 
 
 def test_what_is_to_be_reached_is_censored_and_nothing_else() -> None:
-    censored = {metric.name for metric in METRICS if metric.censored}
+    censored = {metric.name for metric in METRICS if metric.censored_by}
     assert censored == {
         metric.name for metric in METRICS if metric.path.endswith("_to_target_s")
     } | {
@@ -102,7 +101,7 @@ def test_settings_select_metrics_and_change_their_least_effects() -> None:
     settings = GateSettings(
         metrics=["accuracy", "time_to_target_s"], min_effect={"time_to_target_s": 0.2}
     )
-    assert [(metric.name, metric.min_effect_frac) for metric in settings.selected()] == [
+    assert [(metric.name, metric.least_effect_frac) for metric in settings.selected()] == [
         ("time_to_target_s", 0.2),
         ("accuracy", 0.01),
     ]

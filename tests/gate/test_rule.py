@@ -8,14 +8,15 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from bench.core.metric import Metric
 from bench.core.rank_test import holm
-from bench.gate.model import Metric, Row, Samples
+from bench.gate.model import Row, Samples
 from bench.gate.rule import judge
 from tests.gate.made_samples import RATE, TIME, samples
 
 INF = float("inf")
-STEPS = replace(TIME, name="steps", unit="", kind="exact", min_effect_frac=0.0)
-ACCURACY = replace(STEPS, name="accuracy", better="max", min_effect_frac=0.01)
+STEPS = replace(TIME, name="steps", unit="", kind="exact", least_effect_frac=0.0)
+ACCURACY = replace(STEPS, name="accuracy", better="max", least_effect_frac=0.01)
 
 # Eight runs within 1% of 100; all of one side beyond the other has p = 1 / (16 choose 8).
 STEADY = [99.6, 99.8, 99.9, 100.0, 100.1, 100.2, 100.3, 100.5]
@@ -74,7 +75,7 @@ def test_an_improvement_has_a_family_of_its_own() -> None:
 
 
 def test_an_effect_of_exactly_the_least_counts_however_it_is_rounded() -> None:
-    metric = replace(RATE, min_effect_frac=0.1)
+    metric = replace(RATE, least_effect_frac=0.1)
     assert 1 - 0.9 < 0.1  # in floating point
     assert only(samples([1.0] * 8, [0.9] * 8, metric)).verdict == "regression"
 
@@ -116,7 +117,7 @@ def test_exact_metrics_are_judged_from_one_run_on(
     assert (row.verdict, row.kind) == (verdict, "exact")
     assert row.loss_frac == pytest.approx(loss_frac)
     assert (row.p, row.p_holm, row.more_runs) == (None, None, None)
-    assert row.smallest_seen_frac == metric.min_effect_frac
+    assert row.smallest_seen_frac == metric.least_effect_frac
 
 
 def test_an_exact_metric_that_differs_between_runs_of_one_side_is_measured() -> None:
@@ -358,7 +359,7 @@ def test_the_smallest_loss_seen_is_the_least_effect_where_runs_are_steady() -> N
     assert (row.verdict, row.smallest_seen_frac) == ("no change", 0.05)
     assert only(samples(STEADY, STEADY, RATE)).smallest_seen_frac == 0.05
     # Any loss counts: the least that is tried, 0.01%.
-    any_loss = replace(TIME, min_effect_frac=0.0)
+    any_loss = replace(TIME, least_effect_frac=0.0)
     assert only(samples([1.0] * 8, [1.0] * 8, any_loss)).smallest_seen_frac == 1e-4
 
 
@@ -398,7 +399,7 @@ def test_false_alarms_of_a_whole_check_stay_below_alpha() -> None:
     At most alpha, and three standard errors of so many checks. Far fewer than without Holm.
     """
     rng, num = np.random.default_rng(7), 150
-    any_loss = replace(TIME, min_effect_frac=0.0)
+    any_loss = replace(TIME, least_effect_frac=0.0)
     alarms, unadjusted = 0, 0
     for _ in range(num):
         slow = np.where(rng.random((1, 12)) < 0.15, 4.0, 1.0)

@@ -116,7 +116,7 @@ def test_joules_that_nothing_measured_are_modelled(label: EnergyLabel) -> None:
 def test_a_miss_has_no_costs_to_the_target_but_those_of_a_sample() -> None:
     run = gate_run(made_record(outcome="missed"))
     assert run.missed is True
-    assert not {metric.name for metric in METRICS if metric.censored} & set(run.values)
+    assert not {metric.name for metric in METRICS if metric.censored_by} & set(run.values)
     assert {"time_per_sample_s", "energy_per_sample_j"} <= set(run.values)
 
 

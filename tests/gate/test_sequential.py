@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from bench.core.intervals import Estimate
-from bench.gate.model import Metric, Row
+from bench.core.metric import Metric
+from bench.gate.model import Row
 from bench.gate.rule import judge
 from bench.gate.sequential import is_open, level_at
 from tests.gate.made_samples import RATE, TIME, samples
@@ -27,7 +28,7 @@ def row(low: float | None, high: float | None, metric: Metric = TIME, **fields: 
         "base": 1.0,
         "candidate": 1.0,
         "loss_frac": 0.0,
-        "threshold_frac": metric.min_effect_frac,
+        "threshold_frac": metric.least_effect_frac,
         "p": 0.5,
         "p_holm": 1.0,
         "verdict": "no change",
@@ -101,7 +102,7 @@ def test_the_range_of_a_few_runs_excludes_nothing() -> None:
 
 def alarm(values: npt.NDArray[np.float64]) -> bool:
     """Whether (metrics, 2, 16) values raise an alarm, looked at after 6, 10 and 16 runs."""
-    any_loss, previous = replace(TIME, min_effect_frac=0.0), 0
+    any_loss, previous = replace(TIME, least_effect_frac=0.0), 0
     for num in (6, 10, 16):
         found = [samples(base[:num], candidate[:num], any_loss) for base, candidate in values]
         rows = judge(found, alpha=level_at(num, previous=previous, max_runs=16, alpha=0.05))

@@ -21,7 +21,8 @@ from analysis.figures.catalogue import FIGURES
 from analysis.load import load_runs
 from analysis.registry import Frames, draw_figure, figure_data, require_figures
 from analysis.save import save_all, save_figure
-from analysis.style import WIDTH_IN, label_of, short_number
+from analysis.style import WIDTH_IN, short_number
+from bench.core.metrics import label_of
 from tests.analysis.figures.literal import frame, reached
 from tests.analysis.made import Made, make_served, make_sweep
 from tests.analysis.made_records import SWEEP_START
@@ -233,10 +234,10 @@ def test_any_two_columns_can_be_drawn(everything: Frames) -> None:
     [
         ("target.time_to_target_s", "time to target (s)"),
         ("serving.latency_p90_ms", "latency p90 (ms)"),
-        ("serving.cost_per_million_usd", "cost (US$ per million)"),
-        ("utilization.gpu_busy_frac", "utilization gpu busy (fraction)"),
+        ("serving.cost_per_million_usd", "cost per million (USD)"),
+        ("utilization.gpu_busy_frac", "GPU busy (fraction)"),
         ("config.trainer.devices", "trainer devices"),
-        ("serving.max_rate_per_s", "max rate (1/s)"),
+        ("serving.max_rate_per_s", "largest rate (1/s)"),
     ],
 )
 def test_a_column_is_named_in_words_with_its_unit(column: str, label: str) -> None:

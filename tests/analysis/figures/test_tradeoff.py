@@ -244,7 +244,7 @@ def test_money_for_electricity_and_for_a_rented_machine_are_groups_of_their_own(
     data = by(data_tradeoff(runs, **options), "configuration")  # without groups: apart all the same
     assert {row["label"] for row in data.values()} == {"electricity, counter", "rental"}
     alone = data_tradeoff(found[1].runs, **options)
-    assert "cost to target (US$, rental)" in words_of(alone)
+    assert "cost to target (USD, rental)" in words_of(alone)
 
 
 def test_servings_at_different_rates_asked_for_are_no_rivals() -> None:

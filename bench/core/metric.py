@@ -1,0 +1,147 @@
+"""One measured quantity: what it is called, in which unit, and which way is better.
+
+The quantities themselves are the rows of bench/core/metrics.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Better = Literal["min", "max"]
+# exact: the same whenever the same work is done; measured: it takes evidence to tell two apart.
+Kind = Literal["exact", "measured"]
+# What a run that missed its target has spent instead of reaching it.
+Quantity = Literal["time_s", "energy_j", "cost_usd", "samples"]
+Topic = Literal["time", "energy", "factors", "cost", "utilization", "serving", "serving_cost"]
+
+MONEY = "USD"
+# The ends of names, longest first, and the unit that each stands for.
+_UNITS = (
+    ("_mbit_per_s", "Mbit/s"),
+    ("_gco2e", "g CO2e"),
+    ("_per_s", "1/s"),
+    ("_bytes", "bytes"),
+    ("_frac", "fraction"),
+    ("_usd", MONEY),
+    ("_ms", "ms"),
+    ("_hz", "Hz"),
+    ("_pct", "%"),
+    ("_s", "s"),
+    ("_j", "J"),
+    ("_w", "W"),
+    ("_c", "°C"),
+)
+# Of what sums over many steps of a training.
+SUM_EFFECT_FRAC = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joules:
+    """What says how joules were obtained, and of which components of the machine they are.
+
+    Both are names of facts of the gate (bench/gate/facts.py) and of columns of analysis.
+    """
+
+    label: str
+    components: str
+
+    @property
+    def facts(self) -> tuple[str, str]:
+        """Both names."""
+        return self.label, self.components
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One measured quantity.
+
+    Attributes:
+        path: Dotted place in the record.
+        name: Unique; what `metrics=` and `min_effect.NAME=` of the gate take.
+        title: In words, without its unit.
+        heading: The same above a column of a table, where that is shorter.
+        unit: Of the record; empty for a count.
+        shown: Unit of tables, and how many of it are one unit of the record.
+        better: Direction; None where neither more nor less is better.
+        kind: How the gate compares it; None for what it does not.
+        least_effect_frac: The least difference that means something, as a share of the value; 0
+            for any. The gate counts no smaller loss, and no smaller one decides a Pareto front.
+        rounding_frac: Values this close to one another, as a share, are the same.
+        censored_by: What a run that missed its target has spent instead; None for a quantity that
+            is not about reaching it.
+        restarts: Title of the expected amount until the target with restarts; empty for none.
+        topics: Tables of analysis.report that have it.
+        joules: What says how they were obtained, for joules and what follows from them.
+        error: Path of the bound of the systematic error, as a share.
+        part: For joules of one part of the machine, its name, such as `gpu`.
+        part_of: For joules of one part, the name of the total that they belong to.
+    """
+
+    path: str
+    name: str
+    title: str
+    heading: str
+    unit: str
+    shown: tuple[str, float]
+    better: Better | None
+    kind: Kind | None = None
+    least_effect_frac: float = SUM_EFFECT_FRAC
+    rounding_frac: float = 0.0
+    censored_by: Quantity | None = None
+    restarts: str = ""
+    topics: tuple[Topic, ...] = ()
+    joules: Joules | None = None
+    error: str | None = None
+    part: str | None = None
+    part_of: str | None = None
+
+    @property
+    def direction(self) -> Better:
+        """Which way is better, of a quantity that is ranked.
+
+        Raises:
+            ValueError: Neither is.
+        """
+        if self.better is None:
+            raise ValueError(f"{self.path}: neither more nor less of it is better")
+        return self.better
+
+    @property
+    def axis_label(self) -> str:
+        """Title and unit of the record, for an axis: `latency p90 (ms)`."""
+        return with_unit(self.title, self.unit)
+
+    @property
+    def column_heading(self) -> str:
+        """Heading and unit that is shown, for a table: `p90 (ms)`."""
+        return with_unit(self.heading, self.shown[0])
+
+
+def with_unit(title: str, unit: str) -> str:
+    """A title with its unit in parentheses, where it has one."""
+    return f"{title} ({unit})" if unit else title
+
+
+def words_and_unit(name: str) -> tuple[str, str]:
+    """A name in words, and the unit that it ends in: `init` and `s` of `init_s`."""
+    for ending, unit in _UNITS:
+        if name.endswith(ending):
+            return name.removesuffix(ending).replace("_", " "), unit
+    return name.replace("_", " "), ""
+
+
+def metric_of(path: str, better: Better | None, **facts: Any) -> Metric:
+    """A metric; what is not given follows from the last part of its path, which ends in its unit.
+
+    Args:
+        path: Dotted place in the record.
+        better: Direction.
+        facts: Other attributes of Metric.
+    """
+    leaf = path.rpartition(".")[2]
+    words, unit = words_and_unit(leaf)
+    title = facts.get("title", words)
+    unit = facts.get("unit", unit)
+    defaults = {"name": leaf, "title": title, "heading": title, "unit": unit, "shown": (unit, 1.0)}
+    return Metric(path=path, better=better, **(defaults | facts))

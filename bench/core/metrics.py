@@ -1,0 +1,271 @@
+"""The catalogue: every number of a record, what it is called, and how it is judged.
+
+One row per measured quantity. The gate, the tables, the axes of figures, Pareto fronts, the page
+and docs/metrics.md read names, units, directions and least effects here, and nowhere else.
+
+Why the least effects are what they are:
+
+- Counts that follow from the work alone (steps, samples, parameters, bytes, FLOPs) are exact: any
+  loss counts. Accuracy is exact too where the work is the same, but it is measured on few images:
+  one percent of it is the least that matters.
+- Times, joules and memory of a training sum over many steps, which evens noise out: 5%. Money and
+  carbon follow from them. Starting up reads files and compiles, which depends on what the machine
+  has cached: 10%.
+- Latency percentiles are noisier the further out they lie, since fewer requests decide them: 10%
+  for p50, p90 and the mean, 20% for p99, 30% for p99.9. Rates follow the latencies: 10%.
+- Loading and compiling happen once in a run and mostly wait for the disk: 20%.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bench.core.metric import Better, Joules, Metric, metric_of, with_unit, words_and_unit
+from bench.core.target import FLOAT32_ROUNDING
+from bench.core.target import METRICS as QUALITIES
+
+ON_THE_CLOCK = Joules(label="energy_label", components="energy_components")
+PER_PREDICTION = Joules(
+    label="serving.energy_per_prediction_label", components="serving.energy_components"
+)
+
+
+def label_of(path: str) -> str:
+    """Words and unit of any column of the runs, for an axis: `latency p90 (ms)`.
+
+    What is in no row of the catalogue, such as a setting, has its own name in words.
+    """
+    if path in METRICS:
+        return METRICS[path].axis_label
+    if path in _SETTINGS:
+        return _SETTINGS[path]
+    return with_unit(*words_and_unit(path.removeprefix("config.").replace(".", " ")))
+
+
+def metric_at(path: str) -> Metric:
+    """The row of a number of a record.
+
+    Args:
+        path: Dotted: `serving.latency_p90_ms`.
+
+    Raises:
+        ValueError: It is no number of a record: nothing is known of it, its direction included.
+    """
+    if path not in METRICS:
+        raise ValueError(f"{path}: no number of a record: its direction is not known")
+    return METRICS[path]
+
+
+def better(path: str) -> Better | None:
+    """In which direction a quantity is better; None where neither is.
+
+    Raises:
+        ValueError: It is no number of a record.
+    """
+    return metric_at(path).better
+
+
+def _exact(path: str, **facts: Any) -> Metric:
+    return metric_of(path, "min", **({"kind": "exact", "least_effect_frac": 0.0} | facts))
+
+
+def _measured(path: str, least_effect_frac: float, **facts: Any) -> Metric:
+    better = facts.pop("better", "min")
+    return metric_of(path, better, kind="measured", least_effect_frac=least_effect_frac, **facts)
+
+
+def _shown(better: Better | None, prefix: str, *leaves: str, **facts: Any) -> list[Metric]:
+    """Numbers that nothing judges, named by their whole path."""
+    paths = [f"{prefix}{leaf}" for leaf in leaves]
+    return [metric_of(path, better, **({"name": path} | facts)) for path in paths]
+
+
+def _qualities(split: str, words: str, **of_accuracy: Any) -> Iterator[Metric]:
+    """What a task reports on one split of its data."""
+    for name, facts in QUALITIES.items():
+        path = f"{split}.{name}"
+        title = _QUALITY_TITLES.get(name, name.replace("_", " "))
+        unit = "fraction" if facts.upper == 1.0 else "nats"
+        own = of_accuracy if name == "accuracy" else {}
+        yield metric_of(
+            path, facts.mode, **({"name": path, "title": f"{words} {title}", "unit": unit} | own)
+        )
+    yield from _shown(None, f"{split}.", "num_samples")
+
+
+_QUALITY_TITLES = {"worst_class_recall": "recall of the worst class", "macro_f1": "macro F1"}
+_SETTINGS = {"config.batch_size": "batch size (samples)", "config.lr": "learning rate"}
+_KILO, _MEGA = ("kB", 1e-3), ("MB", 1e-6)
+_MILLI, _MICRO = ("mJ", 1e3), ("us", 1e6)
+
+_TARGET = (
+    _measured(
+        "target.time_to_target_s",
+        0.05,
+        heading="TTA",
+        restarts="ERT",
+        censored_by="time_s",
+        topics=("time",),
+    ),
+    _measured("target.train_time_to_target_s", 0.05, censored_by="time_s"),
+    _measured(
+        "target.energy_to_target_j",
+        0.05,
+        heading="ETA",
+        restarts="expected energy with restarts",
+        censored_by="energy_j",
+        topics=("energy",),
+        joules=ON_THE_CLOCK,
+        error="target.energy_to_target_error_frac",
+    ),
+    _exact("target.samples_to_target", censored_by="samples", topics=("factors",)),
+    _exact("target.steps_to_target", censored_by="samples"),
+    metric_of("target.epochs_to_target", "min", least_effect_frac=0.0, censored_by="samples"),
+    _measured("target.time_per_sample_s", 0.05, shown=_MICRO, topics=("factors",)),
+    _measured(
+        "target.energy_per_sample_j", 0.05, shown=_MILLI, topics=("factors",), joules=ON_THE_CLOCK
+    ),
+    metric_of(
+        "target.cost_to_target_usd",
+        "min",
+        heading="cost",
+        restarts="expected cost with restarts",
+        censored_by="cost_usd",
+        topics=("cost",),
+        joules=ON_THE_CLOCK,
+    ),
+    metric_of(
+        "target.emissions_to_target_gco2e",
+        "min",
+        heading="carbon",
+        censored_by="energy_j",
+        topics=("cost",),
+        joules=ON_THE_CLOCK,
+    ),
+    *_shown("min", "target.", "energy_to_target_error_frac"),
+    # The best value is better in the direction of target.mode.
+    *_shown(None, "target.", "value", "best_value", "consecutive", "last_miss_s"),
+    *_shown(None, "target.", "censored_at_s", "censored_at_j"),
+)
+_OF_THE_RUN = (
+    metric_of("phases.launch_s", "min", least_effect_frac=0.10),
+    _measured("phases.init_s", 0.10),
+    *_shown("min", "phases.", "train_s", "eval_s", "checkpoint_s", "serve_s", "wall_time_s"),
+    *_shown("min", "", "energy_total_j", "energy_error_frac"),
+    *_shown("min", "phase_energy.", "init_j", "train_j", "eval_j", "checkpoint_j"),
+    *_shown("min", "phase_energy.", "init_error_frac", "train_error_frac", "eval_error_frac"),
+    *_shown("min", "phase_energy.", "checkpoint_error_frac"),
+    *_shown("min", "idle.", "net_energy_j", "net_error_frac"),
+    *_shown("min", "", "codecarbon_energy_j", "codecarbon_emissions_gco2e"),
+    *_shown("min", "health.", "sampler_overhead_frac"),
+    *_shown(None, "phase_energy.", "init_metered_s"),
+    *_shown(None, "idle.", "each_s", "before_w", "after_w"),
+    *_shown(None, "", "schema_version", "seed", "repeat"),
+)
+_UTILIZATION = (
+    metric_of(
+        "utilization.cpu_process_frac", None, title="CPU of the run", topics=("utilization",)
+    ),
+    metric_of(
+        "utilization.cpu_machine_frac", None, title="CPU of the machine", topics=("utilization",)
+    ),
+    _measured(
+        "utilization.memory_peak_bytes",
+        0.05,
+        title="peak memory",
+        shown=_MEGA,
+        topics=("utilization",),
+    ),
+    metric_of("utilization.gpu_busy_frac", None, title="GPU busy", topics=("utilization",)),
+    _measured(
+        "utilization.gpu_memory_peak_bytes",
+        0.05,
+        title="peak GPU memory",
+        shown=_MEGA,
+        topics=("utilization",),
+    ),
+    *_shown(None, "utilization.", "cgroup_cpu_frac", "gpu_power_cap_frac"),
+)
+_SERVING = (
+    _measured("serving.latency_p50_ms", 0.10, heading="p50", topics=("serving",)),
+    _measured("serving.latency_p90_ms", 0.10, heading="p90", topics=("serving",)),
+    _measured("serving.latency_p99_ms", 0.20, heading="p99", topics=("serving",)),
+    _measured("serving.latency_p999_ms", 0.30, title="latency p99.9"),
+    _measured("serving.latency_mean_ms", 0.10),
+    _measured("serving.throughput_per_s", 0.10, better="max", topics=("serving",)),
+    _measured(
+        "serving.max_rate_per_s", 0.10, better="max", title="largest rate", topics=("serving",)
+    ),
+    _measured("serving.goodput_per_s", 0.10, better="max"),
+    _measured(
+        "serving.energy_per_prediction_j",
+        0.10,
+        shown=_MILLI,
+        topics=("serving_cost",),
+        joules=PER_PREDICTION,
+        error="serving.energy_per_prediction_error_frac",
+    ),
+    metric_of(
+        "serving.cost_per_million_usd",
+        "min",
+        least_effect_frac=0.10,
+        topics=("serving_cost",),
+        joules=PER_PREDICTION,
+    ),
+    metric_of(
+        "serving.emissions_per_million_gco2e",
+        "min",
+        heading="carbon per million",
+        least_effect_frac=0.10,
+        topics=("serving_cost",),
+        joules=PER_PREDICTION,
+    ),
+    _measured("serving.load_s", 0.20),
+    _measured("serving.compile_s", 0.20),
+    *_shown("min", "serving.", "energy_per_prediction_error_frac", "num_failed", "prepare_s"),
+    *_shown(None, "serving.", "num_requests", "throughput_batch_size", "num_threads"),
+    *_shown(None, "serving.", "max_batch_size", "num_predictions", "duration_s"),
+    *_shown(None, "serving.", "latency_bound_ms", "rate_per_s"),
+    # The upper end of a bracket, not what was achieved.
+    *_shown(None, "serving.", "failed_rate_per_s"),
+)
+_MODEL = (
+    _exact("model.num_parameters", title="parameters"),
+    _exact(
+        "model.size_bytes", title="model size", heading="size", shown=_KILO, topics=("serving",)
+    ),
+    _exact("model.flops_per_sample", title="FLOPs per sample"),
+    *_qualities("quality", "validation"),
+    *_qualities(
+        "quality_test",
+        "test",
+        name="accuracy",
+        kind="exact",
+        least_effect_frac=0.01,
+        rounding_frac=FLOAT32_ROUNDING,  # records of older versions hold it in float32
+        shown=("", 1.0),
+        topics=("time", "serving"),
+    ),
+    _exact("compression.size_bytes", name="compressed_size_bytes", title="compressed size"),
+    *_shown("min", "compression.", "latency_ratio", "latency_ratio_low", "latency_ratio_high"),
+    *_shown("max", "compression.", "accuracy_change"),
+    *_shown(None, "compression.", "baseline_size_bytes", "num_rounds"),
+)
+_ORIGIN = (
+    *_shown("min", "recipe.", "source_time_s", "source_energy_j", "source_cost_usd"),
+    *_shown("min", "recipe.", "source_emissions_gco2e", "total_time_to_target_s"),
+    *_shown("min", "recipe.", "total_energy_to_target_j", "total_cost_to_target_usd"),
+    *_shown("min", "recipe.", "total_emissions_to_target_gco2e"),
+    *_shown(None, "recipe.", "source_num_parameters", "source_flops_per_sample"),
+    *_shown(None, "trained.", "seed"),
+    *_shown(None, "placement.", "round_trip_ms", "jitter_ms", "bandwidth_mbit_per_s"),
+    *_shown(None, "placement.", "num_threads", "memory_limit_bytes"),
+)
+
+# By path, in the order in which the gate prints them and tables have them.
+METRICS: dict[str, Metric] = {
+    metric.path: metric
+    for group in (_TARGET, _OF_THE_RUN, _UTILIZATION, _SERVING, _MODEL, _ORIGIN)
+    for metric in group
+}
