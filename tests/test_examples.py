@@ -43,7 +43,7 @@ def run(
 def test_a_model_and_data_set_of_ones_own_train_as_the_readme_says(folder: Path) -> None:
     (command,) = re.findall(r"`(python -m bench\.train --config-dir [^`]*)`", README)
     arguments = command.split()[3:]
-    answer = train_apart(folder, *arguments, "probe.num_requests=100")
+    answer = train_apart(folder, *arguments, "probe.max_s=0.1", "codecarbon=none")
     assert answer.code == 0, answer.out + answer.err
     (record,) = records(folder)
     assert record.status == "ok"

@@ -8,8 +8,8 @@ Values may be infinite: a run that missed its target is the worst of all, whatev
 bound that is infinite is None. What each interval really covers is simulated by
 benchmarks/coverage.py; the results are in docs/metrics.md, "Analysis".
 
-scipy.stats is imported where it is used: that takes more than half a second, and most commands end
-without an interval.
+scipy is imported where it is used, and scipy.stats for shares only: that takes more than half a
+second, and most commands end without an interval.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def median(values: Sequence[float] | Floats, *, confidence: float = CONFIDENCE) 
     Source: Conover, Practical Nonparametric Statistics, section 3.2; as scipy.stats.quantile_test.
     """
     ordered = np.sort(_checked(values))
-    num, rank = len(ordered), _rank(len(ordered), confidence)
+    num = len(ordered)
+    rank = _rank(num, confidence)
     if num < 2:
         bounds = None
     elif rank:
@@ -219,10 +220,14 @@ def _not_negative(values: Sequence[float] | Floats) -> Floats:
 @lru_cache(maxsize=4096)
 def _rank(num: int, confidence: float) -> int:
     """The rank k of the lower bound of a median, from 1; 0 where there are too few runs."""
-    from scipy.stats import binom
+    if num < 2:
+        return 0
+    from scipy.special import bdtr
 
-    # The median lies below the k-th smallest of n values if fewer than k of them lie below it.
-    return int(binom.ppf((1 - confidence) / 2, num, 0.5))
+    # The median lies below the k-th smallest of n values if fewer than k of them lie below it: by
+    # the binomial distribution, whose function bdtr is.
+    below = bdtr(np.arange(num + 1), num, 0.5)
+    return int(np.searchsorted(below, (1 - confidence) / 2))
 
 
 def _interpolated(ordered: Floats, confidence: float) -> Bounds:
@@ -246,10 +251,10 @@ def _interpolated(ordered: Floats, confidence: float) -> Bounds:
 @lru_cache(maxsize=4096)
 def _inward(num: int, confidence: float) -> float:
     """How far a bound lies from its rank towards the next one inside, as a share."""
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
     rank = _rank(num, confidence)
-    wide, narrow = (1 - 2 * float(binom.cdf(k - 1, num, 0.5)) for k in (rank, rank + 1))
+    wide, narrow = (1 - 2 * float(bdtr(k - 1, num, 0.5)) for k in (rank, rank + 1))
     excess = (wide - confidence) / (wide - narrow)
     return (num - rank) * excess / (rank + (num - 2 * rank) * excess)
 
