@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from analysis.figures.axes import NothingToDraw
-from analysis.load import UnreadFile
+from analysis.load.runs import UnreadFile
 from analysis.writing import CannotWrite
 from bench.core.printable import printable
 

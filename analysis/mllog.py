@@ -18,8 +18,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.find import run_folders
-from analysis.index import reason_of
+from analysis.load.find import run_folders
+from analysis.load.index import reason_of
 from analysis.writing import writing
 from bench.core.printable import printable
 from bench.core.records import CurveRow, RunRecord, TargetResult

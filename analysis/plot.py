@@ -11,9 +11,9 @@ import os
 import sys
 from functools import partial
 
-from analysis.registry import figure_titles, require_figures
+from analysis.figures.registry import figure_titles, require_figures
 from bench.cli.help import answered
-from bench.core.report_config import PlotConfig
+from bench.config.report import PlotConfig
 
 
 def main() -> int:
@@ -29,11 +29,11 @@ def main() -> int:
 def _plot(plain: dict[str, object], *, wants_traceback: bool) -> int:
     config = PlotConfig.from_dict(plain)
     require_figures([config.figure], key="figure")
-    from analysis.load import load_runs  # pandas, once all keys are right
+    from analysis.load.runs import load_runs  # pandas, once all keys are right
 
     loaded = load_runs(config.roots)
     if config.x is not None and config.y is not None and len(loaded.runs):
-        from analysis.columns import require_axes
+        from analysis.figures.columns import require_axes
 
         require_axes(loaded.runs, config.x, config.y, config.area)
     from analysis.produce import plot  # the plotting libraries, once there are runs

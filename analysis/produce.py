@@ -13,21 +13,21 @@ from pandas import DataFrame, concat
 
 from analysis.attempts import Attempts, Make, Noticed, noticed
 from analysis.figures.catalogue import FIGURES, TRADEOFF
-from analysis.load import UNREAD_COLUMNS, Loaded
-from analysis.outcomes import refused
+from analysis.figures.registry import Frames, draw_figure, figure_data
+from analysis.figures.save import save_all
+from analysis.figures.style import Width
+from analysis.load.runs import UNREAD_COLUMNS, Loaded
 from analysis.page.build import Listed, write_page
-from analysis.registry import Frames, draw_figure, figure_data
-from analysis.save import save_all
-from analysis.search_cost import COLUMNS as COST_COLUMNS
-from analysis.search_cost import search_cost
-from analysis.style import Width
-from analysis.summary import COLUMNS, summarise
-from analysis.tables import tables_of, write_tables
-from analysis.text_table import TextTable
+from analysis.stats.outcomes import refused
+from analysis.stats.search_cost import COLUMNS as COST_COLUMNS
+from analysis.stats.search_cost import search_cost
+from analysis.stats.summary import COLUMNS, summarise
+from analysis.tables.tables import tables_of, write_tables
+from analysis.tables.text_table import TextTable
 from analysis.writing import writing
+from bench.config.report import PlotConfig, ReportConfig
 from bench.core.files import expanded
 from bench.core.printable import printable
-from bench.core.report_config import PlotConfig, ReportConfig
 
 NOTHING_READ = 3
 FAILED = 5  # of what was to be made, something failed: a defect; the rest is written

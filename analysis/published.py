@@ -22,10 +22,10 @@ import pandas as pd
 from pandas import DataFrame
 
 from analysis.figures.axes import NothingToDraw
-from analysis.load import Loaded, load_runs
-from analysis.registry import Frames, draw_figure, figure_data, require_figures
-from analysis.save import FORMATS, save_data, save_figure
-from analysis.style import Width
+from analysis.figures.registry import Frames, draw_figure, figure_data, require_figures
+from analysis.figures.save import FORMATS, save_data, save_figure
+from analysis.figures.style import Width
+from analysis.load.runs import Loaded, load_runs
 
 PUBLISHED, FIGURES = Path("results/published"), Path("docs/figures")
 PROVENANCE = "provenance.json"

@@ -12,9 +12,9 @@ import os
 import sys
 from functools import partial
 
-from analysis.registry import figure_titles, require_figures
+from analysis.figures.registry import figure_titles, require_figures
 from bench.cli.help import answered
-from bench.core.report_config import ReportConfig
+from bench.config.report import ReportConfig
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
 def _report(plain: dict[str, object], *, wants_traceback: bool) -> int:
     config = ReportConfig.from_dict(plain)
     require_figures(config.names or [])
-    from analysis.load import load_runs  # pandas, once all keys are right
+    from analysis.load.runs import load_runs  # pandas, once all keys are right
 
     loaded = load_runs(config.roots)
     from analysis.produce import report  # the plotting libraries, once there are runs

@@ -17,7 +17,7 @@ def main() -> int:
     """Measure two revisions and compare them."""
     if (code := answered("bench.ab")) is not None:
         return code
-    from bench.cli.ab_run import ab_command  # heavy, and not needed for help
+    from bench.gate.run.ab import ab_command  # heavy, and not needed for help
 
     return ab_command()
 

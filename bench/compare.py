@@ -17,7 +17,7 @@ def main() -> int:
     """Compare a candidate with a baseline."""
     if (code := answered("bench.compare")) is not None:
         return code
-    from bench.cli.comparing import compare_command  # heavy, and not needed for help
+    from bench.gate.run.compare import compare_command  # heavy, and not needed for help
 
     return compare_command()
 

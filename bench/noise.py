@@ -16,7 +16,7 @@ def main() -> int:
     """Measure one revision against itself."""
     if (code := answered("bench.noise")) is not None:
         return code
-    from bench.cli.noise_run import noise_command  # heavy, and not needed for help
+    from bench.gate.run.noise import noise_command  # heavy, and not needed for help
 
     return noise_command()
 

@@ -17,15 +17,15 @@ def main() -> int:
     if (code := answered("bench.serve")) is not None:
         return code
     from bench.cli.app import run_app  # heavy, and not needed for help
-    from bench.cli.plan_serve import plan_serving
-    from bench.cli.serve_table import serve_line, serve_tables
     from bench.cli.sweep import Sweep
     from bench.cli.sweep_report import Command
+    from bench.serving.plan import plan_serving
+    from bench.serving.table import serve_line, serve_tables
 
     sweep = Sweep(
         Command(
             name="serve",
-            job="bench.cli.serve_job:run",
+            job="bench.serving.job:run",
             plan=plan_serving,
             tables=serve_tables,
             line=serve_line,

@@ -16,16 +16,16 @@ def main() -> int:
     if (code := answered("bench.train")) is not None:
         return code
     from bench.cli.app import run_app  # heavy, and not needed for help
-    from bench.cli.costs import complete_training
-    from bench.cli.resolve import plan_training
     from bench.cli.sweep import Sweep
     from bench.cli.sweep_report import Command
-    from bench.cli.table import run_line, sweep_tables
+    from bench.runs.costs import complete_training
+    from bench.training.plan import plan_training
+    from bench.training.table import run_line, sweep_tables
 
     sweep = Sweep(
         Command(
             name="train",
-            job="bench.cli.train_job:run",
+            job="bench.training.job:run",
             plan=plan_training,
             tables=sweep_tables,
             line=run_line,

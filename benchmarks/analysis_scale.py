@@ -27,14 +27,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from analysis.index import INDEX_NAME
-from analysis.load import load_runs
+from analysis.load.index import INDEX_NAME
+from analysis.load.runs import load_runs
 from analysis.produce import report
-from analysis.search_cost import search_cost
-from analysis.summary import summarise
-from analysis.tables import tables_of, write_tables
+from analysis.stats.search_cost import search_cost
+from analysis.stats.summary import summarise
+from analysis.tables.tables import tables_of, write_tables
+from bench.config.report import ReportConfig
 from bench.core.host import host_facts
-from bench.core.report_config import ReportConfig
 from tests.analysis.made import Made, make_sweep
 
 TARGET_COLD_S, TARGET_WARM_S, TARGET_RUNS = 10.0, 2.0, 10_000

@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binom, bootstrap
 
-from analysis.accuracy import differs
-from analysis.best import Contender, leader_of, p_best
-from analysis.outcomes import Outcomes
-from analysis.restarts import expected_cost
-from analysis.survival import kaplan_meier
-from bench.core.intervals import Estimate, median, median_of_ratios, ratio_of_medians, share
-from bench.core.rank_test import ALPHA, holm, p_better
+from analysis.stats.accuracy import differs
+from analysis.stats.best import Contender, leader_of, p_best
+from analysis.stats.outcomes import Outcomes
+from analysis.stats.restarts import expected_cost
+from analysis.stats.survival import kaplan_meier
+from bench.core.stats.intervals import Estimate, median, median_of_ratios, ratio_of_medians, share
+from bench.core.stats.ranks import ALPHA, holm, p_better
 
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Floats]

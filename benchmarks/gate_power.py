@@ -37,11 +37,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.core.host import host_facts
-from bench.core.intervals import Estimate, share
+from bench.core.stats.intervals import Estimate, share
 from bench.gate.metrics import METRICS
 from bench.gate.model import GateRun
-from bench.gate.runs import read_side
-from bench.gate.side import by_configuration
+from bench.gate.sides.runs import read_side
+from bench.gate.sides.side import by_configuration
 from benchmarks.gate_real import add_real
 from benchmarks.gate_rules import Outcome, Rule, all_rules
 

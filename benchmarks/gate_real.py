@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.core.files import utc_now
-from bench.core.intervals import Estimate, median, share
+from bench.core.stats.intervals import Estimate, median, share
 from bench.gate.model import (
     EXIT_FAILED,
     EXIT_INCOMPARABLE,

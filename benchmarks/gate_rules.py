@@ -18,12 +18,12 @@ import numpy.typing as npt
 from scipy.stats import mannwhitneyu, ttest_ind
 
 from bench.core.metric import metric_of
-from bench.core.rank_test import holm, p_better
-from bench.gate.effect import loss_of, ratio
+from bench.core.stats.ranks import holm, p_better
 from bench.gate.model import Row, Verdict
-from bench.gate.power import reaches, too_few
-from bench.gate.rule import ASKS_UP_TO
-from bench.gate.sequential import is_open, level_at
+from bench.gate.rule.effect import loss_of, ratio
+from bench.gate.rule.power import reaches, too_few
+from bench.gate.rule.rule import ASKS_UP_TO
+from bench.gate.rule.sequential import is_open, level_at
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -95,7 +95,7 @@ def all_rules() -> list[Rule]:
 
 
 def verdicts(base: Floats, candidate: Floats, alpha: float = ALPHA) -> list[Verdict]:
-    """As bench.gate.rule.judge, for one check of measured metrics with one seed.
+    """As bench.gate.rule.rule.judge, for one check of measured metrics with one seed.
 
     Without the bounds that a row also shows. Improvements are not told from no change.
 
@@ -123,7 +123,7 @@ def verdicts(base: Floats, candidate: Floats, alpha: float = ALPHA) -> list[Verd
 
 
 def wants_more(base: Floats, candidate: Floats, found: Sequence[Verdict]) -> bool:
-    """As bench.gate.sequential.is_open, of the verdicts of one check.
+    """As bench.gate.rule.sequential.is_open, of the verdicts of one check.
 
     Intervals are computed only until one leaves the check open, the most likely one first.
 
@@ -168,7 +168,7 @@ def ours(base: Floats, candidate: Floats) -> Outcome:
 
 
 def ours_looking(base: Floats, candidate: Floats) -> Outcome:
-    """This gate looking several times (bench.gate.sequential)."""
+    """This gate looking several times (bench.gate.rule.sequential)."""
     ends = [_looked(*check) for check in zip(base, candidate, strict=True)]
     return _of_verdicts([found for found, _ in ends], [num for _, num in ends])
 

@@ -21,14 +21,14 @@ from rich.table import Table
 
 from bench.launch.isolation import ForkServer
 
-PRELOAD = ["bench.cli.train_job", "bench.cli.sweep"]
+PRELOAD = ["bench.training.job", "bench.cli.sweep"]
 
 
 def job(argument: None, send: Callable[[float], None], launched_s: float) -> None:
     """Import what a training run needs, compute something, and say how long it took to get here."""
     import torch
 
-    import bench.cli.train_job  # noqa: F401
+    import bench.training.job  # noqa: F401
 
     torch.ones(2).sum().item()
     send(time.monotonic() - launched_s)

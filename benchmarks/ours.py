@@ -1,4 +1,4 @@
-"""Way (c) of benchmarks/overhead.py: this project's training, wired as bench.cli.train_job does."""
+"""Way (c) of benchmarks/overhead.py: this project's training, wired as bench.training.job does."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from hydra import compose, initialize_config_dir
 
 from bench.cli.app import config_dir, register
 from bench.cli.instruments import build_window
-from bench.cli.parts import Parts
-from bench.cli.resolve import resolved
-from bench.cli.train_job import build_profiler, save_model
-from bench.core.config import TrainConfig
+from bench.config.train import TrainConfig
 from bench.core.records import CurveRow
 from bench.core.store import CurveWriter
 from bench.measure.sampler import write_telemetry
 from bench.tasks.classifier import Classifier
 from bench.tasks.schedules import constant
 from bench.training.fit import build_trainer, train_to_target
+from bench.training.job import build_profiler, save_model
+from bench.training.parts import Parts
+from bench.training.plan import resolved
 from benchmarks.ways import Data, Stopwatch, Workload
 
 

@@ -23,7 +23,8 @@ from rich.table import Table
 
 from bench.cli.app import config_dir, register
 from bench.cli.job_values import JobValues
-from bench.cli.resolve import check_training, plain, with_paths
+from bench.cli.resolve import plain, with_paths
+from bench.training.plan import check_training
 
 SWEEPS: dict[str, Callable[[int], dict[str, Sequence[object]]]] = {
     "seed": lambda num: {"seed": range(num)},

@@ -30,11 +30,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from bench.core.host import host_facts
-from bench.measure.cgroup import CgroupReader
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.nvml import GpuReader
+from bench.measure.os.cgroup import CgroupReader
+from bench.measure.os.system import CpuMeter, ProcessTree
 from bench.measure.sampler import CgroupProbe, CpuProbe, Probe, Sampler
-from bench.measure.system import CpuMeter, ProcessTree
 
 RATES_HZ = (2.0, 10.0, 50.0)
 TARGET_RATE_HZ, TARGET_FRAC = 10.0, 0.005  # at most half a percent of one core

@@ -5,23 +5,43 @@ Hydra takes sweepers from this namespace package only, and finds them here by it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from bench.cli.agenda import AGENDA
 from bench.cli.checking import CheckingLine
 from bench.cli.job_values import JobValues
-from bench.cli.needs import Need, require
 from bench.cli.overrides import key_of
-from bench.cli.plans import AGENDA, PLANNINGS, Planning
-from bench.cli.resolve import with_paths
+from bench.cli.resolve import Checked, plain, with_paths
 from bench.core.files import expanded, unwritable
+from bench.launch.needs import Need, require
+from bench.serving.plan import check_serving, serving_values
+from bench.training.plan import check_training
+
+
+class Planning(NamedTuple):  # no dataclass: Hydra imports a plugin without naming its module
+    """How the jobs of one command are planned.
+
+    values gives the resolved values of a configuration; check refuses them or tells what the job
+    comes to, from them and from what was given on the command line.
+    """
+
+    values: Callable[[DictConfig], dict[str, Any]]
+    check: Callable[[Mapping[str, Any], Sequence[str]], Checked]
+
+
+# By the name of the command's primary configuration file.
+PLANNINGS: dict[str, Planning] = {
+    "train": Planning(values=plain, check=check_training),
+    "serve": Planning(values=serving_values, check=check_serving),
+}
 
 
 class CheckedSweeper(BasicSweeper):

@@ -13,6 +13,13 @@ from unittest import mock
 import pytest
 from hypothesis import settings
 
+# Fixtures of all tests, in a module of their own.
+from tests.commands import (  # noqa: F401
+    _fork_server_has_the_libraries,
+    _hydra_is_quick,
+    _no_command_outlives_its_test,
+)
+
 # Two workers with a thread for each core wait for one another: one thread each is several times as
 # quick. Before anything imports torch, and for the commands that tests run, too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -11,28 +11,34 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Which packages of bench each may import, itself aside. Siblings never import one another.
+# Which packages each may import, itself aside: parts, then what is built on several of them, then
+# flows, then commands. Flows never import one another.
+_PARTS = {"core", "config", "measure", "tasks", "compression", "launch"}
+_SHARED = {"cli", "runs"}
+_FLOWS = {"training", "serving", "gate"}
 ALLOWED: dict[str, set[str]] = {
     "core": set(),
-    "gate": {"core"},
+    "config": {"core"},
     "launch": {"core"},
     "measure": {"core"},
-    "tasks": {"core"},
-    "training": {"core", "measure", "tasks"},
-    "serving": {"core", "measure", "tasks"},
-    "compression": {"core", "measure", "tasks"},
-    "cli": {"core", "gate", "launch", "measure", "tasks", "training", "serving", "compression"},
-    "command": {"cli"},
-    "analysis": {"core"},
-    "analysis command": {"core", "cli", "analysis"},
+    "tasks": {"core", "config"},
+    "compression": {"core", "config", "measure", "tasks"},
+    "cli": {"core", "config", "measure", "launch"},
+    "runs": _PARTS | {"cli"},
+    **dict.fromkeys(_FLOWS, _PARTS | _SHARED),
+    "command": _SHARED | _FLOWS,
+    "plugin": _PARTS | _SHARED | _FLOWS,
+    "analysis": {"core", "config"},
+    "analysis command": {"core", "config", "cli", "analysis"},
 }
 ANALYSIS_COMMANDS = ("export", "plot", "report")
 # Third parties that only some packages may import.
 CONFINED = {
-    "torch": {"tasks", "training", "serving", "compression", "cli"},
-    "pytorch_lightning": {"tasks", "training", "serving", "compression", "cli"},
-    "hydra": {"cli", "command", "analysis command"},
-    "omegaconf": {"cli", "command", "analysis command"},
+    "torch": {"tasks", "compression", "runs", "training", "serving"},
+    "pytorch_lightning": {"tasks", "compression", "runs", "training", "serving"},
+    # Flows make the parts that a configuration names.
+    "hydra": {"cli", "runs", "training", "serving", "command", "analysis command", "plugin"},
+    "omegaconf": {"cli", "training", "serving", "command", "analysis command", "plugin"},
     "pynvml": {"measure"},
     "codecarbon": {"measure"},
     "psutil": {"measure"},
@@ -45,7 +51,7 @@ def package_of(path: Path) -> str:
         is_command = len(parts) == 2 and path.stem in ANALYSIS_COMMANDS
         return "analysis command" if is_command else "analysis"
     if parts[0] == "hydra_plugins":
-        return "cli"  # Hydra's own place for what is a part of the command line
+        return "plugin"  # Hydra's own place for what is a part of the command line
     return parts[1] if len(parts) > 2 else "command"
 
 

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from analysis.style import INK, WIDTH_IN, Width, paper_style, short_number
+from analysis.figures.style import INK, WIDTH_IN, Width, paper_style, short_number
 
 _P = ParamSpec("_P")
 # What a figure is drawn on: a whole figure, or its panel in a larger one.

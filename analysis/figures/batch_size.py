@@ -23,8 +23,8 @@ from analysis.figures.costs import cost_name, counted_costs
 from analysis.figures.marks import MARK_NOTE, bars_words, draw_runs, mark_handles, n_words
 from analysis.figures.prepare import energy_labels, evenly, spent_quantity, trained_for
 from analysis.figures.spread import medians
-from analysis.style import COLOURS, LINES, MARKERS, Width, short_number
-from analysis.values import numbers
+from analysis.figures.style import COLOURS, LINES, MARKERS, Width, short_number
+from analysis.load.values import numbers
 from bench.core.metric import Quantity
 
 COST_LABELS = {"time_s": "time to target (s)", "energy_j": "energy to target (J, {label})"}

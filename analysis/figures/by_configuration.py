@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pandas import DataFrame, Series
 
-from analysis.outcomes import Outcomes, outcomes
-from analysis.values import numbers
+from analysis.load.values import numbers
+from analysis.stats.outcomes import Outcomes, outcomes
 
 
 def variants(runs: DataFrame) -> Series:

@@ -22,7 +22,7 @@ class Entry:
         data: `module:function` from the runs (and the long frames of `needs`, in that order) to a
             tidy frame; the module is one of analysis.figures.
         draw: `module:function` from that frame to a figure.
-        needs: Long frames: load_<name> of analysis.load.
+        needs: Long frames: load_<name> of analysis.load.runs.
         groups: `module:function` from all runs to groups that may be compared, each a panel; None
             where all runs are drawn together.
         options: Keywords of the data function, which `groups` is given as well.

@@ -17,8 +17,8 @@ from analysis.figures.axes import (
     note,
 )
 from analysis.figures.prepare import fitness
-from analysis.style import COLOURS, INK, MARKERS, Width, short_number
-from analysis.values import column, numbers
+from analysis.figures.style import COLOURS, INK, MARKERS, Width, short_number
+from analysis.load.values import column, numbers
 
 _LABELS = ("counter", "integrated", "modelled", "constant", "no label")
 

@@ -17,8 +17,8 @@ from analysis.figures.axes import (
     wrapped,
 )
 from analysis.figures.prepare import evenly, serving_runs
-from analysis.style import COLOURS, INK, MARKERS, Width
-from analysis.values import column, numbers
+from analysis.figures.style import COLOURS, INK, MARKERS, Width
+from analysis.load.values import column, numbers
 
 _METHODS = 8
 

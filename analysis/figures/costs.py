@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pandas import DataFrame, Series
 
-from analysis import joules
 from analysis.figures.prepare import COSTS
-from analysis.values import column, numbers
+from analysis.load import joules
+from analysis.load.values import column, numbers
 from bench.core.metric import Quantity
 
 

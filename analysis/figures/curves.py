@@ -30,7 +30,7 @@ from analysis.figures.prepare import (
     ranked,
     trained_for,
 )
-from analysis.style import COLOURS, GREY, INK, LINES, Width
+from analysis.figures.style import COLOURS, GREY, INK, LINES, Width
 
 Axis = Literal["time_s", "energy_total_j"]
 Floats = npt.NDArray[np.float64]

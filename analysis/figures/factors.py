@@ -30,8 +30,8 @@ from analysis.figures.costs import cost_name, counted_costs
 from analysis.figures.marks import bars_words, n_words
 from analysis.figures.prepare import energy_labels, evenly, spent_quantity, trained_for
 from analysis.figures.spread import medians
-from analysis.style import INK, MARKERS, Width, short_number
-from analysis.values import numbers
+from analysis.figures.style import INK, MARKERS, Width, short_number
+from analysis.load.values import numbers
 from bench.core.metric import Quantity
 
 _PER_SAMPLE = {"time_s": "target.time_per_sample_s", "energy_j": "target.energy_per_sample_j"}

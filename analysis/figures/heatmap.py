@@ -17,7 +17,7 @@ from analysis.figures.batch_size import COST_LABELS, MOST_PANELS, sweep_runs, wi
 from analysis.figures.marks import n_words
 from analysis.figures.prepare import evenly
 from analysis.figures.spread import medians
-from analysis.style import INK, Width, short_number
+from analysis.figures.style import INK, Width, short_number
 from bench.core.metric import Quantity
 
 _MAP = "cividis_r"  # even in grey, and for every kind of colour vision

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, concat
 
-from analysis.attainment import target_ecdf
 from analysis.figures.axes import (
     Canvas,
     NothingToDraw,
@@ -30,10 +29,11 @@ from analysis.figures.prepare import (
     ranked,
     training_runs,
 )
-from analysis.outcomes import Outcomes, outcomes
-from analysis.style import COLOURS, GREY, LINES, Width
-from analysis.survival import kaplan_meier, log_rank
-from bench.core.intervals import MIN_RUNS
+from analysis.figures.style import COLOURS, GREY, LINES, Width
+from analysis.stats.attainment import target_ecdf
+from analysis.stats.outcomes import Outcomes, outcomes
+from analysis.stats.survival import kaplan_meier, log_rank
+from bench.core.stats.intervals import MIN_RUNS
 
 _OTHERS = 80
 

@@ -32,7 +32,7 @@ from analysis.figures.prepare import (
     trained_for,
 )
 from analysis.figures.spread import medians
-from analysis.style import COLOURS, GREY, LINES, MARKERS, Width
+from analysis.figures.style import COLOURS, GREY, LINES, MARKERS, Width
 from bench.core.metric import Quantity
 
 _LABELS = {"time_s": "time to the rung (s)", "energy_j": "energy to the rung (J, {label})"}

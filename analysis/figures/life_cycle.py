@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from pandas import DataFrame, Series, concat
 
-from analysis.comparable import Group, groups, host_words, target_words
 from analysis.figures.axes import (
     NothingToDraw,
 )
 from analysis.figures.costs import cost_bases, rate_words
 from analysis.figures.prepare import serving_runs
-from analysis.values import MOST, column
-from bench.core.lifecycle import (
+from analysis.load.values import MOST, column
+from analysis.stats.comparable import Group, groups, host_words, target_words
+from analysis.stats.lifecycle import (
     LifeCycle,
     Quantity,
     break_even_predictions,

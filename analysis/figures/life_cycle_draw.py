@@ -20,8 +20,8 @@ from analysis.figures.axes import (
 )
 from analysis.figures.names import short_names
 from analysis.figures.prepare import HIGHLIGHTED, evenly
-from analysis.outcomes import Floats
-from analysis.style import COLOURS, GREY, INK, LINES, Width, short_number
+from analysis.figures.style import COLOURS, GREY, INK, LINES, Width, short_number
+from analysis.stats.outcomes import Floats
 
 _LABELS = {
     "time_s": "time over the life (s)",

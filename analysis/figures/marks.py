@@ -11,7 +11,7 @@ from pandas import DataFrame, Series
 
 from analysis.figures.axes import many
 from analysis.figures.spread import bounds_words
-from analysis.style import INK
+from analysis.figures.style import INK
 
 _OUTCOMES = {"reached": "o", "missed": "^", "failed": "x"}
 MARK_NOTE = "Missed and failed runs stand at what they spent in vain; hollow: unfit to compare."

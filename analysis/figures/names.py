@@ -12,9 +12,9 @@ def short_names(names: Iterable[str]) -> tuple[dict[str, str], str]:
     """Names without the parts that all have in common, and those parts.
 
     Args:
-        names: As analysis.labels makes them: `key=value` with spaces between. Give those of all
-            configurations that are drawn, also of those that the legend does not name: the sentence
-            must be true of each.
+        names: As analysis.load.labels makes them: `key=value` with spaces between. Give those of
+            all configurations that are drawn, also of those that the legend does not name: the
+            sentence must be true of each.
 
     Returns:
         The short name of each; what was left out, as a sentence for the note (empty if nothing).

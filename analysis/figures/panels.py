@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
-from analysis.comparable import KEYS, Group, groups
 from analysis.figures.axes import (
     Canvas,
     NothingToDraw,
@@ -20,8 +19,9 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
-from analysis.style import WIDTH_IN, Width
-from analysis.values import column
+from analysis.figures.style import WIDTH_IN, Width
+from analysis.load.values import column
+from analysis.stats.comparable import KEYS, Group, groups
 
 MOST_PANELS = 6  # more of them have no room on a page
 _TITLE_IN, _LINE_IN = 0.22, 0.13  # room for a title, and for each further line

@@ -11,7 +11,7 @@ from pandas import DataFrame, Series
 from analysis.figures.axes import NothingToDraw
 from analysis.figures.prepare import ranked, serving_runs, trained_for, training_runs
 from analysis.figures.stacked import stacked
-from analysis.values import column, numbers
+from analysis.load.values import column, numbers
 from bench.core.serving_records import WHOLE_STAGE
 
 # Without launch_s: it depends on the order of a command's runs, not on their configurations.

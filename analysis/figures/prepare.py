@@ -12,8 +12,8 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import NothingToDraw
-from analysis.outcomes import TO_TARGET, counted_runs, hosts, outcomes
-from analysis.values import column, numbers, short_name
+from analysis.load.values import column, numbers, short_name
+from analysis.stats.outcomes import TO_TARGET, counted_runs, hosts, outcomes
 from bench.core.differing import part_names, texts_of
 from bench.core.metric import Quantity
 

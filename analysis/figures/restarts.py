@@ -26,10 +26,10 @@ from analysis.figures.prepare import (
     evenly,
     training_runs,
 )
-from analysis.outcomes import Outcomes, outcomes
-from analysis.restarts import expected_cost, simulated_restarts
-from analysis.style import COLOURS, INK, Width
-from bench.core.intervals import MIN_RUNS
+from analysis.figures.style import COLOURS, INK, Width
+from analysis.stats.outcomes import Outcomes, outcomes
+from analysis.stats.restarts import expected_cost, simulated_restarts
+from bench.core.stats.intervals import MIN_RUNS
 
 _ROWS = 16
 

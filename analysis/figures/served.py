@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from pandas import DataFrame, Series
 
-from analysis.comparable import Group, groups
 from analysis.figures.axes import NothingToDraw
 from analysis.figures.prepare import serving_runs
 from analysis.figures.tradeoff import data_tradeoff
-from analysis.values import column
+from analysis.load.values import column
+from analysis.stats.comparable import Group, groups
 
 # What two passes over the same served model have in common.
 _SAME = (

@@ -20,9 +20,9 @@ from analysis.figures.axes import (
 )
 from analysis.figures.names import short_names
 from analysis.figures.prepare import HIGHLIGHTED, evenly, serving_runs
-from analysis.style import COLOURS, INK, LINES, MARKERS, Width
-from analysis.values import numbers
-from bench.core.statistics import latency_percentile, percentile_floor
+from analysis.figures.style import COLOURS, INK, LINES, MARKERS, Width
+from analysis.load.values import numbers
+from bench.core.stats.percentiles import latency_percentile, percentile_floor
 
 _PERCENTILES = (0.5, 0.9, 0.99, 0.999)
 _POINTS = 300

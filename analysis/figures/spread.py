@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from pandas import DataFrame, Series
 
-from bench.core.intervals import CONFIDENCE, MIN_RUNS, median
+from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS, median
 
 _INTERVAL = f"{CONFIDENCE:.0%} interval of the median"
 _RANGE = "range of the runs"
@@ -36,8 +36,8 @@ def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
 
     Returns:
         A row for each group: `value`, `low`, `high` (an interval, or the range of fewer than six
-        runs, as bench.core.intervals.median gives it; missing where they are infinite, the last two
-        also where there is a single run), `num_runs`, `num_reached`, `num_unfit`.
+        runs, as bench.core.stats.intervals.median gives it; missing where they are infinite, the
+        last two also where there is a single run), `num_runs`, `num_reached`, `num_unfit`.
     """
     values = np.where(runs["bound"], np.inf, runs[value].astype(float))
     unfit = ~runs["fit"].to_numpy(dtype=bool)

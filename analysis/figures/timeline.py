@@ -19,8 +19,8 @@ from analysis.figures.axes import (
 )
 from analysis.figures.panels import trainings
 from analysis.figures.prepare import evenly, training_runs
-from analysis.style import COLOURS, INK, LINES, Width
-from analysis.values import column
+from analysis.figures.style import COLOURS, INK, LINES, Width
+from analysis.load.values import column
 
 _POINTS = 400  # samples of a series that a person can see
 _MOST_FRACTION = 1.02  # upper end of an axis of fractions: a line at 1 can be seen

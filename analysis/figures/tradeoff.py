@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pandas import DataFrame, Series, concat
 
-from analysis.accuracy import is_share, least_num, sampling_bounds
-from analysis.columns import direction, require_axes
-from analysis.comparable import Group, groups
 from analysis.figures.axes import NothingToDraw
+from analysis.figures.columns import direction, require_axes
 from analysis.figures.costs import cost_bases, counted_costs, rate_words
 from analysis.figures.prepare import (
     COSTS,
@@ -20,9 +18,11 @@ from analysis.figures.prepare import (
     with_label_names,
 )
 from analysis.figures.spread import medians
-from analysis.joules import joules_in_doubt
-from analysis.pareto import Noise, front_probability, noise_of
-from analysis.values import column, numbers
+from analysis.load.joules import joules_in_doubt
+from analysis.load.values import column, numbers
+from analysis.stats.accuracy import is_share, least_num, sampling_bounds
+from analysis.stats.comparable import Group, groups
+from analysis.stats.pareto import Noise, front_probability, noise_of
 
 
 def compared(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> list[Group]:

@@ -7,8 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series, concat
 
-from analysis.accuracy import is_share
-from analysis.columns import direction
 from analysis.figures.axes import (
     Canvas,
     canvas,
@@ -20,12 +18,14 @@ from analysis.figures.axes import (
     plain_axis,
     wrapped,
 )
+from analysis.figures.columns import direction
 from analysis.figures.marks import bars_words, n_words
 from analysis.figures.names import short_names
-from analysis.pareto import Floats
-from analysis.style import COLOURS, INK, Width, short_number
-from bench.core.intervals import MIN_RUNS
+from analysis.figures.style import COLOURS, INK, Width, short_number
+from analysis.stats.accuracy import is_share
+from analysis.stats.pareto import Floats
 from bench.core.metrics import label_of, metric_at
+from bench.core.stats.intervals import MIN_RUNS
 
 _LABELLED = 8  # points of the front that get a letter
 _OFFSETS = ((3.5, 3.5), (-9.0, -9.0), (3.5, -9.0), (-9.0, 3.5))  # points; beside, not over

@@ -18,14 +18,14 @@ from pandas import DataFrame
 
 from analysis.attempts import Make, at_once
 from analysis.figures.prepare import fitness
-from analysis.outcomes import hosts, refused
+from analysis.load.values import column
 from analysis.page.charts import MOST_GROUPS, chart_groups
 from analysis.page.details import MOST_DETAILED, detailed_runs, details
 from analysis.page.rows import page_rows, plain
 from analysis.page.titles import table_columns
 from analysis.page.words import Part, summary_words
-from analysis.text_table import TextTable
-from analysis.values import column
+from analysis.stats.outcomes import hosts, refused
+from analysis.tables.text_table import TextTable
 from analysis.writing import writing
 
 _MOST_UNFIT = 200  # rows of the list of unfit runs

@@ -7,9 +7,9 @@ from typing import Any
 
 import altair as alt
 
+from analysis.figures.style import COLOURS
 from analysis.page.parallel import dimensions, parallel, places
 from analysis.page.titles import TITLES, labels_of, title_of
-from analysis.style import COLOURS
 
 RUNS = "runs"
 MOST_GROUPS = 30  # with charts of their own; the table of the page has all runs

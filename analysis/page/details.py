@@ -8,7 +8,7 @@ import numpy as np
 from pandas import DataFrame
 
 from analysis.figures.prepare import evenly
-from analysis.load import load_curves, load_telemetry
+from analysis.load.runs import load_curves, load_telemetry
 from analysis.page.rows import plain
 
 MOST_DETAILED = 150  # runs; with more the file would be too large to send around

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from pandas import DataFrame
 
-from analysis.accuracy import differs, least_num, num_samples
-from analysis.digits import estimate_text, of_digits
-from analysis.joules import COST_BASIS
-from analysis.outcomes import Floats, outcomes
-from analysis.values import column
-from bench.core.intervals import Estimate, ratio_of_medians
+from analysis.load.joules import COST_BASIS
+from analysis.load.values import column
+from analysis.stats.accuracy import differs, least_num, num_samples
+from analysis.stats.outcomes import Floats, outcomes
+from analysis.tables.digits import estimate_text, of_digits
 from bench.core.metric import Metric, Quantity
 from bench.core.metrics import METRICS
+from bench.core.stats.intervals import Estimate, ratio_of_medians
 
 _ACCURACY = "quality_test.accuracy"
 _RATIOS = (METRICS["serving.latency_p90_ms"], METRICS["model.size_bytes"])

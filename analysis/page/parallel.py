@@ -9,8 +9,8 @@ from typing import Any
 import altair as alt
 
 from analysis.figures.prepare import evenly
+from analysis.figures.style import COLOURS
 from analysis.page.titles import TITLES, title_of
-from analysis.style import COLOURS
 
 PLACES = "places"
 _MOST_LINES = 500

@@ -10,10 +10,10 @@ from pandas import NA, DataFrame, NaT, Series
 
 from analysis.figures.costs import cost_bases
 from analysis.figures.prepare import architectures, fitness
-from analysis.outcomes import REFUSED, counted_runs, hosts, outcomes, with_target
+from analysis.load.values import column, numbers
 from analysis.page.titles import COSTS, NUMBERS
-from analysis.repeats import with_keys
-from analysis.values import column, numbers
+from analysis.stats.outcomes import REFUSED, counted_runs, hosts, outcomes, with_target
+from analysis.stats.repeats import with_keys
 
 # Column of the runs, name on the page.
 _TEXTS = {

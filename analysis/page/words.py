@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.digits import estimate_text
 from analysis.figures.prepare import fitness
-from analysis.outcomes import TO_TARGET, counted_runs, outcomes, reached, refused, with_target
+from analysis.load.values import column
 from analysis.page.losses import losses
-from analysis.repeats import KEYS, with_keys
-from analysis.summary import as_estimate, is_guessed
-from analysis.values import column
+from analysis.stats.outcomes import TO_TARGET, counted_runs, outcomes, reached, refused, with_target
+from analysis.stats.repeats import KEYS, with_keys
+from analysis.stats.summary import as_estimate, is_guessed
+from analysis.tables.digits import estimate_text
 from bench.core.metric import Metric, Quantity
 from bench.core.metrics import METRICS
-from bench.core.rank_test import ALPHA
+from bench.core.stats.ranks import ALPHA
 
 _MOST_TARGETS = 4  # of the groups that are described, the largest
 

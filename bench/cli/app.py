@@ -23,13 +23,13 @@ from bench.cli.conf_files import config_dir as config_dir
 from bench.cli.messages import explained
 from bench.cli.signals import interrupt_on_signals
 from bench.cli.streams import settle_streams
-from bench.core.config import TrainConfig
-from bench.core.config_nodes import NODES
+from bench.config.measure_nodes import MEASURE_NODES
+from bench.config.nodes import NODES
+from bench.config.recipe_nodes import RECIPE_NODES
+from bench.config.serve import SERVE_NODES, ServeConfig
+from bench.config.train import TrainConfig
 from bench.core.files import expanded
-from bench.core.measure_nodes import MEASURE_NODES
 from bench.core.printable import printable
-from bench.core.recipe_nodes import RECIPE_NODES
-from bench.core.serve_config import SERVE_NODES, ServeConfig
 
 USAGE_ERROR = 2
 CRASHED = 5  # not the 1 that Python would end with: of a gate, that is a regression

@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
+from bench.cli.agenda import AGENDA
 from bench.cli.app import INTERRUPTED, USAGE_ERROR, one_line, sweep_id
 from bench.cli.instruments import refuse_wrong_meters
 from bench.cli.lost import lost_record, unreadable_record
 from bench.cli.overrides import key_of
-from bench.cli.plans import AGENDA
 from bench.cli.progress import Course, ProgressLine
 from bench.cli.resolve import Planned
 from bench.cli.streams import output_was_lost

@@ -13,9 +13,9 @@ import torch
 
 from bench.compression.processor import computes_natively, is_x86
 from bench.compression.refused import CompressionRefused, LibraryMissing
-from bench.core.backend_config import RUNTIMES
+from bench.config.backend import RUNTIMES
+from bench.config.serve import COMPRESSIONS
 from bench.core.extras import install_hint
-from bench.core.serve_config import COMPRESSIONS
 
 TORCH_RUNTIMES = ("eager", "compile")
 _ONNX = ("onnx", "onnxscript")
@@ -38,8 +38,8 @@ def refuse_precision(runtime: str, method: str, device: str) -> None:
     """Refuse a precision that the runtime would not really compute in.
 
     Args:
-        runtime: One of bench.core.serve_config.RUNTIMES.
-        method: One of bench.core.serve_config.COMPRESSIONS.
+        runtime: One of bench.config.serve.RUNTIMES.
+        method: One of bench.config.serve.COMPRESSIONS.
         device: "cpu" or "cuda".
 
     Raises:

@@ -18,9 +18,9 @@ from torch import nn
 from bench.compression.onnx_model import write_onnx
 from bench.compression.quiet import quiet
 from bench.compression.torch_model import write_torch
+from bench.config.backend import RUNTIMES
+from bench.config.serve import COMPRESSIONS
 from bench.core.artifact import Artifact, ArtifactKind
-from bench.core.backend_config import RUNTIMES
-from bench.core.serve_config import COMPRESSIONS
 
 _DEVICES = ("cpu", "cuda")
 
@@ -41,8 +41,8 @@ def prepare(
         make_network: Makes the trained network anew: it maps images (n, c, h, w) to logits
             (n, num_classes), on the CPU, in evaluation mode. What it makes is changed. Where that
             cannot be pickled, as a torch model is, this is pickled in its place, beside weights.
-        runtime: One of bench.core.serve_config.RUNTIMES.
-        method: One of bench.core.serve_config.COMPRESSIONS.
+        runtime: One of bench.config.serve.RUNTIMES.
+        method: One of bench.config.serve.COMPRESSIONS.
         channels_last: Whether a torch model has channels last in memory; an ONNX model has them
             first by definition.
         calibration: Training images, float32 of shape (n, c, h, w), n >= 1: int8_static takes its

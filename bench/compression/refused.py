@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.core.refusal import CombinationRefused
+from bench.core.errors import CombinationRefused
 
 
 class CompressionRefused(CombinationRefused):

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from pandas import DataFrame, Series
 
-from bench.core.config import CHOICES, UNHASHED
+from bench.core.identity import CHOICES, UNHASHED
 
 PREFIX = "config."
 # Keys that name which part was chosen, the one that a user knows first: what follows from them is

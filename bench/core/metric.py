@@ -40,7 +40,7 @@ SUM_EFFECT_FRAC = 0.05
 class Joules:
     """What says how joules were obtained, and of which components of the machine they are.
 
-    Both are names of facts of the gate (bench/gate/facts.py) and of columns of analysis.
+    Both are names of facts of the gate (bench/gate/sides/facts.py) and of columns of analysis.
     """
 
     label: str

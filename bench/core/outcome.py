@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from bench.core.config import TargetConfig
 from bench.core.labels import ENERGY_FLAGS
 from bench.core.records import (
     CurveRow,
@@ -17,7 +16,7 @@ from bench.core.records import (
     RunRecord,
     Status,
 )
-from bench.core.target import Spent, ladder, target_result
+from bench.core.target import Spent, TargetConfig, ladder, target_result
 
 
 def _phases_at(row: CurveRow) -> Phases:
@@ -139,3 +138,13 @@ def outcome_record(
         energy_label=last.energy_label if last else None,
         phase_energy=phase_energy,
     )
+
+
+def best_value(record: RunRecord) -> float | None:
+    """The best value that a run reached of its target's metric; the last one in old records."""
+    if record.target is None:
+        return None
+    if record.target.best_value is not None or record.quality is None:
+        return record.target.best_value
+    last: float | None = getattr(record.quality, record.target.metric, None)
+    return last

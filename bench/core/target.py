@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from bench.core.checks import MISSING, require_at_least, require_one_of
 from bench.core.records import CurveRow, LadderRung, TargetMode, TargetResult, TargetRule
 
 
@@ -24,6 +25,7 @@ class MetricFacts:
 # What a metric that somebody computed in float32 may be off by, as a share of it: each rounding is
 # off by up to 2**-24, and a mean over batches is rounded a few times. 19/20 is 0.949999988 there.
 FLOAT32_ROUNDING = 2.0**-21
+RULES = ("first", "consecutive", "final")
 
 # Every name is a field of CurveRow and of Quality.
 METRICS: dict[str, MetricFacts] = {
@@ -77,6 +79,55 @@ class Target:
         if measured is None:
             return False
         return meets(measured, self.value if threshold is None else threshold, self.mode)
+
+
+@dataclass(kw_only=True)
+class TargetConfig:
+    """What counts as reached, and how often that is looked at."""
+
+    metric: str = "accuracy"
+    value: float = MISSING
+    mode: str | None = None
+    rule: str = "first"
+    consecutive: int = 2
+    eval_every_samples: int | None = MISSING
+    ladder: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ValueError: A value is out of range; the message names the key and the remedy.
+        """
+        require_one_of("target.metric", self.metric, METRICS)
+        facts = METRICS[self.metric]
+        for key, value in [("value", self.value), *(("ladder", rung) for rung in self.ladder)]:
+            if not facts.lower <= value <= facts.upper:
+                raise ValueError(
+                    f"target.{key}={value}: {self.metric} lies between {facts.lower:g} and "
+                    f"{facts.upper:g}"
+                )
+        if self.mode is not None and self.mode != facts.mode:
+            require_one_of("target.mode", self.mode, ("max", "min"))
+            better = "larger" if facts.mode == "max" else "smaller"
+            raise ValueError(
+                f"target.mode={self.mode}: {self.metric} is better when it is {better}; "
+                f"use {facts.mode} or leave it out"
+            )
+        require_one_of("target.rule", self.rule, RULES)
+        require_at_least("target.consecutive", self.consecutive, 1)
+        require_at_least("target.eval_every_samples", self.eval_every_samples, 1)
+
+    def build(self) -> Target:
+        """The target as the measuring code takes it."""
+        return Target(
+            metric=self.metric,
+            value=self.value,
+            mode=METRICS[self.metric].mode,
+            rule=self.rule,  # type: ignore[arg-type]  # checked above
+            consecutive=self.consecutive,
+            ladder=tuple(self.ladder),
+        )
 
 
 def crossing_index(rows: Sequence[CurveRow], target: Target, *, finished: bool) -> int | None:

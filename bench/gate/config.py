@@ -1,6 +1,6 @@
 """The configuration of bench.compare, and what the commands of the gate share of theirs.
 
-As in bench/core/config.py, the classes are the schema that Hydra checks names and types against;
+As in bench/config/train.py, the classes are the schema that Hydra checks names and types against;
 their `__post_init__` checks ranges once the configuration is converted.
 """
 
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.config.report import texts
 from bench.core.checks import MISSING, build_config, dotted_keys, require_writable
 from bench.core.files import expanded
-from bench.core.report_config import texts
 from bench.gate.metrics import METRICS
-from bench.gate.noise import read_floors
 from bench.gate.settings import GateSettings
+from bench.gate.sides.noise import read_floors
 
 ALL = "all"
 OUTPUTS = ("markdown", "json", "junit")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from bench.core.metric import Joules, Metric
 from bench.core.metrics import METRICS as CATALOGUE
 from bench.core.suggest import did_you_mean
-from bench.gate.joules import PARTS
+from bench.gate.sides.joules import PARTS
 
 # Of totals: where the rows of all components lie in the record, and what a part is called.
 _COMPONENTS = {

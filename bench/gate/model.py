@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from bench.core.intervals import Estimate
 from bench.core.metric import Metric
+from bench.core.stats.intervals import Estimate
 
 Floats = npt.NDArray[np.float64]
 

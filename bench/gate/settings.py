@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bench.core.checks import require_at_least
 from bench.core.metric import Metric
-from bench.gate.facts import FACTS, is_forced
 from bench.gate.metrics import METRICS, metric_named, nearest
+from bench.gate.sides.facts import FACTS, is_forced
 
 HEALTH = "health"
 CONFIG = "config"

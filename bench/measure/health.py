@@ -16,10 +16,10 @@ from statistics import fmean
 
 from bench.core.labels import ENERGY_FLAGS
 from bench.core.records import Health, Utilization
-from bench.measure.cgroup import CgroupReading, cgroup_use
-from bench.measure.cpu_use import CpuReading, cpu_use
+from bench.measure.os.cgroup import CgroupReading, cgroup_use
+from bench.measure.os.cpu_use import CpuReading, cpu_use
+from bench.measure.os.system import tick_s
 from bench.measure.sampler import LATENESS_S, SamplerReport, TelemetryRow
-from bench.measure.system import tick_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

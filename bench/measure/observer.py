@@ -9,14 +9,14 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bench.core.records import Health, UnavailableMeter, Utilization
-from bench.measure.cgroup import CgroupReader, CgroupReading
-from bench.measure.cpu_use import CpuReading
 from bench.measure.health import health, utilization
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.nvml import GpuReader
+from bench.measure.os.cgroup import CgroupReader, CgroupReading
+from bench.measure.os.cpu_use import CpuReading
+from bench.measure.os.system import CpuMeter, ProcessTree, peak_rss_bytes
 from bench.measure.sampler import CgroupProbe, CpuProbe, Probe, Sampler, TelemetryRow
 from bench.measure.settle import GpuScope
-from bench.measure.system import CpuMeter, ProcessTree, peak_rss_bytes
 
 _log = logging.getLogger(__name__)
 

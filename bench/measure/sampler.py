@@ -21,11 +21,11 @@ from statistics import fmean
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.measure.cgroup import CgroupReader, CgroupReading, cgroup_use
 from bench.measure.clock import Clock
-from bench.measure.cpu_use import CpuReading, cpu_use
 from bench.measure.gpu import Sample
-from bench.measure.system import CpuMeter, ProcessTree, num_cpus
+from bench.measure.os.cgroup import CgroupReader, CgroupReading, cgroup_use
+from bench.measure.os.cpu_use import CpuReading, cpu_use
+from bench.measure.os.system import CpuMeter, ProcessTree, num_cpus
 
 Probe = Callable[[], Iterable[Sample]]
 

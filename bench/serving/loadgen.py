@@ -22,8 +22,9 @@ from typing import Any
 import mlperf_loadgen as lg
 import numpy as np
 
+from bench.core.errors import PassFailed
 from bench.serving.pass_result import PassResult, PassSettings, pass_result
-from bench.serving.system import PassFailed, Sample, System
+from bench.serving.system import Sample, System
 from bench.serving.threads import LASTING_THREADS
 from bench.serving.trace import read_detail, read_samples
 

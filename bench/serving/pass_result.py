@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.core.statistics import percentile_floor
+from bench.core.stats.percentiles import percentile_floor
 from bench.serving.trace import Detail, SampleRows
 
 _PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}

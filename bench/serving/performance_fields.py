@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.core.serve_config import ScenarioConfig
+from bench.config.serve import ScenarioConfig
 from bench.serving.pass_result import PassResult
 from bench.serving.performance import Performance
 

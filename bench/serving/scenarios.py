@@ -18,8 +18,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.serve_config import ScenarioConfig
-from bench.core.statistics import percentile_floor
+from bench.config.serve import ScenarioConfig
+from bench.core.stats.percentiles import percentile_floor
 from bench.serving.loadgen import Window, run_accuracy_pass, run_pass
 from bench.serving.pass_result import PassResult, PassSettings
 from bench.serving.performance import Estimate, Performance, Watch

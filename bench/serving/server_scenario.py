@@ -12,7 +12,7 @@ import logging
 import math
 from dataclasses import replace
 
-from bench.core.serve_config import ScenarioConfig
+from bench.config.serve import ScenarioConfig
 from bench.core.serving_records import RateStep
 from bench.serving.pass_result import PassResult, PassSettings
 from bench.serving.performance import Estimate, Performance, Watch

@@ -17,10 +17,6 @@ from numpy.typing import NDArray
 Done = Callable[[Sequence[int]], None]
 
 
-class PassFailed(RuntimeError):  # noqa: N818 -- says what happened to the pass
-    """The system failed during a pass, or when it was tried; the cause is what it failed with."""
-
-
 class Sample(Protocol):
     """One input to be answered, as the load generator names it."""
 

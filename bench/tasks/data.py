@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, Protocol
 
+import pytorch_lightning as pl
 from typing_extensions import Unpack
 
 from bench.tasks.images import ImageDataModule, LoadingOptions
@@ -46,6 +47,30 @@ class DataModule(Protocol):
 
     def test_dataloader(self) -> Iterable[Batch]:
         """Batches that nothing was chosen on."""
+
+
+def require_loaders(kind: Any, target: str) -> None:
+    """Refuse a class of data without a loader for each split; what its objects give is seen later.
+
+    Args:
+        kind: What the configuration's `_target_` names.
+        target: That `_target_`.
+
+    Raises:
+        ValueError: It is a LightningDataModule that has no such method; the message names it.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, pl.LightningDataModule)):
+        return
+    for name, use in _LOADERS.items():
+        if getattr(kind, name) is getattr(pl.LightningDataModule, name):
+            raise ValueError(f"data: {target} has no {name}; a run needs one {use}")
+
+
+_LOADERS = {
+    "train_dataloader": "to train on",
+    "val_dataloader": "that tells when the target is reached",
+    "test_dataloader": "with samples that nothing was chosen on",
+}
 
 
 def test_batches(data: Any) -> Iterable[Batch]:

@@ -21,12 +21,12 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from typing_extensions import override
 
-from bench.core.config import TargetConfig
 from bench.core.records import CurveRow, RunError, RunRecord, Status
+from bench.core.target import TargetConfig
 from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
+from bench.runs.failures import failure
 from bench.training.batches import SampleCounter, batches_of_pass
-from bench.training.failures import failure
 from bench.training.fit import gpu_uuids
 from bench.training.monitor import Monitor
 from bench.training.own_config import plain_config

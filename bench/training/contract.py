@@ -77,30 +77,6 @@ def require_network(network: Any, target: str) -> nn.Module:
     return network
 
 
-def require_loaders(kind: Any, target: str) -> None:
-    """Refuse a class of data without a loader for each split; what its objects give is seen later.
-
-    Args:
-        kind: What the configuration's `_target_` names.
-        target: That `_target_`.
-
-    Raises:
-        ValueError: It is a LightningDataModule that has no such method; the message names it.
-    """
-    if not (isinstance(kind, type) and issubclass(kind, pl.LightningDataModule)):
-        return
-    for name, use in _LOADERS.items():
-        if getattr(kind, name) is getattr(pl.LightningDataModule, name):
-            raise ValueError(f"data: {target} has no {name}; a run needs one {use}")
-
-
-_LOADERS = {
-    "train_dataloader": "to train on",
-    "val_dataloader": "that tells when the target is reached",
-    "test_dataloader": "with samples that nothing was chosen on",
-}
-
-
 def _require_savable(network: nn.Module, target: str) -> None:
     """Refuse what get_extra_state() gives if the checkpoint could not be written, after all."""
     for name, value in network.state_dict().items():

@@ -17,7 +17,7 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 
-from bench.core.config import TrainConfig
+from bench.config.train import TrainConfig
 from bench.tasks.classifier import Classifier
 from bench.tasks.data import DataModule
 from bench.training.profiler import TargetProfiler

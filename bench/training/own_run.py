@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bench.core.checks import require_at_least
-from bench.core.config import config_hash
+from bench.core.identity import config_hash
 from bench.core.ledger import append_ledger, ledger_held
 from bench.core.records import CurveRow, RunIdentity, RunRecord
 from bench.core.store import CurveWriter, create_run_folder, new_identity, write_record

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 import pytorch_lightning as pl
 import torch
 
-from bench.core.config import BudgetConfig
+from bench.config.train import BudgetConfig
+from bench.core.errors import DivergedError
 from bench.core.records import CurveRow, PhaseEnergy, Phases
 from bench.core.target import Spent, Target, crossing_index
 from bench.measure.clock import AT_START, PhaseTimes
@@ -27,10 +28,6 @@ _ENERGY_CHECK_PERIOD_S = 1.0
 
 # The flag of a run in which torch.compile worked on the clock: it met a new shape.
 COMPILED = "compiled"
-
-
-class DivergedError(RuntimeError):
-    """The loss is not a number any more: a failure with a cost, which no budget would mend."""
 
 
 class UncheckedBudget(RuntimeError):  # noqa: N818 -- says what is wrong with the run

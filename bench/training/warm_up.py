@@ -14,7 +14,7 @@ import torch._dynamo.utils
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from bench.core.config import TrainConfig
+from bench.config.train import TrainConfig
 from bench.tasks.classifier import Classifier
 from bench.tasks.data import DataModule
 from bench.tasks.loaders import Batch

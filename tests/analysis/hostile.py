@@ -20,21 +20,21 @@ from typing import Any
 
 from analysis.figures.axes import NothingToDraw
 from analysis.figures.catalogue import FIGURES
-from analysis.load import UnreadFile, load_runs
+from analysis.figures.registry import Frames, draw_figure, figure_data
+from analysis.figures.save import save_all
+from analysis.load.runs import UnreadFile, load_runs
 from analysis.mllog import export_runs
 from analysis.page.build import Listed, page_html
-from analysis.registry import Frames, draw_figure, figure_data
-from analysis.save import save_all
-from analysis.search_cost import search_cost
-from analysis.summary import summarise
-from analysis.tables import tables_of, write_tables
-from bench.cli.runs import find_runs, trained_record
+from analysis.stats.search_cost import search_cost
+from analysis.stats.summary import summarise
+from analysis.tables.tables import tables_of, write_tables
 from bench.core.files import StoreError
 from bench.core.find import runs_below
 from bench.core.store import read_curve, read_record
-from bench.gate.compare import compare
-from bench.gate.runs import read_side
+from bench.gate.matching.compare import compare
 from bench.gate.settings import GateSettings
+from bench.gate.sides.runs import read_side
+from bench.runs.find import find_runs, trained_record
 from tests.analysis.made import Made, Served, make_run, make_served, make_sweep
 
 NAMES = (

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.core.config import config_hash
+from bench.core.identity import config_hash
 from bench.core.ledger import append_ledger
 from bench.core.records import CurveRow, RunIdentity, RunRecord
 from bench.core.store import (

@@ -6,11 +6,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.load import Loaded, load_runs
+from analysis.load.runs import Loaded, load_runs
 from analysis.page.build import Listed
-from analysis.search_cost import search_cost
-from analysis.summary import summarise
-from analysis.tables import tables_of
+from analysis.stats.search_cost import search_cost
+from analysis.stats.summary import summarise
+from analysis.tables.tables import tables_of
 from tests.analysis.made import make_sweep, make_unreadable
 
 EVIL = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"

@@ -20,7 +20,7 @@ from bench.core.serving_records import (
     Stage,
     TrainedRun,
 )
-from bench.core.statistics import latency_percentile
+from bench.core.stats.percentiles import latency_percentile
 from tests.analysis.made_records import HOST, SWEEP_START, rng_of
 
 # Per compression: latency against none, size against none, change of accuracy.

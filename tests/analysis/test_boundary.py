@@ -20,18 +20,18 @@ import analysis.export
 import analysis.plot
 import analysis.report
 from analysis import produce
-from analysis.find import run_folders
-from analysis.latex import escape
-from analysis.load import Loaded, load_runs
+from analysis.figures.registry import Frames, draw_figure, figure_data
+from analysis.figures.save import save_all
+from analysis.load.find import run_folders
+from analysis.load.runs import Loaded, load_runs
 from analysis.page import build
-from analysis.registry import Frames, draw_figure, figure_data
-from analysis.save import save_all
-from analysis.search_cost import search_cost
-from analysis.summary import summarise
-from analysis.tables import tables, write_tables
-from analysis.text_table import Cell, TextTable, to_csv, to_markdown
+from analysis.stats.search_cost import search_cost
+from analysis.stats.summary import summarise
+from analysis.tables.latex import escape
+from analysis.tables.tables import tables, write_tables
+from analysis.tables.text_table import Cell, TextTable, to_csv, to_markdown
+from bench.config.report import PlotConfig, ReportConfig
 from bench.core.ledger import LEDGER
-from bench.core.report_config import PlotConfig, ReportConfig
 from tests.analysis.hostile import set_leaf
 from tests.analysis.made import Made, Served, make_run, make_served, make_sweep
 from tests.cli.command import run_here

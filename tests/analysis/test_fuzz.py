@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analysis.figures.catalogue import FIGURES
-from analysis.load import load_runs
+from analysis.load.runs import load_runs
 from tests.analysis.hostile import (
     DROPPED,
     Mutation,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from analysis.load import Loaded, load_runs
+from analysis.load.runs import Loaded, load_runs
 from analysis.page.build import write_page
 from tests.analysis.made import Made, Served, make_served, make_sweep
 from tests.analysis.made_page import EVIL, hostile_sweep, listed, listed_without_tables

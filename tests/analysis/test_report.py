@@ -11,7 +11,7 @@ import pytest
 
 import analysis.plot
 import analysis.report
-from bench.core.report_config import PlotConfig, ReportConfig
+from bench.config.report import PlotConfig, ReportConfig
 from tests.analysis.made import make_sweep, make_unreadable
 from tests.cli.command import run_here
 

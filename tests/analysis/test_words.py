@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.load import Loaded, load_runs
+from analysis.load.runs import Loaded, load_runs
 from analysis.page.losses import losses
 from analysis.page.words import summary_words
-from analysis.summary import summarise
+from analysis.stats.summary import summarise
 from tests.analysis.made import SWEEP_START, Made, make_run, make_sweep
 
 TIME, ACCURACY, LATENCY = (

@@ -24,11 +24,13 @@ from hydra.core.global_hydra import GlobalHydra
 
 import bench.serve
 import bench.train
-from bench.cli import needs, plan_serve, runs
 from bench.cli.app import sweep_id
 from bench.core.records import RunRecord
 from bench.core.stopping import STOP_SIGNALS
 from bench.core.store import read_record
+from bench.launch.needs import forget
+from bench.runs import find as runs
+from bench.serving import plan as plan_serve
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,7 +59,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 # What the fork server imports, for all jobs of a worker.
-JOBS = ["bench.cli.train_job", "bench.cli.serve_job"]
+JOBS = ["bench.training.job", "bench.serving.job"]
 # Whatever a failing test leaves of these is ended: see conftest.py.
 STARTED: list[subprocess.Popen[str]] = []
 
@@ -154,7 +156,7 @@ def _as_if_new(variables: Mapping[str, str]) -> Iterator[None]:
     runs.find_runs.cache_clear()
     runs.trained_record.cache_clear()
     plan_serve.servable_runs.cache_clear()
-    needs.forget()
+    forget()
     arguments = sys.argv
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     loggers = [logging.root, *map(logging.getLogger, logging.root.manager.loggerDict)]

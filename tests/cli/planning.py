@@ -8,7 +8,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from bench.cli.app import config_dir, register
-from bench.cli.resolve import Planned, plan_training
+from bench.cli.resolve import Planned
+from bench.training.plan import plan_training
 
 
 def composed(results: Path, *overrides: str, with_hydra: bool = False) -> DictConfig:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from bench.cli.app import run_app
-from bench.cli.resolve import plan_training
 from bench.cli.sweep import Sweep
 from bench.cli.sweep_report import Command
+from bench.training.plan import plan_training
 
 
 def main() -> int:

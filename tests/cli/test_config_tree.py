@@ -14,11 +14,11 @@ from torch import nn
 
 from bench.cli.app import config_dir, register
 from bench.cli.instruments import build_window
-from bench.cli.resolve import hash_of, resolved
 from bench.cli.resolve import plain as plain_values
-from bench.core.config import TrainConfig
-from bench.core.probe_config import ProbeConfig
-from bench.core.serve_config import ServeConfig
+from bench.config.probe import ProbeConfig
+from bench.config.serve import ServeConfig
+from bench.config.train import TrainConfig
+from bench.training.plan import hash_of, resolved
 
 CONF = config_dir()
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -143,7 +143,7 @@ def test_an_installed_package_finds_the_configuration_that_it_carries(
 
 
 def test_warm_up_leaves_weights_statistics_and_random_state_alone() -> None:
-    from bench.cli.parts import build_parts
+    from bench.training.parts import build_parts
 
     config = plain("model=cnn", "trainer=cpu")
     torch.manual_seed(0)

@@ -24,15 +24,15 @@ import bench.compare
 import bench.noise
 import bench.serve
 import bench.train
-from analysis.registry import figure_titles
-from bench.cli.ab_arguments import split_arguments
+from analysis.figures.registry import figure_titles
 from bench.cli.app import register
 from bench.cli.conf_files import config_dir, read_conf
 from bench.cli.help import answered
 from bench.cli.key_docs import document
-from bench.core.report_config import PlotConfig, ReportConfig
+from bench.config.report import PlotConfig, ReportConfig
 from bench.gate.ab_config import AbConfig, NoiseConfig, known_ab_keys, known_noise_keys
 from bench.gate.config import CompareConfig
+from bench.gate.run.arguments import split_arguments
 from tests.cli.command import ROOT, Answer, environment, run_here
 
 MAINS: dict[str, Callable[[], int]] = {

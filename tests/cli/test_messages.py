@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from bench.cli.app import one_line, register
 from bench.cli.conf_files import config_dir
-from bench.core.report_config import ReportConfig
+from bench.config.report import ReportConfig
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import pytest
 
 from bench.cli.sweep_file import write_sweep
 from bench.core.records import Health
-from tests.cli.test_serve_table import record as served
-from tests.cli.test_table import record as trained
+from tests.serving.test_table import record as served
+from tests.training.test_table import record as trained
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -11,12 +11,12 @@ import pytest
 from hydra.errors import InstantiationException
 from rich.console import Console
 
+from bench.cli.agenda import AGENDA
 from bench.cli.causes import innermost
 from bench.cli.checking import CheckingLine
-from bench.cli.needs import Need
-from bench.cli.plans import AGENDA, PLANNINGS, Planning
 from bench.cli.resolve import Checked, with_paths
-from hydra_plugins.checked_sweeper import CheckedSweeper
+from bench.launch.needs import Need
+from hydra_plugins.checked_sweeper import PLANNINGS, CheckedSweeper, Planning
 from tests.cli.command import train
 
 
@@ -53,8 +53,8 @@ class TestPlan:
 
     @pytest.fixture
     def sweeper(self, monkeypatch: pytest.MonkeyPatch) -> CheckedSweeper:
-        monkeypatch.setattr("bench.cli.plans.AGENDA.num_runs", 1)
-        monkeypatch.setattr("bench.cli.plans.AGENDA.swept", ())
+        monkeypatch.setattr("bench.cli.agenda.AGENDA.num_runs", 1)
+        monkeypatch.setattr("bench.cli.agenda.AGENDA.swept", ())
         monkeypatch.setattr("hydra_plugins.checked_sweeper.JobValues", _AsGiven)
         # Not by its constructor: Hydra loads its base class anew where a test before composed one.
         sweeper = CheckedSweeper.__new__(CheckedSweeper)

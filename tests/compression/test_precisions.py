@@ -11,8 +11,8 @@ import torch
 from bench.compression import precisions
 from bench.compression.precisions import refuse_precision, way_out
 from bench.compression.refused import CompressionRefused, LibraryMissing
-from bench.core.backend_config import RUNTIMES
-from bench.core.serve_config import COMPRESSIONS
+from bench.config.backend import RUNTIMES
+from bench.config.serve import COMPRESSIONS
 
 
 def refusal(runtime: str, method: str, device: str = "cpu") -> str | None:

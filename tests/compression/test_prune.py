@@ -19,7 +19,7 @@ from bench.compression.prune import (
     restore,
     structure_of,
 )
-from bench.serving.flops import count_flops
+from bench.tasks.flops import count_flops
 from bench.tasks.models import Cnn, Mlp, torchvision_model
 
 DIGIT = (1, 8, 8)

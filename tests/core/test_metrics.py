@@ -7,7 +7,7 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
-from analysis.flatten import record_columns
+from analysis.load.flatten import record_columns
 from bench.core.metric import metric_of
 from bench.core.metrics import METRICS, better, label_of, metric_at
 

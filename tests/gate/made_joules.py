@@ -12,11 +12,11 @@ from typing import Any, get_args
 
 from bench.core.labels import ComponentEnergy, EnergyLabel
 from bench.core.records import EnergyRow, Health, RunRecord, UnavailableMeter
-from bench.gate.compare import compare
+from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison, Row
-from bench.gate.runs import gate_run
 from bench.gate.settings import GateSettings
-from bench.gate.side import Side
+from bench.gate.sides.runs import gate_run
+from bench.gate.sides.side import Side
 from tests.gate.made import made_record, side_of
 
 SPREAD = [1.0, 1.01, 0.99, 1.005, 0.995, 1.002]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.core.intervals import Estimate
+from bench.core.stats.intervals import Estimate
 from bench.gate.metrics import metric_named
 from bench.gate.model import Comparison, Problem, Row
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bench.core.labels import ComponentEnergy
-from bench.gate.joules import by_part
-from bench.gate.row_words import row_words
-from bench.gate.runs import gate_run
+from bench.gate.sides.joules import by_part
+from bench.gate.sides.runs import gate_run
+from bench.gate.words.row_words import row_words
 from tests.gate.made import side_of
 from tests.gate.made_joules import (
     CPU,

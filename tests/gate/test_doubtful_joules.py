@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from bench.core.labels import ENERGY_FLAGS, ROW_FLAGS
-from bench.gate.baseline import drift, read_baseline, write_baseline
-from bench.gate.joules import doubts, without_joules_in_doubt
 from bench.gate.model import GateRun
-from bench.gate.noise import add_noise, read_floors
-from bench.gate.runs import gate_run
+from bench.gate.sides.baseline import drift, read_baseline, write_baseline
+from bench.gate.sides.joules import doubts, without_joules_in_doubt
+from bench.gate.sides.noise import add_noise, read_floors
+from bench.gate.sides.runs import gate_run
 from tests.gate.made import side_of
 from tests.gate.made_joules import CPU, GPU, LOST, MODELLED_CPU, compared, metered, names, row, side
 

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from bench.cli.app import config_dir, register
 from bench.gate.config import CompareConfig, JudgeConfig, OutputConfig, known_compare_keys
 from bench.gate.metrics import METRICS
-from bench.gate.noise_file import NoiseFile, write_noise
+from bench.gate.sides.noise_file import NoiseFile, write_noise
 
 SIDES: dict[str, Any] = {"baseline": "perf.json", "candidate": "no_such_results"}
 

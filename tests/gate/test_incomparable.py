@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from bench.core.records import SCHEMA_VERSION
-from bench.gate.labels import labels, nearest_differences
 from bench.gate.model import GateRun
-from bench.gate.runs import Side
+from bench.gate.sides.labels import labels, nearest_differences
+from bench.gate.sides.runs import Side
 from tests.gate.made import CONFIG, made_run, made_runs, made_side, side_of
-from tests.gate.matching import FIVE, OTHER, kinds, matched, times
+from tests.gate.made_matches import FIVE, OTHER, kinds, matched, times
 
 
 def test_no_configuration_in_common_tells_what_differs() -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from bench.core.records import NOT_STARTED, RunError, Status
-from bench.gate.compare import compare
+from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison
-from bench.gate.noise import NothingToStore, add_noise
-from bench.gate.row_words import row_words
-from bench.gate.runs import any_repeated, read_side
 from bench.gate.settings import GateSettings
-from bench.gate.side import repeated
-from bench.gate.words import verdict_line
+from bench.gate.sides.noise import NothingToStore, add_noise
+from bench.gate.sides.runs import any_repeated, read_side
+from bench.gate.sides.side import repeated
+from bench.gate.words.row_words import row_words
+from bench.gate.words.sentences import verdict_line
 from tests.gate.made import made_record, made_run, write_run, write_runs
 
 TIMES_S = [1.0, 1.01, 0.99, 1.02, 0.98, 1.005, 0.995, 1.015]

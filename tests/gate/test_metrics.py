@@ -10,10 +10,10 @@ from bench.core.labels import ComponentEnergy, EnergyLabel
 from bench.core.metric import Metric
 from bench.core.records import EnergyRow, RunRecord
 from bench.core.target import FLOAT32_ROUNDING
-from bench.gate.facts import FACTS, JOULES
-from bench.gate.joules import PARTS
 from bench.gate.metrics import METRICS, metric_named
 from bench.gate.settings import GateSettings
+from bench.gate.sides.facts import FACTS, JOULES
+from bench.gate.sides.joules import PARTS
 
 
 def type_at(path: str) -> Any:

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from bench.core.target import FLOAT32_ROUNDING
-from bench.gate.compare import compare
-from bench.gate.effect import without_rounding
+from bench.gate.matching.compare import compare
 from bench.gate.metrics import metric_named
 from bench.gate.model import Row
-from bench.gate.noise import add_noise, read_floors
-from bench.gate.rule import judge
+from bench.gate.rule.effect import without_rounding
+from bench.gate.rule.rule import judge
 from bench.gate.settings import GateSettings
+from bench.gate.sides.noise import add_noise, read_floors
 from tests.gate.made import made_side
 from tests.gate.made_samples import samples
 

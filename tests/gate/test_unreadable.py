@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from bench.core.find import runs_below
 from bench.core.records import RunError, RunRecord
-from bench.gate.baseline import drift, read_baseline, write_baseline
-from bench.gate.compare import compare
+from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison
-from bench.gate.noise import add_noise, read_floors
-from bench.gate.runs import Side, read_side
 from bench.gate.settings import GateSettings
-from bench.gate.words import legend, verdict_line
+from bench.gate.sides.baseline import drift, read_baseline, write_baseline
+from bench.gate.sides.noise import add_noise, read_floors
+from bench.gate.sides.runs import Side, read_side
+from bench.gate.words.sentences import legend, verdict_line
 from tests.gate.made import made_record, made_side, write_run, write_runs
 
 TIMES_S = [1.0, 1.01, 0.99]

@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from bench.core.measure_nodes import MEASURE_NODES
+from bench.config.measure_nodes import MEASURE_NODES
 from bench.measure.carbon import CodeCarbonTracker
 from bench.measure.cost import Price
 from bench.measure.meters.auto import auto_meters

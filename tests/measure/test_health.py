@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from bench.core.labels import ENERGY_FLAGS
-from bench.measure.cgroup import CgroupReading
-from bench.measure.cpu_use import CpuReading
 from bench.measure.health import HealthLimits, health, ticks_frac, utilization
+from bench.measure.os.cgroup import CgroupReading
+from bench.measure.os.cpu_use import CpuReading
 from bench.measure.sampler import SamplerReport, TelemetryRow
 
 PERIOD_S = 0.5

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from bench.core.records import Health
-from bench.measure import system
-from bench.measure.cgroup import CgroupReader
-from bench.measure.cpu_use import CpuReading, difference
 from bench.measure.gpu import Sample
 from bench.measure.health import health
+from bench.measure.os import system
+from bench.measure.os.cgroup import CgroupReader
+from bench.measure.os.cpu_use import CpuReading, difference
+from bench.measure.os.system import CpuMeter, ProcessTree
 from bench.measure.sampler import Sampler, SamplerReport
-from bench.measure.system import CpuMeter, ProcessTree
 from tests.fakes import FakeClock
 
 QUIET = SamplerReport(

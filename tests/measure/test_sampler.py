@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.measure import sampler as sampler_module
-from bench.measure.cgroup import CgroupReader
-from bench.measure.cpu_use import CpuReading
 from bench.measure.gpu import Sample
+from bench.measure.os.cgroup import CgroupReader
+from bench.measure.os.cpu_use import CpuReading
+from bench.measure.os.system import CpuMeter, ProcessTree
 from bench.measure.sampler import CgroupProbe, CpuProbe, Sampler, TelemetryRow, write_telemetry
-from bench.measure.system import CpuMeter, ProcessTree
 from tests.fakes import FakeClock
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from bench.core.serve_config import ScenarioConfig
+from bench.config.serve import ScenarioConfig
 from bench.serving.pass_result import PassResult
 from bench.serving.performance import Estimate, Performance
 from bench.serving.scenarios import run_performance

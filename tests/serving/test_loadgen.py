@@ -15,11 +15,12 @@ import pytest
 from scipy.stats import kstest
 from typing_extensions import override
 
+from bench.core.errors import PassFailed
 from bench.serving.backends.base import Images, Logits
 from bench.serving.in_process import InProcessSystem
 from bench.serving.loadgen import run_accuracy_pass, run_pass
 from bench.serving.pass_result import PassResult, PassSettings, pass_result
-from bench.serving.system import Done, PassFailed, Sample
+from bench.serving.system import Done, Sample
 from bench.serving.trace import Detail, SampleRows, read_detail, read_samples
 from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_images
 

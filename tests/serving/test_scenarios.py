@@ -12,14 +12,14 @@ from omegaconf import OmegaConf
 from typing_extensions import override
 
 from bench.cli.app import config_dir, register
-from bench.core.serve_config import SCENARIOS, ScenarioConfig
+from bench.config.serve import SCENARIOS, ScenarioConfig
+from bench.core.errors import PassFailed
 from bench.core.serving_records import Serving
 from bench.serving import scenarios
 from bench.serving.in_process import InProcessSystem
 from bench.serving.performance import Estimate, Performance
 from bench.serving.performance_fields import goodput_per_s, requests_frame, serving_fields
 from bench.serving.scenarios import run_accuracy, warm_up
-from bench.serving.system import PassFailed
 from bench.serving.trace import SampleRows
 from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_images
 from tests.serving.made_passes import NUM_IMAGES, config, measured, result

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from bench.core.serve_config import ScenarioConfig
+from bench.config.serve import ScenarioConfig
 from bench.core.serving_records import Serving
 from bench.serving import performance
 from bench.serving.pass_result import PassResult, PassSettings

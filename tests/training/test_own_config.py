@@ -13,7 +13,7 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
-from bench.core.config import config_hash
+from bench.core.identity import config_hash
 from bench.training.own_config import plain, plain_config
 
 TARGET = {"metric": "accuracy", "value": 0.9, "ladder": [0.8]}

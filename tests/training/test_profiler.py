@@ -12,7 +12,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from bench.core.config import BudgetConfig
+from bench.config.train import BudgetConfig
+from bench.core.errors import DivergedError
 from bench.core.records import CurveRow, TargetRule
 from bench.core.target import Target
 from bench.measure.meters.base import Meter, MeterUnavailable, Reading
@@ -20,7 +21,7 @@ from bench.measure.window import Window
 from bench.tasks.classifier import Classifier
 from bench.tasks.schedules import constant
 from bench.training.fit import train_to_target
-from bench.training.profiler import DivergedError, TargetProfiler, UncheckedBudget
+from bench.training.profiler import TargetProfiler, UncheckedBudget
 from tests.fakes import FunctionMeter, PoweredClock, ScriptedMeter
 
 BATCH_S = 1.0  # fetching and training one batch

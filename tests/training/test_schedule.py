@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.core.config import TrainConfig, TrainerConfig
+from bench.config.train import TrainConfig, TrainerConfig
 from bench.training.fit import build_trainer, eval_every_steps, schedule_steps
 
 

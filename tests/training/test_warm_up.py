@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.core.config import BudgetConfig, TargetConfig, TrainConfig, TrainerConfig
+from bench.config.train import BudgetConfig, TrainConfig, TrainerConfig
+from bench.core.target import TargetConfig
 from bench.tasks.classifier import Classifier
 from bench.training.warm_up import prepare
 from tests.training.own_data import BATCH_SIZE, InPlace, OwnData

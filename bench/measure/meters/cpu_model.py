@@ -19,7 +19,7 @@ from bench.core.host import host_facts
 from bench.measure.carbon import DEFAULT_W_PER_THREAD, IDLE_SHARE, processor_tdp_w
 from bench.measure.clock import Clock
 from bench.measure.meters.base import Component, MeterConfigError, MeterUnavailable, Reading
-from bench.measure.system import machine_busy_s, num_cpus, num_sockets
+from bench.measure.os.system import machine_busy_s, num_cpus, num_sockets
 
 # The stated error, as a share of what the model says. Source: the deviations of such a model
 # (CodeCarbon, thermal design power by load) from a wall meter that Fischer 2025 publishes: median

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.artifact import Artifact
-from bench.core.refusal import CombinationRefused
+from bench.core.errors import CombinationRefused
 
 Images = NDArray[np.float32]
 Logits = NDArray[np.float32]

@@ -84,3 +84,12 @@ def make_backend(runtime: str, *, device: str, num_threads: int | None) -> Backe
     if runtime == "onnxruntime":
         return OnnxRuntimeBackend(device=device, num_threads=num_threads)
     return OpenVinoBackend(device=device, num_threads=num_threads)
+
+
+def require_runtime(runtime: str, device: str) -> None:
+    """Refuse a runtime that is not installed, or a device that it does not have here.
+
+    Raises:
+        BackendUnavailable: It is not there.
+    """
+    make_backend(runtime, device=device, num_threads=None).close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from bench.core.errors import PassFailed
 from bench.serving.backends.base import (
     Backend,
     BackendUnavailable,
@@ -15,7 +16,6 @@ from bench.serving.backends.base import (
     Logits,
     first_line,
 )
-from bench.serving.system import PassFailed
 
 
 def call_once(

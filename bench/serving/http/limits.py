@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.measure.cgroup import Hierarchies
+from bench.measure.os.cgroup import Hierarchies
 
 # A process that has been waited for may stand in its group a moment longer.
 _REMOVE_TRIES = 50

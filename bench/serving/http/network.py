@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from bench.core.serve_config import PlacementConfig
+from bench.config.serve import PlacementConfig
 from bench.serving.http.delays import Delays
 from bench.serving.http.packages import require_packages
 from bench.serving.http.process import Child, ServerDied

@@ -26,7 +26,7 @@ from typing import IO, Any
 import numpy as np
 import uvicorn
 
-from bench.core.refusal import CombinationRefused
+from bench.core.errors import CombinationRefused, PassFailed
 from bench.serving.backends.base import Backend
 from bench.serving.backends.first_calls import call_once
 from bench.serving.http.app import MAX_BATCHES, Room, Service, make_app
@@ -35,7 +35,6 @@ from bench.serving.http.connections import ConnectionLimits, limited_protocol
 from bench.serving.http.features import FeatureStore
 from bench.serving.http.limits import allow_open_files
 from bench.serving.http.spec import ServerSpec
-from bench.serving.system import PassFailed
 
 _BACKLOG = 2048
 # Open at any time beside its connections.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.core.serving_records import WHOLE_STAGE, Stage
-from bench.core.statistics import latency_percentile
+from bench.core.stats.percentiles import latency_percentile
 
 # What a server says in Server-Timing, in the order in which it happens.
 SERVER_STAGES = ("queue", "fetch", "preprocess", "inference", "postprocess")

@@ -1,4 +1,4 @@
-"""Small literal frames of runs, as analysis.load gives them."""
+"""Small literal frames of runs, as analysis.load.runs gives them."""
 
 from __future__ import annotations
 

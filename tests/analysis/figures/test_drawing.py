@@ -18,10 +18,10 @@ from pandas import DataFrame
 
 from analysis.figures.axes import NothingToDraw, log_axis, wrapped
 from analysis.figures.catalogue import FIGURES
-from analysis.load import load_runs
-from analysis.registry import Frames, draw_figure, figure_data, require_figures
-from analysis.save import save_all, save_figure
-from analysis.style import WIDTH_IN, short_number
+from analysis.figures.registry import Frames, draw_figure, figure_data, require_figures
+from analysis.figures.save import save_all, save_figure
+from analysis.figures.style import WIDTH_IN, short_number
+from analysis.load.runs import load_runs
 from bench.core.metrics import label_of
 from tests.analysis.figures.literal import frame, reached
 from tests.analysis.made import Made, make_served, make_sweep

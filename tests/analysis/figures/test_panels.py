@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from pandas import DataFrame
 
-from analysis.comparable import Group
 from analysis.figures.axes import NothingToDraw
 from analysis.figures.catalogue import FIGURES
 from analysis.figures.panels import MOST_PANELS, panel_data
-from analysis.load import load_runs
-from analysis.registry import Frames, draw_figure, figure_data
-from analysis.style import WIDTH_IN
+from analysis.figures.registry import Frames, draw_figure, figure_data
+from analysis.figures.style import WIDTH_IN
+from analysis.load.runs import load_runs
+from analysis.stats.comparable import Group
 from tests.analysis.figures.literal import frame, reached, served
 from tests.analysis.made import Made, make_sweep
 from tests.analysis.made_records import SWEEP_START

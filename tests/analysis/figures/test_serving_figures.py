@@ -14,7 +14,7 @@ from analysis.figures.compression import data_compression
 from analysis.figures.life_cycle import cheapest_in_turn, compared, data_life_cycle
 from analysis.figures.phases import data_stages
 from analysis.figures.serving import data_latency, data_load, pick_served
-from bench.core.lifecycle import LifeCycle
+from analysis.stats.lifecycle import LifeCycle
 from bench.core.records import RunRecord, TargetResult
 from bench.core.serving_records import Serving, TrainedRun
 from tests.analysis.figures.literal import by, frame, reached, served

@@ -6,7 +6,7 @@ import pytest
 
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.meters.cpu_model import CpuModelMeter, CpuWatts, choose_watts
-from bench.measure.system import num_cpus
+from bench.measure.os.system import num_cpus
 from tests.fakes import FakeClock
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from bench.config.backend import RUNTIMES
 from bench.core.artifact import Artifact
-from bench.core.backend_config import RUNTIMES
 from bench.serving.backends.base import BackendUnavailable
 from bench.serving.backends.choose import artifact_kind, make_backend, resolve_device
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from typing_extensions import override
 
+from bench.core.errors import PassFailed
 from bench.serving.backends.base import BackendUnavailable, Images, Logits
 from bench.serving.backends.first_calls import call_once
-from bench.serving.system import PassFailed
 from tests.serving.fakes import FakeBackend, numbered_images
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.core.serve_config import PlacementConfig
+from bench.config.serve import PlacementConfig
 from bench.serving.http.client import HttpSystem
 from bench.serving.http.network import Network, _limit_kib_per_s
 from bench.serving.http.process import HttpServer, ServerDied

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.refusal import CombinationRefused
+from bench.core.errors import CombinationRefused
 from bench.serving.http import process
 from bench.serving.http.limits import LimitUnavailable, make_memory_group
 from bench.serving.http.packages import require_packages

@@ -55,7 +55,7 @@ def test_known_answer() -> None:
         "end_to_end",
     ]
     assert [stage.mean_ms for stage in stages] == pytest.approx([1.5, 3, 7, 3.5, 15])
-    # No percentile of two requests: the median needs 11 (see bench.core.statistics).
+    # No percentile of two requests: the median needs 11 (see bench.core.stats.percentiles).
     assert {stage.p50_ms for stage in stages} == {None}
 
 

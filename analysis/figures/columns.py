@@ -1,0 +1,80 @@
+"""Which columns of the runs can be an axis of a figure, and what to say of those that cannot."""
+
+from __future__ import annotations
+
+from pandas import DataFrame
+
+from analysis.load.values import numbers
+from bench.core.metric import Better
+from bench.core.metrics import METRICS, better
+from bench.core.suggest import did_you_mean
+
+SETTING = "config."
+
+
+def require_axes(runs: DataFrame, x: str, y: str, area: str | None = None) -> None:
+    """Refuse columns that cannot be the axes of a tradeoff.
+
+    An axis is a result that is better in a known direction, or a setting (`config.NAME`), against
+    which there is no front. The area of a point can be any number.
+
+    Args:
+        runs: As loaded.
+        x: Column from left to right.
+        y: Column from bottom to top.
+        area: Column that the area of a point stands for.
+
+    Raises:
+        ValueError: One of them is no column, holds no numbers, or has no direction; the message
+            names the key and columns that may have been meant.
+    """
+    for key, name in (("x", x), ("y", y), ("area", area)):
+        if name is None:
+            continue
+        _require_numbers(runs, key, name)
+        if key != "area" and not name.startswith(SETTING):
+            _require_direction(key, name)
+
+
+def direction(name: str) -> Better | None:
+    """In which direction an axis is better; None for a setting.
+
+    Raises:
+        ValueError: It is no setting, and no number of a record.
+    """
+    return None if name.startswith(SETTING) else better(name)
+
+
+def _require_numbers(runs: DataFrame, key: str, name: str) -> None:
+    if name not in METRICS and name not in runs:
+        raise ValueError(f"{key}={name}: no such column{_meant(runs, name)}")
+    if name not in METRICS and not _holds_numbers(runs, name):
+        raise ValueError(f"{key}={name}: holds no numbers; take a column that does")
+
+
+def _require_direction(key: str, name: str) -> None:
+    if name not in METRICS or METRICS[name].better is None:
+        raise ValueError(
+            f"{key}={name}: neither more nor less of it is better, so that there is nothing to "
+            f"trade off; take a result such as target.time_to_target_s, or a setting "
+            f"({SETTING}NAME)"
+        )
+
+
+def _holds_numbers(runs: DataFrame, name: str) -> bool:
+    """Whether any run has a number there; a text of another run is no point on that axis."""
+    return bool(numbers(runs, name).notna().any()) or bool(runs[name].isna().all())
+
+
+def _meant(runs: DataFrame, name: str) -> str:
+    """The columns that a wrong name may stand for."""
+    settings = [str(column) for column in runs if str(column).startswith(SETTING)]
+    known = [*(column for column in settings if _holds_numbers(runs, column)), *_results()]
+    return did_you_mean(name, known) or (
+        f"; results are named as in a record, such as target.time_to_target_s, settings "
+        f"{SETTING}NAME, such as {SETTING}batch_size"
+    )
+
+
+def _results() -> list[str]:
+    return [name for name, metric in METRICS.items() if metric.better is not None]

@@ -1,0 +1,90 @@
+"""Figures as files: PDF, SVG and PNG in the widths of a paper, and the plotted data beside them.
+
+The same figure gives the same bytes: no dates, no random identifiers.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from analysis.figures.style import paper_style
+from analysis.tables.text_table import frame_csv
+from analysis.writing import writing
+
+FORMATS = ("pdf", "svg", "png")
+
+# What would make two files of one figure differ is left out.
+_METADATA: dict[str, dict[str, Any]] = {
+    "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+}
+
+
+def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Write one figure in some formats; its folder is made where there is none.
+
+    Args:
+        figure: What to write.
+        stem: The files' path without its ending.
+        formats: Of pdf, svg and png.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ValueError: There is no such format.
+        CannotWrite: The folder cannot be written to.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise ValueError(f"formats={unknown[0]}: must be of {', '.join(FORMATS)}")
+    FigureCanvasAgg(figure)  # never a window, whatever the notebook or the terminal has
+    paths = []
+    with paper_style():
+        for name in formats:
+            path = stem.with_name(f"{stem.name}.{name}")
+            file = io.BytesIO()  # first whole: what cannot be written is no defect of the drawing
+            figure.savefig(file, format=name, metadata=_METADATA[name])
+            with writing(path.parent):
+                path.write_bytes(file.getvalue())
+            paths.append(path)
+    return paths
+
+
+def save_data(data: DataFrame, path: Path) -> Path:
+    """Write the data that a figure was drawn from, with all digits.
+
+    Raises:
+        CannotWrite: The folder cannot be written to.
+    """
+    with writing(path.parent):
+        path.write_text(frame_csv(data), encoding="utf-8")
+    return path
+
+
+def save_all(
+    figures: Mapping[str, Figure], data: DataFrame, stem: Path, formats: Sequence[str] = FORMATS
+) -> list[Path]:
+    """One figure in several widths, and its data: `<stem>_<width>.<format>` and `<stem>.csv`.
+
+    Args:
+        figures: Width and figure.
+        data: What all of them show.
+        stem: The files' path without width and ending.
+        formats: Of pdf, svg and png.
+
+    Raises:
+        ValueError: There is no such format.
+    """
+    paths = [save_data(data, stem.with_name(f"{stem.name}.csv"))]
+    for width, figure in figures.items():
+        paths += save_figure(figure, stem.with_name(f"{stem.name}_{width}"), formats)
+    return paths

@@ -1,0 +1,169 @@
+"""A record as one row: which columns there are, of which type, and their values.
+
+Names are those of run.json, nested ones joined with dots. The columns follow from the classes of
+the record, so that every one is there whether or not any run has it. A list of names becomes one
+text, and so do the parts that joules are of; a list of records (the ladder, energy rows, stages,
+rates) has a frame of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import types
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+from pydantic import TypeAdapter
+
+from analysis.load.values import require_possible, shown
+from bench.core.labels import part_of, row_flags
+from bench.core.printable import printable
+from bench.core.records import RunRecord
+
+# Their keys are not fixed: they are flattened by what is in them.
+FREE_FORM = ("config", "host")
+_SEPARATORS = {"invalid_reasons": "; "}
+# The flags of the joules that a run has measured.
+ENERGY_ROW_FLAGS = "energy_row_flags"
+Text = Callable[[Any], str | None]
+_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """One leaf of the record: where it is, what it is called, and how it is stored.
+
+    Attributes:
+        path: Keys down to the leaf.
+        type: Of the column.
+        name: By default the path joined with dots.
+        text: What makes one text of a list.
+    """
+
+    path: tuple[str, ...]
+    type: pa.DataType
+    name: str
+    text: Text | None = None
+
+    def value_in(self, record: Mapping[str, Any]) -> Any:
+        """The leaf of a record as nested dicts; None where it, or what it lies in, is not there.
+
+        Raises:
+            ValueError: It is a number that cannot have been measured.
+        """
+        value: Any = record
+        for key in self.path:
+            if value is None:
+                return None
+            value = value[key]
+        if self.text is not None and value is not None:
+            value = self.text(value)
+        if isinstance(value, str):
+            return shown(self.name, value)
+        require_possible(self.name, value)
+        return value
+
+
+def parts_text(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The parts of the machine that a total of joules is of: `2 cpu + gpu`; None for none.
+
+    Totals of different parts are no repeats of one another. Which card of several it was makes no
+    difference; constants are in no total.
+
+    Args:
+        rows: With `component` (such as `gpu0`) and `label`.
+    """
+    parts = Counter(part_of(row["component"]) for row in rows if row["label"] != "constant")
+    texts = [part if num == 1 else f"{num} {part}" for part, num in sorted(parts.items())]
+    return " + ".join(texts) or None
+
+
+def _flags_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    return ",".join(row_flags(rows))
+
+
+# Lists of components with joules, and the columns that are made of them.
+_TEXTS: Mapping[tuple[str, ...], Sequence[tuple[str, Text]]] = {
+    ("energy",): [("energy_components", parts_text), (ENERGY_ROW_FLAGS, _flags_text)],
+    ("serving", "energy_per_prediction_components"): [("serving.energy_components", parts_text)],
+}
+
+
+@cache
+def record_columns() -> tuple[Column, ...]:
+    """The leaves of RunRecord in its order, but for what is of free form."""
+    return tuple(_leaves(RunRecord, ()))
+
+
+def _leaves(cls: type, path: tuple[str, ...]) -> Iterator[Column]:
+    hints = get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        if not path and field.name in FREE_FORM:
+            continue
+        yield from _leaf((*path, field.name), _required(hints[field.name]))
+
+
+def _leaf(path: tuple[str, ...], hint: Any) -> Iterator[Column]:
+    name = ".".join(path)
+    if dataclasses.is_dataclass(hint):
+        yield from _leaves(hint, path)  # type: ignore[arg-type]  # a class, not an instance
+    elif get_origin(hint) is Literal:
+        yield Column(path, pa.string(), name)
+    elif get_origin(hint) is list:
+        if path in _TEXTS:
+            yield from (Column(path, pa.string(), *each) for each in _TEXTS[path])
+        elif get_args(hint)[0] is str:
+            yield Column(path, pa.string(), name, _SEPARATORS.get(path[-1], ",").join)
+    elif hint in _TYPES:
+        yield Column(path, _TYPES[hint], name)
+    else:
+        raise TypeError(f"{name}: no column for {hint}")
+
+
+def _required(hint: Any) -> Any:
+    """The hint without `| None`."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return next(part for part in get_args(hint) if part is not types.NoneType)
+    return hint
+
+
+@cache
+def _adapter() -> TypeAdapter[RunRecord]:
+    return TypeAdapter(RunRecord)
+
+
+def as_dicts(record: RunRecord) -> dict[str, Any]:
+    """The record as nested dicts, what is of free form as JSON has it.
+
+    Raises:
+        ValueError: What is of free form is nested too deeply, or too much.
+    """
+    # Not all at once: a few lines of YAML with aliases may stand for more than any memory holds.
+    dumped: dict[str, Any] = _adapter().dump_python(record, exclude=set(FREE_FORM))
+    free = {name: _free(name, getattr(record, name)) for name in FREE_FORM}
+    return dumped | free
+
+
+_DEEPEST, _MOST_VALUES = 40, 50_000  # of what is of free form; real ones have 6 levels, 200 values
+
+
+def _free(name: str, tree: Any) -> Any:
+    """What a user or a host gave, in texts that can be shown and types that JSON has."""
+    count = itertools.count()
+
+    def plain(value: Any, level: int) -> Any:
+        if level > _DEEPEST or next(count) > _MOST_VALUES:
+            raise ValueError(f"{name}: more than {_DEEPEST} levels or {_MOST_VALUES} values")
+        if isinstance(value, Mapping):
+            return {printable(key): plain(own, level + 1) for key, own in value.items()}
+        if isinstance(value, list | tuple | set):
+            return [plain(own, level + 1) for own in value]
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return printable(value)
+
+    return plain(tree, 0)

@@ -1,0 +1,108 @@
+"""Which joules of the runs may be used at all, and what the money of a run is made of."""
+
+from __future__ import annotations
+
+from pandas import DataFrame, Series
+
+from analysis.load.flatten import ENERGY_ROW_FLAGS
+from analysis.load.values import numbers
+from bench.core.labels import ENERGY_FLAGS
+from bench.core.price import known_basis
+
+COST_BASIS = "cost_basis"
+ELECTRICITY = "electricity"
+_PRICES = ("usd_per_hour", "usd_per_kwh")
+_GROUPS = ("phase_energy.",)
+_OF_RUN = (
+    "energy_total_j",
+    "target.energy_to_target_j",
+    "target.censored_at_j",
+    "serving.energy_per_prediction_j",
+)
+_JOULES = (
+    "energy_total_j",
+    "energy_label",
+    "energy_error_frac",
+    "energy_components",
+    "idle.net_energy_j",
+    "idle.net_error_frac",
+    "target.energy_to_target_j",
+    "target.energy_to_target_error_frac",
+    "target.energy_per_sample_j",
+    "target.censored_at_j",
+    "target.emissions_to_target_gco2e",
+    "recipe.total_energy_to_target_j",
+    "recipe.total_energy_label",
+    "recipe.total_emissions_to_target_gco2e",
+    "serving.energy_per_prediction_j",
+    "serving.energy_per_prediction_label",
+    "serving.energy_per_prediction_error_frac",
+    "serving.energy_components",
+    "serving.emissions_per_million_gco2e",
+)
+_MONEY = (
+    "target.cost_to_target_usd",
+    "recipe.total_cost_to_target_usd",
+    "serving.cost_per_million_usd",
+)
+# Of the long frames: cumulative joules of an evaluation, and those of a rung.
+_LONG = ("energy_total_j", "energy_label", "energy_error_frac", "eval_energy_j")
+_LONG_COLUMNS = (*_LONG, "checkpoint_energy_j", "energy_j")
+
+
+def doubtful(runs: DataFrame) -> Series:
+    """Whether a health flag speaks against the joules of a run: it has none then, of any kind."""
+    flags = runs["health.flags"].astype(object).fillna("").str.split(",")
+    return flags.map(lambda own: bool(set(own) & set(ENERGY_FLAGS))).astype(bool)
+
+
+def joules_in_doubt(runs: DataFrame) -> Series:
+    """Whether the joules of a run are shown with their bound, and decide nothing."""
+    if ENERGY_ROW_FLAGS not in runs:  # of data that was saved without
+        return Series(False, index=runs.index)
+    return runs[ENERGY_ROW_FLAGS].fillna("").ne("").astype(bool)
+
+
+def without_doubtful(runs: DataFrame) -> DataFrame:
+    """The runs without the joules that cannot be used, and without what follows from them.
+
+    Those are all joules that a health flag speaks against: without those of its GPU, a run looks
+    like a saving. So are 0 J, which older versions wrote down for a counter that stood still. Money
+    that is for rent alone stays.
+
+    Args:
+        runs: One row per run, with cost_basis.
+    """
+    flagged = doubtful(runs) | (runs[list(_OF_RUN)] == 0).any(axis=1)
+    if not flagged.any():
+        return runs
+    joules = [str(name) for name in runs if name in _JOULES or str(name).startswith(_GROUPS)]
+    runs = runs.copy()
+    runs[joules] = runs[joules].mask(flagged)
+    metered = flagged & (runs[COST_BASIS] != "rental")
+    runs[list(_MONEY)] = runs[list(_MONEY)].mask(metered)
+    return runs
+
+
+def long_without_doubtful(rows: DataFrame, runs: DataFrame) -> DataFrame:
+    """The same for a long frame: rows with `run_id`, of some of the runs."""
+    flagged = rows["run_id"].isin(runs["run_id"][doubtful(runs)])
+    if not flagged.any():
+        return rows
+    joules = [name for name in rows if name in _LONG_COLUMNS]
+    return rows.assign(**{str(name): rows[name].mask(flagged) for name in joules})
+
+
+def cost_bases(runs: DataFrame) -> Series:
+    """What the money of each run is made of, by its price; None where it has none.
+
+    Source: docs/metrics.md, "Cost and emissions".
+    """
+    prices = DataFrame({name: numbers(runs, f"config.price.{name}") for name in _PRICES}).astype(
+        object
+    )
+    pairs = list(
+        zip(*(prices[name].where(prices[name].notna(), None) for name in _PRICES), strict=True)
+    )
+    known = {pair: known_basis(dict(zip(_PRICES, pair, strict=True))) for pair in set(pairs)}
+    return Series([known[pair] for pair in pairs], index=runs.index, dtype=object)

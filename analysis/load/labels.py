@@ -1,0 +1,99 @@
+"""A short name in words for each configuration among the runs that are looked at together.
+
+It is made of the keys that differ between them. Repeats have the same name, whatever their seeds,
+and different configurations have different names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pandas import DataFrame, Series
+
+from analysis.load.values import short_name
+from bench.core.differing import differing_keys, part_names, texts_of
+from bench.core.identity import UNHASHED
+
+# The training run that was served is named by that run's own label.
+_NEVER = (*UNHASHED, "run")
+_ENVIRONMENT = "host.environment."
+_THREADS = ("num_threads", "num_interop_threads")
+
+
+def configurations(runs: DataFrame) -> Series:
+    """The label of each run, in the order of the rows.
+
+    Runs of one configuration that ran with other numbers of threads, or with other environment
+    variables that decide speed or results, are no repeats of one another: their labels differ.
+
+    Args:
+        runs: With command, config_hash, model.name, trained.run_id, trained.config_hash and every
+            `config.` and `host.` column.
+    """
+    labels = Series("", index=runs.index, dtype=object, name="configuration")
+    for _, group in runs.groupby("command", sort=True):
+        labels[group.index] = _labels(group)
+    served = runs["trained.config_hash"].notna()
+    if served.any():
+        labels[served] = _with_trained(runs[served], labels[served], _of_trained(runs, labels))
+    labels = _told_apart(runs, labels)
+    for suffix in (*_thread_words(runs), *_environment_words(runs)):
+        labels = labels + suffix
+    return labels.astype("str").map(short_name)
+
+
+def _labels(runs: DataFrame) -> Series:
+    keys = differing_keys(runs, _NEVER)
+    if keys:
+        return texts_of(runs, keys)
+    names = part_names(runs, "model").fillna(runs["model.name"].astype(object))
+    # A run that was killed early does not name its model; its repeats do.
+    names = names.groupby(runs["config_hash"]).transform("first")
+    return names.fillna(runs["command"]).astype(object)
+
+
+def _of_trained(runs: DataFrame, labels: Series) -> dict[str, str]:
+    training = runs["trained.config_hash"].isna()
+    found = zip(runs["config_hash"][training], labels[training], strict=True)
+    return dict(found)
+
+
+def _with_trained(runs: DataFrame, labels: Series, known: dict[str, str]) -> Series:
+    """What was served in front of how it was served, where several were."""
+    hashes = runs["trained.config_hash"]
+    if hashes.nunique() == 1:
+        return labels
+    names = runs["trained.model"].fillna("model")
+    of = [known.get(h, f"{name} {h[:6]}") for h, name in zip(hashes, names, strict=True)]
+    return Series(of, index=labels.index, dtype=object) + " | " + labels
+
+
+def _told_apart(runs: DataFrame, labels: Series) -> Series:
+    """Adds the beginning of the hash where two configurations would have one name."""
+    keys = DataFrame({"label": labels, "command": runs["command"], "hash": runs["config_hash"]})
+    several = keys.groupby(["command", "label"])["hash"].transform("nunique") > 1
+    return labels.where(~several, labels + " #" + runs["config_hash"].str[:6])
+
+
+def _thread_words(runs: DataFrame) -> Iterator[Series]:
+    """` num_threads=2` for runs of one configuration that differ in it."""
+    for name in _THREADS:
+        column = f"host.{name}"
+        if column in runs:
+            by = [runs["command"], runs["config_hash"]]
+            several = runs[column].groupby(by).transform("nunique") > 1
+            yield _suffix(name, runs[column].where(several))
+
+
+def _environment_words(runs: DataFrame) -> Iterator[Series]:
+    """` OMP_NUM_THREADS=1` for runs that had the variable, where others of the command did not."""
+    for column in [str(name) for name in runs if str(name).startswith(_ENVIRONMENT)]:
+        values = runs[column].astype(object)
+        kinds = values.fillna("").groupby(runs["command"]).transform("nunique")
+        yield _suffix(column.removeprefix(_ENVIRONMENT), values.where(kinds > 1))
+
+
+def _suffix(name: str, values: Series) -> Series:
+    """` name=value` where there is a value, else nothing."""
+    texts = values.map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
+    return (f" {name}=" + texts).where(values.notna(), "").astype(object)

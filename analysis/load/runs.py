@@ -1,0 +1,289 @@
+"""From run folders to frames: one row per run, and long frames of what a run has many of.
+
+Nothing is dropped: a run that failed or was cut off is a row with that status, and a folder that
+no record can be read from is listed with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pandas import DataFrame, Series
+
+from analysis.load.find import run_folders
+from analysis.load.flatten import FREE_FORM
+from analysis.load.index import FOLDER, SIGNATURE, Unreadable, read_entries, reason_of
+from analysis.load.joules import (
+    COST_BASIS,
+    cost_bases,
+    doubtful,
+    long_without_doubtful,
+    without_doubtful,
+)
+from analysis.load.labels import configurations
+from analysis.load.ledgers import Ledgers
+from analysis.load.values import bounded, is_out_of_bounds, require_possible
+from bench.core.files import require_file
+from bench.core.flat import Row, flat
+from bench.core.printable import printable
+from bench.core.records import NOT_STARTED, CurveRow, EnergyRow, LadderRung, RunRecord
+from bench.core.serving_records import RateStep, Stage
+from bench.core.store import read_curve, read_record
+
+# Of free form, and there even if no run tells: all were killed before they wrote a record.
+_ALWAYS = ("host.name", "host.cpu_name")
+UNREAD_COLUMNS = ("folder", "reason")
+_FLOAT, _TEXT = pa.float64(), pa.string()
+
+
+class UnreadFile(UserWarning):
+    """A file of a run that could not be read; the frame is without its rows.
+
+    Attributes:
+        folder: Of the run.
+        reason: Names the file.
+    """
+
+    def __init__(self, folder: str, reason: str) -> None:
+        """The folder and the reason are its text."""
+        super().__init__(f"{folder}: {reason}")
+        self.folder, self.reason = folder, reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The runs that could be read, of any status, and the folders that could not.
+
+    Attributes:
+        runs: One row per run that began, in the order of their start: the record with dotted
+            names, every leaf of `config.` and `host.`, `folder` (absolute), `configuration` (a
+            label), `energy_components` and `serving.energy_components` (the parts that the joules
+            are of) and `cost_basis` (what the money is for). Missing is NaN or None; flags are
+            joined with commas. A run without run.json has the status `interrupted`, also while it
+            is still running. Joules that a health flag speaks against are missing.
+        unread: `folder`, `reason`: of a run, or of a ledger with lines that were skipped.
+        num_not_started: Runs that were interrupted before their process began. They are in neither
+            of the two frames.
+    """
+
+    runs: DataFrame
+    unread: DataFrame
+    num_not_started: int = 0
+
+
+def load_runs(roots: Sequence[Path | str]) -> Loaded:
+    """All runs in or at some folders.
+
+    Args:
+        roots: Results folders, folders of a command, run folders, or globs of any of these.
+
+    Raises:
+        ValueError: A root is not there, or there is no run in it.
+    """
+    folders = run_folders(roots)
+    table, unreadable = read_entries(folders)
+    ledgers = Ledgers(folders)
+    runs, copies = _without_copies(_ordered(_frame(table), ledgers.launched))
+    reasons = unreadable | copies | ledgers.vanished(folders) | ledgers.damaged
+    unread = DataFrame(
+        [(printable(place), reason) for place, reason in reasons.items()],
+        columns=list(UNREAD_COLUMNS),
+    ).astype(str)
+    began = runs["error.kind"].ne(NOT_STARTED)
+    num_not_started = int((~began).sum())
+    runs = runs[began].reset_index(drop=True)
+    runs["configuration"] = configurations(runs)
+    runs[COST_BASIS] = cost_bases(runs)
+    return Loaded(runs=without_doubtful(runs), unread=unread, num_not_started=num_not_started)
+
+
+def _frame(table: pa.Table) -> DataFrame:
+    free = [f"{name}_json" for name in FREE_FORM]
+    record = _bounded(table.drop_columns([SIGNATURE, *free]).to_pandas())
+    parts = [record]
+    for name, column in zip(FREE_FORM, free, strict=True):
+        rows = map(_parsed(f"{name}."), table[column].to_pylist())
+        parts.append(_of_rows(rows, record.index))
+    runs: DataFrame = pd.concat(parts, axis=1)
+    for name in _ALWAYS:
+        if name not in runs:
+            runs[name] = Series(None, index=runs.index, dtype="str")
+    return runs
+
+
+def _bounded(frame: DataFrame) -> DataFrame:
+    """The same with numbers that can be reckoned with: a loss that diverged may be 1e300."""
+    floats = [name for name, kind in frame.dtypes.items() if kind == "float64"]
+    odd = {str(name): bounded(frame[name]) for name in floats if is_out_of_bounds(frame[name])}
+    return frame.assign(**odd) if odd else frame
+
+
+def _ordered(runs: DataFrame, launched: Mapping[str, int]) -> DataFrame:
+    """In the order of their start, which the ledger knows within the second that a record tells.
+
+    Of a run that lies in two places, the one in a folder of its own name comes first.
+    """
+    places = {os.path.basename(folder): place for folder, place in launched.items()}
+    order = runs[["started_utc", "run_id", FOLDER]].assign(
+        elsewhere=runs[FOLDER].map(os.path.basename) != runs["run_id"],
+        place=runs["run_id"].map(places).fillna(len(places)),
+    )
+    keys = ["started_utc", "place", "run_id", "elsewhere", FOLDER]
+    return runs.loc[order.sort_values(keys).index].reset_index(drop=True)
+
+
+def _parsed(prefix: str) -> Any:
+    @lru_cache(maxsize=1024)
+    def parse(text: str) -> Row:
+        return flat(json.loads(text), prefix)
+
+    return parse
+
+
+def _of_rows(rows: Iterable[Row], index: pd.Index) -> DataFrame:
+    """A frame of rows with different keys; types follow from the values of the column."""
+    columns: dict[str, list[Any]] = {}
+    for place, row in enumerate(rows):
+        for key, value in row.items():
+            column = columns.get(key)
+            if column is None:
+                column = columns[key] = [None] * len(index)
+            column[place] = value
+    return DataFrame(columns, index=index)
+
+
+def _without_copies(runs: DataFrame) -> tuple[DataFrame, Unreadable]:
+    """A run that lies in two places is one run: the second would count it twice."""
+    again = runs.duplicated("run_id")
+    if not again.any():
+        return runs, {}
+    first = runs[~again].set_index("run_id")[FOLDER]
+    copies = {
+        folder: f"a copy of {first[run_id]}: the same run_id is counted once"
+        for folder, run_id in zip(runs[FOLDER][again], runs["run_id"][again], strict=True)
+    }
+    return runs[~again].reset_index(drop=True), copies
+
+
+def load_curves(runs: DataFrame) -> DataFrame:
+    """The evaluations of some runs: `run_id` and the columns of CurveRow, a row each.
+
+    Args:
+        runs: Of load_runs, or some of its rows; likewise for the functions below.
+
+    Warns:
+        UnreadFile: The curve of a run is damaged; likewise for the functions below.
+    """
+    return long_without_doubtful(_long(runs, CurveRow, read_curve), runs)
+
+
+def load_ladder(runs: DataFrame) -> DataFrame:
+    """Rungs of some runs: `run_id, value, reached, time_s, energy_j, samples`."""
+    rungs = _of_record(runs, LadderRung, lambda record: record.ladder)
+    return long_without_doubtful(rungs, runs)
+
+
+def load_energy(runs: DataFrame) -> DataFrame:
+    """Joules by component of some runs: `run_id, component, energy_j, source, label, ...`.
+
+    A run whose joules a health flag speaks against has no row.
+    """
+    return _of_record(runs[~doubtful(runs)], EnergyRow, lambda record: record.energy)
+
+
+def load_stages(runs: DataFrame) -> DataFrame:
+    """Parts of the end-to-end latency: `run_id, stage, mean_ms, p50_ms, p90_ms, p99_ms`."""
+    return _of_record(runs, Stage, lambda record: record.stages)
+
+
+def load_rate_search(runs: DataFrame) -> DataFrame:
+    """Rates that the server scenario tried: `run_id` and the columns of RateStep."""
+    return _of_record(runs, RateStep, lambda record: record.rate_search)
+
+
+def load_telemetry(runs: DataFrame) -> DataFrame:
+    """Samples of utilization and power: `run_id, t_s, device, metric, value`.
+
+    t_s is on the run's clock, negative before its start. A run without any has no row.
+    """
+    columns = {"t_s": _FLOAT, "device": _TEXT, "metric": _TEXT, "value": _FLOAT}
+    return _of_tables(runs, "telemetry.parquet", columns)
+
+
+def load_requests(runs: DataFrame) -> DataFrame:
+    """Samples of the performance pass: `run_id, sample, image_index, scheduled_s, latency_ms`.
+
+    A run that kept none has no row.
+    """
+    columns = dict.fromkeys(("sample", "image_index", "scheduled_s", "latency_ms"), _FLOAT)
+    return _of_tables(runs, "requests.parquet", columns)
+
+
+def _of_record(
+    runs: DataFrame, row: type, rows_of: Callable[[RunRecord], Sequence[Any]]
+) -> DataFrame:
+    return _long(runs, row, lambda folder: rows_of(read_record(folder)))
+
+
+def _long(runs: DataFrame, row: type, read: Callable[[Path], Sequence[Any]]) -> DataFrame:
+    names = [field.name for field in fields(row)]
+    columns: dict[str, list[Any]] = {name: [] for name in ("run_id", *names)}
+
+    def read_cells(folder: Path) -> list[list[Any]]:
+        return [[_cell(name, getattr(one, name)) for name in names] for one in read(folder)]
+
+    for run_id, each in _each(runs, read_cells):
+        columns["run_id"] += [run_id] * len(each)
+        for cells in each:
+            for name, cell in zip(names, cells, strict=True):
+                columns[name].append(cell)
+    return _bounded(DataFrame(columns))
+
+
+def _cell(name: str, value: Any) -> Any:
+    require_possible(name, value)
+    if isinstance(value, list):
+        return printable("; ".join(value))
+    return printable(value) if isinstance(value, str) else value
+
+
+def _each(runs: DataFrame, read: Callable[[Path], Any]) -> Iterable[tuple[str, Any]]:
+    for run_id, folder in zip(runs["run_id"], runs[FOLDER], strict=True):
+        try:
+            yield run_id, read(Path(folder))
+        except (ValueError, OSError) as error:
+            warnings.warn(UnreadFile(folder, reason_of(error)), stacklevel=4)
+
+
+def _of_tables(runs: DataFrame, name: str, columns: Mapping[str, pa.DataType]) -> DataFrame:
+    schema = pa.schema(columns.items())
+
+    def read(folder: Path) -> pa.Table | None:
+        path = folder / name
+        if not path.exists():
+            return None
+        require_file(path)
+        try:
+            return pq.ParquetFile(path).read().select(list(columns)).cast(schema)
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise ValueError(f"{name}: {reason_of(error)}") from error
+
+    tables = [
+        table.add_column(0, "run_id", pa.array([run_id] * table.num_rows, pa.string()))
+        for run_id, table in _each(runs, read)
+        if table is not None
+    ]
+    if not tables:
+        return DataFrame({name: [] for name in ("run_id", *columns)})
+    frame: DataFrame = pa.concat_tables(tables).to_pandas()
+    return _bounded(frame)

@@ -1,0 +1,109 @@
+"""What it takes until the first hit if one starts again after every run that does not hit."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest, t
+
+from analysis.stats.outcomes import Outcomes
+from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS, Bounds, Estimate, finite
+
+Floats = npt.NDArray[np.float64]
+
+
+def expected_cost(outcomes: Outcomes, *, confidence: float = CONFIDENCE) -> Estimate:
+    """Estimate the cost until the first hit with restarts (ERT).
+
+    With hit rate p it is
+
+        mean cost of hits + (1 - p) / p * mean cost of the others
+
+    which is the cost of all runs together / number of hits. A run that failed counts as one that
+    did not hit, at its cost. Without a hit it is infinite (None).
+
+    The interval combines those of its three parts: the exact one of the hit rate, and Student's of
+    the two means. The distance to a bound is the root of the sum of the parts' squared distances.
+
+    Args:
+        outcomes: Runs of one configuration, at least one. It is None where a cost is not known.
+        confidence: Of the interval.
+
+    Returns:
+        Without an interval where there are fewer than six runs, fewer than two hits, or no run that
+        did not hit: nothing says then how often a run misses, or at what cost.
+
+    Raises:
+        ValueError: There is no run.
+
+    Source: Auger and Hansen (CEC 2005), "Performance evaluation of an advanced local search
+        evolutionary algorithm"; Hansen et al., "COCO: performance assessment", arXiv 1605.03560,
+        section 4 (average running time). Interval: Clopper and Pearson (1934) for the rate; Zou and
+        Donner (2008), Construction of confidence limits about effect measures (MOVER).
+    """
+    num = len(outcomes)
+    if not num:
+        raise ValueError("expected cost: no runs")
+    num_hits = outcomes.num_hits
+    total = math.nan if outcomes.num_unknown else float(outcomes.cost.sum())
+    value = total / num_hits if num_hits else math.inf
+    known = math.isfinite(value)
+    low, high = _bounds(outcomes, value, confidence) if known else (math.nan, math.nan)
+    return Estimate(
+        value=finite(value), low=finite(low), high=finite(high), num=num, confidence=confidence
+    )
+
+
+def _bounds(outcomes: Outcomes, value: float, confidence: float) -> Bounds:
+    num, hits, others = len(outcomes), outcomes.cost[outcomes.hit], outcomes.cost[~outcomes.hit]
+    if num < MIN_RUNS or len(hits) < 2 or not len(others):
+        return math.nan, math.nan
+    rate = binomtest(len(hits), num).proportion_ci(confidence, method="exact")
+    odds, least, most = (1 / share - 1 for share in (len(hits) / num, rate.high, rate.low))
+    first, second = float(hits.mean()), odds * float(others.mean())
+    of_first = _half_width(hits, confidence)
+    of_mean = odds * _half_width(others, confidence)
+    down, up = (math.hypot(of_mean, float(others.mean()) * (odds - end)) for end in (least, most))
+    # Neither part is negative, so that neither can be further from its lower bound than from 0.
+    lower = math.hypot(min(of_first, first), min(down, second))
+    return value - lower, value + math.hypot(of_first, up)
+
+
+def _half_width(costs: Floats, confidence: float) -> float:
+    """Half of Student's interval of a mean; 0 for one value, whose spread is not known."""
+    if len(costs) < 2:
+        return 0.0
+    quantile = t.ppf((1 + confidence) / 2, len(costs) - 1)
+    return float(quantile * costs.std(ddof=1) / math.sqrt(len(costs)))
+
+
+def simulated_restarts(outcomes: Outcomes, *, num_draws: int = 10_000, seed: int = 0) -> Floats:
+    """The cost until the first hit, many times over: runs are drawn until one of them hit.
+
+    Args:
+        outcomes: Runs of one configuration, at least one of them a hit, all costs known.
+        num_draws: How often.
+        seed: Of the drawing.
+
+    Returns:
+        Costs, shape (num_draws,), unordered. Their mean tends to expected_cost.
+
+    Raises:
+        ValueError: No run hit, or a cost is not known.
+
+    Source: Hansen et al., arXiv 1605.03560, "simulated restarts".
+    """
+    if outcomes.num_unknown:
+        raise ValueError(f"restarts: the cost of {outcomes.num_unknown} runs is not known")
+    if not outcomes.num_hits:
+        raise ValueError("restarts: no run hit its target; restarting would never end")
+    rng = np.random.default_rng(seed)
+    total = np.zeros(num_draws)
+    open_ = np.arange(num_draws)
+    while len(open_):
+        drawn = rng.integers(0, len(outcomes), size=len(open_))
+        total[open_] += outcomes.cost[drawn]
+        open_ = open_[~outcomes.hit[drawn]]
+    return total

@@ -1,0 +1,103 @@
+"""What finding a configuration cost: all runs up to the first hit, and all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from pandas import DataFrame, Series, concat
+
+from analysis.load.joules import COST_BASIS, ELECTRICITY
+from analysis.stats.comparable import groups
+from analysis.stats.outcomes import outcomes, reached, refused, spent, with_target
+from bench.core.metric import Quantity
+
+COLUMNS = (
+    "compared",
+    "quantity",
+    "label",
+    "components",
+    "until_first_hit",
+    "in_all",
+    "num_until_first_hit",
+    "num_unknown_until_first_hit",
+    "num_runs",
+    "num_unknown",
+)
+
+
+def search_cost(runs: DataFrame) -> DataFrame:
+    """Time, joules and money of a search: failed, missed, interrupted and repeated runs included.
+
+    Runs that were refused are not: nothing was measured.
+
+    Args:
+        runs: Of load_runs; those with a target count, in the order of their start.
+
+    Returns:
+        `COLUMNS`. For each target, data set and kind of host (`compared` is what tells them apart),
+        a row each for `time_s` (on the runs' clocks), `time_with_launch_s` (with what lies before),
+        and, for each label and set of parts, `energy_j` and `cost_usd`. until_first_hit is all of
+        the runs before the first that reached its target, and that one until it did; missing where
+        none did. Joules of different labels or parts are never added up, nor money for different
+        things. num_unknown runs have no such cost on record and are not in the sums, which are then
+        lower bounds; a sum of nothing known is missing.
+    """
+    rows = [
+        row
+        for group in groups(runs, only=runs["target.metric"].notna() & ~refused(runs))
+        for row in _rows(with_target(group.runs), group.title)
+    ]
+    return DataFrame(rows, columns=list(COLUMNS))
+
+
+def _rows(runs: DataFrame, title: str) -> Iterator[dict[str, object]]:
+    until, whole = _until(runs, "time_s"), spent(runs, "time_s")
+    yield _row(runs, until, whole, compared=title, quantity="time_s")
+    before: Series = runs["phases.launch_s"].astype("float64") + runs["phases.init_s"]
+    name = "time_with_launch_s"
+    yield _row(runs, before + until, before + whole, compared=title, quantity=name)
+    label, parts = _filled(runs["energy_label"]), _filled(runs["energy_components"])
+    yield from _of_kinds(runs, "energy_j", label, parts, title)
+    basis = _filled(runs[COST_BASIS])
+    metered = basis.str.contains(ELECTRICITY)
+    paid_for = basis.where(~metered | (label == ""), basis + ", " + label)
+    priced = runs[runs[COST_BASIS].notna()]
+    yield from _of_kinds(priced, "cost_usd", paid_for, parts.where(metered, ""), title)
+
+
+def _of_kinds(
+    runs: DataFrame, quantity: Quantity, label: Series, parts: Series, title: str
+) -> Iterator[dict[str, object]]:
+    """A row for each way in which joules were obtained, or for each thing that money is for."""
+    kinds = [label[runs.index], parts[runs.index]]
+    for (way, of), own in runs.groupby(kinds, sort=True):
+        facts = {"compared": title, "quantity": quantity}
+        kind = {"label": way or None, "components": of or None}
+        yield _row(own, _until(own, quantity), spent(own, quantity), **facts, **kind)
+
+
+def _until(runs: DataFrame, quantity: Quantity) -> Series:
+    return Series(outcomes(runs, quantity).cost, index=runs.index)
+
+
+def _filled(values: Series) -> Series:
+    """The values; a run without one has the only one there is, else an empty text."""
+    known = values.dropna().unique()
+    only = known[0] if len(known) == 1 else ""
+    return values.astype(object).where(values.notna(), only).astype(str)
+
+
+def _row(runs: DataFrame, until: Series, whole: Series, **facts: object) -> dict[str, object]:
+    hits = np.flatnonzero(reached(runs).to_numpy())
+    first = int(hits[0]) if len(hits) else None
+    parts = None if first is None else concat([whole.iloc[:first], until.iloc[[first]]])
+    return {
+        **facts,
+        "until_first_hit": np.nan if parts is None else float(parts.sum(min_count=1)),
+        "in_all": float(whole.sum(min_count=1)),
+        "num_until_first_hit": None if parts is None else len(parts),
+        "num_unknown_until_first_hit": None if parts is None else int(parts.isna().sum()),
+        "num_runs": len(runs),
+        "num_unknown": int(whole.isna().sum()),
+    }

@@ -1,0 +1,178 @@
+"""The time to a target as survival analysis has it: a run that missed is censored, not dropped.
+
+`Survival` here means: has not hit yet. A run that failed would not have hit later: it is not
+censored where it ended, but counts as one that never hits.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import CensoredData, ecdf, logrank
+
+from analysis.stats.outcomes import Outcomes
+from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KaplanMeier:
+    """The probability of not having hit by a time (or by joules); every array of shape (k,).
+
+    Between two times nothing changes. Before the first time survival is 1.
+
+    Attributes:
+        time: Distinct costs at which runs hit or were censored, rising.
+        survival: Probability of not having hit at that time.
+        low: Lower bound of it; NaN with fewer than six runs, whose bounds cover too little, and
+            where the formula gives none (no run left that has not hit).
+        high: Upper bound, likewise.
+        num_at_risk: Runs that had neither hit nor been censored before that time.
+        num: All runs.
+        num_hits: Runs that hit.
+        confidence: Of the bounds, each time on its own.
+    """
+
+    time: Floats
+    survival: Floats
+    low: Floats
+    high: Floats
+    num_at_risk: Ints
+    num: int
+    num_hits: int
+    confidence: float
+
+    @property
+    def hit_probability(self) -> Floats:
+        """Probability of having hit, with bounds 1 - high and 1 - low."""
+        return 1.0 - self.survival
+
+    def at(self, time: float) -> float:
+        """Survival at any time."""
+        place = int(np.searchsorted(self.time, time, side="right"))
+        return 1.0 if place == 0 else float(self.survival[place - 1])
+
+    def median(self) -> float | None:
+        """The first time at which at most half have not hit; None if that is never seen."""
+        below = np.flatnonzero(self.survival <= 0.5 + 1e-12)
+        return float(self.time[below[0]]) if len(below) else None
+
+    def restricted_mean(self, horizon: float) -> float:
+        """Mean time until a hit or the horizon, whichever is first: the area under survival.
+
+        Raises:
+            ValueError: The horizon is negative, or lies beyond the last time that was seen.
+
+        Source: Royston and Parmar (2013), restricted mean survival time.
+        """
+        if not 0 <= horizon <= self.time[-1]:
+            raise ValueError(f"horizon={horizon}: must lie between 0 and {self.time[-1]:g}")
+        edges = np.concatenate([[0.0], self.time[self.time < horizon], [horizon]])
+        heights = np.concatenate([[1.0], self.survival[: len(edges) - 2]])
+        return float(np.sum(np.diff(edges) * heights))
+
+
+def kaplan_meier(outcomes: Outcomes, confidence: float = CONFIDENCE) -> KaplanMeier:
+    """Kaplan and Meier's estimate with pointwise bounds (Greenwood's variance, log(-log) scale).
+
+    The bounds are approximate: docs/metrics.md, "Analysis", says what they cover by simulation.
+
+    Args:
+        outcomes: Runs of one configuration, at least one, all costs known.
+        confidence: Of the bounds.
+
+    Raises:
+        ValueError: There is no run, or a cost is not known.
+
+    Source: Kaplan and Meier (1958); Sawyer, "The Greenwood and Exponential Greenwood Confidence
+        Intervals in Survival Analysis", by scipy.stats.ecdf.
+    """
+    survival = ecdf(censored(outcomes)).sf
+    with warnings.catch_warnings():
+        # Where nobody has hit, or everybody has, the formula has no value, and the bounds are NaN.
+        warnings.filterwarnings("ignore", "The confidence interval is undefined", RuntimeWarning)
+        bounds = survival.confidence_interval(confidence, method="log-log")
+    return KaplanMeier(
+        time=survival.quantiles,
+        survival=survival.probabilities,
+        low=_where_enough(bounds.low.probabilities, outcomes),
+        high=_where_enough(bounds.high.probabilities, outcomes),
+        num_at_risk=_num_at_risk(outcomes, survival.quantiles),
+        num=len(outcomes),
+        num_hits=outcomes.num_hits,
+        confidence=confidence,
+    )
+
+
+def _where_enough(bounds: Floats, outcomes: Outcomes) -> Floats:
+    return bounds if len(outcomes) >= MIN_RUNS else np.full_like(bounds, np.nan)
+
+
+def censored(outcomes: Outcomes) -> CensoredData:
+    """Hits as events; misses censored at what they spent, failures after all that was seen.
+
+    Keeping a failure in the risk set to the end makes 1 - survival the probability of a hit, and
+    not that of a hit among runs that never fail.
+
+    Raises:
+        ValueError: There is no run, or a cost is not known.
+
+    Source: the subdistribution of Fine and Gray (1999), with failing as the competing event.
+    """
+    if not len(outcomes):
+        raise ValueError("survival: no runs")
+    if outcomes.num_unknown:
+        raise ValueError(f"survival: the cost of {outcomes.num_unknown} runs is not known")
+    end = float(outcomes.cost.max())
+    last = np.where(outcomes.failed, end, outcomes.cost)
+    return CensoredData(uncensored=outcomes.cost[outcomes.hit], right=last[~outcomes.hit])
+
+
+def _num_at_risk(outcomes: Outcomes, times: Floats) -> Ints:
+    end = outcomes.cost.max()
+    last = np.sort(np.where(outcomes.failed, end, outcomes.cost))
+    return len(last) - np.searchsorted(last, times, side="left")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRank:
+    """Whether two groups hit their target at different rates; two-sided."""
+
+    chi2: float
+    p_value: float
+    num: tuple[int, int]
+
+
+def log_rank(first: Outcomes, second: Outcomes) -> LogRank:
+    """The log-rank test of two groups of runs.
+
+    Args:
+        first: At least one run, all costs known; failures as in kaplan_meier, with the end of
+            both groups together.
+        second: Likewise.
+
+    Raises:
+        ValueError: A group has no run, a cost is not known, or no run hit in either group.
+
+    Source: Mantel (1966); Peto and Peto (1972), by scipy.stats.logrank.
+    """
+    if first.num_hits + second.num_hits == 0:
+        raise ValueError("log-rank: no run hit in either group")
+    end = max(np.nanmax(each.cost, initial=0.0) for each in (first, second))
+    groups = [censored(_failing_at(each, end)) for each in (first, second)]
+    result = logrank(*groups)
+    return LogRank(
+        chi2=float(result.statistic) ** 2,
+        p_value=float(result.pvalue),
+        num=(len(first), len(second)),
+    )
+
+
+def _failing_at(outcomes: Outcomes, end: float) -> Outcomes:
+    cost = np.where(outcomes.failed & ~np.isnan(outcomes.cost), end, outcomes.cost)
+    return Outcomes(cost=cost, hit=outcomes.hit, failed=outcomes.failed)

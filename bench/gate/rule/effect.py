@@ -1,0 +1,102 @@
+"""How much worse a candidate is: values comparable across seeds, the loss, and the ratio.
+
+A loss is a share of the base's median, positive for worse whatever the direction of the metric. A
+miss is infinite, so a loss may be too; it is NaN where nothing can be said.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.core.metric import Better
+from bench.core.stats.intervals import Estimate, median_of_ratios, ratio_of_medians
+from bench.gate.model import Samples
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+ROUNDING = 1e-9  # a loss of 5% is one of at least 5%, however it was rounded
+
+
+def without_rounding(values: Floats, rounding_frac: float) -> Floats:
+    """The values with those made equal that differ by rounding only: 0.949999988 and 0.95.
+
+    Args:
+        values: Shape (n,), no NaN.
+        rounding_frac: Neighbours this close, as a share, are the same; 0 leaves all as they are.
+    """
+    ordered = np.unique(values[np.isfinite(values)])
+    if not rounding_frac or not len(ordered):
+        return values
+    is_first = np.append(True, np.diff(ordered) > rounding_frac * np.abs(ordered[1:]))
+    firsts = ordered[is_first]
+    place = np.searchsorted(firsts, values, side="right") - 1
+    return np.where(np.isfinite(values), firsts[place], values)
+
+
+def aligned(samples: Samples) -> tuple[Floats, Floats]:
+    """The values of both sides with the differences between strata taken out.
+
+    Each is divided by the median of its stratum over both sides: the same whichever run is on
+    which side, so that the rank test within strata stays exact. With one stratum, or with zeros
+    among the values, they are left as they are.
+
+    Returns:
+        Base and candidate, in the order of the samples; misses stay infinite.
+
+    Source: Hodges and Lehmann (1962), Rank methods for combination of independent experiments.
+    """
+    values = np.concatenate([samples.base, samples.candidate])
+    strata = np.concatenate([samples.base_strata, samples.candidate_strata])
+    hit = np.isfinite(values)
+    present = np.unique(strata)
+    if len(present) > 1 and (values[hit] > 0).all():
+        for stratum in present[np.isin(present, strata[hit])]:
+            inside = strata == stratum
+            values[inside] /= np.median(values[inside & hit])
+    return values[: len(samples.base)], values[len(samples.base) :]
+
+
+def loss_of(base: Floats, candidate: Floats, better: Better) -> float:
+    """How much worse the candidate's median is, as a share of the base's; negative for better.
+
+    Args:
+        base: Shape (n,), n >= 1, none negative but for an infinite miss.
+        candidate: Shape (m,), likewise.
+        better: Which direction is better.
+
+    Returns:
+        Infinite where one median is, or where the base's is 0. Where both are infinite, the side
+        that missed more often is infinitely worse; NaN if neither did.
+    """
+    middle, other = float(np.median(base)), float(np.median(candidate))
+    if math.isinf(middle) and math.isinf(other):
+        more = float(np.mean(np.isinf(candidate)) - np.mean(np.isinf(base)))
+        return math.copysign(math.inf, more) if more else math.nan
+    if middle == other:
+        return 0.0
+    sign = 1 if better == "min" else -1
+    if middle == 0 or math.isinf(middle) or math.isinf(other):
+        return math.copysign(math.inf, sign * (other - middle))
+    return sign * (other / middle - 1)
+
+
+def ratio(base: Floats, candidate: Floats, strata: tuple[Ints, Ints] | None = None) -> Estimate:
+    """The candidate's median over the base's, with its bounds; a rate that missed counts as 0.
+
+    Runs of several seeds are compared pair by pair: what a seed does to both runs cancels.
+
+    Args:
+        base: As they were measured, shape (n,).
+        candidate: Likewise, shape (m,); with several strata, the partners of the base.
+        strata: A number per run, of the base and of the candidate; None if all are of one.
+    """
+    base, candidate = np.maximum(base, 0), np.maximum(candidate, 0)
+    if not base.any() and not candidate.any():  # 0/0 is not a number, yet the sides are equal
+        base, candidate = np.ones_like(base), np.ones_like(candidate)
+    if strata is not None and len(np.unique(strata[0])) > 1 and np.array_equal(*strata):
+        return median_of_ratios(candidate, base)
+    return ratio_of_medians(candidate, base)

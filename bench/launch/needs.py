@@ -1,0 +1,88 @@
+"""What runs need of this machine, looked at in a process of its own before any run is started.
+
+Whether a class exists, a device or the files of a data set, only the libraries can tell: they are
+asked in another process, so that this one imports neither torch nor the modules of the user.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench.core.log_tail import last_lines
+from bench.launch.isolation import ForkServer, NotStarted
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something to look at.
+
+    Attributes:
+        check: `module:function`, which raises ValueError or OSError where the need is not met.
+        arguments: What it is given; the first two are a key and its value.
+    """
+
+    check: str
+    arguments: tuple[Any, ...]
+
+
+# What was there when it was looked at is not looked at again by this command.
+_met: set[Need] = set()
+
+
+def forget() -> None:
+    """Look at everything again, as a new command does."""
+    _met.clear()
+
+
+def require(needs: Iterable[Need]) -> None:
+    """Refuse what is not here, before anything is measured for it.
+
+    Raises:
+        ValueError: Something is missing; the message names the key and the remedy.
+    """
+    asked = [need for need in dict.fromkeys(needs) if need not in _met]
+    if not asked:
+        return
+    for need, refusal in zip(asked, _refusals(asked), strict=True):
+        if refusal is not None:
+            raise ValueError(refusal)
+        _met.add(need)
+
+
+def _refusals(needs: Sequence[Need]) -> list[str | None]:
+    """Why each need is not met, None where it is, from a process of its own."""
+    answers: list[str | None] = []
+    with TemporaryDirectory(prefix="bench-needs-") as folder:
+        log = Path(folder) / "log.txt"
+        server = ForkServer(preload=())
+        try:
+            ending = server.run("bench.launch.needs:run", needs, log=log, on_message=answers.append)
+        except NotStarted as error:
+            raise ValueError(str(error)) from error
+        if len(answers) < len(needs):
+            key, value = needs[len(answers)].arguments[:2]
+            how = ending.signal_name or f"exit code {ending.exit_code}"
+            said = " ".join(last_lines(log, 3, most_bytes=1000))
+            answers.append(f"{key}={value}: looking at it ended by {how} ({said or 'no word'})")
+    return answers + [None] * (len(needs) - len(answers))
+
+
+def run(needs: Sequence[Need], send: Callable[[str | None], None], launched_s: float) -> None:
+    """Send for each need, in their order, why it is not met, or None."""
+    for need in needs:
+        send(refusal(need))
+
+
+def refusal(need: Need) -> str | None:
+    """Why a need is not met, in one line; None where it is."""
+    module, _, function = need.check.partition(":")
+    try:
+        getattr(importlib.import_module(module), function)(*need.arguments)
+    except (ValueError, OSError) as error:
+        return " ".join(str(error).split())
+    return None

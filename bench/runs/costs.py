@@ -1,0 +1,102 @@
+"""Adds money and emissions to a record, from the prices and the grid of its configuration."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from bench.cli.causes import innermost
+from bench.core.files import StoreError
+from bench.core.records import RunRecord
+from bench.measure.carbon import carbon_intensity_gco2e_per_kwh
+from bench.measure.cost import Price, cost_usd, emissions_gco2e
+from bench.runs.recipes import source_record, with_recipe
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """What time and joules are charged with."""
+
+    price: Price
+    intensity_gco2e_per_kwh: float
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Rates:
+        """The rates of a resolved configuration.
+
+        Raises:
+            ValueError: The price or the country is not one.
+        """
+        return cls(
+            price=instantiate(config["price"]),
+            intensity_gco2e_per_kwh=carbon_intensity_gco2e_per_kwh(
+                config["grid"]["country_iso_code"]
+            ),
+        )
+
+
+# What was right when it was looked at: a sweep has thousands of jobs and few prices.
+_right: set[str] = set()
+
+
+def require_rates(config: Mapping[str, Any]) -> None:
+    """Refuse a price, a country or settings of CodeCarbon that are none, before they cost a run.
+
+    Raises:
+        ValueError: One is not right; the message names the key.
+    """
+    parts = [config[name] for name in ("price", "grid", "codecarbon")]
+    text = json.dumps(parts, sort_keys=True)
+    if text in _right:
+        return
+    try:
+        Rates.of(config)
+        if config["codecarbon"]:
+            instantiate(config["codecarbon"])
+    except InstantiationException as error:
+        raise ValueError(str(innermost(error))) from error
+    _right.add(text)
+
+
+def with_costs(record: RunRecord) -> RunRecord:
+    """The record with cost and emissions to its target; unchanged where it was not reached.
+
+    Raises:
+        ValueError: As Rates.of; a run has made sure of them before it trains.
+    """
+    target = record.target
+    if target is None or target.time_to_target_s is None:
+        return record
+    rates = Rates.of(record.config)
+    energy_j = target.energy_to_target_j
+    priced = replace(
+        target,
+        cost_to_target_usd=cost_usd(target.time_to_target_s, energy_j, rates.price),
+        emissions_to_target_gco2e=emissions_gco2e(energy_j, rates.intensity_gco2e_per_kwh),
+    )
+    return replace(record, target=priced)
+
+
+def complete_training(record: RunRecord) -> RunRecord:
+    """A training's record with its costs and those of the run that it builds on.
+
+    For a job that could not write its own: where the other run is gone meanwhile, its part stays
+    unknown and the record is written all the same.
+
+    Raises:
+        ValueError: As Rates.of.
+    """
+    priced = with_costs(record)
+    try:
+        return with_recipe(priced, source_record(record.config))
+    except StoreError as error:
+        _log.warning("%s", error)
+        return priced

@@ -1,0 +1,261 @@
+"""Recipes: a training that builds on another run, from its plan to the total that it cost.
+
+What a recipe does to the network is in bench/compression; this is which run it builds on, whether
+that run is fit for it, and the part of the record that adds the two up. Without torch: a plan is
+made before anything is launched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.cli.overrides import key_of
+from bench.config.recipe_nodes import PruneConfig, RecipeConfig, recipe_config
+from bench.config.trust import BUILT_IN, require_trusted, targets_of
+from bench.core.data_keys import SAME_SAMPLES
+from bench.core.identity import CHOICES
+from bench.core.labels import EnergyLabel, weakest_label
+from bench.core.records import RunRecord
+from bench.core.serving_records import Recipe
+from bench.core.store import read_record
+from bench.runs.find import TRAIN, find_runs, trained_record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The training run that a recipe builds on."""
+
+    recipe: RecipeConfig
+    folder: Path
+    record: RunRecord
+    results: Path
+
+    @property
+    def reference(self) -> str:
+        """What a configuration calls it: its run id, or its folder where that lies elsewhere."""
+        known = self.folder.parent == self.results / TRAIN
+        return self.folder.name if known else str(self.folder)
+
+    @property
+    def key(self) -> str:
+        """The key that names it."""
+        return _key(self.recipe)
+
+
+def find_source(values: Mapping[str, Any]) -> Source | None:
+    """The run that a configuration's recipe builds on; None where there is no recipe.
+
+    Args:
+        values: The resolved configuration of bench.train.
+
+    Raises:
+        ValueError: There is no such run or more than one, it is not fit to be built on, its model
+            is code that is not trusted.
+    """
+    recipe = recipe_config(values["recipe"])
+    if recipe is None:
+        return None
+    key = _key(recipe)
+    results = Path(values["results"]).absolute()
+    folder = _one_run(results, key, str(getattr(recipe, recipe.source_key)))
+    record = trained_record(folder, allow_missed=recipe.allow_missed, key=key)
+    _require_same_data(key, record, values)
+    require_trusted(record.config, folder, _trusted(values), parts=("model",))
+    return Source(recipe=recipe, folder=folder, record=record, results=results)
+
+
+def _trusted(values: Mapping[str, Any]) -> list[str]:
+    """What is allowed, and what the command itself names as its data and its model."""
+    return sorted({*values.get("trust", []), *targets_of(values)} - BUILT_IN)
+
+
+def _key(recipe: RecipeConfig) -> str:
+    return f"recipe.{recipe.source_key}"
+
+
+def _one_run(results: Path, key: str, run: str) -> Path:
+    folders = find_runs(results, run, key=key)
+    if len(folders) > 1:
+        raise ValueError(
+            f"{key}={run}: {len(folders)} training runs are called so; name one of them, such as "
+            f"{folders[-1].name}"
+        )
+    return folders[0]
+
+
+def _require_same_data(key: str, record: RunRecord, values: Mapping[str, Any]) -> None:
+    """Refuse a run of another data set, or of other splits of it.
+
+    A network that was trained on what is a validation sample here would hand on what it has seen.
+    """
+    theirs, ours = record.config["data"], values["data"]
+    for name in sorted({*theirs, *ours} - SAME_SAMPLES):
+        if theirs.get(name) != ours.get(name):
+            raise ValueError(
+                f"{key}={record.run_id}: trained on other data, data.{name}={theirs.get(name)} and "
+                f"not {ours.get(name)}; give both runs the same data"
+            )
+
+
+def refuse_other_model(
+    values: Mapping[str, Any], source: Source | None, overrides: Sequence[str]
+) -> None:
+    """Refuse a model that was asked for by name where the recipe brings another one.
+
+    Args:
+        values: The resolved configuration.
+        source: What it builds on.
+        overrides: What was given on the command line.
+
+    Raises:
+        ValueError: It is; the message names the key and the remedy.
+    """
+    if source is None or not isinstance(source.recipe, PruneConfig):
+        return
+    asked = [text for text in overrides if _names_model(text)]
+    if asked and values["model"] != source.record.config["model"]:
+        raise ValueError(
+            f"{asked[0]}: recipe=prune takes the model of {_key(source.recipe)}="
+            f"{source.record.run_id}, which is another one; leave {asked[0].partition('=')[0]} out"
+        )
+
+
+def _names_model(override: str) -> bool:
+    return key_of(override).partition(".")[0] == "model"
+
+
+def with_source(
+    values: Mapping[str, Any], source: Source | None, *, portable: bool = False
+) -> dict[str, Any]:
+    """The configuration with the run that is meant in place of what it was called.
+
+    Pruning has the architecture of that run, too.
+
+    Args:
+        values: The resolved configuration.
+        source: What it builds on; None changes nothing.
+        portable: Whether to name the run by its id wherever it lies, for a configuration's hash.
+    """
+    if source is None:
+        return dict(values)
+    reference = source.record.run_id if portable else source.reference
+    settled = {**values, "recipe": {**values["recipe"], source.recipe.source_key: reference}}
+    settled["trust"] = _trusted(values)  # before the model of the run takes the place of ours
+    if isinstance(source.recipe, PruneConfig):
+        settled["model"] = source.record.config["model"]
+        if CHOICES in values:
+            theirs = source.record.config.get(CHOICES, {}).get("model")
+            settled[CHOICES] = {**values[CHOICES], "model": theirs}
+    return settled
+
+
+def source_folder(config: Mapping[str, Any], recipe: RecipeConfig) -> Path:
+    """The folder of the run that a planned recipe builds on.
+
+    Args:
+        config: As with_source gives it.
+        recipe: That of the configuration.
+    """
+    return Path(config["results"]).absolute() / TRAIN / str(getattr(recipe, recipe.source_key))
+
+
+def source_record(config: Mapping[str, Any]) -> RunRecord | None:
+    """The record of the run that a planned training builds on; None where it builds on none.
+
+    Args:
+        config: As with_source gives it; a record of before recipes has none.
+
+    Raises:
+        StoreError: The run is gone or its record is damaged.
+    """
+    recipe = recipe_config(config.get("recipe"))
+    return None if recipe is None else read_record(source_folder(config, recipe))
+
+
+def with_recipe(record: RunRecord, source: RunRecord | None) -> RunRecord:
+    """The record with what the run before had cost, and both together.
+
+    Totals are up to the targets, as every headline is: a part that is not known, or a target that
+    was missed, leaves its total unknown.
+
+    Args:
+        record: Of the run with the recipe, with its costs.
+        source: Of the run that it builds on; None changes nothing.
+    """
+    if source is None:
+        return record
+    spent = _spent(source)
+    return replace(
+        record,
+        recipe=Recipe(
+            name=record.config["recipe"]["name"],
+            source_run_id=source.run_id,
+            source_time_s=spent.time_s,
+            source_energy_j=spent.energy_j,
+            source_energy_label=spent.energy_label,
+            source_cost_usd=spent.cost_usd,
+            source_emissions_gco2e=spent.emissions_gco2e,
+            source_num_parameters=source.model.num_parameters if source.model else None,
+            source_flops_per_sample=source.model.flops_per_sample if source.model else None,
+            **_totals(spent, _own(record)),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spent:
+    """What it took to reach a target."""
+
+    time_s: float | None = None
+    energy_j: float | None = None
+    energy_label: EnergyLabel | None = None
+    cost_usd: float | None = None
+    emissions_gco2e: float | None = None
+
+
+def _own(record: RunRecord) -> _Spent:
+    """On the run's own clock."""
+    target = record.target
+    if target is None:
+        return _Spent()
+    known = target.energy_to_target_j is not None
+    return _Spent(
+        time_s=target.time_to_target_s,
+        energy_j=target.energy_to_target_j,
+        energy_label=record.energy_label if known else None,
+        cost_usd=target.cost_to_target_usd,
+        emissions_gco2e=target.emissions_to_target_gco2e,
+    )
+
+
+def _spent(record: RunRecord) -> _Spent:
+    """All that the model took: with what the run itself was built on."""
+    recipe = record.recipe
+    if recipe is None:
+        return _Spent() if record.config.get("recipe") else _own(record)
+    return _Spent(
+        time_s=recipe.total_time_to_target_s,
+        energy_j=recipe.total_energy_to_target_j,
+        energy_label=recipe.total_energy_label,
+        cost_usd=recipe.total_cost_to_target_usd,
+        emissions_gco2e=recipe.total_emissions_to_target_gco2e,
+    )
+
+
+def _totals(source: _Spent, own: _Spent) -> dict[str, Any]:
+    labels = [label for label in (source.energy_label, own.energy_label) if label is not None]
+    energy_j = _sum(source.energy_j, own.energy_j)
+    return {
+        "total_time_to_target_s": _sum(source.time_s, own.time_s),
+        "total_energy_to_target_j": energy_j,
+        "total_energy_label": None if energy_j is None else weakest_label(labels),
+        "total_cost_to_target_usd": _sum(source.cost_usd, own.cost_usd),
+        "total_emissions_to_target_gco2e": _sum(source.emissions_gco2e, own.emissions_gco2e),
+    }
+
+
+def _sum(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first + second

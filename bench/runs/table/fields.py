@@ -1,0 +1,47 @@
+"""Fields of a record by their dotted names, and their medians over the runs of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.core.flat import value_of
+from bench.core.records import RunRecord
+from bench.runs.table.groups import Group
+from bench.runs.table.medians import Cost, Median, median_cost, median_of
+
+_MS = "_ms"
+
+
+def number_of(record: RunRecord, name: str) -> float | None:
+    """A number of a record in its base unit: seconds for what is stored in milliseconds."""
+    value = value_of(record, name)
+    return None if value is None else float(value / 1000 if name.endswith(_MS) else value)
+
+
+def field_median(runs: Sequence[RunRecord], name: str) -> Median | None:
+    """The median over the runs that have the field."""
+    return median_of(number_of(run, name) for run in runs)
+
+
+def field_medians(groups: Sequence[Group], name: str) -> list[Median | None]:
+    """A column of them, a row for each configuration."""
+    return [field_median(group.measured, name) for group in groups]
+
+
+def target_median(runs: Sequence[RunRecord], hit: str, spent: str | None = None) -> Median | None:
+    """The median of what reaching the target cost, with misses and failures as the worst.
+
+    Args:
+        runs: Of one configuration; those without a target do not count.
+        hit: Field with the cost until the target.
+        spent: Field with what a run that missed had spent; None where nobody knows.
+    """
+    return median_cost(
+        Cost(
+            hit=number_of(run, hit),
+            spent=number_of(run, spent) if spent else None,
+            reached=run.target.reached,
+        )
+        for run in runs
+        if run.target is not None
+    )

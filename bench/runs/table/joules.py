@@ -1,0 +1,90 @@
+"""Columns of joules: never without how they were obtained and how far they may be off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.core.flat import value_of
+from bench.core.labels import EnergyLabel
+from bench.core.records import RunRecord
+from bench.runs.table.columns import Column, number_column
+from bench.runs.table.groups import Group
+from bench.runs.table.medians import Median
+from bench.runs.table.units import ENERGY
+
+_MIXED = "mixed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joules:
+    """The joules of one configuration.
+
+    Attributes:
+        median: None where nothing is known, or where its runs have joules of different kinds,
+            which are not summarised together.
+        label: How they were obtained, or `mixed`.
+        error_frac: The largest bound of the systematic error.
+    """
+
+    median: Median | None
+    label: str | None
+    error_frac: float | None
+
+
+def joules_of(
+    group: Group,
+    median: Callable[[Sequence[RunRecord]], Median | None],
+    *,
+    label: str,
+    error_fracs: Sequence[str] = (),
+) -> Joules:
+    """The joules of a configuration.
+
+    Args:
+        group: Its runs.
+        median: Of some runs.
+        label: Field that says how the joules of a run were obtained.
+        error_fracs: Fields with the bound of the systematic error; the first that is there counts.
+    """
+    runs = group.measured
+    labels: set[EnergyLabel] = {value_of(run, label) for run in runs} - {None}
+    components = {tuple(sorted(row.component for row in run.energy)) for run in runs} - {()}
+    if len(labels) > 1 or len(components) > 1:
+        return Joules(median=None, label=_MIXED, error_frac=None)
+    found = median(runs)
+    bounds = [next(filter(None, (value_of(run, f) for f in error_fracs)), None) for run in runs]
+    return Joules(
+        median=found,
+        label=next(iter(labels), None) if found else None,
+        error_frac=max((bound for bound in bounds if bound is not None), default=None),
+    )
+
+
+def joules_column(heading: str, joules: Sequence[Joules], *, rank: int, note: str = "") -> Column:
+    """The column; the label and the bound are in its heading where all rows have the same."""
+    labels = {each.label for each in joules} - {None}
+    if _MIXED in labels:
+        note = f"{note} mixed: joules of different kinds have no median.".strip()
+    beside: list[list[str]] = [[], *([] for _ in joules)]  # of the heading, then of each row
+    for texts in ([_bound(each) for each in joules], [_label(each) for each in joules]):
+        if len(set(texts) - {""}) == 1 and _MIXED not in labels:
+            beside[0].append(max(texts))
+        else:
+            for row, text in zip(beside[1:], texts, strict=True):
+                row.append(text)
+    lines = [heading, *reversed(beside[0])]
+    medians = [each.median for each in joules]
+    behind = [" ".join(filter(None, row)) for row in beside[1:]]
+    return number_column("\n".join(lines), medians, ENERGY, rank=rank, note=note, beside=behind)
+
+
+def _bound(joules: Joules) -> str:
+    """`±5.1%`: two digits, since it is a bound."""
+    if joules.error_frac is None or joules.median is None:
+        return ""
+    return f"±{float(f'{joules.error_frac * 100:.2g}'):g}%"
+
+
+def _label(joules: Joules) -> str:
+    return f"({joules.label})" if joules.label else ""

@@ -1,0 +1,109 @@
+"""What a table shows of the runs of one configuration: a median, how far they spread, in one unit.
+
+A run that missed its target or failed is the worst of all, never left out: the median over three
+runs of which one missed is the slower of the other two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.core.stats.intervals import Estimate, median
+from bench.runs.table.units import ABSENT, Scale, Unit, common_unit, quantity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Median:
+    """A median over runs, in base units.
+
+    Attributes:
+        estimate: With misses and failures infinite; its value is None where the median is.
+        beyond: What the median lies above where it is infinite; None where nothing is known.
+        worst: What is shown for an infinite value or bound: 0 where larger values are better.
+    """
+
+    estimate: Estimate
+    beyond: float | None = None
+    worst: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one run spent.
+
+    Attributes:
+        hit: Until its target; None if it missed, or where it is not known.
+        spent: In all, by a run that might have hit later; None if it would not have.
+        reached: Whether it hit.
+    """
+
+    hit: float | None
+    spent: float | None
+    reached: bool
+
+
+def median_of(values: Iterable[float | None]) -> Median | None:
+    """The median of the values that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return Median(estimate=median(known)) if known else None
+
+
+def median_with_worst(values: Iterable[float | None], *, is_larger_better: bool) -> Median:
+    """The median of all values, unknown ones as the worst; a median of misses is no number."""
+    worst = -math.inf if is_larger_better else math.inf
+    estimate = median([worst if value is None else value for value in values])
+    return Median(estimate=estimate, worst=0.0 if is_larger_better else math.inf)
+
+
+def median_cost(costs: Iterable[Cost]) -> Median | None:
+    """The median cost of reaching a target; None where nothing is known of it.
+
+    Each run would have needed at least what it spent: the median of that is a lower bound where
+    half of the runs or more missed.
+    """
+    counting = [cost for cost in costs if not cost.reached or cost.hit is not None]
+    if all(cost.hit is None and cost.spent is None for cost in counting):
+        return None
+    estimate = median([math.inf if cost.hit is None else cost.hit for cost in counting])
+    if estimate.value is not None:
+        return Median(estimate=estimate)
+    at_least = [cost.spent if cost.hit is None else cost.hit for cost in counting]
+    return Median(
+        estimate=estimate,
+        beyond=float(np.median([math.inf if least is None else least for least in at_least])),
+    )
+
+
+def unit_for(medians: Sequence[Median | None], scale: Scale) -> Unit | None:
+    """The unit of a column of medians; None where each needs its own."""
+    shown = (each.estimate.value or each.beyond for each in medians if each is not None)
+    return common_unit(shown, scale)
+
+
+def value_text(value: Median | None, scale: Scale, unit: Unit | None) -> str:
+    """The median, `> 119` where it is only known to lie above, `inf` (0) where most failed."""
+    if value is None:
+        return ABSENT
+    if value.estimate.value is not None:
+        return quantity(value.estimate.value, scale, unit)
+    if value.beyond is None or math.isinf(value.beyond):
+        return quantity(value.worst, scale, unit)
+    return f"> {quantity(value.beyond, scale, unit)}"
+
+
+def spread_text(value: Median | None, scale: Scale, unit: Unit | None) -> str:
+    """`0.41 to 0.52` for the range of fewer than six runs, `[0.41, 0.52]` for a 95% interval.
+
+    Empty for a single run, and where no run has a value.
+    """
+    if value is None or value.estimate.num < 2:
+        return ""
+    bounds = (value.estimate.low, value.estimate.high)
+    if bounds == (None, None):
+        return ""
+    low, high = (quantity(value.worst if bound is None else bound, scale, unit) for bound in bounds)
+    return f"{low} to {high}" if value.estimate.kind == "range" else f"[{low}, {high}]"

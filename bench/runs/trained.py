@@ -1,0 +1,227 @@
+"""The model and the data of a training run, made again; bench/runs/find.py finds the run.
+
+Whatever is read here may be a stranger's: what a configuration names is called only if it is
+trusted (bench/config/trust.py), weights are read as plain data, and a structure sets nothing but
+numbers and texts that its layers have already.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import torch
+from hydra.utils import get_object, instantiate
+from torch import nn
+
+from bench.compression.prune import Structure, checked_structure, prune_network, restore
+from bench.compression.refused import first_line
+from bench.config.recipe_nodes import PruneConfig
+from bench.config.trust import (
+    require_allowed,
+    require_defined,
+    require_trusted,
+    targets_of,
+)
+from bench.core.files import StoreError, read_file, require_file
+from bench.core.store import read_record
+
+if TYPE_CHECKING:  # it imports Lightning, which a server that makes a network again has no use for
+    from bench.tasks.data import DataModule
+
+# Beside the checkpoint of a pruned network: how its layers differ from those that its class makes.
+STRUCTURE = "structure.json"
+_Allowed = Callable[..., Any] | tuple[Callable[..., Any], str]
+
+
+class Shapes(Protocol):
+    """What a network is told of the data: a data module has it, too."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+
+    @property
+    def num_classes(self) -> int:
+        """Logits for each image."""
+
+
+class DataShapes(NamedTuple):
+    """The same without the data, small enough to be written beside a model."""
+
+    input_shape: tuple[int, int, int]
+    num_classes: int
+
+
+def load_data(folder: Path, trust: Sequence[str] = (), *, root: str | None = None) -> DataModule:
+    """The data of a training run, set up.
+
+    Args:
+        folder: The run's folder.
+        trust: What may be called besides this project's own; see require_trusted.
+        root: Where the files lie on this machine, in place of what the run was given.
+
+    Raises:
+        ValueError: It cannot be made, or names code that is not trusted.
+        FileNotFoundError: Its files are not here.
+    """
+    node = dict(_trusted_part(read_record(folder).config, "data", folder, trust))
+    if root is not None and "root" in node:
+        node["root"] = root
+    elif node.get("root") is not None and "download" in node:
+        node["download"] = False  # nothing is written to a folder that a stored configuration names
+    data: DataModule = instantiate(node)
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def load_network(folder: Path, data: Shapes, trust: Sequence[str] = ()) -> nn.Module:
+    """The trained network of a run, on the CPU, in evaluation mode; a pruned one in its own size.
+
+    Args:
+        folder: The run's folder.
+        data: Gives the shape of inputs and the number of classes.
+        trust: What may be called besides this project's own; see require_trusted.
+
+    Raises:
+        ValueError: The checkpoint is missing, corrupt, or not of this model; or something that it
+            or the configuration names is not trusted.
+    """
+    config = read_record(folder).config
+    path = folder / "checkpoint.pt"
+    network = _full_network(config, data, folder, trust)
+    recipe = config.get("recipe") or {}
+    structure = _read_structure(folder) if recipe.get("name") == "prune" else {}
+    weights = _read_weights(path, trust)
+    try:
+        restore(network, structure, weights)
+    except MemoryError:
+        raise
+    except Exception as error:  # of a user's class, set_extra_state() may raise anything
+        raise _unusable(path, error) from error
+    return network.eval()
+
+
+def _trusted_part(
+    config: Mapping[str, Any], part: str, folder: Path, trust: Sequence[str]
+) -> Mapping[str, Any]:
+    """The node of a stored configuration, once it is sure that it calls nothing else."""
+    require_trusted(config, folder, trust, parts=(part,))
+    for target in targets_of({part: config[part]}):
+        _imported(target, folder, trust)
+    node: Mapping[str, Any] = config[part]
+    return node
+
+
+def _imported(name: str, folder: Path, trust: Sequence[str]) -> Callable[..., Any]:
+    """What a trusted name stands for.
+
+    Raises:
+        ValueError: It cannot be imported, or its module has it from one that is not trusted.
+    """
+    try:
+        found: Callable[..., Any] = get_object(name)
+    except Exception as error:  # importing runs a user's module
+        reason = first_line(error.__cause__ or error)
+        raise ValueError(
+            f"{folder}: {name}, which it is made by, cannot be imported ({reason}); run the "
+            "command where Python finds that module, or add its folder to PYTHONPATH"
+        ) from error
+    require_defined(name, found, folder, trust)
+    return found
+
+
+def _full_network(
+    config: Mapping[str, Any], data: Shapes, folder: Path, trust: Sequence[str]
+) -> nn.Module:
+    network: nn.Module = instantiate(
+        _trusted_part(config, "model", folder, trust),
+        input_shape=data.input_shape,
+        num_classes=data.num_classes,
+    )
+    return network
+
+
+def _read_weights(path: Path, trust: Sequence[str]) -> dict[str, Any]:
+    """A checkpoint's entries: tensors, and what get_extra_state() of a user's modules gave.
+
+    Besides plain data they may be objects of classes that are trusted.
+    """
+    try:
+        require_file(path)
+        named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception as error:  # a damaged file may fail in any way
+        raise _unusable(path, error) from error
+    for name in named:
+        require_allowed(name, "checkpoint.pt", path.parent, trust)
+    allowed: list[_Allowed] = [(_imported(name, path.parent, trust), name) for name in named]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _unusable(path, error) from error
+    if not isinstance(weights, dict):
+        raise _unusable(path, TypeError(f"it holds a {type(weights).__name__}, no weights"))
+    return weights
+
+
+def _unusable(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path}: no usable checkpoint ({first_line(error)}); train the run again")
+
+
+def _read_structure(folder: Path) -> Structure:
+    path = folder / STRUCTURE
+    try:
+        structure = json.loads(read_file(path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: not readable ({error}); train the run again") from error
+    if not isinstance(structure, dict) or not all(isinstance(v, dict) for v in structure.values()):
+        raise StoreError(f"{path}: no structure of a pruned network; train the run again")
+    return structure
+
+
+def pruned_network(
+    source: Path,
+    config: Mapping[str, Any],
+    recipe: PruneConfig,
+    data: DataModule,
+    folder: Path | None,
+) -> nn.Module:
+    """What pruning leaves of a run's network, on the CPU, in training mode.
+
+    Args:
+        source: The folder of the run.
+        config: Of the run that goes on with it, whose model is the same.
+        recipe: How much is cut out.
+        data: Gives the shape of inputs and the number of classes.
+        folder: Where the structure is kept for load_network; None keeps it nowhere.
+
+    Raises:
+        ValueError: The run's network cannot be loaded, or not be pruned.
+        OSError: The structure cannot be written.
+    """
+    trust = config["trust"]  # of this command: with_source has put it there
+    network = load_network(source, data, trust)
+    # Noise from a generator of its own: the run's random state is not touched.
+    example = torch.randn((1, *data.input_shape), generator=torch.Generator().manual_seed(0))
+    prune_network(
+        network,
+        example,
+        ratio=recipe.ratio,
+        iterative_steps=recipe.iterative_steps,
+        round_to=recipe.round_to,
+    )
+    full = _full_network(config, data, source, trust)
+    frozen = {name for name, part in full.named_modules() if not part.training}
+    structure = checked_structure(network, full, example)
+    if folder is not None:
+        (folder / STRUCTURE).write_text(json.dumps(structure, indent=1) + "\n")
+    # Training mode, except for parts that the model itself keeps out of it.
+    for name, part in network.named_modules():
+        part.training = name not in frozen
+    return network

@@ -1,0 +1,170 @@
+"""The columns of the table that ends bench.serve; every number a median over models and repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.core.flat import value_of
+from bench.core.metrics import better
+from bench.core.price import cost_basis
+from bench.core.records import RunRecord
+from bench.runs.table.columns import Column, number_column, spread_column
+from bench.runs.table.fields import field_median, field_medians, number_of
+from bench.runs.table.groups import Group
+from bench.runs.table.joules import joules_column, joules_of
+from bench.runs.table.medians import Median, median_with_worst, spread_text, value_text
+from bench.runs.table.of_both import accuracy_column, latency_column
+from bench.runs.table.units import BYTES, PLAIN, RATE, TIME, Scale, digits, quantity
+
+_COST = "serving.cost_per_million_usd"
+
+
+def serve_columns(groups: Sequence[Group]) -> list[Column]:
+    """All columns but the outcome, in the order in which they are shown."""
+    return [
+        *_headlines(groups),
+        latency_column(groups, rank=4, note="Latency: from when a request was due."),
+        number_column(
+            "predictions", field_medians(groups, "serving.throughput_per_s"), RATE, rank=5
+        ),
+        accuracy_column(groups, rank=2),
+        _change(groups),
+        _recall(groups),
+        number_column("model\nsize", field_medians(groups, "model.size_bytes"), BYTES, rank=9),
+        _ratio(groups),
+        _energy(groups),
+        _cost(groups),
+        _carbon(groups),
+    ]
+
+
+def headline_text(record: RunRecord, unit_scale: Scale | None = None) -> str | None:
+    """What the scenario is judged by, such as `p90 latency 31.8 µs`; None where nothing counts."""
+    value = _headline_of(record)
+    if value is None:
+        return None
+    name, scale = _headline_words(record)
+    return f"{name} {quantity(value, unit_scale or scale)}"
+
+
+def _headline_of(record: RunRecord) -> float | None:
+    """The headline in its base unit; a pass that does not count has none."""
+    serving = record.serving
+    if record.status != "ok" or serving is None or serving.headline is None or not serving.valid:
+        return None
+    return number_of(record, f"serving.{serving.headline}")
+
+
+def _headline_words(record: RunRecord) -> tuple[str, Scale]:
+    field = value_of(record, "serving.headline") or ""
+    if field.endswith("_per_s"):
+        return field.removesuffix("_per_s").replace("_", " "), RATE
+    return f"{field.removeprefix('latency_').removesuffix('_ms')} latency", TIME
+
+
+def _headline_median(group: Group) -> Median | None:
+    """The median over all passes; one that failed or does not count is the worst of them."""
+    values = [_headline_of(run) for run in group.measured]
+    field = next((run.serving.headline for run in group.measured if run.serving), None)
+    if field is None or all(value is None for value in values):
+        return None
+    is_larger_better = better(f"serving.{field}") == "max"
+    return median_with_worst(values, is_larger_better=is_larger_better)
+
+
+def _headlines(groups: Sequence[Group]) -> list[Column]:
+    """What each scenario is judged by, in one column; its unit in the cells of several."""
+    medians = [_headline_median(group) for group in groups]
+    words = [_headline_words(group.measured[0]) if group.measured else None for group in groups]
+    known = [each for each, m in zip(words, medians, strict=True) if m is not None and each]
+    note = "Of several runs: the median; a pass that failed or is INVALID is the worst of them."
+    note = note if any(len(group.measured) > 1 for group in groups) else ""
+    if len({name for name, _ in known}) == 1:
+        name, scale = known[0]
+        heading = name.replace(" ", "\n")
+        return [
+            number_column(heading, medians, scale, rank=1, note=note),
+            spread_column("range", medians, scale, rank=6),
+        ]
+    cells, ranges = [], []
+    for each, median in zip(words, medians, strict=True):
+        name, scale = each or ("", PLAIN)
+        cells.append(f"{name} {value_text(median, scale, None)}" if median else "-")
+        ranges.append(spread_text(median, scale, None))
+    return [
+        Column(heading="headline", cells=cells, rank=1, note=note),
+        Column(heading="range", cells=ranges, rank=6),
+    ]
+
+
+def _change(groups: Sequence[Group]) -> Column:
+    medians = field_medians(groups, "compression.accuracy_change")
+    cells = ["-" if m is None else f"{m.estimate.value:+.4f}" for m in medians]
+    note = "Accuracy change and latency ratio: against the same model uncompressed."
+    return Column(heading="accuracy\nchange", cells=cells, rank=5, note=note)
+
+
+def _recall(groups: Sequence[Group]) -> Column:
+    medians = field_medians(groups, "quality_test.worst_class_recall")
+    cells = ["-" if m is None else f"{m.estimate.value:.3f}" for m in medians]
+    return Column(heading="worst\nrecall", cells=cells, rank=11)
+
+
+def _ratio(groups: Sequence[Group]) -> Column:
+    """Latency compressed over uncompressed; a single run has its own 95% interval."""
+    cells = []
+    for group in groups:
+        ratio = field_median(group.measured, "compression.latency_ratio")
+        text = value_text(ratio, PLAIN, None)
+        if ratio is not None and ratio.estimate.num == 1:
+            text += _interval(group.measured)
+        cells.append(text)
+    return Column(heading="latency\nratio", cells=cells, rank=8)
+
+
+def _interval(runs: Sequence[RunRecord]) -> str:
+    compressions = [run.compression for run in runs if run.compression]
+    for each in compressions:
+        if each.latency_ratio_low is not None and each.latency_ratio_high is not None:
+            return f" [{digits(each.latency_ratio_low)}, {digits(each.latency_ratio_high)}]"
+    return ""
+
+
+def _energy(groups: Sequence[Group]) -> Column:
+    name = "serving.energy_per_prediction"
+    joules = [
+        joules_of(
+            group,
+            lambda runs: field_median(runs, f"{name}_j"),
+            label=f"{name}_label",
+            error_fracs=(f"{name}_error_frac",),
+        )
+        for group in groups
+    ]
+    note = "Energy: ± the bound of its error."
+    return joules_column("energy per\nprediction", joules, rank=3, note=note)
+
+
+def _cost(groups: Sequence[Group]) -> Column:
+    """Dollars, and what they pay for: those of electricity alone are no price of a machine."""
+    bases = [
+        ", ".join(
+            dict.fromkeys(
+                cost_basis(run.config["price"])
+                for run in group.measured
+                if value_of(run, _COST) is not None
+            )
+        )
+        for group in groups
+    ]
+    heading, beside = "USD per\nmillion", [f"({basis})" if basis else "" for basis in bases]
+    if len(set(bases) - {""}) == 1:
+        heading, beside = f"{heading}\n{max(beside)}", [""] * len(beside)
+    note = "Dollars for electricity alone are not the price of a machine."
+    medians = field_medians(groups, _COST)
+    return number_column(heading, medians, PLAIN, rank=7, note=note, beside=beside)
+
+
+def _carbon(groups: Sequence[Group]) -> Column:
+    medians = field_medians(groups, "serving.emissions_per_million_gco2e")
+    return number_column("gCO2e per\nmillion", medians, PLAIN, rank=12)

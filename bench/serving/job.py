@@ -1,0 +1,250 @@
+"""The body of bench.serve: one model, served in one way, in a fresh process of its own.
+
+Prepares the model, opens it in this process or behind a server, warms it up, has every image of the
+test split answered once, then measures the scenario. Writes the record whatever happens.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.cli.instruments import build_window
+from bench.config.serve import ServeConfig
+from bench.core.artifact import Artifact
+from bench.core.identity import CHOICES
+from bench.core.outcome import outcome_record, without_doubtful_joules
+from bench.core.records import ModelFacts, Phases, Quality, RunError, RunRecord, Status
+from bench.core.serving_records import Compression, RateStep, Serving, TrainedRun
+from bench.core.store import write_record
+from bench.launch.job import Job, Progress
+from bench.measure.energy import MIN_REFRESHES
+from bench.measure.window import Window
+from bench.runs.costs import Rates
+from bench.runs.endings import carried_out, start_log
+from bench.serving.compressed import compare_with_uncompressed
+from bench.serving.costs import with_serving_costs
+from bench.serving.metered import MeteredSystem
+from bench.serving.model import TrainedModel, served_quality
+from bench.serving.pass_result import PassResult
+from bench.serving.pass_windows import PassWindows, energy_fields
+from bench.serving.performance import Performance
+from bench.serving.performance_fields import requests_frame, serving_fields
+from bench.serving.scenarios import run_accuracy, run_performance, warm_up
+from bench.serving.system_under_test import UnderTest, open_system
+from bench.tasks.threads import thread_facts
+
+_log = logging.getLogger(__name__)
+
+_LONGER = 1.1  # than the shortest pass that a meter resolves: a pass may end a little early
+
+
+def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
+    """Serve and write the record, however it ends.
+
+    Args:
+        job: What to serve, how, and where to put the record.
+        send: Tells the parent how far it is.
+        launched_s: When the parent launched this process, on the host's monotonic clock.
+    """
+    launch_s = time.monotonic() - launched_s
+    start_log()
+    write_record(job.folder, carried_out(ServingRun(job, send, launch_s=launch_s)))
+
+
+class ServingRun:
+    """One run: what it has come to so far is there at any moment, for the record."""
+
+    def __init__(self, job: Job, send: Callable[[Progress], None], *, launch_s: float) -> None:
+        self._job = job
+        self._send = send
+        self._config = ServeConfig.from_dict(job.config)
+        self._launch_s = launch_s
+        self._entered_s = time.perf_counter()
+        self._windows = PassWindows(self._build_window, job.folder / "telemetry.parquet")
+        self._trained: TrainedModel | None = None
+        self._under_test: UnderTest | None = None
+        self._size_bytes: int | None = None
+        self._prepare_s: float | None = None
+        self._quality: Quality | None = None
+        self._serving: Serving | None = None
+        self._compression: Compression | None = None
+        self._rate_search: list[RateStep] = []
+
+    def make(self) -> None:
+        """Prepare, open, warm up, check what is answered, measure, compare with uncompressed.
+
+        Raises:
+            ValueError: The model cannot be served in this way, with the reason.
+            PassFailed: It failed while it was asked.
+        """
+        config = self._config
+        # A wrong price or country fails here, before anything is served.
+        Rates.of(self._job.config)
+        self._say("loading the model and its data")
+        trained = self._trained = TrainedModel(Path(config.run), config)
+        with TemporaryDirectory(prefix="bench-serve-") as name:
+            work = Path(name)
+            self._say("preparing the model")
+            artifact = self._prepare(trained, work)
+            self._say("opening the model")
+            with open_system(config, artifact, trained, work, self._job.folder) as self._under_test:
+                self._measure(self._under_test, trained)
+            compressed = config.compression.method != "none"
+            if compressed and artifact is not None and self._quality is not None:
+                self._say("comparing with the uncompressed model")
+                accuracy = self._quality.accuracy
+                self._compression = compare_with_uncompressed(
+                    config, trained, artifact, accuracy, work
+                )
+        trained.require_unchanged_split()
+
+    def close(self) -> None:
+        """Stop and release the window, if there is one."""
+        self._windows.close()
+
+    def _say(self, stage: str) -> None:
+        _log.info("%s", stage)
+        self._send(Progress(stage=stage))
+
+    def _prepare(self, trained: TrainedModel, work: Path) -> Artifact | None:
+        """The model on disk; None where a server of the user's own has it."""
+        if self._config.backend.serves_elsewhere:
+            return None
+        folder = (self._job.folder if self._config.keep_model else work) / "model"
+        began_s = time.perf_counter()
+        artifact = trained.prepare(self._config, self._config.compression.method, folder)
+        self._prepare_s = time.perf_counter() - began_s
+        self._size_bytes = artifact.size_bytes
+        return artifact
+
+    def _measure(self, under_test: UnderTest, trained: TrainedModel) -> None:
+        config = self._config
+        num_images = len(trained.test.labels)
+        system = MeteredSystem(under_test.system, answers_at_once=under_test.answers_at_once)
+        self._say("warming up")
+        estimate = warm_up(system, config.scenario, num_images=num_images, seed=config.seed)
+        self._say("having every test image answered")
+        _, logits = run_accuracy(system, num_images, seed=config.seed)
+        trained.require_unchanged_split()
+        self._quality = served_quality(logits, trained.test.labels)
+        self._say(f"measuring {config.scenario.name}")
+        refresh_s = self._windows.open().meters.refresh_s
+        performance = run_performance(
+            system,
+            config.scenario,
+            num_images=num_images,
+            seed=config.seed,
+            estimate=estimate,
+            # So long that no joules are below their meter's resolution.
+            min_duration_s=None if refresh_s is None else _LONGER * MIN_REFRESHES * refresh_s,
+            window=lambda: self._windows.around(system),
+            complaints=under_test.complaints,
+            keep=self._keep,
+        )
+        self._put_together(performance, under_test)
+
+    def _build_window(self) -> Window:
+        gpus = self._under_test.gpus if self._under_test else []
+        return build_window(self._job.config, _nothing, gpus=gpus)
+
+    def _keep(self, result: PassResult) -> None:
+        """The pass that has just ended is the one to report so far."""
+        self._windows.keep()
+        if self._under_test is not None:
+            self._under_test.keep(result)
+
+    def _put_together(self, performance: Performance, under_test: UnderTest) -> None:
+        """Write the requests of the reported pass down, and what the record says of serving."""
+        kept = self._windows.kept
+        assert kept is not None, "the reported pass was kept"
+        result = performance.result
+        frame = requests_frame(result)
+        if frame is not None:
+            frame.to_parquet(self._job.folder / "requests.parquet", index=False)
+        fields = serving_fields(self._config.scenario, performance)
+        fields |= energy_fields(kept, result.num_answered)
+        self._serving = Serving(
+            **{**fields, "max_batch_size": under_test.max_batch_size},
+            backend=self._config.backend.name,
+            runtime=under_test.runtime,
+            device=under_test.facts.get("device"),
+            num_threads=self._config.num_threads,
+            prepare_s=self._prepare_s,
+            load_s=under_test.load_s,
+            compile_s=under_test.compile_s,
+        )
+        self._rate_search = list(performance.steps)
+
+    def record(self, status: Status, error: RunError | None) -> RunRecord:
+        """The record of what has been measured so far."""
+        job, window, under_test = self._job, self._windows.window, self._under_test
+        measured = window.record_fields() if window else {}
+        started = window is not None and window.clock.started
+        serve_s = window.time_s if window is not None and started else None
+        init_s = window.clock.started_s - self._entered_s if window and started else None
+        record = outcome_record(
+            job.identity,
+            job.config,
+            [],
+            status=status,
+            error=error,
+            host={
+                **job.host,
+                **thread_facts(),
+                "gpus": window.devices if window else [],
+                "runtime": dict(under_test.facts) if under_test else {},
+            },
+            phases=Phases(
+                launch_s=self._launch_s,
+                init_s=init_s,
+                serve_s=serve_s,
+                wall_time_s=serve_s,
+            ),
+        )
+        whole = replace(
+            record,
+            **measured,
+            model=self._model(),
+            quality_test=self._quality,
+            serving=self._serving,
+            trained=self._link(),
+            compression=self._compression,
+            placement=under_test.placement if under_test else None,
+            stages=under_test.stages if under_test else [],
+            rate_search=self._rate_search,
+        )
+        whole = without_doubtful_joules(whole)
+        if whole.serving is None:
+            return whole
+        return replace(whole, serving=with_serving_costs(whole.serving, job.config))
+
+    def _model(self) -> ModelFacts | None:
+        """The model as it was trained, with the size in which it is served."""
+        if self._trained is None or self._trained.record.model is None:
+            return None
+        return replace(self._trained.record.model, size_bytes=self._size_bytes)
+
+    def _link(self) -> TrainedRun | None:
+        if self._trained is None:
+            return None
+        record = self._trained.record
+        data = record.config.get(CHOICES, {}).get("data")
+        if data in (None, "custom"):
+            data = str(record.config["data"]["_target_"]).rpartition(".")[2]
+        return TrainedRun(
+            run_id=record.run_id,
+            config_hash=record.config_hash,
+            seed=record.seed,
+            reached=record.target.reached if record.target else None,
+            model=record.model.name if record.model else None,
+            data=data,
+        )
+
+
+def _nothing() -> None:
+    """Do nothing: a backend waits for its device before it gives an answer."""

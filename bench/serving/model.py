@@ -1,0 +1,128 @@
+"""The model of a training run as bench.serve gets it: data as arrays, and the model on disk."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.compression.prepare import prepare
+from bench.config.serve import ServeConfig
+from bench.core.artifact import Artifact
+from bench.core.records import Quality, RunRecord
+from bench.runs.find import trained_record
+from bench.runs.trained import DataShapes, load_data, load_network
+from bench.serving.backends.choose import resolve_device
+from bench.tasks.data import DataModule, test_batches
+from bench.tasks.loaders import Batch, RawSplit
+from bench.tasks.quality import quality, recorded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestSplit:
+    """Images, float32 (n, c, h, w), and labels, int64 (n,); raw pixels where the data has them."""
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    raw: RawSplit | None
+    num_classes: int
+
+    @property
+    def checksum(self) -> int:
+        """Of images and labels, to see whether they are what they were."""
+        return zlib.crc32(self.labels.data, zlib.crc32(self.images.data))
+
+
+class TrainedModel:
+    """A training run, its data and its network."""
+
+    def __init__(self, folder: Path, config: ServeConfig) -> None:
+        """Load it.
+
+        Raises:
+            ValueError: The run is not fit to be served, or its checkpoint is missing or corrupt.
+            FileNotFoundError: The files of its data are not here.
+        """
+        self.folder = folder
+        self.record: RunRecord = trained_record(folder, allow_missed=config.allow_missed)
+        self._data: DataModule = load_data(folder, config.trust, root=config.data_root)
+        self._shapes = DataShapes(self._data.input_shape, self._data.num_classes)
+        images, labels = _arrays(test_batches(self._data))
+        self.test = TestSplit(
+            images=images,
+            labels=labels,
+            raw=getattr(self._data, "raw_test", None),
+            num_classes=self._data.num_classes,
+        )
+        self._checksum = self.test.checksum
+
+    @property
+    def name(self) -> str:
+        """What the model is called, for errors."""
+        return f"model {self.record.model.name}" if self.record.model else "the model"
+
+    def require_unchanged_split(self) -> None:
+        """Refuse answers to a test split that serving has changed: they are not comparable.
+
+        Raises:
+            ValueError: It has; no model is given the split itself, so this is a fault of ours.
+        """
+        if self.test.checksum != self._checksum:
+            raise ValueError(
+                f"{self.name}: it wrote into the test split while it was served, so its answers do "
+                "not count; have the model work on a copy of its input"
+            )
+
+    def prepare(self, config: ServeConfig, method: str, folder: Path) -> Artifact:
+        """Write the model to a new folder in the form that the runtime takes.
+
+        Raises:
+            ValueError: The runtime cannot have it in that form, with the reason.
+        """
+        folder.mkdir(parents=True)
+        return prepare(
+            partial(load_network, self.folder, self._shapes, list(config.trust)),
+            runtime=config.backend.runtime,
+            method=method,
+            channels_last=bool(self.record.config["trainer"]["channels_last"]),
+            calibration=self._calibration(config.compression.num_calibration_samples),
+            device=resolve_device(config.backend.runtime, config.backend.device),
+            folder=folder,
+        )
+
+    def _calibration(self, num_samples: int) -> NDArray[np.float32]:
+        """Training images, never validation or test ones."""
+        images: list[Tensor] = []
+        for batch, _ in self._data.train_dataloader():
+            images.append(batch)
+            if sum(map(len, images)) >= num_samples:
+                break
+        return _float32(images)[:num_samples]
+
+
+def _arrays(batches: Iterable[Batch]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    pairs = list(batches)
+    labels = torch.cat([labels for _, labels in pairs]).long()
+    return _float32([images for images, _ in pairs]), labels.numpy()
+
+
+def _float32(images: Sequence[Tensor]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(torch.cat(list(images)).float().numpy())
+
+
+def served_quality(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Quality:
+    """Quality of answers that were served.
+
+    Args:
+        logits: Shape (n, num_classes), in the order of the labels.
+        labels: Shape (n,).
+    """
+    values = quality(torch.from_numpy(logits), torch.from_numpy(labels))
+    return Quality(at="served", num_samples=len(labels), **recorded(values))

@@ -1,0 +1,131 @@
+"""From a configuration of bench.serve to the runs that it asks for, one for each trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from bench.cli.resolve import Checked, Planned, plain, with_choices
+from bench.cli.terminal import say
+from bench.config.serve import ServeConfig
+from bench.config.trust import PARTS, require_trusted
+from bench.core.environment import refuse_disabled_compiler
+from bench.core.identity import config_hash
+from bench.core.records import RunRecord
+from bench.launch.needs import require
+from bench.runs.costs import require_rates
+from bench.runs.find import find_runs, trained_record
+from bench.serving.needs import serving_needs
+
+
+def plan_serving(config: DictConfig) -> list[Planned]:
+    """One run for each training run that `run` means.
+
+    The identity covers the configuration of the training, not which of its repeats is served: the
+    models of several seeds are repeats of one another here too.
+
+    Raises:
+        ValueError: A value is out of range, there is no such run, it is not fit to be served, or
+            what serving it needs is not here.
+    """
+    values = with_choices(config, serving_values(config))
+    require(check_serving(values, ()).needs)
+    checked = ServeConfig.from_dict(values)
+    folders = _folders(checked)
+    several = len(folders) > 1
+    return [_planned(values, checked, folder, several) for folder in folders]
+
+
+def serving_values(config: DictConfig) -> dict[str, Any]:
+    """The resolved values of a configuration of bench.serve.
+
+    Raises:
+        ValueError: A value is missing.
+    """
+    if OmegaConf.is_missing(config, "run"):
+        raise ValueError("run: must be given: a training run's id or folder, a glob, or latest")
+    return plain(config)
+
+
+def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checked:
+    """Check a job of bench.serve by its values.
+
+    Args:
+        values: Resolved, with paths as a shell has them.
+        overrides: What was given on the command line for this job; nothing depends on it.
+
+    Raises:
+        ValueError: As plan_serving, but for what it needs here.
+    """
+    checked = ServeConfig.from_dict(values)
+    _refuse_no_compiler(checked)
+    require_rates(values)
+    folders = _folders(checked)
+    records = [trained_record(folder, allow_missed=checked.allow_missed) for folder in folders]
+    # Before anything that they name is imported. A server of the user's own has its model already.
+    parts = ("data",) if checked.backend.serves_elsewhere else PARTS
+    for folder, record in zip(folders, records, strict=True):
+        require_trusted(record.config, folder, checked.trust, parts=parts)
+    needs = dict.fromkeys(need for each in records for need in serving_needs(values, checked, each))
+    return Checked(num_runs=len(folders), needs=list(needs))
+
+
+def _folders(checked: ServeConfig) -> Sequence[Path]:
+    results = Path(checked.results).absolute()
+    return servable_runs(results, checked.run, allow_missed=checked.allow_missed)
+
+
+@cache
+def servable_runs(results: Path, run: str, *, allow_missed: bool) -> Sequence[Path]:
+    """The runs that are meant; of several, those that can be served. Looked up once in a command.
+
+    Raises:
+        ValueError: There is none that can be served.
+    """
+    folders = find_runs(results, run)
+    if len(folders) == 1:
+        return folders
+    left_out: dict[Path, ValueError] = {}
+    for folder in folders:
+        try:
+            trained_record(folder, allow_missed=allow_missed)
+        except ValueError as error:
+            left_out[folder] = error
+            say(Console(stderr=True), f"left out: {str(error).partition('; choose')[0]}")
+    if len(left_out) == len(folders):
+        raise left_out[folders[0]]
+    return tuple(folder for folder in folders if folder not in left_out)
+
+
+def _refuse_no_compiler(config: ServeConfig) -> None:
+    """Refuse to compile where the environment switches torch's compiler off.
+
+    Raises:
+        ValueError: A variable does; the message names it.
+    """
+    backend = config.backend
+    if backend.runtime == "compile" and not backend.serves_elsewhere:
+        key = "backend" if backend.http is None else "backend.http.runtime"
+        refuse_disabled_compiler(f"{key}=compile")
+
+
+def _planned(values: dict[str, Any], checked: ServeConfig, folder: Path, several: bool) -> Planned:
+    record = trained_record(folder, allow_missed=checked.allow_missed)
+    alike = {**values, "run": record.config_hash, "seed": 0, "repeat": 0}
+    title = f"{model_of(record)} {checked.backend.name} {checked.compression.method}"
+    return Planned(
+        config={**values, "run": str(folder)},
+        digest=config_hash(alike),
+        title=title,
+        adds=[f"run={record.run_id}"] if several else [],
+    )
+
+
+def model_of(record: RunRecord) -> str:
+    """What the model of a training run is called."""
+    return record.model.name if record.model else "model"

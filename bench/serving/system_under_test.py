@@ -1,0 +1,265 @@
+"""What is asked in a run of bench.serve: a backend in this process, or a server over HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.config.backend import HttpConfig
+from bench.config.serve import ServeConfig
+from bench.core.artifact import Artifact
+from bench.core.serving_records import Placement, Stage
+from bench.serving.backends.base import Backend
+from bench.serving.backends.choose import make_backend
+from bench.serving.backends.first_calls import call_once
+from bench.serving.http.client import HttpSystem
+from bench.serving.http.features import write_features
+from bench.serving.http.limits import require_connections
+from bench.serving.http.network import Network
+from bench.serving.http.packages import require_packages
+from bench.serving.http.process import HttpServer
+from bench.serving.http.protocols import choose_protocol
+from bench.serving.http.spec import ServerSpec
+from bench.serving.http.stages import client_complaints, decompose
+from bench.serving.in_process import InProcessSystem
+from bench.serving.model import TestSplit, TrainedModel
+from bench.serving.pass_result import PassResult
+from bench.serving.system import System
+
+
+@dataclass(kw_only=True)
+class UnderTest:
+    """A system that can be asked, and what is known of it.
+
+    answers_at_once: whether a query has been answered when issue() returns.
+    """
+
+    system: System
+    runtime: str | None
+    max_batch_size: int
+    answers_at_once: bool
+    placement: Placement
+    facts: Mapping[str, str] = field(default_factory=dict)
+    load_s: float | None = None
+    stages: list[Stage] = field(default_factory=list)
+    backend: Backend | None = None
+    server_compile_s: float | None = None
+    _seen_compile_s: float | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """What was compiled until here is compiled before any measurement."""
+        self._seen_compile_s = self.compile_s
+
+    @property
+    def compile_s(self) -> float | None:
+        """Seconds that compiling took so far."""
+        return self.server_compile_s if self.backend is None else self.backend.compile_s
+
+    @property
+    def gpus(self) -> list[str]:
+        """UUIDs of the GPUs that the model runs on; none on a CPU, or at a server elsewhere."""
+        return [self.facts["gpu_uuid"]] if "gpu_uuid" in self.facts else []
+
+    def complaints(self, result: PassResult) -> list[str]:
+        """What speaks against a pass that has just ended, besides LoadGen's verdict."""
+        found = list(self.system.failed_because())
+        if self.compile_s != self._seen_compile_s:
+            self._seen_compile_s = self.compile_s
+            found.append(
+                "the model was compiled for a new batch size in the middle of the measurement"
+            )
+        if isinstance(self.system, HttpSystem) and result.scenario == "server":
+            found += client_complaints(
+                result.columns,
+                latency_p99_ms=result.latency_p99_ms,
+                concurrency=self.system.concurrency,
+            )
+        return found
+
+    def keep(self, result: PassResult) -> None:
+        """Take the pass that has just ended apart: it is the one to report so far."""
+        if isinstance(self.system, HttpSystem) and result.samples is not None:
+            self.stages = decompose(
+                result.samples.latency_ms.tolist(), result.columns, self.system.network_ms
+            )
+
+
+@contextmanager
+def open_system(
+    config: ServeConfig, artifact: Artifact | None, trained: TrainedModel, work: Path, log: Path
+) -> Iterator[UnderTest]:
+    """The system that a configuration asks for, from here to the end of the block.
+
+    Args:
+        config: The configuration.
+        artifact: The model on disk; None for a server of the user's own.
+        trained: The model's training run, with what it will be asked.
+        work: A folder for files that are not kept.
+        log: A folder for what servers print.
+
+    Raises:
+        ValueError: It cannot be had, with the reason: a runtime that is not installed, a model
+            that gives no logits, a port in use, a server that is not ready.
+        PassFailed: The model failed at its first call.
+        ServerDied: The server ended.
+    """
+    http: HttpConfig | None = config.backend.http
+    test = trained.test
+    with ExitStack() as stack:
+        if http is None:
+            assert artifact is not None
+            yield stack.enter_context(_in_process(config, artifact, trained))
+            return
+        require_packages()
+        require_connections(http.concurrency)
+        if http.url is not None:
+            yield _over_http(config, http, http.url, None, test, log, stack)
+            return
+        assert artifact is not None
+        server = stack.enter_context(_server(config, http, artifact, test, work, log))
+        yield _over_http(config, http, server.url, server, test, log, stack)
+
+
+@contextmanager
+def _in_process(
+    config: ServeConfig, artifact: Artifact, trained: TrainedModel
+) -> Iterator[UnderTest]:
+    scenario, test = config.scenario, trained.test
+    queued = scenario.name == "server"
+    began_s = time.perf_counter()
+    backend = make_backend(
+        config.backend.runtime, device=config.backend.device, num_threads=config.num_threads
+    )
+    backend.open(artifact)
+    load_s = time.perf_counter() - began_s
+    # What a runtime does at the first call of a batch size must not fall into a measurement: with
+    # a queue all sizes occur, else full batches and single samples.
+    largest = min(scenario.max_batch_size, len(test.images))
+    call_once(
+        backend,
+        lambda size: test.images[:size].copy(),
+        range(1, largest + 1) if queued else sorted({1, largest}),
+        model=trained.name,
+        num_classes=test.num_classes,
+    )
+    try:
+        yield UnderTest(
+            system=InProcessSystem(
+                backend, test.images, max_batch_size=scenario.max_batch_size, queued=queued
+            ),
+            runtime=config.backend.runtime,
+            max_batch_size=scenario.max_batch_size,
+            answers_at_once=not queued,
+            placement=_placement(config),
+            facts=backend.facts,
+            load_s=load_s,
+            backend=backend,
+        )
+    finally:
+        backend.close()
+
+
+def _over_http(
+    config: ServeConfig,
+    http: HttpConfig,
+    url: str,
+    server: HttpServer | None,
+    test: TestSplit,
+    log: Path,
+    stack: ExitStack,
+) -> UnderTest:
+    """A client of a server, with the network of its place in between if it is ours."""
+    network = stack.enter_context(
+        Network(config.placement, url, log=log / "network.log", seed=config.seed)
+    )
+    protocol = choose_protocol(
+        http.protocol,
+        url,
+        model_name=http.model_name,
+        images=test.images,
+        timeout_s=http.request_timeout_s,
+        num_classes=test.num_classes,
+    )
+    system = stack.enter_context(
+        HttpSystem(
+            network.url,
+            protocol,
+            concurrency=http.concurrency,
+            request_timeout_s=http.request_timeout_s,
+            max_timeouts=http.max_timeouts,
+            delays=network.delays,
+            gone=lambda: (server.gone() if server else None) or network.gone(),
+        )
+    )
+    return UnderTest(
+        system=system,
+        runtime=http.runtime if server else None,
+        max_batch_size=http.max_batch_size,
+        answers_at_once=False,
+        placement=_placement(config, network.description, server.memory_limit if server else None),
+        facts=server.facts if server else {},
+        load_s=server.load_s if server else None,
+        server_compile_s=server.compile_s if server else None,
+    )
+
+
+def _server(
+    config: ServeConfig,
+    http: HttpConfig,
+    artifact: Artifact,
+    test: TestSplit,
+    work: Path,
+    log: Path,
+) -> HttpServer:
+    """Our server, not started yet, with the test split in its feature store."""
+    features = work / "features.sqlite"
+    if test.raw is not None:
+        write_features(
+            features,
+            test.raw.images.numpy(),
+            mean=test.raw.mean.numpy(),
+            std=test.raw.std.numpy(),
+        )
+    else:
+        write_features(features, test.images)
+    spec = ServerSpec(
+        runtime=http.runtime,
+        device=config.backend.device,
+        num_threads=config.num_threads,
+        artifact=artifact,
+        features_path=features,
+        num_classes=test.num_classes,
+        model_name=http.model_name,
+        host=http.host,
+        port=http.port,
+        max_batch_size=http.max_batch_size,
+        batch_window_ms=http.batch_window_ms,
+        max_request_bytes=http.max_request_bytes,
+        concurrency=http.concurrency,
+        request_timeout_s=http.request_timeout_s,
+    )
+    return HttpServer(
+        spec,
+        log=log / "server.log",
+        start_timeout_s=http.start_timeout_s,
+        memory_limit_bytes=config.placement.memory_limit_bytes,
+    )
+
+
+def _placement(
+    config: ServeConfig, network: str | None = None, memory_limit: str | None = None
+) -> Placement:
+    place = config.placement
+    return Placement(
+        name=place.name,
+        round_trip_ms=place.round_trip_ms,
+        jitter_ms=place.jitter_ms,
+        bandwidth_mbit_per_s=place.bandwidth_mbit_per_s,
+        network=network,
+        num_threads=config.num_threads,
+        memory_limit_bytes=place.memory_limit_bytes,
+        memory_limit=memory_limit,
+    )

@@ -1,0 +1,134 @@
+"""The tables that end bench.serve, one row per configuration, and the line that ends a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+
+from bench.core.printable import printable
+from bench.core.records import RunRecord
+from bench.core.serving_records import WHOLE_STAGE
+from bench.runs.table.columns import Fitted, fitted, legend, number_column, prose
+from bench.runs.table.groups import (
+    INVALID,
+    Finished,
+    Group,
+    ending_line,
+    flag_notes,
+    grouped,
+    headline_of,
+    naming,
+    outcome_column,
+    unfit_column,
+)
+from bench.runs.table.medians import Median, median_of
+from bench.runs.table.units import TIME, unit_of
+from bench.serving.columns import headline_text, serve_columns
+
+_SMALL_PART = 0.01  # of the whole: a stage that takes so much of it reads well
+_SHORT_HASH = 6  # characters of a configuration's hash that tell two models of a sweep apart
+
+
+def serve_tables(runs: Sequence[Finished], console: Console) -> Sequence[RenderableType]:
+    """What was served: a row per configuration; and where requests crossed a network, the stages.
+
+    Args:
+        runs: Records, each with the overrides it was started with.
+        console: What it is for: the wider it is, the more columns there are.
+    """
+    records = [record for _, record in runs]
+    names = _model_names(records)
+    groups = grouped(runs, lambda record: names[_trained_hash(record)])
+    columns = [outcome_column(groups, "valid", _outcome, console), unfit_column(groups)]
+    tables = [fitted(naming(groups, console), [*columns, *serve_columns(groups)], console)]
+    headline = headline_of("serve", runs, groups, console, _served(records))
+    shown: list[RenderableType] = [headline, tables[0].table]
+    staged = [group for group in groups if any(run.stages for run in group.runs)]
+    if staged:
+        tables.append(_stages(staged, console))
+        shown += ["", prose("stages of a request: mean time in each", console), tables[1].table]
+    return [*shown, *legend(tables, console, *flag_notes(records))]
+
+
+def _outcome(record: RunRecord) -> str | None:
+    """What a pass came to; None where its status says it all."""
+    if record.status != "ok":
+        return None
+    return "valid" if record.serving and record.serving.valid else INVALID
+
+
+def _served(records: Sequence[RunRecord]) -> str:
+    """The model and the data that all runs have in common; empty where there are several."""
+    texts = {
+        " on ".join(printable(part) for part in (run.trained.model, run.trained.data) if part)
+        for run in records
+        if run.trained
+    }
+    return f"model {texts.pop()}" if len(texts) == 1 else ""
+
+
+def _trained_hash(record: RunRecord) -> str:
+    """What configuration the model was trained in; by the id of its run where that is all."""
+    if record.trained is not None:
+        return record.trained.config_hash
+    parts = Path(str(record.config.get("run", ""))).name.split("-")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def _model_names(records: Sequence[RunRecord]) -> dict[str, str]:
+    """By configuration of a training, the override that names its model; empty for the only one."""
+    models: dict[str, str] = {}
+    for record in records:
+        name = record.trained.model if record.trained else None
+        models[_trained_hash(record)] = name or models.get(_trained_hash(record), "")
+    if len(models) == 1:
+        return dict.fromkeys(models, "")
+    names = list(models.values())
+    return {
+        digest: f"model={printable(name)}"
+        if name and names.count(name) == 1
+        else f"model={printable(name)}({digest[:_SHORT_HASH]})"
+        for digest, name in models.items()
+    }
+
+
+def _stages(groups: Sequence[Group], console: Console) -> Fitted:
+    """Where the time of a request went, in one unit, since the parts add up.
+
+    The parts that took longest have room first.
+    """
+    names = list(dict.fromkeys(s.stage for group in groups for r in group.runs for s in r.stages))
+    medians = {name: [_stage_median(group, name) for group in groups] for name in names}
+    longest = {
+        name: max((each.estimate.value or 0.0 for each in row if each), default=0.0)
+        for name, row in medians.items()
+    }
+    unit = unit_of(_SMALL_PART * max(longest.values(), default=0.0), TIME)
+    by_length = sorted(names, key=lambda name: (name != WHOLE_STAGE, -longest[name]))
+    columns = [
+        number_column(
+            printable(name).replace("_", " "), medians[name], (unit,), rank=by_length.index(name)
+        )
+        for name in names
+    ]
+    return fitted(naming(groups, console), columns, console, wanted=len(columns))
+
+
+def _stage_median(group: Group, name: str) -> Median | None:
+    return median_of(
+        next((stage.mean_ms / 1000 for stage in run.stages if stage.stage == name), None)
+        for run in group.measured
+    )
+
+
+def serve_line(record: RunRecord) -> str:
+    """How a run ended, in one line: `p90 latency 31.8 µs`, or `INVALID: REASON`."""
+    if record.status != "ok":
+        return ending_line(record)
+    serving = record.serving
+    if serving is None or not serving.valid:
+        reasons = serving.invalid_reasons if serving else []
+        return ": ".join([INVALID, *map(printable, reasons[:1])])
+    return headline_text(record) or "valid"

@@ -1,0 +1,191 @@
+"""The columns of the table that ends bench.train; every number a median over repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.core.flat import value_of
+from bench.core.outcome import best_value
+from bench.core.printable import printable
+from bench.core.records import RunRecord
+from bench.runs.table.columns import Column, number_column, spread_column
+from bench.runs.table.fields import field_median, field_medians, target_median
+from bench.runs.table.groups import Group
+from bench.runs.table.joules import joules_column, joules_of
+from bench.runs.table.medians import Median, unit_for
+from bench.runs.table.of_both import accuracy_column, latency_column
+from bench.runs.table.units import BYTES, COUNT, ENERGY, RATE, TIME, Unit, quality_text, quantity
+
+# What the run is called that a recipe builds on.
+_SOURCES = {"distill": "teacher", "prune": "base run"}
+_SINGLE = "(a, b]: the last evaluation that missed and the first that hit the target."
+_ERRORS = ("target.energy_to_target_error_frac", "energy_error_frac")
+
+
+def train_columns(groups: Sequence[Group]) -> list[Column]:
+    """All columns but the outcome, in the order in which they are shown."""
+    return [
+        best_column(groups),
+        *_times(groups),
+        *_energies(groups),
+        *_sources(groups),
+        *_factors(groups),
+        latency_column(groups, rank=9),
+        _throughput(groups),
+        accuracy_column(groups, rank=13),
+        number_column("peak\nmemory", field_medians(groups, _MEMORY), BYTES, rank=14),
+        _cpu(groups),
+        number_column("model\nsize", field_medians(groups, "model.size_bytes"), BYTES, rank=16),
+    ]
+
+
+_MEMORY = "utilization.memory_peak_bytes"
+
+
+def best_column(groups: Sequence[Group]) -> Column:
+    """How near the runs that missed came."""
+    metrics = {run.target.metric for group in groups for run in group.runs if run.target}
+    metric = printable(metrics.pop()).replace("_", " ") if len(metrics) == 1 else "value"
+    cells = [_bests(group) for group in groups]
+    return Column(heading=f"best\n{metric}\nif missed", cells=cells, rank=2)
+
+
+def _bests(group: Group) -> str:
+    """The best value of the one run that missed; the lowest and the highest of several."""
+    found = sorted(
+        (best, quality_text(best, run.target.value))
+        for run in group.measured
+        if run.target is not None and not run.target.reached
+        if (best := best_value(run)) is not None
+    )
+    return " to ".join(dict.fromkeys(text for _, text in found[:1] + found[-1:]))
+
+
+def _times(groups: Sequence[Group]) -> list[Column]:
+    names = ("target.time_to_target_s", "target.censored_at_s")
+    medians = [target_median(group.measured, *names) for group in groups]
+    note = "TTA: time to accuracy, evaluation included."
+    if any(len(group.measured) > 1 for group in groups):
+        note += " Of several runs: the median."
+    if any(run.target and not run.target.reached for group in groups for run in group.measured):
+        note += " > x: missed, after spending x. Runs that missed or failed (inf) count as slowest."
+    unit = unit_for(medians, TIME)
+    brackets = [_bracket(group, unit) for group in groups]
+    spread = spread_column("TTA range", medians, TIME, rank=6, single=brackets, single_note=_SINGLE)
+    return [number_column("TTA", medians, TIME, rank=1, note=note), spread]
+
+
+def _bracket(group: Group, unit: Unit | None) -> str:
+    """Between which evaluations a single run hit: the last one that missed, the first that hit."""
+    target = group.measured[0].target if len(group.measured) == 1 else None
+    if target is None or target.time_to_target_s is None:
+        return ""
+    if target.rule == "final":  # the length of the schedule, which lies between nothing
+        return ""
+    low = "start" if target.last_miss_s is None else quantity(target.last_miss_s, TIME, unit)
+    return f"({low}, {quantity(target.time_to_target_s, TIME, unit)}]"
+
+
+def _energies(groups: Sequence[Group]) -> list[Column]:
+    names = ("target.energy_to_target_j", "target.censored_at_j")
+    joules = [
+        joules_of(
+            group,
+            lambda runs: target_median(runs, *names),
+            label="energy_label",
+            error_fracs=_ERRORS,
+        )
+        for group in groups
+    ]
+    note = "ETA: energy to accuracy, ± the bound of its error."
+    spread = spread_column("ETA range", [each.median for each in joules], ENERGY, rank=8)
+    return [joules_column("ETA", joules, rank=3, note=note), spread]
+
+
+def _sources(groups: Sequence[Group]) -> list[Column]:
+    """What the run that a recipe builds on had cost, and both together."""
+    recipes = [run.recipe for group in groups for run in group.runs if run.recipe]
+    names = {_SOURCES.get(recipe.name, "source") for recipe in recipes}
+    if not names:
+        return []
+    name = names.pop() if len(names) == 1 else "source"
+    own = [
+        joules_of(
+            group,
+            lambda runs: field_median(runs, "recipe.source_energy_j"),
+            label="recipe.source_energy_label",
+        )
+        for group in groups
+    ]
+    both = [
+        joules_of(
+            group,
+            lambda runs: target_median(_with_recipe(runs), "recipe.total_energy_to_target_j"),
+            label="recipe.total_energy_label",
+        )
+        for group in groups
+    ]
+    total_s = [
+        target_median(_with_recipe(group.measured), "recipe.total_time_to_target_s")
+        for group in groups
+    ]
+    source_s = field_medians(groups, "recipe.source_time_s")
+    return [
+        number_column(f"{name}'s\nTTA", source_s, TIME, rank=4),
+        number_column(f"TTA with\n{name}", total_s, TIME, rank=4),
+        joules_column(f"{name}'s\nETA", own, rank=5),
+        joules_column(f"ETA with\n{name}", both, rank=5),
+    ]
+
+
+def _with_recipe(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    return [run for run in runs if run.recipe is not None]
+
+
+def _factors(groups: Sequence[Group]) -> list[Column]:
+    samples = [target_median(group.measured, "target.samples_to_target") for group in groups]
+    joules = [
+        joules_of(
+            group,
+            lambda runs: field_median(runs, "target.energy_per_sample_j"),
+            label="energy_label",
+        )
+        for group in groups
+    ]
+    time_s = field_medians(groups, "target.time_per_sample_s")
+    note = "TTA = samples x time per sample, run by run."
+    return [
+        number_column("samples\nto target", samples, COUNT, rank=7),
+        number_column("time per\nsample", time_s, TIME, rank=11, note=note),
+        joules_column("energy per\nsample", joules, rank=12),
+    ]
+
+
+def _throughput(groups: Sequence[Group]) -> Column:
+    """Of the best batch size tried, which stands in the heading where all runs have the same."""
+    sizes = [
+        {value_of(run, "serving.throughput_batch_size") for run in group.measured} - {None}
+        for group in groups
+    ]
+    all_sizes = set.union(*sizes) if sizes else set()
+    heading, beside = "predictions", [""] * len(groups)
+    if len(all_sizes) == 1:
+        heading += f"\n(batch {all_sizes.pop()})"
+    elif all_sizes:
+        heading += "\n(batch)"
+        beside = [f"({', '.join(map(str, sorted(each)))})" if each else "" for each in sizes]
+    rates = field_medians(groups, "serving.throughput_per_s")
+    return number_column(heading, rates, RATE, rank=10, beside=beside)
+
+
+def _cpu(groups: Sequence[Group]) -> Column:
+    """Use of all CPUs by the run and by the whole machine."""
+    names = ("utilization.cpu_process_frac", "utilization.cpu_machine_frac")
+    rows = [[field_median(group.measured, name) for name in names] for group in groups]
+    cells = ["/".join(_percent(each) for each in row) if any(row) else "-" for row in rows]
+    return Column(heading="CPU %\nrun/machine", cells=cells, rank=15)
+
+
+def _percent(share: Median | None) -> str:
+    value = None if share is None else share.estimate.value
+    return "-" if value is None else f"{100 * value:.0f}"

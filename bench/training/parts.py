@@ -1,0 +1,213 @@
+"""Builds what a training run is made of from its configuration, alike on every rank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from pytorch_lightning.loggers import Logger
+from torch import Tensor, nn
+
+from bench.compression.distill import Distilled, Teacher
+from bench.config.recipe_nodes import DistillConfig, PruneConfig
+from bench.config.train import TrainConfig
+from bench.core.identity import CHOICES
+from bench.core.records import ModelFacts
+from bench.runs.recipes import source_folder
+from bench.runs.trained import load_network, pruned_network
+from bench.tasks.classifier import Classifier
+from bench.tasks.data import DataModule, test_batches
+from bench.tasks.flops import count_flops
+from bench.training import fit
+from bench.training.contract import (
+    Examples,
+    example_input,
+    require_attributes,
+    require_network,
+)
+from bench.training.evaluate import Served
+from bench.training.warm_up import prepare
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Data, module and trainer of a run, and the length of its schedule in steps.
+
+    teacher is what the module learns from besides the labels, for distillation.
+    """
+
+    config: TrainConfig
+    data: DataModule
+    module: Classifier
+    trainer: pl.Trainer
+    max_steps: int
+    teacher: Teacher | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the training runs."""
+        device: torch.device = self.trainer.strategy.root_device
+        return device
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that it was given; at once on a CPU."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def compile_and_warm_up(self) -> Examples:
+        """Do what is done once per process, before the clock.
+
+        Raises:
+            ValueError: Data or model break their contract.
+        """
+        if self.teacher is not None:
+            self.teacher.to(self.device)
+        if self.config.trainer.compile:
+            self.module.network.compile()
+            if self.teacher is not None:
+                self.teacher.compile()
+        return prepare(
+            self.module,
+            self.data,
+            self.config,
+            device=self.device,
+            precision=self.trainer.precision_plugin.forward_context,
+        )
+
+    def served(self, examples: Examples) -> Served:
+        """The model on its device, with the precision that it was trained in."""
+        self.module.to(self.device)
+        precision = self.trainer.precision_plugin.forward_context
+        return Served(self.module, precision, copies_input=examples.changes_input).eval()
+
+    def example_images(self, num: int) -> Tensor:
+        """The first images of the test split on the device, (n, c, h, w), num or more of them."""
+        images: list[Tensor] = []
+        for batch, _ in test_batches(self.data):
+            images.append(batch)
+            if sum(map(len, images)) >= num:
+                break
+        return torch.cat(images).to(self.device)
+
+
+def build_parts(plain: dict[str, Any], config: TrainConfig, folder: Path | None) -> Parts:
+    """Everything up to the first batch, but for what is done once per process.
+
+    Args:
+        plain: The resolved configuration, whose groups with a `_target_` are instantiated here.
+        config: The same, typed.
+        folder: The run's own; None on ranks that write nothing.
+
+    Raises:
+        ValueError: A part does not exist or cannot be built with what it was given.
+    """
+    data = instantiate(plain["data"])
+    data.prepare_data()
+    data.setup("fit")
+    require_attributes(data)
+    every = fit.eval_every_steps(config.target.eval_every_samples, config.batch_size)
+    max_steps = fit.schedule_steps(
+        config.budget.max_epochs, data.num_train_samples, config.batch_size, every
+    )
+    network = _network(plain, config, data, folder)
+    teacher = _teacher(plain, config, data)
+    lr = config.effective_lr()
+    module = _classifier(config, teacher)(
+        network,
+        partial(instantiate(plain["optimizer"]), lr=lr),
+        partial(instantiate(plain["schedule"]), lr=lr, total_steps=max_steps),
+        channels_last=config.trainer.channels_last,
+    )
+    trainer = fit.build_trainer(
+        config, max_steps=max_steps, every=every, logger=_logger(plain["logger"], folder)
+    )
+    return Parts(
+        config=config,
+        data=data,
+        module=module,
+        trainer=trainer,
+        max_steps=max_steps,
+        teacher=teacher,
+    )
+
+
+def _network(
+    plain: dict[str, Any], config: TrainConfig, data: DataModule, folder: Path | None
+) -> nn.Module:
+    """From random weights, or what pruning leaves of a trained one."""
+    recipe = config.recipe
+    if isinstance(recipe, PruneConfig):
+        return pruned_network(source_folder(plain, recipe), plain, recipe, data, folder)
+    facts = {"input_shape": data.input_shape, "num_classes": data.num_classes}
+    for name, value in facts.items():
+        given = plain["model"].get(name)
+        if given is not None and given != (list(value) if isinstance(value, tuple) else value):
+            raise ValueError(f"model.{name}={given}: contradicts the data's {name}={value}")
+    network = instantiate(plain["model"], **facts)
+    return require_network(network, str(plain["model"]["_target_"]))
+
+
+def _teacher(plain: dict[str, Any], config: TrainConfig, data: DataModule) -> Teacher | None:
+    recipe = config.recipe
+    if not isinstance(recipe, DistillConfig):
+        return None
+    # Its weights are drawn before they are loaded: dropout of the student is as without a teacher.
+    with torch.random.fork_rng(devices=[]):
+        network = load_network(source_folder(plain, recipe), data, config.trust)
+    return Teacher(network, channels_last=config.trainer.channels_last)
+
+
+def _classifier(config: TrainConfig, teacher: Teacher | None) -> Callable[..., Classifier]:
+    """The class of the module: chosen once, so that a plain training step does not ask."""
+    recipe = config.recipe
+    if teacher is None or not isinstance(recipe, DistillConfig):
+        return Classifier
+    return partial(Distilled, teacher=teacher, temperature=recipe.temperature, alpha=recipe.alpha)
+
+
+def _logger(node: dict[str, Any] | None, folder: Path | None) -> Logger | None:
+    if not node or folder is None:
+        return None
+    if "tracking_uri" in node and node["tracking_uri"] is None:
+        # MLflow refuses the plain files that Lightning would have it write.
+        node = {**node, "tracking_uri": f"sqlite:///{folder}/mlflow.db"}
+    logger: Logger = instantiate(node, save_dir=str(folder))
+    return logger
+
+
+def model_facts(parts: Parts, name: str) -> ModelFacts:
+    """Parameters and FLOPs of the network before it is compiled; its size is known once saved.
+
+    Args:
+        parts: The parts of the run.
+        name: What the model is called in the record.
+
+    Raises:
+        ValueError: The model or the data break their contract.
+    """
+    network = parts.module.network
+    flops, uncounted = count_flops(network, example_input(parts.data))
+    return ModelFacts(
+        name=name,
+        num_parameters=sum(parameter.numel() for parameter in network.parameters()),
+        flops_per_sample=flops,
+        flops_uncounted_ops=uncounted,
+    )
+
+
+def model_name(plain: dict[str, Any]) -> str:
+    """The model as the user named it: torchvision's name, the option's, or a class of their own.
+
+    Args:
+        plain: The resolved configuration.
+    """
+    node, choice = plain["model"], plain.get(CHOICES, {}).get("model")
+    if choice in (None, "custom"):
+        choice = node["_target_"].rpartition(".")[2]
+    return str(node.get("name") or choice)

@@ -1,0 +1,110 @@
+"""From a configuration of bench.train to the run that it asks for: checked, with its identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from bench.cli.overrides import key_of
+from bench.cli.resolve import Checked, Planned, plain, with_choices
+from bench.config.train import TrainConfig
+from bench.core.environment import refuse_disabled_compiler, refuse_trainer_variables
+from bench.core.identity import CHOICES, config_hash
+from bench.launch.needs import require
+from bench.runs.costs import require_rates
+from bench.runs.recipes import Source, find_source, refuse_other_model, with_source
+from bench.training.needs import splits_need, training_needs
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The configuration of bench.train as plain, checked values.
+
+    Raises:
+        ValueError: As check_values.
+    """
+    values = plain(config)
+    check_values(values)
+    return values
+
+
+def check_values(values: Mapping[str, Any]) -> TrainConfig:
+    """The typed form of the resolved values of bench.train.
+
+    Raises:
+        ValueError: A value is missing or out of range, or would not hold: because of the
+            environment, or because nothing checks it.
+    """
+    checked = TrainConfig.from_dict(values)
+    refuse_trainer_variables()
+    if checked.trainer.compile:
+        refuse_disabled_compiler("trainer.compile=true")
+    if checked.budget.max_energy_j is not None and not checked.meter.sources:
+        raise ValueError(
+            f"budget.max_energy_j={checked.budget.max_energy_j:g}: nothing would check it with "
+            "meter=none; choose a meter, such as meter=auto"
+        )
+    return checked
+
+
+def check_training(values: Mapping[str, Any], overrides: Sequence[str]) -> Checked:
+    """Check a job of bench.train by its values.
+
+    Args:
+        values: Resolved, with paths as a shell has them.
+        overrides: What was given on the command line for this job.
+
+    Raises:
+        ValueError: As plan_training, but for what it needs here.
+    """
+    checked = check_values(values)
+    require_rates(values)
+    source = find_source(values)
+    refuse_other_model(values, source, overrides)
+    needs = training_needs(values, checked, source)
+    if "data.num_validation_samples" in map(key_of, overrides):
+        needs.append(splits_need(values["data"]))
+    return Checked(needs=needs)
+
+
+def plan_training(config: DictConfig) -> list[Planned]:
+    """The one run that a configuration of bench.train asks for.
+
+    A run that its recipe builds on is looked up here, and goes into the configuration and its
+    hash by its id.
+
+    Raises:
+        ValueError: As check_values; or the run that it builds on is not there or not fit for it;
+            or what it needs is not here.
+    """
+    values = plain(config)
+    require(check_training(values, _overrides(config)).needs)
+    source = find_source(values)
+    settled = with_source(with_choices(config, values), source)
+    chosen = settled[CHOICES]
+    title = f"{chosen.get('model', 'model')} on {chosen.get('data', 'data')}"
+    if source is not None:
+        title = f"{title}, {source.recipe.name}"
+    return [Planned(config=settled, digest=hash_of(config, source), title=title)]
+
+
+def _overrides(config: DictConfig) -> list[str]:
+    """What was given on the command line for this job; Hydra keeps it apart from a running job."""
+    if "hydra" in config:
+        return list(config.hydra.overrides.task)
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def hash_of(config: DictConfig, source: Source | None = None) -> str:
+    """Identity of the configuration: seed and repeat are set alike first, as are their copies.
+
+    Args:
+        config: As Hydra composed it.
+        source: The run that its recipe builds on, whose id stands for what it was called.
+    """
+    alike = config.copy()
+    alike.seed = 0
+    alike.repeat = 0
+    return config_hash(with_source(plain(alike), source, portable=True))

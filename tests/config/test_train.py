@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from bench.config.train import BudgetConfig, SamplerConfig, TrainConfig, TrainerConfig
+from bench.core.identity import config_hash
+from bench.core.target import TargetConfig
+
+TARGET: dict[str, Any] = {"value": 0.9, "eval_every_samples": 100}
+
+
+def config(**changes: Any) -> TrainConfig:
+    return TrainConfig(target=TargetConfig(**TARGET), budget=BudgetConfig(max_epochs=1), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 0}, "batch_size=0: must be at least 1"),
+        ({"lr": -1.0}, "lr=-1.0: must be a positive number"),
+        ({"lr": float("inf")}, "lr=inf: must be a positive number"),
+        ({"lr": float("nan")}, "lr=nan: must be a positive number"),
+        ({"lr_scaling": "cubic"}, "lr_scaling=cubic: must be one of none, linear, sqrt"),
+        ({"lr_reference_batch_size": 0}, "lr_reference_batch_size=0"),
+        ({"seed": -1}, "seed=-1"),
+        ({"repeat": -1}, "repeat=-1"),
+        ({"precision": "8"}, "precision=8: must be one of 32, bf16-mixed, 16-mixed"),
+        (
+            {"precision": "16-mixed", "trainer": TrainerConfig(accelerator="cpu")},
+            "precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32",
+        ),
+        ({"batch_size": 33, "trainer": TrainerConfig(devices=2)}, "multiple of trainer.devices=2"),
+    ],
+)
+def test_values_out_of_range_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"value": 1.5}, r"target.value=1.5: accuracy lies between 0 and 1"),
+        ({"ladder": [0.5, 2.0]}, r"target.ladder=2.0: accuracy lies between 0 and 1"),
+        ({"metric": "auc"}, "target.metric=auc: must be one of accuracy, macro_f1"),
+        ({"mode": "min"}, "target.mode=min: accuracy is better when it is larger; use max"),
+        ({"mode": "up"}, "target.mode=up: must be one of max, min"),
+        ({"rule": "last"}, "target.rule=last: must be one of first, consecutive, final"),
+        ({"consecutive": 0}, "target.consecutive=0"),
+        ({"eval_every_samples": 0}, "target.eval_every_samples=0"),
+    ],
+)
+def test_targets_out_of_range_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TargetConfig(**{**TARGET, **changes})
+
+
+@pytest.mark.parametrize("field", ["max_epochs", "max_time_s", "max_energy_j"])
+def test_budgets_are_positive(field: str) -> None:
+    with pytest.raises(ValueError, match=f"budget.{field}=0"):
+        BudgetConfig(**{"max_epochs": 1, field: 0})
+
+
+def test_trainer_and_sampler_ranges_are_named() -> None:
+    with pytest.raises(ValueError, match=r"trainer.accelerator=tpu: must be one of auto, cpu, gpu"):
+        TrainerConfig(accelerator="tpu")
+    with pytest.raises(ValueError, match=r"trainer.num_threads=0"):
+        TrainerConfig(num_threads=0)
+    with pytest.raises(ValueError, match=r"sampler.period_s=0"):
+        SamplerConfig(period_s=0)
+
+
+def test_the_target_takes_the_direction_of_its_metric() -> None:
+    assert TargetConfig(**{**TARGET, "metric": "loss"}).build().mode == "min"
+    assert TargetConfig(**TARGET).build().mode == "max"
+
+
+@pytest.mark.parametrize(
+    ("scaling", "expected"),
+    # From 32 to 128 is a ratio of 4.
+    [("none", 0.1), ("linear", 0.4), ("sqrt", 0.2)],
+)
+def test_the_learning_rate_scales_from_the_reference_batch_size(
+    scaling: str, expected: float
+) -> None:
+    scaled = config(batch_size=128, lr=0.1, lr_scaling=scaling, lr_reference_batch_size=32)
+    assert scaled.effective_lr() == pytest.approx(expected)
+
+
+PLAIN: dict[str, Any] = {
+    "batch_size": 32,
+    "seed": 0,
+    "repeat": 0,
+    "results": "a",
+    "logger": None,
+    "data": {"_target_": "d", "root": "/x", "split_seed": 0},
+}
+
+
+def changed(dotted: str, value: object) -> dict[str, Any]:
+    plain = copy.deepcopy(PLAIN)
+    node = plain
+    *path, last = dotted.split(".")
+    for key in path:
+        node = node[key]
+    node[last] = value
+    return plain
+
+
+@pytest.mark.parametrize("key", ["seed", "repeat", "results", "logger", "data.root"])
+def test_paths_seed_and_repeat_are_not_part_of_the_hash(key: str) -> None:
+    assert config_hash(changed(key, 7)) == config_hash(PLAIN)
+
+
+@pytest.mark.parametrize("key", ["batch_size", "data._target_", "data.split_seed"])
+def test_all_else_is_part_of_the_hash(key: str) -> None:
+    assert config_hash(changed(key, 7)) != config_hash(PLAIN)
+
+
+def test_hashing_leaves_the_configuration_as_it_was() -> None:
+    before = copy.deepcopy(PLAIN)
+    config_hash(PLAIN)
+    assert before == PLAIN

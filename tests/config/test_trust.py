@@ -1,0 +1,117 @@
+"""Which names of a stored configuration are allowed; tests/runs/test_trained.py calls them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.config.nodes import NODES
+from bench.config.trust import (
+    BUILT_IN,
+    require_defined,
+    require_modules,
+    require_trusted,
+    targets_of,
+)
+from bench.core.identity import config_hash
+
+OURS = {
+    "data": {"_target_": "bench.tasks.data.digits", "batch_size": 32},
+    "model": {"_target_": "bench.tasks.models.Mlp", "width": 4},
+}
+
+
+def refused(config: dict[str, Any], *trust: str) -> str | None:
+    try:
+        require_trusted(config, Path("runs/theirs"), trust)
+    except ValueError as error:
+        reason = str(error)
+    else:
+        return None
+    assert len(reason.splitlines()) == 1
+    assert len(reason) < 600
+    return reason
+
+
+def test_what_the_options_of_this_project_name_needs_no_trust() -> None:
+    assert len(BUILT_IN) == 7
+    for part in ("data", "model"):
+        for node in NODES[part].values():
+            assert refused({**OURS, part: {"_target_": vars(node)["_target_"]}}) is None
+
+
+def test_a_module_is_trusted_with_what_lies_below_it_and_nothing_beside_it() -> None:
+    def model(target: object) -> dict[str, Any]:
+        return {**OURS, "model": {"_target_": target}}
+
+    assert refused(model("mine.nets.Net"), "mine") is None
+    assert refused(model("mine.nets.Net"), "mine.nets") is None
+    assert refused(model("mine.nets.Net"), "mine.nets.Net") is None
+    for trust in ("mine.net", "min", "mine.nets.Net.make", "other"):
+        assert refused(model("mine.nets.Net"), trust) == (
+            "runs/theirs: its model._target_=mine.nets.Net is code that is neither this project's "
+            "nor allowed by you, and a results folder may be a stranger's; if you know that code, "
+            "allow it with trust=[mine]"
+        )
+    for odd in (
+        None,
+        3,
+        ["mine.Net"],
+        {"_target_": "mine.Net"},
+        "",
+        "mine..Net",
+        "mine.Net\n",
+    ):
+        assert "do not use this run" in str(refused(model(odd), "mine"))
+
+
+def test_every_depth_is_looked_at() -> None:
+    for node in (
+        {"_target_": "evil.f"},
+        {"a": {"b": [1, {"c": {"_target_": "evil.f"}}]}},
+        [[[{"_target_": "evil.f", "_partial_": True}]]],
+    ):
+        assert "_target_=evil.f" in str(refused({**OURS, "data": {**OURS["data"], "x": node}}))
+    deep: Any = {"_target_": "evil.f"}
+    for _ in range(5000):
+        deep = [deep]
+    assert "nested too deeply" in str(refused({**OURS, "model": {**OURS["model"], "x": deep}}))
+    for text in ("${oc.env:HOME}", ["${oc.decode:x}"], "a${b}"):
+        assert "interpolation" in str(refused({**OURS, "model": {**OURS["model"], "x": text}}))
+    assert "interpolation" in str(refused({**OURS, "model": {**OURS["model"], "${x}": 1}}))
+
+
+def test_a_part_that_is_missing_is_named() -> None:
+    for config in ({}, {"data": OURS["data"]}, {**OURS, "model": []}, {**OURS, "model": {"a": 1}}):
+        assert "is made by" in str(refused(config))
+
+
+def test_text_of_a_stranger_is_shown_in_one_short_line() -> None:
+    target = "evil." + "x" * 10_000
+    assert "evil.xxx" in str(refused({**OURS, "model": {"_target_": target}}))
+    assert "\x1b" not in str(refused({**OURS, "model": {"_target_": "\x1b[2J"}}))
+
+
+def test_where_a_thing_is_defined_counts_unless_it_was_named_in_full() -> None:
+    folder = Path("runs/theirs")
+    require_defined("tests.core.Path", Path, folder, ["tests.core.Path"])
+    require_defined("bench.tasks.data.digits", None, folder, [])
+    strange: list[object] = [Path, print, "".join, 3, Path("x")]
+    for found in strange:
+        with pytest.raises(ValueError, match=r"mine\.found, .*trust=\[mine\.found\]"):
+            require_defined("mine.found", found, folder, ["mine"])
+
+
+def test_trust_is_names_of_modules_and_no_part_of_the_identity() -> None:
+    require_modules(["my_package", "my_package.nets", "größe"])
+    for wrong in ("*", "", "a/b.py", "a.", "1a", "a b"):
+        with pytest.raises(ValueError, match=r"trust=.*such as trust=\[my_package\]"):
+            require_modules([wrong])
+    assert config_hash({**OURS, "trust": ["a"]}) == config_hash(OURS)
+
+
+def test_what_a_configuration_of_ones_own_names() -> None:
+    nested = {**OURS, "model": {"_target_": "mine.Net", "body": {"_target_": "mine.Body"}}}
+    assert sorted(targets_of(nested)) == ["bench.tasks.data.digits", "mine.Body", "mine.Net"]

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+from itertools import combinations, product
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.stats import mannwhitneyu, rankdata
+
+from bench.core.stats.ranks import holm, p_better, smallest_p
+
+INF = float("inf")
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def enumerated(first: Floats, second: Floats, strata: tuple[Ints, Ints]) -> float:
+    """By definition: the share of all arrangements within strata with a rank sum as small."""
+    ranks = rankdata(np.concatenate([first, second]))
+    groups = np.concatenate(strata)
+    choices = [
+        combinations(ranks[groups == each], int((strata[0] == each).sum()))
+        for each in np.unique(groups)
+    ]
+    sums = [sum(map(sum, chosen)) for chosen in product(*choices)]
+    return float(np.mean(np.array(sums) <= ranks[: len(first)].sum() + 1e-9))
+
+
+def one_stratum(first: Floats, second: Floats) -> tuple[Ints, Ints]:
+    return np.zeros(len(first), np.int64), np.zeros(len(second), np.int64)
+
+
+@pytest.mark.parametrize(
+    ("num", "expected"), [(2, 1 / 6), (3, 1 / 20), (4, 1 / 70), (5, 1 / 252), (8, 1 / 12870)]
+)
+def test_the_smallest_p_is_one_of_all_arrangements(num: int, expected: float) -> None:
+    """If all of one group are better, only one of (2n choose n) arrangements is as extreme."""
+    first, second = np.arange(1.0, num + 1), np.arange(10.0, num + 10)
+    assert p_better(first, second, "min") == pytest.approx(expected)
+    assert p_better(second, first, "max") == pytest.approx(expected)
+    assert p_better(second, first, "min") == pytest.approx(1.0)
+
+
+def test_three_runs_against_three_can_never_show_it_at_five_percent() -> None:
+    assert not p_better(np.array([1.0, 2, 3]), np.array([7.0, 8, 9]), "min") < 0.05
+
+
+def test_misses_are_ties_at_the_worst_rank() -> None:
+    """By hand: all arrangements of the 8 mid-ranks, counted by their sum in the first group."""
+    first, second = np.array([1.0, 2, 3, INF]), np.array([4.0, INF, INF, INF])
+    ranks = [1, 2, 3, 4, 6.5, 6.5, 6.5, 6.5]
+    observed = 1 + 2 + 3 + 6.5
+    sums = [sum(each) for each in combinations(ranks, 4)]
+    expected = np.mean([each <= observed for each in sums])
+    assert p_better(first, second, "min") == pytest.approx(expected)
+    assert p_better(first, np.full(4, INF), "min") < 0.08
+
+
+def test_all_equal_is_no_evidence() -> None:
+    assert p_better(np.ones(5), np.ones(5), "min") == pytest.approx(1.0)
+    assert np.isnan(p_better(np.ones(0), np.ones(5), "min"))
+    with pytest.raises(ValueError, match="NaN is not a value"):
+        p_better(np.array([1.0, np.nan]), np.ones(5), "min")
+
+
+@pytest.mark.parametrize(("num_first", "num_second"), [(1, 7), (6, 6), (5, 12), (40, 30)])
+def test_without_ties_it_is_scipys_exact_test(num_first: int, num_second: int) -> None:
+    rng = np.random.default_rng(num_first)
+    for _ in range(5):
+        first, second = rng.normal(size=num_first), rng.normal(0.2, size=num_second)
+        theirs = mannwhitneyu(first, second, alternative="less", method="exact").pvalue
+        assert p_better(first, second, "min") == pytest.approx(theirs, rel=1e-9)
+        theirs = mannwhitneyu(first, second, alternative="greater", method="exact").pvalue
+        assert p_better(first, second, "max") == pytest.approx(theirs, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_with_ties_and_misses_it_is_the_share_of_all_arrangements(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    first = rng.choice([1.0, 2, 3, INF], int(rng.integers(1, 7)))
+    second = rng.choice([2.0, 3, 4, INF], int(rng.integers(1, 7)))
+    expected = enumerated(first, second, one_stratum(first, second))
+    assert p_better(first, second, "min") == pytest.approx(expected)
+    assert p_better(-first, -second, "max") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_with_strata_only_arrangements_within_them_count(seed: int) -> None:
+    """Of three strata, uneven ones, some on one side only; ties and misses among the values."""
+    rng = np.random.default_rng(seed)
+    first = rng.choice([1.0, 2, 3, 3.5, INF], 6)
+    second = rng.choice([2.0, 3, 4, 5, INF], 5)
+    strata = rng.integers(0, 3, 6), rng.integers(0, 3, 5)
+    expected = enumerated(first, second, strata)
+    assert p_better(first, second, "min", strata) == pytest.approx(expected)
+
+
+def test_pairs_are_strata_of_two() -> None:
+    """All of n pairs the same way is one of 2^n arrangements; all but the closest one, two."""
+    pairs = np.arange(6), np.arange(6)
+    base = np.array([10.0, 20, 30, 40, 50, 60])
+    assert p_better(base, base + 1, "min", pairs) == pytest.approx(2**-6)
+    # Pairs of ranks (1, 4) (2, 5) (3, 6) and (8, 7): the sum is 14, and 13 at best.
+    first, second = np.array([1.0, 2, 3, 8]), np.array([4.0, 5, 6, 7])
+    assert p_better(first, second, "min", (pairs[0][:4], pairs[1][:4])) == pytest.approx(2 / 16)
+
+
+def test_a_stratum_of_one_side_says_nothing() -> None:
+    first, second = np.array([1.0, 2, 3, 0.5]), np.array([4.0, 5, 6])
+    strata = np.array([0, 0, 0, 1]), np.array([0, 0, 0])
+    assert p_better(first, second, "min", strata) == pytest.approx(1 / 20)
+    apart = np.zeros(3, np.int64), np.ones(3, np.int64)
+    assert p_better(first[:3], second, "min", apart) == 1.0
+
+
+@pytest.mark.parametrize("values", [range(6), [1, 1, 2, 2, 2, INF], [1, 1, 1, 1, 1, 2]])
+@pytest.mark.parametrize("groups", [[0] * 6, [0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 2, 2]])
+def test_under_no_difference_p_is_small_no_more_often_than_it_says(
+    values: list[float], groups: list[int]
+) -> None:
+    """Over all arrangements of the values within strata, which are then equally likely."""
+    pooled, strata = np.array(values, dtype=float), np.array(groups)
+    halves = [np.flatnonzero(strata == each) for each in np.unique(strata)]
+    # Half of each stratum, rounded down, is on the first side.
+    choices = product(*(combinations(each, len(each) // 2) for each in halves))
+    found = []
+    for chosen in choices:
+        is_first = np.isin(np.arange(6), np.concatenate(chosen))
+        sides = strata[is_first], strata[~is_first]
+        found.append(p_better(pooled[is_first], pooled[~is_first], "min", sides))
+    for p in found:
+        assert np.mean(np.array(found) <= p + 1e-12) <= p + 1e-9
+
+
+def test_the_smallest_p_that_can_be_reached() -> None:
+    """5 against 5: 1 / (10 choose 5); 8 pairs: 2^-8; two strata of 3 against 3: 1 / 20^2."""
+    zeros, pairs, halves = np.zeros(5, np.int64), np.arange(8), np.repeat([0, 1], 3)
+    assert smallest_p(zeros, zeros) == 1 / 252
+    assert smallest_p(pairs, pairs) == 2**-8
+    assert smallest_p(halves, halves) == 1 / 400
+    assert smallest_p(np.array([0, 0]), np.array([1, 1, 1])) == 1
+    first, second = np.array([1.0, 2, 3, 10, 11, 12]), np.array([4.0, 5, 6, 13, 14, 15])
+    assert p_better(first, second, "min", (halves, halves)) == pytest.approx(1 / 400)
+
+
+def test_above_two_hundred_runs_the_normal_approximation_goes_on_where_the_exact_one_ends() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(size=150), rng.normal(0.2, size=150)
+    theirs = mannwhitneyu(first, second, alternative="less", method="asymptotic").pvalue
+    assert p_better(first, second, "min") == pytest.approx(theirs, rel=1e-9)
+    # 75 strata of two pairs each: 4000 arrangements drawn within them.
+    strata = np.arange(150) // 2, np.arange(150) // 2
+    ranks, groups = rankdata(np.concatenate([first, second])), np.concatenate(strata)
+    cells = np.array([ranks[groups == each] for each in range(75)])
+    drawn = rng.permuted(np.repeat(cells[None], 4000, axis=0), axis=2)[:, :, :2].sum(axis=(1, 2))
+    expected = np.mean(drawn <= ranks[:150].sum())
+    assert p_better(first, second, "min", strata) == pytest.approx(expected, abs=0.02)
+    assert p_better(np.ones(150), np.ones(150), "min") == 1.0
+
+
+def test_forty_against_forty_with_ties_is_exact() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, 20, 40).astype(float), rng.integers(3, 23, 40).astype(float)
+    p_value = p_better(first, second, "min")
+    drawn = np.concatenate([first, second])
+    ranks = rankdata(drawn)
+    draws = rng.permuted(np.repeat(ranks[None], 20_000, axis=0), axis=1)[:, :40].sum(axis=1)
+    # Three standard errors of 20000 draws.
+    margin = 3 * np.sqrt(p_value * (1 - p_value) / 20_000)
+    assert abs(p_value - np.mean(draws <= ranks[:40].sum())) <= margin
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p"),
+    [
+        # The best of four, one of four arrangements; tied with one of them, two.
+        ([1.0], [2.0, 3.0, 4.0], 1 / 4),
+        ([1.0], [1.0, 3.0, 4.0], 2 / 4),
+        ([2.0, 3.0, 4.0], [1.0], 1.0),
+        ([1.0, 2.0], [2.0], 2 / 3),
+        ([5.0], [5.0], 1.0),
+    ],
+)
+def test_a_single_run_is_compared_exactly_ties_included(
+    first: list[float], second: list[float], p: float
+) -> None:
+    assert p_better(np.array(first), np.array(second), "min") == pytest.approx(p)
+    # Turned round, the direction is too.
+    assert p_better(-np.array(first), -np.array(second), "max") == pytest.approx(p)
+
+
+def test_holm_multiplies_by_how_many_are_left_and_never_decreases() -> None:
+    """Of 0.01, 0.04, 0.03: 3 x 0.01, then 2 x 0.03, then 1 x 0.04, which is raised to the 0.06."""
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([None, 0.5, None, 0.9]) == [None, 1.0, None, 1.0]
+    assert holm([]) == []

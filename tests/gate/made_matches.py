@@ -1,0 +1,33 @@
+"""Matching in one line: two sides in, rows by metric out, and what was found wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.gate.matching.findings import Findings
+from bench.gate.matching.match import match
+from bench.gate.model import Problem, Samples
+from bench.gate.settings import GateSettings
+from bench.gate.sides.noise import Floors
+from bench.gate.sides.runs import Side
+from tests.gate.made import made_side
+
+FIVE = [1.0, 1.1, 0.9, 1.05, 0.95]
+OTHER = "ba9876543210"
+
+
+def matched(
+    base: Side, candidate: Side, **settings: Any
+) -> tuple[dict[str, Samples], list[Problem], list[str]]:
+    """Rows by the metric's name (of one configuration), problems and remarks."""
+    findings = Findings(settings=GateSettings(**settings))
+    rows = match(base, candidate, findings, Floors())
+    return {row.metric.name: row for row in rows}, findings.problems, findings.remarks
+
+
+def kinds(problems: list[Problem]) -> list[tuple[str, int]]:
+    return [(problem.kind, problem.exit_code) for problem in problems]
+
+
+def times(values: list[float], **fields: Any) -> Side:
+    return made_side({"time_to_target_s": values}, **fields)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from bench.cli.app import config_dir, register
+from bench.gate.ab_config import AbConfig, known_ab_keys
+from bench.gate.run.arguments import run_arguments, split_arguments, word_for_word
+
+KEYS = known_ab_keys()
+
+
+def split(*arguments: str) -> tuple[list[str], list[str]]:
+    return split_arguments(arguments, "ab", KEYS)
+
+
+def test_what_stands_after_the_dashes_is_the_benchmark_s() -> None:
+    theirs = ["-m", "batch_size=32,64", "--", "~logger"]
+    assert split("alpha=0.1", "--cfg", "job", "--", *theirs) == (
+        ["alpha=0.1", "--cfg", "job"],
+        theirs,
+    )
+    assert split("alpha=0.1") == (["alpha=0.1"], [])
+    assert split("--", "lr=0.1") == ([], ["lr=0.1"])
+    assert split() == ([], [])
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "-m",
+        "--multirun",
+        "lr=0.1",
+        "model=cnn",
+        "+target.value=1",
+        "run=latest",
+        "experiment=smoke",
+    ],
+)
+def test_what_is_the_benchmark_s_may_not_stand_before_them(argument: str) -> None:
+    with pytest.raises(
+        ValueError, match=r": is for the benchmark; .* bench\.ab base=origin/main --"
+    ):
+        split("base=main", argument)
+
+
+@pytest.mark.parametrize("argument", ["results=x", "repeat=1", "++repeat=1"])
+def test_what_each_run_is_given_may_not_stand_after_them(argument: str) -> None:
+    with pytest.raises(ValueError, match=r": bench\.ab gives each run its own; leave it out after"):
+        split("--", argument)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("head=HEAD~1", "HEAD~1"),
+        ("head=v1.0^{}", "v1.0^{}"),
+        ("head=main@{1 day ago}", "main@{1 day ago}"),
+        ("head=1234567", "1234567"),
+        ("head=12e4567", "12e4567"),
+        ("head='HEAD~1'", "HEAD~1"),  # quoted for Hydra already
+        ("install=pip install -e . && make a='b c'", "pip install -e . && make a='b c'"),
+        ('install=echo ${HOME} "$PATH"', 'echo ${HOME} "$PATH"'),
+        ("""install="$PY" -m pip install ".\"""", """"$PY" -m pip install ".\""""),
+        ("install=null", None),
+        ("python=.venv/bin/python", ".venv/bin/python"),
+    ],
+)
+def test_revisions_and_commands_are_taken_word_for_word(argument: str, value: str | None) -> None:
+    (own,), _ = split(argument)
+    register()
+    ConfigStore.instance().store(name="ab_schema", node=AbConfig)
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = OmegaConf.to_container(compose("ab", overrides=["base=main", own]), resolve=True)
+    assert isinstance(config, dict)
+    assert config[argument.partition("=")[0]] == value
+
+
+def test_a_results_folder_is_quoted_only_where_hydra_needs_it() -> None:
+    assert run_arguments(["-m", "lr=1"], Path("/a/b-1.0"), 3) == [
+        "-m",
+        "lr=1",
+        "results=/a/b-1.0",
+        "repeat=3",
+    ]
+    assert run_arguments([], Path("/my ~work (1)"), 0) == ["results='/my ~work (1)'", "repeat=0"]
+    assert run_arguments([], Path("/größe"), 0) == ["results='/größe'", "repeat=0"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "taken"),
+    [
+        ("baseline=perf/b-1.json", "baseline=perf/b-1.json"),
+        ("baseline=~/b.json", "baseline='~/b.json'"),
+        ("junit=größe (1).xml", "junit='größe (1).xml'"),
+        ("noise=${results}/n.json", "noise=${results}/n.json"),
+        ("noise=null", "noise=null"),
+        ("json='a b'", "json='a b'"),
+        ("alpha=0.1", "alpha=0.1"),
+        ("metrics=[a,b]", "metrics=[a,b]"),
+    ],
+)
+def test_paths_are_taken_word_for_word_but_for_interpolations(argument: str, taken: str) -> None:
+    assert word_for_word([argument]) == [taken]

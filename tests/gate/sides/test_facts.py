@@ -1,0 +1,103 @@
+"""Facts that differ, facts that one side does not record, and how both are reported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench.gate.sides.facts import ENVIRONMENT, HOST_CLASS, difference, host_class
+from tests.gate.made import FACT_VALUES, made_side, side_of
+from tests.gate.made_matches import FIVE, kinds, matched, times
+
+
+@pytest.mark.parametrize(
+    ("sides", "told"),
+    [
+        ([["a"], ["a", "a"]], None),
+        ([["a"], ["b", "c", "b"]], "a / b and c"),
+        ([["a"], [None]], None),  # not recorded: it may be the same
+        ([["a", "b"], [None]], "a and b / not recorded"),
+        ([[None], [None]], None),
+        ([[[]], [["Card"]]], "[] / ['Card']"),
+        ([[{"A": "1", "B": "2"}], [{"B": "2", "A": "1"}]], None),  # in whatever order
+        ([[{"A": "1", "B": "2"}], [{"A": "2", "B": "2"}]], "A 1 / 2"),
+        ([[{"A": "1"}], [{}]], "A 1 / none"),
+        ([[{"A": ""}], [{}]], "A '' / none"),
+        ([[{}], [{}]], None),
+        ([[{"A": "1"}], [{"A": "2"}, {"A": "3"}]], "A 1 / 2 and 3"),
+        ([[{"A": "1"}], [None]], None),
+    ],
+)
+def test_a_difference_names_what_differs_with_both_values(
+    sides: list[list[Any]], told: str | None
+) -> None:
+    assert difference("some.fact", sides) == told
+
+
+def test_a_variable_that_one_side_lacks_is_unset() -> None:
+    sides: list[list[dict[str, str]]] = [[{"OMP_NUM_THREADS": "1"}], [{}]]
+    assert difference("host.environment", sides) == "OMP_NUM_THREADS 1 / unset"
+
+
+def without(*facts: str) -> dict[str, Any]:
+    return dict.fromkeys(facts)
+
+
+@pytest.mark.parametrize("older", ["base", "candidate"])
+def test_facts_that_only_one_side_records_are_a_remark(older: str) -> None:
+    old, new = times(FIVE, facts=without(*ENVIRONMENT)), times(FIVE)
+    sides = (old, new) if older == "base" else (new, old)
+    rows, problems, remarks = matched(*sides)
+    assert set(rows) == {"time_to_target_s"}
+    assert problems == []
+    assert remarks == [
+        f"{older}: not all runs record host.num_threads, host.num_interop_threads, "
+        "host.environment, which may differ"
+    ]
+
+
+@pytest.mark.parametrize("fact", ["host.name", "host.gpus", "target.rule", "data", "precision"])
+def test_the_older_facts_are_treated_alike(fact: str) -> None:
+    value = FACT_VALUES[fact] if FACT_VALUES[fact] is not None else "first"
+    _, problems, remarks = matched(
+        times(FIVE, facts={fact: value}), times(FIVE, facts={fact: None})
+    )
+    assert problems == []
+    assert remarks == [f"candidate: not all runs record {fact}, which may differ"]
+
+
+def test_facts_that_no_side_records_are_no_remark() -> None:
+    old = times(FIVE, facts=without(*ENVIRONMENT))
+    assert matched(old, old)[1:] == ([], [])
+
+
+def test_what_is_recorded_by_some_runs_only_is_compared_as_far_as_it_is() -> None:
+    some = [*times(FIVE[:2], facts=without("host.num_threads")).runs]
+    mixed = side_of([*some, *times(FIVE).runs[2:]])
+    _, problems, remarks = matched(times(FIVE), mixed)
+    assert (problems, len(remarks)) == ([], 1)
+    other = times(FIVE, facts={"host.num_threads": 2})
+    _, problems, _ = matched(other, mixed)
+    assert kinds(problems) == [("incomparable", 4)]
+    assert problems[0].message.startswith("host.num_threads differs: 2 / 1; ")
+
+
+def test_several_differences_are_each_reported_and_forced_together() -> None:
+    other = {"host.num_threads": 2, "host.environment": {"OMP_NUM_THREADS": "2"}}
+    candidate = made_side({"time_to_target_s": FIVE}, facts=other)
+    _, problems, _ = matched(times(FIVE), candidate)
+    assert [problem.message for problem in problems] == [
+        "host.num_threads differs: 1 / 2; measure both alike, or force=[host.num_threads]",
+        "host.environment differs: OMP_NUM_THREADS 1 / 2; measure both alike, or "
+        "force=[host.environment]",
+    ]
+    rows, problems, remarks = matched(times(FIVE), candidate, force=["host"])
+    assert (set(rows), problems, len(remarks)) == ({"time_to_target_s"}, [], 2)
+
+
+def test_threads_and_variables_are_no_part_of_the_kind_of_host() -> None:
+    """Noise floors hold for a machine, not for a way of starting the command."""
+    assert not set(ENVIRONMENT) & set(HOST_CLASS)
+    names = {name.removeprefix("host.") for name in HOST_CLASS}
+    assert set(host_class(FACT_VALUES)) == names

@@ -1,0 +1,128 @@
+"""A comparison as Markdown: what stands where, and nothing that a reader would take for markup."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from bench.core.markdown_text import markdown_safe
+from bench.gate.model import Comparison
+from bench.gate.words.markdown import markdown
+from tests.gate.made_rows import (
+    EXACT,
+    FAILED,
+    IMPROVED,
+    LACKING,
+    MODELLED,
+    REGRESSED,
+    UNCHANGED,
+    UNDERPOWERED,
+    comparison,
+)
+
+READER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+EVERYTHING = comparison(
+    [UNCHANGED, REGRESSED, EXACT, UNDERPOWERED, IMPROVED, MODELLED],
+    [LACKING],
+    ["the candidate drifted"],
+)
+
+
+def plain(tokens: list[Token]) -> str:
+    """The text that a reader sees of some inline tokens."""
+    return "".join(child.content for token in tokens for child in token.children or [])
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """All tables as a reader sees them: rows of cells, the headings first."""
+    found: list[list[list[str]]] = []
+    for token in READER.parse(text):
+        if token.type == "table_open":
+            found.append([])
+        elif token.type == "tr_open":
+            found[-1].append([])
+        elif token.type == "inline" and found and token.level >= 4:
+            found[-1][-1].append(plain([token]))
+    return found
+
+
+def test_verdict_problems_failing_rows_the_rest_and_where_from_in_this_order() -> None:
+    text = markdown(EVERYTHING)
+    parts = [
+        "## REGRESSION: 1 of 5 rows",
+        "> [!CAUTION]",
+        "> - **missing**: candidate lacks seed 3",
+        "| train batch_size=32 | time_to_target_s |",
+        "- the candidate drifted",
+        "<details><summary>4 other rows</summary>",
+        "</details>",
+        "- base: perf/baseline.json, commit aaaaaaaaaa",
+        "- candidate: results, commit bbbbbbbbbb",
+    ]
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_failing_rows_are_in_a_table_of_their_own_and_the_others_folded() -> None:
+    failing, others = tables(markdown(EVERYTHING))
+    assert failing[0][:3] == ["configuration", "metric", "base -> candidate"]
+    assert [row[1] for row in failing[1:]] == ["time_to_target_s", "latency_p99_ms"]
+    assert failing[1] == [
+        "train batch_size=32",
+        "time_to_target_s",
+        "455 -> 510 ms",
+        "+12% [+8%, +16%]",
+        "8/8",
+        "0.0012",
+        "regression: counts from +5%",
+    ]
+    assert [row[1] for row in others[1:]] == [
+        "throughput_per_s",
+        "latency_p50_ms",
+        "samples_to_target",
+        "energy_to_target_j",
+    ]
+
+
+def test_a_cell_survives_whatever_it_holds() -> None:
+    name = "train a|b <b>*x*</b> `y` _z_ ~~q~~ [l](m) \\ model._target_=p.Q"
+    (failing,) = tables(markdown(comparison([replace(REGRESSED, configuration=name)])))
+    assert failing[1][0] == name
+    assert len(failing[1]) == len(failing[0])
+
+
+def test_a_message_of_a_run_makes_no_link_mention_picture_or_line() -> None:
+    message = "@octocat #1 https://a.b www.a.b &lt; <img src=x>\n# Heading | `x` :smile:"
+    text = markdown(comparison([], [replace(FAILED, message=message)], [message]))
+    for markup in ("@octocat", "#1", "://", "www.a", " &lt;", " <img", "\n# H", " `x", " :smile:"):
+        assert markup not in text
+    shown = plain([token for token in READER.parse(text) if token.type == "inline"])
+    assert shown.replace("\u200b", "").count(message.replace("\n", " ")) == 2
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\r\n\r\n  b"])
+def test_a_message_stays_in_its_line(text: str) -> None:
+    assert markdown_safe(text) == "a b"
+
+
+def test_words_keep_their_underscores() -> None:
+    assert markdown_safe("time_to_target_s") == "time_to_target_s"
+
+
+@pytest.mark.parametrize(
+    ("made", "has_table", "has_folded"),
+    [
+        (comparison([REGRESSED]), True, False),
+        (comparison([UNCHANGED]), False, True),
+        (comparison([], [FAILED]), False, False),
+    ],
+)
+def test_what_there_is_not_is_left_out(made: Comparison, has_table: bool, has_folded: bool) -> None:
+    text = markdown(made)
+    assert bool(tables(text.partition("<details>")[0])) is has_table
+    assert ("<details>" in text) is has_folded
+    assert ("p: one-sided" in text) is bool(made.rows)
+    assert ("[!CAUTION]" in text) is bool(made.problems)

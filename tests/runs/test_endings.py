@@ -1,0 +1,24 @@
+"""What a run's record says of the exception that ended it."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.compression.refused import CompressionRefused, LibraryMissing
+from bench.runs.endings import explain
+from bench.serving.backends.base import BackendUnavailable, RuntimeRefuses
+
+
+@pytest.mark.parametrize("kind", [CompressionRefused, RuntimeRefuses])
+def test_a_combination_that_does_not_exist_is_refused_with_its_reason(
+    kind: type[Exception],
+) -> None:
+    status, error = explain(kind("compression=fp16: not here; use compression=none"))
+    assert status == "refused"
+    assert error.message == "compression=fp16: not here; use compression=none"
+    assert error.kind == kind.__name__
+
+
+@pytest.mark.parametrize("kind", [LibraryMissing, BackendUnavailable, ValueError])
+def test_what_is_not_installed_or_wrong_has_failed(kind: type[Exception]) -> None:
+    assert explain(kind("openvino is not installed"))[0] == "failed"

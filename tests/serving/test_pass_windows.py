@@ -1,0 +1,148 @@
+"""Windows around the passes of a serving run, by a fake clock: which one a record is of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.core.labels import EnergyLabel
+from bench.core.records import EnergyRow
+from bench.measure.energy import WindowEnergy
+from bench.measure.window import Window
+from bench.serving.metered import MeteredSystem
+from bench.serving.pass_windows import PassWindow, PassWindows, energy_fields
+from tests.fakes import FakeClock, FunctionMeter
+from tests.serving.fakes import FakeSample, InstantSystem
+
+
+class Passes:
+    """Passes of so many seconds at so many watts; one second before the first query is prepared."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = FakeClock()
+        self.joules = 0.0
+        self.built: list[Window] = []
+        self.windows = PassWindows(self._build, folder / "telemetry.parquet")
+        self._system = MeteredSystem(InstantSystem(), answers_at_once=True)
+
+    def _build(self) -> Window:
+        meter = FunctionMeter(lambda: self.joules)
+        self.built.append(Window({"cpu": meter}, clock=self.clock, period_s=None))
+        return self.built[-1]
+
+    def make(self, seconds: float, watts: float = 10.0) -> None:
+        self._system.begin(lambda ids: None, collect=False)
+        with self.windows.around(self._system):
+            self.clock.advance(1.0)
+            self._system.issue([FakeSample(0, 0)])
+            self.clock.advance(seconds)
+            self.joules += seconds * watts
+            self._system.flush()
+        self._system.end()
+
+
+def test_a_record_is_of_the_window_that_was_kept_and_not_of_the_last(tmp_path: Path) -> None:
+    passes = Passes(tmp_path)
+    first = passes.windows.open()
+    passes.make(2.0)
+    passes.windows.keep()
+    passes.make(4.0)
+    passes.windows.keep()
+    passes.make(8.0)  # failed: not kept
+    passes.windows.close()
+    assert len(passes.built) == 3
+    assert passes.built[0] is first  # the one that was opened ahead
+    kept = passes.windows.kept
+    assert kept is not None
+    assert kept.window is passes.windows.window is passes.built[1]
+    assert kept.window.time_s == 5.0
+    # The meters are read at the first query and after the last answer.
+    assert kept.energy.total_j == 40.0
+    assert list(pd.read_parquet(tmp_path / "telemetry.parquet")) == [
+        "t_s",
+        "device",
+        "metric",
+        "value",
+    ]
+
+
+def test_a_pass_that_breaks_leaves_the_window_in_which_it_did(tmp_path: Path) -> None:
+    passes = Passes(tmp_path)
+    passes.windows.open()
+
+    def breaks() -> None:
+        with passes.windows.around(MeteredSystem(InstantSystem(), answers_at_once=True)):
+            passes.clock.advance(3.0)
+            raise RuntimeError("it broke")
+
+    with pytest.raises(RuntimeError, match="broke"):
+        breaks()
+    passes.windows.close()
+    assert passes.windows.kept is None
+    assert passes.windows.window is passes.built[0]
+    assert passes.built[0].time_s == 3.0
+    assert (tmp_path / "telemetry.parquet").is_file()
+
+
+def test_without_a_pass_there_is_no_window(tmp_path: Path) -> None:
+    windows = Passes(tmp_path).windows
+    windows.close()
+    assert windows.window is None
+
+
+# Joules of one prediction.
+
+
+def row(
+    component: str, energy_j: float, label: EnergyLabel, *, below_resolution: bool = False
+) -> EnergyRow:
+    return EnergyRow(
+        component=component,
+        energy_j=energy_j,
+        source="script",
+        label=label,
+        below_resolution=below_resolution,
+    )
+
+
+def measured(rows: list[EnergyRow], whole: WindowEnergy | None = None) -> PassWindow:
+    """A pass whose meters gave these rows, and which its window confirms unless told otherwise."""
+    total_j = sum(one.energy_j for one in rows if one.label != "constant")
+    energy = WindowEnergy(rows=rows, total_j=total_j, label="modelled", error_frac=0.5)
+    window = Window({}, period_s=None)
+    window.energy = energy if whole is None else whole
+    return PassWindow(window=window, energy=energy)
+
+
+ROWS = [row("gpu0", 30.0, "counter"), row("cpu", 10.0, "modelled"), row("dram", 5.0, "constant")]
+
+
+def test_joules_of_a_prediction_are_told_by_component_without_constants() -> None:
+    fields = energy_fields(measured(ROWS), 10)
+    assert fields["energy_per_prediction_j"] == 4.0  # (30 + 10) / 10
+    assert fields["energy_per_prediction_label"] == "modelled"
+    parts = fields["energy_per_prediction_components"]
+    assert [(part.component, part.energy_j, part.label) for part in parts] == [
+        ("gpu0", 3.0, "counter"),
+        ("cpu", 1.0, "modelled"),
+    ]
+
+
+def test_a_component_below_its_resolution_takes_the_sum_with_it() -> None:
+    rows = [row("gpu0", 30.0, "counter", below_resolution=True), row("cpu", 10.0, "modelled")]
+    fields = energy_fields(measured(rows), 10)
+    assert [part.component for part in fields["energy_per_prediction_components"]] == ["cpu"]
+    assert "energy_per_prediction_j" not in fields
+
+
+def test_what_the_whole_window_does_not_vouch_for_is_not_told() -> None:
+    """A counter that was found wrong at the end of the window has no row there, and no total."""
+    fields = energy_fields(measured(ROWS, WindowEnergy(rows=ROWS[1:])), 10)
+    assert [part.component for part in fields["energy_per_prediction_components"]] == ["cpu"]
+    assert "energy_per_prediction_j" not in fields
+
+
+def test_no_prediction_has_no_joules() -> None:
+    assert energy_fields(measured(ROWS), 0) == {}

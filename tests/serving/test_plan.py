@@ -1,0 +1,57 @@
+"""What a command line of bench.serve asks for, without running it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from bench.cli.app import config_dir, register
+from bench.serving.plan import plan_serving
+
+
+def plan(results: Path, *overrides: str) -> None:
+    register()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        given = [f"results={results}", "run=latest", *overrides]
+        config = compose("serve", overrides=given, return_hydra_config=True)
+    plan_serving(config)
+
+
+@pytest.mark.parametrize("variable", ["TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE"])
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["backend=compile"], "backend=compile"),
+        (["backend=http", "backend.http.runtime=compile"], "backend.http.runtime=compile"),
+    ],
+)
+def test_compiling_where_the_environment_switches_the_compiler_off_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    overrides: list[str],
+    key: str,
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(ValueError, match=f"^{key}: {variable}=1 ") as caught:
+        plan(tmp_path, *overrides)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["backend=eager"],
+        ["backend=http", "backend.http.runtime=onnxruntime"],
+        # A server of the user's own compiles, or does not, whatever the environment is here.
+        ["backend=http", "backend.http.runtime=compile", "backend.http.url=http://127.0.0.1:1"],
+    ],
+)
+def test_what_does_not_compile_here_does_not_care(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str]
+) -> None:
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
+    with pytest.raises(ValueError, match="run=latest: no training run of that name"):
+        plan(tmp_path, *overrides)
