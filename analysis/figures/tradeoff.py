@@ -18,7 +18,7 @@ from analysis.figures.prepare import (
     with_label_names,
 )
 from analysis.figures.spread import medians
-from analysis.load.joules import joules_in_doubt
+from analysis.load.joules import grids, joules_in_doubt
 from analysis.load.values import column, numbers
 from analysis.stats.accuracy import is_share, least_num, sampling_bounds
 from analysis.stats.comparable import Group, groups
@@ -39,6 +39,8 @@ def compared(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> lis
     more = {"rate": rate_words(runs)}
     if _is_money(x) or _is_money(y):
         more["price"] = cost_bases(runs)
+    if any(name.endswith("_gco2e") for name in (x, y)):
+        more["grid"] = grids(runs)
     return groups(runs, only=only, more=more)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pandas import DataFrame, Series
 
 from analysis.load.flatten import ENERGY_ROW_FLAGS
-from analysis.load.values import numbers
+from analysis.load.values import column, numbers
 from bench.core.labels import ENERGY_FLAGS
 from bench.core.price import known_basis
 
 COST_BASIS = "cost_basis"
+GRID = "grid"
 ELECTRICITY = "electricity"
 _PRICES = ("usd_per_hour", "usd_per_kwh")
 _GROUPS = ("phase_energy.",)
@@ -79,7 +82,7 @@ def without_doubtful(runs: DataFrame) -> DataFrame:
     joules = [str(name) for name in runs if name in _JOULES or str(name).startswith(_GROUPS)]
     runs = runs.copy()
     runs[joules] = runs[joules].mask(flagged)
-    metered = flagged & (runs[COST_BASIS] != "rental")
+    metered = flagged & runs[COST_BASIS].str.contains(ELECTRICITY).eq(True)
     runs[list(_MONEY)] = runs[list(_MONEY)].mask(metered)
     return runs
 
@@ -96,6 +99,9 @@ def long_without_doubtful(rows: DataFrame, runs: DataFrame) -> DataFrame:
 def cost_bases(runs: DataFrame) -> Series:
     """What the money of each run is made of, by its price; None where it has none.
 
+    Where runs were charged by different prices, each has its own in the text: such money is on one
+    scale, and of different amounts for the same time.
+
     Source: docs/metrics.md, "Cost and emissions".
     """
     prices = DataFrame({name: numbers(runs, f"config.price.{name}") for name in _PRICES}).astype(
@@ -105,4 +111,24 @@ def cost_bases(runs: DataFrame) -> Series:
         zip(*(prices[name].where(prices[name].notna(), None) for name in _PRICES), strict=True)
     )
     known = {pair: known_basis(dict(zip(_PRICES, pair, strict=True))) for pair in set(pairs)}
-    return Series([known[pair] for pair in pairs], index=runs.index, dtype=object)
+    bases = Counter(basis for basis in known.values() if basis is not None)
+    texts = {
+        pair: f"{basis} at {_rates(pair)}" if basis and bases[basis] > 1 else basis
+        for pair, basis in known.items()
+    }
+    return Series([texts[pair] for pair in pairs], index=runs.index, dtype=object)
+
+
+def _rates(pair: tuple[float | None, ...]) -> str:
+    units = ("USD/h", "USD/kWh")
+    return " and ".join(
+        f"{rate:g} {unit}" for rate, unit in zip(pair, units, strict=True) if rate is not None
+    )
+
+
+def grids(runs: DataFrame) -> Series:
+    """The country whose grid each run's emissions are of, where there are several; else empty."""
+    countries = column(runs, "config.grid.country_iso_code").astype(object)
+    if countries.nunique() < 2:
+        return Series("", index=runs.index, dtype=object)
+    return countries.where(countries.notna(), "").astype(str)

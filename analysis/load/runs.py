@@ -25,8 +25,10 @@ from analysis.load.flatten import FREE_FORM
 from analysis.load.index import FOLDER, SIGNATURE, Unreadable, read_entries, reason_of
 from analysis.load.joules import (
     COST_BASIS,
+    GRID,
     cost_bases,
     doubtful,
+    grids,
     long_without_doubtful,
     without_doubtful,
 )
@@ -68,7 +70,8 @@ class Loaded:
         runs: One row per run that began, in the order of their start: the record with dotted
             names, every leaf of `config.` and `host.`, `folder` (absolute), `configuration` (a
             label), `energy_components` and `serving.energy_components` (the parts that the joules
-            are of) and `cost_basis` (what the money is for). Missing is NaN or None; flags are
+            are of), `cost_basis` (what the money is for) and `grid` (of which country the emissions
+            are, where there are several). Missing is NaN or None; flags are
             joined with commas. A run without run.json has the status `interrupted`, also while it
             is still running. Joules that a health flag speaks against are missing.
         unread: `folder`, `reason`: of a run, or of a ledger with lines that were skipped.
@@ -104,6 +107,7 @@ def load_runs(roots: Sequence[Path | str]) -> Loaded:
     runs = runs[began].reset_index(drop=True)
     runs["configuration"] = configurations(runs)
     runs[COST_BASIS] = cost_bases(runs)
+    runs[GRID] = grids(runs)
     return Loaded(runs=without_doubtful(runs), unread=unread, num_not_started=num_not_started)
 
 

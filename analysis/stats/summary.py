@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.load.joules import COST_BASIS, ELECTRICITY, joules_in_doubt
+from analysis.load.joules import COST_BASIS, ELECTRICITY, GRID, joules_in_doubt
 from analysis.stats.accuracy import is_share, least_num, num_samples, with_sampling_error
 from analysis.stats.best import Contender, leader_of, p_best
 from analysis.stats.outcomes import counted_runs, outcomes, reached, with_target
@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.float64]
 # How joules were obtained, of which parts they are, and the runs of which both are true.
 _Kind = tuple[str | None, str | None, DataFrame]
 # What repeats have in common, and the kinds of them: found once for all metrics of the same joules.
-_Repeats = tuple[dict[str, Any], Callable[[Joules | None, bool], list[_Kind]]]
+_Repeats = tuple[dict[str, Any], Callable[[Joules | None, str | None], list[_Kind]]]
 
 _USED = ("config.price.", "config.scenario.")
 NO_LABEL = "unlabelled"
@@ -124,22 +124,24 @@ def _grouped(runs: DataFrame) -> list[_Repeats]:
 
 def _rows(groups: list[_Repeats], topic: str, column: TableColumn) -> Iterator[_Row]:
     for keys, kinds in groups:
-        for label, components, group in kinds(column.joules, column.is_money):
+        for label, components, group in kinds(column.joules, column.charged_by):
             facts = {**keys, "topic": topic, "label": label, "components": components}
             row = _row(group, column, facts)
             if row is not None:
                 yield row
 
 
-def _kinds(repeats: DataFrame, joules: Joules | None, is_money: bool) -> list[_Kind]:
-    """Groups of one label and one set of parts.
+def _kinds(repeats: DataFrame, joules: Joules | None, charged_by: str | None) -> list[_Kind]:
+    """Groups of one label and one set of parts, and of one price or grid.
 
     A run that failed before it had them belongs to the only group there is.
     """
     if joules is None:
         return [(None, None, repeats)]
     label, parts = (_only(repeats[name]) for name in joules.facts)
-    if is_money:
+    if charged_by == GRID:
+        label = label.where(repeats[GRID] == "", label + ", grid of " + repeats[GRID])
+    if charged_by == COST_BASIS:
         basis = _only(repeats[COST_BASIS])
         metered = basis.str.contains(ELECTRICITY)
         label = basis.where(~metered, basis + ", " + label)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bench.core.metric import MONEY, Better, Joules, Metric, Topic, with_unit
+from analysis.load.joules import COST_BASIS, GRID
+from bench.core.metric import CARBON, MONEY, Better, Joules, Metric, Topic, with_unit
 from bench.core.metrics import METRICS
 
 Statistic = Literal["hit_rate", "to_target", "expected", "per_run"]
@@ -48,9 +49,10 @@ class TableColumn:
         return None if self.metric is None else self.metric.joules
 
     @property
-    def is_money(self) -> bool:
-        """Whether it is a cost: of rent, of electricity, or of both."""
-        return self.metric is not None and self.metric.unit == MONEY
+    def charged_by(self) -> str | None:
+        """Column that says what time and joules were charged with, for money and carbon."""
+        units = {MONEY: COST_BASIS, CARBON: GRID}
+        return None if self.metric is None else units.get(self.metric.unit)
 
     @property
     def error(self) -> str | None:

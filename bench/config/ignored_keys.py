@@ -13,14 +13,14 @@ from bench.core.checks import refuse_contradictions, value_at
 
 # Keys that repeat another one: they must not say anything else.
 _REPEATED = {
-    "data.batch_size": "batch_size",
-    "data.seed": "seed",
     "optimizer.lr": "lr",
     "schedule.lr": "lr",
     "codecarbon.country_iso_code": "grid.country_iso_code",
 }
 # Arguments that the job fills in itself, and the key that decides each.
 _FILLED_IN = {
+    "data.batch_size": "batch_size",
+    "data.seed": "seed",
     "optimizer.lr": "lr",
     "optimizer.params": "model",
     "schedule.lr": "lr",

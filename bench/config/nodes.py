@@ -16,8 +16,6 @@ class DigitsNode:
     """conf/data/digits.yaml."""
 
     _target_: str = "bench.tasks.data.digits"
-    batch_size: int = MISSING
-    seed: int = MISSING
     num_validation_samples: int = MISSING
     split_seed: int = MISSING
     in_memory: bool | None = None

@@ -10,7 +10,8 @@ from typing import Any
 # user wrote it: `model: cnn`. It is no key of the command line.
 CHOICES = "choices"
 # What may differ between two runs of the same configuration: where things lie, which repeat it is,
-# how the run was watched, and what its parts are called. Dotted names reach into groups.
+# how the run was watched, what its parts are called, and what its time and joules are charged with.
+# Dotted names reach into groups.
 UNHASHED = (
     CHOICES,
     "results",
@@ -24,6 +25,9 @@ UNHASHED = (
     "data_root",
     "keep_model",
     "trust",
+    "price",
+    "grid",
+    "codecarbon.country_iso_code",
 )
 
 

@@ -15,11 +15,11 @@ Kind = Literal["exact", "measured"]
 Quantity = Literal["time_s", "energy_j", "cost_usd", "samples"]
 Topic = Literal["time", "energy", "factors", "cost", "utilization", "serving", "serving_cost"]
 
-MONEY = "USD"
+MONEY, CARBON = "USD", "g CO2e"
 # The ends of names, longest first, and the unit that each stands for.
 _UNITS = (
     ("_mbit_per_s", "Mbit/s"),
-    ("_gco2e", "g CO2e"),
+    ("_gco2e", CARBON),
     ("_per_s", "1/s"),
     ("_bytes", "bytes"),
     ("_frac", "fraction"),

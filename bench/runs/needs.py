@@ -39,7 +39,7 @@ _FILE_DATA = {
 _TARGETS = "bench.runs.targets"
 
 # What the job gives a part besides the keys of its configuration.
-_GIVEN = {"data": (), "model": ("input_shape", "num_classes")}
+_GIVEN = {"data": ("batch_size", "seed"), "model": ("input_shape", "num_classes")}
 _OF_HYDRA = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_", "_mode_"}
 
 

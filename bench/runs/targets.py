@@ -80,7 +80,7 @@ def require_call(key: str, target: str, names: Sequence[str]) -> None:
 def require_splits(key: str, size: int, data: str) -> None:
     """Refuse a split that the data set has not samples enough for."""
     try:
-        module = instantiate(json.loads(data))
+        module = instantiate(json.loads(data), batch_size=1, seed=0)
         module.prepare_data()
         module.setup("fit")
     except InstantiationException as error:

@@ -67,12 +67,15 @@ def load_data(folder: Path, trust: Sequence[str] = (), *, root: str | None = Non
         ValueError: It cannot be made, or names code that is not trusted.
         FileNotFoundError: Its files are not here.
     """
-    node = dict(_trusted_part(read_record(folder).config, "data", folder, trust))
+    config = read_record(folder).config
+    node = dict(_trusted_part(config, "data", folder, trust))
     if root is not None and "root" in node:
         node["root"] = root
     elif node.get("root") is not None and "download" in node:
         node["download"] = False  # nothing is written to a folder that a stored configuration names
-    data: DataModule = instantiate(node)
+    # Both are about training, of which nothing is repeated here.
+    size, seed = config.get("batch_size", 1), config.get("seed", 0)
+    data: DataModule = instantiate(node, batch_size=size, seed=seed)
     data.prepare_data()
     data.setup("fit")
     return data

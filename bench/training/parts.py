@@ -107,7 +107,7 @@ def build_parts(plain: dict[str, Any], config: TrainConfig, folder: Path | None)
     Raises:
         ValueError: A part does not exist or cannot be built with what it was given.
     """
-    data = instantiate(plain["data"])
+    data = instantiate(plain["data"], batch_size=config.batch_size, seed=config.seed)
     data.prepare_data()
     data.setup("fit")
     require_attributes(data)

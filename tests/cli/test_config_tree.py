@@ -64,7 +64,7 @@ def plain(*overrides: str) -> dict[str, Any]:
 
 def make_all(config: dict[str, Any]) -> nn.Module:
     """Instantiate every part but the data itself, which may not be on this machine."""
-    instantiate(config["data"])  # reads nothing before setup()
+    instantiate(config["data"], batch_size=32, seed=0)  # reads nothing before setup()
     name = config["data"]["_target_"].rpartition(".")[2]
     model: nn.Module = instantiate(
         config["model"], input_shape=SHAPES.get(name, (3, 32, 32)), num_classes=10
@@ -128,6 +128,7 @@ def test_seed_and_repeat_do_not_change_the_hash_but_batch_size_does() -> None:
     plain_digest = digest()
     assert digest("seed=1", "repeat=2", "results=elsewhere", "shared=true") == plain_digest
     assert digest("data=mnist", "data.root=/x") == digest("data=mnist")
+    assert digest("price=aws_m7g_large", "grid.country_iso_code=DEU") == plain_digest
     assert digest("batch_size=64") != plain_digest
     assert digest("data.split_seed=1") != plain_digest
 

@@ -25,7 +25,7 @@ from bench.tasks.models import Mlp
 
 DATA = {
     "_target_": "bench.tasks.data.digits",
-    **{"batch_size": 32, "seed": 0, "num_workers": 0, "eval_batch_size": 512},
+    **{"num_workers": 0, "eval_batch_size": 512},
 }
 MODEL = {"_target_": "bench.tasks.models.Mlp", "width": 4, "depth": 1, "dropout": 0.0}
 
@@ -39,7 +39,7 @@ def data() -> ImageDataModule:
 
 def configure(folder: Path, changes: dict[str, Any]) -> None:
     """Write the files of a run that has ended, with a configuration of ours or of a stranger's."""
-    config = {"data": DATA, "model": MODEL, "recipe": None, **changes}
+    config = {"batch_size": 32, "data": DATA, "model": MODEL, "recipe": None, **changes}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     write_record(
         folder, outcome_record(new_identity("train", "0123456789ab", 0, 0), config, [], status="ok")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from dataclasses import replace
@@ -508,3 +509,35 @@ def test_only_killed_runs_give_tables_without_hits(tmp_path: Path) -> None:
     assert column(tables(killed)["time"], "hits") == ["0"]
     # Runs that were interrupted have a cost, and are nothing to compare.
     assert set(tables(loaded)) == {"search"}
+
+
+def charged(results: Path, seed: int, **config: object) -> None:
+    """A run that reached its target, charged as a configuration says."""
+    folder = make_run(results, Made(outcome="hit", seed=seed))
+    path = folder / "run.json"
+    record = json.loads(path.read_text())
+    record["config"] |= config
+    path.write_text(json.dumps(record))
+
+
+def test_money_at_another_price_and_carbon_of_another_grid_are_kept_apart(tmp_path: Path) -> None:
+    """They are repeats in time and joules all the same: n = 4 there."""
+    cheap, dear = ({"usd_per_hour": None, "usd_per_kwh": rate} for rate in (0.1, 0.4))
+    usa, deu = ({"country_iso_code": country} for country in ("USA", "DEU"))
+    for seed, (price, grid) in enumerate([(cheap, usa), (cheap, deu), (dear, usa), (dear, deu)]):
+        charged(tmp_path, seed, price=price, grid=grid)
+    loaded = load_runs([tmp_path]).runs
+    assert loaded["configuration"].nunique() == 1
+    summary = summarise(loaded)
+    nums = {
+        name: dict(zip(rows["label"], rows["num"], strict=True))
+        for name, rows in summary.groupby("metric")
+    }
+    assert list(nums["time_to_target_s"].values()) == [4]
+    (label,) = nums["energy_to_target_j"]
+    assert nums["cost_to_target_usd"] == {
+        f"electricity at {rate} USD/kWh, {label}": 2 for rate in ("0.1", "0.4")
+    }
+    assert nums["emissions_to_target_gco2e"] == {
+        f"{label}, grid of {country}": 2 for country in ("DEU", "USA")
+    }
