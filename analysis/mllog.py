@@ -22,7 +22,9 @@ from analysis.load.find import run_folders
 from analysis.load.index import reason_of
 from analysis.writing import writing
 from bench.core.printable import printable
-from bench.core.records import CurveRow, RunRecord, TargetResult
+from bench.core.records.curve import CurveRow
+from bench.core.records.run import RunRecord
+from bench.core.records.target import TargetResult
 from bench.core.store import read_curve, read_record
 from bench.core.target import METRICS
 

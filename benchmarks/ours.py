@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from bench.cli.app import config_dir, register
 from bench.cli.instruments import build_window
 from bench.config.train import TrainConfig
-from bench.core.records import CurveRow
+from bench.core.records.curve import CurveRow
 from bench.core.store import CurveWriter
 from bench.measure.sampler import write_telemetry
 from bench.tasks.classifier import Classifier

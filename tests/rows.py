@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.core.records import CurveRow
+from bench.core.records.curve import CurveRow
 
 _ROW = CurveRow(
     time_s=0.0,

@@ -27,7 +27,7 @@ from analysis.stats.lifecycle import (
     unknown_reasons,
 )
 from bench.core.printable import printable
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from bench.core.store import read_record
 
 _POINT_COLUMNS = ["kind", "configuration", "against", "num_predictions", "cost"]

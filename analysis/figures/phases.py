@@ -12,7 +12,7 @@ from analysis.figures.axes import NothingToDraw
 from analysis.figures.prepare import ranked, serving_runs, trained_for, training_runs
 from analysis.figures.stacked import stacked
 from analysis.load.values import column, numbers
-from bench.core.serving_records import WHOLE_STAGE
+from bench.core.records.serving import WHOLE_STAGE
 
 # Without launch_s: it depends on the order of a command's runs, not on their configurations.
 PHASES = ("init_s", "train_s", "eval_s", "checkpoint_s")

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from analysis.load.values import require_possible, shown
 from bench.core.labels import part_of, row_flags
 from bench.core.printable import printable
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 
 # Their keys are not fixed: they are flattened by what is in them.
 FREE_FORM = ("config", "host")

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from analysis.load.flatten import FREE_FORM, as_dicts, record_columns
 from bench.core.printable import printable
-from bench.core.records import SCHEMA_VERSION
+from bench.core.records.run import SCHEMA_VERSION
 from bench.core.store import read_record, record_path
 
 INDEX_NAME = ".index.parquet"

@@ -38,8 +38,11 @@ from analysis.load.values import bounded, is_out_of_bounds, require_possible
 from bench.core.files import require_file
 from bench.core.flat import Row, flat
 from bench.core.printable import printable
-from bench.core.records import NOT_STARTED, CurveRow, EnergyRow, LadderRung, RunRecord
-from bench.core.serving_records import RateStep, Stage
+from bench.core.records.curve import CurveRow
+from bench.core.records.energy import EnergyRow
+from bench.core.records.run import NOT_STARTED, RunRecord
+from bench.core.records.serving import RateStep, Stage
+from bench.core.records.target import LadderRung
 from bench.core.store import read_curve, read_record
 
 # Of free form, and there even if no run tells: all were killed before they wrote a record.

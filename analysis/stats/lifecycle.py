@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 from bench.core.labels import EnergyLabel
 from bench.core.price import known_basis
-from bench.core.records import RunRecord
-from bench.core.serving_records import Serving
+from bench.core.records.run import RunRecord
+from bench.core.records.serving import Serving
 
 Quantity = Literal["time_s", "energy_j", "cost_usd"]
 QUANTITIES: tuple[Quantity, ...] = ("time_s", "energy_j", "cost_usd")

@@ -7,7 +7,8 @@ from pathlib import Path
 from bench.core.files import StoreError
 from bench.core.log_tail import last_lines
 from bench.core.outcome import outcome_record
-from bench.core.records import CurveRow, RunError, RunRecord, Status
+from bench.core.records.curve import CurveRow
+from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.store import began, read_curve
 from bench.core.upgrade import not_started
 from bench.launch.isolation import Ending

@@ -29,7 +29,7 @@ from bench.core.files import StoreError
 from bench.core.host import host_facts
 from bench.core.ledger import FinishedRuns, append_ledger
 from bench.core.lock import lock_path, measuring_lock, require_lock
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from bench.core.stopping import signals_held_back
 from bench.core.store import (
     create_run_folder,

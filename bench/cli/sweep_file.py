@@ -18,7 +18,7 @@ from bench.core.files import replace_file
 from bench.core.flat import value_of
 from bench.core.identity import CHOICES
 from bench.core.outcome import best_value
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 
 _FIRST = ("run_id", "folder", "overrides", "config_hash", "seed", "repeat", "status")
 _LAST = ("health.fit", "health.flags", "error.kind", "error.message")

@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 
 from bench.cli.resolve import Planned
 from bench.cli.terminal import say
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 
 Finished = tuple[Sequence[str], RunRecord]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.core.records import NOT_STARTED
+from bench.core.records.run import NOT_STARTED
 
 # Ended by itself: its time, its miss or its failure is a result of its configuration.
 _FINISHED = frozenset({"ok", "failed", "out_of_memory", "refused"})

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.files import StoreError, require_file, unwritable, utc_now, write_whole
-from bench.core.records import RunIdentity
+from bench.core.records.run import RunIdentity
 
 LEDGER = "ledger.jsonl"
 # A link would lead out of the results folder, a pipe would be waited for.

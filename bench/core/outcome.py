@@ -7,15 +7,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bench.core.labels import ENERGY_FLAGS
-from bench.core.records import (
-    CurveRow,
-    PhaseEnergy,
-    Phases,
-    RunError,
-    RunIdentity,
-    RunRecord,
-    Status,
-)
+from bench.core.records.curve import CurveRow
+from bench.core.records.energy import PhaseEnergy
+from bench.core.records.phases import Phases
+from bench.core.records.run import RunError, RunIdentity, RunRecord, Status
 from bench.core.target import Spent, TargetConfig, ladder, target_result
 
 

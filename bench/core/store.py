@@ -35,7 +35,8 @@ from bench.core.files import (
 from bench.core.ledger import append_ledger
 from bench.core.outcome import outcome_record
 from bench.core.printable import printable
-from bench.core.records import SCHEMA_VERSION, CurveRow, RunIdentity, RunRecord
+from bench.core.records.curve import CurveRow
+from bench.core.records.run import SCHEMA_VERSION, RunIdentity, RunRecord
 from bench.core.upgrade import not_started, upgraded
 from bench.core.validation import first_error
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from bench.core.checks import MISSING, require_at_least, require_one_of
-from bench.core.records import CurveRow, LadderRung, TargetMode, TargetResult, TargetRule
+from bench.core.records.curve import CurveRow
+from bench.core.records.target import LadderRung, TargetMode, TargetResult, TargetRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from bench.core.records import NOT_STARTED, SCHEMA_VERSION, RunError
+from bench.core.records.run import NOT_STARTED, SCHEMA_VERSION, RunError
 
 _ON_THE_CLOCK = ("train_s", "eval_s", "checkpoint_s", "serve_s", "wall_time_s")
 

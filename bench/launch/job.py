@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.core.records import RunIdentity
+from bench.core.records.run import RunIdentity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

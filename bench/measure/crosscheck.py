@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from bench.core.records import EnergyRow
+from bench.core.records.energy import EnergyRow
 from bench.measure.meters.base import Component
 from bench.measure.meters.refresh import contradict
 from bench.measure.sampler import TelemetryRow

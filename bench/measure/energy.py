@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.core.labels import EnergyLabel, weakest_label
-from bench.core.records import EnergyRow, Idle
+from bench.core.records.energy import EnergyRow, Idle
 from bench.measure.guard import is_dead
 from bench.measure.meter_set import EnergyReading as EnergyReading
 from bench.measure.meter_set import MeterSet as MeterSet

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from bench.core.labels import ENERGY_FLAGS
-from bench.core.records import Health, Utilization
+from bench.core.records.health import Health, Utilization
 from bench.measure.os.cgroup import CgroupReading, cgroup_use
 from bench.measure.os.cpu_use import CpuReading, cpu_use
 from bench.measure.os.system import tick_s

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from bench.core.records import UnavailableMeter
+from bench.core.records.energy import UnavailableMeter
 from bench.measure.clock import Clock
 from bench.measure.guard import GuardedMeter, reason_of
 from bench.measure.meters.base import (

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from bench.core.records import Health, UnavailableMeter, Utilization
+from bench.core.records.energy import UnavailableMeter
+from bench.core.records.health import Health, Utilization
 from bench.measure.health import health, utilization
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.nvml import GpuReader

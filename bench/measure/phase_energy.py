@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from bench.core.labels import weakest_label
-from bench.core.records import PhaseEnergy
+from bench.core.records.energy import PhaseEnergy
 from bench.measure.clock import AT_START, Phase, PhaseClock, PhaseTimes
 from bench.measure.energy import (
     MIN_REFRESHES,

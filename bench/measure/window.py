@@ -19,7 +19,8 @@ from functools import partial
 from typing import Any
 
 from bench.core.labels import EnergyLabel
-from bench.core.records import Health, Idle, UnavailableMeter, Utilization
+from bench.core.records.energy import Idle, UnavailableMeter
+from bench.core.records.health import Health, Utilization
 from bench.measure.alone import Alone
 from bench.measure.carbon import CarbonEstimate, CodeCarbonTracker
 from bench.measure.clock import Clock, PhaseClock

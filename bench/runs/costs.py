@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 
 from bench.cli.causes import innermost
 from bench.core.files import StoreError
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from bench.measure.carbon import carbon_intensity_gco2e_per_kwh
 from bench.measure.cost import Price, cost_usd, emissions_gco2e
 from bench.runs.recipes import source_record, with_recipe

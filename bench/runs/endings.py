@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bench.cli.causes import innermost
 from bench.core.errors import CombinationRefused, PassFailed
-from bench.core.records import RunError, RunRecord, Status
+from bench.core.records.run import RunError, RunRecord, Status
 from bench.launch.child import Interrupted
 from bench.runs.failures import failure, is_out_of_memory
 

@@ -7,7 +7,7 @@ import traceback
 import torch
 
 from bench.core.errors import DivergedError
-from bench.core.records import RunError, Status
+from bench.core.records.run import RunError, Status
 
 # Their messages are a name or a key, and say nothing without what kind of error it is.
 _SAY_LITTLE = (LookupError, AttributeError, AssertionError, NameError, TypeError)

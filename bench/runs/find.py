@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from bench.core.store import read_record
 
 TRAIN = "train"

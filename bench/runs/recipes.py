@@ -18,8 +18,8 @@ from bench.config.trust import BUILT_IN, require_trusted, targets_of
 from bench.core.data_keys import SAME_SAMPLES
 from bench.core.identity import CHOICES
 from bench.core.labels import EnergyLabel, weakest_label
-from bench.core.records import RunRecord
-from bench.core.serving_records import Recipe
+from bench.core.records.recipe import Recipe
+from bench.core.records.run import RunRecord
 from bench.core.store import read_record
 from bench.runs.find import TRAIN, find_runs, trained_record
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.core.flat import value_of
 from bench.core.metrics import better
 from bench.core.price import cost_basis
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from bench.runs.table.columns import Column, number_column, spread_column
 from bench.runs.table.fields import field_median, field_medians, number_of
 from bench.runs.table.groups import Group

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.config.serve import ServeConfig
 from bench.core.artifact import Artifact
-from bench.core.serving_records import Compression
+from bench.core.records.compression import Compression
 from bench.serving.backends.base import Backend
 from bench.serving.backends.choose import make_backend
 from bench.serving.in_process import InProcessSystem

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bench.core.serving_records import Serving
+from bench.core.records.serving import Serving
 from bench.measure.cost import cost_usd, emissions_gco2e
 from bench.runs.costs import Rates
 

@@ -18,8 +18,11 @@ from bench.config.serve import ServeConfig
 from bench.core.artifact import Artifact
 from bench.core.identity import CHOICES
 from bench.core.outcome import outcome_record, without_doubtful_joules
-from bench.core.records import ModelFacts, Phases, Quality, RunError, RunRecord, Status
-from bench.core.serving_records import Compression, RateStep, Serving, TrainedRun
+from bench.core.records.compression import Compression
+from bench.core.records.model import ModelFacts, Quality
+from bench.core.records.phases import Phases
+from bench.core.records.run import RunError, RunRecord, Status
+from bench.core.records.serving import RateStep, Serving, TrainedRun
 from bench.core.store import write_record
 from bench.launch.job import Job, Progress
 from bench.measure.energy import MIN_REFRESHES

@@ -16,7 +16,8 @@ from torch import Tensor
 from bench.compression.prepare import prepare
 from bench.config.serve import ServeConfig
 from bench.core.artifact import Artifact
-from bench.core.records import Quality, RunRecord
+from bench.core.records.model import Quality
+from bench.core.records.run import RunRecord
 from bench.runs.find import trained_record
 from bench.runs.trained import DataShapes, load_data, load_network
 from bench.serving.backends.choose import resolve_device

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.config.serve import ServeConfig
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from bench.launch.needs import Need
 from bench.runs.needs import file_needs, require_module, target_needs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.core.serving_records import RateStep
+from bench.core.records.serving import RateStep
 from bench.serving.loadgen import Window, run_pass
 from bench.serving.pass_result import PassResult, PassSettings
 from bench.serving.system import System

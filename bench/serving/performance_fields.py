@@ -19,7 +19,7 @@ _HEADLINES = {
 
 
 def serving_fields(config: ScenarioConfig, performance: Performance) -> dict[str, Any]:
-    """The fields of bench.core.serving_records.Serving that follow from the load alone.
+    """The fields of bench.core.records.serving.Serving that follow from the load alone.
 
     In offline, where all samples are one query, latencies are None: how long a sample waited says
     only where in the query it stood.

@@ -16,7 +16,7 @@ from bench.config.serve import ServeConfig
 from bench.config.trust import PARTS, require_trusted
 from bench.core.environment import refuse_disabled_compiler
 from bench.core.identity import config_hash
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from bench.launch.needs import require
 from bench.runs.costs import require_rates
 from bench.runs.find import find_runs, trained_record

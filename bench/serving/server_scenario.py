@@ -13,7 +13,7 @@ import math
 from dataclasses import replace
 
 from bench.config.serve import ScenarioConfig
-from bench.core.serving_records import RateStep
+from bench.core.records.serving import RateStep
 from bench.serving.pass_result import PassResult, PassSettings
 from bench.serving.performance import Estimate, Performance, Watch
 from bench.serving.rate_search import Bracket, RateLimits, search_rate

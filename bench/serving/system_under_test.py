@@ -11,7 +11,8 @@ from pathlib import Path
 from bench.config.backend import HttpConfig
 from bench.config.serve import ServeConfig
 from bench.core.artifact import Artifact
-from bench.core.serving_records import Placement, Stage
+from bench.core.records.placement import Placement
+from bench.core.records.serving import Stage
 from bench.serving.backends.base import Backend
 from bench.serving.backends.choose import make_backend
 from bench.serving.backends.first_calls import call_once

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 
 from bench.core.printable import printable
-from bench.core.records import RunRecord
-from bench.core.serving_records import WHOLE_STAGE
+from bench.core.records.run import RunRecord
+from bench.core.records.serving import WHOLE_STAGE
 from bench.runs.table.columns import Fitted, fitted, legend, number_column, prose
 from bench.runs.table.groups import (
     INVALID,

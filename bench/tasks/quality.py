@@ -29,7 +29,7 @@ def quality(logits: Tensor, labels: Tensor) -> dict[str, float]:
         labels: Classes, int64 of shape (n,).
 
     Returns:
-        Fractions in [0, 1] named as in bench.core.records.Quality, and `loss`, the mean
+        Fractions in [0, 1] named as in bench.core.records.model.Quality, and `loss`, the mean
         cross-entropy in nats: infinite where a sample's own class was ruled out. A sample whose
         logits are no distribution (NaN or +inf among them, or all -inf) was not recognised: it
         counts as wrong, and loss and calibration error are NaN. All of it is NaN where no sample

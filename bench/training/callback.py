@@ -21,7 +21,8 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from typing_extensions import override
 
-from bench.core.records import CurveRow, RunError, RunRecord, Status
+from bench.core.records.curve import CurveRow
+from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.target import TargetConfig
 from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.core.records import Quality
+from bench.core.records.model import Quality
 from bench.tasks.quality import quality, recorded
 
 

@@ -19,15 +19,10 @@ import torch
 from bench.cli.instruments import build_window
 from bench.config.train import TrainConfig
 from bench.core.outcome import outcome_record, without_doubtful_joules
-from bench.core.records import (
-    CurveRow,
-    ModelFacts,
-    Quality,
-    RunError,
-    RunRecord,
-    Status,
-)
-from bench.core.serving_records import Serving
+from bench.core.records.curve import CurveRow
+from bench.core.records.model import ModelFacts, Quality
+from bench.core.records.run import RunError, RunRecord, Status
+from bench.core.records.serving import Serving
 from bench.core.store import CurveWriter, write_record
 from bench.launch.job import Job, Progress
 from bench.measure.sampler import write_telemetry

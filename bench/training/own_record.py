@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bench.core.host import host_facts
 from bench.core.outcome import outcome_record, without_doubtful_joules
-from bench.core.records import RunError, RunRecord, Status
+from bench.core.records.run import RunError, RunRecord, Status
 from bench.measure.window import Window
 from bench.tasks.threads import thread_facts
 from bench.training.own_run import OwnRun

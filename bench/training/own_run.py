@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 from bench.core.checks import require_at_least
 from bench.core.identity import config_hash
 from bench.core.ledger import append_ledger, ledger_held
-from bench.core.records import CurveRow, RunIdentity, RunRecord
+from bench.core.records.curve import CurveRow
+from bench.core.records.run import RunIdentity, RunRecord
 from bench.core.store import CurveWriter, create_run_folder, new_identity, write_record
 from bench.training.own_config import plain
 from bench.training.repeats import free_repeat, hold, release

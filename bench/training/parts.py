@@ -18,7 +18,7 @@ from bench.compression.distill import Distilled, Teacher
 from bench.config.recipe_nodes import DistillConfig, PruneConfig
 from bench.config.train import TrainConfig
 from bench.core.identity import CHOICES
-from bench.core.records import ModelFacts
+from bench.core.records.model import ModelFacts
 from bench.runs.recipes import source_folder
 from bench.runs.trained import load_network, pruned_network
 from bench.tasks.classifier import Classifier

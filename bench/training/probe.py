@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.config.probe import ProbeConfig
-from bench.core.serving_records import Serving
+from bench.core.records.serving import Serving
 from bench.core.stats.percentiles import latency_percentile
 from bench.measure.clock import Clock
 from bench.measure.energy import MIN_REFRESHES, EnergyWindow, MeterSet, WindowEnergy

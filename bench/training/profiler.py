@@ -15,7 +15,9 @@ import torch
 
 from bench.config.train import BudgetConfig
 from bench.core.errors import DivergedError
-from bench.core.records import CurveRow, PhaseEnergy, Phases
+from bench.core.records.curve import CurveRow
+from bench.core.records.energy import PhaseEnergy
+from bench.core.records.phases import Phases
 from bench.core.target import Spent, Target, crossing_index
 from bench.measure.clock import AT_START, PhaseTimes
 from bench.measure.window import Window

@@ -8,7 +8,8 @@ from rich.console import Console, RenderableType
 
 from bench.core.outcome import best_value
 from bench.core.printable import printable
-from bench.core.records import RunRecord, TargetResult
+from bench.core.records.run import RunRecord
+from bench.core.records.target import TargetResult
 from bench.runs.table.columns import Column, fitted, legend
 from bench.runs.table.groups import (
     Finished,

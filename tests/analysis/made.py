@@ -26,7 +26,8 @@ import pyarrow.parquet as pq
 
 from bench.core.identity import config_hash
 from bench.core.ledger import append_ledger
-from bench.core.records import CurveRow, RunIdentity, RunRecord
+from bench.core.records.curve import CurveRow
+from bench.core.records.run import RunIdentity, RunRecord
 from bench.core.store import (
     CurveWriter,
     create_run_folder,

@@ -19,20 +19,13 @@ import numpy as np
 
 from bench.core.labels import EnergyLabel
 from bench.core.outcome import outcome_record
-from bench.core.records import (
-    CurveRow,
-    EnergyRow,
-    Health,
-    ModelFacts,
-    PhaseEnergy,
-    Phases,
-    Quality,
-    RunError,
-    RunIdentity,
-    RunRecord,
-    Utilization,
-)
-from bench.core.serving_records import Serving
+from bench.core.records.curve import CurveRow
+from bench.core.records.energy import EnergyRow, PhaseEnergy
+from bench.core.records.health import Health, Utilization
+from bench.core.records.model import ModelFacts, Quality
+from bench.core.records.phases import Phases
+from bench.core.records.run import RunError, RunIdentity, RunRecord
+from bench.core.records.serving import Serving
 from bench.core.target import Spent
 
 Outcome = Literal["model", "hit", "missed", "failed", "interrupted"]

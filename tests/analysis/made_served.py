@@ -10,16 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.labels import EnergyLabel
-from bench.core.records import Health, ModelFacts, Phases, Quality, RunIdentity, RunRecord
-from bench.core.serving_records import (
-    WHOLE_STAGE,
-    Compression,
-    Placement,
-    RateStep,
-    Serving,
-    Stage,
-    TrainedRun,
-)
+from bench.core.records.compression import Compression
+from bench.core.records.health import Health
+from bench.core.records.model import ModelFacts, Quality
+from bench.core.records.phases import Phases
+from bench.core.records.placement import Placement
+from bench.core.records.run import RunIdentity, RunRecord
+from bench.core.records.serving import WHOLE_STAGE, RateStep, Serving, Stage, TrainedRun
 from bench.core.stats.percentiles import latency_percentile
 from tests.analysis.made_records import HOST, SWEEP_START, rng_of
 

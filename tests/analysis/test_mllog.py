@@ -11,7 +11,7 @@ import pytest
 
 import analysis.export
 from analysis.mllog import export_runs, mllog_lines
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from bench.core.store import read_curve, read_record
 from tests.analysis.made import Made, Served, make_run, make_served, make_sweep, make_unreadable
 from tests.cli.command import run_here

@@ -25,7 +25,7 @@ from hydra.core.global_hydra import GlobalHydra
 import bench.serve
 import bench.train
 from bench.cli.app import sweep_id
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from bench.core.stopping import STOP_SIGNALS
 from bench.core.store import read_record
 from bench.launch.needs import forget

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from bench.core.outcome import outcome_record
-from bench.core.records import Health, RunError
+from bench.core.records.health import Health
+from bench.core.records.run import RunError
 from bench.core.store import CurveWriter, write_record
 from bench.launch.child import Interrupted
 from bench.launch.job import Job, Progress

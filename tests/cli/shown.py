@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console, RenderableType
 
 from bench.cli.terminal import say
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 
 Tables = Callable[
     [Sequence[tuple[Sequence[str], RunRecord]], Console],

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from bench.core.ledger import Ledger
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from tests.cli.broken import Locked
 from tests.cli.command import Answer, records, serve, serve_apart, train
 

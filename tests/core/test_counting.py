@@ -1,7 +1,7 @@
 import pytest
 
 from bench.core.counting import Ended, began, counted
-from bench.core.records import NOT_STARTED
+from bench.core.records.run import NOT_STARTED
 
 
 def run(status: str, second: int, kind: str | None = None, run_id: str = "r") -> Ended:

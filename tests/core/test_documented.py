@@ -10,7 +10,8 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from bench.core.records import CurveRow, RunRecord
+from bench.core.records.curve import CurveRow
+from bench.core.records.run import RunRecord
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 # `phases.train_s`, `train_s`, `energy[].label`, `recipe.source_*`, `_p90_ms`: all names in code.

@@ -9,7 +9,7 @@ import pytest
 
 from bench.core.files import StoreError
 from bench.core.ledger import FinishedRuns, Ledger, append_ledger, next_repeat
-from bench.core.records import RunIdentity
+from bench.core.records.run import RunIdentity
 from bench.core.store import new_identity
 
 

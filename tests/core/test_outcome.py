@@ -12,8 +12,11 @@ import pytest
 from bench.core import store
 from bench.core.labels import ENERGY_FLAGS
 from bench.core.outcome import outcome_record, without_doubtful_joules
-from bench.core.records import CurveRow, EnergyRow, Health, PhaseEnergy, RunIdentity
-from bench.core.serving_records import Serving
+from bench.core.records.curve import CurveRow
+from bench.core.records.energy import EnergyRow, PhaseEnergy
+from bench.core.records.health import Health
+from bench.core.records.run import RunIdentity
+from bench.core.records.serving import Serving
 from bench.core.target import Spent
 from tests.rows import curve
 

@@ -16,8 +16,9 @@ from bench.core import store
 from bench.core.files import StoreError
 from bench.core.find import runs_below
 from bench.core.outcome import outcome_record
-from bench.core.records import NOT_STARTED, SCHEMA_VERSION, Phases, RunIdentity, RunRecord
-from bench.core.serving_records import Stage
+from bench.core.records.phases import Phases
+from bench.core.records.run import NOT_STARTED, SCHEMA_VERSION, RunIdentity, RunRecord
+from bench.core.records.serving import Stage
 from tests.rows import curve
 
 CONFIG: dict[str, Any] = {

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.core.records import TargetMode, TargetRule
+from bench.core.records.target import TargetMode, TargetRule
 from bench.core.target import (
     METRICS,
     Spent,

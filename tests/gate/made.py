@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.labels import EnergyLabel
-from bench.core.records import SCHEMA_VERSION, RunRecord
+from bench.core.records.run import SCHEMA_VERSION, RunRecord
 from bench.core.store import create_run_folder, write_record
 from bench.gate.model import GateRun
 from bench.gate.sides.facts import FACTS

@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from bench.core.labels import ComponentEnergy, EnergyLabel
-from bench.core.records import EnergyRow, Health, RunRecord, UnavailableMeter
+from bench.core.records.energy import EnergyRow, UnavailableMeter
+from bench.core.records.health import Health
+from bench.core.records.run import RunRecord
 from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison, Row
 from bench.gate.settings import GateSettings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.core.records import SCHEMA_VERSION
+from bench.core.records.run import SCHEMA_VERSION
 from bench.gate.model import GateRun
 from bench.gate.sides.labels import labels, nearest_differences
 from bench.gate.sides.runs import Side

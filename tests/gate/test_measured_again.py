@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.records import NOT_STARTED, RunError, Status
+from bench.core.records.run import NOT_STARTED, RunError, Status
 from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison
 from bench.gate.settings import GateSettings

@@ -8,7 +8,8 @@ import pytest
 
 from bench.core.labels import ComponentEnergy, EnergyLabel
 from bench.core.metric import Metric
-from bench.core.records import EnergyRow, RunRecord
+from bench.core.records.energy import EnergyRow
+from bench.core.records.run import RunRecord
 from bench.core.target import FLOAT32_ROUNDING
 from bench.gate.metrics import METRICS, metric_named
 from bench.gate.settings import GateSettings

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.core.find import runs_below
-from bench.core.records import RunError, RunRecord
+from bench.core.records.run import RunError, RunRecord
 from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison
 from bench.gate.settings import GateSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.core.labels import EnergyLabel
-from bench.core.records import EnergyRow
+from bench.core.records.energy import EnergyRow
 from bench.measure.crosscheck import contradicted
 from bench.measure.energy import EnergyWindow
 from bench.measure.meters.base import Component

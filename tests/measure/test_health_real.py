@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.records import Health
+from bench.core.records.health import Health
 from bench.measure.gpu import Sample
 from bench.measure.health import health
 from bench.measure.os import system

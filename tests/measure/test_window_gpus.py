@@ -9,7 +9,7 @@ import pynvml
 import pytest
 
 from bench.core.labels import ENERGY_FLAGS, EnergyLabel
-from bench.core.records import Health
+from bench.core.records.health import Health
 from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.meters.nvml import NvmlMeter
 from bench.measure.window import Window

@@ -11,8 +11,9 @@ import pytest
 from bench.config.recipe_nodes import DistillConfig, PruneConfig, recipe_config
 from bench.config.train import TrainConfig
 from bench.core.outcome import outcome_record
-from bench.core.records import ModelFacts, RunRecord, Status
-from bench.core.serving_records import Recipe
+from bench.core.records.model import ModelFacts
+from bench.core.records.recipe import Recipe
+from bench.core.records.run import RunRecord, Status
 from bench.core.store import create_run_folder, new_identity, write_record
 from bench.runs import needs
 from bench.runs.recipes import source_folder, source_record, with_recipe

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.core.outcome import outcome_record
-from bench.core.records import ModelFacts
+from bench.core.records.model import ModelFacts
 from bench.core.store import new_identity
 from bench.serving.model import TestSplit as Split
 from bench.serving.model import TrainedModel, served_quality

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bench.core.labels import EnergyLabel
-from bench.core.records import EnergyRow
+from bench.core.records.energy import EnergyRow
 from bench.measure.energy import WindowEnergy
 from bench.measure.window import Window
 from bench.serving.metered import MeteredSystem

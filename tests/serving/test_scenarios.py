@@ -14,7 +14,7 @@ from typing_extensions import override
 from bench.cli.app import config_dir, register
 from bench.config.serve import SCENARIOS, ScenarioConfig
 from bench.core.errors import PassFailed
-from bench.core.serving_records import Serving
+from bench.core.records.serving import Serving
 from bench.serving import scenarios
 from bench.serving.in_process import InProcessSystem
 from bench.serving.performance import Estimate, Performance

@@ -13,7 +13,7 @@ import pytest
 from typing_extensions import override
 
 from bench.config.serve import ScenarioConfig
-from bench.core.serving_records import Serving
+from bench.core.records.serving import Serving
 from bench.serving import performance
 from bench.serving.pass_result import PassResult, PassSettings
 from bench.serving.performance import Estimate, Performance

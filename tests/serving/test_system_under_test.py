@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from bench.core.serving_records import Placement
+from bench.core.records.placement import Placement
 from bench.serving.system import System
 from bench.serving.system_under_test import UnderTest
 from tests.serving.fakes import FakeBackend, InstantSystem

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from bench.core.outcome import outcome_record
-from bench.core.records import ModelFacts, Quality, RunError, RunRecord, Status
-from bench.core.serving_records import Compression, Serving, Stage, TrainedRun
+from bench.core.records.compression import Compression
+from bench.core.records.model import ModelFacts, Quality
+from bench.core.records.run import RunError, RunRecord, Status
+from bench.core.records.serving import Serving, Stage, TrainedRun
 from bench.core.store import new_identity
 from bench.serving.table import serve_line, serve_tables
 from tests.cli.shown import assert_fits, rows_under_rule, said_in_ascii, shown

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
 from bench.core.ledger import Ledger
-from bench.core.records import RunRecord, TargetResult
+from bench.core.records.run import RunRecord
+from bench.core.records.target import TargetResult
 from bench.core.store import read_curve, read_record
 from bench.training.callback import ProfilerCallback
 from tests.fakes import FakeClock

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.config.probe import ProbeConfig
-from bench.core.serving_records import Serving
+from bench.core.records.serving import Serving
 from bench.measure.energy import MeterSet
 from bench.measure.meters.base import Meter
 from bench.training.probe import probe

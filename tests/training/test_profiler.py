@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from bench.config.train import BudgetConfig
 from bench.core.errors import DivergedError
-from bench.core.records import CurveRow, TargetRule
+from bench.core.records.curve import CurveRow
+from bench.core.records.target import TargetRule
 from bench.core.target import Target
 from bench.measure.meters.base import Meter, MeterUnavailable, Reading
 from bench.measure.window import Window

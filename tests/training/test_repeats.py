@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bench.core.outcome import outcome_record
-from bench.core.records import Status
+from bench.core.records.run import Status
 from bench.training.own_run import OwnRun
 
 FORKING = multiprocessing.get_context("fork")

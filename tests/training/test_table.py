@@ -11,18 +11,12 @@ from typing import Any
 import pytest
 
 from bench.core.outcome import outcome_record
-from bench.core.records import (
-    EnergyRow,
-    Health,
-    ModelFacts,
-    Quality,
-    RunError,
-    RunRecord,
-    Status,
-    TargetResult,
-    Utilization,
-)
-from bench.core.serving_records import Serving
+from bench.core.records.energy import EnergyRow
+from bench.core.records.health import Health, Utilization
+from bench.core.records.model import ModelFacts, Quality
+from bench.core.records.run import RunError, RunRecord, Status
+from bench.core.records.serving import Serving
+from bench.core.records.target import TargetResult
 from bench.core.store import new_identity
 from bench.runs.table.groups import _fitting
 from bench.training.table import run_line, sweep_tables

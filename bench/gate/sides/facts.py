@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.core.printable import printable
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from bench.gate.sides.joules import joule_fact_names, joule_facts
 
 _GIB = 2**30

@@ -18,7 +18,8 @@ from bench.core.labels import (
     row_flags,
 )
 from bench.core.outcome import without_joules
-from bench.core.records import EnergyRow, RunRecord
+from bench.core.records.energy import EnergyRow
+from bench.core.records.run import RunRecord
 
 # The parts that are judged on their own; a component of any other name is judged in the total only.
 PARTS = ("gpu", "cpu", "dram")

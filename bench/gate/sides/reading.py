@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.core.files import read_file
 from bench.core.find import is_named_like_a_run, runs_below
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from bench.core.store import NewerSchema, began, read_record, record_path
 from bench.gate.model import EXIT_FAILED, EXIT_INCOMPARABLE, Problem
 

@@ -16,7 +16,7 @@ from bench.core.identity import CHOICES, UNHASHED, without
 from bench.core.labels import GUESSED
 from bench.core.metric import Metric
 from bench.core.printable import printable
-from bench.core.records import RunError, RunRecord
+from bench.core.records.run import RunError, RunRecord
 from bench.gate.metrics import METRICS
 from bench.gate.model import EXIT_FAILED, EXIT_TOO_LITTLE, GateRun, Problem
 from bench.gate.sides.baseline import read_baseline

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.core.flat import value_of
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from bench.runs.table.groups import Group
 from bench.runs.table.medians import Cost, Median, median_cost, median_of
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from bench.core.counting import Ended, counted
 from bench.core.identity import UNHASHED
 from bench.core.printable import printable
-from bench.core.records import RunRecord, Status
+from bench.core.records.run import RunRecord, Status
 from bench.runs.table.columns import Column, prose, prose_width
 
 Finished = tuple[Sequence[str], RunRecord]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.core.flat import value_of
 from bench.core.labels import EnergyLabel
-from bench.core.records import RunRecord
+from bench.core.records.run import RunRecord
 from bench.runs.table.columns import Column, number_column
 from bench.runs.table.groups import Group
 from bench.runs.table.medians import Median

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.core.serving_records import WHOLE_STAGE, Stage
+from bench.core.records.serving import WHOLE_STAGE, Stage
 from bench.core.stats.percentiles import latency_percentile
 
 # What a server says in Server-Timing, in the order in which it happens.

@@ -15,8 +15,9 @@ from analysis.figures.life_cycle import cheapest_in_turn, compared, data_life_cy
 from analysis.figures.phases import data_stages
 from analysis.figures.serving import data_latency, data_load, pick_served
 from analysis.stats.lifecycle import LifeCycle
-from bench.core.records import RunRecord, TargetResult
-from bench.core.serving_records import Serving, TrainedRun
+from bench.core.records.run import RunRecord
+from bench.core.records.serving import Serving, TrainedRun
+from bench.core.records.target import TargetResult
 from tests.analysis.figures.literal import by, frame, reached, served
 
 

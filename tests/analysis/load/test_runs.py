@@ -23,7 +23,7 @@ from analysis.load.runs import (
 )
 from bench.core.labels import ENERGY_FLAGS
 from bench.core.ledger import append_ledger
-from bench.core.serving_records import WHOLE_STAGE
+from bench.core.records.serving import WHOLE_STAGE
 from bench.core.store import read_record
 from tests.analysis.made import (
     SWEEP_START,

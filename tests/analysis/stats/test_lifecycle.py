@@ -12,8 +12,10 @@ from analysis.stats.lifecycle import (
     unknown_reasons,
 )
 from bench.core.labels import EnergyLabel
-from bench.core.records import RunRecord, TargetResult
-from bench.core.serving_records import Recipe, Serving, TrainedRun
+from bench.core.records.recipe import Recipe
+from bench.core.records.run import RunRecord
+from bench.core.records.serving import Serving, TrainedRun
+from bench.core.records.target import TargetResult
 from bench.core.store import new_identity
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from bench.core.records import SCHEMA_VERSION
+from bench.core.records.run import SCHEMA_VERSION
 from bench.gate.run.compare import compare_command, compare_runs
 from tests.cli.command import ROOT, Answer, environment, run_here
 from tests.gate.made import write_runs

@@ -10,8 +10,9 @@ import pytest
 from bench.core.files import StoreError
 from bench.core.identity import CHOICES
 from bench.core.labels import EnergyLabel
-from bench.core.records import SCHEMA_VERSION, Phases, RunRecord
-from bench.core.serving_records import Serving, TrainedRun
+from bench.core.records.phases import Phases
+from bench.core.records.run import SCHEMA_VERSION, RunRecord
+from bench.core.records.serving import Serving, TrainedRun
 from bench.core.store import NewerSchema, read_record
 from bench.gate.metrics import METRICS
 from bench.gate.sides.runs import Side, gate_run, read_side

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from bench.core.serving_records import Stage
+from bench.core.records.serving import Stage
 from bench.serving.http.stages import (
     SERVER_STAGES,
     client_complaints,

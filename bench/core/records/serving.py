@@ -1,7 +1,4 @@
-"""The part of a record that says what serving a model costs: of the probe and of bench.serve.
-
-As in records.py: every quantity ends in its unit, what was not measured is None.
-"""
+"""What serving a model costs: of the probe at the end of a training, and of bench.serve."""
 
 from __future__ import annotations
 
@@ -91,43 +88,6 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compression:
-    """What compressing the model did to size, accuracy and latency, against the same uncompressed.
-
-    latency_ratio is compressed over uncompressed, one input at a time, measured in turns in one
-    process; low and high are its 95% interval over rounds. accuracy_change is in fractions of the
-    test split.
-    """
-
-    method: str
-    size_bytes: int
-    baseline_size_bytes: int
-    accuracy_change: float | None = None
-    latency_ratio: float | None = None
-    latency_ratio_low: float | None = None
-    latency_ratio_high: float | None = None
-    num_rounds: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
-    """Where the model was served, and with what that place was made up.
-
-    network says what delayed the requests; memory_limit what limited the server's memory, or why
-    nothing did.
-    """
-
-    name: str
-    round_trip_ms: float = 0.0
-    jitter_ms: float = 0.0
-    bandwidth_mbit_per_s: float | None = None
-    network: str | None = None
-    num_threads: int | None = None
-    memory_limit_bytes: int | None = None
-    memory_limit: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedRun:
     """The training run whose model is served."""
 
@@ -137,26 +97,3 @@ class TrainedRun:
     reached: bool | None
     model: str | None
     data: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What a training took besides its own clock: the run that it learned from or began with.
-
-    source_* is what that run had cost when it reached its target; total_* is both together.
-    """
-
-    name: str
-    source_run_id: str
-    source_time_s: float | None = None
-    source_energy_j: float | None = None
-    source_energy_label: EnergyLabel | None = None
-    source_cost_usd: float | None = None
-    source_emissions_gco2e: float | None = None
-    source_num_parameters: int | None = None
-    source_flops_per_sample: int | None = None
-    total_time_to_target_s: float | None = None
-    total_energy_to_target_j: float | None = None
-    total_energy_label: EnergyLabel | None = None
-    total_cost_to_target_usd: float | None = None
-    total_emissions_to_target_gco2e: float | None = None
