@@ -45,7 +45,13 @@ def row_flags(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentEnergy:
-    """Joules of one component, such as `gpu0`; unrelated to its window or its error."""
+    """Joules of one component, such as `gpu0`; unrelated to its window or its error.
+
+    Attributes:
+        component: As in `energy[]`.
+        energy_j: Joules of a prediction.
+        label: How they were obtained.
+    """
 
     component: str
     energy_j: float

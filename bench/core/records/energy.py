@@ -9,10 +9,26 @@ from bench.core.labels import EnergyLabel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyRow:
-    """Joules of one component over the clock, with where they came from and how far to trust them.
+    """Joules of one component over the clock, from its start to its stop.
 
-    label says how: read from a counter, integrated from power, modelled, or a constant.
-    energy_error_frac bounds the systematic error, as a share of energy_j.
+    Attributes:
+        component: `cpu0`, `dram0`, `gpu0` and so on; `cpu` for all processors together.
+        energy_j: Joules over the clock.
+        source: Meter that read them, and with which settings.
+        label: `counter` (hardware counter), `integrated` (power samples), `modelled` or `constant`;
+            from strongest to weakest.
+        refresh_s: Time between two changes of the counter; of a GPU found by watching it before the
+            clock.
+        energy_error_frac: Bound of the systematic error, as a share of `energy_j`; see How far to
+            trust it.
+        below_resolution: Whether the clock ran for less than 50 refreshes of the counter: the
+            joules are not to be compared.
+        counter_reset: Whether the counter began anew in between. That stretch is estimated from the
+            power before it, and the bound covers everything from nothing to the most that can have
+            flowed.
+        counter_gap: Whether a wrap may have gone unseen between two readings, or a GPU's counter
+            showed one value for more than 5 refreshes: what flowed meanwhile may be lost, and is in
+            the bound.
     """
 
     component: str
@@ -28,13 +44,27 @@ class EnergyRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseEnergy:
-    """Joules by phase, without constants: train, eval and checkpoint sum to energy_total_j.
+    """Joules by phase of the clock, as Phases divides its time, without constants.
 
-    init_j lies before the clock and is not in that sum; it is of the last init_metered_s seconds
-    of set-up, from when the meters were open. *_error_frac bound the systematic error, as a share
-    of the joules: that of a window, with the edges of every stretch of the phase. below_resolution
-    names the phases whose edges alone can shift more than 2%. Both are None where only the curve
-    is known.
+    Attributes:
+        init_j: Joules of the same components from when the meters are open to the end of set-up;
+            before the clock, and not in the sum. Less than all of `phases.init_s`: opening the
+            meters lies before it; measuring the idle machine and starting the sampler and
+            CodeCarbon lie after it. None where joules of it may have gone unseen: power that has to
+            be integrated is not sampled before the clock.
+        train_j: Joules in the phase `train`. With `eval_j` and `checkpoint_j` it sums to
+            `energy_total_j`, to the rounding of floats; all have its label.
+        eval_j: Joules in the phase `eval`.
+        checkpoint_j: Joules in the phase `checkpoint`.
+        init_metered_s: Time that `init_j` covers.
+        init_error_frac: Bound of the systematic error of `init_j`, as a share of it. This and the
+            next three are None where the phase has no joules, and where only the curve is known.
+        train_error_frac: Likewise for `train_j`, with the edges of every stretch of the phase.
+        eval_error_frac: Likewise for `eval_j`.
+        checkpoint_error_frac: Likewise for `checkpoint_j`.
+        below_resolution: Phases whose stretches are on average less than 50 refreshes of the
+            slowest counter long: the edges alone can shift more than 2%. None where only the curve
+            is known.
     """
 
     init_j: float | None = None
@@ -51,9 +81,17 @@ class PhaseEnergy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """Power of the idle machine around a run, and what the run took beyond it.
+    """Power of the idle machine around a run, and the net energy; with `meter.idle_s` above 0.
 
-    net_error_frac bounds the error of net_energy_j, as a share of it.
+    Attributes:
+        each_s: Time for which the idle machine was measured, before the run and after it.
+        before_w: Power of the idle machine before the run.
+        after_w: Power of the idle machine after the run.
+        net_energy_j: Gross energy - idle power x time, with the mean of both idle powers. Never the
+            headline.
+        net_error_frac: Bound of the error of `net_energy_j`, as a share of it: the bounds of gross
+            and idle energy, and half of the difference between the two idle powers. The less a load
+            stands out from the idle machine, the larger it is.
     """
 
     each_s: float
@@ -65,7 +103,12 @@ class Idle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnavailableMeter:
-    """A meter that was asked for and could not be read, with the reason."""
+    """A meter, or another counter, that could not be read, or failed.
+
+    Attributes:
+        meter: Its name; of other counters `gpu_telemetry`, `cgroup` or `cpu_times`.
+        reason: Why it could not be read.
+    """
 
     meter: str
     reason: str

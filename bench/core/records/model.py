@@ -8,10 +8,18 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """Quality on one split: at the crossing, at the end of a run that missed, or as it was served.
+    """Quality on one split. A quality that is not a finite number is None.
 
-    Fractions lie in 0 to 1; loss is the mean cross-entropy in nats per sample. A quality that is
-    not a finite number is None.
+    Attributes:
+        at: Model that was evaluated: at the `crossing`, at the `end` of a run that missed, or as it
+            was `served`.
+        loss: Mean cross-entropy.
+        accuracy: Share of samples whose largest logit is their class.
+        macro_f1: Mean of the F1 score over the classes that occur or are predicted.
+        worst_class_recall: Smallest recall among the classes that occur in the split.
+        expected_calibration_error: Mean absolute gap between confidence and accuracy over 15 equal
+            bins of confidence, weighted by samples (L1).
+        num_samples: Size of the split.
     """
 
     at: Literal["crossing", "end", "served"]
@@ -25,7 +33,18 @@ class Quality:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """Size of the trained model; FLOPs are of one forward pass of one sample."""
+    """Size of the trained model, or of the one that is served.
+
+    Attributes:
+        name: Name of the model.
+        num_parameters: All parameters.
+        size_bytes: Size of `checkpoint.pt`, the weights as PyTorch saves them; of `bench.serve`, of
+            all files that the served model is opened from.
+        flops_per_sample: Floating-point operations of one forward pass of one sample, by torch's
+            `FlopCounterMode` (a multiply-add counts two).
+        flops_uncounted_ops: Operators that computed something and for which the counter has no
+            formula: they are not in the sum.
+    """
 
     name: str
     num_parameters: int | None = None

@@ -7,10 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where the model was served, and with what that place was made up.
+    """Where the model was served, and what that place was made of.
 
-    network says what delayed the requests; memory_limit what limited the server's memory, or why
-    nothing did.
+    Attributes:
+        name: Name of the place.
+        round_trip_ms: Mean of the round trip by which requests are delayed.
+        jitter_ms: Standard deviation of the round trip.
+        bandwidth_mbit_per_s: Bandwidth of the network. None for no limit.
+        network: What made the network up.
+        num_threads: Threads of the model, as in `serving.num_threads`. None where neither backend
+            nor place sets them.
+        memory_limit_bytes: Memory that the server may use, from the configuration. None for no
+            limit.
+        memory_limit: What limited the server's memory, or why nothing did.
     """
 
     name: str

@@ -9,9 +9,26 @@ from bench.core.labels import EnergyLabel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What a training took besides its own clock: the run that it learned from or began with.
+    """The run that a training builds on (the teacher, or the run that was pruned), and its cost.
 
-    source_* is what that run had cost when it reached its target; total_* is both together.
+    Attributes:
+        name: `distill` or `prune`.
+        source_run_id: Run that this one builds on.
+        source_time_s: Time to target of that run; its own total where it had a recipe itself. None
+            where it missed, as are the next four.
+        source_energy_j: Likewise, energy to target.
+        source_energy_label: Label of `source_energy_j`.
+        source_cost_usd: Likewise, cost to target.
+        source_emissions_gco2e: Likewise, emissions to target.
+        source_num_parameters: Parameters of the teacher, or of the network before it was pruned.
+        source_flops_per_sample: FLOPs per sample of the teacher, or of the network before it was
+            pruned.
+        total_time_to_target_s: Time to target of the source and this run together. None where
+            either is unknown, as are the next four.
+        total_energy_to_target_j: Likewise, energy to target.
+        total_energy_label: Weaker of the two labels.
+        total_cost_to_target_usd: Likewise, cost to target.
+        total_emissions_to_target_gco2e: Likewise, emissions to target.
     """
 
     name: str

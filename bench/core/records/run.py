@@ -41,7 +41,13 @@ class RunIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunError:
-    """Why a run did not end as ok."""
+    """Why a run did not end as ok.
+
+    Attributes:
+        kind: Sort of error, such as `diverged`, `not_evaluated`, `no_batches` or `not_started`.
+        message: One line; of a refused run what does not exist, and what there is instead.
+        traceback: Traceback, where an exception ended the run.
+    """
 
     kind: str
     message: str
@@ -50,7 +56,54 @@ class RunError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """run.json: everything about one run, written last and atomically."""
+    """run.json: everything about one run, written last and atomically.
+
+    Attributes:
+        schema_version: Version of the form of the record.
+        run_id: Name of the run and of its folder.
+        command: Command that made the run, such as `train`.
+        config_hash: Hash of the resolved configuration but for a few keys; see Identity and the
+            ledger.
+        seed: Sets the initial weights, the order of the data and dropout.
+        repeat: Counts runs of the same configuration and seed.
+        started_utc: Wall clock at launch, to the second.
+        status: How the run ended: `ok` (by itself, reached or missed), `failed`, `out_of_memory`,
+            `killed`, `interrupted` or `refused`; see How a run ends.
+        error: Why it did not end as ok: `kind`, `message` and `traceback`.
+        config: Resolved configuration.
+        host: Name, system, CPU, memory, Python, libraries, GPUs, git commit and whether it was
+            dirty; of `bench.serve` the runtime. See Identity and the ledger.
+        target: The target, and the cost of reaching it.
+        ladder: For further thresholds, the first evaluation that met each.
+        phases: Wall time by phase.
+        energy: Joules by component; one row each.
+        energy_total_j: Sum of the components without constants, over the clock. None when any part
+            of it failed, or a GPU of the run has no joules.
+        energy_label: Weakest label of the components in it.
+        energy_error_frac: Bound of the systematic error of the total, as a share of it: the parts'
+            errors are added, since nothing says that they cancel.
+        phase_energy: The total by phase.
+        idle: Power of the idle machine before and after, with `meter.idle_s` above 0, and the net
+            energy.
+        unavailable_meters: Meters and other counters that could not be read, or failed.
+        codecarbon_energy_j: CodeCarbon's own estimate; never mixed with ours.
+        codecarbon_emissions_gco2e: Likewise, its emissions.
+        codecarbon_version: Version of CodeCarbon.
+        codecarbon_tracking_mode: `machine` or `process`.
+        utilization: Use of CPUs, memory and GPUs.
+        quality: Quality on the validation split, of the model as it was saved.
+        quality_test: Quality on the test split, that nothing was chosen on; of the model as it was
+            saved, or as it was served.
+        model: Size of the model.
+        serving: Latency, throughput and cost of predictions.
+        recipe: The run that this one builds on, with `recipe=distill` or `recipe=prune`.
+        trained: The training run whose model is served.
+        compression: The compressed model against the uncompressed.
+        placement: Where the model was served.
+        stages: Parts of the latency over HTTP; one row each.
+        rate_search: Every pass of the search for the largest rate, in order.
+        health: Whether the run may be compared with others.
+    """
 
     schema_version: int = SCHEMA_VERSION
     run_id: str
