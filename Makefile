@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: sweep test lint figures clean
+.PHONY: sweep test lint docs figures clean
 
 sweep: $(READY)
 	$(BIN)/python -m bench.train -m batch_size=32,256
@@ -16,6 +16,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The tables of docs/, from the code; a test fails where they are out of date.
+docs: $(READY)
+	$(BIN)/python -m tools.field_docs
 
 # The figures of README.md, from the tables in results/published/.
 figures: $(READY)

@@ -18,6 +18,7 @@ FOLDERS = (
     "docs",
     "examples",
     "benchmarks",
+    "tools",
     ".github",
 )
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

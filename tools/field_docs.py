@@ -1,0 +1,157 @@
+"""Tables of docs/*.md that are made from the code.
+
+    python -m tools.field_docs
+
+writes each of them between its marker and the next `<!-- end -->`:
+
+    <!-- fields: TargetResult -->   the fields of a class of the record, defined in its docstring
+    <!-- metrics of the gate -->    what the gate compares
+
+Units and directions are those of bench/core/metrics.py.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
+
+from bench.core.metric import Better, words_and_unit
+from bench.core.metrics import METRICS
+from bench.core.records.curve import CurveRow
+from bench.core.records.run import RunRecord
+from bench.gate.metrics import METRICS as GATE_METRICS
+
+DOCS = Path(__file__).parents[1] / "docs"
+_MARKED = re.compile(r"(<!-- (fields: (\w+)|metrics of the gate) -->\n).*?(<!-- end -->)", re.S)
+_BETTER: dict[Better | None, str] = {"min": "lower", "max": "higher", None: ""}
+
+
+def rendered(page: str) -> str:
+    """The page with its tables made anew.
+
+    Raises:
+        ValueError: A marker names no class of the record, or a field has no definition.
+    """
+
+    def table(match: re.Match[str]) -> str:
+        name = match.group(3)
+        made = _markdown(fields_table(name) if name else gate_table())
+        return f"{match.group(1)}\n{made}\n\n{match.group(4)}"
+
+    return _MARKED.sub(table, page)
+
+
+def definitions(cls: type) -> dict[str, str]:
+    """The `Attributes:` of a docstring in Google's style, each as one line."""
+    found: dict[str, str] = {}
+    section = inspect.cleandoc(cls.__doc__ or "").partition("\nAttributes:\n")[2]
+    for line in section.splitlines():
+        if entry := re.match(r" {4}(\w+): (.+)", line):
+            name, text = entry.groups()
+            found[name] = text
+        elif line.startswith(" " * 8):
+            found[name] += f" {line.strip()}"
+        else:
+            break
+    return found
+
+
+@cache
+def record_classes() -> dict[str, tuple[type, tuple[str, ...]]]:
+    """By name, the classes of a record and of a row of the curve, and where each lies in it.
+
+    A place is empty for the record itself, `target.` for what is nested and `energy[].` for rows.
+    """
+    places: dict[type, list[str]] = {}
+    for cls, place in [*_nested(RunRecord, ""), *_nested(CurveRow, "")]:
+        places.setdefault(cls, []).append(place)
+    return {cls.__name__: (cls, tuple(found)) for cls, found in places.items()}
+
+
+def _nested(cls: type, place: str) -> Iterator[tuple[type, str]]:
+    yield cls, place
+    for name, hint in get_type_hints(cls).items():
+        rows = "[]" if get_origin(hint) is list else ""
+        for part in (hint, *get_args(hint)):
+            if isinstance(part, type) and is_dataclass(part):
+                yield from _nested(part, f"{place}{name}{rows}.")
+
+
+def fields_table(name: str) -> list[list[str]]:
+    """Field, unit, which way is better and definition; the columns that are not empty.
+
+    Args:
+        name: Of a class of the record.
+
+    Raises:
+        ValueError: There is no such class, or a field of it has no definition.
+    """
+    if name not in record_classes():
+        raise ValueError(f"<!-- fields: {name} -->: no class of the record")
+    cls, places = record_classes()[name]
+    defined = definitions(cls)
+    rows = []
+    for field in fields(cls):
+        if field.name not in defined:
+            raise ValueError(f"{name}.{field.name}: no definition in the docstring of {name}")
+        shown = f"{places[0]}{field.name}" if len(places) == 1 else field.name
+        text = re.sub(r"\bNone\b", "`null`", defined[field.name])
+        rows.append([f"`{shown}`", *_unit_and_better(cls, places[0], field.name), text])
+    return _without_empty_columns([["field", "unit", "better", "definition"], *rows])
+
+
+def _unit_and_better(cls: type, place: str, name: str) -> tuple[str, str]:
+    metric = METRICS.get(f"{place}{name}")
+    if cls is not CurveRow and metric is not None:
+        return metric.unit, _BETTER[metric.better]
+    # Rows of a list or of the curve are not in the catalogue.
+    hint = get_type_hints(cls)[name]
+    is_number = bool({int, float} & {hint, *get_args(hint)})
+    quality = METRICS.get(f"quality.{name}")
+    unit = quality.unit if quality else words_and_unit(name)[1]
+    return (unit if is_number else ""), ""
+
+
+def gate_table() -> list[list[str]]:
+    """What the gate compares, in the order of its report."""
+    rows = [
+        [
+            f"`{metric.name}`",
+            metric.unit,
+            _BETTER[metric.better],
+            str(metric.kind),
+            f"{metric.least_effect_frac:.0%}" if metric.least_effect_frac else "any",
+        ]
+        for metric in GATE_METRICS
+    ]
+    return [["metric", "unit", "better", "kind", "least effect"], *rows]
+
+
+def _without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    return [[row[i] for i in kept] for row in rows]
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = ([cell.replace("|", r"\|") for cell in row] for row in rows)
+    lines = [f"| {' | '.join(row)} |" for row in (head, *body)]
+    lines.insert(1, f"|{'---|' * len(head)}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Write the pages whose tables are out of date."""
+    for path in sorted(DOCS.glob("*.md")):
+        page = path.read_text()
+        if rendered(page) != page:
+            path.write_text(rendered(page))
+            print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()
