@@ -12,6 +12,7 @@ import traceback
 from typing import Any
 
 from bench.cli.help import answered
+from bench.cli.start import start
 from bench.core.files import expanded
 from bench.core.printable import printable
 
@@ -56,4 +57,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

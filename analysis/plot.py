@@ -8,11 +8,11 @@ be read or nothing could be drawn, 5 if drawing failed that should not have.
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 
 from analysis.figures.registry import figure_titles, require_figures
 from bench.cli.help import answered
+from bench.cli.start import start
 from bench.config.report import PlotConfig
 
 
@@ -42,4 +42,4 @@ def _plot(plain: dict[str, object], *, wants_traceback: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

@@ -14,6 +14,7 @@ from functools import partial
 
 from analysis.figures.registry import figure_titles, require_figures
 from bench.cli.help import answered
+from bench.cli.start import start
 from bench.config.report import ReportConfig
 
 
@@ -45,4 +46,4 @@ def _say(words: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

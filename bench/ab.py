@@ -8,9 +8,8 @@ a wrong key, value or revision, 3 nothing or too little to compare, 4 incomparab
 
 from __future__ import annotations
 
-import sys
-
 from bench.cli.help import answered
+from bench.cli.start import start
 
 
 def main() -> int:
@@ -23,4 +22,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

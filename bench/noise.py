@@ -7,9 +7,8 @@ differ for the gate. Exit code: 0, 2 for a wrong key, value or revision, 3 no ru
 
 from __future__ import annotations
 
-import sys
-
 from bench.cli.help import answered
+from bench.cli.start import start
 
 
 def main() -> int:
@@ -22,4 +21,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

@@ -7,9 +7,8 @@ command. Exit code: 0, 2 for a wrong key or value, 5 if a run failed, 130 after 
 
 from __future__ import annotations
 
-import sys
-
 from bench.cli.help import answered
+from bench.cli.start import start
 
 
 def main() -> int:
@@ -36,4 +35,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

@@ -31,6 +31,7 @@ from bench.config.train import TrainConfig
 from bench.core.files import expanded
 from bench.core.printable import printable
 
+MULTIRUN = frozenset(("-m", "--multirun"))
 USAGE_ERROR = 2
 CRASHED = 5  # not the 1 that Python would end with: of a gate, that is a regression
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -100,7 +101,7 @@ def composed(
         The code as run_app gives it; no configuration where there was an error, or where Hydra
         only showed something.
     """
-    if {"-m", "--multirun"} & set(sys.argv[1:]):  # Hydra would make a folder before it refused
+    if MULTIRUN & set(sys.argv[1:]):  # Hydra would make a folder before it refused
         print(f"error: -m: {config_name} has nothing to sweep; leave it out", file=sys.stderr)
         return USAGE_ERROR, []
     jobs: list[dict[str, Any]] = []
@@ -127,6 +128,9 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[
     # Hydra would print several lines and exit with 1: with this set it raises, and we print.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     register()
+    # Python's own parser takes a flag that stands between overrides for the end of them.
+    arguments = sys.argv[1:]
+    sys.argv[1:] = sorted(arguments, key=lambda each: each not in MULTIRUN)
     settle_streams()
     interrupt_on_signals()
     main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(

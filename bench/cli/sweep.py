@@ -30,7 +30,7 @@ from bench.core.host import host_facts
 from bench.core.ledger import FinishedRuns, append_ledger
 from bench.core.lock import lock_path, measuring_lock, require_lock
 from bench.core.records.run import RunRecord
-from bench.core.stopping import signals_held_back
+from bench.core.stopping import Stopped, signals_held_back
 from bench.core.store import (
     create_run_folder,
     new_identity,
@@ -142,7 +142,8 @@ class Sweep:
             except StoreError as error:
                 say(self._console, f"note: made again: {error}")
                 continue
-            if resume != RESUME_FIT or record.health is None or record.health.fit:
+            fit = record.health is None or record.health.fit
+            if record.status == "ok" and (fit or resume != RESUME_FIT):
                 return folder, record
         return None
 
@@ -226,18 +227,15 @@ class Sweep:
         say(self._console, f"error: {text}")
 
     def finish(self, exit_code: int) -> int:
-        """Print the table; the command's exit code."""
-        if self._runs:
-            console = wide_console()
-            print_runs(self._command, self._runs, console)
-            self._write_file(console)
-            print_folders(self._runs, console)
-        if self._num_found:
-            say(
-                self._console,
-                f"{self._num_found} of {max(AGENDA.num_runs, self._num_found)} runs were finished "
-                f"before: resume={str(self._resume).lower()} does not make them again",
-            )
+        """Write the file of all runs and print the table; the command's exit code.
+
+        A signal that comes meanwhile is taken afterwards: what was measured is reported first.
+        """
+        try:
+            with signals_held_back():
+                self._report()
+        except Stopped:
+            exit_code = exit_code or INTERRUPTED
         if exit_code == INTERRUPTED:
             self._say_how_to_go_on()
         if exit_code:
@@ -250,19 +248,33 @@ class Sweep:
             return RUN_FAILED
         return USAGE_ERROR if self._refused else 0
 
-    def _write_file(self, console: Console) -> None:
-        """Every run of a sweep in one file, beside what the sweep was asked to do."""
+    def _report(self) -> None:
+        if self._runs:
+            console = wide_console()
+            path = self._write_file()  # before anything that a reader may hold up
+            print_runs(self._command, self._runs, console)
+            if path is not None:
+                say(console, f"every run: {shortest(path)}")
+            print_folders(self._runs, console)
+        if self._num_found:
+            say(
+                self._console,
+                f"{self._num_found} of {max(AGENDA.num_runs, self._num_found)} runs were finished "
+                f"before: resume={str(self._resume).lower()} does not make them again",
+            )
+
+    def _write_file(self) -> Path | None:
+        """Every run of a sweep in one file, beside what the sweep was asked to do; its path."""
         if self._folder is None:
-            return
+            return None
         path = self._folder / "sweep.csv"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_sweep(path, self._runs)
+            return write_sweep(path, self._runs)
         except OSError as error:
             self._failed = True
             self._say_error(f"{path}: cannot write there ({error.strerror})")
-        else:
-            say(console, f"every run: {shortest(path)}")
+            return None
 
     def _say_how_to_go_on(self) -> None:
         rest = max(0, AGENDA.num_runs - self._course.num_begun)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from bench.core.checks import MISSING, require_at_least, require_one_of, require_positive
+from bench.core.checks import (
+    MISSING,
+    MOST_THREADS,
+    require_at_least,
+    require_one_of,
+    require_positive,
+)
 
 RUNTIMES = ("eager", "compile", "onnxruntime", "openvino")
 BACKENDS = (*RUNTIMES, "http")
@@ -39,11 +46,16 @@ class HttpConfig:
         """
         require_one_of("backend.http.runtime", self.runtime, RUNTIMES)
         require_one_of("backend.http.protocol", self.protocol, PROTOCOLS)
-        if self.url is not None and not self.url.startswith(("http://", "https://")):
-            raise ValueError(f"backend.http.url={self.url}: must begin with http:// or https://")
+        if self.url is not None and not re.match(r"https?://[^/]", self.url):
+            raise ValueError(
+                f"backend.http.url={self.url}: must begin with http:// or https://, and name a host"
+            )
         if not 0 <= self.port <= 65535:
             raise ValueError(f"backend.http.port={self.port}: must lie between 0 (any) and 65535")
-        for name in ("concurrency", "max_batch_size", "max_request_bytes", "max_timeouts"):
+        # Each size of a batch is run once before the server is ready, each connection has a file.
+        for name, most in (("concurrency", 10_000), ("max_batch_size", 10_000)):
+            require_at_least(f"backend.http.{name}", getattr(self, name), 1, most)
+        for name in ("max_request_bytes", "max_timeouts"):
             require_at_least(f"backend.http.{name}", getattr(self, name), 1)
         require_at_least("backend.http.batch_window_ms", self.batch_window_ms, 0)
         require_positive("backend.http.start_timeout_s", self.start_timeout_s)
@@ -66,7 +78,7 @@ class BackendConfig:
             ValueError: A value is out of range; the message names the key.
         """
         require_one_of("backend.name", self.name, BACKENDS)
-        require_at_least("backend.num_threads", self.num_threads, 1)
+        require_at_least("backend.num_threads", self.num_threads, 1, MOST_THREADS)
         require_one_of("backend.device", self.device, DEVICES)
 
     @property

@@ -14,6 +14,8 @@ from bench.config.train import MeterConfig, SamplerConfig
 from bench.config.trust import require_modules
 from bench.core.checks import (
     MISSING,
+    MOST_SEED,
+    MOST_THREADS,
     build_config,
     dotted_keys,
     refuse_contradictions,
@@ -55,7 +57,7 @@ class ScenarioConfig:
         require_at_least("scenario.warmup_queries", self.warmup_queries, 0)
         require_at_least("scenario.samples_per_query", self.samples_per_query, 1)
         require_at_least("scenario.max_batch_size", self.max_batch_size, 1)
-        require_positive("scenario.rate_per_s", self.rate_per_s)
+        require_positive("scenario.rate_per_s", self.rate_per_s, 1e9)
         require_positive("scenario.latency_bound_ms", self.latency_bound_ms)
         require_at_least("scenario.search_steps", self.search_steps, 0)
         self._refuse_keys_of_others()
@@ -125,7 +127,7 @@ class PlacementConfig:
         require_at_least("placement.round_trip_ms", self.round_trip_ms, 0)
         require_at_least("placement.jitter_ms", self.jitter_ms, 0)
         require_positive("placement.bandwidth_mbit_per_s", self.bandwidth_mbit_per_s)
-        require_at_least("placement.num_threads", self.num_threads, 1)
+        require_at_least("placement.num_threads", self.num_threads, 1, MOST_THREADS)
         require_positive("placement.memory_limit_bytes", self.memory_limit_bytes)
 
     @property
@@ -165,7 +167,7 @@ class ServeConfig:
         Raises:
             ValueError: A value is out of range or two contradict each other.
         """
-        require_at_least("seed", self.seed, 0)
+        require_at_least("seed", self.seed, 0, MOST_SEED)
         require_at_least("repeat", self.repeat, 0)
         require_where_and_how(self.results, self.resume)
         require_modules(self.trust)

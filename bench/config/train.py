@@ -18,6 +18,8 @@ from bench.config.recipe_nodes import recipe_config
 from bench.config.trust import require_modules
 from bench.core.checks import (
     MISSING,
+    MOST_SEED,
+    MOST_THREADS,
     build_config,
     dotted_keys,
     require_at_least,
@@ -72,7 +74,7 @@ class TrainerConfig:
         """
         require_one_of("trainer.accelerator", self.accelerator, ACCELERATORS)
         require_at_least("trainer.devices", self.devices, 1)
-        require_at_least("trainer.num_threads", self.num_threads, 1)
+        require_at_least("trainer.num_threads", self.num_threads, 1, MOST_THREADS)
         require_at_least("trainer.num_warmup_steps", self.num_warmup_steps, 0)
 
 
@@ -150,7 +152,7 @@ class TrainConfig:
         require_positive("lr", self.lr)
         require_one_of("lr_scaling", self.lr_scaling, LR_SCALINGS)
         require_at_least("lr_reference_batch_size", self.lr_reference_batch_size, 1)
-        require_at_least("seed", self.seed, 0)
+        require_at_least("seed", self.seed, 0, MOST_SEED)
         require_at_least("repeat", self.repeat, 0)
         require_one_of("precision", self.precision, PRECISIONS)
         require_where_and_how(self.results, self.resume)

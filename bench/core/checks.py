@@ -14,6 +14,11 @@ from bench.core.suggest import did_you_mean
 
 MISSING: Any = "???"  # OmegaConf's mark for a value that must be given
 
+# What is larger than these is a slip, and would end deep inside a library.
+MOST_COUNTED = 2**31 - 1  # counts, and lengths in milliseconds
+MOST_MEASURED = 1e18
+MOST_SEED = 2**32 - 1  # of NumPy's generators
+MOST_THREADS = 1024
 _C = TypeVar("_C")
 
 
@@ -41,24 +46,36 @@ def require_where_and_how(results: str, resume: object) -> None:
         raise ValueError(f"resume={resume}: must be one of false, true, fit")
 
 
-def require_at_least(key: str, value: float | None, least: float) -> None:
-    """Refuse a number below the least that is allowed; None is no number.
+def require_at_least(
+    key: str, value: float | None, least: float, most: float = MOST_COUNTED
+) -> None:
+    """Refuse a number out of its range; None is no number.
+
+    Args:
+        key: Of the number.
+        value: As it was given.
+        least: That is allowed.
+        most: Likewise; by default what libraries hold a count in.
 
     Raises:
-        ValueError: It is; the message names the key.
+        ValueError: It is out of range; the message names the key and the bound.
     """
     if value is not None and not value >= least:
         raise ValueError(f"{key}={value}: must be at least {least:g}")
+    if value is not None and value > most:
+        raise ValueError(f"{key}={value}: must be at most {most:.10g}")
 
 
-def require_positive(key: str, value: float | None) -> None:
-    """Refuse a number that is not positive or not finite; None is no number.
+def require_positive(key: str, value: float | None, most: float = MOST_MEASURED) -> None:
+    """Refuse a number that is not positive, or too large; None is no number.
 
     Raises:
         ValueError: It is not; the message names the key.
     """
     if value is not None and not 0 < value < float("inf"):
         raise ValueError(f"{key}={value}: must be a positive number")
+    if value is not None and value > most:
+        raise ValueError(f"{key}={value}: must be at most {most:.10g}")
 
 
 def require_writable(key: str, path: Path) -> None:

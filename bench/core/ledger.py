@@ -166,7 +166,11 @@ def next_repeat(
 
 
 class FinishedRuns:
-    """The runs of a results folder that ended as ok, by what they were runs of."""
+    """The runs of a results folder that may have ended as ok, by what they were runs of.
+
+    The folders are the truth, the ledger an index of them: a run without a line of its end is among
+    them, as that of a command that was killed while the record was written. Read the record.
+    """
 
     def __init__(self, results: Path) -> None:
         """Read the ledger.
@@ -194,7 +198,13 @@ class FinishedRuns:
     def _take(self, events: list[Event]) -> None:
         for event in events:
             digest = event.get("config_hash")
-            if event["event"] == "ended" and event.get("status") == "ok" and digest:
-                key = (event["command"], str(digest), event["seed"], event["repeat"])
-                folder = self._results / event["command"] / event["run_id"]
-                self._folders.setdefault(key, []).append(folder)
+            if not digest:
+                continue
+            key = (event["command"], str(digest), event["seed"], event["repeat"])
+            folder = self._results / event["command"] / event["run_id"]
+            folders = self._folders.setdefault(key, [])
+            may_be_ok = event["event"] == "launched" or event.get("status") == "ok"
+            if may_be_ok and folder not in folders:
+                folders.append(folder)
+            elif not may_be_ok and folder in folders:
+                folders.remove(folder)

@@ -53,7 +53,7 @@ class MeasuredConfig:
         for key in ("install", "python"):
             if getattr(self, key) == "":
                 raise ValueError(f"{key}: must not be empty; leave it out, or give null")
-        require_at_least("warmup", self.warmup, 0)
+        require_at_least("warmup", self.warmup, 0, 1000)
         if not self.results:
             raise ValueError("results: must name a folder")
         self.results = str(expanded(self.results))
@@ -80,6 +80,7 @@ class AbConfig(JudgeConfig, OutputConfig, MeasuredConfig):
         MeasuredConfig.__post_init__(self)
         for key in ("base", "head"):
             _require_revision(key, getattr(self, key))
+        require_at_least("max_runs", self.max_runs, 1, 1000)
         if self.max_runs < self.min_runs:
             raise ValueError(f"max_runs={self.max_runs}: must be at least min_runs={self.min_runs}")
         require_positive("budget_s", self.budget_s)
@@ -129,7 +130,7 @@ class NoiseConfig(MeasuredConfig):
         """
         super().__post_init__()
         _require_revision("ref", self.ref)
-        require_at_least("runs", self.runs, RUNS_PER_ROUND)
+        require_at_least("runs", self.runs, RUNS_PER_ROUND, 1000)
         if not self.noise:
             raise ValueError("noise: must name a file")
         path = expanded(self.noise)

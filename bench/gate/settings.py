@@ -48,7 +48,7 @@ class GateSettings:
         """
         if not 0 < self.alpha < 0.5:
             raise ValueError(f"alpha={self.alpha}: must lie between 0 and 0.5, for example 0.05")
-        require_at_least("min_runs", self.min_runs, 1)
+        require_at_least("min_runs", self.min_runs, 1, 1000)
         if self.metrics is not None and not self.metrics:
             raise ValueError("metrics=[]: name at least one, or leave it out for all")
         for name in self.metrics or []:

@@ -30,7 +30,11 @@ def find_runs(results: Path, run: str, *, key: str = "run") -> Sequence[Path]:
     """
     known = results / TRAIN
     if run == "latest":
-        written = [path for path in known.glob("*") if (path / "run.json").is_file()]
+        written = [
+            path
+            for path in known.glob("*")
+            if (path / "run.json").is_file() and (path / "config.yaml").is_file()
+        ]
         # Names tell seconds only; the configuration is what a run writes first.
         written.sort(key=lambda path: (path / "config.yaml").stat().st_mtime_ns)
         folders = written[-1:]

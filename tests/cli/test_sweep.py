@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.cli.sweep_report import print_runs
 from bench.core.ledger import Ledger
 from bench.core.stopping import COMMAND_GONE
 from bench.core.store import read_record
@@ -134,6 +136,38 @@ def test_a_signal_ends_the_sweep_in_order_and_says_how_to_go_on(
     assert ended(tmp_path) == {scripted.OK: "ok", scripted.WAITS: "interrupted"}
     assert f"interrupted: {words}" in answer.out
     assert "3 of 5 runs were not started; the same command with resume=true" in answer.err
+
+
+def test_a_signal_that_comes_while_the_table_is_printed_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = print_runs
+
+    def interrupted(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        printed(*arguments)
+
+    monkeypatch.setattr("bench.cli.sweep.print_runs", interrupted)
+    answer = sweep(tmp_path, "-m", f"seed={scripted.OK},{scripted.FAILS}")
+    assert answer.code == 130
+    assert "failed: cannot open" in answer.out
+    assert len(list((tmp_path / "results" / "sweeps").glob("*/sweep.csv"))) == 1
+
+
+def test_a_flag_may_stand_between_the_overrides(tmp_path: Path) -> None:
+    answer = sweep(tmp_path, "lr=0.1", "-m", "seed=0,5")
+    assert answer.code == 0, answer.err
+    assert sorted(statuses(tmp_path)) == [0, 5]
+
+
+def test_resume_takes_a_run_whose_command_was_killed_over_its_record(tmp_path: Path) -> None:
+    """The ledger has no line of its end then."""
+    assert sweep(tmp_path, "seed=0").code == 0
+    ledger = tmp_path / "results" / "ledger.jsonl"
+    ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:1]))
+    answer = sweep(tmp_path, "seed=0", "resume=true")
+    assert answer.code == 0, answer.err
+    assert "1 of 1 runs were finished before" in answer.err
 
 
 def press(folder: Path, number: signal.Signals) -> None:

@@ -116,6 +116,7 @@ def test_settings_select_metrics_and_change_their_least_effects() -> None:
         ({"alpha": 0.5}, "alpha=0.5"),
         ({"alpha": float("nan")}, "alpha=nan"),
         ({"min_runs": 0}, "min_runs=0: must be at least 1"),
+        ({"min_runs": 10**6}, "min_runs=1000000: must be at most 1000"),
         ({"metrics": []}, r"metrics=\[\]: name at least one"),
         ({"metrics": ["time"]}, "metrics=time: no such metric"),
         ({"min_effect": {"time": 0.1}}, "min_effect=time: no such metric"),

@@ -1,0 +1,21 @@
+"""How a command is started: Ctrl-C ends it in order from its first moment on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def start(main: Callable[[], int]) -> NoReturn:
+    """Run the main function of a command and exit with its code.
+
+    Later on its own handlers take the signal; while it imports what it needs, Python does.
+    """
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    sys.exit(code)
