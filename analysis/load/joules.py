@@ -9,6 +9,8 @@ from pandas import DataFrame, Series
 from analysis.load.flatten import ENERGY_ROW_FLAGS
 from analysis.load.values import column, numbers
 from bench.core.labels import ENERGY_FLAGS
+from bench.core.metric import MONEY
+from bench.core.metrics import METRICS
 from bench.core.price import known_basis
 
 COST_BASIS = "cost_basis"
@@ -23,30 +25,25 @@ _OF_RUN = (
     "serving.energy_per_prediction_j",
 )
 _JOULES = (
+    *(metric.path for metric in METRICS.values() if metric.joules and metric.unit != MONEY),
     "energy_total_j",
     "energy_label",
     "energy_error_frac",
     "energy_components",
     "idle.net_energy_j",
     "idle.net_error_frac",
-    "target.energy_to_target_j",
     "target.energy_to_target_error_frac",
-    "target.energy_per_sample_j",
     "target.censored_at_j",
-    "target.emissions_to_target_gco2e",
     "recipe.total_energy_to_target_j",
     "recipe.total_energy_label",
     "recipe.total_emissions_to_target_gco2e",
-    "serving.energy_per_prediction_j",
     "serving.energy_per_prediction_label",
     "serving.energy_per_prediction_error_frac",
     "serving.energy_components",
-    "serving.emissions_per_million_gco2e",
 )
 _MONEY = (
-    "target.cost_to_target_usd",
+    *(metric.path for metric in METRICS.values() if metric.joules and metric.unit == MONEY),
     "recipe.total_cost_to_target_usd",
-    "serving.cost_per_million_usd",
 )
 # Of the long frames: cumulative joules of an evaluation, and those of a rung.
 _LONG = ("energy_total_j", "energy_label", "energy_error_frac", "eval_energy_j")

@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bench.core.labels import ENERGY_FLAGS
+from bench.core.metric import CARBON, MONEY
+from bench.core.metrics import METRICS, PER_PREDICTION
 from bench.core.records.curve import CurveRow
 from bench.core.records.energy import PhaseEnergy
 from bench.core.records.phases import Phases
@@ -41,9 +43,14 @@ _JOULES_OF_TARGET = (
 )
 _JOULES_OF_RUN = ("energy_total_j", "energy_label", "energy_error_frac", "phase_energy", "idle")
 _JOULES_OF_PREDICTION = (
-    "energy_per_prediction_j",
     "energy_per_prediction_label",
     "energy_per_prediction_error_frac",
+    # What is charged by them is worked out afterwards.
+    *(
+        metric.path.removeprefix("serving.")
+        for metric in METRICS.values()
+        if metric.joules == PER_PREDICTION and metric.unit not in (MONEY, CARBON)
+    ),
 )
 
 
