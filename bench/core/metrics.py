@@ -206,6 +206,15 @@ _SERVING = (
         joules=PER_PREDICTION,
         error="serving.energy_per_prediction_error_frac",
     ),
+    metric_of(  # not judged: the gate judges the joules that it follows from
+        "serving.throughput_per_w",
+        "max",
+        least_effect_frac=0.10,
+        title="throughput per watt",
+        unit="1/s/W",
+        topics=("serving_cost",),
+        joules=PER_PREDICTION,
+    ),
     metric_of(
         "serving.cost_per_million_usd",
         "min",

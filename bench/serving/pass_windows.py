@@ -122,4 +122,6 @@ def energy_fields(measured: PassWindow, num_samples: int) -> dict[str, Any]:
         "energy_per_prediction_j": energy.total_j / num_samples,
         "energy_per_prediction_label": energy.label,
         "energy_per_prediction_error_frac": energy.error_frac,
+        # Predictions per second over joules per second, of one window.
+        "throughput_per_w": num_samples / energy.total_j if energy.total_j else None,
     }

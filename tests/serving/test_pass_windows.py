@@ -122,6 +122,7 @@ ROWS = [row("gpu0", 30.0, "counter"), row("cpu", 10.0, "modelled"), row("dram", 
 def test_joules_of_a_prediction_are_told_by_component_without_constants() -> None:
     fields = energy_fields(measured(ROWS), 10)
     assert fields["energy_per_prediction_j"] == 4.0  # (30 + 10) / 10
+    assert fields["throughput_per_w"] == 0.25  # 10 predictions of 40 J: 0.25 a second for 1 W
     assert fields["energy_per_prediction_label"] == "modelled"
     parts = fields["energy_per_prediction_components"]
     assert [(part.component, part.energy_j, part.label) for part in parts] == [

@@ -37,6 +37,8 @@ class Serving:
         energy_per_prediction_error_frac: Bound of its systematic error, as a share of it.
         energy_per_prediction_components: Joules of a prediction by component, without constants and
             without those below their resolution.
+        throughput_per_w: Predictions per second per watt, of `bench.serve`: predictions / joules of
+            the window of energy_per_prediction_j. None where its joules are not known.
         scenario: `single_stream`: the next query when the last is answered. `multi_stream`:
             likewise, of 8 samples each. `server`: one sample a query, Poisson arrivals. `offline`:
             all samples at once, in full batches (the last one is filled up with copies, which are
@@ -85,6 +87,7 @@ class Serving:
     energy_per_prediction_label: EnergyLabel | None = None
     energy_per_prediction_error_frac: float | None = None
     energy_per_prediction_components: list[ComponentEnergy] = field(default_factory=list)
+    throughput_per_w: float | None = None
     # Of bench.serve only, from here on.
     scenario: str | None = None
     backend: str | None = None
