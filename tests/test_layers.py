@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"core", "config", "measure", "launch"},
     "runs": _PARTS | {"cli"},
     **dict.fromkeys(_FLOWS, _PARTS | _SHARED),
-    "command": _SHARED | _FLOWS,
+    "command": {"core"} | _SHARED | _FLOWS,
     "plugin": _PARTS | _SHARED | _FLOWS,
     "analysis": {"core", "config"},
     "analysis command": {"core", "config", "cli", "analysis"},

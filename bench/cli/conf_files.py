@@ -21,7 +21,7 @@ _OWN = ("_self_", "hydra")
 
 def config_dir() -> Path:
     """The folder conf/: of the checkout, or the copy inside an installed package."""
-    package = Path(next(iter(bench.__path__)))
+    package = Path(next(iter(bench.__path__))).resolve()  # bench.ab may search it through a link
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"
 

@@ -11,6 +11,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bench.launch.repository import Repository, without_hook
 
@@ -34,9 +35,23 @@ theirs = [os.path.relpath(os.path.realpath(path), checkout) for path in sys.path
 print(json.dumps([theirs, elsewhere]))
 """
 
+# Asked of it likewise: where it finds this project.
+_PACKAGES = """
+import json, os
+from importlib.util import find_spec
+found = {}
+for name in ("bench", "analysis", "hydra_plugins"):
+    spec = find_spec(name)
+    if spec is None:
+        raise SystemExit(f"{name}: not installed there")
+    places = [each for each in spec.submodule_search_locations]
+    ours = [each for each in places if os.path.exists(os.path.join(each, "checked_sweeper.py"))]
+    found[name] = os.path.realpath((ours or places)[0])
+"""
+
 
 def environment_of(
-    given: Mapping[str, str], python: str, repository: Repository, worktree: Path
+    given: Mapping[str, str], python: str, repository: Repository, worktree: Path, module: str
 ) -> dict[str, str]:
     """The environment of the runs of a revision.
 
@@ -48,6 +63,7 @@ def environment_of(
         python: The interpreter.
         repository: What the worktree is of.
         worktree: Its top folder.
+        module: That the runs are made with.
 
     Raises:
         ValueError: The interpreter cannot be run, or would take code from the working tree still.
@@ -57,6 +73,8 @@ def environment_of(
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["PYTHONHASHSEED"] = "0"
     own = [folder for folder in (worktree, worktree / "src") if folder.is_dir()]
+    if hides_suite(worktree, module):
+        own.insert(0, _suite(python, environment, worktree))
     environment["PYTHONPATH"] = _searched(own, given)
     question = [python, "-c", _ASK, str(repository.root), str(worktree), *map(str, own)]
     theirs, elsewhere = _ask(question, environment, worktree / repository.inside)
@@ -69,6 +87,38 @@ def environment_of(
     mapped = [worktree / folder for folder in theirs]
     own += [folder for folder in mapped if folder.is_dir() and folder not in own]
     return {**environment, "PYTHONPATH": _searched(own, given)}
+
+
+def hides_suite(worktree: Path, module: str) -> bool:
+    """Whether packages of a revision have the names of this project's and hide its module.
+
+    Args:
+        worktree: Its top folder.
+        module: That the runs are made with. One that the revision has itself is meant.
+    """
+    folders = worktree, worktree / "src"
+    named = any((folder / name).is_dir() for folder in folders for name in ("bench", "analysis"))
+    file = f"{module.replace('.', '/')}.py"
+    return (
+        named
+        and module.startswith(("bench.", "analysis."))
+        and not any((folder / file).is_file() for folder in folders)
+    )
+
+
+def _suite(python: str, environment: Mapping[str, str], worktree: Path) -> Path:
+    """A folder with links to this project's packages, to be searched before the revision.
+
+    Raises:
+        ValueError: The interpreter does not have this project.
+    """
+    folder = worktree.with_name(f"{worktree.name}-suite")
+    folder.mkdir(exist_ok=True)
+    code = f"{_PACKAGES}print(json.dumps(found))"
+    for name, place in _json_of([python, "-P", "-c", code], environment, folder).items():
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(place)
+    return folder
 
 
 def python_of(given: str | None, default: str, folder: Path) -> str:
@@ -94,6 +144,16 @@ def _searched(own: list[Path], given: Mapping[str, str]) -> str:
 def _ask(
     question: list[str], environment: Mapping[str, str], cwd: Path
 ) -> tuple[list[str], list[str]]:
+    theirs, elsewhere = _json_of(question, environment, cwd)
+    return theirs, elsewhere
+
+
+def _json_of(question: list[str], environment: Mapping[str, str], cwd: Path) -> Any:
+    """What an interpreter prints as its last line.
+
+    Raises:
+        ValueError: It cannot be run, or prints something else.
+    """
     try:
         answer = subprocess.run(
             question, cwd=cwd, env=environment, capture_output=True, text=True, check=True
@@ -104,7 +164,6 @@ def _ask(
         reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
         raise ValueError(f"python={question[0]}: cannot be run ({reason})") from error
     try:
-        theirs, elsewhere = json.loads(answer.stdout.splitlines()[-1])
+        return json.loads(answer.stdout.splitlines()[-1])
     except (IndexError, ValueError) as error:
         raise ValueError(f"python={question[0]}: is no Python interpreter") from error
-    return theirs, elsewhere

@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.core.find import runs_below
 from bench.core.log_tail import last_lines
 from bench.launch.child import GRACE_S
-from bench.launch.environment import environment_of, python_of
+from bench.launch.environment import environment_of, hides_suite, python_of
 from bench.launch.repository import Repository, without_hook
 
 _NUM_LINES = 12  # of a log, in a message
@@ -153,11 +153,13 @@ class Interleaved:
                 raise InstallFailed(_failure(arm, what, code, program.install, log))
         arm.python = python_of(program.python, program.default_python, folder)
         arm.environment = environment_of(
-            program.environment, arm.python, self._repository, arm.worktree
+            program.environment, arm.python, self._repository, arm.worktree, program.module
         )
 
     def _run(self, arm: Arm, results: Path, repeat: int) -> None:
-        command = [arm.python, "-m", self._program.module]
+        # Else the folder that it is run in comes before all others.
+        safe = ["-P"] if hides_suite(arm.worktree, self._program.module) else []
+        command = [arm.python, *safe, "-m", self._program.module]
         command += self._program.arguments(results, repeat)
         results.mkdir(parents=True, exist_ok=True)
         before = set(runs_below(str(results)))

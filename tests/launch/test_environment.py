@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.launch.environment import environment_of, python_of
+from bench.launch.environment import environment_of, hides_suite, python_of
 from bench.launch.repository import Repository
 
+ROOT = Path(__file__).parents[2]
 # An import hook that comes first, as editable installs of some build tools have it.
 _HOOK = """
 import importlib.machinery, sys
@@ -35,7 +36,11 @@ def environment(folders: tuple[Path, Path], **given: str) -> dict[str, str]:
     checkout, worktree = folders
     repository = Repository(root=checkout, inside=Path())
     return environment_of(
-        {"PATH": os.environ["PATH"], **given}, sys.executable, repository, worktree
+        {"PATH": os.environ["PATH"], **given},
+        sys.executable,
+        repository,
+        worktree,
+        "bench.train",
     )
 
 
@@ -46,6 +51,35 @@ def origin(package: str, variables: dict[str, str], worktree: Path) -> str:
         [sys.executable, "-c", code], cwd=worktree, env=variables, capture_output=True, text=True
     )
     return answer.stdout.strip()
+
+
+def test_packages_of_a_revision_with_the_names_of_this_project_do_not_hide_it(
+    folders: tuple[Path, Path],
+) -> None:
+    """Its own other packages are found as always."""
+    worktree = folders[1]
+    for name in ("bench", "analysis"):
+        (worktree / name).mkdir()
+        (worktree / name / "__init__.py").write_text("raise ImportError('the wrong one')")
+    variables = environment(folders, PYTHONPATH=str(ROOT))
+    code = "import analysis, bench.cli.conf_files as c, package; print(c.config_dir(), package)"
+    answer = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=worktree,
+        env=variables,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.stdout.startswith(f"{ROOT / 'conf'} "), answer.stderr
+    assert str(worktree / "src" / "package") in answer.stdout
+
+
+def test_a_module_that_the_revision_has_itself_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "bench").mkdir()
+    assert hides_suite(tmp_path, "bench.train")
+    assert not hides_suite(tmp_path, "my_train")
+    (tmp_path / "bench" / "train.py").touch()
+    assert not hides_suite(tmp_path, "bench.train")
 
 
 def test_hashes_are_fixed_compiled_files_kept_and_hooks_of_git_forgotten(
@@ -96,10 +130,10 @@ def test_an_interpreter_that_cannot_be_run_names_the_key(
     repository = Repository(root=checkout, inside=Path())
     for python, reason in (("/bin/false", "exit code 1"), ("/no/such", "No such file")):
         with pytest.raises(ValueError, match=rf"^python={python}: cannot be run \({reason}"):
-            environment_of(os.environ, python, repository, worktree)
+            environment_of(os.environ, python, repository, worktree, "bench.train")
     for python in ("/bin/true", "/bin/echo"):
         with pytest.raises(ValueError, match=rf"^python={python}: is no Python interpreter$"):
-            environment_of(os.environ, python, repository, worktree)
+            environment_of(os.environ, python, repository, worktree, "bench.train")
 
 
 def test_an_interpreter_is_a_path_of_the_revision_or_a_program() -> None:

@@ -235,7 +235,8 @@ class HttpServer:
         try:
             self._child = Child(
                 "the server",
-                [sys.executable, "-m", module, str(path), str(writer)],
+                # -P: a folder bench/ where the command was started hides nothing.
+                [sys.executable, "-P", "-m", module, str(path), str(writer)],
                 log=self._log,
                 procs=self._group.procs if self._group else None,
                 pass_fds=[writer],

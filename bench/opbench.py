@@ -1,0 +1,52 @@
+"""All commands as one: `opbench train KEY=VALUE...` is `python -m bench.train KEY=VALUE...`.
+
+`python -m` looks first in the folder that it is started in, and a folder bench/ or analysis/ there
+hides this project's. The script `opbench` looks there last: for your own models and data.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+from bench.cli.start import start
+from bench.core.suggest import did_you_mean
+
+COMMANDS = {
+    "train": "bench.train",
+    "serve": "bench.serve",
+    "compare": "bench.compare",
+    "ab": "bench.ab",
+    "noise": "bench.noise",
+    "report": "analysis.report",
+    "plot": "analysis.plot",
+    "export": "analysis.export",
+}
+_USAGE = f"opbench COMMAND --help shows its keys; the commands: {', '.join(COMMANDS)}"
+
+
+def main() -> int:
+    """Run the command that the first argument names."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("--help", "-h"):
+        print(_USAGE)
+        return 0
+    if name not in COMMANDS:
+        print(f"error: {name}: no such command{did_you_mean(name, COMMANDS)}", file=sys.stderr)
+        print(_USAGE, file=sys.stderr)
+        return 2
+    del sys.argv[1]
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    code: int = import_module(COMMANDS[name]).main()
+    return code
+
+
+def script() -> None:
+    """The installed script: main, with Ctrl-C in order from the first moment on."""
+    start(main)
+
+
+if __name__ == "__main__":
+    script()

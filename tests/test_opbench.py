@@ -1,0 +1,70 @@
+"""The script `opbench`, in a folder with packages of the names of this project's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bench import opbench
+from tests.cli.command import ROOT, records
+
+SCRIPT = Path(sys.executable).with_name("opbench")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The examples, with packages that would be taken for this project's."""
+    shutil.copytree(ROOT / "examples", tmp_path, dirs_exist_ok=True)
+    for name in ("bench", "analysis"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('the wrong package')")
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """As a user has it: the project is installed, and nothing else is on the path."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [SCRIPT, *arguments], cwd=folder, env=variables, capture_output=True, text=True
+    )
+
+
+def test_a_run_with_a_model_of_ones_own_is_made_there(folder: Path) -> None:
+    quick = ("target.value=0.9", "codecarbon=none", "meter=none", "probe.max_s=0.1")
+    answer = run(folder, "train", "--config-dir", "my_conf", "experiment=cancer", *quick)
+    assert answer.returncode == 0, answer.stderr
+    (record,) = records(folder)
+    assert record.status == "ok"
+    assert record.model is not None
+    assert record.model.name == "two_layers"
+
+
+@pytest.mark.parametrize("command", ["compare", "report"])
+def test_other_commands_are_those_of_this_project(folder: Path, command: str) -> None:
+    answer = run(folder, command, "--version")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith("operational-metrics-bench ")
+
+
+def test_all_commands_can_be_started_and_a_wrong_one_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {path.stem for path in (ROOT / "bench").glob("[a-z]*.py")} - {"opbench"}
+    assert names | {"report", "plot", "export"} == set(opbench.COMMANDS)
+    monkeypatch.setattr("sys.argv", ["opbench", "trian"])
+    assert opbench.main() == 2
+    assert "trian: no such command; did you mean train?" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["opbench"])
+    assert opbench.main() == 0
+    assert "train, serve, compare" in capsys.readouterr().out
+
+
+def test_the_script_is_the_one_that_is_installed() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"opbench": "bench.opbench:script"}
