@@ -120,6 +120,11 @@ def test_all_else_is_part_of_the_hash(key: str) -> None:
     assert config_hash(changed(key, 7)) != config_hash(PLAIN)
 
 
+def test_the_order_of_keys_does_not_change_the_hash() -> None:
+    """Overrides may stand in any order."""
+    assert config_hash(dict(reversed(PLAIN.items()))) == config_hash(PLAIN)
+
+
 def test_hashing_leaves_the_configuration_as_it_was() -> None:
     before = copy.deepcopy(PLAIN)
     config_hash(PLAIN)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.files import expanded, replace_file
+from bench.core.files import expanded, replace_file, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -30,6 +30,14 @@ def test_a_file_that_cannot_be_flushed_stays_as_it_was(
         replace_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_the_disk_took_only_a_part_of_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.write", lambda file, data: len(data) - 1)
+    with pytest.raises(OSError, match="only 4 of 5 bytes fitted on the disk"):
+        write_whole(0, b"12345")
 
 
 def test_a_path_is_expanded_as_a_shell_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records.curve import CurveRow
 from bench.core.records.energy import EnergyRow, PhaseEnergy
 from bench.core.records.health import Health
-from bench.core.records.run import RunIdentity
+from bench.core.records.run import RunIdentity, Status
 from bench.core.records.serving import Serving
 from bench.core.target import Spent
 from tests.rows import curve
@@ -43,6 +43,24 @@ def metered(num_rows: int) -> list[CurveRow]:
         replace(row, eval_energy_j=2.0 * n, checkpoint_energy_j=1.0 * n)
         for n, row in enumerate(curve([0.5] * num_rows), 1)
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "censored_at_s"),
+    [
+        ("ok", 6.0),
+        ("interrupted", 6.0),
+        ("failed", None),
+        ("killed", None),
+        ("out_of_memory", None),
+    ],
+)
+def test_only_what_might_have_hit_later_is_censored(
+    identity: RunIdentity, status: Status, censored_at_s: float | None
+) -> None:
+    record = outcome_record(identity, CONFIG, curve([0.5] * 3), status=status)
+    assert record.target is not None
+    assert record.target.censored_at_s == censored_at_s
 
 
 def test_a_killed_run_has_the_energy_by_phase_of_its_last_evaluation(folder: Path) -> None:

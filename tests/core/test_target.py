@@ -160,7 +160,7 @@ def test_a_miss_is_censored_at_what_it_spent() -> None:
 
 
 def test_a_failure_has_a_cost_and_no_censoring_time() -> None:
-    spent = Spent(time_s=7.0, energy_j=None, samples=350)
+    spent = Spent(time_s=7.0, energy_j=33.0, samples=350)
     result = target_result([], target(), finished=False, spent=spent, censored=False)
     assert (result.censored_at_s, result.censored_at_j) == (None, None)
     assert result.time_per_sample_s == pytest.approx(0.02)

@@ -30,6 +30,16 @@ def test_known_answers() -> None:
     assert values["expected_calibration_error"] == pytest.approx((0.1 + 0.1) / 2, abs=1e-6)
 
 
+def test_calibration_error_is_the_mean_gap_over_fifteen_bins() -> None:
+    """A right one at 0.62 and a wrong one at 0.68: in bins of their own, which are 1/15 wide.
+
+    The gaps are 0.38 and 0.68. Ten bins would have both in one, with a gap of 0.15; the root of
+    the mean square would be 0.551.
+    """
+    values = quality(logits_of([[0.62, 0.38], [0.68, 0.32]]), torch.tensor([0, 1]))
+    assert values["expected_calibration_error"] == pytest.approx((0.38 + 0.68) / 2, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("right", "num", "accuracy"), [(19, 20, 0.95), (342, 360, 0.95), (9, 10, 0.9), (22, 25, 0.88)]
 )
