@@ -7,6 +7,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -17,6 +18,7 @@ from bench.core.errors import DivergedError
 from bench.core.records.curve import CurveRow
 from bench.core.records.target import TargetRule
 from bench.core.target import Target
+from bench.measure.energy import WindowEnergy
 from bench.measure.meters.base import Meter, MeterUnavailable, Reading
 from bench.measure.window import Window
 from bench.tasks.classifier import Classifier
@@ -274,6 +276,27 @@ def test_an_energy_budget_stops_the_run() -> None:
     assert profiler.spent.energy_j is not None
     assert profiler.spent.energy_j >= 60.0
     assert profiler.spent.samples == 6 * 4  # 10 W: as above
+
+
+def test_an_energy_budget_reads_the_meters_once_a_second_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Reading them takes time of the training."""
+    run = Run(Scripted([]), budget=BudgetConfig(max_epochs=2, max_energy_j=1e6))
+    run.window.start()
+    read = run.window.read
+    read_s: list[float] = []
+
+    def noted() -> WindowEnergy:
+        read_s.append(run.window.clock.elapsed_s())
+        return read()
+
+    monkeypatch.setattr(run.window, "read", noted)
+    for _ in range(12):
+        run.clock.advance(0.25)
+        run.profiler.step_ended(SimpleNamespace(world_size=1), 4)  # type: ignore[arg-type]
+    assert np.diff(read_s).tolist() == [1.0] * (len(read_s) - 1)
+    assert len(read_s) == 3
 
 
 def test_an_energy_budget_waits_for_a_counter_that_has_not_moved_yet() -> None:
