@@ -14,6 +14,7 @@ from torch import nn
 
 from bench.cli.app import config_dir, register
 from bench.cli.instruments import build_window
+from bench.cli.key_docs import document
 from bench.cli.resolve import plain as plain_values
 from bench.config.probe import ProbeConfig
 from bench.config.serve import ServeConfig
@@ -116,9 +117,14 @@ def test_every_option_composes_and_instantiates(option: str) -> None:
     make_all(plain(option, *NEEDS.get(option, [])))
 
 
-def test_every_key_of_the_configuration_has_a_comment() -> None:
-    for path in CONF.glob("**/*.yaml"):
-        assert "#" in path.read_text(), path
+@pytest.mark.parametrize("command", sorted(path.stem for path in CONF.glob("*.yaml")))
+def test_every_key_of_every_option_has_a_comment(command: str) -> None:
+    options = document(command, []).options
+    chosen = [[], *([f"{group}={each}"] for group, names in options.items() for each in names)]
+    for arguments in chosen:
+        for part in document(command, arguments).parts:
+            without = [key.name for key in part.keys if key.value is not None and not key.comment]
+            assert not without, (arguments, without)
 
 
 def test_seed_and_repeat_do_not_change_the_hash_but_batch_size_does() -> None:
