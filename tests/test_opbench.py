@@ -35,14 +35,20 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_run_with_a_model_of_ones_own_is_made_there(folder: Path) -> None:
-    quick = ("target.value=0.9", "codecarbon=none", "meter=none", "probe.max_s=0.1")
+def test_a_run_with_a_model_and_a_meter_of_ones_own_is_made_there(folder: Path) -> None:
+    meter = ("meter=none", "+meter.sources.mine._target_=my_meter.ConstantPower")
+    quick = ("target.value=0.9", "codecarbon=none", "probe.max_s=0.1", *meter)
     answer = run(folder, "train", "--config-dir", "my_conf", "experiment=cancer", *quick)
     assert answer.returncode == 0, answer.stderr
     (record,) = records(folder)
     assert record.status == "ok"
     assert record.model is not None
     assert record.model.name == "two_layers"
+    (row,) = record.energy
+    assert (row.component, row.source, row.label) == ("wall", "my_meter", "modelled")
+    # 100 W over the clock; the readings lie within a few milliseconds of its ends.
+    assert record.phases.wall_time_s is not None
+    assert row.energy_j == pytest.approx(100 * record.phases.wall_time_s, rel=0.2, abs=2.0)
 
 
 @pytest.mark.parametrize("command", ["compare", "report"])
