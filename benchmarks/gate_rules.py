@@ -107,8 +107,7 @@ def verdicts(base: Floats, candidate: Floats, alpha: float = ALPHA) -> list[Verd
     columns = list(zip(base.T, candidate.T, strict=True))
     losses = [loss_of(*column, METRIC.direction) for column in columns]
     p_values = [p_better(*column, METRIC.direction) for column in columns]
-    strata = np.zeros(len(base), np.int64), np.zeros(len(candidate), np.int64)
-    if too_few(strata, level=alpha / len(columns), min_runs=MIN_RUNS):
+    if too_few(np.zeros(len(base), np.int64), level=alpha / len(columns), min_runs=MIN_RUNS):
         return ["underpowered"] * len(columns)
     found: list[Verdict] = []
     for loss, p, p_holm in zip(losses, p_values, holm(p_values), strict=True):

@@ -59,8 +59,7 @@ def check_samples(base: Floats, candidate: Floats) -> list[Samples]:
             config_hash="h",
             base=old,
             candidate=new,
-            base_strata=np.zeros(len(old), np.int64),
-            candidate_strata=np.zeros(len(new), np.int64),
+            strata=np.zeros(len(old), np.int64),
         )
         for old, new in zip(base.T, candidate.T, strict=True)
     ]

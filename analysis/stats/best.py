@@ -90,5 +90,4 @@ def _least_p(num_first: int, num_second: int) -> float:
     """The smallest p_best of this many runs against this many; not below 1 for none."""
     if not num_first or not num_second:
         return math.inf
-    strata = np.zeros(num_first, np.int64), np.zeros(num_second, np.int64)
-    return _DIRECTIONS * smallest_p(*strata)
+    return _DIRECTIONS * smallest_p(num_first, num_second)

@@ -72,8 +72,7 @@ class Samples:
     Attributes:
         base: Shape (n,), no NaN; infinite (of the bad sign) for a run that missed.
         candidate: Shape (n,), likewise.
-        base_strata: Shape (n,), a number per run: runs are exchangeable within one, not across.
-        candidate_strata: Shape (n,), likewise.
+        strata: Shape (n,), a number per pair: runs are exchangeable within one, not across.
     """
 
     metric: Metric
@@ -83,8 +82,7 @@ class Samples:
     config_hash: str
     base: Floats
     candidate: Floats
-    base_strata: npt.NDArray[np.int64]
-    candidate_strata: npt.NDArray[np.int64]
+    strata: npt.NDArray[np.int64]
     floor_frac: float = 0.0
     note: str = ""
 

@@ -25,11 +25,7 @@ def samples(
     floor_frac: float = 0.0,
     note: str = "",
 ) -> Samples:
-    """A row; `seeds` are the strata of both sides, all of one by default."""
-    strata = [
-        np.zeros(len(side), np.int64) if seeds is None else np.array(seeds, np.int64)
-        for side in (base, candidate)
-    ]
+    """A row; `seeds` are the strata of the pairs, all of one by default."""
     return Samples(
         metric=metric,
         kind=kind or metric.kind or "measured",
@@ -38,8 +34,7 @@ def samples(
         config_hash="abc",
         base=np.array(base, dtype=np.float64),
         candidate=np.array(candidate, dtype=np.float64),
-        base_strata=strata[0],
-        candidate_strata=strata[1],
+        strata=np.array([0] * len(base) if seeds is None else seeds, np.int64),
         floor_frac=floor_frac,
         note=note,
     )

@@ -26,7 +26,7 @@ def p_better(
     first: Floats,
     second: Floats,
     better: Literal["min", "max"],
-    strata: tuple[Ints, Ints] | None = None,
+    strata: Ints | None = None,
 ) -> float:
     """One-sided p-value of the rank test that the first group is better than the second.
 
@@ -41,8 +41,8 @@ def p_better(
         first: Shape (n,), no NaN; infinite (of the bad sign) for a run that missed.
         second: Shape (m,), likewise.
         better: Which direction is better.
-        strata: Numbers of the strata of the first and of the second group, shapes (n,) and (m,);
-            by default all runs are of one.
+        strata: Numbers of the strata of the first group's runs, shape (n,); the second has as many
+            runs, of the same strata in the same order. By default all runs are of one.
 
     Returns:
         NaN where a group is empty.
@@ -58,7 +58,7 @@ def p_better(
     values = np.concatenate([first, second]) * (1 if better == "min" else -1)
     if np.isnan(values).any():
         raise ValueError("p_better: NaN is not a value; leave it out and say how many were")
-    groups = np.zeros(len(values), np.int64) if strata is None else np.concatenate(strata)
+    groups = np.zeros(len(values), np.int64) if strata is None else np.tile(strata, 2)
     inside = [groups == group for group in np.unique(groups)]
     ranks = _ranks(values, inside)
     is_first = np.arange(len(values)) < len(first)
@@ -71,21 +71,14 @@ def p_better(
     return float(_cumulative(tuple(parts))[observed])
 
 
-def smallest_p(first_strata: Ints, second_strata: Ints) -> float:
-    """The smallest p that p_better can give for so many runs: all of the first are better, no ties.
-
-    Args:
-        first_strata: A number per run of the first group, shape (n,).
-        second_strata: Likewise of the second, shape (m,).
+def smallest_p(num_first: int, num_second: int) -> float:
+    """The smallest p of p_better for so many runs of one stratum: all of the first are better.
 
     Returns:
-        One over the number of arrangements: 1/252 for 5 against 5, 2^-n for n pairs.
+        One over the number of arrangements: 1/252 for 5 against 5. That of several strata is the
+        product of theirs.
     """
-    arrangements = 1
-    for stratum in np.union1d(first_strata, second_strata):
-        num_first = int((first_strata == stratum).sum())
-        arrangements *= math.comb(num_first + int((second_strata == stratum).sum()), num_first)
-    return 1 / arrangements
+    return 1 / math.comb(num_first + num_second, num_first)
 
 
 def _ranks(values: Floats, inside: Sequence[npt.NDArray[np.bool_]]) -> Ints:

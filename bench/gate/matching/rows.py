@@ -73,7 +73,6 @@ class Rows:
         if len(used) < len(pairs):
             notes.append(f"{len(pairs) - len(used)} of {len(pairs)} pairs left out: no value")
         base, candidate = np.array([values[place] for place in used], dtype=np.float64).T
-        strata = _strata([pair[0] for pair in of_row])
         first = of_row[0][0]
         return Samples(
             metric=metric,
@@ -83,8 +82,7 @@ class Rows:
             config_hash=first.config_hash,
             base=base,
             candidate=candidate,
-            base_strata=strata,
-            candidate_strata=strata,
+            strata=_strata([base for base, _ in of_row]),
             floor_frac=floor_frac,
             note="; ".join(notes),
         )

@@ -50,7 +50,7 @@ def aligned(samples: Samples) -> tuple[Floats, Floats]:
     Source: Hodges and Lehmann (1962), Rank methods for combination of independent experiments.
     """
     values = np.concatenate([samples.base, samples.candidate])
-    strata = np.concatenate([samples.base_strata, samples.candidate_strata])
+    strata = np.tile(samples.strata, 2)
     hit = np.isfinite(values)
     present = np.unique(strata)
     if len(present) > 1 and (values[hit] > 0).all():
@@ -84,19 +84,19 @@ def loss_of(base: Floats, candidate: Floats, better: Better) -> float:
     return sign * (other / middle - 1)
 
 
-def ratio(base: Floats, candidate: Floats, strata: tuple[Ints, Ints] | None = None) -> Estimate:
+def ratio(base: Floats, candidate: Floats, strata: Ints | None = None) -> Estimate:
     """The candidate's median over the base's, with its bounds; a rate that missed counts as 0.
 
     Runs of several seeds are compared pair by pair: what a seed does to both runs cancels.
 
     Args:
         base: As they were measured, shape (n,).
-        candidate: Likewise, shape (m,); with several strata, the partners of the base.
-        strata: A number per run, of the base and of the candidate; None if all are of one.
+        candidate: The partners of the base, shape (n,).
+        strata: A number per pair; None if all are of one.
     """
     base, candidate = np.maximum(base, 0), np.maximum(candidate, 0)
     if not base.any() and not candidate.any():  # 0/0 is not a number, yet the sides are equal
         base, candidate = np.ones_like(base), np.ones_like(candidate)
-    if strata is not None and len(np.unique(strata[0])) > 1 and np.array_equal(*strata):
+    if strata is not None and len(np.unique(strata)) > 1:
         return median_of_ratios(candidate, base)
     return ratio_of_medians(candidate, base)

@@ -23,8 +23,8 @@ def exact_loss(samples: Samples, loss: float) -> tuple[Kind, float, str]:
         samples: Of an exact metric.
         loss: Of the medians of all seeds.
     """
-    sides = (samples.base, samples.base_strata), (samples.candidate, samples.candidate_strata)
-    base, candidate = (_by_stratum(*side) for side in sides)
+    base = _by_stratum(samples.base, samples.strata)
+    candidate = _by_stratum(samples.candidate, samples.strata)
     if any(len(values) > 1 for side in (base, candidate) for values in side.values()):
         return "measured", loss, "differs between runs of one revision: judged as measured"
     losses = [

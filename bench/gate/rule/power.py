@@ -14,7 +14,6 @@ from bench.core.stats.ranks import p_better, smallest_p
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Strata = tuple[Ints, Ints]
 
 # Losses that are tried, 3% apart: a cost up to elevenfold, a rate down to a thousandth.
 _LEAST_LOSS_FRAC = 1e-4
@@ -27,29 +26,27 @@ def reaches(p: float, level: float) -> bool:
     return p <= level * (1 + 1e-9)
 
 
-def too_few(strata: Strata, *, level: float, min_runs: int) -> int:
+def too_few(strata: Ints, *, level: float, min_runs: int) -> int:
     """How many more runs each side needs before any loss could be found; 0 for none.
 
     With one stratum, more runs are taken to be of it. With several, each further pair is taken to
     be a stratum of its own (a new seed), which halves the smallest p: no other way needs more.
 
     Args:
-        strata: A number per run, of the base and of the candidate.
+        strata: A number per pair of runs.
         level: That p has to reach.
         min_runs: Least number of runs per side.
     """
-    present = np.union1d(*strata)
-    more = max(0, min_runs - min(len(each) for each in strata))
-    while not reaches(_smallest_p_with(strata, present, more), level):
+    more = max(0, min_runs - len(strata))
+    while not reaches(_smallest_p_with(strata, more), level):
         more += 1
     return more
 
 
-def _smallest_p_with(strata: Strata, present: Ints, more: int) -> float:
-    alone = len(present) == 1
-    added = np.full(more, present[0]) if alone else present.max() + 1 + np.arange(more)
-    base, candidate = (np.concatenate([each, added]) for each in strata)
-    return smallest_p(base, candidate)
+def _smallest_p_with(strata: Ints, more: int) -> float:
+    _, sizes = np.unique(strata, return_counts=True)
+    sizes = sizes + more if len(sizes) == 1 else np.append(sizes, np.ones(more, np.int64))
+    return math.prod(smallest_p(int(size), int(size)) for size in sizes)
 
 
 def runs_to_settle(num: int, *, p: float, level: float) -> int:
@@ -73,7 +70,7 @@ def runs_to_settle(num: int, *, p: float, level: float) -> int:
 def smallest_loss_seen(
     base: Floats,
     candidate: Floats,
-    strata: Strata,
+    strata: Ints,
     better: Better,
     *,
     threshold_frac: float,
@@ -86,8 +83,8 @@ def smallest_loss_seen(
 
     Args:
         base: Aligned values, shape (n,).
-        candidate: Aligned values, shape (m,).
-        strata: A number per run, of the base and of the candidate.
+        candidate: Aligned values, shape (n,).
+        strata: A number per pair of runs.
         better: Which direction is better.
         threshold_frac: Least loss that counts.
         level: That p has to reach.

@@ -52,10 +52,6 @@ class _Compared:
     note: str
 
     @property
-    def strata(self) -> tuple[Ints, Ints]:
-        return self.samples.base_strata, self.samples.candidate_strata
-
-    @property
     def worse(self) -> bool:
         return self.loss > 0 and self.loss >= self.threshold_frac - ROUNDING
 
@@ -117,7 +113,6 @@ def _compared(samples: Samples) -> _Compared:
     if kind == "exact":
         kind, loss, demoted = exact_loss(samples, loss)
     floor_frac = 0.0 if kind == "exact" else samples.floor_frac
-    strata = samples.base_strata, samples.candidate_strata
     tested = kind == "measured" and not _all_missed(samples)
     return _Compared(
         samples=samples,
@@ -126,8 +121,8 @@ def _compared(samples: Samples) -> _Compared:
         candidate=candidate,
         loss=loss,
         threshold_frac=max(samples.metric.least_effect_frac, floor_frac),
-        p_loss=p_better(base, candidate, better, strata) if tested else None,
-        p_gain=p_better(candidate, base, better, strata[::-1]) if tested else None,
+        p_loss=p_better(base, candidate, better, samples.strata) if tested else None,
+        p_gain=p_better(candidate, base, better, samples.strata) if tested else None,
         note=demoted,
     )
 
@@ -181,7 +176,7 @@ def _row(compared: _Compared, p_holm: float | None, p_gain_holm: float | None, r
         num_candidate=len(samples.candidate),
         base=finite(float(np.median(samples.base))),
         candidate=finite(float(np.median(samples.candidate))),
-        ratio=ratio(samples.base, samples.candidate, compared.strata),
+        ratio=ratio(samples.base, samples.candidate, samples.strata),
         loss_frac=finite(compared.loss),
         threshold_frac=compared.threshold_frac,
         p=compared.p_loss,
@@ -197,7 +192,7 @@ def _too_few(compared: _Compared, rule: _Rule) -> int:
     """How many more runs are needed before anything could be found; 0 where nothing is tested."""
     if compared.p_loss is None:
         return 0
-    return too_few(compared.strata, level=rule.level, min_runs=rule.min_runs)
+    return too_few(compared.samples.strata, level=rule.level, min_runs=rule.min_runs)
 
 
 def _verdict(
@@ -239,8 +234,7 @@ def _more_runs(compared: _Compared, verdict: Verdict, rule: _Rule) -> int | None
     """How many more would settle a loss that is shown on its own."""
     if verdict != "underpowered" or compared.p_loss is None or not _shown(compared.p_loss, rule):
         return None
-    num = min(len(compared.base), len(compared.candidate))
-    return runs_to_settle(num, p=compared.p_loss, level=rule.level)
+    return runs_to_settle(len(compared.base), p=compared.p_loss, level=rule.level)
 
 
 def _smallest_seen(compared: _Compared, rule: _Rule) -> float | None:
@@ -251,7 +245,7 @@ def _smallest_seen(compared: _Compared, rule: _Rule) -> float | None:
     return smallest_loss_seen(
         compared.base,
         compared.candidate,
-        compared.strata,
+        compared.samples.strata,
         compared.samples.metric.direction,
         threshold_frac=compared.threshold_frac,
         level=rule.level,

@@ -32,8 +32,7 @@ def test_a_seed_is_a_stratum_and_its_repeats_are_not() -> None:
         for repeat in range(2)
     ]
     rows, _, _ = matched(side_of(runs), side_of(runs))
-    assert rows["init_s"].base_strata.tolist() == [1, 1, 0, 0]
-    assert rows["init_s"].candidate_strata.tolist() == [1, 1, 0, 0]
+    assert rows["init_s"].strata.tolist() == [1, 1, 0, 0]
 
 
 def test_a_served_model_of_another_seed_is_another_run() -> None:
@@ -43,7 +42,7 @@ def test_a_served_model_of_another_seed_is_another_run() -> None:
     ]
     rows, problems, _ = matched(side_of(runs), side_of(runs[1:]))
     assert rows["latency_p50_ms"].base.tolist() == [2.0, 3.0]
-    assert rows["latency_p50_ms"].base_strata.tolist() == [0, 1]
+    assert rows["latency_p50_ms"].strata.tolist() == [0, 1]
     assert kinds(problems) == [("missing", 3)]
     assert "base alone has seed 0 of the model of seed 0 repeat 0" in problems[0].message
 

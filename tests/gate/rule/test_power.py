@@ -17,7 +17,7 @@ def test_a_level_is_reached_however_it_is_rounded() -> None:
 
 def test_repeats_of_one_seed_reach_one_of_all_arrangements() -> None:
     """1/20 for 3 against 3, 1/70 for 4, 1/252 for 5, 1/924 for 6."""
-    three = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    three = np.zeros(3, np.int64)
     assert too_few(three, level=0.05, min_runs=1) == 0
     assert too_few(three, level=0.049, min_runs=1) == 1
     assert too_few(three, level=0.004, min_runs=1) == 2
@@ -27,7 +27,7 @@ def test_repeats_of_one_seed_reach_one_of_all_arrangements() -> None:
 
 def test_a_new_seed_halves_the_smallest_p() -> None:
     """Five pairs of seeds: 1/32. For 0.05 / 4 it takes 1/128, two more."""
-    pairs = np.arange(5), np.arange(5)
+    pairs = np.arange(5)
     assert too_few(pairs, level=0.05, min_runs=5) == 0
     assert too_few(pairs, level=0.05 / 4, min_runs=5) == 2
     assert too_few(pairs, level=0.05 / 4, min_runs=9) == 4
@@ -44,7 +44,7 @@ def test_bisection_finds_what_trying_every_loss_finds(seed: int) -> None:
     """With ties, misses and seeds: p never grows with the loss."""
     rng = np.random.default_rng(seed)
     base, candidate = rng.choice([1.0, 1.1, 1.3, 2.0, INF], (2, 8), p=[0.3, 0.3, 0.2, 0.15, 0.05])
-    strata = rng.integers(0, 2, 8), rng.integers(0, 2, 8)
+    strata = rng.integers(0, 2, 8)
     found = smallest_loss_seen(base, candidate, strata, "min", threshold_frac=0.01, level=0.02)
     same = candidate * np.median(base) / np.median(candidate)
     losses = np.geomspace(0.01, 10, 400)
@@ -55,7 +55,7 @@ def test_bisection_finds_what_trying_every_loss_finds(seed: int) -> None:
 
 
 def test_a_median_that_is_zero_or_missed_cannot_be_scaled_to() -> None:
-    one, strata = np.ones(5), (np.zeros(5, np.int64), np.zeros(5, np.int64))
+    one, strata = np.ones(5), np.zeros(5, np.int64)
     for wrong in (np.zeros(5), np.full(5, INF)):
         for base, candidate in ((one, wrong), (wrong, one)):
             found = smallest_loss_seen(
@@ -65,6 +65,6 @@ def test_a_median_that_is_zero_or_missed_cannot_be_scaled_to() -> None:
 
 
 def test_a_loss_beyond_all_that_are_tried_is_not_seen() -> None:
-    one, strata = np.ones(5), (np.zeros(5, np.int64), np.zeros(5, np.int64))
+    one, strata = np.ones(5), np.zeros(5, np.int64)
     assert smallest_loss_seen(one, one, strata, "max", threshold_frac=1.0, level=0.05) is None
     assert smallest_loss_seen(one, one, strata, "max", threshold_frac=0.999, level=0.05) == 0.999
