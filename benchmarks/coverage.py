@@ -133,7 +133,7 @@ def pairs(repetitions: int) -> Iterator[list[str]]:
 
 
 def _bootstrapped(rng: np.random.Generator, num: int) -> bool:
-    """The interval of bench.serving.interleaved: pairs drawn whole, percentiles of the ratio."""
+    """The interval of bench.serving.compressed: pairs drawn whole, percentiles of the ratio."""
     both = (DRAWS["normal"](rng, num), DRAWS["normal"](rng, num))
 
     def ratio(x: Floats, y: Floats, axis: int = -1) -> Floats:

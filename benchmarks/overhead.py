@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.core.host import host_facts
-from bench.serving.interleaved import ratio_of_medians
+from bench.serving.compressed import ratio_of_medians
 from benchmarks.ours import ours
 from benchmarks.ways import (
     SEED,

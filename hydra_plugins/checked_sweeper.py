@@ -16,9 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from bench.cli.agenda import AGENDA
-from bench.cli.checking import CheckingLine
 from bench.cli.job_values import JobValues
 from bench.cli.overrides import key_of
+from bench.cli.progress import CheckingLine
 from bench.cli.resolve import Checked, plain, with_paths
 from bench.core.files import expanded, unwritable
 from bench.launch.needs import Need, require

@@ -16,7 +16,7 @@ from rich.table import Table
 from bench.gate.model import Comparison, GateRun, Samples
 from bench.gate.rule.rule import judge
 from bench.gate.rule.sequential import is_open
-from bench.gate.words.as_json import as_json
+from bench.gate.words.output import as_json
 from benchmarks import gate_planted, gate_power, gate_real, gate_rules
 from benchmarks.energy_accuracy import CASES, Case, Result, complaints, measured
 from benchmarks.gate_planted import Calibration

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas import DataFrame, Series
 
-from analysis.load.find import run_folders
+from analysis.load.find import Ledgers, run_folders
 from analysis.load.flatten import FREE_FORM
 from analysis.load.index import FOLDER, SIGNATURE, Unreadable, read_entries, reason_of
 from analysis.load.joules import (
@@ -33,7 +33,6 @@ from analysis.load.joules import (
     without_doubtful,
 )
 from analysis.load.labels import configurations
-from analysis.load.ledgers import Ledgers
 from analysis.load.values import bounded, is_out_of_bounds, require_possible
 from bench.core.files import require_file
 from bench.core.flat import Row, flat

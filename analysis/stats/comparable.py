@@ -17,7 +17,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.load.values import numbers, short_name
-from bench.core.data_keys import SAME_SAMPLES
+from bench.core.identity import SAME_SAMPLES
 
 # The key columns of `comparable_keys`. Runs that are equal in all of them may be compared.
 KEYS = (

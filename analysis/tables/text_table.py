@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from pandas import DataFrame
 
-from bench.core.csv_text import csv_safe
-from bench.core.markdown_text import markdown_safe
+from bench.core.printable import csv_safe, markdown_safe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

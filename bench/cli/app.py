@@ -21,7 +21,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.cli.conf_files import config_dir as config_dir
 from bench.cli.messages import explained
-from bench.cli.signals import interrupt_on_signals
 from bench.cli.streams import settle_streams
 from bench.config.measure_nodes import MEASURE_NODES
 from bench.config.nodes import NODES
@@ -30,6 +29,7 @@ from bench.config.serve import SERVE_NODES, ServeConfig
 from bench.config.train import TrainConfig
 from bench.core.files import expanded
 from bench.core.printable import printable
+from bench.core.stopping import interrupt_on_signals
 
 MULTIRUN = frozenset(("-m", "--multirun"))
 USAGE_ERROR = 2

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.core.files import StoreError
-from bench.core.log_tail import last_lines
+from bench.core.files import StoreError, last_lines
 from bench.core.outcome import outcome_record
 from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunError, RunRecord, Status

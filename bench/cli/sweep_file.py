@@ -13,11 +13,11 @@ from typing import Any
 
 from bench.cli.overrides import key_of
 from bench.core.checks import value_at
-from bench.core.csv_text import csv_safe
 from bench.core.files import replace_file
 from bench.core.flat import value_of
 from bench.core.identity import CHOICES
 from bench.core.outcome import best_value
+from bench.core.printable import csv_safe
 from bench.core.records.run import RunRecord
 
 _FIRST = ("run_id", "folder", "overrides", "config_hash", "seed", "repeat", "status")

@@ -6,9 +6,13 @@ faster, or half precision that is only converted, would be reported as what it i
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import shutil
 import tempfile
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +20,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bench.compression.onnx_model import write_onnx
-from bench.compression.quiet import quiet
 from bench.compression.torch_model import write_torch
 from bench.config.backend import RUNTIMES
 from bench.config.serve import COMPRESSIONS
@@ -102,3 +105,29 @@ def _check(
         )
     if any(folder.iterdir()):
         raise ValueError(f"{folder}: is not empty; give a folder of its own to each model")
+
+
+_log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what is printed and warned of off the terminal; torch's own log goes the same way.
+
+    What libraries in C++ write to the terminal's own file descriptor is not caught.
+    """
+    text = io.StringIO()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(text))
+        stack.enter_context(contextlib.redirect_stderr(text))
+        caught = stack.enter_context(warnings.catch_warnings(record=True))
+        stack.callback(lambda: _write(text.getvalue(), caught))
+        yield
+
+
+def _write(text: str, caught: list[warnings.WarningMessage] | None) -> None:
+    for line in text.splitlines():
+        if line.strip():
+            _log.debug("%s", line)
+    for warning in caught or []:
+        _log.debug("%s: %s", warning.category.__name__, warning.message)

@@ -1,7 +1,8 @@
 """Text from elsewhere, made fit to be shown: names, messages and paths that a user or a file gave.
 
-Each output escapes what is markup in it, in one place: the terminal in bench/cli/terminal.py,
-Markdown, CSV, LaTeX and figures where they are written. What no output can show is replaced here.
+What no output can show is replaced here, and what is markup in CSV and in Markdown. Other outputs
+escape theirs in one place each: the terminal in bench/cli/terminal.py, LaTeX and figures where they
+are written.
 """
 
 from __future__ import annotations
@@ -24,3 +25,33 @@ def printable(text: object) -> str:
 def _escaped(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+_FORMULA = re.compile(r"\s*[=+\-@\uff0b\uff0d\uff1d\uff20].")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-](inf|nan)", re.IGNORECASE)
+
+
+def csv_safe(text: str) -> str:
+    """The text in one line, with a `'` before it where it would be a formula; numbers stay such."""
+    line = printable(text)
+    return f"'{line}" if _FORMULA.match(line) and not _NUMBER.fullmatch(line) else line
+
+
+# An underscore inside of a word and a $ after one are no markup: names and US$ stay readable.
+_MARKUP = re.compile(
+    r"[\\`*\[\]|~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<![A-Za-z0-9])\$"
+    r"|^[#+-](?=[\s#].)|^[=-](?=[=-]+$)|(?<=^\d)[.)](?=\s)|(?<=^\d\d)[.)](?=\s)"
+)
+# GitHub makes links and signs of these after it has read the Markdown: a backslash is gone by then.
+_REFERENCE = re.compile(
+    r"@(?=\w)|#(?=\d)|\bGH-(?=\d)|:(?=//|[a-z][a-z0-9_+-]*:)|\bwww(?=\.)", re.IGNORECASE
+)
+# No tag even for a reader that knows HTML and no Markdown.
+_BRACKETS = str.maketrans({"<": "&#60;", ">": "&#62;"})
+_NO_SPACE = "&#8203;"  # takes no room, and ends a word
+
+
+def markdown_safe(text: str) -> str:
+    """One line that no reader of Markdown takes for markup, a link, a mention or an issue."""
+    line = _MARKUP.sub(r"\\\g<0>", " ".join(printable(text).split()))
+    return _REFERENCE.sub(rf"\g<0>{_NO_SPACE}", line).translate(_BRACKETS)

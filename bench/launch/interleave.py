@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.core.files import last_lines
 from bench.core.find import runs_below
-from bench.core.log_tail import last_lines
 from bench.launch.child import GRACE_S
 from bench.launch.environment import environment_of, hides_suite, python_of
 from bench.launch.repository import Repository, without_hook

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.core.log_tail import last_lines
+from bench.core.files import last_lines
 from bench.launch.isolation import ForkServer, NotStarted
 
 

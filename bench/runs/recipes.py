@@ -15,8 +15,7 @@ from typing import Any
 from bench.cli.overrides import key_of
 from bench.config.recipe_nodes import PruneConfig, RecipeConfig, recipe_config
 from bench.config.trust import BUILT_IN, require_trusted, targets_of
-from bench.core.data_keys import SAME_SAMPLES
-from bench.core.identity import CHOICES
+from bench.core.identity import CHOICES, SAME_SAMPLES
 from bench.core.labels import EnergyLabel, weakest_label
 from bench.core.records.recipe import Recipe
 from bench.core.records.run import RunRecord

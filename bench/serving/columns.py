@@ -9,11 +9,16 @@ from bench.core.metrics import better
 from bench.core.price import cost_basis
 from bench.core.records.run import RunRecord
 from bench.runs.table.columns import Column, number_column, spread_column
-from bench.runs.table.fields import field_median, field_medians, number_of
+from bench.runs.table.fields import (
+    accuracy_column,
+    field_median,
+    field_medians,
+    latency_column,
+    number_of,
+)
 from bench.runs.table.groups import Group
 from bench.runs.table.joules import joules_column, joules_of
 from bench.runs.table.medians import Median, median_with_worst, spread_text, value_text
-from bench.runs.table.of_both import accuracy_column, latency_column
 from bench.runs.table.units import BYTES, PLAIN, RATE, TIME, Scale, digits, quantity
 
 _COST = "serving.cost_per_million_usd"

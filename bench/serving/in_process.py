@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from bench.serving.backends.base import Backend, Images
 from bench.serving.backends.first_calls import require_logits
-from bench.serving.system import Done, Sample
-from bench.serving.threads import LASTING_THREADS
+from bench.serving.system import LASTING_THREADS, Done, Sample
 
 
 class InProcessSystem:

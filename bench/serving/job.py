@@ -27,10 +27,9 @@ from bench.core.store import write_record
 from bench.launch.job import Job, Progress
 from bench.measure.energy import MIN_REFRESHES
 from bench.measure.window import Window
-from bench.runs.costs import Rates
+from bench.runs.costs import Rates, with_serving_costs
 from bench.runs.endings import carried_out, start_log
 from bench.serving.compressed import compare_with_uncompressed
-from bench.serving.costs import with_serving_costs
 from bench.serving.metered import MeteredSystem
 from bench.serving.model import TrainedModel, served_quality
 from bench.serving.pass_result import PassResult

@@ -24,8 +24,7 @@ import numpy as np
 
 from bench.core.errors import PassFailed
 from bench.serving.pass_result import PassResult, PassSettings, pass_result
-from bench.serving.system import Sample, System
-from bench.serving.threads import LASTING_THREADS
+from bench.serving.system import LASTING_THREADS, Sample, System
 from bench.serving.trace import read_detail, read_samples
 
 Window = Callable[[], AbstractContextManager[object]]

@@ -17,10 +17,10 @@ from bench.config.trust import PARTS, require_trusted
 from bench.core.environment import refuse_disabled_compiler
 from bench.core.identity import config_hash
 from bench.core.records.run import RunRecord
-from bench.launch.needs import require
+from bench.launch.needs import Need, require
 from bench.runs.costs import require_rates
 from bench.runs.find import find_runs, trained_record
-from bench.serving.needs import serving_needs
+from bench.runs.needs import file_needs, require_module, target_needs
 
 
 def plan_serving(config: DictConfig) -> list[Planned]:
@@ -129,3 +129,47 @@ def _planned(values: dict[str, Any], checked: ServeConfig, folder: Path, several
 def model_of(record: RunRecord) -> str:
     """What the model of a training run is called."""
     return record.model.name if record.model else "model"
+
+
+_RUNTIME_MODULES = {
+    "onnxruntime": [("onnxruntime", "serving"), ("onnx", "serving"), ("onnxscript", "serving")],
+    "openvino": [("openvino", "openvino"), ("onnx", "serving"), ("onnxscript", "serving")],
+}
+_HTTP_MODULES = ("aiohttp", "starlette", "uvicorn")
+
+
+def serving_needs(
+    values: Mapping[str, Any], checked: ServeConfig, trained: RunRecord
+) -> list[Need]:
+    """What serving a trained model needs.
+
+    Args:
+        values: The resolved values.
+        checked: The same, typed.
+        trained: The record of the training run.
+
+    Raises:
+        ValueError: A library is not installed.
+    """
+    backend = checked.backend
+    require_module(f"scenario={checked.scenario.name}", "mlperf_loadgen", "serving")
+    for module in _HTTP_MODULES if backend.http is not None else ():
+        require_module("backend=http", module, "serving")
+    if checked.placement.has_network:
+        require_module(f"placement={checked.placement.name}", "envoy", "serving")
+    needs = target_needs(values)
+    parts = {name: trained.config[name] for name in ("data", "model")}
+    needs += target_needs(parts, f"run={trained.run_id}: ")
+    data = parts["data"]
+    if checked.data_root is not None and "root" in data:
+        data = {**data, "root": checked.data_root}
+    needs += file_needs(data, "data_root")
+    if backend.serves_elsewhere:
+        return needs
+    for module, extra in _RUNTIME_MODULES.get(backend.runtime, ()):
+        require_module(f"backend={backend.runtime}", module, extra)
+    if backend.device == "cuda":
+        needs.append(
+            Need("bench.serving.backends.choose:require_runtime", (backend.runtime, backend.device))
+        )
+    return needs

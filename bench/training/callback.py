@@ -31,8 +31,7 @@ from bench.training.batches import SampleCounter, batches_of_pass
 from bench.training.fit import gpu_uuids
 from bench.training.monitor import Monitor
 from bench.training.own_config import plain_config
-from bench.training.own_record import fit_record
-from bench.training.own_run import OwnRun
+from bench.training.own_run import OwnRun, fit_record
 from bench.training.own_trainer import (
     call_before_training_data,
     call_off,

@@ -9,11 +9,16 @@ from bench.core.outcome import best_value
 from bench.core.printable import printable
 from bench.core.records.run import RunRecord
 from bench.runs.table.columns import Column, number_column, spread_column
-from bench.runs.table.fields import field_median, field_medians, target_median
+from bench.runs.table.fields import (
+    accuracy_column,
+    field_median,
+    field_medians,
+    latency_column,
+    target_median,
+)
 from bench.runs.table.groups import Group
 from bench.runs.table.joules import joules_column, joules_of
 from bench.runs.table.medians import Median, unit_for
-from bench.runs.table.of_both import accuracy_column, latency_column
 from bench.runs.table.units import BYTES, COUNT, ENERGY, RATE, TIME, Unit, quality_text, quantity
 
 # What the run is called that a recipe builds on.

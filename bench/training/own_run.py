@@ -1,20 +1,32 @@
-"""The identity and the folder of a run that a user's own training makes."""
+"""The identity, the folder and the record of a run that a user's own training makes.
+
+Several processes may begin runs of one configuration at once. So a run holds a lock on its curve
+for as long as its process lives: one that is killed gives its repeat back. On a file system without
+locks, runs that begin at once may get the same number.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bench.core.checks import require_at_least
+from bench.core.host import host_facts
 from bench.core.identity import config_hash
-from bench.core.ledger import append_ledger, ledger_held
+from bench.core.ledger import Ledger, append_ledger, ledger_held, next_repeat
+from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records.curve import CurveRow
-from bench.core.records.run import RunIdentity, RunRecord
+from bench.core.records.run import RunError, RunIdentity, RunRecord, Status
 from bench.core.store import CurveWriter, create_run_folder, new_identity, write_record
+from bench.measure.window import Window
+from bench.tasks.threads import thread_facts
 from bench.training.own_config import plain
-from bench.training.repeats import free_repeat, hold, release
+from bench.training.profiler import TargetProfiler, phases_of
 
 COMMAND = "lightning"
 
@@ -105,3 +117,84 @@ class OwnRun:
             raise ValueError(f"{key}={number!r}: must be a whole number")
         require_at_least(key, number, 0)
         return number
+
+
+def hold(folder: Path) -> BinaryIO:
+    """Mark a run as running until release(), or until the process dies."""
+    curve = (folder / "curve.jsonl").open("ab")
+    with suppress(OSError):
+        fcntl.flock(curve, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return curve
+
+
+def release(curve: BinaryIO) -> None:
+    """Mark the run as ended."""
+    with suppress(OSError):
+        fcntl.flock(curve, fcntl.LOCK_UN)  # closing does not, while a loader's worker is alive
+    curve.close()
+
+
+def free_repeat(results: Path, command: str, config_hash: str, seed: int) -> int:
+    """The first repeat that no run of a configuration and seed has ended with or is running as.
+
+    Args:
+        results: Its ledger is held until the run is announced there.
+        command: Of the run, as the others.
+        config_hash: Likewise.
+        seed: Likewise.
+    """
+    wanted = {"event": "launched", "command": command, "config_hash": config_hash, "seed": seed}
+    running = {
+        line["repeat"]
+        for line in Ledger(results).events
+        if wanted.items() <= line.items() and _is_running(results / command / line["run_id"])
+    }
+    return next_repeat(results, command, config_hash, seed, besides=running)
+
+
+def _is_running(folder: Path) -> bool:
+    try:
+        with (folder / "curve.jsonl").open("rb") as curve:
+            fcntl.flock(curve, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such run, or no locks here
+        return False
+    return False
+
+
+def fit_record(
+    run: OwnRun,
+    profiler: TargetProfiler,
+    window: Window,
+    *,
+    opened_s: float,
+    status: Status,
+    error: RunError | None,
+) -> RunRecord:
+    """Everything that is known of a fit.
+
+    Args:
+        run: Its identity and configuration.
+        profiler: After stop().
+        window: What it was measured with, closed.
+        opened_s: On the window's clock, when the callback began to open meters.
+        status: How the fit ended.
+        error: Why, where it did not end as ok.
+    """
+    record = outcome_record(
+        run.identity,
+        run.config,
+        profiler.rows,
+        status=status,
+        error=error,
+        host={**host_facts(), **thread_facts(), "gpus": window.devices},
+        phases=phases_of(
+            profiler.times,
+            init_s=window.clock.started_s - opened_s if profiler.started else None,
+        ),
+        spent=profiler.spent,
+        phase_energy=profiler.phase_energy,
+        finished=profiler.finished,
+    )
+    return without_doubtful_joules(replace(record, **window.record_fields()))

@@ -18,7 +18,7 @@ import torch
 from bench.tasks.data import DataModule, test_batches
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import unchanged
-from bench.training.digests import digest
+from bench.training.batches import digest
 from bench.training.splits import batches_of, listed, pass_samples, require_size
 
 # Labels of two ranks agree by chance once in 2^40 times.

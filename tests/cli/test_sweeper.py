@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bench.cli.agenda import AGENDA
 from bench.cli.causes import innermost
-from bench.cli.checking import CheckingLine
+from bench.cli.progress import CheckingLine
 from bench.cli.resolve import Checked, with_paths
 from bench.launch.needs import Need
 from hydra_plugins.checked_sweeper import PLANNINGS, CheckedSweeper, Planning

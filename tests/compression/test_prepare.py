@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.compression.prepare import prepare
-from bench.compression.quiet import quiet
+from bench.compression.prepare import prepare, quiet
 from bench.tasks.models import Cnn
 from tests.compression.networks import NUM_CLASSES, SHAPE, images_and_labels
 
@@ -77,7 +76,7 @@ def test_exporters_write_to_the_log_and_not_to_the_terminal(
 def test_what_was_printed_and_warned_of_is_in_the_log(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with caplog.at_level(logging.DEBUG, logger="bench.compression.quiet"), quiet():
+    with caplog.at_level(logging.DEBUG, logger="bench.compression.prepare"), quiet():
         print("printed")
         print("complained", file=sys.stderr)
         warnings.warn("warned", UserWarning, stacklevel=1)
@@ -92,7 +91,7 @@ def test_what_was_printed_and_warned_of_is_in_the_log(
 def test_what_fails_in_quiet_still_fails_and_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.DEBUG, logger="bench.compression.quiet")
+    caplog.set_level(logging.DEBUG, logger="bench.compression.prepare")
 
     def fail() -> None:
         print("what led to it")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.core.csv_text import csv_safe
+from bench.core.printable import csv_safe
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from markdown_it import MarkdownIt
 
-from bench.core.markdown_text import markdown_safe
+from bench.core.printable import markdown_safe
 
 RENDERER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 

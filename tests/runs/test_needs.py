@@ -18,8 +18,8 @@ from bench.launch.isolation import Ending, ForkServer
 from bench.launch.needs import Need, forget, refusal, require
 from bench.runs import needs
 from bench.runs.failures import failure
-from bench.serving.needs import serving_needs
-from bench.training.needs import splits_need
+from bench.serving.plan import serving_needs
+from bench.training.plan import splits_need
 from tests.cli.planning import plan
 
 TARGET, CALL = "bench.runs.targets:require_target", "bench.runs.targets:require_call"

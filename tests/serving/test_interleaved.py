@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from bench.core.artifact import Artifact
 from bench.serving.backends.base import Images, Logits
-from bench.serving.interleaved import latency_ratio, ratio_of_medians
+from bench.serving.compressed import latency_ratio, ratio_of_medians
 from tests.fakes import FakeClock
 
 IMAGES = np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1)

@@ -18,8 +18,7 @@ from bench.serving import performance
 from bench.serving.pass_result import PassResult, PassSettings
 from bench.serving.performance import Estimate, Performance
 from bench.serving.performance_fields import serving_fields
-from bench.serving.system import Done, Sample, System
-from bench.serving.threads import LASTING_THREADS
+from bench.serving.system import LASTING_THREADS, Done, Sample, System
 from tests.serving.fakes import InstantSystem
 from tests.serving.made_passes import config, measured, result
 

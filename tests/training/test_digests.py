@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.training.digests import digest
+from bench.training.batches import digest
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
-from bench.gate.matching.findings import Findings
+from bench.gate.matching.findings import Findings, listed
 from bench.gate.matching.match import match
-from bench.gate.matching.refusals import without_refused
-from bench.gate.model import Comparison, Row
+from bench.gate.matching.missing import lacking, taken_for_one
+from bench.gate.model import Comparison, GateRun, Row
 from bench.gate.rule.rule import judge
-from bench.gate.settings import GateSettings
+from bench.gate.settings import CONFIG, GateSettings
+from bench.gate.sides.labels import labels
 from bench.gate.sides.noise import Floors, read_floors
-from bench.gate.sides.side import SIDES, Side
+from bench.gate.sides.side import SIDES, Configuration, Side, by_configuration, configuration_of
 
 
 def compare(
@@ -74,3 +75,61 @@ def _nothing_judged(rows: Sequence[Row]) -> str | None:
         return None
     kinds = "modelled, or of runs that all missed their target"
     return f"nothing was judged: all metrics are {kinds}; choose others by metrics="
+
+
+def without_refused(base: Side, candidate: Side, findings: Findings) -> tuple[Side, Side]:
+    """Both sides without the configurations that one of them has no run of because it refuses them.
+
+    What both refuse, or the base alone, is only to be known. What the candidate refuses and the
+    base still served was lost.
+
+    Args:
+        base: One side.
+        candidate: The other.
+        findings: Filled with what is refused.
+    """
+    sides = base, candidate
+    if not any(side.refused for side in sides):
+        return sides
+    if CONFIG in findings.settings.force:
+        candidate = _taken_for_one(base, candidate)
+        sides = base, candidate
+    refused = [_reasons(side) for side in sides]
+    names = labels([*_all(base), *_all(candidate)])
+    ran = [by_configuration(side.runs) for side in sides]
+    lost = [key for key in refused[1] if key in ran[0]]
+    for key in lost:
+        findings.failed(f"candidate: {names[key]}: refuses now: {refused[1][key]}")
+    for here, (name, reasons) in enumerate(zip(SIDES, refused, strict=True)):
+        told = [f"{names[key]} ({reasons[key]})" for key in reasons if here == 0 or key not in lost]
+        if told:
+            findings.remark(f"{name} refuses, so that it is not compared: {listed(told)}")
+    gone = [
+        {key for key in reasons if key not in group}
+        for reasons, group in zip(refused, ran, strict=True)
+    ]
+    return _without(base, gone[1]), _without(candidate, gone[0])
+
+
+def _taken_for_one(base: Side, candidate: Side) -> Side:
+    """The candidate with the hashes of the base, where keys that one of them lacks differ only."""
+    found = lacking(by_configuration(_all(base)), by_configuration(_all(candidate)))
+    refused = taken_for_one([run for run, _ in candidate.refused], found)
+    reasons = (reason for _, reason in candidate.refused)
+    return replace(
+        candidate,
+        runs=taken_for_one(candidate.runs, found),
+        refused=list(zip(refused, reasons, strict=True)),
+    )
+
+
+def _all(side: Side) -> list[GateRun]:
+    return [*side.runs, *(run for run, _ in side.refused)]
+
+
+def _reasons(side: Side) -> dict[Configuration, str]:
+    return {configuration_of(run): reason for run, reason in side.refused}
+
+
+def _without(side: Side, gone: Set[Configuration]) -> Side:
+    return replace(side, runs=[run for run in side.runs if configuration_of(run) not in gone])

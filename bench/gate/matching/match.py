@@ -47,7 +47,7 @@ def match(base: Side, candidate: Side, findings: Findings, floors: Floors) -> li
         return []
     partners = lacking(*groups)
     if CONFIG in findings.settings.force:
-        groups = groups[0], taken_for_one(candidate.runs, partners)
+        groups = groups[0], by_configuration(taken_for_one(candidate.runs, partners))
     names = labels([run for group in groups for runs in group.values() for run in runs])
     common = [key for key in groups[0] if key in groups[1]]
     if not common:

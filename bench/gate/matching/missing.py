@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.core.flat import flat
 from bench.gate.model import GateRun
-from bench.gate.sides.side import Configuration, by_configuration, configuration_of
+from bench.gate.sides.side import Configuration, configuration_of
 
 Groups = Mapping[Configuration, list[GateRun]]
 
@@ -66,12 +66,12 @@ def lacking(base: Groups, candidate: Groups) -> list[Lacking]:
     ]
 
 
-def taken_for_one(runs: list[GateRun], found: list[Lacking]) -> dict[Configuration, list[GateRun]]:
-    """Runs of the candidate by configuration, with the hash of the base where it has a partner."""
+def taken_for_one(runs: list[GateRun], found: list[Lacking]) -> list[GateRun]:
+    """Runs of the candidate, with the hash of the base where their configuration has a partner."""
     hashes = {each.candidate: each.base[1] for each in found}
-    return by_configuration(
+    return [
         replace(run, config_hash=hashes.get(configuration_of(run), run.config_hash)) for run in runs
-    )
+    ]
 
 
 def _agree(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

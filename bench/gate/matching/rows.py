@@ -13,9 +13,9 @@ from bench.gate.matching.alike import Alike, why_unavailable
 from bench.gate.matching.findings import Findings
 from bench.gate.metrics import metric_named
 from bench.gate.model import GateRun, Kind, Samples
+from bench.gate.sides.joules import value_of
 from bench.gate.sides.noise import Floors
 from bench.gate.sides.side import SIDES, Pair, seed_words
-from bench.gate.sides.values import value_of
 
 Values = Sequence[tuple[float | None, float | None]]  # base, candidate, a pair each
 

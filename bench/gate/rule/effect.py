@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bench.core.metric import Better
 from bench.core.stats.intervals import Estimate, median_of_ratios, ratio_of_medians
-from bench.gate.model import Samples
+from bench.gate.model import Kind, Samples
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -100,3 +100,32 @@ def ratio(base: Floats, candidate: Floats, strata: Ints | None = None) -> Estima
     if strata is not None and len(np.unique(strata)) > 1:
         return median_of_ratios(candidate, base)
     return ratio_of_medians(candidate, base)
+
+
+def exact_loss(samples: Samples, loss: float) -> tuple[Kind, float, str]:
+    """Kind, loss as a share of the base, and a word on it.
+
+    An exact metric is demoted to measured where the same work does not give the same number.
+
+    Args:
+        samples: Of an exact metric.
+        loss: Of the medians of all seeds.
+    """
+    seeds = [samples.strata == seed for seed in np.unique(samples.strata)]
+    pairs = [(samples.base[seed], samples.candidate[seed]) for seed in seeds]
+    if any((values != values[0]).any() for pair in pairs for values in pair):
+        return "measured", loss, "differs between runs of one revision: judged as measured"
+    losses = [loss_of(*pair, samples.metric.direction) for pair in pairs]
+    # Two misses of one seed are equal, whatever they had spent.
+    losses = [0.0 if math.isnan(each) else each for each in losses]
+    extreme, least_frac = max(losses, key=abs), samples.metric.least_effect_frac
+    if min(losses) < 0 < max(losses) and abs(extreme) >= least_frac:
+        return "measured", loss, "losses in some seeds and gains in others: judged as measured"
+    if _counts(extreme, least_frac) and not _counts(loss, least_frac):
+        return "exact", extreme, "the medians hardly differ: the loss is that of one seed"
+    return "exact", loss if extreme else 0.0, ""
+
+
+def _counts(loss: float, least_frac: float) -> bool:
+    """Whether it is large enough; not where most runs missed, so that there is no median."""
+    return abs(loss) > ROUNDING and abs(loss) >= least_frac - ROUNDING

@@ -16,8 +16,7 @@ import numpy.typing as npt
 from bench.core.stats.intervals import finite
 from bench.core.stats.ranks import ALPHA, holm, p_better
 from bench.gate.model import Kind, Row, Samples, Verdict
-from bench.gate.rule.effect import ROUNDING, aligned, loss_of, ratio, without_rounding
-from bench.gate.rule.exact import exact_loss
+from bench.gate.rule.effect import ROUNDING, aligned, exact_loss, loss_of, ratio, without_rounding
 from bench.gate.rule.power import reaches, runs_to_settle, smallest_loss_seen, too_few
 
 Floats = npt.NDArray[np.float64]

@@ -21,11 +21,11 @@ from bench.core.printable import printable
 from bench.gate.metrics import METRICS
 from bench.gate.model import GateRun
 from bench.gate.sides.facts import JOULES, difference
+from bench.gate.sides.joules import is_all_of_its_total, value_of
 from bench.gate.sides.labels import labels
 from bench.gate.sides.side import Side, by_configuration, provenance_of
 from bench.gate.sides.sound import require_sound
 from bench.gate.sides.textfile import read_text, validated, write_text
-from bench.gate.sides.values import is_all_of_its_total, value_of
 
 FORMAT = 1
 KIND = "perf baseline"

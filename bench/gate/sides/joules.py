@@ -5,6 +5,7 @@ A total compares with a total of the same parts only: without its GPU, a run loo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -17,9 +18,11 @@ from bench.core.labels import (
     part_of,
     row_flags,
 )
+from bench.core.metric import Metric
 from bench.core.outcome import without_joules
 from bench.core.records.energy import EnergyRow
 from bench.core.records.run import RunRecord
+from bench.gate.model import GateRun
 
 # The parts that are judged on their own; a component of any other name is judged in the total only.
 PARTS = ("gpu", "cpu", "dram")
@@ -102,3 +105,23 @@ def doubts(record: RunRecord) -> list[str]:
 def without_joules_in_doubt(record: RunRecord) -> RunRecord:
     """The record as if nothing had been metered, where a flag speaks against its joules."""
     return replace(without_joules(record), energy=[]) if doubts(record) else record
+
+
+def value_of(metric: Metric, run: GateRun) -> float | None:
+    """Of the run; infinite of the bad sign for one that missed, None where it has none.
+
+    A run without a meter has no joules, whether it missed or not.
+    """
+    if not metric.censored_by or not run.missed:
+        return run.values.get(metric.name)
+    if metric.joules is not None and run.facts.get(metric.joules.label) is None:
+        return None
+    return math.inf if metric.better == "min" else -math.inf
+
+
+def is_all_of_its_total(metric: Metric, run: GateRun) -> bool:
+    """Whether a metric is of the only part of a total, so that both are the same joules."""
+    if metric.part is None or metric.joules is None:
+        return False
+    total = run.facts.get(metric.joules.components.removesuffix(f".{metric.part}"))
+    return total is not None and set(total) == {metric.part}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple
 
-from bench.core.markdown_text import markdown_safe
+from bench.core.printable import markdown_safe
 from bench.gate.model import Comparison, Problem, Row
 from bench.gate.words.row_words import HEADINGS, row_words
 from bench.gate.words.sentences import FAILING, legend, ordered, provenance_lines, verdict_line

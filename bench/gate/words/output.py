@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from bench.cli.streams import output_was_lost
 from bench.cli.terminal import say, wide_console
 from bench.gate.model import EXIT_FAILED, Comparison, gravest
-from bench.gate.words.as_json import as_json
 from bench.gate.words.junit import junit_xml
 from bench.gate.words.markdown import markdown
+from bench.gate.words.sentences import verdict_line
 from bench.gate.words.table import print_comparison
+
+# Raised when a field is renamed or means something else; not when one is added.
+FORMAT_VERSION = 2
+
+
+def as_json(comparison: Comparison) -> str:
+    """All of a comparison, its exit code and its verdict in words.
+
+    What is infinite or not a number is null: JSON has no words for it.
+    """
+    content = {
+        "format_version": FORMAT_VERSION,
+        "exit_code": comparison.exit_code,
+        "verdict": verdict_line(comparison),
+        **asdict(comparison),
+    }
+    return json.dumps(_plain(content), indent=2, allow_nan=False, default=str) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_whole(str(key)): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return _whole(value) if isinstance(value, str) else value
+
+
+def _whole(text: str) -> str:
+    """Halves of characters, which no strict reader takes, as their codes."""
+    return text.encode(errors="backslashreplace").decode()
+
 
 SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file whose Markdown is shown with the job
 _WRITERS: dict[str, Callable[[Comparison], bytes]] = {

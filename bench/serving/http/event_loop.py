@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from bench.serving.threads import LASTING_THREADS
+from bench.serving.system import LASTING_THREADS
 
 _T = TypeVar("_T")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bench.core.log_tail import last_lines
+from bench.core.files import last_lines
 from bench.serving.backends.base import RuntimeRefuses
 from bench.serving.http.limits import (
     LimitUnavailable,

@@ -18,7 +18,7 @@ from analysis.stats.summary import summarise
 from analysis.tables.latex import escape, to_latex
 from analysis.tables.tables import tables, write_tables
 from analysis.tables.text_table import Cell, TextTable, to_csv, to_markdown
-from bench.core.markdown_text import markdown_safe
+from bench.core.printable import markdown_safe
 from bench.core.stats.intervals import share
 from tests.analysis.made import (
     Made,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench.gate.model import Comparison, Row
-from bench.gate.words.as_json import FORMAT_VERSION, as_json
+from bench.gate.words.output import FORMAT_VERSION, as_json
 from tests.gate.made_rows import FAILED, REGRESSED, UNCHANGED, comparison, ratio
 
 

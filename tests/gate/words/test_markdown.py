@@ -8,7 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from bench.core.markdown_text import markdown_safe
+from bench.core.printable import markdown_safe
 from bench.gate.model import Comparison
 from bench.gate.words.markdown import markdown
 from tests.gate.made_rows import (

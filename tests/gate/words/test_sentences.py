@@ -21,9 +21,9 @@ from bench.gate.model import (
     Problem,
     Row,
 )
-from bench.gate.words.as_json import as_json
 from bench.gate.words.junit import junit_xml
 from bench.gate.words.markdown import markdown
+from bench.gate.words.output import as_json
 from bench.gate.words.row_words import row_words
 from bench.gate.words.sentences import (
     HEADLINES,
