@@ -17,7 +17,6 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import binom, bootstrap
 
 from analysis.stats.accuracy import differs
@@ -25,10 +24,10 @@ from analysis.stats.best import Contender, leader_of, p_best
 from analysis.stats.outcomes import Outcomes
 from analysis.stats.restarts import expected_cost
 from analysis.stats.survival import kaplan_meier
+from bench.core.arrays import Floats
 from bench.core.stats.intervals import Estimate, median, median_of_ratios, ratio_of_medians, share
 from bench.core.stats.ranks import ALPHA, holm, p_better
 
-Floats = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Floats]
 
 SEED = 0

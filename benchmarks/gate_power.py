@@ -32,10 +32,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from bench.core.arrays import Floats, Ints
 from bench.core.host import host_facts
 from bench.core.stats.intervals import Estimate, share
 from bench.gate.metrics import METRICS
@@ -45,7 +45,6 @@ from bench.gate.sides.side import by_configuration
 from benchmarks.gate_real import add_real
 from benchmarks.gate_rules import Outcome, Rule, all_rules
 
-Floats = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int, int], Floats]
 
 NUM_METRICS = 12
@@ -193,7 +192,7 @@ def cells(noise: Noise, rules: Sequence[Rule], num_checks: int, seed: int = SEED
                 yield _cell(noise, rule, num, loss_frac, outcome, hit)
 
 
-def _hit(outcome: Outcome, place: npt.NDArray[np.int64] | None) -> int:
+def _hit(outcome: Outcome, place: Ints | None) -> int:
     """Checks in which any metric is flagged, or the one at a place."""
     if place is None:
         return int(outcome.flagged.any(axis=1).sum())

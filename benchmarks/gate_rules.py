@@ -14,9 +14,9 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import mannwhitneyu, ttest_ind
 
+from bench.core.arrays import Bools, Floats, Ints
 from bench.core.metric import metric_of
 from bench.core.stats.ranks import holm, p_better
 from bench.gate.model import Row, Verdict
@@ -24,9 +24,6 @@ from bench.gate.rule.effect import loss_of, ratio
 from bench.gate.rule.power import reaches, too_few
 from bench.gate.rule.rule import ASKS_UP_TO
 from bench.gate.rule.sequential import is_open, level_at
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 ALPHA = 0.05
 MIN_RUNS = 5
@@ -50,7 +47,7 @@ class Outcome:
 
     flagged: Bools
     undecided: Bools
-    num_runs: npt.NDArray[np.int64]
+    num_runs: Ints
 
 
 Decide = Callable[[Floats, Floats], Outcome]

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from rich.table import Table
 
+from bench.core.arrays import Floats
 from bench.gate.model import Comparison, GateRun, Samples
 from bench.gate.rule.rule import judge
 from bench.gate.rule.sequential import is_open
@@ -21,8 +21,6 @@ from benchmarks import gate_planted, gate_power, gate_real, gate_rules
 from benchmarks.energy_accuracy import CASES, Case, Result, complaints, measured
 from benchmarks.gate_planted import Calibration
 from benchmarks.gate_real import Check, Series, SeriesFile
-
-Floats = npt.NDArray[np.float64]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -10,8 +10,9 @@ from pandas import DataFrame
 from analysis.load.joules import COST_BASIS
 from analysis.load.values import column
 from analysis.stats.accuracy import differs, least_num, num_samples
-from analysis.stats.outcomes import Floats, outcomes
+from analysis.stats.outcomes import outcomes
 from analysis.tables.digits import estimate_text, of_digits
+from bench.core.arrays import Floats
 from bench.core.metric import Metric, Quantity
 from bench.core.metrics import METRICS
 from bench.core.stats.intervals import Estimate, ratio_of_medians

@@ -11,12 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from pandas import DataFrame, Series
 
 from bench.core.stats.intervals import Bounds, Estimate, share
-
-Floats = npt.NDArray[np.float64]
 
 # Qualities that are shares of the split's samples. The last two weigh classes alike: their error is
 # larger than that of a plain share, which is the least that it can be.

@@ -12,12 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.core.arrays import Floats
 from bench.core.metric import Better
 from bench.core.stats.ranks import ALPHA, p_better, smallest_p
-
-Floats = npt.NDArray[np.float64]
 
 # The leader may be any of the configurations: the two directions of a test of two of them.
 _DIRECTIONS = 2

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
-import numpy.typing as npt
 from pandas import DataFrame, Series
 
 from analysis.load.values import numbers, short_name
 from analysis.stats.comparable import comparable_keys
+from bench.core.arrays import Bools, Floats
 from bench.core.counting import Ended, counted
 from bench.core.metric import Quantity
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 # Each quantity's own cost of reaching the target, not what follows from it.
 TO_TARGET: dict[Quantity, str] = {

@@ -11,11 +11,10 @@ import numpy.typing as npt
 from pandas import DataFrame, Series
 
 from analysis.stats.accuracy import is_share, least_num, num_samples, sampling_bounds
+from bench.core.arrays import Bools, Floats
 from bench.core.metrics import metric_at
 from bench.core.stats.intervals import MIN_RUNS, Bounds, finite, median
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 Better = Literal["min", "max"]
 
 NUM_RESAMPLES = 1000

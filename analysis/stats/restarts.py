@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import binomtest, t
 
 from analysis.stats.outcomes import Outcomes
+from bench.core.arrays import Floats
 from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS, Bounds, Estimate, finite
-
-Floats = npt.NDArray[np.float64]
 
 
 def expected_cost(outcomes: Outcomes, *, confidence: float = CONFIDENCE) -> Estimate:

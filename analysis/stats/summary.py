@@ -14,7 +14,6 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pandas import DataFrame, Series
 
@@ -25,12 +24,12 @@ from analysis.stats.outcomes import counted_runs, outcomes, reached, with_target
 from analysis.stats.repeats import KEYS, is_asked, with_keys
 from analysis.stats.restarts import expected_cost
 from analysis.stats.table_columns import OF_TRAINING, TOPICS, Statistic, TableColumn
+from bench.core.arrays import Floats
 from bench.core.labels import GUESSED
 from bench.core.metric import Joules, Metric
 from bench.core.stats.intervals import Estimate, median, share
 from bench.core.stats.ranks import ALPHA, holm
 
-Floats = npt.NDArray[np.float64]
 # How joules were obtained, of which parts they are, and the runs of which both are true.
 _Kind = tuple[str | None, str | None, DataFrame]
 # What repeats have in common, and the kinds of them: found once for all metrics of the same joules.

@@ -10,14 +10,11 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import CensoredData, ecdf, logrank
 
 from analysis.stats.outcomes import Outcomes
+from bench.core.arrays import Floats, Ints
 from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,13 +9,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
+from bench.core.arrays import Floats, Ints
 from bench.core.metric import Metric
 from bench.core.stats.intervals import Estimate
-
-Floats = npt.NDArray[np.float64]
 
 # exact: the same whenever the same work is done, compared from a single run on; measured: takes
 # evidence; modelled: shown, never judged; sum: shown, because each of its parts is judged.
@@ -82,7 +78,7 @@ class Samples:
     config_hash: str
     base: Floats
     candidate: Floats
-    strata: npt.NDArray[np.int64]
+    strata: Ints
     floor_frac: float = 0.0
     note: str = ""
 

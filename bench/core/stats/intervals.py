@@ -21,9 +21,9 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from bench.core.arrays import Floats
+
 Bounds = tuple[float, float]
 
 CONFIDENCE = 0.95

@@ -9,10 +9,9 @@ from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from bench.core.arrays import Bools, Floats, Ints
+
 # Of each stratum, its ranks from 0 in ascending order, and how many of them one group has.
 _Parts = tuple[tuple[tuple[int, ...], int], ...]
 
@@ -81,7 +80,7 @@ def smallest_p(num_first: int, num_second: int) -> float:
     return 1 / math.comb(num_first + num_second, num_first)
 
 
-def _ranks(values: Floats, inside: Sequence[npt.NDArray[np.bool_]]) -> Ints:
+def _ranks(values: Floats, inside: Sequence[Bools]) -> Ints:
     """Mid-ranks over all values as the smallest integers that have their sums in the same order.
 
     Doubled, mid-ranks are integers (two tied for 1 and 2 have 3); where a stratum begins says

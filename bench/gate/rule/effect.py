@@ -9,14 +9,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.core.arrays import Floats, Ints
 from bench.core.metric import Better
 from bench.core.stats.intervals import Estimate, median_of_ratios, ratio_of_medians
 from bench.gate.model import Kind, Samples
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 ROUNDING = 1e-9  # a loss of 5% is one of at least 5%, however it was rounded
 

@@ -7,13 +7,10 @@ import math
 from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.core.arrays import Floats, Ints
 from bench.core.metric import Better
 from bench.core.stats.ranks import p_better, smallest_p
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 # Losses that are tried, 3% apart: a cost up to elevenfold, a rate down to a thousandth.
 _LEAST_LOSS_FRAC = 1e-4

@@ -11,16 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.core.arrays import Floats
 from bench.core.stats.intervals import finite
 from bench.core.stats.ranks import ALPHA, holm, p_better
 from bench.gate.model import Kind, Row, Samples, Verdict
 from bench.gate.rule.effect import ROUNDING, aligned, exact_loss, loss_of, ratio, without_rounding
 from bench.gate.rule.power import reaches, runs_to_settle, smallest_loss_seen, too_few
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 # More runs are asked for where the family's level would have to be up to so many times alpha: a
 # bound like that of false alarms, so that of checks without a difference few ask.

@@ -3,16 +3,13 @@ from __future__ import annotations
 from itertools import combinations, product
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from scipy.stats import mannwhitneyu, rankdata
 
+from bench.core.arrays import Floats, Ints
 from bench.core.stats.ranks import holm, p_better, smallest_p
 
 INF = float("inf")
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 def enumerated(first: Floats, second: Floats, strata: Ints | None = None) -> float:
