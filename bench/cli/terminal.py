@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -76,10 +75,5 @@ class Line:
         self._bar.refresh()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._bar.stop()

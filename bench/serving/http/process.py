@@ -17,7 +17,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from bench.core.files import last_lines
@@ -186,12 +185,7 @@ class HttpServer:
         self.url = f"http://{_reachable(self._spec.host)}:{ready['port']}"
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Stop it and wait for its end."""
         self._cleanup.close()
 
