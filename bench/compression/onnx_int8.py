@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.compression.processor import is_x86, needs_smaller_int8
-from bench.compression.refused import CompressionRefused, LibraryMissing
+from bench.core.errors import CompressionRefused, LibraryMissing
 from bench.core.extras import install_hint
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from torch.onnx import OnnxExporterError
 
 from bench.compression.onnx_int8 import quantize_dynamically, quantize_statically
 from bench.compression.precisions import TORCH_RUNTIMES, refuse_precision, way_out
-from bench.compression.refused import CompressionRefused, LibraryMissing, first_line
+from bench.core.errors import CompressionRefused, LibraryMissing, kind_and_line
 from bench.core.extras import install_hint
 from bench.tasks.inference import InferenceModel
 
@@ -85,7 +85,7 @@ def _export(network: nn.Module, path: Path, shape: tuple[int, ...], torch_instea
         ) from error
     except OnnxExporterError as error:
         raise CompressionRefused(
-            f"this model cannot be exported to ONNX ({first_line(error.__cause__ or error)}); "
+            f"this model cannot be exported to ONNX ({kind_and_line(error.__cause__ or error)}); "
             f"{torch_instead}"
         ) from error
     assert program is not None, "the exporter that goes by torch.export returns what it made"

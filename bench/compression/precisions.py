@@ -12,9 +12,10 @@ from importlib.util import find_spec
 import torch
 
 from bench.compression.processor import computes_natively, is_x86
-from bench.compression.refused import CompressionRefused, LibraryMissing
 from bench.config.backend import RUNTIMES
 from bench.config.serve import COMPRESSIONS
+from bench.core.artifact import ArtifactKind
+from bench.core.errors import CompressionRefused, LibraryMissing
 from bench.core.extras import install_hint
 
 TORCH_RUNTIMES = ("eager", "compile")
@@ -32,6 +33,17 @@ _ONNX_RUNTIME_LACKS = {
         for method in _INT8
     },
 }
+
+
+def artifact_kind(runtime: str) -> ArtifactKind:
+    """The form in which a runtime opens a model.
+
+    Raises:
+        ValueError: There is no such runtime.
+    """
+    if runtime not in RUNTIMES:
+        raise ValueError(f"backend={runtime}: must be one of {', '.join(RUNTIMES)}")
+    return "torch" if runtime in TORCH_RUNTIMES else "onnx"
 
 
 def refuse_precision(runtime: str, method: str, device: str) -> None:

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bench.compression.onnx_model import write_onnx
+from bench.compression.precisions import artifact_kind
 from bench.compression.torch_model import write_torch
-from bench.config.backend import RUNTIMES
 from bench.config.serve import COMPRESSIONS
-from bench.core.artifact import Artifact, ArtifactKind
+from bench.core.artifact import Artifact
 
 _DEVICES = ("cpu", "cuda")
 
@@ -60,8 +60,8 @@ def prepare(
         LibraryMissing: It needs a library that is not installed.
         ValueError: An argument is not one of its set, or the folder is not empty.
     """
-    _check(runtime, method, device, calibration, folder)
-    kind: ArtifactKind = "torch" if runtime in ("eager", "compile") else "onnx"
+    kind = artifact_kind(runtime)
+    _check(method, device, calibration, folder)
     with tempfile.TemporaryDirectory() as temporary, quiet():
         staged = Artifact(kind=kind, folder=Path(temporary), compression=method)
         if kind == "torch":
@@ -88,11 +88,8 @@ def prepare(
     return Artifact(kind=kind, folder=folder, compression=method)
 
 
-def _check(
-    runtime: str, method: str, device: str, calibration: NDArray[np.float32], folder: Path
-) -> None:
+def _check(method: str, device: str, calibration: NDArray[np.float32], folder: Path) -> None:
     for key, value, known in (
-        ("backend", runtime, RUNTIMES),
         ("compression", method, COMPRESSIONS),
         ("device", device, _DEVICES),
     ):

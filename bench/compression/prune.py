@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.core.errors import first_line, kind_and_line
 from bench.core.extras import install_hint
 
 # {path of a module: {attribute: value}}; lists stand for tuples.
@@ -77,7 +78,7 @@ def prune_network(
     except PruningError:
         raise
     except _UNSUPPORTED as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = kind_and_line(error)
         raise PruningError(
             f"recipe=prune: torch-pruning cannot prune this model ({reason}); choose another one"
         ) from error
@@ -257,7 +258,7 @@ def checked_structure(pruned: nn.Module, full: nn.Module, example: Tensor) -> St
         with torch.no_grad():
             same = torch.allclose(full.eval()(example), pruned(example))
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise PruningError(
             f"recipe=prune: this model cannot be made again once it is pruned ({reason}); choose "
             "another one"

@@ -14,8 +14,8 @@ from torch import nn
 
 from bench.compression.precisions import refuse_precision, way_out
 from bench.compression.processor import needs_smaller_int8
-from bench.compression.refused import CompressionRefused, LibraryMissing, first_line
 from bench.compression.torch_static import statically_quantized
+from bench.core.errors import CompressionRefused, LibraryMissing, kind_and_line
 from bench.core.extras import install_hint
 from bench.tasks.inference import ByWeights, InferenceModel
 
@@ -55,7 +55,7 @@ def write_torch(
     except MemoryError:
         raise
     except Exception as error:  # a user's network may hold anything, and fail in any way
-        _log.info("not pickled whole (%s): saved as its weights", first_line(error))
+        _log.info("not pickled whole (%s): saved as its weights", kind_and_line(error))
         _save_weights(model, make_network, path, error)
 
 
@@ -73,9 +73,9 @@ def _save_weights(
         raise
     except Exception as error:
         raise CompressionRefused(
-            f"this model can neither be pickled whole ({first_line(reason)}) nor be made again "
-            f"from its weights ({first_line(error)}); a model of a backend is written to a file, "
-            "so let its class make what cannot be pickled in __init__"
+            f"this model can neither be pickled whole ({kind_and_line(reason)}) nor be made again "
+            f"from its weights ({kind_and_line(error)}); a model of a backend is written to a "
+            "file, so let its class make what cannot be pickled in __init__"
         ) from error
 
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from bench.compression.precisions import way_out
 from bench.compression.processor import needs_smaller_int8
-from bench.compression.refused import CompressionRefused, LibraryMissing, first_line
+from bench.core.errors import CompressionRefused, LibraryMissing, kind_and_line
 from bench.core.extras import install_hint
 
 _BATCH_SIZE = 32
@@ -88,7 +88,7 @@ def statically_quantized(network: nn.Module, calibration: NDArray[np.float32]) -
     except _UNSUPPORTED as error:
         raise CompressionRefused(
             "compression=int8_static: torchao's quantizer does not understand this model "
-            f"({first_line(error)}); {way_out('compile', 'int8_static', 'cpu')}"
+            f"({kind_and_line(error)}); {way_out('compile', 'int8_static', 'cpu')}"
         ) from error
     if not any(one.dtype is torch.int8 for one in exported.state_dict.values()):
         raise CompressionRefused(

@@ -17,7 +17,6 @@ from hydra.utils import get_object, instantiate
 from torch import nn
 
 from bench.compression.prune import Structure, checked_structure, prune_network, restore
-from bench.compression.refused import first_line
 from bench.config.recipe_nodes import PruneConfig
 from bench.config.trust import (
     require_allowed,
@@ -25,6 +24,7 @@ from bench.config.trust import (
     require_trusted,
     targets_of,
 )
+from bench.core.errors import kind_and_line
 from bench.core.files import StoreError, read_file, require_file
 from bench.core.store import read_record
 
@@ -128,7 +128,7 @@ def _imported(name: str, folder: Path, trust: Sequence[str]) -> Callable[..., An
     try:
         found: Callable[..., Any] = get_object(name)
     except Exception as error:  # importing runs a user's module
-        reason = first_line(error.__cause__ or error)
+        reason = kind_and_line(error.__cause__ or error)
         raise ValueError(
             f"{folder}: {name}, which it is made by, cannot be imported ({reason}); run the "
             "command where Python finds that module, or add its folder to PYTHONPATH"
@@ -174,7 +174,7 @@ def _read_weights(path: Path, trust: Sequence[str]) -> dict[str, Any]:
 
 
 def _unusable(path: Path, error: Exception) -> StoreError:
-    return StoreError(f"{path}: no usable checkpoint ({first_line(error)}); train the run again")
+    return StoreError(f"{path}: no usable checkpoint ({kind_and_line(error)}); train the run again")
 
 
 def _read_structure(folder: Path) -> Structure:

@@ -13,6 +13,7 @@ import torch
 import torchvision
 from torch import nn
 
+from bench.core.errors import first_line
 from bench.core.suggest import did_you_mean
 
 # Below this, torchvision's stems, made for 224 pixels, would leave too little of an image.
@@ -168,7 +169,7 @@ def _check_takes(model: nn.Module, name: str, input_shape: InputShape) -> None:
         with torch.no_grad():
             model(torch.zeros(1, *input_shape))
     except (AssertionError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise ValueError(
             f"model.name={name}: cannot take inputs of shape {'x'.join(map(str, input_shape))} "
             f"({reason}); use another model, or data with larger images"

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.core.errors import first_line
+
 _SCALARS = (bool, int, float, str)
 _AS_TEXT = (PurePath, torch.dtype, torch.device, enum.Enum)
 _NAMESPACES = (argparse.Namespace, SimpleNamespace)
@@ -111,7 +113,7 @@ def _plain_mapping(members: Mapping[Any, Any], name: str) -> dict[str, Any]:
         try:
             value = members[key]
         except Exception as error:  # OmegaConf: a value is missing, or refers to none
-            raise ValueError(f"{inner}: {str(error).splitlines()[0]}") from error
+            raise ValueError(f"{inner}: {first_line(error)}") from error
         found[str(key)] = plain(value, inner)
     return found
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from bench.compression.prepare import prepare
-from bench.compression.refused import CompressionRefused
 from bench.core.artifact import Artifact
+from bench.core.errors import CompressionRefused
 from bench.serving.backends.choose import make_backend
 from tests.compression.networks import images_and_labels, logits_of
 from tests.compression.odd_networks import KINDS, WithExtraState, WithLambda, WithLock, made

@@ -19,8 +19,8 @@ from bench.compression.onnx_int8 import optimised_operators, quantize_dynamicall
 from bench.compression.onnx_model import _to_float16
 from bench.compression.precisions import refuse_precision
 from bench.compression.prepare import prepare
-from bench.compression.refused import CompressionRefused, LibraryMissing
 from bench.core.artifact import Artifact
+from bench.core.errors import CompressionRefused, LibraryMissing
 from bench.serving.backends.base import BackendUnavailable
 from bench.serving.backends.choose import make_backend
 from bench.tasks.models import Mlp

@@ -10,9 +10,9 @@ import torch
 
 from bench.compression import precisions
 from bench.compression.precisions import refuse_precision, way_out
-from bench.compression.refused import CompressionRefused, LibraryMissing
 from bench.config.backend import RUNTIMES
 from bench.config.serve import COMPRESSIONS
+from bench.core.errors import CompressionRefused, LibraryMissing
 
 
 def refusal(runtime: str, method: str, device: str = "cpu") -> str | None:

@@ -15,8 +15,8 @@ from torch import nn
 
 from bench.compression import precisions, processor
 from bench.compression.prepare import prepare
-from bench.compression.refused import CompressionRefused, LibraryMissing
 from bench.core.artifact import Artifact
+from bench.core.errors import CompressionRefused, LibraryMissing
 from bench.tasks.inference import InferenceModel
 from bench.tasks.models import Mlp
 from tests.compression.networks import (

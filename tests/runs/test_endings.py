@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.compression.refused import CompressionRefused, LibraryMissing
+from bench.core.errors import CompressionRefused, LibraryMissing
 from bench.runs.endings import explain
 from bench.serving.backends.base import BackendUnavailable, RuntimeRefuses
 

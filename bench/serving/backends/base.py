@@ -23,12 +23,6 @@ class RuntimeRefuses(BackendUnavailable, CombinationRefused):
     """A runtime is there, and does not run this model in this way: its run is refused."""
 
 
-def first_line(error: BaseException) -> str:
-    """What an exception says, in one line."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 class Backend(Protocol):
     """A runtime with one model in it; calls come one at a time."""
 

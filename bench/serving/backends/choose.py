@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bench.core.artifact import ArtifactKind
+from bench.compression.precisions import artifact_kind
 from bench.serving.backends.base import Backend, BackendUnavailable
 from bench.serving.backends.compiled import CompiledBackend
 from bench.serving.backends.eager import EagerBackend
@@ -12,23 +12,6 @@ from bench.serving.backends.onnx_runtime import OnnxRuntimeBackend, import_onnxr
 from bench.serving.backends.open_vino import OpenVinoBackend
 
 _DEVICES = ("auto", "cpu", "cuda")
-_KINDS: dict[str, ArtifactKind] = {
-    "eager": "torch",
-    "compile": "torch",
-    "onnxruntime": "onnx",
-    "openvino": "onnx",
-}
-
-
-def artifact_kind(runtime: str) -> ArtifactKind:
-    """The form in which a runtime opens a model.
-
-    Raises:
-        ValueError: There is no such runtime.
-    """
-    if runtime not in _KINDS:
-        raise ValueError(f"backend={runtime}: must be one of {', '.join(_KINDS)}")
-    return _KINDS[runtime]
 
 
 def resolve_device(runtime: str, device: str) -> str:

@@ -24,12 +24,12 @@ from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
 from torch._inductor.utils import fresh_cache
 
 from bench.core.artifact import Artifact
+from bench.core.errors import first_line, kind_and_line
 from bench.serving.backends.base import (
     BackendUnavailable,
     Images,
     Logits,
     RuntimeRefuses,
-    first_line,
 )
 from bench.serving.backends.loading import (
     accept_read_only_arrays,
@@ -140,7 +140,7 @@ class CompiledBackend:
             instead = "backend=onnxruntime" if self._quantized else "backend=eager"
             raise kind(
                 f"backend=compile: torch.compile failed for a batch of {len(images)} "
-                f"({type(error).__name__}: {first_line(error)}); use {instead}"
+                f"({kind_and_line(error)}); use {instead}"
             ) from error
         except RuntimeError as error:
             if _num_graphs():

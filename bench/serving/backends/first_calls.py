@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from bench.core.errors import PassFailed
+from bench.core.errors import PassFailed, kind_and_line
 from bench.serving.backends.base import (
     Backend,
     BackendUnavailable,
     Images,
     Logits,
-    first_line,
 )
 
 
@@ -51,7 +50,7 @@ def call_once(
             raise
         except Exception as error:  # a model is its user's code: it may raise anything
             wanted = _wanted(model, size, num_classes)
-            raise PassFailed(f"{wanted}; {type(error).__name__}: {first_line(error)}") from error
+            raise PassFailed(f"{wanted}; {kind_and_line(error)}") from error
         require_logits(logits, size, model=model, num_classes=num_classes)
     return logits
 

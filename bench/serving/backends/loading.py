@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from bench.core.artifact import Artifact, ArtifactKind
-from bench.serving.backends.base import BackendUnavailable, first_line
+from bench.core.errors import first_line
+from bench.serving.backends.base import BackendUnavailable
 from bench.tasks.inference import InferenceModel
 
 

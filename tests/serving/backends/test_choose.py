@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from bench.compression.precisions import artifact_kind
 from bench.config.backend import RUNTIMES
 from bench.core.artifact import Artifact
 from bench.serving.backends.base import BackendUnavailable
-from bench.serving.backends.choose import artifact_kind, make_backend, resolve_device
+from bench.serving.backends.choose import make_backend, resolve_device
 
 
 def test_every_runtime_of_the_configuration_has_a_form_of_model() -> None:

@@ -19,11 +19,12 @@ import torch._dynamo.utils
 from numpy.typing import NDArray
 from torch import nn
 
+from bench.compression.precisions import artifact_kind
 from bench.compression.prepare import prepare
 from bench.core.artifact import Artifact
 from bench.serving.backends import compiled
 from bench.serving.backends.base import BackendUnavailable
-from bench.serving.backends.choose import artifact_kind, make_backend
+from bench.serving.backends.choose import make_backend
 from bench.serving.backends.compiled import CompiledBackend
 from bench.serving.backends.eager import EagerBackend
 from bench.serving.backends.loading import torch_precision
