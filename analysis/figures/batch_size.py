@@ -20,9 +20,8 @@ from analysis.figures.axes import (
 )
 from analysis.figures.by_configuration import variants
 from analysis.figures.costs import cost_name, counted_costs
-from analysis.figures.marks import MARK_NOTE, bars_words, draw_runs, mark_handles, n_words
+from analysis.figures.marks import MARK_NOTE, bars_words, draw_runs, mark_handles, medians, n_words
 from analysis.figures.prepare import energy_labels, evenly, spent_quantity, trained_for
-from analysis.figures.spread import medians
 from analysis.figures.style import COLOURS, LINES, MARKERS, Width, short_number
 from analysis.load.values import numbers
 from bench.core.metric import Quantity

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.lines import Line2D
 from pandas import DataFrame, concat
 
@@ -19,7 +18,6 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
-from analysis.figures.names import short_names
 from analysis.figures.prepare import (
     HIGHLIGHTED,
     counted_name,
@@ -30,10 +28,10 @@ from analysis.figures.prepare import (
     ranked,
     trained_for,
 )
-from analysis.figures.style import COLOURS, GREY, INK, LINES, Width
+from analysis.figures.style import COLOURS, GREY, INK, LINES, Width, short_names
+from bench.core.arrays import Floats
 
 Axis = Literal["time_s", "energy_total_j"]
-Floats = npt.NDArray[np.float64]
 Pair = tuple[Floats, Floats]
 
 _POINTS = 120

@@ -27,9 +27,8 @@ from analysis.figures.axes import (
 )
 from analysis.figures.by_configuration import variants
 from analysis.figures.costs import cost_name, counted_costs
-from analysis.figures.marks import bars_words, n_words
+from analysis.figures.marks import bars_words, medians, n_words
 from analysis.figures.prepare import energy_labels, evenly, spent_quantity, trained_for
-from analysis.figures.spread import medians
 from analysis.figures.style import INK, MARKERS, Width, short_number
 from analysis.load.values import numbers
 from bench.core.metric import Quantity

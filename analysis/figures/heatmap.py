@@ -14,9 +14,8 @@ from pandas import DataFrame
 
 from analysis.figures.axes import Canvas, canvas, in_paper_style, legend_below, note, wrapped
 from analysis.figures.batch_size import COST_LABELS, MOST_PANELS, sweep_runs, without_words
-from analysis.figures.marks import n_words
+from analysis.figures.marks import medians, n_words
 from analysis.figures.prepare import evenly
-from analysis.figures.spread import medians
 from analysis.figures.style import INK, Width, short_number
 from bench.core.metric import Quantity
 

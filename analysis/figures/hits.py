@@ -20,7 +20,6 @@ from analysis.figures.axes import (
     wrapped,
 )
 from analysis.figures.by_configuration import outcomes_by_configuration
-from analysis.figures.names import short_names
 from analysis.figures.prepare import (
     HIGHLIGHTED,
     counted_name,
@@ -29,7 +28,7 @@ from analysis.figures.prepare import (
     ranked,
     training_runs,
 )
-from analysis.figures.style import COLOURS, GREY, LINES, Width
+from analysis.figures.style import COLOURS, GREY, LINES, Width, short_names
 from analysis.stats.attainment import target_ecdf
 from analysis.stats.outcomes import Outcomes, outcomes
 from analysis.stats.survival import kaplan_meier, log_rank

@@ -18,8 +18,7 @@ from analysis.figures.axes import (
     wrapped,
 )
 from analysis.figures.costs import cost_name, counted_costs
-from analysis.figures.marks import bars_words
-from analysis.figures.names import short_names
+from analysis.figures.marks import bars_words, medians
 from analysis.figures.prepare import (
     HIGHLIGHTED,
     counted_name,
@@ -31,8 +30,7 @@ from analysis.figures.prepare import (
     spent_quantity,
     trained_for,
 )
-from analysis.figures.spread import medians
-from analysis.figures.style import COLOURS, GREY, LINES, MARKERS, Width
+from analysis.figures.style import COLOURS, GREY, LINES, MARKERS, Width, short_names
 from bench.core.metric import Quantity
 
 _LABELS = {"time_s": "time to the rung (s)", "energy_j": "energy to the rung (J, {label})"}

@@ -18,10 +18,9 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
-from analysis.figures.names import short_names
 from analysis.figures.prepare import HIGHLIGHTED, evenly
-from analysis.figures.style import COLOURS, GREY, INK, LINES, Width, short_number
-from analysis.stats.outcomes import Floats
+from analysis.figures.style import COLOURS, GREY, INK, LINES, Width, short_names, short_number
+from bench.core.arrays import Floats
 
 _LABELS = {
     "time_s": "time over the life (s)",

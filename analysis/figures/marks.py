@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import many
-from analysis.figures.spread import bounds_words
 from analysis.figures.style import INK
+from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS, median
 
 _OUTCOMES = {"reached": "o", "missed": "^", "failed": "x"}
 MARK_NOTE = "Missed and failed runs stand at what they spent in vain; hollow: unfit to compare."
@@ -81,3 +82,55 @@ def n_words(numbers: Sequence[int] | Series) -> str:
     """How many runs stand behind each point: `n = 3`, or `n = 2 to 5`."""
     low, high = min(numbers), max(numbers)
     return f"n = {low}" if low == high else f"n = {low} to {high}"
+
+
+_INTERVAL = f"{CONFIDENCE:.0%} interval of the median"
+_RANGE = "range of the runs"
+
+
+def bounds_words(numbers: Sequence[int] | Series) -> str:
+    """What the bounds of medians are.
+
+    Args:
+        numbers: Of runs behind each of the medians, at least one.
+    """
+    if min(numbers) >= MIN_RUNS:
+        return _INTERVAL
+    if max(numbers) < MIN_RUNS:
+        return _RANGE
+    return f"{_INTERVAL}, {_RANGE} below {MIN_RUNS}"
+
+
+def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
+    """Median of each group with its bounds; a run whose value is a bound counts as infinite.
+
+    Args:
+        runs: With the columns of `by`, the value (known unless it is a bound), `bound` and `fit`.
+        by: What the groups share.
+        value: The column.
+
+    Returns:
+        A row for each group: `value`, `low`, `high` (an interval, or the range of fewer than six
+        runs, as bench.core.stats.intervals.median gives it; missing where they are infinite, the
+        last two also where there is a single run), `num_runs`, `num_reached`, `num_unfit`.
+    """
+    values = np.where(runs["bound"], np.inf, runs[value].astype(float))
+    unfit = ~runs["fit"].to_numpy(dtype=bool)
+    rows = []
+    for key, places in runs.groupby(list(by), sort=True).indices.items():
+        own = values[places]
+        found = median(own)
+        names = key if isinstance(key, tuple) else (key,)
+        rows.append(
+            {
+                **dict(zip(by, names, strict=True)),
+                value: found.value,
+                "low": found.low,
+                "high": found.high,
+                "num_runs": len(own),
+                "num_reached": int(np.isfinite(own).sum()),
+                "num_unfit": int(unfit[places].sum()),
+            }
+        )
+    numbers = [value, "low", "high"]
+    return DataFrame(rows).astype(dict.fromkeys(numbers, "float64"))

@@ -20,13 +20,12 @@ from analysis.figures.axes import (
     wrapped,
 )
 from analysis.figures.by_configuration import outcomes_by_configuration
-from analysis.figures.names import short_names
 from analysis.figures.prepare import (
     counts,
     evenly,
     training_runs,
 )
-from analysis.figures.style import COLOURS, INK, Width
+from analysis.figures.style import COLOURS, INK, Width, short_names
 from analysis.stats.outcomes import Outcomes, outcomes
 from analysis.stats.restarts import expected_cost, simulated_restarts
 from bench.core.stats.intervals import MIN_RUNS

@@ -18,9 +18,8 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
-from analysis.figures.names import short_names
 from analysis.figures.prepare import HIGHLIGHTED, evenly, serving_runs
-from analysis.figures.style import COLOURS, INK, LINES, MARKERS, Width
+from analysis.figures.style import COLOURS, INK, LINES, MARKERS, Width, short_names
 from analysis.load.values import numbers
 from bench.core.stats.percentiles import latency_percentile, percentile_floor
 

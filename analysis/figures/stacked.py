@@ -11,9 +11,8 @@ from pandas import DataFrame
 
 from analysis.figures.axes import Canvas, canvas, in_paper_style, legend_below, note, wrapped
 from analysis.figures.marks import n_words
-from analysis.figures.names import short_names
 from analysis.figures.prepare import evenly
-from analysis.figures.style import COLOURS, HATCHES, INK, Width, short_number
+from analysis.figures.style import COLOURS, HATCHES, INK, Width, short_names, short_number
 
 _BARS = 16  # configurations that fit one above the other
 

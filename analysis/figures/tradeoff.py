@@ -8,6 +8,7 @@ from pandas import DataFrame, Series, concat
 from analysis.figures.axes import NothingToDraw
 from analysis.figures.columns import direction, require_axes
 from analysis.figures.costs import cost_bases, counted_costs, rate_words
+from analysis.figures.marks import medians
 from analysis.figures.prepare import (
     COSTS,
     filled_labels,
@@ -17,7 +18,6 @@ from analysis.figures.prepare import (
     training_runs,
     with_label_names,
 )
-from analysis.figures.spread import medians
 from analysis.load.joules import grids, joules_in_doubt
 from analysis.load.values import column, numbers
 from analysis.stats.accuracy import is_share, least_num, sampling_bounds

@@ -20,10 +20,9 @@ from analysis.figures.axes import (
 )
 from analysis.figures.columns import direction
 from analysis.figures.marks import bars_words, n_words
-from analysis.figures.names import short_names
-from analysis.figures.style import COLOURS, INK, Width, short_number
+from analysis.figures.style import COLOURS, INK, Width, short_names, short_number
 from analysis.stats.accuracy import is_share
-from analysis.stats.pareto import Floats
+from bench.core.arrays import Floats
 from bench.core.metrics import label_of, metric_at
 from bench.core.stats.intervals import MIN_RUNS
 

@@ -18,8 +18,19 @@ from bench.runs.table.fields import (
 )
 from bench.runs.table.groups import Group
 from bench.runs.table.joules import joules_column, joules_of
-from bench.runs.table.medians import Median, median_with_worst, spread_text, value_text
-from bench.runs.table.units import BYTES, PLAIN, RATE, TIME, Scale, digits, quantity
+from bench.runs.table.medians import (
+    BYTES,
+    PLAIN,
+    RATE,
+    TIME,
+    Median,
+    Scale,
+    digits,
+    median_with_worst,
+    quantity,
+    spread_text,
+    value_text,
+)
 
 _COST = "serving.cost_per_million_usd"
 

@@ -34,8 +34,7 @@ from bench.serving.metered import MeteredSystem
 from bench.serving.model import TrainedModel, served_quality
 from bench.serving.pass_result import PassResult
 from bench.serving.pass_windows import PassWindows, energy_fields
-from bench.serving.performance import Performance
-from bench.serving.performance_fields import requests_frame, serving_fields
+from bench.serving.performance import Performance, requests_frame, serving_fields
 from bench.serving.scenarios import run_accuracy, run_performance, warm_up
 from bench.serving.system_under_test import UnderTest, open_system
 from bench.tasks.threads import thread_facts
@@ -171,7 +170,8 @@ class ServingRun:
         fields = serving_fields(self._config.scenario, performance)
         fields |= energy_fields(kept, result.num_answered)
         self._serving = Serving(
-            **{**fields, "max_batch_size": under_test.max_batch_size},
+            **fields,
+            max_batch_size=under_test.max_batch_size,
             backend=self._config.backend.name,
             runtime=under_test.runtime,
             device=under_test.facts.get("device"),

@@ -23,8 +23,7 @@ from bench.runs.table.groups import (
     outcome_column,
     unfit_column,
 )
-from bench.runs.table.medians import Median, median_of
-from bench.runs.table.units import TIME, unit_of
+from bench.runs.table.medians import TIME, Median, median_of, unit_of
 from bench.serving.columns import headline_text, serve_columns
 
 _SMALL_PART = 0.01  # of the whole: a stage that takes so much of it reads well

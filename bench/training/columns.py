@@ -18,8 +18,18 @@ from bench.runs.table.fields import (
 )
 from bench.runs.table.groups import Group
 from bench.runs.table.joules import joules_column, joules_of
-from bench.runs.table.medians import Median, unit_for
-from bench.runs.table.units import BYTES, COUNT, ENERGY, RATE, TIME, Unit, quality_text, quantity
+from bench.runs.table.medians import (
+    BYTES,
+    COUNT,
+    ENERGY,
+    RATE,
+    TIME,
+    Median,
+    Unit,
+    quality_text,
+    quantity,
+    unit_for,
+)
 
 # What the run is called that a recipe builds on.
 _SOURCES = {"distill": "teacher", "prune": "base run"}

@@ -21,7 +21,7 @@ from bench.runs.table.groups import (
     outcome_column,
     unfit_column,
 )
-from bench.runs.table.units import ABSENT, ENERGY, TIME, quality_text, quantity
+from bench.runs.table.medians import ABSENT, ENERGY, TIME, quality_text, quantity
 from bench.training.columns import train_columns
 
 

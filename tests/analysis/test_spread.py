@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from analysis.figures.marks import bars_words
-from analysis.figures.spread import bounds_words, medians
+from analysis.figures.marks import bars_words, bounds_words, medians
 
 
 @pytest.mark.parametrize(

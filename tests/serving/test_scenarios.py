@@ -17,8 +17,13 @@ from bench.core.errors import PassFailed
 from bench.core.records.serving import Serving
 from bench.serving import scenarios
 from bench.serving.in_process import InProcessSystem
-from bench.serving.performance import Estimate, Performance
-from bench.serving.performance_fields import goodput_per_s, requests_frame, serving_fields
+from bench.serving.performance import (
+    Estimate,
+    Performance,
+    goodput_per_s,
+    requests_frame,
+    serving_fields,
+)
 from bench.serving.scenarios import run_accuracy, warm_up
 from bench.serving.trace import SampleRows
 from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_images

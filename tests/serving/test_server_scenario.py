@@ -16,8 +16,7 @@ from bench.config.serve import ScenarioConfig
 from bench.core.records.serving import Serving
 from bench.serving import performance
 from bench.serving.pass_result import PassResult, PassSettings
-from bench.serving.performance import Estimate, Performance
-from bench.serving.performance_fields import serving_fields
+from bench.serving.performance import Estimate, Performance, serving_fields
 from bench.serving.system import LASTING_THREADS, Done, Sample, System
 from tests.serving.fakes import InstantSystem
 from tests.serving.made_passes import config, measured, result

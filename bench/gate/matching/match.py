@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.core.labels import ENERGY_FLAGS, ROW_FLAGS
-from bench.gate.matching.alike import Alike
 from bench.gate.matching.findings import Findings, listed
 from bench.gate.matching.missing import Groups, Lacking, lacking, taken_for_one
-from bench.gate.matching.rows import Rows
+from bench.gate.matching.rows import Alike, Rows
 from bench.gate.model import GateRun, Samples
 from bench.gate.settings import CONFIG, HEALTH
 from bench.gate.sides.facts import FACTS, JOULES

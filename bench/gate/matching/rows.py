@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.core.metric import Metric
-from bench.gate.matching.alike import Alike, why_unavailable
-from bench.gate.matching.findings import Findings
+from bench.gate.matching.findings import Findings, listed
 from bench.gate.metrics import metric_named
 from bench.gate.model import GateRun, Kind, Samples
+from bench.gate.sides.facts import difference
 from bench.gate.sides.joules import value_of
 from bench.gate.sides.noise import Floors
 from bench.gate.sides.side import SIDES, Pair, seed_words
@@ -189,3 +189,57 @@ def _make_up(parts: Sequence[Samples], total: Samples) -> bool:
         if (np.abs(summed[hit] - whole[hit]) > _COVERED_FRAC * whole[hit]).any():
             return False
     return True
+
+
+class Alike:
+    """Compares facts, and collects those that a side does not record."""
+
+    def __init__(self, findings: Findings) -> None:
+        """Nothing has been compared.
+
+        Args:
+            findings: Filled; its settings say which facts may differ.
+        """
+        self._findings = findings
+        # Ordered sets of facts, by side.
+        self._unrecorded: dict[str, dict[str, None]] = {name: {} for name in SIDES}
+
+    def same(self, fact: str, pairs: Sequence[Pair], because: str = "") -> bool:
+        """Whether the comparison may go on: the fact is the same, not recorded, or forced.
+
+        Args:
+            fact: Its name.
+            pairs: Runs that are compared, at least one pair.
+            because: Why it may differ, for the report.
+        """
+        sides = [[run.facts.get(fact) for run in side] for side in zip(*pairs, strict=True)]
+        if any(value is not None for side in sides for value in side):
+            for name, side in zip(SIDES, sides, strict=True):
+                if None in side:
+                    self._unrecorded[name][fact] = None
+        differs = difference(fact, sides)
+        if differs is None:
+            return True
+        return self._findings.differing(fact, f"{fact} differs: {differs}{because}")
+
+    def report_unrecorded(self) -> None:
+        """Remark on facts that may differ because one side does not record them."""
+        for name, facts in self._unrecorded.items():
+            if facts:
+                self._findings.remark(
+                    f"{name}: not all runs record {', '.join(facts)}, which may differ"
+                )
+
+
+def why_unavailable(pairs: Sequence[Pair]) -> str:
+    """Which meters only one side could not read, as the end of a message; empty if none."""
+    sides = [
+        dict.fromkeys(reason for run in side for reason in run.unavailable)
+        for side in zip(*pairs, strict=True)
+    ]
+    texts = [
+        f"{name}: no {listed(reasons)}"
+        for name, here, there in zip(SIDES, sides, reversed(sides), strict=True)
+        if (reasons := [reason for reason in here if reason not in there])
+    ]
+    return f" ({'; '.join(texts)})" if texts else ""

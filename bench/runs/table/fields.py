@@ -8,8 +8,15 @@ from bench.core.flat import value_of
 from bench.core.records.run import RunRecord
 from bench.runs.table.columns import Column
 from bench.runs.table.groups import Group
-from bench.runs.table.medians import Cost, Median, median_cost, median_of, unit_for, value_text
-from bench.runs.table.units import TIME
+from bench.runs.table.medians import (
+    TIME,
+    Cost,
+    Median,
+    median_cost,
+    median_of,
+    unit_for,
+    value_text,
+)
 
 _MS = "_ms"
 

@@ -10,8 +10,7 @@ from bench.core.labels import EnergyLabel
 from bench.core.records.run import RunRecord
 from bench.runs.table.columns import Column, number_column
 from bench.runs.table.groups import Group
-from bench.runs.table.medians import Median
-from bench.runs.table.units import ENERGY
+from bench.runs.table.medians import ENERGY, Median
 
 _MIXED = "mixed"
 

@@ -16,17 +16,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.serving.http.answers import read_reply
 from bench.serving.http.delays import Delays
 from bench.serving.http.event_loop import LoopThread, cancel
 from bench.serving.http.failures import Failures, Patience, WhyNot
-from bench.serving.http.protocols import RequestProtocol
+from bench.serving.http.protocols import RequestProtocol, read_reply
 from bench.serving.http.transport import (
     CONNECTION_ERRORS,
     Reply,
@@ -98,12 +96,7 @@ class HttpSystem:
         self._thread.call(self._open())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Close all connections and give the thread back."""
         try:
             self._thread.call(self._close())

@@ -5,7 +5,7 @@ import pytest
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import NothingToDraw
-from analysis.figures.names import short_names
+from analysis.figures.marks import medians
 from analysis.figures.prepare import (
     architectures,
     counts,
@@ -18,7 +18,7 @@ from analysis.figures.prepare import (
     training_runs,
     with_label_names,
 )
-from analysis.figures.spread import medians
+from analysis.figures.style import short_names
 from tests.analysis.figures.literal import by, failed, frame, missed, reached, served
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.cli.terminal import in_ascii
-from bench.runs.table.units import (
+from bench.runs.table.medians import (
     BYTES,
     COUNT,
     ENERGY,
