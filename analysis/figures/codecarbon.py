@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from analysis.figures.axes import (
@@ -16,6 +15,7 @@ from analysis.figures.axes import (
     many,
     note,
 )
+from analysis.figures.marks import dot, draw_points
 from analysis.figures.prepare import fitness
 from analysis.figures.style import COLOURS, INK, MARKERS, Width, short_number
 from analysis.load.values import column, numbers
@@ -65,23 +65,18 @@ def draw_codecarbon(data: DataFrame, *, width: Width = "one") -> Canvas:
         rows = data[data["label"] == label]
         if rows.empty:
             continue
-        for fit in (True, False):
-            part = rows[rows["fit"] == fit]
-            axes.scatter(
-                part["ours_j"],
-                part["codecarbon_j"],
-                s=14,
-                marker=MARKERS[place],
-                facecolors=COLOURS[place] if fit else "white",
-                edgecolors=COLOURS[place],
-                linewidths=0.8,
-                zorder=3,
-                rasterized=many(len(data)),
-            )
-        text = f"{label}: n = {len(rows)}, median ratio {short_number(rows['ratio'].median())}"
-        handles.append(
-            Line2D([], [], linestyle="", marker=MARKERS[place], color=COLOURS[place], label=text)
+        draw_points(
+            axes,
+            rows["ours_j"],
+            rows["codecarbon_j"],
+            rows["fit"],
+            COLOURS[place],
+            size=14,
+            marker=MARKERS[place],
+            rasterized=many(len(data)),
         )
+        text = f"{label}: n = {len(rows)}, median ratio {short_number(rows['ratio'].median())}"
+        handles.append(dot(text, COLOURS[place], marker=MARKERS[place]))
     both = data[["ours_j", "codecarbon_j"]]
     span = np.array([both.min().min() / 1.3, both.max().max() * 1.3])
     for factor, style in ((1.0, "-"), (2.0, ":"), (0.5, ":")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from analysis.figures.axes import (
@@ -16,6 +15,7 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
+from analysis.figures.marks import dot, draw_points, range_words, unfit_handles
 from analysis.figures.prepare import evenly, serving_runs
 from analysis.figures.style import COLOURS, INK, MARKERS, Width
 from analysis.load.values import column, numbers
@@ -80,30 +80,14 @@ def draw_compression(data: DataFrame, *, width: Width = "one") -> Canvas:
     panels[0].set_xlabel("speed-up (times as fast as uncompressed)")
     panels[1].set_xlabel("size (compressed / uncompressed)")
     handles = [
-        Line2D(
-            [],
-            [],
-            linestyle="",
+        dot(
+            f"{wrapped(method, 40)}  n = {(data['method'] == method).sum()}",
+            COLOURS[place],
             marker=MARKERS[place],
-            color=COLOURS[place],
-            label=f"{wrapped(method, 40)}  n = {(data['method'] == method).sum()}",
         )
         for place, method in enumerate(shown)
     ]
-    num_unfit = int((~data["fit"]).sum())
-    if num_unfit:
-        handles.append(
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                marker="o",
-                color=INK,
-                markerfacecolor="white",
-                label=f"unfit ({num_unfit})",
-            )
-        )
-    legend_below(figure, handles, width)
+    legend_below(figure, handles + unfit_handles(data), width)
     note(figure, _words(data), width)
     return figure
 
@@ -118,27 +102,13 @@ def _draw_method(axes: Axes, rows: DataFrame, x: str, place: int, total: int) ->
             color=colour,
             linewidth=0.8,
         )
-    for fit, face in ((True, colour), (False, "white")):
-        part = rows[rows["fit"] == fit]
-        axes.scatter(
-            part[x],
-            part["accuracy_change_pct"],
-            s=22,
-            marker=MARKERS[place],
-            facecolors=face,
-            edgecolors=colour,
-            linewidths=0.8,
-            zorder=3,
-            rasterized=many(total),
-        )
+    style = {"marker": MARKERS[place], "rasterized": many(total)}
+    draw_points(axes, rows[x], rows["accuracy_change_pct"], rows["fit"], colour, size=22, **style)
 
 
 def _words(data: DataFrame) -> str:
     rounds = data["num_rounds"].dropna()
-    over = f" over {rounds.min():g} to {rounds.max():g} rounds" if len(rounds) else ""
-    over = (
-        over.replace(f"{rounds.min():g} to {rounds.min():g}", f"{rounds.min():g}") if over else ""
-    )
+    over = f" over {range_words(rounds.astype(int))} rounds" if len(rounds) else ""
     return (
         f"Point: a run; bar: 95% interval{over}, compressed and uncompressed in turns. "
         "Dashed: as uncompressed."

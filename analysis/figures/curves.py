@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from matplotlib.lines import Line2D
+from matplotlib.axes import Axes
 from pandas import DataFrame, concat
 
 from analysis.figures.axes import (
@@ -18,6 +18,7 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
+from analysis.figures.marks import draw_band, grey_handles, n_words, write_beside
 from analysis.figures.prepare import (
     HIGHLIGHTED,
     counted_name,
@@ -145,15 +146,7 @@ def draw_curves(data: DataFrame, *, width: Width = "one") -> Canvas:
             names[str(name)], first["num_runs"], first["num_reached"], first["num_unfit"]
         )
         style = {"color": COLOURS[place], "linestyle": LINES[place]}
-        axes.fill_between(
-            rows[x],
-            rows["low"],
-            rows["high"],
-            color=COLOURS[place],
-            alpha=0.18,
-            linewidth=0,
-            step="post",
-        )
+        draw_band(axes, rows[x], rows["low"], rows["high"], COLOURS[place], step="post")
         (line,) = axes.plot(
             rows[x],
             rows["median"],
@@ -162,39 +155,28 @@ def draw_curves(data: DataFrame, *, width: Width = "one") -> Canvas:
             **style,
         )
         handles.append(line)
-    num_grey = int(data["num_configurations"].iloc[0]) - best["configuration"].nunique()
-    if num_grey > 0:
-        handles.append(Line2D([], [], color=GREY, label=f"{num_grey} other configurations"))
     _target_line(axes, data)
     log_axis(axes, "x")
     axes.set_xlabel(_LABELS[x].format(label=data["energy_label"].iloc[0]))
     axes.set_ylabel(quality_label(data["metric"]))
-    legend_below(figure, handles, width)
+    legend_below(figure, handles + grey_handles(data, len(handles)), width)
     note(figure, f"{_words(data, best)} {common}".strip(), width)
     return figure
 
 
-def _target_line(axes: object, data: DataFrame) -> None:
+def _target_line(axes: Axes, data: DataFrame) -> None:
     target = float(data["target_value"].iloc[0])
     if np.isnan(target):
         return
-    axes.axhline(target, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))  # type: ignore[attr-defined]
-    axes.annotate(  # type: ignore[attr-defined]
-        f"target {target:g}",
-        (0.01, target),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 2),
-        textcoords="offset points",
-        fontsize=6.5,
-        color=INK,
-    )
+    axes.axhline(target, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+    style: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "fontsize": 6.5, "color": INK}
+    write_beside(axes, f"target {target:g}", (0.01, target), (0, 2), **style)
 
 
 def _words(data: DataFrame, best: DataFrame) -> str:
     num = best.groupby("configuration")[
         "num_curves" if "num_curves" in best else "num_runs"
     ].first()
-    runs = f"{num.min()}" if num.min() == num.max() else f"{num.min()} to {num.max()}"
     drawn = data.loc[data["shown"] == "grey", "configuration"].nunique()
     others = int(data["num_configurations"].iloc[0]) - len(num)
     thinned = f" {drawn} of the {others} others are drawn." if drawn < others else ""
@@ -202,6 +184,6 @@ def _words(data: DataFrame, best: DataFrame) -> str:
     if hidden:
         thinned += f" {hidden} runs without an evaluation here have no curve."
     return (
-        f"Line: median of n = {runs} runs; band: their range. A run that ended keeps its last "
+        f"Line: median of {n_words(num)} runs; band: their range. A run that ended keeps its last "
         f"value. k/n: runs that reached the target.{thinned}"
     )

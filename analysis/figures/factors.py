@@ -27,7 +27,7 @@ from analysis.figures.axes import (
 )
 from analysis.figures.by_configuration import variants
 from analysis.figures.costs import cost_name, counted_costs
-from analysis.figures.marks import bars_words, medians, n_words
+from analysis.figures.marks import bars_words, dot, draw_points, medians, n_words, write_beside
 from analysis.figures.prepare import energy_labels, evenly, spent_quantity, trained_for
 from analysis.figures.style import INK, MARKERS, Width, short_number
 from analysis.load.values import numbers
@@ -142,19 +142,18 @@ def _kinds(runs: DataFrame) -> Series:
 
 def _draw_cell(axes: Axes, rows: DataFrame, colour: Any, marker: str, *, raster: bool) -> None:
     for missed in (False, True):
-        for fit in (True, False):
-            part = rows[(rows["missed"] == missed) & ((rows["num_unfit"] == 0) == fit)]
-            axes.scatter(
-                part["samples"],
-                part["per_sample"],
-                s=20,
-                marker=">" if missed else marker,
-                facecolors=[colour] if fit else "white",
-                edgecolors=[colour] if not missed else INK,
-                linewidths=0.8,
-                zorder=3,
-                rasterized=raster,
-            )
+        part = rows[rows["missed"] == missed]
+        draw_points(
+            axes,
+            part["samples"],
+            part["per_sample"],
+            part["num_unfit"] == 0,
+            [colour],
+            size=20,
+            marker=">" if missed else marker,
+            edgecolors=INK if missed else [colour],
+            rasterized=raster,
+        )
 
 
 def _iso_lines(axes: Axes, unit: str) -> None:
@@ -186,48 +185,28 @@ def _name_line(
     """The value of a line, where it leaves the axes at the top or on the left."""
     at_top = product / ys[1] > xs[0]
     place = (product / ys[1], ys[1]) if at_top else (xs[0], product / xs[0])
-    axes.annotate(
-        f"{short_number(product)} {unit}",
-        place,
-        xytext=(2, -2),
-        textcoords="offset points",
-        fontsize=5.5,
-        color="0.45",
-        va="top",
-        zorder=1,
-    )
+    style = {"fontsize": 5.5, "color": "0.45", "va": "top", "zorder": 1}
+    write_beside(axes, f"{short_number(product)} {unit}", place, (2, -2), **style)
 
 
 def _handles(
     data: DataFrame, kinds: list[str], colours: dict[float, Any], width: Width
 ) -> list[Line2D]:
-    handles = [_dot(MARKERS[place], wrapped(kind, 50)) for place, kind in enumerate(kinds)]
+    handles = [dot(wrapped(kind, 50), marker=MARKERS[place]) for place, kind in enumerate(kinds)]
     if data["kind"].nunique() > len(kinds):
-        handles.append(_dot(".", f"{data['kind'].nunique() - len(kinds)} others"))
+        handles.append(dot(f"{data['kind'].nunique() - len(kinds)} others", marker="."))
     for size in evenly(list(colours), 6 if width == "one" else 8):
-        handles.append(_dot("o", f"batch {short_number(size)}", colours[size]))
+        handles.append(dot(f"batch {short_number(size)}", colours[size]))
     if data["batch_size"].isna().any() and colours:
-        handles.append(_dot("o", "batch not recorded"))
+        handles.append(dot("batch not recorded"))
     marks = (
         (">", "half or more missed", data["missed"].astype(bool)),
         ("o", "with unfit runs", data["num_unfit"] > 0),
     )
     for marker, label, which in marks:
         if which.any():
-            handles.append(_dot(marker, f"{label} ({int(which.sum())})", face="white"))
+            handles.append(dot(f"{label} ({int(which.sum())})", marker=marker, face="white"))
     return handles
-
-
-def _dot(marker: str, label: str, colour: Any = INK, face: Any = None) -> Line2D:
-    return Line2D(
-        [],
-        [],
-        linestyle="",
-        marker=marker,
-        color=colour,
-        markerfacecolor=colour if face is None else face,
-        label=label,
-    )
 
 
 def _words(data: DataFrame) -> str:

@@ -20,6 +20,7 @@ from analysis.figures.axes import (
     wrapped,
 )
 from analysis.figures.by_configuration import outcomes_by_configuration
+from analysis.figures.marks import draw_band, grey_handles, range_words
 from analysis.figures.prepare import (
     HIGHLIGHTED,
     counted_name,
@@ -124,15 +125,8 @@ def draw_hits(data: DataFrame, *, width: Width = "one") -> Canvas:
     for place, (name, rows) in enumerate(best.groupby("configuration", sort=False)):
         steps = _from_first(rows[rows["kind"] == "step"], data)
         colour = COLOURS[place]
-        axes.fill_between(
-            steps["time_s"],
-            steps["low"],
-            steps["high"],
-            step="post",
-            color=colour,
-            alpha=0.15,
-            linewidth=0,
-        )
+        x, low, high = steps["time_s"], steps["low"], steps["high"]
+        draw_band(axes, x, low, high, colour, alpha=0.15, step="post")
         missed = rows[rows["kind"] == "missed"]
         axes.plot(
             missed["time_s"], missed["probability"], linestyle="", marker="|", color=colour, ms=7
@@ -178,13 +172,10 @@ def _line(
 def _finish(
     figure: Canvas, axes: Axes, data: DataFrame, handles: list[Line2D], width: Width
 ) -> None:
-    num_grey = int(data["num_configurations"].iloc[0]) - len(handles)
-    if num_grey > 0:
-        handles.append(Line2D([], [], color=GREY, label=f"{num_grey} other configurations"))
     log_axis(axes, "x")
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("time (s)")
-    legend_below(figure, handles, width)
+    legend_below(figure, handles + grey_handles(data, len(handles)), width)
 
 
 def _hit_words(data: DataFrame, best: DataFrame, common: str) -> str:
@@ -249,8 +240,7 @@ def draw_ecdf_targets(data: DataFrame, *, width: Width = "one") -> Canvas:
     ]
     _finish(figure, axes, data, handles, width)
     axes.set_ylabel("share of rungs x runs reached")
-    num = best["num_pairs"]
-    pairs = f"{num.min()}" if num.min() == num.max() else f"{num.min()} to {num.max()}"
+    pairs = range_words(best["num_pairs"])
     words = f"{pairs} pairs of rung and run each, those never reached inside. k/n: runs that hit."
     note(figure, f"{words} {common}".strip(), width)
     return figure

@@ -18,7 +18,7 @@ from analysis.figures.axes import (
     wrapped,
 )
 from analysis.figures.costs import cost_name, counted_costs
-from analysis.figures.marks import bars_words, medians
+from analysis.figures.marks import bars_words, draw_points, grey_handles, medians
 from analysis.figures.prepare import (
     HIGHLIGHTED,
     counted_name,
@@ -102,14 +102,11 @@ def draw_ladder(data: DataFrame, *, width: Width = "one") -> Canvas:
     for place, (name, rows) in enumerate(groups):
         dodge = 0.06 * (place - (len(groups) - 1) / 2)
         handles.append(_draw_line(axes, names[str(name)], rows, place, dodge, width))
-    num_grey = int(data["num_configurations"].iloc[0]) - len(groups)
-    if num_grey > 0:
-        handles.append(Line2D([], [], color=GREY, label=f"{num_grey} other configurations"))
     log_axis(axes, "y")
     axes.set_xticks(range(len(rungs)), [f"{rung:g}" for rung in rungs])
     axes.set_xlabel(f"rung: {quality_label(data['metric'])}")
     axes.set_ylabel(_LABELS[data["quantity"].iloc[0]].format(label=data["energy_label"].iloc[0]))
-    legend_below(figure, handles, width)
+    legend_below(figure, handles + grey_handles(data, len(groups)), width)
     note(figure, f"{_words(best)} {common}".strip(), width)
     return figure
 
@@ -122,17 +119,7 @@ def _draw_line(
     axes.vlines(across, rows["low"], top, color=colour, linewidth=0.8, alpha=0.8)
     (line,) = axes.plot(across, rows["value"], color=colour, linestyle=LINES[place])
     whole = rows["num_reached"] == rows["num_runs"]
-    for part, face in ((whole, colour), (~whole, "white")):
-        axes.scatter(
-            across[part],
-            rows["value"][part],
-            s=16,
-            marker=MARKERS[place],
-            facecolors=face,
-            edgecolors=colour,
-            linewidths=0.8,
-            zorder=3,
-        )
+    draw_points(axes, across, rows["value"], whole, colour, size=16, marker=MARKERS[place])
     first = rows.iloc[0]
     label = counted_name(name, first["num_runs"], first["hits"], first["unfit"])
     line.set(label=wrapped(label, 56 if width == "one" else 110))

@@ -18,6 +18,7 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
+from analysis.figures.marks import draw_band, write_beside
 from analysis.figures.prepare import HIGHLIGHTED, evenly
 from analysis.figures.style import COLOURS, GREY, INK, LINES, Width, short_names, short_number
 from bench.core.arrays import Floats
@@ -92,7 +93,7 @@ def _draw_model(
         for suffix in ("", "_low", "_high")
     )
     colour = COLOURS[place]
-    axes.fill_between(num, low, high, color=colour, alpha=0.18, linewidth=0)
+    draw_band(axes, num, low, high, colour)
     unfit = f", {row['num_unfit']:.0f} unfit" if row["num_unfit"] else ""
     text = f"{names[row['configuration']]}  n = {row['num_runs']:.0f}{unfit}"
     label = wrapped(text, 56 if width == "one" else 110)
@@ -112,14 +113,11 @@ def _draw_points(axes: Axes, points: DataFrame) -> None:
         zorder=4,
     )
     for row in points.to_dict("records"):
-        axes.annotate(
+        text, at = (
             f"n = {short_number(row['num_predictions'])}",
             (row["num_predictions"], row["cost"]),
-            xytext=(4, -8),
-            textcoords="offset points",
-            fontsize=6.5,
-            color=INK,
         )
+        write_beside(axes, text, at, (4, -8), fontsize=6.5, color=INK)
 
 
 def _words(data: DataFrame, models: DataFrame, points: DataFrame) -> str:

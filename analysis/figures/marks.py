@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import many
-from analysis.figures.style import INK
+from analysis.figures.style import GREY, INK
 from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS, median
 
 _OUTCOMES = {"reached": "o", "missed": "^", "failed": "x"}
@@ -19,7 +19,7 @@ MARK_NOTE = "Missed and failed runs stand at what they spent in vain; hollow: un
 
 
 def draw_runs(
-    axes: Axes, rows: DataFrame, x: str, y: str, *, colour: Any, marker: str = "o", size: float = 12
+    axes: Axes, rows: DataFrame, x: str, y: str, *, colour: Any, marker: str = "o"
 ) -> None:
     """Points of runs, each marked for its outcome and fitness.
 
@@ -30,7 +30,6 @@ def draw_runs(
         y: Column of the height.
         colour: Of the points.
         marker: Of the runs that reached their target.
-        size: Area of a point, in points squared.
     """
     for (outcome, fit), part in rows.groupby(["outcome", "fit"], sort=False):
         shape = marker if outcome == "reached" else _OUTCOMES[str(outcome)]
@@ -45,13 +44,69 @@ def draw_runs(
         axes.scatter(
             part[x],
             part[y],
-            s=size,
+            s=12,
             marker=shape,
             linewidths=0.8,
             zorder=3,
             rasterized=many(len(rows)),
             **face,
         )
+
+
+def draw_points(
+    axes: Axes,
+    x: Series,
+    y: Series,
+    filled: Series,
+    colour: Any,
+    *,
+    size: float | Series,
+    **style: Any,
+) -> None:
+    """Points, filled or hollow.
+
+    Args:
+        axes: Where.
+        x: Places from left to right.
+        y: Heights.
+        filled: Which of them are filled.
+        colour: Of the points.
+        size: Areas in points squared.
+        style: Of all of them, in place of what is usual.
+    """
+    filled = filled.astype(bool)
+    for part, face in ((filled, colour), (~filled, "white")):
+        areas = size[part] if isinstance(size, Series) else size
+        look = {"edgecolors": colour, "linewidths": 0.8, "zorder": 3, **style}
+        axes.scatter(x[part], y[part], s=areas, facecolors=face, **look)
+
+
+def write_beside(
+    axes: Axes, text: str, place: tuple[Any, Any], offset: tuple[float, float], **style: Any
+) -> None:
+    """A few words beside a point, at an offset in points."""
+    axes.annotate(text, place, xytext=offset, textcoords="offset points", **style)
+
+
+def draw_band(
+    axes: Axes, x: Any, low: Any, high: Any, colour: Any, *, alpha: float = 0.18, **style: Any
+) -> None:
+    """A band around a line, of the line's colour."""
+    axes.fill_between(x, low, high, color=colour, alpha=alpha, linewidth=0, **style)
+
+
+def dot(label: str, colour: Any = INK, *, marker: str = "o", face: Any = None) -> Line2D:
+    """A legend entry of a mark; filled with the face, or with the colour without one."""
+    face = colour if face is None else face
+    return Line2D(
+        [], [], linestyle="", marker=marker, color=colour, markerfacecolor=face, label=label
+    )
+
+
+def grey_handles(data: DataFrame, num_named: int) -> list[Line2D]:
+    """A legend entry of the configurations that are drawn in grey, if there are any."""
+    num = int(data["num_configurations"].iloc[0]) - num_named
+    return [Line2D([], [], color=GREY, label=f"{num} other configurations")] if num > 0 else []
 
 
 def mark_handles(rows: DataFrame) -> list[Line2D]:
@@ -61,15 +116,14 @@ def mark_handles(rows: DataFrame) -> list[Line2D]:
     for outcome in ("missed", "failed"):
         num = int((outcomes == outcome).sum())
         if num:
-            handles.append(_handle(_OUTCOMES[outcome], f"{outcome} ({num})", face=INK))
-    num_unfit = int((~rows["fit"].astype(bool)).sum())
-    if num_unfit:
-        handles.append(_handle("o", f"unfit ({num_unfit})", face="white"))
-    return handles
+            handles.append(dot(f"{outcome} ({num})", marker=_OUTCOMES[outcome]))
+    return handles + unfit_handles(rows)
 
 
-def _handle(marker: str, label: str, *, face: str) -> Line2D:
-    return Line2D([], [], linestyle="", marker=marker, color=INK, markerfacecolor=face, label=label)
+def unfit_handles(rows: DataFrame) -> list[Line2D]:
+    """A legend entry of the runs that are unfit, if there are any."""
+    num = int((~rows["fit"].astype(bool)).sum())
+    return [dot(f"unfit ({num})", face="white")] if num else []
 
 
 def bars_words(numbers: Sequence[int] | Series) -> str:
@@ -80,8 +134,13 @@ def bars_words(numbers: Sequence[int] | Series) -> str:
 
 def n_words(numbers: Sequence[int] | Series) -> str:
     """How many runs stand behind each point: `n = 3`, or `n = 2 to 5`."""
+    return f"n = {range_words(numbers)}"
+
+
+def range_words(numbers: Sequence[int] | Series) -> str:
+    """The least and the largest of some numbers: `2 to 5`, or `3` where they are the same."""
     low, high = min(numbers), max(numbers)
-    return f"n = {low}" if low == high else f"n = {low} to {high}"
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 _INTERVAL = f"{CONFIDENCE:.0%} interval of the median"

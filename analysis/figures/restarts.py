@@ -20,6 +20,7 @@ from analysis.figures.axes import (
     wrapped,
 )
 from analysis.figures.by_configuration import outcomes_by_configuration
+from analysis.figures.marks import dot
 from analysis.figures.prepare import (
     counts,
     evenly,
@@ -157,24 +158,14 @@ def _handles(data: DataFrame, hit: object) -> list[Line2D]:
     handles = [
         Line2D([], [], color=COLOURS[0], marker="o", linestyle="-" if bars else "", **expected),
         Line2D([], [], color="0.7", linewidth=0.9, label="10% to 90% of tries"),
-        Line2D([], [], color=COLOURS[3], linestyle="", marker="|", label="mean of hits alone"),
+        dot("mean of hits alone", COLOURS[3], marker="|"),
     ]
     if not np.asarray(hit).any():
         handles = []
     num_vain = int((~np.asarray(hit)).sum())
     if num_vain:
         why = "no hit, or a cost not known" if _unknown(data).any() else "no hit"
-        handles.append(
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                marker=">",
-                color=INK,
-                markerfacecolor="white",
-                label=f"{why} ({num_vain})",
-            )
-        )
+        handles.append(dot(f"{why} ({num_vain})", marker=">", face="white"))
     return handles
 
 

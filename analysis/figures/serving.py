@@ -18,6 +18,7 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
+from analysis.figures.marks import draw_points, range_words
 from analysis.figures.prepare import HIGHLIGHTED, evenly, serving_runs
 from analysis.figures.style import COLOURS, INK, LINES, MARKERS, Width, short_names
 from analysis.load.values import numbers
@@ -173,8 +174,7 @@ def _without_scenario(name: str) -> str:
 
 
 def _latency_words(data: DataFrame) -> str:
-    num = data["num_samples"]
-    samples = f"{num.min()}" if num.min() == num.max() else f"{num.min()} to {num.max()}"
+    samples = range_words(data["num_samples"])
     least = percentile_floor(0.999)
     words = (
         f"One run each (n = 1), the median one of its configuration; {samples} samples a run. "
@@ -240,18 +240,8 @@ def draw_load(data: DataFrame, *, width: Width = "one") -> Canvas:
                 linewidth=0.8,
                 linestyle=":",
             )
-            for valid, face in ((True, colour), (False, "white")):
-                part = rows[rows["valid"] == valid]
-                axes.scatter(
-                    part["rate_per_s"],
-                    part["latency_p99_ms"],
-                    s=16,
-                    marker=marker,
-                    facecolors=face,
-                    edgecolors=colour,
-                    linewidths=0.8,
-                    zorder=3,
-                )
+            rates, tail = rows["rate_per_s"], rows["latency_p99_ms"]
+            draw_points(axes, rates, tail, rows["valid"], colour, size=16, marker=marker)
         num = group["run_id"].nunique()
         unfit = ", unfit" if not group["fit"].all() else ""
         label = wrapped(f"{names[str(name)]}  n = {num}{unfit}", 56 if width == "one" else 110)

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from pandas import DataFrame
 
 from analysis.figures.axes import Canvas, canvas, in_paper_style, legend_below, note, wrapped
-from analysis.figures.marks import n_words
+from analysis.figures.marks import n_words, write_beside
 from analysis.figures.prepare import evenly
 from analysis.figures.style import COLOURS, HATCHES, INK, Width, short_names, short_number
 
@@ -87,14 +87,8 @@ def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
     _ranges(axes, data, names, places)
     ends = data.groupby("configuration")["total_high"].first().reindex(names)
     for place, total, end in zip(places, left, ends, strict=True):
-        axes.annotate(
-            short_number(total),
-            (max(total, end), place),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=5.5,
-        )
+        at = max(total, end), place
+        write_beside(axes, short_number(total), at, (3, 0), va="center", fontsize=5.5)
     axes.margins(x=0.12)
     axes.set_yticks(places, labels, fontsize=6)
     axes.grid(visible=False, axis="y")

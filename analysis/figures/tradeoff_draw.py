@@ -19,7 +19,7 @@ from analysis.figures.axes import (
     wrapped,
 )
 from analysis.figures.columns import direction
-from analysis.figures.marks import bars_words, n_words
+from analysis.figures.marks import bars_words, dot, draw_points, n_words, write_beside
 from analysis.figures.style import COLOURS, INK, Width, short_names, short_number
 from analysis.stats.accuracy import is_share
 from bench.core.arrays import Floats
@@ -117,20 +117,18 @@ def _draw_points(axes: Axes, rows: DataFrame, sizes: Series, colour: str) -> Non
     vain = _off_target(rows)
     for part, marker in ((rows[~vain], "o"), (rows[vain], "^")):
         edge = INK if marker == "^" else colour
-        for fit in (True, False):
-            own = part[(part["num_unfit"] == 0) == fit]
-            axes.scatter(
-                own["x"],
-                own["y"],
-                s=sizes[own.index],
-                marker=marker,
-                facecolors=colour if fit else "white",
-                edgecolors=edge,
-                linewidths=0.8,
-                alpha=0.85,
-                rasterized=raster,
-                zorder=3,
-            )
+        draw_points(
+            axes,
+            part["x"],
+            part["y"],
+            part["num_unfit"] == 0,
+            colour,
+            size=sizes[part.index],
+            marker=marker,
+            edgecolors=edge,
+            alpha=0.85,
+            rasterized=raster,
+        )
 
 
 def _off_target(rows: DataFrame) -> Series:
@@ -148,54 +146,33 @@ def _letters(axes: Axes, front: DataFrame, others: DataFrame, characters: int) -
 def _named(axes: Axes, rows: DataFrame, letters: str, colour: str, characters: int) -> list[Line2D]:
     handles: list[Line2D] = []
     for letter, row in zip(letters, rows.to_dict("records"), strict=False):
-        axes.annotate(
-            letter,
-            (row["x"], row["y"]),
-            xytext=_OFFSETS[len(handles) % len(_OFFSETS)],
-            textcoords="offset points",
-            fontsize=7,
-            fontweight="bold",
-            color=colour,
-            zorder=4,
-        )
+        offset = _OFFSETS[len(handles) % len(_OFFSETS)]
+        style = {"fontsize": 7, "fontweight": "bold", "color": colour, "zorder": 4}
+        write_beside(axes, letter, (row["x"], row["y"]), offset, **style)
         share = row["front_share"] if row["front"] else np.nan
         told = "" if np.isnan(share) else f", {100 * share:.0f}%"
         text = f"{row['configuration'] or 'all runs'}  n = {row['num_runs']}{told}"
         label = wrapped(text, characters)
-        handles.append(
-            Line2D([], [], linestyle="", marker=f"${letter}$", color=colour, label=label)
-        )
+        handles.append(dot(label, colour, marker=f"${letter}$"))
     return handles
 
 
 def _other_handles(front: DataFrame, others: DataFrame) -> list[Line2D]:
     handles: list[Line2D] = []
     if len(front) > _LABELLED:
-        handles.append(_dot(COLOURS[0], f"{len(front) - _LABELLED} more on the front"))
+        handles.append(dot(f"{len(front) - _LABELLED} more on the front", COLOURS[0]))
     unfit = others["num_unfit"] == others["num_runs"]
     beaten = others[~others["missed"] & ~unfit]
     if len(front) and len(beaten):
-        handles.append(_dot("0.55", f"beaten by another ({len(beaten)})"))
+        handles.append(dot(f"beaten by another ({len(beaten)})", "0.55"))
     whole = concat([front, others])
     num_vain = int(_off_target(whole).sum())
     if num_vain:
-        handles.append(_dot(INK, f"half or more missed their target ({num_vain})", marker="^"))
+        handles.append(dot(f"half or more missed their target ({num_vain})", marker="^"))
     num_unfit = int((whole["num_unfit"] > 0).sum())
     if num_unfit:
-        handles.append(_dot(INK, f"with unfit runs ({num_unfit})", "white"))
+        handles.append(dot(f"with unfit runs ({num_unfit})", face="white"))
     return handles
-
-
-def _dot(colour: str, label: str, face: str | None = None, marker: str = "o") -> Line2D:
-    return Line2D(
-        [],
-        [],
-        linestyle="",
-        marker=marker,
-        color=colour,
-        markerfacecolor=face or colour,
-        label=label,
-    )
 
 
 def _words(data: DataFrame) -> str:
