@@ -6,8 +6,8 @@ plotting libraries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 TRAININGS, SERVINGS = "panels:trainings", "panels:servings"
@@ -49,100 +49,57 @@ def _tradeoff(title: str, x: str, y: str, area: str | None = None) -> Entry:
     )
 
 
-def _served(title: str, x: str, y: str, area: str | None = None) -> Entry:
+def _served(title: str, x: str, y: str) -> Entry:
+    of_trainings = _tradeoff(title, x, y, "model.size_bytes")
+    return replace(of_trainings, data="served:data_served_tradeoff", groups="served:compared")
+
+
+def _own(module: str, title: str, **more: Any) -> Entry:
+    """The figure that a module is named after."""
     return Entry(
-        title=title,
-        data="served:data_served_tradeoff",
-        draw="tradeoff_draw:draw_tradeoff",
-        groups="served:compared",
-        options={"x": x, "y": y, "area": area},
+        title=title, data=f"{module}:data_{module}", draw=f"{module}:draw_{module}", **more
     )
 
 
-def _both(name: str, title: str, entry: Callable[[str, str], Entry]) -> dict[str, Entry]:
+def _both(module: str, title: str, **more: Any) -> dict[str, Entry]:
     """The same figure of time and of energy."""
     quantities = (("time", "time_s"), ("energy", "energy_j"))
-    return {f"{name}_{short}": entry(title.format(short), long) for short, long in quantities}
+    return {
+        f"{module}_{short}": _own(module, title.format(short), options={"quantity": long}, **more)
+        for short, long in quantities
+    }
 
 
 FIGURES: dict[str, Entry] = {
-    **_both(
-        "accuracy",
-        "quality against {}, per configuration, with the target",
-        lambda title, quantity: Entry(
-            title=title,
-            data="curves:data_curves",
-            draw="curves:draw_curves",
+    **{
+        f"accuracy_{short}": _own(
+            "curves",
+            f"quality against {short}, per configuration, with the target",
             needs=("curves",),
-            options={"x": "time_s" if quantity == "time_s" else "energy_total_j"},
-        ),
-    ),
-    **_both(
-        "batch_size",
-        "{} to target against batch size, by learning rate and architecture",
-        lambda title, quantity: Entry(
-            title=title,
-            data="batch_size:data_batch_size",
-            draw="batch_size:draw_batch_size",
-            options={"quantity": quantity},
-        ),
-    ),
-    **_both(
-        "heatmap",
-        "{} to target of learning rate x batch size, misses hatched",
-        lambda title, quantity: Entry(
-            title=title,
-            data="heatmap:data_heatmap",
-            draw="heatmap:draw_heatmap",
-            options={"quantity": quantity},
-        ),
-    ),
-    **_both(
-        "factors",
-        "samples to target against {} per sample, with lines of equal cost",
-        lambda title, quantity: Entry(
-            title=title,
-            data="factors:data_factors",
-            draw="factors:draw_factors",
-            options={"quantity": quantity},
-        ),
-    ),
+            options={"x": long},
+        )
+        for short, long in (("time", "time_s"), ("energy", "energy_total_j"))
+    },
+    **_both("batch_size", "{} to target against batch size, by learning rate and architecture"),
+    **_both("heatmap", "{} to target of learning rate x batch size, misses hatched"),
+    **_both("factors", "samples to target against {} per sample, with lines of equal cost"),
     "tta_eta": _tradeoff(
         "energy to target against time to target, with the Pareto front",
         "target.time_to_target_s",
         "target.energy_to_target_j",
     ),
-    **_both(
-        "ladder",
-        "{} to every rung of the ladder, per configuration",
-        lambda title, quantity: Entry(
-            title=title,
-            data="ladder:data_ladder",
-            draw="ladder:draw_ladder",
-            needs=("ladder",),
-            options={"quantity": quantity},
-        ),
-    ),
-    "hits": Entry(
-        title="probability of having hit the target over time (Kaplan-Meier)",
-        data="hits:data_hits",
-        draw="hits:draw_hits",
-    ),
-    "restarts": Entry(
-        title="expected time to the target with restarts, misses inside",
-        data="restarts:data_restarts",
-        draw="restarts:draw_restarts",
-    ),
+    **_both("ladder", "{} to every rung of the ladder, per configuration", needs=("ladder",)),
+    "hits": _own("hits", "probability of having hit the target over time (Kaplan-Meier)"),
+    "restarts": _own("restarts", "expected time to the target with restarts, misses inside"),
     "ecdf_targets": Entry(
         title="share of all rungs and runs reached over time",
         data="hits:data_ecdf_targets",
         draw="hits:draw_ecdf_targets",
         needs=("ladder",),
     ),
-    "timeline": Entry(
-        title="utilization and power over the time of one run, phases shaded",
-        data="timeline:data_timeline",
-        draw="timeline:draw_timeline",
+    "timeline": _own(
+        "timeline",
+        "utilization and power over the time of one run, phases shaded",
         needs=("curves", "telemetry"),
         groups=None,
         pick="timeline:pick_run",
@@ -167,19 +124,16 @@ FIGURES: dict[str, Entry] = {
         "accuracy against latency, with model size as area",
         "serving.latency_p90_ms",
         "quality_test.accuracy",
-        "model.size_bytes",
     ),
     "accuracy_prediction_energy": _served(
         "accuracy against energy per prediction",
         "serving.energy_per_prediction_j",
         "quality_test.accuracy",
-        "model.size_bytes",
     ),
     "throughput_latency": _served(
         "throughput in batch against latency of one input",
         "serving.latency_p90_ms",
         "serving.throughput_per_s",
-        "model.size_bytes",
     ),
     "latency": Entry(
         title="distribution of the latency, with percentiles, by scenario",
@@ -205,10 +159,9 @@ FIGURES: dict[str, Entry] = {
         groups=SERVINGS,
         pick="prepare:serving_runs",
     ),
-    "compression": Entry(
-        title="change of accuracy against speed-up and size of compressed models",
-        data="compression:data_compression",
-        draw="compression:draw_compression",
+    "compression": _own(
+        "compression",
+        "change of accuracy against speed-up and size of compressed models",
         groups=SERVINGS,
     ),
     **{
@@ -221,10 +174,9 @@ FIGURES: dict[str, Entry] = {
         )
         for short, quantity in (("time", "time_s"), ("energy", "energy_j"), ("cost", "cost_usd"))
     },
-    "codecarbon": Entry(
-        title="energy by our meters against CodeCarbon's estimate, per run",
-        data="codecarbon:data_codecarbon",
-        draw="codecarbon:draw_codecarbon",
+    "codecarbon": _own(
+        "codecarbon",
+        "energy by our meters against CodeCarbon's estimate, per run",
         groups="panels:hosts",
     ),
 }
