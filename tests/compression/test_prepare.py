@@ -81,7 +81,7 @@ def test_what_was_printed_and_warned_of_is_in_the_log(
         print("complained", file=sys.stderr)
         warnings.warn("warned", UserWarning, stacklevel=1)
         logging.getLogger("torch.onnx").warning("logged")  # it has a handler of its own
-    said = [record.getMessage() for record in caplog.records if record.name.endswith("quiet")]
+    said = [record.getMessage() for record in caplog.records if record.name.endswith("prepare")]
     assert said[:2] == ["printed", "complained"]
     assert said[2].endswith("logged")
     assert said[3] == "UserWarning: warned"
