@@ -54,13 +54,13 @@ def serve_columns(groups: Sequence[Group]) -> list[Column]:
     ]
 
 
-def headline_text(record: RunRecord, unit_scale: Scale | None = None) -> str | None:
+def headline_text(record: RunRecord) -> str | None:
     """What the scenario is judged by, such as `p90 latency 31.8 µs`; None where nothing counts."""
     value = _headline_of(record)
     if value is None:
         return None
     name, scale = _headline_words(record)
-    return f"{name} {quantity(value, unit_scale or scale)}"
+    return f"{name} {quantity(value, scale)}"
 
 
 def _headline_of(record: RunRecord) -> float | None:
@@ -148,15 +148,12 @@ def _interval(runs: Sequence[RunRecord]) -> str:
 
 def _energy(groups: Sequence[Group]) -> Column:
     name = "serving.energy_per_prediction"
-    joules = [
-        joules_of(
-            group,
-            lambda runs: field_median(runs, f"{name}_j"),
-            label=f"{name}_label",
-            error_fracs=(f"{name}_error_frac",),
-        )
-        for group in groups
-    ]
+    joules = joules_of(
+        groups,
+        lambda runs: field_median(runs, f"{name}_j"),
+        label=f"{name}_label",
+        error_fracs=(f"{name}_error_frac",),
+    )
     note = "Energy: ± the bound of its error."
     return joules_column("energy per\nprediction", joules, rank=3, note=note)
 

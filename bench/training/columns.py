@@ -103,15 +103,9 @@ def _bracket(group: Group, unit: Unit | None) -> str:
 
 def _energies(groups: Sequence[Group]) -> list[Column]:
     names = ("target.energy_to_target_j", "target.censored_at_j")
-    joules = [
-        joules_of(
-            group,
-            lambda runs: target_median(runs, *names),
-            label="energy_label",
-            error_fracs=_ERRORS,
-        )
-        for group in groups
-    ]
+    joules = joules_of(
+        groups, lambda runs: target_median(runs, *names), label="energy_label", error_fracs=_ERRORS
+    )
     note = "ETA: energy to accuracy, ± the bound of its error."
     spread = spread_column("ETA range", [each.median for each in joules], ENERGY, rank=8)
     return [joules_column("ETA", joules, rank=3, note=note), spread]
@@ -124,22 +118,16 @@ def _sources(groups: Sequence[Group]) -> list[Column]:
     if not names:
         return []
     name = names.pop() if len(names) == 1 else "source"
-    own = [
-        joules_of(
-            group,
-            lambda runs: field_median(runs, "recipe.source_energy_j"),
-            label="recipe.source_energy_label",
-        )
-        for group in groups
-    ]
-    both = [
-        joules_of(
-            group,
-            lambda runs: target_median(_with_recipe(runs), "recipe.total_energy_to_target_j"),
-            label="recipe.total_energy_label",
-        )
-        for group in groups
-    ]
+    own = joules_of(
+        groups,
+        lambda runs: field_median(runs, "recipe.source_energy_j"),
+        label="recipe.source_energy_label",
+    )
+    both = joules_of(
+        groups,
+        lambda runs: target_median(_with_recipe(runs), "recipe.total_energy_to_target_j"),
+        label="recipe.total_energy_label",
+    )
     total_s = [
         target_median(_with_recipe(group.measured), "recipe.total_time_to_target_s")
         for group in groups
@@ -159,14 +147,11 @@ def _with_recipe(runs: Sequence[RunRecord]) -> list[RunRecord]:
 
 def _factors(groups: Sequence[Group]) -> list[Column]:
     samples = [target_median(group.measured, "target.samples_to_target") for group in groups]
-    joules = [
-        joules_of(
-            group,
-            lambda runs: field_median(runs, "target.energy_per_sample_j"),
-            label="energy_label",
-        )
-        for group in groups
-    ]
+    joules = joules_of(
+        groups,
+        lambda runs: field_median(runs, "target.energy_per_sample_j"),
+        label="energy_label",
+    )
     time_s = field_medians(groups, "target.time_per_sample_s")
     note = "TTA = samples x time per sample, run by run."
     return [

@@ -32,21 +32,29 @@ class Joules:
 
 
 def joules_of(
-    group: Group,
+    groups: Sequence[Group],
     median: Callable[[Sequence[RunRecord]], Median | None],
     *,
     label: str,
     error_fracs: Sequence[str] = (),
-) -> Joules:
-    """The joules of a configuration.
+) -> list[Joules]:
+    """The joules of each configuration.
 
     Args:
-        group: Its runs.
+        groups: Their runs.
         median: Of some runs.
         label: Field that says how the joules of a run were obtained.
         error_fracs: Fields with the bound of the systematic error; the first that is there counts.
     """
-    runs = group.measured
+    return [_joules(group.measured, median, label, error_fracs) for group in groups]
+
+
+def _joules(
+    runs: Sequence[RunRecord],
+    median: Callable[[Sequence[RunRecord]], Median | None],
+    label: str,
+    error_fracs: Sequence[str],
+) -> Joules:
     labels: set[EnergyLabel] = {value_of(run, label) for run in runs} - {None}
     components = {tuple(sorted(row.component for row in run.energy)) for run in runs} - {()}
     if len(labels) > 1 or len(components) > 1:
