@@ -148,9 +148,7 @@ def _thinned(values: list[float], most: int) -> list[float]:
     return values[::step]
 
 
-def legend_below(
-    figure: Canvas, handles: Sequence[Artist], width: Width, *, columns: int | None = None
-) -> None:
+def legend_below(figure: Canvas, handles: Sequence[Artist], width: Width) -> None:
     """A legend below the axes, never over the data; long names get a line each.
 
     The figure grows by what the legend needs, so that the axes keep their size.
@@ -158,9 +156,8 @@ def legend_below(
     if not handles:
         return
     texts = [str(handle.get_label()) for handle in handles]
-    if columns is None:
-        longest = max(len(line) for text in texts for line in text.splitlines()) + 7
-        columns = max(1, min(4, len(handles), int(WIDTH_IN[width] * 18.5) // longest))
+    longest = max(len(line) for text in texts for line in text.splitlines()) + 7
+    columns = max(1, min(4, len(handles), int(WIDTH_IN[width] * 18.5) // longest))
     rows = -(-len(handles) // columns)
     _grow(figure, 0.135 * max(sum(text.count("\n") + 1 for text in texts) / columns, rows) + 0.1)
     figure.legend(handles=list(handles), loc="outside lower left", ncols=columns, borderaxespad=0.2)

@@ -219,9 +219,9 @@ def quality_label(metrics: Series) -> str:
     return f"validation {', '.join(sorted(metrics.unique())).replace('_', ' ')}"
 
 
-def ranked(runs: DataFrame, quantity: Quantity = "time_s") -> list[str]:
-    """Configurations from the best to the worst: by share of hits, then by median cost of hits."""
-    cost = spent_quantity(runs, quantity)
+def ranked(runs: DataFrame) -> list[str]:
+    """Configurations from the best to the worst: by share of hits, then by median time of hits."""
+    cost = spent_quantity(runs, "time_s")
     table = DataFrame(
         {
             "configuration": runs["configuration"],

@@ -132,7 +132,6 @@ def front_probability(
     y: str,
     better: tuple[Better, Better],
     *,
-    by: str = "configuration",
     missed: Series | None = None,
     noise: tuple[Noise, Noise] | None = None,
     num_resamples: int = NUM_RESAMPLES,
@@ -147,11 +146,10 @@ def front_probability(
     depends on all of them.
 
     Args:
-        runs: With both columns and the one to group by.
+        runs: With both columns and `configuration`.
         x: First metric.
         y: Second metric.
         better: Which direction is better, for each.
-        by: What repeats have in common.
         missed: Runs that did not reach their target, where a metric is a cost of reaching it: both
             metrics count as the worst. Aligned with the rows.
         noise: Of both metrics (noise_of): smaller differences do not decide the front. By default
@@ -160,8 +158,8 @@ def front_probability(
         seed: Of the resampling.
 
     Returns:
-        A row for each configuration: `by, num, num_missing, x, y, on_front, front_probability`
-        (x and y under their names; missing where the median is infinite or there is none; the
+        A row for each `configuration`: `num, num_missing, x, y, on_front, front_probability` (x and
+        y under their names; missing where the median is infinite or there is none; the
         probability missing where there are too few runs). num_missing counts runs without one of
         the metrics: they are left out of the medians.
 
@@ -171,14 +169,14 @@ def front_probability(
     if missed is not None:
         worst = [np.inf if direction == "min" else -np.inf for direction in better]
         values = np.where(missed.to_numpy(dtype=bool)[:, None], worst, values)
-    indices = runs.groupby(by, sort=False).indices
+    indices = runs.groupby("configuration", sort=False).indices
     known = [rows[~np.isnan(values[rows]).any(axis=1)] for rows in indices.values()]
     whole = [values[rows] for rows in known]
     medians = np.array([_medians(group[None])[0] for group in whole]).reshape(-1, 2)
     bounds = None if noise is None else _all_bounds(known, whole, medians, noise)
     return DataFrame(
         {
-            by: list(indices),
+            "configuration": list(indices),
             "num": [len(rows) for rows in indices.values()],
             "num_missing": [
                 len(rows) - len(kept) for rows, kept in zip(indices.values(), known, strict=True)

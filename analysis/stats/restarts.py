@@ -12,7 +12,7 @@ from bench.core.arrays import Floats
 from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS, Bounds, Estimate, finite
 
 
-def expected_cost(outcomes: Outcomes, *, confidence: float = CONFIDENCE) -> Estimate:
+def expected_cost(outcomes: Outcomes) -> Estimate:
     """Estimate the cost until the first hit with restarts (ERT).
 
     With hit rate p it is
@@ -27,7 +27,6 @@ def expected_cost(outcomes: Outcomes, *, confidence: float = CONFIDENCE) -> Esti
 
     Args:
         outcomes: Runs of one configuration, at least one. It is None where a cost is not known.
-        confidence: Of the interval.
 
     Returns:
         Without an interval where there are fewer than six runs, fewer than two hits, or no run that
@@ -48,32 +47,30 @@ def expected_cost(outcomes: Outcomes, *, confidence: float = CONFIDENCE) -> Esti
     total = math.nan if outcomes.num_unknown else float(outcomes.cost.sum())
     value = total / num_hits if num_hits else math.inf
     known = math.isfinite(value)
-    low, high = _bounds(outcomes, value, confidence) if known else (math.nan, math.nan)
-    return Estimate(
-        value=finite(value), low=finite(low), high=finite(high), num=num, confidence=confidence
-    )
+    low, high = _bounds(outcomes, value) if known else (math.nan, math.nan)
+    return Estimate(value=finite(value), low=finite(low), high=finite(high), num=num)
 
 
-def _bounds(outcomes: Outcomes, value: float, confidence: float) -> Bounds:
+def _bounds(outcomes: Outcomes, value: float) -> Bounds:
     num, hits, others = len(outcomes), outcomes.cost[outcomes.hit], outcomes.cost[~outcomes.hit]
     if num < MIN_RUNS or len(hits) < 2 or not len(others):
         return math.nan, math.nan
-    rate = binomtest(len(hits), num).proportion_ci(confidence, method="exact")
+    rate = binomtest(len(hits), num).proportion_ci(CONFIDENCE, method="exact")
     odds, least, most = (1 / share - 1 for share in (len(hits) / num, rate.high, rate.low))
     first, second = float(hits.mean()), odds * float(others.mean())
-    of_first = _half_width(hits, confidence)
-    of_mean = odds * _half_width(others, confidence)
+    of_first = _half_width(hits)
+    of_mean = odds * _half_width(others)
     down, up = (math.hypot(of_mean, float(others.mean()) * (odds - end)) for end in (least, most))
     # Neither part is negative, so that neither can be further from its lower bound than from 0.
     lower = math.hypot(min(of_first, first), min(down, second))
     return value - lower, value + math.hypot(of_first, up)
 
 
-def _half_width(costs: Floats, confidence: float) -> float:
+def _half_width(costs: Floats) -> float:
     """Half of Student's interval of a mean; 0 for one value, whose spread is not known."""
     if len(costs) < 2:
         return 0.0
-    quantile = t.ppf((1 + confidence) / 2, len(costs) - 1)
+    quantile = t.ppf((1 + CONFIDENCE) / 2, len(costs) - 1)
     return float(quantile * costs.std(ddof=1) / math.sqrt(len(costs)))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import CensoredData, ecdf, logrank
 
 from analysis.stats.outcomes import Outcomes
-from bench.core.arrays import Floats, Ints
+from bench.core.arrays import Floats
 from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS
 
 
@@ -29,20 +29,16 @@ class KaplanMeier:
         low: Lower bound of it; NaN with fewer than six runs, whose bounds cover too little, and
             where the formula gives none (no run left that has not hit).
         high: Upper bound, likewise.
-        num_at_risk: Runs that had neither hit nor been censored before that time.
         num: All runs.
         num_hits: Runs that hit.
-        confidence: Of the bounds, each time on its own.
     """
 
     time: Floats
     survival: Floats
     low: Floats
     high: Floats
-    num_at_risk: Ints
     num: int
     num_hits: int
-    confidence: float
 
     @property
     def hit_probability(self) -> Floats:
@@ -59,29 +55,14 @@ class KaplanMeier:
         below = np.flatnonzero(self.survival <= 0.5 + 1e-12)
         return float(self.time[below[0]]) if len(below) else None
 
-    def restricted_mean(self, horizon: float) -> float:
-        """Mean time until a hit or the horizon, whichever is first: the area under survival.
 
-        Raises:
-            ValueError: The horizon is negative, or lies beyond the last time that was seen.
-
-        Source: Royston and Parmar (2013), restricted mean survival time.
-        """
-        if not 0 <= horizon <= self.time[-1]:
-            raise ValueError(f"horizon={horizon}: must lie between 0 and {self.time[-1]:g}")
-        edges = np.concatenate([[0.0], self.time[self.time < horizon], [horizon]])
-        heights = np.concatenate([[1.0], self.survival[: len(edges) - 2]])
-        return float(np.sum(np.diff(edges) * heights))
-
-
-def kaplan_meier(outcomes: Outcomes, confidence: float = CONFIDENCE) -> KaplanMeier:
+def kaplan_meier(outcomes: Outcomes) -> KaplanMeier:
     """Kaplan and Meier's estimate with pointwise bounds (Greenwood's variance, log(-log) scale).
 
     The bounds are approximate: docs/metrics.md, "Analysis", says what they cover by simulation.
 
     Args:
         outcomes: Runs of one configuration, at least one, all costs known.
-        confidence: Of the bounds.
 
     Raises:
         ValueError: There is no run, or a cost is not known.
@@ -93,16 +74,14 @@ def kaplan_meier(outcomes: Outcomes, confidence: float = CONFIDENCE) -> KaplanMe
     with warnings.catch_warnings():
         # Where nobody has hit, or everybody has, the formula has no value, and the bounds are NaN.
         warnings.filterwarnings("ignore", "The confidence interval is undefined", RuntimeWarning)
-        bounds = survival.confidence_interval(confidence, method="log-log")
+        bounds = survival.confidence_interval(CONFIDENCE, method="log-log")
     return KaplanMeier(
         time=survival.quantiles,
         survival=survival.probabilities,
         low=_where_enough(bounds.low.probabilities, outcomes),
         high=_where_enough(bounds.high.probabilities, outcomes),
-        num_at_risk=_num_at_risk(outcomes, survival.quantiles),
         num=len(outcomes),
         num_hits=outcomes.num_hits,
-        confidence=confidence,
     )
 
 
@@ -128,12 +107,6 @@ def censored(outcomes: Outcomes) -> CensoredData:
     end = float(outcomes.cost.max())
     last = np.where(outcomes.failed, end, outcomes.cost)
     return CensoredData(uncensored=outcomes.cost[outcomes.hit], right=last[~outcomes.hit])
-
-
-def _num_at_risk(outcomes: Outcomes, times: Floats) -> Ints:
-    end = outcomes.cost.max()
-    last = np.sort(np.where(outcomes.failed, end, outcomes.cost))
-    return len(last) - np.searchsorted(last, times, side="left")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,14 +68,7 @@ def refuse_precision(runtime: str, method: str, device: str) -> None:
         raise CompressionRefused(f"compression={method}: {reason}; {way}")
 
 
-def way_out(
-    runtime: str,
-    method: str,
-    device: str,
-    *,
-    backends: Collection[str] = RUNTIMES,
-    without: Collection[str] = (),
-) -> str:
+def way_out(runtime: str, method: str, device: str, *, backends: Collection[str] = RUNTIMES) -> str:
     """What to use where a runtime cannot have a model in a precision.
 
     Args:
@@ -83,7 +76,6 @@ def way_out(
         method: As of refuse_precision.
         device: As of refuse_precision.
         backends: Those that might run the model.
-        without: Compressions that are of no use either.
 
     Returns:
         Another backend that computes in this precision here; if there is none, other compressions
@@ -98,9 +90,7 @@ def way_out(
     stays = runtime in backends and _works(runtime, "none", device)
     kept = runtime if stays else TORCH_RUNTIMES[0]
     beside = "" if kept == runtime else f" with backend={kept}"
-    methods = [
-        one for one in COMPRESSIONS if one not in (method, *without) and _works(kept, one, device)
-    ]
+    methods = [one for one in COMPRESSIONS if one != method and _works(kept, one, device)]
     return f"no other backend has it here, so use compression={' or '.join(methods)}{beside}"
 
 

@@ -53,7 +53,7 @@ class Estimate:
     confidence: float = CONFIDENCE
 
 
-def share(num_hits: int, num: int, confidence: float = CONFIDENCE) -> Estimate:
+def share(num_hits: int, num: int) -> Estimate:
     """A share with Wilson's interval.
 
     Raises:
@@ -65,13 +65,12 @@ def share(num_hits: int, num: int, confidence: float = CONFIDENCE) -> Estimate:
         raise ValueError(f"{num_hits} of {num}: need 0 <= hits <= runs and at least one run")
     from scipy.stats import binomtest
 
-    interval = binomtest(num_hits, num).proportion_ci(confidence, method="wilson")
+    interval = binomtest(num_hits, num).proportion_ci(CONFIDENCE, method="wilson")
     return Estimate(
         value=num_hits / num,
         low=float(interval.low),
         high=float(interval.high),
         num=num,
-        confidence=confidence,
     )
 
 
@@ -110,8 +109,6 @@ def median(values: Sequence[float] | Floats, *, confidence: float = CONFIDENCE) 
 def ratio_of_medians(
     numerator: Sequence[float] | Floats,
     denominator: Sequence[float] | Floats,
-    *,
-    confidence: float = CONFIDENCE,
 ) -> Estimate:
     """Estimate median(numerator) / median(denominator) of two independent groups of runs.
 
@@ -126,7 +123,6 @@ def ratio_of_medians(
     Args:
         numerator: Shape (n,), n >= 1, no NaN, none negative; infinite for a run that missed.
         denominator: Shape (m,), likewise.
-        confidence: Of the interval.
 
     Returns:
         num is the smaller of n and m. With fewer runs than an interval needs, the bounds are the
@@ -146,30 +142,27 @@ def ratio_of_medians(
     middle, under = float(np.median(above)), float(np.median(below))
     value = _divided(middle, under, math.nan)
     if num < 2:
-        return _estimate(value, None, num, False, confidence)
-    if not _rank(num, confidence):
+        return _estimate(value, None, num, False, CONFIDENCE)
+    if not _rank(num, CONFIDENCE):
         ends = _quotients((above[0], above[-1]), (below[0], below[-1]))
-        return _estimate(value, ends, num, False, confidence)
-    outer, inner = _interpolated(above, confidence), _interpolated(below, confidence)
+        return _estimate(value, ends, num, False, CONFIDENCE)
+    outer, inner = _interpolated(above, CONFIDENCE), _interpolated(below, CONFIDENCE)
     if min(outer[0], inner[0]) > 0 and max(middle, under) < math.inf:
         bounds = _combined((outer[0], middle, outer[1]), (inner[0], under, inner[1]))
     else:
         bounds = _quotients(outer, inner)
-    return _estimate(value, bounds, num, True, confidence)
+    return _estimate(value, bounds, num, True, CONFIDENCE)
 
 
 def median_of_ratios(
     numerator: Sequence[float] | Floats,
     denominator: Sequence[float] | Floats,
-    *,
-    confidence: float = CONFIDENCE,
 ) -> Estimate:
     """Estimate the median ratio of pairs, such as two runs of one seed; the interval is exact.
 
     Args:
         numerator: Shape (n,), n >= 1, no NaN, none negative; infinite for a run that missed.
         denominator: The partners, shape (n,), likewise.
-        confidence: Of the interval.
 
     Returns:
         As median. A pair of two infinities (or of two zeros) says nothing: it is not in the value,
@@ -182,8 +175,8 @@ def median_of_ratios(
     if len(above) != len(below):
         raise ValueError(f"median_of_ratios: {len(above)} and {len(below)} values; need pairs")
     pairs = list(zip(above.tolist(), below.tolist(), strict=True))
-    low = median([_divided(*pair, 0.0) for pair in pairs], confidence=confidence)
-    high = median([_divided(*pair, math.inf) for pair in pairs], confidence=confidence)
+    low = median([_divided(*pair, 0.0) for pair in pairs])
+    high = median([_divided(*pair, math.inf) for pair in pairs])
     ratios = [_divided(*pair, math.nan) for pair in pairs]
     known = [ratio for ratio in ratios if not math.isnan(ratio)]
     return Estimate(
@@ -192,7 +185,6 @@ def median_of_ratios(
         high=high.high,
         num=low.num,
         kind=low.kind,
-        confidence=confidence,
     )
 
 
