@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.errors import first_line, kind_and_line
-from bench.core.extras import install_hint
+from bench.core.extras import needs_extra
 
 # {path of a module: {attribute: value}}; lists stand for tuples.
 Structure = dict[str, dict[str, Any]]
@@ -97,12 +97,8 @@ def prune_network(
 def _pruner(
     network: nn.Module, example: Tensor, *, ratio: float, iterative_steps: int, round_to: int | None
 ) -> Any:
-    try:
-        import torch_pruning  # of an extra, and only this recipe needs it
-    except ImportError as error:
-        raise PruningError(
-            f"recipe=prune: torch_pruning is not installed; {install_hint('serving')}"
-        ) from error
+    with needs_extra("serving", "recipe=prune: torch_pruning", PruningError):
+        import torch_pruning  # only this recipe needs it
     with torch.enable_grad(), warnings.catch_warnings():
         # It warns of parameters of no layer; whether the network still works is checked anyway.
         warnings.simplefilter("ignore", UserWarning)

@@ -16,7 +16,7 @@ from bench.compression.precisions import refuse_precision, way_out
 from bench.compression.processor import needs_smaller_int8
 from bench.compression.torch_static import statically_quantized
 from bench.core.errors import CompressionRefused, LibraryMissing, kind_and_line
-from bench.core.extras import install_hint
+from bench.core.extras import needs_extra
 from bench.tasks.inference import ByWeights, InferenceModel
 
 _log = logging.getLogger(__name__)
@@ -85,12 +85,8 @@ def _in_dtype(network: nn.Module, method: str, channels_last: bool) -> Inference
 
 def _dynamic(network: nn.Module, channels_last: bool, runtime: str, device: str) -> InferenceModel:
     """Linear layers in int8: weights by channel, inputs by row, at each call."""
-    try:
+    with needs_extra("serving", "compression=int8_dynamic: torchao", LibraryMissing):
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
-    except ImportError as error:
-        raise LibraryMissing(
-            f"compression=int8_dynamic: torchao is not installed; {install_hint('serving')}"
-        ) from error
     model = InferenceModel(network, channels_last=channels_last)
     before = {name: type(one) for name, one in model.named_parameters()}
     quantize_(

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.core.extras import install_hint
+from bench.core.extras import needs_extra
 from bench.core.labels import EnergyLabel
 from bench.measure.gpu import close_library, parts_in_module
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
@@ -69,11 +69,9 @@ class ZeusMeter:
         Raises:
             MeterUnavailable: Zeus is not installed or finds nothing that it can read.
         """
-        try:
+        with needs_extra("zeus", "zeus", MeterUnavailable):
             import zeus.device.soc as zeus_soc
             from zeus.exception import ZeusBaseError
-        except ImportError as error:
-            raise MeterUnavailable(f"zeus is not installed; {install_hint('zeus')}") from error
         self._failures = (ZeusBaseError, OSError)
         expected = (*self._failures, MeterUnavailable)
         components: list[Component] = []

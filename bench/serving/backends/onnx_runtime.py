@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.core.artifact import Artifact
-from bench.core.extras import install_hint
+from bench.core.extras import needs_extra
 from bench.serving.backends.base import BackendUnavailable, Images, Logits
 from bench.serving.backends.loading import check_file, gpu_facts, unusable
 
@@ -28,12 +28,8 @@ def import_onnxruntime() -> Any:
     Raises:
         BackendUnavailable: It is not installed.
     """
-    try:
+    with needs_extra("serving", "backend=onnxruntime: onnxruntime", BackendUnavailable):
         import onnxruntime
-    except ImportError as error:
-        raise BackendUnavailable(
-            f"backend=onnxruntime: onnxruntime is not installed; {install_hint('serving')}"
-        ) from error
     return onnxruntime
 
 

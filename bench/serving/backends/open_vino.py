@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.core.artifact import Artifact
-from bench.core.extras import install_hint
+from bench.core.extras import needs_extra
 from bench.serving.backends.base import BackendUnavailable, Images, Logits, RuntimeRefuses
 from bench.serving.backends.loading import check_file, unusable
 
@@ -27,12 +27,8 @@ def import_openvino() -> Any:
     Raises:
         BackendUnavailable: It is not installed.
     """
-    try:
+    with needs_extra("openvino", "backend=openvino: openvino", BackendUnavailable):
         import openvino
-    except ImportError as error:
-        raise BackendUnavailable(
-            f"backend=openvino: openvino is not installed; {install_hint('openvino')}"
-        ) from error
     return openvino
 
 
