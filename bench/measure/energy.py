@@ -192,17 +192,12 @@ class EnergyWindow:
         Raises:
             RuntimeError: start() was not called.
         """
-        if self._start is None:
-            raise RuntimeError("the energy window has not been started")
+        start = self._begun()
         # What has failed since the end was read is no part of the window either.
         failed = self.meters.failed
         kept = {name: one for name, one in end.by_component.items() if name not in failed}
-        return energy_between(
-            self._start,
-            EnergyReading(end.at_s, kept),
-            self.meters.components,
-            whole=self.meters.whole,
-        )
+        kept_end = EnergyReading(end.at_s, kept)
+        return energy_between(start, kept_end, self.meters.components, whole=self.meters.whole)
 
     def impossible(self, end: EnergyReading) -> dict[str, str]:
         """Components whose counters have not moved since start(), or hardly, with the reason.
@@ -210,15 +205,19 @@ class EnergyWindow:
         Raises:
             RuntimeError: start() was not called.
         """
-        if self._start is None:
-            raise RuntimeError("the energy window has not been started")
-        length_s = end.at_s - self._start.at_s
+        start = self._begun()
+        length_s = end.at_s - start.at_s
         reasons = {
             one.name: _slowness(one, *both, length_s)
             for one in self.meters.components
-            if (both := _both(one, self._start, end))
+            if (both := _both(one, start, end))
         }
         return {name: reason for name, reason in reasons.items() if reason is not None}
+
+    def _begun(self) -> EnergyReading:
+        if self._start is None:
+            raise RuntimeError("the energy window has not been started")
+        return self._start
 
 
 def _slowness(one: Component, before: Reading, after: Reading, length_s: float) -> str | None:

@@ -66,10 +66,6 @@ class MeteredSystem:
         """As in System."""
         return self._system.num_failed
 
-    @num_failed.setter
-    def num_failed(self, number: int) -> None:
-        self._system.num_failed = number
-
     def begin(self, done: Done, *, collect: bool) -> None:
         """As in System."""
         self._system.begin(done, collect=collect)

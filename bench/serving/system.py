@@ -48,7 +48,10 @@ class System(Protocol):
     """
 
     failure: BaseException | None
-    num_failed: int
+
+    @property
+    def num_failed(self) -> int:
+        """Samples of the pass that were reported as done without an answer."""
 
     def begin(self, done: Done, *, collect: bool) -> None:
         """A pass begins; forget the one before.
