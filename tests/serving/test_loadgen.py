@@ -259,7 +259,7 @@ def test_a_signal_ends_the_pass_early_and_comes_through() -> None:
 
 @pytest.mark.parametrize("queued", [False, True])
 def test_threads_that_call_loadgen_outlive_the_pass(queued: bool) -> None:
-    """LoadGen's own thread frees what belongs to a thread that ends: see bench/serving/threads."""
+    """LoadGen's own thread frees what belongs to a thread that ends: see bench/serving/system."""
     callers: set[threading.Thread] = set()
 
     class Noting(InProcessSystem):

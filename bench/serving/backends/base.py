@@ -32,7 +32,11 @@ class Backend(Protocol):
 
     @property
     def compile_s(self) -> float | None:
-        """Seconds that compiling took so far; None for a runtime that compiles nothing."""
+        """Seconds that compiling took so far.
+
+        None for a runtime that compiles nothing, or does so as a part of open().
+        """
+        return None
 
     def open(self, artifact: Artifact) -> None:
         """Load the model, ready for warm-up.

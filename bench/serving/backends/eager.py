@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from bench.core.artifact import Artifact
-from bench.serving.backends.base import Images, Logits
+from bench.serving.backends.base import Backend, Images, Logits
 from bench.serving.backends.loading import (
     accept_read_only_arrays,
     gpu_facts,
@@ -20,7 +20,7 @@ from bench.tasks.inference import InferenceModel
 RUNTIME = "eager"
 
 
-class EagerBackend:
+class EagerBackend(Backend):
     """A torch model in inference mode."""
 
     def __init__(self, *, device: str, num_threads: int | None) -> None:
@@ -47,11 +47,6 @@ class EagerBackend:
             "threads": str(self._num_threads or torch.get_num_threads()),
         }
         return facts if self._precision is None else {**facts, "precision": self._precision}
-
-    @property
-    def compile_s(self) -> float | None:
-        """None: nothing is compiled."""
-        return None
 
     def open(self, artifact: Artifact) -> None:
         """Load the model; see Backend."""

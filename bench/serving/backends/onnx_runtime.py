@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.core.artifact import Artifact
 from bench.core.extras import needs_extra
-from bench.serving.backends.base import BackendUnavailable, Images, Logits
+from bench.serving.backends.base import Backend, BackendUnavailable, Images, Logits
 from bench.serving.backends.loading import check_file, gpu_facts, unusable
 
 RUNTIME = "onnxruntime"
@@ -33,7 +33,7 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Backend):
     """An ONNX model in one session of ONNX Runtime."""
 
     def __init__(self, *, device: str, num_threads: int | None) -> None:
@@ -73,11 +73,6 @@ class OnnxRuntimeBackend:
             "spinning": "threads spin between operators and requests, as by default",
         }
         return facts if self._precision is None else {**facts, "precision": self._precision}
-
-    @property
-    def compile_s(self) -> float | None:
-        """None: optimising the graph is a part of loading it."""
-        return None
 
     def open(self, artifact: Artifact) -> None:
         """Load and optimise the model; see Backend."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.core.artifact import Artifact
 from bench.core.extras import needs_extra
-from bench.serving.backends.base import BackendUnavailable, Images, Logits, RuntimeRefuses
+from bench.serving.backends.base import Backend, BackendUnavailable, Images, Logits, RuntimeRefuses
 from bench.serving.backends.loading import check_file, unusable
 
 RUNTIME = "openvino"
@@ -32,7 +32,7 @@ def import_openvino() -> Any:
     return openvino
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(Backend):
     """An ONNX model in one inference request of OpenVINO."""
 
     def __init__(self, *, device: str, num_threads: int | None) -> None:
@@ -67,11 +67,6 @@ class OpenVinoBackend:
             "hint": "latency, one stream",
         }
         return facts if self._precision is None else {**facts, "precision": self._precision}
-
-    @property
-    def compile_s(self) -> float | None:
-        """None: compiling the graph is a part of loading it."""
-        return None
 
     def open(self, artifact: Artifact) -> None:
         """Load and compile the model, in the precision that was asked of it; see Backend."""
