@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.core.host import host_facts
-from bench.serving.compressed import ratio_of_medians
+from bench.serving.compressed import ratio_of_rounds
 from benchmarks.ours import ours
 from benchmarks.ways import (
     SEED,
@@ -106,7 +106,7 @@ def ratio(way: str, base: str, times_ms: dict[str, list[float]]) -> Ratio:
         base: Key of the denominator.
         times_ms: Milliseconds per step by way, each of shape (rounds,), rounds >= 2.
     """
-    found = ratio_of_medians(np.array(times_ms[way]), np.array(times_ms[base]))
+    found = ratio_of_rounds(np.array(times_ms[way]), np.array(times_ms[base]))
     return Ratio(
         way=way,
         base=base,

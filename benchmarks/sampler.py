@@ -18,14 +18,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import bootstrap
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -35,6 +32,7 @@ from bench.measure.nvml import GpuReader
 from bench.measure.os.cgroup import CgroupReader
 from bench.measure.os.system import CpuMeter, ProcessTree
 from bench.measure.sampler import CgroupProbe, CpuProbe, Probe, Sampler
+from bench.serving.compressed import ratio_of_rounds
 
 RATES_HZ = (2.0, 10.0, 50.0)
 TARGET_RATE_HZ, TARGET_FRAC = 10.0, 0.005  # at most half a percent of one core
@@ -148,7 +146,8 @@ def summary(runs: Sequence[Run], beside: str, rate_hz: float) -> Summary:
     slowdown: tuple[float, float, float] | None = None
     if beside == "training":
         alone_s = [run.elapsed_s for run in runs if run.rate_hz is None]
-        slowdown = ratio_of_medians([run.elapsed_s for run in chosen], alone_s)
+        found = ratio_of_rounds(np.array([run.elapsed_s for run in chosen]), np.array(alone_s))
+        slowdown = found.ratio, found.low, found.high
     return Summary(
         beside=beside,
         rate_hz=rate_hz,
@@ -157,33 +156,6 @@ def summary(runs: Sequence[Run], beside: str, rate_hz: float) -> Summary:
         slowdown=slowdown,
         num_rounds=len(chosen),
     )
-
-
-def ratio_of_medians(
-    times_s: Sequence[float], base_s: Sequence[float]
-) -> tuple[float, float, float]:
-    """The ratio, and a percentile bootstrap interval that draws rounds whole.
-
-    Args:
-        times_s: Seconds by round, shape (rounds,), rounds >= 2.
-        base_s: Likewise, in the same rounds.
-    """
-
-    def ratio(x: NDArray[Any], y: NDArray[Any], axis: int = -1) -> NDArray[Any]:
-        quotient: NDArray[Any] = np.median(x, axis=axis) / np.median(y, axis=axis)
-        return quotient
-
-    pair = np.array(times_s), np.array(base_s)
-    interval = bootstrap(
-        pair,
-        ratio,
-        paired=True,
-        vectorized=True,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(SEED),
-    ).confidence_interval
-    return float(ratio(*pair)), float(interval.low), float(interval.high)
 
 
 def table(summaries: Sequence[Summary]) -> Table:

@@ -143,7 +143,7 @@ def latency_ratio(
         chosen = list(itertools.islice(inputs, requests))
         for which in (0, 1) if number % 2 == 0 else (1, 0):
             medians_s[which, number] = _median_s(turns[which], chosen, clock)
-    return ratio_of_medians(medians_s[0], medians_s[1])
+    return ratio_of_rounds(medians_s[0], medians_s[1])
 
 
 def _median_s(backend: Backend, inputs: list[Images], clock: Clock) -> float:
@@ -161,7 +161,7 @@ def _median_s(backend: Backend, inputs: list[Images], clock: Clock) -> float:
     return float(np.median(latencies_s)) if latencies_s else float("nan")
 
 
-def ratio_of_medians(compressed_s: NDArray[Any], baseline_s: NDArray[Any]) -> Ratio:
+def ratio_of_rounds(compressed_s: NDArray[Any], baseline_s: NDArray[Any]) -> Ratio:
     """Ratio of medians over rounds with a percentile bootstrap interval, its seed fixed.
 
     Args:

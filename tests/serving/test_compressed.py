@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from bench.core.artifact import Artifact
 from bench.serving.backends.base import Images, Logits
-from bench.serving.compressed import latency_ratio, ratio_of_medians
+from bench.serving.compressed import latency_ratio, ratio_of_rounds
 from tests.fakes import FakeClock
 
 IMAGES = np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1)
@@ -119,14 +119,14 @@ def test_the_interval_draws_rounds_whole() -> None:
     # the ratio is 0.5, so that it is 0.5 in every sample of rounds with an odd number of them,
     # whose median is one round's. Drawn apart, the two would range from 1/6 to 3/2.
     machine = np.array([1.0, 3.0, 1.0, 3.0, 1.0, 3.0, 1.0])
-    found = ratio_of_medians(0.5 * machine, 1.0 * machine)
+    found = ratio_of_rounds(0.5 * machine, 1.0 * machine)
     assert (found.ratio, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
 
 
 def test_the_interval_is_the_same_each_time() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.uniform(1, 2, 20), rng.uniform(1, 2, 20)
-    assert ratio_of_medians(a, b) == ratio_of_medians(a, b)
+    assert ratio_of_rounds(a, b) == ratio_of_rounds(a, b)
 
 
 @pytest.mark.parametrize(
