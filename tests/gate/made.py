@@ -19,8 +19,7 @@ from bench.core.records.run import SCHEMA_VERSION, RunRecord
 from bench.core.store import create_run_folder, write_record
 from bench.gate.model import GateRun
 from bench.gate.sides.facts import FACTS
-from bench.gate.sides.runs import Side
-from bench.gate.sides.side import provenance_of
+from bench.gate.sides.side import Side, provenance_of
 from tests.analysis.made import identity
 from tests.analysis.made_records import HOST, SWEEP_START, Made, Outcome, curve_of, record_of
 

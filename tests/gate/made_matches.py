@@ -9,7 +9,7 @@ from bench.gate.matching.match import match
 from bench.gate.model import Problem, Samples
 from bench.gate.settings import GateSettings
 from bench.gate.sides.noise import Floors
-from bench.gate.sides.runs import Side
+from bench.gate.sides.side import Side
 from tests.gate.made import made_side
 
 FIVE = [1.0, 1.1, 0.9, 1.05, 0.95]

@@ -10,7 +10,7 @@ import pytest
 from bench.core.records.run import SCHEMA_VERSION
 from bench.gate.model import GateRun
 from bench.gate.sides.labels import labels, nearest_differences
-from bench.gate.sides.runs import Side
+from bench.gate.sides.side import Side
 from tests.gate.made import CONFIG, made_run, made_runs, made_side, side_of
 from tests.gate.made_matches import FIVE, OTHER, kinds, matched, times
 

@@ -22,7 +22,8 @@ from bench.gate.model import Comparison
 from bench.gate.settings import GateSettings
 from bench.gate.sides.baseline import drift, read_baseline, write_baseline
 from bench.gate.sides.noise import add_noise, read_floors
-from bench.gate.sides.runs import Side, read_side
+from bench.gate.sides.runs import read_side
+from bench.gate.sides.side import Side
 from bench.gate.words.sentences import legend, verdict_line
 from tests.gate.made import made_record, made_side, write_run, write_runs
 

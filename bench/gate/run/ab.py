@@ -21,8 +21,7 @@ from bench.gate.model import (
 from bench.gate.rule.sequential import is_open, level_at
 from bench.gate.run.session import Asked, Revision, Session, Teller, session_command
 from bench.gate.settings import CONFIG, HEALTH
-from bench.gate.sides.runs import Side
-from bench.gate.sides.side import by_configuration
+from bench.gate.sides.side import Side, by_configuration
 from bench.gate.words.output import report, write
 from bench.gate.words.sentences import compare_command, hydra_quoted, verdict_line
 from bench.launch.interleave import Interleaved

@@ -19,8 +19,8 @@ from bench.gate.run.arguments import word_for_word
 from bench.gate.run.endings import told_in_files
 from bench.gate.settings import HEALTH
 from bench.gate.sides.baseline import drift, write_baseline
-from bench.gate.sides.runs import Side, read_side
-from bench.gate.sides.side import by_configuration, repeated
+from bench.gate.sides.runs import read_side
+from bench.gate.sides.side import Side, by_configuration, repeated
 from bench.gate.words.output import complain, report, write
 from bench.gate.words.sentences import accept_command, side_words, verdict_line
 

@@ -24,7 +24,8 @@ from bench.gate.config import OutputConfig
 from bench.gate.model import EXIT_FAILED, EXIT_NOT_INSTALLED, EXIT_PASS, Problem, ProblemKind
 from bench.gate.run.arguments import run_arguments, split_arguments
 from bench.gate.run.endings import in_words, told_in_files
-from bench.gate.sides.runs import Side, any_repeated, read_side
+from bench.gate.sides.runs import any_repeated, read_side
+from bench.gate.sides.side import Side
 from bench.gate.words.output import complain
 from bench.launch.interleave import Arm, InstallFailed, Interleaved, Program, RunFailed
 from bench.launch.repository import find_repository

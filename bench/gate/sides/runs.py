@@ -36,8 +36,6 @@ from bench.gate.sides.side import (
 )
 from bench.gate.sides.sound import require_sound
 
-__all__ = ["Side", "any_repeated", "gate_run", "read_side"]
-
 _COPIED = ("seed", "repeat")
 # What becomes of runs that count, by their status; of all others, that they failed.
 _ENDS = {"ok": "ok", "refused": "refused", "interrupted": "interrupted"}

@@ -13,7 +13,8 @@ from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison, Row
 from bench.gate.settings import GateSettings
 from bench.gate.sides.noise import add_noise
-from bench.gate.sides.runs import Side, read_side
+from bench.gate.sides.runs import read_side
+from bench.gate.sides.side import Side
 from tests.analysis.made import make_unreadable
 from tests.gate.made import made_record, made_side, write_run, write_runs
 

@@ -14,8 +14,8 @@ from bench.gate.model import Problem
 from bench.gate.settings import GateSettings
 from bench.gate.sides import baseline
 from bench.gate.sides.baseline import drift, read_baseline, write_baseline
-from bench.gate.sides.runs import Side, read_side
-from bench.gate.sides.side import provenance_of
+from bench.gate.sides.runs import read_side
+from bench.gate.sides.side import Side, provenance_of
 from tests.gate.made import made_runs, made_side, side_of, write_runs
 
 TIMES = [1.0, 1.01, 0.99, 1.0, 1.02, 0.985, 1.015, 0.995]  # their median is 1

@@ -10,7 +10,7 @@ import pytest
 
 from bench.gate.model import Problem
 from bench.gate.sides.noise import add_noise, floor_of, read_floors, spread_of
-from bench.gate.sides.runs import Side
+from bench.gate.sides.side import Side
 from tests.gate.made import FACT_VALUES, HASH, made_run, made_side, side_of
 
 

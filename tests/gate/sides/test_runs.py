@@ -15,7 +15,8 @@ from bench.core.records.run import SCHEMA_VERSION, RunRecord
 from bench.core.records.serving import Serving, TrainedRun
 from bench.core.store import NewerSchema, read_record
 from bench.gate.metrics import METRICS
-from bench.gate.sides.runs import Side, gate_run, read_side
+from bench.gate.sides.runs import gate_run, read_side
+from bench.gate.sides.side import Side
 from tests.analysis.made import Made, Served, make_run, make_served, make_unreadable
 from tests.gate.made import COMMIT, made_record, made_run, write_run, write_runs
 
