@@ -19,7 +19,7 @@ from analysis.figures.axes import (
     wrapped,
 )
 from analysis.figures.by_configuration import variants
-from analysis.figures.costs import cost_name, counted_costs
+from analysis.figures.costs import counted_costs
 from analysis.figures.marks import MARK_NOTE, bars_words, draw_runs, mark_handles, medians, n_words
 from analysis.figures.prepare import energy_labels, evenly, spent_quantity, trained_for
 from analysis.figures.style import COLOURS, LINES, MARKERS, Width, short_number
@@ -58,7 +58,7 @@ def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
         }
     )
     in_cells = table[["batch_size", "lr"]].notna().all(axis=1)
-    in_cells &= counted_costs(trained, cost, cost_name(quantity))
+    in_cells &= counted_costs(trained, cost, quantity)
     if not table["value"][in_cells].notna().any():
         raise NothingToDraw(f"no run has batch_size, lr and {quantity}")
     return table[in_cells].assign(num_without=int((~in_cells).sum()))

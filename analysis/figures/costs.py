@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pandas import DataFrame, Series
 
-from analysis.figures.prepare import COSTS
 from analysis.load import joules
 from analysis.load.values import column, numbers
-from bench.core.metric import Quantity
-
-
-def cost_name(quantity: Quantity) -> str:
-    """The name in COSTS of a quantity."""
-    return next(name for name, each in COSTS.items() if each == quantity)
 
 
 def counted_costs(runs: DataFrame, cost: DataFrame, name: str) -> Series:
@@ -26,7 +19,7 @@ def counted_costs(runs: DataFrame, cost: DataFrame, name: str) -> Series:
     Args:
         runs: Of `training_runs`.
         cost: Of `spent`.
-        name: Of COSTS.
+        name: Of COSTS, or a quantity.
     """
     metered = column(runs, "energy_label").notna()
     if not metered.any() or not name.endswith(("_j", "_usd", "_gco2e")):

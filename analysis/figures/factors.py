@@ -26,7 +26,7 @@ from analysis.figures.axes import (
     wrapped,
 )
 from analysis.figures.by_configuration import variants
-from analysis.figures.costs import cost_name, counted_costs
+from analysis.figures.costs import counted_costs
 from analysis.figures.marks import bars_words, dot, draw_points, medians, n_words, write_beside
 from analysis.figures.prepare import energy_labels, evenly, spent_quantity, trained_for
 from analysis.figures.style import INK, MARKERS, Width, short_number
@@ -75,7 +75,7 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
         }
     )
     whole = known[["samples", "per_sample"]].notna().all(axis=1)
-    in_vain = known["bound"] & counted_costs(trained, cost, cost_name(quantity))
+    in_vain = known["bound"] & counted_costs(trained, cost, quantity)
     known = known[whole | in_vain]
     if not whole.any():
         raise NothingToDraw(f"no run has samples to target and {_PER_SAMPLE[quantity]}")

@@ -17,7 +17,7 @@ from analysis.figures.axes import (
     note,
     wrapped,
 )
-from analysis.figures.costs import cost_name, counted_costs
+from analysis.figures.costs import counted_costs
 from analysis.figures.marks import bars_words, draw_points, grey_handles, medians
 from analysis.figures.prepare import (
     HIGHLIGHTED,
@@ -56,7 +56,7 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
     """
     trained = trained_for(runs, quantity)
     cost = spent_quantity(trained, quantity)
-    trained = trained[counted_costs(trained, cost, cost_name(quantity))]
+    trained = trained[counted_costs(trained, cost, quantity)]
     rows = ladder.merge(trained[["run_id", "configuration", "fit"]], on="run_id")
     rows["bound"] = ~rows["reached"].astype(bool) if len(rows) else False
     known = rows[rows["bound"] | rows[quantity].notna()] if len(rows) else rows

@@ -143,7 +143,7 @@ def spent(runs: DataFrame, name: str) -> DataFrame:
 
 def spent_quantity(runs: DataFrame, quantity: Quantity) -> DataFrame:
     """As `spent`, by the quantity's name."""
-    return spent(runs, next(name for name, each in COSTS.items() if each == quantity))
+    return spent(runs, TO_TARGET[quantity])
 
 
 def with_label_names(runs: DataFrame, labels: Series | None) -> DataFrame:
