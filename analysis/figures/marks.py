@@ -1,4 +1,7 @@
-"""How a run is marked: filled if it is fit, hollow if not, ^ if it missed and x if it failed."""
+"""How runs and medians are drawn, and what their marks and bars are in words.
+
+A run is filled if it is fit and hollow if not, ^ if it missed and x if it failed.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS, median
 
 _OUTCOMES = {"reached": "o", "missed": "^", "failed": "x"}
 MARK_NOTE = "Missed and failed runs stand at what they spent in vain; hollow: unfit to compare."
+_INTERVAL = f"{CONFIDENCE:.0%} interval of the median"
+_RANGE = "range of the runs"
 
 
 def draw_runs(
@@ -141,10 +146,6 @@ def range_words(numbers: Sequence[int] | Series) -> str:
     """The least and the largest of some numbers: `2 to 5`, or `3` where they are the same."""
     low, high = min(numbers), max(numbers)
     return f"{low}" if low == high else f"{low} to {high}"
-
-
-_INTERVAL = f"{CONFIDENCE:.0%} interval of the median"
-_RANGE = "range of the runs"
 
 
 def bounds_words(numbers: Sequence[int] | Series) -> str:

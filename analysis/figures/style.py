@@ -1,4 +1,4 @@
-"""How figures look: sizes, settings and palette.
+"""How figures look: sizes, settings, palette, and names that are short enough for a legend.
 
 Nothing is set at import: `paper_style` is a context manager, and what it sets ends with it.
 """
@@ -63,6 +63,8 @@ _SETTINGS: Any = {  # keys of matplotlib's rcParams
     "svg.hashsalt": "operational-metrics-bench",
     "savefig.dpi": 300,
 }
+# Keys whose value says enough by itself.
+_PLAIN = {"model", "data", "scenario", "backend", "compression", "placement", "optimizer"}
 
 
 def short_number(value: float) -> str:
@@ -79,10 +81,6 @@ def paper_style() -> Iterator[None]:
     """Settings of a figure for a paper, for as long as the context lasts."""
     with mpl.rc_context(_SETTINGS):
         yield
-
-
-# Keys whose value says enough by itself.
-_PLAIN = {"model", "data", "scenario", "backend", "compression", "placement", "optimizer"}
 
 
 def short_names(names: Iterable[str]) -> tuple[dict[str, str], str]:

@@ -1,4 +1,4 @@
-"""Which run folders are meant by what a user names: folders at any level, and globs."""
+"""Which run folders a user means, at any level or by globs, and what ledgers know of them."""
 
 from __future__ import annotations
 

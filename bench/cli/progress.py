@@ -21,6 +21,9 @@ _LEAST_TITLE = 12  # characters: `run 15 of 16`
 # Of a dotted key, what is before its last part.
 _GROUP = re.compile(r"\b[\w.]+\.(?=\w+=)")
 _MINUTE_S, _HOUR_S = 60.0, 3600.0
+# Nothing is said before, nor more often; a log needs no word of what is soon over.
+_PATIENCE_S = 1.0
+_PATIENCE_OF_A_LOG_S = 10.0
 
 
 class Course:
@@ -152,11 +155,6 @@ class ProgressLine(Line):
         if cell_len(title) > room:
             title = set_cell_size(title, max(_LEAST_TITLE, room - 1)).rstrip() + "…"
         return title + news
-
-
-# Nothing is said before, nor more often; a log needs no word of what is soon over.
-_PATIENCE_S = 1.0
-_PATIENCE_OF_A_LOG_S = 10.0
 
 
 class CheckingLine(Line):

@@ -2,6 +2,8 @@
 
 What a runtime would accept and then compute in float32 is refused: a smaller file that is no
 faster, or half precision that is only converted, would be reported as what it is not.
+
+Exporters and quantizers print and warn a good deal meanwhile: it goes to the log, at level debug.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from bench.config.serve import COMPRESSIONS
 from bench.core.artifact import Artifact
 
 _DEVICES = ("cpu", "cuda")
+_log = logging.getLogger(__name__)
 
 
 def prepare(
@@ -102,9 +105,6 @@ def _check(method: str, device: str, calibration: NDArray[np.float32], folder: P
         )
     if any(folder.iterdir()):
         raise ValueError(f"{folder}: is not empty; give a folder of its own to each model")
-
-
-_log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager

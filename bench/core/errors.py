@@ -1,4 +1,4 @@
-"""Errors that decide what a record says of the end of its run: refused, diverged, failed."""
+"""Errors that decide what a record says of the end of its run, and any error in one line."""
 
 from __future__ import annotations
 

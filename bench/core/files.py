@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and how a place that cannot be written is named."""
+"""Files written whole or not at all, the name of a place that cannot be written, and logs."""
 
 from __future__ import annotations
 

@@ -29,6 +29,10 @@ UNHASHED = (
     "grid",
     "codecarbon.country_iso_code",
 )
+# Keys of a data set that change neither which samples are in its splits nor what they look like.
+SAME_SAMPLES = frozenset(
+    ("batch_size", "seed", "root", "download", "in_memory", "num_workers", "eval_batch_size")
+)
 
 
 def without(config: dict[str, Any], dotted: str) -> dict[str, Any]:
@@ -55,9 +59,3 @@ def config_hash(config: dict[str, Any]) -> str:
         config = without(config, key)
     text = json.dumps(config, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-# Keys of a data set that change neither which samples are in its splits nor what they look like.
-SAME_SAMPLES = frozenset(
-    ("batch_size", "seed", "root", "download", "in_memory", "num_workers", "eval_batch_size")
-)

@@ -15,28 +15,8 @@ _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
 _SPACES = {"\n": " ", "\r": " ", "\t": " "}
-
-
-def printable(text: object) -> str:
-    r"""One line of characters that can be shown; what cannot is written as `\x1b`, say."""
-    return _HIDDEN.sub(lambda match: _SPACES.get(match[0]) or _escaped(match[0]), str(text))
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
-
-
 _FORMULA = re.compile(r"\s*[=+\-@\uff0b\uff0d\uff1d\uff20].")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-](inf|nan)", re.IGNORECASE)
-
-
-def csv_safe(text: str) -> str:
-    """The text in one line, with a `'` before it where it would be a formula; numbers stay such."""
-    line = printable(text)
-    return f"'{line}" if _FORMULA.match(line) and not _NUMBER.fullmatch(line) else line
-
-
 # An underscore inside of a word and a $ after one are no markup: names and US$ stay readable.
 _MARKUP = re.compile(
     r"[\\`*\[\]|~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<![A-Za-z0-9])\$"
@@ -49,6 +29,22 @@ _REFERENCE = re.compile(
 # No tag even for a reader that knows HTML and no Markdown.
 _BRACKETS = str.maketrans({"<": "&#60;", ">": "&#62;"})
 _NO_SPACE = "&#8203;"  # takes no room, and ends a word
+
+
+def printable(text: object) -> str:
+    r"""One line of characters that can be shown; what cannot is written as `\x1b`, say."""
+    return _HIDDEN.sub(lambda match: _SPACES.get(match[0]) or _escaped(match[0]), str(text))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def csv_safe(text: str) -> str:
+    """The text in one line, with a `'` before it where it would be a formula; numbers stay such."""
+    line = printable(text)
+    return f"'{line}" if _FORMULA.match(line) and not _NUMBER.fullmatch(line) else line
 
 
 def markdown_safe(text: str) -> str:

@@ -20,6 +20,9 @@ from bench.measure.cost import Price, cost_usd, emissions_gco2e
 from bench.runs.recipes import source_record, with_recipe
 
 _log = logging.getLogger(__name__)
+# What was right when it was looked at: a sweep has thousands of jobs and few prices.
+_right: set[str] = set()
+_MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +45,6 @@ class Rates:
                 config["grid"]["country_iso_code"]
             ),
         )
-
-
-# What was right when it was looked at: a sweep has thousands of jobs and few prices.
-_right: set[str] = set()
 
 
 def require_rates(config: Mapping[str, Any]) -> None:
@@ -101,9 +100,6 @@ def complete_training(record: RunRecord) -> RunRecord:
     except StoreError as error:
         _log.warning("%s", error)
         return priced
-
-
-_MILLION = 1_000_000
 
 
 def with_serving_costs(serving: Serving, config: Mapping[str, Any]) -> Serving:

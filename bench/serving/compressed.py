@@ -1,4 +1,9 @@
-"""What compressing a model did, against the same model uncompressed in the same runtime."""
+"""What compressing a model did, against the same model uncompressed in the same runtime.
+
+Two measurements of latency one after the other differ by whatever else changed on the machine
+meanwhile. Here both models take turns in one process, and which comes first alternates, so that a
+drift of the machine falls on both alike.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +29,8 @@ from bench.serving.model import TrainedModel, served_quality
 from bench.serving.scenarios import run_accuracy
 
 _ACCURACY_BATCH = 64
+_CONFIDENCE = 0.95
+_SEED = 0
 
 
 def compare_with_uncompressed(
@@ -81,10 +88,6 @@ def _opened(config: ServeConfig, artifact: Artifact, stack: ExitStack) -> Backen
     backend.open(artifact)
     stack.callback(backend.close)
     return backend
-
-
-_CONFIDENCE = 0.95
-_SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,12 @@ from bench.serving.loadgen import Window, run_pass
 from bench.serving.pass_result import PassResult, PassSettings
 from bench.serving.system import System
 
+_HEADLINES = {
+    "single_stream": "latency_p90_ms",
+    "multi_stream": "latency_p99_ms",
+    "offline": "throughput_per_s",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -62,13 +68,6 @@ class Watch:
         """A pass that may be reported, in a window of its own."""
         result = run_pass(system, settings, window=self.window)
         return result.with_reasons(self.complaints(result))
-
-
-_HEADLINES = {
-    "single_stream": "latency_p90_ms",
-    "multi_stream": "latency_p99_ms",
-    "offline": "throughput_per_s",
-}
 
 
 def serving_fields(config: ScenarioConfig, performance: Performance) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""From a configuration of bench.serve to the runs that it asks for, one for each trained model."""
+"""From a configuration of bench.serve to the runs that it asks for, and what they need here.
+
+There is one run for each trained model.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,12 @@ from bench.launch.needs import Need, require
 from bench.runs.costs import require_rates
 from bench.runs.find import find_runs, trained_record
 from bench.runs.needs import file_needs, require_module, target_needs
+
+_RUNTIME_MODULES = {
+    "onnxruntime": [("onnxruntime", "serving"), ("onnx", "serving"), ("onnxscript", "serving")],
+    "openvino": [("openvino", "openvino"), ("onnx", "serving"), ("onnxscript", "serving")],
+}
+_HTTP_MODULES = ("aiohttp", "starlette", "uvicorn")
 
 
 def plan_serving(config: DictConfig) -> list[Planned]:
@@ -129,13 +138,6 @@ def _planned(values: dict[str, Any], checked: ServeConfig, folder: Path, several
 def model_of(record: RunRecord) -> str:
     """What the model of a training run is called."""
     return record.model.name if record.model else "model"
-
-
-_RUNTIME_MODULES = {
-    "onnxruntime": [("onnxruntime", "serving"), ("onnx", "serving"), ("onnxscript", "serving")],
-    "openvino": [("openvino", "openvino"), ("onnx", "serving"), ("onnxscript", "serving")],
-}
-_HTTP_MODULES = ("aiohttp", "starlette", "uvicorn")
 
 
 def serving_needs(

@@ -1,4 +1,4 @@
-"""From a configuration of bench.train to the run that it asks for: checked, with its identity."""
+"""From a configuration of bench.train to the run that it asks for, and what that needs here."""
 
 from __future__ import annotations
 

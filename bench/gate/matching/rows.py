@@ -1,4 +1,7 @@
-"""The rows of a comparison: the values of each metric in the pairs of one configuration."""
+"""The rows of a comparison: the values of each metric in the pairs of one configuration.
+
+And whether the facts are the same in all runs that are compared, or what to report if they are not.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Joules of a record by part of the machine, and the facts that say whether they may be compared.
 
+Also the value of a metric in a run that may have missed its target, or have no joules.
+
 A total compares with a total of the same parts only: without its GPU, a run looks like a saving.
 """
 

@@ -24,6 +24,7 @@ from bench.gate.words.table import print_comparison
 
 # Raised when a field is renamed or means something else; not when one is added.
 FORMAT_VERSION = 2
+SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file whose Markdown is shown with the job
 
 
 def as_json(comparison: Comparison) -> str:
@@ -57,7 +58,6 @@ def _whole(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file whose Markdown is shown with the job
 _WRITERS: dict[str, Callable[[Comparison], bytes]] = {
     "markdown": lambda comparison: markdown(comparison).encode(),
     "json": lambda comparison: as_json(comparison).encode(),

@@ -19,6 +19,7 @@ from bench.runs.table.medians import (
 )
 
 _MS = "_ms"
+_PERCENTILES = ("p50", "p90", "p99")
 
 
 def number_of(record: RunRecord, name: str) -> float | None:
@@ -54,9 +55,6 @@ def target_median(runs: Sequence[RunRecord], hit: str, spent: str | None = None)
         for run in runs
         if run.target is not None
     )
-
-
-_PERCENTILES = ("p50", "p90", "p99")
 
 
 def latency_column(groups: Sequence[Group], *, rank: int, note: str = "") -> Column:

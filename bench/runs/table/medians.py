@@ -2,6 +2,9 @@
 
 A run that missed its target or failed is the worst of all, never left out: the median over three
 runs of which one missed is the slower of the other two.
+
+Numbers to be compared share one unit, from microseconds to hours, nanojoules to megajoules, chosen
+for their median. Where they span more than four orders of magnitude, each has its own.
 """
 
 from __future__ import annotations
