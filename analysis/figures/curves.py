@@ -20,11 +20,10 @@ from analysis.figures.axes import (
 )
 from analysis.figures.marks import draw_band, grey_handles, n_words, write_beside
 from analysis.figures.prepare import (
-    HIGHLIGHTED,
     counted_name,
     counts,
+    drawn,
     energy_labels,
-    evenly,
     quality_label,
     ranked,
     trained_for,
@@ -36,7 +35,6 @@ Axis = Literal["time_s", "energy_total_j"]
 Pair = tuple[Floats, Floats]
 
 _POINTS = 120
-_OTHERS = 80  # grey lines; more of them only make a blot
 _LABELS = {"time_s": "time (s)", "energy_total_j": "energy (J, {label})"}
 
 
@@ -69,18 +67,16 @@ def data_curves(runs: DataFrame, curves: DataFrame, *, x: Axis = "time_s") -> Da
     everyone = trained
     trained = trained[trained["run_id"].isin(by_run)]
     order = ranked(trained)
-    best = order[:HIGHLIGHTED]
-    shown = best + evenly(order[HIGHLIGHTED:], _OTHERS)
     places = np.concatenate([place for place, _ in by_run.values()])
     grid = np.geomspace(places.min(), places.max(), _POINTS)
     parts = []
-    for name in shown:
+    for name, shown in drawn(order).items():
         own = trained[trained["configuration"] == name]
         part = _band([by_run[run] for run in own["run_id"]], grid, x)
         parts.append(
             part.assign(
                 configuration=name,
-                shown="line" if name in best else "grey",
+                shown=shown,
                 metric=own["target.metric"].iloc[0],
                 num_curves=len(own),
             )

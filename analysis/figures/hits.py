@@ -22,10 +22,9 @@ from analysis.figures.axes import (
 from analysis.figures.by_configuration import outcomes_by_configuration
 from analysis.figures.marks import draw_band, grey_handles, range_words
 from analysis.figures.prepare import (
-    HIGHLIGHTED,
     counted_name,
     counts,
-    evenly,
+    drawn,
     ranked,
     training_runs,
 )
@@ -34,8 +33,6 @@ from analysis.stats.attainment import target_ecdf
 from analysis.stats.outcomes import Outcomes, outcomes
 from analysis.stats.survival import kaplan_meier, log_rank
 from bench.core.stats.intervals import MIN_RUNS
-
-_OTHERS = 80
 
 
 def data_hits(runs: DataFrame) -> DataFrame:
@@ -65,20 +62,17 @@ def data_hits(runs: DataFrame) -> DataFrame:
     # A run that failed never hits, whenever that was.
     known = trained[timed | ended.failed]
     order = ranked(known)
-    best = order[:HIGHLIGHTED]
     last_s = float(ended.cost[timed].max())
     groups = outcomes_by_configuration(known)
     parts = [
-        _steps(groups[name], last_s, with_band=name in best).assign(
-            configuration=name, shown="line" if name in best else "grey"
-        )
-        for name in best + evenly(order[HIGHLIGHTED:], _OTHERS)
+        _steps(groups[name], last_s, with_band=how == "line").assign(configuration=name, shown=how)
+        for name, how in drawn(order).items()
     ]
     data = concat(parts, ignore_index=True).merge(counts(known), on="configuration")
     return data.assign(
         num_configurations=len(order),
         num_unknown=len(trained) - len(known),
-        log_rank_p=_p_value([_timed(groups[name], last_s) for name in best[:2]]),
+        log_rank_p=_p_value([_timed(groups[name], last_s) for name in order[:2]]),
     )
 
 
@@ -215,13 +209,11 @@ def data_ecdf_targets(runs: DataFrame, ladder: DataFrame) -> DataFrame:
     found = found.assign(time_s=found["time_s"].fillna(0.0))
     present = set(found["configuration"])
     order = [name for name in ranked(trained) if name in present]
-    best = order[:HIGHLIGHTED]
-    shown = best + evenly(order[HIGHLIGHTED:], _OTHERS)
     parts = []
-    for name in shown:
+    for name, shown in drawn(order).items():
         rows = found[found["configuration"] == name]
         start = rows.iloc[[0]].assign(time_s=0.0, share=0.0)
-        parts.append(concat([start, rows]).assign(shown="line" if name in best else "grey"))
+        parts.append(concat([start, rows]).assign(shown=shown))
     data = concat(parts, ignore_index=True).drop(columns="num_runs")
     data = data.merge(counts(trained), on="configuration")
     return data.assign(num_configurations=len(order))

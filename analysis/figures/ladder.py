@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
@@ -20,11 +19,10 @@ from analysis.figures.axes import (
 from analysis.figures.costs import counted_costs
 from analysis.figures.marks import bars_words, draw_points, grey_handles, medians
 from analysis.figures.prepare import (
-    HIGHLIGHTED,
     counted_name,
     counts,
+    drawn,
     energy_labels,
-    evenly,
     quality_label,
     ranked,
     spent_quantity,
@@ -34,7 +32,6 @@ from analysis.figures.style import COLOURS, GREY, LINES, MARKERS, Width, short_n
 from bench.core.metric import Quantity
 
 _LABELS = {"time_s": "time to the rung (s)", "energy_j": "energy to the rung (J, {label})"}
-_OTHERS = 80
 
 
 def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
@@ -64,8 +61,8 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
         raise NothingToDraw(f"no run reached a rung with a known {quantity}")
     present = set(known["configuration"])
     order = [name for name in ranked(trained) if name in present]
-    best = order[:HIGHLIGHTED]
-    known = known[known["configuration"].isin(best + evenly(order[HIGHLIGHTED:], _OTHERS))]
+    shown = drawn(order)
+    known = known[known["configuration"].isin(list(shown))]
     data = medians(known.rename(columns={"value": "rung"}), ["configuration", "rung"], quantity)
     totals = counts(trained)
     metrics = trained.groupby("configuration")["target.metric"].first()
@@ -73,7 +70,7 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
     data = data.rename(columns={quantity: "value"}).assign(
         hits=data["configuration"].map(totals["num_reached"]),
         unfit=data["configuration"].map(totals["num_unfit"]),
-        shown=np.where(data["configuration"].isin(best), "line", "grey"),
+        shown=data["configuration"].map(shown),
         num_configurations=len(order),
         metric=data["configuration"].map(metrics),
         quantity=quantity,

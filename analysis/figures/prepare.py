@@ -37,6 +37,7 @@ _NEEDED = (
     "target.censored_at_j",
 )
 HIGHLIGHTED = 6  # more lines than that a person cannot tell apart
+_GREY = 80  # more grey lines only make a blot
 
 _T = TypeVar("_T")
 
@@ -232,6 +233,16 @@ def ranked(runs: DataFrame) -> list[str]:
     groups = table.groupby("configuration", sort=True)
     order = DataFrame({"hit": -groups["hit"].mean(), "cost": groups["cost"].median()})
     return [str(name) for name in order.sort_values(["hit", "cost"], kind="stable").index]
+
+
+def drawn(order: list[str]) -> dict[str, str]:
+    """Which configurations are drawn and how: the best as a `line`, some of the others in `grey`.
+
+    Args:
+        order: All of them, from the best to the worst.
+    """
+    best, others = order[:HIGHLIGHTED], evenly(order[HIGHLIGHTED:], _GREY)
+    return dict.fromkeys(best, "line") | dict.fromkeys(others, "grey")
 
 
 def counts(runs: DataFrame) -> DataFrame:
