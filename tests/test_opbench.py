@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import opbench
-from tests.cli.command import ROOT, records
+from tests.cli.command import ROOT, environment, records
 
 SCRIPT = Path(sys.executable).with_name("opbench")
 
@@ -29,9 +28,10 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """As a user has it: the project is installed, and nothing else is on the path."""
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    variables = environment(folder)
+    del variables["PYTHONPATH"]
     return subprocess.run(
-        [SCRIPT, *arguments], cwd=folder, env=variables, capture_output=True, text=True
+        [SCRIPT, *arguments], cwd=folder, env=variables, capture_output=True, text=True, timeout=120
     )
 
 
