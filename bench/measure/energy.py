@@ -8,10 +8,10 @@ components remain.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bench.core.labels import EnergyLabel, weakest_label
+from bench.core.labels import ComponentEnergy, EnergyLabel, weakest_label
 from bench.core.records.energy import EnergyRow, Idle
 from bench.measure.guard import is_dead
 from bench.measure.meter_set import EnergyReading as EnergyReading
@@ -104,6 +104,18 @@ def _both(
 def _has_moved(one: Component, before: Reading, after: Reading) -> bool:
     """Whether a counter has moved; anything else may well say that nothing was used."""
     return one.label != "counter" or after.energy_j > before.energy_j
+
+
+def per_item(rows: Iterable[EnergyRow], num: int) -> list[ComponentEnergy]:
+    """Joules of one of so many predictions by component.
+
+    Constants are in no sum, and what is below its resolution is not known.
+    """
+    return [
+        ComponentEnergy(component=row.component, energy_j=row.energy_j / num, label=row.label)
+        for row in rows
+        if row.label != "constant" and not row.below_resolution
+    ]
 
 
 def sum_between(

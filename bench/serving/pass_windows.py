@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.core.labels import ComponentEnergy
-from bench.measure.energy import WindowEnergy
+from bench.measure.energy import WindowEnergy, per_item
 from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
 from bench.serving.metered import MeteredSystem
@@ -105,15 +104,7 @@ def energy_fields(measured: PassWindow, num_samples: int) -> dict[str, Any]:
     rows = [row for row in energy.rows if row.label != "constant" and row.component in trusted]
     if not num_samples:
         return {}
-    fields: dict[str, Any] = {
-        "energy_per_prediction_components": [
-            ComponentEnergy(
-                component=row.component, energy_j=row.energy_j / num_samples, label=row.label
-            )
-            for row in rows
-            if not row.below_resolution
-        ]
-    }
+    fields: dict[str, Any] = {"energy_per_prediction_components": per_item(rows, num_samples)}
     if energy.total_j is None or whole.total_j is None:
         return fields
     if any(row.below_resolution for row in rows):

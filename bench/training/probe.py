@@ -11,7 +11,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,13 @@ from bench.config.probe import ProbeConfig
 from bench.core.records.serving import Serving
 from bench.core.stats.percentiles import latency_percentile
 from bench.measure.clock import Clock
-from bench.measure.energy import MIN_REFRESHES, EnergyWindow, MeterSet, WindowEnergy
+from bench.measure.energy import (
+    MIN_REFRESHES,
+    EnergyWindow,
+    MeterSet,
+    WindowEnergy,
+    per_item,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -75,11 +81,11 @@ def probe(
     prober = _Prober(network, images, config, synchronize, clock)
     latencies_ms = prober.latencies_ms()
     best = prober.best_throughput()
-    per_prediction = None
+    spent, num = None, 0
     # Without a meter that was lost on the way, the rest would look like a saving.
     if best is not None and meters.refresh_s is not None and meters.complete:
         window_s = MIN_REFRESHES * meters.refresh_s
-        per_prediction = prober.energy_per_prediction(best, EnergyWindow(meters), window_s)
+        spent, num = prober.energy_of_predictions(best, EnergyWindow(meters), window_s)
     return Serving(
         num_requests=len(latencies_ms),
         latency_p50_ms=latency_percentile(latencies_ms, 0.5),
@@ -87,9 +93,10 @@ def probe(
         latency_p99_ms=latency_percentile(latencies_ms, 0.99),
         throughput_per_s=best.per_s if best else None,
         throughput_batch_size=best.batch_size if best else None,
-        energy_per_prediction_j=per_prediction.total_j if per_prediction else None,
-        energy_per_prediction_label=per_prediction.label if per_prediction else None,
-        energy_per_prediction_error_frac=per_prediction.error_frac if per_prediction else None,
+        energy_per_prediction_j=spent.total_j / num if spent and spent.total_j else None,
+        energy_per_prediction_label=spent.label if spent else None,
+        energy_per_prediction_error_frac=spent.error_frac if spent else None,
+        energy_per_prediction_components=per_item(spent.rows, num) if spent else [],
     )
 
 
@@ -178,16 +185,16 @@ class _Prober:
         self._synchronize()
         return self._clock() - start_s
 
-    def energy_per_prediction(
+    def energy_of_predictions(
         self, best: _Throughput, energy: EnergyWindow, window_s: float
-    ) -> WindowEnergy | None:
-        """Joules of one prediction at the best batch size, over a window of window_s or more.
+    ) -> tuple[WindowEnergy | None, int]:
+        """Joules at the best batch size over a window of window_s or more, and its predictions.
 
         None where the window would be longer than max_s, or the meter gave nothing or stood still:
         what it did not resolve is not zero.
         """
         if window_s > self._config.max_s:
-            return None
+            return None, 0
         batches = itertools.cycle(_batches(self._images, best.batch_size))
         num_predictions = 0
         elapsed_s = 0.0
@@ -200,8 +207,8 @@ class _Prober:
             elapsed_s = self._clock() - start_s
             num_predictions += best.batch_size * best.num_batches
         if spent.total_j is None or spent.total_j <= 0:
-            return None
-        return replace(spent, total_j=spent.total_j / num_predictions)
+            return None, 0
+        return spent, num_predictions
 
 
 def _batches(images: Tensor, batch_size: int) -> list[Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bench.config.probe import ProbeConfig
 from bench.core.records.serving import Serving
+from bench.measure.clock import Clock
 from bench.measure.energy import MeterSet
 from bench.measure.meters.base import Meter
 from bench.training.probe import probe
@@ -72,12 +73,12 @@ def probed(
         config=ProbeConfig(**config),
         clock=device.clock,
         synchronize=device.synchronize,
-        meters=meter_set(meter),
+        meters=meter_set(meter, device.clock),
     )
 
 
-def meter_set(meter: Meter | None) -> MeterSet:
-    meters = MeterSet({} if meter is None else {"meter": meter})
+def meter_set(meter: Meter | None, clock: Clock) -> MeterSet:
+    meters = MeterSet({} if meter is None else {"meter": meter}, clock=clock)
     meters.open()
     return meters
 
@@ -209,6 +210,8 @@ def test_energy_is_power_times_the_time_of_a_prediction() -> None:
     # 5 W x 266 ms for 256 predictions
     assert serving.energy_per_prediction_j == pytest.approx(5 * 0.266 / 256)
     assert serving.energy_per_prediction_label == "integrated"
+    (part,) = serving.energy_per_prediction_components
+    assert part.energy_j == pytest.approx(serving.energy_per_prediction_j)
     assert serving.energy_per_prediction_error_frac == pytest.approx(0.1)
 
 
@@ -296,7 +299,7 @@ def test_a_real_model_on_the_real_clock() -> None:
         torch.randn(20, 1, 8, 8),
         config=ProbeConfig(warmup_requests=5, min_batch_s=0.01),
         synchronize=lambda: None,
-        meters=meter_set(FunctionMeter(time.process_time, label="modelled")),
+        meters=meter_set(FunctionMeter(time.process_time, label="modelled"), time.perf_counter),
     )
     assert serving.num_requests == 1000
     assert serving.latency_p50_ms is not None
