@@ -295,6 +295,7 @@ def test_an_energy_budget_reads_the_meters_once_a_second_at_most(
     for _ in range(12):
         run.clock.advance(0.25)
         run.profiler.step_ended(SimpleNamespace(world_size=1), 4)  # type: ignore[arg-type]
+    run.window.close()  # it holds the lock of this process
     assert np.diff(read_s).tolist() == [1.0] * (len(read_s) - 1)
     assert len(read_s) == 3
 
