@@ -19,6 +19,7 @@ from tests.commands import (  # noqa: F401
     _hydra_is_quick,
     _no_command_outlives_its_test,
 )
+from tests.opened import OPENED
 
 # Two workers with a thread for each core wait for one another: one thread each is several times as
 # quick. Before anything imports torch, and for the commands that tests run, too.
@@ -42,6 +43,13 @@ settings.load_profile("bench")
 def _lock_of_this_worker(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Windows of several workers, and of whatever else is measured here, do not meet."""
     os.environ["BENCH_LOCK"] = str(tmp_path_factory.mktemp("lock") / "lock")
+
+
+@pytest.fixture(autouse=True)
+def _windows_are_closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,6 +12,7 @@ from bench.measure.clock import Phase
 from bench.measure.meters.base import Meter, MeterUnavailable, Reading
 from bench.measure.window import Window
 from tests.fakes import FakeClock, FunctionMeter, ScriptedMeter
+from tests.opened import open_for_test
 
 WATTS: Mapping[Phase, float] = {"train": 100.0, "eval": 40.0, "checkpoint": 10.0}
 MAX_W = 100.0
@@ -65,7 +66,7 @@ def window_on(machine: Machine, meters: Mapping[str, Meter] | None = None) -> Wi
         clock=machine.clock,
         idle_s=0.0,
     )
-    window.open()
+    open_for_test(window)
     window.start()
     return window
 
@@ -246,7 +247,7 @@ def set_up(
     window = Window(
         {"meter": meter}, period_s=None, clock=clock, idle_s=idle_s, sleep=clock.advance
     )
-    window.open()
+    open_for_test(window)
     clock.advance(2.0)
     window.start()
     clock.advance(1.0)
@@ -293,7 +294,7 @@ def test_a_component_that_is_lost_before_the_clock_leaves_no_phase_and_no_total(
         idle_s=idle_s,
         sleep=clock.advance,
     )
-    window.open()
+    open_for_test(window)
     clock.advance(2.0)
     window.start()
     clock.advance(3.0)

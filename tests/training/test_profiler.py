@@ -26,6 +26,7 @@ from bench.tasks.schedules import constant
 from bench.training.fit import train_to_target
 from bench.training.profiler import TargetProfiler, UncheckedBudget
 from tests.fakes import FunctionMeter, PoweredClock, ScriptedMeter
+from tests.opened import open_for_test
 
 BATCH_S = 1.0  # fetching and training one batch
 EVAL_S = 0.25  # one validation batch
@@ -130,7 +131,7 @@ class Run:
             clock=self.clock,
             sleep=self.clock.advance,
         )
-        self.window.open()
+        open_for_test(self.window)
         self.data = Data(self.clock, eval_w)
         self.ended = 0
         self.profiler = TargetProfiler(
@@ -295,7 +296,6 @@ def test_an_energy_budget_reads_the_meters_once_a_second_at_most(
     for _ in range(12):
         run.clock.advance(0.25)
         run.profiler.step_ended(SimpleNamespace(world_size=1), 4)  # type: ignore[arg-type]
-    run.window.close()  # it holds the lock of this process
     assert np.diff(read_s).tolist() == [1.0] * (len(read_s) - 1)
     assert len(read_s) == 3
 
