@@ -14,6 +14,7 @@ from typing import get_args
 import numpy as np
 from pandas import DataFrame, Series
 
+from analysis.load.joules import COST_BASIS, GRID
 from analysis.load.values import numbers, short_name
 from analysis.stats.comparable import comparable_keys
 from bench.core.arrays import Bools, Floats
@@ -72,8 +73,18 @@ class Outcomes:
 
 
 # What runs share that stand for one another: a run that was measured again, not one more repeat.
-# `configuration` tells numbers of threads and environment variables apart.
-_ONE_PLACE = ("command", "config_hash", "configuration", "seed", "repeat", "trained.run_id")
+# `configuration` tells numbers of threads and environment variables apart. One that was charged
+# otherwise was made for its money.
+_ONE_PLACE = (
+    "command",
+    "config_hash",
+    "configuration",
+    "seed",
+    "repeat",
+    "trained.run_id",
+    COST_BASIS,
+    GRID,
+)
 _HOST = ("processor", "num_cpus", "memory_gib", "gpus")
 
 
@@ -94,7 +105,7 @@ def counted_runs(runs: DataFrame) -> DataFrame:
     """
     if runs.empty:
         return runs
-    places = runs[list(_ONE_PLACE)]
+    places = runs.reindex(columns=list(_ONE_PLACE))
     if places.duplicated().any():  # only then does it matter where they ran
         places = places.assign(**comparable_keys(runs)[list(_HOST)])
     ended = list(_ended(runs))

@@ -27,6 +27,7 @@ from bench.core.checks import value_at
 from bench.core.environment import settle_environment
 from bench.core.files import StoreError
 from bench.core.host import host_facts
+from bench.core.identity import charges_of
 from bench.core.ledger import FinishedRuns, append_ledger
 from bench.core.lock import lock_path, measuring_lock, require_lock
 from bench.core.records.run import RunRecord
@@ -105,7 +106,7 @@ class Sweep:
         results = Path(config["results"]).absolute()
         key = (self._command.name, planned.digest, config["seed"], config["repeat"])
         try:
-            if (done := self._done(results, key, config["resume"])) is not None:
+            if (done := self._done(results, key, config)) is not None:
                 self._runs.append((overrides, *done))
                 self._num_found += 1
                 return
@@ -123,13 +124,14 @@ class Sweep:
         self._make(job, overrides)
 
     def _done(
-        self, results: Path, key: tuple[str, str, int, int], resume: bool | str
+        self, results: Path, key: tuple[str, str, int, int], config: Mapping[str, Any]
     ) -> tuple[Path, RunRecord] | None:
-        """A run of the same kind that resume= takes for this one.
+        """A run of the same kind, charged alike, that resume= takes for this one.
 
         Raises:
             StoreError: The ledger cannot be read.
         """
+        resume = config["resume"]
         if not resume:
             return None
         if results not in self._finished:
@@ -143,7 +145,8 @@ class Sweep:
                 say(self._console, f"note: made again: {error}")
                 continue
             fit = record.health is None or record.health.fit
-            if record.status == "ok" and (fit or resume != RESUME_FIT):
+            charged_alike = charges_of(record.config) == charges_of(config)
+            if record.status == "ok" and charged_alike and (fit or resume != RESUME_FIT):
                 return folder, record
         return None
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 # The key under which a stored configuration tells which option of each group was chosen, as the
 # user wrote it: `model: cnn`. It is no key of the command line.
 CHOICES = "choices"
+# What time and joules are charged with. It changes money and carbon, and nothing that is measured.
+CHARGES = ("price", "grid", "codecarbon.country_iso_code")
 # What may differ between two runs of the same configuration: where things lie, which repeat it is,
 # how the run was watched, what its parts are called, and what its time and joules are charged with.
 # Dotted names reach into groups.
@@ -25,14 +28,17 @@ UNHASHED = (
     "data_root",
     "keep_model",
     "trust",
-    "price",
-    "grid",
-    "codecarbon.country_iso_code",
+    *CHARGES,
 )
 # Keys of a data set that change neither which samples are in its splits nor what they look like.
 SAME_SAMPLES = frozenset(
     ("batch_size", "seed", "root", "download", "in_memory", "num_workers", "eval_batch_size")
 )
+
+
+def charges_of(config: Mapping[str, Any]) -> str:
+    """What a run is charged with, as one text: of two repeats it may differ."""
+    return json.dumps([config.get("price"), config.get("grid")], sort_keys=True)
 
 
 def without(config: dict[str, Any], dotted: str) -> dict[str, Any]:

@@ -231,6 +231,20 @@ def test_resume_takes_what_is_finished_and_on_request_what_is_fit(tmp_path: Path
     assert "resume=never: must be one of false, true, fit" in answer.err
 
 
+def test_a_run_at_another_price_is_made_for_its_money(tmp_path: Path) -> None:
+    def num_runs() -> int:
+        return len(list((tmp_path / "results" / "train").iterdir()))
+
+    prices = "price=aws_m7g_large,azure_d2s_v5"
+    assert sweep(tmp_path, "-m", prices).code == 0
+    first, second = records(tmp_path)
+    assert first.config_hash == second.config_hash  # repeats in all but money
+    answer = sweep(tmp_path, "-m", prices, "resume=true")
+    assert (answer.code, num_runs()) == (0, 2)
+    assert sweep(tmp_path, "price=aws_g5_xlarge", "resume=true").code == 0
+    assert num_runs() == 3
+
+
 def test_resume_makes_again_what_cannot_be_read_and_tells_of_odd_lines(tmp_path: Path) -> None:
     assert sweep(tmp_path, "seed=0").code == 0
     (first,) = (tmp_path / "results" / "train").iterdir()

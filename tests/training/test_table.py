@@ -197,6 +197,18 @@ def test_of_a_seed_that_was_measured_twice_one_run_counts() -> None:
     assert row(runs, "lr=1e-3")[1:3] == ["1/1 reached", "4"]
 
 
+def test_prices_that_were_swept_have_a_row_each() -> None:
+    """They are of one configuration, and of one seed and repeat."""
+    runs = []
+    for rate in (1.0, 2.0):
+        run = record()
+        charged = replace(run, config={**run.config, "price": {"usd_per_hour": rate}})
+        runs.append(([f"price.usd_per_hour={rate}"], charged))
+    assert runs[0][1].config_hash == runs[1][1].config_hash
+    names = [line.split()[0] for line in rows_under_rule(printed(runs))[:2]]
+    assert names == ["price.usd_per_hour=1.0", "price.usd_per_hour=2.0"]
+
+
 def test_unfit_runs_are_marked_and_flags_named_once() -> None:
     unfit = Health(fit=False, flags=["other_load", "sampler_gap"])
     doubtful = Health(fit=True, flags=["meter_failed"])

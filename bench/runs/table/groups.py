@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bench.core.counting import Ended, counted
-from bench.core.identity import UNHASHED
+from bench.core.identity import CHARGES, UNHASHED, charges_of
 from bench.core.printable import printable
 from bench.core.records.run import RunRecord, Status
 from bench.runs.table.columns import Column, prose, prose_width
@@ -30,6 +30,8 @@ _UNCLEAR = ("value", "name")  # of what, does not follow from the last part of a
 # The outcome of a pass that was served and does not count.
 INVALID = "INVALID"
 _UNCOUNTED = ("interrupted", "refused")
+# Overrides that are no part of a configuration's name.
+_IGNORED = ("run", *(key for key in UNHASHED if key not in CHARGES))
 _LONG_OUTCOMES = 100  # characters, the console from which on an outcome stays on one line
 
 
@@ -63,16 +65,19 @@ def grouped(
         runs: Records, each with the overrides it was started with.
         extra_name: One more part of a name, which comes first, in the form of an override.
     """
-    by_hash: dict[str, list[Finished]] = {}
+    alike: dict[tuple[str, str], list[Finished]] = {}
     for run in runs:
-        by_hash.setdefault(run[1].config_hash, []).append(run)
+        # A command that sweeps prices asks for the money at each of them.
+        key = run[1].config_hash, charges_of(run[1].config)
+        alike.setdefault(key, []).append(run)
     named = []
-    for members in by_hash.values():
+    for members in alike.values():
         overrides, record = members[0]
         extra = extra_name(record) if extra_name else ""
         named.append([extra] * bool(extra) + _told(overrides))
     groups = []
-    for items, members in zip(_telling(named, list(by_hash)), by_hash.values(), strict=True):
+    hashes = [digest for digest, _ in alike]
+    for items, members in zip(_telling(named, hashes), alike.values(), strict=True):
         records = [record for _, record in members]
         groups.append(Group(items=items, runs=records, counted=_counted(records)))
     return groups
@@ -91,7 +96,7 @@ def _shared_overrides(runs: Sequence[Finished]) -> list[str]:
 
 def _is_ignored(override: str) -> bool:
     key = _key_of(override)
-    return any(key == one or key.startswith(f"{one}.") for one in (*UNHASHED, "run"))
+    return any(key == one or key.startswith(f"{one}.") for one in _IGNORED)
 
 
 def _short(override: str) -> str:

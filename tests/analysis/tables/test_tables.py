@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from analysis.tables.text_table import Cell, TextTable, to_csv, to_markdown
 from bench.core.printable import markdown_safe
 from bench.core.stats.intervals import share
 from tests.analysis.made import (
+    SWEEP_START,
     Made,
     Served,
     make_run,
@@ -511,9 +513,9 @@ def test_only_killed_runs_give_tables_without_hits(tmp_path: Path) -> None:
     assert set(tables(loaded)) == {"search"}
 
 
-def charged(results: Path, seed: int, **config: object) -> None:
+def charged(results: Path, made: Made, **config: object) -> None:
     """A run that reached its target, charged as a configuration says."""
-    folder = make_run(results, Made(outcome="hit", seed=seed))
+    folder = make_run(results, replace(made, outcome="hit"))
     path = folder / "run.json"
     record = json.loads(path.read_text())
     record["config"] |= config
@@ -525,7 +527,7 @@ def test_money_at_another_price_and_carbon_of_another_grid_are_kept_apart(tmp_pa
     cheap, dear = ({"usd_per_hour": None, "usd_per_kwh": rate} for rate in (0.1, 0.4))
     usa, deu = ({"country_iso_code": country} for country in ("USA", "DEU"))
     for seed, (price, grid) in enumerate([(cheap, usa), (cheap, deu), (dear, usa), (dear, deu)]):
-        charged(tmp_path, seed, price=price, grid=grid)
+        charged(tmp_path, Made(seed=seed), price=price, grid=grid)
     loaded = load_runs([tmp_path]).runs
     assert loaded["configuration"].nunique() == 1
     summary = summarise(loaded)
@@ -541,3 +543,13 @@ def test_money_at_another_price_and_carbon_of_another_grid_are_kept_apart(tmp_pa
     assert nums["emissions_to_target_gco2e"] == {
         f"{label}, grid of {country}": 2 for country in ("DEU", "USA")
     }
+
+
+def test_a_run_that_was_made_again_at_another_price_supersedes_none(tmp_path: Path) -> None:
+    """Of one seed and repeat: a sweep over prices asks for the money at each."""
+    for n, rate in enumerate((0.1, 0.4)):
+        made = Made(start=SWEEP_START + timedelta(minutes=n))
+        charged(tmp_path, made, price={"usd_per_hour": None, "usd_per_kwh": rate})
+    summary = summarise(load_runs([tmp_path]).runs)
+    money = summary[summary["metric"] == "cost_to_target_usd"]
+    assert sorted(money["num"]) == [1, 1]
