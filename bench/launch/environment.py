@@ -44,7 +44,7 @@ for name in ("bench", "analysis", "hydra_plugins"):
     spec = find_spec(name)
     if spec is None:
         raise SystemExit(f"{name}: not installed there")
-    places = [each for each in spec.submodule_search_locations]
+    places = list(spec.submodule_search_locations)
     ours = [each for each in places if os.path.exists(os.path.join(each, "checked_sweeper.py"))]
     found[name] = os.path.realpath((ours or places)[0])
 """
@@ -73,8 +73,9 @@ def environment_of(
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["PYTHONHASHSEED"] = "0"
     own = [folder for folder in (worktree, worktree / "src") if folder.is_dir()]
-    if hides_suite(worktree, module):
-        own.insert(0, _suite(python, environment, worktree))
+    if hides_suite(repository, worktree, module):
+        # The runs do not search the folder that they are made in: see Interleaved.
+        own = [_suite(python, environment, worktree), worktree / repository.inside, *own]
     environment["PYTHONPATH"] = _searched(own, given)
     question = [python, "-c", _ASK, str(repository.root), str(worktree), *map(str, own)]
     theirs, elsewhere = _ask(question, environment, worktree / repository.inside)
@@ -89,14 +90,15 @@ def environment_of(
     return {**environment, "PYTHONPATH": _searched(own, given)}
 
 
-def hides_suite(worktree: Path, module: str) -> bool:
+def hides_suite(repository: Repository, worktree: Path, module: str) -> bool:
     """Whether packages of a revision have the names of this project's and hide its module.
 
     Args:
+        repository: What the worktree is of.
         worktree: Its top folder.
         module: That the runs are made with. One that the revision has itself is meant.
     """
-    folders = worktree, worktree / "src"
+    folders = worktree / repository.inside, worktree, worktree / "src"
     named = any((folder / name).is_dir() for folder in folders for name in ("bench", "analysis"))
     file = f"{module.replace('.', '/')}.py"
     return (

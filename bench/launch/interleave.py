@@ -157,9 +157,10 @@ class Interleaved:
         )
 
     def _run(self, arm: Arm, results: Path, repeat: int) -> None:
-        # Else the folder that it is run in comes before all others.
-        safe = ["-P"] if hides_suite(arm.worktree, self._program.module) else []
-        command = [arm.python, *safe, "-m", self._program.module]
+        module = self._program.module
+        # -P: else the folder that it is run in is searched before all others.
+        safe = ["-P"] if hides_suite(self._repository, arm.worktree, module) else []
+        command = [arm.python, *safe, "-m", module]
         command += self._program.arguments(results, repeat)
         results.mkdir(parents=True, exist_ok=True)
         before = set(runs_below(str(results)))

@@ -32,9 +32,9 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "checkout", tmp_path / "worktree"
 
 
-def environment(folders: tuple[Path, Path], **given: str) -> dict[str, str]:
+def environment(folders: tuple[Path, Path], inside: str = "", **given: str) -> dict[str, str]:
     checkout, worktree = folders
-    repository = Repository(root=checkout, inside=Path())
+    repository = Repository(root=checkout, inside=Path(inside))
     return environment_of(
         {"PATH": os.environ["PATH"], **given},
         sys.executable,
@@ -53,19 +53,23 @@ def origin(package: str, variables: dict[str, str], worktree: Path) -> str:
     return answer.stdout.strip()
 
 
+@pytest.mark.parametrize("inside", ["", "benchmarks"])
 def test_packages_of_a_revision_with_the_names_of_this_project_do_not_hide_it(
-    folders: tuple[Path, Path],
+    folders: tuple[Path, Path], inside: str
 ) -> None:
-    """Its own other packages are found as always."""
+    """Neither at its top nor in the folder that runs are made in; its own others are found."""
     worktree = folders[1]
+    start = worktree / inside
     for name in ("bench", "analysis"):
-        (worktree / name).mkdir()
-        (worktree / name / "__init__.py").write_text("raise ImportError('the wrong one')")
-    variables = environment(folders, PYTHONPATH=str(ROOT))
-    code = "import analysis, bench.cli.conf_files as c, package; print(c.config_dir(), package)"
+        (start / name).mkdir(parents=True)
+        (start / name / "__init__.py").write_text("raise ImportError('the wrong one')")
+    (start / "my_parts.py").touch()
+    variables = environment(folders, inside, PYTHONPATH=str(ROOT))
+    code = "import analysis, my_parts, package; from bench.cli.conf_files import config_dir as c; "
+    code += "print(c(), package)"
     answer = subprocess.run(
         [sys.executable, "-P", "-c", code],
-        cwd=worktree,
+        cwd=start,
         env=variables,
         capture_output=True,
         text=True,
@@ -75,11 +79,12 @@ def test_packages_of_a_revision_with_the_names_of_this_project_do_not_hide_it(
 
 
 def test_a_module_that_the_revision_has_itself_is_meant(tmp_path: Path) -> None:
+    repository = Repository(root=tmp_path, inside=Path())
     (tmp_path / "bench").mkdir()
-    assert hides_suite(tmp_path, "bench.train")
-    assert not hides_suite(tmp_path, "my_train")
+    assert hides_suite(repository, tmp_path, "bench.train")
+    assert not hides_suite(repository, tmp_path, "my_train")
     (tmp_path / "bench" / "train.py").touch()
-    assert not hides_suite(tmp_path, "bench.train")
+    assert not hides_suite(repository, tmp_path, "bench.train")
 
 
 def test_hashes_are_fixed_compiled_files_kept_and_hooks_of_git_forgotten(
