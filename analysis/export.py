@@ -12,7 +12,7 @@ import traceback
 from typing import Any
 
 from bench.cli.help import answered
-from bench.cli.start import start
+from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR, start
 from bench.core.files import expanded
 from bench.core.printable import printable
 
@@ -47,12 +47,12 @@ def main() -> int:
             export(config)
     except ValueError as error:
         print(f"error: {app.one_line(error)}", file=sys.stderr)
-        return app.USAGE_ERROR
+        return USAGE_ERROR
     except KeyboardInterrupt:
-        return app.INTERRUPTED
+        return INTERRUPTED
     except Exception:
         traceback.print_exc()
-        return app.CRASHED
+        return CRASHED
     return code
 
 

@@ -10,7 +10,7 @@ import os
 import sys
 from importlib import import_module
 
-from bench.cli.start import start
+from bench.cli.start import USAGE_ERROR, start
 from bench.core.suggest import did_you_mean
 
 COMMANDS = {
@@ -35,7 +35,7 @@ def main() -> int:
     if name not in COMMANDS:
         print(f"error: {name}: no such command{did_you_mean(name, COMMANDS)}", file=sys.stderr)
         print(_USAGE, file=sys.stderr)
-        return 2
+        return USAGE_ERROR
     del sys.argv[1]
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())

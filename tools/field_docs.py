@@ -148,8 +148,9 @@ def main() -> None:
     """Write the pages whose tables are out of date."""
     for path in sorted(DOCS.glob("*.md")):
         page = path.read_text()
-        if rendered(page) != page:
-            path.write_text(rendered(page))
+        made = rendered(page)
+        if made != page:
+            path.write_text(made)
             print(f"wrote {path}")
 
 

@@ -11,12 +11,11 @@ from analysis.load.values import column, numbers
 from bench.core.labels import ENERGY_FLAGS
 from bench.core.metric import MONEY
 from bench.core.metrics import METRICS
-from bench.core.price import known_basis
+from bench.core.price import PRICES, known_basis
 
 COST_BASIS = "cost_basis"
 GRID = "grid"
 ELECTRICITY = "electricity"
-_PRICES = ("usd_per_hour", "usd_per_kwh")
 _GROUPS = ("phase_energy.",)
 _OF_RUN = (
     "energy_total_j",
@@ -101,13 +100,13 @@ def cost_bases(runs: DataFrame) -> Series:
 
     Source: docs/metrics.md, "Cost and emissions".
     """
-    prices = DataFrame({name: numbers(runs, f"config.price.{name}") for name in _PRICES}).astype(
+    prices = DataFrame({name: numbers(runs, f"config.price.{name}") for name in PRICES}).astype(
         object
     )
     pairs = list(
-        zip(*(prices[name].where(prices[name].notna(), None) for name in _PRICES), strict=True)
+        zip(*(prices[name].where(prices[name].notna(), None) for name in PRICES), strict=True)
     )
-    known = {pair: known_basis(dict(zip(_PRICES, pair, strict=True))) for pair in set(pairs)}
+    known = {pair: known_basis(dict(zip(PRICES, pair, strict=True))) for pair in set(pairs)}
     bases = Counter(basis for basis in known.values() if basis is not None)
     texts = {
         pair: f"{basis} at {_rates(pair)}" if basis and bases[basis] > 1 else basis
@@ -117,10 +116,8 @@ def cost_bases(runs: DataFrame) -> Series:
 
 
 def _rates(pair: tuple[float | None, ...]) -> str:
-    units = ("USD/h", "USD/kWh")
-    return " and ".join(
-        f"{rate:g} {unit}" for rate, unit in zip(pair, units, strict=True) if rate is not None
-    )
+    rates = zip(pair, PRICES.values(), strict=True)
+    return " and ".join(f"{rate:g} {unit}" for rate, unit in rates if rate is not None)
 
 
 def grids(runs: DataFrame) -> Series:

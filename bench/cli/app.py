@@ -21,6 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.cli.conf_files import config_dir as config_dir
 from bench.cli.messages import explained
+from bench.cli.overrides import MULTIRUN
+from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR
 from bench.cli.streams import settle_streams
 from bench.config.measure_nodes import MEASURE_NODES
 from bench.config.nodes import NODES
@@ -30,11 +32,6 @@ from bench.config.train import TrainConfig
 from bench.core.files import expanded
 from bench.core.printable import printable
 from bench.core.stopping import interrupt_on_signals
-
-MULTIRUN = frozenset(("-m", "--multirun"))
-USAGE_ERROR = 2
-CRASHED = 5  # not the 1 that Python would end with: of a gate, that is a regression
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 @cache

@@ -18,11 +18,11 @@ from itertools import takewhile
 
 from bench.cli.conf_files import Key, config_dir
 from bench.cli.key_docs import CommandDocs, Part, document
+from bench.cli.start import USAGE_ERROR
 
 _HELP = ("--help", "-h")
 _VERSION = "--version"
 _NAME = "operational-metrics-bench"
-_USAGE_ERROR = 2
 _NARROWEST, _WIDEST = 40, 110  # columns: longer lines are hard to read
 _COLUMN = 30  # where comments begin, if what they explain is not longer
 _FLAGS_OF_GROUPS = ("--config-dir DIR",)
@@ -58,7 +58,7 @@ def answered(
         docs = document(module.rpartition(".")[2], arguments)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
-        return _USAGE_ERROR
+        return USAGE_ERROR
     width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
     return _print("\n".join(_page(module, docs, {key: lists[key]() for key in lists}, width)))
 
@@ -161,5 +161,5 @@ def _print(text: str) -> int:
         if isinstance(error, BrokenPipeError):  # `| head` has read enough
             return 0
         print(f"error: standard output: {error.strerror}", file=sys.stderr)
-        return _USAGE_ERROR
+        return USAGE_ERROR
     return 0

@@ -10,6 +10,7 @@ import yaml
 from hydra.errors import HydraException, OverrideParseException
 
 from bench.cli.key_docs import CommandDocs, document, keys_of_options, no_such_option
+from bench.cli.overrides import MULTIRUN
 from bench.cli.quoting import for_shell, how_to_quote, parses, quoted
 from bench.core.suggest import did_you_mean
 
@@ -71,7 +72,7 @@ def _unparsable(override: str, command: str, keys: Sequence[str]) -> str:
         return f'{override}: is no KEY=VALUE; a value with spaces needs quotes, as in "KEY=A B"'
     if not parses(f"{key}=1"):
         return _no_such_key(key, command, keys)
-    sweeps = bool({"-m", "--multirun"} & set(sys.argv[1:]))
+    sweeps = bool(MULTIRUN & set(sys.argv[1:]))
     return f"{override}: {how_to_quote(key, value, sweeps=sweeps)}"
 
 

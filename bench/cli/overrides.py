@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Flags by which Hydra sweeps.
+MULTIRUN = frozenset(("-m", "--multirun"))
+
 
 def key_of(override: str) -> str:
     """The dotted key or the group that an override gives, without `+`, `~` and where it goes."""

@@ -1,4 +1,4 @@
-"""How a command is started: Ctrl-C ends it in order from its first moment on."""
+"""How a command is started and how it exits: Ctrl-C ends it in order from its first moment on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+USAGE_ERROR = 2
+CRASHED = 5  # not the 1 that Python would end with: of a gate, that is a regression
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def start(main: Callable[[], int]) -> NoReturn:
@@ -17,5 +19,5 @@ def start(main: Callable[[], int]) -> NoReturn:
     try:
         code = main()
     except KeyboardInterrupt:
-        code = _INTERRUPTED
+        code = INTERRUPTED
     sys.exit(code)

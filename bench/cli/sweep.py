@@ -13,12 +13,13 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from bench.cli.agenda import AGENDA
-from bench.cli.app import INTERRUPTED, USAGE_ERROR, one_line, sweep_id
+from bench.cli.app import one_line, sweep_id
 from bench.cli.instruments import refuse_wrong_meters
 from bench.cli.lost import lost_record, unreadable_record
 from bench.cli.overrides import key_of
 from bench.cli.progress import Course, ProgressLine
 from bench.cli.resolve import Planned
+from bench.cli.start import INTERRUPTED, USAGE_ERROR
 from bench.cli.streams import output_was_lost
 from bench.cli.sweep_file import write_sweep
 from bench.cli.sweep_report import Command, has_failed, print_folders, print_runs, shortest

@@ -14,7 +14,6 @@ from bench.config.train import MeterConfig, SamplerConfig
 from bench.config.trust import require_modules
 from bench.core.checks import (
     MISSING,
-    MOST_SEED,
     MOST_THREADS,
     build_config,
     dotted_keys,
@@ -22,7 +21,7 @@ from bench.core.checks import (
     require_at_least,
     require_one_of,
     require_positive,
-    require_where_and_how,
+    require_run_keys,
 )
 from bench.core.identity import CHOICES, without
 
@@ -167,9 +166,7 @@ class ServeConfig:
         Raises:
             ValueError: A value is out of range or two contradict each other.
         """
-        require_at_least("seed", self.seed, 0, MOST_SEED)
-        require_at_least("repeat", self.repeat, 0)
-        require_where_and_how(self.results, self.resume)
+        require_run_keys(self.seed, self.repeat, self.results, self.resume)
         require_modules(self.trust)
         limited = self.placement.has_network or self.placement.memory_limit_bytes is not None
         if limited and self.backend.http is None:

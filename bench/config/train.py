@@ -18,14 +18,13 @@ from bench.config.recipe_nodes import recipe_config
 from bench.config.trust import require_modules
 from bench.core.checks import (
     MISSING,
-    MOST_SEED,
     MOST_THREADS,
     build_config,
     dotted_keys,
     require_at_least,
     require_one_of,
     require_positive,
-    require_where_and_how,
+    require_run_keys,
 )
 from bench.core.identity import CHOICES, without
 from bench.core.target import TargetConfig
@@ -152,10 +151,8 @@ class TrainConfig:
         require_positive("lr", self.lr)
         require_one_of("lr_scaling", self.lr_scaling, LR_SCALINGS)
         require_at_least("lr_reference_batch_size", self.lr_reference_batch_size, 1)
-        require_at_least("seed", self.seed, 0, MOST_SEED)
-        require_at_least("repeat", self.repeat, 0)
         require_one_of("precision", self.precision, PRECISIONS)
-        require_where_and_how(self.results, self.resume)
+        require_run_keys(self.seed, self.repeat, self.results, self.resume)
         require_modules(self.trust)
         if self.precision == "16-mixed" and self.trainer.accelerator == "cpu":
             raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")

@@ -34,12 +34,14 @@ def require_one_of(key: str, value: object, allowed: Collection[object]) -> None
         raise ValueError(f"{key}={value}: must be one of {', '.join(names)}{hint}")
 
 
-def require_where_and_how(results: str, resume: object) -> None:
-    """Refuse results= without a folder, and what resume= does not know.
+def require_run_keys(seed: int, repeat: int, results: str, resume: object) -> None:
+    """Refuse wrong values of the keys that every command with runs has.
 
     Raises:
         ValueError: One of them is wrong; the message names the key.
     """
+    require_at_least("seed", seed, 0, MOST_SEED)
+    require_at_least("repeat", repeat, 0)
     if not results.strip():  # as of a variable that is not set
         raise ValueError("results=: must name a folder")
     if resume not in (False, True, "fit"):

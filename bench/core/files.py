@@ -91,7 +91,7 @@ def replace_file(path: Path, data: bytes) -> Path:
 
 
 def last_lines(path: Path, num: int, *, most_bytes: int) -> list[str]:
-    """The last lines of a log that are not empty: at most so many, of at most so many bytes."""
+    """The last lines of a log that are not empty, at most num of them, from its last bytes."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - most_bytes))
         text = file.read().decode(errors="replace")

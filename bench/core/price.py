@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 CostBasis = Literal["electricity", "rental", "rental and electricity"]
 
-_PRICES = ("usd_per_hour", "usd_per_kwh")
+# Keys of a price, and their units in words.
+PRICES = {"usd_per_hour": "USD/h", "usd_per_kwh": "USD/kWh"}
 
 
 def cost_basis(price: Mapping[str, Any]) -> CostBasis:
@@ -26,7 +27,7 @@ def cost_basis(price: Mapping[str, Any]) -> CostBasis:
 
     Source: docs/metrics.md, "Cost and emissions".
     """
-    given = {key: _number(price.get(key)) for key in _PRICES}
+    given = {key: _number(price.get(key)) for key in PRICES}
     if all(value is None for value in given.values()):
         raise ValueError("price: neither usd_per_hour nor usd_per_kwh is given")
     rented, metered = bool(given["usd_per_hour"]), bool(given["usd_per_kwh"])
@@ -41,7 +42,7 @@ def known_basis(price: object) -> CostBasis | None:
     """As cost_basis; None for what is no price, such as a user's own text under that key."""
     if not isinstance(price, Mapping):
         return None
-    known = any(_number(price.get(key)) is not None for key in _PRICES)
+    known = any(_number(price.get(key)) is not None for key in PRICES)
     return cost_basis(price) if known else None
 
 

@@ -107,9 +107,9 @@ def _has_moved(one: Component, before: Reading, after: Reading) -> bool:
 
 
 def per_item(rows: Iterable[EnergyRow], num: int) -> list[ComponentEnergy]:
-    """Joules of one of so many predictions by component.
+    """Joules of each component over a number of items, such as predictions.
 
-    Constants are in no sum, and what is below its resolution is not known.
+    Constants are left out, and so is what lies below its resolution: it is not known.
     """
     return [
         ComponentEnergy(component=row.component, energy_j=row.energy_j / num, label=row.label)

@@ -11,13 +11,13 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from bench.cli.overrides import MULTIRUN
 from bench.cli.quoting import quoted
 from bench.config.serve import known_serve_keys
 from bench.config.train import known_keys
 from bench.gate.config import OUTPUTS
 
 _END = "--"
-_MULTIRUN = ("-m", "--multirun")
 _WORD_FOR_WORD = ("base", "head", "ref", "install", "python")
 _PATHS = ("baseline", "candidate", "results", "noise", *OUTPUTS)
 _GIVEN_BY_US = ("results", "repeat")
@@ -45,7 +45,7 @@ def split_arguments(
     benchmark_keys = {key.partition(".")[0] for key in (*known_keys(), *known_serve_keys())}
     for argument in own:
         root = _key(argument).partition(".")[0]
-        if argument in _MULTIRUN or root in (benchmark_keys | {"experiment"}) - set(keys):
+        if argument in MULTIRUN or root in (benchmark_keys | {"experiment"}) - set(keys):
             raise ValueError(
                 f"{argument}: is for the benchmark; what it is given goes after --, as in "
                 f"python -m bench.{command} {_example(command)}-- {argument}"

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.cli.app import CRASHED, run_once
+from bench.cli.app import run_once
+from bench.cli.start import CRASHED
 from bench.cli.terminal import say, wide_console
 from bench.core.printable import printable
 from bench.gate.config import CompareConfig, known_compare_keys

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from bench.cli.app import CRASHED, INTERRUPTED, USAGE_ERROR
+from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR
 from bench.cli.terminal import shown
 from bench.core.files import expanded
 from bench.gate.config import OUTPUTS, JudgeConfig

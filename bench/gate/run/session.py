@@ -15,7 +15,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import TextColumn
 
-from bench.cli.app import INTERRUPTED, USAGE_ERROR, run_once
+from bench.cli.app import run_once
+from bench.cli.start import INTERRUPTED, USAGE_ERROR
 from bench.cli.terminal import Line, say, shown
 from bench.core.files import file_stamp, utc_now
 from bench.core.printable import printable
