@@ -25,6 +25,20 @@ class Ended(NamedTuple):
     run_id: str
 
 
+def start_order(run_id: str, started_utc: str = "") -> tuple[str, str, str, str]:
+    """The sort key that puts runs in the order in which they were started.
+
+    A start stamp tells seconds only, and several short runs start within one; the last part of a
+    run id begins with the fraction of the second.
+
+    Args:
+        run_id: Of the run, or the name of its folder.
+        started_utc: The stamp of its record; without it, that of the run id counts.
+    """
+    stamp, _, rest = run_id.partition("-")
+    return started_utc, stamp, rest.rpartition("-")[2], run_id
+
+
 def began(run: Ended) -> bool:
     """Whether the process of the run began; a run that never began counts nowhere at all."""
     return run.error_kind != NOT_STARTED
@@ -43,7 +57,7 @@ def counted(runs: Sequence[Ended]) -> int | None:
     Interrupted runs, and runs that never began, count never.
 
     Args:
-        runs: In any order. Runs of the same second are ordered by their run id.
+        runs: In any order.
 
     Returns:
         The index of the run that counts, or None where none of them does.
@@ -51,6 +65,4 @@ def counted(runs: Sequence[Ended]) -> int | None:
     places = [index for index, run in enumerate(runs) if finished(run)]
     if not places:
         places = [n for n, run in enumerate(runs) if began(run) and run.status == "killed"]
-    return max(
-        places, key=lambda index: (runs[index].started_utc, runs[index].run_id), default=None
-    )
+    return max(places, key=lambda n: start_order(runs[n].run_id, runs[n].started_utc), default=None)

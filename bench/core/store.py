@@ -29,7 +29,6 @@ from bench.core.files import (
     read_file,
     replace_file,
     unwritable,
-    utc_now,
     write_whole,
 )
 from bench.core.ledger import append_ledger
@@ -57,10 +56,13 @@ class NewerSchema(StoreError):  # noqa: N818 -- says what the record is
 
 
 def new_identity(command: str, config_hash: str, seed: int, repeat: int) -> RunIdentity:
-    """A run id that sorts by start, names its configuration and never collides."""
-    started_utc = utc_now()
+    """A run id that tells when the run starts, names its configuration and never collides."""
+    now = datetime.now(UTC)
+    started_utc = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    fraction = now.microsecond * 16**5 // 10**6
     return RunIdentity(
-        run_id=f"{file_stamp(started_utc)}-{config_hash}-{secrets.token_hex(4)}",
+        # Second, configuration, fraction of the second (for start_order), random digits.
+        run_id=f"{file_stamp(started_utc)}-{config_hash}-{fraction:05x}{secrets.token_hex(2)[:3]}",
         command=command,
         config_hash=config_hash,
         seed=seed,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from bench.core.counting import start_order
 from bench.core.records.run import RunRecord
 from bench.core.store import read_record
 
@@ -35,18 +36,21 @@ def find_runs(results: Path, run: str, *, key: str = "run") -> Sequence[Path]:
             for path in known.glob("*")
             if (path / "run.json").is_file() and (path / "config.yaml").is_file()
         ]
-        # Names tell seconds only; the configuration is what a run writes first.
-        written.sort(key=lambda path: (path / "config.yaml").stat().st_mtime_ns)
-        folders = written[-1:]
+        folders = sorted(written, key=_start)[-1:]
     else:
-        named = sorted(known.glob(run)) if "/" not in run else sorted(map(Path, glob.glob(run)))
-        folders = [path.absolute() for path in named if (path / "config.yaml").is_file()]
+        named = known.glob(run) if "/" not in run else map(Path, glob.glob(run))
+        with_config = (path for path in named if (path / "config.yaml").is_file())
+        folders = [path.absolute() for path in sorted(with_config, key=_start)]
     if not folders:
         raise ValueError(
             f"{key}={run}: no training run of that name in {known}; give a run id, a folder, a "
             "glob or latest"
         )
     return tuple(folders)
+
+
+def _start(folder: Path) -> tuple[str, ...]:
+    return start_order(folder.name)
 
 
 @cache

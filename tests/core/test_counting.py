@@ -1,6 +1,6 @@
 import pytest
 
-from bench.core.counting import Ended, began, counted
+from bench.core.counting import Ended, began, counted, start_order
 from bench.core.records.run import NOT_STARTED
 
 
@@ -20,8 +20,15 @@ def test_the_latest_of_several_finished_runs_counts_even_if_it_failed() -> None:
     assert counted([run("failed", 1), run("ok", 2)]) == 1
 
 
-def test_runs_of_the_same_second_are_ordered_by_their_id() -> None:
+def test_runs_of_the_same_second_are_ordered_by_the_fraction_in_their_id() -> None:
     assert counted([run("ok", 1, run_id="b"), run("ok", 1, run_id="a")]) == 0
+    earlier, later = (
+        "20260101T000001Z-ffffffffffff-00000abc",
+        "20260101T000001Z-000000000000-f0000abc",
+    )
+    assert counted([run("ok", 1, run_id=later), run("ok", 1, run_id=earlier)]) == 0
+    next_second = "20260101T000002Z-000000000000-00000abc"
+    assert sorted([next_second, later, earlier], key=start_order) == [earlier, later, next_second]
 
 
 def test_a_killed_run_counts_only_where_none_finished() -> None:

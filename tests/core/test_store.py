@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 
 from bench.core import store
+from bench.core.counting import start_order
 from bench.core.files import StoreError
 from bench.core.find import runs_below
 from bench.core.outcome import outcome_record
@@ -40,6 +41,11 @@ def folder(tmp_path: Path, identity: RunIdentity) -> Path:
 
 def record(identity: RunIdentity) -> RunRecord:
     return outcome_record(identity, CONFIG, curve([0.5, 0.95]), status="ok")
+
+
+def test_run_ids_sort_by_start_within_a_second_too() -> None:
+    ids = [store.new_identity("train", digest * 12, 0, 0).run_id for digest in "ba"]
+    assert sorted(ids, key=start_order) == ids
 
 
 def test_a_record_reads_as_it_was_written(folder: Path, identity: RunIdentity) -> None:

@@ -87,7 +87,8 @@ def test_a_run_is_meant_by_its_id_its_folder_a_glob_or_latest(run: Path, tmp_pat
 
 
 def test_the_latest_is_the_one_begun_last_that_has_ended(run: Path, tmp_path: Path) -> None:
-    later = run.with_name("20260101T000000Z-0000000000aa-00000000")  # sorts before, in one second
+    # In the same second; its name sorts before the other's, whose fraction of the second is 0.
+    later = run.with_name("20260101T000000Z-0000000000aa-f0000000")
     later.mkdir()
     (later / "config.yaml").write_text("{}")
     assert find_runs(tmp_path, "latest") == (run,)  # the other has not ended

@@ -6,11 +6,10 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from bench.core.counting import Ended, began, counted, finished
+from bench.core.counting import Ended, began, counted, finished, start_order
 from bench.core.flat import value_of
 from bench.core.identity import CHOICES, UNHASHED, without
 from bench.core.labels import GUESSED
@@ -114,7 +113,7 @@ def _counting(
     Where every run was interrupted, the latest is kept. Runs that never began are dropped.
     """
     places: dict[tuple[Configuration, Place], list[GateRun]] = {}
-    for run in sorted(runs, key=attrgetter("started_utc", "run_id")):
+    for run in sorted(runs, key=_start):
         if began(_ended(run, errors[run.run_id])):
             places.setdefault((configuration_of(run), place_of(run)), []).append(run)
     kept, remarks = [], []
@@ -131,7 +130,11 @@ def _counting(
                 f"{run.command} {run.config_hash} {place_words(run)} was measured {len(again)} "
                 f"times: {run.run_id} counts, {which}; not {others}"
             )
-    return sorted(kept, key=attrgetter("started_utc", "run_id")), remarks
+    return sorted(kept, key=_start), remarks
+
+
+def _start(run: GateRun) -> tuple[str, ...]:
+    return start_order(run.run_id, run.started_utc)
 
 
 def _ended(run: GateRun, error: RunError | None) -> Ended:

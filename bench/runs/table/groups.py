@@ -15,6 +15,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from bench.cli.overrides import key_of
 from bench.core.counting import Ended, counted
 from bench.core.identity import CHARGES, UNHASHED, charges_of
 from bench.core.printable import printable
@@ -95,7 +96,7 @@ def _shared_overrides(runs: Sequence[Finished]) -> list[str]:
 
 
 def _is_ignored(override: str) -> bool:
-    key = _key_of(override)
+    key = key_of(override)
     return any(key == one or key.startswith(f"{one}.") for one in _IGNORED)
 
 
@@ -131,7 +132,7 @@ def naming(groups: Sequence[Group], console: Console) -> list[Column]:
         console: The values must not take more than half of its width.
     """
     full = _names_column("configuration", [" ".join(group.items) for group in groups])
-    keys = {tuple(_key_of(item) for item in group.items) for group in groups}
+    keys = {tuple(key_of(item) for item in group.items) for group in groups}
     leaves = _leaves({key for each in keys for key in each})
     if len(keys) == 1 and all("=" in item for group in groups for item in group.items):
         lines = [[leaves[key] for key in keys.pop()]]
@@ -142,7 +143,7 @@ def naming(groups: Sequence[Group], console: Console) -> list[Column]:
         if aligned.width <= console.width // 2:
             return [full, aligned]
     short = [
-        " ".join(leaves[_key_of(item)] + item[len(item.partition("=")[0]) :] for item in each.items)
+        " ".join(leaves[key_of(item)] + item[len(item.partition("=")[0]) :] for item in each.items)
         for each in groups
     ]
     return [full, _names_column("configuration", short)]
@@ -157,10 +158,6 @@ def _leaves(keys: Iterable[str]) -> dict[str, str]:
     last = {key: key.rpartition(".")[2] for key in keys}
     num = Counter(last.values())
     return {key: key if num[leaf] > 1 or leaf in _UNCLEAR else leaf for key, leaf in last.items()}
-
-
-def _key_of(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")
 
 
 def _counted(records: Sequence[RunRecord]) -> list[RunRecord]:
