@@ -61,6 +61,7 @@ class Metric:
         name: Unique; what `metrics=` and `min_effect.NAME=` of the gate take.
         title: In words, without its unit.
         heading: The same above a column of a table, where that is shorter.
+        short: The same above a column of the terminal, where that is shorter or clearer still.
         unit: Of the record; empty for a count.
         shown: Unit of tables, and how many of it are one unit of the record.
         better: Direction; None where neither more nor less is better.
@@ -82,6 +83,7 @@ class Metric:
     name: str
     title: str
     heading: str
+    short: str
     unit: str
     shown: tuple[str, float]
     better: Better | None
@@ -142,6 +144,8 @@ def metric_of(path: str, better: Better | None, **facts: Any) -> Metric:
     leaf = path.rpartition(".")[2]
     words, unit = words_and_unit(leaf)
     title = facts.get("title", words)
+    heading = facts.get("heading", title)
     unit = facts.get("unit", unit)
-    defaults = {"name": leaf, "title": title, "heading": title, "unit": unit, "shown": (unit, 1.0)}
+    defaults = {"name": leaf, "title": title, "heading": heading, "short": heading}
+    defaults |= {"unit": unit, "shown": (unit, 1.0)}
     return Metric(path=path, better=better, **(defaults | facts))

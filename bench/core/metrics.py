@@ -87,10 +87,10 @@ def _qualities(split: str, words: str, **of_accuracy: Any) -> Iterator[Metric]:
         path = f"{split}.{name}"
         title = _QUALITY_TITLES.get(name, name.replace("_", " "))
         unit = "fraction" if facts.upper == 1.0 else "nats"
-        own = of_accuracy if name == "accuracy" else {}
-        yield metric_of(
-            path, facts.mode, **({"name": path, "title": f"{words} {title}", "unit": unit} | own)
-        )
+        row = {"name": path, "title": f"{words} {title}", "unit": unit}
+        row |= {"short": "worst recall"} if name == "worst_class_recall" else {}
+        row |= of_accuracy if name == "accuracy" else {}
+        yield metric_of(path, facts.mode, **row)
     yield from _shown(None, f"{split}.", "num_samples")
 
 
@@ -193,10 +193,10 @@ _SERVING = (
     _measured("serving.latency_p99_ms", 0.20, heading="p99", topics=("serving",)),
     _measured("serving.latency_p999_ms", 0.30, title="latency p99.9"),
     _measured("serving.latency_mean_ms", 0.10),
-    _measured("serving.throughput_per_s", 0.10, better="max", topics=("serving",)),
     _measured(
-        "serving.max_rate_per_s", 0.10, better="max", title="largest rate", topics=("serving",)
+        "serving.throughput_per_s", 0.10, better="max", short="predictions", topics=("serving",)
     ),
+    _measured("serving.max_rate_per_s", 0.10, better="max", topics=("serving",)),
     _measured("serving.goodput_per_s", 0.10, better="max"),
     _measured(
         "serving.energy_per_prediction_j",
@@ -218,6 +218,7 @@ _SERVING = (
     metric_of(
         "serving.cost_per_million_usd",
         "min",
+        short="USD per million",
         least_effect_frac=0.10,
         topics=("serving_cost",),
         joules=PER_PREDICTION,
@@ -226,6 +227,7 @@ _SERVING = (
         "serving.emissions_per_million_gco2e",
         "min",
         heading="carbon per million",
+        short="gCO2e per million",
         least_effect_frac=0.10,
         topics=("serving_cost",),
         joules=PER_PREDICTION,
@@ -242,7 +244,12 @@ _SERVING = (
 _MODEL = (
     _exact("model.num_parameters", title="parameters"),
     _exact(
-        "model.size_bytes", title="model size", heading="size", shown=_KILO, topics=("serving",)
+        "model.size_bytes",
+        title="model size",
+        heading="size",
+        short="model size",
+        shown=_KILO,
+        topics=("serving",),
     ),
     _exact("model.flops_per_sample", title="FLOPs per sample"),
     *_qualities("quality", "validation"),

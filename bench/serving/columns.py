@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.core.flat import value_of
-from bench.core.metrics import better
+from bench.core.metrics import METRICS, better
 from bench.core.price import cost_basis
 from bench.core.records.run import RunRecord
 from bench.runs.table.columns import Column, number_column, spread_column
@@ -13,6 +13,7 @@ from bench.runs.table.fields import (
     accuracy_column,
     field_median,
     field_medians,
+    heading_of,
     latency_column,
     number_of,
 )
@@ -32,7 +33,10 @@ from bench.runs.table.medians import (
     value_text,
 )
 
-_COST = "serving.cost_per_million_usd"
+_RATE, _SIZE = "serving.throughput_per_s", "model.size_bytes"
+_CHANGE, _RATIO = "compression.accuracy_change", "compression.latency_ratio"
+_RECALL, _ENERGY = "quality_test.worst_class_recall", "serving.energy_per_prediction_j"
+_COST, _CARBON = "serving.cost_per_million_usd", "serving.emissions_per_million_gco2e"
 
 
 def serve_columns(groups: Sequence[Group]) -> list[Column]:
@@ -40,13 +44,11 @@ def serve_columns(groups: Sequence[Group]) -> list[Column]:
     return [
         *_headlines(groups),
         latency_column(groups, rank=4, note="Latency: from when a request was due."),
-        number_column(
-            "predictions", field_medians(groups, "serving.throughput_per_s"), RATE, rank=5
-        ),
+        number_column(heading_of(_RATE), field_medians(groups, _RATE), RATE, rank=5),
         accuracy_column(groups, rank=2),
         _change(groups),
         _recall(groups),
-        number_column("model\nsize", field_medians(groups, "model.size_bytes"), BYTES, rank=9),
+        number_column(heading_of(_SIZE), field_medians(groups, _SIZE), BYTES, rank=9),
         _ratio(groups),
         _energy(groups),
         _cost(groups),
@@ -72,10 +74,11 @@ def _headline_of(record: RunRecord) -> float | None:
 
 
 def _headline_words(record: RunRecord) -> tuple[str, Scale]:
-    field = value_of(record, "serving.headline") or ""
-    if field.endswith("_per_s"):
-        return field.removesuffix("_per_s").replace("_", " "), RATE
-    return f"{field.removeprefix('latency_').removesuffix('_ms')} latency", TIME
+    field = value_of(record, "serving.headline")
+    if field is None:
+        return "", PLAIN
+    heading = METRICS[f"serving.{field}"].heading
+    return (heading, RATE) if field.endswith("_per_s") else (f"{heading} latency", TIME)
 
 
 def _headline_median(group: Group) -> Median | None:
@@ -114,28 +117,28 @@ def _headlines(groups: Sequence[Group]) -> list[Column]:
 
 
 def _change(groups: Sequence[Group]) -> Column:
-    medians = field_medians(groups, "compression.accuracy_change")
+    medians = field_medians(groups, _CHANGE)
     cells = ["-" if m is None else f"{m.estimate.value:+.4f}" for m in medians]
     note = "Accuracy change and latency ratio: against the same model uncompressed."
-    return Column(heading="accuracy\nchange", cells=cells, rank=5, note=note)
+    return Column(heading=heading_of(_CHANGE), cells=cells, rank=5, note=note)
 
 
 def _recall(groups: Sequence[Group]) -> Column:
-    medians = field_medians(groups, "quality_test.worst_class_recall")
+    medians = field_medians(groups, _RECALL)
     cells = ["-" if m is None else f"{m.estimate.value:.3f}" for m in medians]
-    return Column(heading="worst\nrecall", cells=cells, rank=11)
+    return Column(heading=heading_of(_RECALL), cells=cells, rank=11)
 
 
 def _ratio(groups: Sequence[Group]) -> Column:
     """Latency compressed over uncompressed; a single run has its own 95% interval."""
     cells = []
     for group in groups:
-        ratio = field_median(group.measured, "compression.latency_ratio")
+        ratio = field_median(group.measured, _RATIO)
         text = value_text(ratio, PLAIN, None)
         if ratio is not None and ratio.estimate.num == 1:
             text += _interval(group.measured)
         cells.append(text)
-    return Column(heading="latency\nratio", cells=cells, rank=8)
+    return Column(heading=heading_of(_RATIO), cells=cells, rank=8)
 
 
 def _interval(runs: Sequence[RunRecord]) -> str:
@@ -147,15 +150,15 @@ def _interval(runs: Sequence[RunRecord]) -> str:
 
 
 def _energy(groups: Sequence[Group]) -> Column:
-    name = "serving.energy_per_prediction"
+    name = _ENERGY.removesuffix("_j")
     joules = joules_of(
         groups,
-        lambda runs: field_median(runs, f"{name}_j"),
+        lambda runs: field_median(runs, _ENERGY),
         label=f"{name}_label",
         error_fracs=(f"{name}_error_frac",),
     )
     note = "Energy: ± the bound of its error."
-    return joules_column("energy per\nprediction", joules, rank=3, note=note)
+    return joules_column(heading_of(_ENERGY), joules, rank=3, note=note)
 
 
 def _cost(groups: Sequence[Group]) -> Column:
@@ -170,7 +173,7 @@ def _cost(groups: Sequence[Group]) -> Column:
         )
         for group in groups
     ]
-    heading, beside = "USD per\nmillion", [f"({basis})" if basis else "" for basis in bases]
+    heading, beside = heading_of(_COST), [f"({basis})" if basis else "" for basis in bases]
     if len(set(bases) - {""}) == 1:
         heading, beside = f"{heading}\n{max(beside)}", [""] * len(beside)
     note = "Dollars for electricity alone are not the price of a machine."
@@ -179,5 +182,5 @@ def _cost(groups: Sequence[Group]) -> Column:
 
 
 def _carbon(groups: Sequence[Group]) -> Column:
-    medians = field_medians(groups, "serving.emissions_per_million_gco2e")
-    return number_column("gCO2e per\nmillion", medians, PLAIN, rank=12)
+    medians = field_medians(groups, _CARBON)
+    return number_column(heading_of(_CARBON), medians, PLAIN, rank=12)

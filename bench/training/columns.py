@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.core.flat import value_of
+from bench.core.metrics import METRICS
 from bench.core.outcome import best_value
 from bench.core.printable import printable
 from bench.core.records.run import RunRecord
@@ -13,6 +14,7 @@ from bench.runs.table.fields import (
     accuracy_column,
     field_median,
     field_medians,
+    heading_of,
     latency_column,
     target_median,
 )
@@ -34,6 +36,11 @@ from bench.runs.table.medians import (
 # What the run is called that a recipe builds on.
 _SOURCES = {"distill": "teacher", "prune": "base run"}
 _SINGLE = "(a, b]: the last evaluation that missed and the first that hit the target."
+_TIME_S, _ENERGY_J = "target.time_to_target_s", "target.energy_to_target_j"
+_SAMPLES, _EACH_S = "target.samples_to_target", "target.time_per_sample_s"
+_EACH_J, _RATE = "target.energy_per_sample_j", "serving.throughput_per_s"
+_MEMORY, _SIZE = "utilization.memory_peak_bytes", "model.size_bytes"
+_TTA, _ETA = METRICS[_TIME_S].short, METRICS[_ENERGY_J].short
 _ERRORS = ("target.energy_to_target_error_frac", "energy_error_frac")
 
 
@@ -48,13 +55,10 @@ def train_columns(groups: Sequence[Group]) -> list[Column]:
         latency_column(groups, rank=9),
         _throughput(groups),
         accuracy_column(groups, rank=13),
-        number_column("peak\nmemory", field_medians(groups, _MEMORY), BYTES, rank=14),
+        number_column(heading_of(_MEMORY), field_medians(groups, _MEMORY), BYTES, rank=14),
         _cpu(groups),
-        number_column("model\nsize", field_medians(groups, "model.size_bytes"), BYTES, rank=16),
+        number_column(heading_of(_SIZE), field_medians(groups, _SIZE), BYTES, rank=16),
     ]
-
-
-_MEMORY = "utilization.memory_peak_bytes"
 
 
 def best_column(groups: Sequence[Group]) -> Column:
@@ -77,17 +81,19 @@ def _bests(group: Group) -> str:
 
 
 def _times(groups: Sequence[Group]) -> list[Column]:
-    names = ("target.time_to_target_s", "target.censored_at_s")
+    names = (_TIME_S, "target.censored_at_s")
     medians = [target_median(group.measured, *names) for group in groups]
-    note = "TTA: time to accuracy, evaluation included."
+    note = f"{_TTA}: time to accuracy, evaluation included."
     if any(len(group.measured) > 1 for group in groups):
         note += " Of several runs: the median."
     if any(run.target and not run.target.reached for group in groups for run in group.measured):
         note += " > x: missed, after spending x. Runs that missed or failed (inf) count as slowest."
     unit = unit_for(medians, TIME)
     brackets = [_bracket(group, unit) for group in groups]
-    spread = spread_column("TTA range", medians, TIME, rank=6, single=brackets, single_note=_SINGLE)
-    return [number_column("TTA", medians, TIME, rank=1, note=note), spread]
+    spread = spread_column(
+        f"{_TTA} range", medians, TIME, rank=6, single=brackets, single_note=_SINGLE
+    )
+    return [number_column(_TTA, medians, TIME, rank=1, note=note), spread]
 
 
 def _bracket(group: Group, unit: Unit | None) -> str:
@@ -102,13 +108,13 @@ def _bracket(group: Group, unit: Unit | None) -> str:
 
 
 def _energies(groups: Sequence[Group]) -> list[Column]:
-    names = ("target.energy_to_target_j", "target.censored_at_j")
+    names = (_ENERGY_J, "target.censored_at_j")
     joules = joules_of(
         groups, lambda runs: target_median(runs, *names), label="energy_label", error_fracs=_ERRORS
     )
-    note = "ETA: energy to accuracy, ± the bound of its error."
-    spread = spread_column("ETA range", [each.median for each in joules], ENERGY, rank=8)
-    return [joules_column("ETA", joules, rank=3, note=note), spread]
+    note = f"{_ETA}: energy to accuracy, ± the bound of its error."
+    spread = spread_column(f"{_ETA} range", [each.median for each in joules], ENERGY, rank=8)
+    return [joules_column(_ETA, joules, rank=3, note=note), spread]
 
 
 def _sources(groups: Sequence[Group]) -> list[Column]:
@@ -134,10 +140,10 @@ def _sources(groups: Sequence[Group]) -> list[Column]:
     ]
     source_s = field_medians(groups, "recipe.source_time_s")
     return [
-        number_column(f"{name}'s\nTTA", source_s, TIME, rank=4),
-        number_column(f"TTA with\n{name}", total_s, TIME, rank=4),
-        joules_column(f"{name}'s\nETA", own, rank=5),
-        joules_column(f"ETA with\n{name}", both, rank=5),
+        number_column(f"{name}'s\n{_TTA}", source_s, TIME, rank=4),
+        number_column(f"{_TTA} with\n{name}", total_s, TIME, rank=4),
+        joules_column(f"{name}'s\n{_ETA}", own, rank=5),
+        joules_column(f"{_ETA} with\n{name}", both, rank=5),
     ]
 
 
@@ -146,18 +152,18 @@ def _with_recipe(runs: Sequence[RunRecord]) -> list[RunRecord]:
 
 
 def _factors(groups: Sequence[Group]) -> list[Column]:
-    samples = [target_median(group.measured, "target.samples_to_target") for group in groups]
+    samples = [target_median(group.measured, _SAMPLES) for group in groups]
     joules = joules_of(
         groups,
-        lambda runs: field_median(runs, "target.energy_per_sample_j"),
+        lambda runs: field_median(runs, _EACH_J),
         label="energy_label",
     )
-    time_s = field_medians(groups, "target.time_per_sample_s")
-    note = "TTA = samples x time per sample, run by run."
+    time_s = field_medians(groups, _EACH_S)
+    note = f"{_TTA} = samples x time per sample, run by run."
     return [
-        number_column("samples\nto target", samples, COUNT, rank=7),
-        number_column("time per\nsample", time_s, TIME, rank=11, note=note),
-        joules_column("energy per\nsample", joules, rank=12),
+        number_column(heading_of(_SAMPLES), samples, COUNT, rank=7),
+        number_column(heading_of(_EACH_S), time_s, TIME, rank=11, note=note),
+        joules_column(heading_of(_EACH_J), joules, rank=12),
     ]
 
 
@@ -168,13 +174,13 @@ def _throughput(groups: Sequence[Group]) -> Column:
         for group in groups
     ]
     all_sizes = set.union(*sizes) if sizes else set()
-    heading, beside = "predictions", [""] * len(groups)
+    heading, beside = heading_of(_RATE), [""] * len(groups)
     if len(all_sizes) == 1:
         heading += f"\n(batch {all_sizes.pop()})"
     elif all_sizes:
         heading += "\n(batch)"
         beside = [f"({', '.join(map(str, sorted(each)))})" if each else "" for each in sizes]
-    rates = field_medians(groups, "serving.throughput_per_s")
+    rates = field_medians(groups, _RATE)
     return number_column(heading, rates, RATE, rank=10, beside=beside)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.core.flat import value_of
+from bench.core.metrics import METRICS
 from bench.core.records.run import RunRecord
 from bench.runs.table.columns import Column
 from bench.runs.table.groups import Group
@@ -19,7 +20,19 @@ from bench.runs.table.medians import (
 )
 
 _MS = "_ms"
-_PERCENTILES = ("p50", "p90", "p99")
+_PERCENTILES = [METRICS[f"serving.latency_{name}_ms"] for name in ("p50", "p90", "p99")]
+_ACCURACY = "quality_test.accuracy"
+
+
+def heading_of(path: str) -> str:
+    """What stands above the column of a quantity: its short title, over two even lines.
+
+    Args:
+        path: Of a row of the catalogue.
+    """
+    words = METRICS[path].short.split(" ")
+    broken = [" ".join(words[:n]) + "\n" + " ".join(words[n:]) for n in range(len(words), 0, -1)]
+    return min(broken, key=lambda text: max(map(len, text.split("\n")))).rstrip()
 
 
 def number_of(record: RunRecord, name: str) -> float | None:
@@ -60,18 +73,18 @@ def target_median(runs: Sequence[RunRecord], hit: str, spent: str | None = None)
 def latency_column(groups: Sequence[Group], *, rank: int, note: str = "") -> Column:
     """The percentiles of latency in one column: medians over runs, in one unit."""
     rows = [
-        [field_median(group.measured, f"serving.latency_{name}_ms") for name in _PERCENTILES]
-        for group in groups
+        [field_median(group.measured, metric.path) for metric in _PERCENTILES] for group in groups
     ]
     unit = unit_for([each for row in rows for each in row], TIME)
     cells = ["/".join(value_text(each, TIME, unit) for each in row) for row in rows]
     cells = [cell if any(row) else "-" for cell, row in zip(cells, rows, strict=True)]
     heading = " ".join(filter(None, ("latency", unit.name if unit else "")))
-    return Column(heading=f"{heading}\n{'/'.join(_PERCENTILES)}", cells=cells, rank=rank, note=note)
+    names = "/".join(metric.short for metric in _PERCENTILES)
+    return Column(heading=f"{heading}\n{names}", cells=cells, rank=rank, note=note)
 
 
 def accuracy_column(groups: Sequence[Group], *, rank: int) -> Column:
     """Accuracy on the test split."""
-    medians = field_medians(groups, "quality_test.accuracy")
+    medians = field_medians(groups, _ACCURACY)
     cells = ["-" if m is None else f"{m.estimate.value:.4f}" for m in medians]
-    return Column(heading="test\naccuracy", cells=cells, rank=rank)
+    return Column(heading=heading_of(_ACCURACY), cells=cells, rank=rank)

@@ -237,7 +237,7 @@ def test_any_two_columns_can_be_drawn(everything: Frames) -> None:
         ("serving.cost_per_million_usd", "cost per million (USD)"),
         ("utilization.gpu_busy_frac", "GPU busy (fraction)"),
         ("config.trainer.devices", "trainer devices"),
-        ("serving.max_rate_per_s", "largest rate (1/s)"),
+        ("serving.max_rate_per_s", "max rate (1/s)"),
     ],
 )
 def test_a_column_is_named_in_words_with_its_unit(column: str, label: str) -> None:
