@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
 
 from bench.cli.app import config_dir, register
 from bench.cli.instruments import build_window
+from bench.cli.resolve import plain
 from bench.config.train import TrainConfig
 from bench.core.records.curve import CurveRow
 from bench.core.store import CurveWriter
@@ -21,7 +21,7 @@ from bench.tasks.schedules import constant
 from bench.training.fit import build_trainer, train_to_target
 from bench.training.job import build_profiler, save_model
 from bench.training.parts import Parts
-from bench.training.plan import resolved
+from bench.training.plan import check_values
 from benchmarks.ways import Data, Stopwatch, Workload
 
 
@@ -30,9 +30,9 @@ def ours(workload: Workload, watch: Stopwatch) -> None:
 
     They start before the clock and stop after it, as in a run.
     """
-    plain = configuration(workload)
-    parts = build(workload, watch, TrainConfig.from_dict(plain))
-    window = build_window(plain, parts.synchronize)
+    config = configuration(workload)
+    parts = build(workload, watch, config)
+    window = build_window(config, parts.synchronize)
     window.open()
     parts.compile_and_warm_up()
     with tempfile.TemporaryDirectory() as name:
@@ -58,7 +58,7 @@ def ours(workload: Workload, watch: Stopwatch) -> None:
             window.close()
 
 
-def configuration(workload: Workload) -> dict[str, Any]:
+def configuration(workload: Workload) -> TrainConfig:
     """The configuration of `bench.train` with its defaults, and a target that stops nothing."""
     register()
     overrides = [
@@ -69,7 +69,7 @@ def configuration(workload: Workload) -> dict[str, Any]:
         "trainer=cpu",
     ]
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return resolved(compose("train", overrides=overrides))
+        return check_values(plain(compose("train", overrides=overrides)))
 
 
 def build(workload: Workload, watch: Stopwatch, config: TrainConfig) -> Parts:

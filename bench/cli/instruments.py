@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from bench.config.train import MeterConfig, SamplerConfig
 from bench.measure.energy import MeterSet
 from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.settle import GpuScope
 from bench.measure.window import Window
 
 
-def build_meters(plain: dict[str, Any]) -> dict[str, Meter]:
+class Measured(Protocol):
+    """What every configuration of a run says of how it is measured."""
+
+    meter: MeterConfig
+    sampler: SamplerConfig
+    codecarbon: Any
+    shared: bool
+
+
+def build_meters(config: MeterConfig) -> dict[str, Meter]:
     """The energy meters of a configuration, by name, in order of preference.
 
     Raises:
         ValueError: A meter is configured with values that contradict each other.
     """
     try:
-        return {name: instantiate(node) for name, node in plain["meter"]["sources"].items()}
+        return {name: instantiate(node) for name, node in config.sources.items()}
     except InstantiationException as error:
         if isinstance(error.__cause__, ValueError):
             raise error.__cause__ from error  # Hydra's wrapper says where, its cause says what
@@ -29,7 +39,7 @@ def build_meters(plain: dict[str, Any]) -> dict[str, Meter]:
 
 
 def build_window(
-    plain: dict[str, Any],
+    config: Measured,
     synchronize: Callable[[], None],
     *,
     gpus: Sequence[str] | None = None,
@@ -37,39 +47,38 @@ def build_window(
     """The window of a run, not open yet.
 
     Args:
-        plain: The resolved configuration.
+        config: Of the run.
         synchronize: Waits for the device.
         gpus: UUIDs of the GPUs that the run uses, as in Window.
 
     Raises:
         ValueError: As build_meters.
     """
-    tracker = plain["codecarbon"]
     return Window(
-        build_meters(plain),
-        required=plain["meter"]["required"],
-        codecarbon=instantiate(tracker) if tracker else None,
-        period_s=float(plain["sampler"]["period_s"]),
-        idle_s=float(plain["meter"]["idle_s"]),
-        shared=True if plain["shared"] else None,
+        build_meters(config.meter),
+        required=config.meter.required,
+        codecarbon=instantiate(config.codecarbon) if config.codecarbon else None,
+        period_s=config.sampler.period_s,
+        idle_s=config.meter.idle_s,
+        shared=True if config.shared else None,
         synchronize=synchronize,
         gpus=gpus,
     )
 
 
-def refuse_wrong_meters(plain: dict[str, Any], *, gpus: Sequence[str] | None = None) -> None:
+def refuse_wrong_meters(config: MeterConfig, *, gpus: Sequence[str] | None = None) -> None:
     """Check the meters before anything is launched; open and close those asked for by name.
 
     Args:
-        plain: The resolved configuration.
+        config: Which meters are tried.
         gpus: UUIDs of the GPUs that the run uses, as in Window.
 
     Raises:
         ValueError: One is configured wrongly or not available; the message has the reason and the
             ways out.
     """
-    meters = MeterSet(build_meters(plain), required=True)
-    if not plain["meter"]["required"]:
+    meters = MeterSet(build_meters(config), required=True)
+    if not config.required:
         return
     try:
         meters.open(GpuScope(uuids=gpus))

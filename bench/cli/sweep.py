@@ -24,6 +24,7 @@ from bench.cli.streams import output_was_lost
 from bench.cli.sweep_file import write_sweep
 from bench.cli.sweep_report import Command, has_failed, print_folders, print_runs, shortest
 from bench.cli.terminal import say, wide_console
+from bench.config.train import MeterConfig
 from bench.core.checks import value_at
 from bench.core.environment import settle_environment
 from bench.core.files import StoreError
@@ -96,7 +97,7 @@ class Sweep:
     def _require_meters(self, config: dict[str, Any]) -> None:
         if config["meter"] not in self._checked_meters:
             # Opening one may take a second.
-            refuse_wrong_meters(config, gpus=[] if _is_on_cpu(config) else None)
+            refuse_wrong_meters(MeterConfig(**config["meter"]), gpus=_gpus(config))
             self._checked_meters.append(config["meter"])
 
     def _run(self, planned: Planned, overrides: Sequence[str]) -> None:
@@ -293,7 +294,7 @@ def _name(planned: Planned, overrides: Sequence[str]) -> str:
     return " ".join([*swept, *planned.adds]) or planned.title
 
 
-def _is_on_cpu(config: Mapping[str, Any]) -> bool:
-    """Whether the configuration itself says that no GPU is used."""
-    asked = (value_at(config, key) for key in ("trainer.accelerator", "backend.device"))
-    return "cpu" in asked
+def _gpus(config: Mapping[str, Any]) -> list[str] | None:
+    """No GPU where the configuration itself says so; None where only the run will know."""
+    devices = [value_at(config, key) for key in ("trainer.accelerator", "backend.device")]
+    return [] if "cpu" in devices else None

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -17,12 +17,20 @@ from bench.core.records.run import RunRecord
 from bench.core.records.serving import Serving
 from bench.measure.carbon import carbon_intensity_gco2e_per_kwh
 from bench.measure.cost import Price, cost_usd, emissions_gco2e
-from bench.runs.recipes import source_record, with_recipe
+from bench.runs.recipes import recorded_source, with_recipe
 
 _log = logging.getLogger(__name__)
 # What was right when it was looked at: a sweep has thousands of jobs and few prices.
 _right: set[str] = set()
 _MILLION = 1_000_000
+
+
+class Charged(Protocol):
+    """What every configuration of a run says of what its time and joules are charged with."""
+
+    price: Any
+    grid: Any
+    codecarbon: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,34 +41,36 @@ class Rates:
     intensity_gco2e_per_kwh: float
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Rates:
-        """The rates of a resolved configuration.
+    def of(cls, price: Mapping[str, Any], grid: Mapping[str, Any]) -> Rates:
+        """The rates of a configuration.
+
+        Args:
+            price: Its group of that name.
+            grid: Likewise.
 
         Raises:
             ValueError: The price or the country is not one.
         """
         return cls(
-            price=instantiate(config["price"]),
-            intensity_gco2e_per_kwh=carbon_intensity_gco2e_per_kwh(
-                config["grid"]["country_iso_code"]
-            ),
+            price=instantiate(price),
+            intensity_gco2e_per_kwh=carbon_intensity_gco2e_per_kwh(grid["country_iso_code"]),
         )
 
 
-def require_rates(config: Mapping[str, Any]) -> None:
+def require_rates(config: Charged) -> None:
     """Refuse a price, a country or settings of CodeCarbon that are none, before they cost a run.
 
     Raises:
         ValueError: One is not right; the message names the key.
     """
-    parts = [config[name] for name in ("price", "grid", "codecarbon")]
+    parts = [config.price, config.grid, config.codecarbon]
     text = json.dumps(parts, sort_keys=True)
     if text in _right:
         return
     try:
-        Rates.of(config)
-        if config["codecarbon"]:
-            instantiate(config["codecarbon"])
+        Rates.of(config.price, config.grid)
+        if config.codecarbon:
+            instantiate(config.codecarbon)
     except InstantiationException as error:
         raise ValueError(str(innermost(error))) from error
     _right.add(text)
@@ -75,7 +85,7 @@ def with_costs(record: RunRecord) -> RunRecord:
     target = record.target
     if target is None or target.time_to_target_s is None:
         return record
-    rates = Rates.of(record.config)
+    rates = Rates.of(record.config["price"], record.config["grid"])
     energy_j = target.energy_to_target_j
     priced = replace(
         target,
@@ -96,7 +106,7 @@ def complete_training(record: RunRecord) -> RunRecord:
     """
     priced = with_costs(record)
     try:
-        return with_recipe(priced, source_record(record.config))
+        return with_recipe(priced, recorded_source(record.config))
     except StoreError as error:
         _log.warning("%s", error)
         return priced
@@ -116,7 +126,7 @@ def with_serving_costs(serving: Serving, config: Mapping[str, Any]) -> Serving:
     """
     if not serving.num_predictions or serving.duration_s is None:
         return serving
-    rates = Rates.of(dict(config))
+    rates = Rates.of(config["price"], config["grid"])
     each_s = serving.duration_s / serving.num_predictions
     each_j = serving.energy_per_prediction_j
     energy_j = None if each_j is None else each_j * _MILLION

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from functools import cache
 from typing import Any
 
@@ -60,7 +61,7 @@ def require_module(key: str, module: str, extra: str) -> None:
 
 
 def target_needs(values: Mapping[str, Any], of: str = "") -> list[Need]:
-    """That the classes exist that are named in some groups."""
+    """That the classes exist that are named in some groups: keys of a configuration."""
     needs = []
     for key, target in _targets(values):
         if target not in _OWN:
@@ -76,6 +77,8 @@ def _targets(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Dotted keys of all `_target_`s that are made of a configuration, and what they say."""
     below: list[tuple[str, Any]] = list(values.items())
     for key, value in below:  # which grows: a plan looks at thousands of jobs
+        if is_dataclass(value):
+            value = vars(value)
         if isinstance(value, list):
             below += [(f"{key}.{index}", item) for index, item in enumerate(value)]
         elif isinstance(value, dict):

@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.cli.overrides import key_of
 from bench.config.recipe_nodes import PruneConfig, RecipeConfig, recipe_config
+from bench.config.train import TrainConfig
 from bench.config.trust import BUILT_IN, require_trusted, targets_of
 from bench.core.identity import CHOICES, SAME_SAMPLES
 from bench.core.labels import EnergyLabel, weakest_label
@@ -25,12 +26,16 @@ from bench.runs.find import TRAIN, find_runs, trained_record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The training run that a recipe builds on."""
+    """The training run that a recipe builds on.
+
+    trust is what is allowed, and what the command itself names as its data and its model.
+    """
 
     recipe: RecipeConfig
     folder: Path
     record: RunRecord
     results: Path
+    trust: Sequence[str]
 
     @property
     def reference(self) -> str:
@@ -44,31 +49,28 @@ class Source:
         return _key(self.recipe)
 
 
-def find_source(values: Mapping[str, Any]) -> Source | None:
+def find_source(config: TrainConfig) -> Source | None:
     """The run that a configuration's recipe builds on; None where there is no recipe.
 
     Args:
-        values: The resolved configuration of bench.train.
+        config: Of the run.
 
     Raises:
         ValueError: There is no such run or more than one, it is not fit to be built on, its model
             is code that is not trusted.
     """
-    recipe = recipe_config(values["recipe"])
+    recipe: RecipeConfig | None = config.recipe
     if recipe is None:
         return None
     key = _key(recipe)
-    results = Path(values["results"]).absolute()
+    results = Path(config.results).absolute()
     folder = _one_run(results, key, str(getattr(recipe, recipe.source_key)))
     record = trained_record(folder, allow_missed=recipe.allow_missed, key=key)
-    _require_same_data(key, record, values)
-    require_trusted(record.config, folder, _trusted(values), parts=("model",))
-    return Source(recipe=recipe, folder=folder, record=record, results=results)
-
-
-def _trusted(values: Mapping[str, Any]) -> list[str]:
-    """What is allowed, and what the command itself names as its data and its model."""
-    return sorted({*values.get("trust", []), *targets_of(values)} - BUILT_IN)
+    _require_same_data(key, record, config.data)
+    named = targets_of({"data": config.data, "model": config.model})
+    trust = sorted({*config.trust, *named} - BUILT_IN)
+    require_trusted(record.config, folder, trust, parts=("model",))
+    return Source(recipe=recipe, folder=folder, record=record, results=results, trust=trust)
 
 
 def _key(recipe: RecipeConfig) -> str:
@@ -85,12 +87,12 @@ def _one_run(results: Path, key: str, run: str) -> Path:
     return folders[0]
 
 
-def _require_same_data(key: str, record: RunRecord, values: Mapping[str, Any]) -> None:
+def _require_same_data(key: str, record: RunRecord, ours: Mapping[str, Any]) -> None:
     """Refuse a run of another data set, or of other splits of it.
 
     A network that was trained on what is a validation sample here would hand on what it has seen.
     """
-    theirs, ours = record.config["data"], values["data"]
+    theirs = record.config["data"]
     for name in sorted({*theirs, *ours} - SAME_SAMPLES):
         if theirs.get(name) != ours.get(name):
             raise ValueError(
@@ -100,12 +102,12 @@ def _require_same_data(key: str, record: RunRecord, values: Mapping[str, Any]) -
 
 
 def refuse_other_model(
-    values: Mapping[str, Any], source: Source | None, overrides: Sequence[str]
+    model: Mapping[str, Any], source: Source | None, overrides: Sequence[str]
 ) -> None:
     """Refuse a model that was asked for by name where the recipe brings another one.
 
     Args:
-        values: The resolved configuration.
+        model: Of the configuration.
         source: What it builds on.
         overrides: What was given on the command line.
 
@@ -115,7 +117,7 @@ def refuse_other_model(
     if source is None or not isinstance(source.recipe, PruneConfig):
         return
     asked = [text for text in overrides if _names_model(text)]
-    if asked and values["model"] != source.record.config["model"]:
+    if asked and model != source.record.config["model"]:
         raise ValueError(
             f"{asked[0]}: recipe=prune takes the model of {_key(source.recipe)}="
             f"{source.record.run_id}, which is another one; leave {asked[0].partition('=')[0]} out"
@@ -142,7 +144,7 @@ def with_source(
         return dict(values)
     reference = source.record.run_id if portable else source.reference
     settled = {**values, "recipe": {**values["recipe"], source.recipe.source_key: reference}}
-    settled["trust"] = _trusted(values)  # before the model of the run takes the place of ours
+    settled["trust"] = list(source.trust)
     if isinstance(source.recipe, PruneConfig):
         settled["model"] = source.record.config["model"]
         if CHOICES in values:
@@ -151,27 +153,37 @@ def with_source(
     return settled
 
 
-def source_folder(config: Mapping[str, Any], recipe: RecipeConfig) -> Path:
+def source_folder(results: str, recipe: RecipeConfig) -> Path:
     """The folder of the run that a planned recipe builds on.
 
     Args:
-        config: As with_source gives it.
-        recipe: That of the configuration.
+        results: Of the configuration.
+        recipe: Of a configuration that with_source gave.
     """
-    return Path(config["results"]).absolute() / TRAIN / str(getattr(recipe, recipe.source_key))
+    return Path(results).absolute() / TRAIN / str(getattr(recipe, recipe.source_key))
 
 
-def source_record(config: Mapping[str, Any]) -> RunRecord | None:
+def source_record(results: str, recipe: RecipeConfig | None) -> RunRecord | None:
     """The record of the run that a planned training builds on; None where it builds on none.
 
     Args:
-        config: As with_source gives it; a record of before recipes has none.
+        results: Of the configuration.
+        recipe: Of a configuration that with_source gave.
 
     Raises:
         StoreError: The run is gone or its record is damaged.
     """
-    recipe = recipe_config(config.get("recipe"))
-    return None if recipe is None else read_record(source_folder(config, recipe))
+    return None if recipe is None else read_record(source_folder(results, recipe))
+
+
+def recorded_source(stored: Mapping[str, Any]) -> RunRecord | None:
+    """The same from a record's configuration, which of before recipes has none.
+
+    Raises:
+        StoreError: The run is gone or its record is damaged.
+    """
+    recipe = recipe_config(stored.get("recipe"))
+    return None if recipe is None else source_record(stored["results"], recipe)
 
 
 def with_recipe(record: RunRecord, source: RunRecord | None) -> RunRecord:

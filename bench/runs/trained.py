@@ -18,6 +18,7 @@ from torch import nn
 
 from bench.compression.prune import Structure, checked_structure, prune_network, restore
 from bench.config.recipe_nodes import PruneConfig
+from bench.config.train import TrainConfig
 from bench.config.trust import (
     require_allowed,
     require_defined,
@@ -189,18 +190,13 @@ def _read_structure(folder: Path) -> Structure:
 
 
 def pruned_network(
-    source: Path,
-    config: Mapping[str, Any],
-    recipe: PruneConfig,
-    data: DataModule,
-    folder: Path | None,
+    source: Path, config: TrainConfig, data: DataModule, folder: Path | None
 ) -> nn.Module:
     """What pruning leaves of a run's network, on the CPU, in training mode.
 
     Args:
         source: The folder of the run.
-        config: Of the run that goes on with it, whose model is the same.
-        recipe: How much is cut out.
+        config: Of the run that goes on with it: its model is the same, its recipe a PruneConfig.
         data: Gives the shape of inputs and the number of classes.
         folder: Where the structure is kept for load_network; None keeps it nowhere.
 
@@ -208,7 +204,8 @@ def pruned_network(
         ValueError: The run's network cannot be loaded, or not be pruned.
         OSError: The structure cannot be written.
     """
-    trust = config["trust"]  # of this command: with_source has put it there
+    recipe: PruneConfig = config.recipe
+    trust = config.trust  # of this command: with_source has put it there
     network = load_network(source, data, trust)
     # Noise from a generator of its own: the run's random state is not touched.
     example = torch.randn((1, *data.input_shape), generator=torch.Generator().manual_seed(0))
@@ -219,7 +216,7 @@ def pruned_network(
         iterative_steps=recipe.iterative_steps,
         round_to=recipe.round_to,
     )
-    full = _full_network(config, data, source, trust)
+    full = _full_network({"model": config.model}, data, source, trust)
     frozen = {name for name, part in full.named_modules() if not part.training}
     structure = checked_structure(network, full, example)
     if folder is not None:

@@ -85,7 +85,7 @@ class ServingRun:
         """
         config = self._config
         # A wrong price or country fails here, before anything is served.
-        Rates.of(self._job.config)
+        Rates.of(config.price, config.grid)
         self._say("loading the model and its data")
         trained = self._trained = TrainedModel(Path(config.run), config)
         with TemporaryDirectory(prefix="bench-serve-") as name:
@@ -151,7 +151,7 @@ class ServingRun:
 
     def _build_window(self) -> Window:
         gpus = self._under_test.gpus if self._under_test else []
-        return build_window(self._job.config, _nothing, gpus=gpus)
+        return build_window(self._config, _nothing, gpus=gpus)
 
     def _keep(self, result: PassResult) -> None:
         """The pass that has just ended is the one to report so far."""

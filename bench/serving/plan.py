@@ -46,8 +46,19 @@ def plan_serving(config: DictConfig) -> list[Planned]:
     require(check_serving(values, ()).needs)
     checked = ServeConfig.from_dict(values)
     folders = _folders(checked)
-    several = len(folders) > 1
-    return [_planned(values, checked, folder, several) for folder in folders]
+    planned = []
+    for folder in folders:
+        record = trained_record(folder, allow_missed=checked.allow_missed)
+        alike = {**values, "run": record.config_hash, "seed": 0, "repeat": 0}
+        planned.append(
+            Planned(
+                config={**values, "run": str(folder)},
+                digest=config_hash(alike),
+                title=f"{model_of(record)} {checked.backend.name} {checked.compression.method}",
+                adds=[f"run={record.run_id}"] if len(folders) > 1 else [],
+            )
+        )
+    return planned
 
 
 def serving_values(config: DictConfig) -> dict[str, Any]:
@@ -73,14 +84,14 @@ def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checke
     """
     checked = ServeConfig.from_dict(values)
     _refuse_no_compiler(checked)
-    require_rates(values)
+    require_rates(checked)
     folders = _folders(checked)
     records = [trained_record(folder, allow_missed=checked.allow_missed) for folder in folders]
     # Before anything that they name is imported. A server of the user's own has its model already.
     parts = ("data",) if checked.backend.serves_elsewhere else PARTS
     for folder, record in zip(folders, records, strict=True):
         require_trusted(record.config, folder, checked.trust, parts=parts)
-    needs = dict.fromkeys(need for each in records for need in serving_needs(values, checked, each))
+    needs = dict.fromkeys(need for each in records for need in serving_needs(checked, each))
     return Checked(num_runs=len(folders), needs=list(needs))
 
 
@@ -123,48 +134,33 @@ def _refuse_no_compiler(config: ServeConfig) -> None:
         refuse_disabled_compiler(f"{key}=compile")
 
 
-def _planned(values: dict[str, Any], checked: ServeConfig, folder: Path, several: bool) -> Planned:
-    record = trained_record(folder, allow_missed=checked.allow_missed)
-    alike = {**values, "run": record.config_hash, "seed": 0, "repeat": 0}
-    title = f"{model_of(record)} {checked.backend.name} {checked.compression.method}"
-    return Planned(
-        config={**values, "run": str(folder)},
-        digest=config_hash(alike),
-        title=title,
-        adds=[f"run={record.run_id}"] if several else [],
-    )
-
-
 def model_of(record: RunRecord) -> str:
     """What the model of a training run is called."""
     return record.model.name if record.model else "model"
 
 
-def serving_needs(
-    values: Mapping[str, Any], checked: ServeConfig, trained: RunRecord
-) -> list[Need]:
+def serving_needs(config: ServeConfig, trained: RunRecord) -> list[Need]:
     """What serving a trained model needs.
 
     Args:
-        values: The resolved values.
-        checked: The same, typed.
+        config: Of the run.
         trained: The record of the training run.
 
     Raises:
         ValueError: A library is not installed.
     """
-    backend = checked.backend
-    require_module(f"scenario={checked.scenario.name}", "mlperf_loadgen", "serving")
+    backend = config.backend
+    require_module(f"scenario={config.scenario.name}", "mlperf_loadgen", "serving")
     for module in _HTTP_MODULES if backend.http is not None else ():
         require_module("backend=http", module, "serving")
-    if checked.placement.has_network:
-        require_module(f"placement={checked.placement.name}", "envoy", "serving")
-    needs = target_needs(values)
+    if config.placement.has_network:
+        require_module(f"placement={config.placement.name}", "envoy", "serving")
+    needs = target_needs(vars(config))
     parts = {name: trained.config[name] for name in ("data", "model")}
     needs += target_needs(parts, f"run={trained.run_id}: ")
     data = parts["data"]
-    if checked.data_root is not None and "root" in data:
-        data = {**data, "root": checked.data_root}
+    if config.data_root is not None and "root" in data:
+        data = {**data, "root": config.data_root}
     needs += file_needs(data, "data_root")
     if backend.serves_elsewhere:
         return needs

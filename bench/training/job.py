@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
@@ -80,17 +80,17 @@ class TrainingRun:
         """Set up, train to the target, then evaluate and time the model that came out."""
         config = self._config
         # Wrong prices, countries and requests fail here, before they cost a run.
-        Rates.of(self._job.config)
-        self.source = source_record(self._job.config)
+        Rates.of(config.price, config.grid)
+        self.source = source_record(config.results, config.recipe)
         prepare_process(config)
         self._send(Progress(stage="preparing data, model and meters"))
         gpus = gpu_uuids(training_devices(config))
-        with follow_in_other_ranks(config.trainer.devices, partial(follow, self._job.config)):
+        with follow_in_other_ranks(config.trainer.devices, partial(follow, config)):
             # First, so that the energy of what follows is metered; nothing is on the device yet.
-            self._window = window = build_window(self._job.config, lambda: None, gpus=gpus)
+            self._window = window = build_window(config, lambda: None, gpus=gpus)
             window.open()
             require_meter(config, window)
-            parts = build_parts(self._job.config, config, self._job.folder)
+            parts = build_parts(config, self._job.folder)
             window.synchronize = parts.synchronize
             self._model = model_facts(parts, model_name(self._job.config))
             examples = parts.compile_and_warm_up()
@@ -244,11 +244,10 @@ def save_model(path: Path, module: Classifier) -> None:
         torch.save(module.network.state_dict(), file)
 
 
-def follow(plain: dict[str, Any]) -> None:
+def follow(config: TrainConfig) -> None:
     """What every rank but the first does: train along, measuring and writing nothing."""
-    config = TrainConfig.from_dict(plain)
     prepare_process(config)
-    parts = build_parts(plain, config, None)
+    parts = build_parts(config, None)
     parts.compile_and_warm_up()
     window = Window.time_only(parts.synchronize)
     profiler = build_profiler(parts, window, on_row=_ignore, on_end=_ignore)

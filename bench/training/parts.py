@@ -96,18 +96,17 @@ class Parts:
         return torch.cat(images).to(self.device)
 
 
-def build_parts(plain: dict[str, Any], config: TrainConfig, folder: Path | None) -> Parts:
+def build_parts(config: TrainConfig, folder: Path | None) -> Parts:
     """Everything up to the first batch, but for what is done once per process.
 
     Args:
-        plain: The resolved configuration, whose groups with a `_target_` are instantiated here.
-        config: The same, typed.
+        config: Of the run; its groups with a `_target_` are instantiated here.
         folder: The run's own; None on ranks that write nothing.
 
     Raises:
         ValueError: A part does not exist or cannot be built with what it was given.
     """
-    data = instantiate(plain["data"], batch_size=config.batch_size, seed=config.seed)
+    data = instantiate(config.data, batch_size=config.batch_size, seed=config.seed)
     data.prepare_data()
     data.setup("fit")
     require_attributes(data)
@@ -115,17 +114,17 @@ def build_parts(plain: dict[str, Any], config: TrainConfig, folder: Path | None)
     max_steps = fit.schedule_steps(
         config.budget.max_epochs, data.num_train_samples, config.batch_size, every
     )
-    network = _network(plain, config, data, folder)
-    teacher = _teacher(plain, config, data)
+    network = _network(config, data, folder)
+    teacher = _teacher(config, data)
     lr = config.effective_lr()
     module = _classifier(config, teacher)(
         network,
-        partial(instantiate(plain["optimizer"]), lr=lr),
-        partial(instantiate(plain["schedule"]), lr=lr, total_steps=max_steps),
+        partial(instantiate(config.optimizer), lr=lr),
+        partial(instantiate(config.schedule), lr=lr, total_steps=max_steps),
         channels_last=config.trainer.channels_last,
     )
     trainer = fit.build_trainer(
-        config, max_steps=max_steps, every=every, logger=_logger(plain["logger"], folder)
+        config, max_steps=max_steps, every=every, logger=_logger(config.logger, folder)
     )
     return Parts(
         config=config,
@@ -137,29 +136,27 @@ def build_parts(plain: dict[str, Any], config: TrainConfig, folder: Path | None)
     )
 
 
-def _network(
-    plain: dict[str, Any], config: TrainConfig, data: DataModule, folder: Path | None
-) -> nn.Module:
+def _network(config: TrainConfig, data: DataModule, folder: Path | None) -> nn.Module:
     """From random weights, or what pruning leaves of a trained one."""
     recipe = config.recipe
     if isinstance(recipe, PruneConfig):
-        return pruned_network(source_folder(plain, recipe), plain, recipe, data, folder)
+        return pruned_network(source_folder(config.results, recipe), config, data, folder)
     facts = {"input_shape": data.input_shape, "num_classes": data.num_classes}
     for name, value in facts.items():
-        given = plain["model"].get(name)
+        given = config.model.get(name)
         if given is not None and given != (list(value) if isinstance(value, tuple) else value):
             raise ValueError(f"model.{name}={given}: contradicts the data's {name}={value}")
-    network = instantiate(plain["model"], **facts)
-    return require_network(network, str(plain["model"]["_target_"]))
+    network = instantiate(config.model, **facts)
+    return require_network(network, str(config.model["_target_"]))
 
 
-def _teacher(plain: dict[str, Any], config: TrainConfig, data: DataModule) -> Teacher | None:
+def _teacher(config: TrainConfig, data: DataModule) -> Teacher | None:
     recipe = config.recipe
     if not isinstance(recipe, DistillConfig):
         return None
     # Its weights are drawn before they are loaded: dropout of the student is as without a teacher.
     with torch.random.fork_rng(devices=[]):
-        network = load_network(source_folder(plain, recipe), data, config.trust)
+        network = load_network(source_folder(config.results, recipe), data, config.trust)
     return Teacher(network, channels_last=config.trainer.channels_last)
 
 
@@ -201,13 +198,13 @@ def model_facts(parts: Parts, name: str) -> ModelFacts:
     )
 
 
-def model_name(plain: dict[str, Any]) -> str:
+def model_name(stored: dict[str, Any]) -> str:
     """The model as the user named it: torchvision's name, the option's, or a class of their own.
 
     Args:
-        plain: The resolved configuration.
+        stored: The configuration as the record has it, with the options that were chosen.
     """
-    node, choice = plain["model"], plain.get(CHOICES, {}).get("model")
+    node, choice = stored["model"], stored.get(CHOICES, {}).get("model")
     if choice in (None, "custom"):
         choice = node["_target_"].rpartition(".")[2]
     return str(node.get("name") or choice)

@@ -21,17 +21,6 @@ from bench.runs.needs import LOGGER_MODULES, LOGGERS, file_needs, require_module
 from bench.runs.recipes import Source, find_source, refuse_other_model, with_source
 
 
-def resolved(config: DictConfig) -> dict[str, Any]:
-    """The configuration of bench.train as plain, checked values.
-
-    Raises:
-        ValueError: As check_values.
-    """
-    values = plain(config)
-    check_values(values)
-    return values
-
-
 def check_values(values: Mapping[str, Any]) -> TrainConfig:
     """The typed form of the resolved values of bench.train.
 
@@ -61,14 +50,21 @@ def check_training(values: Mapping[str, Any], overrides: Sequence[str]) -> Check
     Raises:
         ValueError: As plan_training, but for what it needs here.
     """
-    checked = check_values(values)
-    require_rates(values)
-    source = find_source(values)
-    refuse_other_model(values, source, overrides)
-    needs = training_needs(values, checked, source)
+    return Checked(needs=_looked_at(values, overrides)[1])
+
+
+def _looked_at(
+    values: Mapping[str, Any], overrides: Sequence[str]
+) -> tuple[Source | None, list[Need]]:
+    """The run that a job builds on, and what it needs; see check_training."""
+    config = check_values(values)
+    require_rates(config)
+    source = find_source(config)
+    refuse_other_model(config.model, source, overrides)
+    needs = training_needs(config, source)
     if "data.num_validation_samples" in map(key_of, overrides):
-        needs.append(splits_need(values["data"]))
-    return Checked(needs=needs)
+        needs.append(splits_need(config.data))
+    return source, needs
 
 
 def plan_training(config: DictConfig) -> list[Planned]:
@@ -82,8 +78,8 @@ def plan_training(config: DictConfig) -> list[Planned]:
             or what it needs is not here.
     """
     values = plain(config)
-    require(check_training(values, _overrides(config)).needs)
-    source = find_source(values)
+    source, needs = _looked_at(values, _overrides(config))
+    require(needs)
     settled = with_source(with_choices(config, values), source)
     chosen = settled[CHOICES]
     title = f"{chosen.get('model', 'model')} on {chosen.get('data', 'data')}"
@@ -112,30 +108,27 @@ def hash_of(config: DictConfig, source: Source | None = None) -> str:
     return config_hash(with_source(plain(alike), source, portable=True))
 
 
-def training_needs(
-    values: Mapping[str, Any], checked: TrainConfig, source: Source | None
-) -> list[Need]:
+def training_needs(config: TrainConfig, source: Source | None) -> list[Need]:
     """What a training needs.
 
     Args:
-        values: The resolved values.
-        checked: The same, typed.
+        config: Of the run.
         source: The run that its recipe builds on.
 
     Raises:
         ValueError: A library is not installed.
     """
-    logger = str((checked.logger or {}).get("_target_", "")).removeprefix(LOGGERS)
+    logger = str((config.logger or {}).get("_target_", "")).removeprefix(LOGGERS)
     extra, modules = LOGGER_MODULES.get(logger, ("", []))
     for module in modules:
         require_module(f"logger={extra}", module, extra)
-    if isinstance(checked.recipe, PruneConfig):
+    if isinstance(config.recipe, PruneConfig):
         require_module("recipe=prune", "torch_pruning", "serving")
-    needs = [*target_needs(values), *file_needs(values["data"], "data.root")]
+    needs = [*target_needs(vars(config)), *file_needs(config.data, "data.root")]
     if source is not None:
         model = {"model": source.record.config["model"]}
         needs += target_needs(model, f"{source.key}={source.record.run_id}: ")
-    options, precision = checked.trainer, checked.precision
+    options, precision = config.trainer, config.precision
     wants_gpu = options.accelerator == "gpu" or options.devices > 1 or precision == "16-mixed"
     if options.accelerator != "cpu" and wants_gpu:
         needs.append(

@@ -19,7 +19,7 @@ from bench.cli.resolve import plain as plain_values
 from bench.config.probe import ProbeConfig
 from bench.config.serve import ServeConfig
 from bench.config.train import TrainConfig
-from bench.training.plan import hash_of, resolved
+from bench.training.plan import check_values, hash_of
 
 CONF = config_dir()
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -60,7 +60,9 @@ def hydra() -> Iterator[None]:
 
 
 def plain(*overrides: str) -> dict[str, Any]:
-    return resolved(compose("train", overrides=list(overrides)))
+    values = plain_values(compose("train", overrides=list(overrides)))
+    check_values(values)
+    return values
 
 
 def make_all(config: dict[str, Any]) -> nn.Module:
@@ -72,7 +74,7 @@ def make_all(config: dict[str, Any]) -> nn.Module:
     )
     optimizer = instantiate(config["optimizer"])(model.parameters(), lr=0.1)
     instantiate(config["schedule"])(optimizer=optimizer, lr=0.1, total_steps=100)
-    build_window(config, lambda: None)
+    build_window(TrainConfig.from_dict(config), lambda: None)
     instantiate(config["price"])
     ProbeConfig(**config["probe"])
     return model
@@ -154,7 +156,7 @@ def test_warm_up_leaves_weights_statistics_and_random_state_alone() -> None:
 
     config = plain("model=cnn", "trainer=cpu")
     torch.manual_seed(0)
-    parts = build_parts(config, TrainConfig.from_dict(config), None)
+    parts = build_parts(TrainConfig.from_dict(config), None)
     before = {name: value.clone() for name, value in parts.module.state_dict().items()}
     state = torch.get_rng_state()
     parts.compile_and_warm_up()

@@ -9,17 +9,22 @@ from typing import Any
 import pytest
 
 from bench.cli.instruments import build_window, refuse_wrong_meters
+from bench.config.train import BudgetConfig, MeterConfig, TrainConfig
+from bench.core.target import TargetConfig
 from bench.measure.meters.base import Reading
 from tests.fake_nvml import FakeGpu, FakeNvml, install
 
 
-def plain(*, required: bool = True, **sources: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "meter": {"sources": sources, "required": required, "idle_s": 0.0},
-        "codecarbon": None,
-        "sampler": {"period_s": 0.5},
-        "shared": False,
-    }
+def meters(*, required: bool = True, **sources: Mapping[str, Any]) -> MeterConfig:
+    return MeterConfig(sources=dict(sources), required=required)
+
+
+def measured() -> TrainConfig:
+    return TrainConfig(
+        target=TargetConfig(value=0.9, eval_every_samples=100),
+        budget=BudgetConfig(max_epochs=1),
+        meter=meters(),
+    )
 
 
 class OwnMeter:
@@ -49,16 +54,16 @@ def test_a_required_meter_that_fails_in_any_way_is_refused_with_the_ways_out() -
     with pytest.raises(
         ValueError, match="meter=own: RuntimeError: no such device; meter=auto takes"
     ):
-        refuse_wrong_meters(plain(own=own))
-    refuse_wrong_meters(plain(own=own, required=False))
-    refuse_wrong_meters(plain(own={"_target_": OWN}))
+        refuse_wrong_meters(meters(own=own))
+    refuse_wrong_meters(meters(own=own, required=False))
+    refuse_wrong_meters(meters(own={"_target_": OWN}))
 
 
 def test_a_wrong_configuration_is_refused_whether_it_is_required_or_not() -> None:
     wrong = {"_target_": "bench.measure.meters.cpu_model.CpuModelMeter", "idle_w": 9, "full_w": 3}
     for required in (True, False):
         with pytest.raises(ValueError, match="idle_w=9: must not be above full_w=3"):
-            refuse_wrong_meters(plain(cpu_model=wrong, required=required))
+            refuse_wrong_meters(meters(cpu_model=wrong, required=required))
 
 
 def test_a_required_meter_is_asked_for_the_gpus_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,11 +72,11 @@ def test_a_required_meter_is_asked_for_the_gpus_of_the_run(monkeypatch: pytest.M
     card = FakeGpu("GPU-a", power_w=lambda: float(next(rising_w)))
     fake = FakeNvml([card, FakeGpu("GPU-b", "Old card")])
     install(monkeypatch, fake)
-    refuse_wrong_meters(plain(nvml=NVML), gpus=["a"])
+    refuse_wrong_meters(meters(nvml=NVML), gpus=["a"])
     with pytest.raises(ValueError, match="meter=nvml: gpu1: Old card: energy counter"):
-        refuse_wrong_meters(plain(nvml=NVML), gpus=["a", "b"])
+        refuse_wrong_meters(meters(nvml=NVML), gpus=["a", "b"])
     with pytest.raises(ValueError, match="meter=nvml: the run uses no GPU; meter=auto takes"):
-        refuse_wrong_meters(plain(nvml=NVML), gpus=[])
+        refuse_wrong_meters(meters(nvml=NVML), gpus=[])
     assert fake.num_open == 0
 
 
@@ -79,7 +84,7 @@ def test_the_window_of_a_configuration_has_the_gpus_of_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     install(monkeypatch, FakeNvml([FakeGpu("GPU-a"), FakeGpu("GPU-b")]))
-    window = build_window(plain(), lambda: None, gpus=["b"])
+    window = build_window(measured(), lambda: None, gpus=["b"])
     window.open()
     assert [device["uuid"] for device in window.devices] == ["GPU-b"]
     window.close()

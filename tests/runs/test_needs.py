@@ -264,7 +264,7 @@ def served(*overrides: str, data: dict[str, Any] | None = None) -> list[Need]:
         "model": {"_target_": "my.Net"},
     }
     trained: Any = SimpleNamespace(run_id="run1", config=config)
-    return serving_needs(values, ServeConfig.from_dict(values), trained)
+    return serving_needs(ServeConfig.from_dict(values), trained)
 
 
 NET = Need(TARGET, ("run=run1: model._target_", "my.Net"))

@@ -16,7 +16,7 @@ from bench.core.records.recipe import Recipe
 from bench.core.records.run import RunRecord, Status
 from bench.core.store import create_run_folder, new_identity, write_record
 from bench.runs import needs
-from bench.runs.recipes import source_folder, source_record, with_recipe
+from bench.runs.recipes import recorded_source, source_folder, with_recipe
 from bench.training.plan import hash_of
 from bench.training.table import sweep_tables
 from tests.cli.command import records, train
@@ -74,10 +74,10 @@ class TestPlan:
         assert latest.config == by_id.config == by_folder.config == by_glob.config
         assert latest.digest == by_id.digest == by_folder.digest == by_glob.digest
         assert latest.digest != plan(tmp_path).digest
-        assert source_folder(latest.config, DistillConfig(**latest.config["recipe"])) == (
+        assert source_folder(str(tmp_path), DistillConfig(**latest.config["recipe"])) == (
             tmp_path / "train" / teacher
         )
-        record = source_record(latest.config)
+        record = recorded_source(latest.config)
         assert record is not None
         assert record.run_id == teacher
 
@@ -97,7 +97,7 @@ class TestPlan:
         planned = plan(here, "recipe=distill", f"recipe.teacher={there}/train/{teacher}")
         recipe = recipe_config(planned.config["recipe"])
         assert recipe is not None
-        assert source_folder(planned.config, recipe) == there / "train" / teacher
+        assert source_folder(str(here), recipe) == there / "train" / teacher
         alike = plan(there, "recipe=distill", f"recipe.teacher={teacher}")
         assert planned.digest == alike.digest
 
@@ -178,8 +178,8 @@ class TestPlan:
         assert planned.config["model"]["_target_"] == "bench.tasks.models.Mlp"
         assert planned.digest == hash_of(composed(tmp_path))
         assert TrainConfig.from_dict(planned.config).recipe is None
-        assert source_record(planned.config) is None
-        assert source_record({}) is None  # a record of before there were recipes
+        assert recorded_source(planned.config) is None
+        assert recorded_source({}) is None  # a record of before there were recipes
 
 
 @pytest.mark.parametrize(

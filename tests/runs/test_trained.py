@@ -6,6 +6,7 @@ import json
 import pickle
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import pytest
 import torch
 import yaml
 
+from bench.config.recipe_nodes import DistillConfig
+from bench.config.train import BudgetConfig, TrainConfig
 from bench.core.files import StoreError
 from bench.core.outcome import outcome_record
 from bench.core.store import new_identity, write_record
+from bench.core.target import TargetConfig
 from bench.runs.find import find_runs
 from bench.runs.recipes import find_source, with_source
 from bench.runs.trained import load_data, load_network
@@ -181,22 +185,22 @@ def test_nothing_that_a_strangers_folder_names_is_called(
 
 def test_a_folder_that_names_code_is_refused_before_anything_is_launched(run: Path) -> None:
     configure(run, {"model": {"_target_": "my_parts.Net"}})
-    values = {
-        **{"results": str(run.parents[1]), "data": DATA, "model": MODEL, "trust": []},
-        "recipe": {
-            **{"name": "distill", "teacher": run.name, "temperature": 1.0, "alpha": 0.5},
-            "allow_missed": True,
-        },
-    }
+    recipe = DistillConfig(teacher=run.name, temperature=1.0, alpha=0.5, allow_missed=True)
+    config = TrainConfig(
+        results=str(run.parents[1]),
+        data=DATA,
+        model=MODEL,
+        recipe=recipe,
+        target=TargetConfig(value=0.9, eval_every_samples=100),
+        budget=BudgetConfig(max_epochs=1),
+    )
     with pytest.raises(ValueError, match=r"_target_=my_parts\.Net is code .*trust=\[my_parts\]"):
-        find_source(values)
-    assert find_source({**values, "trust": ["my_parts"]}) is not None
+        find_source(config)
+    assert find_source(replace(config, trust=["my_parts"])) is not None
     # The command itself names it.
-    source = find_source({**values, "model": {"_target_": "my_parts.Net", "width": 3}})
+    source = find_source(replace(config, model={"_target_": "my_parts.Net", "width": 3}))
     assert source is not None
-    assert with_source({**values, "model": {"_target_": "my_parts.Net"}}, source)["trust"] == [
-        "my_parts.Net"
-    ]
+    assert with_source({"recipe": {"name": "distill"}}, source)["trust"] == ["my_parts.Net"]
 
 
 @pytest.fixture
