@@ -1,11 +1,13 @@
 """What loading many runs costs: `python -m benchmarks.analysis_scale [--runs 100 1000 10000]`.
 
-Makes so many synthetic run folders, with curves and telemetry, and loads them in a fresh process
-each time: cold (no cache of summaries, the records out of the page cache), warm (the cache is
-there), and a part changed (one run in a hundred is written anew). Time does not include imports;
-memory is the most that the process held, less what it held after them. Then the tables, and the
-whole report where there is a function for it. The targets are 10 s cold and 2 s warm for 10,000
-runs. Run on an idle machine; making 10,000 folders takes a minute and 2 GB.
+Makes that many synthetic run folders, with curves and telemetry. A fresh process then loads them,
+once for each of three states: cold (no cache of summaries, the records out of the page cache), warm
+(the cache is there), and a part changed (one run in a hundred has been rewritten). After that come
+the tables and the whole report.
+
+Time excludes imports. Memory is the peak of the process, less what it held after its imports. The
+goals are 10 s cold and 2 s warm for 10,000 runs. Run it on an idle machine; making 10,000 folders
+takes a minute and 2 GB.
 """
 
 from __future__ import annotations
@@ -39,14 +41,14 @@ from tests.analysis.made import Made, make_sweep
 
 TARGET_COLD_S, TARGET_WARM_S, TARGET_RUNS = 10.0, 2.0, 10_000
 SIZES = (100, 1000, 10_000)
-# 2 models x 5 batch sizes x 2 learning rates, and as many seeds as it takes.
+# 2 models x 5 batch sizes x 2 learning rates; seeds fill up to the number of runs.
 MODELS, BATCH_SIZES, LRS = ("Mlp", "Cnn"), (16, 32, 64, 128, 256), (0.01, 0.1)
-SETTLED_S = 4.0  # what was written more recently is not cached
+SETTLED_S = 4.0  # the index skips files that are younger, so wait until they are old enough
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one step took in a process of its own."""
+    """Cost of one step in a process of its own."""
 
     num_runs: int
     step: str
@@ -55,12 +57,12 @@ class Cost:
 
 
 def load(results: Path) -> None:
-    """All runs as a frame."""
+    """Load all runs into a frame."""
     load_runs([results])
 
 
 def tables(results: Path) -> None:
-    """Loading, all statistics and all tables."""
+    """Load the runs, compute all statistics and write all tables."""
     with tempfile.TemporaryDirectory() as folder:
         runs = load_runs([results]).runs
         summary, costs = summarise(runs), search_cost(runs)
@@ -68,10 +70,12 @@ def tables(results: Path) -> None:
 
 
 def whole_report(results: Path) -> None:
-    """Loading, all tables, all figures in all formats and widths, and the page."""
+    """Load the runs; write all tables, figures (every format and width) and the page."""
     with tempfile.TemporaryDirectory() as folder:
         config = ReportConfig(results=str(results), out=folder)
-        with redirect_stdout(StringIO()):  # what it says is for people; here a figure is printed
+        with redirect_stdout(
+            StringIO()
+        ):  # its text is for people; this process prints numbers only
             report(load_runs([results]), config)
 
 
@@ -83,7 +87,7 @@ STEPS: dict[str, Callable[[Path], None]] = {
 
 
 def measure(step: str, results: Path) -> None:
-    """In the child: take the step, and print what it took."""
+    """Run the step in the child process and print its cost."""
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
     STEPS[step](results)
@@ -93,14 +97,14 @@ def measure(step: str, results: Path) -> None:
 
 
 def in_child(step: str, results: Path, num_runs: int, name: str) -> Cost:
-    """Take a step in a fresh process."""
+    """Run a step in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.analysis_scale", "--measure", step, str(results)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return Cost(num_runs=num_runs, step=name, **json.loads(done.stdout))
 
 
 def make(results: Path, num_runs: int) -> list[Path]:
-    """So many runs, rounded up to whole configurations; each tenth misses, fails or is unfit."""
+    """Make runs, in whole configurations; every tenth misses, fails or is not comparable."""
     num_configurations = len(MODELS) * len(BATCH_SIZES) * len(LRS)
     seeds = range(-(-num_runs // num_configurations))
     return make_sweep(
@@ -117,7 +121,7 @@ def make(results: Path, num_runs: int) -> list[Path]:
 
 
 def forget(folders: Sequence[Path]) -> None:
-    """Put the records out of the page cache; names and inodes stay in memory."""
+    """Drop the records from the page cache; names and inodes stay in memory."""
     for folder in folders:
         file = os.open(folder / "run.json", os.O_RDONLY)
         try:
@@ -127,14 +131,14 @@ def forget(folders: Sequence[Path]) -> None:
 
 
 def touch_a_part(folders: Sequence[Path]) -> None:
-    """Write one record in a hundred anew, as it was."""
+    """Rewrite one record in a hundred, with the same content."""
     for folder in folders[::100]:
         path = folder / "run.json"
         path.write_bytes(path.read_bytes())
 
 
 def costs_of(num_runs: int, results: Path, log: Console) -> list[Cost]:
-    """Make the runs and take every step."""
+    """Make the runs and measure every step."""
     started = time.perf_counter()
     folders = make(results, num_runs)
     log.print(f"made {len(folders)} runs in {time.perf_counter() - started:.0f} s")
@@ -152,7 +156,7 @@ def costs_of(num_runs: int, results: Path, log: Console) -> list[Cost]:
 
 
 def table(costs: Sequence[Cost]) -> Table:
-    """What each step took, and per run."""
+    """Cost of each step, in all and per run."""
     shown = Table("runs", "step", "s", "us per run", "memory MB", title="Loading")
     for cost in costs:
         each_us = 1e6 * cost.elapsed_s / cost.num_runs
@@ -167,7 +171,7 @@ def table(costs: Sequence[Cost]) -> Table:
 
 
 def verdict(costs: Sequence[Cost]) -> str:
-    """Whether the targets were met."""
+    """Say whether the goals were met."""
     largest = {cost.step: cost for cost in costs if cost.num_runs >= TARGET_RUNS}
     if not largest:
         return f"targets are for {TARGET_RUNS} runs"

@@ -1,14 +1,16 @@
-"""What the intervals of tables, figures and page cover, and how often a bold best is none.
+"""What the reported intervals cover, and how often a bold best value is a false alarm.
 
 `python -m benchmarks.coverage [--repetitions N]`
 
-    Every interval that is shown claims 95%. Here runs are drawn from distributions whose true value
-    is known, and the share of intervals that hold it is counted; misses and failures are drawn too.
-    For fewer than six runs a median has a range, which claims nothing: what it covers is listed to
-    show why. *Bold* is the share of reports without any difference that mark a best value at all.
-    Prints the tables that docs/metrics.md, "Analysis", is taken from. Everything is seeded; a share
-    of 2000 repetitions has a standard error of 0.5 points at 95%, one of the 500 reports of *bold*
-    one of 1.0. Takes four minutes of one core.
+    Every interval in tables, figures and the page claims 95%. This draws runs from distributions
+    whose true value is known, misses and failures included, and counts the share of intervals that
+    hold that value. With fewer than six runs a median has a range, which claims nothing; its
+    coverage is listed to show why. *Bold* is the share of reports that mark a best value although
+    all configurations are equal.
+
+    It prints the tables behind docs/metrics.md, "Analysis". Everything is seeded. A share of 2000
+    repetitions has a standard error of 0.5 points at 95%; one of the 500 reports of *bold* has 1.0.
+    It takes four minutes of one core.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from bench.core.stats.ranks import ALPHA, holm, p_better
 Draw = Callable[[np.random.Generator, int], Floats]
 
 SEED = 0
-NUM_COLUMNS = 25  # of a report that are tested for a best value
+NUM_COLUMNS = 25  # columns of a report in which a best value is tested for
 _SPREAD = 0.1
 
 
@@ -45,7 +47,7 @@ def _bimodal(rng: np.random.Generator, num: int) -> Floats:
     return np.where(rng.random(num) < 0.4, 1.6 * middle, middle)
 
 
-# Each is positive. The true median is found by drawing (_true_median).
+# All values are positive. The true median is estimated from many draws (_true_median).
 DRAWS: dict[str, Draw] = {
     "normal": lambda rng, n: np.abs(1 + _SPREAD * rng.normal(size=n)),
     "lognormal": lambda rng, n: rng.lognormal(0.0, 0.5, size=n),
@@ -53,8 +55,8 @@ DRAWS: dict[str, Draw] = {
     "t, 2 df": _tailed,
     "bimodal": _bimodal,
 }
-# Hit rate, costs of hits and of others: lognormal hits of mean 1 with that sigma, misses that cost
-# the budget, failures anywhere below it.
+# Hit rate, then the costs of hits and of other runs. Hits are lognormal with mean 1 and that sigma,
+# misses cost the budget, failures cost anything below it.
 RESTARTS = {
     "misses cost 3": (0.1, 3.0, False),
     "varied hits, misses cost 1.2": (0.5, 1.2, False),
@@ -77,7 +79,7 @@ def _share(held: Sequence[bool]) -> str:
 
 
 def medians(repetitions: int) -> Iterator[list[str]]:
-    """Of the range below six runs, of the interval from there on."""
+    """Coverage of a median's range (below six runs) and of its interval (from six on)."""
     yield ["runs", *DRAWS]
     truths = {name: _true_median(draw) for name, draw in DRAWS.items()}
     for num in (2, 3, 4, 5, 6, 7, 8, 10, 12, 16):
@@ -92,7 +94,7 @@ def medians(repetitions: int) -> Iterator[list[str]]:
 
 
 def ratios(repetitions: int) -> Iterator[list[str]]:
-    """Of two groups drawn alike, and of one group against one without any spread."""
+    """Coverage for two groups of one distribution, and for one group against a constant."""
     yield ["runs of each", *DRAWS, "one varies: normal", "one varies: bimodal"]
     truths = {name: _true_median(draw) for name, draw in DRAWS.items()}
     for num in (6, 7, 8, 10, 12, 16):
@@ -115,7 +117,7 @@ def ratios(repetitions: int) -> Iterator[list[str]]:
 
 
 def pairs(repetitions: int) -> Iterator[list[str]]:
-    """Of pairs that share what their seed does to both (lognormal, sigma 1), such as the gate's."""
+    """Coverage for pairs that share the effect of their seed (lognormal, sigma 1)."""
     yield ["pairs", *DRAWS, "percentile bootstrap of the medians, normal"]
     for num in (6, 8, 10, 12, 16, 20):
         rng = np.random.default_rng(SEED)
@@ -132,7 +134,7 @@ def pairs(repetitions: int) -> Iterator[list[str]]:
 
 
 def _bootstrapped(rng: np.random.Generator, num: int) -> bool:
-    """The interval of bench.serving.compressed: pairs drawn whole, percentiles of the ratio."""
+    """Whether the interval of bench.serving.compressed covers; it resamples whole pairs."""
     both = (DRAWS["normal"](rng, num), DRAWS["normal"](rng, num))
 
     def ratio(x: Floats, y: Floats, axis: int = -1) -> Floats:
@@ -143,7 +145,7 @@ def _bootstrapped(rng: np.random.Generator, num: int) -> bool:
 
 
 def restarts(repetitions: int) -> Iterator[list[str]]:
-    """Of the expected cost, where it has an interval; in parentheses how often it has one."""
+    """Coverage of the expected cost, where it has an interval; in parentheses how often it has."""
     yield ["runs", "costs", *(f"hit rate {rate:g}" for rate in RATES)]
     for num in (6, 8, 12, 16):
         for name, (sigma, budget, fails) in RESTARTS.items():
@@ -171,7 +173,7 @@ def _outcomes(
 
 
 def shares(numbers: Sequence[int] = (2, 3, 4, 6, 8, 12, 16, 360, 10_000)) -> Iterator[list[str]]:
-    """Of Wilson's interval of a hit rate: exact, over rates from 1% to 99%."""
+    """Coverage of Wilson's interval of a hit rate: exact, over rates from 1% to 99%."""
     yield ["runs", "least", "mean"]
     for num in numbers:
         hits = np.arange(num + 1)
@@ -186,7 +188,7 @@ def shares(numbers: Sequence[int] = (2, 3, 4, 6, 8, 12, 16, 360, 10_000)) -> Ite
 
 
 def survival(repetitions: int) -> Iterator[list[str]]:
-    """Of Kaplan and Meier's bounds where they have a value; runs are given up at 1.5."""
+    """Coverage of Kaplan and Meier's bounds, where there are any; runs are censored at 1.5."""
     levels = (0.9, 0.7, 0.5, 0.3)
     yield ["runs", *(f"hit by then: {1 - level:.0%}" for level in levels)]
     for num in (6, 8, 10, 12, 16):
@@ -206,7 +208,7 @@ def survival(repetitions: int) -> Iterator[list[str]]:
 
 
 def accuracies(repetitions: int) -> Iterator[list[str]]:
-    """How often two equally good models are said to differ: splits of their own, and one split."""
+    """How often equal models are called different: on two splits, and on one shared split."""
     yield ["test samples", "accuracy", "of their own", "the same, half of the errors in common"]
     for num in (360, 10_000):
         for accuracy in (0.8, 0.95, 0.99):
@@ -220,7 +222,7 @@ def accuracies(repetitions: int) -> Iterator[list[str]]:
 
 
 def bold(repetitions: int) -> Iterator[list[str]]:
-    """Reports of equal configurations in 25 columns that mark any value as the best."""
+    """Share of reports on equal configurations, with 25 columns, that mark any value as best."""
     counts = (2, 3, 4, 6)
     yield ["runs of each", *(f"{k} configurations" for k in counts), "as before, 2 configurations"]
     for num in (5, 6, 7, 8, 10, 12):
@@ -241,7 +243,7 @@ def _is_bold(rng: np.random.Generator, num: int, num_configurations: int) -> boo
 
 
 def _was_bold(rng: np.random.Generator, num: int) -> bool:
-    """The leader against the second, one-sided, each column on its own."""
+    """Whether testing the leader against the second, column by column, marks any value."""
     for _ in range(NUM_COLUMNS):
         first, second = sorted(rng.normal(size=(2, num)), key=lambda own: float(np.median(own)))
         if p_better(first, second, "min") < ALPHA:

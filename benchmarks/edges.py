@@ -1,8 +1,8 @@
 """What an edge of a window costs, and whether CodeCarbon delays it: `python -m benchmarks.edges`.
 
-An edge is one reading of the energy meters and one of the clock. It is read again and again beside
-nothing and beside CodeCarbon's tracker, in turns. Its start and stop lie outside of a window, and
-are timed by themselves. Run on an idle machine.
+An edge is the start or the end of a window: one reading of the energy meters and one of the clock.
+It is read many times, alternately alone and while CodeCarbon's tracker runs. The start and the stop
+of the tracker lie outside the window and are timed separately. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EVERY_S = 0.01
 
 
 def edges_us(window: EnergyWindow, num_edges: int) -> list[float]:
-    """Microseconds of each edge, with a pause before it in which caches and threads move on."""
+    """Time each edge in microseconds, after a pause in which caches and threads move on."""
     found = []
     for _ in range(num_edges):
         time.sleep(EVERY_S)
@@ -37,10 +37,10 @@ def edges_us(window: EnergyWindow, num_edges: int) -> list[float]:
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Measure, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--edges", type=int, default=300, help="in each round, of each kind")
+    parser.add_argument("--edges", type=int, default=300, help="edges per round and kind")
     parser.add_argument("--out", type=Path, help="a JSON file for the raw times")
     chosen = parser.parse_args()
     logging.getLogger("codecarbon").disabled = True

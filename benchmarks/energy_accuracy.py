@@ -1,17 +1,17 @@
 """Joules of counters whose truth is known: `python -m benchmarks.energy_accuracy [--out FILE]`.
 
-Ours, CodeCarbon's and Zeus's own classes read the same simulated hardware, in simulated time: a
-powercap tree of real files, and a stand-in for the NVML library beneath the real pynvml. Each is
-used as it is meant to be: ours is ticked as often as it asks, CodeCarbon measures once a second,
-Zeus reads at the two ends of a window.
+Our meters, CodeCarbon's and Zeus's read the same simulated hardware, in simulated time: a powercap
+tree of real files, and a stand-in for the NVML library beneath the real pynvml. Each is used as its
+authors intend: ours is ticked as often as it asks, CodeCarbon measures once a second, Zeus reads at
+both ends of a window.
 
-What cannot be driven by a simulated clock is left out: Zeus integrates power (-), and looks for
-wraps of RAPL, in processes of their own that follow real time, and neither is started here. Read at
-once after a wrap, as here, its counter has not seen it either way; a second later it would have.
+Two things of Zeus follow real time, in processes of their own, so they are left out: integrating
+power (shown as -) and looking for wraps of RAPL. This benchmark reads at once after a wrap, when
+that process would not have seen it either; a second later it would have.
 
-Where a window begins within a refresh is luck, so each case is measured in ten windows that begin
-at other moments, and what is shown is the largest error. Nothing here is timed, and any machine
-gives the same figures. The exit code is 1 where ours is off by more than 0.1% on a counter without
+Where a window begins within a refresh is luck. So each case is measured in ten windows that begin
+at different moments, and the largest error is shown. Nothing here is timed, and any machine gives
+the same numbers. The exit code is 1 if ours is off by more than 0.1% on a counter without
 quantisation, by more than its own bound, or by more than the best of the others (and 0.1%).
 """
 
@@ -51,8 +51,8 @@ OPENED_S = 990.0  # our GPU meter watches the counter for up to a second
 START_S = 1000.0
 LENGTH_S = 30.0
 WINDOWS = 10
-WINDOW_STEP_S = 0.137  # by which each begins later than the one before
-PERIOD_S = 1.0  # at which CodeCarbon measures
+WINDOW_STEP_S = 0.137  # each window begins this much later than the one before
+PERIOD_S = 1.0  # CodeCarbon's measuring period
 LIMIT_W = 400.0
 EXACT_FRAC = 0.001
 JOULES_PER_KWH = 3.6e6
@@ -62,7 +62,7 @@ Advance = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Hardware, and what happens to it."""
+    """Simulated hardware, and what happens to it."""
 
     name: str
     curve: PowerCurve
@@ -70,23 +70,23 @@ class Case:
     refresh_s: float = 0.0
     range_j: float | None = None
     offset_j: float = 0.0
-    reset_s: float | None = None  # when the counter begins anew
-    twin: bool = False  # the zone is there a second time
-    psys: bool = False  # and a zone that holds it
-    sensor: bool = False  # no counter: power alone
+    reset_s: float | None = None  # when the counter starts again from zero
+    twin: bool = False  # the zone appears a second time
+    psys: bool = False  # a zone that includes the package
+    sensor: bool = False  # no counter, only a power sensor
     averaged_s: float = 0.1
     product: str = "Fake RTX"
     architecture: int = pynvml.NVML_DEVICE_ARCH_ADA
 
     @property
     def exact(self) -> bool:
-        """Whether the counter has no quantisation that a meter could suffer from."""
+        """Whether the counter is free of quantisation that a meter could suffer from."""
         return not self.sensor and self.refresh_s <= 0.001 and self.reset_s is None
 
 
 @dataclass(slots=True)
 class Hardware:
-    """A case set up: files, GPUs and the clock they follow."""
+    """The hardware of a case: files, GPUs and the clock that they follow."""
 
     case: Case
     root: Path
@@ -97,7 +97,7 @@ class Hardware:
     _counter: EnergyCounter = field(init=False)
 
     def __post_init__(self) -> None:
-        """Build it."""
+        """Build the files and the GPU."""
         case = self.case
         self._counter = EnergyCounter(
             case.curve, case.refresh_s, range_j=case.range_j, offset_j=case.offset_j
@@ -118,7 +118,7 @@ class Hardware:
         sensor = PowerSensor(case.curve, 0.1, case.averaged_s)
 
         def averaged_w() -> float:
-            """The mean of what the sensor showed in the last second."""
+            """Mean of the sensor's values over the last second."""
             return sum(sensor.watts(self.clock() - 0.1 * i) for i in range(10)) / 10
 
         return FakeGpu(
@@ -134,7 +134,7 @@ class Hardware:
         )
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; the counter begins anew when it is time."""
+        """Let time pass, and reset the counter when the case says so."""
         reset_s = self.case.reset_s
         if reset_s is not None and self.clock() < reset_s <= self.clock() + seconds:
             since_j = -self.case.curve.energy_j(0.0, reset_s)
@@ -147,7 +147,7 @@ class Hardware:
         self.tree.update()
 
     def advance_to(self, moment_s: float, *, every_s: float, tick: Callable[[], None]) -> None:
-        """Let time pass until a moment, with a tick every so often but not at the end."""
+        """Let time pass until a moment, ticking every `every_s` but not at the end."""
         while self.clock() + every_s < moment_s - 1e-9:
             self.advance(every_s)
             tick()
@@ -173,7 +173,7 @@ CASES = (
         curve=constant(100.0),
         refresh_s=0.001,
         range_j=262143.328850,
-        # At 1029.95 s it shows its range.
+        # At 1029.95 s it shows its largest value.
         offset_j=262143.328850 - 100.0 * 1029.95,
     ),
     Case(name="RAPL, a wrap every 10 s", curve=constant(100.0), refresh_s=0.001, range_j=1000.0),
@@ -217,26 +217,26 @@ CASES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The largest errors of one case, signed, as shares of the truth; None where not driven."""
+    """Largest errors of one case, signed, as shares of the truth; None if left out."""
 
     case: str
     exact: bool
-    true_j: float  # of the first window
+    true_j: float  # true energy of the first window
     ours_frac: float
     within_bound: bool
-    bound_frac: float  # as a share of what ours says
+    bound_frac: float  # our bound, as a share of our value
     codecarbon_frac: float
     zeus_frac: float | None
 
 
 @contextlib.contextmanager
 def hardware(case: Case) -> Iterator[Hardware]:
-    """The case, in place of this machine's own hardware."""
+    """Put the hardware of the case in place of this machine's."""
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch.dict("os.environ"),
         mock.patch.object(pynvml, "_nvmlGetFunctionPointer_cache", {}),
-        # It drops the library at import where there is no GPU.
+        # CodeCarbon drops the library at import on a machine without a GPU.
         mock.patch.object(gpu_nvidia, "pynvml", pynvml),
     ):
         os.environ.pop("CUDA_VISIBLE_DEVICES", None)
@@ -246,7 +246,7 @@ def hardware(case: Case) -> Iterator[Hardware]:
 
 
 def ours(case: Case, start_s: float) -> WindowEnergy:
-    """Our meter, ticked as it asks."""
+    """Energy by our meter, ticked as often as it asks."""
     with hardware(case) as made:
         clock = made.clock
         meter: Meter
@@ -267,7 +267,7 @@ def ours(case: Case, start_s: float) -> WindowEnergy:
 
 
 def codecarbon_j(case: Case, start_s: float) -> float:
-    """CodeCarbon's readers of the same hardware, once a second."""
+    """Energy by CodeCarbon's readers, read once a second."""
     period = Time.from_seconds(PERIOD_S)
     deltas_kwh: list[float] = []
     with hardware(case) as made:
@@ -294,7 +294,7 @@ def codecarbon_j(case: Case, start_s: float) -> float:
 
 
 def zeus_j(case: Case, start_s: float) -> float | None:
-    """Zeus's readers of the same hardware, at both ends; None where it follows real time."""
+    """Energy by Zeus's readers, read at both ends; None where they follow real time."""
     if case.sensor or importlib.util.find_spec("zeus") is None:
         return None
     from zeus.device.cpu import rapl
@@ -320,10 +320,10 @@ def zeus_j(case: Case, start_s: float) -> float | None:
 
 
 def measured(case: Case) -> Result:
-    """All meters on one case, in all windows.
+    """Measure one case with all meters, in all windows.
 
     Raises:
-        MeterUnavailable: Ours could not read it.
+        MeterUnavailable: Our meter cannot read the case.
     """
     starts_s = [START_S + i * WINDOW_STEP_S for i in range(WINDOWS)]
     true_j = [case.curve.energy_j(start_s, start_s + LENGTH_S) for start_s in starts_s]
@@ -352,14 +352,14 @@ def measured(case: Case) -> Result:
 
 
 def stated(value: float | None) -> float:
-    """What a required meter gives."""
+    """The value of a meter that must have one."""
     if value is None:
         raise MeterUnavailable("it gave no energy")
     return value
 
 
 def complaints(result: Result) -> list[str]:
-    """What is worse than it must be."""
+    """List every error that is larger than allowed."""
     own = abs(result.ours_frac)
     others = [abs(one) for one in (result.codecarbon_frac, result.zeus_frac) if one is not None]
     found = []
@@ -383,7 +383,7 @@ def table(results: list[Result]) -> Table:
 
 
 def main() -> int:
-    """Measure, print, judge."""
+    """Measure, print and write the results; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, help="a JSON file for the results")
     chosen = parser.parse_args()

@@ -1,11 +1,11 @@
 """Slowdowns planted in the training step of a clone of this repository, for gate_real.py.
 
 - *none*: an empty commit.
-- *sleep*: the training step sleeps, so that each sample takes a share of its time longer. It sleeps
-  once 2 ms are owed, since shorter sleeps are not precise, and owes less by what it overslept.
-- *work*: the training step repeats its forward pass, as often as takes that share. How long one
-  takes is measured once, from runs that repeat it ten times in each step. For networks without
-  dropout and batch norm: there, more passes would change what is learned.
+- *sleep*: the training step sleeps, so each sample takes longer by the planned share. Short sleeps
+  are not precise, so it sleeps only once 2 ms are due, and subtracts what it overslept.
+- *work*: the training step repeats its forward pass often enough to take the planned share. The
+  time of a forward pass is measured once, from runs that repeat it ten times in each step. This is
+  only for networks without dropout and batch norm, in which more passes would change the training.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ _NUM_EXTRA_PASSES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planted:
-    """A slowdown of the training step, as a share of what a step takes, evaluations included."""
+    """A slowdown of the training step, as a share of its time, evaluations included."""
 
     kind: Kind
     slowdown_frac: float
 
     @property
     def branch(self) -> str:
-        """Its name in the clone."""
+        """Name of the branch in the clone."""
         return f"planted-{self.kind}-{self.slowdown_frac:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Seconds of a training step of the last commit, and of one more forward pass in it."""
+    """Seconds of a training step of the last commit, and of an extra forward pass in it."""
 
     step_s: float
     pass_s: float
 
 
 def all_planted(slowdowns_frac: Sequence[float]) -> list[Planted]:
-    """Of each slowdown both kinds; of 0 an empty commit."""
+    """Both kinds of each slowdown; an empty commit for 0."""
     kinds: tuple[Kind, ...] = ("sleep", "work")
     return [
         Planted(kind=kind, slowdown_frac=slowdown_frac)
@@ -65,7 +65,7 @@ def planted_source(source: str, planted: Planted, calibration: Calibration) -> s
     """The source of the LightningModule with the slowdown in its training step.
 
     Raises:
-        ValueError: The training step is not where it was.
+        ValueError: The source has no training step in the expected form.
     """
     if source.count(STEP) != 1:
         raise ValueError(
@@ -80,7 +80,7 @@ def planted_source(source: str, planted: Planted, calibration: Calibration) -> s
 
 
 def sleep_code(step_s: float) -> str:
-    """Lines of a training step that sleep for so long in each step, several steps' at a time."""
+    """Lines that make a training step sleep on average `step_s`, for several steps at a time."""
     return f"""\
         import time
 
@@ -93,7 +93,7 @@ def sleep_code(step_s: float) -> str:
 
 
 def work_code(num_passes: float) -> str:
-    """Lines of a training step that repeat the forward pass, so many times in each step."""
+    """Lines that make a training step repeat the forward pass, on average `num_passes` times."""
     return f"""\
         self.owed_passes = getattr(self, "owed_passes", 0.0) + {num_passes!r}
         while self.owed_passes >= 1:
@@ -103,20 +103,20 @@ def work_code(num_passes: float) -> str:
 
 
 class Clone:
-    """A clone of this repository, to commit slowdowns in."""
+    """A clone of this repository, in which slowdowns are committed."""
 
     def __init__(self, folder: Path) -> None:
         """Clone the last commit of the working directory's repository.
 
         Raises:
-            ValueError: The working directory is none.
+            ValueError: The working directory is not in a repository.
         """
         self.folder = folder
         run(["git", "clone", "--quiet", ".", str(folder)])
         self.base = self.git("rev-parse", "HEAD").strip()
 
     def git(self, *words: str) -> str:
-        """What git says in the clone."""
+        """Run git in the clone and return its output."""
         author = ["-c", "user.name=gate_real", "-c", "user.email=gate_real@localhost"]
         return run(["git", *author, "-c", "commit.gpgsign=false", *words], self.folder)
 
@@ -128,13 +128,13 @@ class Clone:
         self.git("checkout", "--quiet", "--detach", self.base)
 
     def source(self) -> str:
-        """The LightningModule of the base."""
+        """Source of the LightningModule in the base."""
         return self.git("show", f"{self.base}:{MODULE.as_posix()}")
 
     def step_s(self, revision: str, overrides: Sequence[str]) -> float:
         """Seconds per training step of a revision, evaluations included, in its quickest run.
 
-        The quickest, since whatever else the machine does only slows a run.
+        The quickest run counts, because other load on the machine can only slow a run down.
 
         Raises:
             ValueError: A run failed.
@@ -148,7 +148,7 @@ class Clone:
         return min(run.values[PLANTED_METRIC] * int(run.config["batch_size"]) for run in runs)
 
     def calibrate(self, overrides: Sequence[str]) -> Calibration:
-        """Measure what a step and a forward pass take, from a few runs of each.
+        """Measure the time of a step and of a forward pass, from a few runs of each.
 
         Raises:
             ValueError: A run failed, or more work took no time.
@@ -166,10 +166,10 @@ class Clone:
 
 
 def run(words: Sequence[str], folder: Path | None = None) -> str:
-    """What a command prints.
+    """Run a command and return its output.
 
     Raises:
-        ValueError: It failed; with the last line of what it said.
+        ValueError: The command failed; the message has the last line of its errors.
     """
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:

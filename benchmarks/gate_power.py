@@ -1,20 +1,25 @@
-"""What the gate finds and what it cries wolf at, beside other rules, in simulation and for real.
+"""False alarms and power of the gate, compared with other rules, in simulation and for real.
 
 `python -m benchmarks.gate_power simulate [--noise RESULTS] [--checks N]`
 
-    A check compares up to 12 metrics of two sides. Without a loss, its share of *false alarms* is
-    that of checks in which any metric is called worse. With a loss planted in one metric (a
-    different one from check to check), *detected* is the share of checks in which that metric is
-    called worse. *Undecided* is the share of checks without a loss that end in a demand for more
-    runs (exit code 3), which fails a build too. All rules see the same runs, n of each side. Shares
-    are in percent, with Wilson's 95% interval. *Runs* per side are the mean of what a check took,
-    without a loss and with each. A loss just as large as a rule's least effect (5%; thresholds and
-    asv: 10%) is found in about half of the checks: in the others it looks smaller than it is.
+    A check compares up to 12 metrics of two sides. The columns, in percent with Wilson's 95%
+    interval:
+
+    - *false alarms*: checks without a loss in which any metric is called worse.
+    - *detected*: checks with a loss planted in one metric (a different one from check to check) in
+      which that metric is called worse.
+    - *undecided*: checks without a loss that ask for more runs (exit code 3), which fails a build
+      too.
+    - *runs*: mean number of runs per side that a check took, without a loss and with each loss.
+
+    All rules see the same n runs of each side. A loss as large as a rule's least effect (5%;
+    thresholds and asv: 10%) is found in about half of the checks: in the others, noise makes it
+    look smaller than it is.
 
     Noise: (i) the runs of a results folder, each drawn whole, so that its metrics stay correlated;
-    (ii) log-normal with 5% and with 10%, each metric on its own; (iii) heavier tails: 5% where each
-    run is slowed by a neighbour with probability 10%, in all metrics, by 1 + Exponential(0.3); and
-    Student's t with 3 degrees of freedom, with 5% in the logarithm.
+    (ii) log-normal with 5% and with 10%, independently for each metric; (iii) heavier tails: 5%,
+    and with probability 10% a neighbour slows the run in all metrics, by 1 + Exponential(0.3); and
+    Student's t with 3 degrees of freedom and 5% in the logarithm.
 
 `python -m benchmarks.gate_power real [--checks N] [--slowdowns 0,0.1,0.2] [--out FILE.jsonl]`
 
@@ -56,10 +61,11 @@ _WIDTH = 184
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """Where the runs of a check come from.
+    """The distribution from which the runs of a check are drawn.
 
     Attributes:
-        draw: Takes a generator, checks and runs; gives shape (checks, runs, metrics).
+        draw: Takes a generator and the numbers of checks and runs; returns shape
+            (checks, runs, metrics).
     """
 
     name: str
@@ -69,12 +75,12 @@ class Noise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One rule in one place of the table.
+    """One rule in one cell of the table.
 
     Attributes:
-        found: Share of false alarms where loss_frac is 0, else of losses detected.
-        undecided: Share of checks that want more runs.
-        mean_runs: Per side.
+        found: Share of false alarms if loss_frac is 0, else of detected losses.
+        undecided: Share of checks that ask for more runs.
+        mean_runs: Runs per side.
     """
 
     noise: str
@@ -87,7 +93,7 @@ class Cell:
 
 
 def log_normal(spread_frac: float) -> Noise:
-    """Each metric on its own."""
+    """Log-normal noise, independent for each metric."""
 
     def draw(rng: np.random.Generator, checks: int, runs: int) -> Floats:
         return np.exp(rng.normal(0.0, spread_frac, (checks, runs, NUM_METRICS)))
@@ -96,7 +102,7 @@ def log_normal(spread_frac: float) -> Noise:
 
 
 def neighbour(spread_frac: float = 0.05, slowed_frac: float = 0.1, mean: float = 0.3) -> Noise:
-    """Log-normal, and some runs are slowed in all metrics by 1 + Exponential(mean)."""
+    """Log-normal noise; some runs are slowed in all metrics by 1 + Exponential(mean)."""
 
     def draw(rng: np.random.Generator, checks: int, runs: int) -> Floats:
         calm = np.exp(rng.normal(0.0, spread_frac, (checks, runs, NUM_METRICS)))
@@ -109,7 +115,7 @@ def neighbour(spread_frac: float = 0.05, slowed_frac: float = 0.1, mean: float =
 
 
 def student(spread_frac: float = 0.05, freedom: int = 3) -> Noise:
-    """The logarithm is Student's t with that standard deviation; each metric on its own."""
+    """Noise whose logarithm is Student's t with that standard deviation, for each metric."""
     scale = spread_frac / math.sqrt(freedom / (freedom - 2))
 
     def draw(rng: np.random.Generator, checks: int, runs: int) -> Floats:
@@ -120,10 +126,10 @@ def student(spread_frac: float = 0.05, freedom: int = 3) -> Noise:
 
 
 def measured(path: Path) -> Noise:
-    """Runs of a results folder, drawn whole with replacement.
+    """Noise of a results folder: its runs, drawn whole with replacement.
 
     Raises:
-        ValueError: There are too few fit runs of one configuration, or no metric that all have.
+        ValueError: One configuration has too few comparable runs, or no metric is in all runs.
     """
     runs = [run for run in read_side(path).runs if run.fit is not False]
     groups = by_configuration(runs)
@@ -143,9 +149,9 @@ def measured(path: Path) -> Noise:
 
 
 def residuals(runs: Sequence[GateRun]) -> tuple[list[str], Floats]:
-    """Values over their median, of at most 12 measured metrics that all runs have.
+    """Values over their median, for at most 12 measured metrics that all runs have.
 
-    A rate is turned round: smaller is better throughout.
+    A rate is inverted, so that smaller is better throughout.
 
     Returns:
         Names of the metrics, and shape (runs, metrics).
@@ -169,7 +175,7 @@ def residuals(runs: Sequence[GateRun]) -> tuple[list[str], Floats]:
 
 
 def cells(noise: Noise, rules: Sequence[Rule], num_checks: int, seed: int = SEED) -> Iterator[Cell]:
-    """Each installed rule with each number of runs and each loss, on the same runs."""
+    """Try each installed rule with each number of runs and each loss, on the same runs."""
     rng = np.random.default_rng(seed)
     most = max(num for rule in rules for num in rule.num_runs)
     base, candidate = noise.draw(rng, num_checks, most), noise.draw(rng, num_checks, most)
@@ -181,7 +187,7 @@ def cells(noise: Noise, rules: Sequence[Rule], num_checks: int, seed: int = SEED
         for rule in rules:
             if rule.decide is None:
                 continue
-            # Where metrics do not depend on one another, only the planted one is looked at.
+            # If metrics are judged independently, only the planted one needs to be judged.
             alone = loss_frac > 0 and not rule.joint
             sides = [
                 np.take_along_axis(side, place, 2) if alone else side for side in (base, worse)
@@ -193,7 +199,7 @@ def cells(noise: Noise, rules: Sequence[Rule], num_checks: int, seed: int = SEED
 
 
 def _hit(outcome: Outcome, place: Ints | None) -> int:
-    """Checks in which any metric is flagged, or the one at a place."""
+    """Number of checks in which any metric is flagged, or in which the one at a place is."""
     if place is None:
         return int(outcome.flagged.any(axis=1).sum())
     return int(np.take_along_axis(outcome.flagged, place, axis=1).sum())
@@ -215,7 +221,7 @@ def _cell(
 
 
 def table(noise: Noise, rules: Sequence[Rule], found: Sequence[Cell]) -> Table:
-    """A row per rule and number of runs, a column per loss."""
+    """A row for each rule and number of runs, a column for each loss."""
     losses = [f"{loss_frac:.0%} found" for loss_frac in LOSSES_FRAC if loss_frac]
     heads = ("rule", "n", "false alarms", *losses, "undecided", "runs")
     result = Table(*heads, title=f"percent of checks; noise: {noise.name}")
@@ -246,7 +252,7 @@ def percent(estimate: Estimate) -> str:
 
 
 def simulate(chosen: argparse.Namespace) -> None:
-    """Simulate, print a table for each noise, and write.
+    """Simulate, print a table for each noise, and write the results.
 
     Raises:
         ValueError: The folder of runs cannot be used.
@@ -275,7 +281,7 @@ def arguments() -> argparse.Namespace:
     parts = parser.add_subparsers(required=True)
     simulated = parts.add_parser("simulate", help="rules on random runs")
     simulated.add_argument("--noise", type=Path, help="a results folder: runs as measured")
-    simulated.add_argument("--checks", type=int, default=1000, help="in each cell, at least 1")
+    simulated.add_argument("--checks", type=int, default=1000, help="checks per cell, at least 1")
     simulated.add_argument("--out", type=Path, help="a JSON file for all shares")
     simulated.set_defaults(run=simulate)
     add_real(parts.add_parser("real", help="bench.ab on planted slowdowns"))
@@ -286,7 +292,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run the part that is asked for."""
+    """Run the chosen part."""
     chosen = arguments()
     try:
         chosen.run(chosen)

@@ -1,18 +1,18 @@
 """bench.ab itself on planted slowdowns: `python -m benchmarks.gate_power real`.
 
-Makes a clone of this repository's last commit in a temporary folder, and commits in it with planted
+Clones the last commit of this repository into a temporary folder, and adds commits with planted
 slowdowns (benchmarks/gate_planted.py). A check runs `python -m bench.ab base=BASE head=COMMIT` in
-the clone, all commits in turns. The table has, of the checks of each commit:
+the clone; the commits take turns. Columns of the table, for the checks of one commit:
 
-- *ratio seen*: median of that of time_per_sample_s: the slowdown that was really planted.
-- *exit 1*: share that called it a regression; of the empty commit, false alarms.
-- *named*: share that called time_per_sample_s a regression.
-- *exit 3*: share that wants more runs.
-- *no verdict*: how many ended with exit code 4 or 5; they count in no share.
-- *runs*: per side, mean. *seconds*: of the whole command, median.
+- *ratio seen*: median ratio of time_per_sample_s, which is the slowdown that was really planted.
+- *exit 1*: share of checks that found a regression; for the empty commit, the false alarms.
+- *named*: share of checks that called time_per_sample_s a regression.
+- *exit 3*: share of checks that asked for more runs.
+- *no verdict*: number of checks that ended with exit code 4 or 5; no share counts them.
+- *runs*: mean number of runs per side. *seconds*: median time of the whole command.
 
-Shares have Wilson's 95% interval, medians that of the bootstrap. Run on an idle machine. With
---out, a line is appended after each check; given again, the series goes on where it ended.
+Shares have Wilson's 95% interval, medians a bootstrap interval. Run it on an idle machine. With
+--out, a line is appended after each check; the same file continues a series that was interrupted.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ _ENDS = (*_VERDICTS, EXIT_INCOMPARABLE, EXIT_FAILED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What became of one run of bench.ab.
+    """Outcome of one run of bench.ab.
 
     Attributes:
         turn: Number of the check of this slowdown, from 0.
-        num_runs: Per side; None where nothing was compared.
-        rows: By metric, its verdict and ratio; the first configuration's.
-        said: Last line of its errors, where it came to no verdict.
+        num_runs: Runs per side; None if nothing was compared.
+        rows: Verdict and ratio by metric, for the first configuration.
+        said: Last line of the errors of a check without a verdict.
     """
 
     turn: int
@@ -90,7 +90,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """What all checks of a file have in common."""
+    """What all checks of one file share."""
 
     base: str
     overrides: Sequence[str]
@@ -102,7 +102,7 @@ def check(folder: Path, planted: Planted, turn: int, series: Series) -> Check:
     """Run bench.ab on a planted slowdown.
 
     Raises:
-        ValueError: It ended in a way that all further checks would too.
+        ValueError: It ended in a way in which every further check would end too.
     """
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "check.json"
@@ -127,20 +127,20 @@ def check(folder: Path, planted: Planted, turn: int, series: Series) -> Check:
 
 
 def _ended(command: Sequence[str], folder: Path) -> tuple[int, str]:
-    """Exit code and errors of a command; after Ctrl-C it is let finish, which removes worktrees."""
+    """Exit code and errors of a command; after Ctrl-C it may still remove its worktrees."""
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     try:
         _, err = process.communicate()
     except KeyboardInterrupt:
-        process.communicate()  # the terminal has told it, too
+        process.communicate()  # it got Ctrl-C from the terminal as well
         raise
     return process.returncode, err
 
 
 def parsed(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Runs per side and rows of what bench.ab wrote as JSON; of nothing, none."""
+    """Runs per side and rows from the JSON of bench.ab; empty if it wrote none."""
     rows = told.get("rows", [])
     counts = [min(row["num_base"], row["num_candidate"]) for row in rows]
     return {
@@ -156,10 +156,10 @@ def parsed(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class SeriesFile:
-    """JSON lines: first what all checks have in common, then one for each check."""
+    """JSON lines: first what all checks share, then one line for each check."""
 
     def __init__(self, path: Path | None) -> None:
-        """Read what is there; without a path, nothing is kept.
+        """Read the file if it exists; without a path, nothing is kept.
 
         Raises:
             ValueError: A line is damaged.
@@ -182,12 +182,12 @@ class SeriesFile:
             self.checks.append(Check(**content))
 
     def start(self, series: Series) -> None:
-        """Begin a series."""
+        """Begin a series with its first line."""
         self.series = series
         self._append(series)
 
     def add(self, one: Check) -> None:
-        """Keep a check."""
+        """Append a check."""
         self.checks.append(one)
         self._append(one)
 
@@ -197,10 +197,10 @@ class SeriesFile:
                 file.write(json.dumps(asdict(content)) + "\n")
 
     def series_for(self, clone: Clone, overrides: Sequence[str], keys: Sequence[str]) -> Series:
-        """The series of the file, or a new one, calibrated now.
+        """Return the series of the file, or calibrate a new one.
 
         Raises:
-            ValueError: The file's is of another commit or other keys.
+            ValueError: The series in the file has another commit or other keys.
         """
         given = {"overrides": [*overrides], "keys": [*keys]}
         wanted: dict[str, Any] = {"base": clone.base, **given}
@@ -215,7 +215,7 @@ class SeriesFile:
 
 
 def table(checks: Sequence[Check]) -> Table:
-    """A row per planted slowdown."""
+    """A row for each planted slowdown."""
     heads = "planted, checks, ratio seen, exit 1 %, named %, exit 3 %, no verdict, runs, seconds"
     result = Table(*heads.split(", "), title="bench.ab")
     for kind, slowdown_frac in dict.fromkeys((one.kind, one.slowdown_frac) for one in checks):
@@ -225,7 +225,7 @@ def table(checks: Sequence[Check]) -> Table:
 
 
 def cells(checks: Sequence[Check]) -> list[str]:
-    """What is to be said of the checks of one slowdown."""
+    """Cells of the row for one slowdown."""
     ended = [one for one in checks if one.exit_code in _VERDICTS]
     nothing = str(len(checks) - len(ended))
     if not ended:
@@ -256,20 +256,24 @@ def interval(estimate: Estimate, times: float = 1) -> str:
 
 
 def add_real(parser: argparse.ArgumentParser) -> None:
-    """The command line of this part."""
-    parser.add_argument("--checks", type=int, default=20, help="of each planted slowdown")
+    """Define the command line of this part."""
+    parser.add_argument("--checks", type=int, default=20, help="checks per planted slowdown")
     parser.add_argument("--slowdowns", default="0,0.1,0.2", help="shares of the time of a step")
-    parser.add_argument("--overrides", nargs="*", default=OVERRIDES, help="of bench.train")
-    parser.add_argument("--keys", nargs="*", default=(), help="of bench.ab, such as max_runs=16")
+    parser.add_argument(
+        "--overrides", nargs="*", default=OVERRIDES, help="overrides for bench.train"
+    )
+    parser.add_argument(
+        "--keys", nargs="*", default=(), help="keys for bench.ab, such as max_runs=16"
+    )
     parser.add_argument("--out", type=Path, help="a file of JSON lines, appended to")
     parser.set_defaults(run=real)
 
 
 def real(chosen: argparse.Namespace) -> None:
-    """Plant, check in turns, print and write.
+    """Plant the slowdowns, check them in turns, print and write.
 
     Raises:
-        ValueError: A slowdown is no share, or something fails that all checks need.
+        ValueError: A slowdown is not a share, or something fails that all checks need.
     """
     planted = all_planted(shares(chosen.slowdowns))
     kept, console = SeriesFile(chosen.out), Console(width=_WIDTH)
@@ -299,10 +303,10 @@ def real(chosen: argparse.Namespace) -> None:
 
 
 def shares(text: str) -> list[float]:
-    """Slowdowns of the command line.
+    """Parse the slowdowns of the command line.
 
     Raises:
-        ValueError: One is not a number from 0 on.
+        ValueError: One of them is not a number of at least 0.
     """
     try:
         found = [float(each) for each in text.split(",")]

@@ -1,8 +1,8 @@
 """The rules that benchmarks/gate_power.py compares: this gate's, and those of other tools.
 
-A rule takes the runs of both sides of many checks, arrays of shape (checks, runs, metrics) in which
-smaller is better, and says which metrics it calls worse. asv and pyperf decide by their own
-functions, where they are installed; the others are stated here.
+A rule takes the runs of both sides of many checks and decides which metrics are worse. Runs are
+arrays of shape (checks, runs, metrics) in which smaller is better. asv and pyperf decide by their
+own functions, if they are installed; the other rules are implemented here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bench.gate.rule.sequential import is_open, level_at
 
 ALPHA = 0.05
 MIN_RUNS = 5
-LOOKS = (6, 10, 14, 16)  # runs of each side, as bench.ab looks at them by default
+LOOKS = (6, 10, 14, 16)  # runs per side at which bench.ab looks by default
 THRESHOLD_FRAC = 0.1
 NUM_RUNS = (5, 8, 12)
 METRIC = metric_of("cost", "min", kind="measured", least_effect_frac=0.05)
@@ -36,12 +36,12 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a rule made of some checks.
+    """Decisions of a rule on some checks.
 
     Attributes:
         flagged: Metrics that it calls worse, shape (checks, metrics).
-        undecided: Checks without a regression that want more runs (exit code 3), shape (checks,);
-            rules that know no such thing have none.
+        undecided: Checks without a regression that ask for more runs (exit code 3), shape
+            (checks,); all False for a rule that never asks.
         num_runs: Runs per side that each check took, shape (checks,).
     """
 
@@ -56,13 +56,13 @@ IsWorse = Callable[[list[float], list[float]], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A rule and how it is tried.
+    """A rule, and how the benchmark tries it.
 
     Attributes:
-        name: As it is printed.
-        decide: Takes base and candidate; None where its package is not installed.
-        num_runs: Runs per side that it is given.
-        joint: Whether the verdict on one metric depends on the others of the check.
+        name: The printed name.
+        decide: Takes base and candidate; None if its package is not installed.
+        num_runs: Runs per side that it gets.
+        joint: Whether its verdict on one metric depends on the others of the check.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Rule:
 
 
 def all_rules() -> list[Rule]:
-    """Ours first."""
+    """List all rules, ours first."""
     looks = ", ".join(map(str, LOOKS))
     return [
         Rule(name="this gate", decide=ours, joint=True),
@@ -92,14 +92,14 @@ def all_rules() -> list[Rule]:
 
 
 def verdicts(base: Floats, candidate: Floats, alpha: float = ALPHA) -> list[Verdict]:
-    """As bench.gate.rule.rule.judge, for one check of measured metrics with one seed.
+    """Judge one check of measured metrics with one seed, as bench.gate.rule.rule.judge does.
 
-    Without the bounds that a row also shows. Improvements are not told from no change.
+    Leaves out the bounds that a row also shows, and counts improvements as no change.
 
     Args:
         base: Shape (runs, metrics).
-        candidate: Likewise.
-        alpha: Level of the check.
+        candidate: Shape (runs, metrics).
+        alpha: Significance level of the check.
     """
     columns = list(zip(base.T, candidate.T, strict=True))
     losses = [loss_of(*column, METRIC.direction) for column in columns]
@@ -119,14 +119,15 @@ def verdicts(base: Floats, candidate: Floats, alpha: float = ALPHA) -> list[Verd
 
 
 def wants_more(base: Floats, candidate: Floats, found: Sequence[Verdict]) -> bool:
-    """As bench.gate.rule.sequential.is_open, of the verdicts of one check.
+    """Whether one check is still open, by the rule of bench.gate.rule.sequential.is_open.
 
-    Intervals are computed only until one leaves the check open, the most likely one first.
+    Intervals are slow, so they are computed only until one leaves the check open, the most likely
+    one first.
 
     Args:
         base: Shape (runs, metrics).
-        candidate: Likewise.
-        found: Of each metric.
+        candidate: Shape (runs, metrics).
+        found: Verdict of each metric.
     """
     if "regression" in found:
         return False
@@ -137,7 +138,7 @@ def wants_more(base: Floats, candidate: Floats, found: Sequence[Verdict]) -> boo
 
 
 def _row(base: Floats, candidate: Floats) -> Row:
-    """A row without a verdict, as far as is_open looks at it."""
+    """A row without a verdict, with the fields that is_open reads."""
     return Row(
         metric=METRIC,
         kind="measured",
@@ -158,19 +159,19 @@ def _row(base: Floats, candidate: Floats) -> Row:
 
 
 def ours(base: Floats, candidate: Floats) -> Outcome:
-    """This gate on so many runs: as bench.compare judges."""
+    """This gate on a fixed number of runs, as bench.compare judges."""
     found = [verdicts(*check) for check in zip(base, candidate, strict=True)]
     return _of_verdicts(found, [base.shape[1]] * len(base))
 
 
 def ours_looking(base: Floats, candidate: Floats) -> Outcome:
-    """This gate looking several times (bench.gate.rule.sequential)."""
+    """This gate with several looks, as bench.ab judges (bench.gate.rule.sequential)."""
     ends = [_looked(*check) for check in zip(base, candidate, strict=True)]
     return _of_verdicts([found for found, _ in ends], [num for _, num in ends])
 
 
 def _looked(base: Floats, candidate: Floats) -> tuple[list[Verdict], int]:
-    """Verdicts of the look at which it ends, and runs per side by then."""
+    """Verdicts at the last look, and the runs per side at that look."""
     previous = 0
     for num in LOOKS:
         alpha = level_at(num, previous=previous, max_runs=LOOKS[-1], alpha=ALPHA)
@@ -189,7 +190,7 @@ def _of_verdicts(found: Sequence[Sequence[Verdict]], num_runs: Sequence[int]) ->
 
 
 def _simple(flagged: Bools, num_runs: int) -> Outcome:
-    """Of a rule that decides whatever it is given."""
+    """Outcome of a rule that always decides."""
     num = len(flagged)
     return Outcome(
         flagged=flagged, undecided=np.zeros(num, np.bool_), num_runs=np.full(num, num_runs)
@@ -197,7 +198,7 @@ def _simple(flagged: Bools, num_runs: int) -> Outcome:
 
 
 def of_medians(base: Floats, candidate: Floats) -> Outcome:
-    """Worse if the median is by more than a threshold; of one run, that run."""
+    """Worse if the median is worse by more than a threshold."""
     ratios = np.median(candidate, axis=1) / np.median(base, axis=1)
     return _simple(ratios > 1 + THRESHOLD_FRAC, base.shape[1])
 
@@ -205,7 +206,7 @@ def of_medians(base: Floats, candidate: Floats) -> Outcome:
 def welch(base: Floats, candidate: Floats) -> Outcome:
     """Worse if Welch's two-sided t test is significant and the mean is larger."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # A metric that never varies has no t; that NaN is not significant.
+        # A metric that never varies has no t statistic; that NaN is not significant.
         warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
         test = ttest_ind(candidate, base, axis=1, equal_var=False)
     return _simple((test.pvalue < ALPHA) & (test.statistic > 0), base.shape[1])
@@ -214,14 +215,14 @@ def welch(base: Floats, candidate: Floats) -> Outcome:
 def benchstat(base: Floats, candidate: Floats) -> Outcome:
     """Worse if the two-sided Mann-Whitney test is significant and the median is larger.
 
-    benchstat is a program in Go; this is its rule in SciPy's terms, which has no exact distribution
-    for ties: there its normal approximation is taken, where benchstat would still be exact.
+    benchstat is a program in Go; this implements its rule with SciPy. SciPy has no exact
+    distribution for ties, so for those this uses the normal approximation; benchstat stays exact.
 
     Source: golang.org/x/perf, benchmath: AssumeNothing.Compare and Comparison.FormatDelta.
     """
     both = np.sort(np.concatenate([base, candidate], axis=1), axis=1)
     tied = (np.diff(both, axis=1) == 0).any(axis=1)
-    with np.errstate(all="ignore"):  # where all runs are equal, nothing is significant
+    with np.errstate(all="ignore"):  # if all runs are equal, nothing is significant
         exact, normal = (
             mannwhitneyu(candidate, base, axis=1, method=method).pvalue
             for method in ("exact", "asymptotic")
@@ -231,9 +232,9 @@ def benchstat(base: Floats, candidate: Floats) -> Outcome:
 
 
 def asv_is_worse() -> IsWorse:
-    """Asv's own decision with its defaults: significant at 0.002, and beyond a factor of 1.1.
+    """Load asv's own decision, with its defaults: p below 0.002 and a factor above 1.1.
 
-    asv takes repeats within a process or few of them for samples; here each is a run.
+    asv's samples are repeats within one process or a few; here each sample is a run.
 
     Raises:
         ImportError: It is not installed.
@@ -249,7 +250,7 @@ def asv_is_worse() -> IsWorse:
 
 
 def pyperf_is_worse() -> IsWorse:
-    """What `pyperf compare_to` calls slower: significant by its t test, with a larger mean.
+    """Load pyperf's own decision: significant by its t test, with a larger mean.
 
     Raises:
         ImportError: It is not installed.
@@ -264,7 +265,7 @@ def pyperf_is_worse() -> IsWorse:
 
 
 class _Values:
-    """Stands in for pyperf's Benchmark, of which its test asks nothing else."""
+    """Stand-in for pyperf's Benchmark; its test reads nothing else."""
 
     def __init__(self, values: list[float]) -> None:
         self._values = values
@@ -282,7 +283,7 @@ def _where_installed(make: Callable[[], IsWorse]) -> Decide | None:
 
 
 def one_by_one(is_worse: IsWorse) -> Decide:
-    """A rule from a function of one metric of one check."""
+    """Make a rule from a function that judges one metric of one check."""
 
     def decide(base: Floats, candidate: Floats) -> Outcome:
         flagged = [

@@ -1,8 +1,9 @@
 """What a fresh process per job costs: `python benchmarks/isolation.py [--rounds N]`.
 
-Times, from the parent's call to the first line of the job's own code with torch and Lightning
-imported, (a) a child of the fork server, (b) a spawned process, alternating. The first child of
-the fork server also pays for the server's imports and is shown apart. Run on an idle machine.
+Times how long it takes from the parent's call to the first line of the job's own code, with torch
+and Lightning imported: (a) for a child of the fork server, (b) for a spawned process, alternately.
+The first child of the fork server also pays for the server's imports, so it has a row of its own.
+Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PRELOAD = ["bench.training.job", "bench.cli.sweep"]
 
 
 def job(argument: None, send: Callable[[float], None], launched_s: float) -> None:
-    """Import what a training run needs, compute something, and say how long it took to get here."""
+    """Import what a training run needs, compute something, and send the seconds that passed."""
     import torch
 
     import bench.training.job  # noqa: F401
@@ -35,7 +36,7 @@ def job(argument: None, send: Callable[[float], None], launched_s: float) -> Non
 
 
 def forked_s(server: ForkServer) -> float:
-    """Seconds to a working child of the fork server."""
+    """Seconds until a child of the fork server works."""
     heard: list[Any] = []
     log = Path(tempfile.gettempdir()) / "isolation-benchmark.log"
     server.run("benchmarks.isolation:job", None, log=log, on_message=heard.append)
@@ -43,7 +44,7 @@ def forked_s(server: ForkServer) -> float:
 
 
 def spawned_s() -> float:
-    """Seconds to a working spawned process."""
+    """Seconds until a spawned process works."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_spawned, args=(sender, time.monotonic()))

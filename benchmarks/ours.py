@@ -26,9 +26,9 @@ from benchmarks.ways import Data, Stopwatch, Workload
 
 
 def ours(workload: Workload, watch: Stopwatch) -> None:
-    """(c) This project's training, with the meters, sampler, CodeCarbon and curve of its defaults.
+    """(c) Run this project's training with its default meters, sampler, CodeCarbon and curve.
 
-    They start before the clock and stop after it, as in a run.
+    All of these start before the clock and stop after it, as in a run.
     """
     config = configuration(workload)
     parts = build(workload, watch, config)
@@ -59,7 +59,7 @@ def ours(workload: Workload, watch: Stopwatch) -> None:
 
 
 def configuration(workload: Workload) -> TrainConfig:
-    """The configuration of `bench.train` with its defaults, and a target that stops nothing."""
+    """The default configuration of `bench.train`, with a target that stops nothing."""
     register()
     overrides = [
         f"data={workload.data_name}",
@@ -73,7 +73,7 @@ def configuration(workload: Workload) -> TrainConfig:
 
 
 def build(workload: Workload, watch: Stopwatch, config: TrainConfig) -> Parts:
-    """What a run is made of, from the workload's own parts."""
+    """Build the parts of a run from those of the workload."""
     schedule = partial(constant, lr=workload.lr, total_steps=workload.num_steps)
     return Parts(
         config=config,

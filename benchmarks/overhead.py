@@ -1,12 +1,13 @@
 """What measuring costs: `python benchmarks/overhead.py [--workload digits|fashion] [--rounds N]`.
 
-The same training in one process, four ways that take turns: (a) a bare PyTorch loop, (b) PyTorch
-Lightning with nothing of this project around it, (c) this project with all that it measures by
-default, (d) Lightning with CodeCarbon's tracker at 1 s. All have the same initial weights, batches,
-number of steps and evaluations; they must end at the same loss.
+Runs the same training four ways, in turns, in one process: (a) a bare PyTorch loop, (b) PyTorch
+Lightning without this project, (c) this project with everything that it measures by default,
+(d) Lightning with CodeCarbon's tracker at 1 s. All four have the same initial weights, batches,
+number of steps and evaluations, and must end at the same loss.
 
-Timed from the first batch asked for to the end of the last evaluation. Ratios are of medians over
-rounds, with a bootstrap interval that keeps each round together. Run on an idle machine.
+The time runs from the request for the first batch to the end of the last evaluation. Ratios are of
+medians over rounds, with a bootstrap interval that resamples whole rounds. Run it on an idle
+machine.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """Median of one way over median of another, with its interval over rounds."""
+    """Ratio of two ways' medians, with its interval over rounds."""
 
     way: str
     base: str
@@ -68,10 +69,10 @@ def timed_ms_per_step(
     """Milliseconds per step, evaluations included, and the last validation loss in nats.
 
     Raises:
-        RuntimeError: The number of evaluations is not the one that was asked for.
+        RuntimeError: The number of evaluations is wrong.
     """
     watch = Stopwatch()
-    gc.collect()  # what an earlier run left is not collected within this one
+    gc.collect()  # so that garbage of an earlier run is not collected on this run's time
     way(workload, watch)
     if watch.num_evaluations != workload.num_evaluations:
         raise RuntimeError(f"{way.__name__}: {watch.num_evaluations} evaluations")
@@ -79,9 +80,9 @@ def timed_ms_per_step(
 
 
 def measured(workload: Workload, rounds: int, log: Console) -> dict[str, list[float]]:
-    """Milliseconds per step of each way, one for each round.
+    """Measure each way once in each round, in milliseconds per step.
 
-    Each round has an order of its own, so that no way always comes after the same other one.
+    The order is different in each round, so that no way always follows the same other way.
 
     Raises:
         RuntimeError: The ways did not train the same model.
@@ -99,7 +100,7 @@ def measured(workload: Workload, rounds: int, log: Console) -> dict[str, list[fl
 
 
 def ratio(way: str, base: str, times_ms: dict[str, list[float]]) -> Ratio:
-    """Ratio of medians with a percentile bootstrap interval; rounds are drawn whole.
+    """Ratio of medians with a percentile bootstrap interval that resamples whole rounds.
 
     Args:
         way: Key of the numerator.
@@ -118,7 +119,7 @@ def ratio(way: str, base: str, times_ms: dict[str, list[float]]) -> Ratio:
 
 
 def table(workload: Workload, times_ms: dict[str, list[float]], ratios: list[Ratio]) -> Table:
-    """Milliseconds per step of each way, and what it takes relative to another."""
+    """Milliseconds per step of each way, and the ratios between them."""
     title = f"{workload.name}: {workload.num_steps} steps, {workload.num_evaluations} evaluations"
     interval = f"ratio ({CONFIDENCE:.0%} interval)"
     result = Table("", "ms/step (quartiles)", "to", interval, "n", title=title)
@@ -136,7 +137,7 @@ def table(workload: Workload, times_ms: dict[str, list[float]], ratios: list[Rat
 def result_json(
     workload: Workload, times_ms: dict[str, list[float]], ratios: list[Ratio]
 ) -> dict[str, Any]:
-    """Raw times in the order of the rounds, and what follows from them."""
+    """Raw times in the order of the rounds, and the ratios computed from them."""
     return {
         "workload": workload.name,
         "batch_size": workload.batch_size,
@@ -154,9 +155,11 @@ def result_json(
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--workload", choices=WORKLOADS, help="one of them; both by default")
+    parser.add_argument("--workload", choices=WORKLOADS, help="one workload; both by default")
     parser.add_argument("--rounds", type=int, default=40, help="at least 2")
-    parser.add_argument("--evaluations", type=int, help="shortens or lengthens each training")
+    parser.add_argument(
+        "--evaluations", type=int, help="evaluations per training, which sets its length"
+    )
     parser.add_argument("--out", type=Path, help="a JSON file for raw times and ratios")
     chosen = parser.parse_args()
     if chosen.rounds < 2:
@@ -170,7 +173,9 @@ def main() -> None:
     """Measure, print and write."""
     chosen = arguments()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    logging.getLogger("codecarbon").disabled = True  # it sets its own level
+    logging.getLogger(
+        "codecarbon"
+    ).disabled = True  # it resets its own level, so a level would not hold
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     console = Console()
     results = []

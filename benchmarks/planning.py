@@ -1,8 +1,9 @@
 """How fast a sweep is planned: `python benchmarks/planning.py [--jobs N] [--composed N]`.
 
-Jobs a second until their values are known and checked, two ways: each composed by Hydra, as it is
-done for what is not plain, and as a sweep does it. Sweeps of one key, of several, and of groups.
-CPU time, so that neighbours count little; the machine should be idle all the same.
+Measures how many jobs per second are planned, which means that their values are known and checked.
+There are two ways: Hydra composes each job, which only unusual overrides need, or a sweep derives
+the values itself. Sweeps are over one key, several keys, and groups. It measures CPU time, so that
+neighbours matter little; run it on an idle machine all the same.
 """
 
 from __future__ import annotations
@@ -43,20 +44,20 @@ SWEEPS: dict[str, Callable[[int], dict[str, Sequence[object]]]] = {
 
 
 def jobs_of(swept: dict[str, Sequence[object]]) -> list[list[str]]:
-    """The overrides of each job, as Hydra's sweeper gives them."""
+    """Overrides of each job, in the form in which Hydra's sweeper gives them."""
     columns = [[f"{key}={value}" for value in values] for key, values in swept.items()]
     return [list(job) for job in itertools.product(*columns)]
 
 
 def compose(overrides: list[str]) -> DictConfig:
-    """A job's configuration by Hydra."""
+    """Compose a job's configuration with Hydra."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     return hydra.config_loader.load_configuration("train", overrides, run_mode=RunMode.RUN)
 
 
 def is_group(name: str) -> bool:
-    """Whether there is a group of that name."""
+    """Whether a name is a group of the configuration."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     return bool(hydra.config_loader.get_group_options(name, results_filter=None))
@@ -65,7 +66,7 @@ def is_group(name: str) -> bool:
 def jobs_per_s(
     jobs: Sequence[list[str]], values_of: Callable[[list[str]], dict[str, Any]]
 ) -> float:
-    """Jobs planned in a second of CPU time."""
+    """Jobs planned per second of CPU time."""
     began_s = time.process_time()
     for job in jobs:
         check_training(values_of(job), job)
@@ -73,7 +74,7 @@ def jobs_per_s(
 
 
 def planned(quick: JobValues, job: list[str]) -> dict[str, Any]:
-    """The values of a job as a sweep has them."""
+    """Values of a job, as a sweep derives them."""
     values = quick.quick(job)
     return plain(compose(job)) if values is None else with_paths(values)
 

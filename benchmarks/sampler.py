@@ -1,12 +1,12 @@
 """What the sampler costs: `python -m benchmarks.sampler [--rounds N] [--seconds S]`.
 
-Its thread at several rates, beside a main thread that sleeps and beside one that trains a small
-network on one CPU: CPU time of a tick, share of one core, and the slowdown of the training. The
-training has the same number of steps every time; rates, and none at all, take turns in an order of
-their own in each round. Ratios are of medians over rounds, with a bootstrap interval that keeps
-each round together. Run on an idle machine.
+Runs the sampler's thread at several rates, beside a main thread that sleeps and beside one that
+trains a small network on one CPU. It measures the CPU time of a tick, the share of one core, and
+the slowdown of the training. The training always has the same number of steps. The rates, and no
+sampler at all, take turns in a different order each round. Ratios are of medians over rounds, with
+a bootstrap interval that resamples whole rounds. Run it on an idle machine.
 
-A tick beside a training is dearer than beside nothing: it finds cold caches.
+A tick costs more beside a training than beside a sleeping thread, because it finds cold caches.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Work = Callable[[], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One piece of work, with the sampler beside it or without."""
+    """One piece of work, with or without the sampler."""
 
     beside: str
     rate_hz: float | None
@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Medians over rounds at one rate; the slowdown is that of the training."""
+    """Medians over rounds at one rate, with the slowdown of the training."""
 
     beside: str
     rate_hz: float
@@ -68,7 +68,7 @@ class Summary:
 
 
 def training(num_steps: int) -> Work:
-    """So many steps of a small network on the same data, always from the same weights."""
+    """Train a small network for some steps, always on the same data from the same weights."""
     generator = torch.Generator().manual_seed(SEED)
     inputs = torch.randn(BATCH_SIZE, NUM_FEATURES, generator=generator)
     targets = torch.randint(NUM_CLASSES, (BATCH_SIZE,), generator=generator)
@@ -88,7 +88,7 @@ def training(num_steps: int) -> Work:
 
 
 def steps_for(seconds: float) -> int:
-    """Steps that take about so long here; the first ones, which warm up, are not counted."""
+    """Number of steps that take about that long here, timed after a warm-up."""
     probe_steps = 1000
     work = training(probe_steps)
     work()
@@ -127,7 +127,7 @@ def one_run(beside: str, work: Work, probes: Sequence[Probe], rate_hz: float | N
 def measured(
     works: Mapping[str, Work], probes: Sequence[Probe], rounds: int, log: Console
 ) -> list[Run]:
-    """Every work at every rate, in rounds; the training without a sampler too."""
+    """Run every work at every rate, in rounds, and the training without a sampler."""
     turns: list[tuple[str, float | None]] = [(name, rate) for name in works for rate in RATES_HZ]
     turns.append(("training", None))
     rng = np.random.default_rng(SEED)
@@ -141,7 +141,7 @@ def measured(
 
 
 def summary(runs: Sequence[Run], beside: str, rate_hz: float) -> Summary:
-    """Medians of one rate, and the slowdown of the training to that without a sampler."""
+    """Medians at one rate, and the slowdown of the training against none without a sampler."""
     chosen = [run for run in runs if run.beside == beside and run.rate_hz == rate_hz]
     slowdown: tuple[float, float, float] | None = None
     if beside == "training":
@@ -159,7 +159,7 @@ def summary(runs: Sequence[Run], beside: str, rate_hz: float) -> Summary:
 
 
 def table(summaries: Sequence[Summary]) -> Table:
-    """One row for each rate and what ran beside."""
+    """One row for each rate and work."""
     interval = f"training's time to that without ({CONFIDENCE:.0%} interval)"
     result = Table("beside", "Hz", "us of CPU per tick", "% of one core", interval, "n")
     for one in summaries:
@@ -178,14 +178,14 @@ def table(summaries: Sequence[Summary]) -> Table:
 
 
 def verdict(summaries: Sequence[Summary]) -> str:
-    """Whether the target is met beside everything that was tried."""
+    """Say whether the goal is met beside every work."""
     worst = max(one.core_frac for one in summaries if one.rate_hz == TARGET_RATE_HZ)
     met = "met" if worst <= TARGET_FRAC else "MISSED"
     return f"target at {TARGET_RATE_HZ:g} Hz, {TARGET_FRAC:.1%} of a core: {met} ({worst:.3%})"
 
 
 def probes_here(log: Console) -> list[Probe]:
-    """What a run samples on this machine; what is missing is said."""
+    """Probes that a run has on this machine; prints which are missing."""
     tree = ProcessTree()
     probes: list[Probe] = [CpuProbe(CpuMeter(tree), tree)]
     reader = CgroupReader()

@@ -1,14 +1,14 @@
 """What the harness costs a query: `python -m benchmarks.serving_overhead [--rounds N]`.
 
-A null model, which returns the same array again and again, is asked in each of LoadGen's scenarios,
-in this process and over HTTP, with a trace of every sample and without. What is measured is then
-the harness: LoadGen, its Python binding, and our code between it and the model. Cases take turns in
-an order of their own in each round; the numbers are medians over rounds, with the smallest and the
-largest. Exits with 1 where the p90 of single_stream is over its target. Run on an idle machine.
+Queries a null model, which always returns the same array, in each of LoadGen's scenarios, in this
+process and over HTTP, with and without a trace of every sample. What remains is the harness:
+LoadGen, its Python binding, and our code between it and the model. Cases take turns in a different
+order each round. The numbers are medians over rounds, with the smallest and the largest. The exit
+code is 1 if the p90 of single_stream is above its goal. Run it on an idle machine.
 
-single_stream and multi_stream: latency of a query, of one sample and of eight. server: likewise, at
-a rate at which nothing queues, from the scheduled time; it includes waking two threads. offline:
-time per sample.
+single_stream and multi_stream measure the latency of a query, of one sample and of eight. server
+measures it from the scheduled time, at a rate at which nothing queues; it includes waking two
+threads. offline measures the time per sample.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from bench.serving.loadgen import run_pass
 from bench.serving.pass_result import PassResult, PassSettings
 from bench.serving.system import System
 
-TARGET_US = 5.0  # p90 of single_stream in process, our Python code included
+TARGET_US = 5.0  # goal for the p90 of single_stream in process, with our Python code
 NUM_IMAGES, SHAPE, NUM_CLASSES = 1024, (1, 28, 28), 10
 SEED = 0
 HTTP = "over HTTP"
@@ -48,7 +48,7 @@ HTTP = "over HTTP"
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One scenario, with the trace or without."""
+    """One scenario, with or without the trace."""
 
     scenario: str
     raw_latencies: bool
@@ -60,7 +60,7 @@ class Case:
 
     @property
     def settings(self) -> PassSettings:
-        """What LoadGen is asked for: so many queries, however long they take."""
+        """Settings of the pass: a number of queries, however long they take."""
         return PassSettings(
             scenario=self.scenario,
             num_images=NUM_IMAGES,
@@ -74,7 +74,7 @@ class Case:
 
 
 def cases(raw_latencies: bool, *, over_http: bool = False) -> list[Case]:
-    """All scenarios, each for a second or so; over HTTP with fewer queries."""
+    """All scenarios, each for about a second; over HTTP with fewer queries."""
     if over_http:
         rate: dict[str, Any] = {"rate_per_s": 200.0, "latency_bound_ms": 1000.0}
         return [
@@ -102,19 +102,19 @@ class NullBackend:
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """It runs nothing."""
+        """No runtime, no device."""
         return {"runtime": "null"}
 
     @property
     def compile_s(self) -> float | None:
-        """It compiles nothing."""
+        """Nothing is compiled."""
         return None
 
     def open(self, artifact: Artifact) -> None:
         """There is nothing to open."""
 
     def predict(self, images: Images) -> Logits:
-        """The same array, whatever the images."""
+        """Return the same array for any images."""
         return self._logits
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class NullBackend:
 
 
 def null_backend(runtime: str, *, device: str, num_threads: int | None) -> NullBackend:
-    """For a server, which makes its backend by the name of such a function."""
+    """Make the backend of a server, which finds this function by its name."""
     return NullBackend(1)
 
 
@@ -140,7 +140,7 @@ def in_process(case: Case) -> Iterator[System]:
 
 @contextmanager
 def over_http(case: Case) -> Iterator[System]:
-    """The null model behind our server, without a network but the loopback."""
+    """The null model behind our server, over the loopback interface."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         write_features(folder / "features", np.zeros((NUM_IMAGES, *SHAPE), dtype=np.float32))
@@ -156,7 +156,7 @@ def over_http(case: Case) -> Iterator[System]:
         yield stack.enter_context(HttpSystem(server.url, FeaturesProtocol(), gone=server.gone))
 
 
-# What is measured, by name: makes the system that a case asks.
+# The systems under test by name; each value makes the system for a case.
 SYSTEMS: Mapping[str, Callable[[Case], AbstractContextManager[System]]] = {
     "in process": in_process,
     HTTP: over_http,
@@ -165,9 +165,9 @@ SYSTEMS: Mapping[str, Callable[[Case], AbstractContextManager[System]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Microseconds of one pass: percentiles of a query, and its whole time over its samples.
+    """Microseconds of one pass: percentiles per query, and the whole time per sample.
 
-    The latter says nothing in server, where the pass takes as long as its schedule.
+    The time per sample means nothing in server, where the schedule sets the length of the pass.
     """
 
     system: str
@@ -179,7 +179,7 @@ class Cost:
 
 
 def cost(name: str, system: System, case: Case) -> Cost:
-    """What one pass over a system that does nothing took.
+    """Measure one pass over a system that does nothing.
 
     Raises:
         RuntimeError: The system failed, or LoadGen did not find the pass valid.
@@ -200,7 +200,7 @@ def cost(name: str, system: System, case: Case) -> Cost:
 
 
 def measured(rounds: int, log: Console) -> list[Cost]:
-    """Every system in every case, in rounds."""
+    """Measure every system in every case, in rounds."""
     turns = [
         (name, make, case)
         for name, make in SYSTEMS.items()
@@ -227,7 +227,7 @@ def spread(values: Sequence[float | None]) -> str:
 
 
 def table(costs: Sequence[Cost]) -> Table:
-    """One row for each system, scenario and choice of trace."""
+    """One row for each system and scenario, with and without the trace."""
     result = Table("system, scenario", "p50 us", "p90 us", "us per sample", "rounds")
     for key in dict.fromkeys((one.system, one.scenario, one.raw_latencies) for one in costs):
         chosen = [one for one in costs if (one.system, one.scenario, one.raw_latencies) == key]
@@ -243,7 +243,7 @@ def table(costs: Sequence[Cost]) -> Table:
 
 
 def worst_p90_us(costs: Sequence[Cost]) -> float:
-    """The larger of the median p90s of single_stream in process, with a trace and without."""
+    """The larger median p90 of single_stream in process, of those with and without a trace."""
     chosen = [one for one in costs if (one.system, one.scenario) == ("in process", "single_stream")]
     medians = (
         np.median([one.p90_us for one in chosen if one.raw_latencies == raw_latencies])
@@ -253,7 +253,7 @@ def worst_p90_us(costs: Sequence[Cost]) -> float:
 
 
 def main() -> int:
-    """Measure, print and write; the exit code."""
+    """Measure, print and write the results; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--out", type=Path, help="a JSON file for the raw times")

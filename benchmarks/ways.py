@@ -1,4 +1,4 @@
-"""One training for benchmarks/overhead.py, and the ways of making it that are not this project's.
+"""The training of benchmarks/overhead.py, and the three ways to run it without this project.
 
 (a) a bare loop, (b) PyTorch Lightning, (d) Lightning with CodeCarbon; benchmarks/ours.py has (c).
 """
@@ -31,10 +31,10 @@ SEED = 0
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What is trained, and evaluated after every `every` steps."""
+    """A training that is evaluated after every `every` steps."""
 
     name: str
-    data_name: str  # in conf/data
+    data_name: str  # an option of conf/data
     data: ImageDataModule
     make_network: Callable[..., nn.Module]
     batch_size: int
@@ -46,22 +46,22 @@ class Workload:
 
     @property
     def num_steps(self) -> int:
-        """Length of the training; it ends with an evaluation."""
+        """Steps of the training, which ends with an evaluation."""
         return self.every * self.num_evaluations
 
     def network(self) -> nn.Module:
-        """A new network, with the same weights each time."""
+        """Make a new network, always with the same weights."""
         torch.manual_seed(SEED)
         network = self.make_network(self.data.input_shape, self.data.num_classes)
         return network.to(memory_format=self.memory_format)
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer of all four."""
+        """Make the optimizer that all four ways use."""
         return torch.optim.SGD(parameters, lr=self.lr, momentum=0.9, nesterov=True)
 
 
 class Stopwatch:
-    """Runs from the first batch asked for to the last evaluation, and counts evaluations."""
+    """Times from the request for the first batch to the last evaluation; counts evaluations."""
 
     def __init__(self) -> None:
         self.num_evaluations = 0
@@ -70,7 +70,7 @@ class Stopwatch:
         self._end_s = math.nan
 
     def start(self) -> None:
-        """Start; later calls, for later epochs, change nothing."""
+        """Start; later calls, for later epochs, do nothing."""
         if self._start_s is None:
             self._start_s = time.perf_counter()
 
@@ -88,7 +88,7 @@ class Stopwatch:
 
 
 class Stamped:
-    """A loader that starts the stopwatch when its first batch is asked for."""
+    """A loader that starts the stopwatch when it is asked for its first batch."""
 
     def __init__(self, loader: Any, watch: Stopwatch) -> None:
         self._loader, self._watch = loader, watch
@@ -125,7 +125,7 @@ class Data(pl.LightningDataModule):
 
 
 def bare(workload: Workload, watch: Stopwatch) -> None:
-    """(a) A loop as one writes it by hand."""
+    """(a) A loop as written by hand."""
     network = workload.network()
     optimizer = workload.optimizer(network.parameters())
     data = Data(workload.data, watch)
@@ -190,7 +190,7 @@ class Plain(pl.LightningModule):
 
 
 def lightning(workload: Workload, watch: Stopwatch) -> None:
-    """(b) Lightning, with what it does by itself and nobody asked for switched off."""
+    """(b) Lightning, with everything switched off that it does without being asked."""
     trainer = pl.Trainer(
         accelerator="cpu",
         max_steps=workload.num_steps,
@@ -207,7 +207,7 @@ def lightning(workload: Workload, watch: Stopwatch) -> None:
 
 
 def with_codecarbon(workload: Workload, watch: Stopwatch) -> None:
-    """(d) Lightning, with CodeCarbon's tracker around it, started and stopped off the clock."""
+    """(d) Lightning with CodeCarbon's tracker, which is started and stopped off the clock."""
     tracker = OfflineEmissionsTracker(
         country_iso_code="USA",
         measure_power_secs=1,
@@ -223,7 +223,7 @@ def with_codecarbon(workload: Workload, watch: Stopwatch) -> None:
 
 
 def digits_mlp() -> Workload:
-    """Steps below a millisecond: the worst case for whatever is done per step."""
+    """Steps below a millisecond: the worst case for anything done per step."""
     return Workload(
         name="digits",
         data_name="digits",

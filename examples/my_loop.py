@@ -1,4 +1,7 @@
-"""What a plain PyTorch loop takes: time, joules with their label and error, and health."""
+"""Measure a plain PyTorch loop: time, joules with their label and error bound, and health.
+
+Run it with `python my_loop.py`. The loop needs no change: `Window` measures its `with` block.
+"""
 
 import torch
 from torch import nn
@@ -7,7 +10,7 @@ from bench.measure.window import Window
 
 
 def train() -> None:
-    """Fit noise for a moment."""
+    """Fit random labels for a moment, as a stand-in for your own training."""
     model = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     images, labels = torch.randn(32, 64), torch.randint(10, (32,))

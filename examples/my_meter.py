@@ -1,6 +1,7 @@
-"""An energy meter of one's own: `+meter.sources.mine._target_=my_meter.ConstantPower` uses it.
+"""An energy meter of your own.
 
-This one knows the power and needs the time only; yours reads a sensor or a counter.
+Start a command in this folder with `+meter.sources.mine._target_=my_meter.ConstantPower` to use it.
+This one assumes a constant power, so it only needs the time; yours reads a sensor or a counter.
 """
 
 import time
@@ -11,7 +12,8 @@ from bench.measure.meters.base import Component, Reading
 class ConstantPower:
     def __init__(self, *, watts: float = 100.0) -> None:
         self.watts = watts
-        # Off by up to 1% of what it reads, and by 0.1 J at the two ends of a window together.
+        # The error bound has two parts: 1% of the value read, whatever the length of a window, and
+        # 0.1 J for its two ends together.
         component = Component(
             name="wall",
             source="my_meter",
@@ -26,7 +28,7 @@ class ConstantPower:
         self.opened_s = time.perf_counter()
 
     def read(self) -> dict[str, Reading]:
-        """Joules since it was opened, by component."""
+        """Joules since open(), by component; the suite takes differences."""
         return {"wall": Reading(self.watts * (time.perf_counter() - self.opened_s))}
 
     def close(self) -> None:

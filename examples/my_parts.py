@@ -1,4 +1,7 @@
-"""A model and a data set of one's own, for bench.train: named in my_conf/experiment/cancer.yaml."""
+"""A model and a data set of your own, for bench.train.
+
+my_conf/experiment/cancer.yaml names both.
+"""
 
 import pytorch_lightning as pl
 import torch
@@ -23,13 +26,13 @@ class BreastCancer(pl.LightningDataModule):
     def setup(self, stage):
         x, y = load_breast_cancer(return_X_y=True)
         x = torch.tensor((x - x.mean(0)) / x.std(0), dtype=torch.float32)[:, :, None, None]
-        fixed = torch.Generator().manual_seed(0)  # the split does not depend on the run's seed
+        fixed = torch.Generator().manual_seed(0)  # the same split for every seed of a run
         data = TensorDataset(x, torch.tensor(y))
         self.train, self.val, self.test = random_split(data, [0.6, 0.2, 0.2], fixed)
         self.num_train_samples = len(self.train)
 
     def train_dataloader(self):
-        # batch_size is that of all processes together, each with samples of its own.
+        # batch_size counts the samples of all processes together; each takes its own share.
         num, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         order = DistributedSampler(self.train, num, rank, seed=self.seed, drop_last=True)
         return DataLoader(self.train, self.batch_size // num, sampler=order, drop_last=True)

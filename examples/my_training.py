@@ -1,4 +1,7 @@
-"""A Lightning training of one's own, with the record of bench.train beside it."""
+"""A Lightning training of your own that writes the same record as bench.train.
+
+Run it with `python my_training.py`. Adding `ProfilerCallback` is the only change that it needs.
+"""
 
 import pytorch_lightning as pl
 import torch
@@ -10,7 +13,7 @@ from bench.training.callback import ProfilerCallback
 
 
 class Digits(pl.LightningModule):
-    """Logs its validation accuracy as `val_acc`."""
+    """Logs its validation accuracy as `val_acc`, which the callback judges."""
 
     def __init__(self):
         super().__init__()

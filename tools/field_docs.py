@@ -1,13 +1,11 @@
-"""Tables of docs/*.md that are made from the code.
+"""Writes the tables of docs/*.md that are generated from the code: `python -m tools.field_docs`.
 
-    python -m tools.field_docs
+A table stands between its marker and the next `<!-- end -->`. There are two markers:
 
-writes each of them between its marker and the next `<!-- end -->`:
+    <!-- fields: TargetResult -->   the fields of a class of the record, from its docstring
+    <!-- metrics of the gate -->    the metrics that the gate compares
 
-    <!-- fields: TargetResult -->   the fields of a class of the record, defined in its docstring
-    <!-- metrics of the gate -->    what the gate compares
-
-Units and directions are those of bench/core/metrics.py.
+Units and directions come from bench/core/metrics.py, so they are not written twice.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ _BETTER: dict[Better | None, str] = {"min": "lower", "max": "higher", None: ""}
 
 
 def rendered(page: str) -> str:
-    """The page with its tables made anew.
+    """Return the page with all tables regenerated.
 
     Raises:
         ValueError: A marker names no class of the record, or a field has no definition.
@@ -47,7 +45,7 @@ def rendered(page: str) -> str:
 
 
 def definitions(cls: type) -> dict[str, str]:
-    """The `Attributes:` of a docstring in Google's style, each as one line."""
+    """Parse the `Attributes:` of a Google docstring; each definition becomes one line."""
     found: dict[str, str] = {}
     section = inspect.cleandoc(cls.__doc__ or "").partition("\nAttributes:\n")[2]
     for line in section.splitlines():
@@ -63,9 +61,10 @@ def definitions(cls: type) -> dict[str, str]:
 
 @cache
 def record_classes() -> dict[str, tuple[type, tuple[str, ...]]]:
-    """By name, the classes of a record and of a row of the curve, and where each lies in it.
+    """Find the classes of a record and of a curve row, and the places at which each occurs.
 
-    A place is empty for the record itself, `target.` for what is nested and `energy[].` for rows.
+    A place is a prefix: empty for the record itself, `target.` for a nested class and `energy[].`
+    for the rows of a list.
     """
     places: dict[type, list[str]] = {}
     for cls, place in [*_nested(RunRecord, ""), *_nested(CurveRow, "")]:
@@ -83,13 +82,15 @@ def _nested(cls: type, place: str) -> Iterator[tuple[type, str]]:
 
 
 def fields_table(name: str) -> list[list[str]]:
-    """Field, unit, which way is better and definition; the columns that are not empty.
+    """Table of a class: field, unit, which direction is better, and definition.
+
+    Columns that are empty in every row are left out.
 
     Args:
-        name: Of a class of the record.
+        name: Name of a class of the record.
 
     Raises:
-        ValueError: There is no such class, or a field of it has no definition.
+        ValueError: The record has no such class, or a field has no definition.
     """
     if name not in record_classes():
         raise ValueError(f"<!-- fields: {name} -->: no class of the record")
@@ -109,7 +110,7 @@ def _unit_and_better(cls: type, place: str, name: str) -> tuple[str, str]:
     metric = METRICS.get(f"{place}{name}")
     if cls is not CurveRow and metric is not None:
         return metric.unit, _BETTER[metric.better]
-    # Rows of a list or of the curve are not in the catalogue.
+    # The catalogue has no rows of lists or of the curve, so the unit comes from the field's name.
     hint = get_type_hints(cls)[name]
     is_number = bool({int, float} & {hint, *get_args(hint)})
     quality = METRICS.get(f"quality.{name}")
@@ -118,7 +119,7 @@ def _unit_and_better(cls: type, place: str, name: str) -> tuple[str, str]:
 
 
 def gate_table() -> list[list[str]]:
-    """What the gate compares, in the order of its report."""
+    """Table of the metrics that the gate compares, in the order of its report."""
     rows = [
         [
             f"`{metric.name}`",
@@ -145,7 +146,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def main() -> None:
-    """Write the pages whose tables are out of date."""
+    """Rewrite the pages whose tables are out of date."""
     for path in sorted(DOCS.glob("*.md")):
         page = path.read_text()
         made = rendered(page)
