@@ -23,7 +23,7 @@ docs: $(READY)
 
 # The figures of README.md, from the tables in results/published/.
 figures: $(READY)
-	$(BIN)/python -m analysis.published draw
+	$(BIN)/python -m tools.published draw
 
 # Built again when what it is built from changes; a half-built one is not ready.
 $(READY): pyproject.toml constraints.txt

@@ -36,7 +36,7 @@ def _plot(plain: dict[str, object], *, wants_traceback: bool) -> int:
         from analysis.figures.columns import require_axes
 
         require_axes(loaded.runs, config.x, config.y, config.area)
-    from analysis.produce import plot  # the plotting libraries, once there are runs
+    from analysis.page.produce import plot  # the plotting libraries, once there are runs
 
     return plot(loaded, config, wants_traceback=wants_traceback)
 

@@ -34,7 +34,7 @@ def _report(plain: dict[str, object], *, wants_traceback: bool) -> int:
     from analysis.load.runs import load_runs  # pandas, once all keys are right
 
     loaded = load_runs(config.roots)
-    from analysis.produce import report  # the plotting libraries, once there are runs
+    from analysis.page.produce import report  # the plotting libraries, once there are runs
 
     return report(loaded, config, progress=_say, wants_traceback=wants_traceback)
 

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis.figures.style import paper_style
+from analysis.tables.files import writing
 from analysis.tables.text_table import frame_csv
-from analysis.writing import writing
 
 FORMATS = ("pdf", "svg", "png")
 

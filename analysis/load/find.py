@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.load.index import Unreadable, reason_of
+from analysis.load.records import Unreadable, reason_of
 from bench.core.files import StoreError, expanded
 from bench.core.find import runs_below
 from bench.core.ledger import LEDGER, Ledger

@@ -6,7 +6,7 @@ from collections import Counter
 
 from pandas import DataFrame, Series
 
-from analysis.load.flatten import ENERGY_ROW_FLAGS
+from analysis.load.records import ENERGY_ROW_FLAGS
 from analysis.load.values import column, numbers
 from bench.core.labels import ENERGY_FLAGS
 from bench.core.metric import MONEY

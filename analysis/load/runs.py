@@ -6,23 +6,18 @@ no record can be read from is listed with the reason.
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pandas import DataFrame, Series
+from pandas import DataFrame
 
 from analysis.load.find import Ledgers, run_folders
-from analysis.load.flatten import FREE_FORM
-from analysis.load.index import FOLDER, SIGNATURE, Unreadable, read_entries, reason_of
 from analysis.load.joules import (
     COST_BASIS,
     GRID,
@@ -33,9 +28,9 @@ from analysis.load.joules import (
     without_doubtful,
 )
 from analysis.load.labels import configurations
-from analysis.load.values import bounded, is_out_of_bounds, require_possible
+from analysis.load.records import FOLDER, Unreadable, read_records, reason_of
+from analysis.load.values import bounded_floats, require_possible
 from bench.core.files import require_file
-from bench.core.flat import Row, flat
 from bench.core.printable import printable
 from bench.core.records.curve import CurveRow
 from bench.core.records.energy import EnergyRow
@@ -44,8 +39,6 @@ from bench.core.records.serving import RateStep, Stage
 from bench.core.records.target import LadderRung
 from bench.core.store import read_curve, read_record
 
-# Of free form, and there even if no run tells: all were killed before they wrote a record.
-_ALWAYS = ("host.name", "host.cpu_name")
 UNREAD_COLUMNS = ("folder", "reason")
 _FLOAT, _TEXT = pa.float64(), pa.string()
 
@@ -96,9 +89,9 @@ def load_runs(roots: Sequence[Path | str]) -> Loaded:
         ValueError: A root is not there, or there is no run in it.
     """
     folders = run_folders(roots)
-    table, unreadable = read_entries(folders)
+    records, unreadable = read_records(folders)
     ledgers = Ledgers(folders)
-    runs, copies = _without_copies(_ordered(_frame(table), ledgers.launched))
+    runs, copies = _without_copies(_ordered(records, ledgers.launched))
     reasons = unreadable | copies | ledgers.vanished(folders) | ledgers.damaged
     unread = DataFrame(
         [(printable(place), reason) for place, reason in reasons.items()],
@@ -113,27 +106,6 @@ def load_runs(roots: Sequence[Path | str]) -> Loaded:
     return Loaded(runs=without_doubtful(runs), unread=unread, num_not_started=num_not_started)
 
 
-def _frame(table: pa.Table) -> DataFrame:
-    free = [f"{name}_json" for name in FREE_FORM]
-    record = _bounded(table.drop_columns([SIGNATURE, *free]).to_pandas())
-    parts = [record]
-    for name, column in zip(FREE_FORM, free, strict=True):
-        rows = map(_parsed(f"{name}."), table[column].to_pylist())
-        parts.append(_of_rows(rows, record.index))
-    runs: DataFrame = pd.concat(parts, axis=1)
-    for name in _ALWAYS:
-        if name not in runs:
-            runs[name] = Series(None, index=runs.index, dtype="str")
-    return runs
-
-
-def _bounded(frame: DataFrame) -> DataFrame:
-    """The same with numbers that can be reckoned with: a loss that diverged may be 1e300."""
-    floats = [name for name, kind in frame.dtypes.items() if kind == "float64"]
-    odd = {str(name): bounded(frame[name]) for name in floats if is_out_of_bounds(frame[name])}
-    return frame.assign(**odd) if odd else frame
-
-
 def _ordered(runs: DataFrame, launched: Mapping[str, int]) -> DataFrame:
     """In the order of their start, which the ledger knows within the second that a record tells.
 
@@ -146,26 +118,6 @@ def _ordered(runs: DataFrame, launched: Mapping[str, int]) -> DataFrame:
     )
     keys = ["started_utc", "place", "run_id", "elsewhere", FOLDER]
     return runs.loc[order.sort_values(keys).index].reset_index(drop=True)
-
-
-def _parsed(prefix: str) -> Any:
-    @lru_cache(maxsize=1024)
-    def parse(text: str) -> Row:
-        return flat(json.loads(text), prefix)
-
-    return parse
-
-
-def _of_rows(rows: Iterable[Row], index: pd.Index) -> DataFrame:
-    """A frame of rows with different keys; types follow from the values of the column."""
-    columns: dict[str, list[Any]] = {}
-    for place, row in enumerate(rows):
-        for key, value in row.items():
-            column = columns.get(key)
-            if column is None:
-                column = columns[key] = [None] * len(index)
-            column[place] = value
-    return DataFrame(columns, index=index)
 
 
 def _without_copies(runs: DataFrame) -> tuple[DataFrame, Unreadable]:
@@ -253,7 +205,7 @@ def _long(runs: DataFrame, row: type, read: Callable[[Path], Sequence[Any]]) -> 
         for cells in each:
             for name, cell in zip(names, cells, strict=True):
                 columns[name].append(cell)
-    return _bounded(DataFrame(columns))
+    return bounded_floats(DataFrame(columns))
 
 
 def _cell(name: str, value: Any) -> Any:
@@ -292,4 +244,4 @@ def _of_tables(runs: DataFrame, name: str, columns: Mapping[str, pa.DataType]) -
     if not tables:
         return DataFrame({name: [] for name in ("run_id", *columns)})
     frame: DataFrame = pa.concat_tables(tables).to_pandas()
-    return _bounded(frame)
+    return bounded_floats(frame)

@@ -41,13 +41,20 @@ def numbers(runs: DataFrame, name: str) -> Series:
 
 def bounded(values: Series) -> Series:
     """Floats within MOST and LEAST: NaN for an infinite one, 0 for one that is next to it."""
-    if not is_out_of_bounds(values):
+    if not _is_out_of_bounds(values):
         return values
     small = values.abs() < LEAST
     return values.mask(small, 0.0).where(np.isfinite(values)).clip(-MOST, MOST)
 
 
-def is_out_of_bounds(values: Series) -> bool:
+def bounded_floats(frame: DataFrame) -> DataFrame:
+    """The frame with numbers that one can calculate with: a loss that diverged may be 1e300."""
+    floats = [name for name, kind in frame.dtypes.items() if kind == "float64"]
+    odd = {str(name): bounded(frame[name]) for name in floats if _is_out_of_bounds(frame[name])}
+    return frame.assign(**odd) if odd else frame
+
+
+def _is_out_of_bounds(values: Series) -> bool:
     """Whether any of the floats is beyond MOST, or next to 0."""
     size = np.abs(values.to_numpy(dtype=np.float64, na_value=np.nan))
     return bool(((size > MOST) | ((size < LEAST) & (size > 0))).any())

@@ -16,7 +16,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pandas import DataFrame
 
-from analysis.attempts import Make, at_once
 from analysis.figures.prepare import fitness
 from analysis.load.values import column
 from analysis.page.charts import MOST_GROUPS, chart_groups
@@ -25,8 +24,8 @@ from analysis.page.rows import page_rows, plain
 from analysis.page.titles import table_columns
 from analysis.page.words import Part, summary_words
 from analysis.stats.outcomes import hosts, refused
+from analysis.tables.files import Make, at_once, writing
 from analysis.tables.text_table import TextTable
-from analysis.writing import writing
 
 _MOST_UNFIT = 200  # rows of the list of unfit runs
 # What tells where a number comes from, of every host and revision among the runs.

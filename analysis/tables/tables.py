@@ -14,17 +14,15 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.attempts import Make, at_once
 from analysis.stats.outcomes import refused
 from analysis.stats.repeats import KEYS
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import as_estimate, counts, summarise
 from analysis.stats.table_columns import TOPICS, TableColumn
 from analysis.tables.digits import estimate_text, of_digits
-from analysis.tables.latex import to_latex
+from analysis.tables.files import Make, at_once, writing
 from analysis.tables.notes import INVALID, UNFIT, UNKNOWN, search_notes, table_notes
-from analysis.tables.text_table import Cell, TextTable, frame_csv, to_csv, to_markdown
-from analysis.writing import writing
+from analysis.tables.text_table import Cell, TextTable, frame_csv, to_csv, to_latex, to_markdown
 
 
 def topic_table(

@@ -1,4 +1,4 @@
-"""The configuration of analysis.report and analysis.plot: every key, its type and range."""
+"""The configuration of the commands of analysis: every key, its type and range."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from bench.core.checks import MISSING, build_config, require_one_of
 
 FORMATS = ("pdf", "svg", "png")
 WIDTHS = ("one", "two")
+LOG_FORMATS = ("mllog",)
 
 
 def texts(key: str, value: object) -> list[str]:
@@ -25,10 +26,57 @@ def texts(key: str, value: object) -> list[str]:
 
 
 @dataclass(kw_only=True)
-class FilesConfig:
-    """What both commands share: what is read, and what is written as what."""
+class FoldersConfig:
+    """What all of these commands share: what is read, and where files are written."""
 
     results: Any = "results"
+    out: str = MISSING
+
+    def __post_init__(self) -> None:
+        """Check values.
+
+        Raises:
+            ValueError: A value is out of range; the message names the key and what is allowed.
+        """
+        texts("results", self.results)
+        if not self.out:
+            raise ValueError("out: must name a folder")
+
+    @property
+    def roots(self) -> list[str]:
+        """Folders and globs that runs are read from."""
+        return texts("results", self.results)
+
+
+@dataclass(kw_only=True)
+class ExportConfig(FoldersConfig):
+    """All of analysis.export."""
+
+    format: str = "mllog"
+
+    def __post_init__(self) -> None:
+        """Check values.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        super().__post_init__()
+        require_one_of("format", self.format, LOG_FORMATS)
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> ExportConfig:
+        """The checked configuration from its resolved form.
+
+        Raises:
+            ValueError: A value is out of range or a key is unknown.
+        """
+        return build_config(cls, config)
+
+
+@dataclass(kw_only=True)
+class FilesConfig(FoldersConfig):
+    """What report and plot share: what figures are written as."""
+
     out: str = "report"
     formats: list[str] = field(default_factory=lambda: list(FORMATS))
     widths: list[str] = field(default_factory=lambda: list(WIDTHS))
@@ -39,7 +87,7 @@ class FilesConfig:
         Raises:
             ValueError: A value is out of range; the message names the key and what is allowed.
         """
-        texts("results", self.results)
+        super().__post_init__()
         for key, values, allowed in (
             ("formats", self.formats, FORMATS),
             ("widths", self.widths, WIDTHS),
@@ -48,13 +96,6 @@ class FilesConfig:
                 raise ValueError(f"{key}: at least one of {', '.join(allowed)}")
             for value in values:
                 require_one_of(key, value, allowed)
-        if not self.out:
-            raise ValueError("out: must name a folder")
-
-    @property
-    def roots(self) -> list[str]:
-        """Folders and globs that runs are read from."""
-        return texts("results", self.results)
 
 
 @dataclass(kw_only=True)

@@ -23,10 +23,10 @@ from analysis.figures.catalogue import FIGURES
 from analysis.figures.registry import Frames, draw_figure, figure_data
 from analysis.figures.save import save_all
 from analysis.load.runs import UnreadFile, load_runs
-from analysis.mllog import export_runs
 from analysis.page.build import Listed, page_html
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
+from analysis.tables.mllog import export_runs
 from analysis.tables.tables import tables_of, write_tables
 from bench.core.files import StoreError
 from bench.core.find import runs_below

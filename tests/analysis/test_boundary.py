@@ -19,17 +19,15 @@ from pandas import DataFrame
 import analysis.export
 import analysis.plot
 import analysis.report
-from analysis import produce
 from analysis.figures.registry import Frames, draw_figure, figure_data
 from analysis.figures.save import save_all
 from analysis.load.find import run_folders
 from analysis.load.runs import Loaded, load_runs
-from analysis.page import build
+from analysis.page import build, produce
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
-from analysis.tables.latex import escape
 from analysis.tables.tables import tables, write_tables
-from analysis.tables.text_table import Cell, TextTable, to_csv, to_markdown
+from analysis.tables.text_table import Cell, TextTable, escape, to_csv, to_markdown
 from bench.config.report import PlotConfig, ReportConfig
 from bench.core.ledger import LEDGER
 from tests.analysis.hostile import set_leaf
@@ -68,7 +66,7 @@ def test_what_fails_is_listed_and_all_else_is_written(
         return whole(name, *args, **kwargs)
 
     words: list[str] = []
-    monkeypatch.setattr("analysis.produce.figure_data", fails_in_one)
+    monkeypatch.setattr("analysis.page.produce.figure_data", fails_in_one)
     asked = config(tmp_path)
     code = produce.report(loaded, asked, progress=words.append, wants_traceback=True)
     assert code == produce.FAILED
@@ -97,7 +95,7 @@ def test_parts_of_the_page_and_tables_that_fail_leave_the_others(
     for part in parts:
         monkeypatch.setattr(build, part, failing(part))
     for part in ("summarise", "search_cost"):
-        monkeypatch.setattr(f"analysis.produce.{part}", failing(part))
+        monkeypatch.setattr(f"analysis.page.produce.{part}", failing(part))
     assert produce.report(loaded, config(tmp_path, figures=["hits"])) == produce.FAILED
     page = (tmp_path / "report.html").read_text()
     for part in (*parts, "summarise", "search_cost"):

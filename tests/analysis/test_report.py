@@ -66,7 +66,7 @@ def test_a_report_has_figures_tables_and_a_page_and_says_what_it_lacks(
 
 def test_the_report_command_needs_no_torch(results: Path, tmp_path: Path) -> None:
     code = (
-        "import sys, analysis.report, analysis.produce;"
+        "import sys, analysis.report, analysis.page.produce;"
         "heavy = ('torch', 'pytorch_lightning', 'codecarbon');"
         "print([name for name in heavy if name in sys.modules])"
     )

@@ -29,7 +29,7 @@ from bench.cli.app import register
 from bench.cli.conf_files import config_dir, read_conf
 from bench.cli.help import answered
 from bench.cli.key_docs import document
-from bench.config.report import PlotConfig, ReportConfig
+from bench.config.report import ExportConfig, PlotConfig, ReportConfig
 from bench.gate.ab_config import AbConfig, NoiseConfig, known_ab_keys, known_noise_keys
 from bench.gate.config import CompareConfig
 from bench.gate.run.arguments import split_arguments
@@ -117,6 +117,7 @@ def hydra() -> Iterator[None]:
         "noise": NoiseConfig,
         "compare": CompareConfig,
         "report": ReportConfig,
+        "export": ExportConfig,
         "plot": PlotConfig,
     }.items():
         ConfigStore.instance().store(name=f"{name}_schema", node=schema)

@@ -7,7 +7,7 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
-from analysis.load.flatten import record_columns
+from analysis.load.records import record_leaves
 from bench.core.metric import metric_of
 from bench.core.metrics import METRICS, better, label_of, metric_at
 
@@ -16,7 +16,7 @@ def test_every_number_of_a_record_has_a_row() -> None:
     """Adding a number to the record without saying which way it is better fails here."""
     numbers = {
         column.name
-        for column in record_columns()
+        for column in record_leaves()
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     }
     assert numbers == set(METRICS)

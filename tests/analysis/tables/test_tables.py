@@ -16,9 +16,8 @@ from analysis.stats.best import runs_needed
 from analysis.stats.outcomes import reached
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
-from analysis.tables.latex import escape, to_latex
 from analysis.tables.tables import tables, write_tables
-from analysis.tables.text_table import Cell, TextTable, to_csv, to_markdown
+from analysis.tables.text_table import Cell, TextTable, escape, to_csv, to_latex, to_markdown
 from bench.core.printable import markdown_safe
 from bench.core.stats.intervals import share
 from tests.analysis.made import (

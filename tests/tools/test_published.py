@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.published import main
 from tests.analysis.made import make_sweep
+from tools.published import main
 
 
 @pytest.fixture(scope="module")

@@ -11,26 +11,14 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from analysis.figures.axes import NothingToDraw
 from analysis.load.runs import UnreadFile
-from analysis.writing import CannotWrite
+from analysis.tables.files import CannotWrite
 from bench.core.printable import printable
 
 _T = TypeVar("_T")
-
-
-class Make(Protocol):
-    """Calls a function that makes a part, and may give something else where that fails."""
-
-    def __call__(self, name: str, function: Callable[[], _T], instead: _T) -> _T:
-        """The part of this name."""
-
-
-def at_once(name: str, function: Callable[[], _T], instead: _T) -> _T:
-    """A Make that lets every error through."""
-    return function()
 
 
 class Attempts:

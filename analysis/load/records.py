@@ -1,4 +1,4 @@
-"""A record as one row: which columns there are, of which type, and their values.
+"""Records as rows of a frame: which columns there are, of which type, and their values.
 
 Names are those of run.json, nested ones joined with dots. The columns follow from the classes of
 the record, so that every one is there whether or not any run has it. A list of names becomes one
@@ -14,19 +14,28 @@ import types
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
+from pandas import DataFrame, Series, concat
 from pydantic import TypeAdapter
 
-from analysis.load.values import require_possible, shown
+from analysis.load.values import bounded_floats, require_possible, shown
+from bench.core.flat import flat
 from bench.core.labels import part_of, row_flags
 from bench.core.printable import printable
 from bench.core.records.run import RunRecord
+from bench.core.store import read_record
 
 # Their keys are not fixed: they are flattened by what is in them.
 FREE_FORM = ("config", "host")
+# Columns that are there even if no run has them: all were killed before they wrote a record.
+_ALWAYS = ("host.name", "host.cpu_name")
 _SEPARATORS = {"invalid_reasons": "; "}
+FOLDER = "folder"
+# By folder or file: why it could not be read.
+Unreadable = dict[str, str]
 # The flags of the joules that a run has measured.
 ENERGY_ROW_FLAGS = "energy_row_flags"
 Text = Callable[[Any], str | None]
@@ -34,7 +43,7 @@ _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Column:
+class Leaf:
     """One leaf of the record: where it is, what it is called, and how it is stored.
 
     Attributes:
@@ -94,12 +103,12 @@ _TEXTS: Mapping[tuple[str, ...], Sequence[tuple[str, Text]]] = {
 
 
 @cache
-def record_columns() -> tuple[Column, ...]:
+def record_leaves() -> tuple[Leaf, ...]:
     """The leaves of RunRecord in its order, but for what is of free form."""
     return tuple(_leaves(RunRecord, ()))
 
 
-def _leaves(cls: type, path: tuple[str, ...]) -> Iterator[Column]:
+def _leaves(cls: type, path: tuple[str, ...]) -> Iterator[Leaf]:
     hints = get_type_hints(cls)
     for field in dataclasses.fields(cls):
         if not path and field.name in FREE_FORM:
@@ -107,19 +116,19 @@ def _leaves(cls: type, path: tuple[str, ...]) -> Iterator[Column]:
         yield from _leaf((*path, field.name), _required(hints[field.name]))
 
 
-def _leaf(path: tuple[str, ...], hint: Any) -> Iterator[Column]:
+def _leaf(path: tuple[str, ...], hint: Any) -> Iterator[Leaf]:
     name = ".".join(path)
     if dataclasses.is_dataclass(hint):
         yield from _leaves(hint, path)  # type: ignore[arg-type]  # a class, not an instance
     elif get_origin(hint) is Literal:
-        yield Column(path, pa.string(), name)
+        yield Leaf(path, pa.string(), name)
     elif get_origin(hint) is list:
         if path in _TEXTS:
-            yield from (Column(path, pa.string(), *each) for each in _TEXTS[path])
+            yield from (Leaf(path, pa.string(), *each) for each in _TEXTS[path])
         elif get_args(hint)[0] is str:
-            yield Column(path, pa.string(), name, _SEPARATORS.get(path[-1], ",").join)
+            yield Leaf(path, pa.string(), name, _SEPARATORS.get(path[-1], ",").join)
     elif hint in _TYPES:
-        yield Column(path, _TYPES[hint], name)
+        yield Leaf(path, _TYPES[hint], name)
     else:
         raise TypeError(f"{name}: no column for {hint}")
 
@@ -167,3 +176,49 @@ def _free(name: str, tree: Any) -> Any:
         return printable(value)
 
     return plain(tree, 0)
+
+
+def read_records(folders: Sequence[Path]) -> tuple[DataFrame, Unreadable]:
+    """Read the record of each folder.
+
+    Returns:
+        A row for each record that could be read: `folder`, the leaves of RunRecord, and those of
+        what is of free form, such as `config.lr`. The reason by folder for the others.
+    """
+    names: list[str] = []
+    columns: dict[str, list[Any]] = {leaf.name: [] for leaf in record_leaves()}
+    unreadable = Unreadable()
+    for folder in folders:
+        try:
+            row = _row(as_dicts(read_record(folder)))
+        # Whatever a folder holds in place of a record, the others are still read, and this one is
+        # reported with its reason.
+        except Exception as error:
+            unreadable[str(folder)] = reason_of(error)
+            continue
+        for name, value in row.items():
+            column = columns.setdefault(name, [])
+            column += [None] * (len(names) - len(column))  # runs before it had no such key
+            column.append(value)
+        names.append(str(folder))
+    whole = {name: column + [None] * (len(names) - len(column)) for name, column in columns.items()}
+    typed = {leaf.name: pa.array(whole.pop(leaf.name), leaf.type) for leaf in record_leaves()}
+    table = pa.table({FOLDER: pa.array(names, pa.string()), **typed})
+    record = bounded_floats(table.to_pandas())
+    # The types of what is of free form follow from its values.
+    free = DataFrame(whole, index=record.index)
+    missing = {n: Series(None, index=free.index, dtype="str") for n in _ALWAYS if n not in free}
+    return concat([record, free.assign(**missing)], axis=1), unreadable
+
+
+def _row(record: Mapping[str, Any]) -> dict[str, Any]:
+    row = {leaf.name: leaf.value_in(record) for leaf in record_leaves()}
+    for name in FREE_FORM:
+        row |= flat(record[name], f"{name}.")
+    return row
+
+
+def reason_of(error: Exception) -> str:
+    """Why something could not be read, in one line."""
+    text = printable(" ".join(str(error).split()))
+    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"

@@ -1,31 +1,31 @@
-"""What the commands do once their keys are right and the runs are read: draw, write, say so."""
+"""What report and plot do once their keys are right and the runs are read: draw, write, print."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pandas import DataFrame, concat
 
-from analysis.attempts import Attempts, Make, Noticed, noticed
 from analysis.figures.catalogue import FIGURES, TRADEOFF
 from analysis.figures.registry import Frames, draw_figure, figure_data
 from analysis.figures.save import save_all
 from analysis.figures.style import Width
 from analysis.load.runs import UNREAD_COLUMNS, Loaded
+from analysis.page.attempts import Attempts, Noticed, noticed
 from analysis.page.build import Listed, write_page
 from analysis.stats.outcomes import refused
 from analysis.stats.search_cost import COLUMNS as COST_COLUMNS
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import COLUMNS, summarise
+from analysis.tables.files import Make, writing
 from analysis.tables.tables import tables_of, write_tables
 from analysis.tables.text_table import TextTable
-from analysis.writing import writing
-from bench.config.report import PlotConfig, ReportConfig
+from bench.config.report import FilesConfig, PlotConfig, ReportConfig
 from bench.core.files import expanded
 from bench.core.printable import printable
 
@@ -35,66 +35,53 @@ _MOST_LISTED = 20  # unread folders on the terminal; the page has all of them
 Progress = Callable[[str], None]
 
 
-def _silent(words: str) -> None:
-    """No word about progress."""
-
-
 def report(
     loaded: Loaded,
     config: ReportConfig,
     *,
-    progress: Progress = _silent,
+    progress: Progress = lambda _: None,
     wants_traceback: bool = False,
 ) -> int:
     """Write figures, tables and the page of some runs.
 
     Args:
         loaded: What was read.
-        config: What is asked for.
+        config: What to write.
         progress: Is given what is made next, and an empty text at the end.
-        wants_traceback: Whether the traceback of a defect is printed.
+        wants_traceback: Whether to print the traceback of a defect.
 
     Returns:
         Exit code: 0, 3 if no run could be read, or 5 if something failed that should not.
 
     Raises:
-        CannotWrite: There is no place for the files.
+        CannotWrite: The files cannot be written.
     """
-    _say_unread(loaded.unread)
+    _print_unread(loaded.unread)
     if loaded.runs.empty:
         return _nothing_read(config.roots)
     out = expanded(config.out)
     with writing(out):
         pass  # before anything is drawn
     attempts = Attempts(wants_traceback=wants_traceback)
-    with noticed() as found, _cleared(progress):
-        written = _figures(loaded, config, out, attempts, progress)
+    with noticed() as found, ExitStack() as stack:
+        stack.callback(progress, "")  # leave no words about progress behind
+        written = _figures(loaded, config, out / "figures", attempts, progress)
         progress("tables")
-        found_tables, summary = _tables(loaded.runs, out / "tables", attempts.make, written)
+        tables, summary = _tables(loaded.runs, out / "tables", attempts.make, written)
         progress("report.html")
         listed = Listed(
             title=config.title,
             unread=_with_files(loaded.unread, found),
             not_drawn=attempts.not_made,
             summary=summary,
-            tables=found_tables,
+            tables=tables,
             num_not_started=loaded.num_not_started,
         )
-        place = out / "report.html"
-        page = partial(write_page, loaded.runs, listed, place, attempts.make)
+        page = partial(write_page, loaded.runs, listed, out / "report.html", attempts.make)
         written += attempts.make("report.html", lambda: [page()], [])
-    _say_unread(_with_files(loaded.unread, found).iloc[len(loaded.unread) :])
-    _say_written(written, attempts.not_made, loaded.runs, found)
+    _print_unread(_with_files(loaded.unread, found).iloc[len(loaded.unread) :])
+    _print_written(written, attempts.not_made, loaded.runs, found)
     return FAILED if attempts.num_failed else 0
-
-
-@contextmanager
-def _cleared(progress: Progress) -> Iterator[None]:
-    """Leave nothing of the words about progress behind."""
-    try:
-        yield
-    finally:
-        progress("")
 
 
 def _figures(
@@ -104,13 +91,13 @@ def _figures(
     written: list[Path] = []
     for place, name in enumerate(names, 1):
         progress(f"drawing {place} of {len(names)}: {name}")
-        draw = partial(write_figure, name, frames, out / "figures", config.formats, config.widths)
+        draw = partial(write_figure, name, frames, out, config)
         written += attempts.make(name, draw, [])
     return written
 
 
 def _with_files(unread: DataFrame, found: Noticed) -> DataFrame:
-    """The folders that could not be read, and the files of other runs that could not."""
+    """List the folders that could not be read, and the files of other runs."""
     pairs = [(printable(folder), reason) for folder, reason in found.unread.items()]
     files = DataFrame(pairs, columns=list(UNREAD_COLUMNS)).astype(str)
     return concat([unread, files], ignore_index=True)
@@ -119,13 +106,10 @@ def _with_files(unread: DataFrame, found: Noticed) -> DataFrame:
 def _tables(
     runs: DataFrame, folder: Path, make: Make, written: list[Path]
 ) -> tuple[list[TextTable], DataFrame]:
-    """Write the tables; what they show, and the summary behind them."""
-    summary = make(
-        "summary of the tables", lambda: summarise(runs), DataFrame(columns=list(COLUMNS))
-    )
-    costs = make(
-        "cost of the search", lambda: search_cost(runs), DataFrame(columns=list(COST_COLUMNS))
-    )
+    """Write the tables; return them and the summary that they show."""
+    no_summary, no_costs = (DataFrame(columns=list(names)) for names in (COLUMNS, COST_COLUMNS))
+    summary = make("summary of the tables", lambda: summarise(runs), no_summary)
+    costs = make("cost of the search", lambda: search_cost(runs), no_costs)
     found: dict[str, TextTable] = make("tables", lambda: tables_of(summary, costs, runs, make), {})
     written += make("files of the tables", lambda: write_tables(found, summary, costs, folder), [])
     return list(found.values()), summary
@@ -136,40 +120,35 @@ def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -
 
     Args:
         loaded: What was read.
-        config: What is asked for.
-        wants_traceback: Whether the traceback of a defect is printed.
+        config: What to draw.
+        wants_traceback: Whether to print the traceback of a defect.
 
     Returns:
         Exit code: 0, 3 if no run could be read or they do not hold what the figure shows, or 5 if
         drawing failed.
 
     Raises:
-        CannotWrite: There is no place for the files.
+        CannotWrite: The files cannot be written.
     """
-    _say_unread(loaded.unread)
+    _print_unread(loaded.unread)
     if loaded.runs.empty:
         return _nothing_read(config.roots)
     options: dict[str, Any] = {}
     if config.figure == TRADEOFF:
         options = {"x": config.x, "y": config.y, "area": config.area}
     attempts = Attempts(wants_traceback=wants_traceback)
+    frames, out = Frames(loaded.runs), expanded(config.out)
     draw = partial(
-        write_figure,
-        config.figure,
-        Frames(loaded.runs),
-        expanded(config.out),
-        config.formats,
-        config.widths,
-        run=config.run,
-        options=options,
+        write_figure, config.figure, frames, out, config, run=config.run, options=options
     )
     with noticed() as found:
         written: list[Path] = attempts.make(config.figure, draw, [])
-    _say_unread(_with_files(loaded.unread, found).iloc[len(loaded.unread) :])
-    for name, reason in attempts.not_made:
+    _print_unread(_with_files(loaded.unread, found).iloc[len(loaded.unread) :])
+    if attempts.not_made:
+        ((name, reason),) = attempts.not_made
         print(f"{name}: not drawn: {reason}", file=sys.stderr)
         return FAILED if attempts.num_failed else NOTHING_READ
-    _say_written(written, [], loaded.runs, found)
+    _print_written(written, [], loaded.runs, found)
     return 0
 
 
@@ -177,20 +156,18 @@ def write_figure(
     name: str,
     frames: Frames,
     folder: Path,
-    formats: Sequence[str],
-    widths: Sequence[str],
+    files: FilesConfig,
     *,
     run: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """One figure in all widths and formats, with its data.
+    """Write one figure in all widths and formats, with its data.
 
     Args:
         name: Of the registry.
         frames: What was loaded.
-        folder: Where it is written.
-        formats: Of pdf, svg and png.
-        widths: Of one and two.
+        folder: Where the files go.
+        files: Widths and formats.
         run: The run of a timeline.
         options: x, y and area of a tradeoff.
 
@@ -202,8 +179,8 @@ def write_figure(
         CannotWrite: The folder cannot be written to.
     """
     data = figure_data(name, frames, run=run, options=options)
-    figures = {width: draw_figure(name, data, _width(width)) for width in widths}
-    return save_all(figures, data, folder / name, formats)
+    figures = {width: draw_figure(name, data, _width(width)) for width in files.widths}
+    return save_all(figures, data, folder / name, files.formats)
 
 
 def _width(name: str) -> Width:
@@ -215,14 +192,14 @@ def _nothing_read(roots: Sequence[str]) -> int:
     return NOTHING_READ
 
 
-def _say_unread(unread: DataFrame) -> None:
+def _print_unread(unread: DataFrame) -> None:
     for row in unread.head(_MOST_LISTED).to_dict("records"):
         print(f"not read: {row['folder']}: {row['reason']}", file=sys.stderr)
     if len(unread) > _MOST_LISTED:
         print(f"not read: {len(unread) - _MOST_LISTED} more", file=sys.stderr)
 
 
-def _say_written(
+def _print_written(
     written: Sequence[Path], not_made: Sequence[tuple[str, str]], runs: DataFrame, found: Noticed
 ) -> None:
     for name, reason in not_made:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import analysis.export
-from analysis.mllog import export_runs, mllog_lines
+from analysis.tables.mllog import export_runs, mllog_lines
+from bench.config.report import ExportConfig
 from bench.core.records.run import RunRecord
 from bench.core.store import read_curve, read_record
 from tests.analysis.made import Made, Served, make_run, make_served, make_sweep, make_unreadable
@@ -204,7 +205,7 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no training run to export"):
         export_runs([served], tmp_path / "out")
     with pytest.raises(ValueError, match="format=tsv: must be one of mllog"):
-        export_runs([tmp_path], tmp_path / "out", "tsv")
+        ExportConfig(format="tsv")
 
 
 def test_a_serving_record_is_refused(tmp_path: Path) -> None:

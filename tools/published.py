@@ -1,8 +1,8 @@
 """The small tables behind published figures, and the figures made anew from them.
 
-    python -m analysis.published store results --figures batch_size_time tta_eta \
+    python -m tools.published store results --figures batch_size_time tta_eta \
         --command "python -m bench.train -m batch_size=32,256 seed=0,1,2"
-    python -m analysis.published draw
+    python -m tools.published draw
 
 `store` writes results/published/<figure>.csv, the tidy frame that the figure is drawn from, and
 results/published/provenance.json: how the runs were made, on which hosts, when, how many, and from
@@ -109,7 +109,7 @@ def draw(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Store or draw. Exit code: 0, or 2 for wrong input."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.published", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.published", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parts = parser.add_subparsers(dest="part", required=True)
     storing = parts.add_parser("store", help="write the tables behind figures of some runs")
