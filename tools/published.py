@@ -1,12 +1,13 @@
-"""The small tables behind published figures, and the figures made anew from them.
+"""Stores the small tables behind published figures, and draws the figures from them again.
 
     python -m tools.published store results --figures batch_size_time tta_eta \
         --command "python -m bench.train -m batch_size=32,256 seed=0,1,2"
     python -m tools.published draw
 
-`store` writes results/published/<figure>.csv, the tidy frame that the figure is drawn from, and
-results/published/provenance.json: how the runs were made, on which hosts, when, how many, and from
-which revisions. `draw` needs nothing but these files, and writes docs/figures/<figure>.png.
+`store` writes results/published/<figure>.csv, the tidy frame from which the figure is drawn, and
+results/published/provenance.json, which says how, when and on which hosts the runs were made, how
+many there are, and from which revisions. `draw` needs only these files, and writes
+docs/figures/<figure>.png.
 """
 
 from __future__ import annotations
@@ -33,20 +34,20 @@ _HOST = ("cpu_name", "num_cpus", "memory_bytes", "os", "python", "libraries.torc
 
 
 def store(loaded: Loaded, names: Sequence[str], command: str, folder: Path) -> list[Path]:
-    """Write the data behind some figures, and where it comes from.
+    """Write the data behind some figures, and their provenance.
 
     Args:
         loaded: The runs.
-        names: Of the registry's figures.
-        command: With which the runs were made.
-        folder: Made where it is not there; what is there of the same name is replaced.
+        names: Names of figures in the registry.
+        command: The command that made the runs.
+        folder: Created if it is missing; files of the same name are replaced.
 
     Returns:
         The files written.
 
     Raises:
-        NothingToDraw: The runs do not hold what a figure shows.
-        ValueError: There is no such figure, or no run.
+        NothingToDraw: The runs lack the data of a figure.
+        ValueError: A figure does not exist, or no run could be read.
     """
     require_figures(names)
     if loaded.runs.empty:
@@ -63,7 +64,7 @@ def store(loaded: Loaded, names: Sequence[str], command: str, folder: Path) -> l
 def provenance(
     runs: DataFrame, command: str, names: Sequence[str], *, num_unread: int
 ) -> dict[str, Any]:
-    """How, where and when the runs were made, as JSON knows it; times are those of the runs."""
+    """Say how, where and when the runs were made, in plain JSON types."""
     facts = DataFrame(
         {name: runs[f"host.{name}"] for name in _HOST if f"host.{name}" in runs}
     ).dropna(how="all")
@@ -81,19 +82,19 @@ def provenance(
 def draw(
     folder: Path, out: Path, width: Width = "two", formats: Sequence[str] = ("png",)
 ) -> list[Path]:
-    """Make the published figures anew.
+    """Draw the published figures from their tables.
 
     Args:
-        folder: With provenance.json and a CSV for each figure that it names.
-        out: Where the figures are written.
-        width: Of one or two columns.
-        formats: Of pdf, svg and png.
+        folder: Has provenance.json, and a CSV file for each figure that it names.
+        out: Folder for the figures.
+        width: One or two columns.
+        formats: Any of pdf, svg and png.
 
     Returns:
         The files written.
 
     Raises:
-        ValueError: There is nothing published there, or a table is missing.
+        ValueError: Nothing is published in the folder, or a table is missing.
     """
     source = folder / PROVENANCE
     if not source.is_file():
@@ -108,16 +109,16 @@ def draw(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Store or draw. Exit code: 0, or 2 for wrong input."""
+    """Store or draw, and return the exit code: 0, or 2 for wrong input."""
     parser = argparse.ArgumentParser(prog="python -m tools.published", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parts = parser.add_subparsers(dest="part", required=True)
     storing = parts.add_parser("store", help="write the tables behind figures of some runs")
     storing.add_argument("results", nargs="+", help="folders of runs, or globs")
     storing.add_argument("--figures", nargs="+", required=True)
-    storing.add_argument("--command", required=True, help="with which the runs were made")
+    storing.add_argument("--command", required=True, help="the command that made the runs")
     storing.add_argument("--out", type=Path, default=PUBLISHED)
-    drawing = parts.add_parser("draw", help="make the figures anew from their tables")
+    drawing = parts.add_parser("draw", help="draw the figures from their tables")
     drawing.add_argument("--published", type=Path, default=PUBLISHED)
     drawing.add_argument("--out", type=Path, default=FIGURES)
     drawing.add_argument("--width", choices=("one", "two"), default="two")
