@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.figures.axes import NothingToDraw
+from analysis.figures.prepare import NothingToDraw
 from analysis.figures.registry import Frames, draw_figure, figure_data, require_figures
 from analysis.figures.save import FORMATS, save_data, save_figure
 from analysis.figures.style import Width

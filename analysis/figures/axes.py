@@ -20,14 +20,12 @@ from analysis.figures.style import INK, WIDTH_IN, Width, paper_style, short_numb
 _P = ParamSpec("_P")
 # What a figure is drawn on: a whole figure, or its panel in a larger one.
 Canvas = Figure | SubFigure
+_HEIGHT_IN = {"one": 2.3, "two": 3.0}
+_NAME_CHARACTERS = {"one": 56, "two": 110}  # of a line of a legend
 _NOTE_SIZE = 6
 _CHARACTERS_PER_INCH = 21  # of the note's type
 _MOST_VECTOR_POINTS = 2000
 _STEPS = [1, 2, 5, 10]  # so that three digits tell a tick exactly
-
-
-class NothingToDraw(ValueError):  # noqa: N818  # an answer, not a mistake
-    """The runs do not hold what a figure shows; the message says what is missing."""
 
 
 def in_paper_style(function: Callable[_P, Canvas]) -> Callable[_P, Canvas]:
@@ -56,9 +54,9 @@ def drawing_on(panel: SubFigure) -> Iterator[None]:
 
 def canvas(
     width: Width,
-    height_in: float,
+    height_in: float | None = None,
     *,
-    rows: int = 1,
+    num: int = 1,
     columns: int = 1,
     sharex: bool = False,
     sharey: bool = False,
@@ -67,28 +65,27 @@ def canvas(
 
     Args:
         width: Of one or two columns of a paper.
-        height_in: Height in inches; a panel of a larger figure has the height that it was given.
-        rows: Of axes.
-        columns: Of axes.
-        sharex: Whether the axes of a column have one x axis.
-        sharey: Whether the axes of a row have one y axis.
+        height_in: Height of a row of axes in inches, by default that of a line chart. A panel of a
+            larger figure keeps the height that it was given.
+        num: Number of axes.
+        columns: Axes beside one another.
+        sharex: Whether all axes have one x axis.
+        sharey: Whether all axes have one y axis.
 
     Raises:
         ValueError: There is no such width.
     """
     if width not in WIDTH_IN:
         raise ValueError(f"width={width}: must be one of {', '.join(WIDTH_IN)}")
+    rows = -(-num // columns)
     figure: Canvas | None = _PANEL.get()
     if figure is None:
+        height_in = rows * (height_in or _HEIGHT_IN[width])
         figure = Figure(figsize=(WIDTH_IN[width], height_in), layout="constrained")
-    grid = figure.subplots(
-        rows,
-        columns,
-        squeeze=False,
-        sharex="all" if sharex else False,
-        sharey="all" if sharey else False,
-    )
-    return figure, list(grid.ravel())
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+    for surplus in grid.ravel()[num:]:
+        surplus.remove()
+    return figure, list(grid.ravel()[:num])
 
 
 def log_axis(
@@ -148,6 +145,13 @@ def _thinned(values: list[float], most: int) -> list[float]:
     return values[::step]
 
 
+def finished(figure: Canvas, handles: Sequence[Artist], words: str, width: Width) -> Canvas:
+    """Return the figure with its legend and its note."""
+    legend_below(figure, handles, width)
+    note(figure, words.strip(), width)
+    return figure
+
+
 def legend_below(figure: Canvas, handles: Sequence[Artist], width: Width) -> None:
     """A legend below the axes, never over the data; long names get a line each.
 
@@ -181,9 +185,14 @@ def many(number: int) -> bool:
 
 
 def wrapped(text: str, characters: int) -> str:
-    """A name over several lines, broken at spaces; a longer word after a dot, a sign or a dash."""
+    """Break a name into lines at spaces; a longer word after a dot, a sign or a dash."""
     pieces = [piece for word in text.split(" ") for piece in _pieces(word, characters)]
     return textwrap.fill(" ".join(pieces), characters, break_on_hyphens=False)
+
+
+def legend_name(text: str, width: Width) -> str:
+    """The name of a configuration over as many lines as a legend needs for it."""
+    return wrapped(text, _NAME_CHARACTERS[width])
 
 
 def _pieces(word: str, characters: int) -> list[str]:

@@ -8,20 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, concat
 
-from analysis.figures.axes import (
-    Canvas,
-    NothingToDraw,
-    canvas,
-    in_paper_style,
-    legend_below,
-    log_axis,
-    note,
-    wrapped,
-)
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, wrapped
 from analysis.figures.by_configuration import variants
 from analysis.figures.costs import counted_costs
 from analysis.figures.marks import MARK_NOTE, bars_words, draw_runs, mark_handles, medians, n_words
-from analysis.figures.prepare import energy_labels, evenly, spent_quantity, trained_for
+from analysis.figures.prepare import (
+    NothingToDraw,
+    energy_labels,
+    evenly,
+    spent_quantity,
+    trained_for,
+)
 from analysis.figures.style import COLOURS, LINES, MARKERS, Width, short_number
 from analysis.load.values import numbers
 from bench.core.metric import Quantity
@@ -104,21 +101,19 @@ def draw_batch_size(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_batch_size` gives."""
     names = sorted(data["architecture"].unique())
     columns = min(len(names), 2 if width == "one" else 4)
-    rows = -(-len(names) // columns)
-    figure, panels = canvas(width, 2.2 * rows, rows=rows, columns=columns, sharex=True, sharey=True)
+    shared = {"sharex": True, "sharey": True}
+    figure, panels = canvas(width, 2.2, num=len(names), columns=columns, **shared)
     rates = sorted(data["lr"].unique())
-    for axes, name in zip(panels, names, strict=False):
+    for axes, name in zip(panels, names, strict=True):
         _draw_panel(axes, data[data["architecture"] == name], rates)
         axes.set_title(wrapped(name, 24 if columns > 1 else 60))
-    for axes in panels[len(names) :]:
-        axes.remove()
     panels[0].margins(x=0.1)
     room = 8 if width == "one" or columns < 3 else 6
     sizes = sorted(data["batch_size"].unique())
     log_axis(panels[0], "x", sizes, most=room if columns == 1 or width == "two" else 5)
     log_axis(panels[0], "y")
     label = COST_LABELS[data["quantity"].iloc[0]].format(label=data["energy_label"].iloc[0])
-    for place, axes in enumerate(panels[: len(names)]):
+    for place, axes in enumerate(panels):
         if place + columns >= len(names):
             axes.set_xlabel("batch size (samples)")
             axes.tick_params(labelbottom=True)
@@ -129,9 +124,7 @@ def draw_batch_size(data: DataFrame, *, width: Width = "one") -> Canvas:
         Line2D([], [], **_style(place), label=f"lr {short_number(rate)}")
         for place, rate in enumerate(rates)
     ]
-    legend_below(figure, [*handles, *mark_handles(single)], width)
-    note(figure, _words(data), width)
-    return figure
+    return finished(figure, [*handles, *mark_handles(single)], _words(data), width)
 
 
 def _style(place: int) -> dict[str, Any]:

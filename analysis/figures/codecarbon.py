@@ -5,18 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pandas import DataFrame
 
-from analysis.figures.axes import (
-    Canvas,
-    NothingToDraw,
-    canvas,
-    in_paper_style,
-    legend_below,
-    log_axis,
-    many,
-    note,
-)
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, many
 from analysis.figures.marks import dot, draw_points
-from analysis.figures.prepare import fitness
+from analysis.figures.prepare import NothingToDraw, fitness
 from analysis.figures.style import COLOURS, INK, MARKERS, Width, short_number
 from analysis.load.values import column, numbers
 
@@ -87,9 +78,7 @@ def draw_codecarbon(data: DataFrame, *, width: Width = "one") -> Canvas:
     log_axis(axes, "y")
     axes.set_xlabel("energy by our meters (J)")
     axes.set_ylabel("energy by CodeCarbon (J)")
-    legend_below(figure, handles, width)
-    note(figure, _words(data), width)
-    return figure
+    return finished(figure, handles, _words(data), width)
 
 
 def _words(data: DataFrame) -> str:

@@ -5,18 +5,9 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
-from analysis.figures.axes import (
-    Canvas,
-    NothingToDraw,
-    canvas,
-    in_paper_style,
-    legend_below,
-    many,
-    note,
-    wrapped,
-)
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, many, wrapped
 from analysis.figures.marks import dot, draw_points, range_words, unfit_handles
-from analysis.figures.prepare import evenly, serving_runs
+from analysis.figures.prepare import NothingToDraw, evenly, serving_runs
 from analysis.figures.style import COLOURS, INK, MARKERS, Width
 from analysis.load.values import column, numbers
 
@@ -64,8 +55,8 @@ def data_compression(runs: DataFrame) -> DataFrame:
 def draw_compression(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_compression` gives."""
     columns = 1 if width == "one" else 2
-    height = 3.6 if width == "one" else 2.4
-    figure, panels = canvas(width, height, rows=2 // columns, columns=columns, sharey=True)
+    height_in = 1.8 if width == "one" else 2.4
+    figure, panels = canvas(width, height_in, num=2, columns=columns, sharey=True)
     methods = sorted(data["method"].unique())
     shown = evenly(methods, _METHODS)
     for place, method in enumerate(methods):
@@ -87,9 +78,7 @@ def draw_compression(data: DataFrame, *, width: Width = "one") -> Canvas:
         )
         for place, method in enumerate(shown)
     ]
-    legend_below(figure, handles + unfit_handles(data), width)
-    note(figure, _words(data), width)
-    return figure
+    return finished(figure, handles + unfit_handles(data), _words(data), width)
 
 
 def _draw_method(axes: Axes, rows: DataFrame, x: str, place: int, total: int) -> None:

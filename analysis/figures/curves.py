@@ -8,18 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from pandas import DataFrame, concat
 
-from analysis.figures.axes import (
-    Canvas,
-    NothingToDraw,
-    canvas,
-    in_paper_style,
-    legend_below,
-    log_axis,
-    note,
-    wrapped,
-)
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, legend_name, log_axis
 from analysis.figures.marks import draw_band, grey_handles, n_words, write_beside
 from analysis.figures.prepare import (
+    NothingToDraw,
     counted_name,
     counts,
     drawn,
@@ -128,7 +120,7 @@ def _band(pairs: list[Pair], grid: Floats, x: str) -> DataFrame:
 def draw_curves(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_curves` gives."""
     x = "time_s" if "time_s" in data else "energy_total_j"
-    figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
+    figure, (axes,) = canvas(width)
     for _, rows in data[data["shown"] == "grey"].groupby("configuration", sort=False):
         axes.plot(
             rows[x], rows["median"], color=GREY, linewidth=0.6, zorder=1, drawstyle="steps-post"
@@ -146,7 +138,7 @@ def draw_curves(data: DataFrame, *, width: Width = "one") -> Canvas:
         (line,) = axes.plot(
             rows[x],
             rows["median"],
-            label=wrapped(label, 56 if width == "one" else 110),
+            label=legend_name(label, width),
             drawstyle="steps-post",
             **style,
         )
@@ -155,9 +147,8 @@ def draw_curves(data: DataFrame, *, width: Width = "one") -> Canvas:
     log_axis(axes, "x")
     axes.set_xlabel(_LABELS[x].format(label=data["energy_label"].iloc[0]))
     axes.set_ylabel(quality_label(data["metric"]))
-    legend_below(figure, handles + grey_handles(data, len(handles)), width)
-    note(figure, f"{_words(data, best)} {common}".strip(), width)
-    return figure
+    handles += grey_handles(data, len(handles))
+    return finished(figure, handles, f"{_words(data, best)} {common}", width)
 
 
 def _target_line(axes: Axes, data: DataFrame) -> None:

@@ -14,21 +14,17 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
 
-from analysis.figures.axes import (
-    Canvas,
-    NothingToDraw,
-    canvas,
-    in_paper_style,
-    legend_below,
-    log_axis,
-    many,
-    note,
-    wrapped,
-)
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, many, wrapped
 from analysis.figures.by_configuration import variants
 from analysis.figures.costs import counted_costs
 from analysis.figures.marks import bars_words, dot, draw_points, medians, n_words, write_beside
-from analysis.figures.prepare import energy_labels, evenly, spent_quantity, trained_for
+from analysis.figures.prepare import (
+    NothingToDraw,
+    energy_labels,
+    evenly,
+    spent_quantity,
+    trained_for,
+)
 from analysis.figures.style import INK, MARKERS, Width, short_number
 from analysis.load.values import numbers
 from bench.core.metric import Quantity
@@ -126,9 +122,7 @@ def draw_factors(data: DataFrame, *, width: Width = "one") -> Canvas:
     _iso_lines(axes, _UNITS[quantity])
     axes.set_xlabel("samples to target")
     axes.set_ylabel(_LABELS[quantity].format(label=data["energy_label"].iloc[0]))
-    legend_below(figure, _handles(data, kinds, colours, width), width)
-    note(figure, _words(data), width)
-    return figure
+    return finished(figure, _handles(data, kinds, colours, width), _words(data), width)
 
 
 def _kinds(runs: DataFrame) -> Series:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, NullLocator
 from pandas import DataFrame
 
-from analysis.figures.axes import Canvas, canvas, in_paper_style, legend_below, note, wrapped
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrapped
 from analysis.figures.batch_size import COST_LABELS, MOST_PANELS, sweep_runs, without_words
 from analysis.figures.marks import medians, n_words
 from analysis.figures.prepare import evenly
@@ -55,32 +55,26 @@ def draw_heatmap(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_heatmap` gives."""
     names = sorted(data["architecture"].unique())
     columns = 1 if width == "one" else min(2, len(names))
-    rows = -(-len(names) // columns)
-    num_rates = data["lr"].nunique()
-    figure, panels = canvas(
-        width, rows * (0.75 + 0.3 * min(num_rates, 10)), rows=rows, columns=columns
-    )
+    height_in = 0.75 + 0.3 * min(data["lr"].nunique(), 10)
+    figure, panels = canvas(width, height_in, num=len(names), columns=columns)
     values = data["value"].dropna()
     low, high = (values.min(), values.max()) if len(values) else (1.0, 1.0)
     norm = LogNorm(low, high if high > low else low * 1.01)
     rates = sorted(data["lr"].unique(), reverse=True)
     sizes = sorted(data["batch_size"].unique())
-    for axes, name in zip(panels, names, strict=False):
+    for axes, name in zip(panels, names, strict=True):
         _draw_panel(axes, data[data["architecture"] == name], rates, sizes, norm, width, columns)
         axes.set_title(wrapped(name, 50))
-    for axes in panels[len(names) :]:
-        axes.remove()
     label = COST_LABELS[data["quantity"].iloc[0]].format(label=data["energy_label"].iloc[0])
     if high > low:
-        bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=panels[: len(names)], label=label)
+        bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=panels, label=label)
         bar.ax.yaxis.set_minor_locator(NullLocator())
         bar.set_ticks(sorted({low, float(np.sqrt(low * high)), high}))
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     missed = Patch(facecolor="white", edgecolor=INK, hatch="////", label="half or more missed")
-    legend_below(figure, [missed] if data["value"].isna().any() else [], width)
+    handles = [missed] if data["value"].isna().any() else []
     writes = len(sizes) <= _MOST_WRITTEN[width] / columns
-    note(figure, _words(data, label, writes=writes), width)
-    return figure
+    return finished(figure, handles, _words(data, label, writes=writes), width)
 
 
 def _draw_panel(

@@ -9,19 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, concat
 
-from analysis.figures.axes import (
-    Canvas,
-    NothingToDraw,
-    canvas,
-    in_paper_style,
-    legend_below,
-    log_axis,
-    note,
-    wrapped,
-)
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, legend_name, log_axis
 from analysis.figures.by_configuration import outcomes_by_configuration
 from analysis.figures.marks import draw_band, grey_handles, range_words
 from analysis.figures.prepare import (
+    NothingToDraw,
     counted_name,
     counts,
     drawn,
@@ -111,7 +103,7 @@ def _p_value(best: list[Outcomes]) -> float:
 @in_paper_style
 def draw_hits(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_hits` gives."""
-    figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
+    figure, (axes,) = canvas(width)
     _grey_lines(axes, data, "probability")
     best = data[data["shown"] == "line"]
     names, common = short_names(data["configuration"])
@@ -126,10 +118,8 @@ def draw_hits(data: DataFrame, *, width: Width = "one") -> Canvas:
             missed["time_s"], missed["probability"], linestyle="", marker="|", color=colour, ms=7
         )
         handles.append(_line(axes, steps, "probability", place, rows, names[str(name)], width))
-    _finish(figure, axes, data, handles, width)
     axes.set_ylabel("probability of having hit")
-    note(figure, _hit_words(data, best, common), width)
-    return figure
+    return _finished(figure, axes, data, handles, _hit_words(data, best, common), width)
 
 
 def _from_first(steps: DataFrame, data: DataFrame) -> DataFrame:
@@ -158,18 +148,18 @@ def _line(
         drawstyle="steps-post",
         color=COLOURS[place],
         linestyle=LINES[place],
-        label=wrapped(label, 56 if width == "one" else 110),
+        label=legend_name(label, width),
     )
     return line
 
 
-def _finish(
-    figure: Canvas, axes: Axes, data: DataFrame, handles: list[Line2D], width: Width
-) -> None:
+def _finished(
+    figure: Canvas, axes: Axes, data: DataFrame, handles: list[Line2D], words: str, width: Width
+) -> Canvas:
     log_axis(axes, "x")
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("time (s)")
-    legend_below(figure, handles + grey_handles(data, len(handles)), width)
+    return finished(figure, handles + grey_handles(data, len(handles)), words, width)
 
 
 def _hit_words(data: DataFrame, best: DataFrame, common: str) -> str:
@@ -222,7 +212,7 @@ def data_ecdf_targets(runs: DataFrame, ladder: DataFrame) -> DataFrame:
 @in_paper_style
 def draw_ecdf_targets(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_ecdf_targets` gives."""
-    figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
+    figure, (axes,) = canvas(width)
     _grey_lines(axes, data, "share")
     best = data[data["shown"] == "line"]
     names, common = short_names(data["configuration"])
@@ -230,9 +220,7 @@ def draw_ecdf_targets(data: DataFrame, *, width: Width = "one") -> Canvas:
         _line(axes, _from_first(rows, data), "share", place, rows, names[str(name)], width)
         for place, (name, rows) in enumerate(best.groupby("configuration", sort=False))
     ]
-    _finish(figure, axes, data, handles, width)
     axes.set_ylabel("share of rungs x runs reached")
     pairs = range_words(best["num_pairs"])
     words = f"{pairs} pairs of rung and run each, those never reached inside. k/n: runs that hit."
-    note(figure, f"{words} {common}".strip(), width)
-    return figure
+    return _finished(figure, axes, data, handles, f"{words} {common}", width)

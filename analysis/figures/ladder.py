@@ -6,19 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
 
-from analysis.figures.axes import (
-    Canvas,
-    NothingToDraw,
-    canvas,
-    in_paper_style,
-    legend_below,
-    log_axis,
-    note,
-    wrapped,
-)
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, legend_name, log_axis
 from analysis.figures.costs import counted_costs
 from analysis.figures.marks import bars_words, draw_points, grey_handles, medians
 from analysis.figures.prepare import (
+    NothingToDraw,
     counted_name,
     counts,
     drawn,
@@ -87,7 +79,7 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
 @in_paper_style
 def draw_ladder(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_ladder` gives."""
-    figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
+    figure, (axes,) = canvas(width)
     rungs = sorted(data["rung"].unique())
     data = data.assign(place=data["rung"].map({rung: n for n, rung in enumerate(rungs)}))
     for _, rows in data[data["shown"] == "grey"].groupby("configuration", sort=False):
@@ -103,9 +95,8 @@ def draw_ladder(data: DataFrame, *, width: Width = "one") -> Canvas:
     axes.set_xticks(range(len(rungs)), [f"{rung:g}" for rung in rungs])
     axes.set_xlabel(f"rung: {quality_label(data['metric'])}")
     axes.set_ylabel(_LABELS[data["quantity"].iloc[0]].format(label=data["energy_label"].iloc[0]))
-    legend_below(figure, handles + grey_handles(data, len(groups)), width)
-    note(figure, f"{_words(best)} {common}".strip(), width)
-    return figure
+    handles += grey_handles(data, len(groups))
+    return finished(figure, handles, f"{_words(best)} {common}", width)
 
 
 def _draw_line(
@@ -119,7 +110,7 @@ def _draw_line(
     draw_points(axes, across, rows["value"], whole, colour, size=16, marker=MARKERS[place])
     first = rows.iloc[0]
     label = counted_name(name, first["num_runs"], first["hits"], first["unfit"])
-    line.set(label=wrapped(label, 56 if width == "one" else 110))
+    line.set(label=legend_name(label, width))
     return Line2D(
         [],
         [],

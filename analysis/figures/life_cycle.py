@@ -12,11 +12,8 @@ from typing import Any
 import numpy as np
 from pandas import DataFrame, Series, concat
 
-from analysis.figures.axes import (
-    NothingToDraw,
-)
 from analysis.figures.costs import cost_bases, rate_words
-from analysis.figures.prepare import serving_runs
+from analysis.figures.prepare import NothingToDraw, serving_runs
 from analysis.load.values import MOST, column
 from analysis.stats.comparable import Group, groups, host_words, target_words
 from analysis.stats.lifecycle import (

@@ -9,15 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame
 
-from analysis.figures.axes import (
-    Canvas,
-    canvas,
-    in_paper_style,
-    legend_below,
-    log_axis,
-    note,
-    wrapped,
-)
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, legend_name, log_axis
 from analysis.figures.marks import draw_band, write_beside
 from analysis.figures.prepare import HIGHLIGHTED, evenly
 from analysis.figures.style import COLOURS, GREY, INK, LINES, Width, short_names, short_number
@@ -39,7 +31,7 @@ def draw_life_cycle(data: DataFrame, *, width: Width = "one") -> Canvas:
     best = models[models["cheapest"].astype(bool)].sort_values("training")
     places = _named(models, list(best.index))
     others = evenly([place for place in models.index if place not in places], _OTHERS)
-    figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
+    figure, (axes,) = canvas(width)
     reach = points["num_predictions"].max() if len(points) else np.nan
     last = max(10.0, 10 * np.nanmax([reach, _worth(models)]))
     num = np.geomspace(1, last, 200)
@@ -59,9 +51,7 @@ def draw_life_cycle(data: DataFrame, *, width: Width = "one") -> Canvas:
     log_axis(axes, "y")
     axes.set_xlabel("number of predictions")
     axes.set_ylabel(_LABELS[quantity].format(label=_how(models)))
-    legend_below(figure, handles, width)
-    note(figure, f"{_words(data, models, points)} {common}".strip(), width)
-    return figure
+    return finished(figure, handles, f"{_words(data, models, points)} {common}", width)
 
 
 def _worth(models: DataFrame) -> float:
@@ -96,7 +86,7 @@ def _draw_model(
     draw_band(axes, num, low, high, colour)
     unfit = f", {row['num_unfit']:.0f} unfit" if row["num_unfit"] else ""
     text = f"{names[row['configuration']]}  n = {row['num_runs']:.0f}{unfit}"
-    label = wrapped(text, 56 if width == "one" else 110)
+    label = legend_name(text, width)
     (line,) = axes.plot(num, middle, color=colour, linestyle=LINES[place], label=label)
     return line
 

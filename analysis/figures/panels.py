@@ -11,14 +11,8 @@ from collections.abc import Callable, Sequence
 from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
-from analysis.figures.axes import (
-    Canvas,
-    NothingToDraw,
-    drawing_on,
-    in_paper_style,
-    note,
-    wrapped,
-)
+from analysis.figures.axes import Canvas, drawing_on, in_paper_style, note, wrapped
+from analysis.figures.prepare import NothingToDraw
 from analysis.figures.style import WIDTH_IN, Width
 from analysis.load.values import column
 from analysis.stats.comparable import KEYS, Group, groups

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.figures.axes import NothingToDraw
-from analysis.figures.prepare import ranked, serving_runs, trained_for, training_runs
+from analysis.figures.prepare import NothingToDraw, ranked, serving_runs, trained_for, training_runs
 from analysis.figures.stacked import stacked
 from analysis.load.values import column, numbers
 from bench.core.records.serving import WHOLE_STAGE

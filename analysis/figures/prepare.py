@@ -11,7 +11,6 @@ from typing import TypeVar
 import numpy as np
 from pandas import DataFrame, Series
 
-from analysis.figures.axes import NothingToDraw
 from analysis.load.values import column, numbers, short_name
 from analysis.stats.outcomes import TO_TARGET, counted_runs, hosts, outcomes
 from bench.core.differing import part_names, texts_of
@@ -40,6 +39,10 @@ HIGHLIGHTED = 6  # more lines than that a person cannot tell apart
 _GREY = 80  # more grey lines only make a blot
 
 _T = TypeVar("_T")
+
+
+class NothingToDraw(ValueError):  # noqa: N818  # an answer, not a mistake
+    """The runs do not hold what a figure shows; the message says what is missing."""
 
 
 def truths(runs: DataFrame, name: str) -> Series:

@@ -9,23 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
 
-from analysis.figures.axes import (
-    Canvas,
-    NothingToDraw,
-    canvas,
-    in_paper_style,
-    legend_below,
-    log_axis,
-    note,
-    wrapped,
-)
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, wrapped
 from analysis.figures.by_configuration import outcomes_by_configuration
 from analysis.figures.marks import dot
-from analysis.figures.prepare import (
-    counts,
-    evenly,
-    training_runs,
-)
+from analysis.figures.prepare import NothingToDraw, counts, evenly, training_runs
 from analysis.figures.style import COLOURS, INK, Width, short_names
 from analysis.stats.outcomes import Outcomes, outcomes
 from analysis.stats.restarts import expected_cost, simulated_restarts
@@ -116,9 +103,7 @@ def draw_restarts(data: DataFrame, *, width: Width = "one") -> Canvas:
     axes.set_ylim(-0.7, len(data) - 0.3)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("expected time to hit (s)")
-    legend_below(figure, _handles(data, hit), width)
-    note(figure, _words(data, common), width)
-    return figure
+    return finished(figure, _handles(data, hit), _words(data, common), width)
 
 
 def _unknown(data: DataFrame) -> Series:

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 from pandas import DataFrame, Series
 
-from analysis.figures.axes import NothingToDraw
-from analysis.figures.prepare import serving_runs
+from analysis.figures.prepare import NothingToDraw, serving_runs
 from analysis.figures.tradeoff import data_tradeoff
 from analysis.load.values import column
 from analysis.stats.comparable import Group, groups

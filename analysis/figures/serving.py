@@ -8,18 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, concat
 
-from analysis.figures.axes import (
-    Canvas,
-    NothingToDraw,
-    canvas,
-    in_paper_style,
-    legend_below,
-    log_axis,
-    note,
-    wrapped,
-)
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, legend_name, log_axis
 from analysis.figures.marks import draw_points, range_words
-from analysis.figures.prepare import HIGHLIGHTED, evenly, serving_runs
+from analysis.figures.prepare import HIGHLIGHTED, NothingToDraw, evenly, serving_runs
 from analysis.figures.style import COLOURS, INK, LINES, MARKERS, Width, short_names
 from analysis.load.values import numbers
 from bench.core.stats.percentiles import latency_percentile, percentile_floor
@@ -117,14 +108,13 @@ def draw_latency(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_latency` gives."""
     scenarios = [name for name in _PANELS if (data["scenario"] == name).any()]
     columns = 1 if width == "one" else min(2, len(scenarios))
-    rows = -(-len(scenarios) // columns)
-    height = 1.7 if width == "one" else 2.0
-    figure, panels = canvas(width, height * rows, rows=rows, columns=columns)
+    height_in = 1.7 if width == "one" else 2.0
+    figure, panels = canvas(width, height_in, num=len(scenarios), columns=columns)
     handles: dict[str, Line2D] = {}
     # The scenario stands above its panel: one model has one colour in all of them.
     data = data.assign(model=data["configuration"].map(_without_scenario))
     names = list(dict.fromkeys(data["model"]))
-    for axes, scenario in zip(panels, scenarios, strict=False):
+    for axes, scenario in zip(panels, scenarios, strict=True):
         part = data[data["scenario"] == scenario]
         _draw_ecdf(axes, part, names, handles)
         shown, num = part["configuration"].nunique(), int(part["num_configurations"].iloc[0])
@@ -133,14 +123,10 @@ def draw_latency(data: DataFrame, *, width: Width = "one") -> Canvas:
         axes.set_ylabel("share of samples")
         axes.set_xlabel("latency (ms)")
         log_axis(axes, "x")
-    for axes in panels[len(scenarios) :]:
-        axes.remove()
     short, common = short_names(handles)
     for label, handle in handles.items():
-        handle.set(label=wrapped(short[label], 56 if width == "one" else 110))
-    legend_below(figure, list(handles.values()), width)
-    note(figure, f"{_latency_words(data)} {common}".strip(), width)
-    return figure
+        handle.set(label=legend_name(short[label], width))
+    return finished(figure, list(handles.values()), f"{_latency_words(data)} {common}", width)
 
 
 def _draw_ecdf(axes: Axes, data: DataFrame, names: list[str], handles: dict[str, Line2D]) -> None:
@@ -226,7 +212,7 @@ def data_load(runs: DataFrame, rate_search: DataFrame) -> DataFrame:
 @in_paper_style
 def draw_load(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_load` gives."""
-    figure, (axes,) = canvas(width, 2.3 if width == "one" else 3.0)
+    figure, (axes,) = canvas(width)
     names, common = short_names(data["configuration"])
     handles = []
     for place, (name, group) in enumerate(data.groupby("configuration", sort=False)):
@@ -244,19 +230,17 @@ def draw_load(data: DataFrame, *, width: Width = "one") -> Canvas:
             draw_points(axes, rates, tail, rows["valid"], colour, size=16, marker=marker)
         num = group["run_id"].nunique()
         unfit = ", unfit" if not group["fit"].all() else ""
-        label = wrapped(f"{names[str(name)]}  n = {num}{unfit}", 56 if width == "one" else 110)
+        label = legend_name(f"{names[str(name)]}  n = {num}{unfit}", width)
         handles.append(Line2D([], [], color=colour, marker=marker, markersize=4, label=label))
     handles += _bound_lines(axes, data)
     log_axis(axes, "x")
     log_axis(axes, "y")
     axes.set_xlabel("rate asked for (queries/s)")
     axes.set_ylabel("latency (ms)")
-    legend_below(figure, handles, width)
     shown, num = len(names), int(data["num_configurations"].iloc[0])
     few = "" if shown == num else f" {shown} of {num} configurations."
     words = f"Solid: p99; dotted: p50; a line for each run. Hollow: bound or rate not held.{few}"
-    note(figure, f"{words} {common}".strip(), width)
-    return figure
+    return finished(figure, handles, f"{words} {common}", width)
 
 
 def _bound_lines(axes: Axes, data: DataFrame) -> list[Line2D]:

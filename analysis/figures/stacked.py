@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from pandas import DataFrame
 
-from analysis.figures.axes import Canvas, canvas, in_paper_style, legend_below, note, wrapped
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrapped
 from analysis.figures.marks import n_words, write_beside
 from analysis.figures.prepare import evenly
 from analysis.figures.style import COLOURS, HATCHES, INK, Width, short_names, short_number
@@ -94,9 +94,7 @@ def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
     axes.grid(visible=False, axis="y")
     axes.set_xlim(left=0)
     axes.set_xlabel(str(data["axis"].iloc[0]))
-    legend_below(figure, handles, width)
-    note(figure, f"{_words(data)} {common}".strip(), width)
-    return figure
+    return finished(figure, handles, f"{_words(data)} {common}", width)
 
 
 def _ranges(axes: Axes, data: DataFrame, names: list[str], places: Any) -> None:

@@ -8,17 +8,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from pandas import DataFrame, concat
 
-from analysis.figures.axes import (
-    Canvas,
-    NothingToDraw,
-    canvas,
-    in_paper_style,
-    legend_below,
-    note,
-    wrapped,
-)
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrapped
 from analysis.figures.panels import trainings
-from analysis.figures.prepare import evenly, training_runs
+from analysis.figures.prepare import NothingToDraw, evenly, training_runs
 from analysis.figures.style import COLOURS, INK, LINES, Width
 from analysis.load.values import column
 
@@ -171,8 +163,8 @@ def draw_timeline(data: DataFrame, *, width: Width = "one") -> Canvas:
     samples, spans = data[data["kind"] == "sample"], data[data["kind"] == "phase"]
     spans = spans.replace({"series": {"init": _BEFORE}})  # as data of older versions call it
     panels = [panel for panel, _ in _PANELS if (samples["panel"] == panel).any()]
-    height = 1.15 if width == "one" else 1.4
-    figure, axes = canvas(width, 0.3 + height * len(panels), rows=len(panels), sharex=True)
+    height_in = (1.15 if width == "one" else 1.4) + 0.3 / len(panels)
+    figure, axes = canvas(width, height_in, num=len(panels), sharex=True)
     handles: list[Line2D] = []
     for each, panel in zip(axes, panels, strict=True):
         _shade(each, spans)
@@ -197,9 +189,7 @@ def draw_timeline(data: DataFrame, *, width: Width = "one") -> Canvas:
         for name, (colour, hatch) in _PHASES.items()
         if (spans["series"] == name).any()
     ]
-    legend_below(figure, [*handles, *shades], width)
-    note(figure, _words(data), width)
-    return figure
+    return finished(figure, [*handles, *shades], _words(data), width)
 
 
 def _shade(axes: Axes, spans: DataFrame) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from pandas import DataFrame, Series, concat
 
-from analysis.figures.axes import NothingToDraw
 from analysis.figures.columns import direction, require_axes
 from analysis.figures.costs import cost_bases, counted_costs, rate_words
 from analysis.figures.marks import medians
 from analysis.figures.prepare import (
     COSTS,
+    NothingToDraw,
     filled_labels,
     joule_kinds,
     serving_runs,

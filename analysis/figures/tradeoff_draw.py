@@ -10,11 +10,10 @@ from pandas import DataFrame, Series, concat
 from analysis.figures.axes import (
     Canvas,
     canvas,
+    finished,
     in_paper_style,
-    legend_below,
     log_axis,
     many,
-    note,
     plain_axis,
     wrapped,
 )
@@ -60,9 +59,7 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
         getattr(axes, f"set_{which}label")(_label(data, name))
     characters = 50 if width == "one" else 100
     handles = [*_letters(axes, front, others, characters), *_other_handles(front, others)]
-    legend_below(figure, handles, width)
-    note(figure, f"{_words(data)} {common}".strip(), width)
-    return figure
+    return finished(figure, handles, f"{_words(data)} {common}", width)
 
 
 def _strictly_better(front: DataFrame, less_is_better: bool) -> DataFrame:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from analysis.figures.axes import NothingToDraw
+from analysis.figures.prepare import NothingToDraw
 from analysis.load.runs import UnreadFile
 from analysis.tables.files import CannotWrite
 from bench.core.printable import printable

@@ -151,9 +151,10 @@ def _evaluations(target: TargetResult, rows: Sequence[CurveRow], zero_s: float) 
     for lineno, (before, row) in enumerate(pairwise([_NO_ROW, *rows]), 1):
         source = {"file": "curve.jsonl", "lineno": lineno}
         done = source | _known(samples_count=row.samples, epoch_num=row.epochs)
-        block = source | {"first_epoch_num": before.epochs or 0}
+        block: dict[str, Any] = dict(source)
         if row.samples is not None and before.samples is not None:
             block["samples_count"] = row.samples - before.samples
+        block["first_epoch_num"] = before.epochs or 0
         began_s, ended_s = zero_s + before.time_s, zero_s + row.time_s
         eval_s = ended_s - (row.eval_time_s - before.eval_time_s)
         yield _line(began_s, "block_start", block, event_type=_START)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pandas import DataFrame, Series
 
-from analysis.figures.axes import NothingToDraw
 from analysis.figures.marks import medians
 from analysis.figures.prepare import (
+    NothingToDraw,
     architectures,
     counts,
     energy_labels,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from pandas import DataFrame
 
-from analysis.figures.axes import NothingToDraw
 from analysis.figures.compression import data_compression
 from analysis.figures.life_cycle import cheapest_in_turn, compared, data_life_cycle
 from analysis.figures.phases import data_stages
+from analysis.figures.prepare import NothingToDraw
 from analysis.figures.serving import data_latency, data_load, pick_served
 from analysis.stats.lifecycle import LifeCycle
 from bench.core.records.run import RunRecord

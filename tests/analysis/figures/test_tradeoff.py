@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from pandas import DataFrame
 
-from analysis.figures.axes import NothingToDraw
+from analysis.figures.prepare import NothingToDraw
 from analysis.figures.served import comparable_runs, data_served_tradeoff
 from analysis.figures.tradeoff import compared, data_tradeoff
 from analysis.figures.tradeoff_draw import draw_tradeoff, staircase

@@ -9,7 +9,6 @@ import pytest
 from matplotlib.text import Text
 from pandas import DataFrame
 
-from analysis.figures.axes import NothingToDraw
 from analysis.figures.batch_size import data_batch_size
 from analysis.figures.codecarbon import data_codecarbon
 from analysis.figures.curves import data_curves, draw_curves
@@ -18,6 +17,7 @@ from analysis.figures.heatmap import data_heatmap
 from analysis.figures.hits import data_ecdf_targets, data_hits
 from analysis.figures.ladder import data_ladder
 from analysis.figures.phases import data_energy_components, data_phase_energy, data_phases
+from analysis.figures.prepare import NothingToDraw
 from analysis.figures.restarts import data_restarts
 from analysis.figures.timeline import data_timeline, draw_timeline, phase_spans, pick_run
 from tests.analysis.figures.literal import by, failed, frame, missed, reached, served
