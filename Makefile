@@ -1,4 +1,4 @@
-# `make sweep` runs the main job, `make test` the linters and tests; both set up what is missing.
+# `make sweep` runs the main job, `make test` the linters and tests. Both build .venv if needed.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
@@ -17,20 +17,21 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The tables of docs/, from the code; a test fails where they are out of date.
+# Rewrites the tables in docs/ from the code; a test fails if they are out of date.
 docs: $(READY)
 	$(BIN)/python -m tools.field_docs
 
-# The figures of README.md, from the tables in results/published/.
+# Draws the figures of README.md from the tables in results/published/.
 figures: $(READY)
 	$(BIN)/python -m tools.published draw
 
-# Built again when what it is built from changes; a half-built one is not ready.
+# Builds the virtual environment again when one of these files changes. The marker .ready is touched
+# last, so an environment whose installation failed half-way is not used.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,serving,openvino]'
-	# For the tests of its adapter; without AMD's library, which prints to the terminal where it has
-	# no driver (through CodeCarbon, before anything of ours can catch it).
+	# Zeus is for the tests of its adapter. --no-deps leaves out AMD's library: without a driver it
+	# prints to the terminal, through CodeCarbon, before our code can catch it.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps zeus
 	touch $@
 
