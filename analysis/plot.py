@@ -31,7 +31,7 @@ def _plot(plain: dict[str, object], *, wants_traceback: bool) -> int:
     require_figures([config.figure], key="figure")
     from analysis.load.runs import load_runs  # pandas, once all keys are right
 
-    loaded = load_runs(config.roots)
+    loaded = load_runs(config.results)
     if config.x is not None and config.y is not None and len(loaded.runs):
         from analysis.figures.columns import require_axes
 

@@ -30,10 +30,10 @@ def main() -> int:
 
 def _report(plain: dict[str, object], *, wants_traceback: bool) -> int:
     config = ReportConfig.from_dict(plain)
-    require_figures(config.names or [])
+    require_figures(config.figures or [])
     from analysis.load.runs import load_runs  # pandas, once all keys are right
 
-    loaded = load_runs(config.roots)
+    loaded = load_runs(config.results)
     from analysis.page.produce import report  # the plotting libraries, once there are runs
 
     return report(loaded, config, progress=_say, wants_traceback=wants_traceback)

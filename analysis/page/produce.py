@@ -58,7 +58,7 @@ def report(
     """
     _print_unread(loaded.unread)
     if loaded.runs.empty:
-        return _nothing_read(config.roots)
+        return _nothing_read(config.results)
     out = expanded(config.out)
     with writing(out):
         pass  # before anything is drawn
@@ -87,7 +87,7 @@ def report(
 def _figures(
     loaded: Loaded, config: ReportConfig, out: Path, attempts: Attempts, progress: Progress
 ) -> list[Path]:
-    frames, names = Frames(loaded.runs), list(config.names or FIGURES)
+    frames, names = Frames(loaded.runs), list(config.figures or FIGURES)
     written: list[Path] = []
     for place, name in enumerate(names, 1):
         progress(f"drawing {place} of {len(names)}: {name}")
@@ -132,7 +132,7 @@ def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -
     """
     _print_unread(loaded.unread)
     if loaded.runs.empty:
-        return _nothing_read(config.roots)
+        return _nothing_read(config.results)
     options: dict[str, Any] = {}
     if config.figure == TRADEOFF:
         options = {"x": config.x, "y": config.y, "area": config.area}

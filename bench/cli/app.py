@@ -24,14 +24,34 @@ from bench.cli.messages import explained
 from bench.cli.overrides import MULTIRUN
 from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR
 from bench.cli.streams import settle_streams
-from bench.config.measure_nodes import MEASURE_NODES
 from bench.config.nodes import NODES
-from bench.config.recipe_nodes import RECIPE_NODES
-from bench.config.serve import SERVE_NODES, ServeConfig
+from bench.config.recipe import RECIPES
+from bench.config.run import GridConfig, MeterConfig
+from bench.config.serve import (
+    BackendConfig,
+    CompressionConfig,
+    HttpConfig,
+    PlacementConfig,
+    ScenarioConfig,
+    ServeConfig,
+)
 from bench.config.train import TrainConfig
 from bench.core.files import expanded
 from bench.core.printable import printable
 from bench.core.stopping import interrupt_on_signals
+
+# {group: {name: class}}: a file of the group begins with `- /schema/<group>@_here_: <name>`.
+_SCHEMAS = {
+    **NODES,
+    "recipe": RECIPES,
+    "meter": {"meter": MeterConfig},
+    "grid": {"country": GridConfig},
+    "scenario": {"scenario": ScenarioConfig},
+    "backend": {"backend": BackendConfig},
+    "http": {"http": HttpConfig},
+    "compression": {"compression": CompressionConfig},
+    "placement": {"placement": PlacementConfig},
+}
 
 
 @cache
@@ -46,10 +66,9 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="serve_schema", node=ServeConfig)
-    for groups in (NODES, MEASURE_NODES, RECIPE_NODES, SERVE_NODES):
-        for group, nodes in groups.items():
-            for name, node in nodes.items():
-                store.store(group=f"schema/{group}", name=name, node=node)
+    for group, nodes in _SCHEMAS.items():
+        for name, node in nodes.items():
+            store.store(group=f"schema/{group}", name=name, node=node)
     OmegaConf.register_new_resolver("sweep_id", sweep_id, replace=True)
     OmegaConf.register_new_resolver("expanded", lambda path: str(expanded(path)), replace=True)
 

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from bench.config.train import MeterConfig, SamplerConfig
+from bench.config.run import MeterConfig, RunConfig
 from bench.measure.energy import MeterSet
 from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.settle import GpuScope
 from bench.measure.window import Window
-
-
-class Measured(Protocol):
-    """What every configuration of a run says of how it is measured."""
-
-    meter: MeterConfig
-    sampler: SamplerConfig
-    codecarbon: Any
-    shared: bool
 
 
 def build_meters(config: MeterConfig) -> dict[str, Meter]:
@@ -39,7 +29,7 @@ def build_meters(config: MeterConfig) -> dict[str, Meter]:
 
 
 def build_window(
-    config: Measured,
+    config: RunConfig,
     synchronize: Callable[[], None],
     *,
     gpus: Sequence[str] | None = None,

@@ -24,7 +24,7 @@ from bench.cli.streams import output_was_lost
 from bench.cli.sweep_file import write_sweep
 from bench.cli.sweep_report import Command, has_failed, print_folders, print_runs, shortest
 from bench.cli.terminal import say, wide_console
-from bench.config.train import MeterConfig
+from bench.config.run import MeterConfig
 from bench.core.checks import value_at
 from bench.core.environment import settle_environment
 from bench.core.files import StoreError
@@ -52,7 +52,6 @@ class Sweep:
     """The runs of one command."""
 
     def __init__(self, command: Command) -> None:
-        """Nothing is started."""
         settle_environment()
         self._command = command
         # This module too: each child imports the command that it was started from.
@@ -97,7 +96,8 @@ class Sweep:
     def _require_meters(self, config: dict[str, Any]) -> None:
         if config["meter"] not in self._checked_meters:
             # Opening one may take a second.
-            refuse_wrong_meters(MeterConfig(**config["meter"]), gpus=_gpus(config))
+            meter = MeterConfig.from_dict(config["meter"], "meter.")
+            refuse_wrong_meters(meter, gpus=_gpus(config))
             self._checked_meters.append(config["meter"])
 
     def _run(self, planned: Planned, overrides: Sequence[str]) -> None:

@@ -12,8 +12,7 @@ from importlib.util import find_spec
 import torch
 
 from bench.compression.processor import computes_natively, is_x86
-from bench.config.backend import RUNTIMES
-from bench.config.serve import COMPRESSIONS
+from bench.config.serve import COMPRESSIONS, RUNTIMES
 from bench.core.artifact import ArtifactKind
 from bench.core.errors import CompressionRefused, LibraryMissing
 from bench.core.extras import install_hint

@@ -1,136 +1,102 @@
-"""The schema of the groups data, model, optimizer and schedule: names and types of their keys.
+"""The schema of the groups whose options Hydra instantiates: names and types of their keys.
 
-Values and comments are in conf/<group>/<name>.yaml; a misspelt key or a wrong type stops at
+Values and comments are in conf/<group>/<name>.yaml. A misspelt key or a wrong type stops at
 composition with its full path. Groups called `custom` have no schema: their keys are the user's.
+The classes are named by their path, so that a configuration is checked without importing them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import field, make_dataclass
+from typing import Any, get_args
 
 from bench.core.checks import MISSING
 
 
-@dataclass
-class DigitsNode:
-    """conf/data/digits.yaml."""
+def _node(target: str, keys: Mapping[str, Any], *, partial: bool = False) -> type:
+    """The schema of one option.
 
-    _target_: str = "bench.tasks.data.digits"
-    num_validation_samples: int = MISSING
-    split_seed: int = MISSING
-    in_memory: bool | None = None
-    num_workers: int = MISSING
-    eval_batch_size: int = MISSING
-
-
-@dataclass
-class FashionMnistNode(DigitsNode):
-    """conf/data/fashion_mnist.yaml."""
-
-    _target_: str = "bench.tasks.data.fashion_mnist"
-    root: str | None = None
-    download: bool = MISSING
+    Args:
+        target: What Hydra calls.
+        keys: Their types. A key that may be None is None by default, any other must be given.
+        partial: Whether the job calls it, with what only it knows.
+    """
+    constants: list[tuple[str, type, Any]] = [("_target_", str, field(default=target))]
+    if partial:
+        constants.append(("_partial_", bool, field(default=True)))
+    given = [
+        (name, kind, field(default=None if type(None) in get_args(kind) else MISSING))
+        for name, kind in keys.items()
+    ]
+    return make_dataclass(target.rpartition(".")[2], [*constants, *given])
 
 
-@dataclass
-class MnistNode(FashionMnistNode):
-    """conf/data/mnist.yaml."""
-
-    _target_: str = "bench.tasks.data.mnist"
-
-
-@dataclass
-class Cifar10Node(FashionMnistNode):
-    """conf/data/cifar10.yaml."""
-
-    _target_: str = "bench.tasks.data.cifar10"
-
-
-@dataclass
-class MlpNode:
-    """conf/model/mlp.yaml."""
-
-    _target_: str = "bench.tasks.models.Mlp"
-    width: int = MISSING
-    depth: int = MISSING
-    dropout: float = MISSING
-
-
-@dataclass
-class CnnNode:
-    """conf/model/cnn.yaml."""
-
-    _target_: str = "bench.tasks.models.Cnn"
-    width: int = MISSING
-    depth: int = MISSING
-
-
-@dataclass
-class TorchvisionNode:
-    """conf/model/torchvision.yaml and the models that have a file of their own."""
-
-    _target_: str = "bench.tasks.models.torchvision_model"
-    name: str = MISSING
-
-
-@dataclass
-class SgdNode:
-    """conf/optimizer/sgd.yaml."""
-
-    _target_: str = "torch.optim.SGD"
-    _partial_: bool = True
-    momentum: float = MISSING
-    nesterov: bool = MISSING
-    weight_decay: float = MISSING
-
-
-@dataclass
-class AdamwNode:
-    """conf/optimizer/adamw.yaml."""
-
-    _target_: str = "torch.optim.AdamW"
-    _partial_: bool = True
-    weight_decay: float = MISSING
-    eps: float = MISSING
-
-
-@dataclass
-class ConstantNode:
-    """conf/schedule/constant.yaml."""
-
-    _target_: str = "bench.tasks.schedules.constant"
-    _partial_: bool = True
-
-
-@dataclass
-class OneCycleNode:
-    """conf/schedule/one_cycle.yaml."""
-
-    _target_: str = "bench.tasks.schedules.one_cycle"
-    _partial_: bool = True
-    warmup_frac: float = MISSING
-    div_factor: float = MISSING
-    final_div_factor: float = MISSING
-
-
-@dataclass
-class CosineNode:
-    """conf/schedule/cosine.yaml."""
-
-    _target_: str = "bench.tasks.schedules.cosine"
-    _partial_: bool = True
-    final_lr_frac: float = MISSING
-
+_SPLITS = {
+    "num_validation_samples": int,
+    "split_seed": int,
+    "in_memory": bool | None,
+    "num_workers": int,
+    "eval_batch_size": int,
+}
+_IN_FILES = {**_SPLITS, "root": str | None, "download": bool}
 
 # {group: {name: class}}: a file of the group begins with `- /schema/<group>@_here_: <name>`.
-NODES: dict[str, dict[str, type]] = {
+NODES: dict[str, dict[str, Any]] = {
     "data": {
-        "digits": DigitsNode,
-        "fashion_mnist": FashionMnistNode,
-        "mnist": MnistNode,
-        "cifar10": Cifar10Node,
+        "digits": _node("bench.tasks.data.digits", _SPLITS),
+        "fashion_mnist": _node("bench.tasks.data.fashion_mnist", _IN_FILES),
+        "mnist": _node("bench.tasks.data.mnist", _IN_FILES),
+        "cifar10": _node("bench.tasks.data.cifar10", _IN_FILES),
     },
-    "model": {"mlp": MlpNode, "cnn": CnnNode, "torchvision": TorchvisionNode},
-    "optimizer": {"sgd": SgdNode, "adamw": AdamwNode},
-    "schedule": {"constant": ConstantNode, "one_cycle": OneCycleNode, "cosine": CosineNode},
+    "model": {
+        "mlp": _node("bench.tasks.models.Mlp", {"width": int, "depth": int, "dropout": float}),
+        "cnn": _node("bench.tasks.models.Cnn", {"width": int, "depth": int}),
+        "torchvision": _node("bench.tasks.models.torchvision_model", {"name": str}),
+    },
+    "optimizer": {
+        "sgd": _node(
+            "torch.optim.SGD",
+            {"momentum": float, "nesterov": bool, "weight_decay": float},
+            partial=True,
+        ),
+        "adamw": _node("torch.optim.AdamW", {"weight_decay": float, "eps": float}, partial=True),
+    },
+    "schedule": {
+        "constant": _node("bench.tasks.schedules.constant", {}, partial=True),
+        "one_cycle": _node(
+            "bench.tasks.schedules.one_cycle",
+            {"warmup_frac": float, "div_factor": float, "final_div_factor": float},
+            partial=True,
+        ),
+        "cosine": _node("bench.tasks.schedules.cosine", {"final_lr_frac": float}, partial=True),
+    },
+    "energy_source": {
+        "cpu_model": _node(
+            "bench.measure.meters.cpu_model.CpuModelMeter",
+            {"idle_w": float | None, "full_w": float | None},
+        ),
+        "nvml": _node("bench.measure.meters.nvml.NvmlMeter", {}),
+        "rapl": _node("bench.measure.meters.rapl.RaplMeter", {"root": str, "max_w": float | None}),
+        "zeus": _node("bench.measure.meters.zeus.ZeusMeter", {}),
+    },
+    "codecarbon": {
+        "default": _node(
+            "bench.measure.carbon.CodeCarbonTracker",
+            {"country_iso_code": str, "measure_period_s": float, "tracking_mode": str},
+        )
+    },
+    "price": {
+        "price": _node(
+            "bench.measure.cost.Price",
+            {
+                "name": str,
+                "usd_per_hour": float | None,
+                "usd_per_kwh": float | None,
+                "region": str,
+                "date": str,
+                "source": str,
+            },
+        )
+    },
 }

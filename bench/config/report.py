@@ -2,132 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Self
 
-from bench.core.checks import MISSING, build_config, require_one_of
+from annotated_types import MinLen
+
+from bench.core.checks import MISSING, Folder, KeyGroup, Selection, SomeTexts, one_of
 
 FORMATS = ("pdf", "svg", "png")
 WIDTHS = ("one", "two")
 LOG_FORMATS = ("mllog",)
 
 
-def texts(key: str, value: object) -> list[str]:
-    """One text or a list of them, as a list.
-
-    Raises:
-        ValueError: It is neither, or there is none; the message names the key.
-    """
-    found = [value] if isinstance(value, (str, int, float)) else value
-    if not isinstance(found, Sequence) or not found or None in found:
-        raise ValueError(f"{key}={value}: must be a text or a list of texts, at least one")
-    return [str(each) for each in found]
-
-
 @dataclass(kw_only=True)
-class FoldersConfig:
+class FoldersConfig(KeyGroup):
     """What all of these commands share: what is read, and where files are written."""
 
-    results: Any = "results"
-    out: str = MISSING
-
-    def __post_init__(self) -> None:
-        """Check values.
-
-        Raises:
-            ValueError: A value is out of range; the message names the key and what is allowed.
-        """
-        texts("results", self.results)
-        if not self.out:
-            raise ValueError("out: must name a folder")
-
-    @property
-    def roots(self) -> list[str]:
-        """Folders and globs that runs are read from."""
-        return texts("results", self.results)
+    results: SomeTexts = field(default_factory=lambda: ["results"])
+    out: Folder = MISSING
 
 
 @dataclass(kw_only=True)
 class ExportConfig(FoldersConfig):
     """All of analysis.export."""
 
-    format: str = "mllog"
-
-    def __post_init__(self) -> None:
-        """Check values.
-
-        Raises:
-            ValueError: A value is out of range.
-        """
-        super().__post_init__()
-        require_one_of("format", self.format, LOG_FORMATS)
-
-    @classmethod
-    def from_dict(cls, config: Mapping[str, Any]) -> ExportConfig:
-        """The checked configuration from its resolved form.
-
-        Raises:
-            ValueError: A value is out of range or a key is unknown.
-        """
-        return build_config(cls, config)
+    format: Annotated[str, one_of(LOG_FORMATS)] = "mllog"
 
 
 @dataclass(kw_only=True)
 class FilesConfig(FoldersConfig):
     """What report and plot share: what figures are written as."""
 
-    out: str = "report"
-    formats: list[str] = field(default_factory=lambda: list(FORMATS))
-    widths: list[str] = field(default_factory=lambda: list(WIDTHS))
-
-    def __post_init__(self) -> None:
-        """Check values.
-
-        Raises:
-            ValueError: A value is out of range; the message names the key and what is allowed.
-        """
-        super().__post_init__()
-        for key, values, allowed in (
-            ("formats", self.formats, FORMATS),
-            ("widths", self.widths, WIDTHS),
-        ):
-            if not values:
-                raise ValueError(f"{key}: at least one of {', '.join(allowed)}")
-            for value in values:
-                require_one_of(key, value, allowed)
+    out: Folder = "report"
+    formats: Annotated[list[Annotated[str, one_of(FORMATS)]], MinLen(1)] = field(
+        default_factory=lambda: list(FORMATS)
+    )
+    widths: Annotated[list[Annotated[str, one_of(WIDTHS)]], MinLen(1)] = field(
+        default_factory=lambda: list(WIDTHS)
+    )
 
 
 @dataclass(kw_only=True)
 class ReportConfig(FilesConfig):
-    """All of analysis.report."""
+    """All of analysis.report; figures is None for all of them."""
 
-    figures: Any = "all"
+    figures: Selection = None
     title: str = "Operational metrics"
-
-    def __post_init__(self) -> None:
-        """Check values.
-
-        Raises:
-            ValueError: A value is out of range.
-        """
-        super().__post_init__()
-        texts("figures", self.figures)
-
-    @property
-    def names(self) -> list[str] | None:
-        """Figures asked for; None for all of them."""
-        names = texts("figures", self.figures)
-        return None if names == ["all"] else names
-
-    @classmethod
-    def from_dict(cls, config: Mapping[str, Any]) -> ReportConfig:
-        """The checked configuration from its resolved form.
-
-        Raises:
-            ValueError: A value is out of range or a key is unknown.
-        """
-        return build_config(cls, config)
 
 
 @dataclass(kw_only=True)
@@ -141,12 +62,11 @@ class PlotConfig(FilesConfig):
     run: str | None = None
 
     def __post_init__(self) -> None:
-        """Check values, and which keys go together.
+        """Check which keys go together.
 
         Raises:
-            ValueError: A value is out of range, or a key is given that the figure does not take.
+            ValueError: A key is given that the figure does not take, or one is missing.
         """
-        super().__post_init__()
         if self.figure == "tradeoff" and (self.x is None or self.y is None):
             raise ValueError(
                 "figure=tradeoff: needs x=COLUMN y=COLUMN, for example "
@@ -159,12 +79,12 @@ class PlotConfig(FilesConfig):
             raise ValueError(f"run={self.run}: only with figure=timeline")
 
     @classmethod
-    def from_dict(cls, config: Mapping[str, Any]) -> PlotConfig:
-        """The checked configuration from its resolved form.
+    def from_dict(cls, values: Mapping[str, Any], above: str = "") -> Self:
+        """The checked configuration from its resolved values.
 
         Raises:
-            ValueError: A value is out of range or a key is unknown.
+            ValueError: The figure is missing, a value is wrong or a key is unknown.
         """
-        if config.get("figure") == MISSING:
+        if values.get("figure") == MISSING:
             raise ValueError("figure: must be given; --help lists the names")
-        return build_config(cls, config)
+        return super().from_dict(values, above)

@@ -1,70 +1,99 @@
-"""The configuration of bench.serve: every key, its type, its default and its range.
-
-As in config.py, the classes are the schema, and their `__post_init__` checks ranges.
-"""
+"""The configuration of bench.serve: every key, its type, its default and its range."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
 
-from bench.config.backend import BackendConfig, HttpConfig
-from bench.config.train import MeterConfig, SamplerConfig
-from bench.config.trust import require_modules
+from annotated_types import Ge, Gt, Le
+
+from bench.config.run import RunConfig
 from bench.core.checks import (
     MISSING,
-    MOST_THREADS,
-    build_config,
-    dotted_keys,
+    Amount,
+    CheckedAs,
+    Count,
+    KeyGroup,
+    PositiveAmount,
+    PositiveCount,
+    Threads,
+    matching,
+    one_of,
     refuse_contradictions,
-    require_at_least,
-    require_one_of,
-    require_positive,
-    require_run_keys,
 )
 from bench.core.identity import CHOICES, without
 
+RUNTIMES = ("eager", "compile", "onnxruntime", "openvino")
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 COMPRESSIONS = ("none", "bf16", "fp16", "int8_dynamic", "int8_static")
+# Each size of a batch is run once before the server is ready, each connection has a file.
+_Connections = Annotated[int, Ge(1), Le(10_000)]
 
 
 @dataclass(kw_only=True)
-class ScenarioConfig:
-    """How queries arrive, and how long they do; LoadGen's scenarios."""
+class HttpConfig(KeyGroup):
+    """The server that is started, or the one that is asked, and how it is asked."""
 
-    name: str = MISSING
-    min_duration_s: float = MISSING
-    min_queries: int = MISSING
-    warmup_queries: int = MISSING
-    samples_per_query: int = 1
-    max_batch_size: int = 1
-    rate_per_s: float | None = None
-    latency_bound_ms: float | None = None
-    search_steps: int = 0
+    runtime: Annotated[str, one_of(RUNTIMES)] = "onnxruntime"
+    url: Annotated[
+        str | None,
+        matching("https?://[^/]", "must begin with http:// or https://, and name a host"),
+    ] = None
+    protocol: Annotated[str, one_of(("features", "kserve_v2"))] = "features"
+    model_name: str = "model"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Ge(0), Le(65535)] = 0
+    concurrency: _Connections = 64
+    max_batch_size: _Connections = 1
+    batch_window_ms: Amount = 0.0
+    max_request_bytes: PositiveCount = 1_000_000
+    start_timeout_s: PositiveAmount = 60.0
+    request_timeout_s: PositiveAmount = 30.0
+    max_timeouts: PositiveCount = 3
+
+
+@dataclass(kw_only=True)
+class BackendConfig(KeyGroup):
+    """What runs the model."""
+
+    name: Annotated[str, one_of((*RUNTIMES, "http"))] = MISSING
+    num_threads: Threads | None = None
+    device: Annotated[str, one_of(("auto", "cpu", "cuda"))] = "auto"
+    http: Annotated[Any, CheckedAs(HttpConfig | None)] = None
+
+    @property
+    def serves_elsewhere(self) -> bool:
+        """Whether a server of the user's own is asked, which has its model already."""
+        return self.http is not None and self.http.url is not None
+
+    @property
+    def runtime(self) -> str:
+        """What runs the model, also where it is behind a server."""
+        return self.name if self.http is None else str(self.http.runtime)
+
+
+@dataclass(kw_only=True)
+class ScenarioConfig(KeyGroup):
+    """How queries arrive, and for how long; LoadGen's scenarios."""
+
+    name: Annotated[str, one_of(SCENARIOS)] = MISSING
+    min_duration_s: PositiveAmount = MISSING
+    min_queries: PositiveCount = MISSING
+    warmup_queries: Count = MISSING
+    samples_per_query: PositiveCount = 1
+    max_batch_size: PositiveCount = 1
+    rate_per_s: Annotated[float, Gt(0), Le(1e9)] | None = None
+    latency_bound_ms: PositiveAmount | None = None
+    search_steps: Count = 0
     raw_latencies: bool = True
 
     def __post_init__(self) -> None:
-        """Check ranges.
+        """Refuse keys that the scenario would ignore, and require those that it needs.
 
         Raises:
-            ValueError: A value is out of range; the message names the key.
+            ValueError: A key is given or missing; the message names it.
         """
-        require_one_of("scenario.name", self.name, SCENARIOS)
-        require_positive("scenario.min_duration_s", self.min_duration_s)
-        require_at_least("scenario.min_queries", self.min_queries, 1)
-        require_at_least("scenario.warmup_queries", self.warmup_queries, 0)
-        require_at_least("scenario.samples_per_query", self.samples_per_query, 1)
-        require_at_least("scenario.max_batch_size", self.max_batch_size, 1)
-        require_positive("scenario.rate_per_s", self.rate_per_s, 1e9)
-        require_positive("scenario.latency_bound_ms", self.latency_bound_ms)
-        require_at_least("scenario.search_steps", self.search_steps, 0)
-        self._refuse_keys_of_others()
-        if self.name == "server":
-            self._require_bound_and_rate()
-
-    def _refuse_keys_of_others(self) -> None:
-        """A key that the scenario would ignore is a mistake of whoever gave it."""
         if self.name != "multi_stream" and self.samples_per_query != 1:
             raise ValueError(
                 f"scenario.samples_per_query={self.samples_per_query}: is for multi_stream; leave "
@@ -75,59 +104,34 @@ class ScenarioConfig:
                 "scenario.rate_per_s and scenario.search_steps: are for server; leave them out for "
                 f"{self.name}"
             )
-
-    def _require_bound_and_rate(self) -> None:
-        if self.latency_bound_ms is None:
+        if self.name == "server" and self.latency_bound_ms is None:
             raise ValueError("scenario.latency_bound_ms=null: the server scenario needs a bound")
-        if self.rate_per_s is None and self.search_steps < 1:
+        if self.name == "server" and self.rate_per_s is None and self.search_steps < 1:
             raise ValueError(
                 "scenario.search_steps=0: must be at least 1 to search, or give scenario.rate_per_s"
             )
 
 
 @dataclass(kw_only=True)
-class CompressionConfig:
+class CompressionConfig(KeyGroup):
     """How the model is made smaller before it is served."""
 
-    method: str = MISSING
-    num_calibration_samples: int = 256
-    compare_rounds: int = 20
-    compare_requests: int = 50
-
-    def __post_init__(self) -> None:
-        """Check ranges.
-
-        Raises:
-            ValueError: A value is out of range; the message names the key.
-        """
-        require_one_of("compression.method", self.method, COMPRESSIONS)
-        require_at_least("compression.num_calibration_samples", self.num_calibration_samples, 1)
-        require_at_least("compression.compare_rounds", self.compare_rounds, 2)
-        require_at_least("compression.compare_requests", self.compare_requests, 1)
+    method: Annotated[str, one_of(COMPRESSIONS)] = MISSING
+    num_calibration_samples: PositiveCount = 256
+    compare_rounds: Annotated[PositiveCount, Ge(2)] = 20
+    compare_requests: PositiveCount = 50
 
 
 @dataclass(kw_only=True)
-class PlacementConfig:
+class PlacementConfig(KeyGroup):
     """Where the model is served: the way to it, and what the machine there has."""
 
     name: str = MISSING
-    round_trip_ms: float = 0.0
-    jitter_ms: float = 0.0
-    bandwidth_mbit_per_s: float | None = None
-    num_threads: int | None = None
-    memory_limit_bytes: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check ranges.
-
-        Raises:
-            ValueError: A value is out of range; the message names the key.
-        """
-        require_at_least("placement.round_trip_ms", self.round_trip_ms, 0)
-        require_at_least("placement.jitter_ms", self.jitter_ms, 0)
-        require_positive("placement.bandwidth_mbit_per_s", self.bandwidth_mbit_per_s)
-        require_at_least("placement.num_threads", self.num_threads, 1, MOST_THREADS)
-        require_positive("placement.memory_limit_bytes", self.memory_limit_bytes)
+    round_trip_ms: Amount = 0.0
+    jitter_ms: Amount = 0.0
+    bandwidth_mbit_per_s: PositiveAmount | None = None
+    num_threads: Threads | None = None
+    memory_limit_bytes: Annotated[int, Gt(0), Le(10**18)] | None = None
 
     @property
     def has_network(self) -> bool:
@@ -136,7 +140,7 @@ class PlacementConfig:
 
 
 @dataclass(kw_only=True)
-class ServeConfig:
+class ServeConfig(RunConfig):
     """All of bench.serve."""
 
     run: str = MISSING
@@ -146,28 +150,14 @@ class ServeConfig:
     placement: PlacementConfig = MISSING
     allow_missed: bool = False
     keep_model: bool = False
-    seed: int = 0
-    repeat: int = 0
     data_root: str | None = None
-    meter: MeterConfig = field(default_factory=MeterConfig)
-    sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    codecarbon: Any = None
-    price: Any = MISSING
-    grid: Any = MISSING
-    results: str = "results"
-    resume: Any = False  # or "fit"
-    shared: bool = False
-    progress: bool = True
-    trust: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Check ranges, and what can be known here of keys that exclude one another.
+        """Refuse groups that exclude one another.
 
         Raises:
-            ValueError: A value is out of range or two contradict each other.
+            ValueError: Two contradict each other; the message names both.
         """
-        require_run_keys(self.seed, self.repeat, self.results, self.resume)
-        require_modules(self.trust)
         limited = self.placement.has_network or self.placement.memory_limit_bytes is not None
         if limited and self.backend.http is None:
             raise ValueError(
@@ -191,42 +181,11 @@ class ServeConfig:
         return min((number for number in given if number is not None), default=None)
 
     @classmethod
-    def from_dict(cls, config: Mapping[str, Any]) -> ServeConfig:
-        """The checked configuration from its resolved form; groups with a `_target_` stay dicts.
+    def from_dict(cls, values: Mapping[str, Any], above: str = "") -> Self:
+        """The configuration from its resolved values; groups with a `_target_` stay dicts.
 
         Raises:
-            ValueError: A value is out of range; the message names the key and the remedy.
+            ValueError: A value is wrong; the message names the key and the remedy.
         """
-        refuse_contradictions(config, {"codecarbon.country_iso_code": "grid.country_iso_code"})
-        backend = dict(config["backend"])
-        if backend.get("http") is not None:
-            backend["http"] = build_config(HttpConfig, backend["http"], "backend.http.")
-        parts: dict[str, Any] = {
-            key: build_config(part, config[key], f"{key}.") for key, part in _PARTS.items()
-        }
-        parts["backend"] = build_config(BackendConfig, backend, "backend.")
-        return build_config(cls, {**without(dict(config), CHOICES), **parts})
-
-
-_PARTS: dict[str, type] = {
-    "scenario": ScenarioConfig,
-    "compression": CompressionConfig,
-    "placement": PlacementConfig,
-    "meter": MeterConfig,
-    "sampler": SamplerConfig,
-}
-
-
-def known_serve_keys() -> list[str]:
-    """Every key of bench.serve with a type of its own, dotted."""
-    parts = _PARTS | {"backend": BackendConfig, "backend.http": HttpConfig}
-    return dotted_keys(ServeConfig, parts)
-
-
-SERVE_NODES: dict[str, dict[str, type]] = {
-    "scenario": {"scenario": ScenarioConfig},
-    "backend": {"backend": BackendConfig},
-    "http": {"http": HttpConfig},
-    "compression": {"compression": CompressionConfig},
-    "placement": {"placement": PlacementConfig},
-}
+        refuse_contradictions(values, {"codecarbon.country_iso_code": "grid.country_iso_code"})
+        return super().from_dict(without(dict(values), CHOICES), above)

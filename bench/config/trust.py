@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from bench.config.nodes import NODES
+from bench.core.checks import matching
 from bench.core.printable import printable
 
 # The parts of a stored configuration that are ever made, and what conf/ names for them.
@@ -21,20 +22,10 @@ BUILT_IN = frozenset(vars(node)["_target_"] for part in PARTS for node in NODES[
 _TARGET = "_target_"
 _MAX_DEPTH = 32
 _MAX_SHOWN = 100
-_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-
-
-def require_modules(trust: Sequence[str]) -> None:
-    """Refuse a list of trusted names that could not be meant.
-
-    Raises:
-        ValueError: One is no dotted name.
-    """
-    for name in trust:
-        if not _MODULE.fullmatch(name):
-            raise ValueError(
-                f"trust={printable(name)}: must be names of modules, such as trust=[my_package]"
-            )
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
+ModuleName = Annotated[
+    str, matching(_MODULE.pattern, "must be names of modules, such as trust=[my_package]")
+]
 
 
 def targets_of(config: Mapping[str, Any]) -> list[str]:
@@ -112,7 +103,7 @@ def require_allowed(target: object, key: str, folder: Path, trust: Sequence[str]
         ValueError: It is not allowed, or no name.
     """
     named = f"{printable(folder)}: its {_shown(key)}={_shown(target)}"
-    if not isinstance(target, str) or not _MODULE.fullmatch(target):
+    if not isinstance(target, str) or not _MODULE.match(target):
         raise ValueError(f"{named} is no dotted name of a class or function; do not use this run")
     if target in BUILT_IN or _is_below(target, trust):
         return

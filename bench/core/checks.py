@@ -1,83 +1,215 @@
-"""What the configurations of the commands share: checks of values, and how a class is filled."""
+"""Ranges and choices that the fields of a configuration declare, and how it is checked.
+
+A group of keys is one dataclass. Hydra takes its annotations as the schema of names and types;
+pydantic checks what `Annotated` adds to them, once the configuration is resolved. A `__post_init__`
+holds only what relates several keys.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
-from collections.abc import Collection, Mapping
-from dataclasses import fields
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, ClassVar, Self, get_args, get_type_hints
 
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
+
+from bench.core.files import expanded
+from bench.core.printable import printable
 from bench.core.suggest import did_you_mean
 
 MISSING: Any = "???"  # OmegaConf's mark for a value that must be given
 
-# What is larger than these is a slip, and would end deep inside a library.
-MOST_COUNTED = 2**31 - 1  # counts, and lengths in milliseconds
-MOST_MEASURED = 1e18
-MOST_SEED = 2**32 - 1  # of NumPy's generators
-MOST_THREADS = 1024
-_C = TypeVar("_C")
+# A larger value is a slip, and would only fail deep inside a library.
+_MOST_COUNTED = 2**31 - 1  # what libraries hold a count, or a length in milliseconds, in
+_MOST_MEASURED = 1e18
+_MOST_SEED = 2**32 - 1  # of NumPy's generators
+_MOST_THREADS = 1024
+
+Count = Annotated[int, Ge(0), Le(_MOST_COUNTED)]
+PositiveCount = Annotated[int, Ge(1), Le(_MOST_COUNTED)]
+Amount = Annotated[float, Ge(0), Le(_MOST_COUNTED)]
+PositiveAmount = Annotated[float, Gt(0), Le(_MOST_MEASURED)]
+Seed = Annotated[int, Ge(0), Le(_MOST_SEED)]
+Threads = Annotated[int, Ge(1), Le(_MOST_THREADS)]
+
+
+def one_of(allowed: Collection[object]) -> AfterValidator:
+    """Declare the choices of a field, in the annotation: `one_of` beside its type."""
+
+    def check(value: object) -> object:
+        if value not in allowed:
+            raise _wrong(_choices(value, allowed))
+        return value
+
+    return AfterValidator(check)
 
 
 def require_one_of(key: str, value: object, allowed: Collection[object]) -> None:
-    """Refuse a value that is none of those allowed.
+    """Refuse a value that is none of those allowed, where no field declares them.
 
     Raises:
         ValueError: It is not; the message names the key.
     """
     if value not in allowed:
-        names = list(map(str, allowed))
-        hint = did_you_mean(str(value), names)
-        raise ValueError(f"{key}={value}: must be one of {', '.join(names)}{hint}")
+        raise ValueError(f"{key}={value}: {_choices(value, allowed)}")
 
 
-def require_run_keys(seed: int, repeat: int, results: str, resume: object) -> None:
-    """Refuse wrong values of the keys that every command with runs has.
+def _choices(value: object, allowed: Collection[object]) -> str:
+    names = [str(each).lower() if isinstance(each, bool) else str(each) for each in allowed]
+    return f"must be one of {', '.join(names)}{did_you_mean(str(value), names)}"
 
-    Raises:
-        ValueError: One of them is wrong; the message names the key.
+
+def matching(pattern: str, remedy: str) -> AfterValidator:
+    """Declare how a text begins, by a regular expression, and what is said of any other."""
+    compiled = re.compile(pattern)
+
+    def check(value: str | None) -> str | None:
+        if value is not None and not compiled.match(value):
+            raise _wrong(remedy)
+        return value
+
+    return AfterValidator(check)
+
+
+def not_blank(remedy: str) -> AfterValidator:
+    """Declare that a text must say something; it does not where a shell's variable is not set."""
+    return matching(r"\s*\S", remedy)
+
+
+def _wrong(reason: str) -> PydanticCustomError:
+    return PydanticCustomError("wrong", "{reason}", {"reason": reason})
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedAs:
+    """Declares that a field, which is `Any` for Hydra, is checked as, and becomes, something else.
+
+    OmegaConf has no type for it, or would convert its values, and with them the hash.
     """
-    require_at_least("seed", seed, 0, MOST_SEED)
-    require_at_least("repeat", repeat, 0)
-    if not results.strip():  # as of a variable that is not set
-        raise ValueError("results=: must name a folder")
-    if resume not in (False, True, "fit"):
-        raise ValueError(f"resume={resume}: must be one of false, true, fit")
+
+    kind: Any
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The schema of that kind in place of that of Any."""
+        return handler.generate_schema(self.kind)
 
 
-def require_at_least(
-    key: str, value: float | None, least: float, most: float = MOST_COUNTED
-) -> None:
-    """Refuse a number out of its range; None is no number.
+def _listed(value: object) -> object:
+    return [str(value)] if isinstance(value, (str, int, float)) else value
 
-    Args:
-        key: Of the number.
-        value: As it was given.
-        least: That is allowed.
-        most: Likewise; by default what libraries hold a count in.
+
+def _selected(value: object) -> object:
+    return None if value in (ALL, [ALL], None) else _listed(value)
+
+
+ALL = "all"
+# One text or a list of them, given without brackets or with; `all` becomes None.
+Texts = Annotated[Any, CheckedAs(Annotated[list[str], BeforeValidator(_listed)])]
+SomeTexts = Annotated[Texts, MinLen(1)]
+Selection = Annotated[
+    Any, CheckedAs(Annotated[Annotated[list[str], MinLen(1)] | None, BeforeValidator(_selected)])
+]
+# Replaces `~` and variables in a path as a shell does.
+EXPANDED = AfterValidator(lambda path: path and str(expanded(path)))
+Folder = Annotated[str, not_blank("must name a folder")]
+
+
+class KeyGroup:
+    """Base of the dataclasses that hold keys of a command."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], above: str = "") -> Self:
+        """Make the dataclass of resolved values, and check them.
+
+        Args:
+            values: May hold keys that were added with `+`, which Hydra does not check.
+            above: What the names of the keys begin with in messages, such as `recipe.`.
+
+        Raises:
+            ValueError: A key is unknown or a value is wrong; one line with key, value and remedy.
+        """
+        try:
+            adapter: TypeAdapter[Self] = _adapter(cls)  # type: ignore[arg-type]  # mypy #11469
+            return adapter.validate_python(dict(values))
+        except ValidationError as error:
+            raise ValueError(_message(error.errors()[0], cls, above)) from error
+
+
+@cache
+def _adapter(group: type) -> TypeAdapter[Any]:
+    return TypeAdapter(group)
+
+
+def _message(error: ErrorDetails, group: type, above: str) -> str:
+    """An error of pydantic in one line: the only place where its words become ours."""
+    kind, value, bound = error["type"], error["input"], error.get("ctx", {})
+    if kind == "value_error":  # of a __post_init__, which names the keys that it relates
+        return str(bound["error"])
+    name = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
+    if kind == "unexpected_keyword_argument":
+        return f"{above}{name}: no such key{did_you_mean(name, keys_of(group))}"
+    reasons = {
+        "greater_than_equal": "must be at least {ge:g}",
+        "greater_than": "must be more than {gt:g}"
+        if bound.get("gt")
+        else "must be a positive number",
+        "less_than_equal": "must be at most {le:.10g}",
+        "less_than": "must be less than {lt:g}",
+        "too_short": "must be one or more of them",
+        "wrong": "{reason}",
+    }
+    # The rest is said by pydantic: "Input should be a valid integer, unable to parse ..."
+    reason = reasons[kind].format(**bound) if kind in reasons else error["msg"].partition(",")[0]
+    return f"{above}{name}={printable(value)}: {reason.replace('Input should be', 'must be')}"
+
+
+def keys_of(group: type) -> list[str]:
+    """Every key of a group, dotted, with those of the groups within it."""
+    hints = get_type_hints(group, include_extras=True)
+    keys = []
+    for field in fields(group):
+        keys.append(field.name)
+        for inner in _groups_in(hints[field.name]):
+            keys += [f"{field.name}.{key}" for key in keys_of(inner)]
+    return keys
+
+
+def _groups_in(hint: Any) -> Iterator[type]:
+    """The dataclasses that an annotation names."""
+    if isinstance(hint, CheckedAs):
+        yield from _groups_in(hint.kind)
+    elif isinstance(hint, type) and is_dataclass(hint):
+        yield hint
+    else:
+        for part in get_args(hint):
+            yield from _groups_in(part)
+
+
+def require_at_least(key: str, value: float | None, least: float) -> None:
+    """Refuse a number that is too small; None is not given.
 
     Raises:
-        ValueError: It is out of range; the message names the key and the bound.
+        ValueError: It is; the message names the key and the bound.
     """
     if value is not None and not value >= least:
         raise ValueError(f"{key}={value}: must be at least {least:g}")
-    if value is not None and value > most:
-        raise ValueError(f"{key}={value}: must be at most {most:.10g}")
-
-
-def require_positive(key: str, value: float | None, most: float = MOST_MEASURED) -> None:
-    """Refuse a number that is not positive, or too large; None is no number.
-
-    Raises:
-        ValueError: It is not; the message names the key.
-    """
-    if value is not None and not 0 < value < float("inf"):
-        raise ValueError(f"{key}={value}: must be a positive number")
-    if value is not None and value > most:
-        raise ValueError(f"{key}={value}: must be at most {most:.10g}")
 
 
 def require_writable(key: str, path: Path) -> None:
@@ -103,7 +235,7 @@ def refuse_contradictions(config: Mapping[str, Any], repeated: Mapping[str, str]
 
     Args:
         config: A nested configuration.
-        repeated: Dotted key to the dotted key that it repeats; absent ones are fine.
+        repeated: Dotted key to the dotted key that it repeats; either may be absent.
 
     Raises:
         ValueError: One of them does; the message names both keys.
@@ -122,22 +254,3 @@ def value_at(config: Mapping[str, Any], dotted: str) -> Any:
     for name in dotted.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
-
-
-def build_config(cls: type[_C], values: Mapping[str, Any], prefix: str = "") -> _C:
-    """Make a configuration class of a dict that may hold keys added with `+`.
-
-    Raises:
-        ValueError: A key is unknown or a value out of range; the message names the key.
-    """
-    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
-    for key in values:
-        if key not in names:
-            raise ValueError(f"{prefix}{key}: no such key{did_you_mean(key, names)}")
-    return cls(**values)
-
-
-def dotted_keys(cls: type, parts: Mapping[str, type]) -> list[str]:
-    """Names of the keys of a configuration class, and of those of its parts, dotted."""
-    nested = [f"{key}.{field.name}" for key, part in parts.items() for field in fields(part)]
-    return [field.name for field in fields(cls)] + nested

@@ -113,7 +113,7 @@ def outcome_record(
         finished: Whether the schedule ran to its end.
     """
     wanted = config.get("target")  # a run of bench.serve has none
-    target = TargetConfig(**wanted).build() if wanted else None
+    target = TargetConfig.from_dict(wanted, "target.").build() if wanted else None
     last = rows[-1] if rows else None
     if phases is None:
         phases = _phases_at(last) if last else Phases()

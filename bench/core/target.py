@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
-from bench.core.checks import MISSING, require_at_least, require_one_of
+from bench.core.checks import MISSING, KeyGroup, PositiveCount, one_of, require_one_of
 from bench.core.records.curve import CurveRow
 from bench.core.records.target import LadderRung, TargetMode, TargetResult, TargetRule
 
@@ -83,24 +84,23 @@ class Target:
 
 
 @dataclass(kw_only=True)
-class TargetConfig:
+class TargetConfig(KeyGroup):
     """What counts as reached, and how often that is looked at."""
 
-    metric: str = "accuracy"
+    metric: Annotated[str, one_of(METRICS)] = "accuracy"
     value: float = MISSING
     mode: str | None = None
-    rule: str = "first"
-    consecutive: int = 2
-    eval_every_samples: int | None = MISSING
+    rule: Annotated[str, one_of(RULES)] = "first"
+    consecutive: PositiveCount = 2
+    eval_every_samples: PositiveCount | None = MISSING
     ladder: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Check ranges.
+        """Check the threshold and the direction against the metric.
 
         Raises:
-            ValueError: A value is out of range; the message names the key and the remedy.
+            ValueError: The metric cannot have them; the message names the key and the remedy.
         """
-        require_one_of("target.metric", self.metric, METRICS)
         facts = METRICS[self.metric]
         for key, value in [("value", self.value), *(("ladder", rung) for rung in self.ladder)]:
             if not facts.lower <= value <= facts.upper:
@@ -115,9 +115,6 @@ class TargetConfig:
                 f"target.mode={self.mode}: {self.metric} is better when it is {better}; "
                 f"use {facts.mode} or leave it out"
             )
-        require_one_of("target.rule", self.rule, RULES)
-        require_at_least("target.consecutive", self.consecutive, 1)
-        require_at_least("target.eval_every_samples", self.eval_every_samples, 1)
 
     def build(self) -> Target:
         """The target as the measuring code takes it."""

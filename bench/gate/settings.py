@@ -1,81 +1,83 @@
-"""What a user may set about a comparison."""
+"""What the gate knows of its configuration: names of metrics and facts, and files of floors."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import os
+from dataclasses import field, make_dataclass, replace
 from pathlib import Path
 
-from bench.core.checks import require_at_least
+from bench.config.gate import JudgeConfig
+from bench.core.checks import keys_of
 from bench.core.metric import Metric
 from bench.gate.metrics import METRICS, metric_named, nearest
 from bench.gate.sides.facts import FACTS, is_forced
+from bench.gate.sides.noise import read_floors
 
 HEALTH = "health"
 CONFIG = "config"
+_KNOWN = (HEALTH, CONFIG, *FACTS)
 
 
-@dataclass(frozen=True, kw_only=True)
-class GateSettings:
-    """Level, selection and what is allowed.
+def least_effects() -> dict[str, float]:
+    """Least loss that counts, by name of the metric: what `min_effect.NAME=` changes."""
+    return {metric.name: metric.least_effect_frac for metric in METRICS}
 
-    Attributes:
-        alpha: Chance of any false alarm in a check.
-        min_runs: Fewest runs per side that a measured metric is judged from.
-        metrics: Names of the metrics to compare; None for all that the runs have.
-        min_effect: Least loss that counts, by name of the metric, in place of its own.
-        force: Facts that may differ: exact names (`host.name`) or groups (`host`); `health` keeps
-            runs that are unfit, and servings that are not valid; `config` takes configurations for
-            one that differ only in keys that one side lacks.
-        allow_missing: Whether what one side lacks is only remarked on.
-        noise: File of noise floors; None for none.
+
+def with_least_effects(config: type[JudgeConfig]) -> type[JudgeConfig]:
+    """The schema of a command that judges, which shows the least effect of every metric."""
+    effects = field(default_factory=least_effects)
+    schema = make_dataclass(
+        config.__name__, [("min_effect", dict[str, float], effects)], bases=(config,), kw_only=True
+    )
+    made: type[JudgeConfig] = schema
+    return made
+
+
+def known_keys(config: type[JudgeConfig]) -> list[str]:
+    """Every key of a command that judges, dotted."""
+    return [*keys_of(config), *(f"min_effect.{metric.name}" for metric in METRICS)]
+
+
+def require_known(config: JudgeConfig) -> None:
+    """Refuse metrics and facts that do not exist, and a file that holds no noise floors.
+
+    Raises:
+        ValueError: One is not known; the message names the key and the nearest names.
     """
-
-    alpha: float = 0.05
-    min_runs: int = 5
-    metrics: list[str] | None = None
-    min_effect: Mapping[str, float] = field(default_factory=dict)
-    force: list[str] = field(default_factory=list)
-    allow_missing: bool = False
-    noise: Path | None = None
-
-    def __post_init__(self) -> None:
-        """Check ranges and names.
-
-        Raises:
-            ValueError: A value is out of range or a name unknown; the message names the key.
-        """
-        if not 0 < self.alpha < 0.5:
-            raise ValueError(f"alpha={self.alpha}: must lie between 0 and 0.5, for example 0.05")
-        require_at_least("min_runs", self.min_runs, 1, 1000)
-        if self.metrics is not None and not self.metrics:
-            raise ValueError("metrics=[]: name at least one, or leave it out for all")
-        for name in self.metrics or []:
-            metric_named(name)
-        for name, effect in self.min_effect.items():
-            metric_named(name, key="min_effect")
-            if not 0 <= effect < math.inf:
-                raise ValueError(
-                    f"min_effect.{name}={effect}: must be at least 0, for example 0.1 for 10%"
-                )
-        for name in self.force:
-            _require_fact(name)
-
-    def selected(self) -> list[Metric]:
-        """The metrics to compare, in the order of METRICS, with the least effects wanted."""
-        wanted = None if self.metrics is None else set(self.metrics)
-        return [
-            replace(
-                metric, least_effect_frac=self.min_effect.get(metric.name, metric.least_effect_frac)
+    for name in config.metrics or []:
+        metric_named(name)
+    for name in config.min_effect:
+        metric_named(name, key="min_effect")
+    for name in config.force:
+        if not any(is_forced(fact, [name]) for fact in _KNOWN):
+            groups = dict.fromkeys(fact.partition(".")[0] for fact in _KNOWN)
+            raise ValueError(f"force=[{name}]: no such fact; {nearest(name, [*groups, *_KNOWN])}")
+    if config.noise is not None:
+        if not os.path.isfile(config.noise):
+            raise ValueError(
+                f"noise={config.noise}: no such file; python -m bench.noise writes one"
             )
-            for metric in METRICS
-            if wanted is None or metric.name in wanted
-        ]
+        require_floors(config.noise)
 
 
-def _require_fact(name: str) -> None:
-    known = (HEALTH, CONFIG, *FACTS)
-    if not any(is_forced(fact, [name]) for fact in known):
-        groups = dict.fromkeys(fact.partition(".")[0] for fact in known)
-        raise ValueError(f"force=[{name}]: no such fact; {nearest(name, [*groups, *known])}")
+def require_floors(path: str) -> None:
+    """Refuse a file that holds no noise floors, before anything is measured.
+
+    Raises:
+        ValueError: It is none; the message names the key.
+    """
+    try:
+        read_floors(Path(path))
+    except ValueError as error:  # the message begins with the path
+        raise ValueError(f"noise={error}") from error
+
+
+def selected(config: JudgeConfig) -> list[Metric]:
+    """The metrics to compare, in the order of METRICS, with the least effects wanted."""
+    return [
+        replace(
+            metric, least_effect_frac=config.min_effect.get(metric.name, metric.least_effect_frac)
+        )
+        for metric in METRICS
+        if config.metrics is None or metric.name in config.metrics
+    ]

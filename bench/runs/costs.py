@@ -6,12 +6,13 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from bench.cli.causes import innermost
+from bench.config.run import RunConfig
 from bench.core.files import StoreError
 from bench.core.records.run import RunRecord
 from bench.core.records.serving import Serving
@@ -23,14 +24,6 @@ _log = logging.getLogger(__name__)
 # What was right when it was looked at: a sweep has thousands of jobs and few prices.
 _right: set[str] = set()
 _MILLION = 1_000_000
-
-
-class Charged(Protocol):
-    """What every configuration of a run says of what its time and joules are charged with."""
-
-    price: Any
-    grid: Any
-    codecarbon: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +50,7 @@ class Rates:
         )
 
 
-def require_rates(config: Charged) -> None:
+def require_rates(config: RunConfig) -> None:
     """Refuse a price, a country or settings of CodeCarbon that are none, before they cost a run.
 
     Raises:

@@ -8,8 +8,7 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import Any
 
-from bench.config.measure_nodes import MEASURE_NODES
-from bench.config.nodes import NODES, FashionMnistNode
+from bench.config.nodes import NODES
 from bench.core.extras import install_hint
 from bench.launch.needs import Need
 
@@ -25,18 +24,13 @@ _OWN = frozenset(
     [
         *(
             str(getattr(node, "_target_", ""))
-            for groups in (NODES, MEASURE_NODES)
-            for nodes in groups.values()
+            for nodes in NODES.values()
             for node in nodes.values()
         ),
         *(f"{LOGGERS}{name}" for name in ("CSVLogger", *LOGGER_MODULES)),
     ]
 )
-_FILE_DATA = {
-    node._target_: name
-    for name, node in NODES["data"].items()
-    if issubclass(node, FashionMnistNode)
-}
+_FILE_DATA = {node._target_: name for name, node in NODES["data"].items() if hasattr(node, "root")}
 _TARGETS = "bench.runs.targets"
 
 # What the job gives a part besides the keys of its configuration.

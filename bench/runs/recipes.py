@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cli.overrides import key_of
-from bench.config.recipe_nodes import PruneConfig, RecipeConfig, recipe_config
+from bench.config.recipe import PruneConfig, RecipeConfig, recipe_config
 from bench.config.train import TrainConfig
 from bench.config.trust import BUILT_IN, require_trusted, targets_of
 from bench.core.identity import CHOICES, SAME_SAMPLES

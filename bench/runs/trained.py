@@ -17,7 +17,7 @@ from hydra.utils import get_object, instantiate
 from torch import nn
 
 from bench.compression.prune import Structure, checked_structure, prune_network, restore
-from bench.config.recipe_nodes import PruneConfig
+from bench.config.recipe import PruneConfig
 from bench.config.train import TrainConfig
 from bench.config.trust import (
     require_allowed,

@@ -8,8 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.config.backend import HttpConfig
-from bench.config.serve import ServeConfig
+from bench.config.serve import HttpConfig, ServeConfig
 from bench.core.artifact import Artifact
 from bench.core.records.placement import Placement
 from bench.core.records.serving import Stage

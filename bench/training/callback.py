@@ -106,14 +106,15 @@ class ProfilerCallback(pl.Callback):
         """
         self.record: RunRecord | None = None
         self.folder: Path | None = None
-        self._target = TargetConfig(
-            metric=metric,
-            value=value,
-            rule=rule,
-            consecutive=consecutive,
-            ladder=list(ladder),
-            eval_every_samples=None,
-        )
+        given = {
+            "metric": metric,
+            "value": value,
+            "rule": rule,
+            "consecutive": consecutive,
+            "ladder": list(ladder),
+            "eval_every_samples": None,
+        }
+        self._target = TargetConfig.from_dict(given, "target.")
         kept = plain_config({} if config is None else config, asdict(self._target))
         self._run = OwnRun(Path(results).absolute(), kept, seed, repeat)
         self._monitor = Monitor(monitor or metric, self._target.build())

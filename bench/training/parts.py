@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
 
 from bench.compression.distill import Distilled, Teacher
-from bench.config.recipe_nodes import DistillConfig, PruneConfig
+from bench.config.recipe import DistillConfig, PruneConfig
 from bench.config.train import TrainConfig
 from bench.core.identity import CHOICES
 from bench.core.records.model import ModelFacts

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from bench.cli.overrides import key_of
 from bench.cli.resolve import Checked, Planned, plain, with_choices
-from bench.config.recipe_nodes import PruneConfig
+from bench.config.recipe import PruneConfig
 from bench.config.train import TrainConfig
 from bench.core.environment import refuse_disabled_compiler, refuse_trainer_variables
 from bench.core.identity import CHOICES, config_hash

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bench.config.probe import ProbeConfig
+from bench.config.train import ProbeConfig
 from bench.core.records.serving import Serving
 from bench.core.stats.percentiles import latency_percentile
 from bench.measure.clock import Clock

@@ -28,11 +28,11 @@ from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
 from analysis.tables.mllog import export_runs
 from analysis.tables.tables import tables_of, write_tables
+from bench.config.gate import JudgeConfig
 from bench.core.files import StoreError
 from bench.core.find import runs_below
 from bench.core.store import read_curve, read_record
 from bench.gate.matching.compare import compare
-from bench.gate.settings import GateSettings
 from bench.gate.sides.runs import read_side
 from bench.runs.find import find_runs, trained_record
 from tests.analysis.made import Made, Served, make_run, make_served, make_sweep
@@ -282,7 +282,7 @@ def read_all(results: Path) -> None:
 def judge(results: Path) -> None:
     """What the gate does with all of them."""
     with suppress(ValueError):
-        compare(read_side(results), read_side(results), GateSettings())
+        compare(read_side(results), read_side(results), JudgeConfig())
 
 
 def analyse(

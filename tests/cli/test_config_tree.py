@@ -16,9 +16,8 @@ from bench.cli.app import config_dir, register
 from bench.cli.instruments import build_window
 from bench.cli.key_docs import document
 from bench.cli.resolve import plain as plain_values
-from bench.config.probe import ProbeConfig
 from bench.config.serve import ServeConfig
-from bench.config.train import TrainConfig
+from bench.config.train import ProbeConfig, TrainConfig
 from bench.training.plan import check_values, hash_of
 
 CONF = config_dir()
@@ -76,7 +75,7 @@ def make_all(config: dict[str, Any]) -> nn.Module:
     instantiate(config["schedule"])(optimizer=optimizer, lr=0.1, total_steps=100)
     build_window(TrainConfig.from_dict(config), lambda: None)
     instantiate(config["price"])
-    ProbeConfig(**config["probe"])
+    ProbeConfig.from_dict(config["probe"])
     return model
 
 

@@ -29,10 +29,11 @@ from bench.cli.app import register
 from bench.cli.conf_files import config_dir, read_conf
 from bench.cli.help import answered
 from bench.cli.key_docs import document
+from bench.config.gate import AbConfig, CompareConfig, NoiseConfig
 from bench.config.report import ExportConfig, PlotConfig, ReportConfig
-from bench.gate.ab_config import AbConfig, NoiseConfig, known_ab_keys, known_noise_keys
-from bench.gate.config import CompareConfig
+from bench.core.checks import keys_of
 from bench.gate.run.arguments import split_arguments
+from bench.gate.settings import with_least_effects
 from tests.cli.command import ROOT, Answer, environment, run_here
 
 MAINS: dict[str, Callable[[], int]] = {
@@ -115,7 +116,7 @@ def hydra() -> Iterator[None]:
     for name, schema in {
         "ab": AbConfig,
         "noise": NoiseConfig,
-        "compare": CompareConfig,
+        "compare": with_least_effects(CompareConfig),
         "report": ReportConfig,
         "export": ExportConfig,
         "plot": PlotConfig,
@@ -148,7 +149,7 @@ def test_every_example_composes(module: str) -> None:
         assert words[:3] == ["python", "-m", module]
         composed = {name: words[3:]}
         if name in ("ab", "noise"):
-            keys = known_ab_keys() if name == "ab" else known_noise_keys()
+            keys = keys_of(AbConfig if name == "ab" else NoiseConfig)
             composed[name], composed["train"] = split_arguments(words[3:], name, keys)
         for command, arguments in composed.items():
             compose(command, overrides=list(jobs(arguments)[-1]))  # of a sweep, the last job

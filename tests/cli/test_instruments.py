@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bench.cli.instruments import build_window, refuse_wrong_meters
-from bench.config.train import BudgetConfig, MeterConfig, TrainConfig
+from bench.config.run import MeterConfig
+from bench.config.train import BudgetConfig, TrainConfig
 from bench.core.target import TargetConfig
 from bench.measure.meters.base import Reading
 from tests.fake_nvml import FakeGpu, FakeNvml, install

@@ -10,8 +10,7 @@ import torch
 
 from bench.compression import precisions
 from bench.compression.precisions import refuse_precision, way_out
-from bench.config.backend import RUNTIMES
-from bench.config.serve import COMPRESSIONS
+from bench.config.serve import COMPRESSIONS, RUNTIMES
 from bench.core.errors import CompressionRefused, LibraryMissing
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from bench.config.train import BudgetConfig, SamplerConfig, TrainConfig, TrainerConfig
+from bench.config.run import SamplerConfig
+from bench.config.train import BudgetConfig, TrainConfig, TrainerConfig
 from bench.core.identity import config_hash
 from bench.core.target import TargetConfig
 
@@ -13,7 +14,7 @@ TARGET: dict[str, Any] = {"value": 0.9, "eval_every_samples": 100}
 
 
 def config(**changes: Any) -> TrainConfig:
-    return TrainConfig(target=TargetConfig(**TARGET), budget=BudgetConfig(max_epochs=1), **changes)
+    return TrainConfig.from_dict({"target": TARGET, "budget": {"max_epochs": 1}, **changes})
 
 
 @pytest.mark.parametrize(
@@ -21,8 +22,8 @@ def config(**changes: Any) -> TrainConfig:
     [
         ({"batch_size": 0}, "batch_size=0: must be at least 1"),
         ({"lr": -1.0}, "lr=-1.0: must be a positive number"),
-        ({"lr": float("inf")}, "lr=inf: must be a positive number"),
-        ({"lr": float("nan")}, "lr=nan: must be a positive number"),
+        ({"lr": float("inf")}, "lr=inf: must be a finite number"),
+        ({"lr": float("nan")}, "lr=nan: must be a finite number"),
         ({"lr_scaling": "cubic"}, "lr_scaling=cubic: must be one of none, linear, sqrt"),
         ({"lr_reference_batch_size": 0}, "lr_reference_batch_size=0"),
         ({"seed": -1}, "seed=-1"),
@@ -55,22 +56,22 @@ def test_values_out_of_range_are_named(changes: dict[str, Any], message: str) ->
 )
 def test_targets_out_of_range_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        TargetConfig(**{**TARGET, **changes})
+        TargetConfig.from_dict({**TARGET, **changes}, "target.")
 
 
 @pytest.mark.parametrize("field", ["max_epochs", "max_time_s", "max_energy_j"])
 def test_budgets_are_positive(field: str) -> None:
     with pytest.raises(ValueError, match=f"budget.{field}=0"):
-        BudgetConfig(**{"max_epochs": 1, field: 0})
+        BudgetConfig.from_dict({"max_epochs": 1, field: 0}, "budget.")
 
 
 def test_trainer_and_sampler_ranges_are_named() -> None:
     with pytest.raises(ValueError, match=r"trainer.accelerator=tpu: must be one of auto, cpu, gpu"):
-        TrainerConfig(accelerator="tpu")
+        TrainerConfig.from_dict({"accelerator": "tpu"}, "trainer.")
     with pytest.raises(ValueError, match=r"trainer.num_threads=0"):
-        TrainerConfig(num_threads=0)
+        TrainerConfig.from_dict({"num_threads": 0}, "trainer.")
     with pytest.raises(ValueError, match=r"sampler.period_s=0"):
-        SamplerConfig(period_s=0)
+        SamplerConfig.from_dict({"period_s": 0}, "sampler.")
 
 
 def test_the_target_takes_the_direction_of_its_metric() -> None:

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
+from bench.config.gate import JudgeConfig
 from bench.core.labels import ComponentEnergy, EnergyLabel
 from bench.core.records.energy import EnergyRow, UnavailableMeter
 from bench.core.records.health import Health
 from bench.core.records.run import RunRecord
 from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison, Row
-from bench.gate.settings import GateSettings
 from bench.gate.sides.runs import gate_run
 from bench.gate.sides.side import Side
 from tests.gate.made import made_record, side_of
@@ -85,7 +85,7 @@ def side(components: Sequence[tuple[str, float, Any]], num: int = 6, **fields: A
 
 
 def compared(base: Side, candidate: Side, **settings: Any) -> Comparison:
-    return compare(base, candidate, GateSettings(**settings))
+    return compare(base, candidate, JudgeConfig(**settings))
 
 
 def row(comparison: Comparison, metric: str) -> Row:

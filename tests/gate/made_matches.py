@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.config.gate import JudgeConfig
 from bench.gate.matching.findings import Findings
 from bench.gate.matching.match import match
 from bench.gate.model import Problem, Samples
-from bench.gate.settings import GateSettings
 from bench.gate.sides.noise import Floors
 from bench.gate.sides.side import Side
 from tests.gate.made import made_side
@@ -20,7 +20,7 @@ def matched(
     base: Side, candidate: Side, **settings: Any
 ) -> tuple[dict[str, Samples], list[Problem], list[str]]:
     """Rows by the metric's name (of one configuration), problems and remarks."""
-    findings = Findings(settings=GateSettings(**settings))
+    findings = Findings(settings=JudgeConfig(**settings))
     rows = match(base, candidate, findings, Floors())
     return {row.metric.name: row for row in rows}, findings.problems, findings.remarks
 

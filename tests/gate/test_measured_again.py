@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.config.gate import JudgeConfig
 from bench.core.records.run import NOT_STARTED, RunError, Status
 from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison
-from bench.gate.settings import GateSettings
 from bench.gate.sides.noise import NothingToStore, add_noise
 from bench.gate.sides.runs import any_repeated, read_side
 from bench.gate.sides.side import repeated
@@ -93,7 +93,7 @@ def write_one_repeat(results: Path, num: int, seed: int = 0) -> Path:
 
 
 def compared(base: Path, candidate: Path, **settings: object) -> Comparison:
-    return compare(read_side(base), read_side(candidate), GateSettings(**settings))  # type: ignore[arg-type]
+    return compare(read_side(base), read_side(candidate), JudgeConfig(**settings))  # type: ignore[arg-type]
 
 
 def test_runs_of_one_seed_and_repeat_are_named_and_no_more_are_asked_for(tmp_path: Path) -> None:

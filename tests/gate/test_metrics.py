@@ -6,13 +6,14 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
+from bench.config.gate import JudgeConfig
 from bench.core.labels import ComponentEnergy, EnergyLabel
 from bench.core.metric import Metric
 from bench.core.records.energy import EnergyRow
 from bench.core.records.run import RunRecord
 from bench.core.target import FLOAT32_ROUNDING
 from bench.gate.metrics import METRICS, metric_named
-from bench.gate.settings import GateSettings
+from bench.gate.settings import require_known, selected
 from bench.gate.sides.facts import FACTS, JOULES
 from bench.gate.sides.joules import PARTS
 
@@ -99,25 +100,25 @@ def test_an_unknown_name_is_told_with_its_neighbours() -> None:
 
 
 def test_settings_select_metrics_and_change_their_least_effects() -> None:
-    settings = GateSettings(
+    settings = JudgeConfig(
         metrics=["accuracy", "time_to_target_s"], min_effect={"time_to_target_s": 0.2}
     )
-    assert [(metric.name, metric.least_effect_frac) for metric in settings.selected()] == [
+    assert [(metric.name, metric.least_effect_frac) for metric in selected(settings)] == [
         ("time_to_target_s", 0.2),
         ("accuracy", 0.01),
     ]
-    assert GateSettings().selected() == list(METRICS)
+    assert selected(JudgeConfig()) == list(METRICS)
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"alpha": 0.0}, "alpha=0.0: must lie between 0 and 0.5"),
+        ({"alpha": 0.0}, "alpha=0.0: must be a positive number"),
         ({"alpha": 0.5}, "alpha=0.5"),
         ({"alpha": float("nan")}, "alpha=nan"),
         ({"min_runs": 0}, "min_runs=0: must be at least 1"),
         ({"min_runs": 10**6}, "min_runs=1000000: must be at most 1000"),
-        ({"metrics": []}, r"metrics=\[\]: name at least one"),
+        ({"metrics": []}, r"metrics=\[\]: must be one or more"),
         ({"metrics": ["time"]}, "metrics=time: no such metric"),
         ({"min_effect": {"time": 0.1}}, "min_effect=time: no such metric"),
         ({"min_effect": {"accuracy": -0.1}}, "min_effect.accuracy=-0.1: must be at least 0"),
@@ -131,7 +132,7 @@ def test_settings_select_metrics_and_change_their_least_effects() -> None:
 )
 def test_wrong_settings_are_named(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        GateSettings(**wrong)
+        require_known(JudgeConfig.from_dict(wrong))
 
 
 GROUPS = ("host", "target", "serving", "health", "energy_label", "energy_components")
@@ -139,4 +140,4 @@ GROUPS = ("host", "target", "serving", "health", "energy_label", "energy_compone
 
 @pytest.mark.parametrize("name", [*FACTS, *GROUPS])
 def test_facts_and_their_groups_can_be_forced(name: str) -> None:
-    assert GateSettings(force=[name]).force == [name]
+    assert JudgeConfig(force=[name]).force == [name]

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.config.gate import JudgeConfig
 from bench.core.target import FLOAT32_ROUNDING
 from bench.gate.matching.compare import compare
 from bench.gate.metrics import metric_named
 from bench.gate.model import Row
 from bench.gate.rule.effect import without_rounding
 from bench.gate.rule.rule import judge
-from bench.gate.settings import GateSettings
 from bench.gate.sides.noise import add_noise, read_floors
 from tests.gate.made import made_side
 from tests.gate.made_samples import samples
@@ -30,7 +30,7 @@ ANY_LOSS: dict[str, Any] = {"min_effect": {"accuracy": 0.0}}
 
 def compared(base: list[float], candidate: list[float]) -> Row:
     sides = [made_side({"accuracy": values}) for values in (base, candidate)]
-    (row,) = compare(sides[0], sides[1], GateSettings(**ANY_LOSS)).rows
+    (row,) = compare(sides[0], sides[1], JudgeConfig(**ANY_LOSS)).rows
     return row
 
 
@@ -74,7 +74,7 @@ ACCURACY = metric_named("accuracy")
 
 def test_a_count_is_never_rounded() -> None:
     sides = [made_side({"num_parameters": [number]}) for number in (1e8, 1e8 + 1)]
-    (row,) = compare(sides[0], sides[1], GateSettings()).rows
+    (row,) = compare(sides[0], sides[1], JudgeConfig()).rows
     assert row.verdict == "regression"
 
 

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.config.gate import JudgeConfig
 from bench.core.find import runs_below
 from bench.core.records.run import RunError, RunRecord
 from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison
-from bench.gate.settings import GateSettings
 from bench.gate.sides.baseline import drift, read_baseline, write_baseline
 from bench.gate.sides.noise import add_noise, read_floors
 from bench.gate.sides.runs import read_side
@@ -29,7 +29,7 @@ from tests.gate.made import made_record, made_side, write_run, write_runs
 
 TIMES_S = [1.0, 1.01, 0.99]
 Record = dict[str, Any]
-EXACT = GateSettings(metrics=["num_parameters"], allow_missing=True)  # judged from one run on
+EXACT = JudgeConfig(metrics=["num_parameters"], allow_missing=True)  # judged from one run on
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_configurations_of_mixed_types_are_told_apart(tmp_path: Path) -> None:
         (folder,) = write_runs(tmp_path, [1.0], batch_size=number + 1)
         edit(folder, partial(with_batch_size, value))
     side = read_side(tmp_path)
-    comparison = compare(side, side, GateSettings(min_runs=1))
+    comparison = compare(side, side, JudgeConfig(min_runs=1))
     assert len({row.configuration for row in comparison.rows}) == 8
 
 
@@ -248,7 +248,7 @@ def test_what_is_refused_fails_only_where_it_was_served(
 def test_what_both_sides_refuse_is_nothing_to_compare(tmp_path: Path) -> None:
     write_run(tmp_path, refused(made_record()))
     side = read_side(tmp_path)
-    comparison = compare(side, side, GateSettings())
+    comparison = compare(side, side, JudgeConfig())
     assert comparison.exit_code == 3
     assert "nothing was judged" in verdict_line(comparison)
 
@@ -345,7 +345,7 @@ def test_a_damaged_baseline_is_a_wrong_value_or_a_comparison(
     path.write_bytes(damaged((stored / "perf.json").read_text(), data))
 
     def read() -> None:
-        comparison = compare(read_baseline(path), SMALL, GateSettings())
+        comparison = compare(read_baseline(path), SMALL, JudgeConfig())
         drift(path, SMALL)
         assert verdict_line(comparison)
         assert legend(comparison)
@@ -361,7 +361,7 @@ def test_a_damaged_noise_file_is_a_wrong_value_or_floors(data: st.DataObject, st
 
     def read() -> None:
         read_floors(path)
-        comparison = compare(SMALL, SMALL, GateSettings(noise=path))
+        comparison = compare(SMALL, SMALL, JudgeConfig(noise=str(path)))
         assert comparison.exit_code in (0, 3)  # a floor may be so wide that no loss could be seen
         assert verdict_line(comparison)
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from bench.config.measure_nodes import MEASURE_NODES
+from bench.cli.app import register
 from bench.measure.carbon import CodeCarbonTracker
 from bench.measure.cost import Price
 from bench.measure.meters.auto import auto_meters
@@ -30,9 +29,7 @@ BASE = (
 
 @pytest.fixture(autouse=True)
 def _hydra() -> Iterator[None]:
-    for group, nodes in MEASURE_NODES.items():
-        for name, node in nodes.items():
-            ConfigStore.instance().store(group=f"schema/{group}", name=name, node=node)
+    register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.config.recipe_nodes import DistillConfig, PruneConfig, recipe_config
+from bench.config.recipe import DistillConfig, PruneConfig, recipe_config
 from bench.config.train import TrainConfig
 from bench.core.outcome import outcome_record
 from bench.core.records.model import ModelFacts
@@ -186,7 +186,7 @@ class TestPlan:
     ("changes", "words"),
     [
         ({"temperature": 0.0}, r"recipe\.temperature=0\.0: must be a positive number"),
-        ({"alpha": 1.5}, r"recipe\.alpha=1\.5: must lie between 0 and 1"),
+        ({"alpha": 1.5}, r"recipe\.alpha=1\.5: must be at most 1"),
         ({"name": "ensemble"}, r"recipe\.name=ensemble: must be one of distill, prune"),
         ({"teachers": "x"}, r"recipe\.teachers: no such key"),
     ],
@@ -199,7 +199,7 @@ def test_a_value_out_of_range_is_refused(changes: dict[str, Any], words: str) ->
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"ratio": 0.0}, r"recipe\.ratio=0\.0: must lie between 0 and 1, both excluded"),
+        ({"ratio": 0.0}, r"recipe\.ratio=0\.0: must be a positive number"),
         ({"ratio": 1.0}, r"recipe\.ratio=1\.0"),
         ({"iterative_steps": 0}, r"recipe\.iterative_steps=0: must be at least 1"),
         ({"round_to": 0}, r"recipe\.round_to=0: must be at least 1"),
@@ -208,7 +208,7 @@ def test_a_value_out_of_range_is_refused(changes: dict[str, Any], words: str) ->
 def test_a_share_out_of_range_is_refused(changes: dict[str, Any], words: str) -> None:
     values = {"run": "x", "ratio": 0.5, "iterative_steps": 1, "allow_missed": False}
     with pytest.raises(ValueError, match=words):
-        PruneConfig(**{**values, **changes})
+        PruneConfig.from_dict({**values, **changes}, "recipe.")
 
 
 def run_of(num_evaluations: int, **changes: Any) -> RunRecord:
@@ -457,7 +457,10 @@ class TestCommand:
         (("-m", "recipe=prune", "recipe.run=nobody", "seed=0,1"), "recipe.run=nobody: no training"),
         (("recipe=distill", "recipe.techer=x"), "recipe.techer: no such key"),
         (("recipe=distill",), "recipe.teacher"),
-        (("recipe=distill", "recipe.teacher=x", "recipe.alpha=2"), "recipe.alpha=2.0: must lie"),
+        (
+            ("recipe=distill", "recipe.teacher=x", "recipe.alpha=2"),
+            "recipe.alpha=2.0: must be at most",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_launched(

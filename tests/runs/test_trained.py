@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from bench.config.recipe_nodes import DistillConfig
+from bench.config.recipe import DistillConfig
 from bench.config.train import BudgetConfig, TrainConfig
 from bench.core.files import StoreError
 from bench.core.outcome import outcome_record

@@ -50,7 +50,7 @@ def test_every_file_of_the_group_is_a_scenario(name: str) -> None:
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         composed = compose(f"scenario/{name}")
     plain: Any = OmegaConf.to_container(composed, throw_on_missing=True)
-    found = ScenarioConfig(**plain.get("scenario", plain))
+    found = ScenarioConfig.from_dict(plain.get("scenario", plain))
     assert found.name == name
     first = (config_dir() / "scenario" / f"{name}.yaml").read_text().splitlines()[0]
     assert first.startswith("# ")

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import replace
+from pathlib import Path
 
+from bench.config.gate import JudgeConfig
 from bench.gate.matching.findings import Findings, listed
 from bench.gate.matching.match import match
 from bench.gate.matching.missing import lacking, taken_for_one
 from bench.gate.model import Comparison, GateRun, Row
 from bench.gate.rule.rule import judge
-from bench.gate.settings import CONFIG, GateSettings
+from bench.gate.settings import CONFIG
 from bench.gate.sides.labels import labels
 from bench.gate.sides.noise import Floors, read_floors
 from bench.gate.sides.side import SIDES, Configuration, Side, by_configuration, configuration_of
 
 
 def compare(
-    base: Side, candidate: Side, settings: GateSettings, *, alpha: float | None = None
+    base: Side, candidate: Side, settings: JudgeConfig, *, alpha: float | None = None
 ) -> Comparison:
     """Compare two sides by the rule of the gate.
 
@@ -35,7 +37,7 @@ def compare(
         ValueError: The noise file is not there or none.
     """
     level = settings.alpha if alpha is None else alpha
-    floors = Floors() if settings.noise is None else read_floors(settings.noise)
+    floors = Floors() if settings.noise is None else read_floors(Path(settings.noise))
     findings = Findings(settings=settings)
     for name, side in zip(SIDES, (base, candidate), strict=True):
         _add_side(findings, name, side)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from bench.config.gate import JudgeConfig
 from bench.gate.model import EXIT_FAILED, EXIT_INCOMPARABLE, EXIT_TOO_LITTLE, Problem
-from bench.gate.settings import HEALTH, GateSettings
+from bench.gate.settings import HEALTH
 from bench.gate.sides.facts import is_forced
 
 _MOST_NAMED = 5
@@ -22,7 +23,7 @@ def listed(texts: Sequence[str]) -> str:
 class Findings:
     """Filled as the matching goes; the same thing found again is told once."""
 
-    settings: GateSettings
+    settings: JudgeConfig
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     # Configurations that have enough runs, of which too few count.

@@ -15,6 +15,7 @@ from bench.core.metric import Metric
 from bench.gate.matching.findings import Findings, listed
 from bench.gate.metrics import metric_named
 from bench.gate.model import GateRun, Kind, Samples
+from bench.gate.settings import selected
 from bench.gate.sides.facts import difference
 from bench.gate.sides.joules import value_of
 from bench.gate.sides.noise import Floors
@@ -41,7 +42,7 @@ class Rows:
         self._findings = findings
         self._floors = floors
         self._alike = alike
-        self._metrics = findings.settings.selected()
+        self._metrics = selected(findings.settings)
         self._found: set[str] = set()
 
     def of(self, pairs: list[Pair], label: str) -> list[Samples]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cli.terminal import say, wide_console
-from bench.gate.ab_config import RUNS_PER_ROUND, AbConfig, known_ab_keys
+from bench.config.gate import RUNS_PER_ROUND, AbConfig
 from bench.gate.matching.compare import compare
 from bench.gate.model import (
     EXIT_FAILED,
@@ -20,7 +20,14 @@ from bench.gate.model import (
 )
 from bench.gate.rule.sequential import is_open, level_at
 from bench.gate.run.session import Asked, Revision, Session, Teller, session_command
-from bench.gate.settings import CONFIG, HEALTH
+from bench.gate.settings import (
+    CONFIG,
+    HEALTH,
+    known_keys,
+    least_effects,
+    require_known,
+    with_least_effects,
+)
 from bench.gate.sides.side import Side, by_configuration
 from bench.gate.words.output import report, write
 from bench.gate.words.sentences import compare_command, hydra_quoted, verdict_line
@@ -31,7 +38,8 @@ BASE, HEAD = "base", "head"  # of one length: see bench.launch.worktree
 
 def ab_command() -> int:
     """Run bench.ab with the keys of the command line; its exit code."""
-    return session_command("ab", AbConfig, known_ab_keys(), compare_revisions)
+    schema = with_least_effects(AbConfig)
+    return session_command("ab", schema, known_keys(schema), compare_revisions)
 
 
 def compare_revisions(plain: Mapping[str, Any], asked: Asked) -> int:
@@ -48,6 +56,7 @@ def compare_revisions(plain: Mapping[str, Any], asked: Asked) -> int:
         ValueError: A value is out of range, or a revision is not there; the message names the key.
     """
     config = AbConfig.from_dict(plain)
+    require_known(config)
     revisions = [Revision(name=key, key=key, ref=getattr(config, key)) for key in (BASE, HEAD)]
     session = Session("ab", config, asked, revisions)
     looks = Looks(config, session)
@@ -72,12 +81,22 @@ def _no_comparison(session: Session, failure: Problem, alpha: float) -> Comparis
     )
 
 
+def judged(config: AbConfig) -> AbConfig:
+    """The configuration that the gate compares by.
+
+    Both revisions are given the same configuration: a key that only one of them has is no
+    difference.
+    """
+    return replace(config, force=[*config.force, CONFIG])
+
+
 class Looks:
     """Looks at the runs while they are being made, until there is an answer."""
 
     def __init__(self, config: AbConfig, session: Session) -> None:
         """Nothing has been looked at."""
         self._config = config
+        self._judged = judged(config)
         self._session = session
         self._levels: dict[int, float] = {}  # of each look, by its runs per side
         self._comparison: Comparison | None = None
@@ -121,22 +140,22 @@ class Looks:
     def _judged_all_the_same(self) -> str:
         """The command that compares the unfit runs, by the same rule."""
         config, default = self._config, AbConfig(base=self._config.base)
-        given, root = config.settings(), self._session.root
+        root, effects = self._session.root, least_effects()
         sides = [by_configuration(self._session.side(name).runs) for name in (BASE, HEAD)]
         # That a revision adds a key is allowed without a word here; there it has to be said.
-        force = dict.fromkeys([HEALTH, *given.force])
+        force = dict.fromkeys([HEALTH, *self._judged.force])
         if sides[0].keys() == sides[1].keys():
             del force[CONFIG]
         others = [f"force=[{','.join(force)}]"]
         for key in ("alpha", "min_runs", "allow_missing"):
             if getattr(config, key) != getattr(default, key):
                 others.append(f"{key}={str(getattr(config, key)).lower()}")
-        if given.metrics is not None:
-            others.append(f"metrics=[{','.join(given.metrics)}]")
+        if config.metrics is not None:
+            others.append(f"metrics=[{','.join(config.metrics)}]")
         if config.noise is not None:
             others.append(f"noise={hydra_quoted(str(Path(config.noise).absolute()))}")
         for name, effect in config.min_effect.items():
-            if effect != default.min_effect[name]:
+            if effect != effects[name]:
                 others.append(f"min_effect.{name}={effect}")
         return compare_command(str(root / BASE), str(root / HEAD), *others)
 
@@ -156,7 +175,7 @@ class Looks:
             alpha=self._config.alpha,
         )
         base, head = (self._session.side(name) for name in (BASE, HEAD))
-        comparison = compare(base, head, self._config.settings(), alpha=level)
+        comparison = compare(base, head, self._judged, alpha=level)
         self._comparison = comparison
         self._levels[num_runs] = level
         nothing_fit = num_runs > RUNS_PER_ROUND and _nothing_is_fit(comparison)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from bench.cli.overrides import MULTIRUN
 from bench.cli.quoting import quoted
-from bench.config.serve import known_serve_keys
-from bench.config.train import known_keys
-from bench.gate.config import OUTPUTS
+from bench.config.gate import OUTPUTS
+from bench.config.serve import ServeConfig
+from bench.config.train import TrainConfig
+from bench.core.checks import keys_of
 
 _END = "--"
 _WORD_FOR_WORD = ("base", "head", "ref", "install", "python")
@@ -42,7 +43,8 @@ def split_arguments(
     if _END in own:
         end = own.index(_END)
         own, theirs = own[:end], own[end + 1 :]
-    benchmark_keys = {key.partition(".")[0] for key in (*known_keys(), *known_serve_keys())}
+    theirs_too = (*keys_of(TrainConfig), *keys_of(ServeConfig))
+    benchmark_keys = {key.partition(".")[0] for key in theirs_too}
     for argument in own:
         root = _key(argument).partition(".")[0]
         if argument in MULTIRUN or root in (benchmark_keys | {"experiment"}) - set(keys):

@@ -12,13 +12,13 @@ from typing import Any
 from bench.cli.app import run_once
 from bench.cli.start import CRASHED
 from bench.cli.terminal import say, wide_console
+from bench.config.gate import CompareConfig
 from bench.core.printable import printable
-from bench.gate.config import CompareConfig, known_compare_keys
 from bench.gate.matching.compare import compare
 from bench.gate.model import EXIT_PASS, EXIT_TOO_LITTLE, Comparison, Problem, gravest
 from bench.gate.run.arguments import word_for_word
 from bench.gate.run.endings import told_in_files
-from bench.gate.settings import HEALTH
+from bench.gate.settings import HEALTH, known_keys, require_known, with_least_effects
 from bench.gate.sides.baseline import drift, write_baseline
 from bench.gate.sides.runs import read_side
 from bench.gate.sides.side import Side, by_configuration, repeated
@@ -28,10 +28,10 @@ from bench.gate.words.sentences import accept_command, side_words, verdict_line
 
 def compare_command() -> int:
     """Run bench.compare with the keys of the command line; its exit code."""
-    keys = known_compare_keys()
+    schema = with_least_effects(CompareConfig)
     sys.argv[1:] = word_for_word(sys.argv[1:])
     return told_in_files(
-        sys.argv[1:], lambda run: run_once("compare", CompareConfig, run, keys), compare_runs
+        sys.argv[1:], lambda run: run_once("compare", schema, run, known_keys(schema)), compare_runs
     )
 
 
@@ -49,11 +49,12 @@ def compare_runs(plain: Mapping[str, Any]) -> int:
             written to, as far as that can be known before; the message names the key.
     """
     config = CompareConfig.from_dict(plain)
+    require_known(config)
     path = Path(config.baseline)
     candidate = _side("candidate", config.candidate)
     if config.accept and not os.path.exists(path):
         return _accept(config, candidate, None)
-    comparison = compare(_side("baseline", config.baseline), candidate, config.settings())
+    comparison = compare(_side("baseline", config.baseline), candidate, config)
     remarks = [*comparison.remarks, *_remarks(comparison, config, candidate)]
     comparison = replace(comparison, remarks=remarks)
     code = report(comparison, config.output_files())
@@ -137,7 +138,7 @@ def _notes(config: CompareConfig, side: Side) -> list[str]:
 
 def _nothing_fit(config: CompareConfig, candidate: Side) -> list[Problem]:
     """That no run is fit, unless unfit ones are wanted."""
-    if HEALTH in config.settings().force or any(run.fit is not False for run in candidate.runs):
+    if HEALTH in config.force or any(run.fit is not False for run in candidate.runs):
         return []
     message = (
         f"{candidate.name}: no run that is fit for comparison; measure again, or force=[health]"

@@ -14,8 +14,8 @@ from typing import Any
 
 from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR
 from bench.cli.terminal import shown
+from bench.config.gate import OUTPUTS, JudgeConfig
 from bench.core.files import expanded
-from bench.gate.config import OUTPUTS, JudgeConfig
 from bench.gate.model import Comparison, Problem, ProblemKind
 from bench.gate.words.output import complain, write
 

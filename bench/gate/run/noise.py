@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.terminal import say, shown, wide_console
+from bench.config.gate import RUNS_PER_ROUND, NoiseConfig
+from bench.core.checks import keys_of
 from bench.core.printable import printable
-from bench.gate.ab_config import RUNS_PER_ROUND, NoiseConfig, known_noise_keys
 from bench.gate.metrics import metric_named
 from bench.gate.model import EXIT_FAILED, EXIT_PASS, EXIT_TOO_LITTLE, GateRun
 from bench.gate.run.session import Asked, Revision, Session, Teller, session_command
+from bench.gate.settings import require_floors
 from bench.gate.sides.noise import NoiseRow, NothingToStore, add_noise, fit_runs
 from bench.gate.words.output import complain
 from bench.launch.interleave import Interleaved
@@ -32,7 +35,7 @@ demoted: should be, and is not, so that the gate judges it as measured."""
 
 def noise_command() -> int:
     """Run bench.noise with the keys of the command line; its exit code."""
-    return session_command("noise", NoiseConfig, known_noise_keys(), measure_noise)
+    return session_command("noise", NoiseConfig, keys_of(NoiseConfig), measure_noise)
 
 
 def measure_noise(plain: Mapping[str, Any], asked: Asked) -> int:
@@ -50,6 +53,8 @@ def measure_noise(plain: Mapping[str, Any], asked: Asked) -> int:
             noise, or could not be written from the start; the message names the key.
     """
     config = NoiseConfig.from_dict(plain)
+    if os.path.exists(config.noise):
+        require_floors(config.noise)
     path = Path(config.noise)
     revisions = [Revision(name=name, key="ref", ref=config.ref) for name in SIDES]
     session = Session("noise", config, asked, revisions)

@@ -18,10 +18,9 @@ from rich.progress import TextColumn
 from bench.cli.app import run_once
 from bench.cli.start import INTERRUPTED, USAGE_ERROR
 from bench.cli.terminal import Line, say, shown
+from bench.config.gate import MeasuredConfig, OutputConfig
 from bench.core.files import file_stamp, utc_now
 from bench.core.printable import printable
-from bench.gate.ab_config import MeasuredConfig
-from bench.gate.config import OutputConfig
 from bench.gate.model import EXIT_FAILED, EXIT_NOT_INSTALLED, EXIT_PASS, Problem, ProblemKind
 from bench.gate.run.arguments import run_arguments, split_arguments
 from bench.gate.run.endings import in_words, told_in_files

@@ -205,7 +205,7 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no training run to export"):
         export_runs([served], tmp_path / "out")
     with pytest.raises(ValueError, match="format=tsv: must be one of mllog"):
-        ExportConfig(format="tsv")
+        ExportConfig.from_dict({"format": "tsv"})
 
 
 def test_a_serving_record_is_refused(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.config.gate import JudgeConfig
 from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison, Row
-from bench.gate.settings import GateSettings
 from bench.gate.sides.noise import add_noise
 from bench.gate.sides.runs import read_side
 from bench.gate.sides.side import Side
@@ -32,7 +32,7 @@ def row(comparison: Comparison, metric: str = "time_to_target_s") -> Row:
 
 
 def test_a_slower_candidate_is_a_regression() -> None:
-    comparison = compare(one(SPREAD), one(1.2 * SPREAD, "candidate"), GateSettings())
+    comparison = compare(one(SPREAD), one(1.2 * SPREAD, "candidate"), JudgeConfig())
     found = row(comparison)
     assert found.verdict == "regression"
     assert found.loss_frac == pytest.approx(0.2)
@@ -44,16 +44,16 @@ def test_a_slower_candidate_is_a_regression() -> None:
 
 
 def test_the_same_again_passes_and_a_faster_one_too() -> None:
-    assert compare(one(SPREAD), one(SPREAD[::-1]), GateSettings()).exit_code == 0
-    faster = compare(one(SPREAD), one(0.8 * SPREAD), GateSettings())
+    assert compare(one(SPREAD), one(SPREAD[::-1]), JudgeConfig()).exit_code == 0
+    faster = compare(one(SPREAD), one(0.8 * SPREAD), JudgeConfig())
     assert (row(faster).verdict, faster.exit_code) == ("improvement", 0)
 
 
 def test_a_look_may_have_a_level_of_its_own() -> None:
     """8 against 8, completely apart: p = 1 / C(16, 8) = 1 / 12870 = 7.8e-5."""
     sides = one(SPREAD), one(1.2 * SPREAD)
-    assert row(compare(*sides, GateSettings(), alpha=8e-5)).verdict == "regression"
-    strict = compare(*sides, GateSettings(), alpha=7e-5)
+    assert row(compare(*sides, JudgeConfig(), alpha=8e-5)).verdict == "regression"
+    strict = compare(*sides, JudgeConfig(), alpha=7e-5)
     assert strict.alpha == 7e-5
     assert row(strict).verdict != "regression"
 
@@ -61,22 +61,22 @@ def test_a_look_may_have_a_level_of_its_own() -> None:
 def test_one_run_of_each_is_enough_for_what_is_exact_only() -> None:
     base = made_side({"time_to_target_s": [1.0], "samples_to_target": [1000.0]})
     candidate = made_side({"time_to_target_s": [2.0], "samples_to_target": [1024.0]})
-    comparison = compare(base, candidate, GateSettings())
+    comparison = compare(base, candidate, JudgeConfig())
     assert row(comparison).verdict == "underpowered"
     assert row(comparison, "samples_to_target").verdict == "regression"
     assert comparison.exit_code == 1
-    assert compare(base, base, GateSettings()).exit_code == 3  # time could not have been found
+    assert compare(base, base, JudgeConfig()).exit_code == 3  # time could not have been found
 
 
 def test_a_candidate_that_misses_is_a_regression() -> None:
-    comparison = compare(one(SPREAD), one(np.full(8, math.inf)), GateSettings())
+    comparison = compare(one(SPREAD), one(np.full(8, math.inf)), JudgeConfig())
     assert row(comparison).verdict == "regression"
     assert comparison.exit_code == 1
 
 
 def test_where_all_missed_there_is_a_reason() -> None:
     missed = one(np.full(8, math.inf))
-    settings = GateSettings(metrics=["time_to_target_s"])
+    settings = JudgeConfig(metrics=["time_to_target_s"])
     comparison = compare(missed, missed, settings)
     assert row(comparison).verdict == "not judged"
     assert comparison.exit_code == 3
@@ -90,30 +90,30 @@ def test_where_all_is_modelled_there_is_a_reason() -> None:
         modelled=["energy_to_target_j"],
         facts={"energy_label": "modelled"},
     )
-    comparison = compare(side, side, GateSettings())
+    comparison = compare(side, side, JudgeConfig())
     assert comparison.exit_code == 3
     assert "all metrics are modelled" in comparison.problems[0].message
 
 
 def test_runs_without_numbers_give_a_reason() -> None:
     side = made_side({"init_s": [math.nan] * 5})
-    comparison = compare(side, side, GateSettings())
+    comparison = compare(side, side, JudgeConfig())
     assert (comparison.rows, comparison.exit_code) == ([], 3)
     assert "no pair of runs of both sides has any of the metrics" in comparison.problems[0].message
 
 
 def test_zeros_are_values() -> None:
     zero, some = (made_side({"compile_s": [value] * 6}) for value in (0.0, 1.0))
-    assert compare(zero, zero, GateSettings()).exit_code == 0
-    assert compare(zero, some, GateSettings()).exit_code == 1
-    assert compare(some, zero, GateSettings()).exit_code == 0
+    assert compare(zero, zero, JudgeConfig()).exit_code == 0
+    assert compare(zero, some, JudgeConfig()).exit_code == 1
+    assert compare(some, zero, JudgeConfig()).exit_code == 0
 
 
 def test_noise_that_is_as_large_as_the_loss_is_no_regression(tmp_path: Path) -> None:
     """Two groups of an A/A session that differ by half of their values: floors far above 20%."""
     noisy = np.array([1.0, 1.5, 1.0, 1.5, 1.0, 1.5, 1.0, 1.5])
     add_noise(tmp_path / "noise.json", one(noisy), one(noisy[::-1]))
-    settings = GateSettings(noise=tmp_path / "noise.json")
+    settings = JudgeConfig(noise=str(tmp_path / "noise.json"))
     comparison = compare(one(SPREAD), one(1.2 * SPREAD), settings)
     assert row(comparison).threshold_frac > 0.3
     assert row(comparison).verdict == "no change"
@@ -124,7 +124,7 @@ def test_noise_of_another_host_is_not_taken(tmp_path: Path) -> None:
     noisy = made_side({"time_to_target_s": [1.0, 1.5] * 4}, facts={"host.cpu_name": "Other"})
     add_noise(tmp_path / "noise.json", noisy, noisy)
     comparison = compare(
-        one(SPREAD), one(1.2 * SPREAD), GateSettings(noise=tmp_path / "noise.json")
+        one(SPREAD), one(1.2 * SPREAD), JudgeConfig(noise=str(tmp_path / "noise.json"))
     )
     assert row(comparison).verdict == "regression"
     assert "the noise file has no floors for this kind of host" in comparison.remarks[0]
@@ -135,7 +135,7 @@ def test_what_is_not_exact_here_is_judged_as_measured(tmp_path: Path) -> None:
         return made_side({"samples_to_target": list(values)})
 
     add_noise(tmp_path / "noise.json", samples(1000, 1024), samples(1000, 1000))
-    settings = GateSettings(noise=tmp_path / "noise.json")
+    settings = JudgeConfig(noise=str(tmp_path / "noise.json"))
     found = row(compare(samples(1000), samples(1024), settings), "samples_to_target")
     assert (found.kind, found.verdict) == ("measured", "underpowered")
     assert "by the noise file" in found.note
@@ -143,7 +143,7 @@ def test_what_is_not_exact_here_is_judged_as_measured(tmp_path: Path) -> None:
 
 def test_a_noise_file_that_is_not_there_is_a_wrong_value(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"noise.json: cannot be read \(No such file"):
-        compare(one(SPREAD), one(SPREAD), GateSettings(noise=tmp_path / "noise.json"))
+        compare(one(SPREAD), one(SPREAD), JudgeConfig(noise=str(tmp_path / "noise.json")))
 
 
 # From here on: run folders.
@@ -154,8 +154,8 @@ def folders(results: Path, factor: float = 1.0, **fields: Any) -> Path:
     return results
 
 
-def compared(base: Path, candidate: Path, settings: GateSettings | None = None) -> Comparison:
-    return compare(read_side(base), read_side(candidate), settings or GateSettings())
+def compared(base: Path, candidate: Path, settings: JudgeConfig | None = None) -> Comparison:
+    return compare(read_side(base), read_side(candidate), settings or JudgeConfig())
 
 
 def test_folders_of_runs_are_compared(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_another_machine_is_exit_code_4(tmp_path: Path) -> None:
     base = folders(tmp_path / "base")
     candidate = folders(tmp_path / "candidate", 1.2, host={"cpu_name": "Other CPU"})
     assert compared(base, candidate).exit_code == 4
-    forced = compared(base, candidate, GateSettings(force=["host"]))
+    forced = compared(base, candidate, JudgeConfig(force=["host"]))
     assert forced.exit_code == 1
     assert forced.remarks == ["host.cpu_name differs: Made CPU / Other CPU (forced)"]
 
@@ -229,7 +229,7 @@ def test_unfit_runs_too_many_of_them_are_exit_code_3(tmp_path: Path) -> None:
     comparison = compared(base, candidate)
     assert comparison.exit_code == 3
     assert "other_load" in comparison.problems[0].message
-    assert compared(base, candidate, GateSettings(force=["health"])).exit_code == 0
+    assert compared(base, candidate, JudgeConfig(force=["health"])).exit_code == 0
 
 
 def test_several_seeds_are_compared_within_each(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench.config.gate import JudgeConfig
 from bench.gate.matching.findings import Findings
 from bench.gate.matching.match import match
-from bench.gate.settings import GateSettings
 from bench.gate.sides.noise import Floors
 from tests.gate.made import CONFIG, HASH, made_run, made_runs, made_side, side_of
 from tests.gate.made_matches import FIVE, OTHER, kinds, matched, times
@@ -162,7 +162,7 @@ def test_rows_are_in_the_order_of_the_registry_and_of_the_base() -> None:
         *made_runs(values, config_hash=OTHER, config={**CONFIG, "batch_size": 8}),
         *made_runs(values),
     ]
-    findings = Findings(settings=GateSettings())
+    findings = Findings(settings=JudgeConfig())
     rows = match(side_of(sides), side_of(sides[::-1]), findings, Floors())
     assert [(row.configuration, row.metric.name) for row in rows] == [
         ("train batch_size=8", "time_to_target_s"),

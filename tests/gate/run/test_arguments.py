@@ -8,10 +8,11 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from bench.cli.app import config_dir, register
-from bench.gate.ab_config import AbConfig, known_ab_keys
+from bench.config.gate import AbConfig
 from bench.gate.run.arguments import run_arguments, split_arguments, word_for_word
+from bench.gate.settings import known_keys
 
-KEYS = known_ab_keys()
+KEYS = known_keys(AbConfig)
 
 
 def split(*arguments: str) -> tuple[list[str], list[str]]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from bench.config.gate import JudgeConfig
 from bench.gate.matching.compare import compare
 from bench.gate.model import Problem
-from bench.gate.settings import GateSettings
 from bench.gate.sides import baseline
 from bench.gate.sides.baseline import drift, read_baseline, write_baseline
 from bench.gate.sides.runs import read_side
@@ -65,7 +65,7 @@ def test_values_keep_all_of_their_digits(path: Path) -> None:
     (run,) = read_baseline(path).runs
     assert run.values == values
     assert isinstance(run.values["size_bytes"], float)
-    assert compare(read_baseline(path), side, GateSettings(min_runs=1)).problems == []
+    assert compare(read_baseline(path), side, JudgeConfig(min_runs=1)).problems == []
 
 
 def test_the_file_is_text_for_git(path: Path) -> None:
@@ -88,17 +88,17 @@ def test_a_side_is_compared_with_the_file_as_with_the_folder(path: Path, tmp_pat
     write_baseline(path, read_side(tmp_path / "base"))
     now = read_side(tmp_path / "now")
     of_file, of_folder = (
-        compare(read_side(base), now, GateSettings()) for base in (path, tmp_path / "base")
+        compare(read_side(base), now, JudgeConfig()) for base in (path, tmp_path / "base")
     )
     assert of_file.exit_code == of_folder.exit_code == 1
     verdicts = [[(row.metric.name, row.verdict) for row in c.rows] for c in (of_file, of_folder)]
     assert verdicts[0] == verdicts[1]
-    assert compare(read_side(path), read_side(tmp_path / "base"), GateSettings()).exit_code == 0
+    assert compare(read_side(path), read_side(tmp_path / "base"), JudgeConfig()).exit_code == 0
 
 
 def test_a_baseline_of_another_machine_is_incomparable(path: Path) -> None:
     write_baseline(path, times(1.0))
-    comparison = compare(read_baseline(path), times(1.0, facts={"host.name": "b"}), GateSettings())
+    comparison = compare(read_baseline(path), times(1.0, facts={"host.name": "b"}), JudgeConfig())
     assert comparison.exit_code == 4
     assert "host.name differs: made / b" in comparison.problems[0].message
 
@@ -165,7 +165,7 @@ def test_small_losses_add_up_to_a_drift(path: Path, monkeypatch: pytest.MonkeyPa
     later(monkeypatch)
     for step in (1, 2, 3):
         write_baseline(path, times(1.04**step))
-    assert compare(read_baseline(path), times(1.04**4), GateSettings()).exit_code == 0
+    assert compare(read_baseline(path), times(1.04**4), JudgeConfig()).exit_code == 0
     assert drift(path, times(1.04**4)) == [
         "train Mlp digits batch_size=32: time_to_target_s has drifted by +17.0% since the oldest "
         "accepted baseline (2026-11-02, commit abc1234): 1 -> 1.17 s"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.gate.config import OutputConfig
+from bench.config.gate import OutputConfig
 from bench.gate.model import EXIT_FAILED, EXIT_REGRESSION, Comparison
 from bench.gate.words.output import SUMMARY, report
 from bench.gate.words.table import print_comparison

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench.compression.precisions import artifact_kind
-from bench.config.backend import RUNTIMES
+from bench.config.serve import RUNTIMES
 from bench.core.artifact import Artifact
 from bench.serving.backends.base import BackendUnavailable
 from bench.serving.backends.choose import make_backend, resolve_device

@@ -1,0 +1,72 @@
+"""The group recipe: how a network is trained, where it builds on another run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BeforeValidator
+
+from bench.core.checks import (
+    MISSING,
+    KeyGroup,
+    PositiveAmount,
+    PositiveCount,
+    require_one_of,
+)
+
+
+@dataclass(kw_only=True)
+class DistillConfig(KeyGroup):
+    """conf/recipe/distill.yaml: a student learns from the outputs of a trained teacher."""
+
+    name: str = "distill"
+    teacher: str = MISSING
+    temperature: PositiveAmount = MISSING
+    alpha: Annotated[float, Ge(0), Le(1)] = MISSING
+    allow_missed: bool = MISSING
+
+    # The key that names the run which this one builds on.
+    source_key: ClassVar[str] = "teacher"
+
+
+@dataclass(kw_only=True)
+class PruneConfig(KeyGroup):
+    """conf/recipe/prune.yaml: a trained network is made smaller and trained on."""
+
+    name: str = "prune"
+    run: str = MISSING
+    ratio: Annotated[float, Gt(0), Lt(1)] = MISSING
+    iterative_steps: PositiveCount = MISSING
+    round_to: PositiveCount | None = None
+    allow_missed: bool = MISSING
+
+    source_key: ClassVar[str] = "run"
+
+
+RecipeConfig = DistillConfig | PruneConfig
+RECIPES: dict[str, type[DistillConfig] | type[PruneConfig]] = {
+    "distill": DistillConfig,
+    "prune": PruneConfig,
+}
+
+
+def recipe_config(node: RecipeConfig | Mapping[str, Any] | None) -> RecipeConfig | None:
+    """The recipe of a resolved configuration; None for a training that builds on nothing.
+
+    Raises:
+        ValueError: There is no such recipe, or a value is out of range.
+    """
+    if isinstance(node, RecipeConfig):
+        return node
+    if not node:
+        return None
+    name = node.get("name")
+    require_one_of("recipe.name", name, RECIPES)
+    return RECIPES[str(name)].from_dict(node, "recipe.")
+
+
+# For Hydra any of the recipes; the dataclass of one of them once it is checked.
+Recipe = Annotated[Any, BeforeValidator(recipe_config)]

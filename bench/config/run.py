@@ -1,0 +1,59 @@
+"""The keys that bench.train and bench.serve share: what every run has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from bench.config.trust import ModuleName
+from bench.core.checks import (
+    MISSING,
+    Amount,
+    Count,
+    Folder,
+    KeyGroup,
+    PositiveAmount,
+    Seed,
+    one_of,
+)
+
+
+@dataclass(kw_only=True)
+class SamplerConfig(KeyGroup):
+    """The thread that watches utilization."""
+
+    period_s: PositiveAmount = 0.5
+
+
+@dataclass(kw_only=True)
+class MeterConfig(KeyGroup):
+    """Which energy meters are tried."""
+
+    sources: dict[str, Any] = field(default_factory=dict)
+    required: bool = False
+    idle_s: Amount = 0.0
+
+
+@dataclass(kw_only=True)
+class GridConfig(KeyGroup):
+    """Where the electricity comes from."""
+
+    country_iso_code: str = MISSING
+
+
+@dataclass(kw_only=True)
+class RunConfig(KeyGroup):
+    """The keys of every run; nodes that Hydra instantiates stay dicts."""
+
+    seed: Seed = 0
+    repeat: Count = 0
+    meter: MeterConfig = field(default_factory=MeterConfig)
+    codecarbon: Any = None
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    price: Any = MISSING
+    grid: Any = MISSING
+    results: Folder = "results"
+    resume: Annotated[Any, one_of((False, True, "fit"))] = False
+    shared: bool = False
+    progress: bool = True
+    trust: list[ModuleName] = field(default_factory=list)
