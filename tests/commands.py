@@ -1,4 +1,4 @@
-"""What all tests of the commands share: a quick Hydra, a fork server, and an end of processes."""
+"""Shared by all tests of commands: the fast Hydra, a fork server, and the end of its processes."""
 
 from __future__ import annotations
 

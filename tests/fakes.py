@@ -1,4 +1,4 @@
-"""Stand-ins for hardware and time that do as they are told."""
+"""Fake hardware and fake clocks that tests control."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """A fork server for the jobs of one module, beside the one that all tests of a worker share.
 
-A test may end it, or have it import little, and jobs of later tests need not import torch anew.
+A test may kill this one, or let it import little. Jobs of later tests then need not import torch
+again.
 """
 
 from __future__ import annotations

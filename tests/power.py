@@ -1,4 +1,4 @@
-"""Power with a known truth: curves with an exact integral, and what hardware shows of them.
+"""Power curves with an exact integral, and the counters and readings that hardware would show.
 
 The fake powercap tree (tests/fake_powercap.py) and the fake NVML library (tests/fake_nvml.py) are
 driven by these; the meters read them through the real files and the real pynvml.

@@ -1,4 +1,4 @@
-"""What benchmarks claim without timing anything."""
+"""The parts of the benchmarks that can be checked without timing."""
 
 from __future__ import annotations
 

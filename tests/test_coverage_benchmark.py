@@ -1,4 +1,4 @@
-"""benchmarks/coverage.py counts what it says, with few repetitions."""
+"""benchmarks/coverage.py counts correctly, with few repetitions."""
 
 from __future__ import annotations
 

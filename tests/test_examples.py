@@ -1,4 +1,4 @@
-"""The examples of README.md: they run as the files in examples/, and README.md quotes those."""
+"""The examples run, and README.md quotes them correctly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What messages and pages say of installing is true: no index has the package, extras exist."""
+"""Messages and pages are right about installing: no index has the package, and extras exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The direction of imports, as CONTRIBUTING.md has it: a breach or a cycle fails here."""
+"""Imports follow the direction in CONTRIBUTING.md, and there is no cycle."""
 
 from __future__ import annotations
 

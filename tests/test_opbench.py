@@ -1,4 +1,4 @@
-"""The script `opbench`, in a folder with packages of the names of this project's own."""
+"""The script `opbench`, in a folder that has its own packages `bench` and `analysis`."""
 
 from __future__ import annotations
 

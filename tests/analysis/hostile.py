@@ -1,4 +1,4 @@
-"""Results folders with hostile runs among whole ones, and all that readers do with them.
+"""Results folders with hostile runs among intact ones, and every way in which they are read.
 
 A mutation changes one leaf of a record, adds or drops a key, or damages a file. Whatever it is,
 readers may refuse a run with a StoreError; nothing else may come out of them.

@@ -1,4 +1,4 @@
-"""What the page is tested with: a sweep of all kinds of runs, with code in its texts."""
+"""Test data for the page: a sweep with all kinds of runs, and with code in its texts."""
 
 from __future__ import annotations
 

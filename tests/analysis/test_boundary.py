@@ -1,4 +1,4 @@
-"""What keeps one run, one figure or one name from taking a report down, and what is said of it."""
+"""One bad run, figure or name does not stop a report, and the report says what was wrong."""
 
 from __future__ import annotations
 

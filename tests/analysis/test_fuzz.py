@@ -1,6 +1,6 @@
-"""Readers against records that nobody would write: each run is refused with a line, or goes on.
+"""Readers get mutated records: each run is either refused in one line or read.
 
-FUZZ_EXAMPLES=800 looks for more than the few examples that are tried by default.
+By default few mutations are tried; FUZZ_EXAMPLES=800 tries more.
 """
 
 from __future__ import annotations

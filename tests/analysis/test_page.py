@@ -1,4 +1,4 @@
-"""The page: what it says, that nothing of a record becomes code, and that a browser can use it."""
+"""The page: its content, that no text of a record becomes code, and that a browser can use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What figures call the bounds of their medians."""
+"""How figures name the bounds of their medians."""
 
 from __future__ import annotations
 

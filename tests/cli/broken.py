@@ -1,4 +1,4 @@
-"""Models that fail in the ways that real ones do, for the tests of the command."""
+"""Models that fail as real ones do, for the tests of the command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command line of bench.train asks for, without running it."""
+"""Plans a command line of bench.train without running it."""
 
 from __future__ import annotations
 

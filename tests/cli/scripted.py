@@ -1,4 +1,4 @@
-"""Runs that end as their seed says, in a fresh process each, without torch."""
+"""Runs whose seed decides how they end, each in a fresh process, without torch."""
 
 from __future__ import annotations
 

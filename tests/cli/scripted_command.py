@@ -1,4 +1,4 @@
-"""bench.train with runs that are scripted, for the tests and as a command that can be killed."""
+"""bench.train with scripted runs, for tests in this process and as a command that can be killed."""
 
 from __future__ import annotations
 

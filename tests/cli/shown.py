@@ -1,4 +1,4 @@
-"""What a console of some width and encoding shows of the tables of a command."""
+"""The tables of a command as a console of a given width and encoding shows them."""
 
 from __future__ import annotations
 

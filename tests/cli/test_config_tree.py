@@ -1,4 +1,4 @@
-"""Every experiment and every option of every group composes, and what it names can be made."""
+"""Every experiment and every option of every group composes, and its classes can be created."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Meters of a configuration: refused before a launch, limited to the GPUs of the run."""
+"""The meters of a configuration: refused before a launch, and limited to the GPUs of the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The values of a sweep's jobs, against those that Hydra composes for each of them."""
+"""The values planned for the jobs of a sweep equal those that Hydra composes for each job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a wrong command line is told: one line, the closest name, and what can be typed instead."""
+"""Messages about a wrong command line: one line, the closest name, and what to type instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard streams in a process of its own: what it is started with, and what comes of that."""
+"""Standard streams of a process that are closed, full, abandoned or in another encoding."""
 
 from __future__ import annotations
 

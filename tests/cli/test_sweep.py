@@ -1,4 +1,4 @@
-"""What a command makes of its runs, whatever becomes of them: with runs that are over at once."""
+"""How a command handles each way in which its runs can end, with runs that end at once."""
 
 from __future__ import annotations
 

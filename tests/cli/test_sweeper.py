@@ -1,4 +1,4 @@
-"""What a sweep does before its first job: it says that it checks, and what there is to run."""
+"""What a sweep checks, reports and refuses before its first job."""
 
 from __future__ import annotations
 

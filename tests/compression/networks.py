@@ -1,4 +1,4 @@
-"""Small networks to compress, one of them trained, and images that they can tell apart."""
+"""Small networks to compress, one of them trained, and images that they can classify."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of users that hold what cannot be pickled or copied; they can be made again."""
+"""User networks with attributes that cannot be pickled or copied, but that can be built again."""
 
 from __future__ import annotations
 

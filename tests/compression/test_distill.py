@@ -1,4 +1,4 @@
-"""The loss of a student, by hand, and what its teacher is not."""
+"""The distillation loss, calculated by hand, and what must not happen to the teacher."""
 
 from __future__ import annotations
 

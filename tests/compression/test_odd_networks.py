@@ -1,4 +1,4 @@
-"""A network that cannot be pickled whole is served all the same, by every runtime."""
+"""Every runtime serves a network that cannot be pickled as a whole."""
 
 from __future__ import annotations
 

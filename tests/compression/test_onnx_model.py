@@ -1,4 +1,4 @@
-"""Models for ONNX Runtime and OpenVINO: what is in the file, and what runs of it in int8."""
+"""Models for ONNX Runtime and OpenVINO: the content of the file, and which layers run in int8."""
 
 from __future__ import annotations
 

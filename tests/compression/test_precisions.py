@@ -1,4 +1,4 @@
-"""Advice is followed here: what a refusal names is not refused in its turn."""
+"""An alternative that a refusal suggests is not refused itself."""
 
 from __future__ import annotations
 

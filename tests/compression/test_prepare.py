@@ -1,4 +1,4 @@
-"""What holds for all ways of preparing a model."""
+"""Properties that all ways of preparing a model share."""
 
 from __future__ import annotations
 

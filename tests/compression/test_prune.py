@@ -1,4 +1,4 @@
-"""What is left of a pruned network, counted by hand, and that it can be made again."""
+"""The layers left in a pruned network, counted by hand, and that it can be built again."""
 
 from __future__ import annotations
 

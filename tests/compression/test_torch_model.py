@@ -1,4 +1,4 @@
-"""Models for PyTorch: half precision where it is native, int8 where there is something to it."""
+"""Models for PyTorch: half precision if it is native, int8 if there is a layer to quantize."""
 
 from __future__ import annotations
 

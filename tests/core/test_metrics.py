@@ -1,4 +1,4 @@
-"""The catalogue: every number of a record has a row, and rows say what follows from others."""
+"""The catalogue: every number of a record has a row, and the rows agree with one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The joules of a record where only its curve, or an old file, is there, or a meter failed."""
+"""The joules of a record if only its curve or an old file exists, or if a meter failed."""
 
 from __future__ import annotations
 

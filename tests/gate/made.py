@@ -1,4 +1,4 @@
-"""Runs, sides and run folders of the gate, made for tests: every number as it is wanted.
+"""Builders of runs, sides and run folders for tests of the gate, with any numbers.
 
 run = made_run(repeat=3, values={"time_to_target_s": 1.5})
 side = made_side({"time_to_target_s": [1.0, 1.1, inf]}, name="base")   # a miss is infinite

@@ -1,4 +1,4 @@
-"""Records with joules by component, for the tests of what the gate makes of them.
+"""Records with joules by component, for tests of how the gate judges them.
 
 As of a run of a card and a processor: 900 J of the GPU and 100 J of the CPU, give or take 1% from
 run to run.

@@ -1,4 +1,4 @@
-"""Matching in one line: two sides in, rows by metric out, and what was found wrong."""
+"""Matches two sides in one line: returns rows by metric, and the problems found."""
 
 from __future__ import annotations
 

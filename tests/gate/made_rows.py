@@ -1,4 +1,4 @@
-"""Rows and comparisons of the gate, written down by hand, for tests of what is said of them."""
+"""Rows and comparisons of the gate, written out by hand, for tests of how they are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of the gate as the rule takes them, made for tests."""
+"""Builders of samples, the rows in the form that the rule of the gate takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joules by part of the machine: what is judged, what is shown, and what does not compare."""
+"""Joules by part of the machine: which are judged, which only shown, which incomparable."""
 
 from __future__ import annotations
 

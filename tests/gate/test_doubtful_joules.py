@@ -1,4 +1,4 @@
-"""Joules that the gate does not take: of flagged runs, of older files, and of mixed components."""
+"""Joules that the gate ignores: those of flagged runs, older files and mixed components."""
 
 from __future__ import annotations
 

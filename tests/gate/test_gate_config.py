@@ -1,4 +1,4 @@
-"""The keys of the gate's commands: what they become, and what is refused."""
+"""The keys of the gate's commands: how they are read, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps two sides, or some of their runs, from being compared."""
+"""Reasons for which two sides, or some of their runs, cannot be compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several runs of one configuration, seed and repeat: which counts, and what is reported."""
+"""Several runs of one configuration, seed and repeat: which one counts, and what is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Folders, records, baseline and noise files that hold anything: told, and the rest compared."""
+"""Folders, records, baselines and noise files with any content: bad ones are reported, the rest is
+compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real CodeCarbon, on its own hardware detection and on a fake clock where time counts."""
+"""The real CodeCarbon with its own hardware detection, on a fake clock if time matters."""
 
 from __future__ import annotations
 

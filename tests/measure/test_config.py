@@ -1,4 +1,4 @@
-"""The groups meter, grid and price: every option composes and instantiates, mistakes do not."""
+"""The groups meter, grid and price: each option composes and instantiates; mistakes are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A counter's joules of a window against the power that was sampled meanwhile."""
+"""The joules that a counter gives for a window, against the power sampled meanwhile."""
 
 from __future__ import annotations
 

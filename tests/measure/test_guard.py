@@ -1,4 +1,4 @@
-"""What no meter may do, whoever wrote it: each is a failure with a reason, never a number."""
+"""Misbehaving meters: each mistake becomes a failure with a reason, never a number."""
 
 from __future__ import annotations
 

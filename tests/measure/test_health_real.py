@@ -1,4 +1,4 @@
-"""Each flag from what raises it: a load beside, a quota, steal, an interpreter that is held."""
+"""Each health flag from its real cause: other load, a quota, steal, a blocked interpreter."""
 
 from __future__ import annotations
 

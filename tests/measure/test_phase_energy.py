@@ -1,4 +1,4 @@
-"""Joules by phase, against a machine whose power in each phase is known."""
+"""Joules by phase, on a simulated machine whose power in each phase is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which GPUs a window is charged for, and what it says where their joules are missing."""
+"""Which GPUs a window is charged for, and what it reports if their joules are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run's record says of the exception that ended it."""
+"""How a record describes the exception that ended its run."""
 
 from __future__ import annotations
 

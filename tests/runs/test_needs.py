@@ -1,4 +1,4 @@
-"""What is looked at before a run waits for its turn: classes, devices, files and libraries."""
+"""Checks before a run waits for its turn: classes, devices, files and libraries."""
 
 from __future__ import annotations
 

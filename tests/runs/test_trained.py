@@ -1,4 +1,4 @@
-"""The model of a training run made again, which run is meant, and what a stranger's may not do."""
+"""Building the model of a training run again, and what a stranger's run may not do."""
 
 from __future__ import annotations
 

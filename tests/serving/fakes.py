@@ -1,4 +1,4 @@
-"""A model whose answers are known, and the samples that a load generator would issue."""
+"""A model with known answers, and the samples that a load generator would send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Short scenarios, their measurement, and results of passes that nobody made."""
+"""Short scenarios, their measurement, and synthetic results of passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Latency of two models in turns: on a fake clock, with known answers."""
+"""The latency of two models measured in turns, on a fake clock with known answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What bench.serve makes of a training run: its test split, and the quality of what is served."""
+"""What bench.serve takes from a training run: its test split and the quality of its model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows around the passes of a serving run, by a fake clock: which one a record is of."""
+"""Windows around the passes of a serving run, on a fake clock: which one goes into the record."""
 
 from __future__ import annotations
 

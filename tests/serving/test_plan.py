@@ -1,4 +1,4 @@
-"""What a command line of bench.serve asks for, without running it."""
+"""Plans command lines of bench.serve without running them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What benchmarks/serving_overhead.py claims without timing anything."""
+"""The parts of benchmarks/serving_overhead.py that can be checked without timing."""
 
 from __future__ import annotations
 

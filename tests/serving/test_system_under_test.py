@@ -1,4 +1,4 @@
-"""What is known of a system under test, and what speaks against its passes."""
+"""The facts recorded about a system under test, and the complaints about its passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the module collects between evaluations."""
+"""What the LightningModule collects between evaluations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Splits, their order and their standardisation, on data that is there: scikit-learn's digits."""
+"""Splits, their order and their standardisation, on scikit-learn's digits."""
 
 from __future__ import annotations
 

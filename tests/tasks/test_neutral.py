@@ -1,4 +1,4 @@
-"""Modules and data that change in every way that using them may change them, and are put back."""
+"""Modules and data that change in every possible way when they are used are restored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of docs/*.md are those that the code would write, and every field is defined."""
+"""The tables in docs/*.md are up to date with the code, and every field is defined."""
 
 from __future__ import annotations
 

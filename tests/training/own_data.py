@@ -1,4 +1,4 @@
-"""Data and models of a user's own, right and wrong in one way each."""
+"""A user's own data and models: a correct one, and others with one mistake each."""
 
 from __future__ import annotations
 

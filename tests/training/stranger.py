@@ -1,4 +1,4 @@
-"""A stranger's Lightning training on a scripted clock, under ProfilerCallback."""
+"""A user's own Lightning training on a scripted clock, under ProfilerCallback."""
 
 from __future__ import annotations
 

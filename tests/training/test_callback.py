@@ -1,4 +1,4 @@
-"""The callback in a stranger's Lightning training: its own module, its own trainer."""
+"""The callback in a user's own Lightning training, with their module and trainer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a stranger's fit ended, and what its evaluations may count for."""
+"""How a user's own fit ends, and which of its evaluations count."""
 
 from __future__ import annotations
 

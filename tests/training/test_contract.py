@@ -1,4 +1,4 @@
-"""What is refused before the clock, in one line that names the part and what it must give."""
+"""What is refused before the clock starts: one line names the part and what it must provide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused before anything starts, as the command tells it."""
+"""What the command refuses before anything starts, and its messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of one configuration that are under way at the same time, and those that were cut off."""
+"""Repeats of one configuration that run at the same time, and repeats that were cut off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ranks must give one another; the ranks are lists here, what one has is given by hand."""
+"""How ranks must share the samples; here the ranks are lists written out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training loader must give: one order, and as many samples as the data says."""
+"""What a training loader must give: one order, and the number of samples the data states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done before the clock leaves no trace, and covers the shapes that come on the clock."""
+"""The warm-up leaves no trace, and covers the shapes that occur on the clock."""
 
 from __future__ import annotations
 

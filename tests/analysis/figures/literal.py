@@ -1,4 +1,4 @@
-"""Small literal frames of runs, as analysis.load.runs gives them."""
+"""Small frames of runs, written out by hand in the form that analysis.load.runs returns."""
 
 from __future__ import annotations
 

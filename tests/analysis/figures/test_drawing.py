@@ -1,4 +1,4 @@
-"""Every figure is drawn, from made runs of several shapes, and says what a reader must know."""
+"""Draws every figure from several shapes of synthetic runs and checks what it tells the reader."""
 
 from __future__ import annotations
 

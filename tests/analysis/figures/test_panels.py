@@ -1,4 +1,4 @@
-"""Only what may be compared is compared: groups become panels, and nothing spans two of them."""
+"""Only comparable runs share a panel: each group gets its own, and nothing spans two."""
 
 from __future__ import annotations
 

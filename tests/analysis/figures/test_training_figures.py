@@ -1,4 +1,4 @@
-"""The data behind the figures of trainings: literal runs, expected values."""
+"""The data behind the training figures: runs written out by hand, with expected values."""
 
 from __future__ import annotations
 

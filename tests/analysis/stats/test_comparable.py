@@ -1,4 +1,4 @@
-"""Which runs may be compared: literal runs, and what the groups are called."""
+"""Which runs may be compared, and how their groups are named."""
 
 from __future__ import annotations
 

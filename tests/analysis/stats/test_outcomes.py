@@ -1,4 +1,4 @@
-"""Which runs count, and what those cost of which something is not known."""
+"""Which runs count, and what a run costs if part of its cost is unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kaplan-Meier and log-rank on published data, by hand, and against statsmodels."""
+"""Kaplan-Meier and log-rank against published data, hand calculations and statsmodels."""
 
 from __future__ import annotations
 

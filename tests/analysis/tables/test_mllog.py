@@ -1,4 +1,4 @@
-"""The log is read by MLCommons' own parser, and passes those of its rules that are of any run."""
+"""MLCommons' own parser reads the log, and the rules that apply to every run hold."""
 
 from __future__ import annotations
 

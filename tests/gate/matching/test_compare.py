@@ -1,4 +1,4 @@
-"""Both ends at once: sides and run folders in, exit codes out, by the real rule."""
+"""End to end: from sides and run folders to exit codes, by the real rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However bench.compare and bench.ab end, their files say it; an error of the system is a line."""
+"""However bench.compare and bench.ab end, their files report it; a system error is one line."""
 
 from __future__ import annotations
 

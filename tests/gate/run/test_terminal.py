@@ -1,4 +1,4 @@
-"""What commands show of text from elsewhere, and a console that nobody reads."""
+"""How commands print text from elsewhere, and a console whose reader has gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison as Markdown: what stands where, and nothing that a reader would take for markup."""
+"""A comparison as Markdown: its content, and that text from elsewhere never becomes markup."""
 
 from __future__ import annotations
 

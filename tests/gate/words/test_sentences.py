@@ -1,4 +1,4 @@
-"""What is said of each verdict, and of a comparison as a whole."""
+"""The sentences that report each verdict and a comparison as a whole."""
 
 from __future__ import annotations
 

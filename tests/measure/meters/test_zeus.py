@@ -1,4 +1,4 @@
-"""The adapter on the real Zeus: NVIDIA through its pynvml, Apple's chip through its measurement."""
+"""The adapter with the real Zeus: NVIDIA through pynvml, Apple through its measurement class."""
 
 from __future__ import annotations
 

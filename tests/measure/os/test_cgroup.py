@@ -1,4 +1,4 @@
-"""The trees below have the paths and formats of the kernel, shortened to what is read."""
+"""Control groups, on small trees with the kernel's paths and formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runtimes by name, and what is said of those that are not there."""
+"""Choosing a runtime by name, and the message if it is not installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backend for the server's own process: what it does is asked for by the name of the runtime."""
+"""A backend for the server's own process; the name of the runtime selects its behaviour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several tests of the server share: its specification, plain requests, a scripted load."""
+"""Shared by tests of the server: its specification, plain requests, a scripted load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client as a System, under a load that is written down."""
+"""The client as a System, under a scripted load."""
 
 from __future__ import annotations
 

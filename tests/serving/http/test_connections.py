@@ -1,4 +1,4 @@
-"""What one client can make the server hold, or wait for, over real sockets."""
+"""Limits on what one client can make the server hold or wait for, over real sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory groups on trees that a test has made; test_process.py has the real ones."""
+"""Memory control groups on synthetic trees; test_process.py has the real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's process: how it starts, why it does not, and that nothing of it is left behind."""
+"""The server's process: how it starts or fails to, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
