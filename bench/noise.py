@@ -1,8 +1,8 @@
 """One revision against itself: `python -m bench.noise -- KEY=VALUE...`.
 
 Runs it in two worktrees in turn, as bench.ab does with two revisions, and stores how much they
-differ for the gate. Exit code: 0, 2 for a wrong key, value or revision, 3 no runs fit to be stored,
-5 a run failed, 6 the revision could not be installed, 130 after Ctrl-C.
+differ for the gate. Exit code: 0, 2 for a wrong key, value or revision, 3 no comparable runs to
+store, 5 a run failed, 6 the revision could not be installed, 130 after Ctrl-C.
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ def _is_bold(rng: np.random.Generator, num: int, num_configurations: int) -> boo
     p_values: list[float | None] = []
     for _ in range(NUM_COLUMNS):
         values = rng.normal(size=(num_configurations, num))
-        contenders = [Contender(values=each, fit=True) for each in values]
+        contenders = [Contender(values=each, comparable=True) for each in values]
         leader = leader_of(contenders, "min")
         assert leader is not None
         p_values.append(p_best(contenders, leader, "min"))

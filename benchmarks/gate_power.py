@@ -131,12 +131,13 @@ def measured(path: Path) -> Noise:
     Raises:
         ValueError: One configuration has too few comparable runs, or no metric is in all runs.
     """
-    runs = [run for run in read_side(path).runs if run.fit is not False]
+    runs = [run for run in read_side(path).runs if run.comparable is not False]
     groups = by_configuration(runs)
     if len(groups) != 1 or len(runs) < _FEWEST_RUNS:
         raise ValueError(
-            f"--noise {path}: {len(runs)} fit runs of {len(groups)} configurations; give a folder "
-            f"with at least {_FEWEST_RUNS} of one: python -m bench.train -m 'repeat=range(0,24)'"
+            f"--noise {path}: {len(runs)} comparable runs of {len(groups)} configurations; give a "
+            f"folder with at least {_FEWEST_RUNS} of one: "
+            "python -m bench.train -m 'repeat=range(0,24)'"
         )
     names, values = residuals(runs)
 

@@ -263,7 +263,7 @@ def test_residuals_are_of_measured_metrics_that_all_runs_have_smaller_better() -
 
 def test_a_folder_with_too_few_runs_is_no_noise(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"--noise .*0 fit runs of 0 configurations; give a folder"
+        ValueError, match=r"--noise .*0 comparable runs of 0 configurations; give a folder"
     ):
         gate_power.measured(tmp_path)
 

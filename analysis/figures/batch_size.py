@@ -34,8 +34,8 @@ def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
 
     Returns:
         `architecture` (with what else differs, see prepare.variants), `lr`, `batch_size`, `value`,
-        `bound`, `outcome`, `fit`, `energy_label`, `num_without` (runs that are not among them).
-        `value` is missing for runs that never got there at an unknown cost.
+        `bound`, `outcome`, `comparable`, `energy_label`, `num_without` (runs that are not among
+        them). `value` is missing for runs that never got there at an unknown cost.
 
     Raises:
         NothingToDraw: No run has a batch size and a known cost.
@@ -50,7 +50,7 @@ def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
             "value": cost["value"],
             "bound": cost["bound"],
             "outcome": trained["outcome"],
-            "fit": trained["fit"],
+            "comparable": trained["comparable"],
             "energy_label": energy_labels(trained),
         }
     )
@@ -69,9 +69,9 @@ def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFr
         quantity: time_s or energy_j.
 
     Returns:
-        Rows of two kinds. `kind` is `run`: one run, with `value`, `bound`, `outcome`, `fit`. `kind`
-        is `median`: one cell of the sweep, with `value`, `low`, `high` over its runs, the misses
-        at infinity, so that `value` is missing where half of them missed; `num_runs`,
+        Rows of two kinds. `kind` is `run`: one run, with `value`, `bound`, `outcome`, `comparable`.
+        `kind` is `median`: one cell of the sweep, with `value`, `low`, `high` over its runs, the
+        misses at infinity, so that `value` is missing where half of them missed; `num_runs`,
         `num_reached`. All have `architecture`, `lr`, `batch_size`, `quantity`, `energy_label`,
         `num_without`, and how many architectures and rates there are.
 

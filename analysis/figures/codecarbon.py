@@ -7,7 +7,7 @@ from pandas import DataFrame
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, many
 from analysis.figures.marks import dot, draw_points
-from analysis.figures.prepare import NothingToDraw, fitness
+from analysis.figures.prepare import NothingToDraw, are_comparable
 from analysis.figures.style import COLOURS, INK, MARKERS, Width, short_number
 from analysis.load.values import column, numbers
 
@@ -22,7 +22,7 @@ def data_codecarbon(runs: DataFrame) -> DataFrame:
 
     Returns:
         A row for each run that has both: `run_id`, `configuration`, `ours_j`, `codecarbon_j`,
-        `ratio` (CodeCarbon's / ours), `label` (how ours was obtained), `error_frac`, `fit`,
+        `ratio` (CodeCarbon's / ours), `label` (how ours was obtained), `error_frac`, `comparable`,
         `num_without`.
 
     Raises:
@@ -41,7 +41,7 @@ def data_codecarbon(runs: DataFrame) -> DataFrame:
             "ratio": theirs / ours,
             "label": column(runs, "energy_label").astype(object).fillna("no label"),
             "error_frac": numbers(runs, "energy_error_frac"),
-            "fit": fitness(runs),
+            "comparable": are_comparable(runs),
         }
     )[both]
     return data.assign(num_without=len(runs) - len(data)).reset_index(drop=True)
@@ -60,7 +60,7 @@ def draw_codecarbon(data: DataFrame, *, width: Width = "one") -> Canvas:
             axes,
             rows["ours_j"],
             rows["codecarbon_j"],
-            rows["fit"],
+            rows["comparable"],
             COLOURS[place],
             size=14,
             marker=MARKERS[place],
@@ -83,7 +83,7 @@ def draw_codecarbon(data: DataFrame, *, width: Width = "one") -> Canvas:
 
 def _words(data: DataFrame) -> str:
     words = "Point: a run, by how our joules were obtained. Line: equal; dotted: twice and half."
-    if not data["fit"].all():
-        words += f" Hollow: unfit to compare ({int((~data['fit']).sum())})."
+    if not data["comparable"].all():
+        words += f" Hollow: not comparable ({int((~data['comparable']).sum())})."
     num = int(data["num_without"].iloc[0])
     return words + (f" {num} runs lack one of the two." if num else "")

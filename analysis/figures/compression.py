@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, many, wrapped
-from analysis.figures.marks import dot, draw_points, range_words, unfit_handles
+from analysis.figures.marks import dot, draw_points, incomparable_handles, range_words
 from analysis.figures.prepare import NothingToDraw, evenly, serving_runs
 from analysis.figures.style import COLOURS, INK, MARKERS, Width
 from analysis.load.values import column, numbers
@@ -23,7 +23,7 @@ def data_compression(runs: DataFrame) -> DataFrame:
     Returns:
         `configuration`, `method`, `accuracy_change_pct` (percentage points), `speed_up` (times as
         fast as uncompressed) with `speed_up_low` and `speed_up_high` (95% interval over rounds),
-        `size_ratio` (compressed / uncompressed), `num_rounds`, `fit`.
+        `size_ratio` (compressed / uncompressed), `num_rounds`, `comparable`.
 
     Raises:
         NothingToDraw: No run compressed its model and knows what that did.
@@ -40,7 +40,7 @@ def data_compression(runs: DataFrame) -> DataFrame:
             "size_ratio": numbers(served, "compression.size_bytes")
             / numbers(served, "compression.baseline_size_bytes"),
             "num_rounds": numbers(served, "compression.num_rounds"),
-            "fit": served["fit"],
+            "comparable": served["comparable"],
         }
     )
     data = data[data["method"].notna() & (data["method"] != "none")]
@@ -78,7 +78,7 @@ def draw_compression(data: DataFrame, *, width: Width = "one") -> Canvas:
         )
         for place, method in enumerate(shown)
     ]
-    return finished(figure, handles + unfit_handles(data), _words(data), width)
+    return finished(figure, handles + incomparable_handles(data), _words(data), width)
 
 
 def _draw_method(axes: Axes, rows: DataFrame, x: str, place: int, total: int) -> None:
@@ -92,7 +92,9 @@ def _draw_method(axes: Axes, rows: DataFrame, x: str, place: int, total: int) ->
             linewidth=0.8,
         )
     style = {"marker": MARKERS[place], "rasterized": many(total)}
-    draw_points(axes, rows[x], rows["accuracy_change_pct"], rows["fit"], colour, size=22, **style)
+    draw_points(
+        axes, rows[x], rows["accuracy_change_pct"], rows["comparable"], colour, size=22, **style
+    )
 
 
 def _words(data: DataFrame) -> str:

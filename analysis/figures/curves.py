@@ -44,8 +44,8 @@ def data_curves(runs: DataFrame, curves: DataFrame, *, x: Axis = "time_s") -> Da
     Returns:
         Rows per configuration and place: `configuration`, x, `median`, `low`, `high` (smallest and
         largest of the runs), `num_curves` (runs behind them), `num_runs` (those without an
-        evaluation too), `num_reached`, `num_unfit`, `shown` (`line` or, beyond what can be told
-        apart, `grey`), `metric` (of the configuration's own target), `num_configurations`,
+        evaluation too), `num_reached`, `num_incomparable`, `shown` (`line` or, beyond what can be
+        told apart, `grey`), `metric` (of the configuration's own target), `num_configurations`,
         `target_value`, `energy_label`.
 
     Raises:
@@ -131,7 +131,7 @@ def draw_curves(data: DataFrame, *, width: Width = "one") -> Canvas:
     for place, (name, rows) in enumerate(best.groupby("configuration", sort=False)):
         first = rows.iloc[0]
         label = counted_name(
-            names[str(name)], first["num_runs"], first["num_reached"], first["num_unfit"]
+            names[str(name)], first["num_runs"], first["num_reached"], first["num_incomparable"]
         )
         style = {"color": COLOURS[place], "linestyle": LINES[place]}
         draw_band(axes, rows[x], rows["low"], rows["high"], COLOURS[place], step="post")

@@ -48,7 +48,7 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
         A row for each configuration: `configuration`, `architecture`, `kind` (what tells it from
         others of its batch size), `batch_size`, `samples`, `samples_low`, `samples_high`,
         `per_sample`, `per_sample_low`, `per_sample_high`, `missed` (the median run did: samples are
-        then those used up in vain), `num_runs`, `num_reached`, `num_unfit`, `quantity`,
+        then those used up in vain), `num_runs`, `num_reached`, `num_incomparable`, `quantity`,
         `energy_label`.
 
     Raises:
@@ -67,7 +67,7 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
             "samples": samples.fillna(cost["value"] / per_sample),
             "per_sample": per_sample,
             "bound": cost["bound"],
-            "fit": trained["fit"],
+            "comparable": trained["comparable"],
         }
     )
     whole = known[["samples", "per_sample"]].notna().all(axis=1)
@@ -141,7 +141,7 @@ def _draw_cell(axes: Axes, rows: DataFrame, colour: Any, marker: str, *, raster:
             axes,
             part["samples"],
             part["per_sample"],
-            part["num_unfit"] == 0,
+            part["num_incomparable"] == 0,
             [colour],
             size=20,
             marker=">" if missed else marker,
@@ -195,7 +195,7 @@ def _handles(
         handles.append(dot("batch not recorded"))
     marks = (
         (">", "half or more missed", data["missed"].astype(bool)),
-        ("o", "with unfit runs", data["num_unfit"] > 0),
+        ("o", "with incomparable runs", data["num_incomparable"] > 0),
     )
     for marker, label, which in marks:
         if which.any():

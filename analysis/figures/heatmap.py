@@ -30,8 +30,8 @@ def data_heatmap(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
     Returns:
         A row for each cell that was tried: `architecture`, `lr`, `batch_size`, `value` (missing
         where half of the runs or more missed), `low`, `high`, `num_runs`, `num_reached`,
-        `num_unfit`, `quantity`, `energy_label`, `num_architectures`, `num_without` (runs that are
-        in no cell).
+        `num_incomparable`, `quantity`, `energy_label`, `num_architectures`, `num_without` (runs
+        that are in no cell).
 
     Raises:
         NothingToDraw: No run has a batch size and a known cost.
@@ -132,7 +132,7 @@ def _write_cell(axes: Axes, across: int, down: int, row: object, norm: LogNorm) 
     text = hits if missed else short_number(value)
     if not missed and row.num_reached < row.num_runs:  # type: ignore[attr-defined]
         text += f"\n{hits}"
-    if row.num_unfit:  # type: ignore[attr-defined]
+    if row.num_incomparable:  # type: ignore[attr-defined]
         text += "*"
     dark = not missed and norm(value) > 0.5
     box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
@@ -155,9 +155,11 @@ def _words(data: DataFrame, label: str, *, writes: bool) -> str:
     )
     if writes:
         words += " k/n: runs that reached the target, where not all did."
-    num_unfit = int(data["num_unfit"].sum())
-    if num_unfit:
-        words += f" {'*: with' if writes else 'With'} {num_unfit} runs unfit to compare."
+    num_incomparable = int(data["num_incomparable"].sum())
+    if num_incomparable:
+        words += (
+            f" {'*: with' if writes else 'With'} {num_incomparable} runs that are not comparable."
+        )
     num = int(data["num_architectures"].iloc[0])
     few = f" {MOST_PANELS} of {num} architectures." if num > MOST_PANELS else ""
     return words + few + without_words(data)

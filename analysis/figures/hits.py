@@ -39,7 +39,7 @@ def data_hits(runs: DataFrame) -> DataFrame:
         Rows of two kinds. `kind` is `step`: `time_s`, `probability` from that time on, `low`,
         `high` (pointwise 95%, missing where they have no value). `kind` is `missed`: `time_s` at
         which a run was given up, and the probability there. All have `configuration`, `shown`
-        (`line` or `grey`), `num_runs`, `num_reached`, `num_unfit`, `num_configurations`,
+        (`line` or `grey`), `num_runs`, `num_reached`, `num_incomparable`, `num_configurations`,
         `num_unknown` (runs left out since their time is not known), `log_rank_p` (of the first
         two).
 
@@ -141,7 +141,7 @@ def _line(
     axes: Axes, steps: DataFrame, y: str, place: int, rows: DataFrame, name: str, width: Width
 ) -> Line2D:
     first = rows.iloc[0]
-    label = counted_name(name, first["num_runs"], first["num_reached"], first["num_unfit"])
+    label = counted_name(name, first["num_runs"], first["num_reached"], first["num_incomparable"])
     (line,) = axes.plot(
         steps["time_s"],
         steps[y],
@@ -186,7 +186,7 @@ def data_ecdf_targets(runs: DataFrame, ladder: DataFrame) -> DataFrame:
 
     Returns:
         `configuration`, `time_s`, `share` from that time on, `shown`, `num_pairs`, `num_runs`,
-        `num_reached`, `num_unfit`, `num_configurations`.
+        `num_reached`, `num_incomparable`, `num_configurations`.
 
     Raises:
         NothingToDraw: No run reached a rung.

@@ -36,9 +36,9 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
 
     Returns:
         Rows per configuration and rung: `configuration`, `rung`, `value` (missing where half of
-        the runs missed it), `low`, `high`, `num_runs`, `num_reached`, `hits` and `unfit` (of the
-        configuration's target), `shown` (`line` or `grey`), `num_configurations`, `metric` (of the
-        configuration's own target), `quantity`, `energy_label`.
+        the runs missed it), `low`, `high`, `num_runs`, `num_reached`, `hits` and `incomparable` (of
+        the configuration's target), `shown` (`line` or `grey`), `num_configurations`, `metric` (of
+        the configuration's own target), `quantity`, `energy_label`.
 
     Raises:
         NothingToDraw: No run has a rung.
@@ -46,7 +46,7 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
     trained = trained_for(runs, quantity)
     cost = spent_quantity(trained, quantity)
     trained = trained[counted_costs(trained, cost, quantity)]
-    rows = ladder.merge(trained[["run_id", "configuration", "fit"]], on="run_id")
+    rows = ladder.merge(trained[["run_id", "configuration", "comparable"]], on="run_id")
     rows["bound"] = ~rows["reached"].astype(bool) if len(rows) else False
     known = rows[rows["bound"] | rows[quantity].notna()] if len(rows) else rows
     if known.empty or known["bound"].all():
@@ -61,7 +61,7 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
     places = Series(range(len(order)), index=order)
     data = data.rename(columns={quantity: "value"}).assign(
         hits=data["configuration"].map(totals["num_reached"]),
-        unfit=data["configuration"].map(totals["num_unfit"]),
+        incomparable=data["configuration"].map(totals["num_incomparable"]),
         shown=data["configuration"].map(shown),
         num_configurations=len(order),
         metric=data["configuration"].map(metrics),
@@ -109,7 +109,7 @@ def _draw_line(
     whole = rows["num_reached"] == rows["num_runs"]
     draw_points(axes, across, rows["value"], whole, colour, size=16, marker=MARKERS[place])
     first = rows.iloc[0]
-    label = counted_name(name, first["num_runs"], first["hits"], first["unfit"])
+    label = counted_name(name, first["num_runs"], first["hits"], first["incomparable"])
     line.set(label=legend_name(label, width))
     return Line2D(
         [],

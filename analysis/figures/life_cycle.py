@@ -90,7 +90,7 @@ def data_life_cycle(
     Returns:
         Rows of two kinds. `kind` is `model`: `configuration`, `training` and `per_prediction`
         (medians over the pairs of runs, with `_low` and `_high`, their range), `num_runs`,
-        `num_unfit`, `training_label`, `serving_label`, `rate_per_s` (that was asked for),
+        `num_incomparable`, `training_label`, `serving_label`, `rate_per_s` (that was asked for),
         `cheapest` (for some number of predictions). `kind` is `break_even`: `configuration` (costs
         more to train), `against`, `num_predictions`, `cost`, of neighbours among the cheapest. All
         have `quantity`, `num_without` (served runs whose life is not known) and `reasons` (why, as
@@ -145,7 +145,7 @@ def _lives_of(
         lives.append(
             {
                 "configuration": row["configuration"],
-                "fit": row["fit"],
+                "comparable": row["comparable"],
                 "training": life.training,
                 "per_prediction": life.per_prediction,
                 "training_label": life.training_label or "",
@@ -166,7 +166,7 @@ def _models(pairs: DataFrame) -> DataFrame:
     for name in ("training", "per_prediction"):
         models[f"{name}_low"], models[f"{name}_high"] = alike[name].min(), alike[name].max()
     models["num_runs"] = alike.size()
-    models["num_unfit"] = alike["fit"].apply(lambda part: int((~part).sum()))
+    models["num_incomparable"] = alike["comparable"].apply(lambda part: int((~part).sum()))
     return models.reset_index().assign(kind="model")
 
 

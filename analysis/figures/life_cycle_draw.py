@@ -84,8 +84,10 @@ def _draw_model(
     )
     colour = COLOURS[place]
     draw_band(axes, num, low, high, colour)
-    unfit = f", {row['num_unfit']:.0f} unfit" if row["num_unfit"] else ""
-    text = f"{names[row['configuration']]}  n = {row['num_runs']:.0f}{unfit}"
+    incomparable = (
+        f", {row['num_incomparable']:.0f} incomparable" if row["num_incomparable"] else ""
+    )
+    text = f"{names[row['configuration']]}  n = {row['num_runs']:.0f}{incomparable}"
     label = legend_name(text, width)
     (line,) = axes.plot(num, middle, color=colour, linestyle=LINES[place], label=label)
     return line

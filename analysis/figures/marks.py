@@ -1,6 +1,6 @@
 """How runs and medians are drawn, and what their marks and bars are in words.
 
-A run is filled if it is fit and hollow if not, ^ if it missed and x if it failed.
+A run is filled if it is comparable and hollow if not, ^ if it missed and x if it failed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from analysis.figures.style import GREY, INK
 from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS, median
 
 _OUTCOMES = {"reached": "o", "missed": "^", "failed": "x"}
-MARK_NOTE = "Missed and failed runs stand at what they spent in vain; hollow: unfit to compare."
+MARK_NOTE = "Missed and failed runs stand at what they spent in vain; hollow: not comparable."
 _INTERVAL = f"{CONFIDENCE:.0%} interval of the median"
 _RANGE = "range of the runs"
 
@@ -26,23 +26,23 @@ _RANGE = "range of the runs"
 def draw_runs(
     axes: Axes, rows: DataFrame, x: str, y: str, *, colour: Any, marker: str = "o"
 ) -> None:
-    """Points of runs, each marked for its outcome and fitness.
+    """Points of runs, each marked for its outcome and whether it is comparable.
 
     Args:
         axes: Where.
-        rows: With x, y, `outcome` and `fit`.
+        rows: With x, y, `outcome` and `comparable`.
         x: Column of the place from left to right.
         y: Column of the height.
         colour: Of the points.
         marker: Of the runs that reached their target.
     """
-    for (outcome, fit), part in rows.groupby(["outcome", "fit"], sort=False):
+    for (outcome, comparable), part in rows.groupby(["outcome", "comparable"], sort=False):
         shape = marker if outcome == "reached" else _OUTCOMES[str(outcome)]
         face = (
             {"color": colour}
             if shape == "x"
             else {
-                "facecolors": colour if fit else "white",
+                "facecolors": colour if comparable else "white",
                 "edgecolors": colour,
             }
         )
@@ -122,13 +122,13 @@ def mark_handles(rows: DataFrame) -> list[Line2D]:
         num = int((outcomes == outcome).sum())
         if num:
             handles.append(dot(f"{outcome} ({num})", marker=_OUTCOMES[outcome]))
-    return handles + unfit_handles(rows)
+    return handles + incomparable_handles(rows)
 
 
-def unfit_handles(rows: DataFrame) -> list[Line2D]:
-    """A legend entry of the runs that are unfit, if there are any."""
-    num = int((~rows["fit"].astype(bool)).sum())
-    return [dot(f"unfit ({num})", face="white")] if num else []
+def incomparable_handles(rows: DataFrame) -> list[Line2D]:
+    """A legend entry of the runs that are incomparable, if there are any."""
+    num = int((~rows["comparable"].astype(bool)).sum())
+    return [dot(f"incomparable ({num})", face="white")] if num else []
 
 
 def bars_words(numbers: Sequence[int] | Series) -> str:
@@ -165,17 +165,18 @@ def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
     """Median of each group with its bounds; a run whose value is a bound counts as infinite.
 
     Args:
-        runs: With the columns of `by`, the value (known unless it is a bound), `bound` and `fit`.
+        runs: With the columns of `by`, the value (known unless it is a bound), `bound` and
+        `comparable`.
         by: What the groups share.
         value: The column.
 
     Returns:
         A row for each group: `value`, `low`, `high` (an interval, or the range of fewer than six
         runs, as bench.core.stats.intervals.median gives it; missing where they are infinite, the
-        last two also where there is a single run), `num_runs`, `num_reached`, `num_unfit`.
+        last two also where there is a single run), `num_runs`, `num_reached`, `num_incomparable`.
     """
     values = np.where(runs["bound"], np.inf, runs[value].astype(float))
-    unfit = ~runs["fit"].to_numpy(dtype=bool)
+    incomparable = ~runs["comparable"].to_numpy(dtype=bool)
     rows = []
     for key, places in runs.groupby(list(by), sort=True).indices.items():
         own = values[places]
@@ -189,7 +190,7 @@ def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
                 "high": found.high,
                 "num_runs": len(own),
                 "num_reached": int(np.isfinite(own).sum()),
-                "num_unfit": int(unfit[places].sum()),
+                "num_incomparable": int(incomparable[places].sum()),
             }
         )
     numbers = [value, "low", "high"]

@@ -226,7 +226,7 @@ def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:
     sums = long.groupby("run_id")["value"].sum()
     total = served["run_id"].map(sums).groupby(served["configuration"]).median()
     order = [str(name) for name in total.sort_values(kind="stable").index]
-    data = stacked(served[["run_id", "configuration", "fit"]], long, order)
+    data = stacked(served[["run_id", "configuration", "comparable"]], long, order)
     return data.assign(label="", axis="mean latency, end to end (ms)", remark=remark.strip())
 
 

@@ -1,4 +1,4 @@
-"""From the runs as they were loaded to what figures share: outcome, cost spent, fitness, ranking.
+"""From the runs as they were loaded to what figures share: outcome, cost spent, ranking.
 
 A run is `reached`, `missed` (its budget ended first: the cost is a lower bound) or `failed` (it
 would not have hit later). All three stay inside, whatever a figure shows.
@@ -51,13 +51,13 @@ def truths(runs: DataFrame, name: str) -> Series:
     return values.eq(True) & values.notna()
 
 
-def fitness(runs: DataFrame) -> Series:
+def are_comparable(runs: DataFrame) -> Series:
     """Whether nothing speaks against a run; one that was cut off had no time to say."""
-    return ~column(runs, "health.fit").eq(False)
+    return ~column(runs, "health.comparable").eq(False)
 
 
 def training_runs(runs: DataFrame) -> DataFrame:
-    """The trainings that count, with `outcome`, `fit` and `architecture` beside their columns.
+    """The trainings that count, with `outcome`, `comparable` and `architecture` added.
 
     Of one configuration, seed and repeat one run counts (outcomes.counted_runs). Runs of several
     kinds of host are told apart in `configuration`: they are no repeats.
@@ -69,13 +69,13 @@ def training_runs(runs: DataFrame) -> DataFrame:
     if found.empty:
         raise NothingToDraw("no run of a training")
     found["outcome"] = _outcomes(found)
-    found["fit"] = fitness(found)
+    found["comparable"] = are_comparable(found)
     found["architecture"] = architectures(found)
     return _with_host(found)
 
 
 def serving_runs(runs: DataFrame) -> DataFrame:
-    """The runs of bench.serve that answered requests and count, with `fit` and `valid`.
+    """The runs of bench.serve that answered requests and count, with `comparable` and `valid`.
 
     Raises:
         NothingToDraw: There are none.
@@ -83,7 +83,7 @@ def serving_runs(runs: DataFrame) -> DataFrame:
     found = _counted(runs[column(runs, "serving.scenario").notna()])
     if found.empty:
         raise NothingToDraw("no run of bench.serve")
-    found["fit"] = fitness(found)
+    found["comparable"] = are_comparable(found)
     found["valid"] = truths(found, "serving.valid")
     return _with_host(found)
 
@@ -249,22 +249,22 @@ def drawn(order: list[str]) -> dict[str, str]:
 
 
 def counts(runs: DataFrame) -> DataFrame:
-    """By configuration: `num_runs`, `num_reached` and `num_unfit`."""
+    """By configuration: `num_runs`, `num_reached` and `num_incomparable`."""
     table = DataFrame(
         {
             "configuration": runs["configuration"],
             "num_runs": 1,
             "num_reached": (runs["outcome"] == "reached").astype(int),
-            "num_unfit": (~runs["fit"]).astype(int),
+            "num_incomparable": (~runs["comparable"]).astype(int),
         }
     )
     return table.groupby("configuration", sort=False).sum()
 
 
-def counted_name(name: str, num_runs: int, num_reached: int, num_unfit: int) -> str:
-    """A configuration for a legend, with runs that reached the target: `lr=0.1  2/3, 1 unfit`."""
-    unfit = f", {num_unfit} unfit" if num_unfit else ""
-    return f"{name or 'all runs'}  {num_reached}/{num_runs}{unfit}"
+def counted_name(name: str, num_runs: int, num_reached: int, num_incomparable: int) -> str:
+    """A configuration and its hits, for a legend: `lr=0.1  2/3, 1 incomparable`."""
+    incomparable = f", {num_incomparable} incomparable" if num_incomparable else ""
+    return f"{name or 'all runs'}  {num_reached}/{num_runs}{incomparable}"
 
 
 def evenly(items: list[_T], most: int) -> list[_T]:

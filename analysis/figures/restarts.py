@@ -33,7 +33,7 @@ def data_restarts(runs: DataFrame) -> DataFrame:
         `ninetieth_s` (of simulated restarts), `hits_mean_s` (mean of the runs that hit, which is
         not what a try costs), `total_s` (all that is known to have been spent), `num_runs`,
         `num_reached`, `num_unknown` (runs whose time is not known: nothing is expected then),
-        `num_unfit`, `num_configurations`.
+        `num_incomparable`, `num_configurations`.
 
     Raises:
         NothingToDraw: There is no training whose time is known.
@@ -42,7 +42,7 @@ def data_restarts(runs: DataFrame) -> DataFrame:
     if np.isnan(outcomes(trained).cost).all():
         raise NothingToDraw("no training with a known time")
     ended = outcomes_by_configuration(trained)
-    num_unfit = counts(trained)["num_unfit"]
+    num_incomparable = counts(trained)["num_incomparable"]
 
     def rank(name: str) -> tuple[bool, float]:
         own = ended[name]
@@ -52,7 +52,7 @@ def data_restarts(runs: DataFrame) -> DataFrame:
         {
             "configuration": name,
             **_expected(ended[name]),
-            "num_unfit": int(num_unfit[name]),
+            "num_incomparable": int(num_incomparable[name]),
         }
         for name in evenly(sorted(ended, key=rank), _ROWS)
     ]
@@ -114,8 +114,10 @@ def _unknown(data: DataFrame) -> Series:
 
 
 def _row_name(row: dict[Any, Any], names: dict[str, str], width: Width) -> str:
-    unfit = f", {row['num_unfit']} unfit" if row["num_unfit"] else ""
-    text = f"{names[str(row['configuration'])]}  {row['num_reached']}/{row['num_runs']}{unfit}"
+    incomparable = f", {row['num_incomparable']} incomparable" if row["num_incomparable"] else ""
+    text = (
+        f"{names[str(row['configuration'])]}  {row['num_reached']}/{row['num_runs']}{incomparable}"
+    )
     return wrapped(text, 28 if width == "one" else 60)
 
 
@@ -123,8 +125,8 @@ def _draw_hits(axes: Axes, data: DataFrame, places: object) -> None:
     axes.hlines(places, data["tenth_s"], data["ninetieth_s"], color="0.7", linewidth=0.9)  # type: ignore[arg-type]
     bounded = data["high"].fillna(data["ninetieth_s"].fillna(data["expected_s"]))
     axes.hlines(places, data["low"], bounded, color=COLOURS[0], linewidth=2.2)  # type: ignore[arg-type]
-    fit = (data["num_unfit"] == 0).to_numpy()
-    faces = np.where(fit, COLOURS[0], "white")
+    comparable = (data["num_incomparable"] == 0).to_numpy()
+    faces = np.where(comparable, COLOURS[0], "white")
     axes.scatter(
         data["expected_s"],
         places,  # type: ignore[arg-type]
@@ -156,8 +158,8 @@ def _handles(data: DataFrame, hit: object) -> list[Line2D]:
 
 def _words(data: DataFrame, common: str) -> str:
     words = "k/n: runs that hit; misses and failures inside, at what they spent."
-    if data["num_unfit"].any():
-        words += " Hollow: with runs unfit to compare."
+    if data["num_incomparable"].any():
+        words += " Hollow: with runs that are not comparable."
     known = data[data["expected_s"].notna()]
     if (known["low"].notna() & known["high"].isna()).any():
         words += " Where too few hit, the bar has no upper end and is drawn to that of the tries."

@@ -55,7 +55,7 @@ def data_latency(runs: DataFrame, requests: DataFrame) -> DataFrame:
         Rows of two kinds. `kind` is `ecdf`: `latency_ms` and `share` of the samples that took no
         longer. `kind` is `percentile`: `share` of _PERCENTILES, where there are samples enough.
         All have `configuration`, `scenario`, `num_samples`, `num_configurations` of the scenario,
-        `fit`, `valid`.
+        `comparable`, `valid`.
 
     Raises:
         NothingToDraw: No run kept its requests.
@@ -74,7 +74,7 @@ def data_latency(runs: DataFrame, requests: DataFrame) -> DataFrame:
                 scenario=row["serving.scenario"],
                 num_samples=len(own),
                 num_configurations=int(totals[row["serving.scenario"]]),
-                fit=row["fit"],
+                comparable=row["comparable"],
                 valid=row["valid"],
             )
         )
@@ -136,7 +136,7 @@ def _draw_ecdf(axes: Axes, data: DataFrame, names: list[str], handles: dict[str,
         steps = rows[rows["kind"] == "ecdf"]
         axes.plot(steps["latency_ms"], steps["share"], drawstyle="steps-post", **style)
         marks = rows[rows["kind"] == "percentile"]
-        good = bool(rows["fit"].iloc[0] and rows["valid"].iloc[0])
+        good = bool(rows["comparable"].iloc[0] and rows["valid"].iloc[0])
         axes.plot(
             marks["latency_ms"],
             marks["share"],
@@ -166,8 +166,8 @@ def _latency_words(data: DataFrame) -> str:
         f"One run each (n = 1), the median one of its configuration; {samples} samples a run. "
         f"Marks: p50, p90, p99, p99.9 (from {least} samples on)."
     )
-    if not (data["fit"] & data["valid"]).all():
-        words += " Hollow: unfit to compare, or not valid in its scenario."
+    if not (data["comparable"] & data["valid"]).all():
+        words += " Hollow: not comparable, or not valid in its scenario."
     return words
 
 
@@ -180,7 +180,7 @@ def data_load(runs: DataFrame, rate_search: DataFrame) -> DataFrame:
 
     Returns:
         Rows per run and rate: `configuration`, `run_id`, `rate_per_s`, `latency_p50_ms`,
-        `latency_p99_ms`, `valid`, `bound_ms`, `max_rate_per_s`, `fit`, `num_configurations`.
+        `latency_p99_ms`, `valid`, `bound_ms`, `max_rate_per_s`, `comparable`, `num_configurations`.
 
     Raises:
         NothingToDraw: No run searched for its rate.
@@ -191,7 +191,7 @@ def data_load(runs: DataFrame, rate_search: DataFrame) -> DataFrame:
             {
                 "run_id": served["run_id"],
                 "configuration": served["configuration"],
-                "fit": served["fit"],
+                "comparable": served["comparable"],
                 "bound_ms": numbers(served, "serving.latency_bound_ms"),
                 "max_rate_per_s": numbers(served, "serving.max_rate_per_s"),
             }
@@ -203,7 +203,7 @@ def data_load(runs: DataFrame, rate_search: DataFrame) -> DataFrame:
     best = steps.groupby("configuration")["max_rate_per_s"].median()
     order = [str(name) for name in best.sort_values(ascending=False).index]
     names = ["configuration", "run_id", "rate_per_s", "latency_p50_ms", "latency_p99_ms", "valid"]
-    data = steps[[*names, "bound_ms", "max_rate_per_s", "fit"]]
+    data = steps[[*names, "bound_ms", "max_rate_per_s", "comparable"]]
     data = data[data["configuration"].isin(evenly(order, HIGHLIGHTED))]
     data = data.assign(valid=data["valid"].astype(bool), num_configurations=len(order))
     return data.sort_values(["configuration", "run_id", "rate_per_s"], ignore_index=True)
@@ -229,8 +229,8 @@ def draw_load(data: DataFrame, *, width: Width = "one") -> Canvas:
             rates, tail = rows["rate_per_s"], rows["latency_p99_ms"]
             draw_points(axes, rates, tail, rows["valid"], colour, size=16, marker=marker)
         num = group["run_id"].nunique()
-        unfit = ", unfit" if not group["fit"].all() else ""
-        label = legend_name(f"{names[str(name)]}  n = {num}{unfit}", width)
+        incomparable = ", incomparable" if not group["comparable"].all() else ""
+        label = legend_name(f"{names[str(name)]}  n = {num}{incomparable}", width)
         handles.append(Line2D([], [], color=colour, marker=marker, markersize=4, label=label))
     handles += _bound_lines(axes, data)
     log_axis(axes, "x")

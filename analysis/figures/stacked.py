@@ -21,7 +21,7 @@ def stacked(runs: DataFrame, long: DataFrame, order: list[str]) -> DataFrame:
     """Means of the parts of each configuration: only means of parts add up to that of the whole.
 
     Args:
-        runs: With `run_id`, `configuration`, `fit` and, of trainings, `outcome`.
+        runs: With `run_id`, `configuration`, `comparable` and, of trainings, `outcome`.
         long: `run_id`, `part`, `value`: what each part took in each run. A part that a run has no
             row of is one that it did not have; leave out runs of which a part is not known.
         order: Configurations from top to bottom; where there are too many, an even choice.
@@ -29,10 +29,12 @@ def stacked(runs: DataFrame, long: DataFrame, order: list[str]) -> DataFrame:
     Returns:
         Rows per configuration and part, in order: `configuration`, `part`, `mean`, `total_low`,
         `total_high` (range of the runs' sums), `num_runs`, `num_reached` (missing where there was
-        no target), `num_unfit`, `num_configurations`.
+        no target), `num_incomparable`, `num_configurations`.
     """
     shown = evenly(order, _BARS)
-    columns = [name for name in ("run_id", "configuration", "fit", "outcome") if name in runs]
+    columns = [
+        name for name in ("run_id", "configuration", "comparable", "outcome") if name in runs
+    ]
     long = long.merge(runs[columns], on="run_id")
     long = long[long["configuration"].isin(shown)]
     sums = long.groupby(["configuration", "run_id"])["value"].sum().groupby("configuration")
@@ -43,7 +45,7 @@ def stacked(runs: DataFrame, long: DataFrame, order: list[str]) -> DataFrame:
         facts["num_reached"] = reached.astype(float)
     else:
         facts["num_reached"] = np.nan
-    facts["num_unfit"] = (~members["fit"].astype(bool)).groupby(level=0).sum()
+    facts["num_incomparable"] = (~members["comparable"].astype(bool)).groupby(level=0).sum()
     parts = list(dict.fromkeys(long["part"]))
     sums_of_parts = long.groupby(["configuration", "part"])["value"].sum().unstack(fill_value=0)
     means = sums_of_parts.reindex(index=shown, columns=parts, fill_value=0.0)
@@ -107,8 +109,8 @@ def _ranges(axes: Axes, data: DataFrame, names: list[str], places: Any) -> None:
 def _bar_name(data: DataFrame, name: str, short: str, characters: int) -> str:
     row = data[data["configuration"] == name].iloc[0]
     hits = "" if np.isnan(row["num_reached"]) else f"  {row['num_reached']:.0f}/{row['num_runs']}"
-    unfit = f"  ({row['num_unfit']} unfit)" if row["num_unfit"] else ""
-    return wrapped(f"{short}{hits}{unfit}", characters)
+    incomparable = f"  ({row['num_incomparable']} incomparable)" if row["num_incomparable"] else ""
+    return wrapped(f"{short}{hits}{incomparable}", characters)
 
 
 def _words(data: DataFrame) -> str:

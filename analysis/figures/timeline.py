@@ -35,8 +35,8 @@ _PHASES = {
 def pick_run(runs: DataFrame, run: str | None = None) -> DataFrame:
     """The run that a timeline shows: the one named, else a typical one.
 
-    Typical is the fit run that reached its target in the median time, among the most runs that may
-    be compared; where there is none, the first run of these.
+    Typical is the comparable run that reached its target in the median time, among the most runs
+    that may be compared; where there is none, the first run of these.
 
     Args:
         runs: As loaded.
@@ -55,7 +55,7 @@ def pick_run(runs: DataFrame, run: str | None = None) -> DataFrame:
         return found
     alike = trainings(runs)
     trained = training_runs(alike[0].runs if alike else runs)
-    good = trained[(trained["outcome"] == "reached") & trained["fit"]]
+    good = trained[(trained["outcome"] == "reached") & trained["comparable"]]
     if good.empty:
         return _of_id(runs, str(trained["run_id"].iloc[0]))
     ordered = good.sort_values(["target.time_to_target_s", "run_id"])
@@ -78,8 +78,8 @@ def data_timeline(runs: DataFrame, curves: DataFrame, telemetry: DataFrame) -> D
     Returns:
         Rows of two kinds. `kind` is `sample`: `panel`, `series` (device and metric), `t_s`,
         `value`, thinned evenly. `kind` is `phase`: `series` (before the clock, evaluation,
-        checkpoint), `t_s` and `end_s`. All have `run_id`, `configuration`, `seed`, `unfit` (why, or
-        empty), `time_to_target_s`.
+        checkpoint), `t_s` and `end_s`. All have `run_id`, `configuration`, `seed`, `incomparable`
+        (why, or empty), `time_to_target_s`.
 
     Raises:
         NothingToDraw: The run kept no samples.
@@ -101,7 +101,7 @@ def data_timeline(runs: DataFrame, curves: DataFrame, telemetry: DataFrame) -> D
         run_id=run["run_id"],
         configuration=run["configuration"],
         seed=run["seed"],
-        unfit=flags if isinstance(flags, str) else "",
+        incomparable=flags if isinstance(flags, str) else "",
         time_to_target_s=column(runs, "target.time_to_target_s").astype(float).iloc[0],
     )
 
@@ -221,6 +221,6 @@ def _words(data: DataFrame) -> str:
     above = int(((data["panel"] == _FRACTIONS) & (data["value"] > _MOST_FRACTION)).sum())
     if above:
         words += f" {above} samples above 1, which no fraction can be, are cut off."
-    if isinstance(first["unfit"], str) and first["unfit"]:
-        words += f" Unfit to compare: {first['unfit']}."
+    if isinstance(first["incomparable"], str) and first["incomparable"]:
+        words += f" Not comparable: {first['incomparable']}."
     return wrapped(words, 10_000)

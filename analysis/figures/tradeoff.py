@@ -60,11 +60,11 @@ def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -
         A row for each configuration: `configuration`, `x`, `x_low`, `x_high`, `y`, `y_low`,
         `y_high`, `area`, `missed` (the median run did: x and y are then what was spent in vain),
         `off_target` (half of the runs or more missed their target, whatever is drawn), `front`
-        (by the runs that are fit, among those of the same `label`: no other is better by more than
-        noise and sampling error),
+        (by the runs that are comparable, among those of the same `label`: no other is better by
+        more than noise and sampling error),
         `front_share` (of resamples; missing where there are too few runs), `num_runs`,
-        `num_reached`, `num_unfit`, `x_name`, `y_name`, `area_name`, `labels` (how joules and money
-        were obtained), `num_without` (runs that lack one of the two), `remark`.
+        `num_reached`, `num_incomparable`, `x_name`, `y_name`, `area_name`, `labels` (how joules and
+        money were obtained), `num_without` (runs that lack one of the two), `remark`.
 
     Raises:
         NothingToDraw: No run has both.
@@ -97,7 +97,7 @@ def _is_money(name: str) -> bool:
 
 
 def _with_fronts(data: DataFrame, known: DataFrame, x: str, y: str) -> DataFrame:
-    """The front of the runs that are fit, among configurations of joules and money obtained alike.
+    """The front of the comparable runs, among configurations of joules and money obtained alike.
 
     A configuration without such runs is on no front, and beats no other one.
     """
@@ -117,7 +117,7 @@ def _with_fronts(data: DataFrame, known: DataFrame, x: str, y: str) -> DataFrame
             missed=missed[rows.index],
             noise=(_noise(rows, "x", x), _noise(rows, "y", y)),
         )
-        for _, rows in known[known["fit"]].groupby(known["configuration"].map(labels))
+        for _, rows in known[known["comparable"]].groupby(known["configuration"].map(labels))
     ]
     if not fronts:
         return data.assign(front=False, front_share=np.nan)
@@ -141,7 +141,7 @@ def _both(runs: DataFrame, x: str, y: str, area: str | None) -> DataFrame:
     table = DataFrame(
         {
             "configuration": rows["configuration"],
-            "fit": rows["fit"],
+            "comparable": rows["comparable"],
             "reached": rows["outcome"] == "reached",
         }
     )
@@ -158,7 +158,7 @@ def _both(runs: DataFrame, x: str, y: str, area: str | None) -> DataFrame:
     table["area"] = numbers(rows, area) if area else np.nan
     table["label"] = "" if labels is None else labels
     if labels is not None:
-        table["fit"] &= ~joules_in_doubt(rows)
+        table["comparable"] &= ~joules_in_doubt(rows)
     return table
 
 
@@ -170,8 +170,10 @@ def _ended(runs: DataFrame) -> DataFrame:
     if _holds(runs, "serving.scenario").any():
         served = serving_runs(runs)
         vain = column(served, "trained.reached").eq(False)
-        fit = served["fit"] & ~column(served, "serving.valid").eq(False)
-        parts.append(served.assign(outcome=np.where(vain, "missed", "reached"), fit=fit))
+        comparable = served["comparable"] & ~column(served, "serving.valid").eq(False)
+        parts.append(
+            served.assign(outcome=np.where(vain, "missed", "reached"), comparable=comparable)
+        )
     if not parts:
         raise NothingToDraw("no run of a training, and none of bench.serve")
     return concat(parts)

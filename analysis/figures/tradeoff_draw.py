@@ -118,7 +118,7 @@ def _draw_points(axes: Axes, rows: DataFrame, sizes: Series, colour: str) -> Non
             axes,
             part["x"],
             part["y"],
-            part["num_unfit"] == 0,
+            part["num_incomparable"] == 0,
             colour,
             size=sizes[part.index],
             marker=marker,
@@ -158,17 +158,17 @@ def _other_handles(front: DataFrame, others: DataFrame) -> list[Line2D]:
     handles: list[Line2D] = []
     if len(front) > _LABELLED:
         handles.append(dot(f"{len(front) - _LABELLED} more on the front", COLOURS[0]))
-    unfit = others["num_unfit"] == others["num_runs"]
-    beaten = others[~others["missed"] & ~unfit]
+    incomparable = others["num_incomparable"] == others["num_runs"]
+    beaten = others[~others["missed"] & ~incomparable]
     if len(front) and len(beaten):
         handles.append(dot(f"beaten by another ({len(beaten)})", "0.55"))
     whole = concat([front, others])
     num_vain = int(_off_target(whole).sum())
     if num_vain:
         handles.append(dot(f"half or more missed their target ({num_vain})", marker="^"))
-    num_unfit = int((whole["num_unfit"] > 0).sum())
-    if num_unfit:
-        handles.append(dot(f"with unfit runs ({num_unfit})", face="white"))
+    num_incomparable = int((whole["num_incomparable"] > 0).sum())
+    if num_incomparable:
+        handles.append(dot(f"with incomparable runs ({num_incomparable})", face="white"))
     return handles
 
 
@@ -201,12 +201,12 @@ def _front_words(data: DataFrame) -> str:
     if settings:
         return f" No front: {' and '.join(settings)} is a setting, not a result."
     if not data["front"].any():
-        return " No front: no run that hit is fit." if data["num_unfit"].any() else ""
+        return " No front: no run that hit is comparable." if data["num_incomparable"].any() else ""
     words = (
         f" Beaten: worse beyond the uncertainty ({_uncertainty(data)}), and no better beyond it."
     )
-    if data["num_unfit"].any():
-        words += " Runs that are unfit decide no front."
+    if data["num_incomparable"].any():
+        words += " Runs that are incomparable decide no front."
     if data.loc[data["front"], "front_share"].notna().any():
         return f"{words} %: share of resamples in which it is on the front."
     return f"{words} Shares of resamples need {MIN_RUNS} runs each."

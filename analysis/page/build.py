@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pandas import DataFrame
 
-from analysis.figures.prepare import fitness
+from analysis.figures.prepare import are_comparable
 from analysis.load.values import column
 from analysis.page.charts import MOST_GROUPS, chart_groups
 from analysis.page.details import MOST_DETAILED, detailed_runs, details
@@ -27,7 +27,7 @@ from analysis.stats.outcomes import hosts, refused
 from analysis.tables.files import Make, at_once, writing
 from analysis.tables.text_table import TextTable
 
-_MOST_UNFIT = 200  # rows of the list of unfit runs
+_MOST_LISTED = 200  # rows of the list of incomparable runs
 # What tells where a number comes from, of every host and revision among the runs.
 _PROVENANCE = {
     "host.cpu_name": "processor",
@@ -103,9 +103,9 @@ def page_html(runs: DataFrame, listed: Listed, make: Make = at_once) -> str:
             parts=words,
             tables=listed.tables,
             provenance=provenance,
-            unfit=_unfit(runs),
-            num_unfit=int((~fitness(runs)).sum()),
-            most_unfit=_MOST_UNFIT,
+            incomparable=_incomparable(runs),
+            num_incomparable=int((~are_comparable(runs)).sum()),
+            most_listed=_MOST_LISTED,
             refused=_refused(runs),
             num_refused=int(refused(runs).sum()),
             unread=listed.unread.to_dict("records"),
@@ -201,10 +201,10 @@ def _text(value: Any) -> str:
 
 
 def _refused(runs: DataFrame) -> list[dict[Any, Any]]:
-    found = runs[refused(runs)].head(_MOST_UNFIT)
+    found = runs[refused(runs)].head(_MOST_LISTED)
     return found[["run_id", "configuration", "error.message"]].to_dict("records")
 
 
-def _unfit(runs: DataFrame) -> list[dict[Any, Any]]:
-    unfit = runs[~fitness(runs)].head(_MOST_UNFIT)
-    return unfit[["run_id", "configuration", "health.flags"]].to_dict("records")
+def _incomparable(runs: DataFrame) -> list[dict[Any, Any]]:
+    incomparable = runs[~are_comparable(runs)].head(_MOST_LISTED)
+    return incomparable[["run_id", "configuration", "health.flags"]].to_dict("records")

@@ -99,7 +99,7 @@ def _scatter(
     colour: str = "architecture",
     size: str | None = None,
 ) -> dict[str, Any]:
-    """Points of runs: colour for a setting, shape for the outcome, hollow for unfit.
+    """Points of runs: colour for a setting, shape for the outcome, hollow for incomparable.
 
     Every point has a stroke: a mark that is only filled is nothing where it is hollow.
     """
@@ -118,7 +118,7 @@ def _scatter(
                 range=["circle", "triangle-up", "cross", "square"],
             ),
         ),
-        "fillOpacity": alt.condition("datum.fit", alt.value(0.75), alt.value(0.0)),
+        "fillOpacity": alt.condition("datum.comparable", alt.value(0.75), alt.value(0.0)),
         "opacity": alt.condition(chosen, alt.value(1.0), alt.value(0.12)),
         "tooltip": [_tip(shorthand) for shorthand in _TIPS],
     }

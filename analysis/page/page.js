@@ -118,8 +118,8 @@ async function show(runId) {
   element("panel").hidden = false;
   document.body.classList.add("open");
   element("panel-title").textContent = `${run.configuration}, seed ${run.seed}`;
-  const unfit = run.fit ? "" : `; unfit to compare: ${run.flags ?? "not recorded"}`;
-  element("panel-facts").textContent = `${run.run_id}: ${run.outcome}${run.error ? ` (${run.error})` : ""}${unfit}; ${run.folder}`;
+  const incomparable = run.comparable ? "" : `; not comparable: ${run.flags ?? "not recorded"}`;
+  element("panel-facts").textContent = `${run.run_id}: ${run.outcome}${run.error ? ` (${run.error})` : ""}${incomparable}; ${run.folder}`;
   element("panel-missing").hidden = Boolean(detail);
   shownPairs = detail ? detail.record : [];
   fillRecord(shownPairs);
@@ -160,7 +160,7 @@ const table = new DataTable("#table", {
   })),
   createdRow: (row, run) => {
     row.dataset.run = run.run_id;
-    row.classList.toggle("unfit", !run.fit);
+    row.classList.toggle("incomparable", !run.comparable);
     if (run.error) row.title = run.error;
   },
 });

@@ -75,7 +75,7 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                     "run_id": row["run_id"],
                     "configuration": row["configuration"],
                     "outcome": row["outcome"],
-                    "health": "fit" if row["fit"] else "unfit to compare",
+                    "health": "comparable" if row["comparable"] else "not comparable",
                     "dimension": _title(name, rows),
                     "place": round(part, 4),
                     "value": row[name],
@@ -87,7 +87,7 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def parallel(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The specification: one line per run, dotted where it is unfit, over the axes of `dimensions`.
+    """The specification: a line per run, dotted where incomparable, over the axes of `dimensions`.
 
     Args:
         rows: Of page_rows, of runs that may be compared.
@@ -114,7 +114,7 @@ def parallel(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             strokeDash=alt.StrokeDash(
                 "health:N",
                 title="health",
-                scale=alt.Scale(domain=["fit", "unfit to compare"], range=[[1, 0], [3, 3]]),
+                scale=alt.Scale(domain=["comparable", "not comparable"], range=[[1, 0], [3, 3]]),
             ),
             opacity=alt.when(over)
             .then(alt.value(1.0))

@@ -9,7 +9,7 @@ import numpy as np
 from pandas import NA, DataFrame, NaT, Series
 
 from analysis.figures.costs import cost_bases
-from analysis.figures.prepare import architectures, fitness
+from analysis.figures.prepare import architectures, are_comparable
 from analysis.load.values import column, numbers
 from analysis.page.titles import COSTS, NUMBERS
 from analysis.stats.outcomes import REFUSED, counted_runs, hosts, outcomes, with_target
@@ -47,7 +47,7 @@ def page_rows(runs: DataFrame) -> list[dict[str, Any]]:
     """
     table = DataFrame({short: numbers(runs, name) for short, name in NUMBERS.items()})
     table = table.assign(**{short: column(runs, name) for name, short in _TEXTS.items()})
-    table["fit"] = fitness(runs)
+    table["comparable"] = are_comparable(runs)
     table["host"] = hosts(runs)
     table["architecture"] = architectures(runs)
     table["outcome"] = _outcomes(runs)

@@ -31,7 +31,7 @@ TITLES = {
     **{name: label_of(path) for name, path in NUMBERS.items()},
     "label": "joules",
     "basis": "money for",
-    "flags": "unfit because",
+    "flags": "incomparable because",
     "group": "compared within",
     "started_utc": "started",
     "run_id": "run",

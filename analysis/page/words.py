@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.figures.prepare import fitness
+from analysis.figures.prepare import are_comparable
 from analysis.load.values import column
 from analysis.page.losses import losses
 from analysis.stats.outcomes import TO_TARGET, counted_runs, outcomes, reached, refused, with_target
@@ -133,14 +133,14 @@ def _uncounted(runs: DataFrame, num_not_started: int) -> Iterator[str]:
 
 
 def _health_words(runs: DataFrame) -> Iterator[str]:
-    unfit = runs[~fitness(runs)]
-    if unfit.empty:
-        yield "No run is marked as unfit to compare."
+    incomparable = runs[~are_comparable(runs)]
+    if incomparable.empty:
+        yield "No run is marked as not comparable."
         return
-    texts = unfit["health.flags"].dropna()
+    texts = incomparable["health.flags"].dropna()
     flags = sorted({flag for text in texts for flag in text.split(",")})
-    words = _count(len(unfit), "run")
-    yield f"{words} unfit to compare ({', '.join(flags)}); marked everywhere."
+    words = _count(len(incomparable), "run")
+    yield f"{words} not comparable ({', '.join(flags)}); marked everywhere."
 
 
 def _label_words(runs: DataFrame) -> Iterator[str]:
@@ -164,10 +164,10 @@ def _target_words(group: DataFrame, summary: DataFrame) -> Iterator[str]:
     if not reached(group).any():
         yield f"None of {_count(len(group), 'run')} reached it: there is no cheapest way."
         return
-    unfit = sorted(set(group.loc[~fitness(group), "configuration"]))
-    group = group[~group["configuration"].isin(unfit)]
-    if unfit:
-        yield f"Not ranked, as they hold runs unfit to compare: {', '.join(unfit)}."
+    incomparable = sorted(set(group.loc[~are_comparable(group), "configuration"]))
+    group = group[~group["configuration"].isin(incomparable)]
+    if incomparable:
+        yield f"Not ranked, as they hold runs that are not comparable: {', '.join(incomparable)}."
     own = summary.merge(group[list(KEYS)].drop_duplicates(), on=list(KEYS))
     for cost in _COSTS:
         rows = own[own["metric"] == cost.metric.name]
@@ -221,7 +221,7 @@ def _against_others(known: DataFrame, rows: DataFrame, cost: _Cost, label: str) 
         return f"{words}; joules that nothing measured are no ground for a test."
     p_values = rows["p_best_holm"].dropna()
     if p_values.empty:
-        return f"{words}; too few runs that were fit to test the difference."
+        return f"{words}; too few comparable runs to test the difference."
     p_text = f"rank test against every other one, p = {p_values.iloc[0]:.2g} over all columns"
     verdict = "is significant" if p_values.iloc[0] < ALPHA else "is not significant"
     return f"{words}; that it is the best {verdict} ({p_text})."

@@ -26,12 +26,12 @@ class Contender:
     """A configuration in a column.
 
     Attributes:
-        values: Of its runs that were fit to be compared, misses as the worst.
-        fit: Whether all of its runs were. A best value that rests on others is none.
+        values: Of its runs that were comparable, misses as the worst.
+        comparable: Whether all of its runs were. A best value that rests on others is none.
     """
 
     values: Floats
-    fit: bool
+    comparable: bool
 
 
 def leader_of(contenders: Sequence[Contender], better: Better) -> int | None:
@@ -58,14 +58,14 @@ def p_best(contenders: Sequence[Contender], leader: int, better: Better) -> floa
 
     Returns:
         None where it cannot be said: the leader or one of the others has too few runs for any
-        values to be significant, or runs of the leader were not fit to be compared.
+        values to be significant, or runs of the leader were not comparable.
 
     Source: Berger (1982), Multiparameter hypothesis testing and acceptance sampling (the test of
         several hypotheses that must all be rejected); the rank test of bench.core.stats.ranks.
     """
     own = contenders[leader]
     others = [each.values for place, each in enumerate(contenders) if place != leader]
-    if not own.fit or any(_least_p(len(own.values), len(each)) >= ALPHA for each in others):
+    if not own.comparable or any(_least_p(len(own.values), len(each)) >= ALPHA for each in others):
         return None
     largest = max(p_better(own.values, each, better) for each in others)
     return min(1.0, _DIRECTIONS * largest)

@@ -60,7 +60,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Row:
-    """One row with the values of its runs that are fit, of which the best is found."""
+    """One row with the values of its comparable runs, of which the best is found."""
 
     facts: dict[str, Any]
     column: TableColumn
@@ -164,12 +164,12 @@ def _row(group: DataFrame, column: TableColumn, facts: dict[str, Any]) -> _Row |
     estimate = _estimate(group, column)
     if estimate is None:
         return None
-    fit = fit_to_compare(group)
+    comparable = comparable_and_valid(group)
     if column.joules is not None:
-        fit &= ~joules_in_doubt(group)
+        comparable &= ~joules_in_doubt(group)
     values = Series(dtype="float64")
     if column.metric is not None and column.better is not None:
-        values = _values(group, column.statistic, column.metric)[fit].dropna()
+        values = _values(group, column.statistic, column.metric)[comparable].dropna()
     return _Row(
         facts={
             **facts,
@@ -178,13 +178,13 @@ def _row(group: DataFrame, column: TableColumn, facts: dict[str, Any]) -> _Row |
         },
         column=column,
         estimate=estimate,
-        contender=Contender(values=np.asarray(values), fit=bool(fit.all())),
+        contender=Contender(values=np.asarray(values), comparable=bool(comparable.all())),
     )
 
 
-def fit_to_compare(runs: DataFrame) -> Series:
+def comparable_and_valid(runs: DataFrame) -> Series:
     """Whether neither a run's health nor its load generator speaks against comparing it."""
-    return ~(runs["health.fit"].eq(False) | runs["serving.valid"].eq(False))
+    return ~(runs["health.comparable"].eq(False) | runs["serving.valid"].eq(False))
 
 
 def _estimate(group: DataFrame, column: TableColumn) -> Estimate | None:
@@ -266,8 +266,8 @@ def counts(runs: DataFrame) -> DataFrame:
         runs: Of load_runs; of each configuration, seed and repeat one run counts.
 
     Returns:
-        `KEYS, num_runs, num_with_target, num_hits, num_failed, num_unfit, num_invalid`: unfit by
-        their health (see health.flags), invalid by the load generator.
+        `KEYS, num_runs, num_with_target, num_hits, num_failed, num_incomparable, num_invalid`:
+        incomparable by their health (see health.flags), invalid by the load generator.
     """
     counted = with_keys(counted_runs(runs))
     rows = counted[list(KEYS)].assign(
@@ -275,7 +275,7 @@ def counts(runs: DataFrame) -> DataFrame:
         num_with_target=counted["target.metric"].notna().astype(int),
         num_hits=reached(counted).astype(int),
         num_failed=(~counted["status"].isin(["ok", "interrupted"])).astype(int),
-        num_unfit=counted["health.fit"].eq(False).astype(int),
+        num_incomparable=counted["health.comparable"].eq(False).astype(int),
         num_invalid=counted["serving.valid"].eq(False).astype(int),
     )
     grouped: DataFrame = rows.groupby(list(KEYS), sort=False).sum().reset_index()

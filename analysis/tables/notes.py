@@ -11,7 +11,7 @@ from analysis.stats.summary import NO_LABEL
 from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS
 from bench.core.stats.ranks import ALPHA
 
-UNFIT, INVALID = "†", "‡"
+INCOMPARABLE, INVALID = "†", "‡"
 UNKNOWN = "unknown"
 
 
@@ -48,8 +48,8 @@ def table_notes(
         )
     if num_refused:
         yield _refused_note(num_refused)
-    if listed["num_unfit"].any():
-        yield f"{UNFIT} holds runs that were not fit to be compared (health.flags)."
+    if listed["num_incomparable"].any():
+        yield f"{INCOMPARABLE} holds runs that are not comparable (health.flags)."
     if listed["num_invalid"].any():
         yield f"{INVALID} holds passes that the load generator calls invalid."
 
@@ -69,7 +69,7 @@ def _best_notes(summary: DataFrame, rows: DataFrame) -> Iterator[str]:
     num_columns = int(summary["p_best"].notna().sum())
     if not num_columns or rows["p_best"].isna().all():
         yield (
-            "No value is bold: in no column are there enough runs that were fit to be compared to"
+            "No value is bold: in no column are there enough runs that were comparable to"
             " name its best value."
         )
         return
@@ -78,9 +78,10 @@ def _best_notes(summary: DataFrame, rows: DataFrame) -> Iterator[str]:
         "Bold: the best of its column among rows that may be compared. It is better than every"
         f" other one by a one-sided rank test, doubled because the data chose it: p < {ALPHA} by"
         f" Holm over the {num_columns} columns of all tables that can be tested, which takes at"
-        f" least {runs} runs of each configuration. Runs that were not fit are left out of the"
-        " test, and a configuration that holds any is never bold; nor are modelled joules."
-        " Joules with a flag of their own (energy[], such as below_resolution) count as not fit."
+        f" least {runs} runs of each configuration. Runs that are not comparable are left out of"
+        " the test, and a configuration that holds any is never bold; nor are modelled joules."
+        " Joules with a flag of their own (energy[], such as below_resolution) make a run not"
+        " comparable."
     )
 
 

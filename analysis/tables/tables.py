@@ -21,7 +21,7 @@ from analysis.stats.summary import as_estimate, counts, summarise
 from analysis.stats.table_columns import TOPICS, TableColumn
 from analysis.tables.digits import estimate_text, of_digits
 from analysis.tables.files import Make, at_once, writing
-from analysis.tables.notes import INVALID, UNFIT, UNKNOWN, search_notes, table_notes
+from analysis.tables.notes import INCOMPARABLE, INVALID, UNKNOWN, search_notes, table_notes
 from analysis.tables.text_table import Cell, TextTable, frame_csv, to_csv, to_latex, to_markdown
 
 
@@ -87,7 +87,9 @@ def _by_group(listed: DataFrame) -> DataFrame:
 def _names(listed: DataFrame) -> list[str]:
     names = []
     for row in listed.itertuples():
-        marks = (UNFIT if row.num_unfit else "") + (INVALID if row.num_invalid else "")
+        marks = (INCOMPARABLE if row.num_incomparable else "") + (
+            INVALID if row.num_invalid else ""
+        )
         names.append(f"{row.configuration}{' ' if marks else ''}{marks}")
     return names
 

@@ -45,7 +45,7 @@ from bench.launch.isolation import Ending, ForkServer, NotStarted
 from bench.launch.job import Job
 
 RUN_FAILED = 5
-RESUME_FIT = "fit"  # of resume=: also the runs that are unfit for comparison are made again
+RESUME_COMPARABLE = "comparable"  # of resume=: also the runs that are not comparable are made again
 
 
 class Sweep:
@@ -146,9 +146,9 @@ class Sweep:
             except StoreError as error:
                 say(self._console, f"note: made again: {error}")
                 continue
-            fit = record.health is None or record.health.fit
-            charged_alike = charges_of(record.config) == charges_of(config)
-            if record.status == "ok" and charged_alike and (fit or resume != RESUME_FIT):
+            comparable = record.health is None or record.health.comparable
+            usable = record.status == "ok" and (comparable or resume != RESUME_COMPARABLE)
+            if usable and charges_of(record.config) == charges_of(config):
                 return folder, record
         return None
 

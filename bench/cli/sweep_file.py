@@ -21,7 +21,7 @@ from bench.core.printable import csv_safe
 from bench.core.records.run import RunRecord
 
 _FIRST = ("run_id", "folder", "overrides", "config_hash", "seed", "repeat", "status")
-_LAST = ("health.fit", "health.flags", "error.kind", "error.message")
+_LAST = ("health.comparable", "health.flags", "error.kind", "error.message")
 _TRAINING = (
     "target.reached",
     "target.best_value",

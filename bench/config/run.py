@@ -53,7 +53,7 @@ class RunConfig(KeyGroup):
     price: Any = MISSING
     grid: Any = MISSING
     results: Folder = "results"
-    resume: Annotated[Any, one_of((False, True, "fit"))] = False
+    resume: Annotated[Any, one_of((False, True, "comparable"))] = False
     shared: bool = False
     progress: bool = True
     trust: list[ModuleName] = field(default_factory=list)

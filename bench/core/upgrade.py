@@ -12,15 +12,19 @@ _ON_THE_CLOCK = ("train_s", "eval_s", "checkpoint_s", "serve_s", "wall_time_s")
 
 
 def upgraded(raw: dict[str, Any], *, has_begun: bool) -> dict[str, Any]:
-    """A record of an older schema in the form of this one; one of this schema as it is.
+    """Bring a record of an older form to the present one.
 
-    Schema 1 wrote 0 for a phase that was absent, and did not tell a run that never began from one
-    that was interrupted.
+    Schema 1 wrote 0 for a phase that was absent, and did not distinguish a run that never began
+    from one that was interrupted. Early records of schema 2 call the field `health.fit`.
 
     Args:
-        raw: As it was read, with a schema_version.
+        raw: A record as it was read, with a schema_version.
         has_begun: Whether the run's folder shows that its process began.
+
+    Returns:
+        The record in the form of SCHEMA_VERSION; an up-to-date one is returned unchanged.
     """
+    raw = {**raw, "health": with_comparable(raw.get("health"))}
     if raw["schema_version"] != 1:
         return raw
     phases = raw.get("phases") or {}
@@ -33,6 +37,13 @@ def upgraded(raw: dict[str, Any], *, has_begun: bool) -> dict[str, Any]:
         "phases": {**phases, **dict.fromkeys(_absent(raw.get("command"), phases))},
         "error": asdict(not_started()) if never_began else raw.get("error"),
     }
+
+
+def with_comparable(fields: Any) -> Any:
+    """Rename `fit`, the earlier name of `comparable`, in the fields of a run's health."""
+    if not isinstance(fields, dict) or "fit" not in fields:
+        return fields
+    return {"comparable" if name == "fit" else name: value for name, value in fields.items()}
 
 
 def _absent(command: object, phases: Mapping[str, Any]) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ class GateRun:
     repeat: int
     started_utc: str
     status: str
-    fit: bool | None = None
+    comparable: bool | None = None
     flags: list[str] = field(default_factory=list)
     missed: bool | None = None
     values: dict[str, float] = field(default_factory=dict)
@@ -143,7 +143,7 @@ ProblemKind = Literal[
     "failed",
     "incomparable",
     "missing",
-    "unfit",
+    "health",
     "repeated",
     "unreadable",
     "empty",
@@ -163,7 +163,7 @@ class Problem:
     """Something that is wrong with a comparison as a whole, and the exit code that it asks for.
 
     kind is one of: failed (a run did not end as ok), incomparable, missing (a configuration, seed
-    or metric that only one side has), unfit (dropped for its health flags), repeated (too few runs
+    or metric that only one side has), health (dropped for its health flags), repeated (too few runs
     count, because several have the same seed and repeat), unreadable, empty; and where there is no
     comparison: wrong (the command line), interrupted, broken (the command itself).
     """

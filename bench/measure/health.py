@@ -1,4 +1,4 @@
-"""Whether a run is fit to be compared, and its mean utilization: pure functions of readings.
+"""Whether a run is comparable, and its mean utilization: pure functions of readings.
 
 A flag says that something else than the code under test may have set the time; those of
 ENERGY_FLAGS speak against the joules alone. Each has a threshold with a reason. `below_resolution`
@@ -24,7 +24,7 @@ from bench.measure.sampler import LATENESS_S, SamplerReport, TelemetryRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthLimits:
-    """From where on a run is unfit."""
+    """From where on a run is incomparable."""
 
     # Of all CPUs. A desktop idles at 1 to 3%; on two CPUs 10% is a fifth of one, enough to delay
     # a training that uses both.
@@ -85,7 +85,7 @@ def health(
     raised += _sampler_flags(sampler, period_s, length_s, limits)
     raised = list(dict.fromkeys([*raised, *flags]))
     return Health(
-        fit=not set(raised) - set(ENERGY_FLAGS),
+        comparable=not set(raised) - set(ENERGY_FLAGS),
         flags=raised,
         sampler_overhead_frac=sampler.overhead_frac,
     )

@@ -218,7 +218,7 @@ class Window:
             self.flag("gpu_energy_missing")
 
     def flag(self, name: str) -> None:
-        """Add a flag to the window's health; the flags of ENERGY_FLAGS leave it fit.
+        """Add a flag to the window's health; the flags of ENERGY_FLAGS leave it comparable.
 
         Raises:
             RuntimeError: Its health has been judged already.

@@ -19,9 +19,9 @@ from bench.runs.table.groups import (
     flag_notes,
     grouped,
     headline_of,
+    incomparable_column,
     naming,
     outcome_column,
-    unfit_column,
 )
 from bench.runs.table.medians import TIME, Median, median_of, unit_of
 from bench.serving.columns import headline_text, serve_columns
@@ -40,7 +40,7 @@ def serve_tables(runs: Sequence[Finished], console: Console) -> Sequence[Rendera
     records = [record for _, record in runs]
     names = _model_names(records)
     groups = grouped(runs, lambda record: names[_trained_hash(record)])
-    columns = [outcome_column(groups, "valid", _outcome, console), unfit_column(groups)]
+    columns = [outcome_column(groups, "valid", _outcome, console), incomparable_column(groups)]
     tables = [fitted(naming(groups, console), [*columns, *serve_columns(groups)], console)]
     headline = headline_of("serve", runs, groups, console, _served(records))
     shown: list[RenderableType] = [headline, tables[0].table]

@@ -17,9 +17,9 @@ from bench.runs.table.groups import (
     flag_notes,
     grouped,
     headline_of,
+    incomparable_column,
     naming,
     outcome_column,
-    unfit_column,
 )
 from bench.runs.table.medians import ABSENT, ENERGY, TIME, quality_text, quantity
 from bench.training.columns import train_columns
@@ -35,7 +35,7 @@ def sweep_tables(runs: Sequence[Finished], console: Console) -> Sequence[Rendera
     groups = grouped(runs)
     targets = [_target_text(group.runs[0].target) for group in groups]
     common = targets[0] if len(set(targets)) == 1 else None
-    columns = [outcome_column(groups, "reached", _outcome, console), unfit_column(groups)]
+    columns = [outcome_column(groups, "reached", _outcome, console), incomparable_column(groups)]
     if common is None:
         columns.append(Column(heading="target", cells=targets, rank=1, is_text=True))
     table = fitted(naming(groups, console), [*columns, *train_columns(groups)], console)

@@ -33,7 +33,7 @@ def listed_without_tables(loaded: Loaded) -> Listed:
 
 
 def hostile_sweep(results: Path) -> Loaded:
-    """Two batch sizes of four seeds each, a miss, an unfit run, and one with code in its record."""
+    """Two batch sizes of four seeds: a miss, an incomparable run, one with code in its record."""
     folders = make_sweep(
         results, batch_sizes=(32, 256), seeds=range(4), missed=(7,), unhealthy=(1,)
     )

@@ -306,5 +306,7 @@ def record_of(made: Made, rows: Sequence[CurveRow], who: RunIdentity) -> RunReco
         quality_test=None if failed else _quality(last, at=at, shift=-0.01),
         model=_model(made),
         serving=None if failed else _probe(made),
-        health=Health(fit=not made.flags, flags=list(made.flags), sampler_overhead_frac=0.002),
+        health=Health(
+            comparable=not made.flags, flags=list(made.flags), sampler_overhead_frac=0.002
+        ),
     )

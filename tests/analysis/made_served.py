@@ -242,5 +242,7 @@ def served_record(
         ),
         stages=_stages(served, columns),
         rate_search=_rate_search(serving),
-        health=Health(fit=not served.flags, flags=list(served.flags), sampler_overhead_frac=0.002),
+        health=Health(
+            comparable=not served.flags, flags=list(served.flags), sampler_overhead_frac=0.002
+        ),
     )

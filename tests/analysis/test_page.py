@@ -47,7 +47,7 @@ def test_the_summary_counts_what_was_read_and_what_was_not(sweep: Loaded) -> Non
     assert "8 trainings of" in words
     assert "4 folders could not be read" in words
     assert "7 reached their target, 1 missed it, 0 failed" in words
-    assert "1 run unfit to compare (other_load)" in words
+    assert "1 run not comparable (other_load)" in words
 
 
 def test_modelled_joules_are_called_no_ground_for_ranking(sweep: Loaded) -> None:
@@ -151,7 +151,7 @@ def row(run_id: str, **more: Any) -> dict[str, Any]:
         *("time_per_sample_s", "energy_per_prediction_j"),
     )
     missing = dict.fromkeys(names)
-    facts = {"configuration": "c", "outcome": "reached", "fit": True, "group": "g"}
+    facts = {"configuration": "c", "outcome": "reached", "comparable": True, "group": "g"}
     return {"run_id": run_id, "architecture": "Mlp", **missing, **facts, **more}
 
 

@@ -125,7 +125,7 @@ def test_searching_leaves_what_was_asked_for(opened: Any) -> None:
         "box.value = 'other_load'; box.dispatchEvent(new Event('input'));"
     )
     wait_for(opened, "return document.querySelectorAll('#table tbody tr').length === 1")
-    assert column_of(opened, "unfit because") == ["other_load"]
+    assert column_of(opened, "incomparable because") == ["other_load"]
 
 
 def test_a_click_on_a_row_shows_curve_telemetry_and_record(opened: Any, sweep: Loaded) -> None:
@@ -246,7 +246,7 @@ def marks_of(driver: Any, loaded: Loaded, folder: Path) -> Mapping[str, Any]:
     return found
 
 
-def test_every_run_is_drawn_where_all_are_unfit(browser: Any, tmp_path: Path) -> None:
+def test_every_run_is_drawn_where_all_are_incomparable(browser: Any, tmp_path: Path) -> None:
     """Every chart was empty then: a hollow mark had no outline."""
     make_sweep(tmp_path / "r", batch_sizes=(32, 256), seeds=range(3), unhealthy=range(6))
     found = marks_of(browser, load_runs([tmp_path / "r"]), tmp_path)
@@ -255,7 +255,7 @@ def test_every_run_is_drawn_where_all_are_unfit(browser: Any, tmp_path: Path) ->
         assert (own["runs"], own["drawn"], own["hollow"]) == (6, 6, 6), title
 
 
-def test_fit_and_unfit_misses_and_failures_are_drawn_in_shapes_of_their_own(
+def test_fit_and_incomparable_misses_and_failures_are_drawn_in_shapes_of_their_own(
     browser: Any, tmp_path: Path
 ) -> None:
     make_sweep(

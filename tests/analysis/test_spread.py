@@ -27,7 +27,7 @@ def test_single_runs_have_no_bars() -> None:
 
 def test_the_bounds_of_a_cell_are_those_of_its_median() -> None:
     """Two runs: their range. Nine: the second and the eighth, as tables of the binomial have it."""
-    runs = pd.DataFrame({"cell": ["few"] * 2 + ["many"] * 9, "bound": False, "fit": True})
+    runs = pd.DataFrame({"cell": ["few"] * 2 + ["many"] * 9, "bound": False, "comparable": True})
     runs["value"] = [1.0, 3.0, *range(9)]
     found = medians(runs, ["cell"], "value").set_index("cell")
     assert found[["low", "value", "high"]].to_numpy().tolist() == [[1, 2, 3], [1, 4, 7]]

@@ -48,12 +48,12 @@ def test_the_winner_stands_with_n_interval_and_how_sure_it_is(tmp_path: Path) ->
     )
 
 
-def test_configurations_with_unfit_runs_are_not_ranked(tmp_path: Path) -> None:
+def test_configurations_with_incomparable_runs_are_not_ranked(tmp_path: Path) -> None:
     make_sweep(tmp_path, batch_sizes=(64,), seeds=range(6), base=Made(outcome="hit"))
     busy = Made(outcome="hit", flags=("other_load",), start=SWEEP_START + timedelta(hours=1))
     make_sweep(tmp_path, batch_sizes=(512,), seeds=range(6), base=busy)
     words = words_of(load_runs([tmp_path]))
-    assert "Not ranked, as they hold runs unfit to compare: batch_size=512." in words
+    assert "Not ranked, as they hold runs that are not comparable: batch_size=512." in words
     assert "Cheapest in time: batch_size=64," in words
     assert "There is no other configuration to compare with." in words
 
@@ -72,7 +72,7 @@ def test_few_runs_have_a_range_and_are_not_tested(tmp_path: Path) -> None:
     make_sweep(tmp_path, batch_sizes=(64, 256), seeds=range(2), base=Made(outcome="hit"))
     words = words_of(load_runs([tmp_path]))
     assert re.search(r"[\d.]+ \([\d.]+ to [\d.]+\) s \(median with the range of its runs, n", words)
-    assert "too few runs that were fit to test the difference" in words
+    assert "too few comparable runs to test the difference" in words
 
 
 def test_runs_that_count_nowhere_are_mentioned(tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ for seed in given.get("seed", "0").split(","):
     record["seed"], record["repeat"] = int(seed), 0 if "one_repeat" in flags else call["repeat"]
     times_s = revision["times_s"]
     record["target"]["time_to_target_s"] = times_s[call["repeat"] % len(times_s)]
-    if call["repeat"] < revision["unfit_below"]:
-        record["health"].update(fit=False, flags=["other_load"])
+    if call["repeat"] < revision["incomparable_below"]:
+        record["health"].update(comparable=False, flags=["other_load"])
     record["host"]["git_commit"] = None
     record["command"] = given.get("command", "train")
     folder = pathlib.Path(given["results"]) / record["command"] / record["run_id"]
@@ -88,7 +88,12 @@ class MadeRepository:
         return answer.stdout.strip()
 
     def commit(
-        self, name: str, *, times_s: list[float], fails_from: int = 1000, unfit_below: int = 0
+        self,
+        name: str,
+        *,
+        times_s: list[float],
+        fails_from: int = 1000,
+        incomparable_below: int = 0,
     ) -> str:
         """Commit a revision and tag it; its hash.
 
@@ -96,13 +101,13 @@ class MadeRepository:
             name: Of the tag.
             times_s: To the target, by repeat; again from the first after the last.
             fails_from: Repeat from which on its runs fail.
-            unfit_below: Repeat below which its runs are unfit for comparison.
+            incomparable_below: Repeat below which its runs are not comparable.
         """
         revision = {
             "name": name,
             "times_s": times_s,
             "fails_from": fails_from,
-            "unfit_below": unfit_below,
+            "incomparable_below": incomparable_below,
             "calls": str(self.calls_file),
         }
         (self.folder / "revision.json").write_text(json.dumps(revision))

@@ -18,7 +18,7 @@ from bench.launch.child import Interrupted
 from bench.launch.job import Job, Progress
 from tests.rows import curve
 
-OK, UNFIT, FAILS, KILLED, DAMAGED, REFUSED, RESULTS_GONE, WAITS, KILLS_SERVER = range(9)
+OK, INCOMPARABLE, FAILS, KILLED, DAMAGED, REFUSED, RESULTS_GONE, WAITS, KILLS_SERVER = range(9)
 
 
 def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
@@ -54,4 +54,4 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
         status, error = "refused", RunError(kind="CompressionRefused", message="no int8 here")
     options: dict[str, Any] = {"status": status, "error": error, "host": job.host}
     record = outcome_record(job.identity, job.config, rows, **options)
-    write_record(job.folder, replace(record, health=Health(fit=seed != UNFIT)))
+    write_record(job.folder, replace(record, health=Health(comparable=seed != INCOMPARABLE)))

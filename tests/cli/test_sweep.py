@@ -57,7 +57,7 @@ def test_however_a_run_ends_the_others_are_made_and_all_are_reported(tmp_path: P
         scripted.KILLED: ["killed"],
         scripted.REFUSED: ["refused"],
         scripted.KILLS_SERVER: ["ok"],
-        scripted.UNFIT: ["ok"],
+        scripted.INCOMPARABLE: ["ok"],
     }
     assert statuses(tmp_path) == expected
     assert ended(tmp_path) == {seed: status for seed, (status,) in expected.items()}
@@ -215,20 +215,20 @@ def test_a_job_does_not_outlive_its_command(tmp_path: Path) -> None:
     assert record.error.message == COMMAND_GONE
 
 
-def test_resume_takes_what_is_finished_and_on_request_what_is_fit(tmp_path: Path) -> None:
+def test_resume_takes_what_is_finished_and_on_request_what_is_comparable(tmp_path: Path) -> None:
     def num_runs() -> int:
         return len(list((tmp_path / "results" / "train").iterdir()))
 
-    seeds = f"seed={scripted.OK},{scripted.UNFIT}"
+    seeds = f"seed={scripted.OK},{scripted.INCOMPARABLE}"
     assert sweep(tmp_path, "-m", seeds).code == 0
     answer = sweep(tmp_path, "-m", seeds, "resume=true")
     assert (answer.code, num_runs()) == (0, 2)
     assert "2 of 2 runs were finished before: resume=true does not make them" in answer.err
-    assert sweep(tmp_path, "-m", seeds, "resume=fit").code == 0
+    assert sweep(tmp_path, "-m", seeds, "resume=comparable").code == 0
     assert num_runs() == 3
     answer = sweep(tmp_path, "-m", seeds, "resume=never")
     assert (answer.code, num_runs()) == (2, 3)
-    assert "resume=never: must be one of false, true, fit" in answer.err
+    assert "resume=never: must be one of false, true, comparable" in answer.err
 
 
 def test_a_run_at_another_price_is_made_for_its_money(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_row_per_run_with_all_digits(tmp_path: Path) -> None:
-    hit = replace(trained(seed=3, scale=1 / 3), health=Health(fit=False, flags=["a", "b"]))
+    hit = replace(trained(seed=3, scale=1 / 3), health=Health(comparable=False, flags=["a", "b"]))
     missed = trained(accuracies=(0.6, 0.5))
     failed = trained(status="failed", message='broke, "so"\nit ended')
     runs = [(["lr=0.1", "seed=3"], tmp_path / "Größe" / run.run_id, run) for run in (hit, missed)]
@@ -31,7 +31,7 @@ def test_a_row_per_run_with_all_digits(tmp_path: Path) -> None:
     assert (first["overrides"], first["seed"], first["repeat"]) == ("lr=0.1 seed=3", "3", "0")
     assert (first["status"], first["target.reached"]) == ("ok", "true")
     assert first["target.time_to_target_s"] == repr(4.0 / 3)
-    assert (first["health.fit"], first["health.flags"]) == ("false", "a b")
+    assert (first["health.comparable"], first["health.flags"]) == ("false", "a b")
     assert (second["target.reached"], second["target.time_to_target_s"]) == ("false", "")
     assert (second["target.best_value"], second["target.censored_at_s"]) == ("0.6", "4.0")
     assert third["error.message"] == 'broke, "so" it ended'
@@ -61,7 +61,7 @@ def test_served_runs_have_columns_of_their_own(tmp_path: Path) -> None:
 
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     run = trained(status="failed", message="=cmd|' /C calc'!A0")
-    run = replace(run, health=Health(fit=False, flags=["@SUM(1)", "\x1b[31m"]))
+    run = replace(run, health=Health(comparable=False, flags=["@SUM(1)", "\x1b[31m"]))
     (row,) = rows(write_sweep(tmp_path / "x.csv", [(["+lr=1", "-x"], Path("=1+1"), run)]))
     assert row["error.message"] == "'=cmd|' /C calc'!A0"
     assert row["health.flags"] == "'@SUM(1) \\x1b[31m"

@@ -144,7 +144,7 @@ def test_joules_that_a_flag_speaks_against_are_in_no_number_of_the_record(
         outcome_record(identity, CONFIG, curve([0.5, 0.95]), status="ok"),
         energy=[row],
         serving=serving,
-        health=Health(fit=True, flags=[flag]),
+        health=Health(comparable=True, flags=[flag]),
     )
     assert whole.target is not None
     assert whole.target.energy_to_target_j is not None
@@ -164,6 +164,6 @@ def test_joules_that_a_flag_speaks_against_are_in_no_number_of_the_record(
 def test_other_flags_leave_the_joules(identity: RunIdentity) -> None:
     whole = replace(
         outcome_record(identity, CONFIG, curve([0.5, 0.95]), status="ok"),
-        health=Health(fit=False, flags=["other_load"]),
+        health=Health(comparable=False, flags=["other_load"]),
     )
     assert without_doubtful_joules(whole) is whole

@@ -63,7 +63,7 @@ def made_run(*, seed: int = 0, repeat: int = 0, config_hash: str = HASH, **field
         "command": "train",
         "started_utc": f"{started:%Y-%m-%dT%H:%M:%SZ}",
         "status": "ok",
-        "fit": True,
+        "comparable": True,
         "config": CONFIG,
         "git_commit": COMMIT,
     }
@@ -117,7 +117,7 @@ def made_record(
         time_s: Time to the target, in place of that which follows.
         outcome: `hit`, `missed` or `failed`.
         label: Of its joules.
-        flags: Of health; with any, the run is unfit.
+        flags: Of health; with any, the run is incomparable.
         host: Added to FULL_HOST.
         start_s: Seconds after SWEEP_START at which it was started.
     """

@@ -74,7 +74,7 @@ def metered(
         energy=rows,
         energy_total_j=total_j,
         energy_label=label,
-        health=Health(fit=True, flags=list(flags)),
+        health=Health(comparable=True, flags=list(flags)),
         unavailable_meters=list(unavailable),
     )
 

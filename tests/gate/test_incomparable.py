@@ -138,40 +138,44 @@ def test_a_row_with_a_modelled_run_is_modelled() -> None:
     assert rows["energy_to_target_j"].kind == "modelled"
 
 
-def unfit_side(num_unfit: int, num: int = 6) -> Side:
+def incomparable_side(num_incomparable: int, num: int = 6) -> Side:
     runs = made_runs({"init_s": [1.0] * num})
     runs = [
-        replace(run, fit=run.repeat >= num_unfit, flags=["other_load"] * (run.repeat < num_unfit))
+        replace(
+            run,
+            comparable=run.repeat >= num_incomparable,
+            flags=["other_load"] * (run.repeat < num_incomparable),
+        )
         for run in runs
     ]
     return side_of(runs)
 
 
-def test_unfit_runs_are_left_out_with_their_partners_and_told() -> None:
+def test_incomparable_runs_are_left_out_with_their_partners_and_told() -> None:
     base = made_side({"init_s": [1.0] * 6})
-    rows, problems, remarks = matched(base, unfit_side(1))
+    rows, problems, remarks = matched(base, incomparable_side(1))
     assert len(rows["init_s"].base) == len(rows["init_s"].candidate) == 5
     assert problems == []
     (remark,) = remarks
-    assert "1 of 6 pairs left out, unfit: " in remark
+    assert "1 of 6 pairs left out, incomparable: " in remark
     assert f"candidate {base.runs[0].run_id} (other_load)" in remark
 
 
 def test_too_few_fit_runs_are_a_problem() -> None:
     base = made_side({"init_s": [1.0] * 6})
-    rows, problems, _ = matched(base, unfit_side(2))
+    rows, problems, _ = matched(base, incomparable_side(2))
     assert len(rows["init_s"].base) == 4
-    assert kinds(problems) == [("unfit", 3)]
+    assert kinds(problems) == [("health", 3)]
     assert problems[0].message.endswith("measure these again, or force=[health] keeps them")
-    rows, problems, _ = matched(base, unfit_side(2), min_runs=4)
+    rows, problems, _ = matched(base, incomparable_side(2), min_runs=4)
     assert problems == []
-    rows, problems, _ = matched(base, unfit_side(6))
-    assert (rows, kinds(problems)) == ({}, [("unfit", 3)])
+    rows, problems, _ = matched(base, incomparable_side(6))
+    assert (rows, kinds(problems)) == ({}, [("health", 3)])
 
 
-def test_unfit_runs_may_be_kept() -> None:
+def test_incomparable_runs_may_be_kept() -> None:
     rows, problems, remarks = matched(
-        made_side({"init_s": [1.0] * 6}), unfit_side(2), force=["health"]
+        made_side({"init_s": [1.0] * 6}), incomparable_side(2), force=["health"]
     )
     assert len(rows["init_s"].base) == 6
     assert problems == []
@@ -189,15 +193,15 @@ def test_servings_that_do_not_count_are_compared_and_never_pass() -> None:
     base = made_side({"latency_p50_ms": [1.0] * 6}, command="serve")
     rows, problems, _ = matched(base, side_of(runs))
     assert rows["latency_p50_ms"].candidate.tolist() == [1.0] * 5 + [9.0]
-    assert kinds(problems) == [("unfit", 3)]
+    assert kinds(problems) == [("health", 3)]
     assert f"not validly: candidate {runs[5].run_id} (p99 over the bound)" in problems[0].message
     _, problems, remarks = matched(base, side_of(runs), force=["health"])
     assert problems == []
     assert "p99 over the bound" in remarks[0]
 
 
-def test_a_run_of_unknown_health_counts_as_fit() -> None:
-    side = made_side({"init_s": FIVE}, fit=None)
+def test_a_run_of_unknown_health_counts_as_comparable() -> None:
+    side = made_side({"init_s": FIVE}, comparable=None)
     rows, problems, remarks = matched(side, side)
     assert len(rows["init_s"].base) == 5
     assert (problems, remarks) == ([], [])

@@ -123,13 +123,13 @@ def test_one_side_that_does_not_number_its_runs_is_enough(tmp_path: Path) -> Non
     assert ": candidate: 8 runs have the same seed" in verdict_line(comparison)
 
 
-def test_it_is_said_where_the_run_that_counts_is_unfit_too(tmp_path: Path) -> None:
+def test_it_is_said_where_the_run_that_counts_is_incomparable_too(tmp_path: Path) -> None:
     for side in ("a", "b"):
         for number in range(4):
             again = made_record(start_s=60.0 * number, flags=("other_load",))
             write_run(tmp_path / side, again)
     comparison = compared(tmp_path / "a", tmp_path / "b")
-    assert [problem.kind for problem in comparison.problems] == ["repeated", "repeated", "unfit"]
+    assert [problem.kind for problem in comparison.problems] == ["repeated", "repeated", "health"]
 
 
 def test_two_seeds_of_four_runs_each_are_two_runs(tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ def report(
     )
 
 
-def test_a_quiet_run_is_fit() -> None:
+def test_a_quiet_run_is_comparable() -> None:
     found = health(START, QUIET_END, report(), period_s=PERIOD_S)
-    assert found.fit
+    assert found.comparable
     assert found.flags == []
     assert found.sampler_overhead_frac == 0.001
 
@@ -61,7 +61,7 @@ def test_a_quiet_run_is_fit() -> None:
 )
 def test_what_disturbs_a_run_is_flagged(end: CpuReading, sampler: SamplerReport, flag: str) -> None:
     found = health(START, end, sampler, period_s=PERIOD_S)
-    assert not found.fit
+    assert not found.comparable
     assert found.flags == [flag]
 
 
@@ -77,7 +77,7 @@ def test_what_disturbs_a_run_is_flagged(end: CpuReading, sampler: SamplerReport,
     ],
 )
 def test_what_stays_below_its_limit_is_not(end: CpuReading, sampler: SamplerReport) -> None:
-    assert health(START, end, sampler, period_s=PERIOD_S).fit
+    assert health(START, end, sampler, period_s=PERIOD_S).comparable
 
 
 @pytest.mark.parametrize(("busy_s", "flags"), [(0.100, []), (0.120, ["other_load"])])
@@ -102,16 +102,16 @@ def test_a_pause_counts_as_a_share_of_the_run(
 
 
 @pytest.mark.parametrize("flag", ENERGY_FLAGS)
-def test_what_speaks_against_the_joules_alone_leaves_a_run_fit(flag: str) -> None:
+def test_what_speaks_against_the_joules_alone_leaves_a_run_comparable(flag: str) -> None:
     found = health(START, QUIET_END, report(), period_s=PERIOD_S, flags=[flag, flag])
-    assert (found.fit, found.flags) == (True, [flag])
+    assert (found.comparable, found.flags) == (True, [flag])
     both = health(START, QUIET_END, report(), period_s=PERIOD_S, flags=["shared", flag])
-    assert (both.fit, both.flags) == (False, ["shared", flag])
+    assert (both.comparable, both.flags) == (False, ["shared", flag])
 
 
 def test_a_flag_from_elsewhere_is_a_flag_like_others() -> None:
     found = health(START, QUIET_END, report(), period_s=PERIOD_S, flags=["compiled_on_the_clock"])
-    assert (found.fit, found.flags) == (False, ["compiled_on_the_clock"])
+    assert (found.comparable, found.flags) == (False, ["compiled_on_the_clock"])
 
 
 def test_limits_can_be_set() -> None:
@@ -204,7 +204,7 @@ def test_all_that_disturbs_a_run_is_flagged_at_once() -> None:
         total_s=10.0,
         flags=["shared"],
     )
-    assert not found.fit
+    assert not found.comparable
     assert set(found.flags) == {
         "shared",
         "other_load",

@@ -43,7 +43,7 @@ for _ in range(int(sys.argv[1])): subprocess.Popen([sys.executable, "-c", {BURNE
 
 
 def flags(found: Health) -> list[str]:
-    assert found.fit == (not found.flags)
+    assert found.comparable == (not found.flags)
     return list(found.flags)
 
 

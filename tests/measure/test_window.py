@@ -175,7 +175,7 @@ def test_heat_the_power_brake_and_strangers_on_a_gpu_are_flagged(
         wait_for_ticks(window, 20)
     assert window.health is not None
     assert {"gpu_thermal", "gpu_power_brake", "foreign_gpu_process"} <= set(window.health.flags)
-    assert not window.health.fit
+    assert not window.health.comparable
     # The record is put together once all is closed, and names the card.
     assert [device["name"] for device in window.devices] == ["Fake RTX"]
 
@@ -269,7 +269,7 @@ def test_a_flag_is_added_until_the_window_is_concluded() -> None:
     window.close()
     assert window.health is not None
     assert window.health.flags.count("compiled_on_the_clock") == 1
-    assert not window.health.fit
+    assert not window.health.comparable
     with pytest.raises(RuntimeError, match="flag late: the window has been concluded"):
         window.flag("late")
 

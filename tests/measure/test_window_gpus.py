@@ -138,7 +138,7 @@ def no_joules(window: Window) -> None:
     assert [fields[name] for name in names] == [None] * 3
     assert window.phases.result is None
     assert "gpu_energy_missing" in health(window).flags
-    assert health(window).fit == (set(health(window).flags) <= set(ENERGY_FLAGS))
+    assert health(window).comparable == (set(health(window).flags) <= set(ENERGY_FLAGS))
 
 
 def cpu_only(clock: FakeClock, label: EnergyLabel = "modelled") -> dict[str, Meter]:

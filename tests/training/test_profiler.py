@@ -384,7 +384,7 @@ def test_what_is_compiled_on_the_clock_flags_the_run(monkeypatch: pytest.MonkeyP
         flags.append("compiled" in run.window.health.flags)
     assert flags == [False, True]
     assert run.window.health is not None
-    assert not run.window.health.fit
+    assert not run.window.health.comparable
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])

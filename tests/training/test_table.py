@@ -81,7 +81,7 @@ def of_seeds(*runs: RunRecord) -> Runs:
 
 
 def sweep_of_24() -> Runs:
-    """lr x width x optimizer; a third of them missed, and one in five is unfit."""
+    """lr x width x optimizer; a third of them missed, and one in five is incomparable."""
     runs = []
     for lr in ("0.001", "0.01", "0.1"):
         for width in (32, 64, 128, 256):
@@ -91,7 +91,7 @@ def sweep_of_24() -> Runs:
                 flags = ["other_load"] if width == 64 else []
                 run = replace(
                     run,
-                    health=Health(fit=not flags, flags=flags),
+                    health=Health(comparable=not flags, flags=flags),
                     energy_error_frac=2.0,
                     model=ModelFacts(name="cnn", size_bytes=38_500),
                     utilization=Utilization(cpu_process_frac=0.98, memory_peak_bytes=634_000_000),
@@ -209,18 +209,18 @@ def test_prices_that_were_swept_have_a_row_each() -> None:
     assert names == ["price.usd_per_hour=1.0", "price.usd_per_hour=2.0"]
 
 
-def test_unfit_runs_are_marked_and_flags_named_once() -> None:
-    unfit = Health(fit=False, flags=["other_load", "sampler_gap"])
-    doubtful = Health(fit=True, flags=["meter_failed"])
+def test_incomparable_runs_are_marked_and_flags_named_once() -> None:
+    incomparable = Health(comparable=False, flags=["other_load", "sampler_gap"])
+    doubtful = Health(comparable=True, flags=["meter_failed"])
     runs = of_seeds(
-        replace(record(seed=0), health=unfit),
-        replace(record(seed=1), health=Health(fit=False, flags=["other_load"])),
+        replace(record(seed=0), health=incomparable),
+        replace(record(seed=1), health=Health(comparable=False, flags=["other_load"])),
         replace(record(seed=2), health=doubtful),
     )
     assert row(runs, "lr=1e-3")[1:3] == ["3/3 reached", "2"]
     text = printed(runs, 80)
-    assert "Unfit to compare: other_load (2 runs), sampler_gap (1 run)." in text
-    assert "Flagged, and fit to compare: meter_failed (1 run)." in text
+    assert "Not comparable: other_load (2 runs), sampler_gap (1 run)." in text
+    assert "Flagged, and comparable: meter_failed (1 run)." in text
 
 
 def test_a_single_run_shows_what_lies_between_and_no_list_of_overrides() -> None:
@@ -266,7 +266,7 @@ def test_long_names_break_at_spaces_or_lose_their_middle(width: int) -> None:
 
 
 def test_foreign_text_is_no_markup_and_gives_no_orders() -> None:
-    run = replace(record("a"), health=Health(fit=False, flags=["[/x]", "a\x1b[31m\nb"]))
+    run = replace(record("a"), health=Health(comparable=False, flags=["[/x]", "a\x1b[31m\nb"]))
     target = TargetResult(
         metric="[bold]m", value=0.5, mode="max", rule="first", consecutive=1, reached=False
     )

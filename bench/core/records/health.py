@@ -35,18 +35,18 @@ class Utilization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """Whether the run is fit to be compared, and what speaks against it.
+    """Whether the run is comparable, and what speaks against it.
 
-    Flags of ENERGY_FLAGS speak against its joules only and leave it fit.
+    Flags of ENERGY_FLAGS speak against its joules only and leave it comparable.
 
     Attributes:
-        fit: Whether the run may be compared with others.
+        comparable: Whether the run may be compared with others.
         flags: What speaks against the run; the flags are below.
         sampler_overhead_frac: CPU time of the sampling thread / time, as a fraction of one core;
             waking up and the energy meters' ticks included. In a run of less than a few seconds the
             first tick dominates it.
     """
 
-    fit: bool
+    comparable: bool
     flags: list[str] = field(default_factory=list)
     sampler_overhead_frac: float | None = None

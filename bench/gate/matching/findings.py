@@ -60,16 +60,16 @@ class Findings:
         """The candidate cannot do what the base did."""
         self._add(Problem(kind="failed", message=message, exit_code=EXIT_FAILED))
 
-    def unfit(self, message: str) -> None:
-        """Runs are unfit to be compared, and too few are left or they cannot be left out."""
-        self._add(Problem(kind="unfit", message=message, exit_code=EXIT_TOO_LITTLE))
+    def health(self, message: str) -> None:
+        """Runs are not comparable, and too few are left or they cannot be left out."""
+        self._add(Problem(kind="health", message=message, exit_code=EXIT_TOO_LITTLE))
 
     def invalid(self, message: str) -> None:
         """Servings that do not count by their own rules."""
         if HEALTH in self.settings.force:
             self.remark(f"{message} (forced)")
         else:
-            self.unfit(f"{message}; choose a load that is held, or force=[{HEALTH}]")
+            self.health(f"{message}; choose a load that is held, or force=[{HEALTH}]")
 
     def repeated(self, label: str, messages: Sequence[str]) -> None:
         """Too few runs of a configuration count; more runs like them would not help."""

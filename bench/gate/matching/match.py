@@ -110,7 +110,7 @@ class _Matching:
 
     def rows(self, base: list[GateRun], candidate: list[GateRun], label: str) -> list[Samples]:
         """Of the runs of one configuration."""
-        pairs = self._fit(self._paired(base, candidate, label), label)
+        pairs = self._comparable(self._paired(base, candidate, label), label)
         rows = self._rows_of(pairs, label) if pairs and self._same_facts(pairs) else []
         too_few = len(pairs) < self._findings.settings.min_runs
         if too_few and (not pairs or any(row.kind == "measured" for row in rows)):
@@ -159,26 +159,27 @@ class _Matching:
             )
         return [(places[0][place], places[1][place]) for place in both]
 
-    def _fit(self, pairs: list[Pair], label: str) -> list[Pair]:
-        """Without pairs of which one run is unfit, unless those are wanted."""
-        unfit = [
+    def _comparable(self, pairs: list[Pair], label: str) -> list[Pair]:
+        """Without pairs of which one run is incomparable, unless those are wanted."""
+        incomparable = [
             f"{name} {run.run_id} ({', '.join(run.flags) or 'no flag'})"
             for pair in pairs
             for name, run in zip(SIDES, pair, strict=True)
-            if run.fit is False
+            if run.comparable is False
         ]
-        if not unfit:
+        if not incomparable:
             return pairs
-        told = listed(unfit)
+        told = listed(incomparable)
         if HEALTH in self._findings.settings.force:
-            self._findings.remark(f"{label}: unfit runs are kept: {told} (forced)")
+            self._findings.remark(f"{label}: incomparable runs are kept: {told} (forced)")
             return pairs
-        kept = [pair for pair in pairs if all(run.fit is not False for run in pair)]
-        message = f"{label}: {len(pairs) - len(kept)} of {len(pairs)} pairs left out, unfit: {told}"
+        kept = [pair for pair in pairs if all(run.comparable is not False for run in pair)]
+        left_out = f"{len(pairs) - len(kept)} of {len(pairs)} pairs left out"
+        message = f"{label}: {left_out}, incomparable: {told}"
         if len(kept) >= self._findings.settings.min_runs:
             self._findings.remark(message)
         else:
-            self._findings.unfit(f"{message}; measure these again, or force=[{HEALTH}] keeps them")
+            self._findings.health(f"{message}; measure these again, or force=[{HEALTH}] keeps them")
         return kept
 
     def _tell_invalid(self, pairs: list[Pair], label: str) -> None:

@@ -101,7 +101,7 @@ class Looks:
         self._levels: dict[int, float] = {}  # of each look, by its runs per side
         self._comparison: Comparison | None = None
         self._cut_short = False
-        self._nothing_fit = False
+        self._none_comparable = False
 
     @property
     def num_runs(self) -> int:
@@ -138,7 +138,7 @@ class Looks:
         return replace(self._comparison, rows=rows, remarks=remarks)
 
     def _judged_all_the_same(self) -> str:
-        """The command that compares the unfit runs, by the same rule."""
+        """The command that compares the incomparable runs, by the same rule."""
         config, default = self._config, AbConfig(base=self._config.base)
         root, effects = self._session.root, least_effects()
         sides = [by_configuration(self._session.side(name).runs) for name in (BASE, HEAD)]
@@ -178,9 +178,9 @@ class Looks:
         comparison = compare(base, head, self._judged, alpha=level)
         self._comparison = comparison
         self._levels[num_runs] = level
-        nothing_fit = num_runs > RUNS_PER_ROUND and _nothing_is_fit(comparison)
-        self._nothing_fit = nothing_fit
-        goes_on = not nothing_fit and _more_would_tell(comparison, base, head)
+        none_comparable = num_runs > RUNS_PER_ROUND and _nothing_comparable(comparison)
+        self._none_comparable = none_comparable
+        goes_on = not none_comparable and _more_would_tell(comparison, base, head)
         clear = "clear" if comparison.exit_code in (EXIT_PASS, EXIT_REGRESSION) else "stopped"
         state = "not clear yet" if goes_on else clear
         teller.look(f"{num_runs} runs per side: {state}: {verdict_line(comparison)}")
@@ -200,9 +200,9 @@ class Looks:
                 f"module={self._config.module} is given results=DIR repeat=K, a K of its own for "
                 "each run of a side, and has to write its record there with that repeat"
             )
-        if self._nothing_fit:
+        if self._none_comparable:
             remarks.append(
-                f"no pair is fit for comparison, so that it stopped after {self.num_runs} runs per "
+                f"no pair is comparable, so that it stopped after {self.num_runs} runs per "
                 "side; what was measured can be judged all the same, without running again: "
                 f"{self._judged_all_the_same()}"
             )
@@ -216,9 +216,9 @@ class Looks:
         return remarks
 
 
-def _nothing_is_fit(comparison: Comparison) -> bool:
+def _nothing_comparable(comparison: Comparison) -> bool:
     """Whether every pair so far was left out for the health of its runs."""
-    return not comparison.rows and any(problem.kind == "unfit" for problem in comparison.problems)
+    return not comparison.rows and any(problem.kind == "health" for problem in comparison.problems)
 
 
 def _more_would_tell(comparison: Comparison, base: Side, head: Side) -> bool:
@@ -229,7 +229,7 @@ def _more_would_tell(comparison: Comparison, base: Side, head: Side) -> bool:
         return False
     if is_open(comparison.rows):
         return True
-    # Unfit runs are left out, and further ones may be fit; an invalid one stays.
-    unfit = any(problem.kind == "unfit" for problem in comparison.problems)
+    # Incomparable runs are left out, and further ones may be comparable; an invalid one stays.
+    incomparable = any(problem.kind == "health" for problem in comparison.problems)
     invalid = any(run.invalid for side in (base, head) for run in side.runs)
-    return unfit and not invalid and comparison.exit_code != EXIT_REGRESSION
+    return incomparable and not invalid and comparison.exit_code != EXIT_REGRESSION

@@ -87,10 +87,10 @@ def _remarks(comparison: Comparison, config: CompareConfig, candidate: Side) -> 
 
 
 def _accept(config: CompareConfig, candidate: Side, old: Comparison | None) -> int:
-    """Store the candidate, unless it is none to go by: runs that failed, or no fit ones."""
+    """Store the candidate, unless runs of it failed or none is comparable."""
     problems = [
         replace(each, message=f"not stored: candidate: {each.message}")
-        for each in candidate.problems or _nothing_fit(config, candidate)
+        for each in candidate.problems or _none_comparable(config, candidate)
     ]
     if problems:
         return _not_stored(config, problems, old)
@@ -103,8 +103,8 @@ def _accept(config: CompareConfig, candidate: Side, old: Comparison | None) -> i
     say(console, f"stored: {printable(side_words(config.baseline, candidate.provenance))}")
     for note in _notes(config, candidate) if old is None else []:
         say(console, f"note: {printable(note)}")
-    if unfit := sum(run.fit is False for run in candidate.runs):
-        say(console, f"note: {unfit} of its {len(candidate.runs)} runs are unfit for comparison")
+    if incomparable := sum(run.comparable is False for run in candidate.runs):
+        say(console, f"note: {incomparable} of its {len(candidate.runs)} runs are not comparable")
     if old is not None and old.exit_code != EXIT_PASS:
         say(console, f"stored in spite of: {verdict_line(old)}")
     return EXIT_PASS
@@ -136,11 +136,9 @@ def _notes(config: CompareConfig, side: Side) -> list[str]:
     return notes
 
 
-def _nothing_fit(config: CompareConfig, candidate: Side) -> list[Problem]:
-    """That no run is fit, unless unfit ones are wanted."""
-    if HEALTH in config.force or any(run.fit is not False for run in candidate.runs):
+def _none_comparable(config: CompareConfig, candidate: Side) -> list[Problem]:
+    """A problem if no run is comparable, unless incomparable ones are wanted."""
+    if HEALTH in config.force or any(run.comparable is not False for run in candidate.runs):
         return []
-    message = (
-        f"{candidate.name}: no run that is fit for comparison; measure again, or force=[health]"
-    )
-    return [Problem(kind="unfit", message=message, exit_code=EXIT_TOO_LITTLE)]
+    message = f"{candidate.name}: no run that is comparable; measure again, or force=[health]"
+    return [Problem(kind="health", message=message, exit_code=EXIT_TOO_LITTLE)]

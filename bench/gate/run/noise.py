@@ -21,7 +21,7 @@ from bench.gate.metrics import metric_named
 from bench.gate.model import EXIT_FAILED, EXIT_PASS, EXIT_TOO_LITTLE, GateRun
 from bench.gate.run.session import Asked, Revision, Session, Teller, session_command
 from bench.gate.settings import require_floors
-from bench.gate.sides.noise import NoiseRow, NothingToStore, add_noise, fit_runs
+from bench.gate.sides.noise import NoiseRow, NothingToStore, add_noise, comparable_runs
 from bench.gate.words.output import complain
 from bench.launch.interleave import Interleaved
 
@@ -92,8 +92,8 @@ def _report(rows: Sequence[NoiseRow], told: str, remarks: Sequence[str], path: P
 
 def _left_out(runs: Sequence[GateRun]) -> list[str]:
     """That some runs did not count, where some did not."""
-    num = len(runs) - len(fit_runs(runs))
-    told = f"{num} of {len(runs)} runs left out: unfit for comparison, or not served validly"
+    num = len(runs) - len(comparable_runs(runs))
+    told = f"{num} of {len(runs)} runs left out: not comparable, or not served validly"
     return [told] if num else []
 
 

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from bench.core.files import utc_now
 from bench.core.metric import Metric
 from bench.core.printable import printable
+from bench.core.upgrade import with_comparable
 from bench.gate.metrics import METRICS
 from bench.gate.model import GateRun
 from bench.gate.sides.facts import JOULES, difference
@@ -35,10 +36,10 @@ _DAMAGED = "take the file from git again, or delete it and accept one anew"
 _SHARED = (
     "choices",
     "command",
+    "comparable",
     "config",
     "config_hash",
     "facts",
-    "fit",
     "flags",
     "git_commit",
     "invalid",
@@ -149,7 +150,7 @@ def read_baseline(path: Path) -> Side:
     """
     file = _read(path)
     runs = [
-        _sound(_upgraded(validated(_RUN, {**each.shared, **own}, path, _DAMAGED)), path)
+        _sound_run({**each.shared, **own}, path)
         for each in file.configurations
         for own in each.runs
     ]
@@ -160,7 +161,8 @@ def read_baseline(path: Path) -> Side:
     )
 
 
-def _sound(run: GateRun, path: Path) -> GateRun:
+def _sound_run(fields: dict[str, Any], path: Path) -> GateRun:
+    run = _upgraded(validated(_RUN, with_comparable(fields), path, _DAMAGED))
     try:
         require_sound(run)
     except ValueError as error:
@@ -218,18 +220,19 @@ def _comparable(one: _Accepted, other: _Accepted) -> bool:
 
 
 def _accepted(metric: Metric, runs: Sequence[GateRun], utc: str) -> _Accepted | None:
-    """The median of the runs that are fit; infinite where most missed.
+    """The median of the runs that are comparable; infinite where most missed.
 
     None where it was not measured, or where the runs' joules were not obtained alike.
     """
-    fit = [run for run in runs if run.fit is not False and value_of(metric, run) is not None]
-    if not fit or any(metric.name in run.modelled for run in fit):
+    comparable = [run for run in runs if run.comparable is not False]
+    counted = [run for run in comparable if value_of(metric, run) is not None]
+    if not counted or any(metric.name in run.modelled for run in counted):
         return None
     facts = metric.joules.facts if metric.joules else ()
-    if any(difference(name, [[run.facts.get(name) for run in fit], []]) for name in facts):
+    if any(difference(name, [[run.facts.get(name) for run in counted], []]) for name in facts):
         return None
-    label, components = (fit[0].facts.get(name) for name in facts) if facts else (None, None)
-    values = [value_of(metric, run) for run in fit]
+    label, components = (counted[0].facts.get(name) for name in facts) if facts else (None, None)
+    values = [value_of(metric, run) for run in counted]
     return _Accepted(
         value=float(np.median(np.array(values, dtype=np.float64))),
         utc=utc,

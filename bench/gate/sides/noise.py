@@ -39,7 +39,7 @@ _MAD_TO_STD = 1.4826
 
 
 class NothingToStore(ValueError):  # noqa: N818 -- says what there is not
-    """Too few runs of one configuration are fit, or count."""
+    """Too few runs of one configuration are comparable, or count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,7 @@ def spread_of(values: Sequence[float]) -> float:
 def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
     """Add what a revision gave against itself to a file, which is made if it is not there.
 
-    Runs that are unfit or served invalidly, misses and modelled joules are left out.
+    Runs that are incomparable or served invalidly, misses and modelled joules are left out.
 
     Args:
         path: Written atomically.
@@ -154,8 +154,8 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
         A row for each configuration and metric that both sides have.
 
     Raises:
-        NothingToStore: The sides have no fit runs of one configuration, or their runs share seed
-            and repeat.
+        NothingToStore: The sides have no comparable runs of one configuration, or their runs share
+            seed and repeat.
         ValueError: A run failed, or the sides are of different kinds of host; or the file is not
             one of noise floors.
     """
@@ -180,17 +180,17 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
 
 
 def _common(first: Side, second: Side) -> dict[Configuration, tuple[list[GateRun], list[GateRun]]]:
-    """The fit runs of each configuration that both sides have.
+    """The comparable runs of each configuration that both sides have.
 
     Raises:
         NothingToStore: There is none, or the runs of one share seed and repeat.
     """
-    groups = [by_configuration(fit_runs(side.runs)) for side in (first, second)]
+    groups = [by_configuration(comparable_runs(side.runs)) for side in (first, second)]
     common = [key for key in groups[0] if key in groups[1]]
     if not common:
         raise NothingToStore(
-            f"{first.name} and {second.name}: no fit runs of one configuration on both sides; "
-            "measure again, on an idle machine"
+            f"{first.name} and {second.name}: no comparable runs of one configuration on both "
+            "sides; measure again, on an idle machine"
         )
     for side in (first, second):
         for key, runs in by_configuration(side.runs).items():
@@ -199,9 +199,9 @@ def _common(first: Side, second: Side) -> dict[Configuration, tuple[list[GateRun
     return {key: (groups[0][key], groups[1][key]) for key in common}
 
 
-def fit_runs(runs: Sequence[GateRun]) -> list[GateRun]:
+def comparable_runs(runs: Sequence[GateRun]) -> list[GateRun]:
     """Those that noise is told from."""
-    return [run for run in runs if run.fit is not False and not run.invalid]
+    return [run for run in runs if run.comparable is not False and not run.invalid]
 
 
 def _one_host(runs: Sequence[GateRun]) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def gate_run(record: RunRecord) -> GateRun:
         repeat=record.repeat,
         started_utc=record.started_utc,
         status=record.status,
-        fit=None if health is None else health.fit,
+        comparable=None if health is None else health.comparable,
         flags=list(dict.fromkeys([*(health.flags if health else []), *in_doubt])),
         missed=None if target is None else not target.reached,
         values=_values(record),

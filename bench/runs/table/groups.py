@@ -1,4 +1,4 @@
-"""The runs of a command by configuration: what each is called, which of its runs count, how fit.
+"""The runs of a command by configuration: names, runs that count, flags.
 
 The repeats of a configuration are the runs with its config_hash, over seeds and repeats (and, in
 serving, over the models of several seeds).
@@ -223,21 +223,23 @@ def ending_line(record: RunRecord) -> str:
     return ": ".join(filter(None, (_status_word(record.status), message)))
 
 
-def unfit_column(groups: Sequence[Group]) -> Column:
-    """How many runs of each configuration are not fit to be compared."""
-    numbers = [sum(r.health is not None and not r.health.fit for r in g.runs) for g in groups]
+def incomparable_column(groups: Sequence[Group]) -> Column:
+    """How many runs of each configuration are not comparable."""
+    numbers = [
+        sum(r.health is not None and not r.health.comparable for r in g.runs) for g in groups
+    ]
     cells = [str(num) if num else "" for num in numbers]
-    return Column(heading="unfit\nruns", cells=cells, rank=1)
+    return Column(heading="not\ncomparable", cells=cells, rank=1)
 
 
 def flag_notes(records: Sequence[RunRecord]) -> list[str]:
-    """Every health flag once, with how many runs have it; those of unfit runs first."""
+    """Every health flag once, with how many runs have it; those of incomparable runs first."""
     notes = []
-    for fit, title in ((False, "Unfit to compare"), (True, "Flagged, and fit to compare")):
+    for comparable, title in ((False, "Not comparable"), (True, "Flagged, and comparable")):
         flags = Counter(
             printable(flag)
             for record in records
-            if record.health is not None and record.health.fit is fit
+            if record.health is not None and record.health.comparable is comparable
             for flag in record.health.flags
         )
         if flags:

@@ -44,7 +44,7 @@ def reached(
         "config.lr": 0.1,
         "model.name": "Mlp",
         "host.cpu_name": "cpu",
-        "health.fit": True,
+        "health.comparable": True,
         "health.flags": "",
     }
     return {**run, **{key.replace("__", "."): value for key, value in more.items()}}
@@ -86,7 +86,7 @@ def served(configuration: str, scenario: str = "single_stream", **more: Any) -> 
         "serving.valid": True,
         "serving.num_requests": 1000,
         "host.cpu_name": "cpu",
-        "health.fit": True,
+        "health.comparable": True,
         "health.flags": "",
     }
     return {**run, **{key.replace("__", "."): value for key, value in more.items()}}

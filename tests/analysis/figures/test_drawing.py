@@ -34,7 +34,7 @@ _OF_SERVING = ("latency", "load", "stages", "compression", "life_cycle_time")
 
 
 def make_everything(results: Path) -> None:
-    """A sweep with misses, a failure, a cut-off run, unfit runs, and its models served."""
+    """A sweep with misses, a failure, a cut-off run, incomparable runs, and its models served."""
     folders = make_sweep(
         results,
         batch_sizes=(32, 128),
@@ -154,11 +154,11 @@ def test_a_bare_frame_of_nothing_is_refused_by_every_figure() -> None:
                 figure_data(name, Frames(runs))
 
 
-def test_missed_and_unfit_runs_are_marked(drawn: Callable[[str], Drawn]) -> None:
+def test_missed_and_incomparable_runs_are_marked(drawn: Callable[[str], Drawn]) -> None:
     words = drawn("batch_size_time").words
     assert re.search(r"missed \(\d+\)", words)
     assert "failed (1)" in words
-    assert "unfit (1)" in words
+    assert "incomparable (1)" in words
 
 
 def test_modelled_energy_is_named_on_the_axis(drawn: Callable[[str], Drawn]) -> None:

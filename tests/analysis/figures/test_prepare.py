@@ -38,13 +38,13 @@ def test_runs_of_bench_serve_are_no_trainings() -> None:
         serving_runs(frame(reached("a", 1.0)))
 
 
-def test_a_run_that_says_nothing_of_its_health_is_not_called_unfit() -> None:
+def test_a_run_that_says_nothing_of_its_health_is_not_called_incomparable() -> None:
     runs = frame(
-        reached("a", 1.0, health__fit=None),
-        reached("a", 1.0, health__fit=False),
+        reached("a", 1.0, health__comparable=None),
+        reached("a", 1.0, health__comparable=False),
         reached("a", 1.0),
     )
-    assert list(training_runs(runs)["fit"]) == [True, False, True]
+    assert list(training_runs(runs)["comparable"]) == [True, False, True]
 
 
 def test_two_processors_make_two_configurations() -> None:
@@ -121,7 +121,7 @@ def test_medians_count_a_miss_as_infinite() -> None:
             "configuration": ["a"] * 3 + ["b"] * 2 + ["c"],
             "value": [1.0, 2.0, 9.0, 1.0, 9.0, 4.0],
             "bound": [False, False, True, False, True, False],
-            "fit": [True, False, True, True, True, True],
+            "comparable": [True, False, True, True, True, True],
         }
     )
     found = by(medians(table, ["configuration"], "value"), "configuration")
@@ -136,7 +136,7 @@ def test_medians_count_a_miss_as_infinite() -> None:
     assert np.isnan([found["c"]["low"], found["c"]["high"]]).all()
     assert [row["num_runs"] for row in found.values()] == [3, 2, 1]
     assert [row["num_reached"] for row in found.values()] == [2, 1, 1]
-    assert [row["num_unfit"] for row in found.values()] == [1, 0, 0]
+    assert [row["num_incomparable"] for row in found.values()] == [1, 0, 0]
 
 
 @pytest.mark.parametrize(("num", "most"), [(3, 5), (5, 5), (100, 7), (2, 1)])

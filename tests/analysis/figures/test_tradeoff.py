@@ -41,26 +41,26 @@ def test_a_configuration_of_which_half_missed_is_never_on_the_front() -> None:
     assert bool(data["a"]["front"])
 
 
-def test_runs_that_are_unfit_decide_no_front() -> None:
-    unfit = {"health__fit": False}
+def test_runs_that_are_incomparable_decide_no_front() -> None:
+    incomparable = {"health__comparable": False}
     runs = frame(
-        *(reached("quick but hot", 1.0, 1.0, **unfit) for _ in range(3)),
-        reached("fit", 5.0, 5.0),
+        *(reached("quick but hot", 1.0, 1.0, **incomparable) for _ in range(3)),
+        reached("quiet", 5.0, 5.0),
         reached("mixed", 4.0, 9.0),
-        reached("mixed", 1.0, 1.0, **unfit),
+        reached("mixed", 1.0, 1.0, **incomparable),
     )
     data = by(data_tradeoff(runs, x=TIME, y=ENERGY), "configuration")
     assert {name: bool(row["front"]) for name, row in data.items()} == {
         "quick but hot": False,
-        "fit": True,
-        "mixed": True,  # by its one fit run it is neither better nor worse in both
+        "quiet": True,
+        "mixed": True,  # by its one comparable run it is neither better nor worse in both
     }
     texts = words_of(data_tradeoff(runs, x=TIME, y=ENERGY))
-    assert "Runs that are unfit decide no front." in texts
+    assert "Runs that are incomparable decide no front." in texts
     assert "beaten by another" not in texts
     alone = data_tradeoff(runs[runs["configuration"] == "quick but hot"], x=TIME, y=ENERGY)
     assert not alone["front"].any()
-    assert "No front: no run that hit is fit." in words_of(alone)
+    assert "No front: no run that hit is comparable." in words_of(alone)
 
 
 @pytest.mark.parametrize("flag", ROW_FLAGS)

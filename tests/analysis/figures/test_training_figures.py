@@ -80,14 +80,14 @@ def test_batch_size_has_a_row_for_each_run_and_a_median_for_each_cell() -> None:
     runs = frame(
         reached("a", 1.0),
         reached("a", 3.0),
-        reached("a", 2.0, health__fit=False),
+        reached("a", 2.0, health__comparable=False),
         missed("b", 9.0, config__batch_size=64),
     )
     data = data_batch_size(runs)
     singles = data[data["kind"] == "run"]
     assert list(singles["value"]) == [1.0, 3.0, 2.0, 9.0]
     assert list(singles["outcome"]) == ["reached"] * 3 + ["missed"]
-    assert list(singles["fit"]) == [True, True, False, True]
+    assert list(singles["comparable"]) == [True, True, False, True]
     cells = by(data[data["kind"] == "median"], "batch_size")
     assert cells[32]["value"] == 2.0
     assert np.isnan(cells[64]["value"])
@@ -218,7 +218,7 @@ def test_a_timeline_is_of_the_run_named_or_of_a_typical_one() -> None:
         reached("a", 1.0, run_id="quick"),
         reached("a", 2.0, run_id="typical"),
         reached("a", 3.0, run_id="slow"),
-        reached("a", 2.5, run_id="unfit", health__fit=False),
+        reached("a", 2.5, run_id="incomparable", health__comparable=False),
     )
     assert list(pick_run(runs)["run_id"]) == ["typical"]
     assert list(pick_run(runs, "slow")["run_id"]) == ["slow"]
@@ -228,8 +228,8 @@ def test_a_timeline_is_of_the_run_named_or_of_a_typical_one() -> None:
     assert list(pick_run(vain)["run_id"]) == ["vain"]
 
 
-def test_a_timeline_thins_its_samples_and_says_what_is_unfit() -> None:
-    run = frame(reached("a", 1.0, run_id="p", health__fit=False, health__flags="steal"))
+def test_a_timeline_thins_its_samples_and_says_what_is_incomparable() -> None:
+    run = frame(reached("a", 1.0, run_id="p", health__comparable=False, health__flags="steal"))
     telemetry = DataFrame(
         {
             "run_id": "p",
@@ -244,7 +244,7 @@ def test_a_timeline_thins_its_samples_and_says_what_is_unfit() -> None:
     )
     data = data_timeline(run, curve, telemetry)
     assert (data["kind"] == "sample").sum() == 400
-    assert set(data["unfit"]) == {"steal"}
+    assert set(data["incomparable"]) == {"steal"}
     with pytest.raises(NothingToDraw, match="no telemetry"):
         data_timeline(run, curve, telemetry[telemetry["metric"] == "none"])
 

@@ -10,9 +10,9 @@ from bench.core.stats.ranks import holm
 INF = float("inf")
 
 
-def contenders(*groups: list[float], unfit: int | None = None) -> list[Contender]:
+def contenders(*groups: list[float], incomparable: int | None = None) -> list[Contender]:
     return [
-        Contender(values=np.array(values, dtype=float), fit=place != unfit)
+        Contender(values=np.array(values, dtype=float), comparable=place != incomparable)
         for place, values in enumerate(groups)
     ]
 
@@ -49,10 +49,10 @@ def test_a_miss_is_the_worst_and_all_equal_is_no_best() -> None:
     [
         contenders([1, 2, 3], [4, 5, 6]),  # 2/20 at best
         contenders([1, 2, 3, 4], [5]),  # 2/5
-        contenders([1, 2, 3, 4], [5, 6, 7, 8], []),  # none of its runs was fit
-        contenders([1, 2, 3, 4], [5, 6, 7, 8], unfit=0),
+        contenders([1, 2, 3, 4], [5, 6, 7, 8], []),  # none of its runs was comparable
+        contenders([1, 2, 3, 4], [5, 6, 7, 8], incomparable=0),
     ],
-    ids=["few", "one", "none_fit", "unfit_leader"],
+    ids=["few", "one", "none_comparable", "incomparable_leader"],
 )
 def test_nothing_is_said_where_nothing_can_be(groups: list[Contender]) -> None:
     assert p_of(groups) is None
@@ -63,8 +63,8 @@ def test_a_single_configuration_has_no_leader() -> None:
     assert leader_of(contenders([1, 2, 3, 4], []), "min") is None
 
 
-def test_an_unfit_rival_is_beaten_with_its_fit_runs() -> None:
-    assert p_of(contenders([1, 2, 3, 4], [5, 6, 7, 8], unfit=1)) == pytest.approx(2 / 70)
+def test_an_incomparable_rival_is_beaten_with_its_comparable_runs() -> None:
+    assert p_of(contenders([1, 2, 3, 4], [5, 6, 7, 8], incomparable=1)) == pytest.approx(2 / 70)
 
 
 @pytest.mark.parametrize(

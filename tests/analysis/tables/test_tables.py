@@ -33,7 +33,7 @@ from tests.analysis.made import (
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """Two batch sizes with 5 seeds: one misses, one fails, one is unfit, one is interrupted."""
+    """Two batch sizes with 5 seeds: a miss, a failure, an incomparable run, an interrupted one."""
     results = tmp_path_factory.mktemp("results")
     folders = make_sweep(
         results,
@@ -204,20 +204,24 @@ def test_three_runs_each_are_not_tested_and_do_not_count_as_a_column(tmp_path: P
     assert any("No value is bold" in note for note in tables(runs)["time"].notes)
 
 
-def test_a_best_that_rests_on_unfit_runs_is_none(eight: pd.DataFrame) -> None:
+def test_a_best_that_rests_on_incomparable_runs_is_none(eight: pd.DataFrame) -> None:
     clear = with_values(eight, TIME, times(1, 2, 3))
-    unfit_leader, unfit_rival = clear.copy(), clear.copy()
-    unfit_leader.loc[clear["configuration"].eq("batch_size=16") & clear["seed"].eq(0), FIT] = False
-    unfit_rival.loc[clear["configuration"].eq("batch_size=64") & clear["seed"].eq(0), FIT] = False
+    incomparable_leader, incomparable_rival = clear.copy(), clear.copy()
+    incomparable_leader.loc[
+        clear["configuration"].eq("batch_size=16") & clear["seed"].eq(0), COMPARABLE
+    ] = False
+    incomparable_rival.loc[
+        clear["configuration"].eq("batch_size=64") & clear["seed"].eq(0), COMPARABLE
+    ] = False
     metric = "time_to_target_s"
-    first = summarise(unfit_leader)
+    first = summarise(incomparable_leader)
     assert first[first["metric"] == metric]["p_best"].isna().all()
-    second = one(summarise(unfit_rival), metric, "batch_size=16")
-    # Eight against the seven that are fit: one of 15 choose 7 arrangements.
+    second = one(summarise(incomparable_rival), metric, "batch_size=16")
+    # Eight against the seven that are comparable: one of 15 choose 7 arrangements.
     assert second["p_best"] == pytest.approx(2 / 6435)
-    all_unfit = clear.copy()
-    all_unfit.loc[clear["configuration"].eq("batch_size=64"), FIT] = False
-    third = summarise(all_unfit)
+    all_incomparable = clear.copy()
+    all_incomparable.loc[clear["configuration"].eq("batch_size=64"), COMPARABLE] = False
+    third = summarise(all_incomparable)
     assert third[third["metric"] == metric]["p_best"].isna().all()
 
 
@@ -231,7 +235,7 @@ def test_a_best_that_rests_on_joules_with_a_flag_is_none(eight: pd.DataFrame) ->
     assert one(flagged, "energy_to_target_j", "batch_size=16")["num"] == 8  # shown all the same
 
 
-FIT = "health.fit"
+COMPARABLE = "health.comparable"
 
 
 def test_bold_stands_in_all_formats(eight: pd.DataFrame) -> None:
@@ -260,7 +264,7 @@ def test_other_targets_and_scenarios_are_not_compared(tmp_path: Path) -> None:
     assert set(column(search, "runs")) == {"5"}
 
 
-def test_unfit_and_invalid_runs_are_inside_and_marked(
+def test_incomparable_and_invalid_runs_are_inside_and_marked(
     runs: pd.DataFrame, made_tables: dict[str, TextTable]
 ) -> None:
     table = made_tables["time"]
@@ -268,7 +272,7 @@ def test_unfit_and_invalid_runs_are_inside_and_marked(
     assert column(table, "runs") == ["5", "4"]
     assert column(table, "hits") == ["4", "3"]
     assert any("1 run is not in these tables, interrupted" in note for note in table.notes)
-    assert any("not fit" in note for note in table.notes)
+    assert any("not comparable" in note for note in table.notes)
     invalid = runs.copy()
     invalid["serving.valid"] = invalid["serving.valid"].where(invalid["command"] != "serve", False)
     names = column(tables(invalid)["serving"], "configuration")

@@ -223,7 +223,7 @@ def test_another_machine_is_exit_code_4(tmp_path: Path) -> None:
     assert forced.remarks == ["host.cpu_name differs: Made CPU / Other CPU (forced)"]
 
 
-def test_unfit_runs_too_many_of_them_are_exit_code_3(tmp_path: Path) -> None:
+def test_incomparable_runs_too_many_of_them_are_exit_code_3(tmp_path: Path) -> None:
     base = folders(tmp_path / "base")
     candidate = folders(tmp_path / "candidate", flags=("other_load",))
     comparison = compared(base, candidate)

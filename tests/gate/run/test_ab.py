@@ -248,15 +248,15 @@ def test_runs_of_a_sweep_are_paired_by_seed_and_compared_within_it(
     assert [call["argv"][:2] for call in repository.calls()] == [["-m", "seed=0,1,2"]] * 4
 
 
-def test_unfit_runs_are_left_out_and_others_measured_in_their_place(
+def test_incomparable_runs_are_left_out_and_others_measured_in_their_place(
     repository: MadeRepository, compared: Compared
 ) -> None:
-    repository.commit("unfit", times_s=TIMES_S, unfit_below=2)
+    repository.commit("incomparable", times_s=TIMES_S, incomparable_below=2)
     answer = compared(base="good", min_runs=2, max_runs=4, metrics="num_parameters")
     assert answer.code == 0, answer.out
     told = [line.split(": ")[:2] for line in answer.err.splitlines()]
     assert told == [["2 runs per side", "not clear yet"], ["4 runs per side", "clear"]]
-    assert "2 of 4 pairs left out, unfit" in answer.out
+    assert "2 of 4 pairs left out, incomparable" in answer.out
 
 
 # What goes wrong

@@ -382,13 +382,13 @@ def test_no_runs_and_no_fit_runs_are_not_stored(tmp_path: Path, compared: Compar
     empty = compared(baseline, tmp_path / "empty", accept=True)
     assert (empty.code, baseline.exists()) == (3, False)
     assert "no runs there" in empty.err
-    write_runs(tmp_path / "unfit", TIMES_S, flags=("other_load",))
-    unfit = compared(baseline, tmp_path / "unfit", accept=True)
-    assert (unfit.code, baseline.exists()) == (3, False)
-    assert "no run that is fit for comparison" in unfit.err
-    forced = compared(baseline, tmp_path / "unfit", accept=True, force=["health"])
+    write_runs(tmp_path / "incomparable", TIMES_S, flags=("other_load",))
+    incomparable = compared(baseline, tmp_path / "incomparable", accept=True)
+    assert (incomparable.code, baseline.exists()) == (3, False)
+    assert "no run that is comparable" in incomparable.err
+    forced = compared(baseline, tmp_path / "incomparable", accept=True, force=["health"])
     assert (forced.code, baseline.exists()) == (0, True)
-    assert "note: 8 of its 8 runs are unfit for comparison" in forced.out
+    assert "note: 8 of its 8 runs are not comparable" in forced.out
 
 
 def test_a_damaged_baseline_is_not_written_over(

@@ -207,18 +207,18 @@ def test_a_pull_of_ctrl_c_ends_an_installation_that_hangs(
     assert repository.num_worktrees() == 1
 
 
-def test_pairs_that_are_all_unfit_stop_it_and_can_be_judged_by_the_command_that_is_told(
+def test_pairs_that_are_all_incomparable_stop_it_and_can_be_judged_by_the_command_that_is_told(
     repository: MadeRepository, tmp_path: Path
 ) -> None:
-    repository.commit("busy", times_s=SLOW_S, unfit_below=99)
+    repository.commit("busy", times_s=SLOW_S, incomparable_below=99)
     asked = ("base=good", "module=fake_bench", "warmup=0", "metrics=time_to_target_s")
     answer = run_here(repository.folder, ab_command, *asked)
     assert answer.code == 3
     assert len(repository.calls()) == 12  # of 32: the first look is at 6 runs per side
-    assert "unfit: candidate " in answer.out.splitlines()[0]
+    assert "incomparable: candidate " in answer.out.splitlines()[0]
     assert "(other_load)" in answer.out.splitlines()[0]
     (line,) = (each for each in answer.out.splitlines() if "without running again: " in each)
-    assert line.startswith("note: no pair is fit for comparison, so that it stopped after 6 runs")
+    assert line.startswith("note: no pair is comparable, so that it stopped after 6 runs")
     _, _, command = line.partition("without running again: ")
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "bench.compare"]

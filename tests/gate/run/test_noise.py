@@ -49,7 +49,7 @@ def test_what_cannot_be_stored_is_told_before_or_with_where_the_runs_lie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repository = made_repository(tmp_path)
-    repository.commit("unfit", times_s=TIMES_S, unfit_below=9)
+    repository.commit("incomparable", times_s=TIMES_S, incomparable_below=9)
     monkeypatch.chdir(repository.folder)
     asked = Asked(overrides=[], environment={**os.environ, "PYTHONPATH": str(ROOT)})
     short = {"module": "fake_bench", "runs": 2, "warmup": 0}
@@ -59,16 +59,16 @@ def test_what_cannot_be_stored_is_told_before_or_with_where_the_runs_lie(
     assert measure_noise({**short, "noise": "noise.json"}, asked) == EXIT_TOO_LITTLE
     told, where = capsys.readouterr().err.splitlines()[-2:]
     assert told.endswith(
-        ": no fit runs of one configuration on both sides; measure again, on an idle machine"
+        ": no comparable runs of one configuration on both sides; measure again, on an idle machine"
     )
     assert where.startswith("measured: 2 runs per side, and 0 to warm up, in ")
     assert len(repository.calls()) == 4
     assert not (repository.folder / "noise.json").exists()
-    # Of four runs of each side the first is unfit.
-    repository.commit("some", times_s=TIMES_S, unfit_below=1)
+    # Of four runs of each side the first is incomparable.
+    repository.commit("some", times_s=TIMES_S, incomparable_below=1)
     assert measure_noise({**short, "runs": 4, "noise": "noise.json"}, asked) == 0
     out = capsys.readouterr().out
-    assert "note: 2 of 8 runs left out: unfit for comparison, or not served validly\n" in out
+    assert "note: 2 of 8 runs left out: not comparable, or not served validly\n" in out
     (line,) = (line for line in out.splitlines() if " time_to_target_s " in line)
     assert line.split()[-4] == "6"
 

@@ -218,11 +218,11 @@ def test_nothing_drifts_from_another_kind_of_host_or_label(
     assert "(2026-12-24" in drift(path, made_side(slow, facts={"host.cpu_name": "Other"}))[0]
 
 
-def test_unfit_runs_are_kept_and_marked_and_have_no_part_in_the_medians(path: Path) -> None:
+def test_incomparable_runs_are_kept_and_marked_and_have_no_part_in_the_medians(path: Path) -> None:
     runs = made_runs({"init_s": [1.0, 1.0, 9.0, 9.0, 9.0]})
-    runs = [replace(run, fit=run.values["init_s"] < 2) for run in runs]
+    runs = [replace(run, comparable=run.values["init_s"] < 2) for run in runs]
     write_baseline(path, side_of(runs))
-    assert [run.fit for run in read_baseline(path).runs] == [True, True, False, False, False]
+    assert [run.comparable for run in read_baseline(path).runs] == [True, True, False, False, False]
     assert drift(path, made_side({"init_s": [1.0]})) == []
 
 

@@ -143,14 +143,16 @@ def test_a_measured_metric_is_not_demoted(path: Path) -> None:
     assert not row.demoted
 
 
-def test_misses_modelled_joules_and_unfit_runs_are_left_out(path: Path) -> None:
+def test_misses_modelled_joules_and_incomparable_runs_are_left_out(path: Path) -> None:
     values = {"time_to_target_s": [1.0, math.inf], "energy_per_sample_j": [1.0, 2.0]}
     side = made_side(values, modelled=["energy_per_sample_j"])
     (row,) = add_noise(path, side, side)
     assert (row.metric, row.num_runs) == ("time_to_target_s", 2)
-    with pytest.raises(ValueError, match="a and b: no fit runs of one configuration on both sides"):
-        add_noise(path, times([1.0]), times([1.0], "b", fit=False))
-    with pytest.raises(ValueError, match="no fit runs of one configuration on both sides"):
+    with pytest.raises(
+        ValueError, match="a and b: no comparable runs of one configuration on both sides"
+    ):
+        add_noise(path, times([1.0]), times([1.0], "b", comparable=False))
+    with pytest.raises(ValueError, match="no comparable runs of one configuration on both sides"):
         add_noise(path, times([1.0]), times([1.0], "b", invalid=["p99 over the bound"]))
 
 

@@ -25,7 +25,7 @@ def test_a_run_is_reduced_to_its_numbers() -> None:
     record = made_record(seed=3, repeat=2, time_s=1.25, label="counter")
     run = gate_run(record)
     assert (run.run_id, run.command, run.seed, run.repeat) == (record.run_id, "train", 3, 2)
-    assert (run.status, run.fit, run.flags, run.missed) == ("ok", True, [], False)
+    assert (run.status, run.comparable, run.flags, run.missed) == ("ok", True, [], False)
     assert run.git_commit == COMMIT
     assert run.modelled == []
     assert record.target is not None
@@ -205,7 +205,7 @@ def test_why_a_serving_does_not_count_is_kept() -> None:
     reasons = ["p99 latency of 57 ms is over the bound of 50 ms"]
     invalid = replace(record.serving, valid=False, invalid_reasons=reasons)
     run = gate_run(replace(record, serving=invalid))
-    assert (run.fit, run.invalid) == (True, reasons)
+    assert (run.comparable, run.invalid) == (True, reasons)
     assert "latency_p50_ms" in run.values
 
 
