@@ -38,10 +38,11 @@ def test_analysis_loads_them_and_draws_their_tables() -> None:
     loaded = load_runs([RUNS])
     assert (len(loaded.runs), len(loaded.unread)) == (3, 0)
     assert list(loaded.runs["health.comparable"]) == [False] * 3
-    cells = {
-        cell.text for table in tables(loaded.runs).values() for row in table.rows for cell in row
-    }
-    assert {"1/1", "0/1"} <= cells
+    drawn = tables(loaded.runs)
+    hits = drawn["time"].columns.index("hits")
+    assert [row[hits].text for row in drawn["time"].rows] == ["1", "0"]
+    assert len(drawn["serving"].rows) == 3
+    assert all(row[0].text.endswith("†") for row in drawn["serving"].rows)
 
 
 def test_the_gate_compares_them(tmp_path: Path) -> None:
