@@ -9,10 +9,10 @@ import pytest
 
 from analysis.load.runs import load_runs
 from analysis.tables.tables import tables
+from bench.config.gate import JudgeConfig
 from bench.core.records.run import SCHEMA_VERSION
 from bench.core.store import read_record
 from bench.gate.matching.compare import compare
-from bench.gate.settings import GateSettings
 from bench.gate.sides.baseline import read_baseline, write_baseline
 from bench.gate.sides.runs import read_side
 
@@ -48,7 +48,7 @@ def test_analysis_loads_them_and_draws_their_tables() -> None:
 def test_the_gate_compares_them(tmp_path: Path) -> None:
     side = read_side(RUNS)
     assert [run.facts["schema_version"] for run in side.runs] == [SCHEMA_VERSION] * 3
-    comparison = compare(side, side, GateSettings(force=["health"]))
+    comparison = compare(side, side, JudgeConfig(force=["health"]))
     assert [problem.message for problem in comparison.problems] == []
     times = [row for row in comparison.rows if row.metric.name == "time_to_target_s"]
     # One run of each is too few for a verdict; of the run that missed there is no time at all.
