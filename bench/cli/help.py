@@ -27,10 +27,10 @@ _NARROWEST, _WIDEST = 40, 110  # columns: longer lines are hard to read
 _COLUMN = 30  # where comments begin, if what they explain is not longer
 _FLAGS_OF_GROUPS = ("--config-dir DIR",)
 _FLAGS = {
-    "--cfg job": "Show the configuration as it would be used, and run nothing.",
-    "--config-dir DIR": "Take options of groups from the files in DIR/GROUP/, too.",
-    "--version": "The version of this benchmark.",
-    "--hydra-help": "All flags of Hydra, which composes the configuration.",
+    "--cfg job": "Show the resulting configuration, and run nothing.",
+    "--config-dir DIR": "Also look for options of groups in DIR/GROUP/.",
+    "--version": "Show the version of this benchmark.",
+    "--hydra-help": "Show all flags of Hydra, which composes the configuration.",
 }
 
 
@@ -81,7 +81,7 @@ def _page(
             yield from _entry(name, title, width)
     choices = {group: names for group, names in docs.options.items() if len(names) > 1}
     if choices:
-        yield from ("", "Groups: GROUP=OPTION takes all keys of a file together", "")
+        yield from ("", "Groups: GROUP=OPTION chooses an option with all its keys", "")
     for group, known in choices.items():
         option = docs.chosen[group]
         yield from _entry(f"{group}={option or 'null'}", ", ".join(known), width)
