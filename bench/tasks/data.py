@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import pytorch_lightning as pl
 from typing_extensions import Unpack
 
-from bench.tasks.images import ImageDataModule, LoadingOptions
+from bench.tasks.images import ImageDataModule, ImageOptions
 from bench.tasks.loaders import Batch
-from bench.tasks.sources import read_cifar10, read_digits, read_fashion_mnist, read_mnist
+from bench.tasks.sources import read_digits, read_files
 
 
 class DataModule(Protocol):
@@ -102,79 +102,31 @@ def _loader(data: Any) -> Iterable[Batch]:
     return loader
 
 
-def digits(
-    *,
-    batch_size: int,
-    seed: int,
-    num_validation_samples: int = 360,
-    **options: Unpack[LoadingOptions],
-) -> ImageDataModule:
+def digits(**options: Unpack[ImageOptions]) -> ImageDataModule:
     """scikit-learn's digits, which it ships with: 1,077 / 360 / 360 images of 1x8x8."""
-    return ImageDataModule(
-        partial(read_digits, options.get("split_seed", 0)),
-        num_classes=10,
-        batch_size=batch_size,
-        seed=seed,
-        num_validation_samples=num_validation_samples,
-        **options,
-    )
+    options.setdefault("num_validation_samples", 360)
+    return ImageDataModule(partial(read_digits, options.get("split_seed", 0)), **options)
 
 
 def fashion_mnist(
-    *,
-    batch_size: int,
-    seed: int,
-    num_validation_samples: int = 10_000,
-    root: str | None = None,
-    download: bool = True,
-    **options: Unpack[LoadingOptions],
+    *, root: str | None = None, download: bool = True, **options: Unpack[ImageOptions]
 ) -> ImageDataModule:
     """Fashion-MNIST: 50,000 / 10,000 / 10,000 images of 1x28x28; the last are the official test."""
-    return ImageDataModule(
-        partial(read_fashion_mnist, root, download=download),
-        num_classes=10,
-        batch_size=batch_size,
-        seed=seed,
-        num_validation_samples=num_validation_samples,
-        **options,
-    )
+    options.setdefault("num_validation_samples", 10_000)
+    return ImageDataModule(partial(read_files, "fashion_mnist", root, download), **options)
 
 
 def mnist(
-    *,
-    batch_size: int,
-    seed: int,
-    num_validation_samples: int = 10_000,
-    root: str | None = None,
-    download: bool = True,
-    **options: Unpack[LoadingOptions],
+    *, root: str | None = None, download: bool = True, **options: Unpack[ImageOptions]
 ) -> ImageDataModule:
     """MNIST: 50,000 / 10,000 / 10,000 images of 1x28x28; the last are the official test."""
-    return ImageDataModule(
-        partial(read_mnist, root, download=download),
-        num_classes=10,
-        batch_size=batch_size,
-        seed=seed,
-        num_validation_samples=num_validation_samples,
-        **options,
-    )
+    options.setdefault("num_validation_samples", 10_000)
+    return ImageDataModule(partial(read_files, "mnist", root, download), **options)
 
 
 def cifar10(
-    *,
-    batch_size: int,
-    seed: int,
-    num_validation_samples: int = 5_000,
-    root: str | None = None,
-    download: bool = True,
-    **options: Unpack[LoadingOptions],
+    *, root: str | None = None, download: bool = True, **options: Unpack[ImageOptions]
 ) -> ImageDataModule:
     """CIFAR-10: 45,000 / 5,000 / 10,000 images of 3x32x32; the last are the official test."""
-    return ImageDataModule(
-        partial(read_cifar10, root, download=download),
-        num_classes=10,
-        batch_size=batch_size,
-        seed=seed,
-        num_validation_samples=num_validation_samples,
-        **options,
-    )
+    options.setdefault("num_validation_samples", 5_000)
+    return ImageDataModule(partial(read_files, "cifar10", root, download), **options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import TypedDict
+from typing import Required, TypedDict
 
 import numpy as np
 import pytorch_lightning as pl
@@ -23,16 +23,19 @@ from bench.tasks.loaders import (
     distributed_world,
     worker_loader,
 )
-from bench.tasks.sources import LabelledImages, Pools
+from bench.tasks.sources import NUM_CLASSES, LabelledImages, Pools
 
 # Larger data stays as bytes: half of the memory is left for the model and the system.
 _MEMORY_FRAC = 0.25
 _BYTES_PER_FLOAT = 4
 
 
-class LoadingOptions(TypedDict, total=False):
-    """Options that every data set takes; see ImageDataModule."""
+class ImageOptions(TypedDict, total=False):
+    """Options of every data set of images, as ImageDataModule has them."""
 
+    batch_size: Required[int]
+    seed: Required[int]
+    num_validation_samples: int
     split_seed: int
     in_memory: bool | None
     num_workers: int
@@ -76,7 +79,7 @@ class ImageDataModule(pl.LightningDataModule):
     raw_test holds the pixels of the test split before they are standardised, after setup().
     """
 
-    num_classes: int
+    num_classes = NUM_CLASSES
     input_shape: tuple[int, int, int]
     num_train_samples: int
 
@@ -84,7 +87,6 @@ class ImageDataModule(pl.LightningDataModule):
         self,
         read: Callable[[], Pools],
         *,
-        num_classes: int,
         batch_size: int,
         seed: int,
         num_validation_samples: int,
@@ -97,7 +99,6 @@ class ImageDataModule(pl.LightningDataModule):
 
         Args:
             read: Gives the pool that training and validation are cut from, and the test split.
-            num_classes: Classes of the labels.
             batch_size: Samples of one training step, over all ranks together.
             seed: Of the order of training samples, and of nothing else.
             num_validation_samples: Size of the validation split, stratified by class.
@@ -108,7 +109,6 @@ class ImageDataModule(pl.LightningDataModule):
             eval_batch_size: Samples of one evaluation batch.
         """
         super().__init__()
-        self.num_classes = num_classes
         self._read = read
         self._batch_size = batch_size
         self._seed = seed
@@ -141,11 +141,9 @@ class ImageDataModule(pl.LightningDataModule):
         num_values = train.images.size + validation.images.size + test.images.size
         in_memory = self._keeps_floats(num_values)
         for name, part in (("train", train), ("val", validation), ("test", test)):
-            images, labels = torch.from_numpy(part.images), torch.from_numpy(part.labels)
-            raw = RawSplit(images, labels, mean, std)
+            raw = RawSplit(torch.from_numpy(part.images), torch.from_numpy(part.labels), mean, std)
             self._splits[name] = raw.prepared() if in_memory else raw
-            if name == "test":
-                self.raw_test = raw
+        self.raw_test = raw
 
     @override
     def train_dataloader(self) -> Iterable[Batch]:
@@ -206,7 +204,4 @@ class ImageDataModule(pl.LightningDataModule):
             random_state=self._split_seed,
             stratify=pool.labels,
         )
-        return (
-            LabelledImages(pool.images[train], pool.labels[train]),
-            LabelledImages(pool.images[validation], pool.labels[validation]),
-        )
+        return pool[train], pool[validation]

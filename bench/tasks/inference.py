@@ -31,26 +31,17 @@ class InferenceModel(nn.Module):
             channels_last: Whether images and weights lie in memory with the channels last.
         """
         super().__init__()
+        self.channels_last = channels_last
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self._dtype = dtype
+        self.dtype = dtype
         self.network = network.to(dtype=dtype).to(memory_format=self._memory_format).eval()
         self.eval()
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the weights, and of the images as the network gets them."""
-        return self._dtype
-
-    @property
-    def channels_last(self) -> bool:
-        """Whether images and weights lie in memory with the channels last."""
-        return self._memory_format is torch.channels_last
 
     @override
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, num_classes), float32, of images (n, c, h, w), float32."""
         logits: Tensor = self.network(
-            images.to(dtype=self._dtype, memory_format=self._memory_format)
+            images.to(dtype=self.dtype, memory_format=self._memory_format)
         )
         return logits.float()
 

@@ -13,6 +13,7 @@ import torch
 import torchvision
 from torch import nn
 
+from bench.core.checks import require_at_least
 from bench.core.errors import first_line
 from bench.core.suggest import did_you_mean
 
@@ -23,11 +24,6 @@ _SMALL_KERNEL = 3
 _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
 InputShape = tuple[int, int, int]
-
-
-def _at_least(key: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"model.{key}={value}: must be at least {least}")
 
 
 class Mlp(nn.Sequential):
@@ -53,8 +49,8 @@ class Mlp(nn.Sequential):
         Raises:
             ValueError: A value is out of range.
         """
-        _at_least("width", width, 1)
-        _at_least("depth", depth, 0)
+        require_at_least("model.width", width, 1)
+        require_at_least("model.depth", depth, 0)
         if not 0 <= dropout < 1:
             raise ValueError(f"model.dropout={dropout}: must be at least 0 and less than 1")
         layers: list[nn.Module] = [nn.Flatten()]
@@ -81,8 +77,8 @@ class Cnn(nn.Sequential):
         Raises:
             ValueError: A value is out of range.
         """
-        _at_least("width", width, 1)
-        _at_least("depth", depth, 1)
+        require_at_least("model.width", width, 1)
+        require_at_least("model.depth", depth, 1)
         num_channels, *sides = input_shape
         side = min(sides)
         layers: list[nn.Module] = []

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +32,7 @@ from bench.core.files import expanded
 
 ROOT_VARIABLE = "BENCH_DATA_ROOT"
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-_NUM_CLASSES = 10  # of every data set here
+NUM_CLASSES = 10  # of every data set here
 _NETWORK_TIMEOUT_S = 15.0
 _DIGITS_TEST_FRAC = 0.2
 _TRAIN_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
@@ -45,6 +46,10 @@ class LabelledImages:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
 
+    def __getitem__(self, chosen: NDArray[np.int64]) -> LabelledImages:
+        """Some of the samples, by their places."""
+        return LabelledImages(self.images[chosen], self.labels[chosen])
+
 
 Pools = tuple[LabelledImages, LabelledImages]
 
@@ -53,14 +58,21 @@ Pools = tuple[LabelledImages, LabelledImages]
 class FileSet:
     """A data set that lies in files.
 
-    find gives the folder to read from within a root, or None; packaged is where a package of the
-    system puts the files.
+    Attributes:
+        name: Of the option in conf/data.
+        torchvision_class: Downloads it.
+        layout: Which files a root must hold, for an error.
+        find: The folder to read within a root; None where the files are not there.
+        read: Reads that folder.
+        packaged: Where a package of the system puts the files.
+        package: The name of that package.
     """
 
     name: str
     torchvision_class: type[Any]
     layout: str
     find: Callable[[Path], Path | None]
+    read: Callable[[Path], Pools]
     packaged: Path | None = None
     package: str | None = None
 
@@ -72,52 +84,21 @@ def read_digits(split_seed: int) -> Pools:
         split_seed: Fixes which samples are in the test split, stratified by class.
     """
     bunch = load_digits()
-    images = bunch.images.astype(np.uint8)[:, None]
-    labels = bunch.target.astype(np.int64)
+    pool = LabelledImages(bunch.images.astype(np.uint8)[:, None], bunch.target.astype(np.int64))
     development, test = train_test_split(
-        np.arange(len(labels)),
+        np.arange(len(pool.labels)),
         test_size=_DIGITS_TEST_FRAC,
         random_state=split_seed,
-        stratify=labels,
+        stratify=pool.labels,
     )
-    return (
-        LabelledImages(images[development], labels[development]),
-        LabelledImages(images[test], labels[test]),
-    )
+    return pool[development], pool[test]
 
 
-def read_fashion_mnist(root: str | None, *, download: bool) -> Pools:
-    """Zalando's 60,000 + 10,000 pictures of clothes, 28x28 pixels.
+def read_files(name: str, root: str | None, download: bool) -> Pools:
+    """A data set that lies in files.
 
     Args:
-        root: Folder to look in; None for the usual places.
-        download: Whether to fetch the files if they are nowhere.
-
-    Raises:
-        FileNotFoundError: The files are nowhere and could not be fetched.
-        ValueError: The root does not exist, or a file is corrupt.
-    """
-    return _read_idx_pools(locate(_FASHION_MNIST, root, download=download))
-
-
-def read_mnist(root: str | None, *, download: bool) -> Pools:
-    """The 60,000 + 10,000 handwritten digits of MNIST, 28x28 pixels.
-
-    Args:
-        root: Folder to look in; None for the usual places.
-        download: Whether to fetch the files if they are nowhere.
-
-    Raises:
-        FileNotFoundError: The files are nowhere and could not be fetched.
-        ValueError: The root does not exist, or a file is corrupt.
-    """
-    return _read_idx_pools(locate(_MNIST, root, download=download))
-
-
-def read_cifar10(root: str | None, *, download: bool) -> Pools:
-    """The 50,000 + 10,000 colour pictures of CIFAR-10, 32x32 pixels.
-
-    Args:
+        name: The option in conf/data.
         root: Folder to look in; None for the usual places.
         download: Whether to fetch the files if they are nowhere.
 
@@ -125,16 +106,12 @@ def read_cifar10(root: str | None, *, download: bool) -> Pools:
         FileNotFoundError: The files are nowhere and could not be fetched.
         ValueError: The root does not exist, or a file is corrupt or missing.
     """
-    folder = locate(_CIFAR10, root, download=download)
-    try:
-        development, test = (CIFAR10(str(folder), train=train) for train in (True, False))
-    except RuntimeError as error:  # torchvision says that a checksum is wrong, not which
-        raise _corrupt(_broken_cifar_file(folder)) from error
-    return _from_cifar(development), _from_cifar(test)
+    files = _FILE_SETS[name]
+    return files.read(locate(files, root, download=download))
 
 
 def require_files(key: str, root: str | None, name: str, download: bool) -> None:
-    """Refuse a data set by name that is nowhere and will not be fetched; raises as locate()."""
+    """Refuse a data set that is nowhere and will not be fetched; raises as locate()."""
     if download:
         _own_root(root, key)
     else:
@@ -236,7 +213,7 @@ def _read_idx_pair(folder: Path, images_name: str, labels_name: str) -> Labelled
     assert labels_path is not None  # _find_idx saw all four
     images = _read_idx(images_path, read_image_file).numpy()[:, None]
     labels = _read_idx(labels_path, read_label_file).numpy()
-    if len(images) != len(labels) or not len(labels) or labels.max() >= _NUM_CLASSES:
+    if len(images) != len(labels) or not len(labels) or labels.max() >= NUM_CLASSES:
         raise _corrupt(labels_path)
     return LabelledImages(images, labels)
 
@@ -263,6 +240,14 @@ def _find_cifar(root: Path) -> Path | None:
     return root if (root / CIFAR10.base_folder).is_dir() else None
 
 
+def _read_cifar(folder: Path) -> Pools:
+    try:
+        development, test = (CIFAR10(str(folder), train=train) for train in (True, False))
+    except RuntimeError as error:  # torchvision says that a checksum is wrong, not which
+        raise _corrupt(_broken_cifar_file(folder)) from error
+    return _from_cifar(development), _from_cifar(test)
+
+
 def _broken_cifar_file(root: Path) -> Path:
     folder: Path = root / CIFAR10.base_folder
     for name, checksum in [*CIFAR10.train_list, *CIFAR10.test_list]:
@@ -276,24 +261,31 @@ def _from_cifar(part: CIFAR10) -> LabelledImages:
     return LabelledImages(images, np.asarray(part.targets, dtype=np.int64))
 
 
-_FASHION_MNIST = FileSet(
-    name="fashion_mnist",
-    torchvision_class=FashionMNIST,
-    layout="FashionMNIST/raw/train-images-idx3-ubyte[.gz] and its three companions",
-    find=lambda root: _find_idx("FashionMNIST", root),
-    packaged=DEBIAN_FASHION_MNIST,
-    package="dataset-fashion-mnist",
-)
-_MNIST = FileSet(
-    name="mnist",
-    torchvision_class=MNIST,
-    layout="MNIST/raw/train-images-idx3-ubyte[.gz] and its three companions",
-    find=lambda root: _find_idx("MNIST", root),
-)
-_CIFAR10 = FileSet(
-    name="cifar10",
-    torchvision_class=CIFAR10,
-    layout="cifar-10-batches-py/",
-    find=_find_cifar,
-)
-_FILE_SETS = {files.name: files for files in (_FASHION_MNIST, _MNIST, _CIFAR10)}
+_FILE_SETS = {
+    files.name: files
+    for files in (
+        FileSet(
+            name="fashion_mnist",
+            torchvision_class=FashionMNIST,
+            layout="FashionMNIST/raw/train-images-idx3-ubyte[.gz] and its three companions",
+            find=partial(_find_idx, "FashionMNIST"),
+            read=_read_idx_pools,
+            packaged=DEBIAN_FASHION_MNIST,
+            package="dataset-fashion-mnist",
+        ),
+        FileSet(
+            name="mnist",
+            torchvision_class=MNIST,
+            layout="MNIST/raw/train-images-idx3-ubyte[.gz] and its three companions",
+            find=partial(_find_idx, "MNIST"),
+            read=_read_idx_pools,
+        ),
+        FileSet(
+            name="cifar10",
+            torchvision_class=CIFAR10,
+            layout="cifar-10-batches-py/",
+            find=_find_cifar,
+            read=_read_cifar,
+        ),
+    )
+}

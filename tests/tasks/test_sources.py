@@ -12,7 +12,7 @@ import torch
 
 from bench.tasks import sources
 from bench.tasks.data import fashion_mnist
-from bench.tasks.sources import read_cifar10, read_fashion_mnist, read_mnist
+from bench.tasks.sources import read_files
 
 NUM_TRAIN, NUM_TEST = 40, 20
 
@@ -53,7 +53,7 @@ def test_files_are_read_from_the_root_given(
 ) -> None:
     if not by_key:
         monkeypatch.setenv(sources.ROOT_VARIABLE, str(root))
-    train, test = read_mnist(str(root) if by_key else None, download=False)
+    train, test = read_files("mnist", str(root) if by_key else None, False)
     assert train.images.shape == (NUM_TRAIN, 1, 28, 28)
     assert test.images.shape == (NUM_TEST, 1, 28, 28)
     assert (train.images[:, 0, 27, 27] == np.arange(NUM_TRAIN)).all()
@@ -61,7 +61,7 @@ def test_files_are_read_from_the_root_given(
 
 
 def test_the_files_may_lie_in_the_root_itself(root: Path) -> None:
-    train, _ = read_mnist(str(root / "MNIST" / "raw"), download=False)
+    train, _ = read_files("mnist", str(root / "MNIST" / "raw"), False)
     assert len(train.labels) == NUM_TRAIN
 
 
@@ -69,7 +69,7 @@ def test_plain_files_are_read_too(root: Path) -> None:
     for path in (root / "MNIST" / "raw").iterdir():
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
-    train, _ = read_mnist(str(root), download=False)
+    train, _ = read_files("mnist", str(root), False)
     assert len(train.labels) == NUM_TRAIN
 
 
@@ -87,13 +87,13 @@ def test_plain_files_are_read_too(root: Path) -> None:
 def test_a_corrupt_file_is_named(root: Path, content: bytes) -> None:
     (root / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").write_bytes(content)
     with pytest.raises(ValueError, match=r"train-.*: the data file is corrupt or missing; delete"):
-        read_mnist(str(root), download=False)
+        read_files("mnist", str(root), False)
 
 
 @pytest.mark.usefixtures("nowhere")
 def test_a_data_set_that_is_nowhere_is_refused_with_all_ways_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
-        read_fashion_mnist(str(tmp_path), download=False)
+        read_files("fashion_mnist", str(tmp_path), False)
     message = str(caught.value)
     for way in ("data.root=DIR", "BENCH_DATA_ROOT", "dataset-fashion-mnist", "data.download=true"):
         assert way in message
@@ -107,18 +107,18 @@ def test_a_download_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr("torchvision.datasets.mnist.MNIST.download", fail)
     with pytest.raises(FileNotFoundError, match=r"download failed: Error downloading: Tried"):
-        read_mnist(None, download=True)
+        read_files("mnist", None, True)
 
 
 def test_a_root_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match=r"data.root=/no/such: no such folder"):
-        read_cifar10("/no/such", download=False)
+        read_files("cifar10", "/no/such", False)
 
 
 def test_a_cifar_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "cifar-10-batches-py").mkdir()
     with pytest.raises(ValueError, match=r"data_batch_1: the data file is corrupt or missing"):
-        read_cifar10(str(tmp_path), download=False)
+        read_files("cifar10", str(tmp_path), False)
 
 
 @pytest.mark.usefixtures("nowhere")
