@@ -40,12 +40,34 @@ class Observer(Protocol):
         """The trainer has stopped, without an error."""
 
 
-class Classifier(pl.LightningModule):
-    """A network that maps images to logits, trained with cross-entropy.
+class TrainLoss:
+    """Losses of training steps, kept on the device until their mean is asked for.
 
-    Training losses stay on the device until their mean is asked for: logging each step would cost
-    more than a small step itself, and wait for the device.
+    Logging each step would cost more than a small step itself, and wait for the device.
     """
+
+    def __init__(self) -> None:
+        """No step was taken yet."""
+        self._losses: list[Tensor] = []
+
+    def add(self, loss: Tensor) -> None:
+        """Keep the loss of a step, a detached scalar."""
+        self._losses.append(loss)
+
+    def take_mean(self) -> float | None:
+        """Mean loss in nats of the steps since the last call; None if there were none.
+
+        NaN if it was NaN in any of them. Waits for the device.
+        """
+        if not self._losses:
+            return None
+        mean = torch.stack(self._losses).mean().item()
+        self._losses.clear()
+        return mean
+
+
+class Classifier(pl.LightningModule):
+    """A network that maps images to logits, trained with cross-entropy."""
 
     def __init__(
         self,
@@ -69,7 +91,7 @@ class Classifier(pl.LightningModule):
         self._make_optimizer = make_optimizer
         self._make_schedule = make_schedule
         self.observer: Observer | None = None
-        self._train_losses: list[Tensor] = []
+        self.train_loss = TrainLoss()
         self._validation: list[Batch] = []
 
     def networks(self) -> list[nn.Module]:
@@ -91,20 +113,9 @@ class Classifier(pl.LightningModule):
     @override
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Keep the loss, of which Lightning made a detached copy, and tell the observer."""
-        self._train_losses.append(outputs["loss"])
+        self.train_loss.add(outputs["loss"])
         if self.observer is not None:
             self.observer.step_ended(self.trainer, batch[1].shape[0])
-
-    def take_train_loss(self) -> float | None:
-        """Mean loss in nats of the training steps since the last call; None if there were none.
-
-        NaN if it was NaN in any of them. Waits for the device.
-        """
-        if not self._train_losses:
-            return None
-        mean = torch.stack(self._train_losses).mean().item()
-        self._train_losses.clear()
-        return mean
 
     @override
     def on_validation_start(self) -> None:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from torch import Tensor
+from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from bench.tasks.loaders import (
@@ -21,7 +22,6 @@ from bench.tasks.loaders import (
     RawSplit,
     TensorLoader,
     distributed_world,
-    worker_loader,
 )
 from bench.tasks.sources import NUM_CLASSES, LabelledImages, Pools
 
@@ -188,7 +188,15 @@ class ImageDataModule(pl.LightningDataModule):
         split = self._splits[name]
         if isinstance(split, PreparedSplit):
             return TensorLoader(split, order)
-        return worker_loader(split, order, num_workers=self._num_workers, seed=self._seed)
+        # The order is drawn in this process, whatever the workers do.
+        return DataLoader(
+            split,
+            sampler=order,
+            batch_size=None,  # each index is a batch already
+            num_workers=self._num_workers,
+            persistent_workers=self._num_workers > 0,
+            generator=torch.Generator().manual_seed(self._seed),
+        )
 
     def _cut(self, pool: LabelledImages) -> tuple[LabelledImages, LabelledImages]:
         """Training and validation split out of the pool, stratified by class."""

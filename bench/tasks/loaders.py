@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 Batch = tuple[Tensor, Tensor]
 Index = NDArray[np.int64]
-
-
-def alone() -> tuple[int, int]:
-    """Rank 0 of 1: every sample is this process's own."""
-    return 0, 1
 
 
 def distributed_world() -> tuple[int, int]:
@@ -42,7 +36,7 @@ class BatchOrder(Sampler[Index]):
         shuffle: bool = False,
         drop_last: bool = False,
         seed: int = 0,
-        world: Callable[[], tuple[int, int]] = alone,
+        world: Callable[[], tuple[int, int]] = lambda: (0, 1),
     ) -> None:
         """Draw nothing yet.
 
@@ -52,8 +46,8 @@ class BatchOrder(Sampler[Index]):
             shuffle: Whether each pass has a new order.
             drop_last: Whether a last batch that is not full is left out.
             seed: Of the order; the same on all ranks.
-            world: Gives rank and number of ranks when a pass begins, for the process group may
-                not exist earlier.
+            world: Gives rank and number of ranks when a pass begins: the process group may not
+                exist earlier. By default every sample is this process's own.
 
         Raises:
             ValueError: The batch is empty, or larger than all samples and would be dropped.
@@ -101,18 +95,11 @@ class BatchOrder(Sampler[Index]):
         return order
 
 
-class Split(Protocol):
-    """Samples that are fetched a batch at a time."""
-
-    def __len__(self) -> int:
-        """How many samples there are."""
-
-    def __getitem__(self, index: Index) -> Batch:
-        """Images, float32 of shape (n, c, h, w), and labels, int64 of shape (n,)."""
-
-
 class PreparedSplit(Dataset[Batch]):
-    """Standardised once and kept in memory: a batch costs two gathers."""
+    """Standardised once and kept in memory: a batch costs two gathers.
+
+    Indexed by a whole batch, it gives images, float32 (n, c, h, w), and labels, int64 (n,).
+    """
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         """Keep the tensors: float32 (n, c, h, w) and int64 (n,)."""
@@ -167,7 +154,7 @@ def standardise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 class TensorLoader:
     """Batches of a split in this thread: no workers, queues or collation to pay for."""
 
-    def __init__(self, split: Split, order: BatchOrder) -> None:
+    def __init__(self, split: PreparedSplit, order: BatchOrder) -> None:
         """Go through a split in an order."""
         self.split = split
         self.order = order
@@ -177,24 +164,3 @@ class TensorLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         return map(self.split.__getitem__, self.order)
-
-
-def worker_loader(
-    split: Dataset[Batch], order: BatchOrder, *, num_workers: int, seed: int
-) -> DataLoader[Batch]:
-    """A torch DataLoader over the same order, with batches made in worker processes.
-
-    Args:
-        split: A split that is indexed by a whole batch.
-        order: The order, drawn in this process whatever the workers do.
-        num_workers: Processes; 0 makes the batches in this one.
-        seed: Of the workers' own random state.
-    """
-    return DataLoader(
-        split,
-        sampler=order,
-        batch_size=None,  # each index is a batch already
-        num_workers=num_workers,
-        persistent_workers=num_workers > 0,
-        generator=torch.Generator().manual_seed(seed),
-    )

@@ -18,7 +18,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import Tensor
 from typing_extensions import override
 
 from bench.core.records.curve import CurveRow
@@ -27,6 +26,7 @@ from bench.core.target import TargetConfig
 from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
 from bench.runs.failures import failure
+from bench.tasks.classifier import TrainLoss
 from bench.training.batches import SampleCounter, batches_of_pass
 from bench.training.fit import gpu_uuids
 from bench.training.monitor import Monitor
@@ -121,7 +121,7 @@ class ProfilerCallback(pl.Callback):
         self._stop_at_target = stop_at_target
         self._window = window
         self._profiler: TargetProfiler | None = None
-        self._losses: list[Tensor] = []
+        self._train_loss = TrainLoss()
         self._count = SampleCounter()
         self._opened_s = 0.0
         self._is_written = False
@@ -190,7 +190,7 @@ class ProfilerCallback(pl.Callback):
     ) -> None:
         """Count the step and keep its loss, where Lightning knows it."""
         if isinstance(outputs, Mapping) and "loss" in outputs:
-            self._losses.append(outputs["loss"])
+            self._train_loss.add(outputs["loss"])
         self._running.step_ended(trainer, self._count(trainer, batch, batch_idx))
 
     @override
@@ -217,7 +217,7 @@ class ProfilerCallback(pl.Callback):
         if not is_fitting(trainer):
             return
         quality = {self._target.metric: self._monitor.value(trainer)}
-        self._running.evaluated(trainer, self._take_train_loss(), quality)
+        self._running.evaluated(trainer, self._train_loss.take_mean(), quality)
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -268,13 +268,6 @@ class ProfilerCallback(pl.Callback):
     def _keep(self, row: CurveRow) -> None:
         if self.folder is not None:
             self._run.append(row)
-
-    def _take_train_loss(self) -> float | None:
-        if not self._losses:
-            return None
-        mean = torch.stack(self._losses).mean().item()
-        self._losses.clear()
-        return mean
 
     def _write(self, status: Status, error: RunError | None) -> None:
         self._is_written = True

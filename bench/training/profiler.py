@@ -161,7 +161,7 @@ class TargetProfiler:
             DivergedError: A loss is not finite.
         """
         quality = module.take_validation_quality()
-        self.evaluated(trainer, module.take_train_loss(), quality)
+        self.evaluated(trainer, module.train_loss.take_mean(), quality)
 
     def evaluated(
         self, trainer: pl.Trainer, train_loss: float | None, quality: Mapping[str, float]

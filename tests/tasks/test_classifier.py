@@ -37,19 +37,19 @@ def train(module: Classifier, one: Batch) -> None:
 def test_the_training_loss_is_the_mean_over_the_steps_since_it_was_last_taken(
     module: Classifier,
 ) -> None:
-    assert module.take_train_loss() is None
+    assert module.train_loss.take_mean() is None
     # Equal logits have a loss of log 2; logits of log 3 and 0 give class 0 a probability of 3/4.
     train(module, batch([[0, 0]]))
     train(module, batch([[math.log(3), 0]]))
     expected = (math.log(2) + math.log(4 / 3)) / 2
-    assert module.take_train_loss() == pytest.approx(expected)
-    assert module.take_train_loss() is None
+    assert module.train_loss.take_mean() == pytest.approx(expected)
+    assert module.train_loss.take_mean() is None
 
 
 def test_a_loss_that_was_nan_once_shows(module: Classifier) -> None:
     for logit in (0.0, math.nan, 0.0):
         train(module, batch([[logit, 0]]))
-    loss = module.take_train_loss()
+    loss = module.train_loss.take_mean()
     assert loss is not None
     assert math.isnan(loss)
 
