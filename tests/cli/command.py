@@ -59,7 +59,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 # What the fork server imports, for all jobs of a worker.
-JOBS = ["bench.training.job", "bench.serving.job"]
+JOBS = ["bench.training.job", "bench.serving.job", "tests.cli.frozen"]
 # Whatever a failing test leaves of these is ended: see conftest.py.
 STARTED: list[subprocess.Popen[str]] = []
 

@@ -1,21 +1,26 @@
-"""Makes Hydra compose in half the time with the same result, by leaving out repeated work.
+"""Makes Hydra compose in a fraction of the time with the same result, by leaving out repeated work.
 
 Each time that it composes, Hydra reads all files of conf/ anew, copies every schema that it knows,
-and notes for each file what was chosen so far, in case its defaults refer to that by `${...}`.
-Commands that tests start in a process of their own have Hydra as it is.
+and notes for each file what was chosen so far, in case its defaults refer to that by `${...}`. A
+sweep composes each of its jobs several times, and many tests ask for the same overrides: here each
+configuration is composed once per process, and who asks for it again gets a copy. Commands that
+tests start in a process of their own have Hydra as it is.
 """
 
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
 from hydra._internal import defaults_list
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobRuntime
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,19 +29,42 @@ from bench.cli.conf_files import config_dir
 # What lies there does not change while tests run; what lies in a test's own folder may.
 _UNCHANGING = {("file", str(config_dir())), ("pkg", "hydra.conf"), ("structured", "")}
 _read: dict[tuple[str, ...], ConfigResult] = {}
+_composed: dict[tuple[object, ...], DictConfig] = {}
 
 
 @contextmanager
 def quick_hydra() -> Iterator[None]:
     """Have Hydra compose quickly in this process."""
+    compose = _composing_once(ConfigLoaderImpl._load_configuration_impl)
     load = _loading_once(ConfigRepository.load_config)
     note = _noting_where_needed(defaults_list._create_interpolation_map)
     with (
+        patch.object(ConfigLoaderImpl, "_load_configuration_impl", compose),
         patch.object(ConfigRepository, "load_config", load),
         patch.object(ConfigStore, "__deepcopy__", _itself, create=True),
         patch.object(defaults_list, "_create_interpolation_map", note),
     ):
         yield
+
+
+def _composing_once(compose: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
+    """Compose once for each command, overrides and mode; the current folder is set anew."""
+
+    def compose_once(
+        loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], **options: Any
+    ) -> DictConfig:
+        sources = {(source.scheme(), source.path) for source in loader.get_sources()}
+        if sources - _UNCHANGING or any("searchpath" in each for each in overrides):
+            return compose(loader, config_name, overrides, **options)
+        job = JobRuntime().get("name")
+        key = (config_name, *overrides, *sorted(options.items()), job)
+        if key not in _composed:
+            _composed[key] = copy.deepcopy(compose(loader, config_name, overrides, **options))
+        config = copy.deepcopy(_composed[key])
+        config.hydra.runtime.cwd = os.getcwd()
+        return config
+
+    return compose_once
 
 
 def _loading_once(

@@ -23,8 +23,9 @@ from bench.core.lock import measuring_lock
 from bench.core.store import read_curve
 from tests.cli.command import Answer, environment, records, train, train_apart
 
-# Quick runs: the model is a linear one, the probe short.
+# Quick runs: the probe is as short as it may be.
 QUICK = ("experiment=smoke", "trainer.num_warmup_steps=1", "codecarbon=none")
+QUICK += ("probe.num_requests=10", "probe.batch_sizes=[1]", "probe.min_batch_s=0.01")
 BROKEN = "tests.cli.broken"
 
 
@@ -353,9 +354,16 @@ def test_two_devices_train_together_and_are_measured_as_one_whatever_a_launcher_
 ) -> None:
     for name, value in OF_LAUNCHERS.items():
         monkeypatch.setenv(name, value)
+    inherited: set[str] = set()  # by the job, from the command that starts it
+
+    def look(_: str) -> None:
+        inherited.update(OF_LAUNCHERS.keys() & os.environ.keys())
+
     two = ("trainer=cpu", "trainer.devices=2", "trainer.num_threads=1")
-    answer = train_apart(tmp_path, *QUICK, *two, "logger=csv")
+    answer = train(tmp_path, *QUICK, *two, "logger=csv", on_err=look)
     assert answer.code == 0, answer.out + answer.err
+    assert answer.err
+    assert not inherited
     assert list(tmp_path.glob("results/train/*/csv/metrics.csv"))  # only rank 0 writes one
     (record,) = records(tmp_path)
     assert record.target is not None
