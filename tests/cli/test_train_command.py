@@ -24,8 +24,10 @@ from bench.core.store import read_curve
 from tests.cli.command import Answer, environment, records, train, train_apart
 
 # Quick runs: the probe is as short as it may be.
-QUICK = ("experiment=smoke", "trainer.num_warmup_steps=1", "codecarbon=none")
-QUICK += ("probe.num_requests=10", "probe.batch_sizes=[1]", "probe.min_batch_s=0.01")
+QUICK = (
+    *("experiment=smoke", "trainer.num_warmup_steps=1", "codecarbon=none"),
+    *("probe.num_requests=10", "probe.batch_sizes=[1]", "probe.min_batch_s=0.01"),
+)
 BROKEN = "tests.cli.broken"
 
 
