@@ -17,7 +17,7 @@ def main() -> int:
     from bench.cli.app import run_app  # heavy, and not needed for help
     from bench.cli.sweep import Sweep
     from bench.cli.sweep_report import Command
-    from bench.runs.costs import complete_training
+    from bench.runs.charges import complete_training
     from bench.training.plan import plan_training
     from bench.training.table import run_line, sweep_tables
 

@@ -18,8 +18,8 @@ from bench.core.store import CurveWriter
 from bench.measure.sampler import write_telemetry
 from bench.tasks.classifier import Classifier
 from bench.tasks.schedules import constant
-from bench.training.fit import build_trainer, train_to_target
 from bench.training.job import build_profiler, save_model
+from bench.training.loop import build_trainer, train_to_target
 from bench.training.parts import Parts
 from bench.training.plan import check_values
 from benchmarks.ways import Data, Stopwatch, Workload

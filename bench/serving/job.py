@@ -17,7 +17,6 @@ from bench.cli.instruments import build_window
 from bench.config.serve import ServeConfig
 from bench.core.artifact import Artifact
 from bench.core.identity import CHOICES
-from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records.compression import Compression
 from bench.core.records.model import ModelFacts, Quality
 from bench.core.records.phases import Phases
@@ -27,8 +26,9 @@ from bench.core.store import write_record
 from bench.launch.job import Job, Progress
 from bench.measure.energy import MIN_REFRESHES
 from bench.measure.window import Window
-from bench.runs.costs import Rates, with_serving_costs
-from bench.runs.endings import carried_out, start_log
+from bench.runs.charges import Rates, with_serving_costs
+from bench.runs.exit_handling import carry_out, start_log
+from bench.runs.measured import measured_record
 from bench.serving.compressed import compare_with_uncompressed
 from bench.serving.metered import MeteredSystem
 from bench.serving.model import TrainedModel, served_quality
@@ -37,7 +37,6 @@ from bench.serving.pass_windows import PassWindows, energy_fields
 from bench.serving.performance import Performance, requests_frame, serving_fields
 from bench.serving.scenarios import run_accuracy, run_performance, warm_up
 from bench.serving.system_under_test import UnderTest, open_system
-from bench.tasks.threads import thread_facts
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
     """
     launch_s = time.monotonic() - launched_s
     start_log()
-    write_record(job.folder, carried_out(ServingRun(job, send, launch_s=launch_s)))
+    write_record(job.folder, carry_out(ServingRun(job, send, launch_s=launch_s)))
 
 
 class ServingRun:
@@ -185,22 +184,27 @@ class ServingRun:
     def record(self, status: Status, error: RunError | None) -> RunRecord:
         """The record of what has been measured so far."""
         job, window, under_test = self._job, self._windows.window, self._under_test
-        measured = window.record_fields() if window else {}
         started = window is not None and window.clock.started
         serve_s = window.time_s if window is not None and started else None
         init_s = window.clock.started_s - self._entered_s if window and started else None
-        record = outcome_record(
+        whole = measured_record(
             job.identity,
             job.config,
             [],
+            window,
+            host={**job.host, "runtime": dict(under_test.facts) if under_test else {}},
+            fields={
+                "model": self._model(),
+                "quality_test": self._quality,
+                "serving": self._serving,
+                "trained": self._link(),
+                "compression": self._compression,
+                "placement": under_test.placement if under_test else None,
+                "stages": under_test.stages if under_test else [],
+                "rate_search": self._rate_search,
+            },
             status=status,
             error=error,
-            host={
-                **job.host,
-                **thread_facts(),
-                "gpus": window.devices if window else [],
-                "runtime": dict(under_test.facts) if under_test else {},
-            },
             phases=Phases(
                 launch_s=self._launch_s,
                 init_s=init_s,
@@ -208,19 +212,6 @@ class ServingRun:
                 wall_time_s=serve_s,
             ),
         )
-        whole = replace(
-            record,
-            **measured,
-            model=self._model(),
-            quality_test=self._quality,
-            serving=self._serving,
-            trained=self._link(),
-            compression=self._compression,
-            placement=under_test.placement if under_test else None,
-            stages=under_test.stages if under_test else [],
-            rate_search=self._rate_search,
-        )
-        whole = without_doubtful_joules(whole)
         if whole.serving is None:
             return whole
         return replace(whole, serving=with_serving_costs(whole.serving, job.config))

@@ -21,9 +21,9 @@ from bench.core.environment import refuse_disabled_compiler
 from bench.core.identity import config_hash
 from bench.core.records.run import RunRecord
 from bench.launch.needs import Need, require
-from bench.runs.costs import require_rates
+from bench.runs.charges import require_rates
 from bench.runs.find import find_runs, trained_record
-from bench.runs.needs import file_needs, require_module, target_needs
+from bench.runs.requirements import file_needs, require_module, target_needs
 
 _RUNTIME_MODULES = {
     "onnxruntime": [("onnxruntime", "serving"), ("onnx", "serving"), ("onnxscript", "serving")],

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.data import sized_len
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, IterableDataset
@@ -92,24 +93,17 @@ def batches_of_pass(loader: Any) -> int | None:
     is_stream = isinstance(getattr(loader, "dataset", None), IterableDataset)
     if is_stream or isinstance(loader, list | tuple | Mapping):
         return None
-    return _length(loader)
+    return sized_len(loader)
 
 
 def _num_drawn(loader: Any, batch_idx: int) -> int | None:
     """Samples that a DataLoader drew for a batch; None where it does not tell."""
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         return None
-    in_pass = _length(loader.sampler)
+    in_pass = sized_len(loader.sampler)
     if loader.batch_size is None or in_pass is None:
         return None
     return min(loader.batch_size, in_pass - batch_idx * loader.batch_size)
-
-
-def _length(loader: Any) -> int | None:
-    try:
-        return len(loader)
-    except (TypeError, NotImplementedError):
-        return None
 
 
 def _has_labels(batch: Any) -> bool:
@@ -131,10 +125,15 @@ def have_same_batch(batch: Any) -> bool:
     Copies of a batch on all ranks are the same samples trained on again. A batch that cannot be
     looked at counts as nobody's copy: its size will not be known either.
     """
-    digests: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(digests, _digest(batch))
-    known = [one for one in digests if one is not None]
+    known = [one for one in gathered(_digest(batch)) if one is not None]
     return len(set(known)) < len(known)
+
+
+def gathered(own: Any) -> list[Any]:
+    """A value of each rank, in the order of the ranks; called on every rank."""
+    found: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(found, own)
+    return found
 
 
 def _digest(batch: Any) -> Any:

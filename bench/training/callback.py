@@ -20,19 +20,20 @@ import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
+from bench.core.host import host_facts
 from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.target import TargetConfig
 from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
-from bench.runs.failures import failure
+from bench.runs.exit_handling import explain
+from bench.runs.measured import measured_record
 from bench.tasks.classifier import TrainLoss
 from bench.training.batches import SampleCounter, batches_of_pass
-from bench.training.fit import gpu_uuids
-from bench.training.monitor import Monitor
-from bench.training.own_config import plain_config
-from bench.training.own_run import OwnRun, fit_record
-from bench.training.own_trainer import (
+from bench.training.callback_config import plain_config
+from bench.training.callback_run import CallbackRun
+from bench.training.callback_trainer import (
+    Monitor,
     call_before_training_data,
     call_off,
     devices,
@@ -42,7 +43,8 @@ from bench.training.own_trainer import (
     schedule_done,
     why_unknown,
 )
-from bench.training.profiler import TargetProfiler
+from bench.training.loop import gpu_uuids
+from bench.training.profiler import TargetProfiler, phases_of
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +118,7 @@ class ProfilerCallback(pl.Callback):
         }
         self._target = TargetConfig.from_dict(given, "target.")
         kept = plain_config({} if config is None else config, asdict(self._target))
-        self._run = OwnRun(Path(results).absolute(), kept, seed, repeat)
+        self._run = CallbackRun(Path(results).absolute(), kept, seed, repeat)
         self._monitor = Monitor(monitor or metric, self._target.build())
         self._stop_at_target = stop_at_target
         self._window = window
@@ -152,7 +154,7 @@ class ProfilerCallback(pl.Callback):
         require_from_scratch(trainer.global_step)
         require_validation(trainer)
         used = devices(trainer)
-        synchronize = torch.cuda.synchronize if used[0].type == "cuda" else _nothing
+        synchronize = torch.cuda.synchronize if used[0].type == "cuda" else lambda: None
         if trainer.is_global_zero:
             self._window = self._window or Window()
             self._opened_s = self._window.clock.now_s()
@@ -240,7 +242,7 @@ class ProfilerCallback(pl.Callback):
         """Write the record of what was measured until then."""
         if self._profiler is None or self._is_written:
             return
-        status, error = failure(exception)
+        status, error = explain(exception)
         if isinstance(exception, INTERRUPTIONS):
             status = "interrupted"
         self._end(trainer, status, error)
@@ -279,11 +281,16 @@ class ProfilerCallback(pl.Callback):
         self._run.close()
         if profiler.started:
             write_telemetry(self.folder / "telemetry.parquet", window.telemetry())
-        self.record = fit_record(
-            self._run, profiler, window, opened_s=self._opened_s, status=status, error=error
+        init_s = window.clock.started_s - self._opened_s if profiler.started else None
+        self.record = measured_record(
+            self._run.identity,
+            self._run.config,
+            profiler.rows,
+            window,
+            host=host_facts(),
+            status=status,
+            error=error,
+            phases=phases_of(profiler.times, init_s=init_s),
+            **profiler.outcome(),
         )
         self._run.write(self.record)
-
-
-def _nothing() -> None:
-    """Do nothing."""

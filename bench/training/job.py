@@ -11,34 +11,32 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 
 from bench.cli.instruments import build_window
 from bench.config.train import TrainConfig
-from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records.curve import CurveRow
-from bench.core.records.model import ModelFacts, Quality
 from bench.core.records.run import RunError, RunRecord, Status
-from bench.core.records.serving import Serving
 from bench.core.store import CurveWriter, write_record
 from bench.launch.job import Job, Progress
+from bench.measure.energy import MeterSet
 from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
-from bench.runs.costs import Rates, with_costs
-from bench.runs.endings import carried_out, start_log
+from bench.runs.charges import Rates, with_costs
+from bench.runs.exit_handling import carry_out, start_log
+from bench.runs.measured import measured_record
 from bench.runs.recipes import source_record, with_recipe
 from bench.tasks.classifier import Classifier
 from bench.tasks.data import test_batches
-from bench.tasks.threads import thread_facts
 from bench.training.evaluate import Served, evaluate
-from bench.training.fit import gpu_uuids, train_to_target, training_devices
+from bench.training.loop import gpu_uuids, train_to_target, training_devices
 from bench.training.parts import Parts, build_parts, model_facts, model_name
-from bench.training.probe import probe
-from bench.training.profiler import TargetProfiler, phases_of
+from bench.training.profiler import TargetProfiler, nothing, phases_of
 from bench.training.ranks import follow_in_other_ranks
+from bench.training.serving_probe import probe_serving
 
 _SHOW_EVERY_S = 0.25
 
@@ -54,12 +52,16 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
     launch_s = time.monotonic() - launched_s
     start_log()
     training = TrainingRun(job, send, launch_s=launch_s)
-    record = with_costs(carried_out(training))
+    record = with_costs(carry_out(training))
     write_record(job.folder, with_recipe(record, training.source))
 
 
 class TrainingRun:
-    """One run: what it has come to so far is there at any moment, for the record."""
+    """One run, which can be asked for its record at any moment.
+
+    Attributes:
+        source: The record of the run that the recipe builds on.
+    """
 
     def __init__(self, job: Job, send: Callable[[Progress], None], *, launch_s: float) -> None:
         self._job = job
@@ -67,14 +69,12 @@ class TrainingRun:
         self._config = TrainConfig.from_dict(job.config)
         self._launch_s = launch_s
         self._entered_s = time.perf_counter()
-        self._rows: list[CurveRow] = []
         self._shown_s = -_SHOW_EVERY_S
-        self._profiler: TargetProfiler | None = None
+        # What the record is made of, as far as the run has come.
         self._window: Window | None = None
-        self._model: ModelFacts | None = None
-        self._quality: dict[str, Quality] = {}
-        self._serving: Serving | None = None
-        self.source: RunRecord | None = None  # of the run that the recipe builds on
+        self._profiler: TargetProfiler | None = None
+        self._fields: dict[str, Any] = {}
+        self.source: RunRecord | None = None
 
     def make(self) -> None:
         """Set up, train to the target, then evaluate and time the model that came out."""
@@ -92,11 +92,14 @@ class TrainingRun:
             require_meter(config, window)
             parts = build_parts(config, self._job.folder)
             window.synchronize = parts.synchronize
-            self._model = model_facts(parts, model_name(self._job.config))
+            model = model_facts(parts, model_name(self._job.config))
+            self._fields["model"] = model
             examples = parts.compile_and_warm_up()
             self._train(parts, window)
+        checkpoint = self._job.folder / "checkpoint.pt"
+        self._fields["model"] = replace(model, size_bytes=checkpoint.stat().st_size)
         self._send(Progress(stage="evaluating and timing the model"))
-        self._assess(parts, parts.served(examples))
+        self._assess(parts, parts.served(examples), window.meters)
 
     def close(self) -> None:
         """Release what the run holds."""
@@ -105,95 +108,66 @@ class TrainingRun:
 
     def _train(self, parts: Parts, window: Window) -> None:
         curve = CurveWriter(self._job.folder)
-        profiler = build_profiler(
+        profiler = self._profiler = build_profiler(
             parts,
             window,
             on_row=partial(self._keep, curve, parts),
             on_end=partial(save_model, self._job.folder / "checkpoint.pt"),
         )
-        self._profiler = profiler
         try:
-            train_parts(parts, profiler)
+            train_to_target(parts.module, parts.data, profiler, parts.trainer, parts.batch_size)
         finally:
             curve.close()
             if profiler.started:
                 write_telemetry(self._job.folder / "telemetry.parquet", window.telemetry())
 
     def _keep(self, curve: CurveWriter, parts: Parts, row: CurveRow) -> None:
-        self._rows.append(row)
         curve.append(row)
         # Telling the parent wakes it beside the training: often enough for an eye, no more.
         if row.time_s >= self._shown_s + _SHOW_EVERY_S:
             self._shown_s = row.time_s
-            self._send(self._progress(row))
+            target = self._config.target
+            value = f"{getattr(row, target.metric):.3f} of {target.value:g}"
+            self._send(Progress(stage=f"{target.metric} {value}, {row.time_s:.1f} s"))
         if parts.trainer.logger is not None:
             numbers = {name: getattr(row, name) for name in row.__slots__}
             numeric = {k: v for k, v in numbers.items() if isinstance(v, int | float)}
             parts.trainer.logger.log_metrics(numeric, step=row.steps)
 
-    def _progress(self, row: CurveRow) -> Progress:
-        target = self._config.target
-        value = getattr(row, target.metric)
-        text = f"{target.metric} {value:.3f} of {target.value:g}, {row.time_s:.1f} s"
-        return Progress(stage=text)
-
-    def _assess(self, parts: Parts, served: Served) -> None:
+    def _assess(self, parts: Parts, served: Served, meters: MeterSet) -> None:
         """Quality and serving cost of the model as it was when the run ended."""
-        assert self._model is not None
-        assert self._window is not None
-        checkpoint = self._job.folder / "checkpoint.pt"
-        self._model = replace(self._model, size_bytes=checkpoint.stat().st_size)
         target = self.record("ok", None).target
         at: Literal["crossing", "end"] = "crossing" if target and target.reached else "end"
-        splits = {"val": parts.data.val_dataloader(), "test": test_batches(parts.data)}
-        for split, batches in splits.items():
-            self._quality[split] = evaluate(served, batches, device=parts.device, at=at)
-        self._serving = probe(
+        splits = {"quality": parts.data.val_dataloader(), "quality_test": test_batches(parts.data)}
+        for field, batches in splits.items():
+            self._fields[field] = evaluate(served, batches, device=parts.device, at=at)
+        self._fields["serving"] = probe_serving(
             served,
             parts.example_images(max(self._config.probe.batch_sizes)),
             config=self._config.probe,
             synchronize=parts.synchronize,
-            meters=self._window.meters,
+            meters=meters,
         )
-
-    def _init_s(self) -> float:
-        """Set-up until the start of the clock, or until now where that was never reached."""
-        window = self._window
-        started = window is not None and window.clock.started
-        end_s = window.clock.started_s if window and started else time.perf_counter()
-        return end_s - self._entered_s
 
     def record(self, status: Status, error: RunError | None) -> RunRecord:
         """The record of what has been measured so far."""
-        job, profiler = self._job, self._profiler
+        job, window, profiler = self._job, self._window, self._profiler
+        # Set-up ends with the start of the clock; now, where that was never reached.
+        started = window is not None and window.clock.started
+        ready_s = window.clock.started_s if window and started else time.perf_counter()
         times = profiler.times if profiler else None
-        phases = phases_of(times, launch_s=self._launch_s, init_s=self._init_s())
-        record = outcome_record(
+        return measured_record(
             job.identity,
             job.config,
-            self._rows,
+            profiler.rows if profiler else [],
+            window,
+            host=job.host,
+            fields=self._fields,
             status=status,
             error=error,
-            host={
-                **job.host,
-                **thread_facts(),
-                "gpus": self._window.devices if self._window else [],
-            },
-            phases=phases,
-            spent=profiler.spent if profiler else None,
-            phase_energy=profiler.phase_energy if profiler else None,
-            finished=profiler.finished if profiler else False,
+            phases=phases_of(times, launch_s=self._launch_s, init_s=ready_s - self._entered_s),
+            **(profiler.outcome() if profiler else {}),
         )
-        measured = self._window.record_fields() if self._window else {}
-        whole = replace(
-            record,
-            **measured,
-            model=self._model,
-            quality=self._quality.get("val"),
-            quality_test=self._quality.get("test"),
-            serving=self._serving,
-        )
-        return without_doubtful_joules(whole)
 
 
 def require_meter(config: TrainConfig, window: Window) -> None:
@@ -250,15 +224,5 @@ def follow(config: TrainConfig) -> None:
     parts = build_parts(config, None)
     parts.compile_and_warm_up()
     window = Window.time_only(parts.synchronize)
-    profiler = build_profiler(parts, window, on_row=_ignore, on_end=_ignore)
-    train_parts(parts, profiler)
-
-
-def train_parts(parts: Parts, profiler: TargetProfiler) -> None:
-    """Train to the target."""
-    batch_size = parts.config.batch_size
-    train_to_target(parts.module, parts.data, profiler, parts.trainer, batch_size=batch_size)
-
-
-def _ignore(_: object) -> None:
-    pass
+    profiler = build_profiler(parts, window, on_row=nothing, on_end=nothing)
+    train_to_target(parts.module, parts.data, profiler, parts.trainer, parts.batch_size)

@@ -24,7 +24,7 @@ from bench.runs.trained import load_network, pruned_network
 from bench.tasks.classifier import Classifier
 from bench.tasks.data import DataModule, test_batches
 from bench.tasks.flops import count_flops
-from bench.training import fit
+from bench.training import loop
 from bench.training.contract import (
     Examples,
     example_input,
@@ -54,6 +54,11 @@ class Parts:
         """Where the training runs."""
         device: torch.device = self.trainer.strategy.root_device
         return device
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of a step, over all ranks together."""
+        return self.config.batch_size
 
     def synchronize(self) -> None:
         """Wait until the device has done all that it was given; at once on a CPU."""
@@ -110,8 +115,8 @@ def build_parts(config: TrainConfig, folder: Path | None) -> Parts:
     data.prepare_data()
     data.setup("fit")
     require_attributes(data)
-    every = fit.eval_every_steps(config.target.eval_every_samples, config.batch_size)
-    max_steps = fit.schedule_steps(
+    every = loop.eval_every_steps(config.target.eval_every_samples, config.batch_size)
+    max_steps = loop.schedule_steps(
         config.budget.max_epochs, data.num_train_samples, config.batch_size, every
     )
     network = _network(config, data, folder)
@@ -123,7 +128,7 @@ def build_parts(config: TrainConfig, folder: Path | None) -> Parts:
         partial(instantiate(config.schedule), lr=lr, total_steps=max_steps),
         channels_last=config.trainer.channels_last,
     )
-    trainer = fit.build_trainer(
+    trainer = loop.build_trainer(
         config, max_steps=max_steps, every=every, logger=_logger(config.logger, folder)
     )
     return Parts(

@@ -16,9 +16,15 @@ from bench.config.train import TrainConfig
 from bench.core.environment import refuse_disabled_compiler, refuse_trainer_variables
 from bench.core.identity import CHOICES, config_hash
 from bench.launch.needs import Need, require
-from bench.runs.costs import require_rates
-from bench.runs.needs import LOGGER_MODULES, LOGGERS, file_needs, require_module, target_needs
+from bench.runs.charges import require_rates
 from bench.runs.recipes import Source, find_source, refuse_other_model, with_source
+from bench.runs.requirements import (
+    LOGGER_MODULES,
+    LOGGERS,
+    file_needs,
+    require_module,
+    target_needs,
+)
 
 
 def check_values(values: Mapping[str, Any]) -> TrainConfig:
@@ -133,7 +139,7 @@ def training_needs(config: TrainConfig, source: Source | None) -> list[Need]:
     if options.accelerator != "cpu" and wants_gpu:
         needs.append(
             Need(
-                "bench.training.fit:require_devices",
+                "bench.training.loop:require_devices",
                 (options.accelerator, options.devices, precision),
             )
         )
@@ -144,6 +150,6 @@ def splits_need(data: Mapping[str, Any]) -> Need:
     """That a data set can be split as asked for, which is seen by doing it."""
     size = data.get("num_validation_samples")
     return Need(
-        "bench.runs.targets:require_splits",
+        "bench.runs.importable:require_splits",
         ("data.num_validation_samples", size, json.dumps(dict(data))),
     )

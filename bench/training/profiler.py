@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -36,7 +37,7 @@ class UncheckedBudget(RuntimeError):  # noqa: N818 -- says what is wrong with th
     """A budget can no longer be checked."""
 
 
-def _nothing(_: object) -> None:
+def nothing(_: object) -> None:
     """Do nothing."""
 
 
@@ -55,7 +56,7 @@ class TargetProfiler:
         num_train_samples: int | None,
         window: Window,
         on_row: Callable[[CurveRow], None],
-        on_end: Callable[[Classifier], None] = _nothing,
+        on_end: Callable[[Classifier], None] = nothing,
         stop_at_target: bool = True,
     ) -> None:
         """Nothing is read before start().
@@ -118,6 +119,14 @@ class TargetProfiler:
             self.spent = Spent(
                 time_s=self.times.total_s, energy_j=self._window.energy_j, samples=self._samples
             )
+
+    def outcome(self) -> dict[str, Any]:
+        """What was spent and whether the schedule ran to its end, as outcome_record takes it."""
+        return {
+            "spent": self.spent,
+            "phase_energy": self.phase_energy,
+            "finished": self.finished,
+        }
 
     def step_ended(self, trainer: pl.Trainer, num_samples: int | None) -> None:
         """Count the step, and stop the trainer where a budget is spent.

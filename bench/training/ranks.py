@@ -1,4 +1,7 @@
-"""Several devices: one process each, started before anything heavy runs in the first.
+"""Several devices: a process for each, and what these must give one another.
+
+Samples are counted over all ranks, so each must train on samples of its own; quality is measured on
+the first rank, so each must evaluate on the whole of a split. That is compared before the clock.
 
 Lightning's own launchers run the command again or hand nothing back; here the other ranks are
 children of the job's process, so that the process tree that is measured holds all of them.
@@ -11,11 +14,24 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from math import log2
 from multiprocessing.process import BaseProcess
+from typing import Any
+
+from bench.tasks.data import DataModule, test_batches
+from bench.tasks.loaders import Batch
+from bench.tasks.neutral import unchanged
+from bench.training.batches import digest, gathered
+from bench.training.splits import batches_of, listed, pass_samples, require_size
 
 _JOIN_S = 30.0
+# Labels of two ranks agree by chance once in 2^40 times.
+_ENOUGH_BITS = 40
 
 
 def _free_port() -> int:
@@ -81,3 +97,137 @@ def _end_with_the_job() -> None:
     if job is not None:
         job.join()
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one rank trains on: its first batch, and labels until they tell ranks apart.
+
+    labels is None where that cannot be: all of them are of one class, or the split is small.
+    """
+
+    num_samples: int
+    content: str
+    labels: tuple[int, ...] | None
+    pass_samples: int | None
+
+
+def require_shares(data: DataModule, loader_of: Callable[[], Any], batch_size: int) -> None:
+    """Refuse data that the ranks do not share as they must.
+
+    Call it on every rank, once the process group is there; what it looks at is put back.
+
+    Args:
+        data: After setup().
+        loader_of: Gives the training loader of this rank.
+        batch_size: Of all ranks together.
+
+    Raises:
+        ValueError: On every rank, where one has to be refused.
+    """
+    with unchanged([], data):
+        own = training_share(data, loader_of())
+    require_own_samples(gathered(own), data.num_train_samples, batch_size)
+    loaders: dict[str, Callable[[], Any]] = {
+        "val_dataloader": data.val_dataloader,
+        "test_dataloader": partial(test_batches, data),
+    }
+    for name, split_of in loaders.items():
+        with unchanged([], data):
+            content = whole_split(batches_of(data, name, split_of()))
+        require_whole_split(name, gathered(content))
+
+
+def training_share(data: DataModule, loader: Any) -> Share:
+    """What this rank trains on, from as many batches as it takes to know."""
+    first: Batch | None = None
+    labels: list[int] = []
+    for batch in batches_of(data, "train_dataloader", loader):
+        first = first or batch
+        labels += batch[1].tolist()
+        if _bits(labels) >= _ENOUGH_BITS or len(labels) >= data.num_train_samples:
+            break
+    assert first is not None, "batches_of() gives one or raises"
+    return Share(
+        num_samples=len(first[1]),
+        content=digest(first),
+        labels=tuple(labels) if _bits(labels) >= _ENOUGH_BITS else None,
+        pass_samples=pass_samples(loader, len(first[1])),
+    )
+
+
+def require_own_samples(shares: list[Share], num_train_samples: int, batch_size: int) -> None:
+    """Refuse training data of which the ranks do not take different shares.
+
+    Args:
+        shares: Of all ranks.
+        num_train_samples: Of the split.
+        batch_size: Of all ranks together.
+
+    Raises:
+        ValueError: The shares are no batch_size together, or two ranks have the same samples, also
+            where each changes them at random; or num_train_samples is wrong.
+    """
+    sizes = [share.num_samples for share in shares]
+    if sum(sizes) != batch_size:
+        raise ValueError(
+            f"data: train_dataloader gave {listed(sizes)} samples on {len(sizes)} ranks, must "
+            f"give batch_size={batch_size} in all: batch_size / {len(sizes)} on each"
+        )
+    if _have_equal([share.content for share in shares]):
+        raise ValueError(
+            f"data: train_dataloader gave the same samples on {len(sizes)} ranks; share them out, "
+            "with torch's DistributedSampler for example"
+        )
+    passes = [share.pass_samples for share in shares]
+    require_size(num_train_samples, passes, batch_size)
+    labels = [share.labels for share in shares if share.labels is not None]
+    if _have_equal(labels) and not _divide(num_train_samples, passes, batch_size):
+        raise ValueError(
+            f"data: train_dataloader gave the same labels in the same order on {len(sizes)} ranks, "
+            "so the same samples, changed at random on each; share them out, with torch's "
+            "DistributedSampler for example"
+        )
+
+
+def whole_split(batches: Iterable[Batch]) -> tuple[int, str]:
+    """Number of samples of a split, and a hash of them in their order."""
+    num, digests = 0, []
+    for batch in batches:
+        num += len(batch[1])
+        digests.append(digest(batch))
+    return num, " ".join(digests)
+
+
+def require_whole_split(name: str, contents: list[tuple[int, str]]) -> None:
+    """Refuse an evaluation in which the ranks go through different samples.
+
+    Args:
+        name: Of the method that gave the loaders, for the error.
+        contents: whole_split() of all ranks.
+
+    Raises:
+        ValueError: Two ranks have different ones.
+    """
+    if len(set(contents)) > 1:
+        raise ValueError(
+            f"data: {name} gave {listed([num for num, _ in contents])} samples on "
+            f"{len(contents)} ranks, not the same ones on each; give the whole split on every "
+            "rank, without a DistributedSampler: quality is measured on the first"
+        )
+
+
+def _divide(num_train_samples: int, passes: list[int | None], batch_size: int) -> bool:
+    """Whether the ranks' passes add up to the split: each then has a part of it."""
+    known = [num for num in passes if num is not None]
+    return len(known) == len(passes) and abs(sum(known) - num_train_samples) < batch_size
+
+
+def _bits(labels: list[int]) -> float:
+    """How unlikely it is that as many labels drawn from the same classes are these, as -log2."""
+    shares = [num / len(labels) for num in Counter(labels).values()]
+    return -len(labels) * log2(sum(share**2 for share in shares))
+
+
+def _have_equal(values: list[Any]) -> bool:
+    return len(set(values)) < len(values)

@@ -15,7 +15,7 @@ from bench.core.records.model import ModelFacts
 from bench.core.records.recipe import Recipe
 from bench.core.records.run import RunRecord, Status
 from bench.core.store import create_run_folder, new_identity, write_record
-from bench.runs import needs
+from bench.runs import requirements
 from bench.runs.recipes import recorded_source, source_folder, with_recipe
 from bench.training.plan import hash_of
 from bench.training.table import sweep_tables
@@ -167,7 +167,7 @@ class TestPlan:
     def test_a_missing_library_is_refused_with_the_extra_that_brings_it(
         self, teacher: Stored, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        needs.require_module.cache_clear()
+        requirements.require_module.cache_clear()
         monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
         with pytest.raises(ValueError, match=r"torch_pruning is not installed; .*'serving'"):
             plan(teacher.results, "recipe=prune", f"recipe.run={teacher.run_id}")

@@ -23,7 +23,7 @@ from bench.measure.meters.base import Meter, MeterUnavailable, Reading
 from bench.measure.window import Window
 from bench.tasks.classifier import Classifier
 from bench.tasks.schedules import constant
-from bench.training.fit import train_to_target
+from bench.training.loop import train_to_target
 from bench.training.profiler import TargetProfiler, UncheckedBudget
 from tests.fakes import FunctionMeter, PoweredClock, ScriptedMeter
 from tests.opened import open_for_test

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bench.config.train import TrainConfig, TrainerConfig
-from bench.training.fit import build_trainer, eval_every_steps, schedule_steps
+from bench.training.loop import build_trainer, eval_every_steps, schedule_steps
 
 
 @pytest.mark.parametrize(

@@ -11,27 +11,21 @@ import fcntl
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bench.core.checks import require_at_least
-from bench.core.host import host_facts
 from bench.core.identity import config_hash
 from bench.core.ledger import Ledger, append_ledger, ledger_held, next_repeat
-from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records.curve import CurveRow
-from bench.core.records.run import RunError, RunIdentity, RunRecord, Status
+from bench.core.records.run import RunIdentity, RunRecord
 from bench.core.store import CurveWriter, create_run_folder, new_identity, write_record
-from bench.measure.window import Window
-from bench.tasks.threads import thread_facts
-from bench.training.own_config import plain
-from bench.training.profiler import TargetProfiler, phases_of
+from bench.training.callback_config import plain
 
 COMMAND = "lightning"
 
 
-class OwnRun:
+class CallbackRun:
     """One run in results/lightning/.
 
     Attributes:
@@ -161,40 +155,3 @@ def _is_running(folder: Path) -> bool:
     except OSError:  # no such run, or no locks here
         return False
     return False
-
-
-def fit_record(
-    run: OwnRun,
-    profiler: TargetProfiler,
-    window: Window,
-    *,
-    opened_s: float,
-    status: Status,
-    error: RunError | None,
-) -> RunRecord:
-    """Everything that is known of a fit.
-
-    Args:
-        run: Its identity and configuration.
-        profiler: After stop().
-        window: What it was measured with, closed.
-        opened_s: On the window's clock, when the callback began to open meters.
-        status: How the fit ended.
-        error: Why, where it did not end as ok.
-    """
-    record = outcome_record(
-        run.identity,
-        run.config,
-        profiler.rows,
-        status=status,
-        error=error,
-        host={**host_facts(), **thread_facts(), "gpus": window.devices},
-        phases=phases_of(
-            profiler.times,
-            init_s=window.clock.started_s - opened_s if profiler.started else None,
-        ),
-        spent=profiler.spent,
-        phase_energy=profiler.phase_energy,
-        finished=profiler.finished,
-    )
-    return without_doubtful_joules(replace(record, **window.record_fields()))

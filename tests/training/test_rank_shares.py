@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-from bench.training.shares import (
+from bench.training.ranks import (
     require_own_samples,
     require_shares,
     require_whole_split,

@@ -14,7 +14,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from bench.core.identity import config_hash
-from bench.training.own_config import plain, plain_config
+from bench.training.callback_config import plain, plain_config
 
 TARGET = {"metric": "accuracy", "value": 0.9, "ladder": [0.8]}
 
@@ -48,7 +48,7 @@ Pair = namedtuple("Pair", "first second")
         (Path("a/b"), "a/b"),
         (Colour.RED, "Colour.RED"),
         (torch.nn.ReLU, "torch.nn.modules.activation.ReLU"),
-        (plain, "bench.training.own_config.plain"),
+        (plain, "bench.training.callback_config.plain"),
         ({10, 9, 1}, [1, 9, 10]),
         ({"b", 1}, ["b", 1]),
         ((0.9, 0.99), [0.9, 0.99]),

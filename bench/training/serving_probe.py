@@ -47,7 +47,7 @@ class _Throughput:
 
 
 @torch.inference_mode()
-def probe(
+def probe_serving(
     network: nn.Module,
     images: Tensor,
     *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.core.errors import CompressionRefused, LibraryMissing
-from bench.runs.endings import explain
+from bench.runs.exit_handling import explain
 from bench.serving.backends.base import BackendUnavailable, RuntimeRefuses
 
 

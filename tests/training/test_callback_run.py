@@ -9,18 +9,18 @@ from pathlib import Path
 
 from bench.core.outcome import outcome_record
 from bench.core.records.run import Status
-from bench.training.own_run import OwnRun
+from bench.training.callback_run import CallbackRun
 
 FORKING = multiprocessing.get_context("fork")
 
 
-def opened(results: Path, **options: int) -> OwnRun:
-    run = OwnRun(results, {"lr": 0.1}, options.get("seed", 0), options.get("repeat"))
+def opened(results: Path, **options: int) -> CallbackRun:
+    run = CallbackRun(results, {"lr": 0.1}, options.get("seed", 0), options.get("repeat"))
     run.open()
     return run
 
 
-def end(run: OwnRun, status: Status = "ok") -> None:
+def end(run: CallbackRun, status: Status = "ok") -> None:
     run.close()
     run.write(outcome_record(run.identity, run.config, [], status=status))
 

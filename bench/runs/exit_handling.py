@@ -6,11 +6,15 @@ import logging
 import traceback
 from typing import Protocol
 
+import torch
+
 from bench.cli.causes import innermost
-from bench.core.errors import CombinationRefused, PassFailed
+from bench.core.errors import CombinationRefused, DivergedError, PassFailed
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.launch.child import Interrupted
-from bench.runs.failures import failure, is_out_of_memory
+
+# Their messages are a name or a key, and say nothing without what kind of error it is.
+_NEED_THEIR_KIND = (LookupError, AttributeError, AssertionError, NameError, TypeError)
 
 
 def start_log() -> None:
@@ -20,7 +24,7 @@ def start_log() -> None:
 
 
 class Run(Protocol):
-    """The body of a job: what it has come to so far is there at any moment."""
+    """The body of a job, which can be asked for its record at any moment."""
 
     def make(self) -> None:
         """Do the work; whatever it raises ends it."""
@@ -32,7 +36,7 @@ class Run(Protocol):
         """The record of what has been measured so far."""
 
 
-def carried_out(run: Run) -> RunRecord:
+def carry_out(run: Run) -> RunRecord:
     """Make a run, and its record, however it ends."""
     status: Status = "ok"
     error: RunError | None = None
@@ -51,14 +55,28 @@ def carried_out(run: Run) -> RunRecord:
 
 
 def explain(exception: BaseException) -> tuple[Status, RunError]:
-    """Status and reason of a run that ended by an exception."""
+    """Status and reason of a training or serving that ended by an exception."""
     if isinstance(exception, Interrupted):
         return "interrupted", RunError(kind="interrupted", message=str(exception))
     trace = "".join(traceback.format_exception(exception))
     exception = innermost(exception)
-    failed_with: BaseException = exception
+    status: Status = "failed"
+    kind = "diverged" if isinstance(exception, DivergedError) else type(exception).__name__
+    if isinstance(exception, CombinationRefused):
+        status = "refused"  # what does not exist has not failed
+    elif _is_out_of_memory(exception):
+        status = kind = "out_of_memory"
+    message = " ".join(str(exception).split()) or kind
+    if isinstance(exception, _NEED_THEIR_KIND):
+        message = f"{type(exception).__name__}: {message}"
+    return status, RunError(kind=kind, message=message, traceback=trace)
+
+
+def _is_out_of_memory(exception: BaseException) -> bool:
+    """Whether the host's memory or a device's was used up, by a system that serves too."""
     if isinstance(exception, PassFailed) and exception.__cause__ is not None:
-        failed_with = exception.__cause__  # what the system failed with
-    status, error = failure(exception, trace=trace, out_of_memory=is_out_of_memory(failed_with))
-    # What does not exist has not failed.
-    return ("refused" if isinstance(exception, CombinationRefused) else status), error
+        exception = exception.__cause__
+    if isinstance(exception, MemoryError | torch.OutOfMemoryError):
+        return True
+    # The CPU allocator raises a plain RuntimeError.
+    return isinstance(exception, RuntimeError) and "DefaultCPUAllocator" in str(exception)

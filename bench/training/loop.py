@@ -21,7 +21,7 @@ from bench.config.train import TrainConfig
 from bench.tasks.classifier import Classifier
 from bench.tasks.data import DataModule
 from bench.training.profiler import TargetProfiler
-from bench.training.shares import require_shares
+from bench.training.ranks import require_shares
 
 _ROUNDING = 1e-12
 _LIGHTNING_PRECISION = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
@@ -158,7 +158,6 @@ def train_to_target(
     data: DataModule,
     profiler: TargetProfiler,
     trainer: pl.Trainer,
-    *,
     batch_size: int | None = None,
 ) -> None:
     """Train until the profiler stops it or the schedule ends; readings are in the profiler.
@@ -172,7 +171,7 @@ def train_to_target(
 
     Raises:
         DivergedError: The loss is not finite.
-        ValueError: The ranks do not share the data as they must (bench.training.shares).
+        ValueError: The ranks do not share the data as they must (bench.training.ranks).
     """
     on_sigterm = signal.getsignal(signal.SIGTERM)
 

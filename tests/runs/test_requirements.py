@@ -16,14 +16,14 @@ from bench.cli.resolve import plain
 from bench.config.serve import ServeConfig
 from bench.launch.isolation import Ending, ForkServer
 from bench.launch.needs import Need, forget, refusal, require
-from bench.runs import needs
-from bench.runs.failures import failure
+from bench.runs import requirements
+from bench.runs.exit_handling import explain
 from bench.serving.plan import serving_needs
 from bench.training.plan import splits_need
 from tests.cli.planning import plan
 
-TARGET, CALL = "bench.runs.targets:require_target", "bench.runs.targets:require_call"
-DEVICES, FILES = "bench.training.fit:require_devices", "bench.tasks.sources:require_files"
+TARGET, CALL = "bench.runs.importable:require_target", "bench.runs.importable:require_call"
+DEVICES, FILES = "bench.training.loop:require_devices", "bench.tasks.sources:require_files"
 RUNTIME = "bench.serving.backends.choose:require_runtime"
 
 
@@ -248,7 +248,7 @@ def test_a_module_that_ends_the_process_is_told(monkeypatch: pytest.MonkeyPatch)
 def test_a_logger_without_its_library_is_refused(
     overrides: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needs.require_module.cache_clear()
+    requirements.require_module.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ValueError, match=words):
         plan(tmp_path, *overrides)
@@ -308,15 +308,15 @@ def test_what_serving_needs(
 def test_serving_without_a_library_is_refused(
     overrides: list[str], missing: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needs.require_module.cache_clear()
+    requirements.require_module.cache_clear()
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name: None if name == missing else object()
     )
     with pytest.raises(ValueError, match=words):
         served(*overrides)
-    needs.require_module.cache_clear()
+    requirements.require_module.cache_clear()
 
 
 def test_a_message_of_several_lines_is_not_cut_off() -> None:
-    _, error = failure(RuntimeError("Error in loading:\n\tsize mismatch for weight"))
+    _, error = explain(RuntimeError("Error in loading:\n\tsize mismatch for weight"))
     assert error.message == "Error in loading: size mismatch for weight"

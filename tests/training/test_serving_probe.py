@@ -14,7 +14,7 @@ from bench.core.records.serving import Serving
 from bench.measure.clock import Clock
 from bench.measure.energy import MeterSet
 from bench.measure.meters.base import Meter
-from bench.training.probe import probe
+from bench.training.serving_probe import probe_serving
 from tests.fakes import FunctionMeter, ScriptedMeter
 
 Cost = Callable[[Tensor], float]
@@ -67,7 +67,7 @@ def probed(
     meter: Meter | None = None,
     **config: Any,
 ) -> Serving:
-    return probe(
+    return probe_serving(
         device,
         images,
         config=ProbeConfig(**config),
@@ -257,7 +257,7 @@ def test_without_a_meter_that_was_lost_in_the_run_there_are_no_joules() -> None:
     meters = MeterSet({"cpu": FunctionMeter(device.five_watts_j), "gpu": gpu})
     meters.open()
     meters.read()
-    serving = probe(
+    serving = probe_serving(
         device,
         numbered(600),
         config=ProbeConfig(),
@@ -295,7 +295,7 @@ def test_no_image_is_refused() -> None:
 def test_a_real_model_on_the_real_clock() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(72, 10))
     statistics = network[1].state_dict()
-    serving = probe(
+    serving = probe_serving(
         network,
         torch.randn(20, 1, 8, 8),
         config=ProbeConfig(warmup_requests=5, min_batch_s=0.01),

@@ -31,7 +31,7 @@ _OWN = frozenset(
     ]
 )
 _FILE_DATA = {node._target_: name for name, node in NODES["data"].items() if hasattr(node, "root")}
-_TARGETS = "bench.runs.targets"
+_TARGETS = "bench.runs.importable"
 
 # What the job gives a part besides the keys of its configuration.
 _GIVEN = {"data": ("batch_size", "seed"), "model": ("input_shape", "num_classes")}
