@@ -49,6 +49,13 @@ class Rates:
             intensity_gco2e_per_kwh=carbon_intensity_gco2e_per_kwh(grid["country_iso_code"]),
         )
 
+    def charge(self, time_s: float, energy_j: float | None) -> tuple[float | None, float | None]:
+        """Dollars and grams of CO2e for a time and the joules used in it."""
+        return (
+            cost_usd(time_s, energy_j, self.price),
+            emissions_gco2e(energy_j, self.intensity_gco2e_per_kwh),
+        )
+
 
 def require_rates(config: RunConfig) -> None:
     """Refuse a price, a country or settings of CodeCarbon that are none, before they cost a run.
@@ -79,12 +86,8 @@ def with_costs(record: RunRecord) -> RunRecord:
     if target is None or target.time_to_target_s is None:
         return record
     rates = Rates.of(record.config["price"], record.config["grid"])
-    energy_j = target.energy_to_target_j
-    priced = replace(
-        target,
-        cost_to_target_usd=cost_usd(target.time_to_target_s, energy_j, rates.price),
-        emissions_to_target_gco2e=emissions_gco2e(energy_j, rates.intensity_gco2e_per_kwh),
-    )
+    usd, gco2e = rates.charge(target.time_to_target_s, target.energy_to_target_j)
+    priced = replace(target, cost_to_target_usd=usd, emissions_to_target_gco2e=gco2e)
     return replace(record, target=priced)
 
 
@@ -122,9 +125,5 @@ def with_serving_costs(serving: Serving, config: Mapping[str, Any]) -> Serving:
     rates = Rates.of(config["price"], config["grid"])
     each_s = serving.duration_s / serving.num_predictions
     each_j = serving.energy_per_prediction_j
-    energy_j = None if each_j is None else each_j * _MILLION
-    return replace(
-        serving,
-        cost_per_million_usd=cost_usd(each_s * _MILLION, energy_j, rates.price),
-        emissions_per_million_gco2e=emissions_gco2e(energy_j, rates.intensity_gco2e_per_kwh),
-    )
+    usd, gco2e = rates.charge(each_s * _MILLION, None if each_j is None else each_j * _MILLION)
+    return replace(serving, cost_per_million_usd=usd, emissions_per_million_gco2e=gco2e)

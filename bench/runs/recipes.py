@@ -8,7 +8,7 @@ made before anything is launched.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from bench.config.recipe import PruneConfig, RecipeConfig, recipe_config
 from bench.config.train import TrainConfig
 from bench.config.trust import BUILT_IN, require_trusted, targets_of
 from bench.core.identity import CHOICES, SAME_SAMPLES
-from bench.core.labels import EnergyLabel, weakest_label
+from bench.core.labels import weakest_label
 from bench.core.records.recipe import Recipe
 from bench.core.records.run import RunRecord
 from bench.core.store import read_record
@@ -198,75 +198,47 @@ def with_recipe(record: RunRecord, source: RunRecord | None) -> RunRecord:
     """
     if source is None:
         return record
-    spent = _spent(source)
+    before, own = _spent(source), _spent(replace(record, recipe=None), is_alone=True)
+    both = {
+        name: None if before[name] is None or own[name] is None else before[name] + own[name]
+        for name in _TO_TARGET
+    }
+    labels = [label for label in (before["energy_label"], own["energy_label"]) if label is not None]
     return replace(
         record,
         recipe=Recipe(
             name=record.config["recipe"]["name"],
             source_run_id=source.run_id,
-            source_time_s=spent.time_s,
-            source_energy_j=spent.energy_j,
-            source_energy_label=spent.energy_label,
-            source_cost_usd=spent.cost_usd,
-            source_emissions_gco2e=spent.emissions_gco2e,
             source_num_parameters=source.model.num_parameters if source.model else None,
             source_flops_per_sample=source.model.flops_per_sample if source.model else None,
-            **_totals(spent, _own(record)),
+            total_energy_label=None if both["energy_j"] is None else weakest_label(labels),
+            **{f"source_{name}": value for name, value in before.items()},
+            **{f"total_{_TO_TARGET[name]}": value for name, value in both.items()},
         ),
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Spent:
-    """What it took to reach a target."""
-
-    time_s: float | None = None
-    energy_j: float | None = None
-    energy_label: EnergyLabel | None = None
-    cost_usd: float | None = None
-    emissions_gco2e: float | None = None
+# What reaching a target takes, and the field that has it; of a recipe's total, behind `total_`.
+_TO_TARGET = {
+    "time_s": "time_to_target_s",
+    "energy_j": "energy_to_target_j",
+    "cost_usd": "cost_to_target_usd",
+    "emissions_gco2e": "emissions_to_target_gco2e",
+}
 
 
-def _own(record: RunRecord) -> _Spent:
-    """On the run's own clock."""
-    target = record.target
-    if target is None:
-        return _Spent()
-    known = target.energy_to_target_j is not None
-    return _Spent(
-        time_s=target.time_to_target_s,
-        energy_j=target.energy_to_target_j,
-        energy_label=record.energy_label if known else None,
-        cost_usd=target.cost_to_target_usd,
-        emissions_gco2e=target.emissions_to_target_gco2e,
-    )
+def _spent(record: RunRecord, *, is_alone: bool = False) -> dict[str, Any]:
+    """What a run took to its target, with what it was built on itself.
 
-
-def _spent(record: RunRecord) -> _Spent:
-    """All that the model took: with what the run itself was built on."""
-    recipe = record.recipe
-    if recipe is None:
-        return _Spent() if record.config.get("recipe") else _own(record)
-    return _Spent(
-        time_s=recipe.total_time_to_target_s,
-        energy_j=recipe.total_energy_to_target_j,
-        energy_label=recipe.total_energy_label,
-        cost_usd=recipe.total_cost_to_target_usd,
-        emissions_gco2e=recipe.total_emissions_to_target_gco2e,
-    )
-
-
-def _totals(source: _Spent, own: _Spent) -> dict[str, Any]:
-    labels = [label for label in (source.energy_label, own.energy_label) if label is not None]
-    energy_j = _sum(source.energy_j, own.energy_j)
-    return {
-        "total_time_to_target_s": _sum(source.time_s, own.time_s),
-        "total_energy_to_target_j": energy_j,
-        "total_energy_label": None if energy_j is None else weakest_label(labels),
-        "total_cost_to_target_usd": _sum(source.cost_usd, own.cost_usd),
-        "total_emissions_to_target_gco2e": _sum(source.emissions_gco2e, own.emissions_gco2e),
-    }
-
-
-def _sum(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first + second
+    Args:
+        record: Of the run.
+        is_alone: Whether only its own clock counts, though it has a recipe.
+    """
+    if record.recipe is not None:
+        recipe = asdict(record.recipe)
+        spent = {name: recipe[f"total_{field}"] for name, field in _TO_TARGET.items()}
+        return {**spent, "energy_label": record.recipe.total_energy_label}
+    known = is_alone or not record.config.get("recipe")
+    target = asdict(record.target) if record.target and known else {}
+    spent = {name: target.get(field) for name, field in _TO_TARGET.items()}
+    return {**spent, "energy_label": None if spent["energy_j"] is None else record.energy_label}

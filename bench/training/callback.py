@@ -166,9 +166,6 @@ class ProfilerCallback(pl.Callback):
             self._window = Window.time_only(synchronize)
         self._profiler = TargetProfiler(
             target=self._target.build(),
-            budget=None,
-            max_steps=None,
-            num_train_samples=None,
             window=self._window,
             on_row=self._keep,
             stop_at_target=self._stop_at_target,

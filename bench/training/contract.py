@@ -176,16 +176,14 @@ def example_input(data: DataModule) -> Tensor:
     return images[:1]
 
 
+@dataclass(frozen=True)
 class _Check:
     """The parts that are looked at."""
 
-    def __init__(
-        self, module: Classifier, data: DataModule, device: torch.device, precision: Precision
-    ) -> None:
-        self._module = module
-        self._data = data
-        self._device = device
-        self._precision = precision
+    _module: Classifier
+    _data: DataModule
+    _device: torch.device
+    _precision: Precision
 
     def loss(self, batch: Batch) -> None:
         """The loss of a training step."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -41,36 +42,39 @@ def nothing(_: object) -> None:
     """Do nothing."""
 
 
+@dataclass(kw_only=True, eq=False)
 class TargetProfiler:
     """Observes a classifier's training: measures, decides when it is at its end, and stops it.
 
-    The end is the target reached or the budget spent.
+    The end is the target reached or the budget spent. Nothing is read before start().
+
+    Attributes:
+        target: What counts as reached.
+        window: What the run is measured with; open.
+        on_row: Takes each evaluation; its time is booked as `checkpoint`.
+        on_end: Takes the trained module (to save it); booked as `checkpoint` too.
+        budget: Time and joules after which the run is given up; None for neither.
+        max_steps: Length of the schedule in steps; None where its end is not known before.
+        num_train_samples: Samples of one epoch; None where that is not known.
+        steps_per_epoch: Likewise, for a training whose samples may not be known.
+        stop_at_target: Whether the trainer is stopped at the crossing.
     """
 
-    def __init__(
-        self,
-        *,
-        target: Target,
-        budget: BudgetConfig | None,
-        max_steps: int | None,
-        num_train_samples: int | None,
-        window: Window,
-        on_row: Callable[[CurveRow], None],
-        on_end: Callable[[Classifier], None] = nothing,
-        stop_at_target: bool = True,
-    ) -> None:
-        """Nothing is read before start().
+    target: Target
+    window: Window
+    on_row: Callable[[CurveRow], None]
+    on_end: Callable[[Classifier], None] = nothing
+    budget: BudgetConfig | None = None
+    max_steps: int | None = None
+    num_train_samples: int | None = None
+    steps_per_epoch: int | None = None
+    stop_at_target: bool = True
 
-        Args:
-            target: What counts as reached.
-            budget: Time and joules after which the run is given up; None for neither.
-            max_steps: Length of the schedule in steps; None where its end is not known before.
-            num_train_samples: Samples of one epoch; None where that is not known.
-            window: What the run is measured with; open.
-            on_row: Takes each evaluation; its time is booked as `checkpoint`.
-            on_end: Takes the trained module (to save it); booked as `checkpoint` too.
-            stop_at_target: Whether the trainer is stopped at the crossing.
-        """
+    def __post_init__(self) -> None:
+        """Nothing was spent yet."""
+        self._max_time_s = self.budget.max_time_s if self.budget else None
+        self._max_energy_j = self.budget.max_energy_j if self.budget else None
+        self._is_limited = self._max_time_s is not None or self._max_energy_j is not None
         self.rows: list[CurveRow] = []
         self.finished = False
         self.started = False
@@ -78,18 +82,6 @@ class TargetProfiler:
         self.spent: Spent | None = None
         self.times: PhaseTimes | None = None
         self.phase_energy: PhaseEnergy | None = None
-        self._target = target
-        self._max_time_s = budget.max_time_s if budget else None
-        self._max_energy_j = budget.max_energy_j if budget else None
-        self._limited = self._max_time_s is not None or self._max_energy_j is not None
-        self._max_steps = max_steps
-        # Of one pass over the training split, for a training whose samples may not be known.
-        self.steps_per_epoch: int | None = None
-        self._num_train_samples = num_train_samples
-        self._window = window
-        self._on_row = on_row
-        self._on_end = on_end
-        self._stop_at_target = stop_at_target
         # Of this rank, and of all of them at the last evaluation; NaN once a batch's is not known.
         self._own_samples = 0.0
         self._own_at_evaluation = 0.0
@@ -102,7 +94,7 @@ class TargetProfiler:
         """Start the clock, once: called when the training loader is asked for."""
         if not self.started:
             self._num_graphs = num_compiled_graphs()
-            self._window.start()
+            self.window.start()
             self.started = True
 
     def stop(self) -> None:
@@ -110,14 +102,14 @@ class TargetProfiler:
         if not self.started or self.times is not None:
             return
         if num_compiled_graphs() > self._num_graphs:
-            self._window.flag(COMPILED)
+            self.window.flag(COMPILED)
         try:
-            self._window.stop()
+            self.window.stop()
         finally:
-            self.times = self._window.clock.reading()
-            self.phase_energy = self._window.phases.result
+            self.times = self.window.clock.reading()
+            self.phase_energy = self.window.phases.result
             self.spent = Spent(
-                time_s=self.times.total_s, energy_j=self._window.energy_j, samples=self._samples
+                time_s=self.times.total_s, energy_j=self.window.energy_j, samples=self._samples
             )
 
     def outcome(self) -> dict[str, Any]:
@@ -140,7 +132,7 @@ class TargetProfiler:
         self._own_samples += math.nan if num_samples is None else num_samples
         # Ranks must stop at the same step, so several devices look at budgets at evaluations only.
         alone = self._num_ranks == 1
-        if self._limited and alone and self._budget_spent(every_s=_ENERGY_CHECK_PERIOD_S):
+        if self._is_limited and alone and self._budget_spent(every_s=_ENERGY_CHECK_PERIOD_S):
             trainer.should_stop = True
 
     @property
@@ -160,8 +152,8 @@ class TargetProfiler:
 
     def validation_started(self) -> None:
         """From here on time and joules are booked as `eval`."""
-        self._window.synchronize()  # Training still under way on the device is training.
-        self._window.phases.switch("eval")
+        self.window.synchronize()  # Training still under way on the device is training.
+        self.window.phases.switch("eval")
 
     def validation_ended(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Read, keep the row, and stop the trainer at the crossing or where a budget is spent.
@@ -189,23 +181,23 @@ class TargetProfiler:
         row = self._read_row(train_loss, quality)
         _refuse_divergence(row)
         self.rows.append(row)
-        self._on_row(row)
-        self.finished = self._max_steps is not None and self.steps >= self._max_steps
+        self.on_row(row)
+        self.finished = self.max_steps is not None and self.steps >= self.max_steps
         if self._agreed(trainer, self._done()):
             trainer.should_stop = True
-        self._window.phases.switch_quickly("train")
+        self.window.phases.switch_quickly("train")
 
     def training_ended(self, module: Classifier) -> None:
         """Hand over the module, and stop the clock."""
-        self._window.synchronize()
-        self._window.phases.switch("checkpoint")
-        self._on_end(module)
+        self.window.synchronize()
+        self.window.phases.switch("checkpoint")
+        self.on_end(module)
         self.stop()
 
     def _read_row(self, train_loss: float | None, quality: Mapping[str, float]) -> CurveRow:
         """Synchronise, read the counters, read the clock, in this order; `checkpoint` begins."""
-        self._window.synchronize()
-        phases = self._window.phases
+        self.window.synchronize()
+        phases = self.window.phases
         energy = phases.switch("checkpoint")
         times, samples = phases.times, self._samples
         return CurveRow(
@@ -228,27 +220,27 @@ class TargetProfiler:
     def _epochs(self, samples: int | None) -> float | None:
         if self.steps_per_epoch:
             return self.steps / self.steps_per_epoch
-        in_epoch = self._num_train_samples
+        in_epoch = self.num_train_samples
         return samples / in_epoch if samples is not None and in_epoch else None
 
     def _done(self) -> bool:
-        crossing = crossing_index(self.rows, self._target, finished=self.finished)
-        reached = self._stop_at_target and crossing is not None
+        crossing = crossing_index(self.rows, self.target, finished=self.finished)
+        reached = self.stop_at_target and crossing is not None
         return reached or self._budget_spent(every_s=0.0)
 
     def _budget_spent(self, *, every_s: float) -> bool:
         """Whether the time or the joules are used up; joules are read at most every every_s."""
-        now_s = self._window.clock.elapsed_s()
+        now_s = self.window.clock.elapsed_s()
         if self._max_time_s is not None and now_s >= self._max_time_s:
             return True
         if self._max_energy_j is None or now_s < self._energy_checked_s + every_s:
             return False
         self._energy_checked_s = now_s
-        energy_j = self._window.read().total_j
-        if energy_j is None and self._window.meters.complete:
+        energy_j = self.window.read().total_j
+        if energy_j is None and self.window.meters.complete:
             return False  # no counter has moved yet
         if energy_j is None:
-            reasons = "; ".join(f"{one.meter}: {one.reason}" for one in self._window.unavailable)
+            reasons = "; ".join(f"{one.meter}: {one.reason}" for one in self.window.unavailable)
             raise UncheckedBudget(
                 f"budget.max_energy_j={self._max_energy_j:g} cannot be checked any more ({reasons})"
             )

@@ -100,22 +100,15 @@ def probe_serving(
     )
 
 
+@dataclass(frozen=True)
 class _Prober:
     """A model on its device with a clock: the three measurements."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        images: Tensor,
-        config: ProbeConfig,
-        synchronize: Callable[[], None],
-        clock: Clock,
-    ) -> None:
-        self._network = network
-        self._images = images
-        self._config = config
-        self._synchronize = synchronize
-        self._clock = clock
+    _network: nn.Module
+    _images: Tensor
+    _config: ProbeConfig
+    _synchronize: Callable[[], None]
+    _clock: Clock
 
     def latencies_ms(self) -> list[float]:
         """One input at a time, each until its logits are there; warm-up left out."""
