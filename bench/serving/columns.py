@@ -11,6 +11,7 @@ from bench.core.records.run import RunRecord
 from bench.runs.table.columns import Column, number_column, spread_column
 from bench.runs.table.fields import (
     accuracy_column,
+    field_column,
     field_median,
     field_medians,
     heading_of,
@@ -44,11 +45,11 @@ def serve_columns(groups: Sequence[Group]) -> list[Column]:
     return [
         *_headlines(groups),
         latency_column(groups, rank=4, note="Latency: from when a request was due."),
-        number_column(heading_of(_RATE), field_medians(groups, _RATE), RATE, rank=5),
+        field_column(groups, _RATE, RATE, rank=5),
         accuracy_column(groups, rank=2),
         _change(groups),
         _recall(groups),
-        number_column(heading_of(_SIZE), field_medians(groups, _SIZE), BYTES, rank=9),
+        field_column(groups, _SIZE, BYTES, rank=9),
         _ratio(groups),
         _energy(groups),
         _cost(groups),
@@ -150,13 +151,7 @@ def _interval(runs: Sequence[RunRecord]) -> str:
 
 
 def _energy(groups: Sequence[Group]) -> Column:
-    name = _ENERGY.removesuffix("_j")
-    joules = joules_of(
-        groups,
-        lambda runs: field_median(runs, _ENERGY),
-        label=f"{name}_label",
-        error_fracs=(f"{name}_error_frac",),
-    )
+    joules = joules_of(groups, _ENERGY)
     note = "Energy: ± the bound of its error."
     return joules_column(heading_of(_ENERGY), joules, rank=3, note=note)
 

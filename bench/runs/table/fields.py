@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from bench.core.flat import value_of
 from bench.core.metrics import METRICS
 from bench.core.records.run import RunRecord
-from bench.runs.table.columns import Column
+from bench.runs.table.columns import Column, number_column
 from bench.runs.table.groups import Group
 from bench.runs.table.medians import (
     TIME,
     Cost,
     Median,
+    Scale,
     median_cost,
     median_of,
     unit_for,
@@ -20,6 +21,9 @@ from bench.runs.table.medians import (
 )
 
 _MS = "_ms"
+# What a run that missed its target has spent instead, where the record knows it.
+_SPENT = {"time_s": "target.censored_at_s", "energy_j": "target.censored_at_j"}
+_TOTAL = "recipe.total_"  # up to the target, with what the run before took
 _PERCENTILES = [METRICS[f"serving.latency_{name}_ms"] for name in ("p50", "p90", "p99")]
 _ACCURACY = "quality_test.accuracy"
 
@@ -42,8 +46,31 @@ def number_of(record: RunRecord, name: str) -> float | None:
 
 
 def field_median(runs: Sequence[RunRecord], name: str) -> Median | None:
-    """The median over the runs that have the field."""
-    return median_of(number_of(run, name) for run in runs)
+    """The median over the runs that have the field.
+
+    Of what reaching the target takes, it is over all runs with a target: misses and failures are
+    the worst.
+
+    Args:
+        runs: Of one configuration; of a recipe's fields, those without one do not count.
+        name: Dotted path of the field.
+    """
+    if name.startswith("recipe."):
+        runs = [run for run in runs if run.recipe is not None]
+    metric = METRICS.get(name)
+    censored_by = metric.censored_by if metric is not None else None
+    if censored_by is None and not name.startswith(_TOTAL):
+        return median_of(number_of(run, name) for run in runs)
+    spent = _SPENT.get(censored_by or "")
+    return median_cost(
+        Cost(
+            hit=number_of(run, name),
+            spent=number_of(run, spent) if spent else None,
+            reached=run.target.reached,
+        )
+        for run in runs
+        if run.target is not None
+    )
 
 
 def field_medians(groups: Sequence[Group], name: str) -> list[Median | None]:
@@ -51,23 +78,20 @@ def field_medians(groups: Sequence[Group], name: str) -> list[Median | None]:
     return [field_median(group.measured, name) for group in groups]
 
 
-def target_median(runs: Sequence[RunRecord], hit: str, spent: str | None = None) -> Median | None:
-    """The median of what reaching the target cost, with misses and failures as the worst.
+def field_column(
+    groups: Sequence[Group], name: str, scale: Scale, *, rank: int, note: str = ""
+) -> Column:
+    """The column of a quantity of the catalogue.
 
     Args:
-        runs: Of one configuration; those without a target do not count.
-        hit: Field with the cost until the target.
-        spent: Field with what a run that missed had spent; None where nobody knows.
+        groups: A row for each.
+        name: Dotted path of the field.
+        scale: Units to choose from.
+        rank: Of the column.
+        note: For the legend.
     """
-    return median_cost(
-        Cost(
-            hit=number_of(run, hit),
-            spent=number_of(run, spent) if spent else None,
-            reached=run.target.reached,
-        )
-        for run in runs
-        if run.target is not None
-    )
+    medians = field_medians(groups, name)
+    return number_column(heading_of(name), medians, scale, rank=rank, note=note)
 
 
 def latency_column(groups: Sequence[Group], *, rank: int, note: str = "") -> Column:

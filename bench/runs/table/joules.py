@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.core.flat import value_of
 from bench.core.labels import EnergyLabel
+from bench.core.metrics import METRICS
 from bench.core.records.run import RunRecord
 from bench.runs.table.columns import Column, number_column
+from bench.runs.table.fields import field_median
 from bench.runs.table.groups import Group
 from bench.runs.table.medians import ENERGY, Median
 
@@ -31,39 +33,32 @@ class Joules:
     error_frac: float | None
 
 
-def joules_of(
-    groups: Sequence[Group],
-    median: Callable[[Sequence[RunRecord]], Median | None],
-    *,
-    label: str,
-    error_fracs: Sequence[str] = (),
-) -> list[Joules]:
+def joules_of(groups: Sequence[Group], name: str, label: str = "") -> list[Joules]:
     """The joules of each configuration.
 
     Args:
         groups: Their runs.
-        median: Of some runs.
-        label: Field that says how the joules of a run were obtained.
-        error_fracs: Fields with the bound of the systematic error; the first that is there counts.
+        name: Dotted path of the joules.
+        label: Field that says how the joules of a run were obtained; by default that of the
+            catalogue.
     """
-    return [_joules(group.measured, median, label, error_fracs) for group in groups]
+    metric = METRICS[name]
+    label = label or (metric.joules.label if metric.joules else "")
+    # The error of a target that was missed is that of the whole run.
+    errors = (metric.error, label.replace("_label", "_error_frac")) if metric.error else ()
+    return [_joules(group.measured, name, label, errors) for group in groups]
 
 
-def _joules(
-    runs: Sequence[RunRecord],
-    median: Callable[[Sequence[RunRecord]], Median | None],
-    label: str,
-    error_fracs: Sequence[str],
-) -> Joules:
+def _joules(runs: Sequence[RunRecord], name: str, label: str, errors: Sequence[str]) -> Joules:
     labels: set[EnergyLabel] = {value_of(run, label) for run in runs} - {None}
     components = {tuple(sorted(row.component for row in run.energy)) for run in runs} - {()}
     if len(labels) > 1 or len(components) > 1:
         return Joules(median=None, label=_MIXED, error_frac=None)
-    found = median(runs)
-    bounds = [next(filter(None, (value_of(run, f) for f in error_fracs)), None) for run in runs]
+    median = field_median(runs, name)
+    bounds = [next(filter(None, (value_of(run, path) for path in errors)), None) for run in runs]
     return Joules(
-        median=found,
-        label=next(iter(labels), None) if found else None,
+        median=median,
+        label=next(iter(labels), None) if median else None,
         error_frac=max((bound for bound in bounds if bound is not None), default=None),
     )
 
