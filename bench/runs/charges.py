@@ -38,8 +38,8 @@ class Rates:
         """The rates of a configuration.
 
         Args:
-            price: Its group of that name.
-            grid: Likewise.
+            price: The group `price`.
+            grid: The group `grid`.
 
         Raises:
             ValueError: The price or the country is not one.

@@ -1,4 +1,4 @@
-"""Training runs in a results folder: which are meant, and whether they are fit to be built on."""
+"""Finds the training runs that a key names, and refuses those that cannot be built on."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _start(folder: Path) -> tuple[str, ...]:
 
 @cache
 def trained_record(folder: Path, *, allow_missed: bool, key: str = "run") -> RunRecord:
-    """The record of a training run that is fit to be built on; read once in a command.
+    """The record of a training run that can be built on; read once in a command.
 
     Args:
         folder: The run's.

@@ -168,12 +168,12 @@ def _cost(groups: Sequence[Group]) -> Column:
         )
         for group in groups
     ]
-    heading, beside = heading_of(_COST), [f"({basis})" if basis else "" for basis in bases]
+    heading, suffixes = heading_of(_COST), [f"({basis})" if basis else "" for basis in bases]
     if len(set(bases) - {""}) == 1:
-        heading, beside = f"{heading}\n{max(beside)}", [""] * len(beside)
+        heading, suffixes = f"{heading}\n{max(suffixes)}", [""] * len(suffixes)
     note = "Dollars for electricity alone are not the price of a machine."
     medians = field_medians(groups, _COST)
-    return number_column(heading, medians, PLAIN, rank=7, note=note, beside=beside)
+    return number_column(heading, medians, PLAIN, rank=7, note=note, suffixes=suffixes)
 
 
 def _carbon(groups: Sequence[Group]) -> Column:

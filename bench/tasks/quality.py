@@ -111,7 +111,7 @@ def _counts(
 
     Args:
         classes: Predicted, int64 of shape (n,).
-        labels: Likewise.
+        labels: True classes, int64 of shape (n,).
         known: Whether a class was predicted at all, bool of shape (n,).
         num_classes: Of the logits.
     """

@@ -66,7 +66,7 @@ class Snapshot:
     """
 
     def __init__(self, modules: Iterable[nn.Module], data: object = None) -> None:
-        """Keep the state as it is now."""
+        """Keep the present state."""
         self._modules = list(modules)
         self._seen: dict[int, Any] = {}  # with the objects, so that no other gets the same id
         self._copies: dict[int, Any] = {}

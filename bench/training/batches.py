@@ -1,4 +1,4 @@
-"""What can be known of a batch and of a pass, whatever a user's loader makes of them."""
+"""What can be known about a batch and a pass, whatever a user's loader makes of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class SampleCounter:
-    """Tells how many samples each batch of a training adds to those that were seen."""
+    """Counts the samples that each batch adds to a training."""
 
     def __init__(self) -> None:
         """Nothing is known of the ranks before the first batch."""
@@ -30,13 +30,12 @@ class SampleCounter:
         """Samples of this rank's batch.
 
         Args:
-            trainer: Its loader may tell how many samples it put into the batch.
-            batch: As it came.
-            batch_idx: Its place in the pass.
+            trainer: Its loader may know how many samples it put into the batch.
+            batch: The batch, unchanged.
+            batch_idx: Place of the batch in the pass.
 
         Returns:
-            None where its size cannot be known, or where the ranks train on copies of one another's
-            batches.
+            None where the size cannot be known, or where all ranks train on copies of one batch.
         """
         if self._is_shared is None:
             self._is_shared = trainer.world_size > 1 and have_same_batch(batch)
@@ -60,13 +59,13 @@ class SampleCounter:
 def num_samples(batch: Any, loader: Any = None, batch_idx: int = 0) -> int | None:
     """Samples of a batch: the first dimension of all tensors and arrays in it.
 
-    That alone may be the length of a sequence or the channels of images in a list. It has to agree
-    with what the loader put into the batch; where the loader does not tell, with its batch size, or
-    with labels.
+    That alone may be the length of a sequence or the channels of images in a list. So it has to
+    agree with the number that the loader put into the batch; where that is not known, with the
+    loader's batch size or with labels.
 
     Args:
-        batch: As it came from the loader.
-        loader: Of the training; several are a list or the like.
+        batch: The batch, unchanged.
+        loader: The training loader; several are a list or the like.
         batch_idx: Place of the batch in the pass.
 
     Returns:
@@ -87,8 +86,8 @@ def batches_of_pass(loader: Any) -> int | None:
     """Batches in one pass over the training split.
 
     Returns:
-        None where that is not known: for several loaders, and for streams, whose length is a claim
-        that says nothing of what their workers give.
+        None where that is not known: for several loaders, and for streams, whose workers may give
+        more or less than the length that they claim.
     """
     is_stream = isinstance(getattr(loader, "dataset", None), IterableDataset)
     if is_stream or isinstance(loader, list | tuple | Mapping):
@@ -97,7 +96,7 @@ def batches_of_pass(loader: Any) -> int | None:
 
 
 def _num_drawn(loader: Any, batch_idx: int) -> int | None:
-    """Samples that a DataLoader drew for a batch; None where it does not tell."""
+    """Samples that a DataLoader drew for a batch; None where it does not know."""
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         return None
     in_pass = sized_len(loader.sampler)
@@ -122,8 +121,8 @@ def _has_labels(batch: Any) -> bool:
 def have_same_batch(batch: Any) -> bool:
     """Whether another rank has this batch as well; called on every rank, for its first batch.
 
-    Copies of a batch on all ranks are the same samples trained on again. A batch that cannot be
-    looked at counts as nobody's copy: its size will not be known either.
+    Copies of a batch on all ranks are the same samples, trained on again. A batch that cannot be
+    compared counts as different: its size will not be known either.
     """
     known = [one for one in gathered(_digest(batch)) if one is not None]
     return len(set(known)) < len(known)

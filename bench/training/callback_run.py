@@ -29,9 +29,9 @@ class CallbackRun:
     """One run in results/lightning/.
 
     Attributes:
-        config: What the record holds as its configuration; with seed and repeat once it is open.
-        identity: Once it is open.
-        folder: Likewise.
+        config: The configuration of the record; with seed and repeat once the run is open.
+        identity: Names the run, once it is open.
+        folder: Where it is written, once it is open.
     """
 
     identity: RunIdentity
@@ -132,10 +132,10 @@ def free_repeat(results: Path, command: str, config_hash: str, seed: int) -> int
     """The first repeat that no run of a configuration and seed has ended with or is running as.
 
     Args:
-        results: Its ledger is held until the run is announced there.
-        command: Of the run, as the others.
-        config_hash: Likewise.
-        seed: Likewise.
+        results: The results folder, whose ledger is held until the run is announced there.
+        command: The command of the run.
+        config_hash: The identity of its configuration.
+        seed: Its seed.
     """
     wanted = {"event": "launched", "command": command, "config_hash": config_hash, "seed": seed}
     running = {

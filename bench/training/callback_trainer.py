@@ -101,7 +101,7 @@ def schedule_done(trainer: pl.Trainer) -> bool:
 
 
 def why_unknown(profiler: TargetProfiler, rule: str) -> str | None:
-    """Why nobody knows whether a fit that ended well reached its target; None where that is known.
+    """Why it is unknown whether a fit without an error reached its target; None where it is known.
 
     Args:
         profiler: After the fit; it knows whether the schedule is finished.
@@ -119,7 +119,7 @@ def why_unknown(profiler: TargetProfiler, rule: str) -> str | None:
 
 
 class Monitor:
-    """Tells what the module logged in the validation that just ended, and in no other."""
+    """Reads what the module logged in the validation that just ended, and in no other."""
 
     def __init__(self, name: str, target: Target) -> None:
         """Nothing is read yet.
@@ -166,7 +166,7 @@ class Monitor:
         }
 
     def _warn_of_coarse(self, value: float) -> None:
-        """Tell of a miss that is due to a coarse type alone; Lightning does not keep the type."""
+        """Warn of a miss that is due to a coarse type alone; Lightning does not keep the type."""
         threshold = self._target.value
         if meets(value, threshold, self._target.mode):
             return

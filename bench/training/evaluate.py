@@ -23,7 +23,7 @@ class Served(nn.Module):
         *,
         copies_input: bool = False,
     ) -> None:
-        """Take the network as it is.
+        """Wrap the network without a change.
 
         Args:
             network: Maps images to logits.

@@ -46,7 +46,7 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
 
     Args:
         job: What to run and where to put it.
-        send: Tells the parent how far the run is.
+        send: Reports progress to the parent.
         launched_s: When the parent launched this process, on the host's monotonic clock.
     """
     launch_s = time.monotonic() - launched_s
@@ -77,7 +77,7 @@ class TrainingRun:
         self.source: RunRecord | None = None
 
     def make(self) -> None:
-        """Set up, train to the target, then evaluate and time the model that came out."""
+        """Set up, train to the target, then evaluate and time the trained model."""
         config = self._config
         # Wrong prices, countries and requests fail here, before they cost a run.
         Rates.of(config.price, config.grid)
@@ -123,7 +123,7 @@ class TrainingRun:
 
     def _keep(self, curve: CurveWriter, parts: Parts, row: CurveRow) -> None:
         curve.append(row)
-        # Telling the parent wakes it beside the training: often enough for an eye, no more.
+        # A message wakes the parent, which then competes with the training: send few.
         if row.time_s >= self._shown_s + _SHOW_EVERY_S:
             self._shown_s = row.time_s
             target = self._config.target
@@ -171,7 +171,7 @@ class TrainingRun:
 
 
 def require_meter(config: TrainConfig, window: Window) -> None:
-    """Refuse a budget of joules that no meter can look at.
+    """Refuse a budget of joules that no meter can check.
 
     Raises:
         ValueError: No meter is there; the message has the reasons.

@@ -102,7 +102,7 @@ def _overrides(config: DictConfig) -> list[str]:
 
 
 def hash_of(config: DictConfig, source: Source | None = None) -> str:
-    """Identity of the configuration: seed and repeat are set alike first, as are their copies.
+    """Identity of the configuration: the same for all seeds and repeats, and what refers to them.
 
     Args:
         config: As Hydra composed it.

@@ -44,9 +44,9 @@ def nothing(_: object) -> None:
 
 @dataclass(kw_only=True, eq=False)
 class TargetProfiler:
-    """Observes a classifier's training: measures, decides when it is at its end, and stops it.
+    """Measures a classifier's training, and stops it at the target or when its budget is spent.
 
-    The end is the target reached or the budget spent. Nothing is read before start().
+    Nothing is read before start().
 
     Attributes:
         target: What counts as reached.
@@ -56,7 +56,7 @@ class TargetProfiler:
         budget: Time and joules after which the run is given up; None for neither.
         max_steps: Length of the schedule in steps; None where its end is not known before.
         num_train_samples: Samples of one epoch; None where that is not known.
-        steps_per_epoch: Likewise, for a training whose samples may not be known.
+        steps_per_epoch: Steps of one epoch, for a training whose samples may not be known.
         stop_at_target: Whether the trainer is stopped at the crossing.
     """
 
@@ -267,9 +267,9 @@ def phases_of(
     """The wall time by phase, as a record has it.
 
     Args:
-        times: Of the clock; None where it is known that it never started.
-        launch_s: Before the process, None where nobody knows.
-        init_s: Before the clock, likewise.
+        times: Readings of the clock; None where it never started.
+        launch_s: Until the process ran; None where that is not known.
+        init_s: From there to the start of the clock; None where that is not known.
     """
     spent = times or AT_START
     return Phases(

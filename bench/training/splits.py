@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
+from lightning_fabric.utilities.data import sized_len
 from torch import Tensor
 
 from bench.tasks.data import DataModule
@@ -110,10 +111,8 @@ def pass_samples(loader: Any, batch_size: int) -> int | None:
         loader: A loader, whose last batch may be smaller.
         batch_size: Of its first batch.
     """
-    try:
-        return len(loader) * batch_size
-    except (TypeError, NotImplementedError):
-        return None
+    num_batches = sized_len(loader)
+    return None if num_batches is None else num_batches * batch_size
 
 
 def require_size(num_train_samples: int, passes: Sequence[int | None], batch_size: int) -> None:

@@ -235,14 +235,14 @@ def _throughput(groups: Sequence[Group]) -> Column:
         for group in groups
     ]
     all_sizes = set.union(*sizes) if sizes else set()
-    heading, beside = heading_of(_RATE), [""] * len(groups)
+    heading, suffixes = heading_of(_RATE), [""] * len(groups)
     if len(all_sizes) == 1:
         heading += f"\n(batch {all_sizes.pop()})"
     elif all_sizes:
         heading += "\n(batch)"
-        beside = [f"({', '.join(map(str, sorted(each)))})" if each else "" for each in sizes]
+        suffixes = [f"({', '.join(map(str, sorted(each)))})" if each else "" for each in sizes]
     rates = field_medians(groups, _RATE)
-    return number_column(heading, rates, RATE, rank=10, beside=beside)
+    return number_column(heading, rates, RATE, rank=10, suffixes=suffixes)
 
 
 def _cpu(groups: Sequence[Group]) -> Column:

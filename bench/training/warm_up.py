@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch._dynamo.utils
+from lightning_fabric.utilities.data import sized_len
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -96,10 +97,8 @@ def _last_size(loader: Any) -> int:
     """Samples of a smaller last batch; 0 where there is none or it cannot be known."""
     if not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
         return 0
-    try:
-        return len(loader.sampler) % loader.batch_size  # type: ignore[arg-type]
-    except TypeError:  # a stream has no length
-        return 0
+    num_samples = sized_len(loader.sampler)  # None for a stream
+    return 0 if num_samples is None else num_samples % loader.batch_size
 
 
 def _repeated(samples: Tensor, num: int) -> Tensor:

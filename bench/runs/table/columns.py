@@ -59,7 +59,7 @@ def number_column(
     *,
     rank: int,
     note: str = "",
-    beside: Sequence[str] = (),
+    suffixes: Sequence[str] = (),
 ) -> Column:
     """A column of medians, with their unit in the heading.
 
@@ -69,12 +69,12 @@ def number_column(
         scale: Units to choose from.
         rank: Of the column.
         note: For the legend.
-        beside: What stands behind each number.
+        suffixes: What stands behind each number.
     """
     unit = unit_for(medians, scale)
     texts = [value_text(each, scale, unit) for each in medians]
-    behind = beside or [""] * len(texts)
-    cells = [f"{text} {extra}".rstrip() for text, extra in zip(texts, behind, strict=True)]
+    shown = suffixes or [""] * len(texts)
+    cells = [f"{text} {extra}".rstrip() for text, extra in zip(texts, shown, strict=True)]
     return Column(heading=_with_unit(heading, unit), cells=cells, rank=rank, note=note)
 
 
@@ -108,8 +108,8 @@ def spread_column(
         "range": "a to b: smallest and largest, of fewer than 6 runs.",
         "interval": "[a, b]: the 95% interval of a median.",
     }
-    told = [notes[kind] for kind in notes if kind in kinds or (kind == "single" and is_single)]
-    note = " ".join(told)
+    shown = [notes[kind] for kind in notes if kind in kinds or (kind == "single" and is_single)]
+    note = " ".join(shown)
     return Column(heading=_with_unit(heading, unit), cells=cells, rank=rank, note=note)
 
 

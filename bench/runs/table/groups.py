@@ -75,24 +75,24 @@ def grouped(
     for members in alike.values():
         overrides, record = members[0]
         extra = extra_name(record) if extra_name else ""
-        named.append([extra] * bool(extra) + _told(overrides))
+        named.append([extra] * bool(extra) + _configuring(overrides))
     groups = []
     hashes = [digest for digest, _ in alike]
-    for items, members in zip(_telling(named, hashes), alike.values(), strict=True):
+    for items, members in zip(_distinguishing(named, hashes), alike.values(), strict=True):
         records = [record for _, record in members]
         groups.append(Group(items=items, runs=records, counted=_counted(records)))
     return groups
 
 
-def _told(overrides: Iterable[str]) -> list[str]:
+def _configuring(overrides: Iterable[str]) -> list[str]:
     """The overrides that are part of a configuration: not the seed, nor where results lie."""
     return [_short(printable(item)) for item in overrides if not _is_ignored(item)]
 
 
 def _shared_overrides(runs: Sequence[Finished]) -> list[str]:
     """The overrides that all runs have in common, seeds and places aside."""
-    told = [_told(overrides) for overrides, _ in runs]
-    return [item for item in told[0] if all(item in each for each in told)] if told else []
+    parts = [_configuring(overrides) for overrides, _ in runs]
+    return [item for item in parts[0] if all(item in each for each in parts)] if parts else []
 
 
 def _is_ignored(override: str) -> bool:
@@ -108,16 +108,16 @@ def _short(override: str) -> str:
     return key + equals + _RUN_ID.sub(r"\1", value)
 
 
-def _telling(items: Sequence[Sequence[str]], hashes: Sequence[str]) -> list[list[str]]:
+def _distinguishing(items: Sequence[Sequence[str]], hashes: Sequence[str]) -> list[list[str]]:
     """What tells the configurations apart; with a piece of the hash where nothing else does."""
     if len(items) == 1:
         return [[]]
     shared = set.intersection(*map(set, items))
-    told = [[item for item in each if item not in shared] or ["defaults"] for each in items]
-    alike = Counter(map(tuple, told))
+    parts = [[item for item in each if item not in shared] or ["defaults"] for each in items]
+    alike = Counter(map(tuple, parts))
     return [
         each if alike[tuple(each)] == 1 else [*each, f"({digest[:_SHORT_HASH]})"]
-        for each, digest in zip(told, hashes, strict=True)
+        for each, digest in zip(parts, hashes, strict=True)
     ]
 
 

@@ -68,17 +68,17 @@ def joules_column(heading: str, joules: Sequence[Joules], *, rank: int, note: st
     labels = {each.label for each in joules} - {None}
     if _MIXED in labels:
         note = f"{note} mixed: joules of different kinds have no median.".strip()
-    beside: list[list[str]] = [[], *([] for _ in joules)]  # of the heading, then of each row
+    parts: list[list[str]] = [[], *([] for _ in joules)]  # of the heading, then of each row
     for texts in ([_bound(each) for each in joules], [_label(each) for each in joules]):
         if len(set(texts) - {""}) == 1 and _MIXED not in labels:
-            beside[0].append(max(texts))
+            parts[0].append(max(texts))
         else:
-            for row, text in zip(beside[1:], texts, strict=True):
+            for row, text in zip(parts[1:], texts, strict=True):
                 row.append(text)
-    lines = [heading, *reversed(beside[0])]
+    lines = [heading, *reversed(parts[0])]
     medians = [each.median for each in joules]
-    behind = [" ".join(filter(None, row)) for row in beside[1:]]
-    return number_column("\n".join(lines), medians, ENERGY, rank=rank, note=note, beside=behind)
+    suffixes = [" ".join(filter(None, row)) for row in parts[1:]]
+    return number_column("\n".join(lines), medians, ENERGY, rank=rank, note=note, suffixes=suffixes)
 
 
 def _bound(joules: Joules) -> str:
