@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from bench.tasks.classifier import Classifier
-from bench.tasks.data import DataModule, test_batches
+from bench.tasks.data import DataModule
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import evaluating, unchanged
 from bench.tasks.quality import quality
 from bench.training.splits import (
-    batch_sizes,
+    batches_of,
     first_batch,
     kind_of,
     listed,
@@ -33,7 +33,6 @@ from bench.training.splits import (
     require_size,
 )
 
-_ATTRIBUTES = ("num_classes", "input_shape", "num_train_samples")
 # Lightning's loops call these, and nothing else does.
 _HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 Precision = Callable[[], AbstractContextManager[None]]
@@ -105,9 +104,9 @@ def require_attributes(data: Any) -> None:
                 f"data: {name} would be called in training only, not where quality and serving are "
                 "measured; change the samples in the data set or in the collate function"
             )
-    for name in _ATTRIBUTES:
+    for name, remedy in _EXPECTED.items():
         if not hasattr(data, name):
-            raise ValueError(f"data: {name} is missing after setup(); {_EXPECTED[name]}")
+            raise ValueError(f"data: {name} is missing after setup(); {remedy}")
     for name in ("num_classes", "num_train_samples"):
         value = getattr(data, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -146,7 +145,7 @@ def check_contract(
         ValueError: Data or model break the contract.
     """
     check = _Check(module, data, device, precision)
-    train = first_batch(data, "train_dataloader", data.train_dataloader())
+    train = first_batch(data, "train_dataloader")
     num = len(train[1])
     if num_ranks == 1 and num != batch_size:
         raise ValueError(
@@ -158,11 +157,12 @@ def check_contract(
     require_same_order(data)
     batch = (train[0].to(device), train[1].to(device))
     check.loss(batch)
-    changes_input = check.evaluation("val_dataloader", data.val_dataloader)
-    check.evaluation("test_dataloader", lambda: test_batches(data))
-    eval_sizes = batch_sizes(data, "val_dataloader", data.val_dataloader())
-    batch_sizes(data, "test_dataloader", test_batches(data))  # for what it refuses
-    return Examples(batch=batch, eval_sizes=eval_sizes, changes_input=changes_input)
+    changes_input = check.evaluation("val_dataloader")
+    check.evaluation("test_dataloader")
+    sizes = {len(labels) for _, labels in batches_of(data, "val_dataloader")}
+    for _ in batches_of(data, "test_dataloader"):  # each is checked
+        pass
+    return Examples(batch=batch, eval_sizes=sorted(sizes), changes_input=changes_input)
 
 
 def example_input(data: DataModule) -> Tensor:
@@ -172,7 +172,7 @@ def example_input(data: DataModule) -> Tensor:
         ValueError: The training loader does not give images and labels.
     """
     with unchanged([], data):
-        images, _ = first_batch(data, "train_dataloader", data.train_dataloader())
+        images, _ = first_batch(data, "train_dataloader")
     return images[:1]
 
 
@@ -194,9 +194,9 @@ class _Check:
         if not loss.requires_grad:
             raise ValueError("model: the loss depends on no parameter that is trained")
 
-    def evaluation(self, name: str, loader_of: Callable[[], Any]) -> bool:
+    def evaluation(self, name: str) -> bool:
         """A batch through the model and the metrics; whether the model writes into its input."""
-        images, labels = first_batch(self._data, name, loader_of())
+        images, labels = first_batch(self._data, name)
         before = images.clone()
         with evaluating(self._module), torch.no_grad(), self._precision():
             given = images.to(self._device)
@@ -205,14 +205,12 @@ class _Check:
         quality(logits.float(), labels.to(self._device))
         if torch.equal(given.to(before.device), before):
             return False
-        self._require_fresh(name, images, before, loader_of)
+        self._require_fresh(name, images, before)
         return True
 
-    def _require_fresh(
-        self, name: str, images: Tensor, before: Tensor, loader_of: Callable[[], Any]
-    ) -> None:
+    def _require_fresh(self, name: str, images: Tensor, before: Tensor) -> None:
         """Refuse data that hands out again what the model has written into."""
-        again, _ = first_batch(self._data, name, loader_of())
+        again, _ = first_batch(self._data, name)
         if torch.equal(again, images) and not torch.equal(again, before):
             raise ValueError(
                 f"model: it changes its input in place, and {name} gives the same memory again: "

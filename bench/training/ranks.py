@@ -18,12 +18,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from math import log2
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from bench.tasks.data import DataModule, test_batches
+from bench.tasks.data import DataModule
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import unchanged
 from bench.training.batches import digest, gathered
@@ -128,13 +127,9 @@ def require_shares(data: DataModule, loader_of: Callable[[], Any], batch_size: i
     with unchanged([], data):
         own = training_share(data, loader_of())
     require_own_samples(gathered(own), data.num_train_samples, batch_size)
-    loaders: dict[str, Callable[[], Any]] = {
-        "val_dataloader": data.val_dataloader,
-        "test_dataloader": partial(test_batches, data),
-    }
-    for name, split_of in loaders.items():
+    for name in ("val_dataloader", "test_dataloader"):
         with unchanged([], data):
-            content = whole_split(batches_of(data, name, split_of()))
+            content = whole_split(batches_of(data, name))
         require_whole_split(name, gathered(content))
 
 

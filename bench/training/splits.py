@@ -9,7 +9,7 @@ import torch
 from lightning_fabric.utilities.data import sized_len
 from torch import Tensor
 
-from bench.tasks.data import DataModule
+from bench.tasks.data import DataModule, test_batches
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import unchanged
 from bench.tasks.quality import require_classes
@@ -18,27 +18,24 @@ _LABELS = (torch.int64, torch.uint8)  # what torch's cross-entropy takes for cla
 _NUM_LABELS = 64  # of an order: enough to tell two apart
 
 
-def first_batch(data: DataModule, name: str, loader: Any) -> Batch:
-    """The first batch of a loader; as batches_of()."""
-    return next(batches_of(data, name, loader))
+def first_batch(data: DataModule, name: str) -> Batch:
+    """The first batch of a split; as batches_of()."""
+    return next(batches_of(data, name))
 
 
-def batch_sizes(data: DataModule, name: str, loader: Any) -> list[int]:
-    """Sizes of a loader's batches, each once; as batches_of()."""
-    return sorted({len(labels) for _, labels in batches_of(data, name, loader)})
-
-
-def batches_of(data: DataModule, name: str, loader: Any) -> Iterator[Batch]:
-    """The batches of a loader, each looked at.
+def batches_of(data: DataModule, name: str, loader: Any = None) -> Iterator[Batch]:
+    """The batches of a split, each checked.
 
     Args:
-        data: Tells the shape of an image and the number of classes.
-        name: Of the method that gave the loader, for errors.
-        loader: What it gave.
+        data: Has the shape of an image and the number of classes.
+        name: The method that gives the loader, such as `val_dataloader`.
+        loader: The loader, where it was given already.
 
     Raises:
         ValueError: It is no loader, gives no batch, or a batch that is not images and labels.
     """
+    if loader is None:
+        loader = test_batches(data) if name == "test_dataloader" else getattr(data, name)()
     if isinstance(loader, Sequence | dict) or not isinstance(loader, Iterable):
         raise ValueError(f"data: {name} must give one loader, gave {kind_of(loader)}")
     empty = True
@@ -71,12 +68,12 @@ def _checked(data: DataModule, name: str, batch: Any) -> Batch:
     return images, labels
 
 
-def first_labels(data: DataModule, loader: Any, num: int) -> Tensor:
-    """Labels of a training loader's first batches, until there are that many or the pass ends."""
-    labels = torch.empty(0, dtype=torch.int64)
-    for _, more in batches_of(data, "train_dataloader", loader):
-        labels = torch.cat([labels, more.cpu().long()])
-        if len(labels) >= num:
+def _first_labels(data: DataModule) -> list[int]:
+    """Labels of the first training batches, until there are enough or the pass ends."""
+    labels: list[int] = []
+    for _, more in batches_of(data, "train_dataloader"):
+        labels += more.tolist()
+        if len(labels) >= _NUM_LABELS:
             break
     return labels
 
@@ -95,8 +92,8 @@ def require_same_order(data: DataModule) -> None:
     looks = []
     for _ in range(2):
         with unchanged([], data):
-            looks.append(first_labels(data, data.train_dataloader(), _NUM_LABELS))
-    if not torch.equal(*looks):
+            looks.append(_first_labels(data))
+    if looks[0] != looks[1]:
         raise ValueError(
             "data: train_dataloader gave other samples when it was asked again, so what is checked "
             "before the clock would be missing from the training; have each call begin anew, in an "
