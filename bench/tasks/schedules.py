@@ -5,8 +5,6 @@ from __future__ import annotations
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from bench.core.checks import require_positive
-
 
 def constant(optimizer: Optimizer, lr: float, total_steps: int) -> LRScheduler | None:
     """No schedule: the optimizer keeps the learning rate that it was given."""
@@ -38,8 +36,9 @@ def one_cycle(
     """
     if not 0 < warmup_frac < 1:
         raise ValueError(f"schedule.warmup_frac={warmup_frac}: must be between 0 and 1")
-    require_positive("schedule.div_factor", div_factor)
-    require_positive("schedule.final_div_factor", final_div_factor)
+    for key, value in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
+        if value <= 0:
+            raise ValueError(f"schedule.{key}={value}: must be positive")
     # With one step or less torch divides by zero, or trains at a learning rate of nearly 0.
     if warmup_frac * total_steps <= 1:
         raise ValueError(

@@ -55,7 +55,7 @@ def test_cosine() -> None:
     [
         (partial(one_cycle, warmup_frac=1.0), "schedule.warmup_frac=1.0: must be between"),
         (partial(one_cycle, warmup_frac=0.01), "leaves none to warm up in"),
-        (partial(one_cycle, div_factor=0.0), "schedule.div_factor=0.0: must be a positive number"),
+        (partial(one_cycle, div_factor=0.0), "schedule.div_factor=0.0: must be positive"),
         (partial(cosine, final_lr_frac=1.5), "schedule.final_lr_frac=1.5: must be between"),
     ],
 )
