@@ -10,6 +10,7 @@ from pandas import DataFrame, concat
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, wrapped
 from analysis.figures.by_configuration import variants
+from analysis.figures.columns import cost_label
 from analysis.figures.costs import counted_costs
 from analysis.figures.marks import MARK_NOTE, bars_words, draw_runs, mark_handles, medians, n_words
 from analysis.figures.prepare import (
@@ -22,8 +23,8 @@ from analysis.figures.prepare import (
 from analysis.figures.style import COLOURS, LINES, MARKERS, Width, short_number
 from analysis.load.values import numbers
 from bench.core.metric import Quantity
+from bench.core.metrics import label_of
 
-COST_LABELS = {"time_s": "time to target (s)", "energy_j": "energy to target (J, {label})"}
 MOST_PANELS = 4  # architectures side by side
 _RATES = 6  # learning rates that can be told apart
 _CELL = ["architecture", "lr", "batch_size"]
@@ -112,10 +113,10 @@ def draw_batch_size(data: DataFrame, *, width: Width = "one") -> Canvas:
     sizes = sorted(data["batch_size"].unique())
     log_axis(panels[0], "x", sizes, most=room if columns == 1 or width == "two" else 5)
     log_axis(panels[0], "y")
-    label = COST_LABELS[data["quantity"].iloc[0]].format(label=data["energy_label"].iloc[0])
+    label = cost_label(data)
     for place, axes in enumerate(panels):
         if place + columns >= len(names):
-            axes.set_xlabel("batch size (samples)")
+            axes.set_xlabel(label_of("config.batch_size"))
             axes.tick_params(labelbottom=True)
         if place % columns == 0:
             axes.set_ylabel(label)
@@ -184,8 +185,6 @@ def _words(data: DataFrame) -> str:
 
 
 def without_words(data: DataFrame) -> str:
-    """How many runs are not drawn; nothing where all are, or older data does not say."""
-    num = int(data["num_without"].iloc[0]) if "num_without" in data else 0
-    if not num:
-        return ""
-    return f" {num} runs without a batch size, a learning rate or a meter are left out."
+    """How many runs are not drawn; nothing where all are."""
+    num = int(data["num_without"].iloc[0])
+    return f" {num} runs without a batch size, a learning rate or a meter are left out." * (num > 0)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pandas import DataFrame
 
 from analysis.load.values import numbers
-from bench.core.metric import Better
-from bench.core.metrics import METRICS, better
+from analysis.stats.outcomes import TO_TARGET
+from bench.core.metric import Better, Quantity
+from bench.core.metrics import METRICS, better, label_of
 from bench.core.suggest import did_you_mean
 
 SETTING = "config."
@@ -43,6 +46,23 @@ def direction(name: str) -> Better | None:
         ValueError: It is no setting, and no number of a record.
     """
     return None if name.startswith(SETTING) else better(name)
+
+
+def label_with(label: str, how: str) -> str:
+    """A label, with how its joules were obtained inside the parentheses of its unit."""
+    return f"{label.removesuffix(')')}, {how})" if label.endswith(")") else f"{label} ({how})"
+
+
+def cost_label(data: DataFrame, paths: Mapping[Quantity, str] = TO_TARGET) -> str:
+    """The axis of a cost, as the catalogue has it; joules with how they were obtained.
+
+    Args:
+        data: With `quantity` and `energy_label`.
+        paths: Column of the runs by quantity.
+    """
+    label = label_of(paths[data["quantity"].iloc[0]])
+    is_time = data["quantity"].iloc[0] == "time_s"
+    return label if is_time else label_with(label, data["energy_label"].iloc[0])
 
 
 def _require_numbers(runs: DataFrame, key: str, name: str) -> None:

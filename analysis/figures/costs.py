@@ -6,7 +6,8 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from analysis.load import joules
-from analysis.load.values import column, numbers
+from analysis.load.values import column
+from analysis.stats.lifecycle import asked_rates
 
 
 def counted_costs(runs: DataFrame, cost: DataFrame, name: str) -> Series:
@@ -38,7 +39,5 @@ def cost_bases(runs: DataFrame) -> Series:
 
 def rate_words(runs: DataFrame) -> Series:
     """The rate that a serving was asked for, in words: what a prediction takes depends on it."""
-    rate = numbers(runs, "serving.rate_per_s")
-    rate = rate.where(numbers(runs, "serving.max_rate_per_s").isna())
-    rate = rate.where(column(runs, "serving.scenario") == "server")
-    return rate.map(lambda each: "" if np.isnan(each) else f"at {each:g} queries/s").astype(object)
+    rates = asked_rates(runs)
+    return rates.map(lambda each: "" if np.isnan(each) else f"at {each:g} queries/s").astype(object)

@@ -161,9 +161,7 @@ def _target_line(axes: Axes, data: DataFrame) -> None:
 
 
 def _words(data: DataFrame, best: DataFrame) -> str:
-    num = best.groupby("configuration")[
-        "num_curves" if "num_curves" in best else "num_runs"
-    ].first()
+    num = best.groupby("configuration")["num_curves"].first()
     drawn = data.loc[data["shown"] == "grey", "configuration"].nunique()
     others = int(data["num_configurations"].iloc[0]) - len(num)
     thinned = f" {drawn} of the {others} others are drawn." if drawn < others else ""

@@ -16,8 +16,17 @@ from pandas import DataFrame, Series
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, many, wrapped
 from analysis.figures.by_configuration import variants
+from analysis.figures.columns import cost_label
 from analysis.figures.costs import counted_costs
-from analysis.figures.marks import bars_words, dot, draw_points, medians, n_words, write_beside
+from analysis.figures.marks import (
+    bars_words,
+    dot,
+    draw_bars,
+    draw_points,
+    medians,
+    n_words,
+    write_beside,
+)
 from analysis.figures.prepare import (
     NothingToDraw,
     energy_labels,
@@ -28,10 +37,12 @@ from analysis.figures.prepare import (
 from analysis.figures.style import INK, MARKERS, Width, short_number
 from analysis.load.values import numbers
 from bench.core.metric import Quantity
+from bench.core.metrics import METRICS, label_of
 
-_PER_SAMPLE = {"time_s": "target.time_per_sample_s", "energy_j": "target.energy_per_sample_j"}
-_LABELS = {"time_s": "time per sample (s)", "energy_j": "energy per sample (J, {label})"}
-_UNITS = {"time_s": "s", "energy_j": "J"}
+_PER_SAMPLE: dict[Quantity, str] = {
+    "time_s": "target.time_per_sample_s",
+    "energy_j": "target.energy_per_sample_j",
+}
 _KINDS = 10  # shapes that can be told apart
 
 
@@ -99,29 +110,24 @@ def _cells(known: DataFrame) -> DataFrame:
 @in_paper_style
 def draw_factors(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_factors` gives."""
-    quantity = str(data["quantity"].iloc[0])
+    quantity: Quantity = data["quantity"].iloc[0]
     figure, (axes,) = canvas(width, 2.4 if width == "one" else 3.2)
-    if "kind" not in data:  # data of an older version
-        data = data.assign(kind=data["architecture"])
     kinds = evenly(list(dict.fromkeys(data.sort_values(["architecture", "kind"])["kind"])), _KINDS)
     sizes = sorted(data["batch_size"].dropna().unique())
     palette = sns.color_palette("viridis_r", len(sizes) + 1)[1:]  # the first is too light
     colours = dict(zip(sizes, palette, strict=True))
     raster = many(len(data))
-    for row in [] if raster else data.to_dict("records"):
-        colour = colours.get(row["batch_size"], INK)
-        high = row["samples_high"] if row["samples_high"] == row["samples_high"] else row["samples"]
-        axes.plot([row["samples_low"], high], [row["per_sample"]] * 2, color=colour, linewidth=0.7)
-        ends = [row["per_sample_low"], row["per_sample_high"]]
-        axes.plot([row["samples"]] * 2, ends, color=colour, linewidth=0.7)
+    if not raster:
+        own = [colours.get(size, INK) for size in data["batch_size"]]
+        draw_bars(axes, data, "samples", "per_sample", color=own, linewidth=0.7)
     for (kind, size), rows in data.groupby(["kind", "batch_size"], dropna=False):
         marker = MARKERS[kinds.index(kind)] if kind in kinds else "."
         _draw_cell(axes, rows, colours.get(size, INK), marker, raster=raster)
     log_axis(axes, "x")
     log_axis(axes, "y")
-    _iso_lines(axes, _UNITS[quantity])
-    axes.set_xlabel("samples to target")
-    axes.set_ylabel(_LABELS[quantity].format(label=data["energy_label"].iloc[0]))
+    _iso_lines(axes, METRICS[_PER_SAMPLE[quantity]].unit)
+    axes.set_xlabel(label_of("target.samples_to_target"))
+    axes.set_ylabel(cost_label(data, _PER_SAMPLE))
     return finished(figure, _handles(data, kinds, colours, width), _words(data), width)
 
 

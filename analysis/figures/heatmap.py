@@ -13,11 +13,13 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from pandas import DataFrame
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrapped
-from analysis.figures.batch_size import COST_LABELS, MOST_PANELS, sweep_runs, without_words
+from analysis.figures.batch_size import MOST_PANELS, sweep_runs, without_words
+from analysis.figures.columns import cost_label
 from analysis.figures.marks import medians, n_words
 from analysis.figures.prepare import evenly
 from analysis.figures.style import INK, Width, short_number
 from bench.core.metric import Quantity
+from bench.core.metrics import label_of
 
 _MAP = "cividis_r"  # even in grey, and for every kind of colour vision
 _MOST_WRITTEN = {"one": 6, "two": 12}  # columns of cells that have room for a number
@@ -65,7 +67,7 @@ def draw_heatmap(data: DataFrame, *, width: Width = "one") -> Canvas:
     for axes, name in zip(panels, names, strict=True):
         _draw_panel(axes, data[data["architecture"] == name], rates, sizes, norm, width, columns)
         axes.set_title(wrapped(name, 50))
-    label = COST_LABELS[data["quantity"].iloc[0]].format(label=data["energy_label"].iloc[0])
+    label = cost_label(data)
     if high > low:
         bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=panels, label=label)
         bar.ax.yaxis.set_minor_locator(NullLocator())
@@ -114,8 +116,8 @@ def _draw_panel(
             _write_cell(axes, across, down, row, norm)
     _name_cells(axes.xaxis, sizes, 6 if width == "one" else 12 // columns)
     _name_cells(axes.yaxis, rates, 12)
-    axes.set_xlabel("batch size (samples)")
-    axes.set_ylabel("learning rate")
+    axes.set_xlabel(label_of("config.batch_size"))
+    axes.set_ylabel(label_of("config.lr"))
 
 
 def _name_cells(axis: Axis, values: list[float], most: int) -> None:

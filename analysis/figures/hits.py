@@ -168,7 +168,7 @@ def _hit_words(data: DataFrame, best: DataFrame, common: str) -> str:
         words += f" Band, from {MIN_RUNS} runs on: 95%, each time on its own."
     if (best["kind"] == "missed").any():
         words += " |: a run that missed or failed."
-    num_unknown = int(data["num_unknown"].iloc[0]) if "num_unknown" in data else 0
+    num_unknown = int(data["num_unknown"].iloc[0])
     if num_unknown:
         words += f" {num_unknown} runs whose time is not known are left out."
     p_value = float(data["log_rank_p"].iloc[0])

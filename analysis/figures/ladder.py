@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, legend_name, log_axis
+from analysis.figures.columns import cost_label
 from analysis.figures.costs import counted_costs
 from analysis.figures.marks import bars_words, draw_points, grey_handles, medians
 from analysis.figures.prepare import (
@@ -22,8 +23,6 @@ from analysis.figures.prepare import (
 )
 from analysis.figures.style import COLOURS, GREY, LINES, MARKERS, Width, short_names
 from bench.core.metric import Quantity
-
-_LABELS = {"time_s": "time to the rung (s)", "energy_j": "energy to the rung (J, {label})"}
 
 
 def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
@@ -94,7 +93,7 @@ def draw_ladder(data: DataFrame, *, width: Width = "one") -> Canvas:
     log_axis(axes, "y")
     axes.set_xticks(range(len(rungs)), [f"{rung:g}" for rung in rungs])
     axes.set_xlabel(f"rung: {quality_label(data['metric'])}")
-    axes.set_ylabel(_LABELS[data["quantity"].iloc[0]].format(label=data["energy_label"].iloc[0]))
+    axes.set_ylabel(cost_label(data).replace("to target", "to the rung"))
     handles += grey_handles(data, len(groups))
     return finished(figure, handles, f"{_words(best)} {common}", width)
 

@@ -86,6 +86,13 @@ def draw_points(
         axes.scatter(x[part], y[part], s=areas, facecolors=face, **look)
 
 
+def draw_bars(axes: Axes, rows: DataFrame, x: str, y: str, **style: Any) -> None:
+    """Bars of the bounds of points along both axes; a missing upper bound ends at the point."""
+    for name, other, lines in ((x, y, axes.hlines), (y, x, axes.vlines)):
+        low, high = rows[f"{name}_low"], rows[f"{name}_high"].fillna(rows[name])
+        lines(rows[other], low, high, **style)
+
+
 def write_beside(
     axes: Axes, text: str, place: tuple[Any, Any], offset: tuple[float, float], **style: Any
 ) -> None:

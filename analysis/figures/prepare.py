@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from pandas import DataFrame, Series
 
-from analysis.load.values import column, numbers, short_name
+from analysis.load.values import column, numbers, short_name, with_only
 from analysis.stats.outcomes import TO_TARGET, counted_runs, hosts, outcomes
 from bench.core.differing import part_names, texts_of
 from bench.core.metric import Quantity
@@ -175,11 +175,8 @@ def filled_labels(runs: DataFrame, labels: Series) -> Series:
 
     It has the only label of its configuration, else the only one of all runs, else `no label`.
     """
-    labels = labels.astype(object)
-    groups = labels.groupby(runs["configuration"])
-    only = groups.transform("first").where(groups.transform("nunique") == 1)
-    known = labels.dropna().unique()
-    return labels.fillna(only).fillna(known[0] if len(known) == 1 else "no label").astype(str)
+    own = with_only(labels, runs["configuration"])
+    return with_only(own).fillna("no label").astype(str)
 
 
 def joule_kinds(runs: DataFrame, part: str = "") -> Series:

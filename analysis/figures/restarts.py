@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from pandas import DataFrame, Series
+from pandas import DataFrame
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, wrapped
 from analysis.figures.by_configuration import outcomes_by_configuration
@@ -106,13 +106,6 @@ def draw_restarts(data: DataFrame, *, width: Width = "one") -> Canvas:
     return finished(figure, _handles(data, hit), _words(data, common), width)
 
 
-def _unknown(data: DataFrame) -> Series:
-    """Runs of each configuration whose time is not known."""
-    if "num_unknown" in data:
-        return data["num_unknown"]
-    return Series(0, index=data.index)  # data of an older version: such runs were left out
-
-
 def _row_name(row: dict[Any, Any], names: dict[str, str], width: Width) -> str:
     incomparable = f", {row['num_incomparable']} incomparable" if row["num_incomparable"] else ""
     text = (
@@ -151,7 +144,7 @@ def _handles(data: DataFrame, hit: object) -> list[Line2D]:
         handles = []
     num_vain = int((~np.asarray(hit)).sum())
     if num_vain:
-        why = "no hit, or a cost not known" if _unknown(data).any() else "no hit"
+        why = "no hit, or a cost not known" if data["num_unknown"].any() else "no hit"
         handles.append(dot(f"{why} ({num_vain})", marker=">", face="white"))
     return handles
 
@@ -167,8 +160,8 @@ def _words(data: DataFrame, common: str) -> str:
         words += f" No bar: fewer than {MIN_RUNS} runs, fewer than two hits, or no run that missed."
     if data["expected_s"].isna().any():
         words += " No hit: the total spent, a lower bound."
-    if _unknown(data).any():
-        num = int(_unknown(data).sum())
+    if data["num_unknown"].any():
+        num = int(data["num_unknown"].sum())
         words += f" Of {num} runs it is not known what they spent: nothing is expected of theirs."
     num = int(data["num_configurations"].iloc[0])
     if num > len(data):

@@ -161,7 +161,6 @@ def phase_spans(curve: DataFrame, first_s: float) -> DataFrame:
 def draw_timeline(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_timeline` gives."""
     samples, spans = data[data["kind"] == "sample"], data[data["kind"] == "phase"]
-    spans = spans.replace({"series": {"init": _BEFORE}})  # as data of older versions call it
     panels = [panel for panel, _ in _PANELS if (samples["panel"] == panel).any()]
     height_in = (1.15 if width == "one" else 1.4) + 0.3 / len(panels)
     figure, axes = canvas(width, height_in, num=len(panels), sharex=True)

@@ -17,8 +17,8 @@ from analysis.figures.axes import (
     plain_axis,
     wrapped,
 )
-from analysis.figures.columns import direction
-from analysis.figures.marks import bars_words, dot, draw_points, n_words, write_beside
+from analysis.figures.columns import direction, label_with
+from analysis.figures.marks import bars_words, dot, draw_bars, draw_points, n_words, write_beside
 from analysis.figures.style import COLOURS, INK, Width, short_names, short_number
 from analysis.stats.accuracy import is_share
 from bench.core.arrays import Floats
@@ -89,7 +89,7 @@ def _label(data: DataFrame, name: str) -> str:
     if isinstance(how, str) and "," in how:
         how = "by label"
     if isinstance(how, str) and how and name.endswith(("_j", "_usd", "_gco2e")):
-        return f"{label.removesuffix(')')}, {how})" if label.endswith(")") else f"{label} ({how})"
+        return label_with(label, how)
     return label
 
 
@@ -107,11 +107,8 @@ def _draw_points(axes: Axes, rows: DataFrame, sizes: Series, colour: str) -> Non
     raster = many(len(rows))
     if not raster:
         known = rows[~rows["missed"]]  # what was spent in vain has no interval
-        for axis, lines in (("x", axes.hlines), ("y", axes.vlines)):
-            other = "y" if axis == "x" else "x"
-            low, high = known[f"{axis}_low"], known[f"{axis}_high"].fillna(known[axis])
-            lines(known[other], low, high, color=colour, linewidth=0.6, alpha=0.7)
-    vain = _off_target(rows)
+        draw_bars(axes, known, "x", "y", color=colour, linewidth=0.6, alpha=0.7)
+    vain = rows["off_target"].astype(bool)
     for part, marker in ((rows[~vain], "o"), (rows[vain], "^")):
         edge = INK if marker == "^" else colour
         draw_points(
@@ -126,11 +123,6 @@ def _draw_points(axes: Axes, rows: DataFrame, sizes: Series, colour: str) -> Non
             alpha=0.85,
             rasterized=raster,
         )
-
-
-def _off_target(rows: DataFrame) -> Series:
-    """Where half of the runs or more missed their target."""
-    return (rows["off_target"] if "off_target" in rows else rows["missed"]).astype(bool)
 
 
 def _letters(axes: Axes, front: DataFrame, others: DataFrame, characters: int) -> list[Line2D]:
@@ -163,7 +155,7 @@ def _other_handles(front: DataFrame, others: DataFrame) -> list[Line2D]:
     if len(front) and len(beaten):
         handles.append(dot(f"beaten by another ({len(beaten)})", "0.55"))
     whole = concat([front, others])
-    num_vain = int(_off_target(whole).sum())
+    num_vain = int(whole["off_target"].sum())
     if num_vain:
         handles.append(dot(f"half or more missed their target ({num_vain})", marker="^"))
     num_incomparable = int((whole["num_incomparable"] > 0).sum())

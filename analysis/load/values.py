@@ -31,6 +31,25 @@ def column(runs: DataFrame, name: str) -> Series:
     return Series(np.nan, index=runs.index, name=name, dtype=float)
 
 
+def with_only(values: Series, by: Series | None = None) -> Series:
+    """Fill in missing values where only one value is possible.
+
+    Args:
+        values: Of any type; objects in the result.
+        by: Groups that share a value; all belong together by default.
+
+    Returns:
+        A missing value is the only known one of its group; it stays missing where the group knows
+        several, or none.
+    """
+    values = values.astype(object)
+    if by is None:
+        known = values.dropna().unique()
+        return values.fillna(known[0]) if len(known) == 1 else values
+    groups = values.groupby(by, dropna=False)
+    return values.fillna(groups.transform("first").where(groups.transform("nunique") == 1))
+
+
 def numbers(runs: DataFrame, name: str) -> Series:
     """A column as floats; NaN where it is missing, no finite number, a truth value or a text."""
     values = column(runs, name)

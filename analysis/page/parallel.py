@@ -8,6 +8,7 @@ from typing import Any
 
 import altair as alt
 
+from analysis.figures.columns import label_with
 from analysis.figures.prepare import evenly
 from analysis.figures.style import COLOURS
 from analysis.page.titles import TITLES, title_of
@@ -35,7 +36,7 @@ def _title(name: str, rows: Sequence[dict[str, Any]]) -> str:
     bases = {row["basis"] for row in rows} - {None}
     if name != "cost_usd" or not bases:
         return title_of(name, rows)
-    return f"{TITLES[name].removesuffix(')')}, {bases.pop()})"
+    return label_with(TITLES[name], bases.pop())
 
 
 def dimensions(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from analysis.figures.columns import label_with
 from analysis.stats.outcomes import TO_TARGET
 from bench.core.metric import Quantity
 from bench.core.metrics import label_of
@@ -81,4 +82,4 @@ def title_of(name: str, rows: Sequence[dict[str, Any]]) -> str:
     if not name.endswith(("_j", "_usd")) or not labels:
         return title
     how = labels[0] if len(labels) == 1 else "by label"
-    return f"{title.removesuffix(')')}, {how})"
+    return label_with(title, how)

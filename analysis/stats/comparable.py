@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.load.values import numbers, short_name
+from analysis.load.values import numbers, short_name, with_only
 from bench.core.identity import SAME_SAMPLES
 
 # The key columns of `comparable_keys`. Runs that are equal in all of them may be compared.
@@ -131,11 +131,11 @@ def _column(runs: DataFrame, name: str) -> Series:
 
 
 def _text(runs: DataFrame, name: str) -> Series:
-    """A column as texts, None where it is missing; numbers without a needless point."""
     return _texts(_column(runs, name))
 
 
 def _texts(values: Series) -> Series:
+    """Values as texts, None where they are missing; numbers without a needless point."""
     codes, kinds = pd.factorize(values.astype(object))  # few kinds among many runs
     texts = np.array([*map(_as_text, kinds), None], dtype=object)
     return Series(texts[codes], index=values.index, dtype=object)  # -1, missing, is the last
@@ -149,9 +149,7 @@ def _filled(runs: DataFrame, values: Series) -> Series:
     """The values, missing ones from the only value that runs of the same configuration have."""
     if values.notna().all():
         return values
-    known = values.groupby(_column(runs, "config_hash").astype(object), dropna=False)
-    only = known.transform("first").where(known.transform("nunique") == 1)
-    return values.fillna(only.astype(object)).fillna(NOT_RECORDED)
+    return with_only(values, _column(runs, "config_hash").astype(object)).fillna(NOT_RECORDED)
 
 
 def _rules(runs: DataFrame) -> Series:

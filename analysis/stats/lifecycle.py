@@ -7,213 +7,186 @@ paid for itself after
 
     n = (training_b - training_a) / (per_prediction_a - per_prediction_b)
 
-predictions. Pure functions of two records: a training run's and that of serving its model.
+predictions. The training of a run with a recipe includes the run that it learned from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from bench.core.labels import EnergyLabel
-from bench.core.price import known_basis
-from bench.core.records.run import RunRecord
-from bench.core.records.serving import Serving
+import numpy as np
+from pandas import DataFrame, Series
 
-Quantity = Literal["time_s", "energy_j", "cost_usd"]
-QUANTITIES: tuple[Quantity, ...] = ("time_s", "energy_j", "cost_usd")
+from analysis.load.joules import COST_BASIS, ELECTRICITY
+from analysis.load.values import MOST, column, numbers
+from analysis.stats.outcomes import TO_TARGET
+from bench.core.metric import Quantity
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LifeCycle:
-    """One quantity over the life of a model.
-
-    Attributes:
-        quantity: Of which.
-        training: Of the training to its target.
-        per_prediction: Of one prediction.
-        training_label: How joules were obtained (`counter`); of money also what it pays for
-            (`electricity, counter`).
-        serving_label: Likewise, of a prediction.
-        rate_per_s: The rate of queries that was asked for, if one was. Energy and money of a
-            prediction are then those at that rate: the machine is idle between queries.
-    """
-
-    quantity: Quantity
-    training: float
-    per_prediction: float
-    training_label: str | None = None
-    serving_label: str | None = None
-    rate_per_s: float | None = None
-
-    def total(self, num_predictions: float) -> float:
-        """Training and that many predictions.
-
-        Raises:
-            ValueError: The number is negative.
-        """
-        if num_predictions < 0:
-            raise ValueError(f"num_predictions={num_predictions}: must be at least 0")
-        return self.training + num_predictions * self.per_prediction
+# What models must have in common so that their costs may be compared.
+ALIKE = ("training_label", "serving_label", "rate_per_s")
+_UNKNOWN = {
+    "time_s": "the time of a prediction is not known",
+    "energy_j": "a prediction was not metered",
+    "cost_usd": "the cost of a prediction is not known",
+}
 
 
-def life_cycles(trained: RunRecord, served: RunRecord) -> dict[Quantity, LifeCycle]:
-    """What is known of a model's life from two records; see `unknown_reasons` for the rest.
+def lives(runs: DataFrame, quantity: Quantity) -> DataFrame:
+    """What is known of the life of the model behind each serving.
 
-    The training of a run with a recipe includes the run that it learned from. The time of a
-    prediction is what one takes where the system answers as fast as it can: duration / predictions,
-    or 1 / the largest rate that held its bound. At a rate that was asked for it is not known: 1 /
-    rate would only repeat the question.
+    The time of a prediction is what one takes where the system answers as fast as it can: duration
+    / predictions, or 1 / the largest rate that held its bound. At a rate that was asked for, time
+    is not known: 1 / rate would only repeat the question.
 
     Args:
-        trained: Of bench.train.
-        served: Of bench.serve, of the same model.
+        runs: Of load_runs, trainings and servings alike.
+        quantity: time_s, energy_j or cost_usd.
 
-    Raises:
-        ValueError: The model that was served is not the one that was trained.
+    Returns:
+        Under the runs' index: `training` to the target and `per_prediction`; `training_label` and
+        `serving_label`, how joules were obtained and what money pays for; `rate_per_s` that was
+        asked for, at which the energy of a prediction has the idle machine in it; `reason`, why the
+        life is not known, empty where it is.
     """
-    training, serving = _parts(trained, served)
-    return {
-        quantity: LifeCycle(
-            quantity=quantity,
-            training=fixed,
-            per_prediction=each,
-            **_labels(trained, served, quantity),
-            rate_per_s=asked_rate_per_s(served),
-        )
-        for quantity, fixed in training.items()
-        if isinstance(fixed, float | int) and isinstance(each := serving[quantity], float | int)
-    }
-
-
-def unknown_reasons(trained: RunRecord, served: RunRecord) -> dict[Quantity, str]:
-    """Why each quantity that `life_cycles` leaves out is not known.
-
-    Args:
-        trained: As for life_cycles.
-        served: Likewise.
-
-    Raises:
-        ValueError: As life_cycles.
-    """
-    training, serving = _parts(trained, served)
-    found: dict[Quantity, str] = {}
-    for quantity, fixed in training.items():
-        each = serving[quantity]
-        if fixed is None:
-            found[quantity] = "the training missed its target or was not metered"
-        elif isinstance(each, str):
-            found[quantity] = each
-    return found
-
-
-def asked_rate_per_s(served: RunRecord) -> float | None:
-    """The rate of queries that was asked for; None where none was, or where it was searched for."""
-    serving = served.serving
-    if serving is None or serving.scenario != "server" or serving.max_rate_per_s is not None:
-        return None
-    return serving.rate_per_s
-
-
-def _labels(trained: RunRecord, served: RunRecord, quantity: Quantity) -> dict[str, str | None]:
-    if quantity == "time_s":
-        return {}
-    of_training = trained.recipe.total_energy_label if trained.recipe else trained.energy_label
-    of_serving = served.serving.energy_per_prediction_label if served.serving else None
-    if quantity == "energy_j":
-        return {"training_label": of_training, "serving_label": of_serving}
-    return {
-        "training_label": _money_label(trained.config, of_training),
-        "serving_label": _money_label(served.config, of_serving),
-    }
-
-
-def _money_label(config: Mapping[str, Any], joules: EnergyLabel | None) -> str | None:
-    """What the money pays for and, where joules are among it, how these were obtained."""
-    basis = known_basis(config.get("price"))
-    if basis is None:
-        return joules
-    return f"{basis}, {joules}" if "electricity" in basis and joules else basis
-
-
-def _parts(
-    trained: RunRecord, served: RunRecord
-) -> tuple[Mapping[Quantity, float | None], Mapping[Quantity, float | str]]:
-    """Of the training, and of one prediction; of that a text where it is not known, saying why."""
-    if served.trained is None or served.trained.run_id != trained.run_id:
-        raise ValueError(f"{served.run_id} did not serve the model of {trained.run_id}")
-    return _training(trained), _per_prediction(served)
-
-
-def _training(trained: RunRecord) -> Mapping[Quantity, float | None]:
-    recipe, target = trained.recipe, trained.target
-    if recipe is not None:
-        return {
-            "time_s": recipe.total_time_to_target_s,
-            "energy_j": recipe.total_energy_to_target_j,
-            "cost_usd": recipe.total_cost_to_target_usd,
+    trained = trainings_behind(runs)
+    training = numbers(trained, TO_TARGET[quantity])
+    total = numbers(trained, TO_TARGET[quantity].replace("target.", "recipe.total_"))
+    has_recipe = column(trained, "recipe.name").notna()
+    training = training.where(~has_recipe, total)
+    per_prediction = _per_prediction(runs, quantity)
+    joules = column(trained, "recipe.total_energy_label").astype(object)
+    joules = joules.where(has_recipe, column(trained, "energy_label").astype(object))
+    served_joules = column(runs, "serving.energy_per_prediction_label").astype(object)
+    return DataFrame(
+        {
+            "training": training,
+            "per_prediction": per_prediction,
+            "training_label": _labels(trained, joules, quantity),
+            "serving_label": _labels(runs, served_joules, quantity),
+            "rate_per_s": asked_rates(runs),
+            "reason": _reasons(runs, trained, training, per_prediction, quantity),
         }
-    if target is None:
-        return dict.fromkeys(QUANTITIES)
-    return {
-        "time_s": target.time_to_target_s,
-        "energy_j": target.energy_to_target_j,
-        "cost_usd": target.cost_to_target_usd,
+    )
+
+
+def trainings_behind(runs: DataFrame) -> DataFrame:
+    """The training behind each serving, under the runs' index; missing where it is not there."""
+    trained_ids = column(runs, "trained.run_id").astype(object)
+    return runs.set_index("run_id").reindex(trained_ids).set_axis(runs.index)
+
+
+def asked_rates(runs: DataFrame) -> Series:
+    """The rate of queries that was asked for; missing where none was, or where it was searched."""
+    asked = column(runs, "serving.scenario").eq("server")
+    asked &= numbers(runs, "serving.max_rate_per_s").isna()
+    return numbers(runs, "serving.rate_per_s").where(asked)
+
+
+def _per_prediction(runs: DataFrame, quantity: Quantity) -> Series:
+    if quantity == "energy_j":
+        return numbers(runs, "serving.energy_per_prediction_j")
+    if quantity == "cost_usd":
+        return numbers(runs, "serving.cost_per_million_usd") / 1e6
+    mean_s = numbers(runs, "serving.duration_s") / numbers(runs, "serving.num_predictions")
+    is_server = column(runs, "serving.scenario").eq("server")
+    return mean_s.where(~is_server, 1 / numbers(runs, "serving.max_rate_per_s"))
+
+
+def _labels(runs: DataFrame, joules: Series, quantity: Quantity) -> Series:
+    """How joules were obtained; of money what it pays for, with joules where they are among it."""
+    if quantity == "time_s":
+        return Series("", index=runs.index, dtype=object)
+    if quantity == "energy_j":
+        return joules.fillna("")
+    basis = column(runs, COST_BASIS).astype(object)
+    metered = basis.str.contains(ELECTRICITY).eq(True) & joules.notna()
+    return basis.where(~metered, basis + ", " + joules).fillna(joules).fillna("")
+
+
+def _reasons(
+    runs: DataFrame, trained: DataFrame, training: Series, each: Series, quantity: Quantity
+) -> Series:
+    """The first of the reasons that hold; of several, the later ones follow from it."""
+    num = numbers(runs, "serving.num_predictions").fillna(0)
+    is_time = quantity == "time_s"
+    reasons = {
+        "its training is not among the runs": column(trained, "command").isna(),
+        "the training missed its target or was not metered": training.isna(),
+        "nothing was served": (num == 0) | numbers(runs, "serving.duration_s").isna(),
+        "the pass was not valid": column(runs, "serving.valid").eq(False),
+        "served at a rate that was asked for, not as fast as it can": asked_rates(runs).notna()
+        & is_time,
+        "no rate held its bound": column(runs, "serving.scenario").eq("server")
+        & ~(numbers(runs, "serving.max_rate_per_s") > 0)
+        & is_time,
+        _UNKNOWN[quantity]: each.isna(),
+        "a cost that cannot be": (training >= MOST) | (each >= MOST),
     }
+    conditions = [holds.to_numpy(dtype=bool) for holds in reasons.values()]
+    return Series(np.select(conditions, list(reasons), ""), index=runs.index, dtype=object)
 
 
-def _per_prediction(served: RunRecord) -> Mapping[Quantity, float | str]:
-    serving = served.serving
-    if serving is None or not serving.num_predictions or serving.duration_s is None:
-        return dict.fromkeys(QUANTITIES, "nothing was served")
-    if serving.valid is False:
-        return dict.fromkeys(QUANTITIES, "the pass was not valid")
-    energy_j, million_usd = serving.energy_per_prediction_j, serving.cost_per_million_usd
-    return {
-        "time_s": _time_s(served, serving, serving.duration_s / serving.num_predictions),
-        "energy_j": "a prediction was not metered" if energy_j is None else energy_j,
-        "cost_usd": "the cost of a prediction is not known"
-        if million_usd is None
-        else million_usd / 1e6,
-    }
+def total(model: Mapping[Any, Any], num_predictions: float) -> float:
+    """The cost of training and of that many predictions.
+
+    Args:
+        model: With `training` and `per_prediction`.
+        num_predictions: At least 0.
+    """
+    cost: float = model["training"] + num_predictions * model["per_prediction"]
+    return cost
 
 
-def _time_s(served: RunRecord, serving: Serving, mean_s: float) -> float | str:
-    if serving.scenario != "server":
-        return mean_s
-    if asked_rate_per_s(served) is not None:
-        return "served at a rate that was asked for, not as fast as it can"
-    return 1 / serving.max_rate_per_s if serving.max_rate_per_s else "no rate held its bound"
-
-
-def break_even_predictions(first: LifeCycle, second: LifeCycle) -> float | None:
+def break_even_predictions(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> float | None:
     """Predictions after which the model that costs more to train has paid for itself.
+
+    Args:
+        first: With `training`, `per_prediction` and ALIKE.
+        second: Likewise.
 
     Returns:
         The number at which both have cost the same, 0 or more; None where there is none: one of
         them costs more (or no less) in both training and serving.
 
     Raises:
-        ValueError: They are of different quantities, their joules or money were obtained
-            differently, or their predictions were asked for at different rates.
+        ValueError: Their joules or money were obtained differently, or their predictions were asked
+            for at different rates.
     """
-    if first.quantity != second.quantity:
-        raise ValueError(f"{first.quantity} and {second.quantity} cannot be compared")
-    for part in ("training_label", "serving_label"):
-        labels = (getattr(first, part), getattr(second, part))
-        if labels[0] != labels[1]:
-            what = " joules" if first.quantity == "energy_j" else ""
-            raise ValueError(
-                f"{part}: {labels[0]} and {labels[1]}{what} cannot be compared; measure both alike"
-            )
-    if first.rate_per_s != second.rate_per_s:
-        raise ValueError(
-            f"rate_per_s: {first.rate_per_s} and {second.rate_per_s} cannot be compared; the cost "
-            "of a prediction depends on the rate"
-        )
-    saved_each = first.per_prediction - second.per_prediction
+    for name in ALIKE:
+        own, other = (None if each[name] != each[name] else each[name] for each in (first, second))
+        if own != other:
+            raise ValueError(f"{name}: {own} and {other} cannot be compared; measure both alike")
+    saved_each = first["per_prediction"] - second["per_prediction"]
     if saved_each == 0:
         return None
-    num = (second.training - first.training) / saved_each
+    num: float = (second["training"] - first["training"]) / saved_each
     return num if num >= 0 else None
+
+
+def cheapest_in_turn(models: DataFrame) -> list[int]:
+    """Places of the models that are cheapest for some number of predictions, in that order.
+
+    From the one that is cheapest to train, each next is the one that overtakes first: the lower
+    envelope of the lines. Where joules were obtained in several ways, or predictions asked for at
+    several rates, only those of the most common way and rate are compared.
+
+    Args:
+        models: A row for each, with `training`, `per_prediction` and ALIKE.
+    """
+    kinds = models.groupby(list(ALIKE), sort=False, dropna=False).indices.values()
+    rows = models.to_dict("records")
+    pool = {int(place): rows[place] for place in max(kinds, key=len)}
+    now = min(pool, key=lambda place: (pool[place]["training"], pool[place]["per_prediction"]))
+    order = [now]
+    while True:
+        ahead = [
+            (when, model["per_prediction"], place)
+            for place, model in pool.items()
+            if model["per_prediction"] < pool[now]["per_prediction"]
+            and (when := break_even_predictions(pool[now], model)) is not None
+        ]
+        if not ahead:
+            return order
+        now = min(ahead)[2]
+        order.append(now)

@@ -15,7 +15,7 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from analysis.load.joules import COST_BASIS, GRID
-from analysis.load.values import numbers, short_name
+from analysis.load.values import numbers, short_name, with_only
 from analysis.stats.comparable import comparable_keys
 from bench.core.arrays import Bools, Floats
 from bench.core.counting import Ended, counted
@@ -145,10 +145,8 @@ def hosts(runs: DataFrame) -> Series:
     A run that was killed before it wrote its record down does not say; it belongs to the only
     processor that its configuration ran on, and is of an `unknown host` where there were several.
     """
-    told = runs["host.cpu_name"].astype(object)
-    by = runs.groupby("config_hash")["host.cpu_name"]
-    only = by.transform("first").astype(object).where(by.transform("nunique") == 1)
-    return told.fillna(only).fillna("unknown host").astype("str").map(short_name)
+    known = with_only(runs["host.cpu_name"], runs["config_hash"])
+    return known.fillna("unknown host").astype("str").map(short_name)
 
 
 def outcomes(runs: DataFrame, quantity: Quantity = "time_s") -> Outcomes:

@@ -8,6 +8,7 @@ import numpy as np
 from pandas import DataFrame, Series, concat
 
 from analysis.load.joules import COST_BASIS, ELECTRICITY
+from analysis.load.values import with_only
 from analysis.stats.comparable import groups
 from analysis.stats.outcomes import outcomes, reached, refused, spent, with_target
 from bench.core.metric import Quantity
@@ -83,9 +84,7 @@ def _until(runs: DataFrame, quantity: Quantity) -> Series:
 
 def _filled(values: Series) -> Series:
     """The values; a run without one has the only one there is, else an empty text."""
-    known = values.dropna().unique()
-    only = known[0] if len(known) == 1 else ""
-    return values.astype(object).where(values.notna(), only).astype(str)
+    return with_only(values).fillna("").astype(str)
 
 
 def _row(runs: DataFrame, until: Series, whole: Series, **facts: object) -> dict[str, object]:

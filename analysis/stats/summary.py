@@ -18,6 +18,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.load.joules import COST_BASIS, ELECTRICITY, GRID, joules_in_doubt
+from analysis.load.values import with_only
 from analysis.stats.accuracy import is_share, least_num, num_samples, with_sampling_error
 from analysis.stats.best import Contender, leader_of, p_best
 from analysis.stats.outcomes import counted_runs, outcomes, reached, with_target
@@ -137,11 +138,11 @@ def _kinds(repeats: DataFrame, joules: Joules | None, charged_by: str | None) ->
     """
     if joules is None:
         return [(None, None, repeats)]
-    label, parts = (_only(repeats[name]) for name in joules.facts)
+    label, parts = (_labels(repeats[name]) for name in joules.facts)
     if charged_by == GRID:
         label = label.where(repeats[GRID] == "", label + ", grid of " + repeats[GRID])
     if charged_by == COST_BASIS:
-        basis = _only(repeats[COST_BASIS])
+        basis = _labels(repeats[COST_BASIS])
         metered = basis.str.contains(ELECTRICITY)
         label = basis.where(~metered, basis + ", " + label)
         parts = parts.where(metered, "")
@@ -153,11 +154,9 @@ def _kinds(repeats: DataFrame, joules: Joules | None, charged_by: str | None) ->
     ]
 
 
-def _only(values: Series) -> Series:
-    """The values, missing ones filled with the only one that there is, if there is only one."""
-    known = values.dropna().unique()
-    only = known[0] if len(known) == 1 else NO_LABEL
-    return values.astype(object).where(values.notna(), only).astype(str)
+def _labels(values: Series) -> Series:
+    """The labels; a run that failed before it had one has the only one that there is."""
+    return with_only(values).fillna(NO_LABEL).astype(str)
 
 
 def _row(group: DataFrame, column: TableColumn, facts: dict[str, Any]) -> _Row | None:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pandas import DataFrame
 
 from analysis.figures.compression import data_compression
-from analysis.figures.life_cycle import cheapest_in_turn, compared, data_life_cycle
+from analysis.figures.life_cycle import compared, data_life_cycle
 from analysis.figures.phases import data_stages
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.serving import data_latency, data_load, pick_served
-from analysis.stats.lifecycle import LifeCycle
-from bench.core.records.run import RunRecord
-from bench.core.records.serving import Serving, TrainedRun
-from bench.core.records.target import TargetResult
-from tests.analysis.figures.literal import by, frame, reached, served
+from tests.analysis.figures.literal import by, frame, missed, reached, served
 
 
 def test_the_distribution_is_of_the_median_run_and_its_percentiles_have_a_floor() -> None:
@@ -130,87 +125,25 @@ def test_a_speed_up_is_the_inverse_of_the_ratio_and_its_bounds_change_places() -
     assert row["size_ratio"] == 0.25
 
 
-def life(training: float, per_prediction: float, label: str = "counter") -> LifeCycle:
-    return LifeCycle(
-        quantity="energy_j",
-        training=training,
-        per_prediction=per_prediction,
-        training_label=label,
-        serving_label=label,
-    )
-
-
-def test_the_cheapest_in_turn_are_the_lower_envelope() -> None:
-    # 10 + 5n, 20 + 2n (from n = 10/3), 100 + n (from n = 80); 50 + 4n is never the cheapest.
-    lives = [life(10, 5), life(20, 2), life(50, 4), life(100, 1)]
-    assert cheapest_in_turn(lives) == [0, 1, 3]
-
-
-def test_joules_of_another_label_are_not_on_the_envelope() -> None:
-    lives = [life(10, 5), life(20, 2), life(1, 1, "modelled")]
-    assert cheapest_in_turn(lives) == [0, 1]
-
-
-def record(run_id: str, command: str, **parts: object) -> RunRecord:
-    return RunRecord(
-        run_id=run_id,
-        command=command,
-        config_hash="0" * 12,
-        seed=0,
-        repeat=0,
-        started_utc="2026-01-05T09:00:00Z",
-        status="ok",
-        config={},
-        host={},
-        **parts,  # type: ignore[arg-type]
-    )
-
-
-def trained_record(run_id: str, energy_j: float | None, time_s: float | None = None) -> RunRecord:
-    target = TargetResult(
-        metric="accuracy",
-        value=0.9,
-        mode="max",
-        rule="first",
-        consecutive=1,
-        reached=energy_j is not None,
-        energy_to_target_j=energy_j,
-        time_to_target_s=time_s,
-    )
-    return record(run_id, "train", target=target, energy_label="counter")
-
-
-def served_record(run_id: str, of: str, each_j: float) -> RunRecord:
-    serving = Serving(
-        num_requests=10,
-        num_predictions=10,
-        duration_s=1.0,
-        energy_per_prediction_j=each_j,
-        energy_per_prediction_label="counter",
-    )
-    source = TrainedRun(
-        run_id=of, config_hash="0" * 12, seed=0, reached=True, model=None, data=None
-    )
-    return record(run_id, "serve", serving=serving, trained=source)
+def answered(configuration: str, name: str, of: str, each_j: float, **more: Any) -> dict[str, Any]:
+    facts = {"serving__num_predictions": 10, "serving__duration_s": 1.0, "run_id": name}
+    joules = {"serving__energy_per_prediction_j": each_j}
+    label = {"serving__energy_per_prediction_label": "counter"}
+    scenario = more.pop("scenario", "single_stream")
+    return served(configuration, scenario, trained__run_id=of, **facts, **joules, **label, **more)
 
 
 def test_a_life_is_training_and_predictions_and_breaks_even_where_the_lines_cross() -> None:
-    records = {
-        Path("/t1"): trained_record("t1", 10.0),
-        Path("/t2"): trained_record("t2", 40.0),
-        Path("/t3"): trained_record("t3", None),
-        Path("/s1"): served_record("s1", "t1", 3.0),
-        Path("/s2"): served_record("s2", "t2", 1.0),
-        Path("/s3"): served_record("s3", "t3", 1.0),
-    }
     runs = frame(
-        *(reached(name, 1.0, run_id=name, folder=f"/{name}") for name in ("t1", "t2", "t3")),
-        served("small", run_id="s1", folder="/s1", trained__run_id="t1"),
-        served("large", run_id="s2", folder="/s2", trained__run_id="t2"),
-        served("vain", run_id="s3", folder="/s3", trained__run_id="t3"),
-        served("lost", run_id="s4", folder="/s4", trained__run_id="elsewhere"),
+        reached("t1", 1.0, 10.0, run_id="t1"),
+        reached("t2", 1.0, 40.0, run_id="t2"),
+        missed("t3", 1.0, run_id="t3"),
+        answered("small", "s1", "t1", 3.0),
+        answered("large", "s2", "t2", 1.0),
+        answered("vain", "s3", "t3", 1.0),
+        answered("lost", "s4", "elsewhere", 1.0),
     )
-    data = data_life_cycle(runs, read=records.__getitem__)
+    data = data_life_cycle(runs)
     models = by(data[data["kind"] == "model"], "configuration")
     assert [models["small"]["training"], models["small"]["per_prediction"]] == [10.0, 3.0]
     (point,) = data[data["kind"] == "break_even"].to_dict("records")
@@ -255,21 +188,13 @@ def test_the_rate_that_was_searched_for_is_no_rate_that_was_asked_for() -> None:
 
 
 def test_why_a_life_is_not_known_is_counted() -> None:
-    asked = served_record("s1", "t1", 1.0)
-    assert asked.serving is not None
-    serving = replace(asked.serving, scenario="server", rate_per_s=50.0)
-    records = {
-        Path("/t1"): trained_record("t1", 10.0, time_s=3.0),
-        Path("/s1"): replace(asked, serving=serving),
-        Path("/s2"): served_record("s2", "t1", 1.0),
-    }
     runs = frame(
-        reached("t1", 1.0, run_id="t1", folder="/t1"),
-        served("asked", "server", run_id="s1", folder="/s1", trained__run_id="t1"),
-        served("alone", run_id="s2", folder="/s2", trained__run_id="t1"),
-        served("lost", run_id="s3", folder="/s3", trained__run_id="elsewhere"),
+        reached("t1", 3.0, run_id="t1"),
+        answered("asked", "s1", "t1", 1.0, scenario="server", serving__rate_per_s=50.0),
+        answered("alone", "s2", "t1", 1.0),
+        answered("lost", "s3", "elsewhere", 1.0),
     )
-    data = data_life_cycle(runs, quantity="time_s", read=records.__getitem__)
+    data = data_life_cycle(runs, quantity="time_s")
     assert list(data["configuration"]) == ["alone"]
     assert set(data["num_without"]) == {2}
     (reasons,) = set(data["reasons"])

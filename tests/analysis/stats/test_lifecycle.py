@@ -1,220 +1,166 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from analysis.stats.lifecycle import (
-    LifeCycle,
-    break_even_predictions,
-    life_cycles,
-    unknown_reasons,
-)
-from bench.core.labels import EnergyLabel
-from bench.core.records.recipe import Recipe
-from bench.core.records.run import RunRecord
-from bench.core.records.serving import Serving, TrainedRun
-from bench.core.records.target import TargetResult
-from bench.core.store import new_identity
+from analysis.load.joules import COST_BASIS
+from analysis.stats.lifecycle import break_even_predictions, cheapest_in_turn, lives, total
+from bench.core.metric import Quantity
+from tests.analysis.figures.literal import frame, reached, served
+
+COUNTER = "serving__energy_per_prediction_label"
 
 
-def blank(command: str) -> RunRecord:
-    identity = new_identity(command, "0123456789ab", 0, 0)
-    return RunRecord(
-        run_id=identity.run_id,
-        command=command,
-        config_hash=identity.config_hash,
-        seed=0,
-        repeat=0,
-        started_utc=identity.started_utc,
-        status="ok",
-        config={},
-        host={},
-    )
+def trained(time_s: float = 60.0, energy_j: float | None = 900.0, **more: Any) -> dict[str, Any]:
+    return reached("trained", time_s, energy_j, run_id="t", energy_label="modelled", **more)
 
 
-def trained(**target: Any) -> RunRecord:
+def serving(scenario: str = "single_stream", **more: Any) -> dict[str, Any]:
+    """2000 predictions in 4 s."""
+    facts: dict[str, Any] = {"serving__num_predictions": 2000, "serving__duration_s": 4.0}
+    return served("served", scenario, run_id="s", **({"trained__run_id": "t"} | facts | more))
+
+
+def life(run: dict[str, Any], answer: dict[str, Any], quantity: Quantity) -> dict[str, Any]:
+    return {str(name): value for name, value in lives(frame(run, answer), quantity).iloc[1].items()}
+
+
+def at_rate(rate_per_s: float, **more: Any) -> dict[str, Any]:
+    """A pass of the server scenario: 1000 predictions at the rate."""
     facts: dict[str, Any] = {
-        "metric": "accuracy",
-        "value": 0.9,
-        "mode": "max",
-        "rule": "first",
-        "consecutive": 2,
+        "serving__num_predictions": 1000,
+        "serving__duration_s": 1000 / rate_per_s,
+        "serving__rate_per_s": rate_per_s,
+        "serving__energy_per_prediction_j": 0.5,
+        COUNTER: "modelled",
     }
-    return replace(
-        blank("train"),
-        energy_label="modelled",
-        target=TargetResult(reached=True, **facts, **target),
-    )
-
-
-def served(of: RunRecord, **serving: Any) -> RunRecord:
-    link = TrainedRun(
-        run_id=of.run_id,
-        config_hash=of.config_hash,
-        seed=0,
-        reached=True,
-        model=None,
-        data=None,
-    )
-    return replace(blank("serve"), trained=link, serving=Serving(num_requests=1, **serving))
+    return serving("server", **(facts | more))
 
 
 def test_a_life_is_training_and_predictions() -> None:
-    run = trained(time_to_target_s=60.0, energy_to_target_j=900.0, cost_to_target_usd=0.02)
-    answer = served(
-        run,
-        num_predictions=2000,
-        duration_s=4.0,
-        energy_per_prediction_j=0.03,
-        energy_per_prediction_label="modelled",
-        cost_per_million_usd=5.0,
-    )
-    lives = life_cycles(run, answer)
+    run = trained(target__cost_to_target_usd=0.02)
+    facts: dict[str, Any] = {"serving__energy_per_prediction_j": 0.03, COUNTER: "modelled"}
+    answer = serving(serving__cost_per_million_usd=5.0, **facts)
     # 4 s / 2000 = 2 ms each; 60 s + 10,000 x 2 ms = 80 s.
-    assert lives["time_s"].total(10_000) == pytest.approx(80.0)
+    assert total(life(run, answer, "time_s"), 10_000) == pytest.approx(80.0)
     # 900 J + 10,000 x 0.03 J.
-    assert lives["energy_j"].total(10_000) == pytest.approx(1200.0)
+    assert total(life(run, answer, "energy_j"), 10_000) == pytest.approx(1200.0)
     # 0.02 + 10,000 x 5e-6.
-    assert lives["cost_usd"].total(10_000) == pytest.approx(0.07)
-    assert lives["energy_j"].serving_label == "modelled"
-    assert lives["time_s"].serving_label is None
+    assert total(life(run, answer, "cost_usd"), 10_000) == pytest.approx(0.07)
+    assert life(run, answer, "energy_j")["serving_label"] == "modelled"
+    assert life(run, answer, "time_s")["serving_label"] == ""
 
 
-def test_a_quantity_that_lacks_a_part_is_left_out() -> None:
-    run = trained(time_to_target_s=60.0, energy_to_target_j=None)
-    lives = life_cycles(run, served(run, num_predictions=10, duration_s=1.0))
-    assert set(lives) == {"time_s"}
-
-
-def at_rate(run: RunRecord, rate_per_s: float, **serving: Any) -> RunRecord:
-    """A pass of the server scenario: 1000 predictions at the rate."""
-    return served(
-        run,
-        scenario="server",
-        num_predictions=1000,
-        duration_s=1000 / rate_per_s,
-        rate_per_s=rate_per_s,
-        energy_per_prediction_j=0.5,
-        energy_per_prediction_label="modelled",
-        **serving,
-    )
+def test_a_quantity_with_a_missing_part_is_not_known() -> None:
+    run, answer = trained(energy_j=None), serving()
+    assert life(run, answer, "time_s")["reason"] == ""
+    reason = life(run, answer, "energy_j")["reason"]
+    assert reason == "the training missed its target or was not metered"
+    assert life(trained(), answer, "energy_j")["reason"] == "a prediction was not metered"
+    reason = life(trained(target__cost_to_target_usd=1.0), answer, "cost_usd")["reason"]
+    assert reason == "the cost of a prediction is not known"
 
 
 def test_the_time_of_a_prediction_at_a_rate_that_was_asked_for_is_not_known() -> None:
-    """A7: at 50 queries/s it was drawn as 20 ms, which only repeats the question."""
-    run = trained(time_to_target_s=60.0, energy_to_target_j=900.0)
-    answer = at_rate(run, 50.0)
-    lives = life_cycles(run, answer)
-    assert set(lives) == {"energy_j"}
-    assert lives["energy_j"].rate_per_s == 50.0
-    reasons = unknown_reasons(run, answer)
-    assert "a rate that was asked for" in reasons["time_s"]
-    assert set(reasons) == {"time_s", "cost_usd"}
+    """At 50 queries/s it was drawn as 20 ms, which only repeats the question."""
+    run, answer = trained(), at_rate(50.0)
+    assert life(run, answer, "energy_j")["reason"] == ""
+    assert life(run, answer, "energy_j")["rate_per_s"] == 50.0
+    assert "a rate that was asked for" in life(run, answer, "time_s")["reason"]
+    assert life(run, answer, "cost_usd")["reason"] != ""
 
 
 def test_the_time_of_a_prediction_at_the_largest_rate_is_what_that_rate_takes() -> None:
-    run = trained(time_to_target_s=60.0, energy_to_target_j=900.0)
-    lives = life_cycles(run, at_rate(run, 195.0, max_rate_per_s=200.0))
-    assert lives["time_s"].per_prediction == pytest.approx(0.005)  # 1 / 200, not 1 / 195
-    assert lives["energy_j"].rate_per_s is None
+    run, answer = trained(), at_rate(195.0, serving__max_rate_per_s=200.0)
+    assert life(run, answer, "time_s")["per_prediction"] == pytest.approx(0.005)  # not 1 / 195
+    assert pd.isna(life(run, answer, "energy_j")["rate_per_s"])
 
 
-def test_a_search_that_found_no_rate_and_a_pass_that_was_not_valid_tell_nothing() -> None:
-    run = trained(time_to_target_s=60.0, energy_to_target_j=900.0)
-    invalid = at_rate(run, 200.0, max_rate_per_s=200.0, valid=False)
-    assert life_cycles(run, invalid) == {}
-    assert set(unknown_reasons(run, invalid).values()) >= {"the pass was not valid"}
-    nothing = at_rate(run, 200.0, failed_rate_per_s=200.0, max_rate_per_s=None)
-    assert "time_s" not in life_cycles(run, nothing)
+def test_a_search_that_found_no_rate_and_a_pass_that_was_not_valid_give_no_life() -> None:
+    run = trained()
+    invalid = at_rate(200.0, serving__max_rate_per_s=200.0, serving__valid=False)
+    quantities: tuple[Quantity, ...] = ("time_s", "energy_j")
+    for quantity in quantities:
+        assert life(run, invalid, quantity)["reason"] == "the pass was not valid"
+    nothing = at_rate(200.0, serving__failed_rate_per_s=200.0, serving__rate_per_s=None)
+    assert life(run, nothing, "time_s")["reason"] == "no rate held its bound"
+    assert (
+        life(run, serving(serving__num_predictions=0), "time_s")["reason"] == "nothing was served"
+    )
 
 
 def test_predictions_at_different_rates_do_not_break_even() -> None:
-    slow = replace(life(1000.0, 1.0), rate_per_s=50.0)
-    quick = replace(life(2000.0, 0.5), rate_per_s=100.0)
+    slow, quick = model(1000.0, 1.0, rate_per_s=50.0), model(2000.0, 0.5, rate_per_s=100.0)
     with pytest.raises(ValueError, match=r"rate_per_s: 50\.0 and 100\.0 cannot be compared"):
         break_even_predictions(slow, quick)
 
 
 def test_money_says_what_it_pays_for() -> None:
-    """A11: electricity alone and a rented machine differ by a factor of 66."""
-    run = trained(cost_to_target_usd=0.02)
-    own = replace(run, config={"price": {"usd_per_hour": None, "usd_per_kwh": 0.15}})
-    answer = served(
-        own,
-        num_predictions=10,
-        duration_s=1.0,
-        cost_per_million_usd=5.0,
-        energy_per_prediction_label="counter",
-    )
-    rented = replace(answer, config={"price": {"usd_per_hour": 1.0, "usd_per_kwh": None}})
-    life_own = life_cycles(own, answer)["cost_usd"]
-    life_rented = life_cycles(own, rented)["cost_usd"]
-    assert life_own.training_label == "electricity, modelled"
-    assert life_rented.serving_label == "rental"
-    with pytest.raises(ValueError, match="serving_label: counter and rental"):
-        break_even_predictions(life_own, life_rented)
+    """Electricity alone and a rented machine differ by a factor of 66."""
+    run = trained(target__cost_to_target_usd=0.02) | {COST_BASIS: "electricity"}
+    facts: dict[str, Any] = {"serving__cost_per_million_usd": 5.0, COUNTER: "counter"}
+    own = life(run, serving(**facts, **{COST_BASIS: "electricity"}), "cost_usd")
+    rented = life(run, serving(**facts, **{COST_BASIS: "rental"}), "cost_usd")
+    assert own["training_label"] == "electricity, modelled"
+    assert own["serving_label"] == "electricity, counter"
+    assert rented["serving_label"] == "rental"
+    with pytest.raises(ValueError, match="serving_label: electricity, counter and rental"):
+        break_even_predictions(own, rented)
 
 
 def test_a_recipe_pays_for_the_run_that_it_learned_from() -> None:
-    run = replace(
-        trained(time_to_target_s=60.0, energy_to_target_j=100.0),
-        recipe=Recipe(
-            name="distill",
-            source_run_id="x",
-            total_time_to_target_s=200.0,
-            total_energy_to_target_j=None,
-        ),
-    )
-    answer = served(run, num_predictions=10, duration_s=1.0, energy_per_prediction_j=1.0)
-    lives = life_cycles(run, answer)
-    assert lives["time_s"].training == 200.0
-    assert "energy_j" not in lives  # the teacher's joules are not known: the sum is not either
+    run = trained(recipe__name="distill", recipe__total_time_to_target_s=200.0)
+    answer = serving(serving__energy_per_prediction_j=1.0)
+    assert life(run, answer, "time_s")["training"] == 200.0
+    # The teacher's joules are not known: the sum is not either.
+    assert "was not metered" in life(run, answer, "energy_j")["reason"]
 
 
-def test_another_run_is_refused() -> None:
-    run = trained(time_to_target_s=60.0)
-    with pytest.raises(ValueError, match="did not serve the model of"):
-        life_cycles(trained(time_to_target_s=1.0), served(run))
+def test_a_training_that_is_not_there_is_the_reason() -> None:
+    answer = serving(trained__run_id="elsewhere")
+    assert life(trained(), answer, "time_s")["reason"] == "its training is not among the runs"
 
 
-def life(training: float, each: float, label: EnergyLabel = "counter") -> LifeCycle:
-    return LifeCycle(
-        quantity="energy_j",
-        training=training,
-        per_prediction=each,
-        training_label=label,
-        serving_label=label,
-    )
+def model(
+    training: float, each: float, label: str = "counter", rate_per_s: float | None = None
+) -> dict[str, Any]:
+    labels = {"training_label": label, "serving_label": label}
+    return {"training": training, "per_prediction": each, "rate_per_s": rate_per_s, **labels}
 
 
 @pytest.mark.parametrize(
     ("first", "second", "num"),
     [
         # 1000 J more to train, 0.5 J less each: after 2000 predictions both have cost 3000 J.
-        (life(2000.0, 0.5), life(1000.0, 1.0), 2000.0),
-        (life(1000.0, 1.0), life(2000.0, 0.5), 2000.0),
-        (life(1000.0, 1.0), life(1000.0, 0.5), 0.0),  # as dear to train: at once
-        (life(1000.0, 1.0), life(2000.0, 2.0), None),  # dearer in both
-        (life(1000.0, 1.0), life(2000.0, 1.0), None),  # nothing is saved that could pay
-        (life(1000.0, 1.0), life(1000.0, 1.0), None),
+        (model(2000.0, 0.5), model(1000.0, 1.0), 2000.0),
+        (model(1000.0, 1.0), model(2000.0, 0.5), 2000.0),
+        (model(1000.0, 1.0), model(1000.0, 0.5), 0.0),  # the same to train: at once
+        (model(1000.0, 1.0), model(2000.0, 2.0), None),  # costs more in both
+        (model(1000.0, 1.0), model(2000.0, 1.0), None),  # nothing is saved that could pay
+        (model(1000.0, 1.0), model(1000.0, 1.0), None),
     ],
 )
-def test_the_dearer_to_train_has_paid_when_both_have_cost_the_same(
-    first: LifeCycle, second: LifeCycle, num: float | None
+def test_what_costs_more_to_train_has_paid_when_both_have_cost_the_same(
+    first: dict[str, Any], second: dict[str, Any], num: float | None
 ) -> None:
     found = break_even_predictions(first, second)
     assert found == (None if num is None else pytest.approx(num))
     if found is not None:
-        assert first.total(found) == pytest.approx(second.total(found))
+        assert total(first, found) == pytest.approx(total(second, found))
 
 
-def test_joules_of_other_origin_or_other_quantities_are_not_compared() -> None:
-    with pytest.raises(ValueError, match="counter and modelled joules"):
-        break_even_predictions(life(1.0, 1.0), life(2.0, 0.5, "modelled"))
-    time = LifeCycle(quantity="time_s", training=1.0, per_prediction=1.0)
-    with pytest.raises(ValueError, match="cannot be compared"):
-        break_even_predictions(time, life(1.0, 1.0))
-    with pytest.raises(ValueError, match="at least 0"):
-        time.total(-1)
+def test_joules_of_other_origin_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="counter and modelled cannot be compared"):
+        break_even_predictions(model(1.0, 1.0), model(2.0, 0.5, "modelled"))
+
+
+def test_the_cheapest_in_turn_are_the_lower_envelope() -> None:
+    # 10 + 5n, 20 + 2n (from n = 10/3), 100 + n (from n = 80); 50 + 4n is never the cheapest.
+    models = frame(model(10, 5), model(20, 2), model(50, 4), model(100, 1))
+    assert cheapest_in_turn(models) == [0, 1, 3]
+
+
+def test_joules_of_another_label_are_not_on_the_envelope() -> None:
+    assert cheapest_in_turn(frame(model(10, 5), model(20, 2), model(1, 1, "modelled"))) == [0, 1]
