@@ -48,25 +48,28 @@ def quality(logits: Tensor, labels: Tensor) -> dict[str, float]:
         )
     num_classes = logits.shape[1]
     require_classes(labels, num_classes)
-    logits = logits.detach().double()
+    return dict(zip(_NAMES, _values(logits.detach().double(), labels, num_classes), strict=True))
+
+
+def _values(logits: Tensor, labels: Tensor, num_classes: int) -> tuple[float, ...]:
+    """The values of quality(), in the order of _NAMES, of float64 logits."""
     probabilities = logits.softmax(dim=1)
     known = ~probabilities.isnan().any(dim=1)
     if not known.any():
-        return dict.fromkeys(_NAMES, math.nan)
+        return (math.nan,) * len(_NAMES)
     right, occurring, predicted = _counts(logits.argmax(dim=1), labels, known, num_classes)
     loss, calibration_error = math.nan, math.nan
     if known.all():
         loss = float(cross_entropy(logits, labels))
         calibration_error = _calibration_error(probabilities, labels)
     both = occurring + predicted
-    values = (
+    return (
         loss,
         int(right.sum()) / len(labels),
         float((2 * right[both > 0] / both[both > 0]).mean()),
         float((right / occurring)[occurring > 0].min()),
         calibration_error,
     )
-    return dict(zip(_NAMES, values, strict=True))
 
 
 def recorded(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -34,6 +34,22 @@ def one_cycle(
 
     Source: Smith and Topin, arXiv 1708.07120.
     """
+    _require_one_cycle(total_steps, warmup_frac, div_factor, final_div_factor)
+    return OneCycleLR(
+        optimizer,
+        max_lr=lr,
+        total_steps=total_steps,
+        pct_start=warmup_frac,
+        div_factor=div_factor,
+        final_div_factor=final_div_factor,
+        cycle_momentum=False,  # not every optimizer has one
+    )
+
+
+def _require_one_cycle(
+    total_steps: int, warmup_frac: float, div_factor: float, final_div_factor: float
+) -> None:
+    """Refuse values of one_cycle() that are out of range or leave no step to warm up in."""
     if not 0 < warmup_frac < 1:
         raise ValueError(f"schedule.warmup_frac={warmup_frac}: must be between 0 and 1")
     for key, value in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
@@ -45,15 +61,6 @@ def one_cycle(
             f"schedule=one_cycle: warmup_frac={warmup_frac} of {total_steps} steps leaves none to "
             "warm up in; raise budget.max_epochs, lower batch_size or use schedule=constant"
         )
-    return OneCycleLR(
-        optimizer,
-        max_lr=lr,
-        total_steps=total_steps,
-        pct_start=warmup_frac,
-        div_factor=div_factor,
-        final_div_factor=final_div_factor,
-        cycle_momentum=False,  # not every optimizer has one
-    )
 
 
 def cosine(

@@ -62,9 +62,26 @@ class ProfilerCallback(pl.Callback):
     The clock starts when the training loader is first asked for, after the sanity check. Steps are
     batches: with gradient accumulation an optimizer step takes several of them.
 
+    Args:
+        metric: Metric of the target, by its name in the record, such as "accuracy".
+        value: Its threshold.
+        monitor: The name under which the module logs it in validation; by default `metric`.
+        rule: When the target counts as reached: first, consecutive or final.
+        consecutive: Evaluations in a row, for the rule of that name.
+        ladder: Further thresholds to report on.
+        stop_at_target: Whether to stop the trainer at the crossing.
+        results: Where the run folder is made.
+        config: What the run's configuration is to hold besides the target: a mapping, a
+            namespace or a dataclass of plain values. Runs with the same configuration are
+            repeats of one another.
+        seed: Of the training; by default that of config, else of seed_everything(), else 0.
+        repeat: Counts the runs of one configuration and seed; by default that of config, else
+            the first number that no run in results has ended with or is running as.
+        window: What to measure with, not open; by default the best meters there are.
+
     Attributes:
         record: What was measured, once the fit has ended; None on ranks but the first.
-        folder: Where it is written; likewise.
+        folder: The folder of the run; None on ranks but the first.
     """
 
     def __init__(
@@ -84,23 +101,6 @@ class ProfilerCallback(pl.Callback):
         window: Window | None = None,
     ) -> None:
         """Nothing is read yet.
-
-        Args:
-            metric: What the target is about, by its name in the record, such as "accuracy".
-            value: Its threshold.
-            monitor: The name under which the module logs it in validation; by default `metric`.
-            rule: When the target counts as reached: first, consecutive or final.
-            consecutive: Evaluations in a row, for the rule of that name.
-            ladder: Further thresholds to report on.
-            stop_at_target: Whether to stop the trainer at the crossing.
-            results: Where the run folder is made.
-            config: What the run's configuration is to hold besides the target: a mapping, a
-                namespace or a dataclass of plain values. Runs with the same configuration are
-                repeats of one another.
-            seed: Of the training; by default that of config, else of seed_everything(), else 0.
-            repeat: Counts the runs of one configuration and seed; by default that of config, else
-                the first number that no run in results has ended with or is running as.
-            window: What to measure with, not open; by default the best meters there are.
 
         Raises:
             ValueError: The target is not one, or config cannot be recorded or has another seed,

@@ -145,17 +145,11 @@ def check_contract(
         ValueError: Data or model break the contract.
     """
     check = _Check(module, data, device, precision)
-    train = first_batch(data, "train_dataloader")
-    num = len(train[1])
-    if num_ranks == 1 and num != batch_size:
-        raise ValueError(
-            f"data: train_dataloader gave {num} samples in its first batch, must give "
-            f"batch_size={batch_size}"
-        )
+    images, labels = first_batch(data, "train_dataloader")
     if num_ranks == 1:
-        require_size(data.num_train_samples, [pass_samples(data.train_dataloader(), num)], num)
+        _require_batch_size(data, len(labels), batch_size)
     require_same_order(data)
-    batch = (train[0].to(device), train[1].to(device))
+    batch = (images.to(device), labels.to(device))
     check.loss(batch)
     changes_input = check.evaluation("val_dataloader")
     check.evaluation("test_dataloader")
@@ -163,6 +157,16 @@ def check_contract(
     for _ in batches_of(data, "test_dataloader"):  # each is checked
         pass
     return Examples(batch=batch, eval_sizes=sorted(sizes), changes_input=changes_input)
+
+
+def _require_batch_size(data: DataModule, num: int, batch_size: int) -> None:
+    """Refuse a first batch of another size than configured, or a pass of another length."""
+    if num != batch_size:
+        raise ValueError(
+            f"data: train_dataloader gave {num} samples in its first batch, must give "
+            f"batch_size={batch_size}"
+        )
+    require_size(data.num_train_samples, [pass_samples(data.train_dataloader(), num)], num)
 
 
 def example_input(data: DataModule) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -86,6 +86,13 @@ def probe_serving(
     if best is not None and meters.refresh_s is not None and meters.complete:
         window_s = MIN_REFRESHES * meters.refresh_s
         spent, num = prober.energy_of_predictions(best, EnergyWindow(meters), window_s)
+    return _as_recorded(latencies_ms, best, spent, num)
+
+
+def _as_recorded(
+    latencies_ms: Sequence[float], best: _Throughput | None, spent: WindowEnergy | None, num: int
+) -> Serving:
+    """The measurements as a record has them; `spent` is the energy of `num` predictions."""
     return Serving(
         num_requests=len(latencies_ms),
         latency_p50_ms=latency_percentile(latencies_ms, 0.5),
