@@ -19,7 +19,8 @@ from rich.table import Table
 
 from bench.core.host import host_facts
 from bench.measure.carbon import CodeCarbonTracker
-from bench.measure.energy import EnergyWindow, MeterSet
+from bench.measure.energy import EnergyWindow
+from bench.measure.meter_set import MeterSet
 from bench.measure.meters.auto import auto_meters
 
 EVERY_S = 0.01

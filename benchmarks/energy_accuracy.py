@@ -38,7 +38,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.core.extras import install_hint
-from bench.measure.energy import EnergyWindow, MeterSet, WindowEnergy
+from bench.measure.energy import EnergyWindow, WindowEnergy
+from bench.measure.meter_set import MeterSet
 from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.meters.nvml import NvmlMeter
 from bench.measure.meters.rapl import RaplMeter

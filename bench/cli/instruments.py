@@ -8,7 +8,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from bench.config.run import MeterConfig, RunConfig
-from bench.measure.energy import MeterSet
+from bench.measure.meter_set import MeterSet
 from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.settle import GpuScope
 from bench.measure.window import Window

@@ -60,6 +60,10 @@ class PhaseTimes:
     eval_s: float
     checkpoint_s: float
 
+    def of(self, phase: Phase) -> float:
+        """Seconds of one phase."""
+        return {"train": self.train_s, "eval": self.eval_s, "checkpoint": self.checkpoint_s}[phase]
+
 
 AT_START = PhaseTimes(total_s=0.0, train_s=0.0, eval_s=0.0, checkpoint_s=0.0)
 

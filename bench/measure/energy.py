@@ -1,8 +1,8 @@
-"""Energy between two moments: all meters read together, differences with their error bound.
+"""Energy between two readings of all meters, with a bound on its error.
 
-A component that fails at either edge, or a GPU of the run that nothing measures, leaves the window
-without a total: a sum that silently lost a part would look like a saving. The rows of the other
-components remain.
+A window has no total if one of its components failed at either edge, or if a GPU of the run has no
+meter: a sum that silently lost a part would look like a saving. The rows of the other components
+remain.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from bench.core.labels import ComponentEnergy, EnergyLabel, weakest_label
 from bench.core.records.energy import EnergyRow, Idle
 from bench.measure.guard import is_dead
-from bench.measure.meter_set import EnergyReading as EnergyReading
-from bench.measure.meter_set import MeterSet as MeterSet
+from bench.measure.meter_set import EnergyReading, MeterSet
 from bench.measure.meters.base import Component, Reading
 
-# Fewer refreshes and the two edges alone can shift the difference by more than 2%.
+# With fewer refreshes, the two edges alone can shift the difference by more than 2%.
 # Source: docs/metrics.md, "Energy".
 MIN_REFRESHES = 50
 
@@ -27,9 +26,12 @@ MIN_REFRESHES = 50
 class WindowEnergy:
     """Joules of a window: one row per component, and their sum without constants.
 
-    total_j, label and error_frac are None where nothing, or not all, was measured. error_frac
-    bounds the systematic error of total_j, as a share of it; errors of components are added, not
-    averaged: nothing says that they cancel.
+    Attributes:
+        rows: One per component that was measured.
+        total_j: None if any part of the total was not measured.
+        label: The weakest label of the parts; None without a total.
+        error_frac: Bound on the systematic error of total_j, as a share of it. The errors of the
+            parts are added, since nothing says that they cancel.
     """
 
     rows: Sequence[EnergyRow] = ()
@@ -38,34 +40,61 @@ class WindowEnergy:
     error_frac: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EnergySum:
+    """Joules of several components together, and the most by which they can be off."""
+
+    energy_j: float
+    error_j: float
+    label: EnergyLabel | None
+
+    def as_window(self, rows: Sequence[EnergyRow] = ()) -> WindowEnergy:
+        """The same as the total of a window that has these rows."""
+        error_frac = self.error_j / self.energy_j if self.energy_j > 0 else None
+        return WindowEnergy(
+            rows=rows, total_j=self.energy_j, label=self.label, error_frac=error_frac
+        )
+
+
+def sum_between(
+    start: EnergyReading, end: EnergyReading, components: Sequence[Component]
+) -> EnergySum | None:
+    """Add up the joules of components; None without components, or if one is missing.
+
+    Constants are left out, as in every total. A counter that has not moved yet counts with its
+    bound until it must be dead: there may be no refresh between two readings in a row.
+    """
+    summed = [one for one in components if one.label != "constant"]
+    edges = [(one, _edges(one, start, end)) for one in summed]
+    found = [(one, *pair) for one, pair in edges if pair is not None]
+    if not found or len(found) < len(summed):
+        return None
+    return EnergySum(
+        energy_j=sum(after.energy_j - before.energy_j for _, before, after in found),
+        error_j=sum(error_bound_j(one, before, after) for one, before, after in found),
+        label=weakest_label(one.label for one in summed),
+    )
+
+
 def energy_between(
     start: EnergyReading, end: EnergyReading, components: Sequence[Component], *, whole: bool = True
 ) -> WindowEnergy:
-    """The energy of a window from the readings at its edges.
+    """Compute the energy of a window from the readings at its edges.
 
     Args:
         start: Reading at its start.
-        end: Reading at its end; a component that is missing in either, or whose counter has not
-            moved in between, has no row, and takes the total with it: nothing that is switched on
-            uses nothing.
+        end: Reading at its end. A component has no row if it is missing in either reading, or if
+            its counter has not moved between them; there is no total then, because nothing that is
+            switched on uses nothing.
         components: What is measured.
-        whole: Whether that is all that the total needs.
+        whole: Whether the components are all that the total needs.
     """
     length_s = end.at_s - start.at_s
     found = [(one, edges) for one in components if (edges := _edges(one, start, end))]
     moved = [(one, edges) for one, edges in found if _has_moved(one, *edges)]
     rows = [_row(one, *edges, length_s) for one, edges in moved]
-    summed = [one for one in components if one.label != "constant"]
-    total = sum_between(start, end, summed) if whole and len(moved) == len(found) else None
-    if total is None:
-        return WindowEnergy(rows=rows)
-    total_j, error_j = total
-    return WindowEnergy(
-        rows=rows,
-        total_j=total_j,
-        label=weakest_label(one.label for one in summed),
-        error_frac=error_j / total_j if total_j > 0 else None,
-    )
+    total = sum_between(start, end, components) if whole and len(moved) == len(found) else None
+    return WindowEnergy(rows=rows) if total is None else total.as_window(rows)
 
 
 def _row(one: Component, before: Reading, after: Reading, length_s: float) -> EnergyRow:
@@ -86,15 +115,15 @@ def _row(one: Component, before: Reading, after: Reading, length_s: float) -> En
 def _edges(
     one: Component, start: EnergyReading, end: EnergyReading
 ) -> tuple[Reading, Reading] | None:
-    """The readings of a component at both ends; None where they are no measurement."""
-    both = _both(one, start, end)
-    if both is None:
+    """The readings of a component at both ends; None if they are missing or its counter is dead."""
+    pair = _pair(one, start, end)
+    if pair is None:
         return None
-    stood_still = both[1].energy_j <= both[0].energy_j
-    return None if stood_still and is_dead(one, end.at_s - start.at_s) else both
+    stood_still = pair[1].energy_j <= pair[0].energy_j
+    return None if stood_still and is_dead(one, end.at_s - start.at_s) else pair
 
 
-def _both(
+def _pair(
     one: Component, start: EnergyReading, end: EnergyReading
 ) -> tuple[Reading, Reading] | None:
     before, after = start.by_component.get(one.name), end.by_component.get(one.name)
@@ -102,14 +131,15 @@ def _both(
 
 
 def _has_moved(one: Component, before: Reading, after: Reading) -> bool:
-    """Whether a counter has moved; anything else may well say that nothing was used."""
+    """Whether a counter has moved; other sources may rightly say that nothing was used."""
     return one.label != "counter" or after.energy_j > before.energy_j
 
 
 def per_item(rows: Iterable[EnergyRow], num: int) -> list[ComponentEnergy]:
-    """Joules of each component over a number of items, such as predictions.
+    """Divide the joules of each component by a number of items, such as predictions.
 
-    Constants are left out, and so is what lies below its resolution: it is not known.
+    Constants are left out, and so are joules below the resolution of their counter, since those
+    are not known.
     """
     return [
         ComponentEnergy(component=row.component, energy_j=row.energy_j / num, label=row.label)
@@ -118,27 +148,8 @@ def per_item(rows: Iterable[EnergyRow], num: int) -> list[ComponentEnergy]:
     ]
 
 
-def sum_between(
-    start: EnergyReading, end: EnergyReading, components: Sequence[Component]
-) -> tuple[float, float] | None:
-    """Joules of all components together and their bound; None for none, or if one is missing.
-
-    A counter that has not moved yet counts with its bound, until it must be dead: between two
-    readings in a row there may be no refresh.
-    """
-    total_j = error_j = 0.0
-    for one in components:
-        edges = _edges(one, start, end)
-        if edges is None:
-            return None
-        before, after = edges
-        total_j += after.energy_j - before.energy_j
-        error_j += error_bound_j(one, before, after)
-    return (total_j, error_j) if components else None
-
-
 def error_bound_j(component: Component, before: Reading, after: Reading) -> float:
-    """The most joules by which the difference of two readings is off: sensor, edges, gaps."""
+    """Bound the error of the difference of two readings: sensor, edges and gaps together."""
     sensor_j = component.error_frac * (after.energy_j - before.energy_j)
     return sensor_j + component.edge_error_j + after.missed_j - before.missed_j
 
@@ -146,18 +157,19 @@ def error_bound_j(component: Component, before: Reading, after: Reading) -> floa
 def idle_and_net(
     gross: WindowEnergy, length_s: float, before: WindowEnergy, after: WindowEnergy, each_s: float
 ) -> Idle:
-    """Idle power around a window and its net energy, gross - idle power x time, with its bound.
+    """Compute the idle power around a window, and its net energy with a bound.
 
-    The idle power taken is the mean of both; half of their difference is part of its error, since
-    nothing says how it went in between, and so are the bounds of the two readings. All errors are
-    added. The less the load stands out from the idle machine, the larger the share.
+    Net energy is gross - idle power x time. The idle power is the mean of both measurements. Half
+    of their difference is part of its error, since nothing says how it went in between, and so are
+    the bounds of the two measurements. All errors are added. The less the load stands out from the
+    idle machine, the larger their share.
 
     Args:
         gross: Energy of the window.
         length_s: Its length.
         before: Energy of the idle machine before it.
-        after: And after it.
-        each_s: For how long each of them was measured.
+        after: Energy of the idle machine after it.
+        each_s: How long each of the two was measured.
     """
     totals = (gross.total_j, before.total_j, after.total_j)
     errors = (gross.error_frac, before.error_frac, after.error_frac)
@@ -180,7 +192,7 @@ def idle_and_net(
 
 @dataclass(slots=True)
 class EnergyWindow:
-    """The energy since start(), to be read again and again."""
+    """The energy since start(); it can be read again and again."""
 
     meters: MeterSet
     _start: EnergyReading | None = field(default=None, init=False)
@@ -191,7 +203,7 @@ class EnergyWindow:
         return self._start
 
     def read(self) -> WindowEnergy:
-        """Energy since start().
+        """Return the energy since start().
 
         Raises:
             RuntimeError: start() was not called.
@@ -199,41 +211,41 @@ class EnergyWindow:
         return self.until(self.meters.read())
 
     def until(self, end: EnergyReading) -> WindowEnergy:
-        """Energy from start() to a reading that was taken.
+        """Return the energy from start() to a reading that was taken earlier.
 
         Raises:
             RuntimeError: start() was not called.
         """
-        start = self._begun()
-        # What has failed since the end was read is no part of the window either.
+        # A component that has failed since `end` was read is not part of the window either.
         failed = self.meters.failed
         kept = {name: one for name, one in end.by_component.items() if name not in failed}
         kept_end = EnergyReading(end.at_s, kept)
-        return energy_between(start, kept_end, self.meters.components, whole=self.meters.whole)
+        components, whole = self.meters.components, self.meters.whole
+        return energy_between(self._baseline(), kept_end, components, whole=whole)
 
     def impossible(self, end: EnergyReading) -> dict[str, str]:
-        """Components whose counters have not moved since start(), or hardly, with the reason.
+        """Find components whose counters hardly moved since start(), with the reason.
 
         Raises:
             RuntimeError: start() was not called.
         """
-        start = self._begun()
+        start = self._baseline()
         length_s = end.at_s - start.at_s
         reasons = {
-            one.name: _slowness(one, *both, length_s)
+            one.name: _slowness(one, *pair, length_s)
             for one in self.meters.components
-            if (both := _both(one, start, end))
+            if (pair := _pair(one, start, end))
         }
         return {name: reason for name, reason in reasons.items() if reason is not None}
 
-    def _begun(self) -> EnergyReading:
+    def _baseline(self) -> EnergyReading:
         if self._start is None:
             raise RuntimeError("the energy window has not been started")
         return self._start
 
 
 def _slowness(one: Component, before: Reading, after: Reading, length_s: float) -> str | None:
-    """Why what was counted cannot be all; None where it can."""
+    """Say why the counted joules cannot be all; None if they can."""
     if not _has_moved(one, before, after):
         return f"its counter has not moved for {length_s:g} s"
     drawn_w = (after.energy_j - before.energy_j) / length_s if length_s > 0 else math.inf

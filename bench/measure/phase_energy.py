@@ -1,11 +1,11 @@
-"""Joules by phase: what the meters counted between two readings belongs to the phases in between.
+"""Joules by phase: joules counted between two readings belong to the phases between them.
 
 The meters are read where a phase ends, so one phase lies between two readings. The exception is a
-stretch in which no counter refreshes, such as writing down one row: a reading at its end could not
-tell it from nothing, and takes about as long. Its share of the joules until the next reading is
-that of its time, which is off by no more than a reading would be.
+stretch in which no counter refreshes, such as writing one row: a reading at its end would show no
+joules, and would take about as long as the stretch. Such a stretch gets a share of the joules until
+the next reading by its time, which is off by no more than a reading would be.
 
-In either case each joule is booked once: the phases sum to the total over the clock.
+In both cases each joule is booked once, so the phases sum to the total over the clock.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from bench.core.labels import weakest_label
 from bench.core.records.energy import PhaseEnergy
 from bench.measure.clock import AT_START, Phase, PhaseClock, PhaseTimes
 from bench.measure.energy import (
     MIN_REFRESHES,
-    EnergyReading,
-    MeterSet,
+    EnergySum,
     WindowEnergy,
     energy_between,
     sum_between,
 )
+from bench.measure.meter_set import EnergyReading, MeterSet
 from bench.measure.meters.base import Component
 
 _PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -35,8 +34,10 @@ _PHASES: tuple[Phase, ...] = get_args(Phase)
 class _Booked:
     """Joules of a phase so far.
 
-    doubt_j bounds what sensors and unseen moments make of them. edges counts by how many times the
-    error of two edges they may be off.
+    Attributes:
+        energy_j: The joules.
+        doubt_j: Bound on the error by sensors and by moments that no reading saw.
+        edges: How often the error of two edges counts.
     """
 
     energy_j: float = 0.0
@@ -49,8 +50,8 @@ class PhaseBook:
 
     Attributes:
         times: Cumulative times at the last reading.
-        complete: Whether all that the total needs has been there in every reading.
-        shortest_refresh_s: Within this no counter refreshes; infinite where there is none.
+        complete: Whether every reading so far had all that the total needs.
+        shortest_refresh_s: No counter refreshes within this time; infinite without a counter.
     """
 
     def __init__(
@@ -61,20 +62,20 @@ class PhaseBook:
         Args:
             start: Reading at the start of the clock.
             components: What is measured; constants are left out, as in every total.
-            whole: Whether that is all that the total needs.
+            whole: Whether the components are all that the total needs.
         """
-        self._start = start
-        self._summed = [c for c in components if c.label != "constant"]
-        refreshes_s = [component.refresh_s for component in self._summed]
+        summed = [one for one in components if one.label != "constant"]
+        refreshes_s = [one.refresh_s for one in summed]
         self.times = AT_START
-        self.complete = whole and bool(self._summed)
+        self.complete = whole and bool(summed)
         self.shortest_refresh_s = min(refreshes_s, default=math.inf)
         self._longest_refresh_s = max(refreshes_s, default=0.0)
-        self._label = weakest_label(component.label for component in self._summed)
-        self._edge_error_j = sum(component.edge_error_j for component in self._summed)
+        self._start = start
+        self._components = components
+        self._edge_error_j = sum(one.edge_error_j for one in summed)
         self._booked: Mapping[Phase, _Booked] = {phase: _Booked() for phase in _PHASES}
-        self._total_j = 0.0
-        self._bound_j = self._edge_error_j
+        # The edges of the whole are subtracted: each stretch has its own two, counted in `edges`.
+        self._total = EnergySum(0.0, self._edge_error_j, None)
 
     def book(self, end: EnergyReading, times: PhaseTimes, phase: Phase) -> WindowEnergy:
         """Book the joules since the last reading on the phases since then, by their time.
@@ -82,57 +83,54 @@ class PhaseBook:
         Args:
             end: The reading.
             times: Cumulative times when it was taken.
-            phase: The phase that ends; takes the joules where no time has passed.
+            phase: The phase that ends; takes the joules if no time has passed.
 
         Returns:
-            The energy since the start, without its rows; nothing before a counter has moved.
+            The energy since the start, without its rows; empty until a counter has moved.
         """
         shares = self._shares(times, phase)
         self.times = times
-        total = sum_between(self._start, end, self._summed) if self.complete else None
+        total = sum_between(self._start, end, self._components) if self.complete else None
         if total is None:
             self.complete = False
             return WindowEnergy()
-        total_j, bound_j = total
         for each, (share, edges) in shares.items():
             booked = self._booked[each]
-            booked.energy_j += share * (total_j - self._total_j)
-            booked.doubt_j += share * (bound_j - self._bound_j)
+            booked.energy_j += share * (total.energy_j - self._total.energy_j)
+            booked.doubt_j += share * (total.error_j - self._total.error_j)
             booked.edges += edges
-        self._total_j, self._bound_j = total_j, bound_j
-        if total_j <= 0:
-            return WindowEnergy()
-        return WindowEnergy(total_j=total_j, label=self._label, error_frac=bound_j / total_j)
+        self._total = total
+        return total.as_window() if total.energy_j > 0 else WindowEnergy()
 
     def energy_j(self, phase: Phase) -> float | None:
-        """Joules booked on a phase so far; None where not all was measured."""
+        """Joules booked on a phase so far; None if any part was not measured."""
         return self._booked[phase].energy_j if self.complete else None
 
     def error_frac(self, phase: Phase) -> float | None:
-        """Bound of the systematic error of a phase's joules, as a share of them; None for none."""
+        """Bound on the systematic error of a phase's joules, as a share; None without joules."""
         booked = self._booked[phase]
         bound_j = booked.doubt_j + booked.edges * self._edge_error_j
         return bound_j / booked.energy_j if booked.energy_j > 0 else None
 
     def below_resolution(self) -> list[Phase]:
-        """Phases whose stretches are on average too few refreshes of a counter, as of a window."""
+        """Phases whose stretches hold too few refreshes on average, by the rule for a window."""
         return [
             phase
             for phase, booked in self._booked.items()
-            if _of(phase, self.times) < MIN_REFRESHES * self._longest_refresh_s * booked.edges
+            if self.times.of(phase) < MIN_REFRESHES * self._longest_refresh_s * booked.edges
         ]
 
     def _shares(self, times: PhaseTimes, phase: Phase) -> dict[Phase, tuple[float, float]]:
-        """Which share of the joules each phase takes, and how many times the error of the edges.
+        """Compute each phase's share of the joules, and how often the error of two edges counts.
 
-        A phase that had all the time takes all, with its two edges. One that had t of the time T
-        may have been idle meanwhile, or the others may have been, while the most power flowed:
-        the split alone is off by at most that power x t (1 - t/T). The error of the edges is that
-        power x the refresh, so this is t (1 - t/T) / refresh of it, beside the share t/T of the
-        edges of the whole.
+        A phase that had all the time takes all joules, with its two edges. A phase that had t of
+        the time T may have been idle while the others drew the most power, or the other way round.
+        So the split alone is off by at most that power x t (1 - t/T). The error of the edges is
+        that power x the refresh; hence the split counts as t (1 - t/T) / refresh of it, on top of
+        the share t/T of the edges of the whole.
         """
-        spent_s = {one: _of(one, times) - _of(one, self.times) for one in _PHASES}
-        whole_s = sum(spent_s.values())
+        passed_s = {one: times.of(one) - self.times.of(one) for one in _PHASES}
+        whole_s = sum(passed_s.values())
         if whole_s <= 0:
             return {phase: (1.0, 1.0)}
         return {
@@ -140,16 +138,9 @@ class PhaseBook:
                 one_s / whole_s,
                 one_s / whole_s + one_s * (1 - one_s / whole_s) / self.shortest_refresh_s,
             )
-            for one, one_s in spent_s.items()
+            for one, one_s in passed_s.items()
             if one_s > 0
         }
-
-
-def _of(phase: Phase, times: PhaseTimes) -> float:
-    """Seconds of a phase."""
-    if phase == "train":
-        return times.train_s
-    return times.eval_s if phase == "eval" else times.checkpoint_s
 
 
 class PhaseMeter:
@@ -171,15 +162,15 @@ class PhaseMeter:
         self._book = PhaseBook(EnergyReading(0.0, {}), [])
 
     def open(self) -> None:
-        """The meters are open: set-up is metered from here on."""
+        """Take the reading from which set-up is metered; the meters are open."""
         self._opened = self._meters.read()
 
     def end_init(self) -> None:
-        """Set-up ends here; before what is done for the measurement alone, and the clock."""
+        """Take the reading at the end of set-up, before what only the measurement needs."""
         self._init_ended = self._meters.read()
 
     def start(self, reading: EnergyReading) -> None:
-        """The clock has just been started, with this reading."""
+        """Begin to book phases; the clock has just started, with this reading."""
         components, whole = self._meters.components, self._meters.whole
         self._book = PhaseBook(reading, components, whole=whole)
         opened, ended = self._opened, self._init_ended
@@ -189,13 +180,13 @@ class PhaseMeter:
         self._init_s = ended.at_s - opened.at_s
 
     def switch(self, phase: Phase) -> WindowEnergy:
-        """Read the meters, then the clock: the phase ends here, and another begins.
+        """Read the meters, then the clock: one phase ends here, and another begins.
 
-        Synchronise the device first where it may be at work. What the reading itself takes is
-        booked on the phase that ends.
+        Synchronise the device first if it may be busy. The time of the reading itself is booked on
+        the phase that ends.
 
         Args:
-            phase: The one that begins.
+            phase: The phase that begins.
 
         Returns:
             The energy since the clock's start, without its rows.
@@ -205,7 +196,7 @@ class PhaseMeter:
         return self._book.book(reading, self._clock.switch(phase), ends)
 
     def switch_quickly(self, phase: Phase) -> None:
-        """As switch(); without a reading where no counter has refreshed since the last one."""
+        """Do as switch(), but skip the reading if no counter can have refreshed since the last."""
         since_s = self._clock.elapsed_s() - self._book.times.total_s
         if since_s < self._book.shortest_refresh_s:
             self._clock.switch(phase)
@@ -213,11 +204,11 @@ class PhaseMeter:
             self.switch(phase)
 
     def stop(self, reading: EnergyReading, times: PhaseTimes) -> None:
-        """The clock has been stopped, with this reading."""
+        """Book the last stretch; the clock has stopped, with this reading."""
         self._book.book(reading, times, self._clock.phase)
 
     def discard(self) -> None:
-        """Something has contradicted the joules: none of them count."""
+        """Drop all joules, because something has contradicted them."""
         self._book.complete = False
 
     @property
@@ -226,12 +217,12 @@ class PhaseMeter:
         return self._book.times
 
     def energy_j(self, phase: Phase) -> float | None:
-        """Joules of a phase until the last reading; None where not all was measured."""
+        """Joules of a phase until the last reading; None if any part was not measured."""
         return self._book.energy_j(phase)
 
     @property
     def result(self) -> PhaseEnergy | None:
-        """Joules by phase until the last reading; None where not all was measured."""
+        """Joules by phase until the last reading; None if any part was not measured."""
         train_j, eval_j, checkpoint_j = (self._book.energy_j(phase) for phase in _PHASES)
         if train_j is None or eval_j is None or checkpoint_j is None:
             return None
@@ -251,9 +242,9 @@ class PhaseMeter:
 
 
 def _unseen(before: EnergyReading, after: EnergyReading) -> bool:
-    """Whether joules may have gone unseen between the two.
+    """Whether joules may have gone unseen between the two readings.
 
-    Power is not sampled before the clock: what that missed can be all there was.
+    Power is not sampled before the clock, so that could be all of them.
     """
     common = before.by_component.keys() & after.by_component.keys()
     return any(

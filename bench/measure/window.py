@@ -25,7 +25,8 @@ from bench.measure.alone import Alone
 from bench.measure.carbon import CarbonEstimate, CodeCarbonTracker
 from bench.measure.clock import Clock, PhaseClock
 from bench.measure.crosscheck import contradicted
-from bench.measure.energy import EnergyReading, EnergyWindow, MeterSet, WindowEnergy, idle_and_net
+from bench.measure.energy import EnergyWindow, WindowEnergy, idle_and_net
+from bench.measure.meter_set import EnergyReading, MeterSet
 from bench.measure.meters.auto import auto_meters
 from bench.measure.meters.base import Meter
 from bench.measure.observer import Observer

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.measure.energy import EnergyWindow, MeterSet, WindowEnergy
+from bench.measure.energy import EnergyWindow, WindowEnergy
+from bench.measure.meter_set import MeterSet
 from bench.serving.system import Done, Sample, System
 
 

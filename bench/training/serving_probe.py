@@ -20,13 +20,8 @@ from bench.config.train import ProbeConfig
 from bench.core.records.serving import Serving
 from bench.core.stats.percentiles import latency_percentile
 from bench.measure.clock import Clock
-from bench.measure.energy import (
-    MIN_REFRESHES,
-    EnergyWindow,
-    MeterSet,
-    WindowEnergy,
-    per_item,
-)
+from bench.measure.energy import MIN_REFRESHES, EnergyWindow, WindowEnergy, per_item
+from bench.measure.meter_set import MeterSet
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ from typing import ClassVar
 import pytest
 
 from bench.core.labels import EnergyLabel, weakest_label
-from bench.measure.energy import EnergyWindow, MeterSet, WindowEnergy, idle_and_net
+from bench.measure.energy import EnergyWindow, WindowEnergy, idle_and_net
+from bench.measure.meter_set import MeterSet
 from bench.measure.meters.base import Meter, MeterUnavailable, Reading
 from bench.measure.settle import GpuScope
 from tests.fakes import FakeClock, FunctionMeter, ScriptedMeter

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bench.core.labels import EnergyLabel
-from bench.measure.energy import EnergyWindow, MeterSet, WindowEnergy
+from bench.measure.energy import EnergyWindow, WindowEnergy
+from bench.measure.meter_set import MeterSet
 from bench.measure.meters.base import Component, Meter, MeterConfigError, MeterUnavailable, Reading
 from tests.fakes import FakeClock, FunctionMeter, ScriptedMeter
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bench.config.train import ProbeConfig
 from bench.core.records.serving import Serving
 from bench.measure.clock import Clock
-from bench.measure.energy import MeterSet
+from bench.measure.meter_set import MeterSet
 from bench.measure.meters.base import Meter
 from bench.training.serving_probe import probe_serving
 from tests.fakes import FunctionMeter, ScriptedMeter

@@ -9,7 +9,8 @@ from typing import Any
 import pynvml
 import pytest
 
-from bench.measure.energy import EnergyWindow, MeterSet
+from bench.measure.energy import EnergyWindow
+from bench.measure.meter_set import MeterSet
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.meters.zeus import ZeusMeter
 from tests.fake_nvml import FakeGpu, FakeNvml, install
