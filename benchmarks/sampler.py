@@ -27,8 +27,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from bench.core.host import host_facts
+from bench.measure.gpu_reader import GpuReader
 from bench.measure.meters.base import MeterUnavailable
-from bench.measure.nvml import GpuReader
 from bench.measure.os.cgroup import CgroupReader
 from bench.measure.os.system import CpuMeter, ProcessTree
 from bench.measure.sampler import CgroupProbe, CpuProbe, Probe, Sampler

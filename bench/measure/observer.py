@@ -10,9 +10,9 @@ from typing import Any
 
 from bench.core.records.energy import UnavailableMeter
 from bench.core.records.health import Health, Utilization
+from bench.measure.gpu_reader import GpuReader
 from bench.measure.health import health, utilization
 from bench.measure.meters.base import MeterUnavailable
-from bench.measure.nvml import GpuReader
 from bench.measure.os.cgroup import CgroupReader, CgroupReading
 from bench.measure.os.cpu_use import CpuReading
 from bench.measure.os.system import CpuMeter, ProcessTree, peak_rss_bytes

@@ -21,7 +21,7 @@ from bench.measure.meters.base import Component, MeterUnavailable, Reading
 from bench.measure.meters.counter import CounterSum, still_or_slow
 from bench.measure.meters.integral import ERROR_FRAC, PowerIntegral
 from bench.measure.meters.refresh import WATCH_S, Watch, contradict, watch
-from bench.measure.nvml import open_gpus
+from bench.measure.run_gpus import open_gpus
 
 # Capping power takes a while. Source: the plausibility limit of the ML.ENERGY benchmark.
 PEAK_OVER_LIMIT = 1.7

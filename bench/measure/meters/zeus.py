@@ -15,7 +15,7 @@ from bench.core.extras import needs_extra
 from bench.core.labels import EnergyLabel
 from bench.measure.gpu import close_library, parts_in_module
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
-from bench.measure.nvml import open_gpus
+from bench.measure.run_gpus import open_gpus
 
 # Of GPU counters; as found for NVIDIA's by card (bench.measure.meters.nvml), the only ones studied.
 GPU_ERROR_FRAC = 0.13

@@ -4,8 +4,9 @@ import pynvml
 import pytest
 
 from bench.measure.gpu import GpuDevice
+from bench.measure.gpu_reader import GpuReader
 from bench.measure.meters.base import MeterUnavailable
-from bench.measure.nvml import GpuReader, visible_indices
+from bench.measure.run_gpus import visible_indices
 from tests.fake_nvml import FakeGpu, FakeNvml, OldFakeNvml, install
 
 UUIDS = ["GPU-aa11", "GPU-aa22", "GPU-bb33"]
