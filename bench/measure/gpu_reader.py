@@ -151,7 +151,7 @@ class GpuReader:
         return works
 
     def _works(self, gpu: Gpu, name: str, call: Callable[[], object]) -> bool:
-        """Whether a call works; an error is kept unless the device just does not offer the value."""
+        """Whether a call works; an error is kept unless the device does not offer the value."""
         try:
             call()
         except NOT_OFFERED:

@@ -1,17 +1,14 @@
-"""Whether a run is comparable, and its mean utilization: pure functions of readings.
+"""Judges whether a run is comparable, and computes its mean utilization; pure functions.
 
-A flag says that something else than the code under test may have set the time; those of
-ENERGY_FLAGS speak against the joules alone. Each has a threshold with a reason. `below_resolution`
-is no flag here: it says that the joules of one component are coarse, stands on that component's
-row, and leaves time and quality as they are. Nor is the GPU's power cap: at full load it is where a
-card normally works.
+A flag says that something other than the code under test may have changed the time. The flags in
+ENERGY_FLAGS concern the joules only. Each flag has a threshold with a reason. Two things raise no
+flag here: `below_resolution`, which says that the joules of one component are coarse and is stored
+with that component, and the power cap of a GPU, where a card normally works at full load.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
 from bench.core.labels import ENERGY_FLAGS
@@ -19,38 +16,26 @@ from bench.core.records.health import Health, Utilization
 from bench.measure.os.cgroup import CgroupReading, cgroup_use
 from bench.measure.os.cpu_use import CpuReading, cpu_use
 from bench.measure.os.system import tick_s
-from bench.measure.sampler import LATENESS_S, SamplerReport, TelemetryRow
+from bench.measure.sampler import SamplerReport, TelemetryRow
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthLimits:
-    """From where on a run is incomparable."""
-
-    # Of all CPUs. A desktop idles at 1 to 3%; on two CPUs 10% is a fifth of one, enough to delay
-    # a training that uses both.
-    other_load_frac: float = 0.10
-    # Of all CPUs. Time that the hypervisor gave to others is missing from ours one to one; it
-    # should be well below the effects that a comparison looks for (5%).
-    steal_frac: float = 0.02
-    # Of the clock. For so long nothing of the process ran that must run, so the machine, not the
-    # run, was held up; it is as much as the effects that a comparison looks for (5%).
-    sampler_gap_frac: float = 0.05
-    # Time throttled by the CPU quota, summed over CPUs, over the elapsed time. A thread that waits
-    # for the others waits for each that stands still, so the sum bounds what the run lost; 1% is
-    # well below the effects that a comparison looks for (5%).
-    cpu_quota_frac: float = 0.01
-    # Of the sampler's ticks within the clock. A slowdown by hardware halves the clocks at least
-    # (NVML API reference, NvmlClocksEventReasons): for 5% of the time that loses 2.5% of the work
-    # or more. One by software costs less; both are the same flag.
-    gpu_thermal_frac: float = 0.05
-    # Likewise.
-    gpu_power_brake_frac: float = 0.05
-    # At any tick. What another process takes of the card's time and memory bandwidth, and of the
-    # joules that are booked on us, no counter tells.
-    num_foreign_gpu_processes: int = 0
-
-
-DEFAULT_LIMITS = HealthLimits()
+# From these values on, a run is not comparable.
+# Share of all CPUs. A desktop idles at 1 to 3%; on two CPUs 10% is a fifth of one, enough to delay
+# a training that uses both.
+OTHER_LOAD_FRAC = 0.10
+# Share of all CPUs. Time that the hypervisor gave to others is missing from ours one to one; it
+# should be well below the effects that a comparison looks for (5%).
+STEAL_FRAC = 0.02
+# Share of the clock. For this long no thread of the process ran that should have run, so something
+# held up the machine, not just the run; it equals the effects that a comparison looks for (5%).
+SAMPLER_GAP_FRAC = 0.05
+# Time throttled by the CPU quota, summed over CPUs, divided by the elapsed time. A thread that
+# waits for the others waits for each CPU that stands still, so the sum bounds what the run lost;
+# 1% is well below the effects that a comparison looks for (5%).
+CPU_QUOTA_FRAC = 0.01
+# Share of the sampler's ticks within the clock. A slowdown by hardware halves the clocks at least
+# (NVML API reference, NvmlClocksEventReasons): over 5% of the time that loses 2.5% of the work or
+# more. One by software costs less; both raise the same flag.
+GPU_SLOWDOWN_FRAC = 0.05
 
 
 def health(
@@ -58,35 +43,32 @@ def health(
     end: CpuReading,
     sampler: SamplerReport,
     *,
-    period_s: float,
+    total_s: float,
     cgroup: tuple[CgroupReading, CgroupReading] | None = None,
     rows: Sequence[TelemetryRow] = (),
-    total_s: float | None = None,
     flags: Sequence[str] = (),
-    limits: HealthLimits = DEFAULT_LIMITS,
 ) -> Health:
-    """The flags of a run from readings at both edges of its clock, and from ticks within it.
+    """Judge a run by readings at both edges of its clock, and by the ticks between them.
 
     Args:
-        start: At the start of the clock.
-        end: At its end.
-        sampler: What the sampler reports.
-        period_s: The sampler's period.
-        cgroup: The control group at the start and the end, where there is one.
-        rows: The sampler's; those in [0, total_s] count.
-        total_s: Length of the clock; None for no end.
-        flags: Raised elsewhere.
-        limits: From where on a flag is raised.
+        start: Reading at the start of the clock.
+        end: Reading at its end.
+        sampler: Report of the sampler.
+        total_s: Length of the clock.
+        cgroup: The control group at the start and the end, if there is one.
+        rows: Telemetry; rows in [0, total_s] count.
+        flags: Flags that were raised elsewhere.
     """
-    raised = _cpu_flags(start, end, limits)
-    raised += _quota_flags(cgroup, start.num_cpus, limits)
-    raised += _gpu_flags(_within(rows, math.inf if total_s is None else total_s), limits)
-    length_s = end.at_s - start.at_s if total_s is None else total_s
-    raised += _sampler_flags(sampler, period_s, length_s, limits)
-    raised = list(dict.fromkeys([*raised, *flags]))
+    raised = [
+        *_cpu_flags(start, end),
+        *_quota_flags(cgroup, start.num_cpus),
+        *_gpu_flags(_within(rows, total_s)),
+        *_sampler_flags(sampler, total_s),
+        *flags,
+    ]
     return Health(
         comparable=not set(raised) - set(ENERGY_FLAGS),
-        flags=raised,
+        flags=list(dict.fromkeys(raised)),
         sampler_overhead_frac=sampler.overhead_frac,
     )
 
@@ -100,16 +82,16 @@ def utilization(
     own_peak_rss_bytes: int | None = None,
     cgroup: tuple[CgroupReading, CgroupReading] | None = None,
 ) -> Utilization:
-    """Means over the clock and peaks over the run.
+    """Compute means over the clock and peaks over the run.
 
     Args:
-        start: At the start of the clock.
-        end: At its end.
-        rows: The sampler's; means use those in [0, total_s], peaks all.
+        start: Reading at the start of the clock.
+        end: Reading at its end.
+        rows: Telemetry; means use the rows in [0, total_s], peaks use all.
         total_s: Length of the clock.
-        own_peak_rss_bytes: Peak of this process alone, exact; the sampler sees the whole tree but
-            only at its ticks, so the larger counts.
-        cgroup: The control group at the start and the end, where there is one.
+        own_peak_rss_bytes: Exact peak of this process alone. The sampler sees the whole process
+            tree, but only at its ticks, so the larger of the two counts.
+        cgroup: The control group at the start and the end, if there is one.
     """
     use = cpu_use(start, end)
     group = cgroup_use(*cgroup, num_cpus=start.num_cpus) if cgroup else None
@@ -131,9 +113,9 @@ def utilization(
 
 
 def ticks_frac(rows: Sequence[TelemetryRow], metric: str) -> float | None:
-    """Share of the ticks at which a metric is above zero on any device; None where it is in none.
+    """Share of the ticks at which a metric is above zero on any device; None if no row has it.
 
-    Several cards work in step, so a run is as slow as the slowest: one of them is enough.
+    One card is enough: several work in step, so a run is as slow as the slowest of them.
     """
     set_at: dict[float, bool] = {}
     for row in rows:
@@ -146,47 +128,42 @@ def _within(rows: Sequence[TelemetryRow], total_s: float) -> list[TelemetryRow]:
     return [row for row in rows if 0 <= row.t_s <= total_s]
 
 
-def _cpu_flags(start: CpuReading, end: CpuReading, limits: HealthLimits) -> list[str]:
+def _cpu_flags(start: CpuReading, end: CpuReading) -> list[str]:
     use = cpu_use(start, end)
     if use is None:
         return []
     flags = []
-    # Counted in ticks, the machine's time may be off by one on each CPU. On a clock of less than
-    # 0.1 s that alone is more than 10%.
+    # The machine's time is counted in ticks, so it may be off by one on each CPU. On a clock of
+    # less than 0.1 s that alone is more than 10%.
     unsure_frac = tick_s() / (end.at_s - start.at_s)
-    if use.other_frac is not None and use.other_frac - unsure_frac > limits.other_load_frac:
+    if use.other_frac is not None and use.other_frac - unsure_frac > OTHER_LOAD_FRAC:
         flags.append("other_load")
-    if use.steal_frac is not None and use.steal_frac > limits.steal_frac:
+    if use.steal_frac is not None and use.steal_frac > STEAL_FRAC:
         flags.append("steal")
     return flags
 
 
-def _quota_flags(
-    cgroup: tuple[CgroupReading, CgroupReading] | None, num_cpus: int, limits: HealthLimits
-) -> list[str]:
+def _quota_flags(cgroup: tuple[CgroupReading, CgroupReading] | None, num_cpus: int) -> list[str]:
     use = cgroup_use(*cgroup, num_cpus=num_cpus) if cgroup else None
     throttled_frac = use.throttled_frac if use else None
-    return ["cpu_quota"] if (throttled_frac or 0.0) > limits.cpu_quota_frac else []
+    return ["cpu_quota"] if (throttled_frac or 0.0) > CPU_QUOTA_FRAC else []
 
 
-def _gpu_flags(rows: Sequence[TelemetryRow], limits: HealthLimits) -> list[str]:
-    flags = []
-    if (ticks_frac(rows, "gpu_thermal_slowdown") or 0.0) > limits.gpu_thermal_frac:
-        flags.append("gpu_thermal")
-    if (ticks_frac(rows, "gpu_power_brake") or 0.0) > limits.gpu_power_brake_frac:
-        flags.append("gpu_power_brake")
-    foreign = (row.value for row in rows if row.metric == "gpu_foreign_processes")
-    if max(foreign, default=0.0) > limits.num_foreign_gpu_processes:
+def _gpu_flags(rows: Sequence[TelemetryRow]) -> list[str]:
+    slowdowns = {"gpu_thermal": "gpu_thermal_slowdown", "gpu_power_brake": "gpu_power_brake"}
+    flags = [
+        flag
+        for flag, metric in slowdowns.items()
+        if (ticks_frac(rows, metric) or 0.0) > GPU_SLOWDOWN_FRAC
+    ]
+    # One tick is enough: no counter tells how much of the card's time, memory bandwidth and joules
+    # another process took.
+    if ticks_frac(rows, "gpu_foreign_processes"):
         flags.append("foreign_gpu_process")
     return flags
 
 
-def _sampler_flags(
-    sampler: SamplerReport, period_s: float, length_s: float, limits: HealthLimits
-) -> list[str]:
+def _sampler_flags(sampler: SamplerReport, total_s: float) -> list[str]:
     if sampler.failure is not None:
         return ["sampler_failed"]
-    held_up_s = sampler.held_up_s
-    if held_up_s is None:  # at least as long as the largest gap shows
-        held_up_s = (sampler.largest_gap_s or 0.0) - period_s - LATENESS_S
-    return ["sampler_gap"] if held_up_s > limits.sampler_gap_frac * length_s else []
+    return ["sampler_gap"] if sampler.held_up_s > SAMPLER_GAP_FRAC * total_s else []

@@ -112,7 +112,6 @@ class Observer:
             start,
             end,
             report,
-            period_s=self._period_s or 0.0,
             cgroup=cgroup,
             rows=rows,
             total_s=total_s,

@@ -9,7 +9,6 @@ itself and stored.
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 import time
@@ -51,20 +50,21 @@ class TelemetryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerReport:
-    """How the sampler did: what it cost, its largest gap, and what failed first.
+    """What the sampler cost, and whether something held it up.
 
-    overhead_frac is CPU time of its thread over elapsed time, chores and waking up included.
-    tick_cost_s is CPU time of one call of all probes, on average; ticks and gaps are theirs alone.
-    held_up_s is the time in which a tick was overdue by more than LATENESS_S; None where it was not
-    looked at.
+    Attributes:
+        overhead_frac: CPU time of its thread over elapsed time, chores and waking up included.
+        tick_cost_s: CPU time of one call of all readers, on average.
+        num_ticks: How often the readers were called.
+        failure: What failed first; None if nothing did.
+        held_up_s: Time in which a tick was overdue by more than LATENESS_S.
     """
 
     overhead_frac: float | None
     tick_cost_s: float | None
-    largest_gap_s: float | None
     num_ticks: int
     failure: str | None
-    held_up_s: float | None = None
+    held_up_s: float = 0.0
 
 
 class CpuProbe:
@@ -211,32 +211,26 @@ class Sampler:
         ]
 
     def report(self, span: tuple[float, float] | None = None) -> SamplerReport:
-        """Cost and gaps; the time from the last tick to the end is a gap like others.
+        """Report the cost, and for how long ticks were overdue until the end of the thread.
 
         Args:
             span: Moments on the sampler's clock between which held_up_s counts; None for all.
         """
-        edges = self._tick_s + ([] if self._ended_s is None else [self._ended_s])
-        gaps = [later - earlier for earlier, later in itertools.pairwise(edges)]
         elapsed_s = 0.0
         if self._started_s is not None and self._ended_s is not None:
             elapsed_s = self._ended_s - self._started_s
         return SamplerReport(
             overhead_frac=self._cpu_s / elapsed_s if elapsed_s > 0 else None,
             tick_cost_s=fmean(self._tick_costs_s) if self._tick_costs_s else None,
-            largest_gap_s=max(gaps, default=None),
             num_ticks=len(self._tick_s),
             failure=self._failure,
-            held_up_s=self._held_up_s(edges, span),
+            held_up_s=self._held_up_s(*(span or (-math.inf, math.inf))),
         )
 
-    def _held_up_s(self, edges: Sequence[float], span: tuple[float, float] | None) -> float | None:
+    def _held_up_s(self, first_s: float, last_s: float) -> float:
         """How long ticks were overdue: each is due at the first deadline after the one before."""
-        if self._started_s is None:
-            return None
-        first_s, last_s = span or (-math.inf, math.inf)
-        held_s, due_s = 0.0, self._started_s
-        for edge_s in edges:
+        held_s, due_s = 0.0, self._started_s or 0.0
+        for edge_s in self._tick_s + ([] if self._ended_s is None else [self._ended_s]):
             held_s += max(0.0, min(edge_s, last_s) - max(due_s + LATENESS_S, first_s))
             # A wait may end a hair before its deadline; that deadline has been met all the same.
             passed = math.floor((edge_s - self._first_due_s) / self._period_s + _HAIR)

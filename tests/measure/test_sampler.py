@@ -40,7 +40,7 @@ def test_ticks_keep_to_absolute_deadlines() -> None:
     sampler.run()
     assert asked == [0.375, 0.375, 0.375]  # what a tick took is not added to the period
     assert [row.t_s for row in sampler.rows(origin_s=51.0)] == [-1.0, -0.5, 0.0]
-    assert sampler.report().largest_gap_s == 0.5
+    assert sampler.report().held_up_s == 0.0
 
 
 def test_a_late_tick_skips_the_deadlines_it_missed() -> None:
@@ -55,9 +55,7 @@ def test_a_late_tick_skips_the_deadlines_it_missed() -> None:
     sampler = Sampler([held_up], period_s=0.5, clock=clock, wait=wait)
     sampler.run()
     assert asked == [0.25, 0.5, 0.5]  # ticks at 0, 2.0 and 2.5 s, and the end at 3.0 s
-    report = sampler.report()
-    assert report.largest_gap_s == 2.0
-    assert report.num_ticks == 3
+    assert sampler.report().num_ticks == 3
 
 
 @pytest.mark.parametrize(
@@ -171,9 +169,7 @@ def test_each_chore_keeps_its_own_period_and_only_probes_make_ticks() -> None:
     assert called["slow"] == [0.0, 0.75]
     assert [row.t_s for row in sampler.rows(origin_s=0.0)] == [0.0, 0.5, 1.0]
     assert asked == [0.25] * 6  # every deadline is a multiple of the fastest period
-    report = sampler.report()
-    assert report.num_ticks == 3
-    assert report.largest_gap_s == 0.5  # not 0.25: the chores are no ticks
+    assert sampler.report().num_ticks == 3  # the chores are no ticks
 
 
 def test_a_chore_that_is_held_up_skips_the_deadlines_it_missed() -> None:
@@ -269,7 +265,7 @@ def test_a_probe_that_fails_is_given_up_with_a_reason_and_the_others_go_on() -> 
 
 def test_a_sampler_that_never_ran_has_nothing_to_report() -> None:
     report = Sampler([]).stop()
-    assert (report.overhead_frac, report.largest_gap_s, report.num_ticks) == (None, None, 0)
+    assert (report.overhead_frac, report.held_up_s, report.num_ticks) == (None, 0.0, 0)
     assert report.tick_cost_s is None
 
 
