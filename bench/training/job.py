@@ -22,7 +22,7 @@ from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.store import CurveWriter, write_record
 from bench.launch.job import Job, Progress
-from bench.measure.energy import MeterSet
+from bench.measure.meter_set import MeterSet
 from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
 from bench.runs.charges import Rates, with_costs
