@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +23,7 @@ _SPAN = 1e4
 _DIGITS = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
+class Unit(NamedTuple):
     """A unit: its name, its size in base units, and the quantity from which on it is used."""
 
     name: str
@@ -33,32 +33,27 @@ class Unit:
 
 Scale = tuple[Unit, ...]
 
-
-def _scale(*units: tuple[str, float, float]) -> Scale:
-    return tuple(Unit(name=name, size=size, least=least) for name, size, least in units)
-
-
 # From the smallest unit up. 0.455 s reads better than 455 ms, and 119 s than 1.98 min.
-TIME = _scale(
-    ("ns", 1e-9, 0.0),
-    ("µs", 1e-6, 1e-6),
-    ("ms", 1e-3, 1e-3),
-    ("s", 1.0, 0.1),
-    ("min", 60.0, 600.0),
-    ("h", 3600.0, 10800.0),
+TIME = (
+    Unit("ns", 1e-9),
+    Unit("µs", 1e-6, 1e-6),
+    Unit("ms", 1e-3, 1e-3),
+    Unit("s", 1.0, 0.1),
+    Unit("min", 60.0, 600.0),
+    Unit("h", 3600.0, 10800.0),
 )
-ENERGY = _scale(
-    ("nJ", 1e-9, 0.0),
-    ("µJ", 1e-6, 1e-6),
-    ("mJ", 1e-3, 1e-3),
-    ("J", 1.0, 0.1),
-    ("kJ", 1e3, 1e4),
-    ("MJ", 1e6, 1e7),
+ENERGY = (
+    Unit("nJ", 1e-9),
+    Unit("µJ", 1e-6, 1e-6),
+    Unit("mJ", 1e-3, 1e-3),
+    Unit("J", 1.0, 0.1),
+    Unit("kJ", 1e3, 1e4),
+    Unit("MJ", 1e6, 1e7),
 )
-BYTES = _scale(("B", 1.0, 0.0), ("kB", 1e3, 1e3), ("MB", 1e6, 1e6), ("GB", 1e9, 1e9))
-COUNT = _scale(("", 1.0, 0.0), ("k", 1e3, 1e4), ("M", 1e6, 1e6), ("G", 1e9, 1e9))
-RATE = _scale(("/s", 1.0, 0.0), ("k/s", 1e3, 1e4), ("M/s", 1e6, 1e6))
-PLAIN = _scale(("", 1.0, 0.0))
+BYTES = (Unit("B", 1.0), Unit("kB", 1e3, 1e3), Unit("MB", 1e6, 1e6), Unit("GB", 1e9, 1e9))
+COUNT = (Unit("", 1.0), Unit("k", 1e3, 1e4), Unit("M", 1e6, 1e6), Unit("G", 1e9, 1e9))
+RATE = (Unit("/s", 1.0), Unit("k/s", 1e3, 1e4), Unit("M/s", 1e6, 1e6))
+PLAIN = (Unit("", 1.0),)
 
 
 def unit_of(value: float, scale: Scale) -> Unit:
