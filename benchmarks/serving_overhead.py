@@ -29,7 +29,7 @@ from rich.table import Table
 
 from bench.core.artifact import Artifact
 from bench.core.host import host_facts
-from bench.serving.backends.base import Images, Logits
+from bench.serving.backend import Backend, Images, Logits
 from bench.serving.http.client import HttpSystem
 from bench.serving.http.features import write_features
 from bench.serving.http.process import HttpServer
@@ -94,21 +94,18 @@ def cases(raw_latencies: bool, *, over_http: bool = False) -> list[Case]:
     ]
 
 
-class NullBackend:
+class NullBackend(Backend):
     """A model that takes no time."""
 
-    def __init__(self, max_batch_size: int) -> None:
+    name = "null"
+    kind = "torch"
+
+    def __init__(
+        self, *, device: str = "cpu", num_threads: int | None = None, max_batch_size: int = 1
+    ) -> None:
+        """Make its one answer."""
+        super().__init__(device=device, num_threads=num_threads)
         self._logits = np.zeros((max_batch_size, NUM_CLASSES), dtype=np.float32)
-
-    @property
-    def facts(self) -> Mapping[str, str]:
-        """No runtime, no device."""
-        return {"runtime": "null"}
-
-    @property
-    def compile_s(self) -> float | None:
-        """Nothing is compiled."""
-        return None
 
     def open(self, artifact: Artifact) -> None:
         """There is nothing to open."""
@@ -121,17 +118,12 @@ class NullBackend:
         """There is nothing to close."""
 
 
-def null_backend(runtime: str, *, device: str, num_threads: int | None) -> NullBackend:
-    """Make the backend of a server, which finds this function by its name."""
-    return NullBackend(1)
-
-
 @contextmanager
 def in_process(case: Case) -> Iterator[System]:
     """The null model in this process."""
     images = np.zeros((NUM_IMAGES, *SHAPE), dtype=np.float32)
     yield InProcessSystem(
-        NullBackend(case.max_batch_size),
+        NullBackend(max_batch_size=case.max_batch_size),
         images,
         max_batch_size=case.max_batch_size,
         queued=case.scenario == "server",
@@ -145,12 +137,11 @@ def over_http(case: Case) -> Iterator[System]:
         folder = Path(name)
         write_features(folder / "features", np.zeros((NUM_IMAGES, *SHAPE), dtype=np.float32))
         spec = ServerSpec(
-            runtime="null",
+            runtime=f"{__spec__.name if __spec__ else __name__}.{NullBackend.__name__}",
             device="cpu",
             num_threads=1,
             artifact=Artifact(kind="torch", folder=folder, compression="none"),
             features_path=folder / "features",
-            backend=f"{__spec__.name if __spec__ else __name__}:{null_backend.__name__}",
         )
         server = stack.enter_context(HttpServer(spec, log=folder / "server.log"))
         yield stack.enter_context(HttpSystem(server.url, FeaturesProtocol(), gone=server.gone))

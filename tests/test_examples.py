@@ -7,14 +7,14 @@ import re
 import runpy
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from bench.core.store import read_record
-from tests.cli.command import ROOT, records, train_apart
+from tests.cli.command import ROOT, records, serve_apart, train_apart
 
 README = (ROOT / "README.md").read_text()
 EXAMPLES = ROOT / "examples"
@@ -49,6 +49,74 @@ def test_a_model_and_data_set_of_ones_own_train_as_the_readme_says(folder: Path)
     assert record.status == "ok"
     assert record.model is not None
     assert record.model.name == "two_layers"
+
+
+# A fraction of a second, without meters.
+QUICK = ("scenario.min_duration_s=0.2", "scenario.warmup_queries=5", "meter=none")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The examples, with a run of the model in them."""
+    folder = Path(shutil.copytree(EXAMPLES, tmp_path_factory.mktemp("trained") / "examples"))
+    quick = ("target.value=0.9", "codecarbon=none", "probe.max_s=0.1", "meter=none")
+    answer = train_apart(folder, "--config-dir", "my_conf", "experiment=cancer", *quick)
+    assert answer.code == 0, answer.out + answer.err
+    return folder
+
+
+@pytest.mark.xdist_group("my_backend")  # one worker, so that it is trained once
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("custom", ["backend=custom", "backend._target_=my_backend.NumpyBackend"]),
+        ("http", ["backend=http", "backend.http.runtime=my_backend.NumpyBackend"]),
+    ],
+)
+def test_a_backend_of_ones_own_serves_in_process_and_over_http(
+    trained: Path, name: str, options: Sequence[str]
+) -> None:
+    answer = serve_apart(trained, "run=latest", "trust=[my_parts]", *QUICK, *options)
+    assert answer.code == 0, answer.out + answer.err
+    (record,) = [
+        record
+        for record in records(trained, "serve")
+        if record.status == "ok" and record.serving and record.serving.backend == name
+    ]
+    (training,) = records(trained)
+    assert record.serving is not None
+    assert record.serving.valid, record.serving.invalid_reasons
+    assert record.serving.runtime == "numpy"
+    facts = record.host["runtime"]
+    assert [facts[key] for key in ("runtime", "device", "precision")] == ["numpy", "cpu", "float32"]
+    # The answers are those of the network in PyTorch.
+    assert record.quality_test is not None
+    assert training.quality_test is not None
+    assert record.quality_test.accuracy == pytest.approx(training.quality_test.accuracy)
+
+
+@pytest.mark.xdist_group("my_backend")
+@pytest.mark.parametrize(
+    ("target", "more", "code", "reason"),
+    [
+        ("my_backend.NumpyBackendd", "", 2, "has no NumpyBackendd; did you mean NumpyBackend?"),
+        ("my_parts.two_layers", "", 2, "must be a subclass of bench.serving.backend.Backend"),
+        (
+            "my_backend.NumpyBackend",
+            "compression=bf16",
+            0,
+            "compression=bf16: backend=numpy does not compute in bf16; use backend=",
+        ),
+    ],
+)
+def test_a_class_that_cannot_serve_is_refused_with_the_reason(
+    trained: Path, target: str, more: str, code: int, reason: str
+) -> None:
+    arguments = ["backend=custom", f"backend._target_={target}", *filter(None, [more])]
+    answer = serve_apart(trained, "run=latest", "trust=[my_parts]", *QUICK, *arguments)
+    assert answer.code == code, answer.out + answer.err
+    assert reason in answer.out + answer.err
+    assert "Traceback" not in answer.err
 
 
 def test_several_processes_share_the_batches_of_the_example(

@@ -30,6 +30,7 @@ from bench.config.run import GridConfig, MeterConfig
 from bench.config.serve import (
     BackendConfig,
     CompressionConfig,
+    CustomBackend,
     HttpConfig,
     PlacementConfig,
     ScenarioConfig,
@@ -47,7 +48,7 @@ _SCHEMAS = {
     "meter": {"meter": MeterConfig},
     "grid": {"country": GridConfig},
     "scenario": {"scenario": ScenarioConfig},
-    "backend": {"backend": BackendConfig},
+    "backend": {"backend": BackendConfig, "custom": CustomBackend},
     "http": {"http": HttpConfig},
     "compression": {"compression": CompressionConfig},
     "placement": {"placement": PlacementConfig},

@@ -1,4 +1,4 @@
-"""Int8 by ONNX Runtime's quantizer, and a look at whether its graph is computed in int8.
+"""Int8 by ONNX Runtime's quantizer, and a check that its graph is really computed in int8.
 
 Weights are int8, one scale for each output channel. Inputs of layers are uint8 on x86, where ONNX
 Runtime fuses only those with every convolution, and int8 on other processors.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,13 @@ from numpy.typing import NDArray
 
 from bench.compression.processor import is_x86, needs_smaller_int8
 from bench.core.errors import CompressionRefused, LibraryMissing
-from bench.core.extras import install_hint
+from bench.core.extras import needs_extra
 
 _log = logging.getLogger(__name__)
 
 _BATCH_SIZE = 32
 _ERRORS_ONLY = 3
 _LINEAR = ("MatMul", "Gemm")
-# OpenVINO fuses hard swish into the convolution before it, as long as it is in one piece and in
-# float32; so it gets scales at the layers, and at what joins and moves their outputs.
-_OPENVINO_OPERATORS = [
-    *("Conv", "ConvTranspose", *_LINEAR, "Add", "Concat"),
-    *("MaxPool", "AveragePool", "GlobalAveragePool", "Relu", "Clip", "Pad", "Resize"),
-    *("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split"),
-]
 # Operators of an optimised graph that do most of the arithmetic.
 _FLOAT_LAYERS = {
     *("Conv", "FusedConv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm")
@@ -57,7 +50,11 @@ class _Batches:
 
 
 def quantize_statically(
-    exported: Path, path: Path, calibration: NDArray[np.float32], *, runtime: str
+    exported: Path,
+    path: Path,
+    calibration: NDArray[np.float32],
+    *,
+    operators: Sequence[str] | None,
 ) -> None:
     """Convolutions and matrix products in int8, between pairs that quantize and dequantize.
 
@@ -65,7 +62,8 @@ def quantize_statically(
         exported: The model in float32.
         path: Where to write.
         calibration: Training images, shape (n, c, h, w), n >= 1: scales span what they give.
-        runtime: "onnxruntime", whose graph is looked at, or "openvino".
+        operators: Those that get scales; None for ONNX Runtime's choice, whose optimised graph is
+            then checked.
 
     Raises:
         CompressionRefused: ONNX Runtime would compute none of it in int8.
@@ -73,22 +71,24 @@ def quantize_statically(
     quantization = _library()
     processed = exported.with_name("processed.onnx")
     # Symbolic shapes need not be inferred: the exporter has written them down.
-    openvino = runtime == "openvino"
     quantization.quant_pre_process(
-        str(exported), str(processed), skip_optimization=openvino, skip_symbolic_shape=True
+        str(exported),
+        str(processed),
+        skip_optimization=operators is not None,  # it would fuse what another backend does not know
+        skip_symbolic_shape=True,
     )
     quantization.quantize_static(
         str(processed),
         str(path),
         _Batches(calibration),
         quant_format=quantization.QuantFormat.QDQ,
-        op_types_to_quantize=_OPENVINO_OPERATORS if openvino else None,
+        op_types_to_quantize=None if operators is None else list(operators),
         per_channel=True,
         reduce_range=needs_smaller_int8(),
         activation_type=getattr(quantization.QuantType, "QUInt8" if is_x86() else "QInt8"),
         weight_type=quantization.QuantType.QInt8,
     )
-    if not openvino:  # its own graph is looked at when it is opened
+    if operators is None:
         _refuse_float(path, "int8_static", expected=_FLOAT_LAYERS)
 
 
@@ -120,13 +120,8 @@ def quantize_dynamically(exported: Path, path: Path) -> None:
 
 
 def _library() -> Any:
-    try:
+    with needs_extra("serving", "quantizing for ONNX: onnxruntime", LibraryMissing):
         from onnxruntime import quantization
-    except ImportError as error:
-        raise LibraryMissing(
-            f"quantizing for ONNX: {error.name or error} is not installed; "
-            f"{install_hint('serving')}"
-        ) from error
     return quantization
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.onnx import OnnxExporterError
 
 from bench.compression.onnx_int8 import quantize_dynamically, quantize_statically
-from bench.compression.precisions import TORCH_RUNTIMES, refuse_precision, way_out
+from bench.compression.precisions import Combination
 from bench.core.errors import CompressionRefused, LibraryMissing, kind_and_line
 from bench.core.extras import install_hint
 from bench.tasks.inference import InferenceModel
@@ -28,45 +28,39 @@ _MAX_SINGLE_FILE_BYTES = 1_000_000_000
 
 
 def write_onnx(
-    network: nn.Module,
-    folder: Path,
-    *,
-    runtime: str,
-    method: str,
-    calibration: Calibration,
-    device: str,
+    network: nn.Module, folder: Path, combination: Combination, calibration: Calibration
 ) -> None:
     """Write model.onnx into a folder, and beside it its weights if they are large; see prepare.
 
     Images and logits are called `images` and `logits`; any batch size from 1 on.
 
     Raises:
-        CompressionRefused: The model cannot be exported, or the runtime would not compute in the
-            asked precision.
+        CompressionRefused: The model cannot be exported, or would not be computed in int8.
         LibraryMissing: What exports or converts is not installed.
     """
-    refuse_precision(runtime, method, device)
-    torch_instead = way_out(runtime, method, device, backends=TORCH_RUNTIMES)
+    backend = combination.backend
     writers: dict[str, Callable[[Path, Path], None]] = {
-        "fp16": lambda exported, path: _to_float16(exported, path, runtime),
         "int8_dynamic": quantize_dynamically,
         "int8_static": lambda exported, path: quantize_statically(
-            exported, path, calibration, runtime=runtime
+            exported, path, calibration, operators=backend.int8_operators
         ),
     }
-    if method not in writers or (method == "fp16" and runtime == "openvino"):
-        # In OpenVINO half precision is a matter of how the same file is compiled.
-        _export(network, folder / "model.onnx", calibration.shape[1:], torch_instead)
-        return
+    if not backend.half_at_open:
+        writers["fp16"] = lambda exported, path: _to_float16(exported, path, backend.name)
     with tempfile.TemporaryDirectory() as temporary:
-        exported = Path(temporary) / "exported.onnx"
-        _export(network, exported, calibration.shape[1:], torch_instead)
-        writers[method](exported, folder / "model.onnx")
+        write = writers.get(combination.method)
+        exported = (folder / "model.onnx") if write is None else Path(temporary) / "exported.onnx"
+        _export(network, exported, calibration.shape[1:], combination)
+        if write is not None:
+            write(exported, folder / "model.onnx")
 
 
-def _export(network: nn.Module, path: Path, shape: tuple[int, ...], torch_instead: str) -> None:
+def _export(
+    network: nn.Module, path: Path, shape: tuple[int, ...], combination: Combination
+) -> None:
     # In ONNX channels come first; weights that lie in another order would only be transposed.
     model = InferenceModel(network)
+    torch_instead = combination.advice([one for one in combination.known if one.kind == "torch"])
     num_bytes = sum(one.nbytes for one in (*model.parameters(), *model.buffers()))
     try:
         program = torch.onnx.export(

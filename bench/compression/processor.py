@@ -29,6 +29,25 @@ def computes_natively(method: str) -> bool:
     return has_any(_NATIVE[method]) and bool(supported[method]())
 
 
+def half_refusal(method: str, device: str) -> str | None:
+    """Why torch would not really compute in bf16 or fp16; None if it would, or for other methods.
+
+    Args:
+        method: One of bench.config.serve.COMPRESSIONS.
+        device: "cpu" or "cuda".
+    """
+    if method not in _NATIVE:
+        return None
+    if device == "cpu" and not computes_natively(method):
+        return (
+            f"this processor does not compute in {method}, and torch would convert to float32 and "
+            "back in each operator"
+        )
+    if method == "bf16" and device == "cuda" and not torch.cuda.is_bf16_supported(False):
+        return "this GPU only emulates bfloat16"
+    return None
+
+
 def needs_smaller_int8() -> bool:
     """Whether sums of products of int8 would overflow: x86 without instructions for them."""
     return is_x86() and not has_any(_INT8_PRODUCTS)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.compression.precisions import refuse_precision, way_out
+from bench.compression.precisions import Combination
 from bench.compression.processor import needs_smaller_int8
 from bench.compression.torch_static import statically_quantized
 from bench.core.errors import CompressionRefused, LibraryMissing, kind_and_line
@@ -28,28 +28,25 @@ _DTYPES = {"none": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 def write_torch(
     make_network: Callable[[], nn.Module],
     path: Path,
+    combination: Combination,
     *,
-    runtime: str,
-    method: str,
     channels_last: bool,
     calibration: Calibration,
-    device: str,
 ) -> None:
     """Write a pickled InferenceModel; see prepare.
 
     Raises:
-        CompressionRefused: The runtime would not compute in the asked precision, or the model can
-            neither be pickled nor be made again from its weights.
+        CompressionRefused: The model has no layer to quantize, or can neither be pickled nor be
+            made again from its weights.
         LibraryMissing: What quantizes is not installed.
     """
-    refuse_precision(runtime, method, device)
-    network = make_network()
-    makers: dict[str, Callable[[], InferenceModel]] = {
-        "int8_dynamic": lambda: _dynamic(network, channels_last, runtime, device),
-        "int8_static": lambda: _static(network, calibration),
-    }
-    make = makers.get(method, lambda: _in_dtype(network, method, channels_last))
-    model = make()
+    network, method = make_network(), combination.method
+    if method == "int8_static":
+        model = InferenceModel(statically_quantized(network, calibration, combination))
+    elif method == "int8_dynamic":
+        model = _dynamic(network, channels_last, combination)
+    else:
+        model = InferenceModel(network, dtype=_DTYPES[method], channels_last=channels_last)
     try:
         _save(model, path)
     except MemoryError:
@@ -79,11 +76,7 @@ def _save_weights(
         ) from error
 
 
-def _in_dtype(network: nn.Module, method: str, channels_last: bool) -> InferenceModel:
-    return InferenceModel(network, dtype=_DTYPES[method], channels_last=channels_last)
-
-
-def _dynamic(network: nn.Module, channels_last: bool, runtime: str, device: str) -> InferenceModel:
+def _dynamic(network: nn.Module, channels_last: bool, combination: Combination) -> InferenceModel:
     """Linear layers in int8: weights by channel, inputs by row, at each call."""
     with needs_extra("serving", "compression=int8_dynamic: torchao", LibraryMissing):
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
@@ -99,13 +92,8 @@ def _dynamic(network: nn.Module, channels_last: bool, runtime: str, device: str)
     if all(type(one) is before[name] for name, one in model.named_parameters()):
         raise CompressionRefused(
             "compression=int8_dynamic: torchao quantizes linear layers, and this model has none; "
-            + way_out(runtime, "int8_dynamic", device, backends=[runtime])
+            + combination.advice([combination.backend])
         )
     for module in model.modules():
         vars(module).pop("extra_repr", None)  # for printing only, and cannot be pickled
     return model
-
-
-def _static(network: nn.Module, calibration: Calibration) -> InferenceModel:
-    """Convolutions and linear layers in int8, for Inductor."""
-    return InferenceModel(statically_quantized(network, calibration))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 from typing_extensions import override
 
-from bench.compression.precisions import way_out
+from bench.compression.precisions import Combination
 from bench.compression.processor import needs_smaller_int8
 from bench.core.errors import CompressionRefused, LibraryMissing, kind_and_line
 from bench.core.extras import install_hint
@@ -63,12 +63,15 @@ class ExportedNetwork(nn.Module):
         return ExportedNetwork, (self._exported,)
 
 
-def statically_quantized(network: nn.Module, calibration: NDArray[np.float32]) -> ExportedNetwork:
+def statically_quantized(
+    network: nn.Module, calibration: NDArray[np.float32], combination: Combination
+) -> ExportedNetwork:
     """Convolutions and linear layers in int8, with scales from calibration images.
 
     Args:
         network: In evaluation mode, on the CPU of an x86 machine.
         calibration: Training images, shape (n, c, h, w), n >= 1.
+        combination: What it is for; names another backend in errors.
 
     Raises:
         CompressionRefused: The quantizer does not take this network.
@@ -88,7 +91,7 @@ def statically_quantized(network: nn.Module, calibration: NDArray[np.float32]) -
     except _UNSUPPORTED as error:
         raise CompressionRefused(
             "compression=int8_static: torchao's quantizer does not understand this model "
-            f"({kind_and_line(error)}); {way_out('compile', 'int8_static', 'cpu')}"
+            f"({kind_and_line(error)}); {combination.advice()}"
         ) from error
     if not any(one.dtype is torch.int8 for one in exported.state_dict.values()):
         raise CompressionRefused(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from annotated_types import Ge, Gt, Le
+from typing_extensions import override
 
 from bench.config.run import RunConfig
 from bench.core.checks import (
@@ -24,7 +25,6 @@ from bench.core.checks import (
 )
 from bench.core.identity import CHOICES, without
 
-RUNTIMES = ("eager", "compile", "onnxruntime", "openvino")
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 COMPRESSIONS = ("none", "bf16", "fp16", "int8_dynamic", "int8_static")
 # Each size of a batch is run once before the server is ready, each connection has a file.
@@ -35,7 +35,7 @@ _Connections = Annotated[int, Ge(1), Le(10_000)]
 class HttpConfig(KeyGroup):
     """The server that is started, or the one that is asked, and how it is asked."""
 
-    runtime: Annotated[str, one_of(RUNTIMES)] = "onnxruntime"
+    runtime: str = "onnxruntime"  # bench.serving.find_backend knows which there are
     url: Annotated[
         str | None,
         matching("https?://[^/]", "must begin with http:// or https://, and name a host"),
@@ -57,7 +57,7 @@ class HttpConfig(KeyGroup):
 class BackendConfig(KeyGroup):
     """What runs the model."""
 
-    name: Annotated[str, one_of((*RUNTIMES, "http"))] = MISSING
+    name: str = MISSING
     num_threads: Threads | None = None
     device: Annotated[str, one_of(("auto", "cpu", "cuda"))] = "auto"
     http: Annotated[Any, CheckedAs(HttpConfig | None)] = None
@@ -69,8 +69,30 @@ class BackendConfig(KeyGroup):
 
     @property
     def runtime(self) -> str:
-        """What runs the model, also where it is behind a server."""
+        """What runs the model, also behind a server: a name, or the dotted path of a class."""
         return self.name if self.http is None else str(self.http.runtime)
+
+    @property
+    def runtime_key(self) -> str:
+        """The key that names it, for messages."""
+        return "backend" if self.http is None else "backend.http.runtime"
+
+
+@dataclass(kw_only=True)
+class CustomBackend(BackendConfig):
+    """A class of the user's own in this process: backend=custom."""
+
+    _target_: str = MISSING
+
+    @property
+    @override
+    def runtime(self) -> str:
+        return self._target_
+
+    @property
+    @override
+    def runtime_key(self) -> str:
+        return "backend._target_"
 
 
 @dataclass(kw_only=True)
@@ -188,4 +210,8 @@ class ServeConfig(RunConfig):
             ValueError: A value is wrong; the message names the key and the remedy.
         """
         refuse_contradictions(values, {"codecarbon.country_iso_code": "grid.country_iso_code"})
-        return super().from_dict(without(dict(values), CHOICES), above)
+        values = without(dict(values), CHOICES)
+        if "_target_" in values["backend"]:
+            custom = CustomBackend.from_dict(values["backend"], f"{above}backend.")
+            values = {**values, "backend": custom}
+        return super().from_dict(values, above)

@@ -22,8 +22,8 @@ from bench.config.serve import ServeConfig
 from bench.core.artifact import Artifact
 from bench.core.records.compression import Compression
 from bench.measure.clock import Clock
-from bench.serving.backends.base import Backend, Images
-from bench.serving.backends.choose import make_backend
+from bench.serving.backend import Backend, Images
+from bench.serving.find_backend import make_backend
 from bench.serving.in_process import InProcessSystem
 from bench.serving.model import TrainedModel, served_quality
 from bench.serving.scenarios import run_accuracy

@@ -9,8 +9,7 @@ from queue import SimpleQueue
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.serving.backends.base import Backend, Images
-from bench.serving.backends.first_calls import require_logits
+from bench.serving.backend import Backend, Images, require_logits
 from bench.serving.system import LASTING_THREADS, Done, Sample
 
 

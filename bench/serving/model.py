@@ -20,7 +20,7 @@ from bench.core.records.model import Quality
 from bench.core.records.run import RunRecord
 from bench.runs.find import trained_record
 from bench.runs.trained import DataShapes, load_data, load_network
-from bench.serving.backends.choose import resolve_device
+from bench.serving.find_backend import combination
 from bench.tasks.data import DataModule, test_batches
 from bench.tasks.loaders import Batch, RawSplit
 from bench.tasks.quality import quality, recorded
@@ -90,11 +90,9 @@ class TrainedModel:
         folder.mkdir(parents=True)
         return prepare(
             partial(load_network, self.folder, self._shapes, list(config.trust)),
-            runtime=config.backend.runtime,
-            method=method,
+            combination(config.backend.runtime, method, config.backend.device),
             channels_last=bool(self.record.config["trainer"]["channels_last"]),
             calibration=self._calibration(config.compression.num_calibration_samples),
-            device=resolve_device(config.backend.runtime, config.backend.device),
             folder=folder,
         )
 

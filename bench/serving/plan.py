@@ -24,11 +24,8 @@ from bench.launch.needs import Need, require
 from bench.runs.charges import require_rates
 from bench.runs.find import find_runs, trained_record
 from bench.runs.requirements import file_needs, require_module, target_needs
+from bench.serving.find_backend import find_backend
 
-_RUNTIME_MODULES = {
-    "onnxruntime": [("onnxruntime", "serving"), ("onnx", "serving"), ("onnxscript", "serving")],
-    "openvino": [("openvino", "openvino"), ("onnx", "serving"), ("onnxscript", "serving")],
-}
 _HTTP_MODULES = ("aiohttp", "starlette", "uvicorn")
 
 
@@ -129,9 +126,10 @@ def _refuse_no_compiler(config: ServeConfig) -> None:
         ValueError: A variable does; the message names it.
     """
     backend = config.backend
-    if backend.runtime == "compile" and not backend.serves_elsewhere:
-        key = "backend" if backend.http is None else "backend.http.runtime"
-        refuse_disabled_compiler(f"{key}=compile")
+    if backend.serves_elsewhere or "." in backend.runtime:
+        return
+    if find_backend(backend.runtime, backend.runtime_key).compiles:
+        refuse_disabled_compiler(f"{backend.runtime_key}={backend.runtime}")
 
 
 def model_of(record: RunRecord) -> str:
@@ -164,10 +162,14 @@ def serving_needs(config: ServeConfig, trained: RunRecord) -> list[Need]:
     needs += file_needs(data, "data_root")
     if backend.serves_elsewhere:
         return needs
-    for module, extra in _RUNTIME_MODULES.get(backend.runtime, ()):
-        require_module(f"backend={backend.runtime}", module, extra)
-    if backend.device == "cuda":
-        needs.append(
-            Need("bench.serving.backends.choose:require_runtime", (backend.runtime, backend.device))
-        )
+    is_own = "." in backend.runtime
+    if not is_own:  # the classes of others are imported in another process only
+        for module, extra in find_backend(backend.runtime).libraries.items():
+            require_module(f"backend={backend.runtime}", module, extra)
+    else:
+        found = "bench.runs.importable:require_target"
+        needs.append(Need(found, (backend.runtime_key, backend.runtime)))
+    if is_own or backend.device == "cuda":
+        arguments = (backend.runtime_key, backend.runtime, backend.device)
+        needs.append(Need("bench.serving.find_backend:require_backend", arguments))
     return needs

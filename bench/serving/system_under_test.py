@@ -12,9 +12,8 @@ from bench.config.serve import HttpConfig, ServeConfig
 from bench.core.artifact import Artifact
 from bench.core.records.placement import Placement
 from bench.core.records.serving import Stage
-from bench.serving.backends.base import Backend
-from bench.serving.backends.choose import make_backend
-from bench.serving.backends.first_calls import call_once
+from bench.serving.backend import Backend, call_once
+from bench.serving.find_backend import find_backend, make_backend
 from bench.serving.http.client import HttpSystem
 from bench.serving.http.features import write_features
 from bench.serving.http.limits import require_connections
@@ -150,7 +149,7 @@ def _in_process(
             system=InProcessSystem(
                 backend, test.images, max_batch_size=scenario.max_batch_size, queued=queued
             ),
-            runtime=config.backend.runtime,
+            runtime=backend.name,
             max_batch_size=scenario.max_batch_size,
             answers_at_once=not queued,
             placement=_placement(config),
@@ -196,7 +195,7 @@ def _over_http(
     )
     return UnderTest(
         system=system,
-        runtime=http.runtime if server else None,
+        runtime=find_backend(http.runtime).name if server else None,
         max_batch_size=http.max_batch_size,
         answers_at_once=False,
         placement=_placement(config, network.description, server.memory_limit if server else None),

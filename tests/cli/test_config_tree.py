@@ -95,10 +95,13 @@ SERVE_OPTIONS = sorted(
 
 @pytest.mark.parametrize("option", SERVE_OPTIONS)
 def test_every_option_of_serving_composes_and_is_in_range(option: str) -> None:
-    over_http = ["backend=http"] if option.startswith("placement=") else []
+    needed = ["backend=http"] if option.startswith("placement=") else []
+    own = ["backend._target_=my_package.MyBackend"] if option == "backend=custom" else []
     config = ServeConfig.from_dict(
-        plain_values(compose("serve", overrides=["run=latest", *over_http, option]))
+        plain_values(compose("serve", overrides=["run=latest", *needed, option, *own]))
     )
+    if own:
+        assert own == [f"{config.backend.runtime_key}={config.backend.runtime}"]
     group, _, name = option.partition("=")
     chosen = getattr(config, group)
     assert (chosen.method if group == "compression" else chosen.name) == name

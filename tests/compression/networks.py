@@ -7,6 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from bench.compression.precisions import Combination
+from bench.serving.find_backend import built_in_backends, find_backend
+
 SHAPE = (1, 8, 8)
 NUM_CLASSES = 4
 
@@ -57,3 +60,9 @@ def logits_of(network: nn.Module, images: NDArray[np.float32]) -> NDArray[np.flo
     with torch.no_grad():
         logits: NDArray[np.float32] = network(torch.from_numpy(images)).numpy()
     return logits
+
+
+def combination(runtime: str, method: str, device: str = "cpu") -> Combination:
+    """As bench.serving.find_backend makes it, also for devices that are not here."""
+    known = tuple(built_in_backends().values())
+    return Combination(backend=find_backend(runtime), method=method, device=device, known=known)

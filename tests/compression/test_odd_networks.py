@@ -14,8 +14,8 @@ from torch import nn
 from bench.compression.prepare import prepare
 from bench.core.artifact import Artifact
 from bench.core.errors import CompressionRefused
-from bench.serving.backends.choose import make_backend
-from tests.compression.networks import images_and_labels, logits_of
+from bench.serving.find_backend import make_backend
+from tests.compression.networks import combination, images_and_labels, logits_of
 from tests.compression.odd_networks import KINDS, WithExtraState, WithLambda, WithLock, made
 
 # With other files that compile and export: the first time takes a process many seconds.
@@ -30,11 +30,9 @@ IMAGES = images_and_labels(64, seed=1)[0]
 def prepared(kind: Kind, folder: Path, runtime: str, method: str = "none") -> Artifact:
     return prepare(
         partial(made, kind),
-        runtime=runtime,
-        method=method,
+        combination(runtime, method, "cpu"),
         channels_last=False,
         calibration=IMAGES,
-        device="cpu",
         folder=folder,
     )
 
@@ -62,7 +60,7 @@ def test_it_is_compressed(tmp_path: Path, kind: Kind, method: str) -> None:
 def test_half_precision_is_that_of_its_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.compression.precisions.computes_natively", lambda method: True)
+    monkeypatch.setattr("bench.compression.processor.computes_natively", lambda method: True)
     model = torch.load(prepared(WithLambda, tmp_path, "eager", "bf16").path, weights_only=False)
     assert {one.dtype for one in model.parameters()} == {torch.bfloat16}
 
@@ -82,11 +80,9 @@ def test_what_cannot_be_made_again_either_is_refused_in_one_line(tmp_path: Path)
     with pytest.raises(CompressionRefused, match=r"neither be pickled whole \(.*lock.* nor") as no:
         prepare(
             make,
-            runtime="eager",
-            method="none",
+            combination("eager", "none", "cpu"),
             channels_last=False,
             calibration=IMAGES,
-            device="cpu",
             folder=tmp_path,
         )
     assert len(str(no.value).splitlines()) == 1

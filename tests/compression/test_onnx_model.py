@@ -17,16 +17,16 @@ from torch import nn
 
 from bench.compression.onnx_int8 import optimised_operators, quantize_dynamically
 from bench.compression.onnx_model import _to_float16
-from bench.compression.precisions import refuse_precision
 from bench.compression.prepare import prepare
 from bench.core.artifact import Artifact
 from bench.core.errors import CompressionRefused, LibraryMissing
-from bench.serving.backends.base import BackendUnavailable
-from bench.serving.backends.choose import make_backend
+from bench.serving.backend import BackendUnavailable
+from bench.serving.find_backend import make_backend
 from bench.tasks.models import Mlp
 from tests.compression.networks import (
     NUM_CLASSES,
     SHAPE,
+    combination,
     depthwise,
     images_and_labels,
     logits_of,
@@ -56,11 +56,9 @@ def made(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Made:
         if (runtime, method) not in ready:
             ready[runtime, method] = prepare(
                 partial(copy.deepcopy, network),
-                runtime=runtime,
-                method=method,
+                combination(runtime, method, "cpu"),
                 channels_last=True,
                 calibration=CALIBRATION,
-                device="cpu",
                 folder=tmp_path_factory.mktemp(method),
             )
         return ready[runtime, method]
@@ -108,11 +106,9 @@ def test_a_model_whose_batch_size_became_a_constant_is_refused(
     with pytest.raises(CompressionRefused) as caught:
         prepare(
             PythonBatch().eval,
-            runtime=runtime,
-            method="none",
+            combination(runtime, "none", "cpu"),
             channels_last=False,
             calibration=CALIBRATION[:4],
-            device="cpu",
             folder=tmp_path,
         )
     assert str(caught.value).startswith(
@@ -175,11 +171,9 @@ def test_int8_of_a_model_that_is_mostly_weights_is_about_a_quarter(tmp_path: Pat
         (tmp_path / method).mkdir()
         sizes[method] = prepare(
             lambda: Mlp(SHAPE, NUM_CLASSES, width=256, depth=2).eval(),
-            runtime="onnxruntime",
-            method=method,
+            combination("onnxruntime", method, "cpu"),
             channels_last=False,
             calibration=CALIBRATION[:4],
-            device="cpu",
             folder=tmp_path / method,
         ).size_bytes
     # 64*256 + 256*256 + 256*4 = 82,944 weights of 4 bytes, or of 1. On top come biases, scales of
@@ -207,11 +201,9 @@ def test_dynamic_int8_of_a_model_without_matrix_products_is_refused(tmp_path: Pa
     with pytest.raises(CompressionRefused, match="no layer of this model in int8"):
         prepare(
             convolutions.eval,
-            runtime="onnxruntime",
-            method="int8_dynamic",
+            combination("onnxruntime", "int8_dynamic", "cpu"),
             channels_last=False,
             calibration=CALIBRATION,
-            device="cpu",
             folder=tmp_path,
         )
     assert list(tmp_path.iterdir()) == []
@@ -222,7 +214,7 @@ def test_openvino_would_compute_dynamic_int8_in_float32_and_says_so(
 ) -> None:
     pytest.importorskip("openvino")
     with pytest.raises(CompressionRefused, match="dynamically quantized models in float32"):
-        refuse_precision("openvino", "int8_dynamic", "cpu")
+        combination("openvino", "int8_dynamic", "cpu").require()
     # The reason, in its own plan of execution.
     artifact = Artifact(kind="onnx", folder=tmp_path, compression="int8_dynamic")
     exported = tmp_path / "exported.onnx"
@@ -236,7 +228,7 @@ def test_onnx_runtime_would_compute_float16_in_float32_and_this_is_refused(
     made: Made, tmp_path: Path
 ) -> None:
     with pytest.raises(CompressionRefused, match=r"fp16: .*CPU provider.*; .*use "):
-        refuse_precision("onnxruntime", "fp16", "cpu")
+        combination("onnxruntime", "fp16", "cpu").require()
     # The reason: weights are float16 in the file, and float32 in the graph that is run.
     import onnxruntime
 
@@ -270,7 +262,7 @@ def test_what_would_be_computed_in_float32_is_refused_with_the_way_that_works(
     runtime: str, method: str, device: str, said: str
 ) -> None:
     with pytest.raises(CompressionRefused, match=rf"compression={method}: .*{said}.*; .*use "):
-        refuse_precision(runtime, method, device)
+        combination(runtime, method, device).require()
 
 
 @pytest.mark.parametrize(("method", "name"), [("bf16", "bfloat16"), ("fp16", "float16")])
@@ -291,7 +283,7 @@ def test_openvino_takes_half_precision_only_where_the_processor_has_it(
 
     monkeypatch.setattr(openvino, "Core", OldProcessor)
     with pytest.raises(CompressionRefused, match=rf"not compute in {method} .*FP32, INT8"):
-        refuse_precision("openvino", method, "cpu")
+        combination("openvino", method, "cpu").require()
 
 
 class Untraceable(nn.Module):
@@ -303,11 +295,9 @@ def test_a_model_that_cannot_be_exported_is_refused_in_one_line(tmp_path: Path) 
     with pytest.raises(CompressionRefused, match="cannot be exported to ONNX") as caught:
         prepare(
             Untraceable,
-            runtime="onnxruntime",
-            method="none",
+            combination("onnxruntime", "none", "cpu"),
             channels_last=False,
             calibration=CALIBRATION,
-            device="cpu",
             folder=tmp_path,
         )
     assert "\n" not in str(caught.value)
@@ -317,11 +307,9 @@ def test_a_model_that_cannot_be_exported_is_refused_in_one_line(tmp_path: Path) 
 def prepared_none_or_int8(method: str, folder: Path) -> Artifact:
     return prepare(
         lambda: Mlp(SHAPE, NUM_CLASSES, width=4, depth=0).eval(),
-        runtime="onnxruntime",
-        method=method,
+        combination("onnxruntime", method, "cpu"),
         channels_last=False,
         calibration=CALIBRATION,
-        device="cpu",
         folder=folder,
     )
 

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 import torch
 
-from bench.compression import precisions
-from bench.compression.precisions import refuse_precision, way_out
-from bench.config.serve import COMPRESSIONS, RUNTIMES
+from bench.compression import precisions, processor
+from bench.config.serve import COMPRESSIONS
 from bench.core.errors import CompressionRefused, LibraryMissing
+from bench.serving.find_backend import built_in_backends
+from tests.compression.networks import combination
 
 
 def refusal(runtime: str, method: str, device: str = "cpu") -> str | None:
     try:
-        refuse_precision(runtime, method, device)
+        combination(runtime, method, device).require()
     except CompressionRefused as error:
         return str(error)
     return None
@@ -39,8 +40,8 @@ def test_no_advice_is_a_dead_end(
     device: str,
 ) -> None:
     openvino = pytest.importorskip("openvino")
-    monkeypatch.setattr(precisions, "computes_natively", lambda method: method in has)
-    monkeypatch.setattr(precisions, "is_x86", lambda: x86)
+    monkeypatch.setattr(processor, "computes_natively", lambda method: method in has)
+    monkeypatch.setattr(processor, "is_x86", lambda: x86)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: "bf16" in has)
 
     class Core:
@@ -50,10 +51,10 @@ def test_no_advice_is_a_dead_end(
     monkeypatch.setattr(openvino, "Core", Core)
     if capabilities is None:
         monkeypatch.setattr(precisions, "find_spec", all_but_openvino)
-    for runtime in RUNTIMES:
+    for runtime in built_in_backends():
         if runtime == "openvino" and capabilities is None:
             with pytest.raises(LibraryMissing, match="openvino is not installed"):
-                refuse_precision("openvino", "none", device)
+                combination("openvino", "none", device).require()
             continue
         for method in COMPRESSIONS:
             reason = refusal(runtime, method, device)
@@ -73,7 +74,7 @@ def test_no_advice_is_a_dead_end(
 
 
 def test_float16_where_no_backend_has_it_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precisions, "computes_natively", lambda method: False)
+    monkeypatch.setattr(processor, "computes_natively", lambda method: False)
     monkeypatch.setattr(precisions, "find_spec", all_but_openvino)
     assert refusal("onnxruntime", "fp16") == (
         "compression=fp16: ONNX Runtime's CPU provider converts float16 models back to float32; no "
@@ -84,12 +85,12 @@ def test_float16_where_no_backend_has_it_names_none(monkeypatch: pytest.MonkeyPa
 def test_a_model_that_is_for_torch_alone_gets_a_compression_that_torch_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(precisions, "is_x86", lambda: False)
-    monkeypatch.setattr(precisions, "computes_natively", lambda method: False)
-    torch_only = precisions.TORCH_RUNTIMES
-    assert way_out("onnxruntime", "none", "cpu", backends=torch_only) == (
+    monkeypatch.setattr(processor, "is_x86", lambda: False)
+    monkeypatch.setattr(processor, "computes_natively", lambda method: False)
+    torch_only = [one for one in built_in_backends().values() if one.kind == "torch"]
+    assert combination("onnxruntime", "none").advice(torch_only) == (
         "use backend=eager or backend=compile"
     )
-    assert way_out("onnxruntime", "int8_static", "cpu", backends=torch_only) == (
+    assert combination("onnxruntime", "int8_static").advice(torch_only) == (
         "no other backend has it here, so use compression=none or int8_dynamic with backend=eager"
     )

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.compression import precisions, processor
+from bench.compression import processor
 from bench.compression.prepare import prepare
 from bench.core.artifact import Artifact
 from bench.core.errors import CompressionRefused, LibraryMissing
@@ -22,6 +22,7 @@ from bench.tasks.models import Mlp
 from tests.compression.networks import (
     NUM_CLASSES,
     SHAPE,
+    combination,
     depthwise,
     images_and_labels,
     logits_of,
@@ -46,11 +47,9 @@ def make(network: nn.Module, tmp_path: Path) -> Prepare:
         folder.mkdir()
         return prepare(
             partial(copy.deepcopy, of or network),
-            runtime=runtime,
-            method=method,
+            combination(runtime, method, "cpu"),
             channels_last=True,
             calibration=CALIBRATION,
-            device="cpu",
             folder=folder,
         )
 
@@ -78,7 +77,7 @@ def test_an_uncompressed_model_is_the_network_in_its_memory_format(
 def test_half_precision_halves_the_weights_and_takes_and_gives_float32(
     make: Prepare, monkeypatch: pytest.MonkeyPatch, method: str, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr(precisions, "computes_natively", lambda method: True)
+    monkeypatch.setattr(processor, "computes_natively", lambda method: True)
     model = loaded(make(method))
     assert {one.dtype for one in model.parameters()} == {dtype}
     logits = logits_of(model, IMAGES)
@@ -90,7 +89,7 @@ def test_half_precision_halves_the_weights_and_takes_and_gives_float32(
 def test_half_precision_is_refused_where_the_processor_only_converts_it(
     make: Prepare, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr(precisions, "computes_natively", lambda method: False)
+    monkeypatch.setattr(processor, "computes_natively", lambda method: False)
     with pytest.raises(CompressionRefused, match=rf"{method}: this processor does not compute in"):
         make(method)
 
@@ -196,7 +195,7 @@ def test_static_int8_in_eager_is_refused_because_it_computes_in_float32(make: Pr
 def test_static_int8_on_other_processors_is_refused(
     make: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precisions, "is_x86", lambda: False)
+    monkeypatch.setattr(processor, "is_x86", lambda: False)
     with pytest.raises(CompressionRefused, match="x86 processors only; use backend=onnxruntime"):
         make("int8_static")
 

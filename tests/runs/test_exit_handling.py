@@ -6,10 +6,10 @@ import pytest
 
 from bench.core.errors import CompressionRefused, LibraryMissing
 from bench.runs.exit_handling import explain
-from bench.serving.backends.base import BackendUnavailable, RuntimeRefuses
+from bench.serving.backend import BackendRefuses, BackendUnavailable
 
 
-@pytest.mark.parametrize("kind", [CompressionRefused, RuntimeRefuses])
+@pytest.mark.parametrize("kind", [CompressionRefused, BackendRefuses])
 def test_a_combination_that_does_not_exist_is_refused_with_its_reason(
     kind: type[Exception],
 ) -> None:

@@ -24,7 +24,7 @@ from tests.cli.planning import plan
 
 TARGET, CALL = "bench.runs.importable:require_target", "bench.runs.importable:require_call"
 DEVICES, FILES = "bench.training.loop:require_devices", "bench.tasks.sources:require_files"
-RUNTIME = "bench.serving.backends.choose:require_runtime"
+RUNTIME = "bench.serving.find_backend:require_backend"
 
 
 @pytest.fixture(autouse=True)
@@ -160,8 +160,8 @@ def test_files_that_are_nowhere_are_refused_before_the_run(key: str, tmp_path: P
 
 def test_a_runtime_without_its_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert "no CUDA device" in str(refusal(Need(RUNTIME, ("eager", "cuda"))))
-    assert refusal(Need(RUNTIME, ("eager", "cpu"))) is None
+    assert "no CUDA device" in str(refusal(Need(RUNTIME, ("backend", "eager", "cuda"))))
+    assert refusal(Need(RUNTIME, ("backend", "eager", "cpu"))) is None
 
 
 class Asked:
@@ -275,7 +275,7 @@ NET = Need(TARGET, ("run=run1: model._target_", "my.Net"))
     [
         ([], None, [NET]),
         (["backend=onnxruntime", "backend.device=cpu"], None, [NET]),
-        (["backend.device=cuda"], None, [NET, Need(RUNTIME, ("eager", "cuda"))]),
+        (["backend.device=cuda"], None, [NET, Need(RUNTIME, ("backend", "eager", "cuda"))]),
         (["backend=http", "backend.http.url=http://x", "backend.device=cuda"], None, [NET]),
         (
             ["data_root=/there"],

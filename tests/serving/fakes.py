@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.artifact import Artifact
-from bench.serving.backends.base import Images, Logits
+from bench.serving.backend import Backend, Images, Logits
 from bench.serving.system import Done, Sample
 
 
@@ -31,23 +31,19 @@ def logits_of(indices: NDArray[np.int64]) -> Logits:
     return np.stack([indices, -indices, indices % 3], axis=1).astype(np.float32)
 
 
-class FakeBackend:
+class FakeBackend(Backend):
     """Answers logits_of the numbers in the images; raises at one call if told to."""
 
+    name = "fake"
+    kind = "torch"
+
     def __init__(self, *, fail_at: int | None = None, error: BaseException | None = None) -> None:
+        super().__init__(device="cpu", num_threads=None)
         self.batch_sizes: list[int] = []
         self.last_images: Images | None = None
         self.closed = False
         self._fail_at = fail_at
         self._error = error or RuntimeError("the model broke")
-
-    @property
-    def facts(self) -> Mapping[str, str]:
-        return {"runtime": "fake"}
-
-    @property
-    def compile_s(self) -> float | None:
-        return None
 
     def open(self, artifact: Artifact) -> None:
         """Nothing to open."""

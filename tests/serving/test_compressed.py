@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pytest
 from typing_extensions import override
 
 from bench.core.artifact import Artifact
-from bench.serving.backends.base import Images, Logits
+from bench.serving.backend import Backend, Images, Logits
 from bench.serving.compressed import latency_ratio, ratio_of_rounds
 from tests.fakes import FakeClock
 
 IMAGES = np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1)
 
 
-class SlowBackend:
+class SlowBackend(Backend):
     """Takes as long as it is told to for each request, the machine's slowness at the time on top.
 
     Every request, its own and the other model's, makes the machine slower by `drift`.
     """
 
-    facts: Mapping[str, str] = {}
-    compile_s = None
+    name = "slow"
+    kind = "torch"
 
     def __init__(
-        self, name: str, latency_s: float, clock: FakeClock, calls: list[str], drift: float = 0.0
+        self, called: str, latency_s: float, clock: FakeClock, calls: list[str], drift: float = 0.0
     ) -> None:
+        super().__init__(device="cpu", num_threads=None)
         self.inputs: list[float] = []
-        self._name = name
+        self._called = called
         self._latency_s = latency_s
         self._clock = clock
         self._calls = calls
@@ -42,7 +41,7 @@ class SlowBackend:
         assert images.shape == (1, 1, 1, 1)
         self.inputs.append(float(images.item()))
         self._clock.advance(self._latency_s * (1 + self._drift * len(self._calls)))
-        self._calls.append(self._name)
+        self._calls.append(self._called)
         return images.reshape(1, 1)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typing_extensions import override
 
-from bench.serving.backends.base import Images, Logits
+from bench.serving.backend import Images, Logits
 from bench.serving.in_process import InProcessSystem
 from bench.serving.system import System
 from tests.serving.fakes import FakeBackend, FakeSample, logits_of, numbered_images

@@ -16,7 +16,7 @@ from scipy.stats import kstest
 from typing_extensions import override
 
 from bench.core.errors import PassFailed
-from bench.serving.backends.base import Images, Logits
+from bench.serving.backend import Images, Logits
 from bench.serving.in_process import InProcessSystem
 from bench.serving.loadgen import run_accuracy_pass, run_pass
 from bench.serving.pass_result import PassResult, PassSettings, pass_result

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bench.core.files import last_lines
-from bench.serving.backends.base import RuntimeRefuses
+from bench.serving.backend import BackendRefuses
 from bench.serving.http.limits import (
     LimitUnavailable,
     MemoryGroup,
@@ -169,7 +169,7 @@ class HttpServer:
         """Start it and wait until it is ready.
 
         Raises:
-            RuntimeRefuses: Its runtime does not run this model in this way.
+            BackendRefuses: Its backend does not run this model in this way.
             ValueError: It cannot start: a port in use, a runtime that is not installed, a feature
                 store that is none; or it was not ready in time.
             ServerDied: It ended, for instance at its memory limit.
@@ -259,7 +259,7 @@ class HttpServer:
             raise self.gone() or ServerDied("the server closed its report and did not end")
         message: dict[str, Any] = json.loads(line)
         if "error" in message:
-            raise (RuntimeRefuses if message["refused"] else ValueError)(message["error"])
+            raise (BackendRefuses if message["refused"] else ValueError)(message["error"])
         return message
 
 

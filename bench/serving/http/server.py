@@ -8,7 +8,6 @@ none); requests are answered until SIGTERM. What goes wrong before is said in th
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import os
@@ -16,7 +15,7 @@ import platform
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -27,8 +26,8 @@ import numpy as np
 import uvicorn
 
 from bench.core.errors import CombinationRefused, PassFailed
-from bench.serving.backends.base import Backend
-from bench.serving.backends.first_calls import call_once
+from bench.serving.backend import Backend, call_once
+from bench.serving.find_backend import make_backend
 from bench.serving.http.app import MAX_BATCHES, Room, Service, make_app
 from bench.serving.http.batching import Batcher
 from bench.serving.http.connections import ConnectionLimits, limited_protocol
@@ -143,10 +142,8 @@ def _serve(spec: ServerSpec, listener: socket.socket, store: FeatureStore, repor
 
 def _load(spec: ServerSpec, shape: tuple[int, int, int]) -> _Loaded:
     """Load the model and run it once with each batch size up to the largest."""
-    module, _, function = spec.backend.partition(":")
-    make: Callable[..., Backend] = getattr(importlib.import_module(module), function)
     start_s = time.perf_counter()
-    backend = make(spec.runtime, device=spec.device, num_threads=spec.num_threads)
+    backend = make_backend(spec.runtime, device=spec.device, num_threads=spec.num_threads)
     backend.open(spec.artifact)
     loaded_s = time.perf_counter()
     logits = call_once(

@@ -15,8 +15,7 @@ class ServerSpec:
 
     concurrency is how many connections measure, request_timeout_s how long their requests may take.
     num_classes is how many logits the model must give for each input; None for as many as it gives.
-    backend is `module:function` of what makes the runtime: called with the runtime's name and
-    device and num_threads, it gives a bench.serving.backends.base.Backend. Port 0 is any free one.
+    runtime is as of bench.serving.find_backend. Port 0 is any free one.
     """
 
     runtime: str
@@ -33,7 +32,6 @@ class ServerSpec:
     max_request_bytes: int = 1_000_000
     concurrency: int = 64
     request_timeout_s: float = 30.0
-    backend: str = "bench.serving.backends.choose:make_backend"
 
     def write(self, path: Path) -> None:
         """Write it as JSON.

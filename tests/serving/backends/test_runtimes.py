@@ -19,17 +19,17 @@ import torch._dynamo.utils
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.compression.precisions import artifact_kind
 from bench.compression.prepare import prepare
 from bench.core.artifact import Artifact
-from bench.serving.backends import compiled
-from bench.serving.backends.base import BackendUnavailable
-from bench.serving.backends.choose import make_backend
-from bench.serving.backends.compiled import CompiledBackend
+from bench.serving import inductor, torch_models
+from bench.serving.backend import BackendUnavailable
+from bench.serving.backends.compile import CompileBackend
 from bench.serving.backends.eager import EagerBackend
-from bench.serving.backends.loading import torch_precision
+from bench.serving.find_backend import find_backend, make_backend
+from bench.serving.torch_models import torch_precision
 from bench.tasks.inference import InferenceModel
 from bench.tasks.models import Cnn
+from tests.compression.networks import combination
 
 # One worker, so that models are made once, and torch.compile finds its compiler once.
 pytestmark = [
@@ -53,13 +53,11 @@ def artifacts(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> d
     """The uncompressed model in the form of torch and of ONNX, and in int8 for torch.compile."""
     wanted = [("eager", "none"), ("onnxruntime", "none"), ("compile", "int8_static")]
     return {
-        f"{artifact_kind(runtime)}-{method}": prepare(
+        f"{find_backend(runtime).kind}-{method}": prepare(
             partial(copy.deepcopy, network),
-            runtime=runtime,
-            method=method,
+            combination(runtime, method, "cpu"),
             channels_last=False,
             calibration=IMAGES,
-            device="cpu",
             folder=tmp_path_factory.mktemp(runtime),
         )
         for runtime, method in wanted
@@ -88,7 +86,7 @@ def test_logits_are_those_of_the_network_for_any_batch_size(
     if runtime != "eager":
         pytest.importorskip(runtime)
     backend = make_backend(runtime, device="cpu", num_threads=None)
-    backend.open(artifacts[f"{artifact_kind(runtime)}-none"])
+    backend.open(artifacts[f"{find_backend(runtime).kind}-none"])
     for n in (1, 5, 1):
         logits = backend.predict(IMAGES[:n])
         assert logits.dtype == np.float32
@@ -107,7 +105,7 @@ def test_logits_stay_when_the_next_are_asked_for_and_images_may_be_read_only(
     if runtime != "eager":
         pytest.importorskip(runtime)
     backend = make_backend(runtime, device="cpu", num_threads=None)
-    backend.open(artifacts[f"{artifact_kind(runtime)}-none"])
+    backend.open(artifacts[f"{find_backend(runtime).kind}-none"])
     images = IMAGES.copy()
     images.flags.writeable = False
     with warnings.catch_warnings():
@@ -121,7 +119,7 @@ def test_compiling_is_counted_for_each_new_batch_size_and_only_then(
     artifacts: dict[str, Artifact], expected: NDArray[np.float32]
 ) -> None:
     seconds = itertools.count()  # each look at the clock is a second after the last
-    backend = CompiledBackend(device="cpu", num_threads=None, clock=lambda: next(seconds))
+    backend = CompileBackend(device="cpu", num_threads=None, clock=lambda: next(seconds))
     backend.open(artifacts["torch-none"])
     graphs = torch._dynamo.utils.counters["stats"]
     before = graphs["unique_graphs"]
@@ -142,9 +140,9 @@ def test_a_statically_quantized_model_is_compiled_to_int8_layers(
 ) -> None:
     backend = make_backend("compile", device="cpu", num_threads=None)
     backend.open(artifacts["torch-int8_static"])
-    before = compiled._num_int8_layers()
+    before = inductor._num_int8_layers()
     logits = backend.predict(IMAGES[:2])
-    assert compiled._num_int8_layers() - before == 3  # two convolutions and a linear layer
+    assert inductor._num_int8_layers() - before == 3  # two convolutions and a linear layer
     # Each of three layers rounds its inputs and weights to one of 255 steps of their range.
     np.testing.assert_allclose(logits, expected[:2], atol=0.05 * np.abs(expected).max())
     assert backend.facts["precision"].startswith("int8")
@@ -153,9 +151,11 @@ def test_a_statically_quantized_model_is_compiled_to_int8_layers(
 def test_a_quantized_model_that_was_not_compiled_to_int8_is_refused(
     artifacts: dict[str, Artifact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = CompiledBackend(device="cpu", num_threads=None)
+    backend = CompileBackend(device="cpu", num_threads=None)
     backend.open(artifacts["torch-int8_static"])
-    monkeypatch.setattr(backend, "_model", lambda images: torch.zeros(len(images), NUM_CLASSES))
+    monkeypatch.setattr(
+        backend._model, "call", lambda images: torch.zeros(len(images), NUM_CLASSES)
+    )
     with pytest.raises(BackendUnavailable, match="no layer of this model in int8"):
         backend.predict(IMAGES[:1])
 
@@ -171,8 +171,8 @@ def test_a_model_that_is_no_single_graph_is_refused_by_compile_in_one_line(
     monkeypatch: pytest.MonkeyPatch, artifacts: dict[str, Artifact]
 ) -> None:
     model = InferenceModel(Branching())
-    monkeypatch.setattr(compiled, "load_torch", lambda *args: model)
-    backend = CompiledBackend(device="cpu", num_threads=None)
+    monkeypatch.setattr(torch_models, "open_torch", lambda *args: model)
+    backend = CompileBackend(device="cpu", num_threads=None)
     backend.open(artifacts["torch-none"])
     with pytest.raises(
         BackendUnavailable, match=r"torch.compile failed .*use backend=ea"
@@ -189,7 +189,7 @@ def test_a_compiler_that_compiles_nothing_is_refused(
     # As in a process of its own, in which nothing has been compiled yet.
     torch._dynamo.reset()
     monkeypatch.setitem(torch._dynamo.utils.counters["stats"], "unique_graphs", 0)
-    backend = CompiledBackend(device="cpu", num_threads=None)
+    backend = CompileBackend(device="cpu", num_threads=None)
     backend.open(artifacts["torch-none"])
     off = (
         torch.compiler.set_stance("force_eager")
@@ -207,7 +207,7 @@ def test_a_backend_on_a_gpu_names_it_as_nvml_does(
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=uuid)
     )
-    for kind in (EagerBackend, CompiledBackend):
+    for kind in (EagerBackend, CompileBackend):
         facts = kind(device="cuda", num_threads=None).facts
         assert (facts["device"], facts["gpu_uuid"]) == ("cuda", "GPU-5e0e5f6e-0000")
         assert "gpu_uuid" not in kind(device="cpu", num_threads=None).facts
@@ -239,7 +239,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from bench.core.artifact import Artifact
-from bench.serving.backends.choose import make_backend
+from bench.serving.find_backend import make_backend
 folder, images = Path(sys.argv[1]), np.load(sys.argv[1] + "/images.npy")
 for number, path in enumerate(sys.argv[2:]):
     kind, compression, runtime = ("torch", "none", "eager") if number < 2 else (
@@ -268,7 +268,7 @@ def test_a_corrupt_model_is_refused_in_one_line_that_names_the_file(
 ) -> None:
     if runtime in ("onnxruntime", "openvino"):
         pytest.importorskip(runtime)
-    kind = artifact_kind(runtime)
+    kind = find_backend(runtime).kind
     whole = artifacts[f"{kind}-none"].path.read_bytes()
     broken = Artifact(kind=kind, folder=tmp_path, compression="none")
     broken.path.write_bytes(whole[: len(whole) // 2] if isinstance(content, str) else content)
@@ -290,7 +290,7 @@ def test_a_missing_model_and_one_of_another_kind_are_refused(
 ) -> None:
     if runtime in ("onnxruntime", "openvino"):
         pytest.importorskip(runtime)
-    kind = artifact_kind(runtime)
+    kind = find_backend(runtime).kind
     backend = make_backend(runtime, device="cpu", num_threads=None)
     with pytest.raises(FileNotFoundError, match="no such file"):
         backend.open(Artifact(kind=kind, folder=tmp_path, compression="none"))

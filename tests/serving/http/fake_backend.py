@@ -1,4 +1,4 @@
-"""A backend for the server's own process; the name of the runtime selects its behaviour."""
+"""A backend for the server's own process: what it does is asked for by the name of its class."""
 
 from __future__ import annotations
 
@@ -11,51 +11,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.artifact import Artifact
-from bench.serving.backends.base import BackendUnavailable, RuntimeRefuses
+from bench.serving.backend import Backend, BackendRefuses, BackendUnavailable
 
 NUM_CLASSES = 3
 
 
-def make_backend(runtime: str, *, device: str, num_threads: int | None) -> FakeBackend:
-    if runtime == "missing":
-        raise BackendUnavailable("backend=missing: not installed; pip install it")
-    if runtime == "refused":
-        raise RuntimeRefuses("backend=refused: no int8 here")
-    return FakeBackend(runtime, device, num_threads)
-
-
-class FakeBackend:
+class Fake(Backend):
     """Logits of an image: its sum, minus its sum, and the size of the batch it was in."""
 
-    def __init__(self, runtime: str, device: str, num_threads: int | None) -> None:
-        self._runtime = runtime
-        self._warm = False
+    name = "fake"
+    kind = "onnx"
+
+    def __init__(self, *, device: str, num_threads: int | None) -> None:
+        if self.name == "missing":
+            raise BackendUnavailable("backend=missing: not installed; pip install it")
+        if self.name == "refused":
+            raise BackendRefuses("backend=refused: no int8 here")
+        super().__init__(device=device, num_threads=num_threads)
         self._kept: list[bytearray] = []
+
+    def settings(self) -> Mapping[str, str]:
         threads = os.environ.get("OMP_NUM_THREADS", "none")
-        self.facts: Mapping[str, str] = {
-            "runtime": runtime,
-            "device": device,
-            "threads": f"{num_threads} {threads}",
-        }
-        self.compile_s: float | None = None
+        return {"threads": f"{self.num_threads} {threads}"}
 
     def open(self, artifact: Artifact) -> None:
-        if self._runtime == "crashes_at_once":
+        if self.name == "crashes_at_once":
             raise RuntimeError(f"cannot load {artifact.path.name}")
-        if self._runtime == "never_ready":
+        if self.name == "never_ready":
             time.sleep(3600)
-        while self._runtime == "eats_memory":
+        while self.name == "eats_memory":
             self._kept.append(bytearray(b"x" * 2**20))
 
     def predict(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         if images.any():
             # Not the zeros of the warm-up: a request.
-            if self._runtime == "dies":
+            if self.name == "dies":
                 print("out of luck", file=sys.stderr, flush=True)
                 os._exit(9)
-            if self._runtime == "raises":
+            if self.name == "raises":
                 raise RuntimeError("no logits today")
-            if self._runtime == "not_finite":
+            if self.name == "not_finite":
                 return np.array([[np.nan, np.inf, -np.inf]], dtype=np.float32).repeat(
                     len(images), 0
                 )
@@ -64,3 +59,35 @@ class FakeBackend:
 
     def close(self) -> None:
         pass
+
+
+class Missing(Fake):
+    name = "missing"
+
+
+class Refused(Fake):
+    name = "refused"
+
+
+class CrashesAtOnce(Fake):
+    name = "crashes_at_once"
+
+
+class NeverReady(Fake):
+    name = "never_ready"
+
+
+class EatsMemory(Fake):
+    name = "eats_memory"
+
+
+class Dies(Fake):
+    name = "dies"
+
+
+class Raises(Fake):
+    name = "raises"
+
+
+class NotFinite(Fake):
+    name = "not_finite"

@@ -34,12 +34,11 @@ def server_spec(folder: Path, runtime: str = "fake", **changes: Any) -> ServerSp
     if not features.exists():
         write_features(features, images())
     values: dict[str, Any] = {
-        "runtime": runtime,
+        "runtime": f"tests.serving.http.fake_backend.{runtime.title().replace('_', '')}",
         "device": "cpu",
         "num_threads": 1,
         "artifact": Artifact(kind="onnx", folder=folder, compression="none"),
         "features_path": features,
-        "backend": "tests.serving.http.fake_backend:make_backend",
         "max_request_bytes": 2000,
     }
     return ServerSpec(**{**values, **changes})

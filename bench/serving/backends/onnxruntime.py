@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
+
+from typing_extensions import override
 
 from bench.core.artifact import Artifact
 from bench.core.extras import needs_extra
-from bench.serving.backends.base import Backend, BackendUnavailable, Images, Logits
-from bench.serving.backends.loading import check_file, gpu_facts, unusable
+from bench.serving.backend import Backend, BackendUnavailable, Images, Logits, unusable
 
-RUNTIME = "onnxruntime"
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # By what was asked of the model; preparing refuses what the provider would not compute in.
 _PRECISIONS = {
@@ -18,6 +18,17 @@ _PRECISIONS = {
     "fp16": "float16",
     "int8_dynamic": "int8 in matrix products that it fuses, float32 elsewhere",
     "int8_static": "int8 in convolutions and matrix products that it fuses, float32 elsewhere",
+}
+# By device and method. float16 on a CPU shows in the optimised graph: weights are float32 again,
+# between casts of the input and the output.
+_REFUSALS = {
+    ("cpu", "fp16"): "ONNX Runtime's CPU provider converts float16 models back to float32",
+    ("cpu", "bf16"): "ONNX Runtime's CPU provider has no bfloat16 convolutions",
+    ("cuda", "bf16"): "ONNX Runtime has no converter to bfloat16",
+    **{
+        ("cuda", method): "ONNX Runtime's CUDA provider computes quantized models in float32"
+        for method in ("int8_static", "int8_dynamic")
+    },
 }
 _ERRORS_ONLY = 3
 
@@ -36,49 +47,61 @@ def import_onnxruntime() -> Any:
 class OnnxRuntimeBackend(Backend):
     """An ONNX model in one session of ONNX Runtime."""
 
+    name = "onnxruntime"
+    kind = "onnx"
+    devices = ("cpu", "cuda")
+    precisions = ("none", "fp16", "int8_dynamic", "int8_static")
+    libraries: ClassVar[Mapping[str, str]] = {
+        "onnxruntime": "serving",
+        "onnx": "serving",
+        "onnxscript": "serving",
+    }
+
     def __init__(self, *, device: str, num_threads: int | None) -> None:
-        """Nothing is loaded before open().
-
-        Args:
-            device: "cpu" or "cuda".
-            num_threads: Of one operator; None for ONNX Runtime's own choice, one for each
-                physical core. Operators run one after another.
-
-        Raises:
-            BackendUnavailable: The library is not installed, or not with this device.
-        """
+        """Load nothing before open(); operators run one after another; see Backend."""
+        super().__init__(device=device, num_threads=num_threads)
         self._library = import_onnxruntime()
-        self._device = device
         self._provider = _PROVIDERS[device]
         if self._provider not in self._library.get_available_providers():
             raise BackendUnavailable(
                 f"backend=onnxruntime device={device}: this onnxruntime has no {self._provider}; "
                 "install onnxruntime-gpu in its place, or use device=cpu"
             )
-        self._num_threads = num_threads
         self._session: Any = None
         self._input = ""
-        self._precision: str | None = None
 
-    @property
-    def facts(self) -> Mapping[str, str]:
-        """Runtime, version, device, threads, whether they spin; once open, the precision too."""
-        facts = {
-            "runtime": RUNTIME,
-            "version": f"onnxruntime {self._library.__version__}",
-            "device": self._device,
-            **gpu_facts(self._device),
+    @classmethod
+    @override
+    def refusal(cls, method: str, device: str) -> str | None:
+        """Why it would not compute in a precision here; see Backend."""
+        return _REFUSALS.get((device, method))
+
+    @classmethod
+    @override
+    def takes_cuda(cls) -> bool:
+        """Whether the onnxruntime that is installed was built for CUDA."""
+        return _PROVIDERS["cuda"] in import_onnxruntime().get_available_providers()
+
+    @override
+    def version(self) -> str:
+        """Library and version."""
+        return f"onnxruntime {self._library.__version__}"
+
+    @override
+    def settings(self) -> Mapping[str, str]:
+        """Provider, threads, and that they spin."""
+        return {
             "provider": self._provider,
-            "threads": str(self._num_threads or "one for each physical core"),
+            "threads": str(self.num_threads or "one for each physical core"),
             "spinning": "threads spin between operators and requests, as by default",
         }
-        return facts if self._precision is None else {**facts, "precision": self._precision}
 
+    @override
     def open(self, artifact: Artifact) -> None:
         """Load and optimise the model; see Backend."""
-        check_file(artifact, "onnx", RUNTIME)
+        self.require_file(artifact)
         options = self._library.SessionOptions()
-        options.intra_op_num_threads = self._num_threads or 0
+        options.intra_op_num_threads = self.num_threads or 0
         options.inter_op_num_threads = 1
         options.log_severity_level = _ERRORS_ONLY
         try:
@@ -86,22 +109,24 @@ class OnnxRuntimeBackend(Backend):
                 str(artifact.path), options, providers=[self._provider]
             )
         except _exceptions() as error:
-            raise unusable(artifact, RUNTIME, error) from error
+            raise unusable(artifact, self.name, error) from error
         # A provider that fails to start is dropped without an error.
         if session.get_providers()[0] != self._provider:
             raise BackendUnavailable(
-                f"backend=onnxruntime device={self._device}: {self._provider} did not start and "
+                f"backend=onnxruntime device={self.device}: {self._provider} did not start and "
                 f"{session.get_providers()[0]} would have run in its place; use device=cpu"
             )
         self._session = session
         self._input = session.get_inputs()[0].name
-        self._precision = _PRECISIONS.get(artifact.compression, artifact.compression)
+        self.precision = _PRECISIONS.get(artifact.compression, artifact.compression)
 
+    @override
     def predict(self, images: Images) -> Logits:
-        """Logits of a batch, on the host; see Backend."""
+        """Compute the logits of a batch; see Backend."""
         logits: Logits = self._session.run(None, {self._input: images})[0]
         return logits
 
+    @override
     def close(self) -> None:
         """Let go of the session and its threads."""
         self._session = None

@@ -8,8 +8,7 @@ import torch
 from typing_extensions import override
 
 from bench.core.errors import PassFailed
-from bench.serving.backends.base import BackendUnavailable, Images, Logits
-from bench.serving.backends.first_calls import call_once
+from bench.serving.backend import BackendUnavailable, Images, Logits, call_once
 from tests.serving.fakes import FakeBackend, numbered_images
 
 

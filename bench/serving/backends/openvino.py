@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
+
+from typing_extensions import override
 
 from bench.core.artifact import Artifact
 from bench.core.extras import needs_extra
-from bench.serving.backends.base import Backend, BackendUnavailable, Images, Logits, RuntimeRefuses
-from bench.serving.backends.loading import check_file, unusable
+from bench.serving.backend import (
+    Backend,
+    BackendRefuses,
+    BackendUnavailable,
+    Images,
+    Logits,
+    unusable,
+)
 
-RUNTIME = "openvino"
 _DEVICE = "CPU"
 # It would take bfloat16 by itself where the processor has it: float32 must be asked for.
 _HINTS = {"bf16": "bf16", "fp16": "f16"}
 _FLOAT32 = "f32"
 _NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "u8": "int8", "i8": "int8"}
+# OpenVINO fuses hard swish into the convolution before it, as long as it is in one piece and in
+# float32; so it gets scales at the layers, and at what joins and moves their outputs.
+_INT8_OPERATORS = (
+    *("Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "Concat"),
+    *("MaxPool", "AveragePool", "GlobalAveragePool", "Relu", "Clip", "Pad", "Resize"),
+    *("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split"),
+)
 # Kinds of layers, as its plan of execution calls them, that do most of the arithmetic.
 _LAYERS = ("Convolution", "FullyConnected", "MatMul", "Deconvolution")
 
@@ -33,69 +47,84 @@ def import_openvino() -> Any:
 
 
 class OpenVinoBackend(Backend):
-    """An ONNX model in one inference request of OpenVINO."""
+    """An ONNX model in one inference request of OpenVINO, which has no NVIDIA device."""
+
+    name = "openvino"
+    kind = "onnx"
+    precisions = ("none", "bf16", "fp16", "int8_static")
+    half_at_open = True
+    int8_operators = _INT8_OPERATORS
+    libraries: ClassVar[Mapping[str, str]] = {
+        "openvino": "openvino",
+        "onnx": "serving",
+        "onnxscript": "serving",
+    }
 
     def __init__(self, *, device: str, num_threads: int | None) -> None:
-        """Nothing is loaded before open().
-
-        Args:
-            device: "cpu"; OpenVINO has no NVIDIA device.
-            num_threads: INFERENCE_NUM_THREADS; None for OpenVINO's own choice.
-
-        Raises:
-            BackendUnavailable: The library is not installed, or the device is not its.
-        """
+        """Load nothing before open(); see Backend."""
+        super().__init__(device=device, num_threads=num_threads)
         self._library = import_openvino()
-        if device != "cpu":
-            raise RuntimeRefuses(
-                f"backend=openvino device={device}: OpenVINO runs on no such device; use "
-                "backend.device=cpu"
-            )
-        self._num_threads = num_threads
         self._threads = str(num_threads or "its own choice")
         self._request: Any = None
-        self._precision: str | None = None
 
-    @property
-    def facts(self) -> Mapping[str, str]:
-        """Runtime, version, device, threads and hint; once open, the precision of its plan too."""
-        facts = {
-            "runtime": RUNTIME,
-            "version": f"openvino {self._library.__version__}",
-            "device": "cpu",
-            "threads": self._threads,
-            "hint": "latency, one stream",
-        }
-        return facts if self._precision is None else {**facts, "precision": self._precision}
+    @classmethod
+    @override
+    def refusal(cls, method: str, device: str) -> str | None:
+        """Why it would not compute in a precision here; see Backend."""
+        if method == "int8_dynamic":
+            return "OpenVINO computes dynamically quantized models in float32"
+        if method not in _HINTS:
+            return None
+        core = import_openvino().Core()
+        capabilities = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+        if method.upper() in capabilities:
+            return None
+        return (
+            f"OpenVINO does not compute in {method} on this processor (it has "
+            f"{', '.join(capabilities)})"
+        )
 
+    @override
+    def version(self) -> str:
+        """Library and version."""
+        return f"openvino {self._library.__version__}"
+
+    @override
+    def settings(self) -> Mapping[str, str]:
+        """Threads and hint."""
+        return {"threads": self._threads, "hint": "latency, one stream"}
+
+    @override
     def open(self, artifact: Artifact) -> None:
-        """Load and compile the model, in the precision that was asked of it; see Backend."""
-        check_file(artifact, "onnx", RUNTIME)
+        """Load and compile the model, in the precision it was prepared for; see Backend."""
+        self.require_file(artifact)
         hint = _HINTS.get(artifact.compression, _FLOAT32)
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": hint,
         }
-        if self._num_threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = self._num_threads
+        if self.num_threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = self.num_threads
         core = self._library.Core()
         try:
             compiled = core.compile_model(core.read_model(str(artifact.path)), _DEVICE, settings)
         except RuntimeError as error:
-            raise unusable(artifact, RUNTIME, _without_trace(error)) from error
+            raise unusable(artifact, self.name, _without_trace(error)) from error
         precisions = _layer_precisions(compiled)
         _refuse_other_precision(artifact, precisions)
         self._threads = str(compiled.get_property("INFERENCE_NUM_THREADS"))
-        self._precision = _described(precisions)
+        self.precision = _described(precisions)
         self._request = compiled.create_infer_request()
 
+    @override
     def predict(self, images: Images) -> Logits:
-        """Logits of a batch, on the host; see Backend."""
+        """Compute the logits of a batch; see Backend."""
         # Images that can be written to are not copied; logits are, out of the request's memory.
         logits: Logits = self._request.infer([images], share_inputs=True)[0]
         return logits
 
+    @override
     def close(self) -> None:
         """Let go of the request and the compiled model."""
         self._request = None
@@ -117,7 +146,7 @@ def _refuse_other_precision(artifact: Artifact, precisions: Counter[str]) -> Non
     wanted = {"none": "float32", "bf16": "bfloat16", "fp16": "float16"}
     name = wanted.get(artifact.compression, "int8")
     if precisions and name not in precisions:
-        raise RuntimeRefuses(
+        raise BackendRefuses(
             f"backend=openvino compression={artifact.compression}: OpenVINO would compute this "
             f"model in {_described(precisions)}, not in {name}; use "
             "compression=none"

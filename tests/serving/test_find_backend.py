@@ -9,20 +9,42 @@ from typing import Any
 import pytest
 import torch
 
-from bench.compression.precisions import artifact_kind
-from bench.config.serve import RUNTIMES
+from bench.config.serve import COMPRESSIONS
 from bench.core.artifact import Artifact
-from bench.serving.backends.base import BackendUnavailable
-from bench.serving.backends.choose import make_backend, resolve_device
+from bench.serving.backend import BackendUnavailable
+from bench.serving.find_backend import (
+    built_in_backends,
+    find_backend,
+    make_backend,
+    resolve_device,
+)
+
+RUNTIMES = list(built_in_backends())
 
 
-def test_every_runtime_of_the_configuration_has_a_form_of_model() -> None:
-    assert {name: artifact_kind(name) for name in RUNTIMES} == {
-        "eager": "torch",
-        "compile": "torch",
-        "onnxruntime": "onnx",
-        "openvino": "onnx",
-    }
+def test_backends_are_found_by_name_and_advice_names_pytorch_first() -> None:
+    found = [(name, one.name, one.kind) for name, one in built_in_backends().items()]
+    assert found == [
+        ("eager", "eager", "torch"),
+        ("compile", "compile", "torch"),
+        ("onnxruntime", "onnxruntime", "onnx"),
+        ("openvino", "openvino", "onnx"),
+    ]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_every_precision_that_a_backend_does_not_have_is_refused_with_a_reason(
+    runtime: str,
+) -> None:
+    backend = find_backend(runtime)
+    for method in set(COMPRESSIONS) - set(backend.precisions):
+        assert all(backend.refusal(method, device) for device in backend.devices), method
+    assert backend.refusal("none", "cpu") is None
+
+
+def test_a_dotted_path_that_is_no_backend_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^backend=json.loads: must be a subclass of bench"):
+        find_backend("json.loads")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -42,7 +64,6 @@ def test_each_says_what_it_is_before_it_is_opened(runtime: str) -> None:
     ("runtime", "device", "said"),
     [
         ("tensorrt", "cpu", "backend=tensorrt: must be one of eager, compile, onnxruntime, openv"),
-        ("eager", "tpu", "backend.device=tpu: must be one of auto, cpu, cuda"),
     ],
 )
 def test_unknown_names_are_refused(runtime: str, device: str, said: str) -> None:
@@ -80,7 +101,10 @@ def test_auto_takes_cuda_only_where_the_runtime_can_use_it(monkeypatch: pytest.M
 def test_openvino_refuses_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    with pytest.raises(BackendUnavailable, match="OpenVINO runs on no such device"):
+    with pytest.raises(
+        BackendUnavailable,
+        match=r"device=cuda: it runs on cpu only; use b",
+    ):
         make_backend("openvino", device="cuda", num_threads=None)
 
 

@@ -1,0 +1,231 @@
+"""What runs a model when it is served: the base of all backends, and the first calls of a model.
+
+A backend is a class. It says what it is called, which form of a model it opens, and on which
+devices and in which precisions it computes; compression, the plan of a run and the HTTP server ask
+it. docs/architecture.md has the steps to add one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.artifact import Artifact, ArtifactKind
+from bench.core.errors import CombinationRefused, PassFailed, first_line, kind_and_line
+
+Images = NDArray[np.float32]
+Logits = NDArray[np.float32]
+
+
+class BackendUnavailable(ValueError):  # noqa: N818 -- says that something is missing, as meters do
+    """A backend is not installed, or cannot run this model; one line with the reason and remedy."""
+
+
+class BackendRefuses(BackendUnavailable, CombinationRefused):
+    """A backend is installed and does not run this model in this way: the run is refused."""
+
+
+class Backend(ABC):
+    """A backend with one model in it; calls come one at a time.
+
+    The module of a class is imported before any run, so it imports its runtime only when the class
+    is used.
+
+    Attributes:
+        name: What it is called in records and messages.
+        kind: Form of the model that it opens.
+        devices: Where it can compute: "cpu", "cuda".
+        precisions: Methods of compression that it computes in on some machine; see refusal().
+        half_at_open: Whether it takes an ONNX model in float32 and converts it to half precision
+            itself.
+        int8_operators: ONNX operators that get scales in static int8; None for the choice of ONNX
+            Runtime, whose optimised graph is then checked.
+        libraries: Modules that it needs, each with the extra of this project that installs it.
+        compiles: Whether it needs torch's compiler.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[ArtifactKind]
+    devices: ClassVar[Sequence[str]] = ("cpu",)
+    precisions: ClassVar[Sequence[str]] = ("none",)
+    libraries: ClassVar[Mapping[str, str]] = {}
+    compiles: ClassVar[bool] = False
+    half_at_open: ClassVar[bool] = False
+    int8_operators: ClassVar[Sequence[str] | None] = None
+
+    def __init__(self, *, device: str, num_threads: int | None) -> None:
+        """Load nothing before open().
+
+        Args:
+            device: One of `devices`.
+            num_threads: Threads of one operator; None for the runtime's own choice.
+
+        Raises:
+            BackendUnavailable: The runtime is not installed, or not with this device.
+        """
+        self.device = device
+        self.num_threads = num_threads
+        self.precision: str | None = None  # known once a model is open
+
+    @classmethod
+    def refusal(cls, method: str, device: str) -> str | None:
+        """Why it would not really compute in a precision on this machine; None if it would.
+
+        What is not in `precisions` is refused in any case.
+
+        Args:
+            method: One of bench.config.serve.COMPRESSIONS.
+            device: One of `devices`.
+        """
+        return None
+
+    @classmethod
+    def takes_cuda(cls) -> bool:
+        """Whether device=auto means CUDA, for a class with that device on a machine that has it."""
+        return True
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What runs the model: runtime, version, device and settings; once open, the precision."""
+        facts = {"runtime": self.name, "version": self.version(), "device": self.device}
+        if self.device == "cuda":
+            facts["gpu_uuid"] = _gpu_uuid()
+        facts |= self.settings()
+        return facts if self.precision is None else {**facts, "precision": self.precision}
+
+    def version(self) -> str:
+        """Library and version."""
+        return self.name
+
+    def settings(self) -> Mapping[str, str]:
+        """What else describes how it runs the model, such as its threads."""
+        return {}
+
+    @property
+    def compile_s(self) -> float | None:
+        """Seconds that compiling took so far; None if nothing is compiled after open()."""
+        return None
+
+    @abstractmethod
+    def open(self, artifact: Artifact) -> None:
+        """Load the model, ready for warm-up.
+
+        Raises:
+            BackendUnavailable: The runtime refuses the model.
+            OSError: A file of the model is missing.
+        """
+
+    @abstractmethod
+    def predict(self, images: Images) -> Logits:
+        """Compute the logits of a batch and wait for the device.
+
+        Args:
+            images: float32 of shape (n, c, h, w), n >= 1.
+
+        Returns:
+            float32 of shape (n, num_classes), on the host.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what open() took."""
+
+    def require_file(self, artifact: Artifact) -> None:
+        """Refuse a model in the form of other backends, or one that is not there.
+
+        Raises:
+            BackendUnavailable: The model has another form.
+            FileNotFoundError: Its file is missing.
+        """
+        if artifact.kind != self.kind:
+            raise BackendUnavailable(
+                f"{artifact.path}: a model of kind {artifact.kind}, but backend={self.name} opens "
+                f"kind {self.kind}; prepare the model for this backend"
+            )
+        if not artifact.path.is_file():
+            raise FileNotFoundError(f"{artifact.path}: no such file; prepare the model again")
+
+
+def unusable(artifact: Artifact, backend: str, error: BaseException) -> BackendUnavailable:
+    """The error for a model that a backend cannot open."""
+    return BackendUnavailable(
+        f"{artifact.path}: backend={backend} cannot open this model ({first_line(error)}); prepare "
+        "it again, or use another backend"
+    )
+
+
+def _gpu_uuid() -> str:
+    """The GPU's UUID as NVML writes it: all backends run on the first GPU that the process sees."""
+    import torch
+
+    uuid = str(torch.cuda.get_device_properties(0).uuid)
+    return uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
+
+
+def call_once(
+    backend: Backend,
+    make_images: Callable[[int], Images],
+    sizes: Iterable[int],
+    *,
+    model: str = "the model",
+    num_classes: int | None = None,
+) -> Logits:
+    """Call a model once with each batch size, and check what it returns.
+
+    This keeps what a runtime does only at the first call of a size out of every measurement.
+
+    Args:
+        backend: Open.
+        make_images: Makes a batch of a size, float32 (n, c, h, w); the model may write into it.
+        sizes: Of the batches that will come, each at least 1.
+        model: What the model is called, for errors.
+        num_classes: Logits that it must give for each image; None if that is not known.
+
+    Returns:
+        The last logits.
+
+    Raises:
+        BackendUnavailable: The runtime refuses the model.
+        PassFailed: The model raised; the cause is what it raised.
+        ValueError: It gave something else than logits, or another number of them.
+    """
+    for size in sizes:
+        images = make_images(size)
+        try:
+            logits = backend.predict(images)
+        except BackendUnavailable:
+            raise
+        except Exception as error:  # a model is its user's code: it may raise anything
+            expected = _expected(model, size, num_classes)
+            raise PassFailed(f"{expected}; {kind_and_line(error)}") from error
+        require_logits(logits, size, model=model, num_classes=num_classes)
+    return logits
+
+
+def require_logits(
+    logits: Logits, size: int, *, model: str = "the model", num_classes: int | None = None
+) -> None:
+    """Refuse what is not one row of logits for each image.
+
+    Args:
+        logits: What a backend gave.
+        size: Images that it was given.
+        model: What the model is called.
+        num_classes: Logits of each row; None for any number.
+
+    Raises:
+        ValueError: Its shape is another one.
+    """
+    shape = getattr(logits, "shape", None)
+    if shape is None or len(shape) != 2 or shape[0] != size or num_classes not in (None, shape[1]):
+        given = f"a {type(logits).__name__}" if shape is None else f"shape {tuple(shape)}"
+        raise ValueError(f"{_expected(model, size, num_classes)}; gave {given}")
+
+
+def _expected(model: str, size: int, num_classes: int | None) -> str:
+    columns = "num_classes" if num_classes is None else num_classes
+    return f"{model}: must give logits of shape ({size}, {columns}) for a batch of {size}"

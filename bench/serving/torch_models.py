@@ -1,0 +1,85 @@
+"""What PyTorch's backends share: how a model is loaded, and what it computes in."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from bench.core.artifact import Artifact
+from bench.serving.backend import Backend, Images, Logits, unusable
+from bench.tasks.inference import InferenceModel
+
+
+def open_torch(backend: Backend, artifact: Artifact) -> InferenceModel:
+    """Load a model.pt in evaluation mode and set the backend's threads and precision.
+
+    A model.pt is code as much as data: open only your own.
+
+    Raises:
+        BackendUnavailable: It is not a model that can be loaded here.
+        FileNotFoundError: Its file is missing.
+    """
+    if backend.num_threads is not None:
+        torch.set_num_threads(backend.num_threads)  # of the whole process
+    _accept_read_only_arrays()
+    backend.require_file(artifact)
+    device = torch.device(backend.device)
+    try:
+        model = torch.load(artifact.path, map_location=device, weights_only=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # of a damaged file, or of a user's class that is unpickled
+        raise unusable(artifact, backend.name, error) from error
+    if not isinstance(model, InferenceModel):
+        raise unusable(artifact, backend.name, TypeError(f"it holds a {type(model).__name__}"))
+    backend.precision = torch_precision(model, artifact.compression, device)
+    return model.to(device).eval()
+
+
+def inference(model: InferenceModel, device: str) -> Callable[[Images], Logits]:
+    """Make a function that computes logits on the host, in inference mode."""
+
+    @torch.inference_mode()
+    def predict(images: Images) -> Logits:
+        # On a CPU neither way is a copy; from a GPU, the copy waits for it.
+        logits: Logits = model(torch.from_numpy(images).to(device)).cpu().numpy()
+        return logits
+
+    return predict
+
+
+def _accept_read_only_arrays() -> None:
+    """Use up torch's warning, given once, of arrays that cannot be written to: none is written."""
+    array = np.zeros(1, np.float32)
+    array.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        torch.from_numpy(array)
+
+
+def torch_precision(model: InferenceModel, compression: str, device: torch.device) -> str:
+    """What a torch model computes in.
+
+    Args:
+        model: As it is served.
+        compression: How it was prepared.
+        device: Where it runs.
+    """
+    if compression == "int8_dynamic":
+        return "int8 in linear layers, float32 elsewhere"
+    if compression == "int8_static":
+        return "int8 in convolutions and linear layers, float32 elsewhere"
+    floating = (one.dtype for one in model.parameters() if one.is_floating_point())
+    dtype = next(floating, torch.float32)
+    name = str(dtype).removeprefix("torch.")
+    if dtype is not torch.float32:
+        return name
+    # Both of these let products of float32 be computed from fewer bits.
+    tf32 = device.type == "cuda" and torch.backends.cudnn.allow_tf32
+    reduced = ["tf32 in convolutions"] if tf32 else []
+    matmul = torch.get_float32_matmul_precision()
+    reduced += [f"matmul precision {matmul}"] if matmul != "highest" else []
+    return f"{name} ({', '.join(reduced)})" if reduced else name
