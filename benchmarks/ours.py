@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
-from bench.cli.app import config_dir, register
+from bench.cli.app import register
 from bench.cli.instruments import build_window
-from bench.cli.resolve import plain
+from bench.cli.overrides import plain
 from bench.config.train import TrainConfig
+from bench.core.files import config_dir
 from bench.core.records.curve import CurveRow
 from bench.core.store import CurveWriter
 from bench.measure.sampler import write_telemetry

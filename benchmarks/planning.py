@@ -22,9 +22,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from bench.cli.app import config_dir, register
+from bench.cli.app import register
 from bench.cli.job_values import JobValues
-from bench.cli.resolve import plain, with_paths
+from bench.cli.overrides import plain, with_paths
+from bench.core.files import config_dir
 from bench.training.plan import check_training
 
 SWEEPS: dict[str, Callable[[int], dict[str, Sequence[object]]]] = {

@@ -15,11 +15,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from bench.cli.agenda import AGENDA
 from bench.cli.job_values import JobValues
-from bench.cli.overrides import key_of
-from bench.cli.progress import CheckingLine
-from bench.cli.resolve import Checked, plain, with_paths
+from bench.cli.overrides import AGENDA, Checked, key_of, plain, with_paths
+from bench.cli.terminal import CheckingLine
 from bench.core.files import expanded, unwritable
 from bench.launch.needs import Need, require
 from bench.serving.plan import check_serving, serving_values
@@ -119,7 +117,7 @@ class CheckedSweeper(BasicSweeper):
                 num_runs += checked.num_runs
                 needs.update(dict.fromkeys(checked.needs))
                 places.setdefault(values["results"], overrides)
-                line.checked(index + 1)
+                line.show(index + 1)
         require(needs)
         AGENDA.num_runs = num_runs
         AGENDA.swept = _swept(jobs) + ["run"] * (num_runs > len(jobs))

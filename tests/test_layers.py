@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "core": set(),
     "config": {"core"},
     "launch": {"core"},
-    "measure": {"core"},
+    "measure": {"core", "config"},
     "tasks": {"core", "config"},
     "compression": {"core", "config", "measure", "tasks"},
     "cli": {"core", "config", "measure", "launch"},

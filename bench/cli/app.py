@@ -19,11 +19,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.cli.conf_files import config_dir as config_dir
-from bench.cli.messages import explained
+from bench.cli.messages import one_line, system_refusal
 from bench.cli.overrides import MULTIRUN
-from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR
-from bench.cli.streams import settle_streams
+from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR, settle_streams
 from bench.config.nodes import NODES
 from bench.config.recipe import RECIPES
 from bench.config.run import GridConfig, MeterConfig
@@ -37,7 +35,7 @@ from bench.config.serve import (
     ServeConfig,
 )
 from bench.config.train import TrainConfig
-from bench.core.files import expanded
+from bench.core.files import config_dir, expanded
 from bench.core.printable import printable
 from bench.core.stopping import interrupt_on_signals
 
@@ -158,7 +156,7 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         return _usage_error(error, config_name, keys, wants_traceback)
     except OSError as error:
-        refused = ValueError(_of_system(error))
+        refused = ValueError(system_refusal(error))
         return _usage_error(refused, config_name, keys, wants_traceback)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -166,12 +164,6 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[
         traceback.print_exc()
         return CRASHED
     return 0
-
-
-def _of_system(error: OSError) -> str:
-    """What the system refused: a file that cannot be read or a folder that cannot be made."""
-    place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror or error}"
 
 
 def _usage_error(
@@ -182,26 +174,3 @@ def _usage_error(
     else:
         print(f"error: {printable(one_line(error, config_name, keys))}", file=sys.stderr)
     return USAGE_ERROR
-
-
-def one_line(error: BaseException, config_name: str = "", keys: Sequence[str] = ()) -> str:
-    """The message of an error in one line, with the key that it is about and a remedy.
-
-    Args:
-        error: Any; of Hydra's, only with the name of the primary file.
-        config_name: As for run_app, and so are the keys.
-        keys: Likewise.
-    """
-    if config_name and (told := explained(error, config_name, keys)) is not None:
-        return printable(told)
-    text = str(error)
-    if error.__cause__ is not None and isinstance(error, HydraException):
-        text += f"\n{error.__cause__}"
-    text = text.partition("Config search path")[0]
-    options = ", ".join(line.strip() for line in text.splitlines() if line.startswith("\t"))
-    lines = [line.strip() for line in text.splitlines() if line and not line.startswith("\t")]
-    # Hydra repeats itself, and names classes that say nothing to a user.
-    kept = dict.fromkeys(
-        line for line in lines if not line.startswith(("object_type", "reference"))
-    )
-    return " ".join(filter(None, ["; ".join(kept), options])).replace("full_key: ", "key ")

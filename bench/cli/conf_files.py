@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-import bench
+from bench.core.files import config_dir
+from bench.core.suggest import did_you_mean
 
 _GLOBAL = "# @package _global_"
-_OWN = ("_self_", "hydra")
-
-
-def config_dir() -> Path:
-    """The folder conf/: of the checkout, or the copy inside an installed package."""
-    package = Path(next(iter(bench.__path__))).resolve()  # bench.ab may search it through a link
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent / "conf"
+_INTERNAL = ("_self_", "hydra")
+_CONFIG_DIR = ("--config-dir", "-cd")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,16 +93,16 @@ def read_conf(path: Path) -> ConfFile:
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
     entries = [entry for key, node in pairs if key.value == "defaults" for entry in _defaults(node)]
     swept = _below(root, "hydra", "sweeper", "params")
-    own = [pair for pair in pairs if pair[0].value not in ("defaults", "hydra")]
+    pairs_of_keys = [pair for pair in pairs if pair[0].value not in ("defaults", "hydra")]
     return ConfFile(
         head=_head(lines),
         is_global=_GLOBAL in lines,
         defaults=entries,
-        keys=list(_keys(own, lines, "")),
+        keys=list(_keys(pairs_of_keys, lines, "")),
         touches=frozenset(
             (
                 *(entry.group for entry in entries if entry.overrides),
-                *(key.value.partition(".")[0] for key, _ in (*own, *swept)),
+                *(key.value.partition(".")[0] for key, _ in (*pairs_of_keys, *swept)),
             )
         ),
     )
@@ -128,12 +123,12 @@ def _head(lines: Sequence[str]) -> list[str]:
             continue
         if not line.startswith("#"):
             break
-        told = line[1:].removeprefix(" ").rstrip()
+        text = line[1:].removeprefix(" ").rstrip()
         begins = not paragraphs or paragraphs[-1].startswith(" ") or not paragraphs[-1]
-        if begins or not told or told.startswith(" "):
-            paragraphs.append(told)
+        if begins or not text or text.startswith(" "):
+            paragraphs.append(text)
         else:
-            paragraphs[-1] += f" {told}"
+            paragraphs[-1] += f" {text}"
     return paragraphs
 
 
@@ -144,7 +139,7 @@ def _defaults(node: Any) -> Iterator[Default]:
             name, option = "" if key is None else key.value, str(value.value)
             group, _, package = name.split()[-1].partition("@") if name else ("", "", "")
             group = group.strip("/")
-            if group.startswith(("schema/", "hydra")) or (not group and _is_own(option)):
+            if group.startswith(("schema/", "hydra")) or (not group and _is_internal(option)):
                 continue
             yield Default(
                 group=group,
@@ -154,8 +149,8 @@ def _defaults(node: Any) -> Iterator[Default]:
             )
 
 
-def _is_own(option: str) -> bool:
-    return option in _OWN or option.endswith("_schema")
+def _is_internal(option: str) -> bool:
+    return option in _INTERNAL or option.endswith("_schema")
 
 
 def _keys(pairs: Sequence[Any], lines: Sequence[str], above: str) -> Iterator[Key]:
@@ -192,3 +187,52 @@ def _comment(lines: Sequence[str], line: int, value: Any) -> str:
     if first == 0:
         return ""
     return " ".join(each.strip().lstrip("#").strip() for each in lines[first:line])
+
+
+def folders_of(arguments: Sequence[str]) -> list[Path]:
+    """Where files of the configuration are looked for: conf/, and what --config-dir adds."""
+    added: list[Path] = []
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        flag, equals, value = argument.partition("=")
+        if flag in _CONFIG_DIR and (value or following):
+            added.append(Path(value if equals else following))
+    return [config_dir(), *added]
+
+
+def options_of(folders: Sequence[Path], group: str) -> list[str]:
+    """Names of the options of a group."""
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def file_of(folders: Sequence[Path], group: str, option: str) -> Path:
+    """The file of an option, in the first folder that has one.
+
+    Raises:
+        ValueError: No folder has it; the message names those that there are.
+    """
+    for folder in folders:
+        if (path := folder / group / f"{option}.yaml").is_file():
+            return path
+    raise ValueError(no_such_option(group, option, options_of(folders, group)))
+
+
+def no_such_option(group: str, option: str, known: Sequence[str]) -> str:
+    """That a group has no such option, and those that it has."""
+    hint = did_you_mean(option, known)
+    if option.replace(".", "").isdecimal():  # meant for one of its keys
+        hint = f"; {group}.KEY=VALUE sets a key of it, see --help"
+    return f"{group}={option}: must be one of {', '.join(known)}{hint}"
+
+
+def option_keys(folders: Sequence[Path], file: ConfFile, group: str, package: str) -> Iterator[Key]:
+    """The keys of an option, those that it takes from other options first."""
+    for entry in file.defaults:
+        if entry.overrides or entry.option is None:
+            continue
+        taken = entry.group or group
+        below = f"{package}.{entry.package}" if entry.package else package
+        path = file_of(folders, taken, entry.option)
+        yield from option_keys(folders, read_conf(path), taken, below)
+    above = "" if file.is_global else f"{package}."
+    for key in file.keys:
+        yield replace(key, name=f"{above}{key.name}")

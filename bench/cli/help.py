@@ -12,26 +12,71 @@ import subprocess
 import sys
 import textwrap
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import takewhile
+from pathlib import Path
 
-from bench.cli.conf_files import Key, config_dir
-from bench.cli.key_docs import CommandDocs, Part, document
+from bench.cli.conf_files import (
+    ConfFile,
+    Key,
+    file_of,
+    folders_of,
+    is_global,
+    option_keys,
+    options_of,
+    read_conf,
+)
 from bench.cli.start import USAGE_ERROR
+from bench.core.files import config_dir
 
 _HELP = ("--help", "-h")
 _VERSION = "--version"
 _NAME = "operational-metrics-bench"
 _NARROWEST, _WIDEST = 40, 110  # columns: longer lines are hard to read
 _COLUMN = 30  # where comments begin, if what they explain is not longer
-_FLAGS_OF_GROUPS = ("--config-dir DIR",)
+_GROUP_FLAGS = ("--config-dir DIR",)
 _FLAGS = {
     "--cfg job": "Show the resulting configuration, and run nothing.",
     "--config-dir DIR": "Also look for options of groups in DIR/GROUP/.",
     "--version": "Show the version of this benchmark.",
     "--hydra-help": "Show all flags of Hydra, which composes the configuration.",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Keys that a file brings.
+
+    Attributes:
+        title: `GROUP=OPTION`; empty for the primary file.
+        about: The first lines of the file.
+        keys: With their full names.
+    """
+
+    title: str
+    about: Sequence[str]
+    keys: Sequence[Key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandDocs:
+    """All that conf/ says of a command.
+
+    Attributes:
+        options: Names of the options of each of its groups.
+        chosen: The option of each group; None for none.
+        parts: The primary file first.
+    """
+
+    options: Mapping[str, Sequence[str]]
+    chosen: Mapping[str, str | None]
+    parts: Sequence[Part]
+
+    def names(self) -> list[str]:
+        """The full name of every key, and of every group."""
+        return [*(key.name for part in self.parts for key in part.keys), *self.chosen]
 
 
 def answered(
@@ -51,8 +96,8 @@ def answered(
     lists = lists or {}
     if _VERSION in arguments:
         return _print(f"{_NAME} {_version()}")
-    asked = {*_HELP, *(f"{key}=help" for key in lists)}
-    if not asked & set(arguments):
+    wanted = {*_HELP, *(f"{key}=help" for key in lists)}
+    if not wanted & set(arguments):
         return None
     try:
         docs = document(module.rpartition(".")[2], arguments)
@@ -88,17 +133,17 @@ def _page(
     for part in options:
         yield from _part(part, width)
     yield from ("", "Flags:", "")
-    for flag, told in _FLAGS.items():
-        if choices or flag not in _FLAGS_OF_GROUPS:
-            yield from _entry(flag, told, width)
+    for flag, text in _FLAGS.items():
+        if choices or flag not in _GROUP_FLAGS:
+            yield from _entry(flag, text, width)
 
 
 def _part(part: Part, width: int) -> Iterator[str]:
     yield ""
     for number, paragraph in enumerate(part.about or [""]):
-        told = f"{part.title}: {paragraph}" if number == 0 else paragraph
-        indent = "  " if told.startswith(" ") else ""
-        yield from _wrapped(told, width, later=indent)
+        text = f"{part.title}: {paragraph}" if number == 0 else paragraph
+        indent = "  " if text.startswith(" ") else ""
+        yield from _wrapped(text, width, later=indent)
     if part.keys:
         yield ""
     yield from _keys(part.keys, width)
@@ -111,13 +156,13 @@ def _keys(keys: Sequence[Key], width: int) -> Iterator[str]:
             yield from _entry(named, key.comment, width)
 
 
-def _entry(name: str, told: str, width: int) -> Iterator[str]:
+def _entry(name: str, text: str, width: int) -> Iterator[str]:
     """A name and, beside or below it, what there is to say of it."""
     head = f"  {name}"
     if len(head) > width:
         head = f"{head[: width - 4]} ..."
     indent = " " * min(_COLUMN, width // 2)
-    lines = _wrapped(told, width, first=indent, later=indent)
+    lines = _wrapped(text, width, first=indent, later=indent)
     if lines and len(head) + 2 <= len(indent):
         lines[0] = f"{head:<{len(indent)}}{lines[0].strip()}"
     else:
@@ -140,7 +185,7 @@ def _version() -> str:
         return version(_NAME)
     number = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
     try:
-        told = subprocess.run(
+        commit = subprocess.run(
             ["git", "-C", str(folder), "rev-parse", "--short=10", "HEAD"],
             capture_output=True,
             text=True,
@@ -148,7 +193,7 @@ def _version() -> str:
         )
     except (OSError, subprocess.CalledProcessError):  # no git, or a copy without its history
         return str(number)
-    return f"{number} (commit {told.stdout.strip()})"
+    return f"{number} (commit {commit.stdout.strip()})"
 
 
 def _print(text: str) -> int:
@@ -163,3 +208,88 @@ def _print(text: str) -> int:
         print(f"error: standard output: {error.strerror}", file=sys.stderr)
         return USAGE_ERROR
     return 0
+
+
+def document(command: str, arguments: Sequence[str]) -> CommandDocs:
+    """What conf/ says of a command with the options that its arguments choose.
+
+    Args:
+        command: The name of its primary file.
+        arguments: Of its command line; of a sweep, the first option counts.
+
+    Raises:
+        ValueError: An option does not exist, or a file is no YAML.
+    """
+    folders = folders_of(arguments)
+    primary = read_conf(folders[0] / f"{command}.yaml")
+    chosen = {entry.group: entry.option for entry in primary.defaults}
+    options_given = _options_given(arguments)
+    files: dict[str, ConfFile] = {}
+    for group in reversed(chosen):  # what stands later in the list may override what stands before
+        chosen[group] = options_given.get(group, chosen[group])
+        option = chosen[group]
+        if option is None:
+            continue
+        files[group] = read_conf(file_of(folders, group, option))
+        for entry in files[group].defaults:
+            if entry.overrides:
+                chosen[entry.group] = entry.option
+    parts = [Part(title="", about=primary.head, keys=primary.keys)]
+    set_by_all: dict[str, Key] = {}
+    for group in (group for group in chosen if group in files):
+        keys: dict[str, Key] = {}
+        for key in option_keys(folders, files[group], group, group):
+            before = keys.get(key.name, key)  # of an option that this one extends
+            keys[key.name] = replace(key, comment=key.comment or before.comment)
+        if files[group].is_global:
+            set_by_all |= keys
+        title = f"{group}={chosen[group]}"
+        parts.append(Part(title=title, about=files[group].head, keys=list(keys.values())))
+    taken = {*chosen, *(key.name.partition(".")[0] for key in primary.keys)}
+    options = {
+        group: [name for name in options_of(folders, group) if _fits(folders, group, name, taken)]
+        for group in chosen
+    }
+    return CommandDocs(options=options, chosen=chosen, parts=_settled(parts, set_by_all))
+
+
+def keys_of_options(arguments: Sequence[str], group: str) -> dict[str, str]:
+    """Every key that some option of a group has, with the first such option."""
+    folders = folders_of(arguments)
+    found: dict[str, str] = {}
+    for option in options_of(folders, group):
+        file = read_conf(file_of(folders, group, option))
+        for key in option_keys(folders, file, group, group):
+            found.setdefault(key.name, option)
+    return found
+
+
+def _options_given(arguments: Sequence[str]) -> dict[str, str]:
+    """The first option of KEY=A,B by its key."""
+    pairs = (argument.lstrip("+").partition("=") for argument in arguments)
+    return {key: value.partition(",")[0] for key, equals, value in pairs if equals}
+
+
+def _fits(folders: Sequence[Path], group: str, option: str, taken: Collection[str]) -> bool:
+    """Whether a command takes all that an option sets: an experiment is of one command."""
+    path = file_of(folders, group, option)
+    return not is_global(path) or read_conf(path).touches <= set(taken)
+
+
+def _settled(parts: Sequence[Part], set_by_all: Mapping[str, Key]) -> list[Part]:
+    """Each key once, where it is explained, with the value that is set last."""
+    explained: dict[str, Key] = {}
+    for part in parts:
+        for key in part.keys:
+            explained.setdefault(key.name, key)
+    shown: set[str] = set()
+    settled = []
+    for part in parts:
+        keys = []
+        for key in part.keys:
+            if key.name not in shown:
+                value = set_by_all.get(key.name, key).value
+                keys.append(replace(explained[key.name], value=value))
+            shown.add(key.name)
+        settled.append(replace(part, keys=keys))
+    return settled

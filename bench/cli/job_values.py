@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, ValueNode
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.cli.resolve import own_values
+from bench.cli.overrides import resolved_values
 
 # What Hydra and OmegaConf raise over a job; Hydra, asked next, raises it again.
 _REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
@@ -76,7 +76,7 @@ class JobValues:
             else:
                 try:
                     config = self._compose(list(overrides))
-                    values = own_values(config)
+                    values = resolved_values(config)
                 except _REFUSALS:
                     return None
                 self._bases[shape] = _base(config, values, plain)

@@ -1,4 +1,4 @@
-"""What is wrong with a command line: Hydra's errors with the key, the reason and the remedy."""
+"""What is wrong with a command line, in one line: the key, the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 
 import yaml
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
 
-from bench.cli.key_docs import CommandDocs, document, keys_of_options, no_such_option
-from bench.cli.overrides import MULTIRUN
-from bench.cli.quoting import for_shell, how_to_quote, parses, quoted
+from bench.cli.conf_files import no_such_option
+from bench.cli.help import CommandDocs, document, keys_of_options
+from bench.cli.overrides import MULTIRUN, for_shell, how_to_quote, parses, quoted
+from bench.core.printable import printable
 from bench.core.suggest import did_you_mean
 
 _UNKNOWN = re.compile(r"Could not override '([^']+)'")
@@ -22,7 +23,36 @@ _WRONG_TYPE = re.compile(r"Error merging override ([^\n]*)\n(.*?)(?:\n|$)")
 _AMBIGUOUS = re.compile(r"Ambiguous value for argument '([^=]*)=(.*?)'\n", re.DOTALL)
 
 
-def explained(error: BaseException, command: str, keys: Sequence[str] = ()) -> str | None:
+def one_line(error: BaseException, config_name: str = "", keys: Sequence[str] = ()) -> str:
+    """The message of an error in one line, with the key that it is about and a remedy.
+
+    Args:
+        error: Any; of Hydra's, only with the name of the primary file.
+        config_name: As for run_app, and so are the keys.
+        keys: Likewise.
+    """
+    if config_name and (message := _explained(error, config_name, keys)) is not None:
+        return printable(message)
+    text = str(error)
+    if error.__cause__ is not None and isinstance(error, HydraException):
+        text += f"\n{error.__cause__}"
+    text = text.partition("Config search path")[0]
+    options = ", ".join(line.strip() for line in text.splitlines() if line.startswith("\t"))
+    lines = [line.strip() for line in text.splitlines() if line and not line.startswith("\t")]
+    # Hydra repeats itself, and names classes that say nothing to a user.
+    kept = dict.fromkeys(
+        line for line in lines if not line.startswith(("object_type", "reference"))
+    )
+    return " ".join(filter(None, ["; ".join(kept), options])).replace("full_key: ", "key ")
+
+
+def system_refusal(error: OSError) -> str:
+    """What the system refused: a file that cannot be read or a folder that cannot be made."""
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}"
+
+
+def _explained(error: BaseException, command: str, keys: Sequence[str] = ()) -> str | None:
     """What an error of Hydra's means, in a line.
 
     Args:
@@ -106,3 +136,13 @@ def _documented(command: str) -> CommandDocs:
     except ValueError:
         flags = [each for each in arguments if each.startswith("-") or "=" not in each]
         return document(command, flags)  # --config-dir among them
+
+
+def innermost(error: BaseException) -> BaseException:
+    """What went wrong, out of Hydra's wrappers: they say where, their cause says what."""
+    while error.__cause__ is not None and (
+        isinstance(error, InstantiationException)
+        or (isinstance(error, ImportError) and str(error).startswith("Error loading '"))
+    ):
+        error = error.__cause__
+    return error

@@ -12,18 +12,20 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from bench.cli.agenda import AGENDA
-from bench.cli.app import one_line, sweep_id
+from bench.cli.app import sweep_id
 from bench.cli.instruments import refuse_wrong_meters
-from bench.cli.lost import lost_record, unreadable_record
-from bench.cli.overrides import key_of
-from bench.cli.progress import Course, ProgressLine
-from bench.cli.resolve import Planned
-from bench.cli.start import INTERRUPTED, USAGE_ERROR
-from bench.cli.streams import output_was_lost
-from bench.cli.sweep_file import write_sweep
-from bench.cli.sweep_report import Command, has_failed, print_folders, print_runs, shortest
-from bench.cli.terminal import say, wide_console
+from bench.cli.messages import one_line
+from bench.cli.overrides import AGENDA, Planned, key_of
+from bench.cli.start import INTERRUPTED, USAGE_ERROR, output_was_lost
+from bench.cli.sweep_report import (
+    Command,
+    has_failed,
+    print_folders,
+    print_runs,
+    shortest,
+    write_sweep,
+)
+from bench.cli.terminal import ProgressLine, RunCounter, say, wide_console
 from bench.config.run import MeterConfig
 from bench.core.checks import value_at
 from bench.core.environment import settle_environment
@@ -42,7 +44,7 @@ from bench.core.store import (
     write_record,
 )
 from bench.launch.isolation import Ending, ForkServer, NotStarted
-from bench.launch.job import Job
+from bench.launch.job import Job, lost_record, unreadable_record
 
 RUN_FAILED = 5
 RESUME_COMPARABLE = "comparable"  # of resume=: also the runs that are not comparable are made again
@@ -57,7 +59,7 @@ class Sweep:
         # This module too: each child imports the command that it was started from.
         self._server = ForkServer(preload=[command.job.partition(":")[0], __name__])
         self._console = Console(stderr=True)
-        self._course = Course(self._console)
+        self._counter = RunCounter(self._console)
         self._runs: list[tuple[Sequence[str], Path, RunRecord]] = []
         self._finished: dict[Path, FinishedRuns] = {}
         AGENDA.num_runs, AGENDA.swept = 1, ()
@@ -74,8 +76,10 @@ class Sweep:
         A run that cannot even begin is refused with one line, and the sweep goes on.
         """
         try:
-            overrides = list(HydraConfig.get().overrides.task)
-            self._note_folder()
+            hydra = HydraConfig.get()
+            overrides = list(hydra.overrides.task)
+            if hydra.mode == RunMode.MULTIRUN:
+                self._folder = self._folder or Path(hydra.sweep.dir)
             planned = self._command.plan(config)
             for each in planned:
                 self._require_meters(each.config)
@@ -88,11 +92,6 @@ class Sweep:
         for each in planned:
             self._run(each, [*overrides, *each.adds])
 
-    def _note_folder(self) -> None:
-        hydra = HydraConfig.get()
-        if self._folder is None and hydra.mode == RunMode.MULTIRUN:
-            self._folder = Path(hydra.sweep.dir)
-
     def _require_meters(self, config: dict[str, Any]) -> None:
         if config["meter"] not in self._checked_meters:
             # Opening one may take a second.
@@ -102,13 +101,13 @@ class Sweep:
 
     def _run(self, planned: Planned, overrides: Sequence[str]) -> None:
         """Make one run, unless it is there already; whatever it ends with, it is reported."""
-        title = self._course.next(AGENDA.num_runs, _name(planned, overrides))
+        title = self._counter.name_next(AGENDA.num_runs, _name(planned, overrides))
         config = planned.config
         self._resume = config["resume"] or True
         results = Path(config["results"]).absolute()
         key = (self._command.name, planned.digest, config["seed"], config["repeat"])
         try:
-            if (done := self._done(results, key, config)) is not None:
+            if (done := self._finished_run(results, key, config)) is not None:
                 self._runs.append((overrides, *done))
                 self._num_found += 1
                 return
@@ -125,7 +124,7 @@ class Sweep:
         job = Job(identity=identity, folder=folder, title=title, config=config, host=host_facts())
         self._make(job, overrides)
 
-    def _done(
+    def _finished_run(
         self, results: Path, key: tuple[str, str, int, int], config: Mapping[str, Any]
     ) -> tuple[Path, RunRecord] | None:
         """A run of the same kind, charged alike, that resume= takes for this one.
@@ -164,18 +163,18 @@ class Sweep:
             raise
         record = self._book(job, overrides, cause)
         if job.config["progress"]:
-            is_last = self._course.num_begun >= AGENDA.num_runs
+            is_last = self._counter.num_started >= AGENDA.num_runs
             important = is_last or record.status != "ok"
-            self._course.ended(job.title, self._command.line(record), important=important)
+            self._counter.report(job.title, self._command.line(record), important=important)
 
     def _book(self, job: Job, overrides: Sequence[str], cause: Ending | BaseException) -> RunRecord:
         with signals_held_back():
-            record = self._settled(job, cause)
+            record = self._final_record(job, cause)
             self._runs.append((overrides, job.folder, record))
             self._end_in_ledger(job, record)
         return record
 
-    def _settled(self, job: Job, cause: Ending | BaseException) -> RunRecord:
+    def _final_record(self, job: Job, cause: Ending | BaseException) -> RunRecord:
         """The record that the job wrote; else what its curve tells, written now."""
         try:
             if record_path(job.folder) is None:
@@ -207,13 +206,13 @@ class Sweep:
             return self._start(job, lock)
 
     def _start(self, job: Job, lock: int | None) -> Ending:
-        self._course.began()
+        self._counter.start()
         line = ProgressLine(
             self._console,
             job.title,
-            lambda: self._course.left(AGENDA.num_runs),
+            lambda: self._counter.time_left(AGENDA.num_runs),
             wanted=bool(job.config["progress"]),
-            is_first=self._course.num_made == 0,
+            is_first=self._counter.num_made == 0,
         )
         log = job.folder / "log.txt"
         with line:
@@ -245,11 +244,8 @@ class Sweep:
             self._say_how_to_go_on()
         if exit_code:
             return exit_code
-        if (
-            self._failed
-            or output_was_lost()
-            or any(has_failed(record) for _, _, record in self._runs)
-        ):
+        self._failed |= any(has_failed(record) for _, _, record in self._runs)
+        if self._failed or output_was_lost():
             return RUN_FAILED
         return USAGE_ERROR if self._refused else 0
 
@@ -282,7 +278,7 @@ class Sweep:
             return None
 
     def _say_how_to_go_on(self) -> None:
-        rest = max(0, AGENDA.num_runs - self._course.num_begun)
+        rest = max(0, AGENDA.num_runs - self._counter.num_started)
         again = f"the same command with resume={str(self._resume).lower()}"
         counted = f": {rest} of {AGENDA.num_runs} runs were not started" if rest else ""
         say(self._console, f"interrupted{counted}; {again} goes on")

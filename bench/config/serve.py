@@ -199,8 +199,8 @@ class ServeConfig(RunConfig):
     @property
     def num_threads(self) -> int | None:
         """Threads of the model: the fewer of what the backend and the place allow."""
-        given = (self.backend.num_threads, self.placement.num_threads)
-        return min((number for number in given if number is not None), default=None)
+        limits = (self.backend.num_threads, self.placement.num_threads)
+        return min((number for number in limits if number is not None), default=None)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], above: str = "") -> Self:

@@ -146,9 +146,9 @@ def _refuse_ignored_keys(values: Mapping[str, Any]) -> None:
     """
     for key, deciding in _FILLED_IN.items():
         group, _, name = key.partition(".")
-        given = value_at(values, group)
-        if isinstance(given, Mapping) and name in given:
+        node = value_at(values, group)
+        if isinstance(node, Mapping) and name in node:
             raise ValueError(
-                f"{key}={given[name]}: would be ignored, because {deciding} decides it; "
+                f"{key}={node[name]}: would be ignored, because {deciding} decides it; "
                 f"leave {key} out"
             )

@@ -9,6 +9,8 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
+import bench
+
 
 class StoreError(ValueError):
     """The store cannot be written or a record in it cannot be read; one line with the remedy."""
@@ -22,6 +24,13 @@ def utc_now() -> str:
 def file_stamp(utc: str) -> str:
     """A stamp of utc_now() as it stands in the names of folders, which sort by it."""
     return utc.replace("-", "").replace(":", "")
+
+
+def config_dir() -> Path:
+    """The folder conf/: of the checkout, or the copy inside an installed package."""
+    package = Path(next(iter(bench.__path__))).resolve()  # bench.ab may search it through a link
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
 
 
 def expanded(path: str | Path) -> Path:

@@ -72,13 +72,13 @@ def environment_of(
     # Without compiled files, each run would compile all that it imports.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["PYTHONHASHSEED"] = "0"
-    own = [folder for folder in (worktree, worktree / "src") if folder.is_dir()]
+    folders = [folder for folder in (worktree, worktree / "src") if folder.is_dir()]
     if hides_suite(repository, worktree, module):
         # The runs do not search the folder that they are made in: see Interleaved.
-        own = [_suite(python, environment, worktree), worktree / repository.inside, *own]
-    environment["PYTHONPATH"] = _searched(own, given)
-    question = [python, "-c", _ASK, str(repository.root), str(worktree), *map(str, own)]
-    theirs, elsewhere = _ask(question, environment, worktree / repository.inside)
+        folders = [_suite(python, environment, worktree), worktree / repository.inside, *folders]
+    environment["PYTHONPATH"] = _searched(folders, given)
+    question = [python, "-c", _ASK, str(repository.root), str(worktree), *map(str, folders)]
+    theirs, elsewhere = _json_of(question, environment, worktree / repository.inside)
     if elsewhere:
         raise ValueError(
             f"python={python}: takes {elsewhere[0]}, which is not the revision's; give each "
@@ -86,8 +86,8 @@ def environment_of(
             ".venv/bin/pip install -e .' python=.venv/bin/python"
         )
     mapped = [worktree / folder for folder in theirs]
-    own += [folder for folder in mapped if folder.is_dir() and folder not in own]
-    return {**environment, "PYTHONPATH": _searched(own, given)}
+    folders += [folder for folder in mapped if folder.is_dir() and folder not in folders]
+    return {**environment, "PYTHONPATH": _searched(folders, given)}
 
 
 def hides_suite(repository: Repository, worktree: Path, module: str) -> bool:
@@ -137,17 +137,10 @@ def python_of(given: str | None, default: str, folder: Path) -> str:
     return str(folder / given) if os.sep in given else given
 
 
-def _searched(own: list[Path], given: Mapping[str, str]) -> str:
+def _searched(folders: list[Path], given: Mapping[str, str]) -> str:
     """PYTHONPATH: folders of the revision, then what it was."""
     inherited = given.get("PYTHONPATH")
-    return os.pathsep.join([*map(str, own), *([inherited] if inherited else [])])
-
-
-def _ask(
-    question: list[str], environment: Mapping[str, str], cwd: Path
-) -> tuple[list[str], list[str]]:
-    theirs, elsewhere = _json_of(question, environment, cwd)
-    return theirs, elsewhere
+    return os.pathsep.join([*map(str, folders), *([inherited] if inherited else [])])
 
 
 def _json_of(question: list[str], environment: Mapping[str, str], cwd: Path) -> Any:

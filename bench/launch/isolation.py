@@ -27,7 +27,7 @@ from bench.core.stopping import signal_of
 from bench.launch.child import GRACE_S, begin_job, report_parent
 
 # The exit code that multiprocessing makes up where the server can no longer tell.
-_NOT_TOLD = 255
+_EXIT_UNKNOWN = 255
 # Beside it, a socket's path has the name of its folder and its own: of at most 108 bytes in all.
 _LONGEST_TMPDIR = 60
 _SHORT_TMPDIR = "/tmp"
@@ -148,7 +148,7 @@ class ForkServer:
         process.join()
         code = process.exitcode
         lost = self._server is not None and _has_ended(self._server)
-        if code == _NOT_TOLD and lost:
+        if code == _EXIT_UNKNOWN and lost:
             return Ending(exit_code=None, signal_name=None)
         if code is not None and code < 0:
             return Ending(exit_code=None, signal_name=signal.Signals(-code).name)

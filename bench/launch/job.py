@@ -1,4 +1,4 @@
-"""What a job's process is given, and what it says while it runs."""
+"""What a job's process is given, what it says while it runs, and its record if it leaves none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.core.records.run import RunIdentity
+from bench.core.files import StoreError, last_lines
+from bench.core.outcome import outcome_record
+from bench.core.records.curve import CurveRow
+from bench.core.records.run import RunError, RunIdentity, RunRecord, Status
+from bench.core.store import began, read_curve
+from bench.core.upgrade import not_started
+from bench.launch.isolation import Ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,3 +31,53 @@ class Progress:
     """Sent by a job when something has happened that a person may want to see."""
 
     stage: str
+
+
+_MOST_BYTES = 2000  # of a log, to find its last line in
+_MEMORY = "; the kernel does this when memory runs out"
+
+
+def lost_record(job: Job, cause: Ending | BaseException) -> RunRecord:
+    """What is known of a run whose job left no record.
+
+    Args:
+        job: The run.
+        cause: How its process ended, or what kept it from being run to its end.
+    """
+    status, error = _explained(cause, job.folder / "log.txt")
+    if isinstance(cause, KeyboardInterrupt) and not began(job.folder):
+        error = not_started()
+    return outcome_record(
+        job.identity, job.config, _rows(job), status=status, error=error, host=job.host
+    )
+
+
+def unreadable_record(job: Job, error: Exception) -> RunRecord:
+    """In place of a record that was written, perhaps, and cannot be read or written now."""
+    reason = RunError(kind="unreadable", message=str(error))
+    return outcome_record(job.identity, job.config, [], status="failed", error=reason)
+
+
+def _rows(job: Job) -> list[CurveRow]:
+    try:
+        return read_curve(job.folder)
+    except StoreError:  # damaged: the error of the run says more
+        return []
+
+
+def _explained(cause: Ending | BaseException, log: Path) -> tuple[Status, RunError]:
+    if isinstance(cause, KeyboardInterrupt):
+        return "interrupted", RunError(kind="interrupted", message=str(cause) or "stopped")
+    if isinstance(cause, BaseException):
+        kind = type(cause).__name__
+        return "failed", RunError(kind=kind, message=str(cause) or kind)
+    if cause.signal_name is not None:
+        memory = _MEMORY * (cause.signal_name == "SIGKILL")
+        message = f"ended by {cause.signal_name}{memory}"
+        return "killed", RunError(kind=cause.signal_name, message=message)
+    if cause.exit_code is None:
+        message = f"its process ended without a record, after the fork server was killed{_MEMORY}"
+        return "killed", RunError(kind="no_record", message=message)
+    last_words = last_lines(log, 1, most_bytes=_MOST_BYTES) if log.exists() else []
+    message = ": ".join([f"ended with exit code {cause.exit_code} and no record", *last_words])
+    return "failed", RunError(kind="no_record", message=message)

@@ -45,10 +45,10 @@ def require(needs: Iterable[Need]) -> None:
     Raises:
         ValueError: Something is missing; the message names the key and the remedy.
     """
-    asked = [need for need in dict.fromkeys(needs) if need not in _met]
-    if not asked:
+    unseen = [need for need in dict.fromkeys(needs) if need not in _met]
+    if not unseen:
         return
-    for need, refusal in zip(asked, _refusals(asked), strict=True):
+    for need, refusal in zip(unseen, _refusals(unseen), strict=True):
         if refusal is not None:
             raise ValueError(refusal)
         _met.add(need)
@@ -67,8 +67,10 @@ def _refusals(needs: Sequence[Need]) -> list[str | None]:
         if len(answers) < len(needs):
             key, value = needs[len(answers)].arguments[:2]
             how = ending.signal_name or f"exit code {ending.exit_code}"
-            said = " ".join(last_lines(log, 3, most_bytes=1000))
-            answers.append(f"{key}={value}: looking at it ended by {how} ({said or 'no word'})")
+            last_words = " ".join(last_lines(log, 3, most_bytes=1000))
+            answers.append(
+                f"{key}={value}: looking at it ended by {how} ({last_words or 'no word'})"
+            )
     return answers + [None] * (len(needs) - len(answers))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from bench.cli.causes import innermost
+from bench.cli.messages import innermost
 from bench.config.run import RunConfig
 from bench.core.files import StoreError
 from bench.core.records.run import RunRecord

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from bench.cli.causes import innermost
+from bench.cli.messages import innermost
 from bench.core.errors import CombinationRefused, DivergedError, PassFailed
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.launch.child import Interrupted

@@ -14,7 +14,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
-from bench.cli.causes import innermost
+from bench.cli.messages import innermost
 from bench.core.suggest import did_you_mean
 from bench.tasks.data import require_loaders
 

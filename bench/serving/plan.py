@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from bench.cli.resolve import Checked, Planned, plain, with_choices
+from bench.cli.overrides import Checked, Planned, plain, with_choices
 from bench.cli.terminal import say
 from bench.config.serve import ServeConfig
 from bench.config.trust import PARTS, require_trusted

@@ -9,8 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from bench.cli.overrides import key_of
-from bench.cli.resolve import Checked, Planned, plain, with_choices
+from bench.cli.overrides import Checked, Planned, key_of, plain, with_choices
 from bench.config.recipe import PruneConfig
 from bench.config.train import TrainConfig
 from bench.core.environment import refuse_disabled_compiler, refuse_trainer_variables

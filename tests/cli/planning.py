@@ -7,8 +7,9 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from bench.cli.app import config_dir, register
-from bench.cli.resolve import Planned
+from bench.cli.app import register
+from bench.cli.overrides import Planned
+from bench.core.files import config_dir
 from bench.training.plan import plan_training
 
 

@@ -24,7 +24,7 @@ from hydra.core.utils import JobRuntime
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
-from bench.cli.conf_files import config_dir
+from bench.core.files import config_dir
 
 # What lies there does not change while tests run; what lies in a test's own folder may.
 _UNCHANGING = {("file", str(config_dir())), ("pkg", "hydra.conf"), ("structured", "")}

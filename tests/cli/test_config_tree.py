@@ -12,12 +12,13 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import nn
 
-from bench.cli.app import config_dir, register
+from bench.cli.app import register
+from bench.cli.help import document
 from bench.cli.instruments import build_window
-from bench.cli.key_docs import document
-from bench.cli.resolve import plain as plain_values
+from bench.cli.overrides import plain as plain_values
 from bench.config.serve import ServeConfig
 from bench.config.train import ProbeConfig, TrainConfig
+from bench.core.files import config_dir
 from bench.training.plan import check_values, hash_of
 
 CONF = config_dir()

@@ -26,12 +26,12 @@ import bench.serve
 import bench.train
 from analysis.figures.registry import figure_titles
 from bench.cli.app import register
-from bench.cli.conf_files import config_dir, read_conf
-from bench.cli.help import answered
-from bench.cli.key_docs import document
+from bench.cli.conf_files import read_conf
+from bench.cli.help import answered, document
 from bench.config.gate import AbConfig, CompareConfig, NoiseConfig
 from bench.config.report import ExportConfig, PlotConfig, ReportConfig
 from bench.core.checks import keys_of
+from bench.core.files import config_dir
 from bench.gate.run.arguments import split_arguments
 from bench.gate.settings import with_least_effects
 from tests.cli.command import ROOT, Answer, environment, run_here

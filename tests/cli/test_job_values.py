@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.cli.app import config_dir, register
+from bench.cli.app import register
 from bench.cli.job_values import JobValues
-from bench.cli.resolve import own_values
+from bench.cli.overrides import resolved_values
+from bench.core.files import config_dir
 
 # What a sweep may give each key: right and wrong types, nulls, lists, quotes and interpolations.
 CHOICES: dict[str, list[str]] = {
@@ -110,7 +111,7 @@ def test_the_quick_way_gives_what_hydra_composes(loader: ConfigLoader, data: st.
     for job in jobs[:4]:
         values = copy.deepcopy(ways.quick(job))
         if values is not None:
-            assert same(values, own_values(ways.compose(job))), job
+            assert same(values, resolved_values(ways.compose(job))), job
 
 
 def test_jobs_that_differ_in_plain_values_are_composed_once_for_each_choice(
@@ -131,7 +132,7 @@ def test_jobs_that_differ_in_plain_values_are_composed_once_for_each_choice(
     assert ways.num_composed == 2
     for job, values in list(zip(jobs, seen, strict=True))[::31]:
         assert values is not None
-        assert same(values, own_values(ways.compose(job)))
+        assert same(values, resolved_values(ways.compose(job)))
     last = seen[-1]
     assert last is not None
     assert last["codecarbon"]["country_iso_code"] == last["grid"]["country_iso_code"] == "FRA"
@@ -155,7 +156,7 @@ def test_what_is_wrong_is_left_to_hydra_to_tell(loader: ConfigLoader, job: list[
     assert ways.quick(["seed=1", "model.width=8"]) is not None
     assert ways.quick(job) is None
     with pytest.raises((HydraException, OmegaConfBaseException)):
-        own_values(ways.compose(job))
+        resolved_values(ways.compose(job))
 
 
 def test_a_wrong_value_leaves_nothing_behind(loader: ConfigLoader) -> None:

@@ -13,9 +13,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import OmegaConf
 
-from bench.cli.app import one_line, register
-from bench.cli.conf_files import config_dir
+from bench.cli.app import register
+from bench.cli.messages import one_line
 from bench.config.report import ReportConfig
+from bench.core.files import config_dir
 
 
 @pytest.fixture(autouse=True)

@@ -5,40 +5,44 @@ import io
 import pytest
 from rich.console import Console
 
-from bench.cli.progress import Course, ProgressLine
+from bench.cli.terminal import ProgressLine, RunCounter
 from bench.launch.job import Progress
 from tests.fakes import FakeClock
 
 
-def course(clock: FakeClock) -> tuple[Course, io.StringIO]:
+def counter(clock: FakeClock) -> tuple[RunCounter, io.StringIO]:
     out = io.StringIO()
-    return Course(Console(file=out, width=80), clock=clock), out
+    return RunCounter(Console(file=out, width=80), clock=clock), out
 
 
 def test_a_run_is_called_by_its_place_and_what_was_swept() -> None:
-    runs, _ = course(FakeClock())
-    assert runs.next(24, "lr=0.1 model=cnn") == "run 1 of 24, lr=0.1 model=cnn"
-    assert runs.next(24, "lr=[0.1] \x1b[2J") == r"run 2 of 24, lr=[0.1] \x1b[2J"
-    assert course(FakeClock())[0].next(1, "mlp on digits") == "mlp on digits"
+    runs, _ = counter(FakeClock())
+    assert runs.name_next(24, "lr=0.1 model=cnn") == "run 1 of 24, lr=0.1 model=cnn"
+    assert runs.name_next(24, "lr=[0.1] \x1b[2J") == r"run 2 of 24, lr=[0.1] \x1b[2J"
+    assert counter(FakeClock())[0].name_next(1, "mlp on digits") == "mlp on digits"
 
 
 def test_a_run_that_was_not_planned_raises_the_number_of_all() -> None:
-    runs, _ = course(FakeClock())
-    assert [runs.next(2, "x")[:10] for _ in range(3)] == ["run 1 of 2", "run 2 of 2", "run 3 of 3"]
+    runs, _ = counter(FakeClock())
+    assert [runs.name_next(2, "x")[:10] for _ in range(3)] == [
+        "run 1 of 2",
+        "run 2 of 2",
+        "run 3 of 3",
+    ]
 
 
 def test_each_run_that_ends_is_a_line_and_never_more_than_one_every_two_seconds() -> None:
     clock = FakeClock()
-    runs, out = course(clock)
+    runs, out = counter(clock)
     for number in range(5):
-        runs.ended(f"run {number}", "reached", important=number == 4)
+        runs.report(f"run {number}", "reached", important=number == 4)
         clock.advance(0.5)
     assert out.getvalue().splitlines() == [
         "run 0: reached",
         "run 4: reached (and 3 more since the last line)",  # at 2.0 s
     ]
     clock.advance(0.1)
-    runs.ended("run 5", "failed: [/x]", important=True)
+    runs.report("run 5", "failed: [/x]", important=True)
     assert out.getvalue().splitlines()[-1] == "run 5: failed: [/x]"
 
 
@@ -57,17 +61,17 @@ def test_the_rest_is_estimated_by_the_runs_before(
     took_s: list[float], num_runs: int, running_s: float, left: str
 ) -> None:
     clock = FakeClock()
-    runs, _ = course(clock)
+    runs, _ = counter(clock)
     for each in took_s:
-        runs.next(num_runs, "x")
+        runs.name_next(num_runs, "x")
         clock.advance(1000.0)  # waiting for others
-        runs.began()
+        runs.start()
         clock.advance(each)
-        runs.ended("x", "reached", important=False)
-    runs.next(num_runs, "x")
-    runs.began()
+        runs.report("x", "reached", important=False)
+    runs.name_next(num_runs, "x")
+    runs.start()
     clock.advance(running_s)
-    assert runs.left(num_runs) == left
+    assert runs.time_left(num_runs) == left
 
 
 def test_the_line_fits_its_terminal_and_takes_no_markup() -> None:

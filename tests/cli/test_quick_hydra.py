@@ -8,7 +8,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from bench.cli.app import config_dir, register
+from bench.cli.app import register
+from bench.core.files import config_dir
 from tests.cli.quick_hydra import quick_hydra
 
 

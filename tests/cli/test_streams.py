@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = (
-    "import sys; from bench.cli.streams import settle_streams\n"
+    "import sys; from bench.cli.start import settle_streams\n"
     "settle_streams(); settle_streams()\n"
     "for _ in range(20000): print('ein Wert ±1')\n"
     "print('an error', file=sys.stderr)\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.sweep_file import write_sweep
+from bench.cli.sweep_report import write_sweep
 from bench.core.records.health import Health
 from tests.serving.test_table import record as served
 from tests.training.test_table import record as trained

@@ -11,10 +11,9 @@ import pytest
 from hydra.errors import InstantiationException
 from rich.console import Console
 
-from bench.cli.agenda import AGENDA
-from bench.cli.causes import innermost
-from bench.cli.progress import CheckingLine
-from bench.cli.resolve import Checked, with_paths
+from bench.cli.messages import innermost
+from bench.cli.overrides import AGENDA, Checked, with_paths
+from bench.cli.terminal import CheckingLine
 from bench.launch.needs import Need
 from hydra_plugins.checked_sweeper import PLANNINGS, CheckedSweeper, Planning
 from tests.cli.command import train
@@ -31,7 +30,7 @@ class TestCheckingLine:
         console = Console(file=io.StringIO(), force_terminal=terminal, width=60)
         with CheckingLine(console, 10_000, clock=lambda: next(clock)) as line:
             for num in range(len(times_s)):
-                line.checked(num + 1)
+                line.show(num + 1)
         return said(console)
 
     def test_nothing_is_said_of_what_is_soon_over(self) -> None:
@@ -53,8 +52,8 @@ class TestPlan:
 
     @pytest.fixture
     def sweeper(self, monkeypatch: pytest.MonkeyPatch) -> CheckedSweeper:
-        monkeypatch.setattr("bench.cli.agenda.AGENDA.num_runs", 1)
-        monkeypatch.setattr("bench.cli.agenda.AGENDA.swept", ())
+        monkeypatch.setattr("bench.cli.overrides.AGENDA.num_runs", 1)
+        monkeypatch.setattr("bench.cli.overrides.AGENDA.swept", ())
         monkeypatch.setattr("hydra_plugins.checked_sweeper.JobValues", _AsGiven)
         # Not by its constructor: Hydra loads its base class anew where a test before composed one.
         sweeper = CheckedSweeper.__new__(CheckedSweeper)

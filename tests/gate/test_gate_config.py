@@ -12,8 +12,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from bench.cli.app import config_dir, register
+from bench.cli.app import register
 from bench.config.gate import CompareConfig, JudgeConfig, OutputConfig
+from bench.core.files import config_dir
 from bench.gate.metrics import METRICS
 from bench.gate.settings import known_keys, require_known, selected, with_least_effects
 from bench.gate.sides.noise_file import NoiseFile, write_noise

@@ -65,7 +65,7 @@ def test_packages_of_a_revision_with_the_names_of_this_project_do_not_hide_it(
         (start / name / "__init__.py").write_text("raise ImportError('the wrong one')")
     (start / "my_parts.py").touch()
     variables = environment(folders, inside, PYTHONPATH=str(ROOT))
-    code = "import analysis, my_parts, package; from bench.cli.conf_files import config_dir as c; "
+    code = "import analysis, my_parts, package; from bench.core.files import config_dir as c; "
     code += "print(c(), package)"
     answer = subprocess.run(
         [sys.executable, "-P", "-c", code],

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.launch.repository import find_repository
-from bench.launch.worktree import NotCheckedOut, worktrees
+from bench.launch.repository import NotCheckedOut, find_repository, worktrees
 from tests.cli.revisions import TIMES_S, MadeRepository, made_repository
 
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from bench.cli.app import config_dir, register
-from bench.cli.resolve import plain
+from bench.cli.app import register
+from bench.cli.overrides import plain
 from bench.config.serve import ServeConfig
+from bench.core.files import config_dir
 from bench.launch.isolation import Ending, ForkServer
 from bench.launch.needs import Need, forget, refusal, require
 from bench.runs import requirements

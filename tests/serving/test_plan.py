@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from bench.cli.app import config_dir, register
+from bench.cli.app import register
+from bench.core.files import config_dir
 from bench.serving.plan import plan_serving
 
 

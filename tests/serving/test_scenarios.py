@@ -11,9 +11,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from typing_extensions import override
 
-from bench.cli.app import config_dir, register
+from bench.cli.app import register
 from bench.config.serve import SCENARIOS, ScenarioConfig
 from bench.core.errors import PassFailed
+from bench.core.files import config_dir
 from bench.core.records.serving import Serving
 from bench.serving import scenarios
 from bench.serving.in_process import InProcessSystem

@@ -8,7 +8,7 @@ import pytest
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.cli.app import one_line
+from bench.cli.messages import one_line
 from bench.core.identity import UNHASHED
 from bench.training.parts import model_name
 from tests.cli.planning import plan

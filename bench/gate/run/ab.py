@@ -33,7 +33,7 @@ from bench.gate.words.output import report, write
 from bench.gate.words.sentences import compare_command, hydra_quoted, verdict_line
 from bench.launch.interleave import Interleaved
 
-BASE, HEAD = "base", "head"  # of one length: see bench.launch.worktree
+BASE, HEAD = "base", "head"  # of one length: see bench.launch.repository
 
 
 def ab_command() -> int:

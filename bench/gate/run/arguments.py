@@ -11,8 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from bench.cli.overrides import MULTIRUN
-from bench.cli.quoting import quoted
+from bench.cli.overrides import MULTIRUN, quoted
 from bench.config.gate import OUTPUTS
 from bench.config.serve import ServeConfig
 from bench.config.train import TrainConfig

@@ -25,7 +25,7 @@ from bench.gate.sides.noise import NoiseRow, NothingToStore, add_noise, comparab
 from bench.gate.words.output import complain
 from bench.launch.interleave import Interleaved
 
-SIDES = ("one", "two")  # names of one length: see bench.launch.worktree
+SIDES = ("one", "two")  # names of one length: see bench.launch.repository
 _HEADINGS = ("configuration", "metric", "n", "spread", "floor", "kind")
 _LEGEND = """\
 n: runs of this session. spread: coefficient of variation. floor, of all sessions in the file: 95%

@@ -28,8 +28,7 @@ from bench.gate.sides.runs import any_repeated, read_side
 from bench.gate.sides.side import Side
 from bench.gate.words.output import complain
 from bench.launch.interleave import Arm, InstallFailed, Interleaved, Program, RunFailed
-from bench.launch.repository import find_repository
-from bench.launch.worktree import NotCheckedOut, worktrees
+from bench.launch.repository import NotCheckedOut, find_repository, worktrees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +236,7 @@ class Session:
     def _lacking(self) -> list[str]:
         """That the first revision is ahead, so that the second is charged for what it lacks."""
         first, last = (self._commits[each.name] for each in self._revisions)
-        if not (num := self._repository.num_lacking(last, first)):
+        if not (num := self._repository.num_missing(last, first)):
             return []
         names = [each.name for each in self._revisions]
         return [

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from bench.cli.streams import output_was_lost
+from bench.cli.start import output_was_lost
 from bench.cli.terminal import say, wide_console
 from bench.gate.model import EXIT_FAILED, Comparison, gravest
 from bench.gate.words.junit import junit_xml

@@ -7,8 +7,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from bench.cli.app import config_dir, register
+from bench.cli.app import register
 from bench.config.gate import AbConfig
+from bench.core.files import config_dir
 from bench.gate.run.arguments import run_arguments, split_arguments, word_for_word
 from bench.gate.settings import known_keys
 
