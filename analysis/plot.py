@@ -33,7 +33,7 @@ def _plot(plain: dict[str, object], *, wants_traceback: bool) -> int:
 
     loaded = load_runs(config.results)
     if config.x is not None and config.y is not None and len(loaded.runs):
-        from analysis.figures.columns import require_axes
+        from analysis.figures.quantities import require_axes
 
         require_axes(loaded.runs, config.x, config.y, config.area)
     from analysis.page.produce import plot  # the plotting libraries, once there are runs

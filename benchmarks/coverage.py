@@ -23,8 +23,8 @@ from scipy.stats import binom, bootstrap
 
 from analysis.stats.accuracy import differs
 from analysis.stats.best import Contender, leader_of, p_best
+from analysis.stats.expected_cost import expected_cost
 from analysis.stats.outcomes import Outcomes
-from analysis.stats.restarts import expected_cost
 from analysis.stats.survival import kaplan_meier
 from bench.core.arrays import Floats
 from bench.core.stats.intervals import Estimate, median, median_of_ratios, ratio_of_medians, share

@@ -10,8 +10,6 @@ from pandas import DataFrame, concat
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, wrapped
 from analysis.figures.by_configuration import variants
-from analysis.figures.columns import cost_label
-from analysis.figures.costs import counted_costs
 from analysis.figures.marks import MARK_NOTE, bars_words, draw_runs, mark_handles, medians, n_words
 from analysis.figures.prepare import (
     NothingToDraw,
@@ -20,6 +18,7 @@ from analysis.figures.prepare import (
     spent_quantity,
     trained_for,
 )
+from analysis.figures.quantities import cost_label, counted_costs
 from analysis.figures.style import COLOURS, LINES, MARKERS, Width, short_number
 from analysis.load.values import numbers
 from bench.core.metric import Quantity

@@ -16,8 +16,6 @@ from pandas import DataFrame, Series
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, many, wrapped
 from analysis.figures.by_configuration import variants
-from analysis.figures.columns import cost_label
-from analysis.figures.costs import counted_costs
 from analysis.figures.marks import (
     bars_words,
     dot,
@@ -34,6 +32,7 @@ from analysis.figures.prepare import (
     spent_quantity,
     trained_for,
 )
+from analysis.figures.quantities import cost_label, counted_costs
 from analysis.figures.style import INK, MARKERS, Width, short_number
 from analysis.load.values import numbers
 from bench.core.metric import Quantity

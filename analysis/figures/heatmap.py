@@ -14,9 +14,9 @@ from pandas import DataFrame
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrapped
 from analysis.figures.batch_size import MOST_PANELS, sweep_runs, without_words
-from analysis.figures.columns import cost_label
 from analysis.figures.marks import medians, n_words
 from analysis.figures.prepare import evenly
+from analysis.figures.quantities import cost_label
 from analysis.figures.style import INK, Width, short_number
 from bench.core.metric import Quantity
 from bench.core.metrics import label_of

@@ -7,8 +7,6 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, legend_name, log_axis
-from analysis.figures.columns import cost_label
-from analysis.figures.costs import counted_costs
 from analysis.figures.marks import bars_words, draw_points, grey_handles, medians
 from analysis.figures.prepare import (
     NothingToDraw,
@@ -21,6 +19,7 @@ from analysis.figures.prepare import (
     spent_quantity,
     trained_for,
 )
+from analysis.figures.quantities import cost_label, counted_costs
 from analysis.figures.style import COLOURS, GREY, LINES, MARKERS, Width, short_names
 from bench.core.metric import Quantity
 

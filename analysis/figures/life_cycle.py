@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from pandas import DataFrame, Series, concat
 
-from analysis.figures.costs import cost_bases, rate_words
 from analysis.figures.prepare import NothingToDraw, serving_runs
+from analysis.figures.quantities import cost_bases, rate_words
 from analysis.load.values import column
 from analysis.stats.comparable import Group, groups, host_words, target_words
 from analysis.stats.lifecycle import (

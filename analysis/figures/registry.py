@@ -1,16 +1,17 @@
-"""Figures by name: their data from what was loaded, and the drawing of it.
+"""Figures by name: what each needs, how its data is prepared, and how it is drawn.
 
-The modules of the figures are imported when the first of them is drawn.
+Functions are named and not imported, so that a wrong name is refused without waiting for the
+plotting libraries: the modules of the figures are imported when the first of them is drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from analysis.figures.catalogue import FIGURES, TRADEOFF, Entry
 from bench.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -18,6 +19,163 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from analysis.figures.style import Width
+
+_TRAININGS, _SERVINGS = "panels:trainings", "panels:servings"
+_QUANTITIES = (("time", "time_s"), ("energy", "energy_j"), ("cost", "cost_usd"))
+# Needs to be told what to draw, so that it is not among all figures of a report.
+TRADEOFF = "tradeoff"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One figure.
+
+    Attributes:
+        title: What it shows, in a line.
+        data: `module:function` from the runs (and the long frames of `needs`, in that order) to a
+            tidy frame; the module is one of analysis.figures.
+        draw: `module:function` from that frame to a figure.
+        needs: Long frames: load_<name> of analysis.load.runs.
+        groups: `module:function` from all runs to groups that may be compared, each a panel; None
+            where all runs are drawn together.
+        options: Keywords of the data function, which `groups` is given as well.
+        pick: `module:function` that chooses the runs whose long frames are read, where not all
+            of them are drawn.
+    """
+
+    title: str
+    data: str
+    draw: str
+    needs: tuple[str, ...] = ()
+    groups: str | None = _TRAININGS
+    options: Mapping[str, Any] = field(default_factory=dict)
+    pick: str | None = None
+
+
+def _path(verb: str, name: str) -> str:
+    module, _, function = name.partition(":")
+    return f"{module}:{verb}_{function or module}"
+
+
+def _entry(title: str, name: str, draw: str | None = None, **more: Any) -> Entry:
+    """The entry of `module:data_name` and `module:draw_name`; a lone name is that of the module."""
+    return Entry(title=title, data=_path("data", name), draw=_path("draw", draw or name), **more)
+
+
+def _both(module: str, title: str, **more: Any) -> dict[str, Entry]:
+    """The same figure of time and of energy."""
+    return {
+        f"{module}_{short}": _entry(
+            title.format(short), module, options={"quantity": quantity}, **more
+        )
+        for short, quantity in _QUANTITIES[:2]
+    }
+
+
+def _tradeoff(title: str, **options: str | None) -> Entry:
+    more = {"groups": "tradeoff:compared", "options": options}
+    return _entry(title, "tradeoff", "tradeoff_draw:tradeoff", **more)
+
+
+def _served(title: str, x: str, y: str) -> Entry:
+    options = {"x": x, "y": y, "area": "model.size_bytes"}
+    more = {"groups": "served:compared", "options": options}
+    return _entry(title, "served:served_tradeoff", "tradeoff_draw:tradeoff", **more)
+
+
+def _stacked(title: str, name: str, **more: Any) -> Entry:
+    return _entry(title, f"phases:{name}", "stacked", **more)
+
+
+_ACCURACY, _LATENCY = "quality_test.accuracy", "serving.latency_p90_ms"
+FIGURES: dict[str, Entry] = {
+    **{
+        f"accuracy_{short}": _entry(
+            f"quality against {short}, per configuration, with the target",
+            "curves",
+            needs=("curves",),
+            options={"x": x},
+        )
+        for short, x in (("time", "time_s"), ("energy", "energy_total_j"))
+    },
+    **_both("batch_size", "{} to target against batch size, by learning rate and architecture"),
+    **_both("heatmap", "{} to target of learning rate x batch size, misses hatched"),
+    **_both("factors", "samples to target against {} per sample, with lines of equal cost"),
+    "tta_eta": _tradeoff(
+        "energy to target against time to target, with the Pareto front",
+        x="target.time_to_target_s",
+        y="target.energy_to_target_j",
+        area=None,
+    ),
+    **_both("ladder", "{} to every rung of the ladder, per configuration", needs=("ladder",)),
+    "hits": _entry("probability of having hit the target over time (Kaplan-Meier)", "hits"),
+    "restarts": _entry("expected time to the target with restarts, misses inside", "restarts"),
+    "ecdf_targets": _entry(
+        "share of all rungs and runs reached over time", "hits:ecdf_targets", needs=("ladder",)
+    ),
+    "timeline": _entry(
+        "utilization and power over the time of one run, phases shaded",
+        "timeline",
+        needs=("curves", "telemetry"),
+        groups=None,
+        pick="timeline:pick_run",
+    ),
+    "phases": _stacked("wall time by phase, per configuration", "phases"),
+    "phase_energy": _stacked("energy by phase, per configuration", "phase_energy"),
+    "energy_components": _stacked(
+        "energy by component, per configuration", "energy_components", needs=("energy",)
+    ),
+    "accuracy_latency": _served(
+        "accuracy against latency, with model size as area", _LATENCY, _ACCURACY
+    ),
+    "accuracy_prediction_energy": _served(
+        "accuracy against energy per prediction", "serving.energy_per_prediction_j", _ACCURACY
+    ),
+    "throughput_latency": _served(
+        "throughput in batch against latency of one input", _LATENCY, "serving.throughput_per_s"
+    ),
+    "latency": _entry(
+        "distribution of the latency, with percentiles, by scenario",
+        "serving:latency",
+        needs=("requests",),
+        groups=_SERVINGS,
+        pick="serving:pick_served",
+    ),
+    "load": _entry(
+        "latency under load against the rate of queries",
+        "serving:load",
+        needs=("rate_search",),
+        groups=_SERVINGS,
+        pick="prepare:serving_runs",
+    ),
+    "stages": _stacked(
+        "end-to-end latency by its parts: local, edge and cloud",
+        "stages",
+        needs=("stages",),
+        groups=_SERVINGS,
+        pick="prepare:serving_runs",
+    ),
+    "compression": _entry(
+        "change of accuracy against speed-up and size of compressed models",
+        "compression",
+        groups=_SERVINGS,
+    ),
+    **{
+        f"life_cycle_{short}": _entry(
+            f"{short} over the life of a model against predictions, with break-even points",
+            "life_cycle",
+            "life_cycle_draw:life_cycle",
+            groups="life_cycle:compared",
+            options={"quantity": quantity},
+        )
+        for short, quantity in _QUANTITIES
+    },
+    "codecarbon": _entry(
+        "energy by our meters against CodeCarbon's estimate, per run",
+        "codecarbon",
+        groups="panels:hosts",
+    ),
+}
 
 
 class Frames:
@@ -54,7 +212,7 @@ def function_of(path: str) -> Callable[..., Any]:
 
 def figure_titles() -> dict[str, str]:
     """What each figure shows, in a line, by its name."""
-    return {name: _entry(name).title for name in (*FIGURES, TRADEOFF)}
+    return {name: _entry_of(name).title for name in (*FIGURES, TRADEOFF)}
 
 
 def require_figures(names: Sequence[str], key: str = "figures") -> None:
@@ -86,7 +244,7 @@ def figure_data(
         ValueError: There is no such figure.
     """
     require_figures([name])
-    entry = _entry(name)
+    entry = _entry_of(name)
     keywords = {**entry.options, **(options or {})}
     if entry.groups is None:
         return _data(entry, frames, frames.runs, {} if run is None else {"run": run}, keywords)
@@ -120,7 +278,7 @@ def draw_figure(name: str, data: DataFrame, width: Width) -> Figure:
         ValueError: There is no such figure.
     """
     require_figures([name])
-    draw = function_of(_entry(name).draw)
+    draw = function_of(_entry_of(name).draw)
     if "group" not in data:
         figure: Figure = draw(data, width=width)
         return figure
@@ -130,12 +288,5 @@ def draw_figure(name: str, data: DataFrame, width: Width) -> Figure:
     return whole
 
 
-def _entry(name: str) -> Entry:
-    if name == TRADEOFF:
-        return Entry(
-            title="any two metrics of the record",
-            data="tradeoff:data_tradeoff",
-            draw="tradeoff_draw:draw_tradeoff",
-            groups="tradeoff:compared",
-        )
-    return FIGURES[name]
+def _entry_of(name: str) -> Entry:
+    return _tradeoff("any two metrics of the record") if name == TRADEOFF else FIGURES[name]

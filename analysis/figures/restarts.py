@@ -14,8 +14,8 @@ from analysis.figures.by_configuration import outcomes_by_configuration
 from analysis.figures.marks import dot
 from analysis.figures.prepare import NothingToDraw, counts, evenly, training_runs
 from analysis.figures.style import COLOURS, INK, Width, short_names
+from analysis.stats.expected_cost import expected_cost, simulated_restarts
 from analysis.stats.outcomes import Outcomes, outcomes
-from analysis.stats.restarts import expected_cost, simulated_restarts
 from bench.core.stats.intervals import MIN_RUNS
 
 _ROWS = 16

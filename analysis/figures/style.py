@@ -87,7 +87,7 @@ def short_names(names: Iterable[str]) -> tuple[dict[str, str], str]:
     """Names without the parts that all have in common, and those parts.
 
     Args:
-        names: As analysis.load.labels makes them: `key=value` with spaces between. Give those of
+        names: As analysis.load.names makes them: `key=value` with spaces between. Give those of
             all configurations that are drawn, also of those that the legend does not name: the
             sentence must be true of each.
 

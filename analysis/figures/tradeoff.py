@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from pandas import DataFrame, Series, concat
 
-from analysis.figures.columns import direction, require_axes
-from analysis.figures.costs import cost_bases, counted_costs, rate_words
 from analysis.figures.marks import medians
 from analysis.figures.prepare import (
     COSTS,
@@ -17,6 +15,13 @@ from analysis.figures.prepare import (
     spent,
     training_runs,
     with_label_names,
+)
+from analysis.figures.quantities import (
+    cost_bases,
+    counted_costs,
+    direction,
+    rate_words,
+    require_axes,
 )
 from analysis.load.joules import grids, joules_in_doubt
 from analysis.load.values import column, numbers

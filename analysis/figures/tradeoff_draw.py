@@ -17,8 +17,8 @@ from analysis.figures.axes import (
     plain_axis,
     wrapped,
 )
-from analysis.figures.columns import direction, label_with
 from analysis.figures.marks import bars_words, dot, draw_bars, draw_points, n_words, write_beside
+from analysis.figures.quantities import direction, label_with
 from analysis.figures.style import COLOURS, INK, Width, short_names, short_number
 from analysis.stats.accuracy import is_share
 from bench.core.arrays import Floats

@@ -27,7 +27,7 @@ from analysis.load.joules import (
     long_without_doubtful,
     without_doubtful,
 )
-from analysis.load.labels import configurations
+from analysis.load.names import configurations
 from analysis.load.records import FOLDER, Unreadable, read_records, reason_of
 from analysis.load.values import bounded_floats, require_possible
 from bench.core.files import require_file

@@ -20,9 +20,9 @@ from analysis.figures.prepare import are_comparable
 from analysis.load.values import column
 from analysis.page.charts import MOST_GROUPS, chart_groups
 from analysis.page.details import MOST_DETAILED, detailed_runs, details
+from analysis.page.findings import Part, summary_words
 from analysis.page.rows import page_rows, plain
 from analysis.page.titles import table_columns
-from analysis.page.words import Part, summary_words
 from analysis.stats.outcomes import hosts, refused
 from analysis.tables.files import Make, at_once, writing
 from analysis.tables.text_table import TextTable

@@ -8,8 +8,8 @@ from typing import Any
 
 import altair as alt
 
-from analysis.figures.columns import label_with
 from analysis.figures.prepare import evenly
+from analysis.figures.quantities import label_with
 from analysis.figures.style import COLOURS
 from analysis.page.titles import TITLES, title_of
 

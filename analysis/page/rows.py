@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from pandas import NA, DataFrame, NaT, Series
 
-from analysis.figures.costs import cost_bases
 from analysis.figures.prepare import architectures, are_comparable
+from analysis.figures.quantities import cost_bases
 from analysis.load.values import column, numbers
 from analysis.page.titles import COSTS, NUMBERS
 from analysis.stats.outcomes import REFUSED, counted_runs, hosts, outcomes, with_target

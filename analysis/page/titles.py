@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.figures.columns import label_with
+from analysis.figures.quantities import label_with
 from analysis.stats.outcomes import TO_TARGET
 from bench.core.metric import Quantity
 from bench.core.metrics import label_of

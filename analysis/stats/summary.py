@@ -21,9 +21,9 @@ from analysis.load.joules import COST_BASIS, ELECTRICITY, GRID, joules_in_doubt
 from analysis.load.values import with_only
 from analysis.stats.accuracy import is_share, least_num, num_samples, with_sampling_error
 from analysis.stats.best import Contender, leader_of, p_best
+from analysis.stats.expected_cost import expected_cost
 from analysis.stats.outcomes import counted_runs, outcomes, reached, with_target
 from analysis.stats.repeats import KEYS, is_asked, with_keys
-from analysis.stats.restarts import expected_cost
 from analysis.stats.table_columns import OF_TRAINING, TOPICS, Statistic, TableColumn
 from bench.core.arrays import Floats
 from bench.core.labels import GUESSED

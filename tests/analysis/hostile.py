@@ -18,9 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from analysis.figures.catalogue import FIGURES
 from analysis.figures.prepare import NothingToDraw
-from analysis.figures.registry import Frames, draw_figure, figure_data
+from analysis.figures.registry import FIGURES, Frames, draw_figure, figure_data
 from analysis.figures.save import save_all
 from analysis.load.runs import UnreadFile, load_runs
 from analysis.page.build import Listed, page_html

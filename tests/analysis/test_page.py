@@ -15,9 +15,9 @@ from analysis.load.runs import Loaded, load_runs
 from analysis.page.build import page_html, write_page
 from analysis.page.charts import MOST_GROUPS, chart_groups, charts
 from analysis.page.details import MOST_DETAILED, detailed_runs, details, record_pairs
+from analysis.page.findings import summary_words
 from analysis.page.parallel import places
 from analysis.page.rows import page_rows, plain
-from analysis.page.words import summary_words
 from analysis.stats.summary import summarise
 from tests.analysis.made import Made, make_sweep
 from tests.analysis.made_page import EVIL, hostile_sweep, listed

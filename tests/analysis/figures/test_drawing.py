@@ -17,9 +17,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis.figures.axes import log_axis, wrapped
-from analysis.figures.catalogue import FIGURES
 from analysis.figures.prepare import NothingToDraw
-from analysis.figures.registry import Frames, draw_figure, figure_data, require_figures
+from analysis.figures.registry import FIGURES, Frames, draw_figure, figure_data, require_figures
 from analysis.figures.save import save_all, save_figure
 from analysis.figures.style import WIDTH_IN, short_number
 from analysis.load.runs import load_runs

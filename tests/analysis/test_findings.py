@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from analysis.load.runs import Loaded, load_runs
+from analysis.page.findings import summary_words
 from analysis.page.losses import losses
-from analysis.page.words import summary_words
 from analysis.stats.summary import summarise
 from tests.analysis.made import SWEEP_START, Made, make_run, make_sweep
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.stats.expected_cost import expected_cost, simulated_restarts
 from analysis.stats.outcomes import Outcomes
-from analysis.stats.restarts import expected_cost, simulated_restarts
 
 
 def made(hits: list[float], others: list[float]) -> Outcomes:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.figures.columns import direction, require_axes
+from analysis.figures.quantities import direction, require_axes
 from tests.analysis.figures.literal import frame, reached
 
 TIME = "target.time_to_target_s"
