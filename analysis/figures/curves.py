@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from pandas import DataFrame, concat
 
-from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, legend_name, log_axis
-from analysis.figures.marks import draw_band, grey_handles, n_words, write_beside
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis
+from analysis.figures.lines import draw_lines
+from analysis.figures.marks import draw_band, n_words, write_beside
 from analysis.figures.prepare import (
     NothingToDraw,
-    counted_name,
     counts,
     drawn,
     energy_labels,
@@ -20,7 +20,7 @@ from analysis.figures.prepare import (
     ranked,
     trained_for,
 )
-from analysis.figures.style import COLOURS, GREY, INK, LINES, Width, short_names
+from analysis.figures.style import INK, Width
 from bench.core.arrays import Floats
 
 Axis = Literal["time_s", "energy_total_j"]
@@ -121,33 +121,16 @@ def draw_curves(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_curves` gives."""
     x = "time_s" if "time_s" in data else "energy_total_j"
     figure, (axes,) = canvas(width)
-    for _, rows in data[data["shown"] == "grey"].groupby("configuration", sort=False):
-        axes.plot(
-            rows[x], rows["median"], color=GREY, linewidth=0.6, zorder=1, drawstyle="steps-post"
-        )
-    handles = []
-    best = data[data["shown"] == "line"]
-    names, common = short_names(data["configuration"])
-    for place, (name, rows) in enumerate(best.groupby("configuration", sort=False)):
-        first = rows.iloc[0]
-        label = counted_name(
-            names[str(name)], first["num_runs"], first["num_reached"], first["num_incomparable"]
-        )
-        style = {"color": COLOURS[place], "linestyle": LINES[place]}
-        draw_band(axes, rows[x], rows["low"], rows["high"], COLOURS[place], step="post")
-        (line,) = axes.plot(
-            rows[x],
-            rows["median"],
-            label=legend_name(label, width),
-            drawstyle="steps-post",
-            **style,
-        )
-        handles.append(line)
+
+    def draw_more(rows: DataFrame, colour: str) -> None:
+        draw_band(axes, rows[x], rows["low"], rows["high"], colour, step="post")
+
+    handles, common = draw_lines(axes, data, x, "median", width, draw_more=draw_more)
     _target_line(axes, data)
     log_axis(axes, "x")
     axes.set_xlabel(_LABELS[x].format(label=data["energy_label"].iloc[0]))
     axes.set_ylabel(quality_label(data["metric"]))
-    handles += grey_handles(data, len(handles))
+    best = data[data["shown"] == "line"]
     return finished(figure, handles, f"{_words(data, best)} {common}", width)
 
 

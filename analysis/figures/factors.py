@@ -21,8 +21,8 @@ from analysis.figures.marks import (
     dot,
     draw_bars,
     draw_points,
-    medians,
     n_words,
+    paired_medians,
     write_beside,
 )
 from analysis.figures.prepare import (
@@ -91,13 +91,8 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
 
 def _cells(known: DataFrame) -> DataFrame:
     """Medians of each configuration; of the cost per sample over the runs that have one."""
-    name = ["configuration"]
-    data = medians(known, name, "samples").set_index(name)
-    data = data.rename(columns={"low": "samples_low", "high": "samples_high"})
-    measured = known.dropna(subset=["per_sample"]).assign(bound=False)
-    each = medians(measured, name, "per_sample").set_index(name)
-    data["per_sample"] = each["per_sample"]
-    data["per_sample_low"], data["per_sample_high"] = each["low"], each["high"]
+    known = known.assign(samples_bound=known["bound"], per_sample_bound=False)
+    data = paired_medians(known, "samples", "per_sample")
     data["missed"] = data["samples"].isna()
     groups = known.groupby("configuration")
     data["samples"] = data["samples"].fillna(groups["samples"].median())

@@ -6,21 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from pandas import DataFrame, concat
 
-from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, legend_name, log_axis
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis
 from analysis.figures.by_configuration import outcomes_by_configuration
-from analysis.figures.marks import draw_band, grey_handles, range_words
-from analysis.figures.prepare import (
-    NothingToDraw,
-    counted_name,
-    counts,
-    drawn,
-    ranked,
-    training_runs,
-)
-from analysis.figures.style import COLOURS, GREY, LINES, Width, short_names
+from analysis.figures.lines import draw_lines
+from analysis.figures.marks import draw_band, range_words
+from analysis.figures.prepare import NothingToDraw, counts, drawn, ranked, training_runs
+from analysis.figures.style import Width
 from analysis.stats.attainment import target_ecdf
 from analysis.stats.outcomes import Outcomes, outcomes
 from analysis.stats.survival import kaplan_meier, log_rank
@@ -104,62 +97,35 @@ def _p_value(best: list[Outcomes]) -> float:
 def draw_hits(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_hits` gives."""
     figure, (axes,) = canvas(width)
-    _grey_lines(axes, data, "probability")
-    best = data[data["shown"] == "line"]
-    names, common = short_names(data["configuration"])
-    handles = []
-    for place, (name, rows) in enumerate(best.groupby("configuration", sort=False)):
-        steps = _from_first(rows[rows["kind"] == "step"], data)
-        colour = COLOURS[place]
-        x, low, high = steps["time_s"], steps["low"], steps["high"]
+
+    def draw_more(rows: DataFrame, colour: str) -> None:
+        x, low, high = rows["time_s"], rows["low"], rows["high"]
         draw_band(axes, x, low, high, colour, alpha=0.15, step="post")
-        missed = rows[rows["kind"] == "missed"]
-        axes.plot(
-            missed["time_s"], missed["probability"], linestyle="", marker="|", color=colour, ms=7
-        )
-        handles.append(_line(axes, steps, "probability", place, rows, names[str(name)], width))
-    axes.set_ylabel("probability of having hit")
-    return _finished(figure, axes, data, handles, _hit_words(data, best, common), width)
+        own = data[data["configuration"] == rows["configuration"].iloc[0]]
+        missed = own[own["kind"] == "missed"]
+        axes.plot(missed["time_s"], missed["probability"], ls="", marker="|", color=colour, ms=7)
+
+    steps = _on_log_axis(data[data["kind"] == "step"], data)
+    columns = ("time_s", "probability")
+    handles, common = draw_lines(axes, steps, *columns, width, draw_more=draw_more)
+    _set_axes(axes, "probability of having hit")
+    best = data[data["shown"] == "line"]
+    return finished(figure, handles, _hit_words(data, best, common), width)
 
 
-def _from_first(steps: DataFrame, data: DataFrame) -> DataFrame:
-    """The steps on a log axis, where 0 has no place: begun below the earliest time of all."""
+def _on_log_axis(steps: DataFrame, data: DataFrame) -> DataFrame:
+    """Let steps begin just below the earliest time, since 0 has no place, and reach to the end."""
     first = float(data.loc[data["time_s"] > 0, "time_s"].min()) / 1.3
-    last = float(data["time_s"].max())
     steps = steps.assign(time_s=steps["time_s"].clip(lower=first))
-    ends = steps.iloc[[-1]].assign(time_s=last)
-    return concat([steps, ends], ignore_index=True)
+    ends = steps.drop_duplicates("configuration", keep="last")
+    return concat([steps, ends.assign(time_s=float(data["time_s"].max()))], ignore_index=True)
 
 
-def _grey_lines(axes: Axes, data: DataFrame, y: str) -> None:
-    for _, rows in data[data["shown"] == "grey"].groupby("configuration", sort=False):
-        steps = _from_first(rows, data)
-        axes.plot(steps["time_s"], steps[y], drawstyle="steps-post", color=GREY, linewidth=0.6)
-
-
-def _line(
-    axes: Axes, steps: DataFrame, y: str, place: int, rows: DataFrame, name: str, width: Width
-) -> Line2D:
-    first = rows.iloc[0]
-    label = counted_name(name, first["num_runs"], first["num_reached"], first["num_incomparable"])
-    (line,) = axes.plot(
-        steps["time_s"],
-        steps[y],
-        drawstyle="steps-post",
-        color=COLOURS[place],
-        linestyle=LINES[place],
-        label=legend_name(label, width),
-    )
-    return line
-
-
-def _finished(
-    figure: Canvas, axes: Axes, data: DataFrame, handles: list[Line2D], words: str, width: Width
-) -> Canvas:
+def _set_axes(axes: Axes, label: str) -> None:
     log_axis(axes, "x")
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("time (s)")
-    return finished(figure, handles + grey_handles(data, len(handles)), words, width)
+    axes.set_ylabel(label)
 
 
 def _hit_words(data: DataFrame, best: DataFrame, common: str) -> str:
@@ -213,14 +179,9 @@ def data_ecdf_targets(runs: DataFrame, ladder: DataFrame) -> DataFrame:
 def draw_ecdf_targets(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_ecdf_targets` gives."""
     figure, (axes,) = canvas(width)
-    _grey_lines(axes, data, "share")
-    best = data[data["shown"] == "line"]
-    names, common = short_names(data["configuration"])
-    handles = [
-        _line(axes, _from_first(rows, data), "share", place, rows, names[str(name)], width)
-        for place, (name, rows) in enumerate(best.groupby("configuration", sort=False))
-    ]
-    axes.set_ylabel("share of rungs x runs reached")
-    pairs = range_words(best["num_pairs"])
+    steps = _on_log_axis(data, data)
+    handles, common = draw_lines(axes, steps, "time_s", "share", width)
+    _set_axes(axes, "share of rungs x runs reached")
+    pairs = range_words(data.loc[data["shown"] == "line", "num_pairs"])
     words = f"{pairs} pairs of rung and run each, those never reached inside. k/n: runs that hit."
-    return _finished(figure, axes, data, handles, f"{words} {common}", width)
+    return finished(figure, handles, f"{words} {common}", width)

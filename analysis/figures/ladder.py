@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, legend_name, log_axis
+from analysis.figures.lines import draw_grey
 from analysis.figures.marks import bars_words, draw_points, grey_handles, medians
 from analysis.figures.prepare import (
     NothingToDraw,
@@ -20,7 +21,7 @@ from analysis.figures.prepare import (
     trained_for,
 )
 from analysis.figures.quantities import cost_label, counted_costs
-from analysis.figures.style import COLOURS, GREY, LINES, MARKERS, Width, short_names
+from analysis.figures.style import COLOURS, LINES, MARKERS, Width, short_names
 from bench.core.metric import Quantity
 
 
@@ -80,8 +81,7 @@ def draw_ladder(data: DataFrame, *, width: Width = "one") -> Canvas:
     figure, (axes,) = canvas(width)
     rungs = sorted(data["rung"].unique())
     data = data.assign(place=data["rung"].map({rung: n for n, rung in enumerate(rungs)}))
-    for _, rows in data[data["shown"] == "grey"].groupby("configuration", sort=False):
-        axes.plot(rows["place"], rows["value"], color=GREY, linewidth=0.6, zorder=1)
+    draw_grey(axes, data, "place", "value")
     best = data[data["shown"] == "line"]
     names, common = short_names(data["configuration"])
     handles = []

@@ -202,3 +202,25 @@ def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
         )
     numbers = [value, "low", "high"]
     return DataFrame(rows).astype(dict.fromkeys(numbers, "float64"))
+
+
+def paired_medians(runs: DataFrame, x: str, y: str) -> DataFrame:
+    """Medians of two quantities of each configuration, with their bounds.
+
+    Args:
+        runs: With both quantities, `x_bound` and `y_bound` under their names, `configuration` and
+            `comparable`. Each median is over the runs that have the quantity, or a bound of it.
+        x: Column of the first quantity.
+        y: Column of the second.
+
+    Returns:
+        By configuration: both under their names, with `_low` and `_high`, and the counts of
+        `medians`, of the runs that have x.
+    """
+    parts = []
+    for name in (x, y):
+        known = runs[runs[name].notna() | runs[f"{name}_bound"]]
+        part = medians(known.assign(bound=known[f"{name}_bound"]), ["configuration"], name)
+        ends = {"low": f"{name}_low", "high": f"{name}_high"}
+        parts.append(part.set_index("configuration").rename(columns=ends))
+    return parts[0].join(parts[1][[y, f"{y}_low", f"{y}_high"]])

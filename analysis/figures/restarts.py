@@ -11,7 +11,7 @@ from pandas import DataFrame
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, wrapped
 from analysis.figures.by_configuration import outcomes_by_configuration
-from analysis.figures.marks import dot
+from analysis.figures.marks import dot, draw_points
 from analysis.figures.prepare import NothingToDraw, counts, evenly, training_runs
 from analysis.figures.style import COLOURS, INK, Width, short_names
 from analysis.stats.expected_cost import expected_cost, simulated_restarts
@@ -86,24 +86,18 @@ def draw_restarts(data: DataFrame, *, width: Width = "one") -> Canvas:
     labels = [_row_name(row, names, width) for row in data.to_dict("records")]
     lines = sum(label.count("\n") + 1 for label in labels)
     figure, (axes,) = canvas(width, 0.6 + 0.12 * lines + 0.07 * len(data))
-    places = np.arange(len(data))[::-1]
-    hit = data["expected_s"].notna().to_numpy()
-    _draw_hits(axes, data[hit], places[hit])
-    vain = ~hit & (data["total_s"] > 0).to_numpy()
-    axes.scatter(
-        data["total_s"][vain],
-        places[vain],
-        s=22,
-        marker=">",
-        facecolors="white",
-        edgecolors=INK,
-    )
+    data = data.assign(height=np.arange(len(data))[::-1])
+    is_known = data["expected_s"].notna()
+    _draw_hits(axes, data[is_known])
+    vain = data[~is_known & (data["total_s"] > 0)]
+    x, y = vain["total_s"], vain["height"]
+    axes.scatter(x, y, s=22, marker=">", facecolors="white", edgecolors=INK)
     log_axis(axes, "x")
-    axes.set_yticks(places, labels, fontsize=6)
+    axes.set_yticks(data["height"], labels, fontsize=6)
     axes.set_ylim(-0.7, len(data) - 0.3)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("expected time to hit (s)")
-    return finished(figure, _handles(data, hit), _words(data, common), width)
+    return finished(figure, _handles(data), _words(data, common), width)
 
 
 def _row_name(row: dict[Any, Any], names: dict[str, str], width: Width) -> str:
@@ -114,25 +108,18 @@ def _row_name(row: dict[Any, Any], names: dict[str, str], width: Width) -> str:
     return wrapped(text, 28 if width == "one" else 60)
 
 
-def _draw_hits(axes: Axes, data: DataFrame, places: object) -> None:
-    axes.hlines(places, data["tenth_s"], data["ninetieth_s"], color="0.7", linewidth=0.9)  # type: ignore[arg-type]
+def _draw_hits(axes: Axes, data: DataFrame) -> None:
+    heights = data["height"]
+    axes.hlines(heights, data["tenth_s"], data["ninetieth_s"], color="0.7", linewidth=0.9)
     bounded = data["high"].fillna(data["ninetieth_s"].fillna(data["expected_s"]))
-    axes.hlines(places, data["low"], bounded, color=COLOURS[0], linewidth=2.2)  # type: ignore[arg-type]
-    comparable = (data["num_incomparable"] == 0).to_numpy()
-    faces = np.where(comparable, COLOURS[0], "white")
-    axes.scatter(
-        data["expected_s"],
-        places,  # type: ignore[arg-type]
-        s=20,
-        facecolors=list(faces),
-        edgecolors=COLOURS[0],
-        linewidths=0.9,
-        zorder=3,
-    )
-    axes.scatter(data["hits_mean_s"], places, s=26, marker="|", color=COLOURS[3], zorder=4)  # type: ignore[arg-type]
+    axes.hlines(heights, data["low"], bounded, color=COLOURS[0], linewidth=2.2)
+    are_comparable = data["num_incomparable"] == 0
+    style = {"size": 20, "linewidths": 0.9}
+    draw_points(axes, data["expected_s"], heights, are_comparable, COLOURS[0], **style)
+    axes.scatter(data["hits_mean_s"], heights, s=26, marker="|", color=COLOURS[3], zorder=4)
 
 
-def _handles(data: DataFrame, hit: object) -> list[Line2D]:
+def _handles(data: DataFrame) -> list[Line2D]:
     bars = data["low"].notna().any()
     expected = {"linewidth": 2.2, "label": "expected, 95%"} if bars else {"label": "expected"}
     handles = [
@@ -140,9 +127,9 @@ def _handles(data: DataFrame, hit: object) -> list[Line2D]:
         Line2D([], [], color="0.7", linewidth=0.9, label="10% to 90% of tries"),
         dot("mean of hits alone", COLOURS[3], marker="|"),
     ]
-    if not np.asarray(hit).any():
+    num_vain = int(data["expected_s"].isna().sum())
+    if num_vain == len(data):
         handles = []
-    num_vain = int((~np.asarray(hit)).sum())
     if num_vain:
         why = "no hit, or a cost not known" if data["num_unknown"].any() else "no hit"
         handles.append(dot(f"{why} ({num_vain})", marker=">", face="white"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pandas import DataFrame, Series, concat
 
-from analysis.figures.marks import medians
+from analysis.figures.marks import paired_medians
 from analysis.figures.prepare import (
     COSTS,
     NothingToDraw,
@@ -202,14 +202,10 @@ def _labels(rows: DataFrame, x: str, y: str) -> Series | None:
 
 def _cells(known: DataFrame) -> DataFrame:
     """Medians of a configuration; what was spent in vain where its median run missed."""
-    parts = []
+    data = paired_medians(known, "x", "y")
     for axis in ("x", "y"):
-        bounded = known.assign(bound=known[f"{axis}_bound"])
-        part = medians(bounded, ["configuration"], axis).set_index("configuration")
-        _widen(part, axis, known.groupby("configuration")[f"{axis}_samples"].agg(least_num))
-        parts.append(part.rename(columns={"low": f"{axis}_low", "high": f"{axis}_high"}))
+        _widen(data, axis, known.groupby("configuration")[f"{axis}_samples"].agg(least_num))
     groups_of = known.groupby("configuration")
-    data = parts[0].join(parts[1][["y", "y_low", "y_high"]])
     data["num_reached"] = groups_of["reached"].sum()
     data["missed"] = data["x"].isna() | data["y"].isna()
     data["off_target"] = groups_of["reached"].mean() <= 0.5
@@ -223,7 +219,7 @@ def _widen(part: DataFrame, axis: str, nums: Series) -> None:
     """Let the interval of an accuracy be no narrower than its sampling error on the split."""
     sampling = [sampling_bounds(*pair) for pair in zip(part[axis], nums, strict=True)]
     known = nums.notna() & part[axis].notna()
-    low = Series([low for low, _ in sampling], index=part.index)
-    high = Series([high for _, high in sampling], index=part.index)
-    part["low"] = part["low"].fillna(low).clip(upper=low).where(known, part["low"])
-    part["high"] = part["high"].fillna(high).clip(lower=high).where(known, part["high"])
+    low, high = (Series(ends, index=part.index) for ends in zip(*sampling, strict=True))
+    own_low, own_high = part[f"{axis}_low"], part[f"{axis}_high"]
+    part[f"{axis}_low"] = own_low.fillna(low).clip(upper=low).where(known, own_low)
+    part[f"{axis}_high"] = own_high.fillna(high).clip(lower=high).where(known, own_high)

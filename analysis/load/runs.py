@@ -195,17 +195,12 @@ def _of_record(
 
 def _long(runs: DataFrame, row: type, read: Callable[[Path], Sequence[Any]]) -> DataFrame:
     names = [field.name for field in fields(row)]
-    columns: dict[str, list[Any]] = {name: [] for name in ("run_id", *names)}
 
     def read_cells(folder: Path) -> list[list[Any]]:
         return [[_cell(name, getattr(one, name)) for name in names] for one in read(folder)]
 
-    for run_id, each in _each(runs, read_cells):
-        columns["run_id"] += [run_id] * len(each)
-        for cells in each:
-            for name, cell in zip(names, cells, strict=True):
-                columns[name].append(cell)
-    return bounded_floats(DataFrame(columns))
+    rows = [[run_id, *cells] for run_id, each in _each(runs, read_cells) for cells in each]
+    return bounded_floats(DataFrame(rows, columns=["run_id", *names]))
 
 
 def _cell(name: str, value: Any) -> Any:

@@ -1,0 +1,59 @@
+"""Lines of configurations: the best in colours and in the legend, the others in grey."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from pandas import DataFrame
+
+from analysis.figures.axes import legend_name
+from analysis.figures.marks import grey_handles
+from analysis.figures.prepare import counted_name
+from analysis.figures.style import COLOURS, GREY, LINES, Width, short_names
+
+
+def draw_grey(axes: Axes, data: DataFrame, x: str, y: str, **style: Any) -> None:
+    """Draw the configurations that are not among the best."""
+    for _, rows in data[data["shown"] == "grey"].groupby("configuration", sort=False):
+        axes.plot(rows[x], rows[y], color=GREY, linewidth=0.6, zorder=1, **style)
+
+
+def draw_lines(
+    axes: Axes,
+    data: DataFrame,
+    x: str,
+    y: str,
+    width: Width,
+    *,
+    draw_more: Callable[[DataFrame, str], None] | None = None,
+) -> tuple[list[Line2D], str]:
+    """Draw a line for each configuration, on which a value holds until the next.
+
+    Args:
+        axes: Where.
+        data: With x, y, `configuration`, `shown` (`line` or `grey`), `num_runs`, `num_reached`,
+            `num_incomparable` and `num_configurations`.
+        x: Column of the places from left to right.
+        y: Column of the heights.
+        width: Of the figure.
+        draw_more: Is given the rows and the colour of each of the best before its line is drawn.
+
+    Returns:
+        Legend entries, and what all names have in common, as a sentence.
+    """
+    draw_grey(axes, data, x, y, drawstyle="steps-post")
+    names, common = short_names(data["configuration"])
+    handles = []
+    best = data[data["shown"] == "line"].groupby("configuration", sort=False)
+    for place, (name, rows) in enumerate(best):
+        if draw_more is not None:
+            draw_more(rows, COLOURS[place])
+        first = rows.iloc[0]
+        numbers = (first["num_runs"], first["num_reached"], first["num_incomparable"])
+        label = legend_name(counted_name(names[str(name)], *numbers), width)
+        look = {"color": COLOURS[place], "linestyle": LINES[place]}
+        handles += axes.plot(rows[x], rows[y], label=label, drawstyle="steps-post", **look)
+    return [*handles, *grey_handles(data, len(handles))], common
