@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.gate.sides.runs import read_side
+from bench.gate.sides.read import read_side
 
 Kind = Literal["none", "sleep", "work"]
 

@@ -43,9 +43,9 @@ from rich.table import Table
 from bench.core.arrays import Floats, Ints
 from bench.core.host import host_facts
 from bench.core.stats.intervals import Estimate, share
-from bench.gate.metrics import METRICS
+from bench.gate.metrics import GATE_METRICS
 from bench.gate.model import GateRun
-from bench.gate.sides.runs import read_side
+from bench.gate.sides.read import read_side
 from bench.gate.sides.side import by_configuration
 from benchmarks.gate_real import add_real
 from benchmarks.gate_rules import Outcome, Rule, all_rules
@@ -162,7 +162,7 @@ def residuals(runs: Sequence[GateRun]) -> tuple[list[str], Floats]:
     """
     metrics = [
         metric
-        for metric in METRICS
+        for metric in GATE_METRICS
         if metric.kind == "measured"
         and all(run.values.get(metric.name, 0) > 0 for run in runs)
         and not any(metric.name in run.modelled for run in runs)

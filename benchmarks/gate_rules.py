@@ -19,7 +19,7 @@ from scipy.stats import mannwhitneyu, ttest_ind
 from bench.core.arrays import Bools, Floats, Ints
 from bench.core.metric import metric_of
 from bench.core.stats.ranks import holm, p_better
-from bench.gate.model import Row, Verdict
+from bench.gate.model import GateRow, Verdict
 from bench.gate.rule.effect import loss_of, ratio
 from bench.gate.rule.power import reaches, too_few
 from bench.gate.rule.rule import ASKS_UP_TO
@@ -137,9 +137,9 @@ def wants_more(base: Floats, candidate: Floats, found: Sequence[Verdict]) -> boo
     return any(is_open([_row(base[:, m], candidate[:, m])]) for m in np.argsort(-losses))
 
 
-def _row(base: Floats, candidate: Floats) -> Row:
+def _row(base: Floats, candidate: Floats) -> GateRow:
     """A row without a verdict, with the fields that is_open reads."""
-    return Row(
+    return GateRow(
         metric=METRIC,
         kind="measured",
         configuration="",

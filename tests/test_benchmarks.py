@@ -13,10 +13,10 @@ import pytest
 from rich.table import Table
 
 from bench.core.arrays import Floats
-from bench.gate.model import Comparison, GateRun, Samples
+from bench.gate.model import Comparison, GateRun, RowValues
+from bench.gate.report.writers import as_json
 from bench.gate.rule.rule import judge
 from bench.gate.rule.sequential import is_open
-from bench.gate.words.output import as_json
 from benchmarks import gate_planted, gate_power, gate_real, gate_rules
 from benchmarks.energy_accuracy import CASES, Case, Result, complaints, measured
 from benchmarks.gate_planted import Calibration
@@ -46,10 +46,10 @@ def test_a_worse_meter_is_complained_of() -> None:
     ]
 
 
-def check_samples(base: Floats, candidate: Floats) -> list[Samples]:
+def check_samples(base: Floats, candidate: Floats) -> list[RowValues]:
     """A check as the gate takes it, of arrays (runs, metrics)."""
     return [
-        Samples(
+        RowValues(
             metric=gate_rules.METRIC,
             kind="measured",
             configuration="c",

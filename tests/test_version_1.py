@@ -14,7 +14,7 @@ from bench.core.records.run import SCHEMA_VERSION
 from bench.core.store import read_record
 from bench.gate.matching.compare import compare
 from bench.gate.sides.baseline import read_baseline, write_baseline
-from bench.gate.sides.runs import read_side
+from bench.gate.sides.read import read_side
 
 RUNS = Path(__file__).parent / "data/version_1"
 FOLDERS = sorted(path.parent for path in RUNS.glob("*/*/run.json"))

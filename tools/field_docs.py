@@ -22,7 +22,7 @@ from bench.core.metric import Better, words_and_unit
 from bench.core.metrics import METRICS
 from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunRecord
-from bench.gate.metrics import METRICS as GATE_METRICS
+from bench.gate.metrics import GATE_METRICS
 
 DOCS = Path(__file__).parents[1] / "docs"
 _MARKED = re.compile(r"(<!-- (fields: (\w+)|metrics of the gate) -->\n).*?(<!-- end -->)", re.S)

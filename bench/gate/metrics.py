@@ -1,7 +1,7 @@
 """What the gate compares: the metrics of the catalogue that have a kind, and joules by part.
 
 Joules are compared as a total and by part of the machine (GPUs, processors, memory). The parts are
-those of the whole clock, which ends at the target unless the trainer was told to go on.
+those of the whole clock, which ends at the target unless the trainer goes on beyond it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from bench.core.metric import Joules, Metric
-from bench.core.metrics import METRICS as CATALOGUE
+from bench.core.metrics import METRICS
 from bench.core.suggest import did_you_mean
 from bench.gate.sides.joules import PARTS
 
-# Of totals: where the rows of all components lie in the record, and what a part is called.
+# By path of a total: where the rows of its components lie in the record, and the name of a part.
 _COMPONENTS = {
     "target.energy_to_target_j": ("energy", "energy_j"),
     "serving.energy_per_prediction_j": (
@@ -25,7 +25,7 @@ _COMPONENTS = {
 
 
 def _with_parts(total: Metric) -> Iterator[Metric]:
-    """A metric, and the joules of each part of it."""
+    """A metric; a total of joules is followed by each of its parts."""
     yield total
     if total.path not in _COMPONENTS or total.joules is None:
         return
@@ -42,10 +42,10 @@ def _with_parts(total: Metric) -> Iterator[Metric]:
         )
 
 
-METRICS = tuple(
-    metric for total in CATALOGUE.values() if total.kind for metric in _with_parts(total)
+GATE_METRICS = tuple(
+    metric for total in METRICS.values() if total.kind for metric in _with_parts(total)
 )
-_BY_NAME = {metric.name: metric for metric in METRICS}
+_BY_NAME = {metric.name: metric for metric in GATE_METRICS}
 
 
 def metric_named(name: str, *, key: str = "metrics") -> Metric:
@@ -64,5 +64,5 @@ def metric_named(name: str, *, key: str = "metrics") -> Metric:
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """Which of the known names may have been meant, as the end of an error message."""
+    """The end of an error message: the known name that was probably meant, or all of them."""
     return did_you_mean(name, known).removeprefix("; ") or f"choose from {', '.join(known)}"

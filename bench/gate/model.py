@@ -1,4 +1,4 @@
-"""What the gate speaks of: metrics, runs reduced to them, and what became of each comparison.
+"""The data of the gate, in the order in which it is made: run, row values, row, comparison.
 
 A *row* is one metric of one configuration, compared between two sides: `base` and `candidate`.
 """
@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR
 from bench.core.arrays import Floats, Ints
 from bench.core.metric import Metric
 from bench.core.stats.intervals import Estimate
@@ -21,18 +22,19 @@ Verdict = Literal["regression", "improvement", "no change", "underpowered", "not
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRun:
-    """A run, reduced to what the gate needs; of a run folder or of a baseline file.
+    """A run as the gate needs it, from a run folder or from a baseline file.
 
     Attributes:
+        comparable: Whether its health flags allow comparing it; None where none are recorded.
         values: By name of the metric; without those that the run does not have.
         modelled: Names of metrics whose value was modelled in this run.
         missed: Whether it missed its target; None where there is none.
         facts: What has to be the same on both sides, by dotted name: host, target, data, schema,
             how joules were obtained and of what. Nothing momentary; None for what is not recorded.
-        config: What went into config_hash, for saying what differs.
+        config: What went into config_hash, for reporting what differs.
         choices: The option that was chosen for each group of the configuration, as it was written.
-        served_model: Which repeat of its training a served model is of, such as `seed 0`; part of
-            what pairs runs. None for a training.
+        served_model: Which training a served model is of, such as `seed 0`; part of what pairs
+            runs. None for a training.
         invalid: Why its serving does not count by the rules of its scenario.
         unavailable: Meters that could not be read, with the reason.
         num_finished: How many runs of this configuration, seed and repeat ended as ok; this is the
@@ -62,8 +64,8 @@ class GateRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Samples:
-    """The values of one row, as the rule takes them: paired by seed and repeat, misses infinite.
+class RowValues:
+    """The values of one row before it is judged: paired by seed and repeat, misses infinite.
 
     Attributes:
         base: Shape (n,), no NaN; infinite (of the bad sign) for a run that missed.
@@ -84,13 +86,13 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What became of one metric of one configuration.
+class GateRow:
+    """One metric of one configuration with its verdict.
 
     Attributes:
-        kind: exact, demoted to measured where an A/A pair differs; modelled by its label; sum
-            where the parts of a total are judged in its place.
-        base: Median; None where it is infinite: most runs missed.
+        kind: That of the metric; exact is demoted to measured where runs of one revision differ,
+            modelled follows from the label, sum from the parts of a total being judged.
+        base: Median; None where it is infinite, because most runs missed.
         candidate: Likewise.
         ratio: candidate over base, seed by seed, with its interval or range.
         loss_frac: How much worse the candidate is, as a share of the base; negative for better;
@@ -100,8 +102,8 @@ class Row:
         p_holm: The same, adjusted over all measured rows.
         smallest_seen_frac: The smallest loss that would have been called a regression with this
             many runs of this spread; None where none would have been.
-        more_runs: So many more per side would be needed; None where that is not the matter.
-        note: A word on this row: demoted, most runs missed, ...
+        more_runs: How many more runs per side would settle an underpowered row.
+        note: What else explains the row: demoted, most runs missed, ...
     """
 
     metric: Metric
@@ -125,9 +127,8 @@ class Row:
 
 
 EXIT_PASS, EXIT_REGRESSION = 0, 1
-EXIT_WRONG = 2  # a key, a value or a path of the command line, as Hydra's commands have it
-EXIT_TOO_LITTLE, EXIT_INCOMPARABLE, EXIT_FAILED, EXIT_NOT_INSTALLED = 3, 4, 5, 6
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+EXIT_TOO_LITTLE, EXIT_INCOMPARABLE, EXIT_NOT_INSTALLED = 3, 4, 6
+EXIT_WRONG, EXIT_FAILED, EXIT_INTERRUPTED = USAGE_ERROR, CRASHED, INTERRUPTED
 _GRAVEST_FIRST = (
     EXIT_INTERRUPTED,
     EXIT_WRONG,
@@ -137,8 +138,10 @@ _GRAVEST_FIRST = (
     EXIT_REGRESSION,
     EXIT_TOO_LITTLE,
 )
-
-
+# failed: a run did not end as ok. missing: only one side has a configuration, a seed or a metric.
+# health: left out for its health flags. repeated: too few runs count, because several have the same
+# seed and repeat. Without a comparison: wrong (the command line), interrupted, broken (the command
+# itself).
 ProblemKind = Literal[
     "failed",
     "incomparable",
@@ -151,6 +154,14 @@ ProblemKind = Literal[
     "interrupted",
     "broken",
 ]
+_EXIT_CODES: dict[ProblemKind, int] = {
+    "failed": EXIT_FAILED,
+    "unreadable": EXIT_FAILED,
+    "broken": EXIT_FAILED,
+    "incomparable": EXIT_INCOMPARABLE,
+    "wrong": EXIT_WRONG,
+    "interrupted": EXIT_INTERRUPTED,
+}
 
 
 def gravest(codes: Collection[int]) -> int:
@@ -160,35 +171,35 @@ def gravest(codes: Collection[int]) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Something that is wrong with a comparison as a whole, and the exit code that it asks for.
-
-    kind is one of: failed (a run did not end as ok), incomparable, missing (a configuration, seed
-    or metric that only one side has), health (dropped for its health flags), repeated (too few runs
-    count, because several have the same seed and repeat), unreadable, empty; and where there is no
-    comparison: wrong (the command line), interrupted, broken (the command itself).
-    """
+    """Something that is wrong with a comparison as a whole, and the exit code that it asks for."""
 
     kind: ProblemKind
     message: str
     exit_code: int
 
 
+def problem(kind: ProblemKind, message: str) -> Problem:
+    """A problem with the exit code of its kind."""
+    exit_code = _EXIT_CODES.get(kind, EXIT_TOO_LITTLE)
+    return Problem(kind=kind, message=message, exit_code=exit_code)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """All rows of two sides, and all that has to be said beside them.
+    """The rows of two sides, with the problems and remarks that a report adds.
 
     Attributes:
         base_name: Where the base is from: a path, or a revision.
         candidate_name: Likewise.
         problems: What is wrong; the gravest decides the exit code.
-        remarks: What is only to be known: forced, allowed to be missing, drift of the baseline.
+        remarks: What changes no exit code: forced, allowed to be missing, drift of the baseline.
         alpha: Level of the whole check (of this look, where there are several).
         provenance: Of both sides: commit, host, number of runs, when.
     """
 
     base_name: str
     candidate_name: str
-    rows: list[Row]
+    rows: list[GateRow] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     alpha: float
@@ -196,7 +207,7 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """130 before 2 before 4 before 6 before 5 before 1 before 3 before 0."""
+        """The gravest of what the problems and the rows ask for."""
         codes = {problem.exit_code for problem in self.problems}
         verdicts = {row.verdict for row in self.rows}
         if "regression" in verdicts:

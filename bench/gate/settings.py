@@ -9,9 +9,9 @@ from pathlib import Path
 from bench.config.gate import JudgeConfig
 from bench.core.checks import keys_of
 from bench.core.metric import Metric
-from bench.gate.metrics import METRICS, metric_named, nearest
+from bench.gate.metrics import GATE_METRICS, metric_named, nearest
 from bench.gate.sides.facts import FACTS, is_forced
-from bench.gate.sides.noise import read_floors
+from bench.gate.sides.noise import read_noise
 
 HEALTH = "health"
 CONFIG = "config"
@@ -20,7 +20,7 @@ _KNOWN = (HEALTH, CONFIG, *FACTS)
 
 def least_effects() -> dict[str, float]:
     """Least loss that counts, by name of the metric: what `min_effect.NAME=` changes."""
-    return {metric.name: metric.least_effect_frac for metric in METRICS}
+    return {metric.name: metric.least_effect_frac for metric in GATE_METRICS}
 
 
 def with_least_effects(config: type[JudgeConfig]) -> type[JudgeConfig]:
@@ -35,7 +35,7 @@ def with_least_effects(config: type[JudgeConfig]) -> type[JudgeConfig]:
 
 def known_keys(config: type[JudgeConfig]) -> list[str]:
     """Every key of a command that judges, dotted."""
-    return [*keys_of(config), *(f"min_effect.{metric.name}" for metric in METRICS)]
+    return [*keys_of(config), *(f"min_effect.{metric.name}" for metric in GATE_METRICS)]
 
 
 def require_known(config: JudgeConfig) -> None:
@@ -67,17 +67,17 @@ def require_floors(path: str) -> None:
         ValueError: It is none; the message names the key.
     """
     try:
-        read_floors(Path(path))
+        read_noise(Path(path))
     except ValueError as error:  # the message begins with the path
         raise ValueError(f"noise={error}") from error
 
 
 def selected(config: JudgeConfig) -> list[Metric]:
-    """The metrics to compare, in the order of METRICS, with the least effects wanted."""
+    """The metrics to compare, in the order of GATE_METRICS, with the least effects wanted."""
     return [
         replace(
             metric, least_effect_frac=config.min_effect.get(metric.name, metric.least_effect_frac)
         )
-        for metric in METRICS
+        for metric in GATE_METRICS
         if config.metrics is None or metric.name in config.metrics
     ]

@@ -32,7 +32,7 @@ from bench.core.files import StoreError
 from bench.core.find import runs_below
 from bench.core.store import read_curve, read_record
 from bench.gate.matching.compare import compare
-from bench.gate.sides.runs import read_side
+from bench.gate.sides.read import read_side
 from bench.runs.find import find_runs, trained_record
 from tests.analysis.made import Made, Served, make_run, make_served, make_sweep
 

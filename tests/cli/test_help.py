@@ -32,7 +32,7 @@ from bench.config.gate import AbConfig, CompareConfig, NoiseConfig
 from bench.config.report import ExportConfig, PlotConfig, ReportConfig
 from bench.core.checks import keys_of
 from bench.core.files import config_dir
-from bench.gate.run.arguments import split_arguments
+from bench.gate.run.command import split_arguments
 from bench.gate.settings import with_least_effects
 from tests.cli.command import ROOT, Answer, environment, run_here
 

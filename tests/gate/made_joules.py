@@ -16,8 +16,8 @@ from bench.core.records.energy import EnergyRow, UnavailableMeter
 from bench.core.records.health import Health
 from bench.core.records.run import RunRecord
 from bench.gate.matching.compare import compare
-from bench.gate.model import Comparison, Row
-from bench.gate.sides.runs import gate_run
+from bench.gate.model import Comparison, GateRow
+from bench.gate.sides.reduce import gate_run
 from bench.gate.sides.side import Side
 from tests.gate.made import made_record, side_of
 
@@ -88,7 +88,7 @@ def compared(base: Side, candidate: Side, **settings: Any) -> Comparison:
     return compare(base, candidate, JudgeConfig(**settings))
 
 
-def row(comparison: Comparison, metric: str) -> Row:
+def row(comparison: Comparison, metric: str) -> GateRow:
     (found,) = (each for each in comparison.rows if each.metric.name == metric)
     return found
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from bench.config.gate import JudgeConfig
-from bench.gate.matching.findings import Findings
+from bench.gate.matching.log import ProblemLog
 from bench.gate.matching.match import match
-from bench.gate.model import Problem, Samples
-from bench.gate.sides.noise import Floors
+from bench.gate.model import Problem, RowValues
 from bench.gate.sides.side import Side
 from tests.gate.made import made_side
 
@@ -18,11 +17,11 @@ OTHER = "ba9876543210"
 
 def matched(
     base: Side, candidate: Side, **settings: Any
-) -> tuple[dict[str, Samples], list[Problem], list[str]]:
+) -> tuple[dict[str, RowValues], list[Problem], list[str]]:
     """Rows by the metric's name (of one configuration), problems and remarks."""
-    findings = Findings(settings=JudgeConfig(**settings))
-    rows = match(base, candidate, findings, Floors())
-    return {row.metric.name: row for row in rows}, findings.problems, findings.remarks
+    log = ProblemLog(settings=JudgeConfig(**settings))
+    rows = match(base, candidate, log, None)
+    return {row.metric.name: row for row in rows}, log.problems, log.remarks
 
 
 def kinds(problems: list[Problem]) -> list[tuple[str, int]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.core.stats.intervals import Estimate
 from bench.gate.metrics import metric_named
-from bench.gate.model import Comparison, Problem, Row
+from bench.gate.model import Comparison, GateRow, Problem
 
 PROVENANCE: dict[str, dict[str, Any]] = {
     "base": {
@@ -29,7 +29,7 @@ PROVENANCE: dict[str, dict[str, Any]] = {
 }
 
 
-def row(name: str = "time_to_target_s", **fields: Any) -> Row:
+def row(name: str = "time_to_target_s", **fields: Any) -> GateRow:
     """A row of a metric of the registry: by default no change, of 8 runs each."""
     metric = metric_named(name)
     defaults: dict[str, Any] = {
@@ -48,7 +48,7 @@ def row(name: str = "time_to_target_s", **fields: Any) -> Row:
         "p_holm": None,
         "verdict": "no change",
     }
-    return Row(metric=metric, **{**defaults, **fields})
+    return GateRow(metric=metric, **{**defaults, **fields})
 
 
 def ratio(value: float | None, low: float | None, high: float | None) -> Estimate:
@@ -118,7 +118,7 @@ DEMOTED = row(
 
 
 def comparison(
-    rows: Sequence[Row] = (),
+    rows: Sequence[GateRow] = (),
     problems: Sequence[Problem] = (),
     remarks: Sequence[str] = (),
     **fields: Any,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.core.metric import Metric, metric_of
-from bench.gate.model import Kind, Samples
+from bench.gate.model import Kind, RowValues
 
 TIME = metric_of("time_s", "min", kind="measured", least_effect_frac=0.05)
 RATE = replace(TIME, name="rate_per_s", unit="1/s", better="max")
@@ -24,9 +24,9 @@ def samples(
     kind: Kind | None = None,
     floor_frac: float = 0.0,
     note: str = "",
-) -> Samples:
+) -> RowValues:
     """A row; `seeds` are the strata of the pairs, all of one by default."""
-    return Samples(
+    return RowValues(
         metric=metric,
         kind=kind or metric.kind or "measured",
         configuration="batch_size=32",

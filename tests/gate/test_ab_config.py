@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench.config.gate import AbConfig, NoiseConfig
-from bench.gate.run.ab import judged
+from bench.gate.run.ab import judge_config
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_looks_are_two_rounds_apart_and_the_last_is_at_the_most_runs(
 
 
 def test_a_key_that_one_revision_does_not_know_is_no_difference() -> None:
-    assert judged(AbConfig(base="main", force=["health"])).force == ["health", "config"]
+    assert judge_config(AbConfig(base="main", force=["health"])).force == ["health", "config"]
 
 
 def test_noise_is_measured_in_whole_rounds() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bench.core.labels import ComponentEnergy
+from bench.gate.report.cells import cells
 from bench.gate.sides.joules import by_part
-from bench.gate.sides.runs import gate_run
-from bench.gate.words.row_words import row_words
+from bench.gate.sides.reduce import gate_run
 from tests.gate.made import side_of
 from tests.gate.made_joules import (
     CPU,
@@ -59,8 +59,8 @@ def test_a_counted_gpu_is_judged_beside_a_modelled_cpu() -> None:
         "energy_per_prediction_j": "not judged",
     }
     assert row(comparison, "gpu_energy_per_prediction_j").verdict == "regression"
-    assert row_words(row(comparison, "cpu_energy_j")).verdict == "modelled, not judged"
-    assert row_words(row(comparison, "energy_to_target_j")).verdict == "modelled, not judged"
+    assert cells(row(comparison, "cpu_energy_j"))["verdict"] == "modelled, not judged"
+    assert cells(row(comparison, "energy_to_target_j"))["verdict"] == "modelled, not judged"
     assert compared(base, base).exit_code == 0
 
 

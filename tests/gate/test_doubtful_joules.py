@@ -10,10 +10,11 @@ import pytest
 
 from bench.core.labels import ENERGY_FLAGS, ROW_FLAGS
 from bench.gate.model import GateRun
+from bench.gate.run.noise import add_noise
 from bench.gate.sides.baseline import drift, read_baseline, write_baseline
-from bench.gate.sides.joules import doubts, without_joules_in_doubt
-from bench.gate.sides.noise import add_noise, read_floors
-from bench.gate.sides.runs import gate_run
+from bench.gate.sides.joules import joule_flags, without_joules_in_doubt
+from bench.gate.sides.noise import read_noise
+from bench.gate.sides.reduce import gate_run
 from tests.gate.made import side_of
 from tests.gate.made_joules import CPU, GPU, LOST, MODELLED_CPU, compared, metered, names, row, side
 
@@ -54,7 +55,7 @@ def test_what_nothing_measured_need_not_be_flagged() -> None:
     """On a small machine, the clock of a short run is below the resolution of the model."""
     record = metered([MODELLED_CPU])
     rows = [replace(row, below_resolution=True) for row in record.energy]
-    assert doubts(replace(record, energy=rows)) == []
+    assert joule_flags(replace(record, energy=rows)) == []
 
 
 @pytest.mark.parametrize("flag", ENERGY_FLAGS)
@@ -169,5 +170,6 @@ def test_joules_of_other_components_are_no_noise(tmp_path: Path) -> None:
     assert not {"energy_to_target_j", "energy_per_sample_j"} & stored
     assert {"gpu_energy_j", "cpu_energy_j", "time_to_target_s"} < stored
     first = mixed[0]
-    floor = read_floors(path).floor(first.facts, first.config_hash, "gpu_energy_j")
-    assert 0 < floor < 0.02
+    known = read_noise(path).find(first)
+    assert known is not None
+    assert 0 < known.floor_frac("gpu_energy_j") < 0.02

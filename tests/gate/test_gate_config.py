@@ -15,9 +15,9 @@ from omegaconf import OmegaConf
 from bench.cli.app import register
 from bench.config.gate import CompareConfig, JudgeConfig, OutputConfig
 from bench.core.files import config_dir
-from bench.gate.metrics import METRICS
+from bench.gate.metrics import GATE_METRICS
 from bench.gate.settings import known_keys, require_known, selected, with_least_effects
-from bench.gate.sides.noise_file import NoiseFile, write_noise
+from bench.gate.sides.noise import NoiseFile, write_noise
 
 SIDES: dict[str, Any] = {"baseline": "perf.json", "candidate": "no_such_results"}
 
@@ -66,7 +66,7 @@ def test_every_key_reaches_the_gate(tmp_path: Path) -> None:
 
 
 def test_all_metrics_are_compared_with_their_own_effects_by_default() -> None:
-    assert selected(JudgeConfig()) == list(METRICS)
+    assert selected(JudgeConfig()) == list(GATE_METRICS)
 
 
 @pytest.mark.parametrize("metrics", ["latency_p50_ms", ["latency_p50_ms"]])

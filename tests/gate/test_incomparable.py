@@ -9,7 +9,7 @@ import pytest
 
 from bench.core.records.run import SCHEMA_VERSION
 from bench.gate.model import GateRun
-from bench.gate.sides.labels import labels, nearest_differences
+from bench.gate.sides.configurations import configuration_names, nearest_differences
 from bench.gate.sides.side import Side
 from tests.gate.made import CONFIG, made_run, made_runs, made_side, side_of
 from tests.gate.made_matches import FIVE, OTHER, kinds, matched, times
@@ -212,13 +212,13 @@ def test_configurations_are_named_by_what_differs() -> None:
         return made_run(config_hash=config_hash, config={**CONFIG, **config})
 
     runs = [run("a" * 12, lr=0.1), run("b" * 12, lr=0.01), run("c" * 12, lr=0.01, batch_size=8)]
-    assert set(labels(runs).values()) == {
+    assert set(configuration_names(runs).values()) == {
         "train batch_size=32 lr=0.1",
         "train batch_size=32 lr=0.01",
         "train batch_size=8 lr=0.01",
     }
     same = [run("a" * 12), run("b" * 12)]
-    assert set(labels(same).values()) == {"train #aaaaaa", "train #bbbbbb"}
+    assert set(configuration_names(same).values()) == {"train #aaaaaa", "train #bbbbbb"}
     serve = made_run(
         command="serve",
         config={
@@ -228,7 +228,7 @@ def test_configurations_are_named_by_what_differs() -> None:
             "compression": {"method": "none"},
         },
     )
-    assert set(labels([serve, runs[0]]).values()) == {
+    assert set(configuration_names([serve, runs[0]]).values()) == {
         "serve Mlp 0123ab single_stream eager none",
         "train Mlp digits batch_size=32",
     }
@@ -243,12 +243,12 @@ def test_parts_are_named_as_they_were_chosen() -> None:
         return made_run(config_hash=config_hash, config=config, choices=choices)
 
     cnn, mlp = run("a" * 12, "Cnn", "cnn"), run("b" * 12, "Mlp", "mlp")
-    assert set(labels([cnn]).values()) == {"train cnn digits batch_size=32"}
-    assert set(labels([cnn, mlp]).values()) == {"train model=cnn", "train model=mlp"}
+    assert set(configuration_names([cnn]).values()) == {"train cnn digits batch_size=32"}
+    assert set(configuration_names([cnn, mlp]).values()) == {"train model=cnn", "train model=mlp"}
     own = run("c" * 12, "MyNet", "custom")
-    assert set(labels([own]).values()) == {"train MyNet digits batch_size=32"}
+    assert set(configuration_names([own]).values()) == {"train MyNet digits batch_size=32"}
     # An older record does not tell: then all of them go by their classes.
     older = run("b" * 12, "Mlp", None)
-    assert set(labels([cnn, older]).values()) == {"train model=Cnn", "train model=Mlp"}
+    assert set(configuration_names([cnn, older]).values()) == {"train model=Cnn", "train model=Mlp"}
     assert nearest_differences([cnn], [mlp]) == ["model cnn / mlp"]
     assert nearest_differences([run("a" * 12, "Mlp", "mlp")], [older]) == []

@@ -11,11 +11,11 @@ from bench.config.gate import JudgeConfig
 from bench.core.records.run import NOT_STARTED, RunError, Status
 from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison
-from bench.gate.sides.noise import NothingToStore, add_noise
-from bench.gate.sides.runs import any_repeated, read_side
-from bench.gate.sides.side import repeated
-from bench.gate.words.row_words import row_words
-from bench.gate.words.sentences import verdict_line
+from bench.gate.report.cells import cells
+from bench.gate.report.sentences import verdict_line
+from bench.gate.run.noise import NothingToStore, add_noise
+from bench.gate.sides.read import read_side
+from bench.gate.sides.side import has_shared_places, shared_places
 from tests.gate.made import made_record, made_run, write_run, write_runs
 
 TIMES_S = [1.0, 1.01, 0.99, 1.02, 0.98, 1.005, 0.995, 1.015]
@@ -111,7 +111,7 @@ def test_runs_of_one_seed_and_repeat_are_named_and_no_more_are_asked_for(tmp_pat
     ]
     (time,) = (row for row in comparison.rows if row.metric.name == "time_to_target_s")
     assert (time.verdict, time.more_runs) == ("underpowered", None)
-    assert "more run" not in row_words(time).verdict
+    assert "more run" not in cells(time)["verdict"]
     assert "more run" not in verdict_line(comparison)
 
 
@@ -150,7 +150,7 @@ def test_few_runs_are_asked_for_more_where_each_counts(tmp_path: Path) -> None:
     assert comparison.problems == []
     (time,) = (row for row in comparison.rows if row.metric.name == "time_to_target_s")
     assert time.more_runs is not None
-    assert not any_repeated(tmp_path / "a")
+    assert not has_shared_places(read_side(tmp_path / "a"))
 
 
 def test_what_is_exact_is_judged_from_the_one_run_that_counts(tmp_path: Path) -> None:
@@ -162,10 +162,10 @@ def test_what_is_exact_is_judged_from_the_one_run_that_counts(tmp_path: Path) ->
 
 def test_runs_with_a_repeat_of_their_own_are_not_repeated(tmp_path: Path) -> None:
     write_runs(tmp_path, TIMES_S)
-    assert not any_repeated(tmp_path)
-    assert repeated([made_run(repeat=number, num_finished=1) for number in range(3)]) is None
-    assert repeated([made_run(num_finished=1)]) is None
-    assert repeated([]) is None
+    assert not has_shared_places(read_side(tmp_path))
+    assert shared_places([made_run(repeat=number, num_finished=1) for number in range(3)]) is None
+    assert shared_places([made_run(num_finished=1)]) is None
+    assert shared_places([]) is None
 
 
 def test_noise_is_not_told_from_runs_that_do_not_count(tmp_path: Path) -> None:

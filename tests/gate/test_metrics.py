@@ -12,10 +12,10 @@ from bench.core.metric import Metric
 from bench.core.records.energy import EnergyRow
 from bench.core.records.run import RunRecord
 from bench.core.target import FLOAT32_ROUNDING
-from bench.gate.metrics import METRICS, metric_named
+from bench.gate.metrics import GATE_METRICS, metric_named
 from bench.gate.settings import require_known, selected
-from bench.gate.sides.facts import FACTS, JOULES
-from bench.gate.sides.joules import PARTS
+from bench.gate.sides.facts import FACTS
+from bench.gate.sides.joules import JOULE_FACTS, PARTS
 
 
 def type_at(path: str) -> Any:
@@ -29,7 +29,7 @@ def type_at(path: str) -> Any:
     return hint
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", GATE_METRICS, ids=lambda metric: metric.name)
 def test_every_metric_is_a_number_of_the_record(metric: Metric) -> None:
     if metric.part is None:
         assert type_at(metric.path) in (int, float)
@@ -37,13 +37,13 @@ def test_every_metric_is_a_number_of_the_record(metric: Metric) -> None:
         assert type_at(metric.path) in (list[EnergyRow], list[ComponentEnergy])
 
 
-JOULE_METRICS = [metric for metric in METRICS if metric.unit == "J"]
+JOULE_METRICS = [metric for metric in GATE_METRICS if metric.unit == "J"]
 
 
 @pytest.mark.parametrize("metric", JOULE_METRICS, ids=lambda metric: metric.name)
 def test_joules_are_compared_only_if_obtained_alike_and_of_the_same(metric: Metric) -> None:
     assert metric.joules is not None
-    assert set(metric.joules.facts) <= set(JOULES)
+    assert set(metric.joules.facts) <= set(JOULE_FACTS)
     if metric.part is None:
         assert type_at(metric.joules.label) == EnergyLabel
         return
@@ -55,29 +55,29 @@ def test_joules_are_compared_only_if_obtained_alike_and_of_the_same(metric: Metr
 
 
 def test_only_joules_have_labels_and_each_part_has_a_metric() -> None:
-    assert {m.name for m in METRICS if m.joules} == {m.name for m in JOULE_METRICS}
+    assert {m.name for m in GATE_METRICS if m.joules} == {m.name for m in JOULE_METRICS}
     for total in ("energy_to_target_j", "energy_per_prediction_j"):
-        assert tuple(m.part for m in METRICS if m.part_of == total) == PARTS
+        assert tuple(m.part for m in GATE_METRICS if m.part_of == total) == PARTS
 
 
 def test_only_what_older_records_hold_in_float32_is_rounded() -> None:
-    rounded = {metric.name: metric.rounding_frac for metric in METRICS if metric.rounding_frac}
+    rounded = {metric.name: metric.rounding_frac for metric in GATE_METRICS if metric.rounding_frac}
     assert rounded == {"accuracy": FLOAT32_ROUNDING}
 
 
 def test_names_are_unique_and_end_in_their_unit() -> None:
-    assert len({metric.name for metric in METRICS}) == len(METRICS)
+    assert len({metric.name for metric in GATE_METRICS}) == len(GATE_METRICS)
     suffixes = {"_s": "s", "_ms": "ms", "_j": "J", "_bytes": "bytes", "_per_s": "1/s"}
-    for metric in METRICS:
+    for metric in GATE_METRICS:
         fitting = [s for s in suffixes if metric.name.endswith(s)]
         counts = "fraction" if metric.name == "accuracy" else ""
         assert metric.unit == (suffixes[max(fitting, key=len)] if fitting else counts)
 
 
 def test_what_is_to_be_reached_is_censored_and_nothing_else() -> None:
-    censored = {metric.name for metric in METRICS if metric.censored_by}
+    censored = {metric.name for metric in GATE_METRICS if metric.censored_by}
     assert censored == {
-        metric.name for metric in METRICS if metric.path.endswith("_to_target_s")
+        metric.name for metric in GATE_METRICS if metric.path.endswith("_to_target_s")
     } | {
         "energy_to_target_j",
         "gpu_energy_j",
@@ -107,7 +107,7 @@ def test_settings_select_metrics_and_change_their_least_effects() -> None:
         ("time_to_target_s", 0.2),
         ("accuracy", 0.01),
     ]
-    assert selected(JudgeConfig()) == list(METRICS)
+    assert selected(JudgeConfig()) == list(GATE_METRICS)
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from bench.config.gate import JudgeConfig
 from bench.core.target import FLOAT32_ROUNDING
 from bench.gate.matching.compare import compare
 from bench.gate.metrics import metric_named
-from bench.gate.model import Row
+from bench.gate.model import GateRow
 from bench.gate.rule.effect import without_rounding
 from bench.gate.rule.rule import judge
-from bench.gate.sides.noise import add_noise, read_floors
+from bench.gate.run.noise import add_noise
+from bench.gate.sides.noise import read_noise
 from tests.gate.made import made_side
 from tests.gate.made_samples import samples
 
@@ -28,7 +29,7 @@ OLD, NEW = float(np.float32(19) / np.float32(20)), 19 / 20
 ANY_LOSS: dict[str, Any] = {"min_effect": {"accuracy": 0.0}}
 
 
-def compared(base: list[float], candidate: list[float]) -> Row:
+def compared(base: list[float], candidate: list[float]) -> GateRow:
     sides = [made_side({"accuracy": values}) for values in (base, candidate)]
     (row,) = compare(sides[0], sides[1], JudgeConfig(**ANY_LOSS)).rows
     return row
@@ -84,7 +85,9 @@ def test_noise_does_not_demote_a_metric_for_its_rounding(tmp_path: Path) -> None
     (row,) = add_noise(path, old, new)
     assert not row.demoted
     run = old.runs[0]
-    assert not read_floors(path).demoted(run.facts, run.config_hash, "accuracy")
+    known = read_noise(path).find(run)
+    assert known is not None
+    assert not known.is_demoted("accuracy")
 
 
 def test_values_are_joined_with_their_neighbours_only() -> None:

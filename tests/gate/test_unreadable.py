@@ -21,11 +21,12 @@ from bench.core.find import runs_below
 from bench.core.records.run import RunError, RunRecord
 from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison
+from bench.gate.report.sentences import legend, verdict_line
+from bench.gate.run.noise import add_noise
 from bench.gate.sides.baseline import drift, read_baseline, write_baseline
-from bench.gate.sides.noise import add_noise, read_floors
-from bench.gate.sides.runs import read_side
+from bench.gate.sides.noise import read_noise
+from bench.gate.sides.read import read_side
 from bench.gate.sides.side import Side
-from bench.gate.words.sentences import legend, verdict_line
 from tests.gate.made import made_record, made_side, write_run, write_runs
 
 TIMES_S = [1.0, 1.01, 0.99]
@@ -361,7 +362,7 @@ def test_a_damaged_noise_file_is_a_wrong_value_or_floors(data: st.DataObject, st
     path.write_bytes(damaged((stored / "noise.json").read_text(), data))
 
     def read() -> None:
-        read_floors(path)
+        read_noise(path)
         comparison = compare(SMALL, SMALL, JudgeConfig(noise=str(path)))
         assert comparison.exit_code in (0, 3)  # a floor may be so wide that no loss could be seen
         assert verdict_line(comparison)
@@ -374,7 +375,7 @@ def test_values_that_cannot_be_do_not_make_a_floor_or_a_baseline(
     value: float, stored: Path, tmp_path: Path
 ) -> None:
     """A floor that is no number would let every loss pass."""
-    for name, reader in (("noise.json", read_floors), ("perf.json", read_baseline)):
+    for name, reader in (("noise.json", read_noise), ("perf.json", read_baseline)):
         path = tmp_path / name
         path.write_text(re.sub(r"\b1\.01\b", json.dumps(value), (stored / name).read_text()))
         with pytest.raises(ValueError, match=rf"{name}: .*cannot be.*; "):

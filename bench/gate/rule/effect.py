@@ -13,7 +13,7 @@ import numpy as np
 from bench.core.arrays import Floats, Ints
 from bench.core.metric import Better
 from bench.core.stats.intervals import Estimate, median_of_ratios, ratio_of_medians
-from bench.gate.model import Kind, Samples
+from bench.gate.model import Kind, RowValues
 
 ROUNDING = 1e-9  # a loss of 5% is one of at least 5%, however it was rounded
 
@@ -34,7 +34,7 @@ def without_rounding(values: Floats, rounding_frac: float) -> Floats:
     return np.where(np.isfinite(values), firsts[place], values)
 
 
-def aligned(samples: Samples) -> tuple[Floats, Floats]:
+def aligned(samples: RowValues) -> tuple[Floats, Floats]:
     """The values of both sides with the differences between strata taken out.
 
     Each is divided by the median of its stratum over both sides: the same whichever run is on
@@ -99,7 +99,7 @@ def ratio(base: Floats, candidate: Floats, strata: Ints | None = None) -> Estima
     return ratio_of_medians(candidate, base)
 
 
-def exact_loss(samples: Samples, loss: float) -> tuple[Kind, float, str]:
+def exact_loss(samples: RowValues, loss: float) -> tuple[Kind, float, str]:
     """Kind, loss as a share of the base, and a word on it.
 
     An exact metric is demoted to measured where the same work does not give the same number.

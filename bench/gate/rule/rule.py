@@ -15,7 +15,7 @@ import numpy as np
 from bench.core.arrays import Floats
 from bench.core.stats.intervals import finite
 from bench.core.stats.ranks import ALPHA, holm, p_better
-from bench.gate.model import Kind, Row, Samples, Verdict
+from bench.gate.model import GateRow, Kind, RowValues, Verdict
 from bench.gate.rule.effect import ROUNDING, aligned, exact_loss, loss_of, ratio, without_rounding
 from bench.gate.rule.power import reaches, runs_to_settle, smallest_loss_seen, too_few
 
@@ -26,7 +26,7 @@ ASKS_UP_TO = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compared:
-    """Samples with all that does not depend on other rows.
+    """RowValues with all that does not depend on other rows.
 
     Attributes:
         base: Aligned values.
@@ -37,7 +37,7 @@ class _Compared:
         note: Why it was demoted.
     """
 
-    samples: Samples
+    samples: RowValues
     kind: Kind
     base: Floats
     candidate: Floats
@@ -69,7 +69,9 @@ class _Rule:
         return self.alpha / max(self.num_tests, 1)
 
 
-def judge(samples: Sequence[Samples], *, alpha: float = ALPHA, min_runs: int = 5) -> list[Row]:
+def judge(
+    samples: Sequence[RowValues], *, alpha: float = ALPHA, min_runs: int = 5
+) -> list[GateRow]:
     """What became of each row of a check.
 
     The chance that any measured row of a check without a difference is called a regression is at
@@ -100,7 +102,7 @@ def judge(samples: Sequence[Samples], *, alpha: float = ALPHA, min_runs: int = 5
     return [_row(*each, rule) for each in zip(compared, losses, gains, strict=True)]
 
 
-def _compared(samples: Samples) -> _Compared:
+def _compared(samples: RowValues) -> _Compared:
     _check(samples)
     samples = _without_rounding(samples)
     base, candidate = aligned(samples)
@@ -123,7 +125,7 @@ def _compared(samples: Samples) -> _Compared:
     )
 
 
-def _check(samples: Samples) -> None:
+def _check(samples: RowValues) -> None:
     values = np.concatenate([samples.base, samples.candidate])
     place = f"{samples.metric.name} of {samples.configuration}"
     if not len(samples.base) or not len(samples.candidate):
@@ -132,7 +134,7 @@ def _check(samples: Samples) -> None:
         raise ValueError(f"{place}: values must be numbers from 0 on, or infinite for a miss")
 
 
-def _without_rounding(samples: Samples) -> Samples:
+def _without_rounding(samples: RowValues) -> RowValues:
     """The samples with the values of both sides on one scale, where a metric is rounded."""
     both = np.concatenate([samples.base, samples.candidate])
     same = without_rounding(both, samples.metric.rounding_frac)
@@ -140,11 +142,11 @@ def _without_rounding(samples: Samples) -> Samples:
     return replace(samples, base=base, candidate=candidate)
 
 
-def _all_missed(samples: Samples) -> bool:
+def _all_missed(samples: RowValues) -> bool:
     return bool(np.isinf(samples.base).all() and np.isinf(samples.candidate).all())
 
 
-def _misses(samples: Samples) -> str:
+def _misses(samples: RowValues) -> str:
     if _all_missed(samples):
         return "all runs of both sides missed"
     sides = ("base", samples.base), ("candidate", samples.candidate)
@@ -153,7 +155,9 @@ def _misses(samples: Samples) -> str:
     return f"runs that missed: {', '.join(counts)}" if some else ""
 
 
-def _row(compared: _Compared, p_holm: float | None, p_gain_holm: float | None, rule: _Rule) -> Row:
+def _row(
+    compared: _Compared, p_holm: float | None, p_gain_holm: float | None, rule: _Rule
+) -> GateRow:
     samples = compared.samples
     few = _too_few(compared, rule)
     seen = None if few else _smallest_seen(compared, rule)
@@ -162,7 +166,7 @@ def _row(compared: _Compared, p_holm: float | None, p_gain_holm: float | None, r
         verdict = "underpowered"  # its spread would have hidden any loss
     note = _note(compared, verdict, seen, few, rule)
     words = (samples.note, compared.note, _misses(samples), note)
-    return Row(
+    return GateRow(
         metric=samples.metric,
         kind=compared.kind,
         configuration=samples.configuration,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.gate.model import Row
+from bench.gate.model import GateRow
 
 
 def level_at(num_runs: int, *, previous: int, max_runs: int, alpha: float) -> float:
@@ -37,7 +37,7 @@ def level_at(num_runs: int, *, previous: int, max_runs: int, alpha: float) -> fl
     return alpha * (num_runs - previous) / max_runs
 
 
-def is_open(rows: Sequence[Row]) -> bool:
+def is_open(rows: Sequence[GateRow]) -> bool:
     """Whether a loss that counts is neither found nor excluded, so that more runs would tell.
 
     Closing early, because a loss is excluded, only takes away looks: it cannot raise the chance of
@@ -57,7 +57,7 @@ def is_open(rows: Sequence[Row]) -> bool:
     return any(row.verdict == "underpowered" or not _excluded(row) for row in measured)
 
 
-def _excluded(row: Row) -> bool:
+def _excluded(row: GateRow) -> bool:
     """Whether even the bad end of the interval is less than the loss that counts.
 
     With too few runs there is only their range, which excludes nothing.

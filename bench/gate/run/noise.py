@@ -1,10 +1,11 @@
-"""What bench.noise does: rounds of one revision against itself, and what differs, stored."""
+"""bench.noise: rounds of one revision against itself, and a file of how much they differ."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,32 @@ from rich.text import Text
 from bench.cli.terminal import say, shown, wide_console
 from bench.config.gate import RUNS_PER_ROUND, NoiseConfig
 from bench.core.checks import keys_of
+from bench.core.files import utc_now
+from bench.core.metric import Metric
 from bench.core.printable import printable
-from bench.gate.metrics import metric_named
-from bench.gate.model import EXIT_FAILED, EXIT_PASS, EXIT_TOO_LITTLE, GateRun
-from bench.gate.run.session import Asked, Revision, Session, Teller, session_command
+from bench.gate.metrics import GATE_METRICS
+from bench.gate.model import EXIT_FAILED, EXIT_PASS, EXIT_TOO_LITTLE, GateRun, Kind
+from bench.gate.report.output import complain
+from bench.gate.run.trial import BenchmarkInput, ProgressLine, Revision, Trial, trial_command
 from bench.gate.settings import require_floors
-from bench.gate.sides.noise import NoiseRow, NothingToStore, add_noise, comparable_runs
-from bench.gate.words.output import complain
+from bench.gate.sides.configurations import configuration_names
+from bench.gate.sides.facts import difference, host_class
+from bench.gate.sides.noise import (
+    ConfigurationNoise,
+    NoiseFile,
+    NoiseSession,
+    Values,
+    read_noise,
+    spread_of,
+    write_noise,
+)
+from bench.gate.sides.side import (
+    Configuration,
+    Side,
+    by_configuration,
+    describe_seed,
+    shared_places,
+)
 from bench.launch.interleave import Interleaved
 
 SIDES = ("one", "two")  # names of one length: see bench.launch.repository
@@ -33,17 +53,42 @@ of the differences between medians of five runs each are smaller. exact: the sam
 demoted: should be, and is not, so that the gate judges it as measured."""
 
 
+class NothingToStore(ValueError):  # noqa: N818 -- tells what there is not
+    """Too few runs of one configuration are comparable, or count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseRow:
+    """One metric of one configuration after a session.
+
+    Attributes:
+        num_runs: Of this session, both sides.
+        spread_frac: Coefficient of variation in this session, from the median absolute deviation;
+            of the noisiest seed.
+        floor_frac: That the gate will use: of all sessions in the file.
+        demoted: An exact metric that differs between runs of one seed.
+    """
+
+    configuration: str
+    metric: str
+    kind: Kind
+    num_runs: int
+    spread_frac: float
+    floor_frac: float
+    demoted: bool
+
+
 def noise_command() -> int:
-    """Run bench.noise with the keys of the command line; its exit code."""
-    return session_command("noise", NoiseConfig, keys_of(NoiseConfig), measure_noise)
+    """Run bench.noise with the keys of the command line; return its exit code."""
+    return trial_command("noise", NoiseConfig, keys_of(NoiseConfig), measure_noise)
 
 
-def measure_noise(plain: Mapping[str, Any], asked: Asked) -> int:
+def measure_noise(plain: Mapping[str, Any], given: BenchmarkInput) -> int:
     """Measure a revision against itself and store what differs.
 
     Args:
         plain: The resolved configuration of bench.noise.
-        asked: What the benchmark is given.
+        given: What each run of the benchmark gets.
 
     Returns:
         The exit code.
@@ -55,46 +100,44 @@ def measure_noise(plain: Mapping[str, Any], asked: Asked) -> int:
     config = NoiseConfig.from_dict(plain)
     if os.path.exists(config.noise):
         require_floors(config.noise)
-    path = Path(config.noise)
     revisions = [Revision(name=name, key="ref", ref=config.ref) for name in SIDES]
-    session = Session("noise", config, asked, revisions)
+    trial = Trial("noise", config, given, revisions)
     num_runs = 0
 
-    def work(interleaved: Interleaved, teller: Teller) -> None:
+    def work(interleaved: Interleaved, _: ProgressLine) -> None:
         nonlocal num_runs
         while interleaved.num_runs < config.num_runs:
             interleaved.round()
             num_runs = interleaved.num_runs
-            if num_runs == RUNS_PER_ROUND and session.repeats_are_ignored():
+            if num_runs == RUNS_PER_ROUND and trial.repeats_are_ignored():
                 return
 
-    if code := session.measure(work):
+    if code := trial.measure(work):
         return code
-    first, second = (session.side(name) for name in SIDES)
+    first, second = (trial.side(name) for name in SIDES)
     try:
-        rows = add_noise(path, first, second)
+        rows = add_noise(Path(config.noise), first, second)
     except ValueError as error:
         complain(printable(f"not stored: {error}"))
-        say(Console(stderr=True), f"measured: {session.told(num_runs)}")
+        say(Console(stderr=True), f"measured: {trial.summary(num_runs)}")
         return EXIT_TOO_LITTLE if isinstance(error, NothingToStore) else EXIT_FAILED
-    remarks = [*session.remarks, *_left_out([*first.runs, *second.runs])]
-    _report(rows, session.told(num_runs), remarks, path)
+    console = wide_console()
+    console.print(noise_table(rows))
+    remarks = [*trial.remarks, *_remark_on_left_out([*first.runs, *second.runs])]
+    measured = f"measured: {trial.summary(num_runs)}"
+    for line in (_LEGEND, measured, *(f"note: {remark}" for remark in remarks)):
+        say(console, line)
+    say(
+        console,
+        f"stored: {config.noise}; bench.compare and bench.ab take it with noise={config.noise}",
+    )
     return EXIT_PASS
 
 
-def _report(rows: Sequence[NoiseRow], told: str, remarks: Sequence[str], path: Path) -> None:
-    console = wide_console()
-    console.print(noise_table(rows))
-    for line in (_LEGEND, f"measured: {told}", *(f"note: {remark}" for remark in remarks)):
-        say(console, line)
-    say(console, f"stored: {path}; bench.compare and bench.ab take it with noise={path}")
-
-
-def _left_out(runs: Sequence[GateRun]) -> list[str]:
-    """That some runs did not count, where some did not."""
-    num = len(runs) - len(comparable_runs(runs))
-    told = f"{num} of {len(runs)} runs left out: not comparable, or not served validly"
-    return [told] if num else []
+def _remark_on_left_out(runs: Sequence[GateRun]) -> list[str]:
+    num = len(runs) - len(_comparable_runs(runs))
+    text = f"{num} of {len(runs)} runs left out: not comparable, or not served validly"
+    return [text] if num else []
 
 
 def noise_table(rows: Sequence[NoiseRow]) -> Table:
@@ -107,7 +150,7 @@ def noise_table(rows: Sequence[NoiseRow]) -> Table:
             str(row.num_runs),
             _percent(row.spread_frac),
             _percent(row.floor_frac),
-            "demoted" if row.demoted else metric_named(row.metric).kind,
+            "demoted" if row.demoted else row.kind,
         )
         table.add_row(*(Text(shown(cell)) for cell in cells))
     return table
@@ -116,3 +159,128 @@ def noise_table(rows: Sequence[NoiseRow]) -> Table:
 def _percent(frac: float) -> str:
     """Unsigned, with two significant digits; of a median of 0 there is no share."""
     return f"{100 * frac:.2g}%" if math.isfinite(frac) else "no bound"
+
+
+def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
+    """Add the runs of a revision against itself to a file, which is created if there is none.
+
+    Runs that are not comparable or served invalidly, misses and modelled joules are left out.
+
+    Args:
+        path: Written atomically.
+        first: Runs of the revision.
+        second: Other runs of the same one.
+
+    Returns:
+        A row for each configuration and metric that both sides have.
+
+    Raises:
+        NothingToStore: The sides have no comparable runs of one configuration, or their runs share
+            seed and repeat.
+        ValueError: A run failed, or the sides are of different kinds of host; or the file is not
+            one of noise floors.
+    """
+    for side in (first, second):
+        if side.problems:
+            raise ValueError(f"{side.name}: {side.problems[0].message}")
+    noise = read_noise(path) if path.exists() else NoiseFile()
+    names = configuration_names([*first.runs, *second.runs])
+    rows = []
+    for key, runs in _common(first, second).items():
+        _require_one_host([*runs[0], *runs[1]])
+        measured = ConfigurationNoise(
+            command=key[0],
+            config_hash=key[1],
+            configuration=names[key],
+            sessions=_sessions(*runs, utc_now()),
+        )
+        rows += _rows(measured, noise.add(runs[0][0], measured))
+    write_noise(path, noise)
+    return rows
+
+
+def _common(first: Side, second: Side) -> dict[Configuration, tuple[list[GateRun], list[GateRun]]]:
+    """The comparable runs of each configuration that both sides have.
+
+    Raises:
+        NothingToStore: There is none, or the runs of one share seed and repeat.
+    """
+    groups = [by_configuration(_comparable_runs(side.runs)) for side in (first, second)]
+    common = [key for key in groups[0] if key in groups[1]]
+    if not common:
+        raise NothingToStore(
+            f"{first.name} and {second.name}: no comparable runs of one configuration on both "
+            "sides; measure again, on an idle machine"
+        )
+    for side in (first, second):
+        for key, runs in by_configuration(side.runs).items():
+            if key in common and (reason := shared_places(runs)):
+                raise NothingToStore(f"{side.name}: {reason}")
+    return {key: (groups[0][key], groups[1][key]) for key in common}
+
+
+def _comparable_runs(runs: Sequence[GateRun]) -> list[GateRun]:
+    return [run for run in runs if run.comparable is not False and not run.invalid]
+
+
+def _require_one_host(runs: Sequence[GateRun]) -> None:
+    host = host_class(runs[0].facts)
+    for run in runs:
+        if (other := host_class(run.facts)) != host:
+            raise ValueError(
+                f"{runs[0].run_id} and {run.run_id} are of different kinds of host ({host} / "
+                f"{other}); measure noise on one"
+            )
+
+
+def _sessions(first: Sequence[GateRun], second: Sequence[GateRun], utc: str) -> list[NoiseSession]:
+    """One for each seed: what differs between seeds is no noise."""
+    sessions = []
+    for seed in dict.fromkeys(describe_seed(run) for run in (*first, *second)):
+        sides = [[run for run in side if describe_seed(run) == seed] for side in (first, second)]
+        runs = [run for side in sides for run in side]
+        found: dict[str, Values] = {}
+        for metric in GATE_METRICS:
+            values = [_values(metric, side) for side in sides]
+            if all(values) and _obtained_alike(metric, runs):
+                found[metric.name] = Values(first=values[0], second=values[1])
+        sessions.append(NoiseSession(utc=utc, commit=runs[0].git_commit, seed=seed, metrics=found))
+    return sessions
+
+
+def _obtained_alike(metric: Metric, runs: Sequence[GateRun]) -> bool:
+    """Whether joules are of the same components in all runs: any other difference is no noise."""
+    facts = metric.joules.facts if metric.joules else ()
+    metered = [run for run in runs if metric.name in run.values]
+    return all(
+        difference(name, [[run.facts.get(name) for run in metered], []]) is None for name in facts
+    )
+
+
+def _values(metric: Metric, runs: Sequence[GateRun]) -> list[float]:
+    return [
+        run.values[metric.name]
+        for run in runs
+        if metric.name in run.values and metric.name not in run.modelled
+    ]
+
+
+def _rows(measured: ConfigurationNoise, stored: ConfigurationNoise) -> list[NoiseRow]:
+    """A row for each metric of this session, with the floor of all that are stored."""
+    rows = []
+    for metric in GATE_METRICS:
+        values = measured.values(metric.name)
+        if not values:
+            continue
+        rows.append(
+            NoiseRow(
+                configuration=measured.configuration,
+                metric=metric.name,
+                kind=metric.kind or "measured",
+                num_runs=sum(map(len, values)),
+                spread_frac=max(map(spread_of, values)),
+                floor_frac=stored.floor_frac(metric.name),
+                demoted=stored.is_demoted(metric.name),
+            )
+        )
+    return rows

@@ -1,7 +1,8 @@
-"""What has to be the same on both sides of a comparison; nothing momentary among it.
+"""The facts that must be the same on both sides of a comparison.
 
-Versions of software are no part of it: they may be what is being compared. A fact that a record
-does not hold, because an older version wrote it, is None: it may differ or not.
+Versions of software are not among them: they may be what is being compared. Nor is anything
+momentary. A fact that a record does not hold, because an older version wrote it, is None: whether
+it differs is not known.
 """
 
 from __future__ import annotations
@@ -12,21 +13,15 @@ from typing import Any
 
 from bench.core.printable import printable
 from bench.core.records.run import RunRecord
-from bench.gate.sides.joules import joule_fact_names, joule_facts
+from bench.gate.sides.joules import JOULE_FACTS, joule_facts
 
 _GIB = 2**30
-# Of these a kind of host is made, for noise: machines that can stand for one another.
+# These make up a kind of host: machines that can stand for one another, as noise floors assume.
 HOST_CLASS = ("host.cpu_name", "host.num_cpus_allowed", "host.memory_gib", "host.gpus")
-# What decides how fast a library computes, as the run really had it.
+# What decides how fast a library computes, as the run had it.
 ENVIRONMENT = ("host.num_threads", "host.num_interop_threads", "host.environment")
 _TARGET = ("metric", "value", "mode", "rule", "consecutive")
-# How joules were obtained and of what; they matter only where joules are compared (see
-# Metric.joules).
-JOULES = (
-    *joule_fact_names("energy_label", "energy_components"),
-    *joule_fact_names("serving.energy_per_prediction_label", "serving.energy_components"),
-)
-# All there are, in the order in which differences are reported.
+# All facts, in the order in which differences are reported.
 FACTS = (
     "schema_version",
     "host.name",
@@ -35,14 +30,14 @@ FACTS = (
     *(f"target.{name}" for name in _TARGET),
     "data",
     "precision",
-    *JOULES,
+    *JOULE_FACTS,
 )
-# How a key that one side does not have is shown, for facts that are mappings.
+# How a key that one side does not have is shown, by the name of a fact that is a mapping.
 _ABSENT = {"host.environment": "unset"}
 
 
 def facts_of(record: RunRecord) -> dict[str, Any]:
-    """The facts of a run, by FACTS; None for what its record does not tell.
+    """The facts of a run, in the order of FACTS; None for what its record does not hold.
 
     Raises:
         ValueError: The host of the record holds something that cannot be; the message names it.
@@ -54,12 +49,12 @@ def facts_of(record: RunRecord) -> dict[str, Any]:
         "host.cpu_name": _fact(host, "cpu_name"),
         "host.num_cpus_allowed": _fact(host, "num_cpus_allowed"),
         "host.memory_gib": _gib(host.get("memory_bytes")),
-        "host.gpus": _names(host.get("gpus")),
+        "host.gpus": _gpu_names(host.get("gpus")),
         "host.num_threads": _fact(host, "num_threads"),
         "host.num_interop_threads": _fact(host, "num_interop_threads"),
         "host.environment": _variables(host.get("environment")),
         **{f"target.{name}": getattr(target, name, None) for name in _TARGET},
-        "data": _data_of(record),
+        "data": _data_name(record),
         "precision": record.config.get("precision"),
         **joule_facts(record),
     }
@@ -83,8 +78,7 @@ def _gib(memory_bytes: Any) -> int | None:
     return round(memory_bytes / _GIB)
 
 
-def _names(gpus: Any) -> list[Any] | None:
-    """What each GPU is called."""
+def _gpu_names(gpus: Any) -> list[Any] | None:
     if gpus is None:
         return None
     if not isinstance(gpus, list) or not all(isinstance(gpu, Mapping) for gpu in gpus):
@@ -103,11 +97,11 @@ def _impossible(name: str, value: Any) -> ValueError:
 
 
 def difference(fact: str, sides: Sequence[Iterable[Any]]) -> str | None:
-    """How a fact differs, as `Made CPU / Other CPU` or, key by key, `OMP_NUM_THREADS 1 / 2`.
+    """How a fact differs: `Made CPU / Other CPU` or, key by key, `OMP_NUM_THREADS 1 / 2`.
 
     Args:
         fact: Its name.
-        sides: Its values in the runs of the base and of the candidate. None is not compared.
+        sides: Its values in the runs of the base and of the candidate; None is ignored.
 
     Returns:
         None where all values are the same, as far as they are recorded.
@@ -116,35 +110,36 @@ def difference(fact: str, sides: Sequence[Iterable[Any]]) -> str | None:
     values = [value for side in known for value in side]
     if values and all(isinstance(value, Mapping) for value in values):
         keys = sorted({key for value in values for key in value})
-        found = (
-            (key, _difference([[_entry(fact, value, key) for value in side] for side in known]))
+        absent = _ABSENT.get(fact, "none")
+        texts = (
+            (key, _difference_of_texts([[_entry(each, key, absent) for each in s] for s in known]))
             for key in keys
         )
-        return ", ".join(f"{key} {text}" for key, text in found if text) or None
-    return _difference(known)
+        return ", ".join(f"{key} {text}" for key, text in texts if text) or None
+    return _difference_of_texts(known)
 
 
-def _entry(fact: str, value: Mapping[str, Any], key: str) -> str:
+def _entry(value: Mapping[str, Any], key: str, absent: str) -> str:
     entry = value.get(key)
-    return _ABSENT.get(fact, "none") if entry is None else str(entry) or "''"
+    return absent if entry is None else str(entry) or "''"
 
 
-def _difference(sides: Sequence[Iterable[Any]]) -> str | None:
+def _difference_of_texts(sides: Sequence[Iterable[Any]]) -> str | None:
     texts = [sorted({str(value) for value in side}) for side in sides]
     if len({text for side in texts for text in side}) <= 1:
         return None
     return " / ".join(" and ".join(side) or "not recorded" for side in texts)
 
 
-def _data_of(record: RunRecord) -> str | None:
-    """Name of the data set: of the model that was served, or of the part that was chosen."""
+def _data_name(record: RunRecord) -> str | None:
+    """The name of the data set, of a serving that of its model."""
     if record.trained is not None:
         return record.trained.data
     return part_name(record.config.get("data"))
 
 
 def part_name(part: Any) -> str | None:
-    """What a part of a configuration is called: its name, method, or the last part of its target.
+    """The name of a part of a configuration: its name, method, or the last part of its target.
 
     Args:
         part: A group of the configuration as a dict, or a plain value.
@@ -156,10 +151,10 @@ def part_name(part: Any) -> str | None:
 
 
 def host_class(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The kind of host that a run was on: all of its facts but the host's own name."""
+    """The kind of host that a run was on."""
     return {name.removeprefix("host."): facts.get(name) for name in HOST_CLASS}
 
 
 def is_forced(name: str, force: list[str]) -> bool:
-    """Whether `force` has this name or the group that it is in: `host` for all of `host.*`."""
+    """Whether `force` holds this name or its group: `host` stands for all of `host.*`."""
     return any(name == one or name.startswith(f"{one}.") for one in force)

@@ -1,6 +1,4 @@
-"""Joules of a record by part of the machine, and the facts that say whether they may be compared.
-
-Also the value of a metric in a run that may have missed its target, or have no joules.
+"""Joules of a record by part of the machine, and the facts that decide whether they compare.
 
 A total compares with a total of the same parts only: without its GPU, a run looks like a saving.
 """
@@ -8,19 +6,20 @@ A total compares with a total of the same parts only: without its GPU, a run loo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.core.labels import (
     ENERGY_FLAGS,
-    STRENGTH,
     ComponentEnergy,
     EnergyLabel,
     part_of,
     row_flags,
+    weakest_label,
 )
-from bench.core.metric import Metric
+from bench.core.metric import Joules, Metric
+from bench.core.metrics import ON_THE_CLOCK, PER_PREDICTION
 from bench.core.outcome import without_joules
 from bench.core.records.energy import EnergyRow
 from bench.core.records.run import RunRecord
@@ -40,7 +39,7 @@ class PartJoules:
     """
 
     energy_j: float
-    label: EnergyLabel
+    label: EnergyLabel | None
     num: int
 
 
@@ -52,7 +51,7 @@ def by_part(rows: Iterable[EnergyRow | ComponentEnergy]) -> dict[str, PartJoules
     return {
         part: PartJoules(
             energy_j=sum(row.energy_j for row in group),
-            label=max((row.label for row in group), key=STRENGTH.index),
+            label=weakest_label(row.label for row in group),
             num=len(group),
         )
         for part, group in groups.items()
@@ -65,39 +64,31 @@ def joule_facts(record: RunRecord) -> dict[str, Any]:
     `NAME` of the components maps each part of the total to its number of components, and
     `NAME.PART` is that number; constants are in no total.
     """
-    clock = _facts("energy_label", record.energy_label, "energy_components", by_part(record.energy))
-    serving = record.serving
-    per_prediction = _facts(
-        "serving.energy_per_prediction_label",
-        None if serving is None else serving.energy_per_prediction_label,
-        "serving.energy_components",
-        by_part([] if serving is None else serving.energy_per_prediction_components),
-    )
-    return {**clock, **per_prediction}
+    facts = _facts(ON_THE_CLOCK, record.energy_label, by_part(record.energy))
+    if (serving := record.serving) is None:
+        return facts | _facts(PER_PREDICTION, None, {})
+    parts = by_part(serving.energy_per_prediction_components)
+    return facts | _facts(PER_PREDICTION, serving.energy_per_prediction_label, parts)
 
 
 def _facts(
-    label_name: str,
-    label: EnergyLabel | None,
-    components_name: str,
-    parts: dict[str, PartJoules],
+    names: Joules, label: EnergyLabel | None, parts: Mapping[str, PartJoules]
 ) -> dict[str, Any]:
     known = {part: parts.get(part) for part in PARTS}
     totalled = {part: each.num for part, each in parts.items() if each.label != "constant"}
     return {
-        label_name: label,
-        **{f"{label_name}.{part}": each and each.label for part, each in known.items()},
-        components_name: totalled or None,
-        **{f"{components_name}.{part}": each and each.num for part, each in known.items()},
+        names.label: label,
+        **{f"{names.label}.{part}": each and each.label for part, each in known.items()},
+        names.components: totalled or None,
+        **{f"{names.components}.{part}": each and each.num for part, each in known.items()},
     }
 
 
-def joule_fact_names(label_name: str, components_name: str) -> tuple[str, ...]:
-    """The facts that _facts gives, in its order."""
-    return tuple(_facts(label_name, None, components_name, {}))
+# Names of the facts on joules; they matter only where joules are compared.
+JOULE_FACTS = (*_facts(ON_THE_CLOCK, None, {}), *_facts(PER_PREDICTION, None, {}))
 
 
-def doubts(record: RunRecord) -> list[str]:
+def joule_flags(record: RunRecord) -> list[str]:
     """The flags that speak against the joules of a run: of its health, and of its energy rows."""
     health = [] if record.health is None else record.health.flags
     rows = row_flags(asdict(row) for row in record.energy)
@@ -106,13 +97,13 @@ def doubts(record: RunRecord) -> list[str]:
 
 def without_joules_in_doubt(record: RunRecord) -> RunRecord:
     """The record as if nothing had been metered, where a flag speaks against its joules."""
-    return replace(without_joules(record), energy=[]) if doubts(record) else record
+    return replace(without_joules(record), energy=[]) if joule_flags(record) else record
 
 
-def value_of(metric: Metric, run: GateRun) -> float | None:
-    """Of the run; infinite of the bad sign for one that missed, None where it has none.
+def value_or_miss(metric: Metric, run: GateRun) -> float | None:
+    """The value of a metric; infinite of the bad sign where the run missed its target.
 
-    A run without a meter has no joules, whether it missed or not.
+    None where the run does not have it. A run without a meter has no joules, missed or not.
     """
     if not metric.censored_by or not run.missed:
         return run.values.get(metric.name)

@@ -1,36 +1,31 @@
-"""How much the numbers of one revision differ from themselves, and what follows for the gate.
+"""How much the numbers of one revision differ from themselves, stored by kind of host.
 
-The floor of a metric answers what a check asks: how far do the medians of two groups of runs lie
-apart when nothing has changed? Groups are drawn from the pooled runs of a session, many times; the
-floor is the 95th percentile, of the noisiest session. A smaller loss is not one.
+The floor of a metric answers what a check asks: how far apart do the medians of two groups of runs
+lie when nothing has changed? Groups are drawn from the pooled runs of a session, many times; the
+floor is the 95th percentile, of the noisiest session. The gate counts no smaller loss.
+
+The file holds raw values; floors are derived from them when they are needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from bench.core.files import utc_now
-from bench.core.metric import Metric
-from bench.gate.metrics import METRICS, metric_named
+from bench.gate.metrics import metric_named
 from bench.gate.model import GateRun
 from bench.gate.rule.effect import without_rounding
-from bench.gate.sides.facts import difference, host_class
-from bench.gate.sides.labels import labels
-from bench.gate.sides.noise_file import (
-    Measured,
-    NoiseFile,
-    Session,
-    Values,
-    read_noise,
-    write_noise,
-)
-from bench.gate.sides.side import Configuration, Side, by_configuration, repeated, seed_words
+from bench.gate.sides.facts import host_class
+from bench.gate.sides.validation import is_possible, read_text, validated, write_text
 
+FORMAT = 1
+KIND = "noise floors"
+_REMEDY = "python -m bench.noise writes one"
 GROUP_SIZE = 5  # as many as the fewest runs that the gate judges from
 NUM_DRAWS = 4000
 PERCENTILE = 0.95
@@ -38,69 +33,130 @@ PERCENTILE = 0.95
 _MAD_TO_STD = 1.4826
 
 
-class NothingToStore(ValueError):  # noqa: N818 -- says what there is not
-    """Too few runs of one configuration are comparable, or count."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """The values of one metric on both sides, whose runs are of one revision, without misses."""
+
+    first: list[float]
+    second: list[float]
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can have: no floor could follow from it.
+
+        Raises:
+            ValueError: A value is negative, too large or not a number.
+        """
+        for value in self.pooled:
+            if not is_possible(value):
+                raise ValueError(f"{value}: cannot be")
+
+    @property
+    def pooled(self) -> list[float]:
+        """Of both sides: the revision is the same."""
+        return [*self.first, *self.second]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoiseRow:
-    """One metric of one configuration after a session.
+class NoiseSession:
+    """One run of bench.noise: its runs of one seed, such as `seed 0`."""
 
-    Attributes:
-        num_runs: Of this session, both sides.
-        spread_frac: Coefficient of variation in this session, from the median absolute deviation;
-            of the noisiest seed.
-        floor_frac: That the gate will use: of all sessions in the file.
-        demoted: An exact metric that differs between runs of one seed.
-    """
+    utc: str
+    commit: str | None
+    seed: str
+    metrics: dict[str, Values]
 
+
+@dataclass(slots=True, kw_only=True)
+class ConfigurationNoise:
+    """All sessions of a configuration on a kind of host."""
+
+    command: str
+    config_hash: str
     configuration: str
-    metric: str
-    unit: str
-    num_runs: int
-    spread_frac: float
-    floor_frac: float
-    demoted: bool
+    sessions: list[NoiseSession]
 
+    def values(self, metric: str) -> list[list[float]]:
+        """The values of a metric in each session that has it."""
+        return [each.metrics[metric].pooled for each in self.sessions if metric in each.metrics]
 
-@dataclass(frozen=True, slots=True)
-class Floors:
-    """Noise floors by kind of host, configuration and metric; 0 without a file."""
+    def floor_frac(self, metric: str) -> float:
+        """Least difference of medians that is not noise; 0 where it was not measured."""
+        return max(map(floor_of, self.values(metric)), default=0.0)
 
-    noise: NoiseFile | None = None
-
-    def knows(self, facts: Mapping[str, Any], config_hash: str) -> bool:
-        """Whether the file has this configuration on this kind of host; true without a file."""
-        return self.noise is None or self._find(facts, config_hash) is not None
-
-    def floor(self, facts: Mapping[str, Any], config_hash: str, metric: str) -> float:
-        """Least difference of medians that is not noise, as a share; 0 where it is not known."""
-        found = self._find(facts, config_hash)
-        values = [] if found is None else list(found.values(metric))
-        return max((floor_of(each) for each in values), default=0.0)
-
-    def demoted(self, facts: Mapping[str, Any], config_hash: str, metric: str) -> bool:
-        """Whether it is exact elsewhere, and runs of one revision and seed differed in it here."""
-        found = self._find(facts, config_hash)
-        if found is None or metric_named(metric).kind != "exact":
+    def is_demoted(self, metric: str) -> bool:
+        """Whether a metric is exact elsewhere, and differed here between runs of one seed."""
+        if metric_named(metric).kind != "exact":
             return False
         rounding_frac = metric_named(metric).rounding_frac
         return any(
             len(np.unique(without_rounding(np.asarray(each), rounding_frac))) > 1
-            for each in found.values(metric)
+            for each in self.values(metric)
         )
 
-    def _find(self, facts: Mapping[str, Any], config_hash: str) -> Measured | None:
-        return None if self.noise is None else self.noise.find(host_class(facts), config_hash)
+
+@dataclass(slots=True, kw_only=True)
+class HostNoise:
+    """What was measured on a kind of host."""
+
+    host: dict[str, Any]
+    configurations: list[ConfigurationNoise]
 
 
-def read_floors(path: Path) -> Floors:
-    """The floors of a file.
+@dataclass(slots=True, kw_only=True)
+class NoiseFile:
+    """All of the file."""
+
+    kind: str = KIND
+    format: int = FORMAT
+    hosts: list[HostNoise] = field(default_factory=list)
+
+    def find(self, run: GateRun) -> ConfigurationNoise | None:
+        """What was measured of the configuration of a run on its kind of host."""
+        host = self._host(host_class(run.facts))
+        known = [] if host is None else host.configurations
+        return next((each for each in known if each.config_hash == run.config_hash), None)
+
+    def add(self, run: GateRun, measured: ConfigurationNoise) -> ConfigurationNoise:
+        """Add the sessions of a configuration to those that are there, and return all.
+
+        Args:
+            run: One of the runs; its kind of host is that of all.
+            measured: Of the configuration of the run.
+        """
+        if (known := self.find(run)) is not None:
+            known.sessions.extend(measured.sessions)
+            return known
+        host = self._host(host_class(run.facts))
+        if host is None:
+            host = HostNoise(host=host_class(run.facts), configurations=[])
+            self.hosts.append(host)
+        host.configurations.append(measured)
+        return measured
+
+    def _host(self, kind: dict[str, Any]) -> HostNoise | None:
+        return next((each for each in self.hosts if each.host == kind), None)
+
+
+_FILE: TypeAdapter[NoiseFile] = TypeAdapter(NoiseFile)
+
+
+def read_noise(path: Path) -> NoiseFile:
+    """Read a file of noise floors.
 
     Raises:
-        ValueError: It is not there, not a file of noise floors, cut, or of a newer format.
+        ValueError: It is not there, not a file of noise floors, cut, damaged, or of a newer format.
     """
-    return Floors(read_noise(path))
+    tree = read_text(path, kind=KIND, newest=FORMAT, remedy=_REMEDY)
+    return validated(_FILE, tree, path, _REMEDY)
+
+
+def write_noise(path: Path, noise: NoiseFile) -> None:
+    """Replace the file.
+
+    Raises:
+        ValueError: It cannot be written there.
+    """
+    write_text(path, asdict(noise))
 
 
 def floor_of(values: Sequence[float]) -> float:
@@ -138,132 +194,3 @@ def spread_of(values: Sequence[float]) -> float:
     if deviation == 0:
         return 0.0
     return _MAD_TO_STD * deviation / abs(middle) if middle else float("inf")
-
-
-def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
-    """Add what a revision gave against itself to a file, which is made if it is not there.
-
-    Runs that are incomparable or served invalidly, misses and modelled joules are left out.
-
-    Args:
-        path: Written atomically.
-        first: Runs of the revision.
-        second: Other runs of the same one.
-
-    Returns:
-        A row for each configuration and metric that both sides have.
-
-    Raises:
-        NothingToStore: The sides have no comparable runs of one configuration, or their runs share
-            seed and repeat.
-        ValueError: A run failed, or the sides are of different kinds of host; or the file is not
-            one of noise floors.
-    """
-    for side in (first, second):
-        if side.problems:
-            raise ValueError(f"{side.name}: {side.problems[0].message}")
-    noise = read_noise(path) if path.exists() else NoiseFile()
-    names = labels([*first.runs, *second.runs])
-    rows = []
-    for key, runs in _common(first, second).items():
-        host = _one_host([*runs[0], *runs[1]])
-        measured = Measured(
-            command=key[0],
-            config_hash=key[1],
-            configuration=names[key],
-            sessions=_sessions(*runs, utc_now()),
-        )
-        noise.add(host, measured)
-        rows += _rows(measured, Floors(noise), runs[0][0])
-    write_noise(path, noise)
-    return rows
-
-
-def _common(first: Side, second: Side) -> dict[Configuration, tuple[list[GateRun], list[GateRun]]]:
-    """The comparable runs of each configuration that both sides have.
-
-    Raises:
-        NothingToStore: There is none, or the runs of one share seed and repeat.
-    """
-    groups = [by_configuration(comparable_runs(side.runs)) for side in (first, second)]
-    common = [key for key in groups[0] if key in groups[1]]
-    if not common:
-        raise NothingToStore(
-            f"{first.name} and {second.name}: no comparable runs of one configuration on both "
-            "sides; measure again, on an idle machine"
-        )
-    for side in (first, second):
-        for key, runs in by_configuration(side.runs).items():
-            if key in common and (because := repeated(runs)):
-                raise NothingToStore(f"{side.name}: {because}")
-    return {key: (groups[0][key], groups[1][key]) for key in common}
-
-
-def comparable_runs(runs: Sequence[GateRun]) -> list[GateRun]:
-    """Those that noise is told from."""
-    return [run for run in runs if run.comparable is not False and not run.invalid]
-
-
-def _one_host(runs: Sequence[GateRun]) -> dict[str, Any]:
-    host = host_class(runs[0].facts)
-    for run in runs:
-        if (other := host_class(run.facts)) != host:
-            raise ValueError(
-                f"{runs[0].run_id} and {run.run_id} are of different kinds of host ({host} / "
-                f"{other}); measure noise on one"
-            )
-    return host
-
-
-def _sessions(first: Sequence[GateRun], second: Sequence[GateRun], utc: str) -> list[Session]:
-    """One for each seed: what differs between seeds is no noise."""
-    seeds = dict.fromkeys(seed_words(run) for run in (*first, *second))
-    sessions = []
-    for seed in seeds:
-        sides = [[run for run in side if seed_words(run) == seed] for side in (first, second)]
-        commits = [run.git_commit for side in sides for run in side]
-        found: dict[str, Values] = {}
-        for metric in METRICS:
-            values = [_values(metric, side) for side in sides]
-            if all(values) and _obtained_alike(metric, [*sides[0], *sides[1]]):
-                found[metric.name] = Values(first=values[0], second=values[1])
-        sessions.append(Session(utc=utc, commit=commits[0], seed=seed, metrics=found))
-    return sessions
-
-
-def _obtained_alike(metric: Metric, runs: Sequence[GateRun]) -> bool:
-    """Whether joules are of the same components in all runs: what differs else is no noise."""
-    facts = metric.joules.facts if metric.joules else ()
-    metered = [run for run in runs if metric.name in run.values]
-    return all(
-        difference(name, [[run.facts.get(name) for run in metered], []]) is None for name in facts
-    )
-
-
-def _values(metric: Metric, runs: Sequence[GateRun]) -> list[float]:
-    return [
-        run.values[metric.name]
-        for run in runs
-        if metric.name in run.values and metric.name not in run.modelled
-    ]
-
-
-def _rows(measured: Measured, floors: Floors, run: GateRun) -> list[NoiseRow]:
-    rows = []
-    for metric in METRICS:
-        values = list(measured.values(metric.name))
-        if not values:
-            continue
-        where = run.facts, run.config_hash, metric.name
-        rows.append(
-            NoiseRow(
-                configuration=measured.configuration,
-                metric=metric.name,
-                unit=metric.unit,
-                num_runs=sum(map(len, values)),
-                spread_frac=max(map(spread_of, values)),
-                floor_frac=floors.floor(*where),
-                demoted=floors.demoted(*where),
-            )
-        )
-    return rows

@@ -8,8 +8,9 @@ from typing import Any
 
 from bench.gate.model import GateRun, Problem
 
-# A configuration of a command, and a run of it.
+# Command and hash: what the runs of one comparison have in common.
 Configuration = tuple[str, str]
+# Served model, seed and repeat: what pairs a run with that of the other side.
 Place = tuple[str | None, int, int]
 # Two runs of the same place: that of the base and that of the candidate.
 Pair = tuple[GateRun, GateRun]
@@ -19,13 +20,13 @@ _REPEAT = "a key of bench.train and bench.serve, an argument of ProfilerCallback
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """The runs that ended as ok, each place once, and what has to be said of the others.
+    """The runs that ended as ok, each place once, and what the report says of the others.
 
     Attributes:
         name: Where it is from: a path, or a revision.
         runs: In the order of their start.
-        problems: Runs that failed or could not be read, or that there is none.
-        remarks: Runs that were measured again, and what was passed over.
+        problems: Runs that failed or could not be read, or that there are none.
+        remarks: Runs that were measured again, and folders that were passed over.
         refused: Runs of combinations that do not exist, with the reason; nothing was measured.
         provenance: commits, hosts, cpus (sorted lists), num_runs, first_started_utc,
             last_started_utc; accepted_utc of a baseline.
@@ -49,50 +50,58 @@ class Side:
             key = (configuration_of(run), place_of(run))
             if key in taken:
                 raise ValueError(
-                    f"{self.name}: {run.command} {run.config_hash} {place_words(run)} is there "
+                    f"{self.name}: {run.command} {run.config_hash} {describe_place(run)} is there "
                     "twice; keep one of them"
                 )
             taken.add(key)
 
 
 def configuration_of(run: GateRun) -> Configuration:
-    """What the runs of one comparison have in common."""
+    """The configuration of a run."""
     return run.command, run.config_hash
 
 
 def place_of(run: GateRun) -> Place:
-    """What pairs a run with that of the other side."""
+    """The place of a run."""
     return run.served_model, run.seed, run.repeat
 
 
-def seed_words(run: GateRun) -> str:
-    """What runs that are exchangeable have in common, in words: the seed, and the model's."""
-    of_model = "" if run.served_model is None else f" of the model of {run.served_model}"
-    return f"seed {run.seed}{of_model}"
+def describe_seed(run: GateRun) -> str:
+    """The seed, and the model's: what runs that are exchangeable have in common."""
+    model = "" if run.served_model is None else f" of the model of {run.served_model}"
+    return f"seed {run.seed}{model}"
 
 
-def place_words(run: GateRun) -> str:
-    """What pairs a run with that of the other side, in words."""
-    return f"{seed_words(run)} repeat {run.repeat}"
+def describe_place(run: GateRun) -> str:
+    """A place as text, such as `seed 0 repeat 3`."""
+    return f"{describe_seed(run)} repeat {run.repeat}"
 
 
-def repeated(runs: Sequence[GateRun]) -> str | None:
-    """Why hardly any of the runs of a configuration count: they share seed and repeat.
+def shared_places(runs: Sequence[GateRun]) -> str | None:
+    """Report that hardly any run of a configuration counts, because they share seed and repeat.
 
     Args:
         runs: Those that count, of one configuration.
 
     Returns:
-        None where most runs have a seed and repeat of their own: some may be measured again.
+        The reason with its remedy; None where most runs have a seed and repeat of their own.
     """
     num = sum(run.num_finished for run in runs)
     if not runs or num < 2 * len(runs):
         return None
     if len(runs) == 1:
-        same = f"{num} runs have the same seed and repeat ({place_words(runs[0])}): only one counts"
+        text = (
+            f"{num} runs have the same seed and repeat ({describe_place(runs[0])}): only one counts"
+        )
     else:
-        same = f"{num} runs have only {len(runs)} different seeds and repeats: {len(runs)} count"
-    return f"{same}; give each run a repeat of its own: repeat=0, repeat=1, ... ({_REPEAT})"
+        text = f"{num} runs have only {len(runs)} different seeds and repeats: {len(runs)} count"
+    return f"{text}; give each run a repeat of its own: repeat=0, repeat=1, ... ({_REPEAT})"
+
+
+def has_shared_places(side: Side) -> bool:
+    """Whether most runs of some configuration share seed and repeat, so that more add nothing."""
+    groups = by_configuration(side.runs).values()
+    return any(shared_places(runs) is not None for runs in groups)
 
 
 def by_configuration(runs: Iterable[GateRun]) -> dict[Configuration, list[GateRun]]:

@@ -11,9 +11,9 @@ import pytest
 
 from bench.config.gate import JudgeConfig
 from bench.gate.matching.compare import compare
-from bench.gate.model import Comparison, Row
-from bench.gate.sides.noise import add_noise
-from bench.gate.sides.runs import read_side
+from bench.gate.model import Comparison, GateRow
+from bench.gate.run.noise import add_noise
+from bench.gate.sides.read import read_side
 from bench.gate.sides.side import Side
 from tests.analysis.made import make_unreadable
 from tests.gate.made import made_record, made_side, write_run, write_runs
@@ -26,7 +26,7 @@ def one(values: np.ndarray, name: str = "base") -> Side:
     return made_side({"time_to_target_s": values.tolist()}, name=name)
 
 
-def row(comparison: Comparison, metric: str = "time_to_target_s") -> Row:
+def row(comparison: Comparison, metric: str = "time_to_target_s") -> GateRow:
     (found,) = [each for each in comparison.rows if each.metric.name == metric]
     return found
 

@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from bench.config.gate import JudgeConfig
-from bench.gate.matching.findings import Findings
+from bench.gate.matching.log import ProblemLog
 from bench.gate.matching.match import match
-from bench.gate.sides.noise import Floors
 from tests.gate.made import CONFIG, HASH, made_run, made_runs, made_side, side_of
 from tests.gate.made_matches import FIVE, OTHER, kinds, matched, times
 
@@ -162,8 +161,8 @@ def test_rows_are_in_the_order_of_the_registry_and_of_the_base() -> None:
         *made_runs(values, config_hash=OTHER, config={**CONFIG, "batch_size": 8}),
         *made_runs(values),
     ]
-    findings = Findings(settings=JudgeConfig())
-    rows = match(side_of(sides), side_of(sides[::-1]), findings, Floors())
+    log = ProblemLog(settings=JudgeConfig())
+    rows = match(side_of(sides), side_of(sides[::-1]), log, None)
     assert [(row.configuration, row.metric.name) for row in rows] == [
         ("train batch_size=8", "time_to_target_s"),
         ("train batch_size=8", "size_bytes"),

@@ -10,7 +10,7 @@ import pytest
 
 from bench.core.metric import Metric
 from bench.core.stats.ranks import holm
-from bench.gate.model import Row, Samples
+from bench.gate.model import GateRow, RowValues
 from bench.gate.rule.rule import judge
 from tests.gate.made_samples import RATE, TIME, samples
 
@@ -26,7 +26,7 @@ def scaled(factor: float, values: Sequence[float] = STEADY) -> list[float]:
     return [factor * value for value in values]
 
 
-def only(each: Samples, alpha: float = 0.05) -> Row:
+def only(each: RowValues, alpha: float = 0.05) -> GateRow:
     (row,) = judge([each], alpha=alpha)
     return row
 

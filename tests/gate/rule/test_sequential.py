@@ -10,13 +10,13 @@ import pytest
 
 from bench.core.metric import Metric
 from bench.core.stats.intervals import Estimate
-from bench.gate.model import Row
+from bench.gate.model import GateRow
 from bench.gate.rule.rule import judge
 from bench.gate.rule.sequential import is_open, level_at
 from tests.gate.made_samples import RATE, TIME, samples
 
 
-def row(low: float | None, high: float | None, metric: Metric = TIME, **fields: Any) -> Row:
+def row(low: float | None, high: float | None, metric: Metric = TIME, **fields: Any) -> GateRow:
     """A row without a difference whose ratio has this interval, of six runs."""
     defaults: dict[str, Any] = {
         "kind": "measured",
@@ -34,7 +34,7 @@ def row(low: float | None, high: float | None, metric: Metric = TIME, **fields: 
         "verdict": "no change",
     }
     ratio = Estimate(value=1.0, low=low, high=high, num=6)
-    return Row(metric=metric, ratio=ratio, **{**defaults, **fields})
+    return GateRow(metric=metric, ratio=ratio, **{**defaults, **fields})
 
 
 def test_the_levels_of_looks_at_6_10_and_16_add_up_to_alpha() -> None:

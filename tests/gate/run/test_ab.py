@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bench.gate.run.ab import ab_command, compare_revisions
-from bench.gate.run.session import Asked
+from bench.gate.run.trial import BenchmarkInput
 from tests.cli.command import ROOT, Answer, run_here, start
 from tests.cli.revisions import TIMES_S, MadeRepository, made_repository
 
@@ -26,6 +26,7 @@ WIDE_S = [0.8, 1.1, 0.9, 1.2, 1.0, 0.85, 1.15, 0.95, 1.05, 1.0]
 SHORT = ("module=fake_bench", "metrics=time_to_target_s", "min_runs=4", "max_runs=8")
 
 Compared = Callable[..., Answer]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,7 @@ def compared(
     of_all = {"module": "fake_bench", "metrics": "time_to_target_s", "warmup": 0}
 
     def call(*overrides: str, **keys: Any) -> Answer:
-        asked = Asked(overrides=overrides, environment={**os.environ, "PYTHONPATH": str(ROOT)})
+        asked = BenchmarkInput(overrides=overrides, environment=ENVIRONMENT)
         code = compare_revisions({**of_all, **keys}, asked)
         captured = capsys.readouterr()
         return Answer(code=code, out=captured.out, err=captured.err)

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from bench.cli.app import register
 from bench.config.gate import AbConfig
 from bench.core.files import config_dir
-from bench.gate.run.arguments import run_arguments, split_arguments, word_for_word
+from bench.gate.run.command import compare_line, run_arguments, split_arguments, word_for_word
 from bench.gate.settings import known_keys
 
 KEYS = known_keys(AbConfig)
@@ -108,3 +110,24 @@ def test_a_results_folder_is_quoted_only_where_hydra_needs_it() -> None:
 )
 def test_paths_are_taken_word_for_word_but_for_interpolations(argument: str, taken: str) -> None:
     assert word_for_word([argument]) == [taken]
+
+
+@pytest.mark.parametrize(
+    ("path", "quoted"),
+    [
+        ("perf/base-1.json", "baseline=perf/base-1.json"),
+        ("my runs", "'baseline='\"'\"'my runs'\"'\"''"),
+        ("a=b,c", "'baseline='\"'\"'a=b,c'\"'\"''"),
+    ],
+)
+def test_the_command_that_stores_is_quoted(path: str, quoted: str) -> None:
+    assert compare_line(path, "results", "accept=true") == (
+        f"python -m bench.compare {quoted} candidate=results accept=true"
+    )
+
+
+@pytest.mark.parametrize("path", ["my runs", "a=b,c", "it's", "back\\slash\\", "\\'", "[x]{y}"])
+def test_what_is_quoted_reaches_the_command_as_it_was(path: str) -> None:
+    words = shlex.split(compare_line(path, "results", "accept=true"))[3:]
+    values = [each.value() for each in OverridesParser.create().parse_overrides(words)]
+    assert [str(value) for value in values] == [path, "results", "True"]

@@ -10,9 +10,11 @@ import pytest
 
 from bench.gate.model import EXIT_TOO_LITTLE
 from bench.gate.run.noise import measure_noise
-from bench.gate.run.session import Asked
+from bench.gate.run.trial import BenchmarkInput
 from tests.cli.command import ROOT, start
 from tests.cli.revisions import TIMES_S, made_repository
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def test_one_revision_is_measured_against_itself_and_stored_for_the_gate(tmp_path: Path) -> None:
@@ -51,7 +53,7 @@ def test_what_cannot_be_stored_is_told_before_or_with_where_the_runs_lie(
     repository = made_repository(tmp_path)
     repository.commit("incomparable", times_s=TIMES_S, incomparable_below=9)
     monkeypatch.chdir(repository.folder)
-    asked = Asked(overrides=[], environment={**os.environ, "PYTHONPATH": str(ROOT)})
+    asked = BenchmarkInput(overrides=[], environment=ENVIRONMENT)
     short = {"module": "fake_bench", "runs": 2, "warmup": 0}
     with pytest.raises(ValueError, match=r"^noise=fake_bench\.py: no file of noise floors"):
         measure_noise({**short, "noise": "fake_bench.py"}, asked)
@@ -78,7 +80,7 @@ def test_runs_that_all_have_one_repeat_are_no_noise_and_stop_it_after_a_round(
 ) -> None:
     repository = made_repository(tmp_path)
     monkeypatch.chdir(repository.folder)
-    asked = Asked(overrides=["one_repeat"], environment={**os.environ, "PYTHONPATH": str(ROOT)})
+    asked = BenchmarkInput(overrides=["one_repeat"], environment=ENVIRONMENT)
     keys = {"module": "fake_bench", "runs": 10, "warmup": 0, "noise": "noise.json"}
     assert measure_noise(keys, asked) == EXIT_TOO_LITTLE
     told, where = capsys.readouterr().err.splitlines()

@@ -14,7 +14,7 @@ from bench.gate.matching.compare import compare
 from bench.gate.model import Problem
 from bench.gate.sides import baseline
 from bench.gate.sides.baseline import drift, read_baseline, write_baseline
-from bench.gate.sides.runs import read_side
+from bench.gate.sides.read import read_side
 from bench.gate.sides.side import Side, provenance_of
 from tests.gate.made import made_runs, made_side, side_of, write_runs
 

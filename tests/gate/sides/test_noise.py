@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from bench.gate.model import Problem
-from bench.gate.sides.noise import add_noise, floor_of, read_floors, spread_of
+from bench.gate.run.noise import add_noise
+from bench.gate.sides.noise import floor_of, read_noise, spread_of
 from bench.gate.sides.side import Side
-from tests.gate.made import FACT_VALUES, HASH, made_run, made_side, side_of
+from tests.gate.made import HASH, made_run, made_side, side_of
 
 
 def rng() -> np.random.Generator:
@@ -77,18 +78,17 @@ def test_zeros_beside_other_values_have_an_infinite_floor() -> None:
 def test_a_session_is_added_and_read(path: Path) -> None:
     (row,) = add_noise(path, times([1.0, 1.1]), times([1.0, 1.1], "b"))
     assert (row.configuration, row.metric) == ("train Mlp digits batch_size=32", "time_to_target_s")
-    assert (row.unit, row.num_runs, row.demoted) == ("s", 4, False)
+    assert (row.kind, row.num_runs, row.demoted) == ("measured", 4, False)
     # The median is 1.05, and each value is 0.05 away from it.
     assert row.spread_frac == pytest.approx(1.4826 * 0.05 / 1.05)
     # Groups of two of 1, 1, 1.1, 1.1: both medians are 1.05 in 2/3 of the draws, and in 1/6 each
     # 1 and 1.1 or the other way round: the 95th percentile is 1.1 / 1 - 1.
     assert row.floor_frac == pytest.approx(0.1)
-    floors = read_floors(path)
-    where = FACT_VALUES, HASH
-    assert floors.knows(*where)
-    assert floors.floor(*where, "time_to_target_s") == pytest.approx(0.1)
-    assert floors.floor(*where, "init_s") == 0.0
-    assert not floors.demoted(*where, "time_to_target_s")
+    known = read_noise(path).find(made_run())
+    assert known is not None
+    assert known.floor_frac("time_to_target_s") == pytest.approx(0.1)
+    assert known.floor_frac("init_s") == 0.0
+    assert not known.is_demoted("time_to_target_s")
 
 
 def test_the_noisiest_session_counts(path: Path) -> None:
@@ -109,17 +109,17 @@ def test_the_noisiest_session_counts(path: Path) -> None:
 def test_floors_are_of_a_kind_of_host_and_a_configuration(path: Path) -> None:
     add_noise(path, times([1.0]), times([1.5]))
     add_noise(path, *(times([v], facts={"host.num_cpus_allowed": 64}) for v in (1.0, 1.1)))
-    floors = read_floors(path)
+    noise = read_noise(path)
 
-    def floor(facts: dict[str, Any], config_hash: str = HASH) -> float:
-        return floors.floor({**FACT_VALUES, **facts}, config_hash, "time_to_target_s")
+    def floor(facts: dict[str, Any], config_hash: str = HASH) -> float | None:
+        known = noise.find(made_run(facts=facts, config_hash=config_hash))
+        return None if known is None else known.floor_frac("time_to_target_s")
 
     assert floor({}) == pytest.approx(0.5)
     assert floor({"host.name": "a twin"}) == pytest.approx(0.5)
     assert floor({"host.num_cpus_allowed": 64}) == pytest.approx(0.1)
-    assert floor({"host.gpus": ["Made GPU"]}) == 0.0
-    assert floor({}, "f" * 12) == 0.0
-    assert not floors.knows(FACT_VALUES, "f" * 12)
+    assert floor({"host.gpus": ["Made GPU"]}) is None
+    assert floor({}, "f" * 12) is None
 
 
 def test_what_differs_between_seeds_is_no_noise(path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_failed_run_is_no_noise(path: Path) -> None:
 def test_a_file_that_is_none_is_told_and_kept(path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"noise\.json: {message}"):
-        read_floors(path)
+        read_noise(path)
     with pytest.raises(ValueError, match=message):
         add_noise(path, times([1.0]), times([1.0]))
     assert path.read_text() == text
@@ -193,4 +193,4 @@ def test_a_file_that_is_none_is_told_and_kept(path: Path, text: str, message: st
 
 def test_a_file_that_is_not_there_is_told(path: Path) -> None:
     with pytest.raises(ValueError, match=r"noise\.json: cannot be read .*bench.noise writes"):
-        read_floors(path)
+        read_noise(path)

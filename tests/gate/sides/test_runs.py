@@ -14,8 +14,9 @@ from bench.core.records.phases import Phases
 from bench.core.records.run import SCHEMA_VERSION, RunRecord
 from bench.core.records.serving import Serving, TrainedRun
 from bench.core.store import NewerSchema, read_record
-from bench.gate.metrics import METRICS
-from bench.gate.sides.runs import gate_run, read_side
+from bench.gate.metrics import GATE_METRICS
+from bench.gate.sides.read import read_side
+from bench.gate.sides.reduce import gate_run
 from bench.gate.sides.side import Side
 from tests.analysis.made import Made, Served, make_run, make_served, make_unreadable
 from tests.gate.made import COMMIT, made_record, made_run, write_run, write_runs
@@ -32,7 +33,7 @@ def test_a_run_is_reduced_to_its_numbers() -> None:
     assert run.values["time_to_target_s"] == 1.25
     assert run.values["samples_to_target"] == record.target.samples_to_target
     # This one has neither a GPU nor what only bench.serve and compression give.
-    absent = {metric.name for metric in METRICS} - set(run.values)
+    absent = {metric.name for metric in GATE_METRICS} - set(run.values)
     assert absent == {
         "gpu_memory_peak_bytes",
         "latency_p999_ms",
@@ -118,7 +119,7 @@ def test_joules_that_nothing_measured_are_modelled(label: EnergyLabel) -> None:
 def test_a_miss_has_no_costs_to_the_target_but_those_of_a_sample() -> None:
     run = gate_run(made_record(outcome="missed"))
     assert run.missed is True
-    assert not {metric.name for metric in METRICS if metric.censored_by} & set(run.values)
+    assert not {metric.name for metric in GATE_METRICS if metric.censored_by} & set(run.values)
     assert {"time_per_sample_s", "energy_per_sample_j"} <= set(run.values)
 
 

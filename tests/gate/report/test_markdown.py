@@ -10,7 +10,7 @@ from markdown_it.token import Token
 
 from bench.core.printable import markdown_safe
 from bench.gate.model import Comparison
-from bench.gate.words.markdown import markdown
+from bench.gate.report.writers import markdown
 from tests.gate.made_rows import (
     EXACT,
     FAILED,

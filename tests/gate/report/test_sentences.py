@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shlex
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bench.gate.model import (
     EXIT_FAILED,
@@ -18,21 +16,18 @@ from bench.gate.model import (
     EXIT_TOO_LITTLE,
     EXIT_WRONG,
     Comparison,
+    GateRow,
     Problem,
-    Row,
 )
-from bench.gate.words.junit import junit_xml
-from bench.gate.words.markdown import markdown
-from bench.gate.words.output import as_json
-from bench.gate.words.row_words import row_words
-from bench.gate.words.sentences import (
+from bench.gate.report.cells import cells
+from bench.gate.report.sentences import (
     HEADLINES,
-    accept_command,
     legend,
     ordered,
     provenance_lines,
     verdict_line,
 )
+from bench.gate.report.writers import as_json, junit_xml, markdown
 from tests.gate.made_rows import (
     DEMOTED,
     EXACT,
@@ -51,9 +46,9 @@ from tests.gate.made_rows import (
 )
 
 
-def cells(of: Row) -> tuple[str, ...]:
+def cells_of(made: GateRow) -> tuple[str, ...]:
     """Those of a row, without the configuration."""
-    configuration, *others = astuple(row_words(of))
+    configuration, *others = cells(made).values()
     assert configuration == "train batch_size=32"
     return tuple(others)
 
@@ -146,8 +141,8 @@ def cells(of: Row) -> tuple[str, ...]:
         ),
     ],
 )
-def test_each_verdict_has_its_words(made: Row, shown: tuple[str, ...]) -> None:
-    assert cells(made) == shown
+def test_each_verdict_has_its_words(made: GateRow, shown: tuple[str, ...]) -> None:
+    assert cells_of(made) == shown
 
 
 def test_a_loss_of_what_is_better_when_larger_has_a_minus() -> None:
@@ -158,16 +153,15 @@ def test_a_loss_of_what_is_better_when_larger_has_a_minus() -> None:
         loss_frac=0.189,
         verdict="regression",
     )
-    assert row_words(lost).change == "-19% [-21%, -17%]"
-    assert row_words(lost).verdict == "regression: counts from -10%"
+    assert cells(lost)["change"] == "-19% [-21%, -17%]"
+    assert cells(lost)["verdict"] == "regression: counts from -10%"
     same = replace(lost, verdict="no change", smallest_seen_frac=0.12)
-    assert row_words(same).verdict == "no change: would have seen -12%"
+    assert cells(same)["verdict"] == "no change: would have seen -12%"
 
 
 def test_a_row_of_which_most_runs_missed_has_no_change_in_percent() -> None:
     missed = replace(REGRESSED, candidate=None, loss_frac=None, ratio=ratio(None, 1.2, None))
-    words = row_words(missed)
-    assert (words.medians, words.change) == ("455 ms -> missed", "-")
+    assert (cells(missed)["medians"], cells(missed)["change"]) == ("455 ms -> missed", "-")
     assert verdict_line(comparison([missed])) == (
         "REGRESSION: 1 of 1 row, worst time_to_target_s 455 ms -> missed (train batch_size=32)"
     )
@@ -177,18 +171,18 @@ def test_a_row_of_which_both_sides_mostly_missed_has_no_unit() -> None:
     more = replace(
         REGRESSED, base=None, candidate=None, loss_frac=None, ratio=ratio(None, None, None)
     )
-    assert row_words(more).medians == "missed -> missed"
+    assert cells(more)["medians"] == "missed -> missed"
 
 
 def test_an_infinite_bound_is_told() -> None:
-    assert row_words(replace(REGRESSED, ratio=ratio(1.121, 1.08, None))).change == (
+    assert cells(replace(REGRESSED, ratio=ratio(1.121, 1.08, None)))["change"] == (
         "+12% [+8%, inf)"
     )
 
 
 def test_a_base_of_zero_leaves_no_change_in_percent() -> None:
     grown = row("flops_per_sample", base=0.0, candidate=3.0, loss_frac=None, verdict="regression")
-    assert (row_words(grown).medians, row_words(grown).change) == ("0 -> 3", "-")
+    assert (cells(grown)["medians"], cells(grown)["change"]) == ("0 -> 3", "-")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +200,7 @@ def test_a_base_of_zero_leaves_no_change_in_percent() -> None:
 def test_values_have_the_digits_that_tell(
     name: str, base: float, candidate: float, shown: str
 ) -> None:
-    assert row_words(row(name, base=base, candidate=candidate)).medians == shown
+    assert cells(row(name, base=base, candidate=candidate))["medians"] == shown
 
 
 @pytest.mark.parametrize(
@@ -220,12 +214,12 @@ def test_values_have_the_digits_that_tell(
     ],
 )
 def test_changes_have_two_digits(frac: float, shown: str) -> None:
-    assert row_words(row(loss_frac=frac)).change == f"~ {shown}"
+    assert cells(row(loss_frac=frac))["change"] == f"~ {shown}"
 
 
 def test_an_exact_change_is_told_however_small_it_is() -> None:
     grown = row("num_parameters", base=1e8, candidate=1e8 + 1, loss_frac=1e-8, verdict="regression")
-    assert (row_words(grown).medians, row_words(grown).change) == (
+    assert (cells(grown)["medians"], cells(grown)["change"]) == (
         "100000000 -> 100000001",
         "+1e-06%",
     )
@@ -233,23 +227,23 @@ def test_an_exact_change_is_told_however_small_it_is() -> None:
 
 def test_an_exact_loss_below_what_counts_says_which_way_it_went() -> None:
     lower = row("accuracy", base=0.97, candidate=0.965, loss_frac=0.00515)
-    assert row_words(lower).change == "-0.52% worse"
-    assert row_words(lower).verdict == "no change (exact)"
+    assert cells(lower)["change"] == "-0.52% worse"
+    assert cells(lower)["verdict"] == "no change (exact)"
 
 
 def test_very_small_p_values_are_bounded_and_others_have_two_digits() -> None:
-    shown = [row_words(replace(REGRESSED, p_holm=p)).p for p in (4e-7, 0.0123, 0.996)]
+    shown = [cells(replace(REGRESSED, p_holm=p))["p"] for p in (4e-7, 0.0123, 0.996)]
     assert shown == ["<0.001", "0.012", "1"]
 
 
 def test_what_could_not_have_been_seen_is_said() -> None:
     blind = replace(UNCHANGED, smallest_seen_frac=None)
-    assert row_words(blind).verdict == "no change: could not have seen a loss"
+    assert cells(blind)["verdict"] == "no change: could not have seen a loss"
 
 
 def test_a_row_that_was_not_judged_for_another_reason_says_it() -> None:
     all_missed = row(verdict="not judged", note="all runs of both sides missed")
-    assert row_words(all_missed).verdict == "not judged; all runs of both sides missed"
+    assert cells(all_missed)["verdict"] == "not judged; all runs of both sides missed"
 
 
 @pytest.mark.parametrize(
@@ -335,17 +329,16 @@ def test_the_level_of_this_look_and_the_confidence_are_in_the_legend() -> None:
     assert "as the value changes, with [its 95% interval]; ~ not" in text
 
 
-def of_few_runs(made: Row) -> Row:
+def of_few_runs(made: GateRow) -> GateRow:
     assert made.ratio is not None
     return replace(made, ratio=replace(made.ratio, kind="range", num=5))
 
 
 def test_the_range_of_few_runs_looks_different_and_is_explained() -> None:
     few = of_few_runs(UNCHANGED)
-    assert row_words(few).change == "~ +1.1% (-1.9% to +4.2%)"
-    assert row_words(of_few_runs(replace(UNCHANGED, ratio=ratio(1.0, 0.9, None)))).change == (
-        "~ +1.1% (-10% to inf)"
-    )
+    assert cells(few)["change"] == "~ +1.1% (-1.9% to +4.2%)"
+    unbounded = of_few_runs(replace(UNCHANGED, ratio=ratio(1.0, 0.9, None)))
+    assert cells(unbounded)["change"] == ("~ +1.1% (-10% to inf)")
     range_words = "(below 6 runs, the range of single runs' ratios)"
     assert f"as the value changes, with {range_words}; ~" in legend(comparison([few]))
     both = legend(comparison([few, REGRESSED]))
@@ -398,26 +391,5 @@ def test_a_total_that_its_parts_are_judged_for_says_so() -> None:
         verdict="not judged",
         note="judged by its parts: gpu_energy_j, cpu_energy_j",
     )
-    assert cells(total)[-1] == "not judged; judged by its parts: gpu_energy_j, cpu_energy_j"
-    assert cells(total)[1:3] == ("1000 -> 1010 J", "+1% worse")
-
-
-@pytest.mark.parametrize(
-    ("path", "quoted"),
-    [
-        ("perf/base-1.json", "baseline=perf/base-1.json"),
-        ("my runs", "'baseline='\"'\"'my runs'\"'\"''"),
-        ("a=b,c", "'baseline='\"'\"'a=b,c'\"'\"''"),
-    ],
-)
-def test_the_command_that_stores_is_quoted(path: str, quoted: str) -> None:
-    assert accept_command(path, "results") == (
-        f"python -m bench.compare {quoted} candidate=results accept=true"
-    )
-
-
-@pytest.mark.parametrize("path", ["my runs", "a=b,c", "it's", "back\\slash\\", "\\'", "[x]{y}"])
-def test_what_is_quoted_reaches_the_command_as_it_was(path: str) -> None:
-    words = shlex.split(accept_command(path, "results"))[3:]
-    values = [each.value() for each in OverridesParser.create().parse_overrides(words)]
-    assert [str(value) for value in values] == [path, "results", "True"]
+    assert cells_of(total)[-1] == "not judged; judged by its parts: gpu_energy_j, cpu_energy_j"
+    assert cells_of(total)[1:3] == ("1000 -> 1010 J", "+1% worse")

@@ -13,7 +13,7 @@ import pytest
 import xmlschema
 
 from bench.gate.model import Comparison, Problem
-from bench.gate.words.junit import junit_xml
+from bench.gate.report.writers import junit_xml
 from tests.gate.made_rows import (
     EXACT,
     FAILED,

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from bench.config.gate import OutputConfig
 from bench.gate.model import EXIT_FAILED, EXIT_REGRESSION, Comparison
-from bench.gate.words.output import SUMMARY, report
-from bench.gate.words.table import print_comparison
+from bench.gate.report.output import SUMMARY, report
+from bench.gate.report.writers import print_comparison
 from tests.gate.made_rows import (
     EXACT,
     FAILED,

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.gate.model import Comparison, Row
-from bench.gate.words.output import FORMAT_VERSION, as_json
+from bench.gate.model import Comparison, GateRow
+from bench.gate.report.writers import FORMAT_VERSION, as_json
 from tests.gate.made_rows import FAILED, REGRESSED, UNCHANGED, comparison, ratio
 
 
@@ -36,7 +36,7 @@ def test_everything_is_there_with_the_verdict_and_the_exit_code() -> None:
     assert content["remarks"] == ["drifted"]
     assert content["provenance"]["base"]["commits"] == ["a" * 40]
     row = content["rows"][1]
-    assert set(row) == {field.name for field in fields(Row)}
+    assert set(row) == {field.name for field in fields(GateRow)}
     assert row["metric"]["name"] == "time_to_target_s"
     assert row["ratio"]["high"] == 1.163
     assert row["verdict"] == "regression"

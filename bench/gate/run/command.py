@@ -1,0 +1,230 @@
+"""The command lines of the gate, and files that report the outcome however a command ends.
+
+The value of a key that names a revision, a command or a path is taken word for word: Hydra's
+grammar has no `HEAD~1`, no `pip install . && make`, no `~/results`, and reads the commit 1234567 as
+a number.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.cli.overrides import MULTIRUN, quoted
+from bench.cli.terminal import shown
+from bench.config.gate import OUTPUTS, JudgeConfig
+from bench.config.serve import ServeConfig
+from bench.config.train import TrainConfig
+from bench.core.checks import keys_of
+from bench.core.files import expanded
+from bench.gate.model import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_WRONG,
+    Comparison,
+    Problem,
+    ProblemKind,
+)
+from bench.gate.report.output import complain, write
+
+Run = Callable[[Mapping[str, Any]], int]
+
+_END = "--"
+_WORD_FOR_WORD = ("base", "head", "ref", "install", "python")
+_INPUTS = ("baseline", "candidate", "noise")
+_PATHS = (*_INPUTS, "results", *OUTPUTS)
+_SET_PER_RUN = ("results", "repeat")
+_NO_VALUE = ("", "null", "???")
+_PLAIN = re.compile(r"[\w./+-]+", re.ASCII)
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+
+
+def split_arguments(
+    arguments: Sequence[str], command: str, keys: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Split a command line at `--`: arguments of the command for Hydra, and of the benchmark.
+
+    Args:
+        arguments: The command line without the program's name.
+        command: `ab` or `noise`.
+        keys: Those that the command has.
+
+    Raises:
+        ValueError: An argument stands on the wrong side of `--`.
+    """
+    own, theirs = _parted(arguments)
+    dotted = (*keys_of(TrainConfig), *keys_of(ServeConfig))
+    benchmark_keys = {key.partition(".")[0] for key in dotted}
+    base = "base=origin/main " if command == "ab" else ""
+    for argument in own:
+        root = _key(argument).partition(".")[0]
+        if argument in MULTIRUN or root in (benchmark_keys | {"experiment"}) - set(keys):
+            raise ValueError(
+                f"{argument}: is for the benchmark; what it is given goes after --, as in "
+                f"python -m bench.{command} {base}-- {argument}"
+            )
+    for argument in theirs:
+        if _key(argument) in _SET_PER_RUN:
+            raise ValueError(
+                f"{argument}: bench.{command} gives each run its own; leave it out after -- "
+                "(results=DIR before it says where all runs go)"
+            )
+    return word_for_word(own), theirs
+
+
+def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    end = arguments.index(_END) if _END in arguments else len(arguments)
+    return list(arguments[:end]), list(arguments[end + 1 :])
+
+
+def _key(argument: str) -> str:
+    """The key of KEY=VALUE; empty for anything else."""
+    key, equals, _ = argument.partition("=")
+    return key.lstrip("+~") if equals else ""
+
+
+def word_for_word(arguments: Sequence[str]) -> list[str]:
+    """Quote values for Hydra where they are taken word for word; `${` in a path interpolates."""
+    return [_word_for_word(argument) for argument in arguments]
+
+
+def _word_for_word(argument: str) -> str:
+    key, _, value = argument.partition("=")
+    is_path = key in _PATHS and "${" not in value and not _PLAIN.fullmatch(value)
+    is_for_hydra = value in _NO_VALUE or _QUOTED.fullmatch(value)
+    if is_for_hydra or not (is_path or key in _WORD_FOR_WORD):
+        return argument
+    return f"{key}={quoted(value)}"
+
+
+def hydra_value(text: str) -> str:
+    """Write a text as a value in Hydra's grammar, quoted only where it needs to be."""
+    return text if _PLAIN.fullmatch(text) else quoted(text)
+
+
+def run_arguments(overrides: Sequence[str], results: Path, repeat: int) -> list[str]:
+    """The arguments of one run of the benchmark.
+
+    Args:
+        overrides: What the user gives it.
+        results: Where it writes its run folders.
+        repeat: Counts the runs of its side.
+    """
+    return [*overrides, f"results={hydra_value(str(results))}", f"repeat={repeat}"]
+
+
+def compare_line(baseline: str, candidate: str, *others: str) -> str:
+    """The command that compares two paths, quoted for a shell and for Hydra.
+
+    Args:
+        baseline: A path.
+        candidate: Likewise.
+        others: More arguments, as Hydra takes them.
+    """
+    sides = (f"baseline={hydra_value(baseline)}", f"candidate={hydra_value(candidate)}")
+    return " ".join(["python -m bench.compare", *map(shlex.quote, (*sides, *others))])
+
+
+def run_gate_command(
+    arguments: Sequence[str], compose: Callable[[Run], int], run: Run, *, has_files: bool = True
+) -> int:
+    """Run a command of the gate, and report every early end in its files too.
+
+    Without that, the files of an earlier check would stay, and look like the outcome of this one.
+
+    Args:
+        arguments: The command line, for a configuration that cannot be composed.
+        compose: Composes the configuration and calls what it is given with it.
+        run: Does the work with the configuration.
+        has_files: Whether the command writes its outcome to files and to the summary of a job.
+
+    Returns:
+        The exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # else a character unknown to the terminal's encoding
+            stream.reconfigure(errors="backslashreplace")  # would end the command
+    # Before Hydra's own handling of errors, which the commands switch on.
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    begun = False
+
+    def write_end(plain: Mapping[str, Any], kind: ProblemKind, message: str, code: int) -> None:
+        if has_files:
+            write(_comparison_without_rows(plain, kind, message, code), _outputs(plain))
+
+    def run_reporting(plain: Mapping[str, Any]) -> int:
+        nonlocal begun
+        begun = True
+        try:
+            return run(plain)
+        except KeyboardInterrupt:
+            write_end(plain, "interrupted", "nothing was compared", EXIT_INTERRUPTED)
+            raise
+        except ValueError as error:
+            write_end(plain, "wrong", str(error), EXIT_WRONG)
+            raise ValueError(shown(error)) from error
+        except Exception as error:
+            write_end(plain, "broken", describe(error), EXIT_FAILED)
+            if wants_traceback or not isinstance(error, OSError):
+                raise
+            complain(describe(error))
+            return EXIT_FAILED
+
+    code = compose(run_reporting)
+    if code and not begun:
+        message = "the command line cannot be read; what the command printed says why"
+        kind: ProblemKind = "interrupted" if code == EXIT_INTERRUPTED else "wrong"
+        write_end(_uncomposed(arguments), kind, message, code)
+    return code
+
+
+def describe(error: Exception) -> str:
+    """What happened, with the file or folder that it happened to."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+def _comparison_without_rows(
+    plain: Mapping[str, Any], kind: ProblemKind, message: str, code: int
+) -> Comparison:
+    base, candidate = (
+        next((str(plain[key]) for key in keys if key in plain), "?")
+        for keys in (("baseline", "base"), ("candidate", "head"))
+    )
+    alpha = plain.get("alpha")
+    return Comparison(
+        base_name=base,
+        candidate_name=candidate,
+        problems=[Problem(kind=kind, message=message, exit_code=code)],
+        alpha=alpha if isinstance(alpha, float) else JudgeConfig.alpha,
+    )
+
+
+def _outputs(plain: Mapping[str, Any]) -> dict[str, Path]:
+    """The files that may be written, by key: not those that are read, no folder, none twice."""
+    taken = {os.path.realpath(expanded(plain[key])) for key in _INPUTS if _is_given(plain.get(key))}
+    files = {}
+    for key in OUTPUTS:
+        if _is_given(plain.get(key)):
+            path = expanded(plain[key])
+            place = os.path.realpath(path)
+            if place not in taken and not os.path.isdir(place):
+                files[key] = path
+            taken.add(place)
+    return files
+
+
+def _is_given(value: Any) -> bool:
+    return isinstance(value, str) and value not in _NO_VALUE
+
+
+def _uncomposed(arguments: Sequence[str]) -> dict[str, str]:
+    """The keys of a command line that Hydra could not compose, with their values as text."""
+    pairs = (argument.partition("=") for argument in _parted(arguments)[0])
+    return {key: value.strip("'\"") for key, equals, value in pairs if equals}

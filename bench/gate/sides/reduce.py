@@ -1,0 +1,138 @@
+"""Reduce the record of a run to what the gate needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bench.core.flat import value_of
+from bench.core.identity import CHOICES, UNHASHED, without
+from bench.core.labels import GUESSED
+from bench.core.metric import Metric
+from bench.core.printable import printable
+from bench.core.records.run import RunRecord
+from bench.gate.metrics import GATE_METRICS
+from bench.gate.model import GateRun, Problem, problem
+from bench.gate.sides.facts import facts_of
+from bench.gate.sides.joules import by_part, joule_flags, without_joules_in_doubt
+from bench.gate.sides.validation import require_possible
+
+_COPIED = ("seed", "repeat")
+
+
+def reduced(records: Sequence[RunRecord], problems: list[Problem]) -> list[GateRun]:
+    """The runs of records.
+
+    Args:
+        records: In any order. Models of one seed that were trained several times are numbered, so
+            that each pairs with its own counterpart.
+        problems: Filled with records that no run can be made of.
+    """
+    models: dict[tuple[str, int], list[str]] = {}
+    for record in records:
+        if record.trained is not None:
+            key = (record.config_hash, record.trained.seed)
+            models[key] = sorted({*models.get(key, []), record.trained.run_id})
+    runs = []
+    for record in records:
+        try:
+            run = gate_run(record)
+            require_possible(run)
+        # Host and configuration are of free form: whatever one record holds, others are compared.
+        except Exception as error:
+            text = str(error).strip() or type(error).__name__
+            message = f"{record.run_id}: cannot be compared ({text}); measure it again"
+            problems.append(problem("unreadable", message))
+            continue
+        if (trained := record.trained) is not None:
+            alike = models[record.config_hash, trained.seed]
+            if place := alike.index(trained.run_id):
+                run = replace(run, served_model=f"{run.served_model} #{place + 1}")
+        runs.append(run)
+    return runs
+
+
+def gate_run(record: RunRecord) -> GateRun:
+    """The run of a record.
+
+    Values that are missing, NaN or infinite are left out, and so are all joules of a run if a flag
+    speaks against them.
+    """
+    flags = joule_flags(record)
+    record = without_joules_in_doubt(record)
+    facts = facts_of(record)
+    target, trained = record.target, record.trained
+    health, serving = record.health, record.serving
+    return GateRun(
+        run_id=record.run_id,
+        command=record.command,
+        config_hash=record.config_hash,
+        seed=record.seed,
+        repeat=record.repeat,
+        started_utc=record.started_utc,
+        status=record.status,
+        comparable=None if health is None else health.comparable,
+        flags=list(dict.fromkeys([*(health.flags if health else []), *flags])),
+        missed=None if target is None else not target.reached,
+        values=_values(record),
+        modelled=[m.name for m in GATE_METRICS if m.joules and facts[m.joules.label] in GUESSED],
+        facts=facts,
+        config=_hashed_config(record),
+        choices=_choices(record.config.get(CHOICES)),
+        git_commit=_commit(record.host),
+        served_model=None if trained is None else f"seed {trained.seed}",
+        invalid=[] if serving is None else list(serving.invalid_reasons),
+        unavailable=[f"{each.meter} ({each.reason})" for each in record.unavailable_meters],
+    )
+
+
+def _values(record: RunRecord) -> dict[str, float]:
+    values = {metric.name: _value(record, metric) for metric in GATE_METRICS}
+    return {
+        name: float(value)
+        for name, value in values.items()
+        if value is not None and math.isfinite(value)
+    }
+
+
+def _value(record: RunRecord, metric: Metric) -> Any:
+    """The value at the metric's path; of a part of joules, the sum of its components' rows."""
+    found = value_of(record, metric.path)
+    if metric.part is None:
+        return found
+    # A run that missed its target has no joules to the target, whatever its clock used.
+    if metric.censored_by and (record.target is None or not record.target.reached):
+        return None
+    part = by_part(found or []).get(metric.part)
+    return None if part is None else part.energy_j
+
+
+def _hashed_config(record: RunRecord) -> dict[str, Any]:
+    """What went into the hash; a served run's folder is replaced by its model."""
+    config = _without_copies(record.config)
+    for key in UNHASHED:
+        config = without(config, key)
+    if record.trained is not None:
+        config["run"] = f"{record.trained.model or 'model'} {record.trained.config_hash[:6]}"
+    return config
+
+
+def _without_copies(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the seed and the repeat, of which groups may hold copies."""
+    return {
+        key: _without_copies(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key not in _COPIED
+    }
+
+
+def _choices(found: Any) -> dict[str, str]:
+    choices = found if isinstance(found, Mapping) else {}
+    return {group: printable(option) for group, option in choices.items() if option}
+
+
+def _commit(host: Mapping[str, Any]) -> str | None:
+    commit = None if host.get("git_commit") is None else str(host["git_commit"])
+    return f"{commit}-dirty" if commit and host.get("git_dirty") else commit
