@@ -30,11 +30,10 @@ from bench.runs.charges import Rates, with_serving_costs
 from bench.runs.exit_handling import carry_out, start_log
 from bench.runs.measured import measured_record
 from bench.serving.compressed import compare_with_uncompressed
-from bench.serving.metered import MeteredSystem
 from bench.serving.model import TrainedModel, served_quality
 from bench.serving.pass_result import PassResult
 from bench.serving.pass_windows import PassWindows, energy_fields
-from bench.serving.performance import Performance, requests_frame, serving_fields
+from bench.serving.performance import Passes, Performance, requests_frame, serving_fields
 from bench.serving.scenarios import run_accuracy, run_performance, warm_up
 from bench.serving.system_under_test import UnderTest, open_system
 
@@ -125,26 +124,29 @@ class ServingRun:
     def _measure(self, under_test: UnderTest, trained: TrainedModel) -> None:
         config = self._config
         num_images = len(trained.test.labels)
-        system = MeteredSystem(under_test.system, answers_at_once=under_test.answers_at_once)
+        system = under_test.system
         self._say("warming up")
-        estimate = warm_up(system, config.scenario, num_images=num_images, seed=config.seed)
+        warm = warm_up(system, config.scenario, num_images=num_images, seed=config.seed)
         self._say("having every test image answered")
         _, logits = run_accuracy(system, num_images, seed=config.seed)
         trained.require_unchanged_split()
         self._quality = served_quality(logits, trained.test.labels)
         self._say(f"measuring {config.scenario.name}")
-        refresh_s = self._windows.open().meters.refresh_s
+        self._windows.answers_at_once = under_test.answers_at_once
+        refresh_s = self._windows.open().meters.refresh_s or 0.0
         performance = run_performance(
-            system,
+            Passes(
+                system=system,
+                window=self._windows.around,
+                complaints=under_test.complaints,
+                keep=self._keep,
+            ),
             config.scenario,
             num_images=num_images,
             seed=config.seed,
-            estimate=estimate,
-            # So long that no joules are below their meter's resolution.
-            min_duration_s=None if refresh_s is None else _LONGER * MIN_REFRESHES * refresh_s,
-            window=lambda: self._windows.around(system),
-            complaints=under_test.complaints,
-            keep=self._keep,
+            warm=warm,
+            # Long enough for every meter to resolve its joules.
+            min_duration_s=_LONGER * MIN_REFRESHES * refresh_s,
         )
         self._put_together(performance, under_test)
 

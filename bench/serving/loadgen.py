@@ -24,10 +24,12 @@ import numpy as np
 
 from bench.core.errors import PassFailed
 from bench.serving.pass_result import PassResult, PassSettings, pass_result
+from bench.serving.pass_windows import PassMeter
 from bench.serving.system import LASTING_THREADS, Sample, System
 from bench.serving.trace import read_detail, read_samples
 
-Window = Callable[[], AbstractContextManager[object]]
+# Opens a window around a pass; what it gives is told of the first and the last query.
+OpenWindow = Callable[[], AbstractContextManager[PassMeter | None]]
 
 _SCENARIOS = {
     "single_stream": lg.TestScenario.SingleStream,
@@ -37,12 +39,14 @@ _SCENARIOS = {
 }
 
 
-def run_pass(system: System, settings: PassSettings, *, window: Window = nullcontext) -> PassResult:
+def run_pass(
+    system: System, settings: PassSettings, *, window: OpenWindow = nullcontext
+) -> PassResult:
     """Run one performance pass.
 
     Args:
         system: What answers.
-        settings: What is asked of it.
+        settings: What is test_settings of it.
         window: Makes a context manager that is entered before the queries are prepared and left
             when all are answered, in LoadGen's thread.
 
@@ -53,7 +57,7 @@ def run_pass(system: System, settings: PassSettings, *, window: Window = nullcon
     with tempfile.TemporaryDirectory(prefix="loadgen-") as name:
         folder = Path(name)
         mode = lg.TestMode.PerformanceOnly
-        _drive(system, _test_settings(settings, mode), settings, folder, window)
+        _drive(system, _loadgen_settings(settings, mode), settings, folder, window)
         detail = read_detail(folder / "mlperf_log_detail.txt")
         trace = folder / "mlperf_log_trace.json"
         samples = read_samples(trace) if settings.raw_latencies else None
@@ -77,8 +81,8 @@ def run_accuracy_pass(system: System, *, num_images: int, seed: int) -> None:
         scenario="offline", num_images=num_images, seed=seed, raw_latencies=False
     )
     with tempfile.TemporaryDirectory(prefix="loadgen-") as name:
-        asked = _test_settings(settings, lg.TestMode.AccuracyOnly)
-        _drive(system, asked, settings, Path(name), nullcontext, collect=True)
+        test_settings = _loadgen_settings(settings, lg.TestMode.AccuracyOnly)
+        _drive(system, test_settings, settings, Path(name), nullcontext, collect=True)
 
 
 def loadgen_seeds(seed: int) -> tuple[int, int, int]:
@@ -90,10 +94,12 @@ def loadgen_seeds(seed: int) -> tuple[int, int, int]:
 class _Glue:
     """LoadGen's callbacks: nothing that goes wrong in Python may reach C++."""
 
-    def __init__(self, system: System, window: Window) -> None:
+    def __init__(self, system: System, window: OpenWindow) -> None:
         self._system = system
         self._issue = system.issue
         self._window = window
+        self._meter: PassMeter | None = None
+        self._before_first = False
         self._entered = ExitStack()
 
     @staticmethod
@@ -102,6 +108,9 @@ class _Glue:
 
     def issue(self, samples: Sequence[Sample]) -> None:
         try:
+            if self._before_first and self._meter is not None:  # once in a pass
+                self._before_first = False
+                self._meter.first_query()
             self._issue(samples)
         except BaseException as error:  # a breach of System's promise: kept, and the pass goes on
             self._keep(error)
@@ -110,12 +119,15 @@ class _Glue:
     def flush(self) -> None:
         try:
             self._system.flush()
+            if self._meter is not None:
+                self._meter.last_query()
         except BaseException as error:
             self._keep(error)
 
     def load(self, _: Sequence[int]) -> None:
         try:
-            self._entered.enter_context(self._window())
+            self._meter = self._entered.enter_context(self._window())
+            self._before_first = self._meter is not None
         except BaseException as error:
             self._keep(error)
 
@@ -131,10 +143,10 @@ class _Glue:
 
 def _drive(
     system: System,
-    asked: Any,
+    test_settings: Any,
     settings: PassSettings,
     folder: Path,
-    window: Window,
+    window: OpenWindow,
     *,
     collect: bool = False,
 ) -> None:
@@ -148,7 +160,7 @@ def _drive(
     sut = lg.ConstructSUT(glue.issue, glue.flush)
     qsl = lg.ConstructQSL(settings.num_images, settings.num_images, glue.load, glue.unload)
     # A path that does not exist: an audit.config of the working directory is not for us.
-    arguments = (sut, qsl, asked, logs, str(folder / "no_audit.config"))
+    arguments = (sut, qsl, test_settings, logs, str(folder / "no_audit.config"))
     try:
         system.begin(glue.done, collect=collect)
         try:
@@ -180,26 +192,26 @@ def _in_thread(system: System, arguments: tuple[Any, ...]) -> None:
     test.result()
 
 
-def _test_settings(settings: PassSettings, mode: Any) -> Any:
+def _loadgen_settings(settings: PassSettings, mode: Any) -> Any:
     """LoadGen's own form of the settings."""
-    asked = lg.TestSettings()
-    asked.scenario = _SCENARIOS[settings.scenario]
-    asked.mode = mode
-    asked.min_duration_ms = math.ceil(settings.min_duration_s * 1e3)
-    asked.min_query_count = settings.min_queries
+    test_settings = lg.TestSettings()
+    test_settings.scenario = _SCENARIOS[settings.scenario]
+    test_settings.mode = mode
+    test_settings.min_duration_ms = math.ceil(settings.min_duration_s * 1e3)
+    test_settings.min_query_count = settings.min_queries
     expected_ns = max(1.0, settings.expected_latency_s * 1e9)
-    asked.single_stream_expected_latency_ns = expected_ns
-    asked.multi_stream_expected_latency_ns = expected_ns
-    asked.multi_stream_samples_per_query = settings.samples_per_query
-    asked.offline_expected_qps = settings.rate_per_s
+    test_settings.single_stream_expected_latency_ns = expected_ns
+    test_settings.multi_stream_expected_latency_ns = expected_ns
+    test_settings.multi_stream_samples_per_query = settings.samples_per_query
+    test_settings.offline_expected_qps = settings.rate_per_s
     if settings.scenario == "server":
         if settings.latency_bound_ms is None:
             raise ValueError("scenario.latency_bound_ms: must be given for the server scenario")
-        asked.server_target_qps = settings.rate_per_s
-        asked.server_target_latency_ns = round(settings.latency_bound_ms * 1e6)
-        asked.server_max_async_queries = settings.max_waiting
+        test_settings.server_target_qps = settings.rate_per_s
+        test_settings.server_target_latency_ns = round(settings.latency_bound_ms * 1e6)
+        test_settings.server_max_async_queries = settings.max_waiting
     library, index, schedule = loadgen_seeds(settings.seed)
-    asked.qsl_rng_seed = library
-    asked.sample_index_rng_seed = index
-    asked.schedule_rng_seed = schedule
-    return asked
+    test_settings.qsl_rng_seed = library
+    test_settings.sample_index_rng_seed = index
+    test_settings.schedule_rng_seed = schedule
+    return test_settings

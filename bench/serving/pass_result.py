@@ -1,7 +1,7 @@
-"""What one pass of the load generator came to: its figures, whether it counts, and why not.
+"""The result of one pass of the load generator: its figures, whether it is valid, and why not.
 
-LoadGen's own verdict is taken over, with its reasons in words. One is added that LoadGen does not
-have: that the generator itself was too late.
+A pass is valid if nothing speaks against it: neither LoadGen's verdict, which is put into words
+here, nor a generator that was too late itself, nor what the system and the scenario add.
 """
 
 from __future__ import annotations
@@ -50,17 +50,14 @@ class PassSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassResult:
-    """One pass as LoadGen judged it.
+    """One pass as LoadGen and the system judged it.
 
     Latencies are of queries, from their scheduled times; percentiles are LoadGen's, None below
     their floor of queries. duration_s is from the first scheduled time to the last completion, to
     the millisecond where there are no samples. num_over_bound is known in server only.
-    only_unsure says of a pass that is not valid that it met all that was asked, with too few
-    queries to be sure of it.
     """
 
     scenario: str
-    valid: bool
     invalid_reasons: tuple[str, ...]
     num_queries: int
     num_samples: int
@@ -75,9 +72,18 @@ class PassResult:
     scheduled_per_s: float | None
     num_over_bound: int | None
     min_duration_met: bool
-    only_unsure: bool
     samples: SampleRows | None
     columns: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing speaks against the pass: the one place that decides it."""
+        return not self.invalid_reasons
+
+    @property
+    def only_unsure(self) -> bool:
+        """Whether it met all that was asked, with too few queries to be sure of it."""
+        return len(self.invalid_reasons) == 1 and self.invalid_reasons[0].startswith(_UNSURE)
 
     @property
     def num_answered(self) -> int:
@@ -85,15 +91,8 @@ class PassResult:
         return max(0, self.num_samples - self.num_failed)
 
     def with_reasons(self, reasons: Sequence[str]) -> PassResult:
-        """The same pass, not valid for these reasons either; unchanged without any."""
-        if not reasons:
-            return self
-        return replace(
-            self,
-            valid=False,
-            invalid_reasons=(*reasons, *self.invalid_reasons),
-            only_unsure=False,
-        )
+        """The same pass with more that speaks against it."""
+        return replace(self, invalid_reasons=(*reasons, *self.invalid_reasons))
 
 
 def pass_result(
@@ -117,14 +116,6 @@ def pass_result(
     num_queries = int(values["result_query_count"])
     num_samples = num_queries * int(values["effective_samples_per_query"])
     duration_s = samples.duration_s if samples else _logged_duration_s(values)
-    kind = "per_query_latency" if settings.scenario == "multi_stream" else "latency"
-    mean = "mean_query_latency" if settings.scenario == "multi_stream" else "mean_latency"
-    percentiles = {
-        f"latency_{name}_ms": values[f"result_{100 * q:.2f}_percentile_{kind}_ns"] / 1e6
-        if num_queries >= percentile_floor(q)
-        else None
-        for name, q in _PERCENTILES.items()
-    }
     reasons = _reasons(settings, detail, samples, num_queries, duration_s)
     if num_failed:
         reasons.append(f"{num_failed} of {num_samples} requests failed")
@@ -132,22 +123,33 @@ def pass_result(
         reasons.append(f"LoadGen: {values.get('result_invalid_reason', 'no reason given')}")
     return PassResult(
         scenario=settings.scenario,
-        valid=not reasons,
         invalid_reasons=tuple(reasons),
         num_queries=num_queries,
         num_samples=num_samples,
         num_failed=num_failed,
         duration_s=duration_s,
-        **percentiles,
-        latency_mean_ms=values[f"result_{mean}_ns"] / 1e6,
+        **_latencies(settings.scenario, values, num_queries),
         completed_per_s=_completed_per_s(values, num_samples, duration_s),
         scheduled_per_s=values.get("result_scheduled_samples_per_sec"),
         num_over_bound=values.get("result_overlatency_query_count"),
         min_duration_met=bool(values["result_min_duration_met"]),
-        only_unsure=len(reasons) == 1 and reasons[0].startswith(_UNSURE),
         samples=samples,
         columns=columns,
     )
+
+
+def _latencies(scenario: str, values: Mapping[str, Any], num_queries: int) -> dict[str, Any]:
+    """Mean and percentiles of latency; a percentile below its floor of queries is None."""
+    of_queries = scenario == "multi_stream"
+    kind = "per_query_latency" if of_queries else "latency"
+    mean_ns = values[f"result_mean_{'query_latency' if of_queries else 'latency'}_ns"]
+    percentiles = {
+        f"latency_{name}_ms": values[f"result_{100 * q:.2f}_percentile_{kind}_ns"] / 1e6
+        if num_queries >= percentile_floor(q)
+        else None
+        for name, q in _PERCENTILES.items()
+    }
+    return {"latency_mean_ms": mean_ns / 1e6, **percentiles}
 
 
 def _logged_duration_s(values: Mapping[str, Any]) -> float:
@@ -176,7 +178,7 @@ def _reasons(
     num_queries: int,
     duration_s: float,
 ) -> list[str]:
-    """What LoadGen found wanting, in words, and whether the generator itself was at fault."""
+    """What speaks against the pass, by LoadGen's log and by the times at which queries left."""
     values = detail.values
     reasons = []
     if not values["result_min_duration_met"]:
@@ -191,8 +193,8 @@ def _reasons(
             f"p99 latency of {p99_ms:.3g} ms is over the bound of {settings.latency_bound_ms:g} ms"
         )
     elif not values["early_stopping_met"]:
-        said = " ".join(str(values["early_stopping_result"]).replace("*", "").split())
-        reasons.append(f"{_UNSURE}: {said}")
+        result = " ".join(str(values["early_stopping_result"]).replace("*", "").split())
+        reasons.append(f"{_UNSURE}: {result}")
     for error in detail.errors:
         if _CLOCKS_DIFFER not in error or duration_s >= _CLOCKS_LEAST_S:
             reasons.append(f"LoadGen: {error}")
@@ -202,7 +204,7 @@ def _reasons(
 
 
 def _lateness(settings: PassSettings, samples: SampleRows) -> list[str]:
-    """Says so when queries were issued so late that the pass tells little about the system."""
+    """Report queries that were issued so late that the pass tells little about the system."""
     late_ms = float(np.quantile(samples.issue_delay_ms, 0.99, method="inverted_cdf"))
     bound_ms = settings.latency_bound_ms or math.inf
     if late_ms <= _LATE_FRAC * bound_ms:

@@ -1,8 +1,9 @@
-"""What measuring a scenario takes and gives."""
+"""What measuring a scenario takes and gives: its passes, and the fields of the record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 
 from bench.config.serve import ScenarioConfig
 from bench.core.records.serving import RateStep
-from bench.serving.loadgen import Window, run_pass
+from bench.serving.loadgen import OpenWindow, run_pass
 from bench.serving.pass_result import PassResult, PassSettings
 from bench.serving.system import System
 
@@ -20,11 +21,17 @@ _HEADLINES = {
     "multi_stream": "latency_p99_ms",
     "offline": "throughput_per_s",
 }
+# Fields of Serving that PassResult and Performance have by the same name.
+_SAME_IN_RESULT = (
+    *("valid", "num_failed", "duration_s"),
+    *(f"latency_{name}_ms" for name in ("p50", "p90", "p99", "p999")),
+)
+_RATES = ("rate_per_s", "max_rate_per_s", "failed_rate_per_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """What the warm-up found: of one query alone, and of samples when there are always more."""
+class WarmUp:
+    """What the warm-up found: latency of a query alone, and rate of samples from a full queue."""
 
     latency_s: float
     rate_per_s: float
@@ -46,32 +53,29 @@ class Performance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """What the caller does around passes.
+class Passes:
+    """Makes the passes of a scenario, with what the caller does around them.
 
     Attributes:
-        window: Makes a context manager around a pass that may be reported, a new one for each.
+        system: What answers; warmed up.
+        window: Opens a window around a pass that may be reported, a new one for each.
         complaints: What speaks against a pass besides LoadGen's verdict; asked after each.
-        keep: Told of a pass with a window, once it is the one to report so far.
+        keep: Called with a pass that had a window, once it is the one to report so far.
     """
 
-    window: Window
-    complaints: Callable[[PassResult], Sequence[str]]
-    keep: Callable[[PassResult], None]
+    system: System
+    window: OpenWindow = nullcontext
+    complaints: Callable[[PassResult], Sequence[str]] = lambda _: ()
+    keep: Callable[[PassResult], None] = lambda _: None
 
-    def quick(self, system: System, settings: PassSettings) -> PassResult:
-        """A pass that is not reported."""
-        result = run_pass(system, settings)
-        return result.with_reasons(self.complaints(result))
-
-    def reportable(self, system: System, settings: PassSettings) -> PassResult:
-        """A pass that may be reported, in a window of its own."""
-        result = run_pass(system, settings, window=self.window)
+    def run(self, settings: PassSettings, *, reportable: bool = True) -> PassResult:
+        """Make a pass, in a window of its own if it may be reported."""
+        result = run_pass(self.system, settings, window=self.window if reportable else nullcontext)
         return result.with_reasons(self.complaints(result))
 
 
 def serving_fields(config: ScenarioConfig, performance: Performance) -> dict[str, Any]:
-    """The fields of bench.core.serving_records.Serving that follow from the load alone.
+    """The fields of bench.core.records.serving.Serving that follow from the load alone.
 
     In offline, where all samples are one query, latencies are None: how long a sample waited says
     only where in the query it stood.
@@ -82,24 +86,16 @@ def serving_fields(config: ScenarioConfig, performance: Performance) -> dict[str
     """
     result = performance.result
     return {
+        **{name: getattr(result, name) for name in _SAME_IN_RESULT},
+        **{name: getattr(performance, name) for name in _RATES},
         "scenario": config.name,
         "headline": headline(config),
-        "valid": result.valid,
         "invalid_reasons": list(result.invalid_reasons),
         "num_requests": result.num_queries,
         "num_predictions": result.num_answered,
-        "num_failed": result.num_failed,
-        "duration_s": result.duration_s,
-        "latency_p50_ms": result.latency_p50_ms,
-        "latency_p90_ms": result.latency_p90_ms,
-        "latency_p99_ms": result.latency_p99_ms,
-        "latency_p999_ms": result.latency_p999_ms,
         "latency_mean_ms": None if config.name == "offline" else result.latency_mean_ms,
         "latency_bound_ms": config.latency_bound_ms,
         "throughput_per_s": _answered_per_s(result),
-        "rate_per_s": performance.rate_per_s,
-        "max_rate_per_s": performance.max_rate_per_s,
-        "failed_rate_per_s": performance.failed_rate_per_s,
         "goodput_per_s": goodput_per_s(result, config.latency_bound_ms),
     }
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -20,9 +18,9 @@ from numpy.typing import NDArray
 
 from bench.config.serve import ScenarioConfig
 from bench.core.stats.percentiles import percentile_floor
-from bench.serving.loadgen import Window, run_accuracy_pass, run_pass
+from bench.serving.loadgen import run_accuracy_pass, run_pass
 from bench.serving.pass_result import PassResult, PassSettings
-from bench.serving.performance import Estimate, Performance, Watch
+from bench.serving.performance import Passes, Performance, WarmUp
 from bench.serving.server_scenario import measure_largest_rate, measure_rate
 from bench.serving.system import System
 
@@ -38,12 +36,12 @@ _ESTIMATE_S = 0.2
 _MOST_ESTIMATE_SAMPLES = 1_000_000
 
 
-def warm_up(system: System, config: ScenarioConfig, *, num_images: int, seed: int = 0) -> Estimate:
+def warm_up(system: System, config: ScenarioConfig, *, num_images: int, seed: int = 0) -> WarmUp:
     """Warm the system up with passes of its own, and see how fast it is.
 
     Everything runs at least twice, warmup_queries each time (at least one; as many as a median
     needs where the largest rate is searched): what is slow the first time is not part of the
-    estimate. In offline and server the estimate comes from a full queue, with as many samples as
+    warm. In offline and server the estimate comes from a full queue, with as many samples as
     take a fifth of a second.
 
     Raises:
@@ -51,7 +49,7 @@ def warm_up(system: System, config: ScenarioConfig, *, num_images: int, seed: in
     """
     name = config.name if config.name == "multi_stream" else "single_stream"
     searches = config.name == "server" and config.rate_per_s is None
-    asked = PassSettings(
+    settings = PassSettings(
         scenario=name,
         num_images=num_images,
         seed=seed,
@@ -59,30 +57,30 @@ def warm_up(system: System, config: ScenarioConfig, *, num_images: int, seed: in
         samples_per_query=config.samples_per_query,
         raw_latencies=False,
     )
-    run_pass(system, asked)
-    stream = run_pass(system, asked)
+    run_pass(system, settings)
+    stream = run_pass(system, settings)
     latency_s = (stream.latency_p50_ms or stream.latency_mean_ms) / 1e3
     if config.name in ("single_stream", "multi_stream"):
-        return Estimate(latency_s=latency_s, rate_per_s=config.samples_per_query / latency_s)
-    full = _full_queue(system, replace(asked, scenario="offline"))
+        return WarmUp(latency_s=latency_s, rate_per_s=config.samples_per_query / latency_s)
+    full = _full_queue(system, replace(settings, scenario="offline"))
     rate_per_s = full.completed_per_s or full.num_samples / max(full.duration_s, _ESTIMATE_S)
     if config.name == "server":
         # Batches of all sizes in between occur only here.
         bound_ms = config.latency_bound_ms
-        half = replace(asked, scenario="server", rate_per_s=rate_per_s / 2)
+        half = replace(settings, scenario="server", rate_per_s=rate_per_s / 2)
         run_pass(system, replace(half, latency_bound_ms=bound_ms))
-    return Estimate(latency_s=latency_s, rate_per_s=rate_per_s)
+    return WarmUp(latency_s=latency_s, rate_per_s=rate_per_s)
 
 
-def _full_queue(system: System, asked: PassSettings) -> PassResult:
-    """The first offline pass, each larger than the last, that is long enough for an estimate."""
+def _full_queue(system: System, settings: PassSettings) -> PassResult:
+    """The first offline pass, each larger than the last, that is long enough for an warm."""
     while True:
-        result = run_pass(system, asked)
-        if result.duration_s >= _ESTIMATE_S or asked.min_queries >= _MOST_ESTIMATE_SAMPLES:
+        result = run_pass(system, settings)
+        if result.duration_s >= _ESTIMATE_S or settings.min_queries >= _MOST_ESTIMATE_SAMPLES:
             return result
         growth = min(10.0, 1.5 * _ESTIMATE_S / max(result.duration_s, 1e-9))
-        num_samples = min(_MOST_ESTIMATE_SAMPLES, math.ceil(asked.min_queries * growth))
-        asked = replace(asked, min_queries=num_samples)
+        num_samples = min(_MOST_ESTIMATE_SAMPLES, math.ceil(settings.min_queries * growth))
+        settings = replace(settings, min_queries=num_samples)
 
 
 def run_accuracy(
@@ -118,72 +116,55 @@ def run_accuracy(
     return indices[order], logits[order]
 
 
-def _no_complaints(result: PassResult) -> Sequence[str]:
-    """LoadGen's verdict stands alone."""
-    return ()
-
-
-def _keep_nothing(result: PassResult) -> None:
-    """Nothing is kept of a pass but its result."""
-
-
 def run_performance(
-    system: System,
+    passes: Passes,
     config: ScenarioConfig,
     *,
     num_images: int,
     seed: int,
-    estimate: Estimate,
-    min_duration_s: float | None = None,
-    window: Window = nullcontext,
-    complaints: Callable[[PassResult], Sequence[str]] = _no_complaints,
-    keep: Callable[[PassResult], None] = _keep_nothing,
+    warm: WarmUp,
+    min_duration_s: float = 0.0,
 ) -> Performance:
     """Measure a scenario.
 
     Args:
-        system: What answers; warmed up.
+        passes: Makes its passes; the last one that it kept is the one that is reported.
         config: The scenario.
         num_images: Images of the test split.
         seed: Of the samples drawn and of the moments of arrival.
-        estimate: From the warm-up.
+        warm: What the warm-up found.
         min_duration_s: Of the pass that is reported, where it must be longer than config's.
-        window: Makes a context manager around a pass that may be reported, a new one for each.
-        complaints: What speaks against a pass besides LoadGen's verdict; asked after each.
-        keep: Called after a pass that is the one to report so far; the last one it was called
-            for is the one that is reported.
 
     Raises:
         PassFailed: The system failed.
     """
-    asked = PassSettings(
+    settings = PassSettings(
         scenario=config.name,
         num_images=num_images,
         seed=seed,
-        min_duration_s=max(config.min_duration_s, min_duration_s or 0.0),
+        min_duration_s=max(config.min_duration_s, min_duration_s),
         min_queries=config.min_queries,
         samples_per_query=config.samples_per_query,
-        expected_latency_s=estimate.latency_s / _FASTER,
-        rate_per_s=config.rate_per_s or estimate.rate_per_s * _FASTER_OFFLINE,
+        expected_latency_s=warm.latency_s / _FASTER,
+        rate_per_s=config.rate_per_s or warm.rate_per_s * _FASTER_OFFLINE,
         latency_bound_ms=config.latency_bound_ms,
         raw_latencies=config.raw_latencies,
     )
-    watch = Watch(window=window, complaints=complaints, keep=keep)
     if config.name != "server":
-        return Performance(result=_closed_loop(system, asked, watch))
+        return Performance(result=_closed_loop(passes, settings))
     measure = measure_largest_rate if config.rate_per_s is None else measure_rate
-    return measure(system, config, asked, estimate, watch)
+    return measure(passes, config, settings, warm)
 
 
-def _closed_loop(system: System, asked: PassSettings, watch: Watch) -> PassResult:
+def _closed_loop(passes: Passes, settings: PassSettings) -> PassResult:
     """The pass, repeated while LoadGen ran out of queries because the system was faster."""
     for _ in range(_TRIES):
-        result = watch.reportable(system, asked)
-        watch.keep(result)
+        result = passes.run(settings)
+        passes.keep(result)
         if result.min_duration_met:
             break
-        _log.info("%s: faster than expected; asked again", asked.scenario)
+        _log.info("%s: faster than expected; asked again", settings.scenario)
         each_s = result.duration_s / result.num_queries
-        rate_per_s = (result.completed_per_s or asked.rate_per_s) * _FASTER
-        asked = replace(asked, expected_latency_s=each_s / _FASTER, rate_per_s=rate_per_s)
+        rate_per_s = (result.completed_per_s or settings.rate_per_s) * _FASTER
+        settings = replace(settings, expected_latency_s=each_s / _FASTER, rate_per_s=rate_per_s)
     return result

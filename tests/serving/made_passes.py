@@ -7,12 +7,12 @@ from typing import Any
 
 from bench.config.serve import ScenarioConfig
 from bench.serving.pass_result import PassResult
-from bench.serving.performance import Estimate, Performance
+from bench.serving.performance import Passes, Performance, WarmUp
 from bench.serving.scenarios import run_performance
 from bench.serving.system import System
 
 NUM_IMAGES = 40
-ESTIMATE = Estimate(latency_s=1e-5, rate_per_s=50_000.0)
+WARM = WarmUp(latency_s=1e-5, rate_per_s=50_000.0)
 
 
 def config(name: str, **changes: Any) -> ScenarioConfig:
@@ -31,16 +31,16 @@ def config(name: str, **changes: Any) -> ScenarioConfig:
 
 
 def measured(
-    system: System, asked: ScenarioConfig, estimate: Estimate = ESTIMATE, **more: Any
+    system: System, asked: ScenarioConfig, warm: WarmUp = WARM, **around: Any
 ) -> Performance:
-    return run_performance(system, asked, num_images=NUM_IMAGES, seed=0, estimate=estimate, **more)
+    passes = Passes(system=system, **around)
+    return run_performance(passes, asked, num_images=NUM_IMAGES, seed=0, warm=warm)
 
 
 def result(**changes: Any) -> PassResult:
     given: dict[str, Any] = {field.name: None for field in fields(PassResult)}
     given |= {
         "scenario": "server",
-        "valid": True,
         "invalid_reasons": (),
         "num_queries": 1000,
         "num_samples": 1000,
@@ -48,7 +48,6 @@ def result(**changes: Any) -> PassResult:
         "duration_s": 10.0,
         "latency_mean_ms": 2.0,
         "min_duration_met": True,
-        "only_unsure": False,
         "columns": {},
     }
     return PassResult(**{**given, **changes})

@@ -5,7 +5,8 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,6 +21,7 @@ from bench.serving.backend import Images, Logits
 from bench.serving.in_process import InProcessSystem
 from bench.serving.loadgen import run_accuracy_pass, run_pass
 from bench.serving.pass_result import PassResult, PassSettings, pass_result
+from bench.serving.pass_windows import PassMeter
 from bench.serving.system import Done, Sample
 from bench.serving.trace import Detail, SampleRows, read_detail, read_samples
 from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_images
@@ -210,6 +212,23 @@ def test_the_window_is_open_while_the_system_is_asked_and_no_longer() -> None:
 
     run_pass(Noting(), settings("single_stream", min_queries=2), window=window)
     assert events == ["open", "issue", "issue", "close"]
+
+    class Meter(PassMeter):
+        def __init__(self) -> None:
+            pass
+
+        @override
+        def first_query(self) -> None:
+            events.append("first")
+
+        @override
+        def last_query(self) -> None:
+            events.append("last")
+
+    events.clear()
+    around = partial(nullcontext[PassMeter], Meter())
+    run_pass(Noting(), settings("single_stream", min_queries=2), window=around)
+    assert events == ["first", "issue", "issue", "last"]
 
 
 @pytest.mark.parametrize("where", ["enter", "exit"])

@@ -11,10 +11,8 @@ from bench.core.labels import EnergyLabel
 from bench.core.records.energy import EnergyRow
 from bench.measure.energy import WindowEnergy
 from bench.measure.window import Window
-from bench.serving.metered import MeteredSystem
 from bench.serving.pass_windows import PassWindow, PassWindows, energy_fields
 from tests.fakes import FakeClock, FunctionMeter
-from tests.serving.fakes import FakeSample, InstantSystem
 
 
 class Passes:
@@ -25,7 +23,6 @@ class Passes:
         self.joules = 0.0
         self.built: list[Window] = []
         self.windows = PassWindows(self._build, folder / "telemetry.parquet")
-        self._system = MeteredSystem(InstantSystem(), answers_at_once=True)
 
     def _build(self) -> Window:
         meter = FunctionMeter(lambda: self.joules)
@@ -33,14 +30,13 @@ class Passes:
         return self.built[-1]
 
     def make(self, seconds: float, watts: float = 10.0) -> None:
-        self._system.begin(lambda ids: None, collect=False)
-        with self.windows.around(self._system):
+        with self.windows.around() as meter:
             self.clock.advance(1.0)
-            self._system.issue([FakeSample(0, 0)])
+            meter.first_query()
             self.clock.advance(seconds)
             self.joules += seconds * watts
-            self._system.flush()
-        self._system.end()
+            meter.last_query()
+            self.joules += 99.0  # after the last answer
 
 
 def test_a_record_is_of_the_window_that_was_kept_and_not_of_the_last(tmp_path: Path) -> None:
@@ -68,12 +64,32 @@ def test_a_record_is_of_the_window_that_was_kept_and_not_of_the_last(tmp_path: P
     ]
 
 
+def test_a_system_that_answers_later_is_metered_to_the_end_of_the_pass(tmp_path: Path) -> None:
+    passes = Passes(tmp_path)
+    passes.windows.answers_at_once = False
+    passes.make(2.0)
+    passes.windows.keep()
+    passes.windows.close()
+    assert passes.windows.kept is not None
+    assert passes.windows.kept.energy.total_j == 20.0 + 99.0
+
+
+def test_a_pass_without_a_query_has_no_joules(tmp_path: Path) -> None:
+    passes = Passes(tmp_path)
+    with passes.windows.around() as meter:
+        meter.last_query()
+    passes.windows.keep()
+    passes.windows.close()
+    assert passes.windows.kept is not None
+    assert passes.windows.kept.energy == WindowEnergy()
+
+
 def test_a_pass_that_breaks_leaves_the_window_in_which_it_did(tmp_path: Path) -> None:
     passes = Passes(tmp_path)
     passes.windows.open()
 
     def breaks() -> None:
-        with passes.windows.around(MeteredSystem(InstantSystem(), answers_at_once=True)):
+        with passes.windows.around():
             passes.clock.advance(3.0)
             raise RuntimeError("it broke")
 

@@ -19,8 +19,8 @@ from bench.core.records.serving import Serving
 from bench.serving import scenarios
 from bench.serving.in_process import InProcessSystem
 from bench.serving.performance import (
-    Estimate,
     Performance,
+    WarmUp,
     goodput_per_s,
     requests_frame,
     serving_fields,
@@ -136,7 +136,7 @@ def test_a_model_that_breaks_in_the_warm_up_is_an_error() -> None:
 
 def test_an_estimate_that_is_far_too_slow_is_corrected() -> None:
     # A second for each: four queries would be prepared, or two samples, and last microseconds.
-    slow = Estimate(latency_s=1.0, rate_per_s=1.0)
+    slow = WarmUp(latency_s=1.0, rate_per_s=1.0)
     for name in ("single_stream", "offline"):
         performance = measured(InstantSystem(), config(name, min_queries=64), slow)
         assert performance.result.valid, performance.result.invalid_reasons

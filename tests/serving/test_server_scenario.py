@@ -16,10 +16,13 @@ from bench.config.serve import ScenarioConfig
 from bench.core.records.serving import Serving
 from bench.serving import performance
 from bench.serving.pass_result import PassResult, PassSettings
-from bench.serving.performance import Estimate, Performance, serving_fields
+from bench.serving.performance import Performance, WarmUp, serving_fields
 from bench.serving.system import LASTING_THREADS, Done, Sample, System
 from tests.serving.fakes import InstantSystem
 from tests.serving.made_passes import config, measured, result
+
+# As pass_result puts it into words.
+UNSURE = "too few queries to be 99% sure of the percentile"
 
 
 class PacedSystem(InstantSystem):
@@ -73,7 +76,7 @@ def test_the_search_by_the_real_load_generator_ends_with_a_bracket_and_reports_i
     performance = measured(
         PacedSystem(capacity_per_s),
         asked,
-        Estimate(latency_s=1 / capacity_per_s, rate_per_s=capacity_per_s),
+        WarmUp(latency_s=1 / capacity_per_s, rate_per_s=capacity_per_s),
         window=window,
         keep=lambda result: kept.append(windows[-1]),
     )
@@ -129,9 +132,7 @@ class Passes:
         late = left_s * 1e3 > bound_ms
         unsure = not late and rate_per_s > self._unsure_per_s
         return result(
-            valid=not late and not unsure,
-            only_unsure=unsure,
-            invalid_reasons=("over the bound",) if late else ("unsure",) if unsure else (),
+            invalid_reasons=("over the bound",) if late else (UNSURE,) if unsure else (),
             num_queries=num_queries,
             num_samples=num_queries,
             duration_s=arrivals_s + left_s,
@@ -143,7 +144,7 @@ class Passes:
         self.windows.append(self.asked[-1].rate_per_s)
         yield
 
-    def search(self, estimate: Estimate, **changes: Any) -> tuple[ScenarioConfig, Performance]:
+    def search(self, estimate: WarmUp, **changes: Any) -> tuple[ScenarioConfig, Performance]:
         asked = config("server", **{**SEARCH, **changes})
         performance = measured(
             InstantSystem(),
@@ -172,7 +173,7 @@ SEARCH = {"rate_per_s": None, "search_steps": 4, "min_duration_s": 2.0, "latency
 def test_quick_passes_need_not_be_sure_of_the_bound_and_the_reported_one_must(
     passes: Passes,
 ) -> None:
-    asked, found = passes.search(Estimate(latency_s=0.001, rate_per_s=680.0))
+    asked, found = passes.search(WarmUp(latency_s=0.001, rate_per_s=680.0))
     # 340 and 680 hold, 1360 fails, their mean 961.7 too; in full length 680 and a step of 5% less,
     # 647.6, are not sure, and two steps of 5% less, 587.4, hold. The bracket is wider than 5%, but
     # no wider than the quick passes left it.
@@ -190,7 +191,7 @@ def test_quick_passes_need_not_be_sure_of_the_bound_and_the_reported_one_must(
 def test_the_pass_that_held_is_reported_and_not_the_last_one(passes: Passes) -> None:
     # Quick passes end at 500 and 594.6; then both ends are tried in full length. 594.6 holds, and
     # the next rate that a quick pass failed, 707.1, does not.
-    _, found = passes.search(Estimate(latency_s=0.001, rate_per_s=500.0), search_steps=5)
+    _, found = passes.search(WarmUp(latency_s=0.001, rate_per_s=500.0), search_steps=5)
     full = [step for step in found.steps if step.full_length]
     assert not full[-1].valid
     best = max(step.rate_per_s for step in full if step.valid)
@@ -205,7 +206,7 @@ def test_a_search_that_finds_nothing_says_so_and_gives_the_smallest_that_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     passes = simulated(monkeypatch, Passes(1e-3))
-    asked, found = passes.search(Estimate(latency_s=0.001, rate_per_s=1000.0))
+    asked, found = passes.search(WarmUp(latency_s=0.001, rate_per_s=1000.0))
     serving = Serving(**serving_fields(asked, found))
     # 500 at first; down to where 700 queries take a minute, 11.7 per second.
     lowest_per_s = min(step.rate_per_s for step in found.steps)
@@ -223,7 +224,7 @@ def test_no_lower_rate_is_tried_where_one_query_alone_is_too_slow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     passes = simulated(monkeypatch, Passes(1e-3))
-    asked, found = passes.search(Estimate(latency_s=0.0125, rate_per_s=80.0))
+    asked, found = passes.search(WarmUp(latency_s=0.0125, rate_per_s=80.0))
     assert [settings.rate_per_s for settings in passes.asked] == [40.0, 40.0]
     assert found.result.invalid_reasons[0] == (
         "no rate held the bound; the lowest tried was 40 per s, and a query alone already takes "
@@ -238,7 +239,7 @@ def test_a_pass_that_is_short_beside_its_bound_does_not_hide_that_the_system_fel
     # With a bound of 5 s and passes of 2 s, a queue of 700 per second is in time at 2,000.
     passes = simulated(monkeypatch, Passes(700.0))
     _, found = passes.search(
-        Estimate(latency_s=0.001, rate_per_s=500.0), latency_bound_ms=5000.0, search_steps=8
+        WarmUp(latency_s=0.001, rate_per_s=500.0), latency_bound_ms=5000.0, search_steps=8
     )
     assert found.max_rate_per_s is not None
     assert found.max_rate_per_s <= 700 * 1.06
@@ -248,7 +249,7 @@ def test_a_pass_that_is_short_beside_its_bound_does_not_hide_that_the_system_fel
 
 def test_a_largest_rate_that_is_not_known_is_not_stated(monkeypatch: pytest.MonkeyPatch) -> None:
     passes = simulated(monkeypatch, Passes(1e9))
-    asked, found = passes.search(Estimate(latency_s=0.01, rate_per_s=10.0))
+    asked, found = passes.search(WarmUp(latency_s=0.01, rate_per_s=10.0))
     serving = Serving(**serving_fields(asked, found))
     assert (serving.valid, serving.max_rate_per_s, serving.failed_rate_per_s) == (False, None, None)
     # Up to 64 times what a full queue gave.
@@ -260,7 +261,7 @@ def test_a_complaint_of_the_caller_fails_a_rate(passes: Passes) -> None:
         return ["the client was too slow"] if (one.scheduled_per_s or 0) > 300 else []
 
     asked = config("server", **SEARCH)
-    estimate = Estimate(latency_s=0.001, rate_per_s=500.0)
+    estimate = WarmUp(latency_s=0.001, rate_per_s=500.0)
     found = measured(InstantSystem(), asked, estimate, complaints=complaints)
     assert found.max_rate_per_s is not None
     assert found.max_rate_per_s <= 300 < (found.failed_rate_per_s or 0.0)
@@ -275,7 +276,7 @@ def test_a_complaint_of_the_caller_fails_a_rate(passes: Passes) -> None:
 
 
 def test_a_hopeless_pass_is_ended_early_and_a_given_rate_is_not(passes: Passes) -> None:
-    estimate = Estimate(latency_s=0.001, rate_per_s=500.0)
+    estimate = WarmUp(latency_s=0.001, rate_per_s=500.0)
     measured(InstantSystem(), config("server", **SEARCH), estimate)
     # 2% of the queries, twice the arrivals of 10 ms, and a hundred: at 250/s for 0.5 s there are
     # min_queries, 700, and 2.5 arrivals; at 500/s for 2 s 1000 queries and 5 arrivals.
