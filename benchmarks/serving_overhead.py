@@ -27,6 +27,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench.config.serve import HttpConfig
 from bench.core.artifact import Artifact
 from bench.core.host import host_facts
 from bench.serving.backend import Backend, Images, Logits
@@ -137,7 +138,9 @@ def over_http(case: Case) -> Iterator[System]:
         folder = Path(name)
         write_features(folder / "features", np.zeros((NUM_IMAGES, *SHAPE), dtype=np.float32))
         spec = ServerSpec(
-            runtime=f"{__spec__.name if __spec__ else __name__}.{NullBackend.__name__}",
+            http=HttpConfig(
+                runtime=f"{__spec__.name if __spec__ else __name__}.{NullBackend.__name__}"
+            ),
             device="cpu",
             num_threads=1,
             artifact=Artifact(kind="torch", folder=folder, compression="none"),

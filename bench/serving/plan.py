@@ -26,7 +26,7 @@ from bench.runs.find import find_runs, trained_record
 from bench.runs.requirements import file_needs, require_module, target_needs
 from bench.serving.find_backend import find_backend
 
-_HTTP_MODULES = ("aiohttp", "starlette", "uvicorn")
+_HTTP_MODULES = ("aiohttp", "httptools", "starlette", "uvicorn")
 
 
 def plan_serving(config: DictConfig) -> list[Planned]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.config.serve import HttpConfig, ServeConfig
@@ -18,7 +18,6 @@ from bench.serving.http.client import HttpSystem
 from bench.serving.http.features import write_features
 from bench.serving.http.limits import require_connections
 from bench.serving.http.network import Network
-from bench.serving.http.packages import require_packages
 from bench.serving.http.process import HttpServer
 from bench.serving.http.protocols import choose_protocol
 from bench.serving.http.spec import ServerSpec
@@ -112,7 +111,6 @@ def open_system(
             assert artifact is not None
             yield stack.enter_context(_in_process(config, artifact, trained))
             return
-        require_packages()
         require_connections(http.concurrency)
         if http.url is not None:
             yield _over_http(config, http, http.url, None, test, log, stack)
@@ -174,14 +172,7 @@ def _over_http(
     network = stack.enter_context(
         Network(config.placement, url, log=log / "network.log", seed=config.seed)
     )
-    protocol = choose_protocol(
-        http.protocol,
-        url,
-        model_name=http.model_name,
-        images=test.images,
-        timeout_s=http.request_timeout_s,
-        num_classes=test.num_classes,
-    )
+    protocol = choose_protocol(http, url, test.images, num_classes=test.num_classes)
     system = stack.enter_context(
         HttpSystem(
             network.url,
@@ -215,50 +206,25 @@ def _server(
 ) -> HttpServer:
     """Our server, not started yet, with the test split in its feature store."""
     features = work / "features.sqlite"
-    if test.raw is not None:
-        write_features(
-            features,
-            test.raw.images.numpy(),
-            mean=test.raw.mean.numpy(),
-            std=test.raw.std.numpy(),
-        )
-    else:
+    if test.raw is None:
         write_features(features, test.images)
+    else:
+        images, mean, std = (x.numpy() for x in (test.raw.images, test.raw.mean, test.raw.std))
+        write_features(features, images, mean=mean, std=std)
     spec = ServerSpec(
-        runtime=http.runtime,
+        http=http,
         device=config.backend.device,
         num_threads=config.num_threads,
         artifact=artifact,
         features_path=features,
         num_classes=test.num_classes,
-        model_name=http.model_name,
-        host=http.host,
-        port=http.port,
-        max_batch_size=http.max_batch_size,
-        batch_window_ms=http.batch_window_ms,
-        max_request_bytes=http.max_request_bytes,
-        concurrency=http.concurrency,
-        request_timeout_s=http.request_timeout_s,
     )
-    return HttpServer(
-        spec,
-        log=log / "server.log",
-        start_timeout_s=http.start_timeout_s,
-        memory_limit_bytes=config.placement.memory_limit_bytes,
-    )
+    limit_bytes = config.placement.memory_limit_bytes
+    return HttpServer(spec, log=log / "server.log", memory_limit_bytes=limit_bytes)
 
 
 def _placement(
     config: ServeConfig, network: str | None = None, memory_limit: str | None = None
 ) -> Placement:
-    place = config.placement
-    return Placement(
-        name=place.name,
-        round_trip_ms=place.round_trip_ms,
-        jitter_ms=place.jitter_ms,
-        bandwidth_mbit_per_s=place.bandwidth_mbit_per_s,
-        network=network,
-        num_threads=config.num_threads,
-        memory_limit_bytes=place.memory_limit_bytes,
-        memory_limit=memory_limit,
-    )
+    asked = {**asdict(config.placement), "num_threads": config.num_threads}
+    return Placement(**asked, network=network, memory_limit=memory_limit)

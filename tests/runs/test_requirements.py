@@ -303,6 +303,7 @@ def test_what_serving_needs(
         (["backend=openvino"], "openvino", "backend=openvino: openvino is not .*'openvino'"),
         (["backend=onnxruntime"], "onnxscript", "backend=onnxruntime: onnxscript is not"),
         (["backend=http"], "aiohttp", "backend=http: aiohttp is not installed"),
+        (["backend=http"], "httptools", "backend=http: httptools is not installed"),
         (["backend=http", "placement=cloud"], "envoy", "placement=cloud: envoy is not installed"),
     ],
 )

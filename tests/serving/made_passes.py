@@ -33,8 +33,11 @@ def config(name: str, **changes: Any) -> ScenarioConfig:
 def measured(
     system: System, asked: ScenarioConfig, warm: WarmUp = WARM, **around: Any
 ) -> Performance:
+    least_s = around.pop("min_duration_s", 0.0)
     passes = Passes(system=system, **around)
-    return run_performance(passes, asked, num_images=NUM_IMAGES, seed=0, warm=warm)
+    return run_performance(
+        passes, asked, num_images=NUM_IMAGES, seed=0, warm=warm, min_duration_s=least_s
+    )
 
 
 def result(**changes: Any) -> PassResult:

@@ -19,7 +19,6 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bench.config.serve import HttpConfig
 from bench.serving.http.batching import Answer, Batcher, ModelError
 from bench.serving.http.connections import error_body
 from bench.serving.http.features import FeatureStore
@@ -47,7 +47,7 @@ _JSON = "application/json"
 # Of the address of a page that is not there.
 _QUOTED_CHARACTERS = 200
 # A request may hold this many full batches: a larger one would keep others waiting for too long.
-MAX_BATCHES = 16
+_MAX_BATCHES = 16
 # No length of a body has more digits, and not every longer string of them can be read as a number.
 _LENGTH_DIGITS = 18
 
@@ -87,18 +87,17 @@ class Room:
 class Timing:
     """Stages of one request, for its Server-Timing header."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self) -> None:
         """Begin now."""
-        self._clock = clock
-        self._entered_s = clock()
+        self._entered_s = time.perf_counter()
         self._stages_s: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time what is done inside."""
-        start_s = self._clock()
+        start_s = time.perf_counter()
         yield
-        self.add(name, self._clock() - start_s)
+        self.add(name, time.perf_counter() - start_s)
 
     def add(self, name: str, seconds: float) -> None:
         """Add to a stage."""
@@ -106,22 +105,23 @@ class Timing:
 
     def header(self) -> str:
         """Server-Timing, its total up to now."""
-        stages = {**self._stages_s, "total": self._clock() - self._entered_s}
+        stages = {**self._stages_s, "total": time.perf_counter() - self._entered_s}
         return ", ".join(f"{name};dur={seconds * 1e3:.4f}" for name, seconds in stages.items())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """What the application answers with."""
 
-    store: FeatureStore
-    batcher: Batcher
-    model_name: str
-    num_classes: int
-    max_request_bytes: int
-    max_images: int
-    room: Room
-    clock: Callable[[], float] = time.perf_counter
+    def __init__(
+        self, store: FeatureStore, batcher: Batcher, http: HttpConfig, num_classes: int
+    ) -> None:
+        """Take the inputs, the model, the settings and the logits of an answer."""
+        self.store = store
+        self.http = http
+        self._batcher = batcher
+        self._num_classes = num_classes
+        # One request of each connection that measures, however large they are.
+        self._room = Room(http.concurrency * http.max_request_bytes)
 
     async def predict(self, request: Request, timing: Timing) -> dict[str, Any]:
         """POST /v1/predict."""
@@ -157,17 +157,18 @@ class Service:
                 "datatype": "FP32",
                 "data": json_numbers(logits),
             }
-            return {"model_name": self.model_name, **named, "outputs": [output]}
+            return {"model_name": self.http.model_name, **named, "outputs": [output]}
 
     def _inputs(self, body: bytes) -> tuple[_Images, dict[str, str]]:
         """Images, and the name of the request; what was parsed is not kept."""
         content = json_object(body)
         images = tensor_of(content, self.store.shape)
-        if len(images) > self.max_images:
+        max_images = _MAX_BATCHES * self.http.max_batch_size
+        if len(images) > max_images:
             raise Refused(
                 413,
-                f"inputs: {len(images)} images in one request, at most {self.max_images} "
-                f"({MAX_BATCHES} times backend.http.max_batch_size)",
+                f"inputs: {len(images)} images in one request, at most {max_images} "
+                f"({_MAX_BATCHES} times backend.http.max_batch_size)",
             )
         return images, {"id": content["id"]} if isinstance(content.get("id"), str) else {}
 
@@ -176,11 +177,11 @@ class Service:
         self._require_model(request)
         fp32 = {"datatype": "FP32"}
         return {
-            "name": self.model_name,
+            "name": self.http.model_name,
             "versions": [],
             "platform": "operational-metrics-bench",
             "inputs": [{"name": INPUT_NAME, **fp32, "shape": [-1, *self.store.shape]}],
-            "outputs": [{"name": OUTPUT_NAME, **fp32, "shape": [-1, self.num_classes]}],
+            "outputs": [{"name": OUTPUT_NAME, **fp32, "shape": [-1, self._num_classes]}],
         }
 
     async def health(self, request: Request, timing: Timing) -> dict[str, Any]:
@@ -189,12 +190,12 @@ class Service:
 
     def _require_model(self, request: Request) -> None:
         name = request.path_params["name"]
-        if name != self.model_name:
-            raise Refused(404, f"model {name}: not here; there is {self.model_name}")
+        if name != self.http.model_name:
+            raise Refused(404, f"model {name}: not here; there is {self.http.model_name}")
 
     async def _ask(self, images: list[_Images], timing: Timing) -> list[Answer]:
         try:
-            answers = await asyncio.gather(*map(self.batcher.submit, images))
+            answers = await asyncio.gather(*map(self._batcher.submit, images))
         except ModelError as error:
             raise Refused(500, str(error)) from error
         # Inputs of one request may wait and run in several batches; the last one decides.
@@ -208,17 +209,17 @@ class Service:
         """The body, of which no more is kept than is allowed, and no longer than the block."""
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and (
-            len(declared) > _LENGTH_DIGITS or int(declared) > self.max_request_bytes
+            len(declared) > _LENGTH_DIGITS or int(declared) > self.http.max_request_bytes
         ):
             raise self._too_large()
         chunks: list[bytes] = []
         num_bytes = 0
-        with self.room.share() as take:
+        with self._room.share() as take:
             try:
                 async for chunk in request.stream():
                     take(len(chunk))
                     num_bytes += len(chunk)
-                    if num_bytes > self.max_request_bytes:
+                    if num_bytes > self.http.max_request_bytes:
                         raise self._too_large()
                     chunks.append(chunk)
             except ClientDisconnect:
@@ -226,7 +227,7 @@ class Service:
             yield b"".join(chunks)
 
     def _too_large(self) -> Refused:
-        return Refused(413, f"the request is larger than {self.max_request_bytes} bytes")
+        return Refused(413, f"the request is larger than {self.http.max_request_bytes} bytes")
 
 
 def make_app(service: Service) -> Starlette:
@@ -234,12 +235,12 @@ def make_app(service: Service) -> Starlette:
     infer, metadata = "/v2/models/{name}/infer", "/v2/models/{name}"
     app = Starlette(
         routes=[
-            Route("/v1/predict", _endpoint(service.predict, service), methods=["POST"]),
-            Route(infer, _endpoint(service.infer, service), methods=["POST"]),
-            Route(metadata, _endpoint(service.metadata, service)),
-            Route(f"{metadata}/ready", _endpoint(service.metadata, service)),
-            Route("/v2/health/live", _endpoint(service.health, service)),
-            Route("/v2/health/ready", _endpoint(service.health, service)),
+            Route("/v1/predict", _endpoint(service.predict), methods=["POST"]),
+            Route(infer, _endpoint(service.infer), methods=["POST"]),
+            Route(metadata, _endpoint(service.metadata)),
+            Route(f"{metadata}/ready", _endpoint(service.metadata)),
+            Route("/v2/health/live", _endpoint(service.health)),
+            Route("/v2/health/ready", _endpoint(service.health)),
         ],
         exception_handlers={HTTPException: _no_such_page(service), Exception: _failed},
     )
@@ -259,7 +260,7 @@ def _no_such_page(service: Service) -> Callable[[Request, Exception], Awaitable[
             page = f"{request.method} {request.url.path[:_QUOTED_CHARACTERS]}"
             raise Refused(error.status_code, f"{page}: {error.detail.lower()}")
 
-        answer = await _endpoint(handler, service)(request)
+        answer = await _endpoint(handler)(request)
         answer.headers.update(error.headers or {})
         return answer
 
@@ -274,9 +275,9 @@ async def _failed(request: Request, error: Exception) -> Response:
 _Handler = Callable[[Request, Timing], Awaitable[dict[str, Any]]]
 
 
-def _endpoint(handler: _Handler, service: Service) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        timing = Timing(service.clock)
+        timing = Timing()
         status, headers = 200, {}
         try:
             content = await handler(request, timing)

@@ -21,9 +21,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.serving.http.delays import Delays
 from bench.serving.http.event_loop import LoopThread, cancel
 from bench.serving.http.failures import Failures, Patience, WhyNot
+from bench.serving.http.network import Delays
 from bench.serving.http.protocols import RequestProtocol, read_reply
 from bench.serving.http.transport import (
     CONNECTION_ERRORS,

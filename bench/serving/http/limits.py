@@ -24,8 +24,8 @@ from bench.measure.os.cgroup import Hierarchies
 
 # A process that has been waited for may stand in its group a moment longer.
 _REMOVE_TRIES = 50
-# Libraries, logs, pipes, the data set.
-_OTHER_FILES = 200
+# Open beside connections: libraries, logs, pipes, the data set.
+OTHER_FILES = 200
 _REMOVE_WAIT_S = 0.02
 
 
@@ -61,11 +61,11 @@ def require_connections(concurrency: int) -> None:
     Raises:
         ValueError: There are more; the message names the key.
     """
-    allowed = allow_open_files(concurrency + _OTHER_FILES)
-    if allowed < concurrency + _OTHER_FILES:
+    allowed = allow_open_files(concurrency + OTHER_FILES)
+    if allowed < concurrency + OTHER_FILES:
         raise ValueError(
             f"backend.http.concurrency={concurrency}: a process may have {allowed} files open here "
-            f"(ulimit -n), {_OTHER_FILES} of them others; lower it, or raise the limit"
+            f"(ulimit -n), {OTHER_FILES} of them others; lower it, or raise the limit"
         )
 
 

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from bench.config.serve import PlacementConfig
-from bench.serving.http.delays import Delays
-from bench.serving.http.packages import require_packages
 from bench.serving.http.process import Child, ServerDied
 
 DELAY_HEADER = "x-envoy-fault-delay-request"
@@ -34,11 +34,63 @@ DELAY_HEADER = "x-envoy-fault-delay-request"
 _START_TIMEOUT_S = 30.0
 _POLL_S = 0.01
 _BYTES_PER_KIB = 1024
+_BITS_PER_BYTE = 8
 # Read by libevent, which Envoy is built on. Without it timers count by the kernel's coarse clock
 # (steps of 4 ms at 250 Hz): a delay of 5 ms then took 8 on average, and with it 5.6.
 _PRECISE_TIMER = {"EVENT_PRECISE_TIMER": "1"}
 # Envoy by itself allows 1024 requests at a time, and refuses the next: the client has the limit.
 _NO_LIMIT = 1_000_000
+
+
+class Delays:
+    """Delays of one connection to a place.
+
+    Each is a round trip drawn from a gamma distribution with the mean and standard deviation asked
+    for, which is positive and skewed to the right as round trips are, plus the time that the
+    request takes on a line of the bandwidth. What delays takes whole milliseconds: each is rounded
+    up with the probability of its fraction, so that their mean is right.
+    """
+
+    def __init__(self, placement: PlacementConfig, *, seed: int, stream: int = 0) -> None:
+        """Draw nothing yet.
+
+        Args:
+            placement: Mean and standard deviation of the round trip, and the bandwidth.
+            seed: Of the draws.
+            stream: Tells draws of the same seed apart.
+
+        Raises:
+            ValueError: There is jitter and no round trip for it to vary.
+        """
+        if placement.jitter_ms and not placement.round_trip_ms:
+            raise ValueError(
+                f"placement.jitter_ms={placement.jitter_ms:g}: varies the round trip, and "
+                "placement.round_trip_ms is 0"
+            )
+        self._placement = placement
+        self._seed = seed
+        self._random = np.random.default_rng((seed, stream))
+
+    def spawn(self, stream: int) -> Delays:
+        """The same network with draws of its own."""
+        return Delays(self._placement, seed=self._seed, stream=stream)
+
+    def draw_ms(self, num_bytes: int) -> int:
+        """The delay of one request.
+
+        Args:
+            num_bytes: Size of its body.
+        """
+        placement = self._placement
+        delay_ms = placement.round_trip_ms
+        if placement.jitter_ms:
+            # Mean k * theta and variance k * theta^2 of a gamma distribution.
+            shape = (placement.round_trip_ms / placement.jitter_ms) ** 2
+            delay_ms = self._random.gamma(shape, placement.round_trip_ms / shape)
+        if placement.bandwidth_mbit_per_s is not None:
+            delay_ms += num_bytes * _BITS_PER_BYTE / (placement.bandwidth_mbit_per_s * 1e3)
+        whole = math.floor(delay_ms)
+        return whole + (self._random.random() < delay_ms - whole)
 
 
 class Network:
@@ -73,12 +125,7 @@ class Network:
         self._server = urlsplit(server_url)
         self.url, self.delays, self.description = server_url, None, None
         if placement.has_network:
-            self.delays = Delays(
-                round_trip_ms=placement.round_trip_ms,
-                jitter_ms=placement.jitter_ms,
-                bandwidth_mbit_per_s=placement.bandwidth_mbit_per_s,
-                seed=seed,
-            )
+            self.delays = Delays(placement, seed=seed)
 
     def __enter__(self) -> Self:
         """Start the proxy, if there is something for it to do, and wait until it is ready.
@@ -89,7 +136,6 @@ class Network:
         """
         if self.delays is None:
             return self
-        require_packages(["envoy"])
         admin = self._log.with_suffix(".address")
         admin.unlink(missing_ok=True)
         with ExitStack() as stack:

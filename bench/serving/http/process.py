@@ -27,7 +27,6 @@ from bench.serving.http.limits import (
     make_memory_group,
     thread_environment,
 )
-from bench.serving.http.packages import require_packages
 from bench.serving.http.spec import ServerSpec
 
 # Between the request to stop and the order to: the answer to a request that is under way is worth
@@ -143,7 +142,6 @@ class HttpServer:
         spec: ServerSpec,
         *,
         log: Path,
-        start_timeout_s: float = 60.0,
         memory_limit_bytes: int | None = None,
         cgroup_root: Path = Path("/"),
     ) -> None:
@@ -152,13 +150,11 @@ class HttpServer:
         Args:
             spec: What it serves, and where.
             log: File for what it prints; the specification is written beside it.
-            start_timeout_s: From its start until it must be ready.
             memory_limit_bytes: Of its memory; None for no limit.
             cgroup_root: Where control groups are looked for.
         """
         self._spec = spec
         self._log = log
-        self._start_timeout_s = start_timeout_s
         self._memory_limit_bytes = memory_limit_bytes
         self._cgroup_root = cgroup_root
         self._group: MemoryGroup | None = None
@@ -174,7 +170,6 @@ class HttpServer:
                 store that is none; or it was not ready in time.
             ServerDied: It ended, for instance at its memory limit.
         """
-        require_packages()
         with ExitStack() as stack:
             self._limit_memory(stack)
             ready = self._start(stack)
@@ -182,7 +177,7 @@ class HttpServer:
         self.facts = {name: str(fact) for name, fact in ready["facts"].items()}
         self.load_s, self.warmup_s = ready["load_s"], ready["warmup_s"]
         self.compile_s = ready["compile_s"]
-        self.url = f"http://{_reachable(self._spec.host)}:{ready['port']}"
+        self.url = f"http://{_reachable(self._spec.http.host)}:{ready['port']}"
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -247,11 +242,12 @@ class HttpServer:
         return self._await_ready(self._child, reader)
 
     def _await_ready(self, child: Child, reader: int) -> dict[str, Any]:
-        line = _read_line(reader, self._start_timeout_s)
+        timeout_s = self._spec.http.start_timeout_s
+        line = _read_line(reader, timeout_s)
         if line is None:
             raise ValueError(
-                f"the server was not ready within backend.http.start_timeout_s="
-                f"{self._start_timeout_s:g} seconds; last lines of {self._log}: "
+                f"the server was not ready within backend.http.start_timeout_s={timeout_s:g} "
+                f"seconds; last lines of {self._log}: "
                 f"{log_tail(self._log)}"
             )
         if not line:

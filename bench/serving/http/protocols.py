@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.config.serve import HttpConfig
 from bench.core.printable import printable
 from bench.serving.http.failures import WhyNot
 from bench.serving.http.transport import CONNECTION_ERRORS, Reply, get
@@ -121,53 +122,56 @@ class KserveProtocol:
 
 
 def choose_protocol(
-    name: str,
-    url: str,
-    *,
-    model_name: str,
-    images: _Floats | None,
-    timeout_s: float,
-    num_classes: int | None = None,
+    http: HttpConfig, url: str, images: _Floats, *, num_classes: int | None = None
 ) -> RequestProtocol:
     """The protocol to ask a server by, once it says that it is ready.
 
     Args:
-        name: `features` or `kserve_v2`.
+        http: Its protocol, the name of the model and the time for an answer.
         url: Where the server is.
-        model_name: Of the model, for kserve_v2.
         images: Inputs of the test split, float32 (n, c, h, w), for kserve_v2.
-        timeout_s: For each answer.
         num_classes: Logits of an answer; None for any number.
 
     Raises:
         ValueError: The server cannot be reached, is not ready, or does not have the model.
     """
-    ready = _get(f"{url}/v2/health/ready", timeout_s)
+    ready = _get(f"{url}/v2/health/ready", http.request_timeout_s)
     # A server that speaks only the first protocol need not have this page.
     if ready.status >= 500:
         raise ValueError(f"backend.http.url={url}: the server is not ready, {_quoted(ready)}")
-    if name == "features":
+    if http.protocol == "features":
         return FeaturesProtocol(num_classes=num_classes)
-    if images is None:
-        raise ValueError("backend.http.protocol=kserve_v2: needs the inputs of the test split")
     if not np.isfinite(images).all():
         raise ValueError(
             "backend.http.protocol=kserve_v2: a test image has NaN or infinity in it, which JSON "
             "cannot say; mend the data, or use backend.http.protocol=features"
         )
-    about = _get(f"{url}/v2/models/{model_name}", timeout_s)
+    return KserveProtocol(
+        images,
+        model_name=http.model_name,
+        input_name=_input_name(http, url),
+        num_classes=num_classes,
+    )
+
+
+def _input_name(http: HttpConfig, url: str) -> str:
+    """The name of the model's input, by its metadata.
+
+    Raises:
+        ValueError: The server does not have the model.
+    """
+    page = f"{url}/v2/models/{http.model_name}"
+    about = _get(page, http.request_timeout_s)
     try:
         input_name = json.loads(about.content)["inputs"][0]["name"] if about.status == 200 else None
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         input_name = None
     if not isinstance(input_name, str):
         raise ValueError(
-            f"backend.http.model_name={model_name}: {url}/v2/models/{model_name} must answer "
+            f"backend.http.model_name={http.model_name}: {page} must answer "
             f'{{"inputs": [{{"name": ...}}]}}, answers {_quoted(about)}'
         )
-    return KserveProtocol(
-        images, model_name=model_name, input_name=input_name, num_classes=num_classes
-    )
+    return input_name
 
 
 def _get(url: str, timeout_s: float) -> Reply:

@@ -16,8 +16,7 @@ import aiohttp
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.serving.http.delays import Delays
-from bench.serving.http.network import DELAY_HEADER
+from bench.serving.http.network import DELAY_HEADER, Delays
 from bench.serving.http.stages import SERVER_STAGES, TOTAL, parse_server_timing
 
 _NULL_PATH = "/v2/health/live"

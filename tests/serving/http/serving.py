@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from threading import Condition
 from typing import Any
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.config.serve import HttpConfig
 from bench.core.artifact import Artifact
 from bench.serving.http.features import write_features
 from bench.serving.http.spec import ServerSpec
@@ -33,13 +34,18 @@ def server_spec(folder: Path, runtime: str = "fake", **changes: Any) -> ServerSp
     features = folder / "features.sqlite"
     if not features.exists():
         write_features(features, images())
-    values: dict[str, Any] = {
+    keys = {field.name for field in fields(HttpConfig)} & set(changes)
+    http = {
         "runtime": f"tests.serving.http.fake_backend.{runtime.title().replace('_', '')}",
+        "max_request_bytes": 2000,
+        **{key: changes.pop(key) for key in keys},
+    }
+    values: dict[str, Any] = {
+        "http": HttpConfig(**http),
         "device": "cpu",
         "num_threads": 1,
         "artifact": Artifact(kind="onnx", folder=folder, compression="none"),
         "features_path": features,
-        "max_request_bytes": 2000,
     }
     return ServerSpec(**{**values, **changes})
 

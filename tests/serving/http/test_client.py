@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from typing_extensions import override
 
+from bench.config.serve import HttpConfig
 from bench.serving.http import client, transport
 from bench.serving.http.client import HttpSystem
 from bench.serving.http.failures import Patience, ServerHangs, WrongAnswers
@@ -33,9 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
 
 @pytest.mark.parametrize("protocol", ["features", "kserve_v2"])
 def test_every_sample_is_answered_once_and_rightly(server: HttpServer, protocol: str) -> None:
-    chosen = choose_protocol(
-        protocol, server.url, model_name="model", images=images(), timeout_s=30
-    )
+    chosen = choose_protocol(HttpConfig(protocol=protocol), server.url, images())
     queries = [[0], [3, 5], list(range(8)), [7]]
     with HttpSystem(server.url, chosen, concurrency=4, gone=server.gone) as system:
         load = Load(system)
@@ -115,7 +114,7 @@ def test_an_address_where_nobody_is_ends_the_pass(monkeypatch: pytest.MonkeyPatc
             assert str(system.failure) == f"{url}: nothing answers there any more"
             assert system.num_failed == 2
         with pytest.raises(ValueError, match=r"backend\.http\.url=.*: no answer .*is it running"):
-            choose_protocol("features", url, model_name="model", images=None, timeout_s=30)
+            choose_protocol(HttpConfig(), url, images())
 
 
 class Foreign(BaseHTTPRequestHandler):
@@ -176,7 +175,7 @@ def foreign() -> Iterator[str]:
 
 
 def test_a_server_that_tells_no_stages(foreign: str) -> None:
-    protocol = choose_protocol("features", foreign, model_name="m", images=None, timeout_s=30)
+    protocol = choose_protocol(HttpConfig(), foreign, images())
     with HttpSystem(foreign, protocol, concurrency=1) as system:
         Load(system).run([[0], [0]], collect=True)
         columns = system.columns()

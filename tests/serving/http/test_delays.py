@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.serving.http.delays import Delays
+from bench.config.serve import PlacementConfig
+from bench.serving.http.network import Delays
 
 
 def delays(
@@ -12,12 +13,13 @@ def delays(
     bandwidth_mbit_per_s: float | None = None,
     seed: int = 0,
 ) -> Delays:
-    return Delays(
+    placement = PlacementConfig(
+        name="here",
         round_trip_ms=round_trip_ms,
         jitter_ms=jitter_ms,
         bandwidth_mbit_per_s=bandwidth_mbit_per_s,
-        seed=seed,
     )
+    return Delays(placement, seed=seed)
 
 
 def draws(source: Delays, num_bytes: int = 0, n: int = 20_000) -> np.ndarray:

@@ -114,13 +114,6 @@ def test_a_proxy_that_ends_is_told(server: HttpServer, tmp_path: Path) -> None:
     assert "the network's proxy was ended by SIGKILL" in str(died)
 
 
-def test_without_envoy_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("bench.serving.http.packages.find_spec", lambda name: None)
-    network = Network(place(round_trip_ms=1), "http://127.0.0.1:1", log=tmp_path / "log")
-    with pytest.raises(ValueError, match=r"envoy is not installed; .* extra 'serving'"):
-        network.__enter__()
-
-
 def test_the_unit_of_the_limit() -> None:
     assert _limit_kib_per_s(None) is None
     # 50 Mbit/s = 6,250,000 bytes/s = 6103.5 KiB/s.

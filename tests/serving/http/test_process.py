@@ -15,7 +15,6 @@ import pytest
 from bench.core.errors import CombinationRefused
 from bench.serving.http import process
 from bench.serving.http.limits import LimitUnavailable, make_memory_group
-from bench.serving.http.packages import require_packages
 from bench.serving.http.process import HttpServer, ServerDied
 from bench.serving.http.spec import ServerSpec
 from tests.serving.http.serving import ask, server_spec
@@ -71,7 +70,7 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         server = HttpServer(server_spec(tmp_path, port=port), log=tmp_path / "server.log")
-        wanted = rf"backend.http.port={port}: not to be had at 127.0.0.1 \(Address already in use\)"
+        wanted = rf"backend.http.port={port}: cannot listen there at 127.0.0.1 \(Address already"
         with pytest.raises(ValueError, match=wanted), server:
             pass
     assert not is_alive(server.pid)
@@ -86,7 +85,7 @@ def test_the_given_port_is_taken(tmp_path: Path) -> None:
                 assert server.url == f"http://127.0.0.1:{port}"
             return
         except ValueError as error:
-            if f"port={port}: not to be had" not in str(error):
+            if f"port={port}: cannot listen there" not in str(error):
                 raise
     pytest.fail("five free ports were taken one after the other")
 
@@ -119,8 +118,8 @@ def test_a_crash_at_the_start_tells_the_end_of_the_log(tmp_path: Path) -> None:
 
 
 def test_one_that_is_never_ready_is_ended(tmp_path: Path) -> None:
-    spec = server_spec(tmp_path, "never_ready")
-    server = HttpServer(spec, log=tmp_path / "server.log", start_timeout_s=0.05)
+    spec = server_spec(tmp_path, "never_ready", start_timeout_s=0.05)
+    server = HttpServer(spec, log=tmp_path / "server.log")
     with pytest.raises(ValueError, match=r"backend\.http\.start_timeout_s=0\.05"), server:
         pass
     assert not is_alive(server.pid)
@@ -217,8 +216,3 @@ def test_without_a_group_the_reason_is_kept(tmp_path: Path) -> None:
     with HttpServer(spec, log=log, memory_limit_bytes=10**9, cgroup_root=tmp_path) as server:
         assert str(server.memory_limit).startswith("not limited: no control groups here")
         assert ask(server.url, "GET", "/v2/health/live").status == 200
-
-
-def test_a_missing_package_is_named_with_its_remedy() -> None:
-    with pytest.raises(ValueError, match=r"no_such_package is not .* the extra 'serving'"):
-        require_packages(["json", "no_such_package"])

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from bench.config.serve import HttpConfig
 from bench.serving.http.app import Room
 from bench.serving.http.inputs import Refused
 from bench.serving.http.process import HttpServer
@@ -216,15 +217,15 @@ def test_bodies_have_room_for_one_of_each_connection_that_measures() -> None:
 def test_the_client_speaks_both_protocols_with_the_server(url: str) -> None:
     given = images()
     for name in ("features", "kserve_v2"):
-        protocol = choose_protocol(name, url, model_name="model", images=given, timeout_s=30)
+        protocol = choose_protocol(HttpConfig(protocol=name), url, given)
         answer = ask(url, "POST", protocol.path, protocol.body(1))
         assert answer.status == 200, answer
     with pytest.raises(ValueError, match=r"model_name=other: .* must answer .*HTTP 404: "):
-        choose_protocol("kserve_v2", url, model_name="other", images=given, timeout_s=30)
+        choose_protocol(HttpConfig(protocol="kserve_v2", model_name="other"), url, given)
 
 
 def test_floats_survive_the_way_as_text(url: str) -> None:
     image = np.array([math.pi, -1e-30, 1 / 3, 3e20], dtype=np.float32).reshape(1, *SHAPE)
-    protocol = choose_protocol("kserve_v2", url, model_name="model", images=image, timeout_s=30)
+    protocol = choose_protocol(HttpConfig(protocol="kserve_v2"), url, image)
     sent = np.array(json.loads(protocol.body(0))["inputs"][0]["data"], dtype=np.float32)
     assert sent.tobytes() == image.tobytes()
