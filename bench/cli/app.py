@@ -1,4 +1,4 @@
-"""What the commands share of Hydra: where the configuration lies, its schema, and errors in a line.
+"""How the commands use Hydra: where the configuration is, its schema, and errors in one line.
 
 Hydra is used in bench/cli and in the commands only; no library function sees a DictConfig.
 """
@@ -9,7 +9,9 @@ import os
 import secrets
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.cli.messages import one_line, system_refusal
+from bench.cli.messages import one_line
 from bench.cli.overrides import MULTIRUN
 from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR, settle_streams
 from bench.config.nodes import NODES
@@ -36,7 +38,6 @@ from bench.config.serve import (
 )
 from bench.config.train import TrainConfig
 from bench.core.files import config_dir, expanded
-from bench.core.printable import printable
 from bench.core.stopping import interrupt_on_signals
 
 # {group: {name: class}}: a file of the group begins with `- /schema/<group>@_here_: <name>`.
@@ -55,7 +56,7 @@ _SCHEMAS = {
 
 @cache
 def sweep_id() -> str:
-    """Names this call of a command in the ledger."""
+    """The name of this call of a command in the ledger."""
     return secrets.token_hex(4)
 
 
@@ -81,65 +82,44 @@ def run_once(
     """Run a command that has one job and nothing to sweep, once its configuration is composed.
 
     Args:
-        config_name: Of its primary file; its first default is `<config_name>_schema`.
+        config_name: Name of its primary file; its first default is `<config_name>_schema`.
         schema: The dataclass that names and types are checked against.
         run: Takes the resolved configuration, gives the exit code; a ValueError becomes one line.
-        keys: Dotted, beside those in conf/: for telling which one a misspelt key may have meant.
+        keys: Dotted keys to suggest for a misspelt one, besides those in conf/.
 
     Returns:
         The exit code; CRASHED, with a traceback, after any other error.
     """
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    try:
-        code, jobs = composed(config_name, schema, keys)
-        return code or max((run(job) for job in jobs), default=0)
-    except ValueError as error:
-        return _usage_error(error, config_name, keys, wants_traceback)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception:
-        traceback.print_exc()
-        return CRASHED
-
-
-def composed(
-    config_name: str, schema: type, keys: Sequence[str] = ()
-) -> tuple[int, list[dict[str, Any]]]:
-    """The exit code so far, and the resolved configuration of a command that has nothing to sweep.
-
-    Args:
-        config_name: As for run_once.
-        schema: Likewise.
-        keys: Likewise.
-
-    Returns:
-        The code as run_app gives it; no configuration where there was an error, or where Hydra
-        only showed something.
-    """
     if MULTIRUN & set(sys.argv[1:]):  # Hydra would make a folder before it refused
         print(f"error: -m: {config_name} has nothing to sweep; leave it out", file=sys.stderr)
-        return USAGE_ERROR, []
+        return USAGE_ERROR
     jobs: list[dict[str, Any]] = []
 
     def task(config: DictConfig) -> None:
         jobs.append(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
 
+    wants_traceback = _wants_traceback()  # before run_app sets the variable
     ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
-    return run_app(config_name, task, keys), jobs
+    code = run_app(config_name, task, keys)
+    # After Hydra, which adds lines of its own to an error inside its task; there is no job where it
+    # only showed something.
+    with _exit_code(config_name, keys, wants_traceback, (ValueError,)) as outcome:
+        outcome.code = code or max((run(job) for job in jobs), default=0)
+    return outcome.code
 
 
 def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[str] = ()) -> int:
     """Run a Hydra command; a wrong key, value or path becomes one line.
 
     Args:
-        config_name: Of its primary file.
-        task: Run for each job.
-        keys: Dotted, beside those in conf/: for telling which one a misspelt key may have meant.
+        config_name: Name of its primary file.
+        task: Called for each job.
+        keys: Dotted keys to suggest for a misspelt one, besides those in conf/.
 
     Returns:
         The exit code so far: 0, USAGE_ERROR, INTERRUPTED, or CRASHED after any other error.
     """
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    wants_traceback = _wants_traceback()
     # Hydra would print several lines and exit with 1: with this set it raises, and we print.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     register()
@@ -148,29 +128,43 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[
     sys.argv[1:] = sorted(arguments, key=lambda each: each not in MULTIRUN)
     settle_streams()
     interrupt_on_signals()
-    main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(
-        task
+    decorate = hydra.main(
+        version_base="1.3", config_path=str(config_dir()), config_name=config_name
     )
+    refusals = (HydraException, OmegaConfBaseException, ValueError, OSError)
+    with _exit_code(config_name, keys, wants_traceback, refusals) as outcome:
+        decorate(task)()
+    return outcome.code
+
+
+@dataclass(slots=True)
+class _Outcome:
+    code: int = 0
+
+
+@contextmanager
+def _exit_code(
+    config_name: str,
+    keys: Sequence[str],
+    wants_traceback: bool,
+    refusals: tuple[type[Exception], ...],
+) -> Iterator[_Outcome]:
+    """Turn what the body raises into an exit code and, for errors of the user, into one line."""
+    outcome = _Outcome()
     try:
-        main()
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        return _usage_error(error, config_name, keys, wants_traceback)
-    except OSError as error:
-        refused = ValueError(system_refusal(error))
-        return _usage_error(refused, config_name, keys, wants_traceback)
+        yield outcome
+    except refusals as error:
+        outcome.code = USAGE_ERROR
+        if wants_traceback:
+            traceback.print_exception(error)
+        else:
+            print(f"error: {one_line(error, config_name, keys)}", file=sys.stderr)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        outcome.code = INTERRUPTED
     except Exception:
         traceback.print_exc()
-        return CRASHED
-    return 0
+        outcome.code = CRASHED
 
 
-def _usage_error(
-    error: Exception, config_name: str, keys: Sequence[str], wants_traceback: bool
-) -> int:
-    if wants_traceback:
-        traceback.print_exception(error)
-    else:
-        print(f"error: {printable(one_line(error, config_name, keys))}", file=sys.stderr)
-    return USAGE_ERROR
+def _wants_traceback() -> bool:
+    return os.environ.get("HYDRA_FULL_ERROR") == "1"

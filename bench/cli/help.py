@@ -6,7 +6,6 @@ a second; everything else on a command line goes to Hydra.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from bench.cli.conf_files import (
     options_of,
     read_conf,
 )
-from bench.cli.start import USAGE_ERROR
+from bench.cli.start import USAGE_ERROR, print_page
 from bench.core.files import config_dir
 
 _HELP = ("--help", "-h")
@@ -95,7 +94,7 @@ def answered(
     arguments = list(takewhile(lambda argument: argument != "--", sys.argv[1:]))
     lists = lists or {}
     if _VERSION in arguments:
-        return _print(f"{_NAME} {_version()}")
+        return print_page(f"{_NAME} {_version()}")
     wanted = {*_HELP, *(f"{key}=help" for key in lists)}
     if not wanted & set(arguments):
         return None
@@ -105,7 +104,7 @@ def answered(
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
     width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
-    return _print("\n".join(_page(module, docs, {key: lists[key]() for key in lists}, width)))
+    return print_page("\n".join(_page(module, docs, {key: lists[key]() for key in lists}, width)))
 
 
 def _page(
@@ -196,20 +195,6 @@ def _version() -> str:
     return f"{number} (commit {commit.stdout.strip()})"
 
 
-def _print(text: str) -> int:
-    """Print it; the exit code."""
-    try:
-        print(text, flush=True)
-    except OSError as error:
-        # What is left in the buffer would fail once more when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # `| head` has read enough
-            return 0
-        print(f"error: standard output: {error.strerror}", file=sys.stderr)
-        return USAGE_ERROR
-    return 0
-
-
 def document(command: str, arguments: Sequence[str]) -> CommandDocs:
     """What conf/ says of a command with the options that its arguments choose.
 
@@ -234,6 +219,22 @@ def document(command: str, arguments: Sequence[str]) -> CommandDocs:
         for entry in files[group].defaults:
             if entry.overrides:
                 chosen[entry.group] = entry.option
+    parts, set_by_all = _parts(folders, primary, chosen, files)
+    taken = {*chosen, *(key.name.partition(".")[0] for key in primary.keys)}
+    options = {
+        group: [name for name in options_of(folders, group) if _fits(folders, group, name, taken)]
+        for group in chosen
+    }
+    return CommandDocs(options=options, chosen=chosen, parts=_settled(parts, set_by_all))
+
+
+def _parts(
+    folders: Sequence[Path],
+    primary: ConfFile,
+    chosen: Mapping[str, str | None],
+    files: Mapping[str, ConfFile],
+) -> tuple[list[Part], dict[str, Key]]:
+    """The keys of each file, and those that options set at the top of the configuration."""
     parts = [Part(title="", about=primary.head, keys=primary.keys)]
     set_by_all: dict[str, Key] = {}
     for group in (group for group in chosen if group in files):
@@ -245,12 +246,7 @@ def document(command: str, arguments: Sequence[str]) -> CommandDocs:
             set_by_all |= keys
         title = f"{group}={chosen[group]}"
         parts.append(Part(title=title, about=files[group].head, keys=list(keys.values())))
-    taken = {*chosen, *(key.name.partition(".")[0] for key in primary.keys)}
-    options = {
-        group: [name for name in options_of(folders, group) if _fits(folders, group, name, taken)]
-        for group in chosen
-    }
-    return CommandDocs(options=options, chosen=chosen, parts=_settled(parts, set_by_all))
+    return parts, set_by_all
 
 
 def keys_of_options(arguments: Sequence[str], group: str) -> dict[str, str]:

@@ -27,12 +27,15 @@ def one_line(error: BaseException, config_name: str = "", keys: Sequence[str] = 
     """The message of an error in one line, with the key that it is about and a remedy.
 
     Args:
-        error: Any; of Hydra's, only with the name of the primary file.
-        config_name: As for run_app, and so are the keys.
-        keys: Likewise.
+        error: Any error; one of Hydra's needs the name of the primary file.
+        config_name: As run_app takes it.
+        keys: As run_app takes them.
     """
     if config_name and (message := _explained(error, config_name, keys)) is not None:
         return printable(message)
+    if isinstance(error, OSError):  # a file that cannot be read, a folder that cannot be made
+        place = f"{error.filename}: " if error.filename else ""
+        return printable(f"{place}{error.strerror or error}")
     text = str(error)
     if error.__cause__ is not None and isinstance(error, HydraException):
         text += f"\n{error.__cause__}"
@@ -43,25 +46,17 @@ def one_line(error: BaseException, config_name: str = "", keys: Sequence[str] = 
     kept = dict.fromkeys(
         line for line in lines if not line.startswith(("object_type", "reference"))
     )
-    return " ".join(filter(None, ["; ".join(kept), options])).replace("full_key: ", "key ")
-
-
-def system_refusal(error: OSError) -> str:
-    """What the system refused: a file that cannot be read or a folder that cannot be made."""
-    place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror or error}"
+    whole = " ".join(filter(None, ["; ".join(kept), options]))
+    return printable(whole.replace("full_key: ", "key "))
 
 
 def _explained(error: BaseException, command: str, keys: Sequence[str] = ()) -> str | None:
-    """What an error of Hydra's means, in a line.
+    """What an error of Hydra's means, in a line; None if no key, option or value is misspelt.
 
     Args:
         error: Raised while a configuration was composed.
-        command: The name of its primary file.
-        keys: That the command takes beside those in conf/.
-
-    Returns:
-        None for an error that is no misspelt key, option or value.
+        command: Name of its primary file.
+        keys: Keys that the command takes besides those in conf/.
     """
     if isinstance(error, OverrideParseException):
         return _unparsable(error.override, command, keys)

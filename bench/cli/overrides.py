@@ -20,12 +20,12 @@ from bench.core.identity import CHOICES
 from bench.core.printable import printable
 from bench.launch.needs import Need
 
-# Flags by which Hydra sweeps.
+# The flags that make Hydra sweep.
 MULTIRUN = frozenset(("-m", "--multirun"))
 
 
 def key_of(override: str) -> str:
-    """The dotted key or the group that an override gives, without `+`, `~` and where it goes."""
+    """The dotted key or the group of an override, without `+`, `~` and its package."""
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
@@ -34,12 +34,12 @@ _SHELL_SPECIAL = re.compile(r'["$`\\!]')  # what it reads inside of double quote
 
 
 def quoted(text: str) -> str:
-    """As Hydra's grammar takes any text; `${` is no interpolation."""
+    """Quote a text so that Hydra's grammar takes it as it is; `${` is no interpolation then."""
     return QuotedString(text=text.replace("${", "\\${"), quote=Quote.single).with_quotes()
 
 
 def for_shell(argument: str) -> str:
-    """An argument as one types it at a shell."""
+    """Quote an argument so that a shell passes it on as it is."""
     return shlex.quote(argument) if _SHELL_SPECIAL.search(argument) else f'"{argument}"'
 
 
@@ -47,13 +47,13 @@ def how_to_quote(key: str, value: str, *, sweeps: bool) -> str:
     """The end of a message: why the grammar does not take a value, and what to type instead.
 
     Args:
-        key: As it stands on the command line, with its `+`.
-        value: That is not taken as it stands.
-        sweeps: Whether commas part values to be run one after another.
+        key: As the command line has it, with its `+`.
+        value: The value that the grammar does not take.
+        sweeps: Whether commas separate values to be run one after another.
     """
     meant = _quoted_as_meant(value, sweeps=sweeps)
     argument = f"{key}={meant}"
-    kept = "" if meant == quoted(value) else "[,]"  # these part its elements
+    kept = "" if meant == quoted(value) else "[,]"  # these separate its elements
     strange = [each for each in dict.fromkeys(value) if not _PLAIN.match(each) and each not in kept]
     named = [character for character in strange if character.isascii()]
     if len(named) < len(strange):

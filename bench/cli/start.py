@@ -31,6 +31,20 @@ def start(main: Callable[[], int]) -> NoReturn:
     sys.exit(code)
 
 
+def print_page(text: str) -> int:
+    """Print a text that is all a command has to say; its exit code."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # What is left in the buffer would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # `| head` has read enough
+            return 0
+        print(f"error: standard output: {error.strerror}", file=sys.stderr)
+        return USAGE_ERROR
+    return 0
+
+
 def settle_streams() -> None:
     """Open closed streams, and have output go on where it cannot be written any more."""
     for file in range(3):

@@ -65,7 +65,7 @@ class Sweep:
         AGENDA.num_runs, AGENDA.swept = 1, ()
         self._refused = False
         self._failed = False
-        self._num_found = 0  # that were finished before
+        self._num_found = 0  # runs that were finished before
         self._resume: bool | str = True
         self._folder: Path | None = None  # of the sweep itself
         self._checked_meters: list[dict[str, Any]] = []
@@ -73,7 +73,7 @@ class Sweep:
     def run_job(self, config: DictConfig) -> None:
         """Make the runs of one job; called by Hydra for each.
 
-        A run that cannot even begin is refused with one line, and the sweep goes on.
+        A run that cannot be started is refused with one line, and the sweep goes on.
         """
         try:
             hydra = HydraConfig.get()
@@ -100,7 +100,7 @@ class Sweep:
             self._checked_meters.append(config["meter"])
 
     def _run(self, planned: Planned, overrides: Sequence[str]) -> None:
-        """Make one run, unless it is there already; whatever it ends with, it is reported."""
+        """Make one run and report it, unless resume= takes one that is there already."""
         title = self._counter.name_next(AGENDA.num_runs, _name(planned, overrides))
         config = planned.config
         self._resume = config["resume"] or True
@@ -116,7 +116,7 @@ class Sweep:
                 facts = {"overrides": list(overrides), "sweep_id": sweep_id()}
                 folder = create_run_folder(results, identity, config, **facts)
         except StoreError as error:
-            # Wrong from the beginning, or lost on the way: a full disk, a folder that was removed.
+            # Wrong from the start, or lost since: a full disk, a folder that was removed.
             self._failed |= bool(self._runs)
             self._refused = True
             self._say_error(str(error))
@@ -127,7 +127,7 @@ class Sweep:
     def _finished_run(
         self, results: Path, key: tuple[str, str, int, int], config: Mapping[str, Any]
     ) -> tuple[Path, RunRecord] | None:
-        """A run of the same kind, charged alike, that resume= takes for this one.
+        """A finished run with the same identity and prices, which resume= takes for this one.
 
         Raises:
             StoreError: The ledger cannot be read.
@@ -152,7 +152,7 @@ class Sweep:
         return None
 
     def _make(self, job: Job, overrides: Sequence[str]) -> None:
-        """Make one run; however it ends, its record is read or written, booked and reported."""
+        """Make one run; however it ends, its record is read or written, and reported."""
         cause: Ending | BaseException
         try:
             cause = self._measure(job)
@@ -175,7 +175,7 @@ class Sweep:
         return record
 
     def _final_record(self, job: Job, cause: Ending | BaseException) -> RunRecord:
-        """The record that the job wrote; else what its curve tells, written now."""
+        """The record that the job wrote; otherwise one made from its curve, written now."""
         try:
             if record_path(job.folder) is None:
                 write_record(job.folder, self._command.complete(lost_record(job, cause)))
@@ -199,7 +199,7 @@ class Sweep:
             self._say_error(str(error))
 
     def _measure(self, job: Job) -> Ending:
-        """Run the job while no other is measured on this host (unless it is to be shared)."""
+        """Run the job while no other one is measured on this host, unless shared=true."""
         if job.config["shared"]:
             return self._start(job, None)
         with measuring_lock(lock_path(), str(job.folder), self._say_waiting) as lock:

@@ -20,23 +20,23 @@ from rich.text import Text
 from bench.core.printable import printable
 from bench.launch.job import Progress as Message
 
-# What a CI service takes for an order to itself, such as ::error:: and ##[error]. Some count at the
-# beginning of a line only; but lines are folded.
-_ORDER = re.compile(r":(?=:[A-Za-z-]+(?:::| ))|#(?=#\w*\[)")
+# Commands to a CI service, such as ::error:: and ##[error]. Some services read them only at the
+# start of a line, but long lines are folded, so any place may become one.
+_CI_COMMAND = re.compile(r":(?=:[A-Za-z-]+(?:::| ))|#(?=#\w*\[)")
 
 
 def wide_console() -> Console:
-    """Of standard output; a file or a pipe takes lines of any length."""
+    """The console of standard output; in a file or a pipe, lines may have any length."""
     is_terminal = sys.stdout is not None and sys.stdout.isatty()  # None where it is closed
     return Console(width=None if is_terminal else 1000)
 
 
 def shown(text: object) -> str:
-    """Text from elsewhere in one line that neither a terminal nor a CI service takes for orders."""
-    return _ORDER.sub(lambda match: f"\\x{ord(match[0]):02x}", printable(text))
+    """Foreign text in one line, which neither a terminal nor a CI service reads as a command."""
+    return _CI_COMMAND.sub(lambda match: f"\\x{ord(match[0]):02x}", printable(text))
 
 
-# What an ASCII terminal has for the few other characters that the tables use.
+# How an ASCII terminal shows the few other characters that the tables use.
 _ASCII = str.maketrans({"µ": "u", "±": "+-"})
 
 
@@ -46,33 +46,30 @@ def in_ascii(text: str) -> str:
 
 
 def plain_text(text: str) -> Text:
-    """Text from elsewhere for the terminal: brackets are no markup, control characters no orders.
-
-    Line breaks stay.
-    """
+    """Foreign text for the terminal, with its line breaks; brackets in it are not markup."""
     return Text("\n".join(map(shown, text.split("\n"))))
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:
-    """Print lines that may hold names, messages and paths from elsewhere; long ones are not cut."""
+    """Print lines that may hold foreign names, messages and paths; long lines are not cut."""
     shown_text = in_ascii(text) if console.options.ascii_only else text
     console.print(plain_text(shown_text), style=style, soft_wrap=True, highlight=False)
 
 
 class Line:
-    """One line on the terminal, as a context manager; nothing where it is not shown.
+    """One line on the terminal that can be redrawn, as a context manager.
 
-    Redrawn only when there is something to say: a line that refreshes itself would use the CPU that
-    is being measured.
+    It is redrawn only when there is news: a line that refreshes itself would use the CPU that is
+    being measured.
     """
 
     def __init__(self, console: Console, *columns: ProgressColumn, shown: bool) -> None:
-        """Nothing is shown yet.
+        """Show nothing yet.
 
         Args:
-            console: Where.
-            columns: What the line is made of.
-            shown: Whether it is wanted, and the console a terminal.
+            console: Where to draw it.
+            columns: Its parts.
+            shown: Whether to show anything: it is wanted, and the console is a terminal.
         """
         self._bar = Progress(
             *columns, console=console, auto_refresh=False, transient=True, disable=not shown
@@ -90,83 +87,80 @@ class Line:
 # Runs may end faster than a person reads or a log should grow.
 _LINE_EVERY_S = 2.0
 _LEAST_TITLE = 12  # characters: `run 15 of 16`
-# Of a dotted key, what is before its last part.
+# All but the last part of a dotted key.
 _GROUP = re.compile(r"\b[\w.]+\.(?=\w+=)")
 _MINUTE_S, _HOUR_S = 60.0, 3600.0
-# Nothing is said before, nor more often; a log needs no word of what is soon over.
+# The checks are reported at most this often; in a log, only if they take long.
 _PATIENCE_S = 1.0
 _LOG_PATIENCE_S = 10.0
 
 
 class RunCounter:
-    """Numbers the runs of a command, tells of each that has ended, and how long the rest takes."""
+    """Numbers the runs of a command, reports each that has ended, and estimates the time left."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Nothing has been run.
+        """Start at no run.
 
         Args:
             console: Where lines are printed.
-            clock: Monotonic seconds.
+            clock: Gives monotonic seconds.
         """
         self._console = console
         self._clock = clock
         self._num_started = 0
-        self._started_s = clock()  # of the present run
-        self._spent_s: list[float] = []  # by each run that was made
+        self._started_s = clock()  # of the current run
+        self._spent_s: list[float] = []  # by each run that has ended
         self._shown_s = -_LINE_EVERY_S
         self._num_unreported = 0
 
     @property
     def num_started(self) -> int:
-        """Runs that were begun or found finished."""
+        """Number of runs that were started, or found finished."""
         return self._num_started
 
     @property
     def num_made(self) -> int:
-        """Runs that were made and have ended."""
+        """Number of runs that were made and have ended."""
         return len(self._spent_s)
 
     def name_next(self, num_runs: int, name: str) -> str:
-        """Count the next run; what it is called: `run 3 of 24, lr=0.1 model=cnn`.
+        """Count the next run and give its title: `run 3 of 24, lr=0.1 model=cnn`.
 
         Args:
-            num_runs: Of the whole command.
-            name: What tells it from the others.
+            num_runs: Runs of the whole command.
+            name: What distinguishes it from the others.
         """
         self._num_started += 1
         place = f"run {self._num_started} of {max(num_runs, self._num_started)}, "
         return printable(place * (num_runs > 1) + name)
 
     def start(self) -> None:
-        """The run is made from here on: what it waited for is over."""
+        """Take the time from here on: the run no longer waits for another one."""
         self._started_s = self._clock()
 
     def report(self, title: str, outcome: str, *, important: bool) -> None:
-        """Tell of a run that has ended, unless another line was printed just before.
+        """Print a line for a run that has ended, unless another was printed just before.
 
         Args:
-            title: As next() gave it.
-            outcome: What it came to.
-            important: Whether it is told in any case.
+            title: As name_next() gave it.
+            outcome: Its result, in words.
+            important: Whether to print it in any case.
         """
         now_s = self._clock()
         self._spent_s.append(now_s - self._started_s)
         if not important and now_s < self._shown_s + _LINE_EVERY_S:
             self._num_unreported += 1
             return
-        more = (
-            f" (and {self._num_unreported} more since the last line)"
-            if self._num_unreported
-            else ""
-        )
+        num = self._num_unreported
+        more = f" (and {num} more since the last line)" if num else ""
         say(self._console, f"{title}: {outcome}{more}")
         self._shown_s, self._num_unreported = now_s, 0
 
     def time_left(self, num_runs: int) -> str:
-        """About how long the rest takes, by the runs before; empty where nothing is known.
+        """The time left in words, from the mean of the runs so far; empty before the first one.
 
         Args:
-            num_runs: Of the whole command.
+            num_runs: Runs of the whole command.
         """
         if not self._spent_s or num_runs <= self._num_started:
             return ""
@@ -191,19 +185,19 @@ class ProgressLine(Line):
         self,
         console: Console,
         title: str,
-        left: Callable[[], str],
+        time_left: Callable[[], str],
         *,
         wanted: bool,
         is_first: bool = False,
     ) -> None:
-        """Nothing is shown yet.
+        """Show nothing yet.
 
         Args:
-            console: Where.
-            title: Of the run.
-            left: How long the rest of the command takes, as it ends the line.
-            wanted: Whether to show it where there is a terminal.
-            is_first: Whether the libraries have to be imported still.
+            console: Where to draw it.
+            title: Title of the run.
+            time_left: Gives the end of the line: how long the rest of the command takes.
+            wanted: Whether to show it on a terminal.
+            is_first: Whether the libraries still have to be imported.
         """
         super().__init__(
             console,
@@ -212,7 +206,7 @@ class ProgressLine(Line):
         )
         self._console = console
         self._title = title
-        self._left = left
+        self._time_left = time_left
         what = "importing the libraries" if is_first else "starting"
         self._task = self._bar.add_task(self._fitted(what), total=1.0)
 
@@ -222,8 +216,8 @@ class ProgressLine(Line):
         self._bar.update(self._task, description=text, refresh=True)
 
     def _fitted(self, stage: str) -> str:
-        """The line in the terminal's width: what changes stays, the name of the run is cut."""
-        news = f": {stage}{self._left()}"
+        """The line, no wider than the terminal: the title of the run is cut, the news is not."""
+        news = f": {stage}{self._time_left()}"
         room = self._console.width - 1 - cell_len(news)
         title = self._title
         if cell_len(title) > room:
@@ -234,17 +228,17 @@ class ProgressLine(Line):
 
 
 class CheckingLine(Line):
-    """Shows how many jobs have been checked, as a context manager; without a terminal only once."""
+    """Shows how many jobs have been checked, as a context manager; in a log, one line."""
 
     def __init__(
         self, console: Console, num_jobs: int, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Nothing is shown yet.
+        """Show nothing yet.
 
         Args:
-            console: Where.
-            num_jobs: Of the sweep.
-            clock: Gives seconds.
+            console: Where to draw it.
+            num_jobs: Jobs of the sweep.
+            clock: Gives monotonic seconds.
         """
         super().__init__(console, TextColumn("{task.description}"), shown=console.is_terminal)
         self._console = console
@@ -255,7 +249,7 @@ class CheckingLine(Line):
         self._task = self._bar.add_task("", visible=False)
 
     def show(self, num: int) -> None:
-        """So many are done."""
+        """Show that this number of jobs has been checked, if it is time to."""
         now_s = self._clock()
         patience_s = _PATIENCE_S if self._console.is_terminal else _LOG_PATIENCE_S
         if now_s - self._shown_s < patience_s:

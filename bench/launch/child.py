@@ -1,4 +1,4 @@
-"""What happens in the process of a job before and beside its work: signals, output, its end."""
+"""What a job's process does around its work: signals, output, and ending with its command."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from typing import Any, Protocol
 from bench.core.lock import adopt
 from bench.core.stopping import COMMAND_GONE, STOP_SIGNALS, stop_reason
 
-# Long enough to finish an evaluation and write the record, short enough for an impatient person.
+# Time to finish an evaluation and write the record, without trying a person's patience.
 GRACE_S = 30.0
 
 
 class Interrupted(BaseException):
-    """The run was asked to stop; says by what.
+    """The run shall stop; the message is the reason.
 
     Not a KeyboardInterrupt, which Lightning catches itself and turns into an exit.
     """
@@ -34,7 +34,7 @@ class _Descriptor(Protocol):
 
 
 def report_parent(sender: Connection) -> None:
-    """Tell which process forked this one."""
+    """Send the id of the process that forked this one."""
     sender.send(os.getppid())
 
 
@@ -47,15 +47,15 @@ def begin_job(
     lock: _Descriptor | None,
 ) -> None:
     """The first function of the fresh process; see ForkServer.run for its arguments."""
-    # A group of its own: Ctrl-C reaches the parent only, which tells this process once; and what
-    # the job starts (data-loader workers) can be ended with it.
+    # In a process group of its own, Ctrl-C reaches only the parent, which passes it on once; and
+    # what the job starts (data-loading workers) can be ended with it.
     os.setpgrp()
     interrupt = _InterruptOnce()
     for number in STOP_SIGNALS:
         signal.signal(number, interrupt)
     _have_forks_end_by_signals()
-    # That of this process would be the server's: workers of a loader would start as slowly as it,
-    # on the clock, and could not be given a lock or an open file.
+    # Otherwise workers of a data loader would start through a fork server, too: slowly, on the
+    # clock, and without a lock or an open file of this process.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     if lock is not None:
         adopt(lock.file)
@@ -74,7 +74,7 @@ class _InterruptOnce:
     """
 
     def __init__(self) -> None:
-        """No signal has come."""
+        """Wait for the first signal."""
         self.reason: str | None = None  # in place of what the signal says
         self._has_come = False
 
@@ -109,7 +109,7 @@ def _have_forks_end_by_signals() -> None:
 
 
 def _interrupt_when_orphaned(interrupt: _InterruptOnce) -> None:
-    """Block until the command is gone: a job without one would go on unseen.
+    """Stop the job once its command is gone: nobody would see its results.
 
     One that hangs in native code, waiting for another rank, hears no signal and is killed.
     """
@@ -118,7 +118,7 @@ def _interrupt_when_orphaned(interrupt: _InterruptOnce) -> None:
         parent.join()
         interrupt.reason = COMMAND_GONE
         os.kill(os.getpid(), signal.SIGINT)
-        # Of the command, which would have removed it: the fork server's socket lies there.
+        # The command would have removed this folder, which holds the fork server's socket.
         shutil.rmtree(util.get_temp_dir(), ignore_errors=True)
         time.sleep(GRACE_S)
         os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What the runs of a revision see: its own code first.
+"""The environment of the runs of a revision, in which its own code is found first.
 
 A module that the revision does not have is still found in an editable install of the working tree:
 `install=` gives each revision an environment of its own.
@@ -15,8 +15,8 @@ from typing import Any
 
 from bench.launch.repository import Repository, without_hook
 
-# Asked of the interpreter that will make the runs: where it looks for code, and which modules of
-# the revision it would take from the working tree all the same. Editable installs of some build
+# Asks the interpreter that will make the runs where it looks for code, and which modules of the
+# revision it would still take from the working tree. Editable installs of some build
 # tools put an import hook before everything else.
 _ASK = """
 import importlib.util, json, os, pkgutil, sys
@@ -35,7 +35,7 @@ theirs = [os.path.relpath(os.path.realpath(path), checkout) for path in sys.path
 print(json.dumps([theirs, elsewhere]))
 """
 
-# Asked of it likewise: where it finds this project.
+# Asks the same interpreter where it finds this project.
 _PACKAGES = """
 import json, os
 from importlib.util import find_spec
@@ -138,13 +138,13 @@ def python_of(given: str | None, default: str, folder: Path) -> str:
 
 
 def _searched(folders: list[Path], given: Mapping[str, str]) -> str:
-    """PYTHONPATH: folders of the revision, then what it was."""
+    """PYTHONPATH: the folders of the revision, then what the variable held before."""
     inherited = given.get("PYTHONPATH")
     return os.pathsep.join([*map(str, folders), *([inherited] if inherited else [])])
 
 
 def _json_of(question: list[str], environment: Mapping[str, str], cwd: Path) -> Any:
-    """What an interpreter prints as its last line.
+    """The last line that an interpreter prints, read as JSON.
 
     Raises:
         ValueError: It cannot be run, or prints something else.

@@ -35,7 +35,7 @@ class InstallFailed(RunFailed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What is run of each revision.
+    """The program that is run at each revision.
 
     Attributes:
         module: As `python -m` takes it.
@@ -100,11 +100,11 @@ class Interleaved:
 
     @property
     def num_runs(self) -> int:
-        """Of each side, made so far; those to warm up aside."""
+        """Number of runs made of each side, without warm-up runs."""
         return min(arm.num_runs for arm in self._arms)
 
     def prepare(self, num_warmups: int, warmup_results: Path) -> None:
-        """Install both revisions, and run each some times to see that it can be run.
+        """Install both revisions, and make warm-up runs of each to see that it can be run.
 
         Args:
             num_warmups: Runs of each; they fill the cache of the disk and compile what is imported.
@@ -158,7 +158,7 @@ class Interleaved:
 
     def _run(self, arm: Arm, results: Path, repeat: int) -> None:
         module = self._program.module
-        # -P: else the folder that it is run in is searched before all others.
+        # Without -P, Python would search the folder that it is run in before all others.
         safe = ["-P"] if hides_suite(self._repository, arm.worktree, module) else []
         command = [arm.python, *safe, "-m", module]
         command += self._program.arguments(results, repeat)
@@ -175,7 +175,7 @@ class Interleaved:
 
 
 def _logged(command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> int:
-    """Run to the end, with all that is printed in a file; its exit code, negative for a signal.
+    """Run a command to its end, log its output, and give its exit code, negative for a signal.
 
     Raises:
         KeyboardInterrupt: This process was interrupted; the other was told and given time to end.
@@ -189,7 +189,7 @@ def _logged(command: Sequence[str], folder: Path, environment: Mapping[str, str]
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that it is told once of Ctrl-C in a terminal: from here
+            start_new_session=True,  # Ctrl-C in a terminal reaches it once, through this process
         )
         try:
             return process.wait()
@@ -199,7 +199,7 @@ def _logged(command: Sequence[str], folder: Path, environment: Mapping[str, str]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask its group to end, wait, and end it if it does not."""
+    """Ask its process group to end, wait, and kill it if it does not."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
     try:
@@ -210,13 +210,13 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _signal_name(number: int) -> str:
-    """Those for real time, beside the first and the last, have none."""
+    """The name of a signal; most real-time signals have none."""
     names = {int(each): each.name for each in signal.Signals}
     return names.get(number, f"signal {number}")
 
 
 def _failure(arm: Arm, what: str, code: int, command: str, log: Path) -> str:
-    """What failed and how it was started, and the end of what it printed."""
+    """What failed, the command, and the end of its log."""
     how = f"by {_signal_name(-code)}" if code < 0 else f"with exit code {code}"
     last = last_lines(log, _NUM_LINES, most_bytes=_MOST_BYTES)
     lines = [

@@ -26,9 +26,9 @@ from typing import Any
 from bench.core.stopping import signal_of
 from bench.launch.child import GRACE_S, begin_job, report_parent
 
-# The exit code that multiprocessing makes up where the server can no longer tell.
+# The exit code that multiprocessing makes up if the server is gone and cannot report one.
 _EXIT_UNKNOWN = 255
-# Beside it, a socket's path has the name of its folder and its own: of at most 108 bytes in all.
+# The path of a socket has at most 108 bytes: TMPDIR, the name of the folder and that of the socket.
 _LONGEST_TMPDIR = 60
 _SHORT_TMPDIR = "/tmp"
 
@@ -39,14 +39,14 @@ class NotStarted(Exception):  # noqa: N818 -- says what happened to the job
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a child ended: its exit code, or the signal that ended it; neither where nobody knows."""
+    """How a child ended: its exit code or the signal that ended it; neither if that is unknown."""
 
     exit_code: int | None
     signal_name: str | None
 
 
 class Inherited:
-    """A descriptor that a job takes over from here, and keeps open until it ends."""
+    """A descriptor that a job gets from this process and keeps open until it ends."""
 
     def __init__(self, file: int) -> None:
         self.file = file
@@ -104,15 +104,7 @@ class ForkServer:
         )
         try:
             _started(process, sender, receiver)
-            ended = _watch(process.pid)
-            try:
-                _relay(receiver, process.sentinel if ended is None else ended, on_message)
-            except BaseException as error:
-                _stop(process, ended, signal_of(error))
-                raise
-            finally:
-                if ended is not None:
-                    os.close(ended)
+            _accompany(process, receiver, on_message)
         finally:
             receiver.close()
         ending = self._ending(process)
@@ -120,7 +112,7 @@ class ForkServer:
         return ending
 
     def _start(self) -> None:
-        """Have the server import what it is to import, with a child that does nothing else.
+        """Let the server do its imports, by starting a child that does nothing else.
 
         The first job would pay for it otherwise, and its launch would take longer than that of the
         others: by the order of jobs, and not by anything of its own. A server that was killed is
@@ -156,7 +148,7 @@ class ForkServer:
 
 
 def _started(process: BaseProcess, sender: Connection, receiver: Connection) -> None:
-    """Start a process, to which the sender belongs from then on.
+    """Start a process, which then owns the sender.
 
     Raises:
         NotStarted: It did not start, or the server ended over it.
@@ -173,6 +165,21 @@ def _started(process: BaseProcess, sender: Connection, receiver: Connection) -> 
         reason = getattr(error, "strerror", None) or "the fork server ended"
         raise NotStarted(f"its process could not be started: {reason}") from error
     sender.close()
+
+
+def _accompany(
+    process: BaseProcess, receiver: Connection, on_message: Callable[[Any], None]
+) -> None:
+    """Hand on the messages of a child until it has ended, or stop it if this process shall stop."""
+    ended = _watch(process.pid)
+    try:
+        _relay(receiver, process.sentinel if ended is None else ended, on_message)
+    except BaseException as error:
+        _stop(process, ended, signal_of(error))
+        raise
+    finally:
+        if ended is not None:
+            os.close(ended)
 
 
 def _settle_folder() -> None:
@@ -244,14 +251,14 @@ def _relay(receiver: Connection, ended: int, on_message: Callable[[Any], None]) 
                 on_message(receiver.recv())
             except EOFError:
                 open_ends.remove(receiver)
-    # Its last words may lie there still: several, of which each wait() tells as one.
+    # Its last messages may still be in the pipe; wait() reports several of them once.
     with suppress(EOFError):
         while receiver in open_ends and receiver.poll():
             on_message(receiver.recv())
 
 
 def _stop(process: BaseProcess, ended: int | None, number: int) -> None:
-    """Hand a signal on to the child, wait, and end what is left of its group."""
+    """Pass a signal on to the child, wait, and end what is left of its process group."""
     if process.pid is None:
         return
     with suppress(ProcessLookupError):
@@ -262,7 +269,7 @@ def _stop(process: BaseProcess, ended: int | None, number: int) -> None:
 
 
 def _end_group(process: BaseProcess, grace_s: float = 0.0) -> None:
-    """End what a child had started: ranks, workers that load data.
+    """End the processes that a child has started: ranks, data-loading workers.
 
     They hold the host's lock, and would be at work beside the next run.
 

@@ -1,4 +1,4 @@
-"""What a job's process is given, what it says while it runs, and its record if it leaves none."""
+"""What a job gets, what it sends while it runs, and the record of a job that wrote none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.launch.isolation import Ending
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run to make: passed from the command to the fresh process; title is for people."""
+    """One run to make, which the command passes to the fresh process; title is for people."""
 
     identity: RunIdentity
     folder: Path
@@ -28,17 +28,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Sent by a job when something has happened that a person may want to see."""
+    """News from a job that a person may want to see."""
 
     stage: str
 
 
-_MOST_BYTES = 2000  # of a log, to find its last line in
+_MOST_BYTES = 2000  # of a log that are searched for its last line
 _MEMORY = "; the kernel does this when memory runs out"
 
 
 def lost_record(job: Job, cause: Ending | BaseException) -> RunRecord:
-    """What is known of a run whose job left no record.
+    """The record of a run whose job left none.
 
     Args:
         job: The run.
@@ -53,7 +53,7 @@ def lost_record(job: Job, cause: Ending | BaseException) -> RunRecord:
 
 
 def unreadable_record(job: Job, error: Exception) -> RunRecord:
-    """In place of a record that was written, perhaps, and cannot be read or written now."""
+    """A record in place of one that cannot be written, or not be read after it was."""
     reason = RunError(kind="unreadable", message=str(error))
     return outcome_record(job.identity, job.config, [], status="failed", error=reason)
 

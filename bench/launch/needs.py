@@ -1,4 +1,4 @@
-"""What runs need of this machine, looked at in a process of its own before any run is started.
+"""What runs need from this machine, checked in a process of its own before any run starts.
 
 Whether a class exists, a device or the files of a data set, only the libraries can tell: they are
 asked in another process, so that this one imports neither torch nor the modules of the user.
@@ -19,7 +19,7 @@ from bench.launch.isolation import ForkServer, NotStarted
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Something to look at.
+    """One thing that a run needs.
 
     Attributes:
         check: `module:function`, which raises ValueError or OSError where the need is not met.
@@ -30,17 +30,17 @@ class Need:
     arguments: tuple[Any, ...]
 
 
-# What was there when it was looked at is not looked at again by this command.
+# Needs that were met once: this command does not check them again.
 _met: set[Need] = set()
 
 
 def forget() -> None:
-    """Look at everything again, as a new command does."""
+    """Check everything again, as a new command does."""
     _met.clear()
 
 
 def require(needs: Iterable[Need]) -> None:
-    """Refuse what is not here, before anything is measured for it.
+    """Refuse runs whose needs are not met, before anything is measured.
 
     Raises:
         ValueError: Something is missing; the message names the key and the remedy.
@@ -55,7 +55,7 @@ def require(needs: Iterable[Need]) -> None:
 
 
 def _refusals(needs: Sequence[Need]) -> list[str | None]:
-    """Why each need is not met, None where it is, from a process of its own."""
+    """Why each need is not met, or None, as a process of its own finds out."""
     answers: list[str | None] = []
     with TemporaryDirectory(prefix="bench-needs-") as folder:
         log = Path(folder) / "log.txt"
@@ -68,20 +68,18 @@ def _refusals(needs: Sequence[Need]) -> list[str | None]:
             key, value = needs[len(answers)].arguments[:2]
             how = ending.signal_name or f"exit code {ending.exit_code}"
             last_words = " ".join(last_lines(log, 3, most_bytes=1000))
-            answers.append(
-                f"{key}={value}: looking at it ended by {how} ({last_words or 'no word'})"
-            )
+            answers.append(f"{key}={value}: the check ended by {how} ({last_words or 'no output'})")
     return answers + [None] * (len(needs) - len(answers))
 
 
 def run(needs: Sequence[Need], send: Callable[[str | None], None], launched_s: float) -> None:
-    """Send for each need, in their order, why it is not met, or None."""
+    """Send, for each need in order, why it is not met, or None."""
     for need in needs:
         send(refusal(need))
 
 
 def refusal(need: Need) -> str | None:
-    """Why a need is not met, in one line; None where it is."""
+    """Why a need is not met, in one line; None if it is met."""
     module, _, function = need.check.partition(":")
     try:
         getattr(importlib.import_module(module), function)(*need.arguments)

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from bench.core.stopping import signals_held_back
 
-# Git sets these for its hooks: they would lead it to the user's own files from any folder.
+# Git sets these for its hooks. They would lead it to the user's own files from any folder.
 _HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
@@ -50,7 +50,7 @@ class Repository:
             ValueError: There is no such revision; the message names the key.
         """
         try:
-            # In two steps: what is appended to `:/fix` would be looked for with it.
+            # In two steps: `:/fix` searches for a text, and would search for the suffix as well.
             found = git(self.root, "rev-parse", "--verify", ref)
             return git(self.root, "rev-parse", "--verify", f"{found}^{{commit}}")
         except GitFailed as error:
@@ -60,11 +60,11 @@ class Repository:
             ) from error
 
     def num_missing(self, commit: str, other: str) -> int:
-        """How many commits the other revision has that this one lacks."""
+        """How many commits of the other revision this one does not have."""
         return int(git(self.root, "rev-list", "--count", f"{commit}..{other}"))
 
     def is_checked_out(self, ref: str) -> bool:
-        """Whether a revision is named as what the working tree is of: HEAD or its branch."""
+        """Whether a name stands for the revision that is checked out: HEAD or its branch."""
         names = (
             git(self.root, "rev-parse", "--symbolic-full-name", each) for each in (ref, "HEAD")
         )
@@ -72,7 +72,7 @@ class Repository:
         return named == here
 
     def is_dirty(self) -> bool:
-        """Whether files that git knows have changes that are not committed."""
+        """Whether tracked files have changes that are not committed."""
         return bool(git(self.root, "status", "--porcelain", "--untracked-files=no"))
 
 
@@ -94,9 +94,9 @@ def find_repository(folder: Path) -> Repository:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What git prints, run in a folder, without the last line break.
+    """Run git in a folder and give what it prints, without the last line break.
 
-    It is let finish when this process is interrupted: half done, its bookkeeping would stay.
+    An interrupt waits until git has finished, so that it leaves nothing half done.
 
     Raises:
         GitFailed: It ended with an error.
@@ -133,7 +133,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def without_hook(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment without what git has set for a hook that the command was started from."""
+    """An environment without the variables that git sets for its hooks."""
     return {name: value for name, value in environment.items() if name not in _HOOK_VARIABLES}
 
 
@@ -192,7 +192,7 @@ def _add(repository: Repository, path: Path, commit: str) -> Path:
 
 
 def _remove(repository: Repository, folder: Path, on_left: Callable[[str], None]) -> None:
-    """Remove the folder and what git has noted of the worktrees in it."""
+    """Remove the folder, and git's records of the worktrees in it."""
     shutil.rmtree(folder, ignore_errors=True)
     for path in _listed(repository):
         if path.parent == folder:
@@ -202,7 +202,7 @@ def _remove(repository: Repository, folder: Path, on_left: Callable[[str], None]
 
 
 def _remove_abandoned(repository: Repository, parent: Path) -> None:
-    """Remove what processes left that were killed; worktrees of anyone else stay."""
+    """Remove what killed processes have left behind; worktrees of anyone else stay."""
     for folder in parent.glob(f"{_PREFIX}*/"):
         # Held: it is in use. No permission: it is another user's.
         with suppress(Timeout, PermissionError), FileLock(_lock_of(folder), blocking=False):

@@ -235,7 +235,7 @@ def test_the_first_thing_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch
 
 def test_a_module_that_ends_the_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     Asked(monkeypatch, answers=[None])
-    with pytest.raises(ValueError, match=r"b=B: looking at it ended by SIGSEGV \(Fatal error"):
+    with pytest.raises(ValueError, match=r"b=B: the check ended by SIGSEGV \(Fatal error"):
         require([Need(TARGET, ("a", "A")), Need(TARGET, ("b", "B"))])
 
 
