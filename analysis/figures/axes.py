@@ -180,7 +180,7 @@ def _grow(figure: Canvas, by_in: float) -> None:
 
 
 def many(number: int) -> bool:
-    """Whether so many points would make a vector file that no viewer likes."""
+    """Whether that many points would make a vector file too large for a viewer."""
     return number > _MOST_VECTOR_POINTS
 
 

@@ -1,4 +1,4 @@
-"""What tells the configurations among some trainings apart, and how the runs of each ended."""
+"""How the configurations among some trainings differ, and how the runs of each ended."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def variants(runs: DataFrame) -> Series:
     if cells.nunique().max() < 2:
         return runs["architecture"]
     rest = runs["configuration"].map(
-        lambda name: "".join(f" {part}" for part in name.split(" [")[0].split() if _beside(part))
+        lambda name: "".join(f" {part}" for part in name.split(" [")[0].split() if _is_other(part))
     )
     return runs["architecture"] + rest
 
 
-def _beside(part: str) -> bool:
+def _is_other(part: str) -> bool:
     return not part.startswith(("model=", "model.", "batch_size=", "lr="))
 
 

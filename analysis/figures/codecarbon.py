@@ -86,4 +86,4 @@ def _words(data: DataFrame) -> str:
     if not data["comparable"].all():
         words += f" Hollow: not comparable ({int((~data['comparable']).sum())})."
     num = int(data["num_without"].iloc[0])
-    return words + (f" {num} runs lack one of the two." if num else "")
+    return words + (f" {num} runs have only one of the two." if num else "")

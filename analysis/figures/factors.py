@@ -130,8 +130,8 @@ def _kinds(runs: DataFrame) -> Series:
     rates = numbers(runs, "config.lr")
     if rates.nunique() < 2:
         return variants(runs)
-    told = rates.map(lambda rate: "" if np.isnan(rate) else f" lr {short_number(rate)}")
-    return variants(runs) + told
+    names = rates.map(lambda rate: "" if np.isnan(rate) else f" lr {short_number(rate)}")
+    return variants(runs) + names
 
 
 def _draw_cell(axes: Axes, rows: DataFrame, colour: Any, marker: str, *, raster: bool) -> None:
@@ -209,5 +209,5 @@ def _words(data: DataFrame) -> str:
         f"Point: median of {n_words(num)} runs{bars_words(num)}. Dotted: equal cost to the target."
     )
     if data["missed"].any():
-        words += " Of a configuration of which half missed: the samples used in vain."
+        words += " Where half of the runs missed: the samples that they used."
     return words

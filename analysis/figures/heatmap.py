@@ -121,7 +121,7 @@ def _draw_panel(
 
 
 def _name_cells(axis: Axis, values: list[float], most: int) -> None:
-    """At most so many ticks in the middle of cells, with the same distance between all of them."""
+    """Put at most that many ticks in the middle of cells, evenly spaced."""
     places = range(0, len(values), -(-len(values) // most))
     names = [short_number(values[place]) for place in places]
     axis.set_ticks([place + 0.5 for place in places], labels=names, rotation=0)

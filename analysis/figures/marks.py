@@ -18,7 +18,7 @@ from analysis.figures.style import GREY, INK
 from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS, median
 
 _OUTCOMES = {"reached": "o", "missed": "^", "failed": "x"}
-MARK_NOTE = "Missed and failed runs stand at what they spent in vain; hollow: not comparable."
+MARK_NOTE = "Runs that missed or failed are drawn at what they spent; hollow: not comparable."
 _INTERVAL = f"{CONFIDENCE:.0%} interval of the median"
 _RANGE = "range of the runs"
 

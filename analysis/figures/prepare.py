@@ -45,12 +45,6 @@ class NothingToDraw(ValueError):  # noqa: N818  # an answer, not a mistake
     """The runs do not hold what a figure shows; the message says what is missing."""
 
 
-def truths(runs: DataFrame, name: str) -> Series:
-    """A column as booleans; what is missing is not true."""
-    values = column(runs, name)
-    return values.eq(True) & values.notna()
-
-
 def are_comparable(runs: DataFrame) -> Series:
     """Whether nothing speaks against a run; one that was cut off had no time to say."""
     return ~column(runs, "health.comparable").eq(False)
@@ -84,7 +78,7 @@ def serving_runs(runs: DataFrame) -> DataFrame:
     if found.empty:
         raise NothingToDraw("no run of bench.serve")
     found["comparable"] = are_comparable(found)
-    found["valid"] = truths(found, "serving.valid")
+    found["valid"] = column(found, "serving.valid").eq(True).fillna(False).astype(bool)
     return _with_host(found)
 
 
@@ -265,7 +259,7 @@ def counted_name(name: str, num_runs: int, num_reached: int, num_incomparable: i
 
 
 def evenly(items: list[_T], most: int) -> list[_T]:
-    """At most so many of the items, evenly spread over their order, first and last among them."""
+    """Choose at most that many items, evenly over their order, with the first and the last."""
     if len(items) <= most:
         return items
     places = np.linspace(0, len(items) - 1, most).round().astype(int)

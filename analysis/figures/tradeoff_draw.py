@@ -65,8 +65,8 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
 def _strictly_better(front: DataFrame, less_is_better: bool) -> DataFrame:
     """Members of a front, best in x first, that are better in y than all before them.
 
-    A front holds members that differ by less than can be told; a line through all of them would go
-    to and fro.
+    Some members of a front differ by less than the uncertainty; a line through all of them would
+    go to and fro.
     """
     costs = front["y"] if less_is_better else -front["y"]
     before = costs.cummin().shift(fill_value=np.inf)
@@ -139,8 +139,8 @@ def _named(axes: Axes, rows: DataFrame, letters: str, colour: str, characters: i
         style = {"fontsize": 7, "fontweight": "bold", "color": colour, "zorder": 4}
         write_beside(axes, letter, (row["x"], row["y"]), offset, **style)
         share = row["front_share"] if row["front"] else np.nan
-        told = "" if np.isnan(share) else f", {100 * share:.0f}%"
-        text = f"{row['configuration'] or 'all runs'}  n = {row['num_runs']}{told}"
+        percent = "" if np.isnan(share) else f", {100 * share:.0f}%"
+        text = f"{row['configuration'] or 'all runs'}  n = {row['num_runs']}{percent}"
         label = wrapped(text, characters)
         handles.append(dot(label, colour, marker=f"${letter}$"))
     return handles
@@ -179,12 +179,12 @@ def _words(data: DataFrame) -> str:
     if hidden:
         words += f" {hidden} configurations missed at a cost that is not known, and are not drawn."
     if data["missed"].any():
-        words += " Where half missed: what was spent in vain."
+        words += " Where half of the runs missed: what they spent."
     remark = data["remark"].iloc[0]
     if isinstance(remark, str) and remark:
         words += f" {remark}"
     num = int(data["num_without"].iloc[0])
-    return words + (f" {num} runs lack one of the two." if num else "")
+    return words + (f" {num} runs have only one of the two." if num else "")
 
 
 def _front_words(data: DataFrame) -> str:
@@ -210,8 +210,8 @@ def _uncertainty(data: DataFrame) -> str:
     least = dict.fromkeys(metric_at(name).least_effect_frac for name in names if not is_share(name))
     parts = ["sampling error of the accuracy"] if any(map(is_share, names)) else []
     if least:
-        told = " or ".join(f"{100 * frac:g}%" for frac in least)
-        parts.append(f"interval from {MIN_RUNS} runs on, else {told}")
+        shares = " or ".join(f"{100 * frac:g}%" for frac in least)
+        parts.append(f"interval from {MIN_RUNS} runs on, else {shares}")
     return "; ".join(parts)
 
 

@@ -36,7 +36,7 @@ def configurations(runs: DataFrame) -> Series:
     served = runs["trained.config_hash"].notna()
     if served.any():
         labels[served] = _with_trained(runs[served], labels[served], _of_trained(runs, labels))
-    labels = _told_apart(runs, labels)
+    labels = _with_hashes(runs, labels)
     for suffix in (*_thread_words(runs), *_environment_words(runs)):
         labels = labels + suffix
     return labels.astype("str").map(short_name)
@@ -68,8 +68,8 @@ def _with_trained(runs: DataFrame, labels: Series, known: dict[str, str]) -> Ser
     return Series(of, index=labels.index, dtype=object) + " | " + labels
 
 
-def _told_apart(runs: DataFrame, labels: Series) -> Series:
-    """Adds the beginning of the hash where two configurations would have one name."""
+def _with_hashes(runs: DataFrame, labels: Series) -> Series:
+    """Add the start of the hash where two configurations would share a name."""
     keys = DataFrame({"label": labels, "command": runs["command"], "hash": runs["config_hash"]})
     several = keys.groupby(["command", "label"])["hash"].transform("nunique") > 1
     return labels.where(~several, labels + " #" + runs["config_hash"].str[:6])

@@ -107,7 +107,7 @@ def load_runs(roots: Sequence[Path | str]) -> Loaded:
 
 
 def _ordered(runs: DataFrame, launched: Mapping[str, int]) -> DataFrame:
-    """In the order of their start, which the ledger knows within the second that a record tells.
+    """Order the runs by their start; within a second, by the ledger.
 
     Of a run that lies in two places, the one in a folder of its own name comes first.
     """

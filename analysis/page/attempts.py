@@ -73,7 +73,7 @@ class Noticed:
 
     Attributes:
         unread: Files of runs that could not be read, and why.
-        has_boxes: Whether the figures' font lacks characters of some name.
+        has_boxes: Whether the figures' font has no glyph for a character of some name.
     """
 
     def __init__(self) -> None:

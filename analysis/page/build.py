@@ -95,6 +95,7 @@ def page_html(runs: DataFrame, listed: Listed, make: Make = at_once) -> str:
         [],
     )
     provenance: list[dict[str, Any]] = part("provenance", lambda: _provenance(runs), [])
+    incomparable, not_measured = runs[~are_comparable(runs)], runs[refused(runs)]
     html: str = (
         _environment()
         .get_template("report.html")
@@ -103,11 +104,11 @@ def page_html(runs: DataFrame, listed: Listed, make: Make = at_once) -> str:
             parts=words,
             tables=listed.tables,
             provenance=provenance,
-            incomparable=_incomparable(runs),
-            num_incomparable=int((~are_comparable(runs)).sum()),
+            incomparable=_listed(incomparable, "health.flags"),
+            num_incomparable=len(incomparable),
             most_listed=_MOST_LISTED,
-            refused=_refused(runs),
-            num_refused=int(refused(runs).sum()),
+            refused=_listed(not_measured, "error.message"),
+            num_refused=len(not_measured),
             unread=listed.unread.to_dict("records"),
             not_drawn=listed.not_drawn,
             num_detailed=len(shown),
@@ -200,11 +201,6 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else str(plain(value))
 
 
-def _refused(runs: DataFrame) -> list[dict[Any, Any]]:
-    found = runs[refused(runs)].head(_MOST_LISTED)
-    return found[["run_id", "configuration", "error.message"]].to_dict("records")
-
-
-def _incomparable(runs: DataFrame) -> list[dict[Any, Any]]:
-    incomparable = runs[~are_comparable(runs)].head(_MOST_LISTED)
-    return incomparable[["run_id", "configuration", "health.flags"]].to_dict("records")
+def _listed(runs: DataFrame, reason: str) -> list[dict[Any, Any]]:
+    """The first of some runs, each with what is said of it in the column of the reason."""
+    return runs[["run_id", "configuration", reason]].head(_MOST_LISTED).to_dict("records")

@@ -208,6 +208,6 @@ def _print_written(
         one = len(names) == 1
         print(f"written: {printable(folder)}{f'/{names[0]}' if one else f': {len(names)} files'}")
     if found.has_boxes:
-        print("font: names hold characters that it lacks: boxes in pdf and png, whole in svg")
+        print("font: it has no glyph for some characters: boxes in pdf and png, whole in svg")
     num_refused = int(refused(runs).sum())
     print(f"runs: {len(runs)}{f', {num_refused} of them refused' if num_refused else ''}")

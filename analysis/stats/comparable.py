@@ -194,8 +194,8 @@ def _configured_data(runs: DataFrame) -> tuple[Series, Series]:
     for column in sorted(str(name) for name in runs if str(name).startswith(_DATA)):
         key = column.removeprefix(_DATA)
         if key not in SAME_SAMPLES and key != "_target_":
-            told = f"\n{key}=" + _text(runs, column)
-            settings = settings.where(told.isna(), settings + told)
+            setting = f"\n{key}=" + _text(runs, column)
+            settings = settings.where(setting.isna(), settings + setting)
     settings = settings.where(settings != "", None)
     return target.map(lambda path: str(path).rpartition(".")[2], "ignore"), settings
 
@@ -214,9 +214,9 @@ def _titles(keys: DataFrame) -> list[str]:
     # The rest only where that is not enough.
     further = {name: [words(row) for row in rows] for name, words in _SIZES.items()}
     further |= {str(name): list(keys[name]) for name in keys if name not in KEYS}
-    for name, told in further.items():
+    for name, texts in further.items():
         if name in varies and len({", ".join(own) for own in parts}) < len(parts):
-            _append(parts, told)
+            _append(parts, texts)
     kinds = ["trainings" if row.get("metric") else "servings" for row in rows]
     found = [", ".join(own) or kind for own, kind in zip(parts, kinds, strict=True)]
     return _distinct([short_name(name) for name in found])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +11,9 @@ from pandas import DataFrame, Series
 
 from analysis.stats.accuracy import is_share, least_num, num_samples, sampling_bounds
 from bench.core.arrays import Bools, Floats
+from bench.core.metric import Better
 from bench.core.metrics import metric_at
 from bench.core.stats.intervals import MIN_RUNS, Bounds, finite, median
-
-Better = Literal["min", "max"]
 
 NUM_RESAMPLES = 1000
 
@@ -79,32 +77,13 @@ def pareto_front(
     costs = _as_costs(values, better)
     usable = (costs < np.inf).all(axis=1)
     front = np.zeros(len(costs), dtype=bool)
-    if bounds is None:
-        front[usable] = _exact_front(costs[usable])
-        return front
     # Of the distances to both bounds, the lower one of a cost is the upper one of a benefit.
-    ends = np.sort([_as_costs(each, better) for each in bounds], axis=0)
-    front[usable] = _clear_front(costs[usable], costs[usable] - ends[0][usable], ends[1][usable])
+    ends = np.sort([_as_costs(each, better) for each in bounds or (values, values)], axis=0)
+    front[usable] = _front(costs[usable], costs[usable] - ends[0][usable], ends[1][usable])
     return front
 
 
-def _exact_front(costs: Floats) -> Bools:
-    front = np.zeros(len(costs), dtype=bool)
-    if not len(costs):
-        return front
-    order = np.lexsort((costs[:, 1], costs[:, 0]))
-    ordered = costs[order]
-    # The best second metric among points that are strictly before: of those with the same first
-    # one, the first in the order has the best second, so that only its equals are not dominated.
-    before = np.minimum.accumulate(ordered[:, 1])
-    best_before = np.concatenate([[np.inf], before[:-1]])
-    leads = ordered[:, 1] < best_before
-    leader = np.maximum.accumulate(np.where(leads, np.arange(len(order)), -1))
-    front[order] = leads | (ordered == ordered[leader]).all(axis=1)
-    return front
-
-
-def _clear_front(costs: Floats, down: Floats, upper: Floats) -> Bools:
+def _front(costs: Floats, down: Floats, upper: Floats) -> Bools:
     """The front of costs of shape (n, 2) with the distances to their lower and upper bounds."""
     gain = costs[None] - costs[:, None]  # [i, j]: how much less i costs than j
     beats = gain > np.hypot((upper - costs)[:, None], down[None])
@@ -238,17 +217,15 @@ def _shares(
         if len(group):
             rows = rng.integers(0, len(group), size=(num_resamples, len(group)))
             drawn[:, place] = _medians(group[rows])
-    own = None
-    if bounds is not None:
-        middle = np.array([_medians(group[None])[0] for group in groups]).reshape(-1, 2)
-        with np.errstate(invalid="ignore"):  # of a median that is infinite, nothing is known
-            own = [
-                np.nan_to_num(end - middle, nan=0, posinf=np.inf, neginf=-np.inf) for end in bounds
-            ]
+    middle = np.array([_medians(group[None])[0] for group in groups]).reshape(-1, 2)
+    with np.errstate(invalid="ignore"):  # of a median that is infinite, nothing is known
+        low, high = (
+            np.nan_to_num(end - middle, nan=0, posinf=np.inf, neginf=-np.inf)
+            for end in bounds or (middle, middle)
+        )
     total = np.zeros(len(groups))
     for each in drawn:
-        moved = None if own is None else (each + own[0], each + own[1])
-        total += pareto_front(each, better, moved)
+        total += pareto_front(each, better, (each + low, each + high))
     shares = total / num_resamples
     return np.where([len(group) > 0 for group in groups], shares, np.nan)
 

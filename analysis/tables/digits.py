@@ -101,10 +101,10 @@ def estimate_text(estimate: Estimate, scale: float = 1.0) -> str:
         return _of_few(number) if place is None else rounded(number, _honest(number, place))
 
     upper = "inf" if high is None else text(high)
-    told = "not reached" if value is None else text(value)
+    middle = "not reached" if value is None else text(value)
     if estimate.kind == "range":
-        return f"{told} ({text(low)} to {upper})"
-    return f"{told} [{text(low)}, {upper}{')' if high is None else ']'}"
+        return f"{middle} ({text(low)} to {upper})"
+    return f"{middle} [{text(low)}, {upper}{')' if high is None else ']'}"
 
 
 def _of_few(value: float) -> str:

@@ -1,4 +1,4 @@
-"""What stands below a table: how its numbers were made, and what they may be used for."""
+"""The notes below a table: how its numbers were computed, and what they may be used for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def table_notes(
         num_refused: Runs that were refused, and are in none of them either.
     """
     yield (
-        "Medians over runs; n is the number of runs unless it is given. A run that missed its"
+        "Medians over runs; n is given where it is not the number of runs. A run that missed its"
         " target or failed counts as the worst; inf where that leaves no upper bound."
     )
     yield from _bounds_notes(rows)
@@ -60,7 +60,7 @@ def _bounds_notes(rows: DataFrame) -> Iterator[str]:
         yield f"[low, high]: {CONFIDENCE:.0%} interval, from {MIN_RUNS} runs on."
     if "range" in kinds:
         yield (
-            f"(low to high): the smallest and the largest of fewer than {MIN_RUNS} runs, which is"
+            f"(low to high): the smallest and the largest of fewer than {MIN_RUNS} runs, which are"
             " no interval."
         )
 
@@ -87,13 +87,13 @@ def _best_notes(summary: DataFrame, rows: DataFrame) -> Iterator[str]:
 
 def _expected_notes(rows: DataFrame, listed: DataFrame) -> Iterator[str]:
     yield (
-        "ERT, expected with restarts: all that was spent / hits, misses included. It has an"
-        f" interval from {MIN_RUNS} runs on of which two hit and one did not; without a miss,"
-        " nothing says how often and at what cost runs miss."
+        "ERT, expected with restarts: what all runs spent, misses included, / number of hits. It"
+        f" has an interval from {MIN_RUNS} runs on, of which two hit and one did not: without a"
+        " miss, it is not known how often runs miss and at what cost."
     )
     expected = rows[rows["statistic"] == "expected"]
     if expected["num_missing"].any() and listed["num_hits"].any():
-        yield f"{UNKNOWN}: of a run that was cut off, nothing says what it had cost."
+        yield f"{UNKNOWN}: a run was cut off before it recorded what it had cost."
 
 
 def _label_notes(rows: DataFrame) -> Iterator[str]:
@@ -112,15 +112,14 @@ def _label_notes(rows: DataFrame) -> Iterator[str]:
 def search_notes(costs: DataFrame, num_refused: int = 0) -> Iterator[str]:
     """The notes of the table of search_cost."""
     yield (
-        "Over all training runs in the order of their start, those that failed, missed, were"
-        " interrupted or measured again among them; the sum of the runs' own times, not that of a"
-        " clock on the wall. Time is that on the clock of each run; time with launch adds what lies"
-        " before it."
+        "Over all training runs in the order of their start, with those that failed, missed, were"
+        " interrupted or measured again. Times are sums of the runs' own clocks, not of a clock on"
+        " the wall; time with launch adds what lies before each run's clock."
     )
     if costs["num_unknown"].any():
         yield (
-            "> is a lower bound: of some runs nothing says what they cost, because they were cut"
-            " off too early or had no meter."
+            "> is a lower bound: the cost of some runs is not known, because they were cut off too"
+            " early or had no meter."
         )
     if num_refused:
         yield _refused_note(num_refused)
@@ -128,8 +127,8 @@ def search_notes(costs: DataFrame, num_refused: int = 0) -> Iterator[str]:
 
 def _refused_note(num: int) -> str:
     return (
-        f"{num} refused: {_runs(num)} in no table. What was asked for does not exist in that"
-        " combination, so that nothing was measured."
+        f"{num} refused: {_runs(num)} in no table. The combination that was asked for does not"
+        " exist, so that nothing was measured."
     )
 
 

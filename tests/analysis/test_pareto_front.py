@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.stats.pareto import Better, Noise, front_probability, noise_of, pareto_front
+from analysis.stats.pareto import Noise, front_probability, noise_of, pareto_front
+from bench.core.metric import Better
 
 NAN, INF = float("nan"), float("inf")
 Pair = tuple[float, float]
