@@ -37,7 +37,7 @@ from codecarbon.core.units import Time
 from rich.console import Console
 from rich.table import Table
 
-from bench.core.extras import install_hint
+from bench.core.errors import install_hint
 from bench.measure.energy import EnergyWindow, WindowEnergy
 from bench.measure.meter_set import MeterSet
 from bench.measure.meters.base import Meter, MeterUnavailable

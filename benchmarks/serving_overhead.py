@@ -27,8 +27,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench.compression.artifact import Artifact
 from bench.config.serve import HttpConfig
-from bench.core.artifact import Artifact
 from bench.core.host import host_facts
 from bench.serving.backend import Backend, Images, Logits
 from bench.serving.http.client import HttpSystem

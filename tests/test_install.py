@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.core.extras import install_hint
+from bench.core.errors import install_hint
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = (

@@ -26,7 +26,7 @@ from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunRecord
 from bench.core.records.target import TargetResult
 from bench.core.store import read_curve, read_record
-from bench.core.target import METRICS
+from bench.core.target import QUALITIES
 
 TOKEN = ":::MLLOG "
 _ABOUT = (
@@ -145,7 +145,7 @@ def _optimizer(part: Any) -> str | None:
 
 
 def _evaluations(target: TargetResult, rows: Sequence[CurveRow], zero_s: float) -> Iterator[str]:
-    if rows and target.metric not in METRICS:
+    if rows and target.metric not in QUALITIES:
         metric = printable(target.metric)
         raise ValueError(f"target.metric={metric}: the curve has no such metric")
     for lineno, (before, row) in enumerate(pairwise([_NO_ROW, *rows]), 1):

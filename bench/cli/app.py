@@ -38,7 +38,7 @@ from bench.config.serve import (
 )
 from bench.config.train import TrainConfig
 from bench.core.files import config_dir, expanded
-from bench.core.stopping import interrupt_on_signals
+from bench.launch.stopping import interrupt_on_signals
 
 # {group: {name: class}}: a file of the group begins with `- /schema/<group>@_here_: <name>`.
 _SCHEMAS = {

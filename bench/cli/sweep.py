@@ -35,7 +35,6 @@ from bench.core.identity import charges_of
 from bench.core.ledger import FinishedRuns, append_ledger
 from bench.core.lock import lock_path, measuring_lock, require_lock
 from bench.core.records.run import RunRecord
-from bench.core.stopping import Stopped, signals_held_back
 from bench.core.store import (
     create_run_folder,
     new_identity,
@@ -45,6 +44,7 @@ from bench.core.store import (
 )
 from bench.launch.isolation import Ending, ForkServer, NotStarted
 from bench.launch.job import Job, lost_record, unreadable_record
+from bench.launch.stopping import Stopped, signals_held_back
 
 RUN_FAILED = 5
 RESUME_COMPARABLE = "comparable"  # of resume=: also the runs that are not comparable are made again

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.compression.processor import is_x86, needs_smaller_int8
-from bench.core.errors import CompressionRefused, LibraryMissing
-from bench.core.extras import needs_extra
+from bench.core.errors import CompressionRefused, LibraryMissing, needs_extra
 
 _log = logging.getLogger(__name__)
 

@@ -16,8 +16,7 @@ from torch.onnx import OnnxExporterError
 
 from bench.compression.onnx_int8 import quantize_dynamically, quantize_statically
 from bench.compression.precisions import Combination
-from bench.core.errors import CompressionRefused, LibraryMissing, kind_and_line
-from bench.core.extras import install_hint
+from bench.core.errors import CompressionRefused, LibraryMissing, install_hint, kind_and_line
 from bench.tasks.inference import InferenceModel
 
 _log = logging.getLogger(__name__)

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import ClassVar, Protocol
 
+from bench.compression.artifact import ArtifactKind
 from bench.config.serve import COMPRESSIONS
-from bench.core.artifact import ArtifactKind
-from bench.core.errors import CompressionRefused, LibraryMissing
-from bench.core.extras import install_hint
+from bench.core.errors import CompressionRefused, LibraryMissing, install_hint
 
 
 class ServingBackend(Protocol):

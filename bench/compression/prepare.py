@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from bench.compression.artifact import Artifact
 from bench.compression.onnx_model import write_onnx
 from bench.compression.precisions import Combination
 from bench.compression.torch_model import write_torch
-from bench.core.artifact import Artifact
 
 _log = logging.getLogger(__name__)
 

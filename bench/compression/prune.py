@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.core.errors import first_line, kind_and_line
-from bench.core.extras import needs_extra
+from bench.core.errors import first_line, kind_and_line, needs_extra
 
 # {path of a module: {attribute: value}}; lists stand for tuples.
 Structure = dict[str, dict[str, Any]]

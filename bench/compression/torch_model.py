@@ -15,8 +15,7 @@ from torch import nn
 from bench.compression.precisions import Combination
 from bench.compression.processor import needs_smaller_int8
 from bench.compression.torch_static import statically_quantized
-from bench.core.errors import CompressionRefused, LibraryMissing, kind_and_line
-from bench.core.extras import needs_extra
+from bench.core.errors import CompressionRefused, LibraryMissing, kind_and_line, needs_extra
 from bench.tasks.inference import ByWeights, InferenceModel
 
 _log = logging.getLogger(__name__)

@@ -14,8 +14,7 @@ from typing_extensions import override
 
 from bench.compression.precisions import Combination
 from bench.compression.processor import needs_smaller_int8
-from bench.core.errors import CompressionRefused, LibraryMissing, kind_and_line
-from bench.core.extras import install_hint
+from bench.core.errors import CompressionRefused, LibraryMissing, install_hint, kind_and_line
 
 _BATCH_SIZE = 32
 # How tracing and the quantizer fail at networks that they do not understand.

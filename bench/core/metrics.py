@@ -22,8 +22,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.core.metric import Better, Joules, Metric, metric_of, with_unit, words_and_unit
-from bench.core.target import FLOAT32_ROUNDING
-from bench.core.target import METRICS as QUALITIES
+from bench.core.target import FLOAT32_ROUNDING, QUALITIES
 
 ON_THE_CLOCK = Joules(label="energy_label", components="energy_components")
 PER_PREDICTION = Joules(

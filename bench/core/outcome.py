@@ -1,4 +1,4 @@
-"""The part of a record that follows from its curve, alike for a finished and for a killed run."""
+"""Derives a record from the curve of a run, in the same way for finished and for killed runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _JOULES_OF_RUN = ("energy_total_j", "energy_label", "energy_error_frac", "phase_
 _JOULES_OF_PREDICTION = (
     "energy_per_prediction_label",
     "energy_per_prediction_error_frac",
-    # What is charged by them is worked out afterwards.
+    # Money and carbon are derived from these later.
     *(
         metric.path.removeprefix("serving.")
         for metric in METRICS.values()
@@ -55,21 +55,21 @@ _JOULES_OF_PREDICTION = (
 
 
 def without_doubtful_joules(record: RunRecord) -> RunRecord:
-    """The record without joules where a health flag speaks against them; else as it is.
+    """Drop the joules of a record if one of its health flags speaks against them.
 
-    That a meter failed may be known at the end only: what was read before is a part of what was
-    used, and looks like a saving. Components that were measured keep their rows.
+    A meter may be found to have failed only at the end. What was read before is then part of what
+    was used, and would look like a saving. Components that were measured keep their rows.
     """
     doubtful = record.health is not None and set(record.health.flags) & set(ENERGY_FLAGS)
     return without_joules(record) if doubtful else record
 
 
 def without_joules(record: RunRecord) -> RunRecord:
-    """The record without joules, but for the rows of the components that were measured."""
+    """Drop the joules of a record, except the rows of the components that were measured."""
     target, serving = record.target, record.serving
-    of_run, of_target, of_prediction = (
-        _nothing(names) for names in (_JOULES_OF_RUN, _JOULES_OF_TARGET, _JOULES_OF_PREDICTION)
-    )
+    of_run: dict[str, Any] = dict.fromkeys(_JOULES_OF_RUN)
+    of_target: dict[str, Any] = dict.fromkeys(_JOULES_OF_TARGET)
+    of_prediction: dict[str, Any] = dict.fromkeys(_JOULES_OF_PREDICTION)
     of_prediction["energy_per_prediction_components"] = []
     return replace(
         record,
@@ -78,10 +78,6 @@ def without_joules(record: RunRecord) -> RunRecord:
         ladder=[replace(rung, energy_j=None) for rung in record.ladder],
         serving=serving and replace(serving, **of_prediction),
     )
-
-
-def _nothing(names: Sequence[str]) -> dict[str, Any]:
-    return dict.fromkeys(names)
 
 
 def outcome_record(
@@ -97,45 +93,30 @@ def outcome_record(
     spent: Spent | None = None,
     finished: bool = False,
 ) -> RunRecord:
-    """The record as far as the curve and what is given tells it.
+    """Make a record from the curve of a run and from what else is known.
 
-    Args:
-        identity: What names the run.
-        config: The resolved configuration.
-        rows: The evaluations that were completed.
-        status: How the run ended.
-        error: Why, where it did not end as ok.
-        host: Facts of the machine.
-        phases: Times at the end of the run; those of the last evaluation by default.
-        phase_energy: Joules by phase at the end of the run, where `spent` is given too.
-        spent: Use at the end of the run, its joules by phase aside; that at the last evaluation,
-            with the joules by phase, by default.
-        finished: Whether the schedule ran to its end.
+    Without `phases` and `spent` (and the `phase_energy` that belongs to it), the values at the last
+    evaluation count as the end of the run. `finished` says that the schedule ran to its end.
     """
-    wanted = config.get("target")  # a run of bench.serve has none
-    target = TargetConfig.from_dict(wanted, "target.").build() if wanted else None
     last = rows[-1] if rows else None
-    if phases is None:
-        phases = _phases_at(last) if last else Phases()
     if spent is None and last is not None:
         spent, phase_energy = Spent.at(last), _phase_energy_at(last)
+    facts: dict[str, Any] = {}
+    if target_keys := config.get("target"):  # a run of bench.serve has none
+        target = TargetConfig.from_dict(target_keys, "target.").build()
+        censored = status in ("ok", "interrupted")
+        facts["target"] = target_result(
+            rows, target, finished=finished, spent=spent, censored=censored
+        )
+        facts["ladder"] = ladder(rows, target)
     return RunRecord(
         **asdict(identity),
+        **facts,
         status=status,
         error=error,
         config=dict(config),
         host=dict(host or {}),
-        target=target_result(
-            rows,
-            target,
-            finished=finished,
-            spent=spent,
-            censored=status in ("ok", "interrupted"),
-        )
-        if target
-        else None,
-        ladder=ladder(rows, target) if target else [],
-        phases=phases,
+        phases=phases or (_phases_at(last) if last else Phases()),
         energy_total_j=spent.energy_j if spent else None,
         energy_label=last.energy_label if last else None,
         phase_energy=phase_energy,
@@ -143,7 +124,7 @@ def outcome_record(
 
 
 def best_value(record: RunRecord) -> float | None:
-    """The best value that a run reached of its target's metric; the last one in old records."""
+    """The best value of its target's metric that a run reached; in old records the last value."""
     if record.target is None:
         return None
     if record.target.best_value is not None or record.quality is None:

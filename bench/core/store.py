@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from bench.core.errors import first_error
 from bench.core.files import (
     StoreError,
     file_stamp,
@@ -37,7 +38,6 @@ from bench.core.printable import printable
 from bench.core.records.curve import CurveRow
 from bench.core.records.run import SCHEMA_VERSION, RunIdentity, RunRecord
 from bench.core.upgrade import not_started, upgraded
-from bench.core.validation import first_error
 
 _RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
 _ROW: TypeAdapter[CurveRow] = TypeAdapter(CurveRow)

@@ -1,14 +1,14 @@
-"""When a run has reached its target, what that took, and the ladder of other thresholds.
+"""Decides when a run has reached its target, what that took, and the ladder of other thresholds.
 
-Pure functions over the rows of a curve, so that any rule can be applied again to a stored run.
+Pure functions over the rows of a curve, so any rule can be applied again to a stored run.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Annotated
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
 
 from bench.core.checks import MISSING, KeyGroup, PositiveCount, one_of, require_one_of
 from bench.core.records.curve import CurveRow
@@ -17,20 +17,20 @@ from bench.core.records.target import LadderRung, TargetMode, TargetResult, Targ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricFacts:
-    """Which direction is better, and the range that a threshold may lie in."""
+    """The better direction of a metric, and the range in which its values lie."""
 
     mode: TargetMode
     lower: float
     upper: float
 
 
-# What a metric that somebody computed in float32 may be off by, as a share of it: each rounding is
-# off by up to 2**-24, and a mean over batches is rounded a few times. 19/20 is 0.949999988 there.
+# The most by which a metric computed in float32 is off, as a share: each rounding is off by up to
+# 2**-24, and a mean over batches is rounded a few times. In float32, 19/20 is 0.949999988.
 FLOAT32_ROUNDING = 2.0**-21
 RULES = ("first", "consecutive", "final")
 
 # Every name is a field of CurveRow and of Quality.
-METRICS: dict[str, MetricFacts] = {
+QUALITIES: dict[str, MetricFacts] = {
     "accuracy": MetricFacts(mode="max", lower=0.0, upper=1.0),
     "macro_f1": MetricFacts(mode="max", lower=0.0, upper=1.0),
     "worst_class_recall": MetricFacts(mode="max", lower=0.0, upper=1.0),
@@ -40,7 +40,7 @@ METRICS: dict[str, MetricFacts] = {
 
 
 def meets(measured: float, threshold: float, mode: TargetMode) -> bool:
-    """Whether a value is at its threshold or past it, as far as float32 can tell; NaN never is."""
+    """Whether a value meets its threshold, as far as float32 can tell; NaN never does."""
     slack = FLOAT32_ROUNDING * abs(threshold)
     return measured >= threshold - slack if mode == "max" else measured <= threshold + slack
 
@@ -49,13 +49,13 @@ def require_possible(metric: str, value: float) -> None:
     """Refuse a value that the metric cannot have, such as an accuracy in percent; NaN passes.
 
     Args:
-        metric: A name of METRICS.
-        value: As it was logged.
+        metric: A name of QUALITIES.
+        value: The value as it was logged.
 
     Raises:
-        ValueError: It lies outside of the metric's range.
+        ValueError: The value lies outside the range of the metric.
     """
-    facts = METRICS[metric]
+    facts = QUALITIES[metric]
     slack = FLOAT32_ROUNDING  # 1.0000001 is an accuracy of 1
     if value < facts.lower - slack or value > facts.upper + slack:
         raise ValueError(
@@ -66,7 +66,7 @@ def require_possible(metric: str, value: float) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The metric, its threshold, the direction and the declared rule of crossing."""
+    """A metric, its threshold and direction, and the rule by which it counts as reached."""
 
     metric: str
     value: float
@@ -85,9 +85,9 @@ class Target:
 
 @dataclass(kw_only=True)
 class TargetConfig(KeyGroup):
-    """What counts as reached, and how often that is looked at."""
+    """What counts as reaching the target, and how often the model is evaluated."""
 
-    metric: Annotated[str, one_of(METRICS)] = "accuracy"
+    metric: Annotated[str, one_of(QUALITIES)] = "accuracy"
     value: float = MISSING
     mode: str | None = None
     rule: Annotated[str, one_of(RULES)] = "first"
@@ -101,7 +101,7 @@ class TargetConfig(KeyGroup):
         Raises:
             ValueError: The metric cannot have them; the message names the key and the remedy.
         """
-        facts = METRICS[self.metric]
+        facts = QUALITIES[self.metric]
         for key, value in [("value", self.value), *(("ladder", rung) for rung in self.ladder)]:
             if not facts.lower <= value <= facts.upper:
                 raise ValueError(
@@ -121,7 +121,7 @@ class TargetConfig(KeyGroup):
         return Target(
             metric=self.metric,
             value=self.value,
-            mode=METRICS[self.metric].mode,
+            mode=QUALITIES[self.metric].mode,
             rule=self.rule,  # type: ignore[arg-type]  # checked above
             consecutive=self.consecutive,
             ladder=tuple(self.ladder),
@@ -151,7 +151,7 @@ def crossing_index(rows: Sequence[CurveRow], target: Target, *, finished: bool) 
 def _last_miss_s(rows: Sequence[CurveRow], target: Target, crossing: int) -> float | None:
     """Time of the last evaluation before the crossing that missed; None if there was none."""
     if target.rule == "final":
-        return None  # The time is the schedule's length, not where the curve crossed.
+        return None  # by this rule the time is the length of the schedule, not a crossing
     missed = [row.time_s for row in rows[:crossing] if not target.met_by(row)]
     return missed[-1] if missed else None
 
@@ -166,19 +166,15 @@ class Spent:
 
     @classmethod
     def at(cls, row: CurveRow) -> Spent:
-        """What had been used at an evaluation."""
+        """What the run had used at an evaluation."""
         return cls(time_s=row.time_s, energy_j=row.energy_total_j, samples=row.samples)
 
 
 def _best_value(rows: Sequence[CurveRow], target: Target) -> float | None:
-    """The best value of the target's metric over all evaluations; None if none was a number."""
+    """The best value of the target's metric over all evaluations; None without a finite one."""
     values = [getattr(row, target.metric) for row in rows]
     numbers = [value for value in values if value is not None and math.isfinite(value)]
     return (max if target.mode == "max" else min)(numbers, default=None)
-
-
-def _per_sample(quantity: float | None, samples: int | None) -> float | None:
-    return quantity / samples if quantity is not None and samples else None
 
 
 def target_result(
@@ -189,7 +185,7 @@ def target_result(
     spent: Spent | None,
     censored: bool = True,
 ) -> TargetResult:
-    """What reaching the target took, or what was spent on missing it.
+    """Say what reaching the target took, or what was spent on missing it.
 
     Args:
         rows: Evaluations in order.
@@ -199,58 +195,54 @@ def target_result(
         censored: False for a run that failed. A run that diverged would not have hit later: it is
             a failure with a cost, and has no censoring time.
     """
-    result = TargetResult(
-        metric=target.metric,
-        value=target.value,
-        mode=target.mode,
-        rule=target.rule,
-        consecutive=target.consecutive,
-        reached=False,
-        best_value=_best_value(rows, target),
-    )
+    facts = asdict(target)
+    del facts["ladder"]
     crossing = crossing_index(rows, target, finished=finished)
     if crossing is not None:
-        row = rows[crossing]
-        return replace(
-            result,
-            reached=True,
-            time_to_target_s=row.time_s,
-            last_miss_s=_last_miss_s(rows, target, crossing),
-            train_time_to_target_s=row.train_time_s,
-            energy_to_target_j=row.energy_total_j,
-            energy_to_target_error_frac=row.energy_error_frac,
-            samples_to_target=row.samples,
-            steps_to_target=row.steps,
-            epochs_to_target=row.epochs,
-            time_per_sample_s=_per_sample(row.time_s, row.samples),
-            energy_per_sample_j=_per_sample(row.energy_total_j, row.samples),
-        )
-    if spent is None:
-        return result
-    return replace(
-        result,
-        censored_at_s=spent.time_s if censored else None,
-        censored_at_j=spent.energy_j if censored else None,
-        time_per_sample_s=_per_sample(spent.time_s, spent.samples),
-        energy_per_sample_j=_per_sample(spent.energy_j, spent.samples),
-    )
+        facts |= _cost_of_reaching(rows, target, crossing)
+    elif spent is not None:
+        facts |= _per_sample(spent)
+        if censored:
+            facts |= {"censored_at_s": spent.time_s, "censored_at_j": spent.energy_j}
+    reached = crossing is not None
+    return TargetResult(**facts, reached=reached, best_value=_best_value(rows, target))
+
+
+def _cost_of_reaching(rows: Sequence[CurveRow], target: Target, crossing: int) -> dict[str, Any]:
+    row = rows[crossing]
+    return _per_sample(Spent.at(row)) | {
+        "time_to_target_s": row.time_s,
+        "last_miss_s": _last_miss_s(rows, target, crossing),
+        "train_time_to_target_s": row.train_time_s,
+        "energy_to_target_j": row.energy_total_j,
+        "energy_to_target_error_frac": row.energy_error_frac,
+        "samples_to_target": row.samples,
+        "steps_to_target": row.steps,
+        "epochs_to_target": row.epochs,
+    }
+
+
+def _per_sample(spent: Spent) -> dict[str, Any]:
+    samples, energy_j = spent.samples, spent.energy_j
+    return {
+        "time_per_sample_s": spent.time_s / samples if samples else None,
+        "energy_per_sample_j": energy_j / samples if samples and energy_j is not None else None,
+    }
 
 
 def ladder(rows: Sequence[CurveRow], target: Target) -> list[LadderRung]:
-    """Time, joules and samples at the first evaluation that met each rung, in the rungs' order."""
-    rungs = []
-    for value in target.ladder:
-        row = next((row for row in rows if target.met_by(row, value)), None)
-        if row is None:
-            rungs.append(LadderRung(value=value, reached=False))
-        else:
-            rungs.append(
-                LadderRung(
-                    value=value,
-                    reached=True,
-                    time_s=row.time_s,
-                    energy_j=row.energy_total_j,
-                    samples=row.samples,
-                )
-            )
-    return rungs
+    """Find the first evaluation that met each rung; its time, joules and samples."""
+    firsts = (
+        (value, next((row for row in rows if target.met_by(row, value)), None))
+        for value in target.ladder
+    )
+    return [
+        LadderRung(
+            value=value,
+            reached=row is not None,
+            time_s=row.time_s if row else None,
+            energy_j=row.energy_total_j if row else None,
+            samples=row.samples if row else None,
+        )
+        for value, row in firsts
+    ]

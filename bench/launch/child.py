@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from bench.core.lock import adopt
-from bench.core.stopping import COMMAND_GONE, STOP_SIGNALS, stop_reason
+from bench.launch.stopping import COMMAND_GONE, STOP_SIGNALS, stop_reason
 
 # Time to finish an evaluation and write the record, without trying a person's patience.
 GRACE_S = 30.0

@@ -23,8 +23,8 @@ from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
 
-from bench.core.stopping import signal_of
 from bench.launch.child import GRACE_S, begin_job, report_parent
+from bench.launch.stopping import signal_of
 
 # The exit code that multiprocessing makes up if the server is gone and cannot report one.
 _EXIT_UNKNOWN = 255

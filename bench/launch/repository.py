@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bench.core.stopping import signals_held_back
+from bench.launch.stopping import signals_held_back
 
 # Git sets these for its hooks. They would lead it to the user's own files from any folder.
 _HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX")

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from bench.config.nodes import NODES
-from bench.core.extras import install_hint
+from bench.core.errors import install_hint
 from bench.launch.needs import Need
 
 LOGGERS = "pytorch_lightning.loggers."

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.artifact import Artifact, ArtifactKind
+from bench.compression.artifact import Artifact, ArtifactKind
 from bench.core.errors import CombinationRefused, PassFailed, first_line, kind_and_line
 
 Images = NDArray[np.float32]

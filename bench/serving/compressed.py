@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
+from bench.compression.artifact import Artifact
 from bench.config.serve import ServeConfig
-from bench.core.artifact import Artifact
 from bench.core.records.compression import Compression
 from bench.measure.clock import Clock
 from bench.serving.backend import Backend, Images

@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.cli.instruments import build_window
+from bench.compression.artifact import Artifact
 from bench.config.serve import ServeConfig
-from bench.core.artifact import Artifact
 from bench.core.identity import CHOICES
 from bench.core.records.compression import Compression
 from bench.core.records.model import ModelFacts, Quality

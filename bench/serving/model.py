@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.compression.artifact import Artifact
 from bench.compression.prepare import prepare
 from bench.config.serve import ServeConfig
-from bench.core.artifact import Artifact
 from bench.core.records.model import Quality
 from bench.core.records.run import RunRecord
 from bench.runs.find import trained_record

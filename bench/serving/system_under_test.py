@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from bench.compression.artifact import Artifact
 from bench.config.serve import HttpConfig, ServeConfig
-from bench.core.artifact import Artifact
 from bench.core.records.placement import Placement
 from bench.core.records.serving import Stage
 from bench.serving.backend import Backend, call_once

@@ -26,9 +26,9 @@ import bench.serve
 import bench.train
 from bench.cli.app import sweep_id
 from bench.core.records.run import RunRecord
-from bench.core.stopping import STOP_SIGNALS
 from bench.core.store import read_record
 from bench.launch.needs import forget
+from bench.launch.stopping import STOP_SIGNALS
 from bench.runs import find as runs
 from bench.serving import plan as plan_serve
 

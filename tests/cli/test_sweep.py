@@ -14,8 +14,8 @@ import pytest
 
 from bench.cli.sweep_report import print_runs
 from bench.core.ledger import Ledger
-from bench.core.stopping import COMMAND_GONE
 from bench.core.store import read_record
+from bench.launch.stopping import COMMAND_GONE
 from tests.cli import scripted, scripted_command
 from tests.cli.command import Answer, records, run_here, start
 from tests.fork_server import own_fork_server

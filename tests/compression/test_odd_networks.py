@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from bench.compression.artifact import Artifact
 from bench.compression.prepare import prepare
-from bench.core.artifact import Artifact
 from bench.core.errors import CompressionRefused
 from bench.serving.find_backend import make_backend
 from tests.compression.networks import combination, images_and_labels, logits_of

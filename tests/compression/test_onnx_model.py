@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import nn
 
+from bench.compression.artifact import Artifact
 from bench.compression.onnx_int8 import optimised_operators, quantize_dynamically
 from bench.compression.onnx_model import _to_float16
 from bench.compression.prepare import prepare
-from bench.core.artifact import Artifact
 from bench.core.errors import CompressionRefused, LibraryMissing
 from bench.serving.backend import BackendUnavailable
 from bench.serving.find_backend import make_backend

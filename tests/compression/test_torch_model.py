@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from bench.compression import processor
+from bench.compression.artifact import Artifact
 from bench.compression.prepare import prepare
-from bench.core.artifact import Artifact
 from bench.core.errors import CompressionRefused, LibraryMissing
 from bench.tasks.inference import InferenceModel
 from bench.tasks.models import Mlp

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from bench.core.lock import measuring_lock
-from bench.core.stopping import Stopped
 from bench.launch.isolation import Ending, ForkServer, NotStarted
+from bench.launch.stopping import Stopped
 from tests.fork_server import own_fork_server
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.artifact import Artifact
+from bench.compression.artifact import Artifact
 from bench.serving.backend import Backend, Images, Logits
 from bench.serving.system import Done, Sample
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typing_extensions import override
 
-from bench.core.artifact import Artifact
+from bench.compression.artifact import Artifact
 from bench.serving.backend import Backend, Images, Logits
 from bench.serving.compressed import latency_ratio, ratio_of_rounds
 from tests.fakes import FakeClock

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from bench.compression.artifact import Artifact
 from bench.config.serve import COMPRESSIONS
-from bench.core.artifact import Artifact
 from bench.serving.backend import BackendUnavailable
 from bench.serving.find_backend import (
     built_in_backends,

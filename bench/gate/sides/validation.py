@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from bench.core.errors import first_error
 from bench.core.files import read_file, replace_file
 from bench.core.printable import printable
-from bench.core.validation import first_error
 from bench.gate.metrics import GATE_METRICS
 from bench.gate.model import GateRun
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.core.extras import needs_extra
+from bench.core.errors import needs_extra
 from bench.core.labels import EnergyLabel
 from bench.measure.gpu import close_library, parts_in_module
 from bench.measure.meters.base import Component, MeterUnavailable, Reading

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from bench.core.artifact import Artifact
+from bench.compression.artifact import Artifact
 from bench.serving.backend import Backend, Images, Logits
 from bench.serving.backends.eager import EagerBackend
 

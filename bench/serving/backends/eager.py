@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from typing_extensions import override
 
-from bench.core.artifact import Artifact
+from bench.compression.artifact import Artifact
 from bench.serving.backend import Backend, Images, Logits
 
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from bench.core.artifact import Artifact
-from bench.core.extras import needs_extra
+from bench.compression.artifact import Artifact
+from bench.core.errors import needs_extra
 from bench.serving.backend import (
     Backend,
     BackendRefuses,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from bench.compression.artifact import Artifact
 from bench.config.serve import HttpConfig
-from bench.core.artifact import Artifact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,8 @@ import torch._dynamo.utils
 from numpy.typing import NDArray
 from torch import nn
 
+from bench.compression.artifact import Artifact
 from bench.compression.prepare import prepare
-from bench.core.artifact import Artifact
 from bench.serving import inductor, torch_models
 from bench.serving.backend import BackendUnavailable
 from bench.serving.backends.compile import CompileBackend
@@ -238,7 +238,7 @@ def test_a_model_opens_in_another_process(
 import sys
 from pathlib import Path
 import numpy as np
-from bench.core.artifact import Artifact
+from bench.compression.artifact import Artifact
 from bench.serving.find_backend import make_backend
 folder, images = Path(sys.argv[1]), np.load(sys.argv[1] + "/images.npy")
 for number, path in enumerate(sys.argv[2:]):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.artifact import Artifact
+from bench.compression.artifact import Artifact
 from bench.serving.backend import Backend, BackendRefuses, BackendUnavailable
 
 NUM_CLASSES = 3

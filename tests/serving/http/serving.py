@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.compression.artifact import Artifact
 from bench.config.serve import HttpConfig
-from bench.core.artifact import Artifact
 from bench.serving.http.features import write_features
 from bench.serving.http.spec import ServerSpec
 from bench.serving.system import System
