@@ -96,6 +96,20 @@ def try_lock(path: Path, holder: str) -> Callable[[], None] | None:
     return release
 
 
+def hold_if_free(holder: str) -> Callable[[], None] | str:
+    """Take the host's lock if it is free.
+
+    Returns:
+        The function that frees it, or why it was not taken.
+    """
+    path = lock_path()
+    try:
+        release = try_lock(path, holder)
+    except LockError as error:
+        return str(error)
+    return release or f"another run is being measured on this host ({holder_of(path)})"
+
+
 def adopt(file: int) -> None:
     """Take the lock's descriptor over from the process that started this one."""
     global _held

@@ -1,8 +1,8 @@
 """The energy meters of a window, opened, read and closed together.
 
-The set of components is settled when the meters are opened and never changes: a total whose parts
-come and go compares with nothing. A meter that cannot be opened is listed with its reason and the
-run goes on without it. A component that fails later is listed too, and never comes back.
+The set of components is fixed when the meters are opened: a total whose parts come and go could
+not be compared with another. A meter that cannot be opened is listed with its reason, and the run
+goes on without it. A component that fails later is listed too, and is not read again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ANY_GPU = GpuScope()
 
 @dataclass(frozen=True, slots=True)
 class EnergyReading:
-    """All meters at one moment; a component whose meter failed is missing."""
+    """A reading of all meters at one moment; components that failed are missing."""
 
     at_s: float
     by_component: Mapping[str, Reading]
@@ -52,14 +52,14 @@ class MeterSet:
         """Nothing is read yet.
 
         Args:
-            meters: By name; of two that measure the same part of the machine the one with the
-                stronger label counts, then the one named first.
+            meters: Meters by name. If two measure the same part of the machine, the one with the
+                stronger label counts, and of equal ones the first.
             required: Whether a meter that cannot be opened is an error.
             clock: Monotonic seconds.
         """
         self.unavailable: list[UnavailableMeter] = []
         self.components: Sequence[Component] = ()
-        self.whole = True  # whether every GPU of the run has been found a meter
+        self.whole = True  # whether every GPU of the run has a meter
         self._configured = meters
         self._required = required
         self._clock = clock
@@ -70,25 +70,25 @@ class MeterSet:
 
     @property
     def refresh_s(self) -> float | None:
-        """Seconds between updates of the slowest counter in the total; None without one."""
+        """Refresh period of the slowest counter in the total; None without a counter."""
         summed = (c for c in self.components if c.label != "constant")
         return max((component.refresh_s for component in summed), default=None)
 
     @property
     def tick_s(self) -> float | None:
-        """Seconds within which tick() is to be called again and again; None if it need not be."""
+        """Longest time between two calls of tick(), in seconds; None if none are needed."""
         ticks_s = (meter.tick_s for meter in self._guarded.values())
         return min((tick_s for tick_s in ticks_s if tick_s is not None), default=None)
 
     def open(self, scope: GpuScope = _ANY_GPU) -> None:
-        """Open every meter and settle which components are measured; slow, before the clock.
+        """Open every meter and choose the components to measure; slow, so before the clock.
 
         Args:
             scope: The GPUs of the run.
 
         Raises:
-            MeterUnavailable: A meter cannot be opened, or not with all that it should measure, and
-                they are required.
+            MeterUnavailable: A meter, or one of its components, cannot be opened, and they are
+                required.
             MeterConfigError: The configuration of a meter contradicts itself.
         """
         self._scope = scope
@@ -116,7 +116,7 @@ class MeterSet:
             meter.open()
         except MeterConfigError:
             raise
-        except Exception as error:  # a meter may be anyone's: whatever it raises is its reason
+        except Exception as error:  # a user's own meter may raise anything: that is the reason
             if self._required:
                 raise MeterUnavailable(f"{name}: {reason_of(error)}") from error
             self._refuse(name, reason_of(error))
@@ -129,7 +129,7 @@ class MeterSet:
             self._refuse(name, f"{component}: {reason}")
 
     def read(self) -> EnergyReading:
-        """One reading of all components that can still be read."""
+        """Read all components that have not failed."""
         with self._lock:
             found: dict[str, Reading] = {}
             for meter in self._guarded.values():
@@ -137,7 +137,7 @@ class MeterSet:
             return EnergyReading(self._clock(), found)
 
     def tick(self) -> None:
-        """Read the meters that must be read now and then; for the sampler's thread."""
+        """Read the meters that must be read regularly; for the sampler's thread."""
         with self._lock:
             for meter in self._guarded.values():
                 if meter.tick_s is not None:
@@ -149,22 +149,28 @@ class MeterSet:
         return {name for meter in self._guarded.values() for name in meter.failed}
 
     @property
+    def misses_gpu(self) -> bool:
+        """Whether a GPU of the run has no joules, or has none any more."""
+        failed = self.failed
+        return self._scope.misses_some(one for one in self.components if one.name not in failed)
+
+    @property
     def complete(self) -> bool:
-        """Whether all that a total needs can still be read."""
+        """Whether everything that a total needs can still be read."""
         failed = self.failed
         return self.whole and not any(
             one.name in failed for one in self.components if one.label != "constant"
         )
 
     def fail(self, name: str, reason: str) -> None:
-        """Give a component up whose joules something else has contradicted."""
+        """Stop reading a component, because something has contradicted its joules."""
         with self._lock:
             for meter in self._guarded.values():
                 if name in {one.name for one in meter.components} - meter.failed:
                     meter.fail(name, reason)
 
     def close(self) -> None:
-        """Close the meters, each of them even when another fails to."""
+        """Close all meters, even if one of them fails to close."""
         self._stack.close()
 
     def _refuse(self, name: str, reason: str) -> None:
