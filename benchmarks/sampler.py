@@ -31,7 +31,7 @@ from bench.measure.gpu_reader import GpuReader
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.os.cgroup import CgroupReader
 from bench.measure.os.system import CpuMeter, ProcessTree
-from bench.measure.sampler import CgroupProbe, CpuProbe, Probe, Sampler
+from bench.measure.sampler import CgroupSamples, CpuSamples, Sampler, Source
 from bench.serving.compressed import ratio_of_rounds
 
 RATES_HZ = (2.0, 10.0, 50.0)
@@ -97,13 +97,13 @@ def steps_for(seconds: float) -> int:
     return max(1, round(probe_steps * seconds / (time.perf_counter() - began_s)))
 
 
-def one_run(beside: str, work: Work, probes: Sequence[Probe], rate_hz: float | None) -> Run:
+def one_run(beside: str, work: Work, sources: Sequence[Source], rate_hz: float | None) -> Run:
     """Do the work once.
 
     Raises:
         RuntimeError: The sampler failed.
     """
-    sampler = None if rate_hz is None else Sampler(probes, period_s=1 / rate_hz)
+    sampler = None if rate_hz is None else Sampler(sources, period_s=1 / rate_hz)
     if sampler:
         sampler.start()
     began_s = time.perf_counter()
@@ -125,7 +125,7 @@ def one_run(beside: str, work: Work, probes: Sequence[Probe], rate_hz: float | N
 
 
 def measured(
-    works: Mapping[str, Work], probes: Sequence[Probe], rounds: int, log: Console
+    works: Mapping[str, Work], sources: Sequence[Source], rounds: int, log: Console
 ) -> list[Run]:
     """Run every work at every rate, in rounds, and the training without a sampler."""
     turns: list[tuple[str, float | None]] = [(name, rate) for name in works for rate in RATES_HZ]
@@ -135,7 +135,7 @@ def measured(
     for turn in range(rounds):
         for index in rng.permutation(len(turns)):
             beside, rate_hz = turns[index]
-            runs.append(one_run(beside, works[beside], probes, rate_hz))
+            runs.append(one_run(beside, works[beside], sources, rate_hz))
         log.print(f"round {turn + 1} of {rounds}")
     return runs
 
@@ -184,13 +184,13 @@ def verdict(summaries: Sequence[Summary]) -> str:
     return f"target at {TARGET_RATE_HZ:g} Hz, {TARGET_FRAC:.1%} of a core: {met} ({worst:.3%})"
 
 
-def probes_here(log: Console) -> list[Probe]:
-    """Probes that a run has on this machine; prints which are missing."""
+def sources_here(log: Console) -> list[Source]:
+    """Sources that a run has on this machine; prints which are missing."""
     tree = ProcessTree()
-    probes: list[Probe] = [CpuProbe(CpuMeter(tree), tree)]
+    sources: list[Source] = [CpuSamples(CpuMeter(tree), tree)]
     reader = CgroupReader()
     if reader.unavailable is None:
-        probes.append(CgroupProbe(reader))
+        sources.append(CgroupSamples(reader))
     else:
         log.print(f"without a control group: {reader.unavailable}")
     gpus = GpuReader(os.environ.get("CUDA_VISIBLE_DEVICES"))
@@ -199,8 +199,8 @@ def probes_here(log: Console) -> list[Probe]:
     except MeterUnavailable as error:
         log.print(f"without GPUs: {error}")
     else:
-        probes.append(gpus.samples)
-    return probes
+        sources.append(gpus.samples)
+    return sources
 
 
 def arguments() -> argparse.Namespace:
@@ -222,13 +222,13 @@ def main() -> None:
     chosen = arguments()
     torch.set_num_threads(1)
     console = Console()
-    probes = probes_here(console)
+    sources = sources_here(console)
     num_steps = steps_for(chosen.seconds)
     works: dict[str, Work] = {
         "nothing": lambda: time.sleep(chosen.seconds),
         "training": training(num_steps),
     }
-    runs = measured(works, probes, chosen.rounds, console)
+    runs = measured(works, sources, chosen.rounds, console)
     summaries = [summary(runs, beside, rate) for beside in works for rate in RATES_HZ]
     console.print(table(summaries))
     console.print(verdict(summaries))

@@ -1,17 +1,16 @@
-"""CodeCarbon, fenced: its own estimate beside ours, and its tables; the only module that uses it.
+"""Runs CodeCarbon for a second estimate, and reads its tables; the only module that uses it.
 
-Only the offline tracker is used, with no output, and with every setting given here, so that
-neither a configuration file nor an environment variable (a proxy for a token, say) lets it write
-files or use the network. It is never part of our totals.
+CodeCarbon's estimate is never part of our totals. Only its offline tracker is used, without output,
+and with every setting given here: neither a configuration file nor an environment variable can make
+it write files or use the network.
 
-Its span: the energy is counted from a moment inside start(), after it has looked for hardware
-(1 to 2 s the first time), to a moment at the beginning of stop(), before it computes emissions.
-prepare() looks for the hardware beforehand, so that start() takes milliseconds and the two spans
-differ by no more. The last stretch is not counted if its own periodic measurement fell within the
-50 ms before stop().
+The span: CodeCarbon counts energy from a moment inside start(), after it has looked for hardware
+(1 to 2 s the first time), to the beginning of stop(), before it computes emissions. prepare() looks
+for the hardware beforehand, so start() takes milliseconds, and the two spans differ by no more. The
+last stretch is not counted if its own periodic measurement fell within the 50 ms before stop().
 
-It swallows its exceptions, and reports a missing reading as 0: a result that is missing or 0 is
-recorded here as unavailable, with what it logged.
+CodeCarbon swallows its exceptions and reports a missing reading as 0. A result that is missing or 0
+is therefore recorded here as unavailable, with what CodeCarbon logged.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ from bench.measure.cost import JOULES_PER_KWH
 
 TRACKING_MODES = ("machine", "process")
 
-# Its watts of a processor that its table does not have, and what an idle one draws of its full
-# power. Source: codecarbon 3.3.2, core/cpu.py (DEFAULT_POWER_PER_CORE) and external/hardware.py
+# CodeCarbon's power of a processor that its table lacks, and the share that an idle one draws.
+# Source: codecarbon 3.3.2, core/cpu.py (DEFAULT_POWER_PER_CORE) and external/hardware.py
 # (CPU._get_power_from_cpu_load).
 DEFAULT_W_PER_THREAD = 4.0
 IDLE_SHARE = 0.1
@@ -45,7 +44,7 @@ IDLE_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarbonEstimate:
-    """What CodeCarbon says of the same span: joules, grams of CO2 equivalent, and how."""
+    """CodeCarbon's estimate for the same span: joules, grams of CO2 equivalent, and how."""
 
     energy_j: float
     emissions_gco2e: float
@@ -65,7 +64,7 @@ def carbon_intensity_gco2e_per_kwh(country_iso_code: str) -> float:
     """
     data = DataSource()  # type: ignore[no-untyped-call]
     if country_iso_code not in data.get_global_energy_mix_data():
-        # CodeCarbon would take the average of the world and say so in a log line only.
+        # CodeCarbon would take the average of the world and only log that.
         raise ValueError(
             f"grid.country_iso_code={country_iso_code}: no such country; give three capital "
             "letters of ISO 3166 alpha-3, such as USA, DEU or IND"
@@ -79,16 +78,16 @@ def processor_tdp_w(model_name: str) -> float | None:
     """Thermal design power of one processor by its name, from CodeCarbon's table; None if unknown.
 
     Args:
-        model_name: As the processor names itself, such as "Intel(R) Core(TM) i7-7600U".
+        model_name: The processor's own name, such as "Intel(R) Core(TM) i7-7600U".
     """
-    # The constructor would spend a second on detecting the processor of this machine.
+    # The constructor would take a second to detect the processor of this machine.
     table = TDP.__new__(TDP)
     watts = table._get_cpu_power_from_registry(model_name)
     return None if watts is None else float(watts)
 
 
 class CodeCarbonTracker:
-    """One span of its tracker: prepare() early, start() and stop() at the edges of the clock."""
+    """One span of the tracker: prepare() early, start() and stop() at the edges of the clock."""
 
     def __init__(
         self,
@@ -101,9 +100,9 @@ class CodeCarbonTracker:
 
         Args:
             country_iso_code: ISO 3166 alpha-3, for the emissions.
-            measure_period_s: How often it adds up energy. Its second timer runs at 1 Hz whatever
-                this is; both together cost 0.8 ms of CPU time a second at 15 s, 8.6 at 0.1 s.
-            tracking_mode: Its estimate for the machine or for this process.
+            measure_period_s: Time between two measurements. A second timer of CodeCarbon always
+                runs at 1 Hz. Both cost 0.8 ms of CPU time a second at 15 s, and 8.6 ms at 0.1 s.
+            tracking_mode: Whether to estimate for the machine or for this process.
 
         Raises:
             ValueError: A value is out of range.
@@ -136,18 +135,18 @@ class CodeCarbonTracker:
         )
         try:
             tracker.get_detected_hardware()
-        except Exception as error:  # Its detection runs other programs: anything can fail in it.
+        except Exception as error:  # its detection runs other programs, so anything can fail
             self._refuse(f"cannot look for hardware: {error!r}")
             return
         self._tracker = tracker
 
     def start(self) -> None:
-        """Begin its span; call it right before the clock starts."""
+        """Begin the span; call it right before the clock starts."""
         if self._tracker is not None:
             self._tracker.start()
 
     def stop(self) -> CarbonEstimate | None:
-        """End its span right after the clock stopped; None and `unavailable` if it has nothing."""
+        """End the span right after the clock stopped; without a result, `unavailable` says why."""
         if self._tracker is None:
             if self.result is None and self.unavailable is None:
                 self._refuse("was not prepared")
@@ -175,9 +174,9 @@ class CodeCarbonTracker:
 
 
 class _LogToRun(logging.Filter):
-    """Hands CodeCarbon's log records on to this module's logger, as information.
+    """Passes CodeCarbon's log records to this module's logger, as information.
 
-    Its own handlers write to the terminal. They never see a record.
+    Its own handlers would write to the terminal; they receive no record.
     """
 
     def __init__(self) -> None:
@@ -195,7 +194,7 @@ class _LogToRun(logging.Filter):
 
 
 def _redirect_log() -> _LogToRun:
-    """The one filter on CodeCarbon's logger, which stays: two would hide records of each other."""
+    """Return the one filter on CodeCarbon's logger; a second would hide records from the first."""
     logger = logging.getLogger("codecarbon")
     for present in logger.filters:
         if isinstance(present, _LogToRun):
@@ -206,9 +205,9 @@ def _redirect_log() -> _LogToRun:
 
 
 def _fence() -> dict[str, Any]:
-    """Settings that keep it quiet, off the network and off the disk, whatever else is configured.
+    """Settings that keep CodeCarbon off the terminal, the network and the disk.
 
-    Given here, they win over its configuration files and over CODECARBON_* variables.
+    Given here, they override its configuration files and CODECARBON_* variables.
     """
     return {
         "output_methods": [],

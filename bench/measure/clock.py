@@ -1,7 +1,7 @@
 """The clock of a run: one monotonic time line on which each moment belongs to one phase.
 
-It starts when the first training batch is asked for and never pauses; what the phases include is
-in docs/metrics.md. Nothing is written and nothing but the clock is read.
+It starts when the training loop asks for its first batch, and it never pauses. docs/metrics.md says
+what the phases include.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _MORE_TRIES = 3
 
 
 def read_promptly(clock: Clock, read: Callable[[], T]) -> tuple[float, T]:
-    """Read something, and when that was.
+    """Read a value together with the time at which it was read.
 
-    The clock is read on both sides. Where another thread held the interpreter in between, the
-    moment is not known, so it is read again; of some tries the quickest counts.
+    The clock is read before and after. If another thread held the interpreter in between, the
+    moment is not known, so the value is read again; the quickest of a few tries counts.
 
     Args:
         clock: Monotonic seconds.
-        read: Reads it.
+        read: Reads the value.
 
     Returns:
-        The middle of the time that it took, and what was read.
+        The middle of the time that the reading took, and the value.
     """
     quickest_s, best = _timed(clock, read)
     for _ in range(_MORE_TRIES):
@@ -69,9 +69,9 @@ AT_START = PhaseTimes(total_s=0.0, train_s=0.0, eval_s=0.0, checkpoint_s=0.0)
 
 
 class PhaseClock:
-    """Books the time that passes on the phase that is current.
+    """Books the time that passes on the current phase.
 
-    switch() costs one read of the clock and a few additions, so it can stand at every edge.
+    switch() costs one reading of the clock and a few additions, so it can mark every edge.
     """
 
     def __init__(self, clock: Clock = time.perf_counter) -> None:
@@ -84,12 +84,12 @@ class PhaseClock:
 
     @property
     def started(self) -> bool:
-        """Whether it has been started."""
+        """Whether the clock has been started."""
         return self._started_s is not None
 
     @property
     def started_s(self) -> float:
-        """When it started, on the time line of the injected clock.
+        """When the clock started, on the time line of the injected clock.
 
         Raises:
             RuntimeError: It has not been started.
@@ -99,19 +99,19 @@ class PhaseClock:
         return self._started_s
 
     def now_s(self) -> float:
-        """The injected clock, whether it has been started or not."""
+        """The injected clock, whether this one has been started or not."""
         return self._clock()
 
     @property
     def phase(self) -> Phase:
-        """The phase that time is booked on now."""
+        """The current phase."""
         return self._phase
 
     def start(self, phase: Phase = "train") -> None:
         """Start, once, in this phase.
 
         Raises:
-            RuntimeError: It was started before: a clock that starts twice has paused.
+            RuntimeError: It was started before. A clock that starts twice would have paused.
         """
         if self._started_s is not None:
             raise RuntimeError("the phase clock was started before; use a new one for each run")
@@ -119,7 +119,7 @@ class PhaseClock:
         self._started_s = self._switched_s = self._clock()
 
     def switch(self, phase: Phase) -> PhaseTimes:
-        """Book the time since the last switch on the current phase and go on in this one.
+        """Book the time since the last switch on the current phase, and begin another.
 
         After stop() this changes nothing.
 

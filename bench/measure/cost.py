@@ -1,4 +1,4 @@
-"""Money and emissions of a run, from its time and joules: pure arithmetic on stated prices."""
+"""Computes money and emissions of a run from its time, its joules and stated prices."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ JOULES_PER_KWH = 3.6e6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What an hour of a machine or a kilowatt hour of electricity costs.
+    """The price of an hour of a machine, or of a kilowatt hour of electricity.
 
-    A rented machine has usd_per_hour, and the electricity is in it; an own machine has
-    usd_per_kwh. With both, both are charged.
+    A rented machine has usd_per_hour, which includes electricity; a machine of one's own has
+    usd_per_kwh. If both are given, both are charged.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Price:
 
 
 def emissions_gco2e(energy_j: float | None, intensity_gco2e_per_kwh: float) -> float | None:
-    """Grams of CO2 equivalent for these joules; None where the energy is not known."""
+    """Grams of CO2 equivalent for these joules; None if the energy is unknown."""
     return None if energy_j is None else energy_j / JOULES_PER_KWH * intensity_gco2e_per_kwh
 
 
 def cost_usd(time_s: float, energy_j: float | None, price: Price) -> float | None:
-    """US dollars for this time and energy; None where the energy is charged but not known."""
+    """US dollars for this time and energy; None if the energy is charged but unknown."""
     total_usd = 0.0
     if price.usd_per_hour is not None:
         total_usd += time_s / 3600 * price.usd_per_hour

@@ -1,7 +1,7 @@
-"""Compares what counters said of a window with the power that was sampled meanwhile.
+"""Compares the joules that counters gave for a window with the power sampled during it.
 
-A counter can be alive and still count at the wrong pace; only a second reading of the same card
-shows it. Two readings that contradict one another are no measurement, whichever is right.
+A counter can work and still count at the wrong rate; only a second sensor of the same card shows
+that. Two readings that contradict each other are no measurement, whichever of them is right.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from bench.measure.meters.base import Component
 from bench.measure.meters.refresh import contradict
 from bench.measure.sampler import TelemetryRow
 
-# Fewer samples of a load that comes and goes are not its mean.
+# With fewer samples, the mean of a load that comes and goes is not known.
 MIN_SAMPLES = 20
-# No card draws more, and none that is on draws nothing: such a sample tells of its sensor.
+# No card draws more than this, and none that is on draws nothing: such a sample is a sensor fault.
 _MAX_W = 10_000.0
 
 
@@ -26,13 +26,13 @@ def contradicted(
     telemetry: Sequence[TelemetryRow],
     total_s: float,
 ) -> dict[str, str]:
-    """Components whose counter cannot be right if the card's power is, with the reason.
+    """Find components whose counter contradicts the power of the card, with the reason.
 
     Args:
-        energy: Rows of a window.
-        components: Of the same meters.
-        telemetry: Of the same window; samples in [0, total_s] count.
-        total_s: Its length.
+        energy: Energy rows of a window.
+        components: Components of the same meters.
+        telemetry: Samples of the same window; those in [0, total_s] count.
+        total_s: Length of the window.
     """
     by_name = {one.name: one for one in components}
     found: dict[str, str] = {}

@@ -1,9 +1,9 @@
-"""Reads a meter so that nothing it does can end the run or pass for a measurement.
+"""Reads a meter so that no fault of it can end the run or be taken for a measurement.
 
-Every meter is read through this, one of a user's own too. A component whose reading cannot be
-(missing, not a number, lower than before, more than can have flowed, a counter that stands still)
-has failed: it is not read again, and the reason is kept. A component never comes back: joules with
-a hole are no total.
+Every meter is read through this guard, including a user's own. A component has failed if its
+reading is impossible: missing, not a number, lower than before, more than can have flowed, or
+unchanged for too long. A failed component is not read again, because joules with a gap are no
+total; the reason is kept.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _ROUNDING_FRAC = 1e-9
 
 
 class GuardedMeter:
-    """A meter that is open, and those of its components that are wanted.
+    """An open meter, and those of its components that are used.
 
     Attributes:
-        components: What is wanted.
+        components: The components that are used.
     """
 
     def __init__(
@@ -36,10 +36,10 @@ class GuardedMeter:
         """Nothing is read yet.
 
         Args:
-            meter: Open.
-            components: Those of its components that are wanted.
+            meter: The meter; open.
+            components: Those of its components that are used.
             clock: Monotonic seconds.
-            on_failure: Takes the reason of each failure.
+            on_failure: Called with the reason of each failure.
         """
         self.components = components
         self._meter = meter
@@ -51,7 +51,7 @@ class GuardedMeter:
 
     @property
     def tick_s(self) -> float | None:
-        """Seconds within which it is to be read again and again; None if it need not be."""
+        """Longest time between two readings, in seconds; None if any time will do."""
         return min((c.tick_s for c in self._alive.values() if c.tick_s is not None), default=None)
 
     @property
@@ -68,21 +68,21 @@ class GuardedMeter:
             now_s = self._clock()
             for component in list(self._alive.values()):
                 self._take(component, readings.get(component.name), now_s)
-        except Exception as error:  # a meter may be anyone's: whatever it raises is its failure
+        except Exception as error:  # a user's own meter may raise anything
             self._alive = {}
             self._on_failure(f"failed while measuring: {reason_of(error)}")
         return {name: self._last[name] for name in self._alive}
 
     def fail(self, name: str, reason: str) -> None:
-        """Give a component up."""
+        """Stop reading a component and report why."""
         del self._alive[name]
         self._on_failure(f"failed while measuring: {name}: {reason}")
 
     def _take(self, component: Component, reading: Reading | None, now_s: float) -> None:
-        """Keep a reading, or give the component up."""
+        """Keep a reading, or stop reading the component."""
         name, last = component.name, self._last.get(component.name)
         if reading is None:
-            self.fail(name, "the meter gives no reading of it")
+            self.fail(name, "the meter gives no reading")
             return
         since_s = now_s - self._moved_s.setdefault(name, now_s)
         reason = _fault(component, reading, last, since_s)
@@ -95,7 +95,7 @@ class GuardedMeter:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error says; with its kind where the message alone may mean nothing."""
+    """The message of an error, with its kind if the message alone may mean nothing."""
     if isinstance(error, MeterUnavailable | OSError):
         return str(error)
     return f"{type(error).__name__}: {error}"
@@ -104,13 +104,13 @@ def reason_of(error: Exception) -> str:
 def _fault(
     component: Component, reading: Reading, last: Reading | None, since_s: float
 ) -> str | None:
-    """Why a reading cannot be; None where it can.
+    """Say why a reading is impossible; None if it is possible.
 
     Args:
-        component: Of the reading.
-        reading: To be judged.
+        component: The component that was read.
+        reading: The reading to judge.
         last: The reading before it.
-        since_s: Since the joules last moved.
+        since_s: Time since the joules last changed.
     """
     if reading.failure is not None:
         return reading.failure
@@ -125,16 +125,16 @@ def _fault(
         possible_j = component.max_w * since_s + component.edge_error_j
         if gone_j > possible_j:
             return f"it gained {gone_j:g} J in {since_s:g} s, more than {component.max_w:g} W give"
-    # One that need not be read regularly is judged by the window that it did not move in.
+    # A component that is not read regularly is judged at the end of the window instead.
     if component.tick_s is not None and gone_j <= 0 and is_dead(component, since_s):
         return f"its counter has not moved for {since_s:g} s"
     return None
 
 
 def is_dead(component: Component, still_s: float) -> bool:
-    """Whether a component that has not moved for so long must be dead.
+    """Whether a component whose joules have not changed for this long must be dead.
 
-    Nothing that is switched on draws no power. But a driver that is busy may hold a counter for
-    several refreshes, and a model or a rail of a chip may say for long that nothing is used.
+    Everything that is switched on draws power. But a busy driver may hold a counter for several
+    refreshes, and a model, or the rail of a chip, may rightly report no use for a long time.
     """
     return component.label == "counter" and still_s > HELD_REFRESHES * component.refresh_s

@@ -1,4 +1,4 @@
-"""What is watched beside a window's clock and joules: CPUs, memory, GPUs, and disturbances."""
+"""Observes CPUs, memory, GPUs and disturbances while a window measures time and energy."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from bench.measure.meters.base import MeterUnavailable
 from bench.measure.os.cgroup import CgroupReader, CgroupReading
 from bench.measure.os.cpu_use import CpuReading
 from bench.measure.os.system import CpuMeter, ProcessTree, peak_rss_bytes
-from bench.measure.sampler import CgroupProbe, CpuProbe, Probe, Sampler, TelemetryRow
+from bench.measure.sampler import CgroupSamples, CpuSamples, Sampler, Source, TelemetryRow
 from bench.measure.settle import GpuScope
 
 _log = logging.getLogger(__name__)
 
 
 class Observer:
-    """Watches from start() to conclude(); open() first, close() when done."""
+    """Observes from start() to conclude(); open() first, close() when done."""
 
     def __init__(self, *, period_s: float | None, gpus: Sequence[str] | None) -> None:
         """Nothing is read yet.
 
         Args:
             period_s: Time between the sampler's ticks; None for no sampler.
-            gpus: UUIDs of the GPUs that the run uses; None for those that are visible.
+            gpus: UUIDs of the GPUs that the run uses; None for the visible ones.
         """
         self._period_s = period_s
         self._uses_no_gpu = gpus is not None and not gpus
@@ -46,7 +46,7 @@ class Observer:
         self._edges: list[tuple[CpuReading, CgroupReading | None]] = []
 
     def open_gpus(self) -> GpuScope:
-        """Find the GPUs of the run; before meters are opened."""
+        """Find the GPUs of the run; call it before meters are opened."""
         if self._uses_no_gpu:
             return self._gpus.scope
         try:
@@ -58,20 +58,20 @@ class Observer:
         return self._gpus.scope
 
     def open(self, chores: Sequence[tuple[float, Callable[[], None]]]) -> None:
-        """Put the sampler together.
+        """Make the sampler.
 
         Args:
-            chores: Calls of others, each with its own period in seconds, that it is to make.
+            chores: Calls that the sampler makes for others, each with its period in seconds.
         """
         if self._period_s is None:
             return
-        probes: list[Probe] = [
-            CpuProbe(CpuMeter(self._tree), self._tree),
-            CgroupProbe(self._cgroup),
+        sources: list[Source] = [
+            CpuSamples(CpuMeter(self._tree), self._tree),
+            CgroupSamples(self._cgroup),
         ]
         if self._has_gpus:
-            probes.append(self._gpus.samples)
-        self._sampler = Sampler(probes, period_s=self._period_s, chores=chores)
+            sources.append(self._gpus.samples)
+        self._sampler = Sampler(sources, period_s=self._period_s, chores=chores)
 
     def start(self) -> None:
         """Start the sampler."""
@@ -83,18 +83,18 @@ class Observer:
         self._edges.append((self._cpu.read(refresh=True), self._cgroup.read()))
 
     def telemetry(self, origin_s: float) -> Sequence[TelemetryRow]:
-        """What the sampler saw, with times relative to a moment."""
+        """The samples of the sampler, with times relative to a moment."""
         return self._sampler.rows(origin_s=origin_s)
 
     def conclude(
         self, *, started_s: float, total_s: float, flags: Sequence[str]
     ) -> tuple[Utilization, Health]:
-        """Stop the sampler, and judge what it saw.
+        """Stop the sampler, and judge the run by its samples.
 
         Args:
             started_s: When the clock started.
             total_s: Length of the clock.
-            flags: Raised elsewhere.
+            flags: Flags that were raised elsewhere.
         """
         report = self._sampler.stop((started_s, started_s + total_s))
         failures = [report.failure] if report.failure else []
@@ -132,7 +132,7 @@ class Observer:
 
     @property
     def unavailable(self) -> list[UnavailableMeter]:
-        """What could not be read, with the reasons."""
+        """Everything that could not be read, with the reasons."""
         found = [("gpu_telemetry", self._no_gpu)] if self._no_gpu is not None else []
         if self._no_gpu is None:
             found += [("gpu_telemetry", problem) for problem in self._gpus.problems]

@@ -1,10 +1,10 @@
-"""The thread that watches utilization beside a run.
+"""The thread that samples utilization while a run is measured.
 
-One daemon thread, woken at absolute deadlines; a late tick is not followed by hurried ones. The
-values need no exact times: CPU use comes from differences of cumulative times. Energy meters that
-must be read again and again (power to integrate, counters that wrap) are read here too, as chores:
-calls without samples, each with a period of its own. What all of it costs is measured in the thread
-itself and stored.
+It is one daemon thread, woken at absolute deadlines; after a late tick it skips the deadlines it
+missed. The samples need no exact times, because CPU use comes from differences of cumulative times.
+The thread also reads energy meters that must be read regularly (power to integrate, counters that
+wrap). These are chores: calls without samples, each with its own period. The thread measures what
+all of this costs, and the record stores it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from bench.measure.os.cgroup import CgroupReader, CgroupReading, cgroup_use
 from bench.measure.os.cpu_use import CpuReading, cpu_use
 from bench.measure.os.system import CpuMeter, ProcessTree, num_cpus
 
-Probe = Callable[[], Iterable[Sample]]
+Source = Callable[[], Iterable[Sample]]
 
-# A tick may be so late beside code that holds the interpreter; later, something held it up.
+# Code that holds the interpreter may delay a tick by this much; a longer delay is a disturbance.
 LATENESS_S = 0.1
 
-_HAIR = 0.01  # of a period
+_EARLY_FRAC = 0.01  # of a period: by this much a wait may end too early
 
-# The machine's CPU times move in ticks of 10 ms: over a shorter span they say little, and after a
-# late tick the next one comes so soon.
+# The machine's CPU times move in ticks of 10 ms, so over a shorter span they say little. Such spans
+# occur because the deadline after a late tick comes soon.
 _LEAST_SPAN_S = 0.1
 
 
@@ -67,7 +67,7 @@ class SamplerReport:
     held_up_s: float = 0.0
 
 
-class CpuProbe:
+class CpuSamples:
     """CPU use since the previous tick, and memory now."""
 
     def __init__(self, meter: CpuMeter, tree: ProcessTree) -> None:
@@ -76,7 +76,7 @@ class CpuProbe:
         self._previous: CpuReading | None = None
 
     def __call__(self) -> list[Sample]:
-        """The samples of this tick; the first has no use, for want of a difference."""
+        """Take the samples of this tick; the first has no CPU use, which is a difference."""
         now = self._meter.read()
         samples: list[Sample] = [("process_tree", "rss_bytes", float(self._tree.rss_bytes()))]
         if self._previous is not None and now.at_s - self._previous.at_s < _LEAST_SPAN_S:
@@ -95,7 +95,7 @@ class CpuProbe:
         ]
 
 
-class CgroupProbe:
+class CgroupSamples:
     """Use of the control group since the previous tick, and its memory now."""
 
     def __init__(self, reader: CgroupReader) -> None:
@@ -104,7 +104,7 @@ class CgroupProbe:
         self._previous: CgroupReading | None = None
 
     def __call__(self) -> list[Sample]:
-        """The samples of this tick; the first has no use; none at all where there is no group."""
+        """Take the samples of this tick; the first has no CPU use. No group, no samples."""
         now = self._reader.read()
         if now is None:
             return []
@@ -120,7 +120,7 @@ class CgroupProbe:
 
 @dataclass(slots=True)
 class _Job:
-    """A call with a period; its deadlines are multiples of it, counted from the same start."""
+    """A call with a period; its deadlines are multiples of the period, from a common start."""
 
     period_s: float
     call: Callable[[], None]
@@ -132,17 +132,17 @@ class _Job:
         return self.started_s + self.num_periods * self.period_s
 
     def move_on(self, now_s: float) -> None:
-        """To the next deadline that has not passed."""
+        """Move to the next deadline that has not passed."""
         elapsed = math.ceil((now_s - self.started_s) / self.period_s)
         self.num_periods = max(self.num_periods + 1, elapsed)
 
 
 class Sampler:
-    """Calls its probes every period, and its chores every period of theirs, until stop()."""
+    """Calls its sources every period, and each chore at its own period, until stop()."""
 
     def __init__(
         self,
-        probes: Sequence[Probe],
+        sources: Sequence[Source],
         *,
         period_s: float = 0.5,
         clock: Clock = time.perf_counter,
@@ -153,14 +153,15 @@ class Sampler:
         """Nothing runs yet.
 
         Args:
-            probes: What is asked at each tick.
+            sources: Called at each tick for samples.
             period_s: Time between ticks.
             clock: Monotonic seconds, the same as the run's clock.
-            wait: Waits so many seconds; True when it is to stop. By default until stop() is called.
+            wait: Waits for a number of seconds and returns whether to stop; by default it stops
+                when stop() is called.
             thread_time: CPU seconds of the calling thread.
             chores: Calls without samples, each with its own period in seconds.
         """
-        self._probes = list(probes)
+        self._probes = list(sources)
         self._period_s = period_s
         self._clock = clock
         self._stop = threading.Event()
@@ -178,7 +179,7 @@ class Sampler:
         self._failure: str | None = None
 
     def start(self) -> None:
-        """Start the thread; before the clock, so that its start is not in a measured span."""
+        """Start the thread; call it before the clock, so that its start is not measured."""
         self._started_s = self._clock()
         self._thread = threading.Thread(target=self.run, name="sampler", daemon=True)
         self._thread.start()
@@ -195,10 +196,10 @@ class Sampler:
         return self.report(span)
 
     def run(self) -> None:
-        """What the thread does; it never raises into the run."""
+        """Run in the thread; no exception reaches the run."""
         try:
             self._loop()
-        except Exception as error:  # Whatever breaks here must not break the run.
+        except Exception as error:  # nothing that breaks here may break the run
             self._failure = f"{type(error).__name__}: {error}"
         finally:
             self._ended_s = self._clock()
@@ -232,8 +233,8 @@ class Sampler:
         held_s, due_s = 0.0, self._started_s or 0.0
         for edge_s in self._tick_s + ([] if self._ended_s is None else [self._ended_s]):
             held_s += max(0.0, min(edge_s, last_s) - max(due_s + LATENESS_S, first_s))
-            # A wait may end a hair before its deadline; that deadline has been met all the same.
-            passed = math.floor((edge_s - self._first_due_s) / self._period_s + _HAIR)
+            # A wait may end slightly before its deadline, which has then been met.
+            passed = math.floor((edge_s - self._first_due_s) / self._period_s + _EARLY_FRAC)
             due_s = self._first_due_s + (passed + 1) * self._period_s
         return held_s
 
@@ -242,13 +243,13 @@ class Sampler:
         if self._started_s is None:
             self._started_s = started_s
         began_s = self._thread_time()
-        # Chores first: integrated power depends on when it is read, the probes' values do not.
+        # Chores first: integrated power depends on when it is read, the sources' values do not.
         calls = [*self._chores, (self._period_s, self._tick)]
         jobs = [_Job(period_s, call, started_s) for period_s, call in calls]
         nearest_s = started_s
         while True:
             for job in jobs:
-                # A wait may end a hair before its deadline; that job is due all the same.
+                # A wait may end slightly before its deadline; the job is due nevertheless.
                 if job.due_s <= max(nearest_s, self._clock()):
                     job.call()
                     job.move_on(self._clock())
@@ -261,17 +262,17 @@ class Sampler:
         began_s = self._thread_time()
         at_s = self._clock()
         self._tick_s.append(at_s)
-        for probe in list(self._probes):
+        for source in list(self._probes):
             try:
-                self._samples += [(at_s, sample) for sample in probe()]
-            except Exception as error:  # A lost GPU must not end the watch over the rest.
-                self._probes.remove(probe)
+                self._samples += [(at_s, sample) for sample in source()]
+            except Exception as error:  # a lost GPU must not stop the other sources
+                self._probes.remove(source)
                 self._failure = self._failure or f"{type(error).__name__}: {error}"
         self._tick_costs_s.append(self._thread_time() - began_s)
 
 
 def write_telemetry(path: Path, rows: Sequence[TelemetryRow]) -> None:
-    """Write rows as parquet, long: t_s, device, metric, value."""
+    """Write rows as parquet in long form: t_s, device, metric, value."""
     table = pa.table(
         {
             "t_s": pa.array([row.t_s for row in rows], pa.float64()),

@@ -1,4 +1,4 @@
-"""Which of several meters counts for each part of the machine: no joule may be added twice."""
+"""Chooses one meter for each part of the machine, so that no joule is added twice."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class GpuScope:
     """The GPUs that a run is charged for.
 
     Attributes:
-        uuids: As the run states them; None for all that are visible.
-        names: Components that may be charged, such as "gpu0"; None for any.
-        num_gpus: How many must be measured.
+        uuids: Their UUIDs as the run states them; None for all visible GPUs.
+        names: Components that the run may be charged for, such as "gpu0"; None for any.
+        num_gpus: How many GPUs must be measured.
     """
 
     uuids: Sequence[str] | None = None
@@ -25,7 +25,7 @@ class GpuScope:
     num_gpus: int = 0
 
     def misses_some(self, measured: Iterable[Component]) -> bool:
-        """Whether a GPU of the run is not among these components; constants do not count."""
+        """Whether a GPU of the run is missing among these components, constants aside."""
         parts = {part(one) for one in measured if one.label != "constant" and is_gpu(one)}
         return len(parts) < self.num_gpus
 
@@ -35,7 +35,7 @@ class GpuScope:
 
 
 def part(component: Component) -> str:
-    """The part of the machine: processors and memory as a whole, each GPU by itself."""
+    """The part of the machine that a component belongs to; each GPU is a part of its own."""
     match = re.match(r"gpu\d+|[a-z]+", component.name)
     return match.group() if match else component.name
 
@@ -48,17 +48,16 @@ def is_gpu(component: Component) -> bool:
 def settle(
     offers: Mapping[str, Sequence[Component]], scope: GpuScope
 ) -> tuple[dict[str, list[Component]], dict[str, str]]:
-    """Choose one meter for each part: the strongest label, then the one named first.
+    """Choose one meter for each part: the one with the strongest label, and then the first.
 
-    A part whose joules another component includes is left out, and so is a GPU that the run does
-    not use.
+    Left out are parts whose joules another component includes, and GPUs that the run does not use.
 
     Args:
         offers: Components by meter, in order of preference.
         scope: The GPUs of the run.
 
     Returns:
-        The components to keep by meter, and the reason for each meter of which none is kept.
+        The components to use by meter, and the reason for each meter that is not used.
     """
     pairs = [(name, one) for name, offered in offers.items() for one in offered]
     chosen: dict[str, str] = {}

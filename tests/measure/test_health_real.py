@@ -140,11 +140,11 @@ def test_a_quota_that_throttles_is_cpu_quota(
 def test_a_call_that_holds_the_interpreter_is_a_sampler_gap() -> None:
     ticked = threading.Semaphore(0)
 
-    def probe() -> list[Sample]:
+    def source() -> list[Sample]:
         ticked.release()
         return []
 
-    sampler = Sampler([probe], period_s=0.01)
+    sampler = Sampler([source], period_s=0.01)
     sampler.start()
     assert ticked.acquire(timeout=10.0)
     began_s = time.thread_time()  # waiting for the interpreter afterwards is not in it
@@ -162,9 +162,9 @@ def test_a_call_that_holds_the_interpreter_is_a_sampler_gap() -> None:
 
 
 def test_a_sampler_that_breaks_is_flagged() -> None:
-    def probe() -> list[Sample]:
+    def source() -> list[Sample]:
         raise OSError("the GPU is lost")
 
-    sampler = Sampler([probe], period_s=0.01)
+    sampler = Sampler([source], period_s=0.01)
     sampler.start()
     assert flags(health(IDLE, IDLE, sampler.stop(), total_s=1.0)) == ["sampler_failed"]

@@ -12,7 +12,7 @@ from bench.measure.gpu import Sample
 from bench.measure.os.cgroup import CgroupReader
 from bench.measure.os.cpu_use import CpuReading
 from bench.measure.os.system import CpuMeter, ProcessTree
-from bench.measure.sampler import CgroupProbe, CpuProbe, Sampler, TelemetryRow, write_telemetry
+from bench.measure.sampler import CgroupSamples, CpuSamples, Sampler, TelemetryRow, write_telemetry
 from tests.fakes import FakeClock
 
 
@@ -141,12 +141,12 @@ def test_waits_that_end_a_hair_early_are_on_time() -> None:
 def test_its_cost_is_never_more_than_the_time_that_it_had() -> None:
     clock, cpu = FakeClock(), FakeClock(now_s=7.0)  # what the thread used before is not its cost
 
-    def probe() -> list[Sample]:
+    def source() -> list[Sample]:
         clock.advance(0.001)
         cpu.advance(0.001)
         return []
 
-    sampler = Sampler([probe], clock=clock, wait=lambda _: True, thread_time=cpu)
+    sampler = Sampler([source], clock=clock, wait=lambda _: True, thread_time=cpu)
     sampler.run()
     assert sampler.report().overhead_frac == pytest.approx(1.0)
 
@@ -159,11 +159,11 @@ def test_each_chore_keeps_its_own_period_and_only_probes_make_ticks() -> None:
         (0.75, lambda: called["slow"].append(clock())),
     ]
 
-    def probe() -> list[Sample]:
+    def source() -> list[Sample]:
         return [("cpu", "value", 1.0)]
 
     asked, wait = waits(clock, 6)
-    sampler = Sampler([probe], period_s=0.5, clock=clock, wait=wait, chores=chores)
+    sampler = Sampler([source], period_s=0.5, clock=clock, wait=wait, chores=chores)
     sampler.run()
     assert called["fast"] == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]
     assert called["slow"] == [0.0, 0.75]
@@ -199,11 +199,11 @@ def test_a_wait_that_ends_early_is_not_followed_by_a_second_one() -> None:
         clock.advance(seconds * (1 - 2**-20))
         return num_waits >= 3
 
-    def probe() -> list[Sample]:
+    def source() -> list[Sample]:
         ticks_s.append(clock())
         return []
 
-    Sampler([probe], period_s=1.0, clock=clock, wait=wait).run()
+    Sampler([source], period_s=1.0, clock=clock, wait=wait).run()
     assert ticks_s == pytest.approx([0.0, 1.0, 2.0], abs=1e-5)
 
 
@@ -211,7 +211,7 @@ def test_its_cost_is_thread_time_over_elapsed_time() -> None:
     clock = FakeClock()
     cpu = FakeClock()
 
-    def probe() -> list[Sample]:
+    def source() -> list[Sample]:
         cpu.advance(0.001)
         return []
 
@@ -220,7 +220,7 @@ def test_its_cost_is_thread_time_over_elapsed_time() -> None:
 
     _, wait = waits(clock, 4)
     sampler = Sampler(
-        [probe], period_s=0.5, clock=clock, wait=wait, thread_time=cpu, chores=[(0.5, chore)]
+        [source], period_s=0.5, clock=clock, wait=wait, thread_time=cpu, chores=[(0.5, chore)]
     )
     sampler.run()
     report = sampler.report()
@@ -287,22 +287,22 @@ def test_a_span_of_few_kernel_ticks_says_nothing_of_use() -> None:
 
     # 10 ms of work are booked within 1 ms; over 0.5 s they are 1% of two CPUs.
     readings = [reading(0.0, 0.0), reading(0.001, 0.01), reading(0.5, 0.01)]
-    probe = CpuProbe(ScriptedCpu(readings), ProcessTree())
-    use = [[value for _, name, value in probe() if name == "cpu_busy_frac"] for _ in readings]
+    source = CpuSamples(ScriptedCpu(readings), ProcessTree())
+    use = [[value for _, name, value in source() if name == "cpu_busy_frac"] for _ in readings]
     assert use == [[], [], [0.01, 0.01]]
 
 
 def test_the_real_thread_samples_this_machine_and_stops() -> None:
     tree = ProcessTree()
     ticked = threading.Semaphore(0)
-    probe = CpuProbe(CpuMeter(tree), tree)
+    source = CpuSamples(CpuMeter(tree), tree)
 
     def signal() -> list[Sample]:
         ticked.release()
         return []
 
     chores: list[int] = []
-    sampler = Sampler([probe, signal], period_s=0.05, chores=[(0.01, lambda: chores.append(1))])
+    sampler = Sampler([source, signal], period_s=0.05, chores=[(0.01, lambda: chores.append(1))])
     sampler.start()
     for _ in range(4):
         assert ticked.acquire(timeout=10.0)
@@ -339,12 +339,12 @@ def test_the_cgroup_probe_gives_shares_of_the_whole_machine(
     stat = "usage_usec {}\nnr_periods {}\nnr_throttled 0\nthrottled_usec {}\n"
     (group / "cpu.stat").write_text(stat.format(0, 0, 0))
     clock = FakeClock()
-    probe = CgroupProbe(CgroupReader(tmp_path, clock))
-    assert probe() == [("cgroup", "memory_bytes", 4096.0)]
+    source = CgroupSamples(CgroupReader(tmp_path, clock))
+    assert source() == [("cgroup", "memory_bytes", 4096.0)]
     clock.advance(2.0)
     # 4 of 8 CPU seconds, and half a second of two throttled.
     (group / "cpu.stat").write_text(stat.format(4_000_000, 20, 500_000))
-    assert probe() == [
+    assert source() == [
         ("cgroup", "memory_bytes", 4096.0),
         ("cgroup", "cpu_busy_frac", 0.5),
         ("cgroup", "throttled_frac", 0.25),
@@ -356,9 +356,9 @@ def test_what_the_machine_does_not_tell_is_no_sample() -> None:
         CpuReading(at_s=at_s, process_s=at_s, machine_busy_s=None, steal_s=None, num_cpus=2)
         for at_s in (0.0, 1.0)
     ]
-    probe = CpuProbe(ScriptedCpu(readings), ProcessTree())
-    probe()
-    samples = [(device, name, value) for device, name, value in probe() if name != "rss_bytes"]
+    source = CpuSamples(ScriptedCpu(readings), ProcessTree())
+    source()
+    samples = [(device, name, value) for device, name, value in source() if name != "rss_bytes"]
     assert samples == [("process_tree", "cpu_busy_frac", 0.5)]
 
 
@@ -376,13 +376,15 @@ def test_the_first_use_is_right_although_the_clock_was_read_late() -> None:
         )
 
     # 2 s passed by the counters, with 1 of 4 CPU seconds busy, and 0.4 s by the clock.
-    probe = CpuProbe(ScriptedCpu([reading(1.6, 0.0, 0.0), reading(2.0, 1.0, 3.0)]), ProcessTree())
-    probe()
-    assert ("machine", "cpu_busy_frac", 0.25) in probe()
+    source = CpuSamples(
+        ScriptedCpu([reading(1.6, 0.0, 0.0), reading(2.0, 1.0, 3.0)]), ProcessTree()
+    )
+    source()
+    assert ("machine", "cpu_busy_frac", 0.25) in source()
 
 
 def test_the_cgroup_probe_without_a_group_has_no_samples(tmp_path: Path) -> None:
-    assert CgroupProbe(CgroupReader(tmp_path))() == []
+    assert CgroupSamples(CgroupReader(tmp_path))() == []
 
 
 def test_telemetry_is_a_long_table(tmp_path: Path) -> None:

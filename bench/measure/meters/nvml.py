@@ -117,7 +117,7 @@ class _Card:
 
     def __init__(self, gpu: Gpu, clock: Clock) -> None:
         self.gpu = gpu
-        self.counter = Watch(gpu.energy_j, clock, errors=NvmlError, beside=gpu.power_w)
+        self.counter = Watch(gpu.energy_j, clock, errors=NvmlError, reference=gpu.power_w)
         self._clock = clock
         self._power: Watch | None = None
         self._included = parts_in_module(gpu.device.name)
@@ -135,7 +135,7 @@ class _Card:
             return self.counter.failure
         if self.counter.too_seldom:
             return still_or_slow(self.counter.num_changes, WATCH_S, self.counter.shown)
-        counted_w, power_w = self.counter.rate, self.counter.mean_beside
+        counted_w, power_w = self.counter.rate, self.counter.mean_reference
         if counted_w is None:
             return None
         if not self._is_possible(counted_w):

@@ -19,8 +19,7 @@ from pathlib import Path
 from bench.measure.clock import Clock
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
 from bench.measure.meters.counter import still_or_slow
-from bench.measure.meters.rapl_counter import REFRESH_S, RaplCounter
-from bench.measure.meters.rapl_zones import Zone, zones
+from bench.measure.meters.rapl_counter import REFRESH_S, RaplCounter, Zone, zones
 
 # Watched for up to fifty refreshes. Looks are at least a refresh apart: a hypervisor that feeds a
 # counter now and then shows the same value again and again.

@@ -49,7 +49,7 @@ class _Change:
     after_s: float
     before_s: float
     shown: float
-    beside: float | None
+    reference: float | None
 
 
 class Watch:
@@ -67,7 +67,7 @@ class Watch:
         clock: Clock,
         *,
         errors: type[Exception] | tuple[type[Exception], ...],
-        beside: Callable[[], float] | None = None,
+        reference: Callable[[], float] | None = None,
     ) -> None:
         """Read it for the first time.
 
@@ -75,7 +75,7 @@ class Watch:
             read: What to watch.
             clock: Monotonic seconds.
             errors: What it raises when it cannot be read.
-            beside: Read whenever it changes, to compare; may raise the same errors.
+            reference: Read whenever it changes, to compare; may raise the same errors.
         """
         self.too_seldom = False
         self.failure: str | None = None
@@ -83,7 +83,7 @@ class Watch:
         self._read = read
         self._clock = clock
         self._errors = errors
-        self._beside = beside
+        self._reference = reference
         self._changes: list[_Change] = []
         self._began_s = clock()
         try:
@@ -103,7 +103,7 @@ class Watch:
             return True
         if len(self._changes) < _ENOUGH_CHANGES:
             return False
-        return self._beside is None or self._span_s >= _RATE_S
+        return self._reference is None or self._span_s >= _RATE_S
 
     def poll(self) -> None:
         """Look at it again."""
@@ -117,7 +117,7 @@ class Watch:
             return
         if shown != self.shown:
             now_s = self._clock()
-            self._changes.append(_Change(self._began_s, now_s, shown, self._look_beside()))
+            self._changes.append(_Change(self._began_s, now_s, shown, self._read_reference()))
         self._began_s, self.shown = began_s, shown
 
     def conclude(self) -> None:
@@ -147,9 +147,9 @@ class Watch:
         return (self._changes[-1].shown - self._changes[0].shown) / self._span_s
 
     @property
-    def mean_beside(self) -> float | None:
+    def mean_reference(self) -> float | None:
         """The mean of what was read beside it; None where it could not be read every time."""
-        found = [one.beside for one in self._changes if one.beside is not None]
+        found = [one.reference for one in self._changes if one.reference is not None]
         return fmean(found) if found and len(found) == len(self._changes) else None
 
     @property
@@ -157,13 +157,13 @@ class Watch:
         """From the first change to the last."""
         return self._changes[-1].before_s - self._changes[0].before_s
 
-    def _look_beside(self) -> float | None:
-        if self._beside is None:
+    def _read_reference(self) -> float | None:
+        if self._reference is None:
             return None
         try:
-            return self._beside()
+            return self._reference()
         except self._errors:  # there is nothing to compare with, which is no fault of the reading
-            self._beside = None
+            self._reference = None
             return None
 
 

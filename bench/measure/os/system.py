@@ -5,7 +5,7 @@ the machine; percentage calls keep a hidden baseline per thread and are not used
 
 What is read again and again comes from descriptors that are kept open: in the middle of a training,
 with cold caches, the machine's line then takes 0.04 ms and with psutil 0.12 ms, which is 0.3% of 32
-small steps; one tick of CpuProbe takes 0.17 ms and with psutil 0.3 ms. Looking for children is
+small steps; one tick of CpuSamples takes 0.17 ms and with psutil 0.3 ms. Looking for children is
 dearer. psutil walks all of /proc for it, whose cost grows with the machine; the kernel's own lists
 of children cost 0.1 ms and 0.03 ms for each further thread, and are read only every REFRESH_S or
 when asked. Where there is no /proc psutil is asked for everything but this process's own time.
