@@ -1,10 +1,10 @@
-"""One NVIDIA GPU, call by call: the only module that uses pynvml.
+"""Reads one NVIDIA GPU, call by call; the only module that uses pynvml.
 
-`gpu_busy_frac` is NVML's utilization: the share of its last sample period (1/6 s to 1 s, by card)
-in which any kernel ran. One thread in a loop makes it 1, so it is called busy, never utilization
-of compute. Memory is what is in use on the device, by all processes.
+`gpu_busy_frac` is NVML's utilization: the share of its last sample period (1/6 s to 1 s, depending
+on the card) in which any kernel ran. A single thread in a loop makes it 1, so it is called busy and
+not utilization. Memory is what all processes use on the device.
 
-Power is the instantaneous reading, never nvmlDeviceGetPowerUsage: from Ampere on that is a mean
+Power is the instantaneous reading and not nvmlDeviceGetPowerUsage, which from Ampere on is a mean
 over one second.
 """
 
@@ -22,15 +22,15 @@ from bench.measure.meters.base import MeterUnavailable
 # (device, metric, value), as the sampler takes it.
 Sample = tuple[str, str, float]
 NvmlError: type[Exception] = pynvml.NVMLError
-# What a device, a driver or a container does not offer; anything else is trouble.
+# A device, a driver or a container does not offer the value; any other error is a fault.
 NOT_OFFERED: tuple[type[Exception], ...] = (
     pynvml.NVMLError_NotSupported,
     pynvml.NVMLError_FunctionNotFound,
     pynvml.NVMLError_NoPermission,
 )
 
-# Source: NVML API reference, NvmlClocksEventReasons. A hardware slowdown is by heat or by the power
-# brake; the flags of the two tell which on all cards that have them.
+# Source: NVML API reference, NvmlClocksEventReasons. Heat or the power brake causes a hardware
+# slowdown; cards that have flags for the two say which.
 _THERMAL = (
     pynvml.nvmlClocksEventReasonSwThermalSlowdown | pynvml.nvmlClocksEventReasonHwThermalSlowdown
 )
@@ -38,9 +38,10 @@ _SLOWDOWN = pynvml.nvmlClocksEventReasonHwSlowdown
 _POWER_BRAKE = pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown
 _POWER_CAP = pynvml.nvmlClocksEventReasonSwPowerCap
 
-# Power sensors that look at 10 of 20 ms, and at 25 of 100 ms. The GA100 is an Ampere like chips
-# whose sensor sees everything, so it is recognised by the names of its cards. Source: Z. Yang,
-# K. Adamek, W. Armour, "Accurate and Convenient Energy Measurements for GPUs", SC24.
+# Some power sensors look at only 10 of 20 ms, or at 25 of 100 ms. The GA100 is an Ampere chip, but
+# the sensors of other Ampere chips see everything, so it is recognised by its card names.
+# Source: Z. Yang, K. Adamek, W. Armour, "Accurate and Convenient Energy Measurements for GPUs",
+# SC24.
 _SEEN_FRAC = {
     pynvml.NVML_DEVICE_ARCH_PASCAL: 0.5,
     pynvml.NVML_DEVICE_ARCH_VOLTA: 0.5,
@@ -56,8 +57,11 @@ _MODULE = re.compile(r"\b(GH|GB)[2-9]00\b")
 class GpuDevice:
     """One GPU of a run.
 
-    index is NVML's, in the order of the PCI bus, which need not be CUDA's. index and uuid are None
-    where they are not known: of an instance of MIG, or of a card that cannot be opened.
+    Attributes:
+        index: NVML's index, in the order of the PCI bus; it need not be CUDA's. None if unknown:
+            for an instance of MIG, or a card that cannot be opened.
+        uuid: Its UUID; None if unknown.
+        name: Its name.
     """
 
     index: int | None
@@ -92,12 +96,12 @@ class Gpu:
         if field.nvmlReturn != pynvml.NVML_SUCCESS:
             raise pynvml.NVMLError(field.nvmlReturn)
         if field.valueType != pynvml.NVML_VALUE_TYPE_UNSIGNED_INT:
-            # Not the milliwatts that NVML documents: whatever it is, it is not understood here.
+            # NVML documents milliwatts as an unsigned integer; anything else is not understood.
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
         return float(field.value.uiVal) / 1e3
 
     def power_limit_w(self) -> float | None:
-        """The limit that is enforced, else the one that is set; None where neither can be read."""
+        """The enforced power limit, or else the configured one; None if neither is readable."""
         with suppress(NvmlError):
             return float(pynvml.nvmlDeviceGetEnforcedPowerLimit(self._handle)) / 1e3
         with suppress(NvmlError):
@@ -105,7 +109,7 @@ class Gpu:
         return None
 
     def power_seen_frac(self) -> float:
-        """The share of its power that its sensor looks at; the least where that is not known."""
+        """The share of the time in which its power sensor looks; the least if that is unknown."""
         try:
             architecture = pynvml.nvmlDeviceGetArchitecture(self._handle)
         except NvmlError:
@@ -115,7 +119,7 @@ class Gpu:
         return _SEEN_FRAC.get(architecture, 1.0)
 
     def is_divided(self) -> bool:
-        """Whether it is divided into instances of MIG; cards that do not say are not."""
+        """Whether it is divided into instances of MIG; a card that does not say is not."""
         with suppress(NvmlError):
             current, _ = pynvml.nvmlDeviceGetMigMode(self._handle)
             return bool(current == pynvml.NVML_DEVICE_MIG_ENABLE)
@@ -124,12 +128,12 @@ class Gpu:
     def busy_frac(self) -> float:
         """Share of the last sample period in which any kernel ran."""
         percent = pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu
-        if percent > 100:  # no percentage: whatever it is, it is not understood here
+        if percent > 100:  # not a percentage, so it is not understood here
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
         return float(percent) / 100
 
     def memory_used_bytes(self) -> float:
-        """Memory in use, by all processes."""
+        """Memory that all processes use."""
         return float(pynvml.nvmlDeviceGetMemoryInfo(self._handle).used)
 
     def temperature_c(self) -> float:
@@ -143,8 +147,8 @@ class Gpu:
     def slowdowns(self) -> list[tuple[str, float]]:
         """The reasons for lowered clocks that matter here, each 1.0 or 0.0.
 
-        At the power cap is where a card normally works under full load; heat and the power brake,
-        an emergency of the supply, are not.
+        The power cap is normal under full load. Heat, and the power brake (an emergency of the
+        power supply), are not.
         """
         reasons = self._slowdown_reasons()
         thermal = bool(reasons & _THERMAL)
@@ -156,22 +160,22 @@ class Gpu:
         ]
 
     def _slowdown_reasons(self) -> int:
-        """As a mask; older drivers know the call by another name."""
+        """Read the mask of reasons; older drivers have another name for the call."""
         with suppress(pynvml.NVMLError_FunctionNotFound):
             return int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(self._handle))
         return int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle))
 
     def compute_pids(self) -> set[int]:
-        """Processes that compute on it, by their numbers outside of any container."""
+        """Processes that compute on the card, by their numbers outside of any container."""
         running = pynvml.nvmlDeviceGetComputeRunningProcesses_v3(self._handle)
         return {process.pid for process in running}
 
 
 def open_library() -> list[Gpu | str]:
-    """Load the library and open every card; close_library() as often as this.
+    """Load the library and open every card; each call needs one close_library().
 
     Returns:
-        The cards in NVML's order; in place of one that cannot be opened, the reason.
+        The cards in NVML's order, with the reason in the place of a card that cannot be opened.
 
     Raises:
         MeterUnavailable: There is no driver, or it does not say how many cards there are.
@@ -196,21 +200,21 @@ def _open(index: int) -> Gpu | str:
 
 
 def close_library() -> None:
-    """Release the library once; a driver that is gone has released it already."""
+    """Release the library once; an error means that the driver is gone and has released it."""
     with suppress(pynvml.NVMLError):
         pynvml.nvmlShutdown()
 
 
 def mig_name(uuid: str) -> str | None:
-    """The name of an instance of MIG; None where NVML knows none of this UUID."""
+    """The name of an instance of MIG; None if NVML knows none with this UUID."""
     with suppress(pynvml.NVMLError):
         return str(pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByUUID(uuid)))
     return None
 
 
 def parts_in_module(name: str) -> tuple[str, ...]:
-    """Parts of the machine that the energy counter of a card of this name includes.
+    """Other parts of the machine that the energy counter of a card with this name includes.
 
-    That of a module with a processor of its own (Grace-Hopper) holds the processor and its memory.
+    On a module with its own processor (Grace-Hopper), it includes the processor and its memory.
     """
     return ("cpu", "dram") if _MODULE.search(name) else ()

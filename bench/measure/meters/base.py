@@ -1,8 +1,8 @@
-"""What every energy meter looks like: cumulative joules per component, and how far to trust them.
+"""The interface of energy meters: cumulative joules per component, and how far to trust them.
 
-A meter owns one source of joules. It is opened by a real read, so what cannot be read is known
-before the clock starts, and it unwraps its counters in the same call that reads them: whoever
-takes differences of its readings need not know about wraps.
+A meter owns one source of joules. open() reads it once, so what cannot be read is known before the
+clock starts. read() also unwraps counters, so its callers can take differences without knowing of
+wraps.
 """
 
 from __future__ import annotations
@@ -16,31 +16,33 @@ from bench.core.labels import EnergyLabel
 
 
 class MeterUnavailable(Exception):  # noqa: N818 -- says that something is missing, as the records do
-    """A meter cannot be read here; the message is the reason, with a remedy where there is one."""
+    """A meter cannot be read here; the message gives the reason and the remedy, if any."""
 
 
 class MeterConfigError(ValueError):
-    """The configuration of a meter contradicts itself: the user's to mend, never skipped."""
+    """The configuration of a meter contradicts itself. The user has to mend it; it ends the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """One part of the machine whose joules a meter gives.
+    """One part of the machine whose joules a meter measures.
 
-    name is a part and its number ("cpu0", "dram1", "gpu0"; "cpu" for all processors together): of
-    two meters for the same part only one counts. refresh_s is how often the underlying counter
-    changes: a window of few refreshes is noise.
-
-    What a window can be off by, whatever its length: error_frac of what it reads, for the sensor or
-    the model; and edge_error_j, both edges together, because a counter tells what was true at its
-    last refresh.
-
-    tick_s is the longest time that may pass between two readings (a counter wraps, power is
-    integrated); None where it does not matter. max_w is more than it ever draws: readings that
-    would mean more are refused; None where that is not known, or where the meter sees to it.
-    least_w is less than it draws on average whenever it is switched on.
-    includes names the parts whose joules are in this component as well, so that they are not added
-    a second time.
+    Attributes:
+        name: A part and its number ("cpu0", "dram1", "gpu0"), or "cpu" for all processors together.
+            If two meters measure the same part, only one counts.
+        source: Where the joules come from; stored in the record.
+        label: How they are obtained.
+        refresh_s: Time between changes of the underlying counter. A window of few refreshes is
+            noise.
+        error_frac: Bound on the error of the sensor or model, as a share of what it reads.
+        edge_error_j: Bound on the error of both edges of a window together: a counter shows what
+            was true at its last refresh.
+        tick_s: Longest time that may pass between two readings, because a counter wraps or power
+            is integrated; None if any time will do.
+        max_w: More power than the component ever draws. Readings that would mean more are refused.
+            None if that is unknown, or if the meter checks it itself.
+        least_w: Less power than the component draws on average while it is switched on.
+        includes: Parts whose joules this component includes, so that they are not added twice.
     """
 
     name: str
@@ -57,14 +59,16 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Cumulative joules of a component since open(), never decreasing, and what is in doubt.
+    """Cumulative joules of a component since open(), with bounds on what was missed.
 
-    missed_j bounds what the readings so far may have missed between them, in joules. resets and
-    gaps count how often a counter began anew, and how often so much time passed between two
-    readings that a wrap may have gone unseen. All are cumulative too: the doubt of a window is a
-    difference, like its joules.
+    All numbers are cumulative, so that the doubt of a window is a difference, like its joules.
 
-    failure is the reason why this component cannot be read any more; energy_j then means nothing.
+    Attributes:
+        energy_j: Joules; they never decrease.
+        missed_j: Bound on the joules that the readings so far may have missed.
+        resets: How often the counter began anew.
+        gaps: How often a wrap may have gone unseen, because readings were too far apart.
+        failure: Why the component cannot be read any more; energy_j then means nothing.
     """
 
     energy_j: float
@@ -75,56 +79,56 @@ class Reading:
 
     @classmethod
     def failed(cls, reason: str) -> Reading:
-        """A reading that only says why there is none."""
+        """Make a reading that only gives the reason of a failure."""
         return cls(math.nan, failure=reason)
 
 
 class Meter(Protocol):
-    """A source of cumulative joules; calls come one at a time.
+    """A source of cumulative joules; calls never overlap.
 
-    Whatever a meter raises or returns is checked by bench.measure.guard, so one of a user's own
-    needs no checks to be safe.
+    bench.measure.guard checks whatever a meter raises or returns, so a user's own meter needs no
+    checks.
     """
 
     @property
     def components(self) -> Sequence[Component]:
-        """What it measures; known once it is open, and unchanged from then on."""
+        """What the meter measures; known once it is open, and unchanged from then on."""
 
     def open(self) -> None:
         """Read once, so that read() will work.
 
         Raises:
-            MeterUnavailable: It cannot be read on this machine, with the reason.
+            MeterUnavailable: The meter cannot be read on this machine, with the reason.
         """
 
     def read(self) -> Mapping[str, Reading]:
-        """A reading of every component, by its name; of one that has failed, the reason.
+        """Read every component, by its name; for one that has failed, give the reason.
 
         Raises:
-            MeterUnavailable: None of its components can be read any more.
-            OSError: As above, from the system.
+            MeterUnavailable: No component can be read any more.
+            OSError: The same, from the system.
         """
 
     def close(self) -> None:
-        """Release what open() took."""
+        """Release what open() acquired."""
 
 
 @runtime_checkable
 class GpuMeter(Protocol):
-    """A meter that can be limited to the GPUs of a run; others need not have the method."""
+    """A meter that can be limited to the GPUs of a run; other meters need not have the method."""
 
     def choose_gpus(self, uuids: Sequence[str] | None) -> None:
-        """Measure these alone; called before open().
+        """Measure only these GPUs; called before open().
 
         Args:
-            uuids: Of the GPUs that the run uses; None for all that are visible.
+            uuids: UUIDs of the GPUs that the run uses; None for all visible ones.
         """
 
 
 @runtime_checkable
 class PartialMeter(Protocol):
-    """A meter that can be open without some of what it should measure."""
+    """A meter that can be open although some of its components cannot be measured."""
 
     @property
     def refused(self) -> Mapping[str, str]:
-        """Reasons by component, once it is open."""
+        """Reasons by component, known once the meter is open."""

@@ -1,12 +1,15 @@
-"""Sums up what a counter of joules shows, through wraps and resets.
+"""Adds up what a counter of joules shows, through wraps and resets.
 
-What can have flowed between two readings, the most power times the time, is the judge. A decrease
-that a wrap can explain is one; any other is a reset, and the stretch in which it happened is
-estimated from the power before it. More time than a turn takes at the most power is a gap: turns
-may have gone unseen. So is a value that is held for many refreshes: what flowed meanwhile may be
-shown later, or be lost. An increase beyond what can have flowed is no measurement: the counter has
-failed. A reset that looks like a wrap, or like an ordinary increase, is taken for one: nothing
-tells them apart.
+Each change is judged by the most that can have flowed: the maximum power times the time.
+
+- A decrease that a wrap can explain is a wrap. Any other decrease is a reset, and the stretch in
+  which it happened is estimated from the power before it.
+- A time in which the counter can have wrapped more than once is a gap. So is a value that is held
+  for many refreshes: the joules of that time may be shown later, or be lost.
+- An increase beyond what can have flowed means that the counter has failed.
+
+A reset that looks like a wrap, or like an ordinary increase, is taken for one, because nothing
+distinguishes them.
 """
 
 from __future__ import annotations
@@ -15,14 +18,14 @@ import math
 
 from bench.measure.meters.base import Reading
 
-# A driver that is busy may hold a value for this many refreshes.
+# A busy driver may hold a value for this many refreshes.
 HELD_REFRESHES = 50
-# One that holds it for more than this may have lost what flowed meanwhile.
+# If it holds one for more refreshes than this, the joules of that time may be lost.
 _UNDOUBTED_REFRESHES = 5
 
 
 class CounterSum:
-    """The joules since it was made, with what is in doubt of them."""
+    """The joules since the baseline, with bounds on what is in doubt."""
 
     def __init__(
         self,
@@ -39,26 +42,26 @@ class CounterSum:
         Args:
             shown_j: What the counter shows.
             now_s: When it was read, on a monotonic clock.
-            max_w: More than ever flows.
-            refresh_s: How often the counter changes.
+            max_w: More power than ever flows.
+            refresh_s: Time between changes of the counter.
             step_j: Its smallest change.
-            range_j: Where it begins anew; None for a counter that does not wrap.
+            range_j: Value at which it wraps; None for a counter that does not wrap.
         """
         self.max_w = max_w
         self.range_j = range_j
         self._refresh_s = refresh_s
-        # A counter tells what was true at its last refresh: at both ends of a window.
+        # At both ends of a window, the counter shows what was true at its last refresh.
         self.edge_error_j = max_w * refresh_s + step_j
         self._shown_j = shown_j
         self._at_s = now_s
-        # When the value shown was first seen, and the reading before that: it may be as old.
+        # When the present value was first seen, and the reading before that: it may be that old.
         self._changed_s = self._older_s = now_s
         self._before_w: float | None = None
         self._held_long = False
         self._sum = Reading(0.0)
 
     def advance(self, shown_j: float, now_s: float) -> Reading:
-        """The joules until now_s, when the counter showed shown_j; a failure lasts."""
+        """Add up the joules until now_s, when the counter showed shown_j; a failure is final."""
         if self._sum.failure is not None:
             return self._sum
         gone_j, wrapped = self._gone_j(shown_j, now_s)
@@ -77,19 +80,19 @@ class CounterSum:
         return self._sum
 
     def _possible_j(self, elapsed_s: float) -> float:
-        """The most that can have flowed."""
+        """The most joules that can have flowed."""
         return self.max_w * elapsed_s + self.edge_error_j
 
     def _longest_s(self, now_s: float) -> float:
-        """For how long energy may have flowed that was not shown yet.
+        """How long energy may have flowed that was not shown yet.
 
-        The value before may be as old as the reading before it, if it was held all the time.
+        The previous value may be as old as the reading before it, if it was held all the time.
         """
         since_s = now_s - self._changed_s
         return min(now_s - self._older_s, since_s + HELD_REFRESHES * self._refresh_s)
 
     def _gone_j(self, shown_j: float, now_s: float) -> tuple[float, bool]:
-        """By how much it rose, and whether it wrapped; negative after a reset."""
+        """By how much the counter rose, and whether it wrapped; negative after a reset."""
         gone_j = shown_j - self._shown_j
         if gone_j >= 0 or self.range_j is None:
             return gone_j, False
@@ -113,17 +116,17 @@ class CounterSum:
         )
 
     def _unseen_j(self, gone_j: float, now_s: float) -> float:
-        """The joules of all turns that there may have been since the last reading."""
+        """The joules of all wraps that may have gone unseen since the last reading."""
         if self.range_j is None:
             return 0.0
         free_j = self._possible_j(now_s - self._at_s) - gone_j
         return max(0, math.floor(free_j / self.range_j)) * self.range_j
 
     def _maybe_lost_j(self, gone_j: float, now_s: float) -> float:
-        """What may have flowed since the last reading and is lost, as the value is held for long.
+        """The joules that may be lost because the value has been held for long.
 
-        That is as much as flowed before. Nothing takes it back: a later rise may be all of it, or
-        what flowed since.
+        The estimate is the power before. A later rise does not reduce it: the rise may be the
+        joules of that time, or only what flowed since.
         """
         if gone_j == 0 and now_s - self._changed_s > _UNDOUBTED_REFRESHES * self._refresh_s:
             since_s = now_s - (self._at_s if self._held_long else self._changed_s)
@@ -136,13 +139,13 @@ class CounterSum:
         return since_s * (self.max_w if self._before_w is None else self._before_w)
 
     def _add_reset(self, shown_j: float, now_s: float) -> None:
-        """Estimate the stretch; anything from nothing to all that can have flowed is in doubt."""
+        """Estimate the joules around a reset; anything from 0 to the most possible is in doubt."""
         possible_j = self._possible_j(now_s - self._changed_s)
-        # Without a power before it the middle is off by least.
+        # If no power is known from before, the middle has the smallest possible error.
         estimate_j = possible_j / 2
         if self._before_w is not None:
             estimate_j = self._before_w * (now_s - self._changed_s)
-        if shown_j <= possible_j:  # It may have begun at zero: then so much has flowed since.
+        if shown_j <= possible_j:  # if it began at zero, this much has flowed since
             estimate_j = shown_j if self._before_w is None else max(shown_j, estimate_j)
         estimate_j = min(estimate_j, possible_j)
         before = self._sum
@@ -155,7 +158,7 @@ class CounterSum:
 
 
 def still_or_slow(num_changes: int, watched_s: float, shown_j: float) -> str:
-    """That a counter was watched and hardly changed, in words that follow its name."""
+    """Say that a counter hardly changed while it was watched; the words follow its name."""
     if num_changes == 0:
         return f"stands still at {shown_j:g} J"
     return f"changes too seldom, {num_changes} times in {watched_s:.2g} s"

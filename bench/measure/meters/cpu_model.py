@@ -1,10 +1,10 @@
-"""CPU energy where nothing measures it: a straight line from idle to full load.
+"""Models CPU energy if nothing measures it: a straight line from idle to full load.
 
     energy = idle_w * elapsed + (full_w - idle_w) * busy CPU seconds / number of CPUs
 
-of the whole machine, so that a run pays for the idle cores that it occupies too. What it cannot
-know: clock speed, vector instructions, memory traffic. Between configurations on one machine it
-ranks like a mixture of time and CPU time; its joules carry the label `modelled` for that reason.
+of the whole machine, so a run is charged for idle cores too. The model knows nothing of clock
+speed, vector instructions and memory traffic. It ranks configurations on one machine like a mixture
+of time and CPU time, and therefore its joules have the label `modelled`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from bench.measure.clock import Clock
 from bench.measure.meters.base import Component, MeterConfigError, MeterUnavailable, Reading
 from bench.measure.os.system import machine_busy_s, num_cpus, num_sockets
 
-# The stated error, as a share of what the model says. Source: the deviations of such a model
-# (CodeCarbon, thermal design power by load) from a wall meter that Fischer 2025 publishes: median
-# -32%, worst -67% for training on a CPU. Low by 67%, the truth is three times what it says.
+# The stated error, as a share of what the model says. Source: Fischer 2025 compares such a model
+# (CodeCarbon, thermal design power by load) with a wall meter, for training on a CPU: median -32%,
+# worst -67%. If the model is 67% too low, the truth is three times what it says.
 ERROR_FRAC = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuWatts:
-    """Power of all processors together, idle and with every CPU busy, and who says so."""
+    """Power of all processors together, idle and with every CPU busy, and where it is from."""
 
     idle_w: float
     full_w: float
@@ -45,10 +45,10 @@ def choose_watts(
     num_sockets: int = 1,
     tdp_w: Callable[[str], float | None] = processor_tdp_w,
 ) -> CpuWatts:
-    """The watts from configuration, else from CodeCarbon's table by name, else its default.
+    """Take the watts from the configuration, or CodeCarbon's table, or its default.
 
-    The table has the thermal design power of one processor; a virtual machine, which may have only
-    a share of one, is billed one.
+    The table has the thermal design power of one processor. A virtual machine, which may have only
+    a share of a processor, is charged for a whole one.
 
     Raises:
         MeterConfigError: The watts contradict each other or are no watts.
@@ -100,7 +100,7 @@ class CpuModelMeter:
             full_w: Power with every CPU busy; None to look the processor up.
             clock: Monotonic seconds.
             busy_s: Cumulative busy CPU seconds of the machine.
-            watts: Both at once, in place of what would be chosen.
+            watts: Both at once, instead of looking them up.
 
         Raises:
             MeterConfigError: The configured watts contradict each other or are no watts.
@@ -121,7 +121,7 @@ class CpuModelMeter:
 
         Raises:
             MeterUnavailable: The system does not give CPU times.
-            MeterConfigError: The watts chosen contradict those configured.
+            MeterConfigError: The watts that were looked up contradict the configured ones.
         """
         try:
             self._num_cpus = num_cpus()

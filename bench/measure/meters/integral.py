@@ -1,14 +1,15 @@
-"""Power of a GPU integrated from sample to sample: a trapezoid over all samples.
+"""Integrates the power of a GPU over its samples, by the trapezoid rule.
 
-What is shown is the mean over the refresh before, held until the next, so its integral is behind
-the energy by about one refresh of what is shown: so much is added. A share x of a refresh after the
-last one, this takes the power since then for the one before, and is off by at most x of a refresh
-of the most power that can flow, either way; hence twice a refresh for two edges. Where power falls
-the sum would too: it then stays, and is off by no more than it was.
+Lag: a sensor shows the mean power of the previous refresh until the next one, so the integral lags
+behind the energy by about one refresh at the power shown. That much is added. Between two refreshes
+this assumes that power has not changed since the last one; the error is at most the part of a
+refresh that has passed, at the maximum power. Two edges therefore count as two refreshes. The sum
+would fall if power falls; it is held instead, which makes the error no larger.
 
-Between two samples that are less than a refresh apart lies at most one jump, somewhere: in doubt is
-half of it x the time between. Farther apart, whole refreshes may have gone unseen, with any power
-that can flow. A sensor that sees part of the time can be off for the rest by whatever can flow.
+Doubt: between two samples less than a refresh apart, power jumps at most once, at an unknown
+moment, so half of the jump times the time between is in doubt. Between samples farther apart, whole
+refreshes may have gone unseen, with any power up to the maximum. A sensor that looks only part of
+the time can be off by any possible power for the rest.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from bench.measure.meters.refresh import Refresh
 # SC24.
 ERROR_FRAC = 0.13
 
-# Samples more often than this would cost what they measure.
+# Sampling more often would cost as much as it measures.
 _MIN_TICK_S = 0.01
-# A sample so late leaves more in doubt than the samples before it can tell.
+# A sample this late leaves a gap that earlier samples say nothing about.
 _GAP_S = 1.0
 _ROUNDING_FRAC = 1e-6  # power comes in milliwatts
 
@@ -41,9 +42,9 @@ class PowerIntegral:
 
         Args:
             gpu: The card.
-            refresh: For how long its power is held.
+            refresh: How long a power reading is held.
             now_s: Monotonic seconds.
-            max_w: More than the card ever draws.
+            max_w: More power than the card ever draws.
             no_counter: Why its energy counter is not used.
 
         Raises:
@@ -60,7 +61,7 @@ class PowerIntegral:
             refresh_s=refresh.typical_s,
             error_frac=ERROR_FRAC,
             edge_error_j=2 * self._max_w * refresh.longest_s,
-            # Late by almost a whole period it still sees every refresh.
+            # A sample that is almost a whole period late still sees every refresh.
             tick_s=max(_MIN_TICK_S, self._shortest_s / 2),
         )
         self._gpu = gpu
@@ -68,10 +69,10 @@ class PowerIntegral:
         self._reading = Reading(0.0)
         self._last_w = gpu.power_w()
         self._last_s = self._powered_s = now_s
-        self._integral_j = -self._lag_s * self._last_w  # as nothing has been used yet
+        self._integral_j = -self._lag_s * self._last_w  # so that nothing has been used yet
 
     def read(self, clock: Clock) -> Reading:
-        """Take a sample, and the joules until then; a power that cannot be is a failure.
+        """Take a sample and integrate until then; an impossible power is a failure.
 
         Raises:
             NvmlError: The card is lost.
@@ -94,7 +95,7 @@ class PowerIntegral:
         return self._reading
 
     def _fault(self, shown_w: float, now_s: float) -> str | None:
-        """Why the power shown cannot be; None where it can."""
+        """Say why the power shown is impossible; None if it is possible."""
         if shown_w > self._max_w * (1 + _ROUNDING_FRAC):
             return f"its power reads {shown_w:g} W, more than the {self._max_w:g} W that can flow"
         dark_s = now_s - self._powered_s
@@ -103,7 +104,7 @@ class PowerIntegral:
         return None
 
     def _doubt_j(self, shown_w: float, gap_s: float) -> float:
-        """The most by which the joules of one gap can be off."""
+        """The most by which the joules between two samples can be off."""
         if gap_s >= self._shortest_s:
             return (1 + self._blind_frac) * self._max_w * gap_s
         jump_j = abs(shown_w - self._last_w) * gap_s / 2
@@ -111,5 +112,5 @@ class PowerIntegral:
         return jump_j + self._blind_frac * (blind_w * gap_s + jump_j)
 
     def _off_by_w(self, shown_w: float) -> float:
-        """How far the power may have been from what is shown while the sensor did not look."""
+        """The largest error of the power shown while the sensor does not look."""
         return max(shown_w, self._max_w - shown_w)

@@ -1,11 +1,11 @@
-"""Energy of NVIDIA GPUs: the card's own counter, else its power integrated.
+"""Measures energy of NVIDIA GPUs by the card's counter, or else by integrating its power.
 
-Which of the two is settled for each card when it is opened, by real reads: a counter that stands
-still, or that contradicts the card's power, is not used. A card that offers neither is refused with
-the reason; the others are measured all the same.
+The choice is made for each card when it is opened, by real readings: a counter that stands still,
+or that contradicts the power of the card, is not used. A card that has neither is refused with the
+reason, and the others are measured nevertheless.
 
-What sensors are off by: Z. Yang, K. Adamek, W. Armour, "Accurate and Convenient Energy Measurements
-for GPUs", SC24.
+Errors of sensors are from Z. Yang, K. Adamek, W. Armour, "Accurate and Convenient Energy
+Measurements for GPUs", SC24.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from bench.measure.run_gpus import open_gpus
 # Capping power takes a while. Source: the plausibility limit of the ML.ENERGY benchmark.
 PEAK_OVER_LIMIT = 1.7
 DEFAULT_MAX_W = 1500.0
-LEAST_W = 0.5  # a card that is on draws more, asleep too
+LEAST_W = 0.5  # a card that is on draws more, even asleep
 STEP_J = 1e-3  # the counter is in millijoules
-COUNTER_TICK_S = 1.0  # no more than that is to be estimated when the driver is loaded anew
+COUNTER_TICK_S = 1.0  # the most to be estimated if the driver is reloaded
 
 
 class NvmlMeter:
@@ -44,7 +44,7 @@ class NvmlMeter:
 
         Args:
             clock: Monotonic seconds.
-            sleep: Waits so many seconds, while the refresh period is found.
+            sleep: Waits for a number of seconds, while the refresh period is found.
         """
         self.components: Sequence[Component] = ()
         self.refused: Mapping[str, str] = {}
@@ -54,11 +54,11 @@ class NvmlMeter:
         self._sources: list[_Source] = []
 
     def choose_gpus(self, uuids: Sequence[str] | None) -> None:
-        """As in GpuMeter; without a choice those that CUDA_VISIBLE_DEVICES allows."""
+        """Do as GpuMeter says; without a choice, CUDA_VISIBLE_DEVICES decides."""
         self._uuids = uuids
 
     def open(self) -> None:
-        """Find the cards, read each, and watch for refreshes; takes up to two seconds.
+        """Find the cards, read each one, and watch for refreshes; this takes up to two seconds.
 
         Raises:
             MeterUnavailable: No driver, no card, or none with a usable reading.
@@ -104,16 +104,16 @@ class NvmlMeter:
 
 
 class _Source(Protocol):
-    """One device's joules."""
+    """The joules of one device."""
 
     component: Component
 
     def read(self, clock: Clock) -> Reading:
-        """Joules since it was made."""
+        """Joules since the source was made."""
 
 
 class _Card:
-    """A card whose counter and power are watched, to choose between them."""
+    """A card whose counter and power are watched to choose between them."""
 
     def __init__(self, gpu: Gpu, clock: Clock) -> None:
         self.gpu = gpu
@@ -125,12 +125,12 @@ class _Card:
         self._max_w = PEAK_OVER_LIMIT * limit_w if limit_w else DEFAULT_MAX_W
 
     def watch_power(self) -> Watch:
-        """What watches its power from now on."""
+        """Start to watch the power of the card."""
         self._power = Watch(self.gpu.power_w, self._clock, errors=NvmlError)
         return self._power
 
     def counter_fault(self) -> str | None:
-        """Why the counter is not to be used; None where it is."""
+        """Say why the counter cannot be used; None if it can."""
         if self.counter.failure is not None:
             return self.counter.failure
         if self.counter.too_seldom:
@@ -166,12 +166,12 @@ class _Card:
         )
 
     def _is_possible(self, power_w: float) -> bool:
-        """Whether a card that is on can draw so much."""
+        """Whether a card that is on can draw this power."""
         return LEAST_W <= power_w <= self._max_w
 
 
 class _Counter:
-    """The card's energy counter, since the driver was loaded; it does not wrap."""
+    """The card's energy counter since the driver was loaded; it does not wrap."""
 
     def __init__(
         self, gpu: Gpu, counter: Watch, now_s: float, max_w: float, included: tuple[str, ...]
@@ -198,6 +198,6 @@ class _Counter:
         )
 
     def read(self, clock: Clock) -> Reading:
-        """Joules since it was made."""
+        """Joules since the source was made."""
         shown_j = self._gpu.energy_j()
         return self._sum.advance(shown_j, clock())

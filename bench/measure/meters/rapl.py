@@ -1,9 +1,9 @@
-"""Energy counters of processors and memory, by RAPL through the kernel's powercap tree.
+"""Measures energy of processors and memory by RAPL, through the kernel's powercap tree.
 
-A counter of 32 bits wraps every few minutes to an hour; bench.measure.meters.counter undoes it, in
-the one call that reads. Before the clock starts all counters are watched for a moment: a package
-whose counter stands still, or changes seldom, makes the meter unavailable, and of dies that show
-one and the same counter, as some AMD processors have it, one is counted.
+A counter of 32 bits wraps every few minutes to an hour; read() undoes that, with
+bench.measure.meters.counter. open() watches all counters for a moment. If the counter of a package
+stands still or seldom changes, the meter is unavailable. If several dies show the same counter, as
+on some AMD processors, it is counted once.
 
 Source: https://docs.kernel.org/power/powercap/powercap.html
 """
@@ -21,8 +21,8 @@ from bench.measure.meters.base import Component, MeterUnavailable, Reading
 from bench.measure.meters.counter import still_or_slow
 from bench.measure.meters.rapl_counter import REFRESH_S, RaplCounter, Zone, zones
 
-# Watched for up to fifty refreshes. Looks are at least a refresh apart: a hypervisor that feeds a
-# counter now and then shows the same value again and again.
+# Watched for up to fifty refreshes, with looks at least one refresh apart. A hypervisor that rarely
+# updates a counter shows the same value in many looks.
 _WATCH_S = 0.05
 _POLL_S = REFRESH_S
 _ENOUGH_LOOKS = 5
@@ -50,7 +50,7 @@ class RaplMeter:
 
         Args:
             root: The powercap tree.
-            max_w: More than any component ever draws; None for twice its stated limits.
+            max_w: More power than any component ever draws; None for twice its stated limits.
             clock: Monotonic seconds.
             sleep: Waits for a number of seconds, while the counters are watched.
 
@@ -68,10 +68,10 @@ class RaplMeter:
         self._counters: dict[str, RaplCounter] = {}
 
     def open(self) -> None:
-        """Find the zones and watch their counters for a moment; the files stay open.
+        """Find the zones and watch their counters for a moment; their files stay open.
 
         Raises:
-            MeterUnavailable: There is no package, or a counter cannot be used, with the remedy.
+            MeterUnavailable: There is no package, or its counter cannot be used, with the remedy.
         """
         found = list(zones(self._root))
         if not any(zone.part == "cpu" for zone in found):
@@ -89,10 +89,10 @@ class RaplMeter:
             raise
 
     def _open_first(self, twins: Sequence[Zone]) -> None:
-        """Open the first of several zones for the same component that can be read.
+        """Open the first readable zone of several for the same component.
 
         Raises:
-            MeterUnavailable: None can, and it is a package.
+            MeterUnavailable: None is readable, and the component is a package.
         """
         refused: Exception | None = None
         for zone in twins:
@@ -106,7 +106,7 @@ class RaplMeter:
         self._refuse(twins[0], f"{refused}{remedy}")
 
     def _watch(self) -> None:
-        """Refuse counters that stand still, and count those that are one and the same once."""
+        """Refuse counters that stand still, and keep one of each group that is the same counter."""
         counters = list(self._counters.values())
         looks = [_look(counters)]
         started_s = now_s = self._clock()
@@ -117,7 +117,7 @@ class RaplMeter:
             self._sleep(_POLL_S)
             before_s, now_s = now_s, self._clock()
             if now_s == before_s:
-                break  # the clock stands still, so it cannot say that a counter does
+                break  # a clock that stands still cannot show that a counter does
             looks.append(_look(counters))
         self._drop_mirrors(looks)
 
@@ -129,17 +129,17 @@ class RaplMeter:
                 self._counters.pop(name).close()
 
     def _refuse(self, zone: Zone, reason: str) -> None:
-        """Leave memory out; without a package there is no meter.
+        """Leave memory out, with the reason; without a package there is no meter.
 
         Raises:
-            MeterUnavailable: It is a package.
+            MeterUnavailable: The zone is a package.
         """
         if zone.part == "cpu":
             raise MeterUnavailable(reason)
         self.refused = {**self.refused, zone.component: reason}
 
     def _drop_mirrors(self, looks: Sequence[_Look]) -> None:
-        """Of zones that show one and the same counter keep the first."""
+        """Keep the first of several zones that show the same counter."""
         kept: list[RaplCounter] = []
         for name, counter in list(self._counters.items()):
             first = next((one for one in kept if _are_one(one, counter, looks)), None)
@@ -150,7 +150,7 @@ class RaplMeter:
                 self._counters.pop(name).close()
 
     def read(self) -> Mapping[str, Reading]:
-        """Joules since open(); of a counter that cannot be read the reason.
+        """Read the joules since open(); for a counter that cannot be read, the reason.
 
         Raises:
             MeterUnavailable: It is not open.
@@ -170,7 +170,7 @@ class RaplMeter:
         self._counters = {}
 
 
-# What each counter shows, by component.
+# The value of each counter, by component.
 _Look = Mapping[str, float]
 
 
@@ -179,7 +179,7 @@ def _look(counters: Sequence[RaplCounter]) -> _Look:
 
 
 def _have_moved(looks: Sequence[_Look]) -> bool:
-    """Whether every counter changes often, in enough looks to judge and to tell dies apart."""
+    """Whether every counter changes often, in enough looks to judge and to distinguish dies."""
     return len(looks) >= _ENOUGH_LOOKS and all(_changes_often(looks, name) for name in looks[0])
 
 
@@ -193,11 +193,10 @@ def _num_changes(looks: Sequence[_Look], name: str) -> int:
 
 
 def _are_one(first: RaplCounter, other: RaplCounter, looks: Sequence[_Look]) -> bool:
-    """Whether two zones show one counter: equal to the microjoule, and moving in lockstep.
+    """Whether two zones show one counter: equal to the microjoule, and changing together.
 
-    Dies of one package are taken for one by their equal values alone, where no time passed in which
-    they could have moved. A refresh may come between reading the one and the other, which makes the
-    two differ for once: one look in four may.
+    If no time passed in which counters could change, equal values are enough for dies of one
+    package. A refresh between the two readings makes a look differ, so one look in four may.
     """
     one, two = first.zone.component, other.zone.component
     if first.zone.part != other.zone.part or looks[0][one] == 0:

@@ -1,8 +1,7 @@
-"""Watches the readings of a GPU before the clock starts: how often they change, and what they say.
+"""Watches the readings of a GPU before the clock starts: how often they change, and by how much.
 
-A counter that does not move while it is watched is dead, one that hardly moves has edges that
-nobody knows, and one that moves at another pace than the card's own power contradicts it; none of
-these is used.
+Three kinds of counters are not used: one that does not change while it is watched is dead, one that
+hardly changes has edges of unknown error, and one that contradicts the power of the card is wrong.
 
 Source of the constants: Z. Yang, K. Adamek, W. Armour, "Accurate and Convenient Energy Measurements
 for GPUs", SC24: 100 ms on most cards, 20 ms on Volta and Pascal, and nothing below.
@@ -17,25 +16,25 @@ from statistics import fmean, median
 
 from bench.measure.clock import Clock
 
-DEFAULT_REFRESH_S = 0.1  # where watching does not tell
+DEFAULT_REFRESH_S = 0.1  # if watching does not show it
 MIN_REFRESH_S = 0.02
 
-# Two readings of one card differ by noise, by lag and by 13% at most between cards; beyond this
-# factor one of them is wrong. On idle cards up to 1.75 was seen (ml-energy/zeus #181).
+# Two sensors of one card differ by noise, by lag and by at most 13%. Beyond this factor one of them
+# is wrong. Up to 1.75 was seen on idle cards (ml-energy/zeus #181).
 CONTRADICTION = 2.0
 
 _POLL_S = 0.002
 WATCH_S = 1.0
 _ENOUGH_CHANGES = 6
-# For a period and a rate: the first change is their baseline, and power must have had time to
-# follow the load.
+# Needed for a period and a rate: the first change is the baseline, and power needs time to follow
+# the load.
 _FEWEST_CHANGES = 3
 _RATE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """For how long a reading is held: at least, as a rule, and at most."""
+    """How long a reading is held: at least, typically, and at most."""
 
     shortest_s: float
     typical_s: float
@@ -44,7 +43,7 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A reading changed after one moment and before another."""
+    """A change of a reading, between two moments."""
 
     after_s: float
     before_s: float
@@ -56,9 +55,9 @@ class Watch:
     """One reading that is watched.
 
     Attributes:
-        too_seldom: Whether it did not change, or hardly, while it was watched to the end.
-        failure: Why it could not be read any more; None where it could.
-        shown: What it showed last.
+        too_seldom: Whether it hardly changed although it was watched for the whole time.
+        failure: Why it could not be read any more; None if it could.
+        shown: The last value.
     """
 
     def __init__(
@@ -72,10 +71,10 @@ class Watch:
         """Read it for the first time.
 
         Args:
-            read: What to watch.
+            read: Reads the value to watch.
             clock: Monotonic seconds.
-            errors: What it raises when it cannot be read.
-            reference: Read whenever it changes, to compare; may raise the same errors.
+            errors: Exceptions of `read` that mean that the value cannot be read.
+            reference: Read at each change, for comparison; may raise the same errors.
         """
         self.too_seldom = False
         self.failure: str | None = None
@@ -93,12 +92,12 @@ class Watch:
 
     @property
     def num_changes(self) -> int:
-        """How often it has changed."""
+        """How often the reading has changed."""
         return len(self._changes)
 
     @property
     def done(self) -> bool:
-        """Whether watching it for longer would add nothing."""
+        """Whether watching for longer would add nothing."""
         if self.failure is not None:
             return True
         if len(self._changes) < _ENOUGH_CHANGES:
@@ -106,7 +105,7 @@ class Watch:
         return self._reference is None or self._span_s >= _RATE_S
 
     def poll(self) -> None:
-        """Look at it again."""
+        """Read once more."""
         if self.failure is not None:
             return
         began_s = self._clock()
@@ -121,19 +120,19 @@ class Watch:
         self._began_s, self.shown = began_s, shown
 
     def conclude(self) -> None:
-        """The time is up."""
+        """Judge the reading at the end of the time."""
         self.too_seldom = self.failure is None and self.num_changes < _FEWEST_CHANGES
 
     @property
     def refresh(self) -> Refresh:
-        """For how long it was held."""
+        """How long a value was held."""
         pairs = list(itertools.pairwise(self._changes))
         if not pairs:
             return Refresh(DEFAULT_REFRESH_S, DEFAULT_REFRESH_S, DEFAULT_REFRESH_S)
         shortest_s = min(later.after_s - earlier.before_s for earlier, later in pairs)
         typical_s = median(later.before_s - earlier.before_s for earlier, later in pairs)
         return Refresh(
-            # A refresh to the same value is not seen, and makes the time between two look longer.
+            # A refresh to the same value is invisible, and makes the time between two look longer.
             shortest_s=min(max(0.0, shortest_s), DEFAULT_REFRESH_S),
             typical_s=max(typical_s, MIN_REFRESH_S),
             longest_s=max(later.before_s - earlier.after_s for earlier, later in pairs),
@@ -141,14 +140,14 @@ class Watch:
 
     @property
     def rate(self) -> float | None:
-        """By how much it changed per second; None where it changed too seldom to tell."""
+        """The change per second; None if there were too few changes to tell."""
         if len(self._changes) < _FEWEST_CHANGES:
             return None
         return (self._changes[-1].shown - self._changes[0].shown) / self._span_s
 
     @property
     def mean_reference(self) -> float | None:
-        """The mean of what was read beside it; None where it could not be read every time."""
+        """The mean of the reference; None if it could not be read every time."""
         found = [one.reference for one in self._changes if one.reference is not None]
         return fmean(found) if found and len(found) == len(self._changes) else None
 
@@ -162,13 +161,13 @@ class Watch:
             return None
         try:
             return self._reference()
-        except self._errors:  # there is nothing to compare with, which is no fault of the reading
+        except self._errors:  # without a reference there is no comparison, but the reading is fine
             self._reference = None
             return None
 
 
 def watch(watches: Sequence[Watch], clock: Clock, sleep: Callable[[float], None]) -> None:
-    """Watch all readings at once until enough is known of each, for up to a second.
+    """Watch all readings together until enough is known of each, for up to a second.
 
     Args:
         watches: What to watch.
@@ -184,7 +183,7 @@ def watch(watches: Sequence[Watch], clock: Clock, sleep: Callable[[float], None]
         sleep(_POLL_S)
         before_s, now_s = now_s, clock()
         if now_s == before_s:
-            return  # the clock stands still, so it cannot say that a counter does
+            return  # a clock that stands still cannot show that a counter does
         for one in watches:
             one.poll()
 
@@ -193,10 +192,10 @@ def contradict(first_w: float, second_w: float, *, first_holds_more: bool = Fals
     """Whether two powers of one card cannot both be right.
 
     Args:
-        first_w: By its counter.
-        second_w: By its power sensor.
-        first_holds_more: Whether the counter holds more than what the sensor sees, so that it may
-            well be higher.
+        first_w: Power by the counter.
+        second_w: Power by the power sensor.
+        first_holds_more: Whether the counter includes parts that the sensor does not see, so that
+            it may be higher.
     """
     if first_w * CONTRADICTION < second_w:
         return True

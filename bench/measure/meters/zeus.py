@@ -1,8 +1,8 @@
-"""Zeus as a meter, for hardware that is not read here directly: AMD GPUs, Apple chips, Jetson.
+"""Measures by Zeus what is not read here directly: AMD GPUs, Apple chips, Jetson.
 
 Its processor counters are not used: its reader of RAPL can run backwards after a wrap, and
-bench.measure.meters.rapl reads them. It compares AMD's counters with the cards' power itself when
-it opens them. Source: https://ml.energy/zeus; an optional extra.
+bench.measure.meters.rapl reads them instead. Zeus itself compares the counters of AMD cards with
+their power when it opens them. Source: https://ml.energy/zeus; an optional extra.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from bench.measure.gpu import close_library, parts_in_module
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
 from bench.measure.run_gpus import open_gpus
 
-# Of GPU counters; as found for NVIDIA's by card (bench.measure.meters.nvml), the only ones studied.
+# Error of GPU counters, as found for NVIDIA cards (bench.measure.meters.nvml); only those were
+# studied.
 GPU_ERROR_FRAC = 0.13
 GPU_REFRESH_S = 0.1
 GPU_TICK_S = 1.0  # often enough to notice a counter that stands still
-# A chip's own estimate that nobody has held against a wall meter in print: no more is claimed than
-# that the truth is not more than twice as far.
+# No publication compares the chip's own estimate with a wall meter, so the bound is wide: the truth
+# is at most twice the estimate.
 SOC_ERROR_FRAC = 1.0
 SOC_REFRESH_S = 0.1
 SOC_MAX_W = 200.0  # above the power supply of any of these machines but the largest desktops
 # A power limit is an average: short peaks go beyond it.
 PEAK_OVER_LIMIT = 1.7
 
-# Fields of its measurements by our names of components. A sum over the whole board is left out: it
-# holds the others.
+# Fields of its measurements, with our names of components. The sum over the whole board is left out
+# because it includes the others.
 _SOC_FIELDS = {
     "cpu_total_mj": "cpu",
     "dram_mj": "dram",
@@ -42,12 +43,12 @@ _SOC_FIELDS = {
 # Apple's counters are filled by a model of activity; on a Jetson Zeus integrates power itself.
 _SOC_LABELS: dict[str, EnergyLabel] = {"AppleSilicon": "modelled", "Jetson": "integrated"}
 
-# Joules of some components now, by name; a reason in place of those that cannot be read.
+# Joules of components by name, or the reason why one cannot be read.
 _Joules = dict[str, float | str]
 
 
 class ZeusMeter:
-    """The GPUs of the run and the system on a chip, as far as Zeus finds them."""
+    """Measures the GPUs of the run and the system on a chip, as far as Zeus finds them."""
 
     def __init__(self) -> None:
         """Nothing is read yet."""
@@ -60,7 +61,7 @@ class ZeusMeter:
         self._has_library = False
 
     def choose_gpus(self, uuids: Sequence[str] | None) -> None:
-        """As in GpuMeter; without a choice those that CUDA_VISIBLE_DEVICES allows."""
+        """Do as GpuMeter says; without a choice, CUDA_VISIBLE_DEVICES decides."""
         self._uuids = uuids
 
     def open(self) -> None:
@@ -89,10 +90,10 @@ class ZeusMeter:
         self._opened_j = {n: j for n, j in self._joules().items() if isinstance(j, float)}
 
     def read(self) -> Mapping[str, Reading]:
-        """Joules since open(); of a device that cannot be read any more the reason.
+        """Read the joules since open(); for a device that cannot be read, the reason.
 
         Raises:
-            MeterUnavailable: None can be read any more.
+            MeterUnavailable: No device can be read any more.
         """
         try:
             now_j = self._joules()
@@ -130,7 +131,7 @@ class ZeusMeter:
         return [_gpu_component(name, card) for name, card in cards.items()]
 
     def _cards(self) -> dict[str, Any]:
-        """Zeus's objects of the run's GPUs by component; NVIDIA's by NVML's index."""
+        """Zeus's objects for the GPUs of the run, by component; NVIDIA's by NVML's index."""
         import zeus.device.gpu as zeus_gpu
         from zeus.device.gpu.nvidia import NVIDIAGPU
 

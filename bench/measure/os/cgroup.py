@@ -1,13 +1,13 @@
-"""CPU time, throttling and memory of the control group of this process: cgroup v1, v2, or both.
+"""Reads CPU time, throttling and memory of this process's control group: cgroup v1, v2, or both.
 
 A container, a batch job or a systemd unit is a control group (cgroup). Its scope lies between the
-process tree and the machine: it holds whatever else runs in the same container, and it is where a
-CPU quota is set. The counters are cumulative and read from descriptors that are kept open.
+process tree and the machine: it includes everything in the same container, and a CPU quota applies
+to it. The counters are cumulative and read from descriptors that are kept open.
 
-Throttling counts at the group that has the quota, not at the groups below it, so the counters of
-all groups from this process's own up to the top that is visible here are added. Each counts every
-CPU that stood still, so two CPUs that wait for one second give two seconds. A file that cannot be
-read, or holds something else than its numbers, leaves what it should say unknown.
+Throttling is counted at the group that has the quota, not at groups below it. So the counters of
+all groups are added, from this process's own up to the highest that is visible here. Each counts
+every CPU that stood still: two CPUs that wait for one second give two seconds. If a file cannot be
+read, or does not hold numbers, its values are unknown.
 
 Sources: kernel documentation, admin-guide/cgroup-v2.rst ("CPU Interface Files", "Memory Interface
 Files"), admin-guide/cgroup-v1/cpuacct.rst and memory.rst, scheduler/sched-bwc.rst ("Statistics").
@@ -29,7 +29,7 @@ from bench.measure.os.process import KeptFile
 T = TypeVar("T")
 
 _WANTED_COUNTERS = ("usage_usec", "nr_throttled", "throttled_usec", "throttled_time")
-# What a cpu.stat says of these; None for what is no number.
+# Values of these counters in a cpu.stat; None for one that is not a number.
 _Counters = Mapping[str, int | None]
 
 _V2 = ""  # /proc/self/cgroup names the one hierarchy of v2 by no controller.
@@ -37,11 +37,10 @@ _V2 = ""  # /proc/self/cgroup names the one hierarchy of v2 by no controller.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CgroupReading:
-    """Cumulative counters of the group at one moment, its children included; None where absent.
+    """Cumulative counters of the group and its children at one moment; None if absent.
 
-    throttled_s is summed over CPUs, and over groups that have a quota one inside the other: of
-    those that throttle at the same time, each counts. memory_bytes is what is in use now, page
-    cache included.
+    throttled_s is summed over CPUs, and over nested groups with a quota: if several throttle at the
+    same time, each counts. memory_bytes is the memory in use now, page cache included.
     """
 
     at_s: float
@@ -52,10 +51,10 @@ class CgroupReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CgroupUse:
-    """Between two readings; None where the group does not count it.
+    """Use between two readings; None if the group does not count it.
 
     cpu_frac is a share of all CPUs of the machine, 0 to 1, as in the other scopes. throttled_frac
-    is the throttled time over the elapsed time, which several CPUs can drive above 1.
+    is throttled time over elapsed time; with several CPUs it can exceed 1.
     """
 
     cpu_frac: float | None
@@ -63,7 +62,7 @@ class CgroupUse:
 
 
 def cgroup_use(start: CgroupReading, end: CgroupReading, *, num_cpus: int) -> CgroupUse | None:
-    """Use between two readings; None where no time passed between them."""
+    """Compute the use between two readings; None if no time passed between them."""
     elapsed_s = end.at_s - start.at_s
     if elapsed_s <= 0:
         return None
@@ -78,18 +77,18 @@ def cgroup_use(start: CgroupReading, end: CgroupReading, *, num_cpus: int) -> Cg
 
 
 class CgroupReader:
-    """Reads the group that this process is in when the reader is made.
+    """Reads the group in which this process is when the reader is made.
 
     Attributes:
-        unavailable: Why there is no group to be read; None where there is one.
-        problems: Why some of its files say nothing, by path.
+        unavailable: Why no group can be read; None if one can.
+        problems: Why some of its files could not be used, by path.
     """
 
     def __init__(self, root: Path = Path("/"), clock: Clock = time.perf_counter) -> None:
-        """Find the group; where there is none to be read, `unavailable` says why.
+        """Find the group; if none can be read, `unavailable` says why.
 
         Args:
-            root: Holds proc/ and what /proc/self/mountinfo names.
+            root: The folder that holds proc/ and the paths in /proc/self/mountinfo.
             clock: Monotonic seconds.
         """
         self.unavailable: str | None = None
@@ -107,7 +106,7 @@ class CgroupReader:
             self.unavailable = "no mounted cgroup file system shows the group of this process"
 
     def read(self) -> CgroupReading | None:
-        """One reading; None where the group cannot be read at all."""
+        """Take a reading; None if the group cannot be read at all."""
         if self.unavailable is not None:
             return None
         at_s, (usage_s, throttled_s) = read_promptly(self._clock, self._times)
@@ -119,12 +118,12 @@ class CgroupReader:
         )
 
     def _times(self) -> tuple[float | None, float | None]:
-        """CPU time used and throttled."""
+        """CPU time that was used, and that was throttled."""
         stats = [self._counters(file) for file in self._stats]
         return self._usage_s(stats), _throttled_s(stats)
 
     def _find(self, hierarchies: Hierarchies) -> None:
-        """Open what there is; files that only the other version has do not exist."""
+        """Open the files that exist; some belong to only one of the two versions."""
         if accounting := hierarchies.groups("cpuacct"):
             self._usage = _kept(accounting[0] / "cpuacct.usage")
         if memory := hierarchies.groups("memory"):
@@ -133,7 +132,7 @@ class CgroupReader:
             )
         groups = hierarchies.groups("cpu")
         files = [file for group in groups if (file := _kept(group / "cpu.stat"))]
-        # The own group for its use; of those above, the root of v2 throttles nothing.
+        # The own group gives the CPU use. Of those above, the root of v2 throttles nothing.
         self._stats = files[:1] + [file for file in files[1:] if self._may_throttle(file)]
 
     def _may_throttle(self, file: KeptFile) -> bool:
@@ -141,7 +140,7 @@ class CgroupReader:
         return counters is None or "nr_throttled" in counters
 
     def _text(self, file: KeptFile | None) -> str | None:
-        """What a file holds; None where there is none, or it cannot be read."""
+        """The content of a file; None if there is no file or it cannot be read."""
         if file is None:
             return None
         try:
@@ -151,7 +150,7 @@ class CgroupReader:
             return None
 
     def _number(self, file: KeptFile | None, text: str | None) -> int | None:
-        """A number that a file holds; None, with the reason kept, where it is none."""
+        """The number in a file; if it holds none, None, and the reason is kept."""
         if file is None or text is None:
             return None
         try:
@@ -161,7 +160,7 @@ class CgroupReader:
             return None
 
     def _counters(self, file: KeptFile) -> _Counters | None:
-        """What a cpu.stat counts, by name; None, with the reason kept, where it says nothing."""
+        """The counters of a cpu.stat by name; without any, None, and the reason is kept."""
         text = self._text(file)
         if text is None:
             return None
@@ -180,7 +179,7 @@ class CgroupReader:
 
 
 def _throttled_s(stats: Sequence[_Counters | None]) -> float | None:
-    """Of all groups that may have a quota; None where there is none, or one does not say."""
+    """Throttled time of all groups that may have a quota; None if one of them does not say."""
     total_s: float | None = None
     for stat in stats:
         if stat is None:
@@ -202,7 +201,7 @@ def _seconds(count: int | None, per_second: float) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Mount:
-    """Where a hierarchy is mounted, and which of its groups is at the top there."""
+    """Where a hierarchy is mounted, and which of its groups is at the top of the mount."""
 
     controllers: frozenset[str]
     top: PurePosixPath
@@ -210,10 +209,10 @@ class _Mount:
 
 
 class Hierarchies:
-    """The groups that this process is in, and where they are mounted."""
+    """The groups of this process, and where they are mounted."""
 
     def __init__(self, root: Path) -> None:
-        """Read where they are.
+        """Read both from /proc.
 
         Raises:
             OSError: A file cannot be read, or is not understood.
@@ -222,10 +221,10 @@ class Hierarchies:
         self._mounts = _parsed(root / "proc/self/mountinfo", partial(_mounts, root=root))
 
     def groups(self, controller: str) -> list[Path]:
-        """Folders of the own group and of those above it that are visible, in this order.
+        """Folders of this process's group and of the visible groups above it, in this order.
 
-        Empty where no mount shows the own group: in a container, a mount that shows only other
-        groups, or one that begins above the container's own namespace ("/..").
+        Empty if no mount shows the group: in a container, a mount may show only other groups, or
+        begin above the namespace of the container ("/..").
 
         Source: proc_pid_mountinfo(5), cgroup_namespaces(7).
         """

@@ -1,4 +1,4 @@
-"""How busy the CPUs were between two readings: pure arithmetic."""
+"""Computes how busy the CPUs were between two readings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuReading:
-    """Cumulative CPU seconds at one moment; the zero of each means nothing.
+    """Cumulative CPU seconds at one moment; only differences mean anything.
 
-    The machine's are of one reading of the kernel's counters: busy, idle and steal together are all
-    the time that its CPUs had. steal_s is time in which the hypervisor ran something else; it is in
-    no busy time. None where the system does not tell.
+    The times of the machine are from one reading of the kernel's counters: busy, idle and steal
+    together are all the time of its CPUs. steal_s is time in which the hypervisor ran something
+    else; no busy time includes it. None means that the system does not say.
     """
 
     at_s: float
@@ -26,8 +26,8 @@ class CpuReading:
 class CpuUse:
     """Means between two readings, as fractions of all CPUs of the machine, 0 to 1.
 
-    other_frac is what the machine did beyond the process; as the kernel counts in ticks, on a short
-    span it may come out larger than it can be. None where the system does not tell.
+    other_frac is the use by other processes. The kernel counts in ticks, so over a short span it
+    can be larger than is possible. None means that the system does not say.
     """
 
     process_frac: float
@@ -37,11 +37,10 @@ class CpuUse:
 
 
 def cpu_use(start: CpuReading, end: CpuReading) -> CpuUse | None:
-    """Use between two readings; None where no time passed between them.
+    """Compute the use between two readings; None if no time passed between them.
 
-    The machine's shares are of the time that its own counters say has passed, which no delay
-    between reading them and the clock can falsify. Nothing is above 1: what rounding adds is cut
-    off.
+    Shares of the machine are relative to the time that its own counters say has passed, so a delay
+    between reading them and the clock does no harm. Shares above 1, by rounding, are cut to 1.
     """
     capacity_s = (end.at_s - start.at_s) * end.num_cpus
     if capacity_s <= 0:
@@ -52,7 +51,7 @@ def cpu_use(start: CpuReading, end: CpuReading) -> CpuUse | None:
     machine_s = capacity_s
     if busy_s is not None and idle_s is not None:
         counted_s = busy_s + idle_s + (steal_s or 0.0)
-        # Not so where a kernel does not count idle time.
+        # Some kernels do not count idle time; the sum is then too small to be the capacity.
         machine_s = counted_s if counted_s > capacity_s / 2 else capacity_s
     process_frac = (end.process_s - start.process_s) / capacity_s
     return CpuUse(
@@ -64,13 +63,13 @@ def cpu_use(start: CpuReading, end: CpuReading) -> CpuUse | None:
 
 
 def difference(start: float | None, end: float | None) -> float | None:
-    """Of two readings; None where one is missing."""
+    """The difference of two readings; None if one is missing."""
     return None if start is None or end is None else end - start
 
 
 def fraction(part: float | None, whole: float) -> float | None:
-    """A share between 0 and 1; None where the part is not known, or its counter ran backwards.
+    """A share between 0 and 1; None if the part is unknown or its counter ran backwards.
 
-    Clocks that are read one after the other may say a little more than 1.
+    Clocks that are read one after the other may give slightly more than 1.
     """
     return None if part is None or part < 0 else min(1.0, part / whole)

@@ -1,7 +1,7 @@
-"""One process by its number: CPU time and memory, from files that are kept open.
+"""Reads CPU time and memory of one process, from files that are kept open.
 
-A descriptor of a file in /proc stays with the process that it was opened for: once that is gone,
-reading fails, even when another process has got its number.
+A descriptor of a file in /proc belongs to the process for which it was opened. Once that process is
+gone, reading fails, even if another process has taken its number.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import weakref
 from pathlib import Path
 from typing import Protocol
 
-# More than any file takes that is read here.
+# Larger than any file that is read here.
 _FILE_BYTES = 4096
 
 
 class KeptFile:
-    """A small file of the kernel's that is opened once and read again and again."""
+    """A small kernel file that is opened once and read many times."""
 
     def __init__(self, path: Path) -> None:
         """Open it.
@@ -30,28 +30,28 @@ class KeptFile:
         weakref.finalize(self, os.close, self._descriptor)
 
     def read(self) -> bytes:
-        """What is in it now.
+        """Read its present content.
 
         Raises:
-            OSError: What it tells of is gone.
+            OSError: What it describes is gone.
         """
         return os.pread(self._descriptor, _FILE_BYTES, 0)
 
 
 class Process(Protocol):
-    """A process that is looked at again and again; every call raises once it is gone."""
+    """A process that is read many times; every call raises once it is gone."""
 
     pid: int
 
     def cpu_s(self) -> float:
-        """Its CPU seconds and those of the children that it has reaped."""
+        """CPU seconds of the process and of the children that it has reaped."""
 
     def rss_bytes(self) -> int:
-        """Its resident memory now."""
+        """Resident memory of the process now."""
 
 
 class ProcProcess:
-    """By its files in /proc; FileNotFoundError or ProcessLookupError once it is gone."""
+    """Reads /proc; raises FileNotFoundError or ProcessLookupError once the process is gone."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid

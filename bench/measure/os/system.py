@@ -1,14 +1,15 @@
-"""CPU time and memory from the operating system; the only module that uses psutil.
+"""Reads CPU time and memory from the operating system; the only module that uses psutil.
 
-CPU use comes from differences of cumulative CPU seconds in two named scopes, the process tree and
-the machine; percentage calls keep a hidden baseline per thread and are not used.
+CPU use is a difference of cumulative CPU seconds in one of two scopes: the process tree or the
+machine. Calls of psutil that return percentages are not used, since they keep a hidden baseline per
+thread.
 
-What is read again and again comes from descriptors that are kept open: in the middle of a training,
-with cold caches, the machine's line then takes 0.04 ms and with psutil 0.12 ms, which is 0.3% of 32
-small steps; one tick of CpuSamples takes 0.17 ms and with psutil 0.3 ms. Looking for children is
-dearer. psutil walks all of /proc for it, whose cost grows with the machine; the kernel's own lists
-of children cost 0.1 ms and 0.03 ms for each further thread, and are read only every REFRESH_S or
-when asked. Where there is no /proc psutil is asked for everything but this process's own time.
+Values that are read often come from descriptors that are kept open. In the middle of a training,
+with cold caches, the machine's line then takes 0.04 ms (psutil: 0.12 ms, which is 0.3% of 32 small
+steps), and one tick of CpuSamples 0.17 ms (psutil: 0.3 ms). Finding child processes costs more.
+psutil walks all of /proc, which takes longer on larger machines. The kernel's own lists of children
+cost 0.1 ms, plus 0.03 ms per further thread; they are read every REFRESH_S, or on request. Without
+/proc, psutil reads everything except this process's own time.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from bench.measure.os.cpu_use import CpuReading as CpuReading
 from bench.measure.os.cpu_use import cpu_use as cpu_use
 from bench.measure.os.process import Process, ProcProcess
 
-# A child that lives shorter than this between two looks is still counted when it is reaped.
+# A child that lives for a shorter time is still counted when it is reaped.
 REFRESH_S = 2.0
 
-# What is raised by whatever asks about a process that is gone.
+# Raised by any question about a process that is gone.
 GONE = (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError)
 
 # "cpu" and ten counters of at most 20 digits, each after a blank.
@@ -64,12 +65,12 @@ class _MachineTimes:
 
 
 def _machine_times() -> _MachineTimes:
-    """Read them.
+    """Read the CPU times of the machine.
 
-    Guests are in user and nice already. Idle, iowait and steal are no work.
+    User and nice include guests. Idle, iowait and steal are no work.
 
     Raises:
-        OSError: They cannot be read.
+        OSError: The times cannot be read.
     """
     stat = _proc_stat()
     if stat is None:
@@ -90,7 +91,7 @@ def _machine_times() -> _MachineTimes:
 
 @functools.cache
 def _proc_stat() -> int | None:
-    """A descriptor of /proc/stat, never closed; None where there is no such file."""
+    """A descriptor of /proc/stat, never closed; None if there is no such file."""
     path = Path("/proc/stat")
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path.exists() else None
 
@@ -99,7 +100,7 @@ def num_cpus() -> int:
     """Logical CPUs of the machine, whether this process may use them or not.
 
     Raises:
-        OSError: The system does not tell.
+        OSError: The system does not say.
     """
     count = psutil.cpu_count(logical=True)
     if count is None:
@@ -108,9 +109,9 @@ def num_cpus() -> int:
 
 
 def num_sockets(cpuinfo: Path = Path("/proc/cpuinfo")) -> int:
-    """Processor packages; 1 where the system does not tell, and in a virtual machine.
+    """Processor packages; 1 if the system does not say, and in a virtual machine.
 
-    The sockets of a virtual machine are its hypervisor's invention: many show one for each CPU.
+    A hypervisor invents the sockets of its virtual machines; many show one for each CPU.
     """
     if not cpuinfo.exists():
         return 1
@@ -126,9 +127,9 @@ def num_sockets(cpuinfo: Path = Path("/proc/cpuinfo")) -> int:
 
 
 def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int:
-    """The most memory that this process had resident since its start.
+    """Peak of this process's resident memory since its start.
 
-    Not ru_maxrss on Linux: a process inherits that from the one that executed it.
+    On Linux this is not ru_maxrss, which a process inherits from the one that executed it.
     """
     if status.exists():
         for line in status.read_text().splitlines():
@@ -139,26 +140,26 @@ def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int:
 
 
 class PsutilProcess:
-    """Where there is no /proc."""
+    """Reads a process by psutil, on systems without /proc."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._process = psutil.Process(pid)
 
     def cpu_s(self) -> float:
-        """As in Process."""
+        """See Process."""
         times = self._process.cpu_times()
         return times.user + times.system + times.children_user + times.children_system
 
     def rss_bytes(self) -> int:
-        """As in Process."""
+        """See Process."""
         return self._process.memory_info().rss
 
 
 class ProcessTree:
     """This process and all its descendants, living or reaped.
 
-    Threads may share it: what they can race for is one more look for children.
+    Threads may share it; the worst that a race can cause is one more look for children.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -175,9 +176,9 @@ class ProcessTree:
         """Cumulative CPU seconds of the tree, never decreasing.
 
         Args:
-            refresh: Look for new children now; do so at the edges of a window.
+            refresh: Whether to look for new children now, as at the edges of a window.
         """
-        # The root first: a child reaped meanwhile is missing from this reading, never in it twice.
+        # The root first: a child that is reaped now is then missing here, and never counted twice.
         total_s = _own_cpu_s()
         for child in self._living(refresh):
             with suppress(*GONE):
@@ -186,7 +187,7 @@ class ProcessTree:
         return self._highest_s
 
     def rss_bytes(self) -> int:
-        """Resident memory of the tree now; pages that its processes share count in each."""
+        """Resident memory of the tree now; shared pages count in each process."""
         total_bytes = self._own.rss_bytes()
         for child in self._living(refresh=False):
             with suppress(*GONE):
@@ -194,7 +195,7 @@ class ProcessTree:
         return total_bytes
 
     def pids(self) -> set[int]:
-        """Processes of the tree as of the last look."""
+        """Processes of the tree, as of the last look for children."""
         return {self._root.pid, *(child.pid for child in self._living(refresh=False))}
 
     def _living(self, refresh: bool) -> list[Process]:
@@ -216,7 +217,7 @@ class CpuMeter:
     """Reads both scopes at one moment.
 
     Attributes:
-        unavailable: Why the machine's CPU times cannot be read; None where they can.
+        unavailable: Why the machine's CPU times cannot be read; None if they can.
     """
 
     def __init__(self, tree: ProcessTree, clock: Clock = time.perf_counter) -> None:
@@ -226,8 +227,8 @@ class CpuMeter:
         self._num_cpus = num_cpus()
 
     def read(self, *, refresh: bool = False) -> CpuReading:
-        """One reading; refresh as in ProcessTree.cpu_s()."""
-        refreshes = iter([refresh])  # once is enough, however often it is read
+        """Take a reading; `refresh` as in ProcessTree.cpu_s()."""
+        refreshes = iter([refresh])  # looking once is enough, even if the times are read again
         at_s, (times, process_s) = read_promptly(
             self._clock,
             lambda: (self._machine_times(), self._tree.cpu_s(refresh=next(refreshes, False))),
@@ -256,7 +257,7 @@ def _own_cpu_s() -> float:
 
 
 def _descendants(root: psutil.Process) -> list[int]:
-    """Their numbers, by the kernel's lists, or by psutil where it has none."""
+    """Process numbers of all descendants, by the kernel's lists or else by psutil."""
     if not Path(f"/proc/{root.pid}/task/{root.pid}/children").exists():
         return [child.pid for child in root.children(recursive=True)]
     found: list[int] = []
@@ -269,11 +270,11 @@ def _descendants(root: psutil.Process) -> list[int]:
 
 
 def _children(pid: int) -> list[int]:
-    """Children by the kernel's lists, one for each thread."""
+    """Children of a process, by the kernel's lists, one per thread."""
     found: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        # A thread that ended meanwhile has passed its children on to another: the next look finds
-        # what is left.
+        # A thread that has just ended has passed its children on to another thread; the next look
+        # finds them there.
         with suppress(*GONE):
             found += map(int, path.read_text().split())
     return found
