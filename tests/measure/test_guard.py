@@ -86,8 +86,8 @@ def joules(**readings: float) -> dict[str, Reading]:
         ({"gpu0": Reading(9.0, missed_j=math.nan)}, "gpu0: it reads 9.0 J, off by up to nan J"),
         ({"gpu0": Reading(9.0, missed_j=math.inf)}, "gpu0: it reads 9.0 J, off by up to inf J"),
         ({"gpu0": Reading.failed("it is lost")}, "gpu0: it is lost"),
-        ({}, "gpu0: the meter gives no reading of it"),
-        (joules(gpu1=9.0), "gpu0: the meter gives no reading of it"),
+        ({}, "gpu0: the meter gives no reading"),
+        (joules(gpu1=9.0), "gpu0: the meter gives no reading"),
         (None, "AttributeError: "),
         ({"gpu0": 9.0}, "AttributeError: "),
         ({"gpu0": Reading("9")}, "TypeError: "),  # type: ignore[arg-type]
