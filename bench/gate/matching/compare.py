@@ -29,8 +29,8 @@ def compare(
         alpha: Level of this look, in place of that of the settings.
 
     Returns:
-        Rows in the order of the base's configurations and of GATE_METRICS, with the problems of
-        both sides; if no row could be judged, one of them tells why.
+        Rows in the order of the base's configurations and of GATE_METRICS. If no row could be
+        judged, a problem tells why.
 
     Raises:
         ValueError: The noise file is not there, or is no file of noise floors.
@@ -38,12 +38,8 @@ def compare(
     level = settings.alpha if alpha is None else alpha
     noise = None if settings.noise is None else read_noise(Path(settings.noise))
     log = ProblemLog(settings=settings)
-    sides = dict(zip(SIDES, (base, candidate), strict=True))
-    for name, side in sides.items():
-        log.problems += [
-            replace(problem, message=f"{name}: {problem.message}") for problem in side.problems
-        ]
-        log.remarks += [f"{name}: {remark}" for remark in side.remarks]
+    log.add_side("base", base)
+    log.add_side("candidate", candidate)
     values = match(*without_refused(base, candidate, log), log, noise)
     rows = [
         # More runs that share a seed and repeat would not count either.
@@ -59,7 +55,7 @@ def compare(
         problems=log.problems,
         remarks=log.remarks,
         alpha=level,
-        provenance={name: side.provenance for name, side in sides.items()},
+        provenance={"base": base.provenance, "candidate": candidate.provenance},
     )
 
 

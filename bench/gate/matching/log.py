@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from bench.config.gate import JudgeConfig
 from bench.gate.model import GateRun, Problem, ProblemKind, problem
 from bench.gate.sides.facts import difference, is_forced
-from bench.gate.sides.side import SIDES, Pair
+from bench.gate.sides.side import SIDES, Pair, Side
 
 _MOST_NAMED = 5
 
@@ -19,9 +19,12 @@ def listed(texts: Sequence[str]) -> str:
     return ", ".join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def runs_by_side(pairs: Iterable[Pair]) -> list[tuple[str, GateRun]]:
-    """Both runs of each pair, each with the name of its side."""
-    return [(name, run) for pair in pairs for name, run in zip(SIDES, pair, strict=True)]
+def list_runs(pairs: Iterable[Pair], describe: Callable[[GateRun], str]) -> str:
+    """List the runs that have a description, each with its side; empty for none."""
+    runs = ((side, run) for pair in pairs for side, run in zip(SIDES, pair, strict=True))
+    return listed(
+        [f"{side} {run.run_id} ({text})" for side, run in runs if (text := describe(run))]
+    )
 
 
 @dataclass(kw_only=True)
@@ -51,6 +54,12 @@ class ProblemLog:
         """Add something that changes no exit code."""
         if message not in self.remarks:
             self.remarks.append(message)
+
+    def add_side(self, name: str, side: Side) -> None:
+        """Add what was wrong with a side when it was read."""
+        for each in side.problems:
+            self.problems.append(replace(each, message=f"{name}: {each.message}"))
+        self.remarks += [f"{name}: {remark}" for remark in side.remarks]
 
     def add_missing(self, message: str) -> None:
         """Add something that one side does not have."""

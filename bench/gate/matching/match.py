@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.core.labels import ENERGY_FLAGS, ROW_FLAGS
-from bench.gate.matching.log import ProblemLog, listed, runs_by_side
+from bench.gate.matching.log import ProblemLog, list_runs, listed
 from bench.gate.matching.rows import RowBuilder
 from bench.gate.model import GateRun, RowValues
 from bench.gate.settings import CONFIG, HEALTH
@@ -152,13 +152,11 @@ def _pair(base: list[GateRun], candidate: list[GateRun], name: str, log: Problem
 
 def _keep_comparable(pairs: list[Pair], name: str, log: ProblemLog) -> list[Pair]:
     """Leave out pairs of which one run is incomparable, unless force=[health] keeps them."""
-    incomparable = listed(
-        [
-            f"{side} {run.run_id} ({', '.join(run.flags) or 'no flag'})"
-            for side, run in runs_by_side(pairs)
-            if run.comparable is False
-        ]
-    )
+
+    def describe(run: GateRun) -> str:
+        return "" if run.comparable is not False else ", ".join(run.flags) or "no flag"
+
+    incomparable = list_runs(pairs, describe)
     if not incomparable:
         return pairs
     if HEALTH in log.settings.force:
@@ -176,14 +174,10 @@ def _keep_comparable(pairs: list[Pair], name: str, log: ProblemLog) -> list[Pair
 
 def _report_invalid(pairs: list[Pair], name: str, log: ProblemLog) -> None:
     """Report servings that broke their bound; they stay in, or the slowest would be hidden."""
-    invalid = [
-        f"{side} {run.run_id} ({'; '.join(run.invalid)})"
-        for side, run in runs_by_side(pairs)
-        if run.invalid
-    ]
+    invalid = list_runs(pairs, lambda run: "; ".join(run.invalid))
     if not invalid:
         return
-    message = f"{name}: served, but not validly: {listed(invalid)}"
+    message = f"{name}: served, but not validly: {invalid}"
     if HEALTH in log.settings.force:
         log.remark(f"{message} (forced)")
     else:
@@ -192,10 +186,7 @@ def _report_invalid(pairs: list[Pair], name: str, log: ProblemLog) -> None:
 
 def _remark_on_joules(pairs: list[Pair], name: str, log: ProblemLog) -> None:
     """Remark on runs whose flags speak against their joules only: the rest of them is compared."""
-    flagged = [
-        f"{side} {run.run_id} ({', '.join(flags)})"
-        for side, run in runs_by_side(pairs)
-        if (flags := [flag for flag in run.flags if flag in (*ENERGY_FLAGS, *ROW_FLAGS)])
-    ]
+    flags = (*ENERGY_FLAGS, *ROW_FLAGS)
+    flagged = list_runs(pairs, lambda run: ", ".join(flag for flag in run.flags if flag in flags))
     if flagged:
-        log.remark(f"{name}: joules are not compared of {listed(flagged)}; all else is")
+        log.remark(f"{name}: joules are not compared of {flagged}; all else is")

@@ -1,7 +1,8 @@
-"""How much worse a candidate is: values comparable across seeds, the loss, and the ratio.
+"""How much worse a candidate is: the loss, the ratio, and values made comparable across seeds.
 
 A loss is a share of the base's median, positive for worse whatever the direction of the metric. A
-miss is infinite, so a loss may be too; it is NaN where nothing can be said.
+run that missed its target has an infinite value, so a loss may be infinite; it is NaN where it is
+not defined.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from bench.core.metric import Better
 from bench.core.stats.intervals import Estimate, median_of_ratios, ratio_of_medians
 from bench.gate.model import Kind, RowValues
 
-ROUNDING = 1e-9  # a loss of 5% is one of at least 5%, however it was rounded
+ROUNDING = 1e-9  # a loss of 5% counts as at least 5%, however it was rounded
 
 
 def without_rounding(values: Floats, rounding_frac: float) -> Floats:
-    """The values with those made equal that differ by rounding only: 0.949999988 and 0.95.
+    """Make values equal that differ by rounding only, such as 0.949999988 and 0.95.
 
     Args:
         values: Shape (n,), no NaN.
-        rounding_frac: Neighbours this close, as a share, are the same; 0 leaves all as they are.
+        rounding_frac: Neighbours this close, as a share, count as equal; 0 changes nothing.
     """
     ordered = np.unique(values[np.isfinite(values)])
     if not rounding_frac or not len(ordered):
@@ -34,31 +35,31 @@ def without_rounding(values: Floats, rounding_frac: float) -> Floats:
     return np.where(np.isfinite(values), firsts[place], values)
 
 
-def aligned(samples: RowValues) -> tuple[Floats, Floats]:
-    """The values of both sides with the differences between strata taken out.
+def align(row: RowValues) -> tuple[Floats, Floats]:
+    """Take the differences between strata (seeds) out of the values of both sides.
 
-    Each is divided by the median of its stratum over both sides: the same whichever run is on
-    which side, so that the rank test within strata stays exact. With one stratum, or with zeros
-    among the values, they are left as they are.
+    Each value is divided by the median of its stratum over both sides. That median does not depend
+    on which run is on which side, so the rank test within strata stays exact. With one stratum, or
+    with zeros among the values, nothing is changed.
 
     Returns:
-        Base and candidate, in the order of the samples; misses stay infinite.
+        Base and candidate, in the order of the row; misses stay infinite.
 
     Source: Hodges and Lehmann (1962), Rank methods for combination of independent experiments.
     """
-    values = np.concatenate([samples.base, samples.candidate])
-    strata = np.tile(samples.strata, 2)
+    values = np.concatenate([row.base, row.candidate])
+    strata = np.tile(row.strata, 2)
     hit = np.isfinite(values)
     present = np.unique(strata)
     if len(present) > 1 and (values[hit] > 0).all():
         for stratum in present[np.isin(present, strata[hit])]:
             inside = strata == stratum
             values[inside] /= np.median(values[inside & hit])
-    return values[: len(samples.base)], values[len(samples.base) :]
+    return values[: len(row.base)], values[len(row.base) :]
 
 
 def loss_of(base: Floats, candidate: Floats, better: Better) -> float:
-    """How much worse the candidate's median is, as a share of the base's; negative for better.
+    """By how much the candidate's median is worse, as a share of the base's; negative for better.
 
     Args:
         base: Shape (n,), n >= 1, none negative but for an infinite miss.
@@ -99,23 +100,23 @@ def ratio(base: Floats, candidate: Floats, strata: Ints | None = None) -> Estima
     return ratio_of_medians(candidate, base)
 
 
-def exact_loss(samples: RowValues, loss: float) -> tuple[Kind, float, str]:
-    """Kind, loss as a share of the base, and a word on it.
+def loss_of_exact(row: RowValues, loss: float) -> tuple[Kind, float, str]:
+    """Kind, loss as a share of the base, and a note, of a row of an exact metric.
 
-    An exact metric is demoted to measured where the same work does not give the same number.
+    The row is demoted to measured where the same work does not give the same number.
 
     Args:
-        samples: Of an exact metric.
+        row: Of an exact metric.
         loss: Of the medians of all seeds.
     """
-    seeds = [samples.strata == seed for seed in np.unique(samples.strata)]
-    pairs = [(samples.base[seed], samples.candidate[seed]) for seed in seeds]
-    if any((values != values[0]).any() for pair in pairs for values in pair):
+    seeds = [row.strata == seed for seed in np.unique(row.strata)]
+    sides = [(row.base[seed], row.candidate[seed]) for seed in seeds]
+    if any((values != values[0]).any() for pair in sides for values in pair):
         return "measured", loss, "differs between runs of one revision: judged as measured"
-    losses = [loss_of(*pair, samples.metric.direction) for pair in pairs]
-    # Two misses of one seed are equal, whatever they had spent.
+    losses = [loss_of(*pair, row.metric.direction) for pair in sides]
+    # Two misses of one seed are equal, however far each run had come.
     losses = [0.0 if math.isnan(each) else each for each in losses]
-    extreme, least_frac = max(losses, key=abs), samples.metric.least_effect_frac
+    extreme, least_frac = max(losses, key=abs), row.metric.least_effect_frac
     if min(losses) < 0 < max(losses) and abs(extreme) >= least_frac:
         return "measured", loss, "losses in some seeds and gains in others: judged as measured"
     if _counts(extreme, least_frac) and not _counts(loss, least_frac):
@@ -124,5 +125,5 @@ def exact_loss(samples: RowValues, loss: float) -> tuple[Kind, float, str]:
 
 
 def _counts(loss: float, least_frac: float) -> bool:
-    """Whether it is large enough; not where most runs missed, so that there is no median."""
+    """Whether a loss or gain is large enough to count; false for NaN."""
     return abs(loss) > ROUNDING and abs(loss) >= least_frac - ROUNDING

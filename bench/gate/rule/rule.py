@@ -1,8 +1,11 @@
-"""The rule of the gate: a regression takes effect and evidence, over all metrics of a check.
+"""The rule of the gate: a regression takes an effect and evidence for it.
 
-Effect: the median is worse by the least effect or the noise floor. Evidence: an exact one-sided
-rank test within strata (seeds), with Holm's correction over all measured rows. What is exact is
-compared as it is; what is modelled, or judged by its parts, is shown only.
+Effect: the candidate's median is worse by at least the metric's least effect, or by the noise floor
+where that is larger. Evidence: an exact one-sided rank test, in which runs are exchanged only with
+runs of the same seed, is significant after Holm's correction over all measured rows of the check.
+
+An exact metric needs no evidence: the same work gives the same number, so any difference is real.
+Modelled metrics, and totals whose parts are judged, are shown and not judged.
 """
 
 from __future__ import annotations
@@ -16,28 +19,32 @@ from bench.core.arrays import Floats
 from bench.core.stats.intervals import finite
 from bench.core.stats.ranks import ALPHA, holm, p_better
 from bench.gate.model import GateRow, Kind, RowValues, Verdict
-from bench.gate.rule.effect import ROUNDING, aligned, exact_loss, loss_of, ratio, without_rounding
-from bench.gate.rule.power import reaches, runs_to_settle, smallest_loss_seen, too_few
+from bench.gate.rule.effect import ROUNDING, align, loss_of, loss_of_exact, ratio, without_rounding
+from bench.gate.rule.power import reaches, runs_to_settle, smallest_detectable_loss, too_few
 
-# More runs are asked for where the family's level would have to be up to so many times alpha: a
-# bound like that of false alarms, so that of checks without a difference few ask.
+# A loss that is significant on its own, with a corrected p of at most this times alpha, asks for
+# more runs. The bound keeps such requests rare: without a difference, a check asks for more runs or
+# calls a regression with a chance of at most this times alpha.
 ASKS_UP_TO = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Compared:
-    """RowValues with all that does not depend on other rows.
+class _Test:
+    """One row with all that does not depend on the other rows of the check.
 
     Attributes:
+        values: As measured, rounding removed.
+        kind: That of the values, or measured for an exact metric that was demoted.
         base: Aligned values.
         candidate: Aligned values.
         loss: As a share of the base; infinite either way, or NaN where it is not known.
-        p_loss: That the candidate is not worse; None where nothing is tested.
-        p_gain: That it is not better.
+        threshold_frac: The least loss that counts.
+        p_loss: p that the candidate is not worse; None where nothing is tested.
+        p_gain: p that it is not better.
         note: Why it was demoted.
     """
 
-    samples: RowValues
+    values: RowValues
     kind: Kind
     base: Floats
     candidate: Floats
@@ -48,38 +55,23 @@ class _Compared:
     note: str
 
     @property
-    def worse(self) -> bool:
+    def is_worse(self) -> bool:
         return self.loss > 0 and self.loss >= self.threshold_frac - ROUNDING
 
     @property
-    def better(self) -> bool:
+    def is_better(self) -> bool:
         return self.loss < 0 and -self.loss >= self.threshold_frac - ROUNDING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rule:
-    """Of one check: its level, and that of a single test where all rows are equally unlikely."""
+def judge(rows: Sequence[RowValues], *, alpha: float = ALPHA, min_runs: int = 5) -> list[GateRow]:
+    """Judge all rows of a check.
 
-    alpha: float
-    num_tests: int
-    min_runs: int
-
-    @property
-    def level(self) -> float:
-        return self.alpha / max(self.num_tests, 1)
-
-
-def judge(
-    samples: Sequence[RowValues], *, alpha: float = ALPHA, min_runs: int = 5
-) -> list[GateRow]:
-    """What became of each row of a check.
-
-    The chance that any measured row of a check without a difference is called a regression is at
-    most alpha, and that one of enough runs is a regression or underpowered at most twice that;
-    improvements have a family of their own.
+    Without any difference, the chance that a measured row is called a regression is at most alpha,
+    and the chance that a row of enough runs is a regression or underpowered is at most twice that.
+    Improvements have a correction of their own.
 
     Args:
-        samples: All rows of the check: Holm's correction is over the measured ones among them.
+        rows: All of the check: Holm's correction is over the measured ones among them.
         alpha: Level of the whole check.
         min_runs: Measured rows with fewer runs on a side are underpowered.
 
@@ -94,171 +86,153 @@ def judge(
     """
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha={alpha}: must be between 0 and 0.5, for example 0.05")
-    compared = [_compared(each) for each in samples]
-    losses = holm([each.p_loss for each in compared])
-    gains = holm([each.p_gain for each in compared])
-    num_tests = sum(p is not None for p in losses)
-    rule = _Rule(alpha=alpha, num_tests=num_tests, min_runs=min_runs)
-    return [_row(*each, rule) for each in zip(compared, losses, gains, strict=True)]
+    tests = [_test(values) for values in rows]
+    losses = holm([test.p_loss for test in tests])
+    gains = holm([test.p_gain for test in tests])
+    check = _Check(alpha=alpha, num_tests=sum(p is not None for p in losses), min_runs=min_runs)
+    return [check.row(*each) for each in zip(tests, losses, gains, strict=True)]
 
 
-def _compared(samples: RowValues) -> _Compared:
-    _check(samples)
-    samples = _without_rounding(samples)
-    base, candidate = aligned(samples)
-    better = samples.metric.direction
-    kind, loss, demoted = samples.kind, loss_of(base, candidate, better), ""
+def _test(values: RowValues) -> _Test:
+    both = np.concatenate([values.base, values.candidate])
+    place = f"{values.metric.name} of {values.configuration}"
+    if not len(values.base) or not len(values.candidate):
+        raise ValueError(f"{place}: a side has no runs; leave the row out and say it is missing")
+    if np.isnan(both).any() or (both[np.isfinite(both)] < 0).any():
+        raise ValueError(f"{place}: values must be numbers from 0 on, or infinite for a miss")
+    # Both sides on one scale: a rounded value and its exact one are equal.
+    both = without_rounding(both, values.metric.rounding_frac)
+    base, candidate = np.split(both, [len(values.base)])
+    values = replace(values, base=base, candidate=candidate)
+    base, candidate = align(values)
+    better = values.metric.direction
+    kind, loss, demoted = values.kind, loss_of(base, candidate, better), ""
     if kind == "exact":
-        kind, loss, demoted = exact_loss(samples, loss)
-    floor_frac = 0.0 if kind == "exact" else samples.floor_frac
-    tested = kind == "measured" and not _all_missed(samples)
-    return _Compared(
-        samples=samples,
+        kind, loss, demoted = loss_of_exact(values, loss)
+    floor_frac = 0.0 if kind == "exact" else values.floor_frac
+    is_tested = kind == "measured" and not _all_missed(values)
+    return _Test(
+        values=values,
         kind=kind,
         base=base,
         candidate=candidate,
         loss=loss,
-        threshold_frac=max(samples.metric.least_effect_frac, floor_frac),
-        p_loss=p_better(base, candidate, better, samples.strata) if tested else None,
-        p_gain=p_better(candidate, base, better, samples.strata) if tested else None,
+        threshold_frac=max(values.metric.least_effect_frac, floor_frac),
+        p_loss=p_better(base, candidate, better, values.strata) if is_tested else None,
+        p_gain=p_better(candidate, base, better, values.strata) if is_tested else None,
         note=demoted,
     )
 
 
-def _check(samples: RowValues) -> None:
-    values = np.concatenate([samples.base, samples.candidate])
-    place = f"{samples.metric.name} of {samples.configuration}"
-    if not len(samples.base) or not len(samples.candidate):
-        raise ValueError(f"{place}: a side has no runs; leave the row out and say it is missing")
-    if np.isnan(values).any() or (values[np.isfinite(values)] < 0).any():
-        raise ValueError(f"{place}: values must be numbers from 0 on, or infinite for a miss")
+def _all_missed(values: RowValues) -> bool:
+    return bool(np.isinf(values.base).all() and np.isinf(values.candidate).all())
 
 
-def _without_rounding(samples: RowValues) -> RowValues:
-    """The samples with the values of both sides on one scale, where a metric is rounded."""
-    both = np.concatenate([samples.base, samples.candidate])
-    same = without_rounding(both, samples.metric.rounding_frac)
-    base, candidate = np.split(same, [len(samples.base)])
-    return replace(samples, base=base, candidate=candidate)
-
-
-def _all_missed(samples: RowValues) -> bool:
-    return bool(np.isinf(samples.base).all() and np.isinf(samples.candidate).all())
-
-
-def _misses(samples: RowValues) -> str:
-    if _all_missed(samples):
+def _describe_misses(values: RowValues) -> str:
+    if _all_missed(values):
         return "all runs of both sides missed"
-    sides = ("base", samples.base), ("candidate", samples.candidate)
-    counts = [f"{name} {np.isinf(side).sum()} of {len(side)}" for name, side in sides]
-    some = np.isinf(samples.base).any() or np.isinf(samples.candidate).any()
-    return f"runs that missed: {', '.join(counts)}" if some else ""
-
-
-def _row(
-    compared: _Compared, p_holm: float | None, p_gain_holm: float | None, rule: _Rule
-) -> GateRow:
-    samples = compared.samples
-    few = _too_few(compared, rule)
-    seen = None if few else _smallest_seen(compared, rule)
-    verdict = "underpowered" if few else _verdict(compared, p_holm, p_gain_holm, rule)
-    if verdict == "no change" and seen is None and _has_medians(compared):
-        verdict = "underpowered"  # its spread would have hidden any loss
-    note = _note(compared, verdict, seen, few, rule)
-    words = (samples.note, compared.note, _misses(samples), note)
-    return GateRow(
-        metric=samples.metric,
-        kind=compared.kind,
-        configuration=samples.configuration,
-        command=samples.command,
-        config_hash=samples.config_hash,
-        num_base=len(samples.base),
-        num_candidate=len(samples.candidate),
-        base=finite(float(np.median(samples.base))),
-        candidate=finite(float(np.median(samples.candidate))),
-        ratio=ratio(samples.base, samples.candidate, samples.strata),
-        loss_frac=finite(compared.loss),
-        threshold_frac=compared.threshold_frac,
-        p=compared.p_loss,
-        p_holm=p_holm,
-        verdict=verdict,
-        smallest_seen_frac=seen,
-        more_runs=few or _more_runs(compared, verdict, rule),
-        note="; ".join(word for word in words if word),
-    )
-
-
-def _too_few(compared: _Compared, rule: _Rule) -> int:
-    """How many more runs are needed before anything could be found; 0 where nothing is tested."""
-    if compared.p_loss is None:
-        return 0
-    return too_few(compared.samples.strata, level=rule.level, min_runs=rule.min_runs)
-
-
-def _verdict(
-    compared: _Compared, p_holm: float | None, p_gain_holm: float | None, rule: _Rule
-) -> Verdict:
-    if compared.kind in ("modelled", "sum") or _all_missed(compared.samples):
-        return "not judged"
-    exact = compared.kind == "exact"
-    if compared.worse and (exact or _shown(p_holm, rule)):
-        return "regression"
-    if compared.better and (exact or _shown(p_gain_holm, rule)):
-        return "improvement"
-    return "underpowered" if _nearly_shown(compared, p_holm, rule) else "no change"
-
-
-def _shown_alone(compared: _Compared, rule: _Rule) -> bool:
-    """Whether there is a loss that would be shown if no other row were judged."""
-    return compared.worse and _shown(compared.p_loss, rule)
-
-
-def _nearly_shown(compared: _Compared, p_holm: float | None, rule: _Rule) -> bool:
-    """Whether a loss is shown on its own and nearly among so many rows: more runs would tell."""
-    if p_holm is None or not _shown_alone(compared, rule):
-        return False
-    return reaches(p_holm, ASKS_UP_TO * rule.alpha)
-
-
-def _has_medians(compared: _Compared) -> bool:
-    """Whether a loss can be stated as a share of anything."""
-    medians = np.median(compared.base), np.median(compared.candidate)
-    return bool(np.isfinite(medians).all() and min(medians) > 0)
-
-
-def _shown(p: float | None, rule: _Rule) -> bool:
-    return p is not None and reaches(p, rule.alpha)
-
-
-def _more_runs(compared: _Compared, verdict: Verdict, rule: _Rule) -> int | None:
-    """How many more would settle a loss that is shown on its own."""
-    if verdict != "underpowered" or compared.p_loss is None or not _shown(compared.p_loss, rule):
-        return None
-    return runs_to_settle(len(compared.base), p=compared.p_loss, level=rule.level)
-
-
-def _smallest_seen(compared: _Compared, rule: _Rule) -> float | None:
-    if compared.kind == "exact" and not _all_missed(compared.samples):
-        return compared.threshold_frac
-    if compared.p_loss is None:
-        return None
-    return smallest_loss_seen(
-        compared.base,
-        compared.candidate,
-        compared.samples.strata,
-        compared.samples.metric.direction,
-        threshold_frac=compared.threshold_frac,
-        level=rule.level,
-    )
-
-
-def _note(compared: _Compared, verdict: Verdict, seen: float | None, few: int, rule: _Rule) -> str:
-    """What has to be said beside the verdict."""
-    if verdict == "improvement" and compared.p_gain is not None:
-        return f"better with p {compared.p_gain:.2g} before Holm"
-    if verdict == "no change" and _shown_alone(compared, rule):
-        return f"worse with p {compared.p_loss:.2g} before Holm, as one of {rule.num_tests} may be"
-    if verdict != "underpowered" or few:
+    sides = ("base", values.base), ("candidate", values.candidate)
+    if not any(np.isinf(side).any() for _, side in sides):
         return ""
-    hidden = seen is None
-    return "its spread hides even a tenfold loss" if hidden else "if the effect stays as it is seen"
+    counts = [f"{name} {np.isinf(side).sum()} of {len(side)}" for name, side in sides]
+    return f"runs that missed: {', '.join(counts)}"
+
+
+# A verdict with the smallest loss that would have been found, how many more runs per side would
+# settle the row, and a note.
+_Judgement = tuple[Verdict, float | None, int | None, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Check:
+    """What the verdicts of one check have in common."""
+
+    alpha: float
+    num_tests: int
+    min_runs: int
+
+    def row(self, test: _Test, p_holm: float | None, p_gain_holm: float | None) -> GateRow:
+        """The row of a test, given its p-values after Holm's correction."""
+        values = test.values
+        if test.kind in ("modelled", "sum") or _all_missed(values):
+            verdict, smallest, more, note = _NOT_JUDGED
+        elif test.p_loss is None or p_holm is None or test.p_gain is None or p_gain_holm is None:
+            verdict, smallest, more, note = _judge_exact(test)
+        else:
+            ps = (test.p_loss, p_holm, test.p_gain, p_gain_holm)
+            verdict, smallest, more, note = self._judge_measured(test, *ps)
+        notes = (values.note, test.note, _describe_misses(values), note)
+        return GateRow(
+            metric=values.metric,
+            kind=test.kind,
+            configuration=values.configuration,
+            command=values.command,
+            config_hash=values.config_hash,
+            num_base=len(values.base),
+            num_candidate=len(values.candidate),
+            base=finite(float(np.median(values.base))),
+            candidate=finite(float(np.median(values.candidate))),
+            ratio=ratio(values.base, values.candidate, values.strata),
+            loss_frac=finite(test.loss),
+            threshold_frac=test.threshold_frac,
+            p=test.p_loss,
+            p_holm=p_holm,
+            verdict=verdict,
+            smallest_seen_frac=smallest,
+            more_runs=more,
+            note="; ".join(filter(None, notes)),
+        )
+
+    def _judge_measured(
+        self, test: _Test, p_loss: float, p_holm: float, p_gain: float, p_gain_holm: float
+    ) -> _Judgement:
+        level = self.alpha / self.num_tests  # of a single test if all were equally significant
+        if few := too_few(test.values.strata, level=level, min_runs=self.min_runs):
+            return "underpowered", None, few, ""
+        smallest = smallest_detectable_loss(
+            test.base,
+            test.candidate,
+            test.values.strata,
+            test.values.metric.direction,
+            threshold_frac=test.threshold_frac,
+            level=level,
+        )
+        if test.is_worse and reaches(p_holm, self.alpha):
+            return "regression", smallest, None, ""
+        if test.is_better and reaches(p_gain_holm, self.alpha):
+            return "improvement", smallest, None, f"better with p {p_gain:.2g} before Holm"
+        is_significant_alone = reaches(p_loss, self.alpha)
+        is_nearly_shown = (
+            test.is_worse and is_significant_alone and reaches(p_holm, ASKS_UP_TO * self.alpha)
+        )
+        # A spread that would have hidden any loss; without medians, no loss can be stated at all.
+        is_hidden = smallest is None and _has_medians(test)
+        if is_nearly_shown or is_hidden:
+            more = None
+            if is_significant_alone:
+                more = runs_to_settle(len(test.base), p=p_loss, level=level)
+            reason = "its spread hides even a tenfold loss"
+            note = reason if smallest is None else "if the effect stays as it is seen"
+            return "underpowered", smallest, more, note
+        note = ""
+        if test.is_worse and is_significant_alone:
+            note = f"worse with p {p_loss:.2g} before Holm, as one of {self.num_tests} may be"
+        return "no change", smallest, None, note
+
+
+_NOT_JUDGED: _Judgement = ("not judged", None, None, "")
+
+
+def _judge_exact(test: _Test) -> _Judgement:
+    verdict: Verdict = "no change"
+    if test.is_worse:
+        verdict = "regression"
+    elif test.is_better:
+        verdict = "improvement"
+    return verdict, test.threshold_frac, None, ""
+
+
+def _has_medians(test: _Test) -> bool:
+    """Whether a loss can be stated as a share of anything."""
+    medians = np.median(test.base), np.median(test.candidate)
+    return bool(np.isfinite(medians).all() and min(medians) > 0)

@@ -1,9 +1,9 @@
-"""Looking several times at a comparison that is still being run, at one false-alarm rate.
+"""Test several times while runs are still being made, at one rate of false alarms.
 
-Each look may spend a part of alpha. What has been spent by n runs per side is linear in n, and a
-look tests at the difference to the look before it. By the union bound the chance of a false alarm
-in any look is at most alpha, however the looks depend on one another: as they share runs, it is
-less. Boundaries that use this dependence would need its distribution, which no one knows for twelve
+Each look may spend a part of alpha. The part spent by n runs per side grows linearly with n, and a
+look tests at what it adds to the look before it. By the union bound, the chance of a false alarm in
+any look is at most alpha, however the looks depend on one another. They share runs, so it is lower.
+Boundaries that use this dependence would need its distribution, which is not known for twelve
 metrics of one run.
 
 Source: Lan and DeMets (1983), Discrete sequential boundaries for clinical trials; Kim and DeMets
@@ -38,10 +38,10 @@ def level_at(num_runs: int, *, previous: int, max_runs: int, alpha: float) -> fl
 
 
 def is_open(rows: Sequence[GateRow]) -> bool:
-    """Whether a loss that counts is neither found nor excluded, so that more runs would tell.
+    """Whether a loss that counts is neither found nor excluded, so that more runs may decide.
 
-    Closing early, because a loss is excluded, only takes away looks: it cannot raise the chance of
-    a false alarm.
+    Stopping early because a loss is excluded only removes looks: it cannot raise the chance of a
+    false alarm.
 
     Args:
         rows: Of the gate, at the latest look.
@@ -54,11 +54,11 @@ def is_open(rows: Sequence[GateRow]) -> bool:
     if any(row.verdict == "regression" for row in rows):
         return False
     measured = (row for row in rows if row.kind == "measured" and row.verdict != "not judged")
-    return any(row.verdict == "underpowered" or not _excluded(row) for row in measured)
+    return any(row.verdict == "underpowered" or not _is_excluded(row) for row in measured)
 
 
-def _excluded(row: GateRow) -> bool:
-    """Whether even the bad end of the interval is less than the loss that counts.
+def _is_excluded(row: GateRow) -> bool:
+    """Whether even the bad end of the interval is a smaller loss than the least that counts.
 
     With too few runs there is only their range, which excludes nothing.
     """

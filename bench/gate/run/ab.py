@@ -10,13 +10,7 @@ from typing import Any
 from bench.cli.terminal import say, wide_console
 from bench.config.gate import RUNS_PER_ROUND, AbConfig
 from bench.gate.matching.compare import compare
-from bench.gate.model import (
-    EXIT_FAILED,
-    EXIT_INCOMPARABLE,
-    EXIT_PASS,
-    EXIT_REGRESSION,
-    Comparison,
-)
+from bench.gate.model import EXIT_FAILED, EXIT_INCOMPARABLE, EXIT_PASS, EXIT_REGRESSION, Comparison
 from bench.gate.report.output import report, write
 from bench.gate.report.sentences import verdict_line
 from bench.gate.rule.sequential import is_open, level_at
@@ -72,7 +66,7 @@ def compare_revisions(plain: Mapping[str, Any], given: BenchmarkInput) -> int:
         )
         return write(failed, config.output_files())
     code = report(test.outcome(), config.output_files())
-    say(wide_console(), f"measured: {trial.summary(test.num_runs)}")
+    say(wide_console(), f"measured: {trial.summary()}")
     return code
 
 
@@ -98,11 +92,6 @@ class SequentialTest:
         self._cut_short = False
         self._none_comparable = False
 
-    @property
-    def num_runs(self) -> int:
-        """Runs per side at the latest look."""
-        return max(self._levels, default=0)
-
     def run(self, interleaved: Interleaved, line: ProgressLine) -> None:
         """Make rounds, and stop at the first look after which more of them would change nothing."""
         for num_runs in self._config.looks:
@@ -112,11 +101,11 @@ class SequentialTest:
                 if is_first and self._trial.repeats_are_ignored():
                     self._look(interleaved.num_runs, line)
                     return
-            is_new = interleaved.num_runs > self.num_runs
+            is_new = interleaved.num_runs not in self._levels
             if is_new and not self._look(interleaved.num_runs, line):
                 return
             if self._is_over_budget(interleaved):
-                self._cut_short = self.num_runs < self._config.looks[-1]
+                self._cut_short = interleaved.num_runs < self._config.looks[-1]
                 return
 
     def outcome(self) -> Comparison:
@@ -142,7 +131,7 @@ class SequentialTest:
         """Compare the runs so far; return whether more runs could change the outcome."""
         level = level_at(
             num_runs,
-            previous=self.num_runs,
+            previous=max(self._levels, default=0),
             max_runs=self._config.looks[-1],
             alpha=self._config.alpha,
         )
@@ -174,7 +163,7 @@ class SequentialTest:
             )
         if self._none_comparable:
             remarks.append(
-                f"no pair is comparable, so that it stopped after {self.num_runs} runs per "
+                f"no pair is comparable, so that it stopped after {self._trial.num_runs} runs per "
                 "side; what was measured can be judged all the same, without running again: "
                 f"{self._forced_line()}"
             )
@@ -182,8 +171,8 @@ class SequentialTest:
             remarks.append("base and head are the same commit: what differs is chance")
         if self._cut_short:
             remarks.append(
-                f"budget_s={self._config.budget_s:g} was over after {self.num_runs} runs per side; "
-                f"{self._config.looks[-1]} were allowed"
+                f"budget_s={self._config.budget_s:g} was over after {self._trial.num_runs} runs "
+                f"per side; {self._config.looks[-1]} were allowed"
             )
         return remarks
 

@@ -25,10 +25,10 @@ from bench.core.files import expanded
 from bench.gate.model import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
-    EXIT_WRONG,
     Comparison,
     Problem,
     ProblemKind,
+    problem,
 )
 from bench.gate.report.output import complain, write
 
@@ -133,29 +133,18 @@ def compare_line(baseline: str, candidate: str, *others: str) -> str:
 def run_gate_command(
     arguments: Sequence[str], compose: Callable[[Run], int], run: Run, *, has_files: bool = True
 ) -> int:
-    """Run a command of the gate, and report every early end in its files too.
-
-    Without that, the files of an earlier check would stay, and look like the outcome of this one.
+    """Run a command of the gate; its files report an early end too, and hold no earlier check.
 
     Args:
         arguments: The command line, for a configuration that cannot be composed.
         compose: Composes the configuration and calls what it is given with it.
-        run: Does the work with the configuration.
-        has_files: Whether the command writes its outcome to files and to the summary of a job.
-
-    Returns:
-        The exit code.
+        run: Does the work with the configuration, and returns the exit code.
+        has_files: Whether the command has files and the summary of a job to write to.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # else a character unknown to the terminal's encoding
-            stream.reconfigure(errors="backslashreplace")  # would end the command
-    # Before Hydra's own handling of errors, which the commands switch on.
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    _show_all_characters()
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"  # the commands set it later on
+    write_end = _write_end if has_files else _write_nothing
     begun = False
-
-    def write_end(plain: Mapping[str, Any], kind: ProblemKind, message: str, code: int) -> None:
-        if has_files:
-            write(_comparison_without_rows(plain, kind, message, code), _outputs(plain))
 
     def run_reporting(plain: Mapping[str, Any]) -> int:
         nonlocal begun
@@ -163,13 +152,13 @@ def run_gate_command(
         try:
             return run(plain)
         except KeyboardInterrupt:
-            write_end(plain, "interrupted", "nothing was compared", EXIT_INTERRUPTED)
+            write_end(plain, problem("interrupted", "nothing was compared"))
             raise
         except ValueError as error:
-            write_end(plain, "wrong", str(error), EXIT_WRONG)
+            write_end(plain, problem("wrong", str(error)))
             raise ValueError(shown(error)) from error
         except Exception as error:
-            write_end(plain, "broken", describe(error), EXIT_FAILED)
+            write_end(plain, problem("broken", describe(error)))
             if wants_traceback or not isinstance(error, OSError):
                 raise
             complain(describe(error))
@@ -179,8 +168,15 @@ def run_gate_command(
     if code and not begun:
         message = "the command line cannot be read; what the command printed says why"
         kind: ProblemKind = "interrupted" if code == EXIT_INTERRUPTED else "wrong"
-        write_end(_uncomposed(arguments), kind, message, code)
+        write_end(_uncomposed(arguments), Problem(kind=kind, message=message, exit_code=code))
     return code
+
+
+def _show_all_characters() -> None:
+    """Show characters that the terminal's encoding does not have as codes: they end no command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def describe(error: Exception) -> str:
@@ -190,20 +186,24 @@ def describe(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _comparison_without_rows(
-    plain: Mapping[str, Any], kind: ProblemKind, message: str, code: int
-) -> Comparison:
+def _write_end(plain: Mapping[str, Any], end: Problem) -> None:
+    """Write the files of a configuration that was not compared."""
     base, candidate = (
         next((str(plain[key]) for key in keys if key in plain), "?")
         for keys in (("baseline", "base"), ("candidate", "head"))
     )
     alpha = plain.get("alpha")
-    return Comparison(
+    nothing = Comparison(
         base_name=base,
         candidate_name=candidate,
-        problems=[Problem(kind=kind, message=message, exit_code=code)],
+        problems=[end],
         alpha=alpha if isinstance(alpha, float) else JudgeConfig.alpha,
     )
+    write(nothing, _outputs(plain))
+
+
+def _write_nothing(plain: Mapping[str, Any], end: Problem) -> None:
+    """Of a command without files."""
 
 
 def _outputs(plain: Mapping[str, Any]) -> dict[str, Path]:

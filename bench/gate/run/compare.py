@@ -14,13 +14,7 @@ from bench.cli.terminal import say, wide_console
 from bench.config.gate import CompareConfig
 from bench.core.printable import printable
 from bench.gate.matching.compare import compare
-from bench.gate.model import (
-    EXIT_PASS,
-    Comparison,
-    Problem,
-    gravest,
-    problem,
-)
+from bench.gate.model import EXIT_PASS, Comparison, Problem, gravest, problem
 from bench.gate.report.output import complain, report, write
 from bench.gate.report.sentences import side_line, verdict_line
 from bench.gate.run.command import compare_line, run_gate_command, word_for_word

@@ -102,42 +102,39 @@ def measure_noise(plain: Mapping[str, Any], given: BenchmarkInput) -> int:
         require_floors(config.noise)
     revisions = [Revision(name=name, key="ref", ref=config.ref) for name in SIDES]
     trial = Trial("noise", config, given, revisions)
-    num_runs = 0
 
     def work(interleaved: Interleaved, _: ProgressLine) -> None:
-        nonlocal num_runs
         while interleaved.num_runs < config.num_runs:
             interleaved.round()
-            num_runs = interleaved.num_runs
-            if num_runs == RUNS_PER_ROUND and trial.repeats_are_ignored():
+            if interleaved.num_runs == RUNS_PER_ROUND and trial.repeats_are_ignored():
                 return
 
     if code := trial.measure(work):
         return code
+    return _store(config.noise, trial)
+
+
+def _store(path: str, trial: Trial) -> int:
+    """Add the runs of a trial to the file, and report what was added; the exit code."""
     first, second = (trial.side(name) for name in SIDES)
     try:
-        rows = add_noise(Path(config.noise), first, second)
+        rows = add_noise(Path(path), first, second)
     except ValueError as error:
         complain(printable(f"not stored: {error}"))
-        say(Console(stderr=True), f"measured: {trial.summary(num_runs)}")
+        say(Console(stderr=True), f"measured: {trial.summary()}")
         return EXIT_TOO_LITTLE if isinstance(error, NothingToStore) else EXIT_FAILED
+    remarks = list(trial.remarks)
+    runs = [*first.runs, *second.runs]
+    if num := len(runs) - len(_comparable_runs(runs)):
+        reason = "not comparable, or not served validly"
+        remarks.append(f"{num} of {len(runs)} runs left out: {reason}")
     console = wide_console()
     console.print(noise_table(rows))
-    remarks = [*trial.remarks, *_remark_on_left_out([*first.runs, *second.runs])]
-    measured = f"measured: {trial.summary(num_runs)}"
+    measured = f"measured: {trial.summary()}"
     for line in (_LEGEND, measured, *(f"note: {remark}" for remark in remarks)):
         say(console, line)
-    say(
-        console,
-        f"stored: {config.noise}; bench.compare and bench.ab take it with noise={config.noise}",
-    )
+    say(console, f"stored: {path}; bench.compare and bench.ab take it with noise={path}")
     return EXIT_PASS
-
-
-def _remark_on_left_out(runs: Sequence[GateRun]) -> list[str]:
-    num = len(runs) - len(_comparable_runs(runs))
-    text = f"{num} of {len(runs)} runs left out: not comparable, or not served validly"
-    return [text] if num else []
 
 
 def noise_table(rows: Sequence[NoiseRow]) -> Table:

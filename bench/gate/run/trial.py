@@ -8,9 +8,9 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import TextColumn
@@ -37,16 +37,14 @@ from bench.launch.interleave import Arm, InstallFailed, Interleaved, Program, Ru
 from bench.launch.repository import NotCheckedOut, find_repository, worktrees
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkInput:
+class BenchmarkInput(NamedTuple):
     """What each run of the benchmark gets: the arguments after `--`, and environment variables."""
 
     overrides: Sequence[str]
     environment: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revision:
+class Revision(NamedTuple):
     """A side: the name of its folder, the key that names the revision, and the revision."""
 
     name: str
@@ -144,12 +142,18 @@ class Trial:
         name = f"{file_stamp(utc_now())}-{secrets.token_hex(3)}"
         self.root = Path(config.results).absolute() / command / name
         self.failure: Problem | None = None
+        self._interleaved: Interleaved | None = None
         self._started_s = time.monotonic()
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the trial began."""
         return time.monotonic() - self._started_s
+
+    @property
+    def num_runs(self) -> int:
+        """Runs per side so far, without those to warm up."""
+        return 0 if self._interleaved is None else self._interleaved.num_runs
 
     def same_commit(self) -> bool:
         """Whether both revisions are the same one."""
@@ -171,7 +175,6 @@ class Trial:
             ValueError: Results cannot be written, or a revision has no interpreter or folder to be
                 run with.
         """
-        interleaved: Interleaved | None = None
         try:
             self.root.mkdir(parents=True)
         except OSError as error:
@@ -183,21 +186,21 @@ class Trial:
                 worktrees(self._repository, self._commits, complain) as folders,
                 ProgressLine() as line,
             ):
-                interleaved = self._interleaved(folders, line)
-                interleaved.prepare(self._config.warmup, self.root / "warmup")
-                work(interleaved, line)
+                self._interleaved = self._interleave(folders, line)
+                self._interleaved.prepare(self._config.warmup, self.root / "warmup")
+                work(self._interleaved, line)
         except RunFailed as failure:
-            complain(f"{failure}\nno verdict; {self._remains(interleaved)}")
+            complain(f"{failure}\nno verdict; {self._remains()}")
             installed = not isinstance(failure, InstallFailed)
             return self._fail(
                 "failed", str(failure), EXIT_FAILED if installed else EXIT_NOT_INSTALLED
             )
         except (NotCheckedOut, OSError) as failure:
             message = describe(failure)
-            complain(f"{printable(message)}; no verdict; {self._remains(interleaved)}")
+            complain(f"{printable(message)}; no verdict; {self._remains()}")
             return self._fail("broken", message, EXIT_FAILED)
         except KeyboardInterrupt:
-            message = f"no verdict; {self._remains(interleaved)}"
+            message = f"no verdict; {self._remains()}"
             say(Console(stderr=True), f"interrupted: {message}")
             return self._fail("interrupted", message, EXIT_INTERRUPTED)
         return EXIT_PASS
@@ -225,10 +228,10 @@ class Trial:
         """
         return any(has_shared_places(read_side(self.root / each.name)) for each in self._revisions)
 
-    def summary(self, num_runs: int) -> str:
+    def summary(self) -> str:
         """How many runs were made, how long that took, and where they lie."""
         return (
-            f"{num_runs} runs per side, and {self._config.warmup} to warm up, "
+            f"{self.num_runs} runs per side, and {self._config.warmup} to warm up, "
             f"in {_duration(self.elapsed_s)}: {self.root}"
         )
 
@@ -259,7 +262,7 @@ class Trial:
             f"as a loss of {names[1]}; git merge-base names the commit where both parted"
         ]
 
-    def _interleaved(self, folders: Mapping[str, Path], line: ProgressLine) -> Interleaved:
+    def _interleave(self, folders: Mapping[str, Path], line: ProgressLine) -> Interleaved:
         overrides = self._given.overrides
         program = Program(
             module=self._config.module,
@@ -275,9 +278,8 @@ class Trial:
         )
         return Interleaved(self._repository, program, (first, second), line.step)
 
-    def _remains(self, interleaved: Interleaved | None) -> str:
-        num_runs = 0 if interleaved is None else interleaved.num_runs
-        return f"whole runs per side: {num_runs}; they and their logs lie in {self.root}"
+    def _remains(self) -> str:
+        return f"whole runs per side: {self.num_runs}; they and their logs lie in {self.root}"
 
 
 def _duration(time_s: float) -> str:

@@ -7,33 +7,93 @@ it differs is not known.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
+from bench.core.flat import value_of
 from bench.core.printable import printable
 from bench.core.records.run import RunRecord
 from bench.gate.sides.joules import JOULE_FACTS, joule_facts
 
 _GIB = 2**30
-# These make up a kind of host: machines that can stand for one another, as noise floors assume.
-HOST_CLASS = ("host.cpu_name", "host.num_cpus_allowed", "host.memory_gib", "host.gpus")
-# What decides how fast a library computes, as the run had it.
-ENVIRONMENT = ("host.num_threads", "host.num_interop_threads", "host.environment")
 _TARGET = ("metric", "value", "mode", "rule", "consecutive")
-# All facts, in the order in which differences are reported.
-FACTS = (
-    "schema_version",
-    "host.name",
-    *HOST_CLASS,
-    *ENVIRONMENT,
-    *(f"target.{name}" for name in _TARGET),
-    "data",
-    "precision",
-    *JOULE_FACTS,
-)
 # How a key that one side does not have is shown, by the name of a fact that is a mapping.
 _ABSENT = {"host.environment": "unset"}
+
+
+def _host(name: str, convert: Callable[[Any], Any]) -> Callable[[RunRecord], Any]:
+    """Read a value of the host, which is of free form: a record may hold anything there."""
+
+    def read(record: RunRecord) -> Any:
+        value = record.host.get(name)
+        try:
+            return None if value is None else convert(value)
+        except (TypeError, ValueError, AttributeError, OverflowError):
+            raise ValueError(f"host.{name}={printable(value)}: cannot be") from None
+
+    return read
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (Mapping, list)):
+        raise TypeError
+    return value
+
+
+def _gib(memory_bytes: float) -> int:
+    """Rounded: virtual machines of one kind differ by some kilobytes."""
+    return round(memory_bytes / _GIB)
+
+
+def _gpu_names(gpus: Any) -> list[Any]:
+    if not isinstance(gpus, list):
+        raise TypeError
+    return [gpu.get("name") for gpu in gpus]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError
+    return value
+
+
+def _target(name: str) -> Callable[[RunRecord], Any]:
+    return lambda record: value_of(record, f"target.{name}")
+
+
+def _data_name(record: RunRecord) -> str | None:
+    """The name of the data set, of a serving that of its model."""
+    if record.trained is not None:
+        return record.trained.data
+    return part_name(record.config.get("data"))
+
+
+# These make up a kind of host: machines that can stand for one another, as noise floors assume.
+_HOST_CLASS = {
+    "host.cpu_name": _host("cpu_name", _plain),
+    "host.num_cpus_allowed": _host("num_cpus_allowed", _plain),
+    "host.memory_gib": _host("memory_bytes", _gib),
+    "host.gpus": _host("gpus", _gpu_names),
+}
+# These decide how fast a library computes, as the run had it.
+_ENVIRONMENT = {
+    "host.num_threads": _host("num_threads", _plain),
+    "host.num_interop_threads": _host("num_interop_threads", _plain),
+    "host.environment": _host("environment", _mapping),
+}
+# In the order in which differences are reported.
+_READERS: dict[str, Callable[[RunRecord], Any]] = {
+    "schema_version": attrgetter("schema_version"),
+    "host.name": _host("name", _plain),
+    **_HOST_CLASS,
+    **_ENVIRONMENT,
+    **{f"target.{name}": _target(name) for name in _TARGET},
+    "data": _data_name,
+    "precision": lambda record: record.config.get("precision"),
+}
+HOST_CLASS, ENVIRONMENT = tuple(_HOST_CLASS), tuple(_ENVIRONMENT)
+FACTS = (*_READERS, *JOULE_FACTS)
 
 
 def facts_of(record: RunRecord) -> dict[str, Any]:
@@ -42,58 +102,7 @@ def facts_of(record: RunRecord) -> dict[str, Any]:
     Raises:
         ValueError: The host of the record holds something that cannot be; the message names it.
     """
-    host, target = record.host, record.target
-    values = {
-        "schema_version": record.schema_version,
-        "host.name": _fact(host, "name"),
-        "host.cpu_name": _fact(host, "cpu_name"),
-        "host.num_cpus_allowed": _fact(host, "num_cpus_allowed"),
-        "host.memory_gib": _gib(host.get("memory_bytes")),
-        "host.gpus": _gpu_names(host.get("gpus")),
-        "host.num_threads": _fact(host, "num_threads"),
-        "host.num_interop_threads": _fact(host, "num_interop_threads"),
-        "host.environment": _variables(host.get("environment")),
-        **{f"target.{name}": getattr(target, name, None) for name in _TARGET},
-        "data": _data_name(record),
-        "precision": record.config.get("precision"),
-        **joule_facts(record),
-    }
-    return {name: values[name] for name in FACTS}
-
-
-def _fact(host: Mapping[str, Any], name: str) -> Any:
-    """A single value of the host; a record may hold anything in its place."""
-    value = host.get(name)
-    if isinstance(value, (Mapping, list)):
-        raise _impossible(name, value)
-    return value
-
-
-def _gib(memory_bytes: Any) -> int | None:
-    """Rounded: virtual machines of one kind differ by some kilobytes."""
-    if memory_bytes is None:
-        return None
-    if not isinstance(memory_bytes, int | float) or not math.isfinite(memory_bytes):
-        raise _impossible("memory_bytes", memory_bytes)
-    return round(memory_bytes / _GIB)
-
-
-def _gpu_names(gpus: Any) -> list[Any] | None:
-    if gpus is None:
-        return None
-    if not isinstance(gpus, list) or not all(isinstance(gpu, Mapping) for gpu in gpus):
-        raise _impossible("gpus", gpus)
-    return [gpu.get("name") for gpu in gpus]
-
-
-def _variables(environment: Any) -> Mapping[str, Any] | None:
-    if environment is not None and not isinstance(environment, Mapping):
-        raise _impossible("environment", environment)
-    return environment
-
-
-def _impossible(name: str, value: Any) -> ValueError:
-    return ValueError(f"host.{name}={printable(value)}: cannot be")
+    return {name: read(record) for name, read in _READERS.items()} | joule_facts(record)
 
 
 def difference(fact: str, sides: Sequence[Iterable[Any]]) -> str | None:
@@ -129,13 +138,6 @@ def _difference_of_texts(sides: Sequence[Iterable[Any]]) -> str | None:
     if len({text for side in texts for text in side}) <= 1:
         return None
     return " / ".join(" and ".join(side) or "not recorded" for side in texts)
-
-
-def _data_name(record: RunRecord) -> str | None:
-    """The name of the data set, of a serving that of its model."""
-    if record.trained is not None:
-        return record.trained.data
-    return part_name(record.config.get("data"))
 
 
 def part_name(part: Any) -> str | None:

@@ -14,7 +14,7 @@ from bench.core.find import is_named_like_a_run, runs_below
 from bench.core.records.run import RunError, RunRecord
 from bench.core.store import NewerSchema, read_record, record_path
 from bench.core.store import began as folder_began
-from bench.gate.model import GateRun, Problem, problem
+from bench.gate.model import GateRun, problem
 from bench.gate.sides.baseline import read_baseline
 from bench.gate.sides.reduce import reduced
 from bench.gate.sides.side import (
@@ -26,6 +26,8 @@ from bench.gate.sides.side import (
     place_of,
     provenance_of,
 )
+
+_AGAIN = "measure it again"
 
 
 def read_side(path: Path) -> Side:
@@ -44,62 +46,55 @@ def read_side(path: Path) -> Side:
         return read_baseline(path)
     if not os.path.isdir(path):
         raise ValueError(f"{path}: no such folder or file; give a results folder or a baseline")
-    problems: list[Problem] = []
-    remarks: list[str] = []
-    records = _read_records(path, problems, remarks)
-    if not records and not problems:
-        message = f"{path}: no runs there; give a results folder, a run folder or a baseline file"
-        problems.append(problem("empty", message))
+    side = Side(name=str(path), runs=[])
+    records = _read_records(path, side)
+    if not records and not side.problems:
+        remedy = "give a results folder, a run folder or a baseline file"
+        side.problems.append(problem("empty", f"{path}: no runs there; {remedy}"))
     errors = {record.run_id: record.error for record in records}
-    runs, refused = [], []
-    for run in _counting(reduced(records, problems), errors, remarks):
-        error = errors[run.run_id]
-        if run.status == "ok":
-            runs.append(run)
-        elif run.status == "refused":
-            refused.append((run, "no reason is recorded" if error is None else error.message))
-        elif run.status == "interrupted":
-            remarks.append(
-                f"{run.run_id} was interrupted, so that it does not count; measure it again"
-            )
-        else:
-            reason = f": {error.message}" if error is not None else ""
-            message = f"{run.run_id} ended as {run.status}{reason}; measure it again"
-            problems.append(problem("failed", message))
-    return Side(
-        name=str(path),
-        runs=runs,
-        problems=problems,
-        remarks=remarks,
-        refused=refused,
-        provenance=provenance_of(runs),
-    )
+    for run in _counting(reduced(records, side.problems), errors, side.remarks):
+        _add(run, errors[run.run_id], side)
+    return replace(side, provenance=provenance_of(side.runs))
 
 
-def _read_records(path: Path, problems: list[Problem], remarks: list[str]) -> list[RunRecord]:
+def _add(run: GateRun, error: RunError | None, side: Side) -> None:
+    """Add a run that counts to its side, by how it ended."""
+    if run.status == "ok":
+        side.runs.append(run)
+    elif run.status == "refused":
+        side.refused.append((run, "no reason is recorded" if error is None else error.message))
+    elif run.status == "interrupted":
+        side.remarks.append(f"{run.run_id} was interrupted, so that it does not count; {_AGAIN}")
+    else:
+        reason = f": {error.message}" if error is not None else ""
+        message = f"{run.run_id} ended as {run.status}{reason}; {_AGAIN}"
+        side.problems.append(problem("failed", message))
+
+
+def _read_records(path: Path, side: Side) -> list[RunRecord]:
     """The readable records at or below a folder.
 
     Args:
         path: A results folder, the folder of a command, or a run folder.
-        problems: Filled with what cannot be read: it may be of a run that failed.
-        remarks: Filled with folders that are passed over.
+        side: Filled with problems, for what cannot be read may be of a run that failed, and with
+            remarks on folders that are passed over.
     """
 
     def report_unlisted(error: OSError) -> None:
         message = f"{error.filename}: cannot be read ({error.strerror})"
-        problems.append(problem("unreadable", f"{message}; let it be read, or move it away"))
+        side.problems.append(problem("unreadable", f"{message}; let it be read, or move it away"))
 
     records = []
     for folder in map(Path, sorted(runs_below(str(path), on_error=report_unlisted))):
         try:
             records.append(read_record(folder))
         except NewerSchema as error:
-            problems.append(problem("incomparable", str(error)))
+            side.problems.append(problem("incomparable", str(error)))
         except ValueError as error:
             if (reason := _why_passed_over(folder)) is None:
-                problems.append(problem("unreadable", str(error)))
+                side.problems.append(problem("unreadable", str(error)))
             else:
-                remarks.append(f"{folder}: passed over, {reason}")
+                side.remarks.append(f"{folder}: passed over, {reason}")
     return records
 
 

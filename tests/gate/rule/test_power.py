@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.core.stats.ranks import p_better
-from bench.gate.rule.power import reaches, runs_to_settle, smallest_loss_seen, too_few
+from bench.gate.rule.power import reaches, runs_to_settle, smallest_detectable_loss, too_few
 
 INF = float("inf")
 
@@ -45,7 +45,9 @@ def test_bisection_finds_what_trying_every_loss_finds(seed: int) -> None:
     rng = np.random.default_rng(seed)
     base, candidate = rng.choice([1.0, 1.1, 1.3, 2.0, INF], (2, 8), p=[0.3, 0.3, 0.2, 0.15, 0.05])
     strata = rng.integers(0, 2, 8)
-    found = smallest_loss_seen(base, candidate, strata, "min", threshold_frac=0.01, level=0.02)
+    found = smallest_detectable_loss(
+        base, candidate, strata, "min", threshold_frac=0.01, level=0.02
+    )
     same = candidate * np.median(base) / np.median(candidate)
     losses = np.geomspace(0.01, 10, 400)
     p_values = [p_better(base, same * (1 + loss), "min", strata) for loss in losses]
@@ -58,7 +60,7 @@ def test_a_median_that_is_zero_or_missed_cannot_be_scaled_to() -> None:
     one, strata = np.ones(5), np.zeros(5, np.int64)
     for wrong in (np.zeros(5), np.full(5, INF)):
         for base, candidate in ((one, wrong), (wrong, one)):
-            found = smallest_loss_seen(
+            found = smallest_detectable_loss(
                 base, candidate, strata, "min", threshold_frac=0.05, level=0.05
             )
             assert found is None
@@ -66,5 +68,7 @@ def test_a_median_that_is_zero_or_missed_cannot_be_scaled_to() -> None:
 
 def test_a_loss_beyond_all_that_are_tried_is_not_seen() -> None:
     one, strata = np.ones(5), np.zeros(5, np.int64)
-    assert smallest_loss_seen(one, one, strata, "max", threshold_frac=1.0, level=0.05) is None
-    assert smallest_loss_seen(one, one, strata, "max", threshold_frac=0.999, level=0.05) == 0.999
+    assert smallest_detectable_loss(one, one, strata, "max", threshold_frac=1.0, level=0.05) is None
+    assert (
+        smallest_detectable_loss(one, one, strata, "max", threshold_frac=0.999, level=0.05) == 0.999
+    )
