@@ -59,13 +59,7 @@ def prepare(
         LibraryMissing: It needs a library that is not installed.
         ValueError: There is no calibration image, or the folder is not empty.
     """
-    if calibration.ndim != 4 or len(calibration) == 0:
-        raise ValueError(
-            f"calibration images of shape {calibration.shape}: must be (n, c, h, w) with n at "
-            "least 1"
-        )
-    if any(folder.iterdir()):
-        raise ValueError(f"{folder}: is not empty; give a folder of its own to each model")
+    _check(calibration, folder)
     combination.require()
     kind, method = combination.backend.kind, combination.method
     with tempfile.TemporaryDirectory() as temporary, quiet():
@@ -83,6 +77,16 @@ def prepare(
         for file in staged.folder.iterdir():
             shutil.move(file, folder / file.name)
     return Artifact(kind=kind, folder=folder, compression=method)
+
+
+def _check(calibration: NDArray[np.float32], folder: Path) -> None:
+    if calibration.ndim != 4 or len(calibration) == 0:
+        raise ValueError(
+            f"calibration images of shape {calibration.shape}: must be (n, c, h, w) with n at "
+            "least 1"
+        )
+    if any(folder.iterdir()):
+        raise ValueError(f"{folder}: is not empty; give a folder of its own to each model")
 
 
 @contextlib.contextmanager

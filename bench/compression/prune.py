@@ -81,12 +81,20 @@ def prune_network(
         raise PruningError(
             f"recipe=prune: torch-pruning cannot prune this model ({reason}); choose another one"
         ) from error
+    _require_pruned(network, ratio, before, (shape, pruned_shape))
+
+
+def _require_pruned(
+    network: nn.Module, ratio: float, num_before: int, shapes: tuple[torch.Size, torch.Size]
+) -> None:
+    """Refuse a network that lost nothing, or that gives outputs of another shape."""
+    shape, pruned_shape = shapes
     if pruned_shape != shape:
         raise PruningError(
             f"recipe=prune: the outputs of this model would become {tuple(pruned_shape)} instead "
             f"of {tuple(shape)}; choose a model whose last layer makes the logits"
         )
-    if _num_parameters(network) == before:
+    if _num_parameters(network) == num_before:
         raise PruningError(
             f"recipe.ratio={ratio}: torch-pruning found nothing to cut out of this model; use a "
             "larger ratio, or a model with hidden layers"

@@ -62,7 +62,7 @@ def headline_text(record: RunRecord) -> str | None:
     value = _headline_of(record)
     if value is None:
         return None
-    name, scale = _headline_words(record)
+    name, scale = _headline_name(record)
     return f"{name} {quantity(value, scale)}"
 
 
@@ -74,7 +74,7 @@ def _headline_of(record: RunRecord) -> float | None:
     return number_of(record, f"serving.{serving.headline}")
 
 
-def _headline_words(record: RunRecord) -> tuple[str, Scale]:
+def _headline_name(record: RunRecord) -> tuple[str, Scale]:
     field = value_of(record, "serving.headline")
     if field is None:
         return "", PLAIN
@@ -95,8 +95,8 @@ def _headline_median(group: Group) -> Median | None:
 def _headlines(groups: Sequence[Group]) -> list[Column]:
     """What each scenario is judged by, in one column; its unit in the cells of several."""
     medians = [_headline_median(group) for group in groups]
-    words = [_headline_words(group.measured[0]) if group.measured else None for group in groups]
-    known = [each for each, m in zip(words, medians, strict=True) if m is not None and each]
+    names = [_headline_name(group.measured[0]) if group.measured else None for group in groups]
+    known = [each for each, m in zip(names, medians, strict=True) if m is not None and each]
     note = "Of several runs: the median; a pass that failed or is INVALID is the worst of them."
     note = note if any(len(group.measured) > 1 for group in groups) else ""
     if len({name for name, _ in known}) == 1:
@@ -107,7 +107,7 @@ def _headlines(groups: Sequence[Group]) -> list[Column]:
             spread_column("range", medians, scale, rank=6),
         ]
     cells, ranges = [], []
-    for each, median in zip(words, medians, strict=True):
+    for each, median in zip(names, medians, strict=True):
         name, scale = each or ("", PLAIN)
         cells.append(f"{name} {value_text(median, scale, None)}" if median else "-")
         ranges.append(spread_text(median, scale, None))

@@ -1,8 +1,8 @@
-"""What compressing a model did, against the same model uncompressed in the same runtime.
+"""What compressing a model changed, against the same model uncompressed in the same backend.
 
-Two measurements of latency one after the other differ by whatever else changed on the machine
-meanwhile. Here both models take turns in one process, and which comes first alternates, so that a
-drift of the machine falls on both alike.
+Two measurements of latency, one after the other, also differ by whatever changed on the machine in
+between. Here both models take turns in one process, and the first of them alternates, so that a
+drift of the machine affects both equally.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import itertools
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from bench.measure.clock import Clock
 from bench.serving.backend import Backend, Images
 from bench.serving.find_backend import make_backend
 from bench.serving.in_process import InProcessSystem
-from bench.serving.model import TrainedModel, served_quality
+from bench.serving.model import TestSplit, TrainedModel, served_quality
 from bench.serving.scenarios import run_accuracy
 
 _ACCURACY_BATCH = 64
@@ -63,11 +62,7 @@ def compare_with_uncompressed(
             requests=config.compression.compare_requests,
             warmup=config.compression.compare_requests,
         )
-        system = InProcessSystem(
-            uncompressed, trained.test.images, max_batch_size=_ACCURACY_BATCH, queued=False
-        )
-        _, logits = run_accuracy(system, len(trained.test.labels))
-    before = served_quality(logits, trained.test.labels).accuracy
+        before = _accuracy(uncompressed, trained.test)
     change = None if accuracy is None or before is None else accuracy - before
     return Compression(
         method=config.compression.method,
@@ -81,6 +76,13 @@ def compare_with_uncompressed(
     )
 
 
+def _accuracy(backend: Backend, test: TestSplit) -> float | None:
+    """Accuracy on the test split."""
+    system = InProcessSystem(backend, test.images, max_batch_size=_ACCURACY_BATCH, queued=False)
+    _, logits = run_accuracy(system, len(test.labels))
+    return served_quality(logits, test.labels).accuracy
+
+
 def _opened(config: ServeConfig, artifact: Artifact, stack: ExitStack) -> Backend:
     backend = make_backend(
         config.backend.runtime, device=config.backend.device, num_threads=config.num_threads
@@ -90,8 +92,7 @@ def _opened(config: ServeConfig, artifact: Artifact, stack: ExitStack) -> Backen
     return backend
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ratio:
+class Ratio(NamedTuple):
     """Compressed over uncompressed, with its 95% interval over rounds; below 1 is faster."""
 
     ratio: float
@@ -119,14 +120,10 @@ def latency_ratio(
         compressed: Open; the numerator.
         baseline: Open; the denominator.
         images: Inputs to cycle through, float32 of shape (n, c, h, w), n >= 1.
-        rounds: At least 2, for an interval.
+        rounds: At least 2, for an interval; see ratio_of_rounds.
         requests: Of each model in each round, at least 1.
         warmup: Requests of each model before the first round, at least 0.
         clock: Monotonic seconds.
-
-    Returns:
-        A percentile bootstrap interval that draws rounds whole: what disturbed a round disturbed
-        both models.
 
     Raises:
         ValueError: A number is out of range, there is no image, or the clock did not advance.
@@ -138,9 +135,9 @@ def latency_ratio(
         )
     turns = (compressed, baseline)
     singles = [images[index : index + 1] for index in range(len(images))]
+    inputs = itertools.cycle(singles)
     for backend in turns:
         _median_s(backend, list(itertools.islice(itertools.cycle(singles), warmup)), clock)
-    inputs = itertools.cycle(singles)
     medians_s: NDArray[np.float64] = np.empty((2, rounds))
     for number in range(rounds):
         chosen = list(itertools.islice(inputs, requests))
@@ -166,6 +163,8 @@ def _median_s(backend: Backend, inputs: list[Images], clock: Clock) -> float:
 
 def ratio_of_rounds(compressed_s: NDArray[Any], baseline_s: NDArray[Any]) -> Ratio:
     """Ratio of medians over rounds with a percentile bootstrap interval, its seed fixed.
+
+    The bootstrap draws rounds whole: what disturbed a round disturbed both models.
 
     Args:
         compressed_s: Latency in each round, shape (rounds,), rounds >= 2.

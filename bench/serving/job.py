@@ -84,18 +84,18 @@ class ServingRun:
         config = self._config
         # A wrong price or country fails here, before anything is served.
         Rates.of(config.price, config.grid)
-        self._say("loading the model and its data")
+        self._report("loading the model and its data")
         trained = self._trained = TrainedModel(Path(config.run), config)
         with TemporaryDirectory(prefix="bench-serve-") as name:
             work = Path(name)
-            self._say("preparing the model")
+            self._report("preparing the model")
             artifact = self._prepare(trained, work)
-            self._say("opening the model")
+            self._report("opening the model")
             with open_system(config, artifact, trained, work, self._job.folder) as self._under_test:
                 self._measure(self._under_test, trained)
             compressed = config.compression.method != "none"
             if compressed and artifact is not None and self._quality is not None:
-                self._say("comparing with the uncompressed model")
+                self._report("comparing with the uncompressed model")
                 accuracy = self._quality.accuracy
                 self._compression = compare_with_uncompressed(
                     config, trained, artifact, accuracy, work
@@ -106,7 +106,7 @@ class ServingRun:
         """Stop and release the window, if there is one."""
         self._windows.close()
 
-    def _say(self, stage: str) -> None:
+    def _report(self, stage: str) -> None:
         _log.info("%s", stage)
         self._send(Progress(stage=stage))
 
@@ -125,13 +125,13 @@ class ServingRun:
         config = self._config
         num_images = len(trained.test.labels)
         system = under_test.system
-        self._say("warming up")
+        self._report("warming up")
         warm = warm_up(system, config.scenario, num_images=num_images, seed=config.seed)
-        self._say("having every test image answered")
+        self._report("having every test image answered")
         _, logits = run_accuracy(system, num_images, seed=config.seed)
         trained.require_unchanged_split()
         self._quality = served_quality(logits, trained.test.labels)
-        self._say(f"measuring {config.scenario.name}")
+        self._report(f"measuring {config.scenario.name}")
         self._windows.answers_at_once = under_test.answers_at_once
         refresh_s = self._windows.open().meters.refresh_s or 0.0
         performance = run_performance(

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -117,23 +117,25 @@ class _Glue:
             self.done([sample.id for sample in samples])
 
     def flush(self) -> None:
-        try:
+        with self._keeping():
             self._system.flush()
             if self._meter is not None:
                 self._meter.last_query()
-        except BaseException as error:
-            self._keep(error)
 
     def load(self, _: Sequence[int]) -> None:
-        try:
+        with self._keeping():
             self._meter = self._entered.enter_context(self._window())
             self._before_first = self._meter is not None
-        except BaseException as error:
-            self._keep(error)
 
     def unload(self, _: Sequence[int]) -> None:
-        try:
+        with self._keeping():
             self._entered.close()
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """Keep what is raised, for the end of the pass."""
+        try:
+            yield
         except BaseException as error:
             self._keep(error)
 

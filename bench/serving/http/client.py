@@ -7,7 +7,7 @@ connection of their own, at a low rate: what they take is the network.
 
 A request that is not answered with 200 in time has failed; it is not sent again. Once the server is
 gone or hangs, or none of the first images gets its logits, what is on its way is given up, nothing
-is sent any more, and all that comes is told to be done, so that the pass ends.
+is sent any more, and all further samples are reported as done, so that the pass ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.serving.http.event_loop import LoopThread, cancel
-from bench.serving.http.failures import Failures, Patience, WhyNot
+from bench.serving.http.failures import Failures, Patience, Reason
 from bench.serving.http.network import Delays
 from bench.serving.http.protocols import RequestProtocol, read_reply
 from bench.serving.http.transport import (
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 _DEATH_TRIES = 20
 _DEATH_WAIT_S = 0.05
 _NULL_PERIOD_S = 0.1
-_GIVEN_UP = WhyNot("given up, as the pass had failed")
+_GIVEN_UP = Reason("given up, as the pass had failed")
 
 
 class HttpSystem:
@@ -210,18 +210,20 @@ class HttpSystem:
         """One connection's worth of requests, one after another."""
         while True:
             request = await self._queue.get()
-            why_not = _GIVEN_UP if self.failure is not None else await self._ask_unless(request)
-            if why_not is None:
+            reason = (
+                _GIVEN_UP if self.failure is not None else await self._ask_until_failure(request)
+            )
+            if reason is None:
                 request.ok = self._some_ok = True
             else:
                 self.num_failed += 1
-                self._failures.add(why_not)
+                self._failures.add(reason)
                 if self._collect and not self._some_ok:
                     self.failure = self.failure or self._failures.hopeless()
             # Last, when it is known whether the server is gone: the next one may be issued now.
             self._done([request.sample_id])
 
-    async def _ask_unless(self, request: Request) -> WhyNot | None:
+    async def _ask_until_failure(self, request: Request) -> Reason | None:
         """Send one request, and wait for the answer unless the pass fails meanwhile."""
         task = asyncio.current_task()
         self._asking.add(task)
@@ -234,7 +236,7 @@ class HttpSystem:
         finally:
             self._asking.discard(task)
 
-    async def _ask(self, request: Request) -> WhyNot | None:
+    async def _ask(self, request: Request) -> Reason | None:
         """Send one request; why it failed, or None."""
         began_s = self._clock()
         try:
@@ -244,24 +246,24 @@ class HttpSystem:
             return self._read(request, reply)
         except TimeoutError:
             self._note_timeout(began_s)
-            return WhyNot(f"no answer within {self._timeout_s:g} s")
+            return Reason(f"no answer within {self._timeout_s:g} s")
         except CONNECTION_ERRORS as error:
             await self._look_for_the_server(error)
-            return WhyNot.of_error(error)
+            return Reason.of_error(error)
         except Exception as error:
             # Nothing may reach the load generator, nor may it wait for ever: see System.
             _log.exception("a request broke the client")
             self.failure = error
-            return WhyNot.of_error(error)
+            return Reason.of_error(error)
 
-    def _read(self, request: Request, reply: Reply) -> WhyNot | None:
+    def _read(self, request: Request, reply: Reply) -> Reason | None:
         """Read an answer; why it is none, or None."""
         if reply.status >= 500:
             # What lies before a server answers in its place when it is gone.
             self.failure = self.failure or self._gone()
         # Outside the accuracy pass, answers are not read in full: that would slow the client.
         found = read_reply(self._protocol, reply, in_full=self._collect)
-        if isinstance(found, WhyNot):
+        if isinstance(found, Reason):
             return found
         request.logits = found
         return None

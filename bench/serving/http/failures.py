@@ -25,19 +25,19 @@ class WrongAnswers(ValueError):  # noqa: N818 -- of the server, not of this prog
 
 
 @dataclass(frozen=True, slots=True)
-class WhyNot:
+class Reason:
     """Why a request failed: what such requests have in common, and what this one adds to it."""
 
     kind: str
     example: str = ""
 
     @classmethod
-    def of_error(cls, error: BaseException) -> WhyNot:
+    def of_error(cls, error: BaseException) -> Reason:
         """The reason that an exception is."""
         return cls(type(error).__name__, f": {printable(error)}" if str(error) else "")
 
     @classmethod
-    def of_answer(cls, kind: str, content: bytes) -> WhyNot:
+    def of_answer(cls, kind: str, content: bytes) -> Reason:
         """The reason that an answer is, with the beginning of its body in one line."""
         text = " ".join(printable(content[:_QUOTED_BYTES].decode(errors="replace")).split())
         return cls(kind, f": {text}" if text else ", with an empty body")
@@ -51,10 +51,10 @@ class Failures:
         self._numbers: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
 
-    def add(self, why: WhyNot) -> None:
+    def add(self, reason: Reason) -> None:
         """Count a request that failed."""
-        self._numbers[why.kind] += 1
-        self._examples.setdefault(why.kind, why.example)
+        self._numbers[reason.kind] += 1
+        self._examples.setdefault(reason.kind, reason.example)
 
     def lines(self) -> list[str]:
         """One line for each kind, the most frequent first; rare ones together."""

@@ -40,20 +40,12 @@ def write_features(
         std: Per channel, shape (c, 1, 1), positive; for uint8 only.
 
     Raises:
-        ValueError: The images are neither, there is none, or pixels come without statistics; or
-            the file cannot be written.
-        FileExistsError: The file is there already.
+        ValueError: There is no image, or the file cannot be written.
     """
-    raw = images.dtype == np.uint8
-    if images.ndim != 4 or not len(images) or not (raw or images.dtype == np.float32):
+    if images.ndim != 4 or not len(images):
         raise ValueError(
-            f"features of shape {images.shape} and type {images.dtype}: must be (n, c, h, w) with "
-            "n of at least 1, as uint8 or float32"
+            f"features of shape {images.shape}: must be (n, c, h, w) with n of at least 1"
         )
-    if raw != (mean is not None and std is not None):
-        raise ValueError("features: mean and std belong to uint8 pixels, and to nothing else")
-    if path.exists():
-        raise FileExistsError(f"{path}: exists already; a feature store is written once")
     about: dict[str, Any] = {"shape": images.shape[1:], "dtype": images.dtype.name}
     if mean is not None and std is not None:
         # As float32, each has a decimal form that reads back as the same number.

@@ -137,7 +137,7 @@ def make_memory_group(limit_bytes: int, *, name: str, root: Path = Path("/")) ->
     if (own / "memory.limit_in_bytes").exists():
         return _make(own, limit_bytes, name, 1, _V1_FILES)
     reasons = []
-    for parent, usable in ((own, _enable), *((above, _beside(own)) for above in groups[1:2])):
+    for parent, usable in ((own, _enable), *((above, _sibling_of(own)) for above in groups[1:2])):
         try:
             usable(parent)
             return _make(parent, limit_bytes, name, 2, _V2_FILES)
@@ -191,8 +191,8 @@ def _enable(group: Path) -> None:
         ) from error
 
 
-def _beside(own: Path) -> Callable[[Path], None]:
-    """Whether the group above can have another one beside this process's own."""
+def _sibling_of(own: Path) -> Callable[[Path], None]:
+    """A check that the group above can have another one beside this process's own."""
 
     def usable(above: Path) -> None:
         for file in ("cpu.max", "memory.max"):

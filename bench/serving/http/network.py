@@ -25,6 +25,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import numpy as np
+import yaml
 
 from bench.config.serve import PlacementConfig
 from bench.serving.http.process import Child, ServerDied
@@ -38,8 +39,7 @@ _BITS_PER_BYTE = 8
 # Read by libevent, which Envoy is built on. Without it timers count by the kernel's coarse clock
 # (steps of 4 ms at 250 Hz): a delay of 5 ms then took 8 on average, and with it 5.6.
 _PRECISE_TIMER = {"EVENT_PRECISE_TIMER": "1"}
-# Envoy by itself allows 1024 requests at a time, and refuses the next: the client has the limit.
-_NO_LIMIT = 1_000_000
+_TEMPLATE = Path(__file__).with_name("envoy.yaml")
 
 
 class Delays:
@@ -195,14 +195,14 @@ def _listener(child: Child, admin: Path) -> str:
     while time.monotonic() < deadline_s:
         if (died := child.gone()) is not None:
             raise died
-        if (address := _asked(admin)) is not None:
+        if (address := _address(admin)) is not None:
             return address
         time.sleep(_POLL_S)
     raise ValueError(f"{child.what} was not ready within {_START_TIMEOUT_S:g} seconds")
 
 
-def _asked(admin: Path) -> str | None:
-    """What the proxy says of its one listener; None while it cannot be asked."""
+def _address(admin: Path) -> str | None:
+    """HOST:PORT of the proxy's one listener, by its admin page; None while that does not answer."""
     address = admin.read_text().strip() if admin.exists() else ""
     if not address:
         return None
@@ -216,54 +216,15 @@ def _asked(admin: Path) -> str | None:
 
 
 def _config(host: str, port: int, limit_kib_per_s: int | None) -> dict[str, Any]:
-    """Envoy's configuration: one listener on a free port of the loopback, one server behind it."""
-    fault = {"delay": {"header_delay": {}, "percentage": {"numerator": 100}}}
-    filters = [_filter("fault", "fault.v3.HTTPFault", **fault)]
-    if limit_kib_per_s is not None:
-        limit = {
-            "stat_prefix": "network",
-            "enable_mode": "REQUEST_AND_RESPONSE",
-            "limit_kbps": limit_kib_per_s,  # KiB per second, by its documentation
-            "fill_interval": "0.02s",
-        }
-        filters.append(_filter("bandwidth_limit", "bandwidth_limit.v3.BandwidthLimit", **limit))
-    filters.append(_filter("router", "router.v3.Router"))
-    route = {"match": {"prefix": "/"}, "route": {"cluster": "server", "timeout": "0s"}}
-    manager = {
-        "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "network",
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
-        "http_filters": filters,
-    }
-    name = "envoy.filters.network.http_connection_manager"
-    chain = {"filters": [{"name": name, "typed_config": manager}]}
-    endpoint = {"endpoint": {"address": _address(host, port)}}
-    limits = ("max_connections", "max_pending_requests", "max_requests")
-    cluster = {
-        "name": "server",
-        "type": "STRICT_DNS",
-        "load_assignment": {
-            "cluster_name": "server",
-            "endpoints": [{"lb_endpoints": [endpoint]}],
-        },
-        "circuit_breakers": {"thresholds": [dict.fromkeys(limits, _NO_LIMIT)]},
-    }
-    return {
-        "admin": {"address": _address("127.0.0.1", 0)},
-        "static_resources": {
-            "listeners": [{"address": _address("127.0.0.1", 0), "filter_chains": [chain]}],
-            "clusters": [cluster],
-        },
-    }
-
-
-_TYPES = "type.googleapis.com/envoy.extensions"
-
-
-def _filter(name: str, kind: str, **config: Any) -> dict[str, Any]:
-    typed = {"@type": f"{_TYPES}.filters.http.{kind}", **config}
-    return {"name": f"envoy.filters.http.{name}", "typed_config": typed}
-
-
-def _address(host: str, port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": host, "port_value": port}}
+    """Envoy's configuration for a server and a bandwidth; None for a line without a limit."""
+    config: dict[str, Any] = yaml.safe_load(_TEMPLATE.read_text())
+    resources = config["static_resources"]
+    (endpoint,) = resources["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    endpoint["endpoint"]["address"]["socket_address"] = {"address": host, "port_value": port}
+    manager = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    fault, bandwidth, router = manager["http_filters"]
+    if limit_kib_per_s is None:
+        manager["http_filters"] = [fault, router]
+    else:
+        bandwidth["typed_config"]["limit_kbps"] = limit_kib_per_s
+    return config

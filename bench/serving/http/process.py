@@ -37,11 +37,11 @@ _TAIL_BYTES = 4096
 
 
 class ServerDied(OSError):  # noqa: N818 -- what happened, for a reader who did not end it
-    """A process that was needed has ended by itself; one line with what it said last."""
+    """A process that was needed has ended by itself; one line with the end of its log."""
 
 
 class Child:
-    """A program that runs until it is told to stop, and ends with the thread that started it."""
+    """A program that runs until stop(), and ends with the thread that started it."""
 
     def __init__(
         self,
@@ -56,9 +56,9 @@ class Child:
         """Start it.
 
         Args:
-            what: Named in errors.
+            what: Its name in errors.
             command: Path of the program, and its arguments.
-            log: File that takes all that it prints; added to.
+            log: File to which all that it prints is added.
             procs: File of the control group that it joins before it does anything.
             pass_fds: Descriptors that it inherits.
             environment: Variables in addition to those of this process.
@@ -114,10 +114,10 @@ class Child:
 def log_tail(path: Path) -> str:
     """The last lines of a log, in one."""
     try:
-        said = last_lines(path, _TAIL_LINES, most_bytes=_TAIL_BYTES)
+        tail = last_lines(path, _TAIL_LINES, most_bytes=_TAIL_BYTES)
     except OSError as error:  # somebody has removed it
         return f"not known ({error.strerror})"
-    return " | ".join(line.strip() for line in said) or "nothing"
+    return " | ".join(line.strip() for line in tail) or "nothing"
 
 
 class HttpServer:

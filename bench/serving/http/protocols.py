@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.config.serve import HttpConfig
 from bench.core.printable import printable
-from bench.serving.http.failures import WhyNot
+from bench.serving.http.failures import Reason
 from bench.serving.http.transport import CONNECTION_ERRORS, Reply, get
 
 _Floats = NDArray[np.float32]
@@ -191,8 +191,8 @@ def _get(url: str, timeout_s: float) -> Reply:
 
 def _quoted(reply: Reply) -> str:
     """Status and beginning of an answer that is not what was asked for."""
-    why = WhyNot.of_answer(f"HTTP {reply.status}", reply.content)
-    return f"{why.kind}{why.example}"
+    reason = Reason.of_answer(f"HTTP {reply.status}", reply.content)
+    return f"{reason.kind}{reason.example}"
 
 
 def _field(body: bytes, name: str) -> Any:
@@ -231,7 +231,7 @@ def _nulls_as_nan(values: Any) -> Any:
 
 def read_reply(
     protocol: RequestProtocol, reply: Reply, *, in_full: bool
-) -> NDArray[np.float32] | WhyNot | None:
+) -> NDArray[np.float32] | Reason | None:
     """Read an answer.
 
     Args:
@@ -244,11 +244,11 @@ def read_reply(
     """
     if reply.status != 200:
         where = f", redirected to {printable(reply.location)}" if reply.location else ""
-        return WhyNot.of_answer(f"HTTP {reply.status}{where}", reply.content)
+        return Reason.of_answer(f"HTTP {reply.status}{where}", reply.content)
     if not in_full and protocol.key in reply.content:
         return None
     try:
         logits = protocol.logits(reply.content)
     except BadAnswer as error:
-        return WhyNot.of_answer(f"HTTP 200, {error}", reply.content)
+        return Reason.of_answer(f"HTTP 200, {error}", reply.content)
     return logits if in_full else None

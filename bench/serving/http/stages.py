@@ -1,8 +1,8 @@
-"""End-to-end latency taken apart: what of it was spent where, by whom, and what nobody explains.
+"""End-to-end latency taken apart: where it was spent, and what no part explains.
 
 For each request that was answered: latency, from when it was due = client_wait + network + queue +
 fetch + preprocess + inference + postprocess + unexplained. The client measures the first, null
-requests over the same way measure the second, the server says the others, and the last is what
+requests over the same way measure the second, the server reports the others, and the last is what
 remains: reading and writing HTTP, waiting for event loops and for the processor, and the load
 generator's own lag.
 """
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from bench.core.records.serving import WHOLE_STAGE, Stage
 from bench.core.stats.percentiles import latency_percentile
 
-# What a server says in Server-Timing, in the order in which it happens.
+# What a server reports in Server-Timing, in the order in which it happens.
 SERVER_STAGES = ("queue", "fetch", "preprocess", "inference", "postprocess")
 TOTAL = "total"
 
@@ -65,8 +65,8 @@ def decompose(
 ) -> list[Stage]:
     """Stages of the end-to-end latency of a pass; their means add up to the mean of the whole.
 
-    Requests that failed are left out; count them with num_failed. A stage that no answer told is
-    left out, and what a single answer does not tell is in its unexplained part.
+    Requests that failed are left out; count them with num_failed. A stage that no answer reported
+    is left out; what a single answer does not report is in its unexplained part.
 
     Args:
         latency_ms: End to end, from when each request was due, shape (n,), in order of issue.
@@ -89,12 +89,12 @@ def decompose(
     if not latency.size:
         return []
     names = ("client_wait", "network", *SERVER_STAGES)
-    told = {name: _answered(columns[f"{name}_ms"], ok) for name in names}
-    told = {name: values for name, values in told.items() if not np.isnan(values).all()}
-    unexplained = latency - sum(np.nan_to_num(values) for values in told.values())
+    reported = {name: _answered(columns[f"{name}_ms"], ok) for name in names}
+    reported = {name: values for name, values in reported.items() if not np.isnan(values).all()}
+    unexplained = latency - sum(np.nan_to_num(values) for values in reported.values())
     stages = [
         _stage(name, values, network_ms if name == "network" else values)
-        for name, values in told.items()
+        for name, values in reported.items()
     ]
     whole = _stage(WHOLE_STAGE, latency, latency)
     # By difference of the means, and not as a mean of differences: so they add up to the last bit.
@@ -112,8 +112,8 @@ def client_complaints(
 
     Args:
         columns: HttpSystem.columns() of the pass.
-        latency_p99_ms: Of the pass, from when each request was due; None for too few requests to
-            tell, and then nothing is said.
+        latency_p99_ms: Of the pass, from when each request was due; None for too few requests, and
+            then nothing is reported.
         concurrency: Connections of the client.
     """
     ok = np.asarray(columns["ok"], dtype=bool)
@@ -123,15 +123,7 @@ def client_complaints(
     wait_p99_ms = _p99(wait_ms)
     if wait_p99_ms <= _MAX_WAIT_FRAC * latency_p99_ms:
         return []
-    issued_s, sent_s, received_s = (
-        _answered(columns[f"{name}_s"], ok) for name in ("issued", "sent", "received")
-    )
-    # Connections in use when each of the requests that waited longest was issued.
-    moments_s = issued_s[wait_ms >= wait_p99_ms]
-    in_use = np.searchsorted(np.sort(sent_s), moments_s, side="right") - np.searchsorted(
-        np.sort(received_s), moments_s, side="right"
-    )
-    if np.mean(in_use >= concurrency) >= _MOST:
+    if _connections_were_in_use(columns, ok, wait_ms >= wait_p99_ms, concurrency):
         why = (
             f"all {concurrency} connections were in use; raise backend.http.concurrency, or lower "
             "the rate"
@@ -145,6 +137,23 @@ def client_complaints(
         f"requests waited {wait_p99_ms:.3g} ms in the client before they were sent, of a latency "
         f"of {latency_p99_ms:.3g} ms (both p99): {why}"
     ]
+
+
+def _connections_were_in_use(
+    columns: Mapping[str, Sequence[float]],
+    ok: NDArray[np.bool_],
+    waited: NDArray[np.bool_],
+    concurrency: int,
+) -> bool:
+    """Whether most requests that waited were issued while all connections were in use."""
+    issued_s, sent_s, received_s = (
+        _answered(columns[f"{name}_s"], ok) for name in ("issued", "sent", "received")
+    )
+    moments_s = issued_s[waited]
+    in_use = np.searchsorted(np.sort(sent_s), moments_s, side="right") - np.searchsorted(
+        np.sort(received_s), moments_s, side="right"
+    )
+    return bool(np.mean(in_use >= concurrency) >= _MOST)
 
 
 def _stage(

@@ -119,10 +119,10 @@ class Transport:
         return reply
 
     async def network_ms(self) -> float:
-        """The round trip of a null request less what the server says that it took.
+        """The round trip of a null request less the time that the server reports.
 
         It is held up as a request of the load would be, that of its size included. What a server
-        that says nothing takes to answer it remains in.
+        that reports nothing takes to answer it remains in.
 
         Raises:
             aiohttp.ClientError, OSError: There was no answer.
@@ -136,8 +136,8 @@ class Transport:
         ) as answer:
             await _read(answer)
         round_trip_ms = (self._clock() - request.sent_s) * 1e3
-        told = parse_server_timing(answer.headers.get(_TIMING_HEADER, ""))
-        return round_trip_ms - told.get(TOTAL, 0.0)
+        reported = parse_server_timing(answer.headers.get(_TIMING_HEADER, ""))
+        return round_trip_ms - reported.get(TOTAL, 0.0)
 
     async def measure_network(self, period_s: float, note: Callable[[float], None]) -> None:
         """Null requests on an absolute schedule, until it is cancelled.
@@ -222,14 +222,14 @@ def request_columns(
         for name in ("issued_s", "sent_s", "received_s")
     }
     median_ms = float(np.median(network_ms)) if network_ms else math.nan
-    told = [parse_server_timing(request.timing) for request in requests]
+    reported = [parse_server_timing(request.timing) for request in requests]
     columns: dict[str, NDArray[np.float64]] = {
         **times,
         "client_wait_ms": (times["sent_s"] - times["issued_s"]) * 1e3,
         "round_trip_ms": (times["received_s"] - times["sent_s"]) * 1e3,
         "network_ms": np.full(len(requests), median_ms),
         **{
-            f"{name}_ms": np.array([stages.get(name, math.nan) for stages in told])
+            f"{name}_ms": np.array([stages.get(name, math.nan) for stages in reported])
             for name in (*SERVER_STAGES, TOTAL)
         },
         "ok": np.array([float(request.ok) for request in requests]),

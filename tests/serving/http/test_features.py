@@ -52,16 +52,10 @@ def test_an_unknown_id_is_told(tmp_path: Path, index: int) -> None:
 def test_what_cannot_be_stored_is_refused(tmp_path: Path) -> None:
     pixels = np.zeros((2, 1, 1, 1), dtype=np.uint8)
     one = np.ones((1, 1, 1), dtype=np.float32)
-    with pytest.raises(ValueError, match="as uint8 or float32"):
-        write_features(tmp_path / "f", pixels.astype(np.float64))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="n of at least 1"):
         write_features(tmp_path / "f", pixels[:0])
-    with pytest.raises(ValueError, match="mean and std belong to uint8"):
-        write_features(tmp_path / "f", pixels)
-    with pytest.raises(ValueError, match="mean and std belong to uint8"):
-        write_features(tmp_path / "f", pixels.astype(np.float32), mean=one, std=one)
     write_features(tmp_path / "f", pixels, mean=one, std=one)
-    with pytest.raises(FileExistsError, match="written once"):
+    with pytest.raises(ValueError, match=r"cannot be written .*already exists"):
         write_features(tmp_path / "f", pixels, mean=one, std=one)
 
 
