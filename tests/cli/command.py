@@ -58,6 +58,16 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
+# As torchrun or Slurm sets them for the second of two processes that it starts.
+LAUNCHER_VARIABLES = {
+    "LOCAL_RANK": "1",
+    "NODE_RANK": "1",
+    "RANK": "1",
+    "SLURM_NTASKS": "2",
+    "SLURM_PROCID": "1",
+    "TORCHELASTIC_RUN_ID": "none",
+    "WORLD_SIZE": "4",
+}
 # What the fork server imports, for all jobs of a worker.
 JOBS = ["bench.training.job", "bench.serving.job", "tests.cli.frozen"]
 # Whatever a failing test leaves of these is ended: see conftest.py.

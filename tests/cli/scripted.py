@@ -24,7 +24,7 @@ OK, INCOMPARABLE, FAILS, KILLED, DAMAGED, REFUSED, RESULTS_GONE, WAITS, KILLS_SE
 def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
     """End as the seed says."""
     seed = job.config["seed"]
-    print("a line in the log", flush=True)
+    print("a line in the log, and the names of all variables:", *sorted(os.environ), flush=True)
     writer = CurveWriter(job.folder)
     rows = curve([0.5, 0.95])
     for row in rows:

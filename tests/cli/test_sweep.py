@@ -17,7 +17,7 @@ from bench.core.ledger import Ledger
 from bench.core.store import read_record
 from bench.launch.stopping import COMMAND_GONE
 from tests.cli import scripted, scripted_command
-from tests.cli.command import Answer, records, run_here, start
+from tests.cli.command import LAUNCHER_VARIABLES, Answer, records, run_here, start
 from tests.fork_server import own_fork_server
 
 
@@ -65,6 +65,20 @@ def test_however_a_run_ends_the_others_are_made_and_all_are_reported(tmp_path: P
     assert r"failed: cannot open [/data/x] [bold]\x1b[2J" in answer.out
     assert "traceback" not in answer.out
     assert "results: results/train" in answer.out
+
+
+def test_a_job_inherits_no_variable_of_a_launcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the command through its fork server: a rank in NODE_RANK makes two devices wait."""
+    for name, value in LAUNCHER_VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    with own_fork_server():
+        assert sweep(tmp_path, f"seed={scripted.OK}").code == 0
+    (log,) = tmp_path.glob("results/train/*/log.txt")
+    variables = log.read_text().split()
+    assert "BENCH_LOCK" in variables
+    assert LAUNCHER_VARIABLES.keys().isdisjoint(variables)
 
 
 def test_a_refused_run_is_no_failure(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import ExitStack
@@ -21,7 +23,14 @@ from bench.core.labels import EnergyLabel
 from bench.core.ledger import Ledger
 from bench.core.lock import measuring_lock
 from bench.core.store import read_curve
-from tests.cli.command import Answer, environment, records, train, train_apart
+from tests.cli.command import (
+    LAUNCHER_VARIABLES,
+    Answer,
+    environment,
+    records,
+    train,
+    train_apart,
+)
 
 # Quick runs: the probe is as short as it may be.
 QUICK = (
@@ -324,42 +333,36 @@ def test_a_full_disk_loses_nothing_that_was_measured(tmp_path: Path) -> None:
     mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("needs the right to mount a file system")
+    rescue = tmp_path / "rescue"
+    rescue.mkdir()
     try:
         (disk / "filler").write_bytes(b"x" * 200_000)
         answer = train(tmp_path, *QUICK, f"results={disk}", "model.width=256")
     finally:
+        # The job takes its temporary folder from the fork server, which all tests share: whatever
+        # this run left there is moved, also when it did not end as it should.
+        for run in disk.glob("train/*"):
+            for left in Path(tempfile.gettempdir()).glob(f"{run.name}*"):
+                shutil.move(left, rescue)
         subprocess.run(["umount", "-l", str(disk)], check=True)
     assert answer.code == 5, (answer.out, answer.err)
     assert "cannot be written to (disk full?)" in answer.err
-    saved = Path(answer.err.split("the record is ")[1].splitlines()[0])
-    record = json.loads(saved.read_text())
-    saved.unlink()
+    named = Path(answer.err.split("the record is ")[1].splitlines()[0])
+    record = json.loads((rescue / named.name).read_text())
     assert record["status"] == "failed"
     assert "No space left" in record["error"]["message"]
     assert record["target"]["time_to_target_s"] > 0
 
 
-# As of the second of two processes that torchrun or srun starts.
-OF_LAUNCHERS = {
-    "LOCAL_RANK": "1",
-    "NODE_RANK": "1",
-    "RANK": "1",
-    "SLURM_NTASKS": "2",
-    "SLURM_PROCID": "1",
-    "TORCHELASTIC_RUN_ID": "none",
-    "WORLD_SIZE": "4",
-}
-
-
 def test_two_devices_train_together_and_are_measured_as_one_whatever_a_launcher_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in OF_LAUNCHERS.items():
+    for name, value in LAUNCHER_VARIABLES.items():
         monkeypatch.setenv(name, value)
     inherited: set[str] = set()  # by the job, from the command that starts it
 
     def look(_: str) -> None:
-        inherited.update(OF_LAUNCHERS.keys() & os.environ.keys())
+        inherited.update(LAUNCHER_VARIABLES.keys() & os.environ.keys())
 
     two = ("trainer=cpu", "trainer.devices=2", "trainer.num_threads=1")
     answer = train(tmp_path, *QUICK, *two, "logger=csv", on_err=look)
