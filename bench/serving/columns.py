@@ -8,18 +8,19 @@ from bench.core.flat import value_of
 from bench.core.metrics import METRICS, better
 from bench.core.price import cost_basis
 from bench.core.records.run import RunRecord
-from bench.runs.table.columns import Column, number_column, spread_column
+from bench.runs.table.columns import Column, number_column, shared_text, spread_column
 from bench.runs.table.fields import (
-    accuracy_column,
     field_column,
     field_median,
     field_medians,
+    formatted_column,
     heading_of,
+    joules_column,
+    joules_of,
     latency_column,
     number_of,
 )
 from bench.runs.table.groups import Group
-from bench.runs.table.joules import joules_column, joules_of
 from bench.runs.table.medians import (
     BYTES,
     PLAIN,
@@ -36,7 +37,8 @@ from bench.runs.table.medians import (
 
 _RATE, _SIZE = "serving.throughput_per_s", "model.size_bytes"
 _CHANGE, _RATIO = "compression.accuracy_change", "compression.latency_ratio"
-_RECALL, _ENERGY = "quality_test.worst_class_recall", "serving.energy_per_prediction_j"
+_ACCURACY, _RECALL = "quality_test.accuracy", "quality_test.worst_class_recall"
+_ENERGY = "serving.energy_per_prediction_j"
 _COST, _CARBON = "serving.cost_per_million_usd", "serving.emissions_per_million_gco2e"
 
 
@@ -46,14 +48,14 @@ def serve_columns(groups: Sequence[Group]) -> list[Column]:
         *_headlines(groups),
         latency_column(groups, rank=4, note="Latency: from when a request was due."),
         field_column(groups, _RATE, RATE, rank=5),
-        accuracy_column(groups, rank=2),
+        formatted_column(groups, _ACCURACY, ".4f", rank=2),
         _change(groups),
-        _recall(groups),
+        formatted_column(groups, _RECALL, ".3f", rank=11),
         field_column(groups, _SIZE, BYTES, rank=9),
         _ratio(groups),
         _energy(groups),
         _cost(groups),
-        _carbon(groups),
+        field_column(groups, _CARBON, PLAIN, rank=12),
     ]
 
 
@@ -118,16 +120,8 @@ def _headlines(groups: Sequence[Group]) -> list[Column]:
 
 
 def _change(groups: Sequence[Group]) -> Column:
-    medians = field_medians(groups, _CHANGE)
-    cells = ["-" if m is None else f"{m.estimate.value:+.4f}" for m in medians]
     note = "Accuracy change and latency ratio: against the same model uncompressed."
-    return Column(heading=heading_of(_CHANGE), cells=cells, rank=5, note=note)
-
-
-def _recall(groups: Sequence[Group]) -> Column:
-    medians = field_medians(groups, _RECALL)
-    cells = ["-" if m is None else f"{m.estimate.value:.3f}" for m in medians]
-    return Column(heading=heading_of(_RECALL), cells=cells, rank=11)
+    return formatted_column(groups, _CHANGE, "+.4f", rank=5, note=note)
 
 
 def _ratio(groups: Sequence[Group]) -> Column:
@@ -168,14 +162,8 @@ def _cost(groups: Sequence[Group]) -> Column:
         )
         for group in groups
     ]
-    heading, suffixes = heading_of(_COST), [f"({basis})" if basis else "" for basis in bases]
-    if len(set(bases) - {""}) == 1:
-        heading, suffixes = f"{heading}\n{max(suffixes)}", [""] * len(suffixes)
+    texts = [f"({basis})" if basis else "" for basis in bases]
+    heading, suffixes = shared_text(heading_of(_COST), texts)
     note = "Dollars for electricity alone are not the price of a machine."
     medians = field_medians(groups, _COST)
     return number_column(heading, medians, PLAIN, rank=7, note=note, suffixes=suffixes)
-
-
-def _carbon(groups: Sequence[Group]) -> Column:
-    medians = field_medians(groups, _CARBON)
-    return number_column(heading_of(_CARBON), medians, PLAIN, rank=12)

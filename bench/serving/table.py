@@ -10,17 +10,17 @@ from rich.console import Console, RenderableType
 from bench.core.printable import printable
 from bench.core.records.run import RunRecord
 from bench.core.records.serving import WHOLE_STAGE
-from bench.runs.table.columns import Fitted, fitted, legend, number_column, prose
+from bench.runs.table.columns import FittedTable, fit_table, legend, number_column, prose
 from bench.runs.table.groups import (
     INVALID,
     Finished,
     Group,
     ending_line,
     flag_notes,
-    grouped,
-    headline_of,
+    group_runs,
+    headline,
     incomparable_column,
-    naming,
+    name_columns,
     outcome_column,
 )
 from bench.runs.table.medians import TIME, Median, median_of, unit_of
@@ -39,11 +39,11 @@ def serve_tables(runs: Sequence[Finished], console: Console) -> Sequence[Rendera
     """
     records = [record for _, record in runs]
     names = _model_names(records)
-    groups = grouped(runs, lambda record: names[_trained_hash(record)])
+    groups = group_runs(runs, lambda record: names[_trained_hash(record)])
     columns = [outcome_column(groups, "valid", _outcome, console), incomparable_column(groups)]
-    tables = [fitted(naming(groups, console), [*columns, *serve_columns(groups)], console)]
-    headline = headline_of("serve", runs, groups, console, _served(records))
-    shown: list[RenderableType] = [headline, tables[0].table]
+    tables = [fit_table(name_columns(groups, console), [*columns, *serve_columns(groups)], console)]
+    line = headline("serve", runs, groups, console, _served(records))
+    shown: list[RenderableType] = [line, tables[0].table]
     staged = [group for group in groups if any(run.stages for run in group.runs)]
     if staged:
         tables.append(_stages(staged, console))
@@ -93,7 +93,7 @@ def _model_names(records: Sequence[RunRecord]) -> dict[str, str]:
     }
 
 
-def _stages(groups: Sequence[Group], console: Console) -> Fitted:
+def _stages(groups: Sequence[Group], console: Console) -> FittedTable:
     """Where the time of a request went, in one unit, since the parts add up.
 
     The parts that took longest have room first.
@@ -112,7 +112,7 @@ def _stages(groups: Sequence[Group], console: Console) -> Fitted:
         )
         for name in names
     ]
-    return fitted(naming(groups, console), columns, console, wanted=len(columns))
+    return fit_table(name_columns(groups, console), columns, console, wanted_rank=len(columns))
 
 
 def _stage_median(group: Group, name: str) -> Median | None:

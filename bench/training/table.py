@@ -15,13 +15,22 @@ from bench.core.outcome import best_value
 from bench.core.printable import printable
 from bench.core.records.run import RunRecord
 from bench.core.records.target import TargetResult
-from bench.runs.table.columns import Column, fitted, legend, number_column, spread_column
+from bench.runs.table.columns import (
+    Column,
+    fit_table,
+    legend,
+    number_column,
+    shared_text,
+    spread_column,
+)
 from bench.runs.table.fields import (
-    accuracy_column,
     field_column,
     field_median,
     field_medians,
+    formatted_column,
     heading_of,
+    joules_column,
+    joules_of,
     latency_column,
 )
 from bench.runs.table.groups import (
@@ -29,13 +38,12 @@ from bench.runs.table.groups import (
     Group,
     ending_line,
     flag_notes,
-    grouped,
-    headline_of,
+    group_runs,
+    headline,
     incomparable_column,
-    naming,
+    name_columns,
     outcome_column,
 )
-from bench.runs.table.joules import joules_column, joules_of
 from bench.runs.table.medians import (
     ABSENT,
     BYTES,
@@ -50,33 +58,31 @@ from bench.runs.table.medians import (
     unit_for,
 )
 
-# What the run is called that a recipe builds on.
+# What each recipe calls the run that it builds on.
 _SOURCES = {"distill": "teacher", "prune": "base run"}
 _SINGLE = "(a, b]: the last evaluation that missed and the first that hit the target."
 _TIME_S, _ENERGY_J = "target.time_to_target_s", "target.energy_to_target_j"
-_SAMPLES, _EACH_S = "target.samples_to_target", "target.time_per_sample_s"
 _EACH_J, _RATE = "target.energy_per_sample_j", "serving.throughput_per_s"
-_MEMORY, _SIZE = "utilization.memory_peak_bytes", "model.size_bytes"
 _TTA, _ETA = METRICS[_TIME_S].short, METRICS[_ENERGY_J].short
 
 
 def sweep_tables(runs: Sequence[Finished], console: Console) -> Sequence[RenderableType]:
-    """What the runs came to: a headline, a row per configuration, and what the columns mean.
+    """Show the runs: a headline, a row per configuration, and what the columns mean.
 
     Args:
         runs: Records, each with the overrides it was started with.
-        console: What it is for: the wider it is, the more columns there are.
+        console: Where the table is printed; a wider one shows more columns.
     """
-    groups = grouped(runs)
+    groups = group_runs(runs)
     targets = [_target_text(group.runs[0].target) for group in groups]
     common = targets[0] if len(set(targets)) == 1 else None
     columns = [outcome_column(groups, "reached", _outcome, console), incomparable_column(groups)]
     if common is None:
         columns.append(Column(heading="target", cells=targets, rank=1, is_text=True))
-    table = fitted(naming(groups, console), [*columns, *train_columns(groups)], console)
-    facts = "" if common in (None, ABSENT) else f"target {common}"
+    table = fit_table(name_columns(groups, console), [*columns, *_columns(groups)], console)
+    fact = "" if common in (None, ABSENT) else f"target {common}"
     return [
-        headline_of("train", runs, groups, console, facts),
+        headline("train", runs, groups, console, fact),
         table.table,
         *legend([table], console, *flag_notes([record for _, record in runs])),
     ]
@@ -90,7 +96,7 @@ def _target_text(target: TargetResult | None) -> str:
 
 
 def _outcome(record: RunRecord) -> str | None:
-    """What a run that ended by itself came to; None where it did not get so far."""
+    """The outcome of a run; None if it failed or was stopped before its target."""
     if record.target is not None and record.target.reached:
         return "reached"
     if record.status != "ok":
@@ -105,69 +111,66 @@ def run_line(record: RunRecord) -> str:
         return ending_line(record)
     if target is None:
         return "ended"
-    best = best_value(record)
     if target.reached:
-        spent = _spent(target.time_to_target_s, target.energy_to_target_j)
         metric, *bound = _target_text(target).split(" ")
-        return " ".join(["reached", metric, *_at_crossing(record, target), *bound, "in", spent])
-    spent = _spent(target.censored_at_s, target.censored_at_j)
-    near = "no value" if best is None else quality_text(best, target.value)
-    return f"missed: best {printable(target.metric)} {near} of {target.value:g}" + (
-        f", spent {spent}" if spent else ""
-    )
+        spent = _spent_text(target.time_to_target_s, target.energy_to_target_j)
+        return " ".join(["reached", metric, *_crossing_text(record, target), *bound, "in", spent])
+    best = best_value(record)
+    nearest = "no value" if best is None else quality_text(best, target.value)
+    line = f"missed: best {printable(target.metric)} {nearest} of {target.value:g}"
+    spent = _spent_text(target.censored_at_s, target.censored_at_j)
+    return f"{line}, spent {spent}" if spent else line
 
 
-def _at_crossing(record: RunRecord, target: TargetResult) -> list[str]:
+def _crossing_text(record: RunRecord, target: TargetResult) -> list[str]:
+    """The value at the crossing; records without an evaluation there have the best one."""
     at = record.quality.at if record.quality else None
     value = getattr(record.quality, target.metric) if at == "crossing" else target.best_value
     return [] if value is None else [quality_text(value, target.value)]
 
 
-def _spent(time_s: float | None, energy_j: float | None) -> str:
-    texts = (
-        None if time_s is None else quantity(time_s, TIME),
-        None if energy_j is None else quantity(energy_j, ENERGY),
-    )
-    return ", ".join(text for text in texts if text is not None)
+def _spent_text(time_s: float | None, energy_j: float | None) -> str:
+    known = [(value, scale) for value, scale in ((time_s, TIME), (energy_j, ENERGY))]
+    return ", ".join(quantity(value, scale) for value, scale in known if value is not None)
 
 
-def train_columns(groups: Sequence[Group]) -> list[Column]:
+def _columns(groups: Sequence[Group]) -> list[Column]:
     """All columns but the outcome, in the order in which they are shown."""
+    samples_note = f"{_TTA} = samples x time per sample, run by run."
     return [
-        best_column(groups),
-        *_times(groups),
-        *_energies(groups),
-        *_sources(groups),
-        *_factors(groups),
+        _best_column(groups),
+        *_time_columns(groups),
+        *_energy_columns(groups),
+        *_source_columns(groups),
+        field_column(groups, "target.samples_to_target", COUNT, rank=7),
+        field_column(groups, "target.time_per_sample_s", TIME, rank=11, note=samples_note),
+        joules_column(heading_of(_EACH_J), joules_of(groups, _EACH_J), rank=12),
         latency_column(groups, rank=9),
-        _throughput(groups),
-        accuracy_column(groups, rank=13),
-        field_column(groups, _MEMORY, BYTES, rank=14),
-        _cpu(groups),
-        field_column(groups, _SIZE, BYTES, rank=16),
+        _throughput_column(groups),
+        formatted_column(groups, "quality_test.accuracy", ".4f", rank=13),
+        field_column(groups, "utilization.memory_peak_bytes", BYTES, rank=14),
+        _cpu_column(groups),
+        field_column(groups, "model.size_bytes", BYTES, rank=16),
     ]
 
 
-def best_column(groups: Sequence[Group]) -> Column:
-    """How near the runs that missed came."""
+def _best_column(groups: Sequence[Group]) -> Column:
+    """The best value of runs that missed: the lowest and the highest of several."""
     metrics = {run.target.metric for group in groups for run in group.runs if run.target}
     metric = printable(metrics.pop()).replace("_", " ") if len(metrics) == 1 else "value"
-    cells = [_bests(group) for group in groups]
+    cells = []
+    for group in groups:
+        values = sorted(
+            (best, quality_text(best, run.target.value))
+            for run in group.measured
+            if run.target is not None and not run.target.reached
+            if (best := best_value(run)) is not None
+        )
+        cells.append(" to ".join(dict.fromkeys(text for _, text in values[:1] + values[-1:])))
     return Column(heading=f"best\n{metric}\nif missed", cells=cells, rank=2)
 
 
-def _bests(group: Group) -> str:
-    """The best value of the one run that missed; the lowest and the highest of several."""
-    found = sorted(
-        (best, quality_text(best, run.target.value))
-        for run in group.measured
-        if run.target is not None and not run.target.reached
-        if (best := best_value(run)) is not None
-    )
-    return " to ".join(dict.fromkeys(text for _, text in found[:1] + found[-1:]))
-
-
-def _times(groups: Sequence[Group]) -> list[Column]:
+def _time_columns(groups: Sequence[Group]) -> list[Column]:
     medians = field_medians(groups, _TIME_S)
     note = f"{_TTA}: time to accuracy, evaluation included."
     if any(len(group.measured) > 1 for group in groups):
@@ -183,73 +186,57 @@ def _times(groups: Sequence[Group]) -> list[Column]:
 
 
 def _bracket(group: Group, unit: Unit | None) -> str:
-    """Between which evaluations a single run hit: the last one that missed, the first that hit."""
+    """The two evaluations that a single run crossed its target between: `(2, 4]`."""
     target = group.measured[0].target if len(group.measured) == 1 else None
     if target is None or target.time_to_target_s is None:
         return ""
-    if target.rule == "final":  # the length of the schedule, which lies between nothing
+    if target.rule == "final":  # its time is the length of the schedule, which has no crossing
         return ""
     low = "start" if target.last_miss_s is None else quantity(target.last_miss_s, TIME, unit)
     return f"({low}, {quantity(target.time_to_target_s, TIME, unit)}]"
 
 
-def _energies(groups: Sequence[Group]) -> list[Column]:
+def _energy_columns(groups: Sequence[Group]) -> list[Column]:
     joules = joules_of(groups, _ENERGY_J)
     note = f"{_ETA}: energy to accuracy, ± the bound of its error."
     spread = spread_column(f"{_ETA} range", [each.median for each in joules], ENERGY, rank=8)
     return [joules_column(_ETA, joules, rank=3, note=note), spread]
 
 
-def _sources(groups: Sequence[Group]) -> list[Column]:
-    """What the run that a recipe builds on had cost, and both together."""
+def _source_columns(groups: Sequence[Group]) -> list[Column]:
+    """The cost of the run that a recipe builds on, and the total of both runs."""
     recipes = [run.recipe for group in groups for run in group.runs if run.recipe]
     names = {_SOURCES.get(recipe.name, "source") for recipe in recipes}
     if not names:
         return []
     name = names.pop() if len(names) == 1 else "source"
-    own = joules_of(groups, "recipe.source_energy_j", "recipe.source_energy_label")
-    both = joules_of(groups, "recipe.total_energy_to_target_j", "recipe.total_energy_label")
     source_s = field_medians(groups, "recipe.source_time_s")
     total_s = field_medians(groups, "recipe.total_time_to_target_s")
+    source_j = joules_of(groups, "recipe.source_energy_j", "recipe.source_energy_label")
+    total_j = joules_of(groups, "recipe.total_energy_to_target_j", "recipe.total_energy_label")
     return [
         number_column(f"{name}'s\n{_TTA}", source_s, TIME, rank=4),
         number_column(f"{_TTA} with\n{name}", total_s, TIME, rank=4),
-        joules_column(f"{name}'s\n{_ETA}", own, rank=5),
-        joules_column(f"{_ETA} with\n{name}", both, rank=5),
+        joules_column(f"{name}'s\n{_ETA}", source_j, rank=5),
+        joules_column(f"{_ETA} with\n{name}", total_j, rank=5),
     ]
 
 
-def _factors(groups: Sequence[Group]) -> list[Column]:
-    note = f"{_TTA} = samples x time per sample, run by run."
-    return [
-        field_column(groups, _SAMPLES, COUNT, rank=7),
-        field_column(groups, _EACH_S, TIME, rank=11, note=note),
-        joules_column(heading_of(_EACH_J), joules_of(groups, _EACH_J), rank=12),
-    ]
+def _throughput_column(groups: Sequence[Group]) -> Column:
+    """Throughput at the best batch size that the probe tried."""
+    texts = []
+    for group in groups:
+        sizes = {value_of(run, "serving.throughput_batch_size") for run in group.measured} - {None}
+        texts.append(f"(batch {', '.join(map(str, sorted(sizes)))})" if sizes else "")
+    heading, suffixes = shared_text(heading_of(_RATE), texts)
+    return number_column(heading, field_medians(groups, _RATE), RATE, rank=10, suffixes=suffixes)
 
 
-def _throughput(groups: Sequence[Group]) -> Column:
-    """Of the best batch size tried, which stands in the heading where all runs have the same."""
-    sizes = [
-        {value_of(run, "serving.throughput_batch_size") for run in group.measured} - {None}
-        for group in groups
-    ]
-    all_sizes = set.union(*sizes) if sizes else set()
-    heading, suffixes = heading_of(_RATE), [""] * len(groups)
-    if len(all_sizes) == 1:
-        heading += f"\n(batch {all_sizes.pop()})"
-    elif all_sizes:
-        heading += "\n(batch)"
-        suffixes = [f"({', '.join(map(str, sorted(each)))})" if each else "" for each in sizes]
-    rates = field_medians(groups, _RATE)
-    return number_column(heading, rates, RATE, rank=10, suffixes=suffixes)
-
-
-def _cpu(groups: Sequence[Group]) -> Column:
-    """Use of all CPUs by the run and by the whole machine."""
+def _cpu_column(groups: Sequence[Group]) -> Column:
+    """The share of all CPUs that the run used, and that the whole machine used."""
     names = ("utilization.cpu_process_frac", "utilization.cpu_machine_frac")
     rows = [[field_median(group.measured, name) for name in names] for group in groups]
-    cells = ["/".join(_percent(each) for each in row) if any(row) else "-" for row in rows]
+    cells = ["/".join(map(_percent, row)) if any(row) else "-" for row in rows]
     return Column(heading="CPU %\nrun/machine", cells=cells, rank=15)
 
 

@@ -18,7 +18,7 @@ from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.records.serving import Serving
 from bench.core.records.target import TargetResult
 from bench.core.store import new_identity
-from bench.runs.table.groups import _fitting
+from bench.runs.table.groups import _join_fitting
 from bench.training.table import run_line, sweep_tables
 from tests.cli.shown import assert_fits, rows_under_rule, said_in_ascii, shown
 from tests.rows import curve
@@ -363,4 +363,4 @@ def test_the_value_of_a_run_that_reached_is_the_one_at_the_crossing() -> None:
     ],
 )
 def test_what_all_runs_share_is_named_whole_or_counted(width: int, text: str) -> None:
-    assert _fitting(["lr=0.1", "budget.max_epochs=3", "seed=0"], width) == text
+    assert _join_fitting(["lr=0.1", "budget.max_epochs=3", "seed=0"], width) == text

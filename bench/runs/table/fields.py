@@ -1,17 +1,21 @@
-"""Fields of a record by their dotted names, and their medians over the runs of a configuration."""
+"""Columns of fields of the record: medians over the runs of a configuration, by dotted names.
+
+Joules never stand without how they were obtained (their label) and a bound on their error.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from bench.core.flat import value_of
 from bench.core.metrics import METRICS
 from bench.core.records.run import RunRecord
-from bench.runs.table.columns import Column, number_column
+from bench.runs.table.columns import Column, number_column, shared_text
 from bench.runs.table.groups import Group
 from bench.runs.table.medians import (
+    ENERGY,
     TIME,
-    Cost,
     Median,
     Scale,
     median_cost,
@@ -21,38 +25,33 @@ from bench.runs.table.medians import (
 )
 
 _MS = "_ms"
-# What a run that missed its target has spent instead, where the record knows it.
+# The field that says what a run spent if it missed its target, where the record has one.
 _SPENT = {"time_s": "target.censored_at_s", "energy_j": "target.censored_at_j"}
-_TOTAL = "recipe.total_"  # up to the target, with what the run before took
+_TOTAL = "recipe.total_"  # up to the target, including the run that the recipe builds on
 _PERCENTILES = [METRICS[f"serving.latency_{name}_ms"] for name in ("p50", "p90", "p99")]
-_ACCURACY = "quality_test.accuracy"
+_MIXED = "mixed"
 
 
 def heading_of(path: str) -> str:
-    """What stands above the column of a quantity: its short title, over two even lines.
-
-    Args:
-        path: Of a row of the catalogue.
-    """
+    """The short title of a quantity of the catalogue, broken into two even lines."""
     words = METRICS[path].short.split(" ")
     broken = [" ".join(words[:n]) + "\n" + " ".join(words[n:]) for n in range(len(words), 0, -1)]
     return min(broken, key=lambda text: max(map(len, text.split("\n")))).rstrip()
 
 
 def number_of(record: RunRecord, name: str) -> float | None:
-    """A number of a record in its base unit: seconds for what is stored in milliseconds."""
+    """Read a number of a record in its base unit: milliseconds become seconds."""
     value = value_of(record, name)
     return None if value is None else float(value / 1000 if name.endswith(_MS) else value)
 
 
 def field_median(runs: Sequence[RunRecord], name: str) -> Median | None:
-    """The median over the runs that have the field.
+    """Take the median of a field over the runs that have it.
 
-    Of what reaching the target takes, it is over all runs with a target: misses and failures are
-    the worst.
+    A cost of reaching the target counts all runs with a target: misses and failures are the worst.
 
     Args:
-        runs: Of one configuration; of a recipe's fields, those without one do not count.
+        runs: The runs of one configuration. Fields of a recipe only count runs with a recipe.
         name: Dotted path of the field.
     """
     if name.startswith("recipe."):
@@ -63,39 +62,56 @@ def field_median(runs: Sequence[RunRecord], name: str) -> Median | None:
         return median_of(number_of(run, name) for run in runs)
     spent = _SPENT.get(censored_by or "")
     return median_cost(
-        Cost(
-            hit=number_of(run, name),
-            spent=number_of(run, spent) if spent else None,
-            reached=run.target.reached,
-        )
-        for run in runs
-        if run.target is not None
+        [
+            (number_of(run, name), number_of(run, spent) if spent else None)
+            for run in runs
+            if run.target is not None
+            # A run that reached its target without a known cost says nothing.
+            and (not run.target.reached or number_of(run, name) is not None)
+        ]
     )
 
 
 def field_medians(groups: Sequence[Group], name: str) -> list[Median | None]:
-    """A column of them, a row for each configuration."""
+    """The median of a field for each configuration."""
     return [field_median(group.measured, name) for group in groups]
 
 
 def field_column(
     groups: Sequence[Group], name: str, scale: Scale, *, rank: int, note: str = ""
 ) -> Column:
-    """The column of a quantity of the catalogue.
+    """Make the column of a quantity of the catalogue.
 
     Args:
-        groups: A row for each.
+        groups: One row for each.
         name: Dotted path of the field.
         scale: Units to choose from.
-        rank: Of the column.
-        note: For the legend.
+        rank: The rank of the column.
+        note: A sentence for the legend.
     """
     medians = field_medians(groups, name)
     return number_column(heading_of(name), medians, scale, rank=rank, note=note)
 
 
+def formatted_column(
+    groups: Sequence[Group], name: str, spec: str, *, rank: int, note: str = ""
+) -> Column:
+    """Make the column of a quantity without a unit, such as an accuracy.
+
+    Args:
+        groups: One row for each.
+        name: Dotted path of the field.
+        spec: Python's format of the numbers, such as `.4f`.
+        rank: The rank of the column.
+        note: A sentence for the legend.
+    """
+    medians = field_medians(groups, name)
+    cells = ["-" if each is None else format(each.estimate.value, spec) for each in medians]
+    return Column(heading=heading_of(name), cells=cells, rank=rank, note=note)
+
+
 def latency_column(groups: Sequence[Group], *, rank: int, note: str = "") -> Column:
-    """The percentiles of latency in one column: medians over runs, in one unit."""
+    """Make one column of the percentiles of latency: medians over runs, in one unit."""
     rows = [
         [field_median(group.measured, metric.path) for metric in _PERCENTILES] for group in groups
     ]
@@ -107,8 +123,62 @@ def latency_column(groups: Sequence[Group], *, rank: int, note: str = "") -> Col
     return Column(heading=f"{heading}\n{names}", cells=cells, rank=rank, note=note)
 
 
-def accuracy_column(groups: Sequence[Group], *, rank: int) -> Column:
-    """Accuracy on the test split."""
-    medians = field_medians(groups, _ACCURACY)
-    cells = ["-" if m is None else f"{m.estimate.value:.4f}" for m in medians]
-    return Column(heading=heading_of(_ACCURACY), cells=cells, rank=rank)
+class Joules(NamedTuple):
+    """The joules of one configuration.
+
+    Attributes:
+        median: None if nothing is known, or if its runs have joules of different kinds, which
+            are not summarised together.
+        label: `(counter)` and the like, `(mixed)`, or empty.
+        bound: The largest bound of the systematic error, such as `±5.1%`, or empty.
+    """
+
+    median: Median | None
+    label: str = ""
+    bound: str = ""
+
+
+def joules_of(groups: Sequence[Group], name: str, label: str = "") -> list[Joules]:
+    """Summarise the joules of each configuration.
+
+    Args:
+        groups: The configurations.
+        name: Dotted path of the joules.
+        label: The field that holds their label; by default the one that the catalogue names.
+    """
+    metric = METRICS[name]
+    label = label or (metric.joules.label if metric.joules else "")
+    # A run that missed its target has no error of its own there, so that of the whole run counts.
+    errors = (metric.error, label.replace("_label", "_error_frac")) if metric.error else ()
+    return [_joules(group.measured, name, label, errors) for group in groups]
+
+
+def _joules(runs: Sequence[RunRecord], name: str, label: str, errors: Sequence[str]) -> Joules:
+    labels = {value_of(run, label) for run in runs} - {None}
+    components = {tuple(sorted(row.component for row in run.energy)) for run in runs} - {()}
+    if len(labels) > 1 or len(components) > 1:
+        return Joules(None, label=f"({_MIXED})")
+    median = field_median(runs, name)
+    if median is None:
+        return Joules(None)
+    bounds = [next(filter(None, (value_of(run, path) for path in errors)), None) for run in runs]
+    most = max((bound for bound in bounds if bound is not None), default=None)
+    return Joules(
+        median,
+        label="".join(f"({each})" for each in labels),
+        # Two digits: more would look like a measured error, and this is a bound.
+        bound="" if most is None else f"±{float(f'{most * 100:.2g}'):g}%",
+    )
+
+
+def joules_column(heading: str, joules: Sequence[Joules], *, rank: int, note: str = "") -> Column:
+    """Make a column of joules; a label or bound that all rows share is in its heading."""
+    labels, bounds = [each.label for each in joules], [each.bound for each in joules]
+    if f"({_MIXED})" in labels:
+        note = f"{note} mixed: joules of different kinds have no median.".strip()
+    else:
+        heading, labels = shared_text(heading, labels)
+        heading, bounds = shared_text(heading, bounds)
+    suffixes = [" ".join(filter(None, pair)) for pair in zip(bounds, labels, strict=True)]
+    medians = [each.median for each in joules]
+    return number_column(heading, medians, ENERGY, rank=rank, note=note, suffixes=suffixes)

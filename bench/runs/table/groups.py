@@ -1,6 +1,6 @@
-"""The runs of a command by configuration: names, runs that count, flags.
+"""The runs of a command by configuration: their names, the runs that count, and their flags.
 
-The repeats of a configuration are the runs with its config_hash, over seeds and repeats (and, in
+Runs with the same config_hash are repeats of one configuration, over seeds and repeats (and, in
 serving, over the models of several seeds).
 """
 
@@ -26,14 +26,14 @@ Finished = tuple[Sequence[str], RunRecord]
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]+-([0-9a-f]+)")
 _PATHS = ("/", "~", "./", "../", "$")
-_SHORT_HASH = 6  # characters of a configuration's hash that tell two of a sweep apart
-_UNCLEAR = ("value", "name")  # of what, does not follow from the last part of a key
-# The outcome of a pass that was served and does not count.
+_SHORT_HASH = 6  # digits of a configuration's hash: enough to tell those of one sweep apart
+_AMBIGUOUS = ("value", "name")  # last parts of a key that do not say what they are the value of
+# The outcome of a pass that was served but does not count.
 INVALID = "INVALID"
 _UNCOUNTED = ("interrupted", "refused")
-# Overrides that are no part of a configuration's name.
+# Overrides that do not belong to the name of a configuration.
 _IGNORED = ("run", *(key for key in UNHASHED if key not in CHARGES))
-_LONG_OUTCOMES = 100  # characters, the console from which on an outcome stays on one line
+_WIDE_CONSOLE = 100  # characters; from here on the parts of an outcome share one line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +41,10 @@ class Group:
     """The runs of one configuration.
 
     Attributes:
-        items: Overrides that tell it from the others; none where it is the only one.
-        runs: All of them, in the order in which they ran.
-        counted: Those that its statistics rest on: of each seed and repeat the one that counts,
-            without what was interrupted or refused.
+        items: The overrides that tell it from the others; empty if it is the only one.
+        runs: All of its runs, in the order in which they were started.
+        counted: The runs that statistics use: for each seed and repeat the one that counts, without
+            interrupted and refused runs.
     """
 
     items: Sequence[str]
@@ -53,85 +53,84 @@ class Group:
 
     @property
     def measured(self) -> Sequence[RunRecord]:
-        """The runs that count; where none does, those that were interrupted."""
+        """The runs that count or, if there are none, the interrupted ones."""
         return self.counted or [run for run in self.runs if run.status == "interrupted"]
 
 
-def grouped(
+def group_runs(
     runs: Sequence[Finished], extra_name: Callable[[RunRecord], str] | None = None
 ) -> list[Group]:
-    """The runs by configuration, in the order in which the first of each ran.
+    """Group runs by configuration, in the order of the first run of each.
 
     Args:
         runs: Records, each with the overrides it was started with.
-        extra_name: One more part of a name, which comes first, in the form of an override.
+        extra_name: Gives one more part of a name in the form of an override; it comes first.
     """
-    alike: dict[tuple[str, str], list[Finished]] = {}
+    repeats: dict[tuple[str, str], list[Finished]] = {}
     for run in runs:
-        # A command that sweeps prices asks for the money at each of them.
+        # The hash leaves prices out. A command that sweeps them still needs a row for each.
         key = run[1].config_hash, charges_of(run[1].config)
-        alike.setdefault(key, []).append(run)
-    named = []
-    for members in alike.values():
+        repeats.setdefault(key, []).append(run)
+    names = []
+    for members in repeats.values():
         overrides, record = members[0]
         extra = extra_name(record) if extra_name else ""
-        named.append([extra] * bool(extra) + _configuring(overrides))
+        names.append([extra] * bool(extra) + _name_parts(overrides))
     groups = []
-    hashes = [digest for digest, _ in alike]
-    for items, members in zip(_distinguishing(named, hashes), alike.values(), strict=True):
+    hashes = [digest for digest, _ in repeats]
+    for items, members in zip(_distinguish(names, hashes), repeats.values(), strict=True):
         records = [record for _, record in members]
         groups.append(Group(items=items, runs=records, counted=_counted(records)))
     return groups
 
 
-def _configuring(overrides: Iterable[str]) -> list[str]:
-    """The overrides that are part of a configuration: not the seed, nor where results lie."""
-    return [_short(printable(item)) for item in overrides if not _is_ignored(item)]
+def _name_parts(overrides: Iterable[str]) -> list[str]:
+    """The overrides that belong to a configuration, without its seed or its results folder."""
+    return [_shorten(printable(item)) for item in overrides if not _is_ignored(item)]
 
 
 def _shared_overrides(runs: Sequence[Finished]) -> list[str]:
-    """The overrides that all runs have in common, seeds and places aside."""
-    parts = [_configuring(overrides) for overrides, _ in runs]
+    parts = [_name_parts(overrides) for overrides, _ in runs]
     return [item for item in parts[0] if all(item in each for each in parts)] if parts else []
 
 
 def _is_ignored(override: str) -> bool:
     key = key_of(override)
-    return any(key == one or key.startswith(f"{one}.") for one in _IGNORED)
+    return any(key == name or key.startswith(f"{name}.") for name in _IGNORED)
 
 
-def _short(override: str) -> str:
-    """An override with a run by the end of its id, and a path by its last part."""
+def _shorten(override: str) -> str:
+    """Shorten run ids to their last part, and paths to their file name."""
     key, equals, value = override.partition("=")
     if value.startswith(_PATHS):
         value = value.rstrip("/").rpartition("/")[2] or value
     return key + equals + _RUN_ID.sub(r"\1", value)
 
 
-def _distinguishing(items: Sequence[Sequence[str]], hashes: Sequence[str]) -> list[list[str]]:
-    """What tells the configurations apart; with a piece of the hash where nothing else does."""
+def _distinguish(items: Sequence[Sequence[str]], hashes: Sequence[str]) -> list[list[str]]:
+    """Keep what tells the configurations apart; add a part of the hash if nothing else does."""
     if len(items) == 1:
         return [[]]
     shared = set.intersection(*map(set, items))
     parts = [[item for item in each if item not in shared] or ["defaults"] for each in items]
-    alike = Counter(map(tuple, parts))
+    uses = Counter(map(tuple, parts))
     return [
-        each if alike[tuple(each)] == 1 else [*each, f"({digest[:_SHORT_HASH]})"]
+        each if uses[tuple(each)] == 1 else [*each, f"({digest[:_SHORT_HASH]})"]
         for each, digest in zip(parts, hashes, strict=True)
     ]
 
 
-def naming(groups: Sequence[Group], console: Console) -> list[Column]:
-    """What the configurations are called: `model.width=32 lr=0.1`, or shorter.
+def name_columns(groups: Sequence[Group], console: Console) -> list[Column]:
+    """Make columns of the configurations' names: `model.width=32 lr=0.1`, then a shorter one.
 
-    Where all have the same keys, the shorter one has these in its heading, over their values. Else
-    `width=32` stands for `model.width=32`.
+    If all configurations have the same keys, the shorter column has the keys in its heading and the
+    values below them. Else it writes `width=32` for `model.width=32`.
 
     Args:
-        groups: A row each.
-        console: The values must not take more than half of its width.
+        groups: One row for each.
+        console: Keys in the heading may take up to half of its width.
     """
-    full = _names_column("configuration", [" ".join(group.items) for group in groups])
+    full = _name_column("configuration", [" ".join(group.items) for group in groups])
     keys = {tuple(key_of(item) for item in group.items) for group in groups}
     leaves = _leaves({key for each in keys for key in each})
     if len(keys) == 1 and all("=" in item for group in groups for item in group.items):
@@ -139,25 +138,27 @@ def naming(groups: Sequence[Group], console: Console) -> list[Column]:
         lines += [[item.partition("=")[2] for item in group.items] for group in groups]
         widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
         heading, *cells = ("  ".join(map(set_cell_size, line, widths)).rstrip() for line in lines)
-        aligned = _names_column(heading, cells)
+        aligned = _name_column(heading, cells)
         if aligned.width <= console.width // 2:
             return [full, aligned]
     short = [
         " ".join(leaves[key_of(item)] + item[len(item.partition("=")[0]) :] for item in each.items)
         for each in groups
     ]
-    return [full, _names_column("configuration", short)]
+    return [full, _name_column("configuration", short)]
 
 
-def _names_column(heading: str, names: Sequence[str]) -> Column:
+def _name_column(heading: str, names: Sequence[str]) -> Column:
     return Column(heading=heading, cells=names, rank=0, is_text=True)
 
 
 def _leaves(keys: Iterable[str]) -> dict[str, str]:
-    """The last part of each key, where that says which key it is; else all of it."""
+    """Shorten each key to its last part, unless that is ambiguous."""
     last = {key: key.rpartition(".")[2] for key in keys}
-    num = Counter(last.values())
-    return {key: key if num[leaf] > 1 or leaf in _UNCLEAR else leaf for key, leaf in last.items()}
+    uses = Counter(last.values())
+    return {
+        key: key if uses[leaf] > 1 or leaf in _AMBIGUOUS else leaf for key, leaf in last.items()
+    }
 
 
 def _counted(records: Sequence[RunRecord]) -> list[RunRecord]:
@@ -180,51 +181,50 @@ def _ended(record: RunRecord) -> Ended:
 
 def outcome_column(
     groups: Sequence[Group],
-    word: str,
+    success: str,
     outcome: Callable[[RunRecord], str | None],
     console: Console,
 ) -> Column:
-    """How the runs of each configuration ended: `reached`, or `2/3 reached, 1 failed` of several.
+    """Make the column of outcomes: `reached`, or `2/3 reached, 1 failed` for several runs.
 
     Args:
-        groups: A row each.
-        word: The outcome that several runs are counted by.
-        outcome: What a run came to; None where its status says it all.
-        console: On a narrow one, each part is on a line of its own.
+        groups: One row for each.
+        success: The outcome that several runs are counted by.
+        outcome: Gives the outcome of a run; None if its status says it all.
+        console: On a narrow one, each part of an outcome has its own line.
     """
-    between = ", " if console.width >= _LONG_OUTCOMES else ",\n"
-    cells = [between.join(_outcome_parts(group, word, outcome)) for group in groups]
+    between = ", " if console.width >= _WIDE_CONSOLE else ",\n"
+    cells = [between.join(_outcome_parts(group, success, outcome)) for group in groups]
     return Column(heading="outcome", cells=cells, rank=0, is_text=True)
 
 
 def _outcome_parts(
-    group: Group, word: str, outcome: Callable[[RunRecord], str | None]
+    group: Group, success: str, outcome: Callable[[RunRecord], str | None]
 ) -> list[str]:
     if len(group.runs) == 1:
         (run,) = group.runs
-        status = None if run.status == "ok" else _status_word(run.status)
+        status = None if run.status == "ok" else _status_words(run.status)
         return list(filter(None, (outcome(run), status)))
-    num_good = sum(outcome(run) == word for run in group.counted)
-    parts = [f"{num_good}/{len(group.counted)} {word}"] * bool(group.counted)
-    num_invalid = sum(outcome(run) == INVALID for run in group.counted)
-    parts += [f"{num_invalid} {INVALID}"] * bool(num_invalid)
+    outcomes = Counter(map(outcome, group.counted))
+    parts = [f"{outcomes[success]}/{len(group.counted)} {success}"] * bool(group.counted)
+    parts += [f"{outcomes[INVALID]} {INVALID}"] * bool(outcomes[INVALID])
     statuses: Counter[Status] = Counter(run.status for run in group.counted if run.status != "ok")
     statuses.update(run.status for run in group.runs if run.status in _UNCOUNTED)
-    return parts + [f"{num} {_status_word(status)}" for status, num in statuses.items()]
+    return parts + [f"{num} {_status_words(status)}" for status, num in statuses.items()]
 
 
-def _status_word(status: Status) -> str:
+def _status_words(status: Status) -> str:
     return status.replace("_", " ")
 
 
 def ending_line(record: RunRecord) -> str:
     """How a run that is not ok ended, such as `failed: MESSAGE`."""
     message = printable(record.error.message) if record.error else ""
-    return ": ".join(filter(None, (_status_word(record.status), message)))
+    return ": ".join(filter(None, (_status_words(record.status), message)))
 
 
 def incomparable_column(groups: Sequence[Group]) -> Column:
-    """How many runs of each configuration are not comparable."""
+    """Count the runs of each configuration that are not comparable."""
     numbers = [
         sum(r.health is not None and not r.health.comparable for r in g.runs) for g in groups
     ]
@@ -233,7 +233,7 @@ def incomparable_column(groups: Sequence[Group]) -> Column:
 
 
 def flag_notes(records: Sequence[RunRecord]) -> list[str]:
-    """Every health flag once, with how many runs have it; those of incomparable runs first."""
+    """Name each health flag once, with its number of runs; those of incomparable runs first."""
     notes = []
     for comparable, title in ((False, "Not comparable"), (True, "Flagged, and comparable")):
         flags = Counter(
@@ -243,33 +243,33 @@ def flag_notes(records: Sequence[RunRecord]) -> list[str]:
             for flag in record.health.flags
         )
         if flags:
-            named = ", ".join(f"{flag} ({_runs(num)})" for flag, num in flags.items())
-            notes.append(f"{title}: {named}.")
+            counts = ", ".join(f"{flag} ({_count_runs(num)})" for flag, num in flags.items())
+            notes.append(f"{title}: {counts}.")
     return notes
 
 
-def headline_of(
-    command: str, runs: Sequence[Finished], groups: Sequence[Group], console: Console, *facts: str
+def headline(
+    command: str, runs: Sequence[Finished], groups: Sequence[Group], console: Console, fact: str
 ) -> Text:
-    """The line above a table: what was run, and what all of it has in common.
+    """Make the line above a table: what was run, and what all runs have in common.
 
     Args:
         command: Such as `train`.
         runs: All runs.
         groups: Their configurations.
         console: Overrides that all runs share are named as far as its line has room.
-        facts: More that holds for all of them; empty ones are left out.
+        fact: Something else that holds for all runs; may be empty.
     """
-    what = _runs(len(runs))
+    what = _count_runs(len(runs))
     if len(groups) > 1:
         what += f" of {len(groups)} configurations"
-    line = "; ".join(filter(None, (f"{command}: {what}", *facts)))
-    shared = _fitting(_shared_overrides(runs), prose_width(console) - len(line) - 2)
+    line = "; ".join(filter(None, (f"{command}: {what}", fact)))
+    shared = _join_fitting(_shared_overrides(runs), prose_width(console) - len(line) - 2)
     return prose(f"{line}; {shared}" if shared else line, console)
 
 
-def _fitting(items: Sequence[str], width: int) -> str:
-    """As many of the items as have room, whole, and how many there are besides."""
+def _join_fitting(items: Sequence[str], width: int) -> str:
+    """Join as many whole items as fit into the width, and count the others."""
     for num in range(len(items), 0, -1):
         more = f" and {len(items) - num} more" if num < len(items) else ""
         text = " ".join(items[:num]) + more
@@ -278,5 +278,5 @@ def _fitting(items: Sequence[str], width: int) -> str:
     return ""
 
 
-def _runs(num: int) -> str:
+def _count_runs(num: int) -> str:
     return f"{num} run{'s' * (num != 1)}"

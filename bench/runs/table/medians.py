@@ -1,10 +1,10 @@
-"""What a table shows of the runs of one configuration: a median, how far they spread, in one unit.
+"""The numbers of a table: the median over the runs of a configuration, its spread and its unit.
 
-A run that missed its target or failed is the worst of all, never left out: the median over three
-runs of which one missed is the slower of the other two.
+A run that missed its target or failed counts as the worst of all; it is never left out. So the
+median of three runs, one of which missed, is the slower of the other two.
 
-Numbers to be compared share one unit, from microseconds to hours, nanojoules to megajoules, chosen
-for their median. Where they span more than four orders of magnitude, each has its own.
+The numbers of a column share one unit (nanoseconds to hours, nanojoules to megajoules), which suits
+their median. If they span more than four orders of magnitude, each number shows its own unit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DIGITS = 3
 
 
 class Unit(NamedTuple):
-    """A unit: its name, its size in base units, and the quantity from which on it is used."""
+    """A unit: its name, its size in base units, and the smallest quantity it is used for."""
 
     name: str
     size: float
@@ -33,7 +33,8 @@ class Unit(NamedTuple):
 
 Scale = tuple[Unit, ...]
 
-# From the smallest unit up. 0.455 s reads better than 455 ms, and 119 s than 1.98 min.
+# From the smallest unit up. A unit may start below or above 1: 0.455 s reads better than 455 ms,
+# and 119 s better than 1.98 min.
 TIME = (
     Unit("ns", 1e-9),
     Unit("µs", 1e-6, 1e-6),
@@ -57,31 +58,31 @@ PLAIN = (Unit("", 1.0),)
 
 
 def unit_of(value: float, scale: Scale) -> Unit:
-    """The unit that a quantity reads best in."""
+    """Choose the unit in which a quantity reads best."""
     return next((unit for unit in reversed(scale) if abs(value) >= unit.least), scale[0])
 
 
 def common_unit(values: Iterable[float | None], scale: Scale) -> Unit | None:
-    """The unit of a column: that of its median.
+    """Choose the unit of a column, which is the unit of its median.
 
     Args:
-        values: In base units; None, 0 and infinite ones do not count.
+        values: In base units. None, 0 and infinite values are ignored.
         scale: Units to choose from.
 
     Returns:
-        None where the values span too much for one unit: each then needs its own.
+        None if the values span too many orders of magnitude for one unit.
     """
     sizes = [abs(value) for value in values if value and math.isfinite(value)]
     if not sizes:
         return scale[0]
-    # A single unit to choose from is no choice.
+    # With a single unit to choose from, the span makes no difference.
     if len(scale) > 1 and max(sizes) > _SPAN * min(sizes):
         return None
     return unit_of(float(np.median(sizes)), scale)
 
 
 def digits(value: float) -> str:
-    """Three significant digits, whole numbers from 1000 on; `inf` for a run that missed."""
+    """Format a number: three significant digits, whole numbers in full; `inf` is a miss."""
     if not value or not math.isfinite(value):
         return f"{value:g}"
     if abs(value) >= 999.5:
@@ -92,26 +93,26 @@ def digits(value: float) -> str:
 
 
 def quantity(value: float | None, scale: Scale, unit: Unit | None = None) -> str:
-    """A number in the unit of its column; in its own unit, which is then part of it, without.
+    """Format a number in the unit of its column, or with a unit of its own.
 
     Args:
         value: In base units.
         scale: Units to choose from.
-        unit: Of the column; None where every number has its own.
+        unit: The unit of the column. If None, the number chooses its unit and shows it.
     """
     if value is None:
         return ABSENT
     if unit is not None:
         return digits(value / unit.size)
-    own = unit_of(value, scale)
-    text = digits(value / own.size)
-    if not math.isfinite(value) or not own.name:
+    unit = unit_of(value, scale)
+    text = digits(value / unit.size)
+    if not math.isfinite(value) or not unit.name:
         return text
-    return text + own.name if scale is COUNT else f"{text} {own.name}"
+    return text + unit.name if scale is COUNT else f"{text} {unit.name}"
 
 
 def quality_text(value: float, threshold: float) -> str:
-    """A quality with as many digits as it takes not to look like a threshold that it is not."""
+    """Format a quality with enough digits that it does not look like a threshold it missed."""
     for places in range(4, 10):
         text = f"{value:.{places}g}"
         if value == threshold or float(text) != threshold:
@@ -124,9 +125,9 @@ class Median:
     """A median over runs, in base units.
 
     Attributes:
-        estimate: With misses and failures infinite; its value is None where the median is.
-        beyond: What the median lies above where it is infinite; None where nothing is known.
-        worst: What is shown for an infinite value or bound: 0 where larger values are better.
+        estimate: Misses and failures are infinite in it; its value is None if the median is one.
+        beyond: A lower bound of an infinite median; None if none is known.
+        worst: What an infinite value or bound is shown as: 0 if larger values are better.
     """
 
     estimate: Estimate
@@ -134,61 +135,48 @@ class Median:
     worst: float = math.inf
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What one run spent.
-
-    Attributes:
-        hit: Until its target; None if it missed, or where it is not known.
-        spent: In all, by a run that might have hit later; None if it would not have.
-        reached: Whether it hit.
-    """
-
-    hit: float | None
-    spent: float | None
-    reached: bool
-
-
 def median_of(values: Iterable[float | None]) -> Median | None:
-    """The median of the values that are known; None where none is."""
+    """Take the median of the known values; None if there are none."""
     known = [value for value in values if value is not None]
     return Median(estimate=median(known)) if known else None
 
 
 def median_with_worst(values: Iterable[float | None], *, is_larger_better: bool) -> Median:
-    """The median of all values, unknown ones as the worst; a median of misses is no number."""
+    """Take the median of all values; an unknown value counts as the worst."""
     worst = -math.inf if is_larger_better else math.inf
     estimate = median([worst if value is None else value for value in values])
     return Median(estimate=estimate, worst=0.0 if is_larger_better else math.inf)
 
 
-def median_cost(costs: Iterable[Cost]) -> Median | None:
-    """The median cost of reaching a target; None where nothing is known of it.
+def median_cost(runs: Sequence[tuple[float | None, float | None]]) -> Median | None:
+    """Take the median cost of reaching a target.
 
-    Each run would have needed at least what it spent: the median of that is a lower bound where
-    half of the runs or more missed.
+    Args:
+        runs: For each run its cost to the target, which is None if it missed, and what a run that
+            missed had spent, which is None if more would not have helped it (it failed).
+
+    Returns:
+        None if nothing is known. If half of the runs or more missed, the median is infinite. A run
+        that missed needs at least what it has spent, so the median of that is a lower bound.
     """
-    counting = [cost for cost in costs if not cost.reached or cost.hit is not None]
-    if all(cost.hit is None and cost.spent is None for cost in counting):
+    if all(cost is None and spent is None for cost, spent in runs):
         return None
-    estimate = median([math.inf if cost.hit is None else cost.hit for cost in counting])
+    estimate = median([math.inf if cost is None else cost for cost, _ in runs])
     if estimate.value is not None:
         return Median(estimate=estimate)
-    at_least = [cost.spent if cost.hit is None else cost.hit for cost in counting]
-    return Median(
-        estimate=estimate,
-        beyond=float(np.median([math.inf if least is None else least for least in at_least])),
-    )
+    bounds = [spent if cost is None else cost for cost, spent in runs]
+    beyond = np.median([math.inf if bound is None else bound for bound in bounds])
+    return Median(estimate=estimate, beyond=float(beyond))
 
 
 def unit_for(medians: Sequence[Median | None], scale: Scale) -> Unit | None:
-    """The unit of a column of medians; None where each needs its own."""
+    """Choose the unit of a column of medians; None if each needs its own."""
     shown = (each.estimate.value or each.beyond for each in medians if each is not None)
     return common_unit(shown, scale)
 
 
 def value_text(value: Median | None, scale: Scale, unit: Unit | None) -> str:
-    """The median, `> 119` where it is only known to lie above, `inf` (0) where most failed."""
+    """Format a median: `> 119` if only a lower bound is known, `inf` (or 0) if most runs failed."""
     if value is None:
         return ABSENT
     if value.estimate.value is not None:
@@ -199,9 +187,9 @@ def value_text(value: Median | None, scale: Scale, unit: Unit | None) -> str:
 
 
 def spread_text(value: Median | None, scale: Scale, unit: Unit | None) -> str:
-    """`0.41 to 0.52` for the range of fewer than six runs, `[0.41, 0.52]` for a 95% interval.
+    """Format the spread: `0.41 to 0.52` for a range, `[0.41, 0.52]` for a 95% interval.
 
-    Empty for a single run, and where no run has a value.
+    The text is empty for a single run, and if no run has a value.
     """
     if value is None or value.estimate.num < 2:
         return ""
