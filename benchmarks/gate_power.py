@@ -21,7 +21,8 @@
     and with probability 10% a neighbour slows the run in all metrics, by 1 + Exponential(0.3); and
     Student's t with 3 degrees of freedom and 5% in the logarithm.
 
-`python -m benchmarks.gate_power real [--checks N] [--slowdowns 0,0.1,0.2] [--out FILE.jsonl]`
+`python -m benchmarks.gate_power real [--checks N] [--out FILE.jsonl]`
+`python -m benchmarks.gate_power real --read results/published/gate_real.jsonl`
 
     Runs bench.ab itself on commits with planted slowdowns: benchmarks/gate_real.py.
 """
@@ -29,26 +30,24 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.core.arrays import Floats, Ints
-from bench.core.host import host_facts
+from bench.core.arrays import Floats
 from bench.core.stats.intervals import Estimate, share
 from bench.gate.metrics import GATE_METRICS
 from bench.gate.model import GateRun
 from bench.gate.sides.read import read_side
 from bench.gate.sides.side import by_configuration
 from benchmarks.gate_real import add_real
-from benchmarks.gate_rules import Outcome, Rule, all_rules
+from benchmarks.gate_rules import Rule, all_rules
 
 Draw = Callable[[np.random.Generator, int, int], Floats]
 
@@ -83,7 +82,6 @@ class Cell:
         mean_runs: Runs per side.
     """
 
-    noise: str
     rule: str
     num_runs: int
     loss_frac: float
@@ -195,30 +193,17 @@ def cells(noise: Noise, rules: Sequence[Rule], num_checks: int, seed: int = SEED
             ]
             for num in rule.num_runs:
                 outcome = rule.decide(*(side[:, :num] for side in sides))
-                hit = _hit(outcome, None if loss_frac == 0 or alone else place[:, 0])
-                yield _cell(noise, rule, num, loss_frac, outcome, hit)
-
-
-def _hit(outcome: Outcome, place: Ints | None) -> int:
-    """Number of checks in which any metric is flagged, or in which the one at a place is."""
-    if place is None:
-        return int(outcome.flagged.any(axis=1).sum())
-    return int(np.take_along_axis(outcome.flagged, place, axis=1).sum())
-
-
-def _cell(
-    noise: Noise, rule: Rule, num_runs: int, loss_frac: float, outcome: Outcome, hits: int
-) -> Cell:
-    num_checks = len(outcome.flagged)
-    return Cell(
-        noise=noise.name,
-        rule=rule.name,
-        num_runs=num_runs,
-        loss_frac=loss_frac,
-        found=share(hits, num_checks),
-        undecided=share(int(outcome.undecided.sum()), num_checks),
-        mean_runs=float(outcome.num_runs.mean()),
-    )
+                hits = outcome.flagged
+                if loss_frac and not alone:
+                    hits = np.take_along_axis(hits, place[:, 0], axis=1)
+                yield Cell(
+                    rule=rule.name,
+                    num_runs=num,
+                    loss_frac=loss_frac,
+                    found=share(int(hits.any(axis=1).sum()), num_checks),
+                    undecided=share(int(outcome.undecided.sum()), num_checks),
+                    mean_runs=float(outcome.num_runs.mean()),
+                )
 
 
 def table(noise: Noise, rules: Sequence[Rule], found: Sequence[Cell]) -> Table:
@@ -253,7 +238,7 @@ def percent(estimate: Estimate) -> str:
 
 
 def simulate(chosen: argparse.Namespace) -> None:
-    """Simulate, print a table for each noise, and write the results.
+    """Simulate, and print a table for each noise.
 
     Raises:
         ValueError: The folder of runs cannot be used.
@@ -262,18 +247,13 @@ def simulate(chosen: argparse.Namespace) -> None:
     noises = [log_normal(0.05), log_normal(0.1), neighbour(), student()]
     if chosen.noise is not None:
         noises.insert(0, measured(chosen.noise))
-    rules, results = all_rules(), []
+    rules = all_rules()
     for noise in noises:
         start_s = time.perf_counter()
         found = list(cells(noise, rules, chosen.checks))
         console.print(table(noise, rules, found))
         taken = f"{time.perf_counter() - start_s:.0f} s"
         console.print(f"{chosen.checks} checks of {noise.num_metrics} metrics per cell, {taken}")
-        results += [asdict(one) for one in found]
-    if chosen.out:
-        missing = [rule.name for rule in rules if rule.decide is None]
-        content = {"host": host_facts(), "not_installed": missing, "cells": results}
-        chosen.out.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def arguments() -> argparse.Namespace:
@@ -283,7 +263,6 @@ def arguments() -> argparse.Namespace:
     simulated = parts.add_parser("simulate", help="rules on random runs")
     simulated.add_argument("--noise", type=Path, help="a results folder: runs as measured")
     simulated.add_argument("--checks", type=int, default=1000, help="checks per cell, at least 1")
-    simulated.add_argument("--out", type=Path, help="a JSON file for all shares")
     simulated.set_defaults(run=simulate)
     add_real(parts.add_parser("real", help="bench.ab on planted slowdowns"))
     chosen = parser.parse_args()

@@ -1,8 +1,17 @@
 """bench.ab itself on planted slowdowns: `python -m benchmarks.gate_power real`.
 
 Clones the last commit of this repository into a temporary folder, and adds commits with planted
-slowdowns (benchmarks/gate_planted.py). A check runs `python -m bench.ab base=BASE head=COMMIT` in
-the clone; the commits take turns. Columns of the table, for the checks of one commit:
+slowdowns of the training step:
+
+- *none*: an empty commit.
+- *sleep*: the training step sleeps, so each sample takes longer by the planned share. Short sleeps
+  are not precise, so it sleeps only once 2 ms are due, and subtracts what it overslept.
+- *work*: the training step repeats its forward pass often enough to take the planned share. The
+  time of a forward pass is measured once, from runs that repeat it ten times in each step. This is
+  only for networks without dropout and batch norm, in which more passes would change the training.
+
+A check runs `python -m bench.ab base=BASE head=COMMIT` in the clone; the commits take turns.
+Columns of the table, for the checks of one commit:
 
 - *ratio seen*: median ratio of time_per_sample_s, which is the slowdown that was really planted.
 - *exit 1*: share of checks that found a regression; for the empty commit, the false alarms.
@@ -11,15 +20,14 @@ the clone; the commits take turns. Columns of the table, for the checks of one c
 - *no verdict*: number of checks that ended with exit code 4 or 5; no share counts them.
 - *runs*: mean number of runs per side. *seconds*: median time of the whole command.
 
-Shares have Wilson's 95% interval, medians a bootstrap interval. Run it on an idle machine. With
---out, a line is appended after each check; the same file continues a series that was interrupted.
+Shares have Wilson's 95% interval, medians their own. Run it on an idle machine. With --out, a line
+is appended after each check; --read prints the table of such a file.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import subprocess
 import sys
 import tempfile
@@ -27,7 +35,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -42,17 +50,15 @@ from bench.gate.model import (
     EXIT_REGRESSION,
     EXIT_TOO_LITTLE,
 )
-from benchmarks.gate_planted import (
-    PLANTED_METRIC,
-    Calibration,
-    Clone,
-    Kind,
-    Planted,
-    all_planted,
-    last_line,
-    planted_source,
-)
+from bench.gate.sides.read import read_side
 
+Kind = Literal["none", "sleep", "work"]
+
+MODULE = Path("bench/tasks/classifier.py")
+STEP = "        return cross_entropy(self(images), labels)\n"
+LEAST_SLEEP_S = 0.002
+SLOWDOWNS_FRAC = (0.0, 0.1, 0.2)
+PLANTED_METRIC = "time_per_sample_s"
 # Reaches its target, so that time to accuracy is judged, after about half a second of training.
 OVERRIDES = (
     "experiment=smoke",
@@ -61,9 +67,163 @@ OVERRIDES = (
     "target.value=0.97",
     "budget.max_epochs=40",
 )
+_NUM_CALIBRATION_RUNS = 5
+_NUM_EXTRA_PASSES = 10
 _WIDTH = 150
 _VERDICTS = (EXIT_PASS, EXIT_REGRESSION, EXIT_TOO_LITTLE)
 _ENDS = (*_VERDICTS, EXIT_INCOMPARABLE, EXIT_FAILED)
+
+
+class Planted(NamedTuple):
+    """A slowdown of the training step, as a share of its time, evaluations included."""
+
+    kind: Kind
+    slowdown_frac: float
+
+    @property
+    def branch(self) -> str:
+        """Name of the branch in the clone."""
+        return f"planted-{self.kind}-{self.slowdown_frac:g}"
+
+
+class Calibration(NamedTuple):
+    """Seconds of a training step of the last commit, and of an extra forward pass in it."""
+
+    step_s: float
+    pass_s: float
+
+
+def all_planted(slowdowns_frac: Sequence[float]) -> list[Planted]:
+    """Both kinds of each slowdown; an empty commit for 0."""
+    kinds: tuple[Kind, ...] = ("sleep", "work")
+    return [
+        Planted(kind, slowdown_frac)
+        for slowdown_frac in slowdowns_frac
+        for kind in (kinds if slowdown_frac else ("none",))
+    ]
+
+
+def planted_source(source: str, planted: Planted, calibration: Calibration) -> str:
+    """The source of the LightningModule with the slowdown in its training step.
+
+    Raises:
+        ValueError: The source has no training step in the expected form.
+    """
+    if source.count(STEP) != 1:
+        raise ValueError(
+            f"{MODULE}: not one line {STEP.strip()!r}: change STEP in benchmarks/gate_real.py"
+        )
+    owed_s = planted.slowdown_frac * calibration.step_s
+    if planted.kind == "work":
+        code = work_code(owed_s / calibration.pass_s)
+    else:
+        code = sleep_code(owed_s) if planted.kind == "sleep" else ""
+    return source.replace(STEP, code + STEP)
+
+
+def sleep_code(step_s: float) -> str:
+    """Lines that make a training step sleep on average `step_s`, for several steps at a time."""
+    return f"""\
+        import time
+
+        self.owed_s = getattr(self, "owed_s", 0.0) + {step_s!r}
+        if self.owed_s >= {LEAST_SLEEP_S}:
+            before_s = time.perf_counter()
+            time.sleep(self.owed_s)
+            self.owed_s -= time.perf_counter() - before_s
+"""
+
+
+def work_code(num_passes: float) -> str:
+    """Lines that make a training step repeat the forward pass, on average `num_passes` times."""
+    return f"""\
+        self.owed_passes = getattr(self, "owed_passes", 0.0) + {num_passes!r}
+        while self.owed_passes >= 1:
+            self(images)
+            self.owed_passes -= 1
+"""
+
+
+class Clone:
+    """A clone of this repository, in which slowdowns are committed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Clone the last commit of the working directory's repository.
+
+        Raises:
+            ValueError: The working directory is not in a repository.
+        """
+        self.folder = folder
+        run(["git", "clone", "--quiet", ".", str(folder)])
+        self.base = self.git("rev-parse", "HEAD").strip()
+
+    def git(self, *words: str) -> str:
+        """Run git in the clone and return its output."""
+        author = ["-c", "user.name=gate_real", "-c", "user.email=gate_real@localhost"]
+        return run(["git", *author, "-c", "commit.gpgsign=false", *words], self.folder)
+
+    def plant(self, branch: str, source: str) -> None:
+        """Commit a source of the LightningModule on a branch; the base stays checked out."""
+        self.git("checkout", "--quiet", "-B", branch, self.base)
+        (self.folder / MODULE).write_text(source)
+        self.git("commit", "--quiet", "--all", "--allow-empty", "--message", branch)
+        self.git("checkout", "--quiet", "--detach", self.base)
+
+    def source(self) -> str:
+        """Source of the LightningModule in the base."""
+        return self.git("show", f"{self.base}:{MODULE.as_posix()}")
+
+    def step_s(self, revision: str, overrides: Sequence[str]) -> float:
+        """Seconds per training step of a revision, evaluations included, in its quickest run.
+
+        The quickest run counts, because other load on the machine can only slow a run down.
+
+        Raises:
+            ValueError: A run failed.
+        """
+        self.git("checkout", "--quiet", "--detach", revision)
+        with tempfile.TemporaryDirectory() as name:
+            words = [f"repeat=range(0,{_NUM_CALIBRATION_RUNS})", f"results={name}", *overrides]
+            run([sys.executable, "-m", "bench.train", "-m", *words], self.folder)
+            runs = read_side(Path(name)).runs
+        self.git("checkout", "--quiet", "--detach", self.base)
+        return min(run.values[PLANTED_METRIC] * int(run.config["batch_size"]) for run in runs)
+
+    def calibrate(self, overrides: Sequence[str]) -> Calibration:
+        """Measure the time of a step and of a forward pass, from a few runs of each.
+
+        Raises:
+            ValueError: A run failed, or more work took no time.
+        """
+        step_s = self.step_s(self.base, overrides)
+        source = self.source().replace(STEP, work_code(_NUM_EXTRA_PASSES) + STEP)
+        self.plant("calibration", source)
+        pass_s = (self.step_s("calibration", overrides) - step_s) / _NUM_EXTRA_PASSES
+        if pass_s <= 0:
+            raise ValueError(
+                f"{_NUM_EXTRA_PASSES} more forward passes per step took no time "
+                f"({pass_s * 1e3:.3g} ms each): is the machine busy?"
+            )
+        return Calibration(step_s=step_s, pass_s=pass_s)
+
+
+def run(words: Sequence[str], folder: Path | None = None) -> str:
+    """Run a command and return its output.
+
+    Raises:
+        ValueError: The command failed; the message has the last line of its errors.
+    """
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(
+            f"{' '.join(words)}: exit code {done.returncode}: {last_line(done.stderr)}"
+        )
+    return done.stdout
+
+
+def last_line(text: str) -> str:
+    """The last line that is not empty."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,17 +248,7 @@ class Check:
     started_utc: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """What all checks of one file share."""
-
-    base: str
-    overrides: Sequence[str]
-    keys: Sequence[str]
-    calibration: Calibration
-
-
-def check(folder: Path, planted: Planted, turn: int, series: Series) -> Check:
+def check(folder: Path, base: str, planted: Planted, turn: int) -> Check:
     """Run bench.ab on a planted slowdown.
 
     Raises:
@@ -106,27 +256,26 @@ def check(folder: Path, planted: Planted, turn: int, series: Series) -> Check:
     """
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "check.json"
-        words = [f"base={series.base}", f"head={planted.branch}", f"json={path}", *series.keys]
-        command = [sys.executable, "-m", "bench.ab", *words, "--", *series.overrides]
+        words = [f"base={base}", f"head={planted.branch}", f"json={path}"]
+        command = [sys.executable, "-m", "bench.ab", *words, "--", *OVERRIDES]
         started_utc, start_s = utc_now(), time.perf_counter()
-        code, err = _ended(command, folder)
+        code, err = _run_ab(command, folder)
         duration_s = time.perf_counter() - start_s
-        told = json.loads(path.read_text()) if path.exists() else {}
-    if code not in _ENDS or (code in _VERDICTS and not told):
+        content = json.loads(path.read_text()) if path.exists() else {}
+    if code not in _ENDS or (code in _VERDICTS and not content):
         raise ValueError(f"{' '.join(command)}: exit code {code}: {last_line(err)}")
     return Check(
         turn=turn,
-        kind=planted.kind,
-        slowdown_frac=planted.slowdown_frac,
+        **planted._asdict(),
         exit_code=code,
         duration_s=duration_s,
         said="" if code in _VERDICTS else last_line(err),
         started_utc=started_utc,
-        **parsed(told),
+        **parsed(content),
     )
 
 
-def _ended(command: Sequence[str], folder: Path) -> tuple[int, str]:
+def _run_ab(command: Sequence[str], folder: Path) -> tuple[int, str]:
     """Exit code and errors of a command; after Ctrl-C it may still remove its worktrees."""
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -139,9 +288,9 @@ def _ended(command: Sequence[str], folder: Path) -> tuple[int, str]:
     return process.returncode, err
 
 
-def parsed(told: Mapping[str, Any]) -> dict[str, Any]:
+def parsed(content: Mapping[str, Any]) -> dict[str, Any]:
     """Runs per side and rows from the JSON of bench.ab; empty if it wrote none."""
-    rows = told.get("rows", [])
+    rows = content.get("rows", [])
     counts = [min(row["num_base"], row["num_candidate"]) for row in rows]
     return {
         "num_runs": max(counts, default=None),
@@ -153,65 +302,6 @@ def parsed(told: Mapping[str, Any]) -> dict[str, Any]:
             for row in reversed(rows)
         },
     }
-
-
-class SeriesFile:
-    """JSON lines: first what all checks share, then one line for each check."""
-
-    def __init__(self, path: Path | None) -> None:
-        """Read the file if it exists; without a path, nothing is kept.
-
-        Raises:
-            ValueError: A line is damaged.
-        """
-        self.path = path
-        self.series: Series | None = None
-        self.checks: list[Check] = []
-        text = path.read_text() if path is not None and path.exists() else ""
-        for number, line in enumerate(text.splitlines(), 1):
-            try:
-                self._read(json.loads(line))
-            except (ValueError, TypeError, KeyError) as error:
-                raise ValueError(f"{path}: line {number}: {error}; remove that line") from error
-
-    def _read(self, content: dict[str, Any]) -> None:
-        if self.series is None:
-            calibration = Calibration(**content.pop("calibration"))
-            self.series = Series(**content, calibration=calibration)
-        else:
-            self.checks.append(Check(**content))
-
-    def start(self, series: Series) -> None:
-        """Begin a series with its first line."""
-        self.series = series
-        self._append(series)
-
-    def add(self, one: Check) -> None:
-        """Append a check."""
-        self.checks.append(one)
-        self._append(one)
-
-    def _append(self, content: Series | Check) -> None:
-        if self.path is not None:
-            with self.path.open("a") as file:
-                file.write(json.dumps(asdict(content)) + "\n")
-
-    def series_for(self, clone: Clone, overrides: Sequence[str], keys: Sequence[str]) -> Series:
-        """Return the series of the file, or calibrate a new one.
-
-        Raises:
-            ValueError: The series in the file has another commit or other keys.
-        """
-        given = {"overrides": [*overrides], "keys": [*keys]}
-        wanted: dict[str, Any] = {"base": clone.base, **given}
-        if self.series is None:
-            self.start(Series(**wanted, calibration=clone.calibrate(overrides)))
-        assert self.series is not None
-        for name, value in wanted.items():
-            if getattr(self.series, name) != value:
-                there = getattr(self.series, name)
-                raise ValueError(f"{self.path}: its {name} is {there}, not {value}; use a new file")
-        return self.series
 
 
 def table(checks: Sequence[Check]) -> Table:
@@ -258,60 +348,51 @@ def interval(estimate: Estimate, times: float = 1) -> str:
 def add_real(parser: argparse.ArgumentParser) -> None:
     """Define the command line of this part."""
     parser.add_argument("--checks", type=int, default=20, help="checks per planted slowdown")
-    parser.add_argument("--slowdowns", default="0,0.1,0.2", help="shares of the time of a step")
-    parser.add_argument(
-        "--overrides", nargs="*", default=OVERRIDES, help="overrides for bench.train"
-    )
-    parser.add_argument(
-        "--keys", nargs="*", default=(), help="keys for bench.ab, such as max_runs=16"
-    )
     parser.add_argument("--out", type=Path, help="a file of JSON lines, appended to")
+    parser.add_argument("--read", type=Path, help="a file of JSON lines, whose table is printed")
     parser.set_defaults(run=real)
 
 
 def real(chosen: argparse.Namespace) -> None:
-    """Plant the slowdowns, check them in turns, print and write.
+    """Plant the slowdowns, check them in turns, print and write; or print what a file holds.
 
     Raises:
-        ValueError: A slowdown is not a share, or something fails that all checks need.
+        ValueError: Something fails that all checks need.
     """
-    planted = all_planted(shares(chosen.slowdowns))
-    kept, console = SeriesFile(chosen.out), Console(width=_WIDTH)
+    console = Console(width=_WIDTH)
+    if chosen.read is not None:
+        _, *lines = chosen.read.read_text().splitlines()  # the first is what all checks share
+        console.print(table([Check(**json.loads(line)) for line in lines]))
+        return
+    planted, checks = all_planted(SLOWDOWNS_FRAC), []
     with tempfile.TemporaryDirectory() as name:
         clone = Clone(Path(name) / "clone")
         if not (clone.folder / "bench/ab.py").exists():
             raise ValueError(f"commit {clone.base[:10]} has no bench/ab.py; commit it first")
-        series = kept.series_for(clone, chosen.overrides, chosen.keys)
+        calibration = clone.calibrate(OVERRIDES)
         console.print(
-            f"a step takes {series.calibration.step_s * 1e3:.3g} ms, of which a forward "
-            f"pass {series.calibration.pass_s * 1e3:.3g} ms"
+            f"a step takes {calibration.step_s * 1e3:.3g} ms, of which a forward "
+            f"pass {calibration.pass_s * 1e3:.3g} ms"
         )
+        shared = {"base": clone.base, "overrides": OVERRIDES}
+        append(chosen.out, {**shared, "calibration": calibration._asdict()})
         source = clone.source()
         for each in planted:
-            clone.plant(each.branch, planted_source(source, each, series.calibration))
-        done = {(one.turn, one.kind, one.slowdown_frac) for one in kept.checks}
+            clone.plant(each.branch, planted_source(source, each, calibration))
         for turn in range(chosen.checks):
             for each in planted:
-                if (turn, each.kind, each.slowdown_frac) not in done:
-                    one = check(clone.folder, each, turn, series)
-                    kept.add(one)
-                    console.print(
-                        f"check {turn + 1} of {chosen.checks}, {each.branch}: exit code "
-                        f"{one.exit_code}, {one.num_runs} runs, {one.duration_s:.0f} s {one.said}"
-                    )
-    console.print(table(kept.checks))
+                one = check(clone.folder, clone.base, each, turn)
+                append(chosen.out, asdict(one))
+                checks.append(one)
+                console.print(
+                    f"check {turn + 1} of {chosen.checks}, {each.branch}: exit code "
+                    f"{one.exit_code}, {one.num_runs} runs, {one.duration_s:.0f} s {one.said}"
+                )
+    console.print(table(checks))
 
 
-def shares(text: str) -> list[float]:
-    """Parse the slowdowns of the command line.
-
-    Raises:
-        ValueError: One of them is not a number of at least 0.
-    """
-    try:
-        found = [float(each) for each in text.split(",")]
-    except ValueError:
-        found = [-1.0]
-    if not all(0 <= each < math.inf for each in found):
-        raise ValueError(f"--slowdowns {text}: must be shares from 0 on, such as 0,0.1,0.2")
-    return found
+def append(path: Path | None, content: Mapping[str, Any]) -> None:
+    """Append a line to a file, where there is one."""
+    if path is not None:
+        with path.open("a") as file:
+            file.write(json.dumps(content) + "\n")

@@ -17,10 +17,9 @@ from bench.gate.model import Comparison, GateRun, RowValues
 from bench.gate.report.writers import as_json
 from bench.gate.rule.rule import judge
 from bench.gate.rule.sequential import is_open
-from benchmarks import gate_planted, gate_power, gate_real, gate_rules
+from benchmarks import gate_power, gate_real, gate_rules
 from benchmarks.energy_accuracy import CASES, Case, Result, complaints, measured
-from benchmarks.gate_planted import Calibration
-from benchmarks.gate_real import Check, Series, SeriesFile
+from benchmarks.gate_real import Calibration, Check, Clone
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -298,10 +297,10 @@ def stepped(code: str, steps: int, names: dict[str, object]) -> object:
 
 
 def test_planted_work_repeats_the_forward_pass_as_often_as_takes_its_share() -> None:
-    code = gate_planted.work_code(0.4 * CALIBRATION.step_s / CALIBRATION.pass_s)
+    code = gate_real.work_code(0.4 * CALIBRATION.step_s / CALIBRATION.pass_s)
     # 4 passes of 0.1 ms in each step of 1 ms.
     assert vars(stepped(code, 10, {}))["passes"] == 40
-    assert vars(stepped(gate_planted.work_code(0.25), 10, {}))["passes"] == 2
+    assert vars(stepped(gate_real.work_code(0.25), 10, {}))["passes"] == 2
 
 
 def test_planted_sleep_is_precise_over_many_steps_though_each_oversleeps(
@@ -316,21 +315,21 @@ def test_planted_sleep_is_precise_over_many_steps_though_each_oversleeps(
 
     monkeypatch.setattr("time.sleep", sleep)
     monkeypatch.setattr("time.perf_counter", lambda: now_s)
-    stepped(gate_planted.sleep_code(1e-4), 1000, {})
+    stepped(gate_real.sleep_code(1e-4), 1000, {})
     # 1000 steps of 0.1 ms; what is owed at the end is less than one sleep.
     assert 0.098 < now_s <= 0.1 + 6e-5
-    assert min(slept_s) >= gate_planted.LEAST_SLEEP_S
+    assert min(slept_s) >= gate_real.LEAST_SLEEP_S
 
 
 def test_slowdowns_are_planted_in_the_training_step_there_is() -> None:
-    source = (Path(__file__).parents[1] / gate_planted.MODULE).read_text()
-    planned = gate_planted.all_planted([0.0, 0.1])
+    source = (Path(__file__).parents[1] / gate_real.MODULE).read_text()
+    planned = gate_real.all_planted([0.0, 0.1])
     assert [one.branch for one in planned] == [
         "planted-none-0",
         "planted-sleep-0.1",
         "planted-work-0.1",
     ]
-    none, sleep, work = (gate_planted.planted_source(source, one, CALIBRATION) for one in planned)
+    none, sleep, work = (gate_real.planted_source(source, one, CALIBRATION) for one in planned)
     assert none == source
     for planted, word in ((sleep, "time.sleep(self.owed_s)"), (work, "            self(images)")):
         compile(planted, "classifier.py", "exec")
@@ -338,7 +337,7 @@ def test_slowdowns_are_planted_in_the_training_step_there_is() -> None:
         assert before.endswith("        ")
         assert word in before
     with pytest.raises(ValueError, match="not one line 'return cross_entropy"):
-        gate_planted.planted_source("", planned[0], CALIBRATION)
+        gate_real.planted_source("", planned[0], CALIBRATION)
 
 
 def told_by_the_gate() -> dict[str, object]:
@@ -411,7 +410,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (folder / "bench/tasks").mkdir(parents=True)
     (folder / "bench/ab.py").write_text(FAKE_AB)
     (folder / "bench/__init__.py").write_text("")
-    (folder / gate_planted.MODULE).write_text(f"def step(self):\n{gate_planted.STEP}")
+    (folder / gate_real.MODULE).write_text(f"def step(self):\n{gate_real.STEP}")
     monkeypatch.chdir(folder)
     author = ["-c", "user.name=a", "-c", "user.email=a@localhost", "-c", "commit.gpgsign=false"]
     for words in (["init", "-q"], ["add", "."], [*author, "commit", "-q", "-m", "first"]):
@@ -420,50 +419,41 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return head.stdout.strip()
 
 
-def chosen(out: Path, slowdowns: str) -> Namespace:
-    return Namespace(
-        checks=2, slowdowns=slowdowns, overrides=["experiment=smoke"], keys=[], out=out
-    )
-
-
-def test_a_series_runs_bench_ab_on_each_commit_and_goes_on_where_it_ended(
-    repository: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_series_runs_bench_ab_on_each_commit_in_turns_and_keeps_each_check(
+    repository: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(gate_real, "OVERRIDES", ["experiment=smoke"])
+    monkeypatch.setattr(Clone, "calibrate", lambda clone, overrides: CALIBRATION)
     out = tmp_path / "series.jsonl"
-    kept = SeriesFile(out)
-    kept.start(
-        Series(base=repository, overrides=["experiment=smoke"], keys=[], calibration=CALIBRATION)
-    )
-    gate_real.real(chosen(out, "0"))
-    assert [(one.turn, one.kind, one.exit_code) for one in SeriesFile(out).checks] == [
+    monkeypatch.setattr(gate_real, "SLOWDOWNS_FRAC", [0.0])
+    gate_real.real(Namespace(checks=2, out=out, read=None))
+    shared, *checks = map(json.loads, out.read_text().splitlines())
+    assert (shared["base"], shared["calibration"]) == (repository, CALIBRATION._asdict())
+    assert [(one["turn"], one["kind"], one["exit_code"]) for one in checks] == [
         (0, "none", 0),
         (1, "none", 0),
     ]
+    other = tmp_path / "other.jsonl"
+    monkeypatch.setattr(gate_real, "SLOWDOWNS_FRAC", [0.0, 0.1])
     with pytest.raises(ValueError, match=r"exit code 2: max_runs=0: must be at least 6"):
-        gate_real.real(chosen(out, "0,0.1"))
-    ends = [(one.turn, one.kind, one.exit_code) for one in SeriesFile(out).checks]
-    assert ends == [(0, "none", 0), (1, "none", 0), (0, "sleep", 1)]
+        gate_real.real(Namespace(checks=2, out=other, read=None))
+    ends = [json.loads(line)["exit_code"] for line in other.read_text().splitlines()[1:]]
+    assert ends == [0, 1]
     assert "check 1 of 2, planted-sleep-0.1: exit code 1" in capsys.readouterr().out
 
 
-def test_a_series_of_another_commit_is_not_continued(repository: str, tmp_path: Path) -> None:
-    out = tmp_path / "series.jsonl"
-    kept = SeriesFile(out)
-    kept.start(Series(base="other", overrides=[], keys=[], calibration=CALIBRATION))
-    with pytest.raises(ValueError, match=f"its base is other, not {repository}; use a new file"):
-        gate_real.real(chosen(out, "0"))
-
-
-def test_a_damaged_line_of_a_series_is_named(tmp_path: Path) -> None:
-    out = tmp_path / "series.jsonl"
-    SeriesFile(out).start(Series(base="b", overrides=[], keys=[], calibration=CALIBRATION))
-    with out.open("a") as file:
-        file.write('{"turn": 0')
-    with pytest.raises(ValueError, match=r"series\.jsonl: line 2: .*; remove that line"):
-        SeriesFile(out)
-
-
-@pytest.mark.parametrize("text", ["a", "0,-0.1", "inf", ""])
-def test_slowdowns_must_be_shares(text: str) -> None:
-    with pytest.raises(ValueError, match=r"--slowdowns .*must be shares from 0 on"):
-        gate_real.shares(text)
+def test_the_published_checks_give_the_table_of_the_docs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    published = Path(__file__).parents[1] / "results/published/gate_real.jsonl"
+    gate_real.real(Namespace(read=published))
+    out = capsys.readouterr().out
+    rows = {line.split("│")[1].strip(): line for line in out.splitlines() if line.startswith("│")}
+    assert set(rows) == {"none 0%", "sleep 10%", "work 10%", "sleep 20%", "work 20%"}
+    for cell in ("1 (0.997-1.01)", "0 (0-16.1)", " 9.9 ", "143 ("):
+        assert cell in rows["none 0%"]
+    for cell in ("1.1 (1.08-1.11)", "100 (72.2-100)", "90 (", " 6.0 ", "95"):
+        assert cell in rows["work 10%"]
