@@ -1,8 +1,8 @@
 """A model on disk, as it is served.
 
-A model is prepared once (loaded, compressed, exported) and written to a folder of its own; a
-backend opens that folder, in this process or in a server's. What is prepared and what is served
-are therefore the same bytes, whose size is known.
+A model is prepared once (loaded, compressed, exported) and written to a folder of its own. A
+backend opens that folder, in this process or in a server. So what is served has the bytes that were
+prepared, and their size is known.
 """
 
 from __future__ import annotations

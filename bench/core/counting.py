@@ -1,8 +1,8 @@
-"""One run counts once: which of several runs of the same configuration, seed and repeat counts.
+"""Decides which of several runs of the same configuration, seed and repeat counts.
 
-A run can be measured again: after a crash, after Ctrl-C, or to confirm a figure. The gate and the
-analysis take one run per place, by the rule of `counted`, so that a repetition never passes for one
-more independent sample.
+A run can be measured again after a crash, after Ctrl-C, or to confirm a number. The gate and the
+analysis use one of these runs, by the rule of `counted`, so that a repetition is never taken for an
+independent sample.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from bench.core.records.run import NOT_STARTED
 
-# Ended by itself: its time, its miss or its failure is a result of its configuration.
+# The run ended by itself: its time, its miss or its failure is a result of its configuration.
 _FINISHED = frozenset({"ok", "failed", "out_of_memory", "refused"})
 
 
 class Ended(NamedTuple):
-    """How and when one of several runs of the same configuration, seed and repeat ended."""
+    """How a run ended and when it started."""
 
     status: str
     error_kind: str | None
@@ -26,14 +26,14 @@ class Ended(NamedTuple):
 
 
 def start_order(run_id: str, started_utc: str = "") -> tuple[str, str, str, str]:
-    """The sort key that puts runs in the order in which they were started.
+    """Sort key that puts runs in the order in which they were started.
 
-    A start stamp tells seconds only, and several short runs start within one; the last part of a
-    run id begins with the fraction of the second.
+    A start stamp has whole seconds, and several short runs can start within one. The last part of a
+    run id therefore begins with the fraction of the second.
 
     Args:
-        run_id: Of the run, or the name of its folder.
-        started_utc: The stamp of its record; without it, that of the run id counts.
+        run_id: Id of the run, or the name of its folder.
+        started_utc: The stamp in the record; without it, the stamp in the run id counts.
     """
     stamp, _, rest = run_id.partition("-")
     return started_utc, stamp, rest.rpartition("-")[2], run_id
@@ -52,15 +52,15 @@ def finished(run: Ended) -> bool:
 def counted(runs: Sequence[Ended]) -> int | None:
     """Choose the run that counts among runs of one configuration, seed and repeat.
 
-    The latest finished run counts (`ok`, `failed`, `out_of_memory`, `refused`). A `killed` one
-    counts where none finished: something outside ended it, so it says less about the configuration.
-    Interrupted runs, and runs that never began, count never.
+    The latest finished run counts (`ok`, `failed`, `out_of_memory`, `refused`). If none finished,
+    the latest `killed` run counts; something outside ended it, so it says less about the
+    configuration. Interrupted runs, and runs that never began, never count.
 
     Args:
-        runs: In any order.
+        runs: The runs, in any order.
 
     Returns:
-        The index of the run that counts, or None where none of them does.
+        The index of the run that counts, or None if none does.
     """
     places = [index for index, run in enumerate(runs) if finished(run)]
     if not places:

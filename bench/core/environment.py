@@ -1,8 +1,9 @@
 """Environment variables that decide how fast a run is, or what it computes.
 
-Libraries read them behind the configuration's back: two runs of one configuration may differ by
-nothing else. Those that matter are facts of the record, those that would make the configuration
-untrue are refused, and those of launchers are removed: a command starts its own processes.
+Libraries read them without the configuration knowing, so two runs of one configuration may differ
+in nothing else. Variables that matter are stored in the record. Variables that would contradict the
+configuration are refused. Variables of launchers are removed, because a command starts its own
+processes.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ _SINGLE = (
     "PYTHON_GIL",
     "PYTHON_JIT",
 )
-# Places, names and logs, which differ between users and change nothing; versions, which may be
-# what is compared; and which card is used, of which the record has the name and the UUID.
+# Left out: paths, names and logs, which differ between users and change nothing; versions, which
+# may be what is compared; and the choice of a card, whose name and UUID the record has.
 _LEFT_OUT_ENDINGS = (
     *("_DIR", "_DIRECTORY", "_HOME", "_LOGPATH", "_PATH", "_ROOT"),
     *("_HOST", "_PORT", "_URL"),
@@ -58,12 +59,12 @@ _LEFT_OUT_ENDINGS = (
     *("_LOGS", "_LOGS_OUT", "_LOG_LEVEL"),
     *("_DEVICE_ORDER", "_VERSION", "_VISIBLE_DEVICES"),
 )
-# What libraries set by themselves when they are imported, so that it depends on the imports.
+# Libraries set these when they are imported, so they depend on the imports.
 _LEFT_OUT = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "PYTORCH_NVML_BASED_CUDA_CHECK")
 # A variable with one of these words in its name may hold a secret, which no record may.
 _SECRET_WORDS = {"AUTH", "CREDENTIAL", "CREDENTIALS", "KEY", "PASSWORD", "SECRET", "TOKEN"}
 
-# By these a launcher (torchrun, Slurm, LSF, MPI) tells each process its place among the others.
+# With these a launcher (torchrun, Slurm, LSF, MPI) tells each process its place among the others.
 _PLACES = (
     *("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "ROLE_RANK"),
     *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "ROLE_NAME"),
@@ -76,8 +77,8 @@ _PLACE_FAMILIES = (
     *("TORCHCOMM_", "TORCHELASTIC_"),
 )
 
-# Each of these lets torch.compile run a model uncompiled without a word, except with the values
-# beside it: for some of them torch takes any text for a yes, "0" included.
+# Each of these makes torch.compile silently run a model uncompiled, except with the harmless values
+# given here. For some of them, torch takes any text as a yes, even "0".
 _COMPILER_OFF: Mapping[str, tuple[str, ...]] = {
     "TORCHDYNAMO_DISABLE": ("", "0"),
     "TORCH_COMPILE_DISABLE": ("", "0"),
@@ -104,12 +105,12 @@ def _decides(name: str) -> bool:
 def settle_environment(environment: MutableMapping[str, str] = os.environ) -> None:
     """Prepare the environment that the jobs of a command inherit.
 
-    What a launcher says of the process goes: Lightning, and the loggers that it imports, would
-    take a job for one rank of many. Hashes of text are the same in each run unless the user says
-    otherwise: the order of a set may decide what a model or a data set does.
+    The variables of a launcher are removed, because Lightning, and the loggers that it imports,
+    would take a job for one of many ranks. Hashes of text are made the same in each run unless the
+    user decides otherwise, since the order of a set may change what a model or a data set does.
 
     Args:
-        environment: Changed in place.
+        environment: The environment; changed in place.
     """
     for name in list(environment):
         if name in _PLACES or name.startswith(_PLACE_FAMILIES):
@@ -118,14 +119,14 @@ def settle_environment(environment: MutableMapping[str, str] = os.environ) -> No
 
 
 def refuse_disabled_compiler(key: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Refuse to compile where the environment keeps torch.compile from it.
+    """Refuse to compile if the environment disables torch.compile.
 
     Args:
-        key: What asked for it, such as `trainer.compile=true`.
-        environment: Of the command.
+        key: The setting that asks to compile, such as `trainer.compile=true`.
+        environment: The environment of the command.
 
     Raises:
-        ValueError: A variable switches the compiler off, or lets it give up in silence.
+        ValueError: A variable disables the compiler, or lets it give up silently.
     """
     for name, harmless in _COMPILER_OFF.items():
         value = environment.get(name, "")
@@ -136,10 +137,10 @@ def refuse_disabled_compiler(key: str, environment: Mapping[str, str] = os.envir
 
 
 def refuse_trainer_variables(environment: Mapping[str, str] = os.environ) -> None:
-    """Refuse variables from which Lightning's Trainer would take arguments of its own.
+    """Refuse variables from which Lightning's Trainer would take arguments.
 
     Raises:
-        ValueError: There is one.
+        ValueError: There is such a variable.
     """
     for name in sorted(environment):
         if name.startswith(_TRAINER):

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, the name of a place that cannot be written, and logs."""
+"""Writes files whole or not at all, reads files from elsewhere, and expands paths."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import bench
 
 
 class StoreError(ValueError):
-    """The store cannot be written or a record in it cannot be read; one line with the remedy."""
+    """The store cannot be written, or a record in it cannot be read; one line with the remedy."""
 
 
 def utc_now() -> str:
-    """The wall clock as ISO 8601 in UTC, to the second: a stamp, never used for a duration."""
+    """The wall clock as ISO 8601 in UTC, to the second; a stamp, never used for durations."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def file_stamp(utc: str) -> str:
-    """A stamp of utc_now() as it stands in the names of folders, which sort by it."""
+    """A stamp of utc_now() in the form for names of folders, so that they sort by time."""
     return utc.replace("-", "").replace(":", "")
 
 
@@ -34,43 +34,43 @@ def config_dir() -> Path:
 
 
 def expanded(path: str | Path) -> Path:
-    """A path of a configuration, with `~` and variables such as $HOME replaced as a shell does.
+    """A path of a configuration, with `~` and variables such as $HOME replaced as in a shell.
 
-    What has no meaning, such as `~nobody`, stays as it is.
+    Parts without a meaning, such as `~nobody`, stay unchanged.
     """
     return Path(os.path.expanduser(os.path.expandvars(path)))
 
 
 def unwritable(path: Path, error: OSError) -> str:
-    """Why a results folder cannot be written to, and the remedy, in one line."""
+    """Say in one line why a results folder cannot be written to, and the remedy."""
     reason = error.strerror or str(error)
     return f"results={path}: cannot write there ({reason}); free it or give results=DIR"
 
 
 def require_file(path: Path) -> None:
-    """Refuse what is no file of its own: a pipe or a device would be waited for, or never end.
+    """Refuse anything but a regular file: reading a pipe or a device might wait or never end.
 
     Raises:
-        StoreError: It is none.
-        OSError: It is not there, or cannot be looked at.
+        StoreError: It is not a regular file.
+        OSError: It does not exist, or cannot be examined.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise StoreError(f"{path}: not a file")
 
 
 def read_file(path: Path) -> bytes:
-    """What a file holds that may have come from elsewhere.
+    """Read a file that may come from elsewhere.
 
     Raises:
-        StoreError: It is no file.
-        OSError: It is not there, or cannot be read.
+        StoreError: It is not a regular file.
+        OSError: It does not exist, or cannot be read.
     """
     require_file(path)
     return path.read_bytes()
 
 
 def write_whole(file: int, data: bytes) -> None:
-    """One write for all of the data.
+    """Write all of the data in one call.
 
     Raises:
         OSError: The disk took less than all of it.
@@ -81,26 +81,26 @@ def write_whole(file: int, data: bytes) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> Path:
-    """Write a file atomically: beside it, flushed to the disk, then renamed over it.
+    """Write a file atomically: into a new file, flushed to the disk, then renamed over the old one.
 
     Raises:
-        OSError: It cannot be written there; nothing is left beside it.
+        OSError: It cannot be written there; the new file is removed.
     """
-    # A name that nobody can foresee: in a temporary folder, somebody else's link may lie in wait.
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    # The name is random: in a temporary folder, another user could put a link at a known name.
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with beside.open("xb") as file:
+        with new.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        return beside.replace(path)
+        return new.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
 
 
 def last_lines(path: Path, num: int, *, most_bytes: int) -> list[str]:
-    """The last lines of a log that are not empty, at most num of them, from its last bytes."""
+    """The last lines of a log that are not empty: at most num, from at most most_bytes bytes."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - most_bytes))
         text = file.read().decode(errors="replace")

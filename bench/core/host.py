@@ -1,4 +1,4 @@
-"""Facts of the machine and of the software that a record carries; nothing momentary among them."""
+"""Facts about the machine and the software for a record; none of them change during a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIBRARIES = (
 
 
 def _cpu_name() -> str:
-    """The processor's name as the kernel gives it, or the architecture."""
+    """The processor's name according to the kernel, or the architecture."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
@@ -42,7 +42,7 @@ def _version(library: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git prints in the working directory; None outside a repository or without git."""
+    """The output of git in the working directory; None outside a repository or without git."""
     try:
         answer = subprocess.run(
             ["git", *arguments], capture_output=True, text=True, check=True, timeout=10

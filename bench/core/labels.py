@@ -1,4 +1,4 @@
-"""How joules were obtained, and of which part of the machine they are."""
+"""How joules were obtained, and to which part of the machine they belong."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-# From the strongest to the weakest: a sum is as trustworthy as its weakest part.
+# From strongest to weakest. A sum is as trustworthy as its weakest part.
 EnergyLabel = Literal["counter", "integrated", "modelled", "constant"]
 STRENGTH: tuple[EnergyLabel, ...] = get_args(EnergyLabel)
 
-# Health flags that speak against the joules of a run and against nothing else: time and quality
-# stay comparable, every statement on energy is off.
+# Health flags that concern only the joules of a run: its time and quality stay comparable, but no
+# statement is made about its energy.
 ENERGY_FLAGS = ("gpu_energy_missing", "meter_failed")
 
-# Flags of a component's joules. Counted so, they are shown with their bound and decide nothing.
+# Flags of a component's joules. Flagged joules are shown with their bound, and decide nothing.
 ROW_FLAGS = ("below_resolution", "counter_reset", "counter_gap")
 
 # Labels of joules that nothing measured.
@@ -23,18 +23,18 @@ GUESSED: tuple[EnergyLabel, ...] = ("modelled", "constant")
 
 
 def weakest_label(labels: Iterable[EnergyLabel]) -> EnergyLabel | None:
-    """The label that a sum of parts with these labels deserves; None for no parts."""
+    """The label of a sum whose parts have these labels; None without parts."""
     return max(labels, key=STRENGTH.index, default=None)
 
 
 def part_of(component: str) -> str:
-    """The part of the machine that a component is of: `gpu0` and `gpu1` are of `gpu`."""
+    """The part of the machine to which a component belongs: `gpu` for `gpu0` and `gpu1`."""
     match = re.match(r"[a-z]+", component)
     return match.group() if match else component
 
 
 def row_flags(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The flags of joules that something measured, each once.
+    """The flags of measured joules, each once.
 
     Args:
         rows: Energy rows of a record as dicts.
@@ -45,11 +45,11 @@ def row_flags(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentEnergy:
-    """Joules of one component, such as `gpu0`; unrelated to its window or its error.
+    """Joules of one component, such as `gpu0`, without its window or its error.
 
     Attributes:
-        component: As in `energy[]`.
-        energy_j: Joules of a prediction.
+        component: Name of the component, as in `energy[]`.
+        energy_j: Joules per prediction.
         label: How they were obtained.
     """
 

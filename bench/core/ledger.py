@@ -1,6 +1,6 @@
-"""The ledger of a results folder: a line when a run is launched and one when it ends.
+"""The ledger of a results folder: one line when a run is launched, and one when it ends.
 
-It is an index of the run folders, which are the truth. Whatever a line holds, the others are read.
+It is an index; the truth is in the run folders. A line that cannot be read does not affect others.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from bench.core.files import StoreError, require_file, unwritable, utc_now, writ
 from bench.core.records.run import RunIdentity
 
 LEDGER = "ledger.jsonl"
-# A link would lead out of the results folder, a pipe would be waited for.
+# A link could lead out of the results folder, and a pipe would have to be waited for.
 _APPEND = os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 Event = dict[str, Any]
 
 
 def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any) -> None:
-    """Add a line to the ledger; appends of several processes do not mix.
+    """Append a line to the ledger; lines of several processes do not mix.
 
     Raises:
         StoreError: The ledger cannot be written.
@@ -36,7 +36,7 @@ def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any
     try:
         file = _opened(results / LEDGER)
         try:
-            # A line that a full disk cut must not swallow this one.
+            # Begin a new line if a full disk has cut the last one.
             start = "" if _ends_with_newline(file) else "\n"
             write_whole(file, (start + line).encode())
         finally:
@@ -60,7 +60,7 @@ def _ends_with_newline(file: int) -> bool:
 
 @contextmanager
 def ledger_held(results: Path) -> Iterator[None]:
-    """Hold the ledger: whoever else asks for it waits. A file system may have no locks.
+    """Lock the ledger, so that others wait; without effect on a file system without locks.
 
     Raises:
         StoreError: The ledger cannot be written.
@@ -79,18 +79,19 @@ def ledger_held(results: Path) -> Iterator[None]:
 
 
 class Ledger:
-    """The events of a ledger in order; read again, it reads only what was added.
+    """The events of a ledger in order; read() reads only what was added since the last time.
 
     Attributes:
-        events: Those of runs.
-        num_skipped: Lines that are no event: cut by a full disk, or written by something else.
+        events: The events so far.
+        num_skipped: Number of lines that are no event, because a full disk cut them or something
+            else wrote them.
     """
 
     def __init__(self, results: Path) -> None:
         """Read what is there.
 
         Args:
-            results: The results folder; a ledger that is not there has no events.
+            results: The results folder; a ledger that does not exist has no events.
 
         Raises:
             StoreError: The ledger cannot be read.
@@ -102,9 +103,9 @@ class Ledger:
         self.read()
 
     def read(self) -> list[Event]:
-        """Read what was added since the last time; the events of it.
+        """Read and return the events that were added since the last time.
 
-        A last line without an end is being written, or was cut: it is read when it has ended.
+        A last line without an end is being written, or was cut; it is read once it has an end.
 
         Raises:
             StoreError: The ledger cannot be read.
@@ -127,7 +128,7 @@ class Ledger:
 
     @property
     def skipped(self) -> str | None:
-        """That lines were skipped, in one line; None where none was."""
+        """Say in one line that lines were skipped; None if none was."""
         if not self.num_skipped:
             return None
         lines = "1 line is" if self.num_skipped == 1 else f"{self.num_skipped} lines are"
@@ -135,7 +136,7 @@ class Ledger:
 
 
 def _event(line: bytes) -> Event | None:
-    """A line of the ledger; None where it is not one that this project writes."""
+    """Parse a line of the ledger; None if this project did not write it."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
@@ -144,7 +145,7 @@ def _event(line: bytes) -> Event | None:
         return None
     texts = all(isinstance(event.get(key), str) for key in ("event", "run_id", "command"))
     numbers = all(isinstance(event.get(key), int) for key in ("seed", "repeat"))
-    # What is joined to a path must not lead out of the results folder.
+    # These become parts of a path, which must not lead out of the results folder.
     named = texts and "/" not in event["run_id"] + event["command"]
     return event if named and numbers else None
 
@@ -152,9 +153,10 @@ def _event(line: bytes) -> Event | None:
 def next_repeat(
     results: Path, command: str, config_hash: str, seed: int, *, besides: Collection[int] = ()
 ) -> int:
-    """The first repeat of a configuration and seed that no run has ended with, nor is in besides.
+    """The first free repeat of a configuration and seed.
 
-    A run that was interrupted has not: its number is taken again.
+    A repeat is taken if a run ended with it or if it is in `besides`; an interrupted run leaves its
+    repeat free.
     """
     wanted = {"event": "ended", "command": command, "config_hash": config_hash, "seed": seed}
     taken = {
@@ -166,17 +168,17 @@ def next_repeat(
 
 
 class FinishedRuns:
-    """The runs of a results folder that may have ended as ok, by what they were runs of.
+    """Finds the runs of a results folder that may have ended as ok, by configuration and seed.
 
-    The folders are the truth, the ledger an index of them: a run without a line of its end is among
-    them, as that of a command that was killed while the record was written. Read the record.
+    A run without a line of its end is included: its command may have been killed while the record
+    was written. The record says how the run really ended.
     """
 
     def __init__(self, results: Path) -> None:
         """Read the ledger.
 
         Raises:
-            StoreError: It cannot be read.
+            StoreError: The ledger cannot be read.
         """
         self._results = results
         self.ledger = Ledger(results)
@@ -186,7 +188,7 @@ class FinishedRuns:
     def of(self, command: str, config_hash: str, seed: int, repeat: int) -> list[Path]:
         """Folders of the runs of this configuration, seed and repeat, the latest first.
 
-        A folder that was deleted meanwhile is left out.
+        Folders that have been deleted are left out.
 
         Raises:
             StoreError: The ledger cannot be read.

@@ -1,8 +1,8 @@
-"""One measured window at a time on a host: a lock for all of its users and checkouts.
+"""Allows one measured window at a time on a host, by a lock for all its users and checkouts.
 
-It is a file that everybody may read, locked with flock: the kernel frees it when the last process
-dies that has the file open. A job inherits it, so that a run whose command was killed still keeps
-others from measuring beside it.
+The lock is a file that everybody may read, locked with flock. The kernel frees it when the last
+process that has the file open ends. A job inherits it, so a run whose command was killed still
+keeps others from measuring at the same time.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from bench.core.files import expanded
 from bench.core.printable import printable
 
 _SHARED_FOLDER = Path("/tmp")  # not TMPDIR: batch systems give each job its own
-# Somebody else's link, pipe or device in place of the file is not followed and not waited for.
+# Another user may put a link, a pipe or a device in the place of the file: do not follow or wait.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_BYTES = 4096
 UNKNOWN = "its holder is not known"
 
-# The lock's descriptor in this process, which may measure in several windows at once.
+# The descriptor of the lock in this process, which may measure in several windows at once.
 _held: int | None = None
 
 
@@ -48,49 +48,49 @@ def measuring_lock(path: Path, holder: str, on_wait: Callable[[str], None]) -> I
     """Hold the host's measuring lock for the block, after waiting for whoever has it.
 
     Args:
-        path: The lock's file.
-        holder: Who holds it, for others to read.
-        on_wait: Called once, with who holds it now, if it is taken.
+        path: The file of the lock.
+        holder: Name of the holder, for others to read.
+        on_wait: Called once with the present holder if the lock is taken.
 
     Yields:
-        The descriptor to hand to a process that is to keep the lock if this one dies.
+        The descriptor to pass to a process that should keep the lock if this one dies.
 
     Raises:
         LockError: The lock cannot be used.
     """
     file = _locked(path, on_wait)
     try:
-        _tell(path, holder)
+        _write_note(path, holder)
         yield file
     finally:
-        _forget(path)
-        # Only closed: unlocking would free it under a job that is alive still.
+        _remove_note(path)
+        # Only close the file: unlocking would free the lock although a job may still be alive.
         os.close(file)
 
 
 def try_lock(path: Path, holder: str) -> Callable[[], None] | None:
-    """Take the lock if it is free, or held by this process already.
+    """Take the lock if it is free or if this process already holds it.
 
     Returns:
-        Frees it; None where another process holds it.
+        The function that frees it; None if another process holds it.
 
     Raises:
         LockError: The lock cannot be used.
     """
     global _held
     if _held is not None:
-        return _keep
+        return _keep_held
     file = _opened(path)
     if not _flock(file, path, fcntl.LOCK_EX | fcntl.LOCK_NB):
         os.close(file)
         return None
     _held = file
-    _tell(path, holder)
+    _write_note(path, holder)
 
     def release() -> None:
         global _held
         _held = None
-        _forget(path)
+        _remove_note(path)
         os.close(file)
 
     return release
@@ -111,20 +111,20 @@ def hold_if_free(holder: str) -> Callable[[], None] | str:
 
 
 def adopt(file: int) -> None:
-    """Take the lock's descriptor over from the process that started this one."""
+    """Take over the descriptor of the lock from the process that started this one."""
     global _held
     _held = file
 
 
-def _keep() -> None:
-    """Somebody else in this process, or the process that started it, frees the lock."""
+def _keep_held() -> None:
+    """Do nothing: another window, or the process that started this one, frees the lock."""
 
 
 def holder_of(path: Path) -> str:
-    """Who holds the lock, in words.
+    """Say who holds the lock.
 
-    Everybody may write to the folder: a note counts if the process that it names is alive and its
-    owner wrote it; another user's text is not shown.
+    Everybody may write to the folder, so a note counts only if the process that it names is alive
+    and belongs to the user who wrote the note. The text of another user is not shown.
     """
     try:
         file = os.open(_note(path), _READ)
@@ -150,42 +150,42 @@ def require_lock(path: Path) -> None:
     """Refuse a lock that cannot be used, before anything waits for it.
 
     Raises:
-        LockError: It cannot.
+        LockError: It cannot be used.
     """
     os.close(_opened(path))
 
 
 def _locked(path: Path, on_wait: Callable[[str], None]) -> int:
-    """The file, locked."""
+    """Open the file and lock it; wait if necessary."""
     while True:
         file = _opened(path)
         try:
             if not _flock(file, path, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 on_wait(holder_of(path))
-                on_wait = _nothing
-                # In the kernel: looking again and again would disturb the run that is measured.
+                on_wait = _ignore
+                # Wait in the kernel: polling would disturb the run that is being measured.
                 _flock(file, path, fcntl.LOCK_EX)
             if _is_still_at(path, file):
                 return file
         except BaseException:
             os.close(file)
             raise
-        os.close(file)  # it was removed meanwhile: others lock another file
+        os.close(file)  # it has been removed, so others lock another file
 
 
-def _nothing(_: str) -> None:
-    """Waiting was announced already."""
+def _ignore(_: str) -> None:
+    """Do nothing: the wait has been announced."""
 
 
 def _opened(path: Path) -> int:
-    """The file, which may be of another user; made where it is not there."""
+    """Open the file, which may belong to another user; create it if necessary."""
     try:
         try:
             file = os.open(path, _READ)
         except FileNotFoundError:
             with suppress(FileExistsError):
                 new = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-                os.fchmod(new, 0o644)  # whatever the umask: other users have to read it
+                os.fchmod(new, 0o644)  # regardless of the umask, because other users must read it
                 os.close(new)
             file = os.open(path, _READ)
     except OSError as error:
@@ -204,7 +204,7 @@ def _unusable(path: Path, reason: str | None) -> str:
 
 
 def _flock(file: int, path: Path, how: int) -> bool:
-    """Lock it; False where another process has it."""
+    """Lock the file; False if another process has the lock."""
     try:
         fcntl.flock(file, how)
     except BlockingIOError:
@@ -222,12 +222,12 @@ def _is_still_at(path: Path, file: int) -> bool:
 
 
 def _note(path: Path) -> Path:
-    # Beside the lock and not in it: the lock's file may be of another user.
+    # Not in the lock's file, which may belong to another user.
     return path.with_suffix(".holder")
 
 
-def _tell(path: Path, holder: str) -> None:
-    # Another user's note cannot be replaced, the disk may be full: the lock holds without it.
+def _write_note(path: Path, holder: str) -> None:
+    # The lock works without a note, if another user's cannot be replaced or the disk is full.
     with suppress(OSError):
         _note(path).unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -236,7 +236,7 @@ def _tell(path: Path, holder: str) -> None:
             note.write(f"{os.getpid()} {holder}")
 
 
-def _forget(path: Path) -> None:
+def _remove_note(path: Path) -> None:
     with suppress(OSError):
         _note(path).unlink(missing_ok=True)
 

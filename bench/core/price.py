@@ -1,4 +1,4 @@
-"""What a price is made of: pure arithmetic on the price of a configuration or of its table."""
+"""Says what a price consists of: electricity, rental, or both."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ PRICES = {"usd_per_hour": "USD/h", "usd_per_kwh": "USD/kWh"}
 
 
 def cost_basis(price: Mapping[str, Any]) -> CostBasis:
-    """What costs by a price consist of, which must stand beside them.
+    """Say what costs by a price consist of; tables show this beside them.
 
-    The electricity of a machine of one's own is not the price of owning it: such costs do not
-    compare with those of a rented machine.
+    The electricity of a machine of one's own is not the price of owning it, so such costs cannot be
+    compared with those of a rented machine.
 
     Args:
-        price: With `usd_per_hour` and `usd_per_kwh`; absent, None, NaN and 0 all mean that nothing
-            is charged for it.
+        price: A price with `usd_per_hour` and `usd_per_kwh`. If one is absent, None, NaN or 0,
+            nothing is charged for it.
 
     Raises:
-        ValueError: Neither is there.
+        ValueError: Neither is given.
 
     Source: docs/metrics.md, "Cost and emissions".
     """
@@ -39,7 +39,7 @@ def cost_basis(price: Mapping[str, Any]) -> CostBasis:
 
 
 def known_basis(price: object) -> CostBasis | None:
-    """As cost_basis; None for what is no price, such as a user's own text under that key."""
+    """Do as cost_basis; None for anything but a price, such as a user's text under that key."""
     if not isinstance(price, Mapping):
         return None
     known = any(_number(price.get(key)) is not None for key in PRICES)
@@ -47,7 +47,7 @@ def known_basis(price: object) -> CostBasis | None:
 
 
 def _number(value: Any) -> float | None:
-    """A price as a number; None for one that is not there, or is none (a user's own text)."""
+    """A price as a number; None if it is absent or not a number, such as a user's text."""
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return None
     return float(value)

@@ -1,15 +1,14 @@
-"""Text from elsewhere, made fit to be shown: names, messages and paths that a user or a file gave.
+"""Makes text from elsewhere safe to show: names, messages and paths from a user or a file.
 
-What no output can show is replaced here, and what is markup in CSV and in Markdown. Other outputs
-escape theirs in one place each: the terminal in bench/cli/terminal.py, LaTeX and figures where they
-are written.
+This module replaces characters that no output can show, and markup in CSV and Markdown. Every other
+output escapes its own markup where it is written.
 """
 
 from __future__ import annotations
 
 import re
 
-# Control characters, what turns the direction of writing, and halves of characters: they move the
+# Control characters, marks that change the direction of writing, and surrogates: they move the
 # cursor of a terminal, hide text, or cannot be encoded.
 _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
@@ -17,22 +16,22 @@ _HIDDEN = re.compile(
 _SPACES = {"\n": " ", "\r": " ", "\t": " "}
 _FORMULA = re.compile(r"\s*[=+\-@\uff0b\uff0d\uff1d\uff20].")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-](inf|nan)", re.IGNORECASE)
-# An underscore inside of a word and a $ after one are no markup: names and US$ stay readable.
+# An underscore inside a word and a $ after one are no markup, so names and US$ stay readable.
 _MARKUP = re.compile(
     r"[\\`*\[\]|~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<![A-Za-z0-9])\$"
     r"|^[#+-](?=[\s#].)|^[=-](?=[=-]+$)|(?<=^\d)[.)](?=\s)|(?<=^\d\d)[.)](?=\s)"
 )
-# GitHub makes links and signs of these after it has read the Markdown: a backslash is gone by then.
+# GitHub turns these into links and emoji after it has read the Markdown, so no backslash helps.
 _REFERENCE = re.compile(
     r"@(?=\w)|#(?=\d)|\bGH-(?=\d)|:(?=//|[a-z][a-z0-9_+-]*:)|\bwww(?=\.)", re.IGNORECASE
 )
-# No tag even for a reader that knows HTML and no Markdown.
+# Not a tag even for a reader that understands HTML but not Markdown.
 _BRACKETS = str.maketrans({"<": "&#60;", ">": "&#62;"})
 _NO_SPACE = "&#8203;"  # takes no room, and ends a word
 
 
 def printable(text: object) -> str:
-    r"""One line of characters that can be shown; what cannot is written as `\x1b`, say."""
+    r"""The text in one line; characters that cannot be shown are written as `\x1b`, for example."""
     return _HIDDEN.sub(lambda match: _SPACES.get(match[0]) or _escaped(match[0]), str(text))
 
 
@@ -42,7 +41,7 @@ def _escaped(character: str) -> str:
 
 
 def csv_safe(text: str) -> str:
-    """The text in one line, with a `'` before it where it would be a formula; numbers stay such."""
+    """The text in one line, with a `'` before it if it would be a formula; numbers stay numbers."""
     line = printable(text)
     return f"'{line}" if _FORMULA.match(line) and not _NUMBER.fullmatch(line) else line
 

@@ -1,8 +1,8 @@
 """The result store: one folder per run, written so that nothing measured can be lost.
 
-results/<command>/<run_id>/ appears with its config.yaml in it; then come log.txt, curve.jsonl (a
-line per evaluation, flushed as it happens), telemetry.parquet, checkpoint.pt and run.json (last,
-atomically). bench/core/ledger.py has the index of the runs.
+results/<command>/<run_id>/ appears with config.yaml in it. Then follow log.txt, curve.jsonl (a line
+per evaluation, written at once), telemetry.parquet, checkpoint.pt and, last and atomically,
+run.json. bench/core/ledger.py has the index of the runs.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ from bench.core.upgrade import not_started, upgraded
 _RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
 _ROW: TypeAdapter[CurveRow] = TypeAdapter(CurveRow)
 _CONFIG = "config.yaml"
-# Quantities that cannot be below 0, by the end of their names; a change may be.
+# Ends of the names of quantities that cannot be below 0.
 _NEVER_NEGATIVE = ("_s", "_ms", "_bytes", "_utc", "samples", "steps", "_usd", "_per_s")
-# But for the parts of a latency: two of them are differences of two clocks' readings.
+# Except the parts of a latency, two of which are differences between two clocks.
 _DIFFERENCES = "stages."
 _FREE_FORM = ("config", "host")
-_LARGEST_INTEGER = 2**63 - 1  # of a table
+_LARGEST_INTEGER = 2**63 - 1  # that fits into a column of a table
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 class NewerSchema(StoreError):  # noqa: N818 -- says what the record is
-    """A record that a later version of this project wrote: whole, but not to be understood here."""
+    """A record that a later version of this project wrote; this version does not understand it."""
 
 
 def new_identity(command: str, config_hash: str, seed: int, repeat: int) -> RunIdentity:
-    """A run id that tells when the run starts, names its configuration and never collides."""
+    """Make a run id that says when the run starts, names its configuration and is unique."""
     now = datetime.now(UTC)
     started_utc = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     fraction = now.microsecond * 16**5 // 10**6
@@ -74,16 +74,16 @@ def new_identity(command: str, config_hash: str, seed: int, repeat: int) -> RunI
 def create_run_folder(
     results: Path, identity: RunIdentity, config: dict[str, Any], **facts: Any
 ) -> Path:
-    """Make the run's folder with its configuration in it, and the ledger's line of its launch.
+    """Make the folder of a run with its configuration in it, and note the launch in the ledger.
 
-    The folder appears whole or not at all, after its line: a process that is killed here leaves
-    nothing that a reader would take for a run.
+    The folder appears whole or not at all, after its line in the ledger. A process that is killed
+    here leaves nothing that a reader would take for a run.
 
     Args:
         results: The results folder.
-        identity: Of the run.
-        config: Resolved.
-        facts: More for the line in the ledger.
+        identity: Identity of the run.
+        config: The resolved configuration.
+        facts: Further facts for the line in the ledger.
 
     Raises:
         StoreError: The folder or the ledger cannot be written.
@@ -105,23 +105,23 @@ def create_run_folder(
 
 
 class CurveWriter:
-    """Appends evaluations to curve.jsonl, each in one write so that a kill leaves whole lines."""
+    """Appends evaluations to curve.jsonl, each in one write, so that a kill leaves whole lines."""
 
     def __init__(self, folder: Path) -> None:
         self._file = os.open(folder / "curve.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def append(self, row: CurveRow) -> None:
-        """Write one row; it is in the kernel's hands, safe from a kill, when this returns."""
+        """Write one row; when this returns, the kernel has it, and a kill cannot lose it."""
         write_whole(self._file, _ROW.dump_json(row) + b"\n")
 
     def close(self) -> None:
-        """Release the file; what is appended afterwards is an error, and in no other file."""
+        """Close the file; appending afterwards is an error and reaches no other file."""
         os.close(self._file)
         self._file = -1
 
 
 def read_curve(folder: Path) -> list[CurveRow]:
-    """The evaluations of a run, complete lines only: a last line cut by a full disk is left out.
+    """Read the evaluations of a run; a last line that a full disk cut is left out.
 
     Raises:
         StoreError: A line is no evaluation, or the file cannot be read.
@@ -144,11 +144,11 @@ def read_curve(folder: Path) -> list[CurveRow]:
 
 
 def write_record(folder: Path, record: RunRecord) -> Path:
-    """Write run.json atomically: it is there whole or not at all.
+    """Write run.json atomically.
 
     Returns:
-        The file written. Where the run's folder cannot be written to any more (a full disk), the
-        record goes to the temporary folder, so that what was measured is not lost.
+        The file. If the folder of the run cannot be written to any more (a full disk), the record
+        goes to the temporary folder, so that nothing measured is lost.
 
     Raises:
         StoreError: Neither place can be written to.
@@ -168,9 +168,9 @@ def _fallback(run_id: str) -> Path:
 
 
 def record_path(folder: Path) -> Path | None:
-    """Where the record of a run was written: its folder, or else the temporary one; None if not.
+    """The file of a run's record, in its folder or in the temporary one; None without a record.
 
-    Everybody may write to the temporary folder: a file there counts if it is this user's own.
+    Everybody may write to the temporary folder, so a file there counts only if it is this user's.
     """
     usual, fallback = folder / "run.json", _fallback(folder.name)
     if usual.exists():
@@ -183,7 +183,7 @@ def record_path(folder: Path) -> Path | None:
 
 
 def read_record(folder: Path) -> RunRecord:
-    """The record of a run; one that ended without writing it reads as interrupted.
+    """Read the record of a run; a run that ended without one is returned as interrupted.
 
     Raises:
         StoreError: The record is damaged, of a newer schema (NewerSchema), or there is no run here.
@@ -193,7 +193,7 @@ def read_record(folder: Path) -> RunRecord:
         return _interrupted(folder) if path is None else _written(path, folder)
     except StoreError:
         raise
-    # Whatever the files hold: who reads many runs goes on with the others.
+    # Whatever is wrong with these files, a reader of many runs can go on with the others.
     except Exception as error:
         text = printable(str(error).strip() or type(error).__name__)
         raise StoreError(f"{folder}: not a readable run ({text}); measure the run again") from error
@@ -230,15 +230,15 @@ def _written(path: Path, folder: Path) -> RunRecord:
 
 
 def _constant(name: str) -> float | None:
-    """What the JSON of other writers has beside numbers: NaN is no value."""
+    """Parse what other writers' JSON contains besides numbers; NaN becomes None."""
     return None if name == "NaN" else float(name)
 
 
 def _refuse_impossible(values: Mapping[str, Any], where: str) -> None:
-    """Refuse numbers that nothing can have measured: they would be the best of all runs.
+    """Refuse impossible numbers, which would make a run the best of all.
 
     Raises:
-        StoreError: One is not finite, or a time, a size or a count is negative.
+        StoreError: A number is not finite, or a time, a size or a count is negative.
     """
     for name, value in _leaves(values, ""):
         signed = name.startswith(_DIFFERENCES)
@@ -258,12 +258,12 @@ def _leaves(value: Any, name: str) -> list[tuple[str, float]]:
 
 
 def began(folder: Path) -> bool:
-    """Whether the process of a run has begun: the first thing that it does is to open its log."""
+    """Whether the process of a run has begun; it opens its log first of all."""
     return any((folder / name).exists() for name in ("log.txt", "curve.jsonl"))
 
 
 def _interrupted(folder: Path) -> RunRecord:
-    """What a run that was cut off without a word left behind."""
+    """Make the record of a run that ended without writing one."""
     path = folder / _CONFIG
     if not path.exists():
         raise StoreError(f"{folder}: no run here (neither run.json nor config.yaml)")
@@ -274,10 +274,10 @@ def _interrupted(folder: Path) -> RunRecord:
 
 
 def identity_of(folder: Path, config: object) -> RunIdentity:
-    """The identity of a run from its folder's name and its configuration.
+    """Find the identity of a run from the name of its folder and its configuration.
 
     Raises:
-        StoreError: The folder is not named like one of a run, or this is no configuration of one.
+        StoreError: The folder is not named like a run, or the configuration is not one of a run.
     """
     if not isinstance(config, Mapping):
         raise StoreError(f"{folder}: no run here (its config.yaml is none of a run)")

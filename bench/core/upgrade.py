@@ -1,4 +1,4 @@
-"""Records of older schemas, in the form of this one."""
+"""Upgrades records of older forms in memory."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def with_comparable(fields: Any) -> Any:
 
 
 def _absent(command: object, phases: Mapping[str, Any]) -> tuple[str, ...]:
-    # Only the run's own process knows launch_s: without it, nobody knows what was on the clock.
+    # Only the run's own process knows launch_s. Without it, the times on the clock are unknown.
     if not phases.get("wall_time_s") and phases.get("launch_s") is None:
         return _ON_THE_CLOCK
     return ("train_s", "eval_s", "checkpoint_s") if command == "serve" else ("serve_s",)
 
 
 def not_started() -> RunError:
-    """Why a run that never began has no measurement."""
+    """The error of a run that never began."""
     return RunError(kind=NOT_STARTED, message="interrupted before it began")

@@ -1,4 +1,4 @@
-"""How a command or a run is asked to stop from outside, and how that is named in its record."""
+"""How signals stop a command or a run, and how its record names them."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ class Stopped(KeyboardInterrupt):
 
 
 def stop_reason(number: int) -> str:
-    """What a signal did, in words."""
+    """Say which signal stopped a run."""
     return _REASONS.get(signal.Signals(number), f"stopped by {signal.Signals(number).name}")
 
 
 def signal_of(error: BaseException) -> signal.Signals:
-    """The signal that an interruption came by; SIGINT for one that does not say."""
+    """The signal behind an interruption; SIGINT for one that does not say."""
     return signal.Signals(error.number if isinstance(error, Stopped) else signal.SIGINT)
 
 
 @contextmanager
 def signals_held_back() -> Iterator[None]:
-    """Signals come after the block: in the middle they would leave half of what is written.
+    """Delay signals until after the block, so that what is written in it is complete.
 
-    By handlers and not by a mask: a mask is of one thread, and any other takes the signal for it.
+    This uses handlers and not a mask: a mask applies to one thread, and another would take the
+    signal.
     """
     came: list[int] = []
     before = {
@@ -55,9 +56,9 @@ def signals_held_back() -> Iterator[None]:
 
 
 def interrupt_on_signals() -> None:
-    """Have Ctrl-C, a batch system's SIGTERM and a closed terminal end the command alike.
+    """Make Ctrl-C, a batch system's SIGTERM and a closed terminal end the command alike.
 
-    A signal that the command was started to ignore, as `nohup` does, stays ignored.
+    A signal that is ignored from the start, as with `nohup`, stays ignored.
     """
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -65,9 +66,9 @@ def interrupt_on_signals() -> None:
 
 
 def _interrupt_once(number: int, frame: object) -> None:
-    """The first signal ends the sweep; a second one must not break the writing of its records.
+    """End the sweep at the first signal; a second one must not interrupt the writing of records.
 
-    `timeout` sends SIGTERM twice, to the command and to its group.
+    For example, `timeout` sends SIGTERM twice: to the command and to its group.
     """
     for each in STOP_SIGNALS:
         signal.signal(each, _take_no_notice)
@@ -75,4 +76,4 @@ def _interrupt_once(number: int, frame: object) -> None:
 
 
 def _take_no_notice(number: int, frame: object) -> None:
-    """In place of SIG_IGN, of which Python complains when two signals came at the same time."""
+    """Replace SIG_IGN, about which Python complains if two signals come at the same time."""

@@ -1,4 +1,4 @@
-"""What compressing a model changed."""
+"""What compression changed in a model."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compression:
-    """Size, accuracy and latency of the compressed model against the same uncompressed.
+    """Size, accuracy and latency of a compressed model, compared with the uncompressed one.
 
     Attributes:
         method: How the model was compressed.
         size_bytes: Size of the compressed model.
-        baseline_size_bytes: Size of the uncompressed one, for the same runtime.
-        accuracy_change: Change in accuracy served, as a fraction of the test split.
-        latency_ratio: Latency compressed / uncompressed, one input at a time, both in one process
-            in turns (AB, BA, ...): median over rounds.
-        latency_ratio_low: Lower end of its 95% bootstrap interval over rounds, which covers 0.94
-            with 6 to 12 rounds and less with fewer; see `compression.compare_rounds`.
-        latency_ratio_high: Upper end.
+        baseline_size_bytes: Size of the uncompressed model for the same runtime.
+        accuracy_change: Change of the served accuracy, as a fraction of the test split.
+        latency_ratio: Compressed / uncompressed latency, one input at a time: the median over
+            rounds in which one process runs both in turns (AB, BA, ...).
+        latency_ratio_low: Lower end of the 95% bootstrap interval of the ratio over rounds. It
+            covers 0.94 with 6 to 12 rounds, and less with fewer; see `compression.compare_rounds`.
+        latency_ratio_high: Upper end of that interval.
         num_rounds: Rounds that were compared.
     """
 

@@ -11,23 +11,22 @@ from bench.core.labels import EnergyLabel
 class CurveRow:
     """One evaluation on the validation split.
 
-    Times and joules are cumulative since the clock started; what eval_energy_j and
-    checkpoint_energy_j leave of energy_total_j went into training. bench.train measures all
-    qualities; a user's own loop may measure only the one that its target is about.
+    Times and joules are cumulative since the clock started. bench.train measures all qualities; a
+    user's own loop may measure only the metric of its target.
 
     Attributes:
         time_s: Clock reading at the end of the evaluation.
         train_time_s: Part of it in the phase `train`.
         eval_time_s: Part of it in the phase `eval`.
         checkpoint_time_s: Part of it in the phase `checkpoint`.
-        samples: Training samples seen on all ranks. None where the size of a batch cannot be known.
+        samples: Training samples seen on all ranks. None if the size of a batch is unknown.
         steps: Optimizer steps.
         epochs: Passes over the training split.
         energy_total_j: Cumulative reading of the meters, without constants.
-        energy_label: Weakest label of the components in it.
-        energy_error_frac: Bound of the systematic error of `energy_total_j`, as a share of it.
-        eval_energy_j: Part of `energy_total_j` in the phase `eval`; what neither this nor the next
-            field holds is training.
+        energy_label: Weakest label of the components in `energy_total_j`.
+        energy_error_frac: Bound on the systematic error of `energy_total_j`, as a share of it.
+        eval_energy_j: Part of `energy_total_j` in the phase `eval`. The rest of the total, after
+            this and the next field, is training.
         checkpoint_energy_j: Part of `energy_total_j` in the phase `checkpoint`.
         train_loss: Mean loss of the training steps since the last evaluation, in nats.
         loss: Mean cross-entropy, as in Quality.

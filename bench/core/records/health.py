@@ -12,16 +12,16 @@ class Utilization:
     Attributes:
         cpu_process_frac: CPU time of the run's process and its children / (time x CPUs of the
             machine).
-        cpu_machine_frac: The same for all that ran on the machine.
-        memory_peak_bytes: Largest resident memory of the run's processes, from the job's start.
-        gpu_busy_frac: Mean of what NVML reports: the share of time in which any kernel ran. It says
-            nothing about how much of the GPU computed.
-        gpu_memory_peak_bytes: Largest memory used on the GPU as NVML reports it, by all processes.
-        cgroup_cpu_frac: As `cpu_process_frac`, for the control group (v1 or v2) that the process is
-            in, its children included; in the root group that is the whole machine. None where no
-            mount shows the group.
-        gpu_power_cap_frac: Share of the sampler's ticks at which a GPU was at its power cap, as is
-            normal under full load.
+        cpu_machine_frac: The same for everything on the machine.
+        memory_peak_bytes: Peak resident memory of the run's processes since the job started.
+        gpu_busy_frac: Mean of NVML's utilization: the share of the time in which any kernel ran. It
+            does not say how much of the GPU computed.
+        gpu_memory_peak_bytes: Peak memory used on the GPU by all processes, by NVML.
+        cgroup_cpu_frac: The same as `cpu_process_frac` for the control group of the process (v1 or
+            v2) and its children; for the root group, the whole machine. None if no mount shows the
+            group.
+        gpu_power_cap_frac: Share of the sampler's ticks at which a GPU was at its power cap, which
+            is normal under full load.
     """
 
     cpu_process_frac: float | None = None
@@ -35,16 +35,16 @@ class Utilization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """Whether the run is comparable, and what speaks against it.
+    """Whether the run is comparable, and the flags that speak against it.
 
-    Flags of ENERGY_FLAGS speak against its joules only and leave it comparable.
+    Flags in ENERGY_FLAGS concern only the joules: the run stays comparable.
 
     Attributes:
         comparable: Whether the run may be compared with others.
-        flags: What speaks against the run; the flags are below.
-        sampler_overhead_frac: CPU time of the sampling thread / time, as a fraction of one core;
-            waking up and the energy meters' ticks included. In a run of less than a few seconds the
-            first tick dominates it.
+        flags: Reasons against comparing the run; see the list of flags.
+        sampler_overhead_frac: CPU time of the sampling thread / time, as a fraction of one core. It
+            includes waking up and the regular readings of energy meters. In a run of a few seconds
+            the first tick dominates it.
     """
 
     comparable: bool

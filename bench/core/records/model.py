@@ -8,13 +8,13 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """Quality on one split. A quality that is not a finite number is None.
+    """Quality on one split; None if it is not a finite number.
 
     Attributes:
-        at: Model that was evaluated: at the `crossing`, at the `end` of a run that missed, or as it
-            was `served`.
+        at: Which model was evaluated: the one at the `crossing`, the one at the `end` of a run that
+            missed, or the one that was `served`.
         loss: Mean cross-entropy.
-        accuracy: Share of samples whose largest logit is their class.
+        accuracy: Share of samples whose largest logit is the one of their class.
         macro_f1: Mean of the F1 score over the classes that occur or are predicted.
         worst_class_recall: Smallest recall among the classes that occur in the split.
         expected_calibration_error: Mean absolute gap between confidence and accuracy over 15 equal
@@ -33,17 +33,16 @@ class Quality:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """Size of the trained model, or of the one that is served.
+    """Size of the trained model, or of the served model.
 
     Attributes:
         name: Name of the model.
         num_parameters: All parameters.
-        size_bytes: Size of `checkpoint.pt`, the weights as PyTorch saves them; of `bench.serve`, of
-            all files that the served model is opened from.
+        size_bytes: Size of `checkpoint.pt`, the weights as PyTorch saves them. For `bench.serve`,
+            the size of all files of the served model.
         flops_per_sample: Floating-point operations of one forward pass of one sample, by torch's
             `FlopCounterMode` (a multiply-add counts two).
-        flops_uncounted_ops: Operators that computed something and for which the counter has no
-            formula: they are not in the sum.
+        flops_uncounted_ops: Operators without a formula in the counter, which are not in the sum.
     """
 
     name: str

@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phases:
-    """Wall time by phase: launch_s and init_s before the clock, the others sum to wall_time_s.
+    """Wall time by phase: two phases before the clock; the others add up to wall_time_s.
 
-    A phase that the command does not have, or whose time is not known, is None: that of a run which
-    was killed before its first evaluation, say. 0 is known: the clock never started.
+    A phase is None if the command does not have it or its time is unknown, as in a run that was
+    killed before its first evaluation. 0 means that the clock never started.
 
     Attributes:
-        launch_s: Time from the launch of the job's process (after waiting for the host's lock) to
-            its first line; before the clock.
-        init_s: Time from there to the start of the clock, or to the end of a run that never reached
-            it: opening meters, reading data into memory, building the model, the check of data and
-            model, compilation, warm-up; before the clock.
-        train_s: Fetching batches, forward, backward, optimizer, and what PyTorch Lightning does
-            around them.
+        launch_s: Time from the launch of the job's process, after waiting for the host's lock, to
+            its first line. Before the clock.
+        init_s: Time from there to the start of the clock, or to the end of a run that never started
+            it: opening meters, reading data into memory, building the model, checking data and
+            model, compilation, warm-up. Before the clock.
+        train_s: Fetching batches, forward, backward, optimizer, and PyTorch Lightning's work around
+            them.
         eval_s: Evaluations on the validation split, metrics included.
         checkpoint_s: Writing rows to the curve and to a logger, and saving the model.
-        serve_s: Window around the performance pass of `bench.serve`, in which LoadGen also prepares
-            its queries (`serving.duration_s` is the pass alone).
-        wall_time_s: Sum of the phases on the clock that the command has.
+        serve_s: Window around the performance pass of `bench.serve`; LoadGen also prepares its
+            queries in it. `serving.duration_s` is the pass alone.
+        wall_time_s: Sum of the command's phases on the clock.
     """
 
     launch_s: float | None = None

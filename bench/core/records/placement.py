@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where the model was served, and what that place was made of.
+    """Where the model was served, and how that place was simulated.
 
     Attributes:
-        name: Name of the place.
-        round_trip_ms: Mean of the round trip by which requests are delayed.
+        name: Name of the placement.
+        round_trip_ms: Mean round trip by which requests are delayed.
         jitter_ms: Standard deviation of the round trip.
         bandwidth_mbit_per_s: Bandwidth of the network. None for no limit.
-        network: What made the network up.
-        num_threads: Threads of the model, as in `serving.num_threads`. None where neither backend
-            nor place sets them.
+        network: What simulated the network.
+        num_threads: Threads of the model, as in `serving.num_threads`. None if neither backend nor
+            placement sets them.
         memory_limit_bytes: Memory that the server may use, from the configuration. None for no
             limit.
         memory_limit: What limited the server's memory, or why nothing did.

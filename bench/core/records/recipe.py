@@ -14,21 +14,21 @@ class Recipe:
     Attributes:
         name: `distill` or `prune`.
         source_run_id: Run that this one builds on.
-        source_time_s: Time to target of that run; its own total where it had a recipe itself. None
-            where it missed, as are the next four.
-        source_energy_j: Likewise, energy to target.
+        source_time_s: Time to target of that run, including the run that it builds on, if any. This
+            and the next four are None if the run missed its target.
+        source_energy_j: Energy to target of that run.
         source_energy_label: Label of `source_energy_j`.
-        source_cost_usd: Likewise, cost to target.
-        source_emissions_gco2e: Likewise, emissions to target.
+        source_cost_usd: Cost to target of that run.
+        source_emissions_gco2e: Emissions to target of that run.
         source_num_parameters: Parameters of the teacher, or of the network before it was pruned.
         source_flops_per_sample: FLOPs per sample of the teacher, or of the network before it was
             pruned.
-        total_time_to_target_s: Time to target of the source and this run together. None where
-            either is unknown, as are the next four.
-        total_energy_to_target_j: Likewise, energy to target.
-        total_energy_label: Weaker of the two labels.
-        total_cost_to_target_usd: Likewise, cost to target.
-        total_emissions_to_target_gco2e: Likewise, emissions to target.
+        total_time_to_target_s: Time to target of the source and this run together. This and the
+            next four are None if either part is unknown.
+        total_energy_to_target_j: Energy to target of both runs.
+        total_energy_label: The weaker of the two labels.
+        total_cost_to_target_usd: Cost to target of both runs.
+        total_emissions_to_target_gco2e: Emissions to target of both runs.
     """
 
     name: str

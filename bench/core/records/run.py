@@ -1,7 +1,7 @@
 """The record of one run: the schema of run.json.
 
-Rules that hold for all records: every quantity ends in its unit; what was not measured is None,
-never 0 or -1; what was derived can be derived again from what is stored.
+Rules for all records: the name of a quantity ends in its unit; a value that was not measured is
+None, never 0 or -1; every derived value can be derived again from what is stored.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from bench.core.records.target import LadderRung, TargetResult
 SCHEMA_VERSION = 2
 # The kind of error of a run that was interrupted before its process began.
 NOT_STARTED = "not_started"
-# refused: what was asked for does not exist in this combination, so that nothing was measured.
+# refused: the combination that was asked for does not exist, so nothing was measured.
 Status = Literal["ok", "failed", "out_of_memory", "killed", "interrupted", "refused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunIdentity:
-    """What names a run before anything is measured."""
+    """What identifies a run before anything is measured."""
 
     run_id: str
     command: str
@@ -44,9 +44,9 @@ class RunError:
     """Why a run did not end as ok.
 
     Attributes:
-        kind: Sort of error, such as `diverged`, `not_evaluated`, `no_batches` or `not_started`.
-        message: One line; of a refused run what does not exist, and what there is instead.
-        traceback: Traceback, where an exception ended the run.
+        kind: Kind of the error, such as `diverged`, `not_evaluated`, `no_batches` or `not_started`.
+        message: One line. For a refused run, it says what does not exist and what exists instead.
+        traceback: Traceback, if an exception ended the run.
     """
 
     kind: str
@@ -59,41 +59,41 @@ class RunRecord:
     """run.json: everything about one run, written last and atomically.
 
     Attributes:
-        schema_version: Version of the form of the record.
+        schema_version: Version of the record's form.
         run_id: Name of the run and of its folder.
         command: Command that made the run, such as `train`.
-        config_hash: Hash of the resolved configuration but for a few keys; see Identity and the
+        config_hash: Hash of the resolved configuration, except for a few keys; see Identity and the
             ledger.
         seed: Sets the initial weights, the order of the data and dropout.
         repeat: Counts runs of the same configuration and seed.
         started_utc: Wall clock at launch, to the second.
         status: How the run ended: `ok` (by itself, reached or missed), `failed`, `out_of_memory`,
             `killed`, `interrupted` or `refused`; see How a run ends.
-        error: Why it did not end as ok: `kind`, `message` and `traceback`.
+        error: Why the run did not end as `ok`: `kind`, `message` and `traceback`.
         config: Resolved configuration.
         host: Name, system, CPU, memory, Python, libraries, GPUs, git commit and whether it was
-            dirty; of `bench.serve` the runtime. See Identity and the ledger.
+            dirty; for `bench.serve` also the runtime. See Identity and the ledger.
         target: The target, and the cost of reaching it.
-        ladder: For further thresholds, the first evaluation that met each.
+        ladder: For each further threshold, the first evaluation that met it.
         phases: Wall time by phase.
-        energy: Joules by component; one row each.
-        energy_total_j: Sum of the components without constants, over the clock. None when any part
-            of it failed, or a GPU of the run has no joules.
-        energy_label: Weakest label of the components in it.
-        energy_error_frac: Bound of the systematic error of the total, as a share of it: the parts'
-            errors are added, since nothing says that they cancel.
+        energy: Joules by component, one row each.
+        energy_total_j: Sum of the components over the clock, without constants. None if any part
+            failed, or if a GPU of the run has no joules.
+        energy_label: Weakest label of the components in the total.
+        energy_error_frac: Bound on the systematic error of the total, as a share of it. The errors
+            of the parts are added, since nothing says that they cancel.
         phase_energy: The total by phase.
-        idle: Power of the idle machine before and after, with `meter.idle_s` above 0, and the net
-            energy.
+        idle: Power of the idle machine before and after the run, and the net energy, if
+            `meter.idle_s` is above 0.
         unavailable_meters: Meters and other counters that could not be read, or failed.
-        codecarbon_energy_j: CodeCarbon's own estimate; never mixed with ours.
-        codecarbon_emissions_gco2e: Likewise, its emissions.
+        codecarbon_energy_j: CodeCarbon's own estimate of the joules; never mixed with ours.
+        codecarbon_emissions_gco2e: CodeCarbon's own estimate of the emissions.
         codecarbon_version: Version of CodeCarbon.
         codecarbon_tracking_mode: `machine` or `process`.
         utilization: Use of CPUs, memory and GPUs.
         quality: Quality on the validation split, of the model as it was saved.
-        quality_test: Quality on the test split, that nothing was chosen on; of the model as it was
-            saved, or as it was served.
+        quality_test: Quality on the test split, on which nothing was chosen, of the model as it was
+            saved or served.
         model: Size of the model.
         serving: Latency, throughput and cost of predictions.
         recipe: The run that this one builds on, with `recipe=distill` or `recipe=prune`.

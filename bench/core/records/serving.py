@@ -1,4 +1,4 @@
-"""What serving a model costs: of the probe at the end of a training, and of bench.serve."""
+"""What serving a model costs, by the probe at the end of a training and by bench.serve."""
 
 from __future__ import annotations
 
@@ -12,69 +12,69 @@ class Serving:
     """Latency, throughput and cost of predictions.
 
     The probe at the end of a training fills num_requests, p50, p90, p99, throughput_* and
-    energy_per_prediction_*; bench.serve fills all that its scenario is about.
+    energy_per_prediction_*; bench.serve fills every field that applies to its scenario.
 
     Attributes:
         num_requests: Queries timed.
-        latency_p50_ms: Median latency. Of the probe: one input at a time, tensor in memory to
-            logits in memory, after warm-up; closed loop, no network. Of `bench.serve`: LoadGen's,
-            from when the query was **due** to its answer, so that a server that falls behind is
-            charged for the wait (no coordinated omission). None below 11 requests, and in
+        latency_p50_ms: Median latency. Probe: one input at a time, from tensor in memory to logits
+            in memory, after warm-up, in a closed loop without a network. `bench.serve`: LoadGen's
+            latency, from when the query was **due** to its answer. A server that falls behind is
+            thus charged for the wait (no coordinated omission). None below 11 requests, and in
             `offline`.
-        latency_p90_ms: 90th percentile, likewise. None below 64 requests, and in `offline`.
-        latency_p99_ms: 99th percentile, likewise. None below 662 requests, and in `offline`.
-        throughput_per_s: Of the probe: samples per second in the best of the batch sizes tried. Of
-            `bench.serve`: answered samples / duration.
+        latency_p90_ms: 90th percentile of the same. None below 64 requests, and in `offline`.
+        latency_p99_ms: 99th percentile of the same. None below 662 requests, and in `offline`.
+        throughput_per_s: Probe: samples per second at the best batch size tried. `bench.serve`:
+            answered samples / duration.
         throughput_batch_size: Best of the batch sizes that the probe tried.
-        energy_per_prediction_j: Joules / predictions. Of the probe: over a window of at least 50
-            refreshes at that batch size. Of `bench.serve`: from the first query issued to the last
-            answered; what the load generator (and client and proxy, for `http`) use meanwhile is
-            included, and at a rate that was asked for the joules of waiting for the next request.
-            The pass is made long enough for 50 refreshes of the slowest counter. GPUs: only the one
-            that the model runs on (`host.runtime.gpu_uuid`), none on a CPU or at a server
-            elsewhere. None where a component is below its resolution.
-        energy_per_prediction_label: Weakest label of the components in it.
-        energy_per_prediction_error_frac: Bound of its systematic error, as a share of it.
+        energy_per_prediction_j: Joules / predictions. Probe: over a window of at least 50 refreshes
+            at that batch size. `bench.serve`: from the first query issued to the last one answered,
+            in a pass that is long enough for 50 refreshes of the slowest counter. This includes
+            what the load generator uses (for `http` also client and proxy) and, at a given rate,
+            the joules of waiting for requests. Only the GPU that runs the model counts
+            (`host.runtime.gpu_uuid`); none counts on a CPU, or for a server elsewhere. None if a
+            component is below its resolution.
+        energy_per_prediction_label: Weakest label of its components.
+        energy_per_prediction_error_frac: Bound on its systematic error, as a share of it.
         energy_per_prediction_components: Joules of a prediction by component, without constants and
-            without those below their resolution.
-        throughput_per_w: Predictions per second per watt, of `bench.serve`: predictions / joules of
-            the window of energy_per_prediction_j. None where its joules are not known.
-        scenario: `single_stream`: the next query when the last is answered. `multi_stream`:
-            likewise, of 8 samples each. `server`: one sample a query, Poisson arrivals. `offline`:
-            all samples at once, in full batches (the last one is filled up with copies, which are
-            no predictions). This and all fields below are of `bench.serve` only.
+            without components below their resolution.
+        throughput_per_w: Predictions per second per watt, of `bench.serve`: predictions / joules in
+            the window of `energy_per_prediction_j`. None if the joules are unknown.
+        scenario: `single_stream`: each query follows the answer to the last one. `multi_stream`:
+            the same, with 8 samples per query. `server`: one sample per query, Poisson arrivals.
+            `offline`: all samples at once, in full batches (copies fill the last batch and do not
+            count). Only `bench.serve` fills this field and all that follow.
         backend: Backend that was chosen.
-        runtime: What ran the model; its version is in `host.runtime`.
-        device: Where the model ran.
-        num_threads: Threads of the model: the fewer of backend's and placement's.
+        runtime: Runtime of the model; its version is in `host.runtime`.
+        device: Device on which the model ran.
+        num_threads: Threads of the model: the smaller number of backend and placement.
         max_batch_size: Largest batch.
-        headline: Field that the scenario is judged by: `latency_p90_ms` (`single_stream`),
-            `latency_p99_ms` (of a query, `multi_stream`), `max_rate_per_s` (`server`;
-            `latency_p99_ms` where `scenario.rate_per_s` is given: the throughput would only repeat
-            the request), `throughput_per_s` (`offline`).
+        headline: Field by which the scenario is judged: `latency_p90_ms` (`single_stream`),
+            `latency_p99_ms` (of queries; `multi_stream`), `max_rate_per_s` (`server`) or
+            `throughput_per_s` (`offline`). With `scenario.rate_per_s`, a `server` is judged by
+            `latency_p99_ms`, because the throughput would only repeat the rate.
         valid: Whether the pass was long enough, met its bound and kept its rate. If not, the
             command shows no headline and ends with exit code 5.
-        invalid_reasons: Why not, in LoadGen's or our words.
+        invalid_reasons: Why the pass is not valid, in LoadGen's words or ours.
         num_predictions: Samples answered.
         duration_s: Time from when the first query was due to the last answer.
-        latency_mean_ms: Mean latency of queries, as the percentiles. None in `offline`.
-        latency_p999_ms: 99.9th percentile, likewise. None below 6,636 requests, and in `offline`.
-        latency_bound_ms: Bound on the latency, from the configuration; for p99 in `server`.
+        latency_mean_ms: Mean of the latencies behind the percentiles. None in `offline`.
+        latency_p999_ms: 99.9th percentile. None below 6,636 requests, and in `offline`.
+        latency_bound_ms: Bound on the latency, from the configuration; in `server`, on p99.
         rate_per_s: Rate of the reported pass (`server`).
-        max_rate_per_s: Lower end of the bracket of the search: largest rate that held
-            `latency_bound_ms` in a pass of full length; see The largest rate. None where no rate
-            held.
-        failed_rate_per_s: Upper end: smallest rate above it that failed in any pass; the smallest
-            rate tried where none held.
+        max_rate_per_s: Lower end of the bracket that the search found: the largest rate that met
+            `latency_bound_ms` in a pass of full length; see The largest rate. None if no rate met
+            it.
+        failed_rate_per_s: Upper end of the bracket: the smallest rate above it that failed in any
+            pass; the smallest rate tried if none met the bound.
         goodput_per_s: Samples answered within `latency_bound_ms` / duration. None without a bound.
-        num_failed: Requests that got no answer, or an error.
-        prepare_s: Loading, compressing, exporting and writing the model.
-        load_s: Opening the model that is served.
-        compile_s: First call of each batch size from an empty compiler cache, where the runtime
-            compiles; the one prediction in it included.
+        num_failed: Requests without an answer, or with an error.
+        prepare_s: Time to load, compress, export and write the model.
+        load_s: Time to open the model that is served.
+        compile_s: Time of the first call of each batch size with an empty compiler cache, if the
+            runtime compiles; includes one prediction.
         cost_per_million_usd: Cost of the time and joules of a million predictions at the rate that
             was served; see Cost and emissions.
-        emissions_per_million_gco2e: Likewise, emissions of the joules.
+        emissions_per_million_gco2e: Emissions of the joules of a million predictions.
     """
 
     num_requests: int
@@ -121,15 +121,14 @@ class RateStep:
 
     Attributes:
         rate_per_s: Rate that was tried.
-        valid: Whether the rate held in this pass: in a quick one, whether its p99 was within the
-            bound.
+        valid: Whether the pass met the bound at this rate; for a quick pass, whether its p99 did.
         num_queries: Queries timed.
-        full_length: Whether the pass had full length, or was a quick one. None in records that do
-            not tell them apart.
+        full_length: Whether the pass had full length; otherwise it was a quick one. None in records
+            that do not say.
         completed_per_s: Samples completed per second.
         latency_p50_ms: Median latency of queries.
         latency_p99_ms: 99th percentile.
-        invalid_reasons: Why the rate did not hold.
+        invalid_reasons: Why the pass is not valid.
     """
 
     rate_per_s: float
@@ -148,12 +147,12 @@ WHOLE_STAGE = "end_to_end"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One part of the latency from when each request was due, over the requests that were answered.
+    """One part of the latency of answered requests, counted from when each request was due.
 
     Attributes:
         stage: Name of the part; the last, `end_to_end`, is the whole.
         mean_ms: Mean. The means of all other stages add up to that of `end_to_end`.
-        p50_ms: Median. Of `network`, percentiles are those of its null requests.
+        p50_ms: Median. For `network`, percentiles are those of null requests.
         p90_ms: 90th percentile.
         p99_ms: 99th percentile.
     """
@@ -170,12 +169,12 @@ class TrainedRun:
     """The training run whose model is served.
 
     Attributes:
-        run_id: Its run.
+        run_id: Id of the training run.
         config_hash: Hash of its configuration.
-        seed: Its seed.
-        reached: Whether it reached its target.
-        model: Name of its model.
-        data: Its option of the group `data`, or the class of a data module of your own.
+        seed: Seed of the run.
+        reached: Whether the run reached its target.
+        model: Name of the model.
+        data: Option of the group `data`, or the class of a data module of your own.
     """
 
     run_id: str
