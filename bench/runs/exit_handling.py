@@ -1,4 +1,4 @@
-"""What every job does around its work: a log, and the reason why it ended as it did."""
+"""What every job does around its work: it keeps a log, and records how and why it ended."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from bench.core.errors import CombinationRefused, DivergedError, PassFailed
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.launch.child import Interrupted
 
-# Their messages are a name or a key, and say nothing without what kind of error it is.
-_NEED_THEIR_KIND = (LookupError, AttributeError, AssertionError, NameError, TypeError)
+# The message of these is only a name or a key, which says nothing without the kind of error.
+_TERSE = (LookupError, AttributeError, AssertionError, NameError, TypeError)
 
 
 def start_log() -> None:
-    """Send what libraries log and warn of to standard error, which is the run's log.txt."""
+    """Send log lines and warnings of libraries to standard error, which is the run's log.txt."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.captureWarnings(True)
 
 
 class Run(Protocol):
-    """The body of a job, which can be asked for its record at any moment."""
+    """The body of a job. Its record can be asked for at any moment."""
 
     def make(self) -> None:
-        """Do the work; whatever it raises ends it."""
+        """Do the work; any exception ends it."""
 
     def close(self) -> None:
-        """Release what it holds; called once, however it ended."""
+        """Release meters and files; called once, however make() ended."""
 
     def record(self, status: Status, error: RunError | None) -> RunRecord:
-        """The record of what has been measured so far."""
+        """Make the record of what has been measured so far."""
 
 
 def carry_out(run: Run) -> RunRecord:
-    """Make a run, and its record, however it ends."""
+    """Make a run and its record, however it ends."""
     status: Status = "ok"
     error: RunError | None = None
     try:
@@ -47,7 +47,7 @@ def carry_out(run: Run) -> RunRecord:
         logging.exception("the run ended as %s", status)
     try:
         run.close()
-    except BaseException as exception:  # what was measured is recorded all the same
+    except BaseException as exception:  # the measurements are good all the same
         logging.exception("closing failed")
         if error is None:
             status, error = explain(exception)
@@ -55,7 +55,7 @@ def carry_out(run: Run) -> RunRecord:
 
 
 def explain(exception: BaseException) -> tuple[Status, RunError]:
-    """Status and reason of a training or serving that ended by an exception."""
+    """Give the status and the reason of a run that an exception ended."""
     if isinstance(exception, Interrupted):
         return "interrupted", RunError(kind="interrupted", message=str(exception))
     trace = "".join(traceback.format_exception(exception))
@@ -63,17 +63,17 @@ def explain(exception: BaseException) -> tuple[Status, RunError]:
     status: Status = "failed"
     kind = "diverged" if isinstance(exception, DivergedError) else type(exception).__name__
     if isinstance(exception, CombinationRefused):
-        status = "refused"  # what does not exist has not failed
+        status = "refused"  # a combination that does not exist has not failed
     elif _is_out_of_memory(exception):
         status = kind = "out_of_memory"
     message = " ".join(str(exception).split()) or kind
-    if isinstance(exception, _NEED_THEIR_KIND):
+    if isinstance(exception, _TERSE):
         message = f"{type(exception).__name__}: {message}"
     return status, RunError(kind=kind, message=message, traceback=trace)
 
 
 def _is_out_of_memory(exception: BaseException) -> bool:
-    """Whether the host's memory or a device's was used up, by a system that serves too."""
+    """Whether the memory of the host or of a device was used up, also behind a serving pass."""
     if isinstance(exception, PassFailed) and exception.__cause__ is not None:
         exception = exception.__cause__
     if isinstance(exception, MemoryError | torch.OutOfMemoryError):

@@ -1,6 +1,6 @@
-"""Whether what a configuration names can be imported, called and split, by doing it.
+"""Checks that the classes and data of a configuration can be imported, called and split, by trying.
 
-Called in a process of its own: see bench/launch/needs.py.
+The checks run in a process of their own (bench/launch/needs.py): they run the user's modules.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from bench.tasks.data import require_loaders
 
 
 def require_target(key: str, target: str) -> None:
-    """Refuse a `_target_` that cannot be imported, or called.
+    """Refuse a `_target_` that cannot be imported or called.
 
     Args:
-        key: Where it stands.
+        key: The key that holds it.
         target: A dotted path.
 
     Raises:
@@ -31,7 +31,7 @@ def require_target(key: str, target: str) -> None:
     """
     try:
         found = get_object(target)
-    except (Exception, SystemExit) as error:  # whatever a module of the user's own may raise
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise ValueError(f"{key}={target}: {_reason(target, innermost(error))}") from error
     if not callable(found):
         raise ValueError(
@@ -42,6 +42,7 @@ def require_target(key: str, target: str) -> None:
 
 
 def _reason(target: str, error: BaseException) -> str:
+    """Say why an import failed, with the nearest name if a name is wrong."""
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
         parent, _, name = error.name.rpartition(".")
         if error.name == target.partition(".")[0]:
@@ -54,20 +55,20 @@ def _reason(target: str, error: BaseException) -> str:
 
 
 def _no_attribute(owner: str, name: str, found: Any = None) -> str:
-    """That there is no such name, and which one there is."""
+    """Say that a name does not exist, and which similar one does."""
     names = dir(sys.modules.get(owner) if found is None else found)
     return f"{owner} has no {name}{did_you_mean(name, names)}"
 
 
 def require_call(key: str, target: str, names: Sequence[str]) -> None:
-    """Refuse a class or function that does not take what it is going to be given by name.
+    """Refuse a class or function that lacks one of the parameters that it will be called with.
 
     Raises:
-        ValueError: It does not; the message has the name, and what the part is called with.
+        ValueError: A parameter is missing; the message names it and all the others.
     """
     try:
         signature = inspect.signature(get_object(target))
-    except (TypeError, ValueError):  # of C code, say: it is seen when it is called
+    except (TypeError, ValueError):  # C code may have no signature: the call will show
         return
     try:
         signature.bind_partial(**dict.fromkeys(names))
@@ -78,7 +79,7 @@ def require_call(key: str, target: str, names: Sequence[str]) -> None:
 
 
 def require_splits(key: str, size: int, data: str) -> None:
-    """Refuse a split that the data set has not samples enough for."""
+    """Refuse a validation split that the data set has too few samples for."""
     try:
         module = instantiate(json.loads(data), batch_size=1, seed=0)
         module.prepare_data()

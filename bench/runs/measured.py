@@ -1,4 +1,4 @@
-"""The record of a run that was measured: what it came to, the machine, and what its window read."""
+"""Puts the record of a measured run together: outcome, machine, and readings of its window."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ def measured_record(
     fields: Mapping[str, Any] | None = None,
     **ending: Any,
 ) -> RunRecord:
-    """Everything that is known of a run, without joules that a health flag speaks against.
+    """Make the record of a run, without joules that a health flag speaks against.
 
     Args:
-        identity: What names the run.
+        identity: Names the run.
         config: The resolved configuration.
         rows: The evaluations that were completed.
-        window: What it was measured with; None where it did not get so far.
-        host: Facts of the machine, and of what ran on it.
+        window: The window of the run; None if the run ended before there was one.
+        host: Facts of the machine and its software.
         fields: More fields of the record.
-        **ending: As outcome_record has it.
+        **ending: As outcome_record() takes it.
     """
-    # Threads as they were, whoever decided their number: of one operator, and of operators at once.
+    # The threads that torch really used, within one operator and for operators side by side. The
+    # configuration may leave their number to torch, and a user's model may change it.
     facts = {
         **host,
         "num_threads": torch.get_num_threads(),

@@ -1,8 +1,8 @@
-"""Recipes: a training that builds on another run, from its plan to the total that it cost.
+"""Recipes: a training that builds on another run, from its plan to the total cost of both.
 
-What a recipe does to the network is in bench/compression; this is which run it builds on, whether
-that run is fit for it, and the part of the record that adds the two up. Without torch: a plan is
-made before anything is launched.
+bench/compression changes the network. This module finds the run that a recipe builds on, checks
+that it can be used, and adds up the costs of the two runs for the record. It does not import torch,
+because a plan is made before anything is launched.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ from bench.runs.find import TRAIN, find_runs, trained_record
 class Source:
     """The training run that a recipe builds on.
 
-    trust is what is allowed, and what the command itself names as its data and its model.
+    Attributes:
+        recipe: The recipe that names it.
+        folder: Its run folder.
+        record: Its record.
+        results: The results folder of this command.
+        trust: Code that may be called: what `trust` allows, and the data and model of this command.
     """
 
     recipe: RecipeConfig
@@ -39,25 +44,25 @@ class Source:
 
     @property
     def reference(self) -> str:
-        """What a configuration calls it: its run id, or its folder where that lies elsewhere."""
-        known = self.folder.parent == self.results / TRAIN
-        return self.folder.name if known else str(self.folder)
+        """Its name in a configuration: the run id, or the folder if it is not in `results`."""
+        is_here = self.folder.parent == self.results / TRAIN
+        return self.folder.name if is_here else str(self.folder)
 
     @property
     def key(self) -> str:
-        """The key that names it."""
+        """The key of the configuration that names it."""
         return _key(self.recipe)
 
 
 def find_source(config: TrainConfig) -> Source | None:
-    """The run that a configuration's recipe builds on; None where there is no recipe.
+    """Find the run that a configuration's recipe builds on; None if there is no recipe.
 
     Args:
-        config: Of the run.
+        config: The configuration of the new run.
 
     Raises:
-        ValueError: There is no such run or more than one, it is not fit to be built on, its model
-            is code that is not trusted.
+        ValueError: There is no such run or more than one; or it failed, missed its target, was
+            trained on other data, or its model is code that is not trusted.
     """
     recipe: RecipeConfig | None = config.recipe
     if recipe is None:
@@ -67,8 +72,9 @@ def find_source(config: TrainConfig) -> Source | None:
     folder = _one_run(results, key, str(getattr(recipe, recipe.source_key)))
     record = trained_record(folder, allow_missed=recipe.allow_missed, key=key)
     _require_same_data(key, record, config.data)
-    named = targets_of({"data": config.data, "model": config.model})
-    trust = sorted({*config.trust, *named} - BUILT_IN)
+    # Whoever names a class on the command line trusts it; a stored configuration is a stranger's.
+    chosen = targets_of({"data": config.data, "model": config.model})
+    trust = sorted({*config.trust, *chosen} - BUILT_IN)
     require_trusted(record.config, folder, trust, parts=("model",))
     return Source(recipe=recipe, folder=folder, record=record, results=results, trust=trust)
 
@@ -81,16 +87,16 @@ def _one_run(results: Path, key: str, run: str) -> Path:
     folders = find_runs(results, run, key=key)
     if len(folders) > 1:
         raise ValueError(
-            f"{key}={run}: {len(folders)} training runs are called so; name one of them, such as "
+            f"{key}={run}: {len(folders)} training runs match; name one of them, such as "
             f"{folders[-1].name}"
         )
     return folders[0]
 
 
 def _require_same_data(key: str, record: RunRecord, ours: Mapping[str, Any]) -> None:
-    """Refuse a run of another data set, or of other splits of it.
+    """Refuse a run that used another data set, or other splits of it.
 
-    A network that was trained on what is a validation sample here would hand on what it has seen.
+    If it was trained on our validation samples, our network would learn them from it.
     """
     theirs = record.config["data"]
     for name in sorted({*theirs, *ours} - SAME_SAMPLES):
@@ -104,41 +110,38 @@ def _require_same_data(key: str, record: RunRecord, ours: Mapping[str, Any]) -> 
 def refuse_other_model(
     model: Mapping[str, Any], source: Source | None, overrides: Sequence[str]
 ) -> None:
-    """Refuse a model that was asked for by name where the recipe brings another one.
+    """Refuse a model on the command line if the recipe takes another one from its source.
 
     Args:
-        model: Of the configuration.
-        source: What it builds on.
-        overrides: What was given on the command line.
+        model: The model of the configuration.
+        source: The run that it builds on.
+        overrides: The overrides of the command line.
 
     Raises:
-        ValueError: It is; the message names the key and the remedy.
+        ValueError: The models differ.
     """
     if source is None or not isinstance(source.recipe, PruneConfig):
         return
-    asked = [text for text in overrides if _names_model(text)]
-    if asked and model != source.record.config["model"]:
+    choices = [text for text in overrides if key_of(text).partition(".")[0] == "model"]
+    if choices and model != source.record.config["model"]:
         raise ValueError(
-            f"{asked[0]}: recipe=prune takes the model of {_key(source.recipe)}="
-            f"{source.record.run_id}, which is another one; leave {asked[0].partition('=')[0]} out"
+            f"{choices[0]}: recipe=prune takes the model of {source.key}={source.record.run_id}, "
+            f"which is another one; leave out {choices[0].partition('=')[0]}"
         )
-
-
-def _names_model(override: str) -> bool:
-    return key_of(override).partition(".")[0] == "model"
 
 
 def with_source(
     values: Mapping[str, Any], source: Source | None, *, portable: bool = False
 ) -> dict[str, Any]:
-    """The configuration with the run that is meant in place of what it was called.
+    """Put the run that was found into a configuration, in place of a glob or `latest`.
 
-    Pruning has the architecture of that run, too.
+    Pruning also takes over the model of that run.
 
     Args:
         values: The resolved configuration.
-        source: What it builds on; None changes nothing.
-        portable: Whether to name the run by its id wherever it lies, for a configuration's hash.
+        source: The run that it builds on; None changes nothing.
+        portable: Name the run by its id even if it lies elsewhere, as the configuration's hash
+            needs.
     """
     if source is None:
         return dict(values)
@@ -154,56 +157,47 @@ def with_source(
 
 
 def source_folder(results: str, recipe: RecipeConfig) -> Path:
-    """The folder of the run that a planned recipe builds on.
+    """The folder of the run that a recipe builds on.
 
     Args:
-        results: Of the configuration.
-        recipe: Of a configuration that with_source gave.
+        results: The results folder of the configuration.
+        recipe: The recipe of a configuration that with_source() returned.
     """
     return Path(results).absolute() / TRAIN / str(getattr(recipe, recipe.source_key))
 
 
-def source_record(results: str, recipe: RecipeConfig | None) -> RunRecord | None:
-    """The record of the run that a planned training builds on; None where it builds on none.
+def source_record(config: Mapping[str, Any]) -> RunRecord | None:
+    """Read the record of the run that a training builds on; None if there is none.
 
     Args:
-        results: Of the configuration.
-        recipe: Of a configuration that with_source gave.
+        config: A configuration that with_source() returned, or that of a record. Records from
+            before recipes existed have no key `recipe`.
 
     Raises:
         StoreError: The run is gone or its record is damaged.
     """
-    return None if recipe is None else read_record(source_folder(results, recipe))
-
-
-def recorded_source(stored: Mapping[str, Any]) -> RunRecord | None:
-    """The same from a record's configuration, which of before recipes has none.
-
-    Raises:
-        StoreError: The run is gone or its record is damaged.
-    """
-    recipe = recipe_config(stored.get("recipe"))
-    return None if recipe is None else source_record(stored["results"], recipe)
+    recipe = recipe_config(config.get("recipe"))
+    return None if recipe is None else read_record(source_folder(config["results"], recipe))
 
 
 def with_recipe(record: RunRecord, source: RunRecord | None) -> RunRecord:
-    """The record with what the run before had cost, and both together.
+    """Add to a record the cost of the run that it builds on, and the total of both.
 
-    Totals are up to the targets, as every headline is: a part that is not known, or a target that
-    was missed, leaves its total unknown.
+    Costs are up to the target, as in every headline. If one of the two is unknown, or its run
+    missed its target, the total is unknown.
 
     Args:
-        record: Of the run with the recipe, with its costs.
-        source: Of the run that it builds on; None changes nothing.
+        record: The record of the run with the recipe, including its money and emissions.
+        source: The record of the run that it builds on; None changes nothing.
     """
     if source is None:
         return record
-    before, own = _spent(source), _spent(replace(record, recipe=None), is_alone=True)
+    before, after = _total_costs(source), _clock_costs(record)
     both = {
-        name: None if before[name] is None or own[name] is None else before[name] + own[name]
+        name: None if before[name] is None or after[name] is None else before[name] + after[name]
         for name in _TO_TARGET
     }
-    labels = [label for label in (before["energy_label"], own["energy_label"]) if label is not None]
+    labels = [each["energy_label"] for each in (before, after) if each["energy_label"] is not None]
     return replace(
         record,
         recipe=Recipe(
@@ -218,7 +212,8 @@ def with_recipe(record: RunRecord, source: RunRecord | None) -> RunRecord:
     )
 
 
-# What reaching a target takes, and the field that has it; of a recipe's total, behind `total_`.
+# The costs of reaching a target: their names after `source_` in Recipe, and their fields in
+# TargetResult. In Recipe, the fields of totals have the same names after `total_`.
 _TO_TARGET = {
     "time_s": "time_to_target_s",
     "energy_j": "energy_to_target_j",
@@ -227,18 +222,19 @@ _TO_TARGET = {
 }
 
 
-def _spent(record: RunRecord, *, is_alone: bool = False) -> dict[str, Any]:
-    """What a run took to its target, with what it was built on itself.
+def _clock_costs(record: RunRecord) -> dict[str, Any]:
+    """The costs of reaching the target, counted from the start of this run's own clock."""
+    target = asdict(record.target) if record.target else {}
+    costs = {name: target.get(field) for name, field in _TO_TARGET.items()}
+    return {**costs, "energy_label": None if costs["energy_j"] is None else record.energy_label}
 
-    Args:
-        record: Of the run.
-        is_alone: Whether only its own clock counts, though it has a recipe.
-    """
+
+def _total_costs(record: RunRecord) -> dict[str, Any]:
+    """The costs of reaching the target, including the runs that this one builds on."""
     if record.recipe is not None:
         recipe = asdict(record.recipe)
-        spent = {name: recipe[f"total_{field}"] for name, field in _TO_TARGET.items()}
-        return {**spent, "energy_label": record.recipe.total_energy_label}
-    known = is_alone or not record.config.get("recipe")
-    target = asdict(record.target) if record.target and known else {}
-    spent = {name: target.get(field) for name, field in _TO_TARGET.items()}
-    return {**spent, "energy_label": None if spent["energy_j"] is None else record.energy_label}
+        costs = {name: recipe[f"total_{field}"] for name, field in _TO_TARGET.items()}
+        return {**costs, "energy_label": record.recipe.total_energy_label}
+    if record.config.get("recipe"):  # its source was gone when its record was written
+        return dict.fromkeys([*_TO_TARGET, "energy_label"])
+    return _clock_costs(record)

@@ -1,4 +1,4 @@
-"""What parts of a run need here: libraries, classes that a configuration names, files of data."""
+"""What a run needs on this machine: libraries, the classes it names, and the files of its data."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bench.core.errors import install_hint
 from bench.launch.needs import Need
 
 LOGGERS = "pytorch_lightning.loggers."
-# What comes with an extra of this project: its modules.
+# Loggers whose libraries come with an extra of this project: the extra, and its modules.
 LOGGER_MODULES = {
     "TensorBoardLogger": ("tensorboard", ["tensorboard"]),
     "MLFlowLogger": ("mlflow", ["mlflow", "sqlalchemy", "alembic"]),
     "WandbLogger": ("wandb", ["wandb"]),
 }
-# Targets of our own options, which need no look.
-_OWN = frozenset(
+# The targets of our own options exist, and importing them for a check would take seconds.
+_BUILT_IN = frozenset(
     [
         *(
             str(getattr(node, "_target_", ""))
@@ -33,9 +33,9 @@ _OWN = frozenset(
 _FILE_DATA = {node._target_: name for name, node in NODES["data"].items() if hasattr(node, "root")}
 _TARGETS = "bench.runs.importable"
 
-# What the job gives a part besides the keys of its configuration.
-_GIVEN = {"data": ("batch_size", "seed"), "model": ("input_shape", "num_classes")}
-_OF_HYDRA = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_", "_mode_"}
+# Arguments that the job adds to those in the configuration.
+_ADDED = {"data": ("batch_size", "seed"), "model": ("input_shape", "num_classes")}
+_HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_", "_mode_"}
 
 
 @cache
@@ -43,34 +43,41 @@ def require_module(key: str, module: str, extra: str) -> None:
     """Refuse a key that needs a library which is not installed.
 
     Args:
-        key: With its value, for the message.
-        module: Of the library.
-        extra: Of this project, which installs it.
+        key: The key with its value, for the message.
+        module: The library's module.
+        extra: The extra of this project that installs it.
 
     Raises:
-        ValueError: It is not installed; the message says how to install it.
+        ValueError: It is not installed.
     """
     if importlib.util.find_spec(module) is None:
         raise ValueError(f"{key}: {module} is not installed; {install_hint(extra)}")
 
 
-def target_needs(values: Mapping[str, Any], of: str = "") -> list[Need]:
-    """That the classes exist that are named in some groups: keys of a configuration."""
+def target_needs(values: Mapping[str, Any], owner: str = "") -> list[Need]:
+    """Require that the classes which a configuration names exist and take their arguments.
+
+    Args:
+        values: Groups of a configuration.
+        owner: The beginning of messages if the configuration is that of another run.
+    """
     needs = []
     for key, target in _targets(values):
-        if target not in _OWN:
-            needs.append(Need(f"{_TARGETS}:require_target", (f"{of}{key}", target)))
-            part = key.removesuffix("._target_")
-            if part in _GIVEN and not of:  # another run has been made with it
-                names = sorted({*_GIVEN[part], *values[part]} - _OF_HYDRA)
-                needs.append(Need(f"{_TARGETS}:require_call", (f"{of}{key}", target, tuple(names))))
+        if target in _BUILT_IN:
+            continue
+        name = f"{owner}{key}"
+        needs.append(Need(f"{_TARGETS}:require_target", (name, target)))
+        part = key.removesuffix("._target_")
+        if part in _ADDED and not owner:  # another run has already called its classes
+            arguments = sorted({*_ADDED[part], *values[part]} - _HYDRA_KEYS)
+            needs.append(Need(f"{_TARGETS}:require_call", (name, target, tuple(arguments))))
     return needs
 
 
 def _targets(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Dotted keys of all `_target_`s that are made of a configuration, and what they say."""
+    """The dotted keys of all `_target_`s that Hydra would call, with their values."""
     below: list[tuple[str, Any]] = list(values.items())
-    for key, value in below:  # which grows: a plan looks at thousands of jobs
+    for key, value in below:  # the list grows; recursion would be slow for thousands of jobs
         if is_dataclass(value):
             value = vars(value)
         if isinstance(value, list):
@@ -83,7 +90,7 @@ def _targets(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def file_needs(data: Mapping[str, Any], key: str) -> list[Need]:
-    """That the files are there, of a data set of ours that lies in files."""
+    """Require the files of a data set of ours that is read from files."""
     name = _FILE_DATA.get(data["_target_"])
     if name is None:
         return []

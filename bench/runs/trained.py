@@ -1,8 +1,8 @@
-"""The model and the data of a training run, made again; bench/runs/find.py finds the run.
+"""Makes the model and the data of a training run again; bench/runs/find.py finds the run.
 
-Whatever is read here may be a stranger's: what a configuration names is called only if it is
-trusted (bench/config/trust.py), weights are read as plain data, and a structure sets nothing but
-numbers and texts that its layers have already.
+The files may be a stranger's. So a class that a configuration names is called only if it is trusted
+(bench/config/trust.py), weights are read as plain data, and a structure can only set numbers and
+texts that the layers have already.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from hydra.utils import get_object, instantiate
@@ -29,43 +29,34 @@ from bench.core.errors import kind_and_line
 from bench.core.files import StoreError, read_file, require_file
 from bench.core.store import read_record
 
-if TYPE_CHECKING:  # it imports Lightning, which a server that makes a network again has no use for
+if TYPE_CHECKING:  # it imports Lightning, which a server that only needs a network can do without
     from bench.tasks.data import DataModule
 
-# Beside the checkpoint of a pruned network: how its layers differ from those that its class makes.
+# The file beside the checkpoint of a pruned network: how its layers differ from those of its class.
 STRUCTURE = "structure.json"
 _Allowed = Callable[..., Any] | tuple[Callable[..., Any], str]
 
 
-class Shapes(Protocol):
-    """What a network is told of the data: a data module has it, too."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
-
-    @property
-    def num_classes(self) -> int:
-        """Logits for each image."""
-
-
 class DataShapes(NamedTuple):
-    """The same without the data, small enough to be written beside a model."""
+    """What a network must know of the data: (channels, height, width), and the number of classes.
+
+    Small enough to be written beside a model; a data module has the same attributes.
+    """
 
     input_shape: tuple[int, int, int]
     num_classes: int
 
 
 def load_data(folder: Path, trust: Sequence[str] = (), *, root: str | None = None) -> DataModule:
-    """The data of a training run, set up.
+    """Make the data of a training run again, and set it up.
 
     Args:
-        folder: The run's folder.
-        trust: What may be called besides this project's own; see require_trusted.
-        root: Where the files lie on this machine, in place of what the run was given.
+        folder: The run folder.
+        trust: Code that may be called besides this project's own; see require_trusted().
+        root: The folder of the files on this machine, if the run had another one.
 
     Raises:
-        ValueError: It cannot be made, or names code that is not trusted.
+        ValueError: The data cannot be made, or names code that is not trusted.
         FileNotFoundError: Its files are not here.
     """
     config = read_record(folder).config
@@ -73,8 +64,8 @@ def load_data(folder: Path, trust: Sequence[str] = (), *, root: str | None = Non
     if root is not None and "root" in node:
         node["root"] = root
     elif node.get("root") is not None and "download" in node:
-        node["download"] = False  # nothing is written to a folder that a stored configuration names
-    # Both are about training, of which nothing is repeated here.
+        node["download"] = False  # never write to a folder that a stored configuration names
+    # A data module must be given both, but they only decide the order of training batches.
     size, seed = config.get("batch_size", 1), config.get("seed", 0)
     data: DataModule = instantiate(node, batch_size=size, seed=seed)
     data.prepare_data()
@@ -82,17 +73,19 @@ def load_data(folder: Path, trust: Sequence[str] = (), *, root: str | None = Non
     return data
 
 
-def load_network(folder: Path, data: Shapes, trust: Sequence[str] = ()) -> nn.Module:
-    """The trained network of a run, on the CPU, in evaluation mode; a pruned one in its own size.
+def load_network(
+    folder: Path, data: DataModule | DataShapes, trust: Sequence[str] = ()
+) -> nn.Module:
+    """Load the trained network of a run, on the CPU and in evaluation mode.
 
     Args:
-        folder: The run's folder.
+        folder: The run folder.
         data: Gives the shape of inputs and the number of classes.
-        trust: What may be called besides this project's own; see require_trusted.
+        trust: Code that may be called besides this project's own; see require_trusted().
 
     Raises:
-        ValueError: The checkpoint is missing, corrupt, or not of this model; or something that it
-            or the configuration names is not trusted.
+        ValueError: The checkpoint is missing, corrupt, or not of this model; or it or the
+            configuration names code that is not trusted.
     """
     config = read_record(folder).config
     path = folder / "checkpoint.pt"
@@ -104,7 +97,7 @@ def load_network(folder: Path, data: Shapes, trust: Sequence[str] = ()) -> nn.Mo
         restore(network, structure, weights)
     except MemoryError:
         raise
-    except Exception as error:  # of a user's class, set_extra_state() may raise anything
+    except Exception as error:  # set_extra_state() of a user's class may raise anything
         raise _unusable(path, error) from error
     return network.eval()
 
@@ -112,7 +105,7 @@ def load_network(folder: Path, data: Shapes, trust: Sequence[str] = ()) -> nn.Mo
 def _trusted_part(
     config: Mapping[str, Any], part: str, folder: Path, trust: Sequence[str]
 ) -> Mapping[str, Any]:
-    """The node of a stored configuration, once it is sure that it calls nothing else."""
+    """Take a group of a stored configuration after checking that all it calls is trusted."""
     require_trusted(config, folder, trust, parts=(part,))
     for target in targets_of({part: config[part]}):
         _imported(target, folder, trust)
@@ -121,17 +114,17 @@ def _trusted_part(
 
 
 def _imported(name: str, folder: Path, trust: Sequence[str]) -> Callable[..., Any]:
-    """What a trusted name stands for.
+    """Import a trusted name.
 
     Raises:
-        ValueError: It cannot be imported, or its module has it from one that is not trusted.
+        ValueError: It cannot be imported, or is defined in a module that is not trusted.
     """
     try:
         found: Callable[..., Any] = get_object(name)
     except Exception as error:  # importing runs a user's module
         reason = kind_and_line(error.__cause__ or error)
         raise ValueError(
-            f"{folder}: {name}, which it is made by, cannot be imported ({reason}); run the "
+            f"{folder}: its class {name} cannot be imported ({reason}); run the "
             "command where Python finds that module, or add its folder to PYTHONPATH"
         ) from error
     require_defined(name, found, folder, trust)
@@ -139,8 +132,12 @@ def _imported(name: str, folder: Path, trust: Sequence[str]) -> Callable[..., An
 
 
 def _full_network(
-    config: Mapping[str, Any], data: Shapes, folder: Path, trust: Sequence[str]
+    config: Mapping[str, Any],
+    data: DataModule | DataShapes,
+    folder: Path,
+    trust: Sequence[str],
 ) -> nn.Module:
+    """Make the network as its class makes it: with random weights, and before any pruning."""
     network: nn.Module = instantiate(
         _trusted_part(config, "model", folder, trust),
         input_shape=data.input_shape,
@@ -150,9 +147,9 @@ def _full_network(
 
 
 def _read_weights(path: Path, trust: Sequence[str]) -> dict[str, Any]:
-    """A checkpoint's entries: tensors, and what get_extra_state() of a user's modules gave.
+    """Read the entries of a checkpoint: tensors, and extra states of a user's modules.
 
-    Besides plain data they may be objects of classes that are trusted.
+    An extra state (get_extra_state()) is plain data or an object of a trusted class.
     """
     try:
         require_file(path)
@@ -192,22 +189,22 @@ def _read_structure(folder: Path) -> Structure:
 def pruned_network(
     source: Path, config: TrainConfig, data: DataModule, folder: Path | None
 ) -> nn.Module:
-    """What pruning leaves of a run's network, on the CPU, in training mode.
+    """Load the network of a run and prune it, on the CPU and in training mode.
 
     Args:
         source: The folder of the run.
-        config: Of the run that goes on with it: its model is the same, its recipe a PruneConfig.
+        config: The configuration of the new run; it has the same model, and recipe=prune.
         data: Gives the shape of inputs and the number of classes.
-        folder: Where the structure is kept for load_network; None keeps it nowhere.
+        folder: Where the structure is written for load_network(); None writes nothing.
 
     Raises:
-        ValueError: The run's network cannot be loaded, or not be pruned.
+        ValueError: The network cannot be loaded or pruned.
         OSError: The structure cannot be written.
     """
     recipe: PruneConfig = config.recipe
-    trust = config.trust  # of this command: with_source has put it there
+    trust = config.trust  # with_source() has added the classes of this command
     network = load_network(source, data, trust)
-    # Noise from a generator of its own: the run's random state is not touched.
+    # Noise from a separate generator leaves the random state of the run as it is.
     example = torch.randn((1, *data.input_shape), generator=torch.Generator().manual_seed(0))
     prune_network(
         network,
@@ -221,7 +218,7 @@ def pruned_network(
     structure = checked_structure(network, full, example)
     if folder is not None:
         (folder / STRUCTURE).write_text(json.dumps(structure, indent=1) + "\n")
-    # Training mode, except for parts that the model itself keeps out of it.
+    # Training mode, except for the parts that the model itself freezes.
     for name, part in network.named_modules():
         part.training = name not in frozen
     return network

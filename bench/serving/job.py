@@ -83,7 +83,7 @@ class ServingRun:
         """
         config = self._config
         # A wrong price or country fails here, before anything is served.
-        Rates.of(config.price, config.grid)
+        Rates.from_config(config.price, config.grid)
         self._report("loading the model and its data")
         trained = self._trained = TrainedModel(Path(config.run), config)
         with TemporaryDirectory(prefix="bench-serve-") as name:

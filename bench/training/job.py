@@ -80,8 +80,8 @@ class TrainingRun:
         """Set up, train to the target, then evaluate and time the trained model."""
         config = self._config
         # Wrong prices, countries and requests fail here, before they cost a run.
-        Rates.of(config.price, config.grid)
-        self.source = source_record(config.results, config.recipe)
+        Rates.from_config(config.price, config.grid)
+        self.source = source_record(self._job.config)
         prepare_process(config)
         self._send(Progress(stage="preparing data, model and meters"))
         gpus = gpu_uuids(training_devices(config))

@@ -16,7 +16,7 @@ from bench.core.records.recipe import Recipe
 from bench.core.records.run import RunRecord, Status
 from bench.core.store import create_run_folder, new_identity, write_record
 from bench.runs import requirements
-from bench.runs.recipes import recorded_source, source_folder, with_recipe
+from bench.runs.recipes import source_folder, source_record, with_recipe
 from bench.training.plan import hash_of
 from bench.training.table import sweep_tables
 from tests.cli.command import records, train
@@ -77,7 +77,7 @@ class TestPlan:
         assert source_folder(str(tmp_path), DistillConfig(**latest.config["recipe"])) == (
             tmp_path / "train" / teacher
         )
-        record = recorded_source(latest.config)
+        record = source_record(latest.config)
         assert record is not None
         assert record.run_id == teacher
 
@@ -178,8 +178,8 @@ class TestPlan:
         assert planned.config["model"]["_target_"] == "bench.tasks.models.Mlp"
         assert planned.digest == hash_of(composed(tmp_path))
         assert TrainConfig.from_dict(planned.config).recipe is None
-        assert recorded_source(planned.config) is None
-        assert recorded_source({}) is None  # a record of before there were recipes
+        assert source_record(planned.config) is None
+        assert source_record({}) is None  # a record of before there were recipes
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,9 @@ class TestAModuleOfOnesOwn:
     def test_what_is_not_there_is_one_line(self, run: Path, data: ImageDataModule) -> None:
         for target in ("my_parts.Nett", "my_parts.sub.Net"):
             configure(run, {"model": {"_target_": target}})
-            with pytest.raises(ValueError, match=f"{target}, .* cannot be imported .*PYTHONPATH"):
+            with pytest.raises(
+                ValueError, match=f"its class {target} cannot be imported .*PYTHONPATH"
+            ):
                 load_network(run, data, ["my_parts"])
 
 
