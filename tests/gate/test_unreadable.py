@@ -143,7 +143,7 @@ def test_a_folder_of_something_else_is_passed_over(base: Side, tmp_path: Path) -
     (tmp_path / "other" / "run.json").write_text('{"scripts": {}}')
     side = read_side(tmp_path)
     assert (len(side.runs), side.problems) == (3, [])
-    told = f"{tmp_path}/other: passed over, its run.json is none of a run"
+    told = f"{tmp_path}/other: passed over, its run.json is not the record of a run"
     assert side.remarks == [told]
 
 
@@ -384,5 +384,5 @@ def test_values_that_cannot_be_do_not_make_a_floor_or_a_baseline(
 
 def test_a_file_nested_without_end_is_no_file_of_its_kind(tmp_path: Path) -> None:
     (tmp_path / "deep.json").write_text("[" * 100_000)
-    with pytest.raises(ValueError, match=r"deep\.json: no file of perf baseline, or cut"):
+    with pytest.raises(ValueError, match=r"deep\.json: not a file of perf baseline, or cut"):
         read_baseline(tmp_path / "deep.json")

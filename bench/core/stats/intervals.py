@@ -1,15 +1,15 @@
-"""How sure a number is: intervals of shares, of medians and of ratios of medians.
+"""Confidence intervals of shares, of medians and of ratios of medians.
 
-An interval of a median needs six runs: its widest form, from the smallest value to the largest,
+An interval of a median needs six runs: at its widest, from the smallest value to the largest, it
 misses the true median with probability 2^(1 - n), which is 6% for five runs and 3% for six. With
-fewer runs an estimate carries the range of its runs instead, and says so: `kind` is "range".
+fewer runs an estimate has the range of its runs instead, and its `kind` is "range".
 
 Values may be infinite: a run that missed its target is the worst of all, whatever it had spent. A
-bound that is infinite is None. What each interval really covers is simulated by
-benchmarks/coverage.py; the results are in docs/metrics.md, "Analysis".
+bound that is infinite is None. benchmarks/coverage.py simulates what each interval covers; the
+results are in docs/metrics.md, "Analysis".
 
-scipy is imported where it is used, and scipy.stats for shares only: that takes more than half a
-second, and most commands end without an interval.
+scipy is imported where it is used, and scipy.stats for shares only: the import takes more than half
+a second, and most commands end without an interval.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Estimate:
         low: Lower bound; None where there is none (a single run) or where it is infinite.
         high: Upper bound, likewise.
         num: Runs that it is made from, misses among them.
-        kind: What the bounds are: an `interval` that holds the true value with the confidence, or
-            only the `range` of what was measured, with too few runs for an interval.
+        kind: `interval` if the bounds hold the true value with the confidence; `range` if they are
+            only the extremes of too few runs.
         confidence: Of an interval.
     """
 
@@ -112,13 +112,9 @@ def ratio_of_medians(
 ) -> Estimate:
     """Estimate median(numerator) / median(denominator) of two independent groups of runs.
 
-    Each median gets an interval of its own, and the two are combined on a logarithmic scale: the
-    distance from the ratio to its bound is the root of the sum of the squared distances from the
-    medians to theirs. If one group does not vary, the interval is that of the other group's median,
-    scaled; a percentile bootstrap covers only 89% to 95% there, depending on n.
-
-    Not for pairs, nor for values that were divided by something both groups had in common: their
-    errors are not independent. Use median_of_ratios.
+    The intervals of both medians are combined on a logarithmic scale (`_combined`). For pairs, and
+    for values divided by something common to both groups, errors are not independent: use
+    median_of_ratios.
 
     Args:
         numerator: Shape (n,), n >= 1, no NaN, none negative; infinite for a run that missed.
@@ -126,10 +122,8 @@ def ratio_of_medians(
 
     Returns:
         num is the smaller of n and m. With fewer runs than an interval needs, the bounds are the
-        smallest and the largest ratio of a run of one group to a run of the other. A ratio of two
-        infinities (or of two zeros) says nothing: as a lower bound it counts as 0, as an upper one
-        as infinite. Where a median is 0 or infinite, the bounds are those of the intervals: lower
-        end over upper end, and the reverse.
+        smallest and the largest ratio of single runs. An undefined bound, of two zeros or two
+        infinities, counts as 0 below and as infinite above.
 
     Raises:
         ValueError: There is no value, or one is NaN or negative.
@@ -149,7 +143,7 @@ def ratio_of_medians(
     outer, inner = _interpolated(above, CONFIDENCE), _interpolated(below, CONFIDENCE)
     if min(outer[0], inner[0]) > 0 and max(middle, under) < math.inf:
         bounds = _combined((outer[0], middle, outer[1]), (inner[0], under, inner[1]))
-    else:
+    else:  # no logarithm of 0: lower end over upper end, and the reverse
         bounds = _quotients(outer, inner)
     return _estimate(value, bounds, num, True, CONFIDENCE)
 
@@ -252,7 +246,12 @@ def _inward(num: int, confidence: float) -> float:
 
 
 def _combined(above: tuple[float, float, float], below: tuple[float, float, float]) -> Bounds:
-    """MOVER on a logarithmic scale, of (low, median, high) of the numerator and the denominator."""
+    """Combine (low, median, high) of the numerator and of the denominator (MOVER).
+
+    On a logarithmic scale, the distance from the ratio to its bound is the root of the sum of the
+    squared distances from the medians to theirs. If one group does not vary, the interval is that
+    of the other group's median, scaled; a percentile bootstrap covers only 89% to 95% there.
+    """
     low, middle, high = np.log(above)
     under_low, under, under_high = np.log(below)
     down = math.hypot(middle - low, under_high - under)

@@ -1,4 +1,4 @@
-"""Whether one group of runs is better than another, with misses as the worst of all ranks."""
+"""The rank test of whether one group of runs is better than another; misses rank worst."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Literal
 
 import numpy as np
 
 from bench.core.arrays import Bools, Floats, Ints
+from bench.core.metric import Better
 
-# Of each stratum, its ranks from 0 in ascending order, and how many of them one group has.
+# For each stratum, its ranks from 0 in ascending order, and how many of them the first group has.
 _Parts = tuple[tuple[tuple[int, ...], int], ...]
 
 ALPHA = 0.05
@@ -21,27 +21,19 @@ ALPHA = 0.05
 _MOST_EXACT = 200
 
 
-def p_better(
-    first: Floats,
-    second: Floats,
-    better: Literal["min", "max"],
-    strata: Ints | None = None,
-) -> float:
+def p_better(first: Floats, second: Floats, better: Better, strata: Ints | None = None) -> float:
     """One-sided p-value of the rank test that the first group is better than the second.
 
-    The share of all arrangements that are as good for the first group, given the values that there
-    are: exact, ties included, up to 200 runs in both groups; above, by the normal approximation
-    with the same mean and variance. 3 runs against 3 reach 1/20 at best, 4 against 4 reach 1/70.
-
-    With strata (seeds, say), ranks are over all values, but a run is exchanged with those of its
-    stratum only. Values should then be aligned: comparable across strata.
+    p is the share of all ways to assign the values to the groups that are as good for the first:
+    exact, ties included, up to 200 runs in all; above, a normal approximation. Ranks are over all
+    values, but runs are exchanged within their stratum (seed) only: align the values first.
 
     Args:
         first: Shape (n,), no NaN; infinite (of the bad sign) for a run that missed.
         second: Shape (m,), likewise.
         better: Which direction is better.
-        strata: Numbers of the strata of the first group's runs, shape (n,); the second has as many
-            runs, of the same strata in the same order. By default all runs are of one.
+        strata: A number per run of the first group, shape (n,), and of the second, in the same
+            order; by default all runs are of one stratum.
 
     Returns:
         NaN where a group is empty.
@@ -49,8 +41,8 @@ def p_better(
     Raises:
         ValueError: A value is NaN.
 
-    Source: Mann and Whitney (1947); Hodges and Lehmann (1962) for strata; the exact distribution is
-        that of Streitberg and Roehmel (1986), Exact distributions for permutation and rank tests.
+    Source: Mann and Whitney (1947); Hodges and Lehmann (1962) for strata; Streitberg and Roehmel
+        (1986), Exact distributions for permutation and rank tests.
     """
     if not len(first) or not len(second):
         return float("nan")
@@ -62,20 +54,19 @@ def p_better(
     ranks = _ranks(values, inside)
     is_first = np.arange(len(values)) < len(first)
     observed = int(ranks[is_first].sum())
+    parts = [(np.sort(ranks[each]), int(is_first[each].sum())) for each in inside]
     if len(values) > _MOST_EXACT:
-        return _normal([(ranks[each], int(is_first[each].sum())) for each in inside], observed)
-    parts = sorted(
-        (tuple(np.sort(ranks[each]).tolist()), int(is_first[each].sum())) for each in inside
-    )
-    return float(_cumulative(tuple(parts))[observed])
+        return _normal(parts, observed)
+    exact = sorted((tuple(part.tolist()), num) for part, num in parts)
+    return float(_cumulative(tuple(exact))[observed])
 
 
 def smallest_p(num_first: int, num_second: int) -> float:
-    """The smallest p of p_better for so many runs of one stratum: all of the first are better.
+    """The smallest p of p_better for these numbers of runs of one stratum.
 
     Returns:
-        One over the number of arrangements: 1/252 for 5 against 5. That of several strata is the
-        product of theirs.
+        One over the number of arrangements: 1/20 for 3 against 3, 1/252 for 5 against 5. With
+        several strata, p is at least the product of theirs.
     """
     return 1 / math.comb(num_first + num_second, num_first)
 
@@ -97,7 +88,7 @@ def _ranks(values: Floats, inside: Sequence[Bools]) -> Ints:
 
 @lru_cache(maxsize=256)  # runs without ties have the same ranks, whatever their values
 def _cumulative(parts: _Parts) -> Floats:
-    """Probability that the sum of a group's ranks is at most so much, by the sum, from 0 on."""
+    """Probability that the first group's sum of ranks is at most s, for s = 0, 1, ..."""
     counts = np.ones(1)
     for ranks, num in parts:
         counts = np.convolve(counts, _choices(ranks, num))
@@ -107,12 +98,12 @@ def _cumulative(parts: _Parts) -> Floats:
 
 
 def _choices(ranks: tuple[int, ...], num: int) -> Floats:
-    """In how many ways so many of the ranks have each sum, from 0 to the sum of all: by shifting.
+    """In how many ways `num` of the ranks add up to s, for s from 0 to the sum of all ranks.
 
-    Taking one more rank shifts what could be reached without it by that rank. Only additions of
-    positive numbers: floating point loses nothing that matters.
+    Taking one more rank shifts all sums reached without it by that rank. Only positive numbers are
+    added, so rounding does not matter.
     """
-    if 2 * num > len(ranks):  # what is left behind has the rest of the sum, in as many ways
+    if 2 * num > len(ranks):  # the ranks left behind have the rest of the sum, in as many ways
         return _choices(ranks, len(ranks) - num)[::-1]
     counts = np.zeros((num + 1, sum(ranks) + 1))
     counts[0, 0] = 1
@@ -137,10 +128,10 @@ def _normal(parts: Sequence[tuple[Ints, int]], observed: int) -> float:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's adjusted p-values, in the same order; None stays None and is not counted.
+    """Holm's adjusted p-values, in the same order; None stays None and counts as no test.
 
-    The chance that any of the adjusted values is below a level although there is no difference is
-    at most that level, however the tests depend on one another.
+    Without any difference, the chance that any adjusted value is below a level is at most that
+    level, however the tests depend on one another.
 
     Source: Holm (1979), A simple sequentially rejective multiple test procedure.
     """

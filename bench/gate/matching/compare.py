@@ -33,7 +33,7 @@ def compare(
         judged, a problem tells why.
 
     Raises:
-        ValueError: The noise file is not there, or is no file of noise floors.
+        ValueError: The noise file is not there, or is not a file of noise floors.
     """
     level = settings.alpha if alpha is None else alpha
     noise = None if settings.noise is None else read_noise(Path(settings.noise))

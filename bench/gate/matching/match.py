@@ -52,6 +52,7 @@ def match(base: Side, candidate: Side, log: ProblemLog, noise: NoiseFile | None)
                 log.add("empty", f"{name}: {side.name} has no runs; measure some")
         return []
     is_forced = CONFIG in log.settings.force
+    # Found before the hashes are changed: the report names them even where they are not forced.
     partners = find_partners(*groups)
     if is_forced:
         groups = groups[0], by_configuration(with_base_hashes(candidate.runs, partners))
@@ -136,6 +137,7 @@ def _match_configuration(
 def _pair(base: list[GateRun], candidate: list[GateRun], name: str, log: ProblemLog) -> list[Pair]:
     """Pair the runs of one configuration by their place."""
     places = [{place_of(run): run for run in side} for side in (base, candidate)]
+    # Only pairs: an unequal mix of seeds would look like a difference of the revisions.
     both = [place for place in places[0] if place in places[1]]
     unpaired = [
         f"{side} alone has {listed([describe_place(runs[place]) for place in rest])}"

@@ -63,6 +63,7 @@ class RowBuilder:
         if not any(value is not None for pair in values for value in pair):
             return None
         self._found.add(metric.name)
+        # Both runs of a pair or neither: the strata of both sides have to stay the same.
         used = [place for place, pair in enumerate(values) if None not in pair]
         if not used:
             self._report_unpaired(metric, values, pairs, name)

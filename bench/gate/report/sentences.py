@@ -105,6 +105,7 @@ def side_line(name: str, provenance: Mapping[str, Any]) -> str:
     commits = [_short_commit(commit) for commit in facts.pop("commits", None) or []]
     first, last = facts.pop("first_started_utc", None), facts.pop("last_started_utc", None)
     num_runs = facts.pop("num_runs", None)
+    # What is left after these is named by its key: a later version may add facts.
     texts = [
         name,
         _fact("commit", commits),

@@ -70,6 +70,7 @@ def loss_of(base: Floats, candidate: Floats, better: Better) -> float:
         Infinite where one median is, or where the base's is 0. Where both are infinite, the side
         that missed more often is infinitely worse; NaN if neither did.
     """
+    # Medians, not means: one slow run must not decide.
     middle, other = float(np.median(base)), float(np.median(candidate))
     if math.isinf(middle) and math.isinf(other):
         more = float(np.mean(np.isinf(candidate)) - np.mean(np.isinf(base)))

@@ -87,6 +87,7 @@ def judge(rows: Sequence[RowValues], *, alpha: float = ALPHA, min_runs: int = 5)
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha={alpha}: must be between 0 and 0.5, for example 0.05")
     tests = [_test(values) for values in rows]
+    # Two families: an improvement must not make a regression harder to find.
     losses = holm([test.p_loss for test in tests])
     gains = holm([test.p_gain for test in tests])
     check = _Check(alpha=alpha, num_tests=sum(p is not None for p in losses), min_runs=min_runs)

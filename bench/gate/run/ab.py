@@ -181,7 +181,7 @@ class SequentialTest:
         config, default = self._config, AbConfig(base=self._config.base)
         root, effects = self._trial.root, least_effects()
         sides = [by_configuration(self._trial.side(name).runs) for name in (BASE, HEAD)]
-        # bench.ab always allows keys that one side does not have; bench.compare has to be told.
+        # bench.ab always allows keys that one side does not have; bench.compare needs force=.
         force = dict.fromkeys([HEALTH, *self._judged.force])
         if sides[0].keys() == sides[1].keys():
             del force[CONFIG]

@@ -177,6 +177,7 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
         ValueError: A run failed, or the sides are of different kinds of host; or the file is not
             one of noise floors.
     """
+    # A failed run leaves its partner alone, and the rest may be of a machine in trouble.
     for side in (first, second):
         if side.problems:
             raise ValueError(f"{side.name}: {side.problems[0].message}")

@@ -139,6 +139,7 @@ class Trial:
             self.remarks.append(
                 "submodules are not checked out; install='git submodule update --init' does it"
             )
+        # A folder of its own each time: no run of an earlier trial may enter this one.
         name = f"{file_stamp(utc_now())}-{secrets.token_hex(3)}"
         self.root = Path(config.results).absolute() / command / name
         self.failure: Problem | None = None

@@ -137,6 +137,7 @@ def find_partners(base: Groups, candidate: Groups) -> list[Partners]:
         for other, other_config in unmatched[1].items()
         if one[0] == other[0] and _agree(config, other_config)
     ]
+    # A guess between several would compare runs of different configurations.
     return [
         Partners(one, other, _missing_keys(unmatched[0][one], unmatched[1][other]))
         for one, other in pairs

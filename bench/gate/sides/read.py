@@ -105,7 +105,7 @@ def _why_passed_over(folder: Path) -> str | None:
         if record is None and folder.is_dir() and not folder_began(folder):
             return "of a run that was ended before it began"
         if record is not None and not is_named_like_a_run(str(folder)) and _is_foreign(record):
-            return "its run.json is none of a run"
+            return "its run.json is not the record of a run"
     except OSError:
         return None
     return None

@@ -111,6 +111,7 @@ def _value(record: RunRecord, metric: Metric) -> Any:
 
 def _hashed_config(record: RunRecord) -> dict[str, Any]:
     """What went into the hash; a served run's folder is replaced by its model."""
+    # Without what the hash leaves out too: else repeats would seem to differ.
     config = _without_copies(record.config)
     for key in UNHASHED:
         config = without(config, key)

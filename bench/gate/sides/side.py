@@ -45,6 +45,7 @@ class Side:
         Raises:
             ValueError: Two runs have the same configuration, seed and repeat.
         """
+        # A place that is taken twice would enter the rank test as two independent runs.
         taken: set[tuple[Configuration, Place]] = set()
         for run in self.runs:
             key = (configuration_of(run), place_of(run))

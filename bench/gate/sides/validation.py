@@ -57,9 +57,9 @@ def read_text(path: Path, *, kind: str, newest: int, remedy: str) -> dict[str, A
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: no file of {kind}, or cut ({error}); {remedy}") from error
+        raise ValueError(f"{path}: not a file of {kind}, or cut ({error}); {remedy}") from error
     if not isinstance(tree, dict) or tree.get("kind") != kind:
-        raise ValueError(f"{path}: no file of {kind}; {remedy}")
+        raise ValueError(f"{path}: not a file of {kind}; {remedy}")
     version = tree.get("format")
     if type(version) is not int:
         raise ValueError(f"{path}: format={printable(version)}: must be a whole number; {remedy}")

@@ -55,7 +55,7 @@ def test_what_cannot_be_stored_is_told_before_or_with_where_the_runs_lie(
     monkeypatch.chdir(repository.folder)
     asked = BenchmarkInput(overrides=[], environment=ENVIRONMENT)
     short = {"module": "fake_bench", "runs": 2, "warmup": 0}
-    with pytest.raises(ValueError, match=r"^noise=fake_bench\.py: no file of noise floors"):
+    with pytest.raises(ValueError, match=r"^noise=fake_bench\.py: not a file of noise floors"):
         measure_noise({**short, "noise": "fake_bench.py"}, asked)
     assert repository.calls() == []
     assert measure_noise({**short, "noise": "noise.json"}, asked) == EXIT_TOO_LITTLE

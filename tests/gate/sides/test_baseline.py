@@ -115,9 +115,9 @@ def test_what_failed_is_not_accepted(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no file of perf baseline, or cut"),
-        ("[1]", "no file of perf baseline; give a results folder"),
-        ('{"kind": "noise floors", "format": 1}', "no file of perf baseline"),
+        ("", "not a file of perf baseline, or cut"),
+        ("[1]", "not a file of perf baseline; give a results folder"),
+        ('{"kind": "noise floors", "format": 1}', "not a file of perf baseline"),
         ('{"kind": "perf baseline"}', "format=None: must be a whole number"),
         ('{"kind": "perf baseline", "format": 2}', r"format 2 is newer than this .*\(1\); update"),
         ('{"kind": "perf baseline", "format": 1}', "accepted_utc: Field required; take the file"),

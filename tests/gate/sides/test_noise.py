@@ -173,10 +173,10 @@ def test_a_failed_run_is_no_noise(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "no file of noise floors, or cut"),
+        ("{", "not a file of noise floors, or cut"),
         (
             '{"kind": "perf baseline", "format": 1}',
-            "no file of noise floors; python -m bench.noise",
+            "not a file of noise floors; python -m bench.noise",
         ),
         ('{"kind": "noise floors", "format": 9}', "format 9 is newer"),
         ('{"kind": "noise floors", "format": 1, "hosts": [{}]}', "hosts.0.host: Field required"),
