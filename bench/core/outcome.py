@@ -104,11 +104,10 @@ def outcome_record(
     facts: dict[str, Any] = {}
     if target_keys := config.get("target"):  # a run of bench.serve has none
         target = TargetConfig.from_dict(target_keys, "target.").build()
+        # A run that failed or was killed would not have hit later.
         censored = status in ("ok", "interrupted")
-        facts["target"] = target_result(
-            rows, target, finished=finished, spent=spent, censored=censored
-        )
-        facts["ladder"] = ladder(rows, target)
+        result = target_result(rows, target, finished=finished, spent=spent, censored=censored)
+        facts = {"target": result, "ladder": ladder(rows, target)}
     return RunRecord(
         **asdict(identity),
         **facts,

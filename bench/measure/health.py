@@ -95,16 +95,14 @@ def utilization(
     """
     use = cpu_use(start, end)
     group = cgroup_use(*cgroup, num_cpus=start.num_cpus) if cgroup else None
-    rss_bytes = [row.value for row in rows if row.metric == "rss_bytes"]
-    if own_peak_rss_bytes is not None:
-        rss_bytes.append(own_peak_rss_bytes)
+    rss_bytes = [*_values(rows, "rss_bytes"), own_peak_rss_bytes or 0]
     inside = _within(rows, total_s)
-    gpu_busy = [row.value for row in inside if row.metric == "gpu_busy_frac"]
-    gpu_bytes = [row.value for row in rows if row.metric == "gpu_memory_used_bytes"]
+    gpu_busy = _values(inside, "gpu_busy_frac")
+    gpu_bytes = _values(rows, "gpu_memory_used_bytes")
     return Utilization(
         cpu_process_frac=use.process_frac if use else None,
         cpu_machine_frac=use.machine_frac if use else None,
-        memory_peak_bytes=int(max(rss_bytes)) if rss_bytes else None,
+        memory_peak_bytes=int(max(rss_bytes)) or None,
         gpu_busy_frac=fmean(gpu_busy) if gpu_busy else None,
         gpu_memory_peak_bytes=int(max(gpu_bytes)) if gpu_bytes else None,
         cgroup_cpu_frac=group.cpu_frac if group else None,
@@ -122,6 +120,10 @@ def ticks_frac(rows: Sequence[TelemetryRow], metric: str) -> float | None:
         if row.metric == metric:
             set_at[row.t_s] = set_at.get(row.t_s, False) or row.value > 0
     return fmean(set_at.values()) if set_at else None
+
+
+def _values(rows: Sequence[TelemetryRow], metric: str) -> list[float]:
+    return [row.value for row in rows if row.metric == metric]
 
 
 def _within(rows: Sequence[TelemetryRow], total_s: float) -> list[TelemetryRow]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -37,11 +38,15 @@ class Observer:
         self._tree = tree = ProcessTree()
         self._cpu = CpuMeter(tree)
         self._cgroup = CgroupReader()
+        self._sources: list[Source] = [
+            CpuSamples(CpuMeter(tree), tree),
+            CgroupSamples(self._cgroup),
+        ]
         self._gpus = GpuReader(
             os.environ.get("CUDA_VISIBLE_DEVICES"), own_pids=tree.pids, gpus=gpus
         )
-        self._has_gpus = False
-        self._no_gpu: str | None = None
+        self._no_gpu: str | None = None  # why no GPU is read, if one was looked for
+        self._stack = ExitStack()
         self._sampler = Sampler([])
         self._edges: list[tuple[CpuReading, CgroupReading | None]] = []
 
@@ -54,7 +59,8 @@ class Observer:
         except MeterUnavailable as error:
             self._no_gpu = str(error)
         else:
-            self._has_gpus = True
+            self._stack.callback(self._gpus.close)
+            self._sources.append(self._gpus.samples)
         return self._gpus.scope
 
     def open(self, chores: Sequence[tuple[float, Callable[[], None]]]) -> None:
@@ -65,13 +71,7 @@ class Observer:
         """
         if self._period_s is None:
             return
-        sources: list[Source] = [
-            CpuSamples(CpuMeter(self._tree), self._tree),
-            CgroupSamples(self._cgroup),
-        ]
-        if self._has_gpus:
-            sources.append(self._gpus.samples)
-        self._sampler = Sampler(sources, period_s=self._period_s, chores=chores)
+        self._sampler = Sampler(self._sources, period_s=self._period_s, chores=chores)
 
     def start(self) -> None:
         """Start the sampler."""
@@ -121,9 +121,7 @@ class Observer:
 
     def close(self) -> None:
         """Release the GPUs."""
-        if self._has_gpus:
-            self._has_gpus = False
-            self._gpus.close()
+        self._stack.close()
 
     @property
     def devices(self) -> list[dict[str, Any]]:
@@ -133,9 +131,8 @@ class Observer:
     @property
     def unavailable(self) -> list[UnavailableMeter]:
         """Everything that could not be read, with the reasons."""
-        found = [("gpu_telemetry", self._no_gpu)] if self._no_gpu is not None else []
-        if self._no_gpu is None:
-            found += [("gpu_telemetry", problem) for problem in self._gpus.problems]
+        no_gpu = self._gpus.problems if self._no_gpu is None else [self._no_gpu]
+        found = [("gpu_telemetry", problem) for problem in no_gpu]
         found += [("cgroup", problem) for problem in self._cgroup.problems.values()]
         if self._cpu.unavailable is not None:
             found.append(("cpu_times", self._cpu.unavailable))

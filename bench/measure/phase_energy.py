@@ -144,7 +144,11 @@ class PhaseBook:
 
 
 class PhaseMeter:
-    """Reads the meters of a window where its phases end."""
+    """Reads the meters of a window where its phases end.
+
+    Attributes:
+        book: The joules by phase so far.
+    """
 
     def __init__(self, meters: MeterSet, clock: PhaseClock) -> None:
         """Nothing is read yet.
@@ -159,7 +163,7 @@ class PhaseMeter:
         self._init_ended: EnergyReading | None = None
         self._init = WindowEnergy()
         self._init_s: float | None = None
-        self._book = PhaseBook(EnergyReading(0.0, {}), [])
+        self.book = PhaseBook(EnergyReading(0.0, {}), [])
 
     def open(self) -> None:
         """Take the reading from which set-up is metered; the meters are open."""
@@ -172,7 +176,7 @@ class PhaseMeter:
     def start(self, reading: EnergyReading) -> None:
         """Begin to book phases; the clock has just started, with this reading."""
         components, whole = self._meters.components, self._meters.whole
-        self._book = PhaseBook(reading, components, whole=whole)
+        self.book = PhaseBook(reading, components, whole=whole)
         opened, ended = self._opened, self._init_ended
         if opened is None or ended is None or _unseen(opened, ended):
             return
@@ -193,37 +197,24 @@ class PhaseMeter:
         """
         reading = self._meters.read()
         ends = self._clock.phase
-        return self._book.book(reading, self._clock.switch(phase), ends)
+        return self.book.book(reading, self._clock.switch(phase), ends)
 
     def switch_quickly(self, phase: Phase) -> None:
         """Do as switch(), but skip the reading if no counter can have refreshed since the last."""
-        since_s = self._clock.elapsed_s() - self._book.times.total_s
-        if since_s < self._book.shortest_refresh_s:
+        since_s = self._clock.elapsed_s() - self.book.times.total_s
+        if since_s < self.book.shortest_refresh_s:
             self._clock.switch(phase)
         else:
             self.switch(phase)
 
     def stop(self, reading: EnergyReading, times: PhaseTimes) -> None:
         """Book the last stretch; the clock has stopped, with this reading."""
-        self._book.book(reading, times, self._clock.phase)
-
-    def discard(self) -> None:
-        """Drop all joules, because something has contradicted them."""
-        self._book.complete = False
-
-    @property
-    def times(self) -> PhaseTimes:
-        """Cumulative times at the last reading."""
-        return self._book.times
-
-    def energy_j(self, phase: Phase) -> float | None:
-        """Joules of a phase until the last reading; None if any part was not measured."""
-        return self._book.energy_j(phase)
+        self.book.book(reading, times, self._clock.phase)
 
     @property
     def result(self) -> PhaseEnergy | None:
         """Joules by phase until the last reading; None if any part was not measured."""
-        train_j, eval_j, checkpoint_j = (self._book.energy_j(phase) for phase in _PHASES)
+        train_j, eval_j, checkpoint_j = (self.book.energy_j(phase) for phase in _PHASES)
         if train_j is None or eval_j is None or checkpoint_j is None:
             return None
         too_short = any(row.below_resolution for row in self._init.rows if row.label != "constant")
@@ -234,10 +225,10 @@ class PhaseMeter:
             checkpoint_j=checkpoint_j,
             init_metered_s=None if self._init.total_j is None else self._init_s,
             init_error_frac=self._init.error_frac,
-            train_error_frac=self._book.error_frac("train"),
-            eval_error_frac=self._book.error_frac("eval"),
-            checkpoint_error_frac=self._book.error_frac("checkpoint"),
-            below_resolution=["init"] * too_short + list(self._book.below_resolution()),
+            train_error_frac=self.book.error_frac("train"),
+            eval_error_frac=self.book.error_frac("eval"),
+            checkpoint_error_frac=self.book.error_frac("checkpoint"),
+            below_resolution=["init"] * too_short + list(self.book.below_resolution()),
         )
 
 

@@ -211,7 +211,7 @@ class Window:
             self.meters.fail(name, reason)
         self.energy = self._window.until(end)
         if wrong:
-            self.phases.discard()
+            self.phases.book.complete = False  # none of the joules by phase count either
         failed = self.meters.failed
         if any(one.name in failed for one in components if one.label != "constant"):
             self.flag("meter_failed")

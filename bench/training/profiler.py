@@ -199,7 +199,7 @@ class TargetProfiler:
         self.window.synchronize()
         phases = self.window.phases
         energy = phases.switch("checkpoint")
-        times, samples = phases.times, self._samples
+        times, samples = phases.book.times, self._samples
         return CurveRow(
             time_s=times.total_s,
             train_time_s=times.train_s,
@@ -211,8 +211,8 @@ class TargetProfiler:
             energy_total_j=energy.total_j,
             energy_label=energy.label,
             energy_error_frac=energy.error_frac,
-            eval_energy_j=phases.energy_j("eval"),
-            checkpoint_energy_j=phases.energy_j("checkpoint"),
+            eval_energy_j=phases.book.energy_j("eval"),
+            checkpoint_energy_j=phases.book.energy_j("checkpoint"),
             train_loss=train_loss,
             **quality,
         )

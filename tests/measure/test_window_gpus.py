@@ -166,7 +166,7 @@ def test_an_evaluation_of_such_a_run_has_none_either(
         clock.advance(1.0)
         at_edge = window.phases.switch("eval")
         assert (at_edge.total_j, window.read().total_j) == (None, None)
-        assert window.phases.energy_j("train") is None
+        assert window.phases.book.energy_j("train") is None
 
 
 def test_a_constant_is_no_measurement_of_a_gpu(

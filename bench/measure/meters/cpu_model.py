@@ -10,7 +10,6 @@ of time and CPU time, and therefore its joules have the label `modelled`.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from bench.core.host import host_facts
 from bench.measure.carbon import DEFAULT_W_PER_THREAD, IDLE_SHARE, processor_tdp_w
 from bench.measure.clock import Clock
 from bench.measure.meters.base import Component, MeterConfigError, MeterUnavailable, Reading
-from bench.measure.os.system import machine_busy_s, num_cpus, num_sockets
+from bench.measure.os.system import machine_busy_s, num_cpus, num_sockets, tick_s
 
 # The stated error, as a share of what the model says. Source: Fischer 2025 compares such a model
 # (CodeCarbon, thermal design power by load) with a wall meter, for training on a CPU: median -32%,
@@ -91,7 +90,6 @@ class CpuModelMeter:
         *,
         clock: Clock = time.perf_counter,
         busy_s: Callable[[], float] = machine_busy_s,
-        watts: CpuWatts | None = None,
     ) -> None:
         """Nothing is read yet.
 
@@ -100,7 +98,6 @@ class CpuModelMeter:
             full_w: Power with every CPU busy; None to look the processor up.
             clock: Monotonic seconds.
             busy_s: Cumulative busy CPU seconds of the machine.
-            watts: Both at once, instead of looking them up.
 
         Raises:
             MeterConfigError: The configured watts contradict each other or are no watts.
@@ -111,7 +108,7 @@ class CpuModelMeter:
         self._full_w = full_w
         self._clock = clock
         self._busy_s = busy_s
-        self._watts = watts
+        self._watts: CpuWatts | None = None
         self._num_cpus = 1
         self._opened_s = 0.0
         self._opened_busy_s = 0.0
@@ -129,22 +126,21 @@ class CpuModelMeter:
         except OSError as error:
             raise MeterUnavailable(f"no CPU times: {error}") from error
         self._opened_s = self._clock()
-        self._watts = self._watts or choose_watts(
+        self._watts = choose_watts(
             self._idle_w,
             self._full_w,
             cpu_name=str(host_facts()["cpu_name"]),
             num_cpus=self._num_cpus,
             num_sockets=num_sockets(),
         )
-        tick_s = 1 / os.sysconf("SC_CLK_TCK")
         self.components = [
             Component(
                 name="cpu",
                 source=f"cpu_model({self._watts.origin})",
                 label="modelled",
-                refresh_s=tick_s,
+                refresh_s=tick_s(),
                 error_frac=ERROR_FRAC,
-                edge_error_j=tick_s * self._watts.full_w,
+                edge_error_j=tick_s() * self._watts.full_w,
             )
         ]
 

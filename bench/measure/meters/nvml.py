@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from bench.measure.clock import Clock
 from bench.measure.gpu import Gpu, NvmlError, close_library, parts_in_module
@@ -51,7 +50,7 @@ class NvmlMeter:
         self._clock = clock
         self._sleep = sleep
         self._uuids: Sequence[str] | None = None
-        self._sources: list[_Source] = []
+        self._sources: list[_Counter | PowerIntegral] = []
 
     def choose_gpus(self, uuids: Sequence[str] | None) -> None:
         """Do as GpuMeter says; without a choice, CUDA_VISIBLE_DEVICES decides."""
@@ -90,7 +89,7 @@ class NvmlMeter:
             raise MeterUnavailable("the meter is not open")
         return {source.component.name: self._read_one(source) for source in self._sources}
 
-    def _read_one(self, source: _Source) -> Reading:
+    def _read_one(self, source: _Counter | PowerIntegral) -> Reading:
         try:
             return source.read(self._clock)
         except NvmlError as error:
@@ -101,15 +100,6 @@ class NvmlMeter:
         if self._sources:
             self._sources = []
             close_library()
-
-
-class _Source(Protocol):
-    """The joules of one device."""
-
-    component: Component
-
-    def read(self, clock: Clock) -> Reading:
-        """Joules since the source was made."""
 
 
 class _Card:
@@ -146,7 +136,7 @@ class _Card:
             return f"counts {counted_w:g} W while the card draws {power_w:g} W"
         return None
 
-    def source(self, now_s: float) -> _Source:
+    def source(self, now_s: float) -> _Counter | PowerIntegral:
         """The best source of joules.
 
         Raises:

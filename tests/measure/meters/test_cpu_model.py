@@ -16,9 +16,7 @@ def no_table(name: str) -> float | None:
 
 def test_energy_is_idle_power_times_time_plus_the_rest_times_the_busy_share() -> None:
     clock, busy = FakeClock(), FakeClock(now_s=500.0)
-    meter = CpuModelMeter(
-        clock=clock, busy_s=busy, watts=CpuWatts(idle_w=10.0, full_w=110.0, origin="test")
-    )
+    meter = CpuModelMeter(idle_w=10.0, full_w=110.0, clock=clock, busy_s=busy)
     meter.open()
     clock.advance(20.0)
     busy.advance(4.0 * num_cpus())  # each CPU busy for 4 s of 20
@@ -26,7 +24,7 @@ def test_energy_is_idle_power_times_time_plus_the_rest_times_the_busy_share() ->
     assert meter.read()["cpu"].energy_j == pytest.approx(600.0)
     [component] = meter.components
     assert (component.name, component.label) == ("cpu", "modelled")
-    assert component.source == "cpu_model(test)"
+    assert component.source == "cpu_model(config)"
     assert component.refresh_s == pytest.approx(0.01)
 
 
