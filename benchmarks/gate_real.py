@@ -43,13 +43,7 @@ from rich.table import Table
 
 from bench.core.files import utc_now
 from bench.core.stats.intervals import Estimate, median, share
-from bench.gate.model import (
-    EXIT_FAILED,
-    EXIT_INCOMPARABLE,
-    EXIT_PASS,
-    EXIT_REGRESSION,
-    EXIT_TOO_LITTLE,
-)
+from bench.gate.model import Exit
 from bench.gate.sides.read import read_side
 
 Kind = Literal["none", "sleep", "work"]
@@ -70,8 +64,8 @@ OVERRIDES = (
 _NUM_CALIBRATION_RUNS = 5
 _NUM_EXTRA_PASSES = 10
 _WIDTH = 150
-_VERDICTS = (EXIT_PASS, EXIT_REGRESSION, EXIT_TOO_LITTLE)
-_ENDS = (*_VERDICTS, EXIT_INCOMPARABLE, EXIT_FAILED)
+_VERDICTS = (Exit.PASS, Exit.REGRESSION, Exit.TOO_LITTLE)
+_ENDS = (*_VERDICTS, Exit.INCOMPARABLE, Exit.FAILED)
 
 
 class Planted(NamedTuple):
@@ -323,9 +317,9 @@ def cells(checks: Sequence[Check]) -> list[str]:
     rows = [one.rows.get(PLANTED_METRIC, {}) for one in ended]
     ratios = [row["ratio"] for row in rows if row.get("ratio") is not None]
     hits = (
-        [one.exit_code == EXIT_REGRESSION for one in ended],
+        [one.exit_code == Exit.REGRESSION for one in ended],
         [row.get("verdict") == "regression" for row in rows],
-        [one.exit_code == EXIT_TOO_LITTLE for one in ended],
+        [one.exit_code == Exit.TOO_LITTLE for one in ended],
     )
     return [
         interval(median(ratios)) if ratios else "",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, Literal
 
 from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR
@@ -64,7 +65,18 @@ class GateRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowValues:
+class _Row:
+    """What a row is about: one metric of one configuration."""
+
+    metric: Metric
+    kind: Kind
+    configuration: str
+    command: str
+    config_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowValues(_Row):
     """The values of one row before it is judged: paired by seed and repeat, misses infinite.
 
     Attributes:
@@ -73,11 +85,6 @@ class RowValues:
         strata: Shape (n,), a number per pair: runs are exchangeable within one, not across.
     """
 
-    metric: Metric
-    kind: Kind
-    configuration: str
-    command: str
-    config_hash: str
     base: Floats
     candidate: Floats
     strata: Ints
@@ -86,7 +93,7 @@ class RowValues:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateRow:
+class GateRow(_Row):
     """One metric of one configuration with its verdict.
 
     Attributes:
@@ -106,11 +113,6 @@ class GateRow:
         note: What else explains the row: demoted, most runs missed, ...
     """
 
-    metric: Metric
-    kind: Kind
-    configuration: str
-    command: str
-    config_hash: str
     num_base: int
     num_candidate: int
     base: float | None
@@ -126,18 +128,19 @@ class GateRow:
     note: str = ""
 
 
-EXIT_PASS, EXIT_REGRESSION = 0, 1
-EXIT_TOO_LITTLE, EXIT_INCOMPARABLE, EXIT_NOT_INSTALLED = 3, 4, 6
-EXIT_WRONG, EXIT_FAILED, EXIT_INTERRUPTED = USAGE_ERROR, CRASHED, INTERRUPTED
-_GRAVEST_FIRST = (
-    EXIT_INTERRUPTED,
-    EXIT_WRONG,
-    EXIT_INCOMPARABLE,
-    EXIT_NOT_INSTALLED,
-    EXIT_FAILED,
-    EXIT_REGRESSION,
-    EXIT_TOO_LITTLE,
-)
+class Exit(IntEnum):
+    """The exit codes of the gate's commands; where several apply, the first in this order."""
+
+    INTERRUPTED = INTERRUPTED
+    WRONG = USAGE_ERROR
+    INCOMPARABLE = 4
+    NOT_INSTALLED = 6
+    FAILED = CRASHED
+    REGRESSION = 1
+    TOO_LITTLE = 3
+    PASS = 0
+
+
 # failed: a run did not end as ok. missing: only one side has a configuration, a seed or a metric.
 # health: left out for its health flags. repeated: too few runs count, because several have the same
 # seed and repeat. Without a comparison: wrong (the command line), interrupted, broken (the command
@@ -155,18 +158,18 @@ ProblemKind = Literal[
     "broken",
 ]
 _EXIT_CODES: dict[ProblemKind, int] = {
-    "failed": EXIT_FAILED,
-    "unreadable": EXIT_FAILED,
-    "broken": EXIT_FAILED,
-    "incomparable": EXIT_INCOMPARABLE,
-    "wrong": EXIT_WRONG,
-    "interrupted": EXIT_INTERRUPTED,
+    "failed": Exit.FAILED,
+    "unreadable": Exit.FAILED,
+    "broken": Exit.FAILED,
+    "incomparable": Exit.INCOMPARABLE,
+    "wrong": Exit.WRONG,
+    "interrupted": Exit.INTERRUPTED,
 }
 
 
 def gravest(codes: Collection[int]) -> int:
     """Of several exit codes that apply, the one that is returned."""
-    return next((code for code in _GRAVEST_FIRST if code in codes), EXIT_PASS)
+    return next((code for code in Exit if code in codes), Exit.PASS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +183,7 @@ class Problem:
 
 def problem(kind: ProblemKind, message: str) -> Problem:
     """A problem with the exit code of its kind."""
-    exit_code = _EXIT_CODES.get(kind, EXIT_TOO_LITTLE)
+    exit_code = _EXIT_CODES.get(kind, Exit.TOO_LITTLE)
     return Problem(kind=kind, message=message, exit_code=exit_code)
 
 
@@ -211,8 +214,8 @@ class Comparison:
         codes = {problem.exit_code for problem in self.problems}
         verdicts = {row.verdict for row in self.rows}
         if "regression" in verdicts:
-            codes.add(EXIT_REGRESSION)
+            codes.add(Exit.REGRESSION)
         judged = verdicts - {"not judged"}
         if "underpowered" in verdicts or not judged:
-            codes.add(EXIT_TOO_LITTLE)
+            codes.add(Exit.TOO_LITTLE)
         return gravest(codes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import field, make_dataclass, replace
 from pathlib import Path
 
@@ -53,10 +52,6 @@ def require_known(config: JudgeConfig) -> None:
             groups = dict.fromkeys(fact.partition(".")[0] for fact in _KNOWN)
             raise ValueError(f"force=[{name}]: no such fact; {nearest(name, [*groups, *_KNOWN])}")
     if config.noise is not None:
-        if not os.path.isfile(config.noise):
-            raise ValueError(
-                f"noise={config.noise}: no such file; python -m bench.noise writes one"
-            )
         require_floors(config.noise)
 
 

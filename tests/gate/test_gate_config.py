@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from bench.config.gate import CompareConfig, JudgeConfig, OutputConfig
 from bench.core.files import config_dir
 from bench.gate.metrics import GATE_METRICS
 from bench.gate.settings import known_keys, require_known, selected, with_least_effects
-from bench.gate.sides.noise import NoiseFile, write_noise
+from bench.gate.sides.noise import NoiseFile
+from bench.gate.sides.validation import write_text
 
 SIDES: dict[str, Any] = {"baseline": "perf.json", "candidate": "no_such_results"}
 
@@ -47,7 +48,7 @@ def test_the_file_and_the_schema_have_the_same_defaults() -> None:
 @pytest.mark.usefixtures("hydra")
 def test_every_key_reaches_the_gate(tmp_path: Path) -> None:
     noise = tmp_path / "noise.json"
-    write_noise(noise, NoiseFile())
+    write_text(noise, asdict(NoiseFile()))
     settings = composed(
         "baseline=perf.json",
         "candidate=results",
@@ -87,7 +88,10 @@ def test_one_name_needs_no_list(metrics: Any) -> None:
         ({"min_effect": {"accuracy": -0.1}}, "min_effect.accuracy=-0.1: must be at least 0"),
         ({"min_effect": {"accuracy": float("nan")}}, "min_effect.accuracy=nan: must be a finite"),
         ({"force": ["hots"]}, r"force=\[hots\]: no such fact; did you mean host"),
-        ({"noise": "nowhere.json"}, "noise=nowhere.json: no such file; python -m bench.noise"),
+        (
+            {"noise": "nowhere.json"},
+            r"noise=nowhere.json: cannot be read \(No such file.*\); python -m bench.noise writes",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_key(keys: dict[str, Any], message: str) -> None:

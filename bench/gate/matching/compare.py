@@ -83,7 +83,8 @@ def without_refused(base: Side, candidate: Side, log: ProblemLog) -> tuple[Side,
     if not base.refused and not candidate.refused:
         return base, candidate
     if CONFIG in log.settings.force:
-        candidate = _with_base_hashes(base, candidate)
+        groups = (by_configuration(_all_runs(side)) for side in (base, candidate))
+        candidate = with_base_hashes(candidate, find_partners(*groups))
     sides = base, candidate
     refused = [{configuration_of(run): reason for run, reason in side.refused} for side in sides]
     names = configuration_names([*_all_runs(base), *_all_runs(candidate)])
@@ -101,18 +102,6 @@ def without_refused(base: Side, candidate: Side, log: ProblemLog) -> tuple[Side,
         for reasons, group in zip(refused, ran, strict=True)
     ]
     return _without(base, gone[1]), _without(candidate, gone[0])
-
-
-def _with_base_hashes(base: Side, candidate: Side) -> Side:
-    groups = (by_configuration(_all_runs(side)) for side in (base, candidate))
-    partners = find_partners(*groups)
-    refused = with_base_hashes([run for run, _ in candidate.refused], partners)
-    reasons = (reason for _, reason in candidate.refused)
-    return replace(
-        candidate,
-        runs=with_base_hashes(candidate.runs, partners),
-        refused=list(zip(refused, reasons, strict=True)),
-    )
 
 
 def _all_runs(side: Side) -> list[GateRun]:

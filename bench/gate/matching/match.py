@@ -55,7 +55,7 @@ def match(base: Side, candidate: Side, log: ProblemLog, noise: NoiseFile | None)
     # Found before the hashes are changed: the report names them even where they are not forced.
     partners = find_partners(*groups)
     if is_forced:
-        groups = groups[0], by_configuration(with_base_hashes(candidate.runs, partners))
+        groups = groups[0], by_configuration(with_base_hashes(candidate, partners).runs)
     names = configuration_names(
         [run for group in groups for runs in group.values() for run in runs]
     )

@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
 from bench.cli.start import output_was_lost
 from bench.cli.terminal import say, wide_console
-from bench.gate.model import EXIT_FAILED, Comparison, gravest
+from bench.gate.model import Comparison, Exit, gravest
 from bench.gate.report.writers import as_json, junit_xml, markdown, print_comparison
 
 SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file whose Markdown is shown with the job
@@ -26,12 +27,12 @@ def report(comparison: Comparison, files: Mapping[str, Path]) -> int:
     """Print a comparison, and write its files as `write` does.
 
     Returns:
-        As `write`; EXIT_FAILED counts for a terminal that cannot be written to, too.
+        As `write`; Exit.FAILED counts for a terminal that cannot be written to, too.
     """
     print_comparison(comparison, wide_console())
     is_printed = not output_was_lost()
     code = write(comparison, files)
-    return code if is_printed else gravest([code, EXIT_FAILED])
+    return code if is_printed else gravest([code, Exit.FAILED])
 
 
 def write(comparison: Comparison, files: Mapping[str, Path]) -> int:
@@ -42,40 +43,34 @@ def write(comparison: Comparison, files: Mapping[str, Path]) -> int:
         files: By the key that names each.
 
     Returns:
-        The exit code of the comparison, or EXIT_FAILED where a file could not be written and the
+        The exit code of the comparison, or Exit.FAILED where a file could not be written and the
         comparison's is not graver. Each such file is reported; the others are written.
     """
-    written = [_write_file(key, path, comparison) for key, path in files.items()]
+    is_written = True
+    for key, path in files.items():
+        if _save(key, path, _WRITERS[key](comparison)):
+            say(wide_console(), f"written: {path}")
+        else:
+            is_written = False
+            # An earlier check's file would look like this one's.
+            with suppress(OSError):
+                if path.is_file():
+                    path.unlink()
     if summary := os.environ.get(SUMMARY):
-        written.append(_append_summary(Path(summary), comparison))
-    return comparison.exit_code if all(written) else gravest([comparison.exit_code, EXIT_FAILED])
+        markdown_bytes = _WRITERS["markdown"](comparison)
+        is_written &= _save(SUMMARY, Path(summary), markdown_bytes, mode="ab")
+    return comparison.exit_code if is_written else gravest([comparison.exit_code, Exit.FAILED])
 
 
-def _write_file(key: str, path: Path, comparison: Comparison) -> bool:
-    """Write one file; where that fails, remove it: an earlier check's would look like this one's.
-
-    Returns:
-        Whether it was written.
-    """
+def _save(key: str, path: Path, content: bytes, *, mode: Literal["wb", "ab"] = "wb") -> bool:
+    """Write to a file; return whether that worked, after a message if not."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_WRITERS[key](comparison))
+        if mode == "wb":
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open(mode) as file:
+            file.write(content)
     except OSError as error:
-        with suppress(OSError):
-            if path.is_file():
-                path.unlink()
         complain(f"{key}={path}: cannot write there ({error.strerror})")
-        return False
-    say(wide_console(), f"written: {path}")
-    return True
-
-
-def _append_summary(path: Path, comparison: Comparison) -> bool:
-    try:
-        with path.open("ab") as file:
-            file.write(_WRITERS["markdown"](comparison))
-    except OSError as error:
-        complain(f"{SUMMARY}={path}: cannot write there ({error.strerror})")
         return False
     return True
 

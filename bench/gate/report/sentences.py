@@ -8,31 +8,18 @@ from typing import Any
 
 from bench.core.printable import printable
 from bench.core.stats.intervals import MIN_RUNS
-from bench.gate.model import (
-    EXIT_FAILED,
-    EXIT_INCOMPARABLE,
-    EXIT_INTERRUPTED,
-    EXIT_NOT_INSTALLED,
-    EXIT_PASS,
-    EXIT_REGRESSION,
-    EXIT_TOO_LITTLE,
-    EXIT_WRONG,
-    Comparison,
-    GateRow,
-    Problem,
-    Verdict,
-)
+from bench.gate.model import Comparison, Exit, GateRow, Problem, Verdict
 from bench.gate.report.cells import change, configuration, medians, num_more
 
-HEADLINES = {
-    EXIT_PASS: "PASS",
-    EXIT_REGRESSION: "REGRESSION",
-    EXIT_TOO_LITTLE: "TOO LITTLE TO COMPARE",
-    EXIT_INCOMPARABLE: "INCOMPARABLE",
-    EXIT_FAILED: "A RUN FAILED",
-    EXIT_NOT_INSTALLED: "NOT INSTALLED",
-    EXIT_WRONG: "NOT STARTED",
-    EXIT_INTERRUPTED: "INTERRUPTED",
+HEADLINES: dict[int, str] = {
+    Exit.PASS: "PASS",
+    Exit.REGRESSION: "REGRESSION",
+    Exit.TOO_LITTLE: "TOO LITTLE TO COMPARE",
+    Exit.INCOMPARABLE: "INCOMPARABLE",
+    Exit.FAILED: "A RUN FAILED",
+    Exit.NOT_INSTALLED: "NOT INSTALLED",
+    Exit.WRONG: "NOT STARTED",
+    Exit.INTERRUPTED: "INTERRUPTED",
 }
 _BROKEN = "THE COMMAND BROKE"  # exit code 5 where no run failed, but the command itself
 FAILING: tuple[Verdict, ...] = ("regression", "underpowered")
@@ -45,17 +32,17 @@ def verdict_line(comparison: Comparison) -> str:
     code, rows = comparison.exit_code, comparison.rows
     # The first of the gravest problems: the one that decides the exit code.
     problem = min(comparison.problems, key=lambda each: each.exit_code != code, default=None)
-    if code == EXIT_REGRESSION:
+    if code == Exit.REGRESSION:
         text = _regressions(rows)
-    elif code == EXIT_PASS:
+    elif code == Exit.PASS:
         text = _passed(rows)
     else:
         text = _problem(problem, len(comparison.problems) - 1)
-        if code == EXIT_TOO_LITTLE:
+        if code == Exit.TOO_LITTLE:
             text = "; ".join(filter(None, [text, _too_few(rows)]))
         elif _with_verdict(rows, "regression"):
             text += f"; besides, a regression: {_regressions(rows)}"
-    broken = code == EXIT_FAILED and problem is not None and problem.kind == "broken"
+    broken = code == Exit.FAILED and problem is not None and problem.kind == "broken"
     return printable(f"{_BROKEN if broken else HEADLINES[code]}: {text}")
 
 

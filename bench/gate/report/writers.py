@@ -24,7 +24,7 @@ from rich.text import Text
 
 from bench.cli.terminal import say, shown
 from bench.core.printable import markdown_safe, printable
-from bench.gate.model import EXIT_PASS, Comparison, GateRow, Problem
+from bench.gate.model import Comparison, Exit, GateRow, Problem
 from bench.gate.report.cells import HEADINGS, cells, configuration
 from bench.gate.report.sentences import FAILING, legend, ordered, provenance_lines, verdict_line
 
@@ -44,7 +44,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         say(console, printable(text), style)
 
     rows, verdict = comparison.rows, verdict_line(comparison)
-    line(verdict, "bold green" if comparison.exit_code == EXIT_PASS else "bold red")
+    line(verdict, "bold green" if comparison.exit_code == Exit.PASS else "bold red")
     if rows:
         if len(_configurations(rows)) == 1:
             line(f"all rows: {configuration(rows[0])}")

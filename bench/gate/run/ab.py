@@ -10,12 +10,12 @@ from typing import Any
 from bench.cli.terminal import say, wide_console
 from bench.config.gate import RUNS_PER_ROUND, AbConfig
 from bench.gate.matching.compare import compare
-from bench.gate.model import EXIT_FAILED, EXIT_INCOMPARABLE, EXIT_PASS, EXIT_REGRESSION, Comparison
+from bench.gate.model import Comparison, Exit
 from bench.gate.report.output import report, write
 from bench.gate.report.sentences import verdict_line
 from bench.gate.rule.sequential import is_open, level_at
 from bench.gate.run.command import compare_line, hydra_value
-from bench.gate.run.trial import BenchmarkInput, ProgressLine, Revision, Trial, trial_command
+from bench.gate.run.trial import BenchmarkInput, Revision, Trial, TrialLine, trial_command
 from bench.gate.settings import (
     CONFIG,
     HEALTH,
@@ -92,7 +92,7 @@ class SequentialTest:
         self._cut_short = False
         self._none_comparable = False
 
-    def run(self, interleaved: Interleaved, line: ProgressLine) -> None:
+    def run(self, interleaved: Interleaved, line: TrialLine) -> None:
         """Make rounds, and stop at the first look after which more of them would change nothing."""
         for num_runs in self._config.looks:
             while interleaved.num_runs < num_runs and not self._is_over_budget(interleaved):
@@ -127,7 +127,7 @@ class SequentialTest:
         has_begun = interleaved.num_runs > 0
         return budget_s is not None and has_begun and self._trial.elapsed_s >= budget_s
 
-    def _look(self, num_runs: int, line: ProgressLine) -> bool:
+    def _look(self, num_runs: int, line: TrialLine) -> bool:
         """Compare the runs so far; return whether more runs could change the outcome."""
         level = level_at(
             num_runs,
@@ -143,7 +143,7 @@ class SequentialTest:
             num_runs > RUNS_PER_ROUND and not comparison.rows and _has(comparison, "health")
         )
         goes_on = not self._none_comparable and _may_change(comparison, base, head)
-        ended = "clear" if comparison.exit_code in (EXIT_PASS, EXIT_REGRESSION) else "stopped"
+        ended = "clear" if comparison.exit_code in (Exit.PASS, Exit.REGRESSION) else "stopped"
         state = "not clear yet" if goes_on else ended
         line.print_line(f"{num_runs} runs per side: {state}: {verdict_line(comparison)}")
         return goes_on
@@ -205,10 +205,10 @@ def _has(comparison: Comparison, kind: str) -> bool:
 
 def _may_change(comparison: Comparison, base: Side, head: Side) -> bool:
     """Whether more runs could change the outcome."""
-    if comparison.exit_code in (EXIT_INCOMPARABLE, EXIT_FAILED) or _has(comparison, "repeated"):
+    if comparison.exit_code in (Exit.INCOMPARABLE, Exit.FAILED) or _has(comparison, "repeated"):
         return False
     if is_open(comparison.rows):
         return True
     # Incomparable runs are left out, and further ones may be comparable; an invalid one stays.
     invalid = any(run.invalid for side in (base, head) for run in side.runs)
-    return _has(comparison, "health") and not invalid and comparison.exit_code != EXIT_REGRESSION
+    return _has(comparison, "health") and not invalid and comparison.exit_code != Exit.REGRESSION

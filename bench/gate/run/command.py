@@ -22,14 +22,7 @@ from bench.config.serve import ServeConfig
 from bench.config.train import TrainConfig
 from bench.core.checks import keys_of
 from bench.core.files import expanded
-from bench.gate.model import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    Comparison,
-    Problem,
-    ProblemKind,
-    problem,
-)
+from bench.gate.model import Comparison, Exit, Problem, ProblemKind, problem
 from bench.gate.report.output import complain, write
 
 Run = Callable[[Mapping[str, Any]], int]
@@ -162,12 +155,12 @@ def run_gate_command(
             if wants_traceback or not isinstance(error, OSError):
                 raise
             complain(describe(error))
-            return EXIT_FAILED
+            return Exit.FAILED
 
     code = compose(run_reporting)
     if code and not begun:
         message = "the command line cannot be read; what the command printed says why"
-        kind: ProblemKind = "interrupted" if code == EXIT_INTERRUPTED else "wrong"
+        kind: ProblemKind = "interrupted" if code == Exit.INTERRUPTED else "wrong"
         write_end(_uncomposed(arguments), Problem(kind=kind, message=message, exit_code=code))
     return code
 

@@ -14,7 +14,7 @@ from bench.cli.terminal import say, wide_console
 from bench.config.gate import CompareConfig
 from bench.core.printable import printable
 from bench.gate.matching.compare import compare
-from bench.gate.model import EXIT_PASS, Comparison, Problem, gravest, problem
+from bench.gate.model import Comparison, Exit, Problem, gravest, problem
 from bench.gate.report.output import complain, report, write
 from bench.gate.report.sentences import side_line, verdict_line
 from bench.gate.run.command import compare_line, run_gate_command, word_for_word
@@ -77,7 +77,7 @@ def _remarks(comparison: Comparison, config: CompareConfig, candidate: Side) -> 
         return []
     remarks = drift(path, candidate)
     improved = any(row.verdict == "improvement" for row in comparison.rows)
-    if improved and comparison.exit_code == EXIT_PASS and not config.accept:
+    if improved and comparison.exit_code == Exit.PASS and not config.accept:
         line = compare_line(config.baseline, config.candidate, "accept=true")
         remarks.append(f"improved; store it, so that it is not lost again: {line}")
     return remarks
@@ -103,9 +103,9 @@ def _accept(config: CompareConfig, candidate: Side, comparison: Comparison | Non
         say(console, f"note: {printable(remark)}")
     if incomparable := sum(run.comparable is False for run in candidate.runs):
         say(console, f"note: {incomparable} of its {len(candidate.runs)} runs are not comparable")
-    if comparison is not None and comparison.exit_code != EXIT_PASS:
+    if comparison is not None and comparison.exit_code != Exit.PASS:
         say(console, f"stored in spite of: {verdict_line(comparison)}")
-    return EXIT_PASS
+    return Exit.PASS
 
 
 def _report_not_stored(config: CompareConfig, problems: list[Problem], *, is_compared: bool) -> int:

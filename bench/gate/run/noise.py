@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,12 @@ from bench.core.files import utc_now
 from bench.core.metric import Metric
 from bench.core.printable import printable
 from bench.gate.metrics import GATE_METRICS
-from bench.gate.model import EXIT_FAILED, EXIT_PASS, EXIT_TOO_LITTLE, GateRun, Kind
+from bench.gate.model import Exit, GateRun, Kind
 from bench.gate.report.output import complain
-from bench.gate.run.trial import BenchmarkInput, ProgressLine, Revision, Trial, trial_command
+from bench.gate.run.trial import BenchmarkInput, Revision, Trial, TrialLine, trial_command
 from bench.gate.settings import require_floors
 from bench.gate.sides.configurations import configuration_names
-from bench.gate.sides.facts import difference, host_class
+from bench.gate.sides.facts import has_same_joules, host_class
 from bench.gate.sides.noise import (
     ConfigurationNoise,
     NoiseFile,
@@ -34,7 +34,6 @@ from bench.gate.sides.noise import (
     Values,
     read_noise,
     spread_of,
-    write_noise,
 )
 from bench.gate.sides.side import (
     Configuration,
@@ -43,6 +42,7 @@ from bench.gate.sides.side import (
     describe_seed,
     shared_places,
 )
+from bench.gate.sides.validation import write_text
 from bench.launch.interleave import Interleaved
 
 SIDES = ("one", "two")  # names of one length: see bench.launch.repository
@@ -103,7 +103,7 @@ def measure_noise(plain: Mapping[str, Any], given: BenchmarkInput) -> int:
     revisions = [Revision(name=name, key="ref", ref=config.ref) for name in SIDES]
     trial = Trial("noise", config, given, revisions)
 
-    def work(interleaved: Interleaved, _: ProgressLine) -> None:
+    def work(interleaved: Interleaved, _: TrialLine) -> None:
         while interleaved.num_runs < config.num_runs:
             interleaved.round()
             if interleaved.num_runs == RUNS_PER_ROUND and trial.repeats_are_ignored():
@@ -122,7 +122,7 @@ def _store(path: str, trial: Trial) -> int:
     except ValueError as error:
         complain(printable(f"not stored: {error}"))
         say(Console(stderr=True), f"measured: {trial.summary()}")
-        return EXIT_TOO_LITTLE if isinstance(error, NothingToStore) else EXIT_FAILED
+        return Exit.TOO_LITTLE if isinstance(error, NothingToStore) else Exit.FAILED
     remarks = list(trial.remarks)
     runs = [*first.runs, *second.runs]
     if num := len(runs) - len(_comparable_runs(runs)):
@@ -134,7 +134,7 @@ def _store(path: str, trial: Trial) -> int:
     for line in (_LEGEND, measured, *(f"note: {remark}" for remark in remarks)):
         say(console, line)
     say(console, f"stored: {path}; bench.compare and bench.ab take it with noise={path}")
-    return EXIT_PASS
+    return Exit.PASS
 
 
 def noise_table(rows: Sequence[NoiseRow]) -> Table:
@@ -193,7 +193,7 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
             sessions=_sessions(*runs, utc_now()),
         )
         rows += _rows(measured, noise.add(runs[0][0], measured))
-    write_noise(path, noise)
+    write_text(path, asdict(noise))
     return rows
 
 
@@ -240,19 +240,12 @@ def _sessions(first: Sequence[GateRun], second: Sequence[GateRun], utc: str) -> 
         found: dict[str, Values] = {}
         for metric in GATE_METRICS:
             values = [_values(metric, side) for side in sides]
-            if all(values) and _obtained_alike(metric, runs):
+            have = [run for run in runs if metric.name in run.values]
+            # Joules of other components differ for a reason, which is no noise.
+            if all(values) and has_same_joules(metric, have):
                 found[metric.name] = Values(first=values[0], second=values[1])
         sessions.append(NoiseSession(utc=utc, commit=runs[0].git_commit, seed=seed, metrics=found))
     return sessions
-
-
-def _obtained_alike(metric: Metric, runs: Sequence[GateRun]) -> bool:
-    """Whether joules are of the same components in all runs: any other difference is no noise."""
-    facts = metric.joules.facts if metric.joules else ()
-    metered = [run for run in runs if metric.name in run.values]
-    return all(
-        difference(name, [[run.facts.get(name) for run in metered], []]) is None for name in facts
-    )
 
 
 def _values(metric: Metric, runs: Sequence[GateRun]) -> list[float]:
@@ -265,20 +258,16 @@ def _values(metric: Metric, runs: Sequence[GateRun]) -> list[float]:
 
 def _rows(measured: ConfigurationNoise, stored: ConfigurationNoise) -> list[NoiseRow]:
     """A row for each metric of this session, with the floor of all that are stored."""
-    rows = []
-    for metric in GATE_METRICS:
-        values = measured.values(metric.name)
-        if not values:
-            continue
-        rows.append(
-            NoiseRow(
-                configuration=measured.configuration,
-                metric=metric.name,
-                kind=metric.kind or "measured",
-                num_runs=sum(map(len, values)),
-                spread_frac=max(map(spread_of, values)),
-                floor_frac=stored.floor_frac(metric.name),
-                demoted=stored.is_demoted(metric.name),
-            )
+    return [
+        NoiseRow(
+            configuration=measured.configuration,
+            metric=metric.name,
+            kind=metric.kind or "measured",
+            num_runs=sum(map(len, values)),
+            spread_frac=max(map(spread_of, values)),
+            floor_frac=stored.floor_frac(metric.name),
+            demoted=stored.is_demoted(metric.name),
         )
-    return rows
+        for metric in GATE_METRICS
+        if (values := measured.values(metric.name))
+    ]

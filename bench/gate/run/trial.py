@@ -20,15 +20,7 @@ from bench.cli.terminal import Line, say, shown
 from bench.config.gate import MeasuredConfig, OutputConfig
 from bench.core.files import file_stamp, utc_now
 from bench.core.printable import printable
-from bench.gate.model import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_NOT_INSTALLED,
-    EXIT_PASS,
-    EXIT_WRONG,
-    Problem,
-    ProblemKind,
-)
+from bench.gate.model import Exit, Problem, problem
 from bench.gate.report.output import complain
 from bench.gate.run.command import Run, describe, run_arguments, run_gate_command, split_arguments
 from bench.gate.sides.read import read_side
@@ -75,7 +67,7 @@ def trial_command(
             sys.argv[1:], overrides[:] = split_arguments(sys.argv[1:], name, keys)
         except ValueError as error:
             complain(printable(error))
-            return EXIT_WRONG
+            return Exit.WRONG
         return run_once(name, schema, run_reporting, keys)
 
     has_files = issubclass(schema, OutputConfig)  # bench.noise has no verdict to write
@@ -84,7 +76,7 @@ def trial_command(
     )
 
 
-class ProgressLine(Line):
+class TrialLine(Line):
     """Shows on standard error what is being done: one line that is redrawn, and lines that stay."""
 
     def __init__(self) -> None:
@@ -166,11 +158,11 @@ class Trial:
         commit = self._commits[name]
         return ref if commit.startswith(ref) else f"{ref} ({commit[:10]})"
 
-    def measure(self, work: Callable[[Interleaved, ProgressLine], None]) -> int:
+    def measure(self, work: Callable[[Interleaved, TrialLine], None]) -> int:
         """Check both revisions out, make them ready, and do the work.
 
         Returns:
-            EXIT_PASS; or, after a message, the exit code of what went wrong, which is `failure`.
+            Exit.PASS; or, after a message, the exit code of what went wrong, which is `failure`.
 
         Raises:
             ValueError: Results cannot be written, or a revision has no interpreter or folder to be
@@ -185,30 +177,24 @@ class Trial:
         try:
             with (
                 worktrees(self._repository, self._commits, complain) as folders,
-                ProgressLine() as line,
+                TrialLine() as line,
             ):
                 self._interleaved = self._interleave(folders, line)
                 self._interleaved.prepare(self._config.warmup, self.root / "warmup")
                 work(self._interleaved, line)
         except RunFailed as failure:
             complain(f"{failure}\nno verdict; {self._remains()}")
-            installed = not isinstance(failure, InstallFailed)
-            return self._fail(
-                "failed", str(failure), EXIT_FAILED if installed else EXIT_NOT_INSTALLED
-            )
+            code = Exit.NOT_INSTALLED if isinstance(failure, InstallFailed) else Exit.FAILED
+            self.failure = Problem(kind="failed", message=str(failure), exit_code=code)
         except (NotCheckedOut, OSError) as failure:
             message = describe(failure)
             complain(f"{printable(message)}; no verdict; {self._remains()}")
-            return self._fail("broken", message, EXIT_FAILED)
+            self.failure = problem("broken", message)
         except KeyboardInterrupt:
             message = f"no verdict; {self._remains()}"
             say(Console(stderr=True), f"interrupted: {message}")
-            return self._fail("interrupted", message, EXIT_INTERRUPTED)
-        return EXIT_PASS
-
-    def _fail(self, kind: ProblemKind, message: str, code: int) -> int:
-        self.failure = Problem(kind=kind, message=message, exit_code=code)
-        return code
+            self.failure = problem("interrupted", message)
+        return Exit.PASS if self.failure is None else self.failure.exit_code
 
     def side(self, name: str) -> Side:
         """The runs of a side so far.
@@ -263,7 +249,7 @@ class Trial:
             f"as a loss of {names[1]}; git merge-base names the commit where both parted"
         ]
 
-    def _interleave(self, folders: Mapping[str, Path], line: ProgressLine) -> Interleaved:
+    def _interleave(self, folders: Mapping[str, Path], line: TrialLine) -> Interleaved:
         overrides = self._given.overrides
         program = Program(
             module=self._config.module,

@@ -22,7 +22,7 @@ from bench.core.upgrade import with_comparable
 from bench.gate.metrics import GATE_METRICS
 from bench.gate.model import GateRun
 from bench.gate.sides.configurations import configuration_names
-from bench.gate.sides.facts import difference
+from bench.gate.sides.facts import difference, has_same_joules
 from bench.gate.sides.joules import JOULE_FACTS, is_all_of_its_total, value_or_miss
 from bench.gate.sides.side import Side, by_configuration, provenance_of
 from bench.gate.sides.validation import read_text, require_possible, validated, write_text
@@ -210,18 +210,15 @@ def _median(metric: Metric, runs: Sequence[GateRun], utc: str) -> _Accepted | No
     ]
     if not found or any(metric.name in run.modelled for run, _ in found):
         return None
-    label, components = None, None
-    if metric.joules is not None:
-        for fact in metric.joules.facts:
-            if difference(fact, [[run.facts.get(fact) for run, _ in found], []]):
-                return None
-        label, components = (found[0][0].facts.get(fact) for fact in metric.joules.facts)
+    if not has_same_joules(metric, [run for run, _ in found]):
+        return None
+    joules, facts = metric.joules, found[0][0].facts
     return _Accepted(
         value=float(np.median([value for _, value in found])),
         utc=utc,
         commit=runs[-1].git_commit,
-        label=label,
-        components=components,
+        label=None if joules is None else facts.get(joules.label),
+        components=None if joules is None else facts.get(joules.components),
     )
 
 

@@ -12,7 +12,7 @@ from bench.core.differing import PREFIX, differing_keys, key_of, texts_of
 from bench.core.flat import flat
 from bench.gate.model import GateRun
 from bench.gate.sides.facts import part_name
-from bench.gate.sides.side import Configuration, configuration_of
+from bench.gate.sides.side import Configuration, Side, configuration_of
 
 Groups = Mapping[Configuration, list[GateRun]]
 
@@ -145,12 +145,18 @@ def find_partners(base: Groups, candidate: Groups) -> list[Partners]:
     ]
 
 
-def with_base_hashes(runs: Sequence[GateRun], partners: Sequence[Partners]) -> list[GateRun]:
+def with_base_hashes(candidate: Side, partners: Sequence[Partners]) -> Side:
     """Give runs of the candidate the hash of the base's configuration where there is a partner."""
     hashes = {each.candidate: each.base[1] for each in partners}
-    return [
-        replace(run, config_hash=hashes.get(configuration_of(run), run.config_hash)) for run in runs
-    ]
+
+    def with_hash(run: GateRun) -> GateRun:
+        return replace(run, config_hash=hashes.get(configuration_of(run), run.config_hash))
+
+    return replace(
+        candidate,
+        runs=[with_hash(run) for run in candidate.runs],
+        refused=[(with_hash(run), reason) for run, reason in candidate.refused],
+    )
 
 
 def _missing_keys(base: Mapping[str, Any], candidate: Mapping[str, Any]) -> str:

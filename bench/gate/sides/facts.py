@@ -12,8 +12,10 @@ from operator import attrgetter
 from typing import Any
 
 from bench.core.flat import value_of
+from bench.core.metric import Metric
 from bench.core.printable import printable
 from bench.core.records.run import RunRecord
+from bench.gate.model import GateRun
 from bench.gate.sides.joules import JOULE_FACTS, joule_facts
 
 _GIB = 2**30
@@ -138,6 +140,12 @@ def _difference_of_texts(sides: Sequence[Iterable[Any]]) -> str | None:
     if len({text for side in texts for text in side}) <= 1:
         return None
     return " / ".join(" and ".join(side) or "not recorded" for side in texts)
+
+
+def has_same_joules(metric: Metric, runs: Sequence[GateRun]) -> bool:
+    """Whether the joules of a metric are of one label and of the same components in all runs."""
+    names = metric.joules.facts if metric.joules else ()
+    return all(difference(name, [[run.facts.get(name) for run in runs]]) is None for name in names)
 
 
 def part_name(part: Any) -> str | None:

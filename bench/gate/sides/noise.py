@@ -10,7 +10,7 @@ The file holds raw values; floors are derived from them when they are needed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from bench.gate.metrics import metric_named
 from bench.gate.model import GateRun
 from bench.gate.rule.effect import without_rounding
 from bench.gate.sides.facts import host_class
-from bench.gate.sides.validation import is_possible, read_text, validated, write_text
+from bench.gate.sides.validation import is_possible, read_text, validated
 
 FORMAT = 1
 KIND = "noise floors"
@@ -148,15 +148,6 @@ def read_noise(path: Path) -> NoiseFile:
     """
     tree = read_text(path, kind=KIND, newest=FORMAT, remedy=_REMEDY)
     return validated(_FILE, tree, path, _REMEDY)
-
-
-def write_noise(path: Path, noise: NoiseFile) -> None:
-    """Replace the file.
-
-    Raises:
-        ValueError: It cannot be written there.
-    """
-    write_text(path, asdict(noise))
 
 
 def floor_of(values: Sequence[float]) -> float:

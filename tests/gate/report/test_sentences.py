@@ -7,18 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.gate.model import (
-    EXIT_FAILED,
-    EXIT_INCOMPARABLE,
-    EXIT_INTERRUPTED,
-    EXIT_NOT_INSTALLED,
-    EXIT_REGRESSION,
-    EXIT_TOO_LITTLE,
-    EXIT_WRONG,
-    Comparison,
-    GateRow,
-    Problem,
-)
+from bench.gate.model import Comparison, Exit, GateRow, Problem
 from bench.gate.report.cells import cells
 from bench.gate.report.sentences import (
     HEADLINES,
@@ -349,18 +338,18 @@ def test_the_range_of_few_runs_looks_different_and_is_explained() -> None:
 @pytest.mark.parametrize(
     ("code", "headline"),
     [
-        (EXIT_REGRESSION, "REGRESSION: "),
-        (EXIT_TOO_LITTLE, "TOO LITTLE TO COMPARE: "),
-        (EXIT_INCOMPARABLE, "INCOMPARABLE: "),
-        (EXIT_FAILED, "A RUN FAILED: "),
-        (EXIT_NOT_INSTALLED, "NOT INSTALLED: "),
-        (EXIT_WRONG, "NOT STARTED: "),
-        (EXIT_INTERRUPTED, "INTERRUPTED: "),
+        (Exit.REGRESSION, "REGRESSION: "),
+        (Exit.TOO_LITTLE, "TOO LITTLE TO COMPARE: "),
+        (Exit.INCOMPARABLE, "INCOMPARABLE: "),
+        (Exit.FAILED, "A RUN FAILED: "),
+        (Exit.NOT_INSTALLED, "NOT INSTALLED: "),
+        (Exit.WRONG, "NOT STARTED: "),
+        (Exit.INTERRUPTED, "INTERRUPTED: "),
     ],
 )
 def test_every_exit_code_has_a_headline_and_every_kind_of_file(code: int, headline: str) -> None:
     problem = Problem(kind="failed", message="it ended with exit code 1", exit_code=code)
-    made = comparison([REGRESSED] if code == EXIT_REGRESSION else [], [problem])
+    made = comparison([REGRESSED] if code == Exit.REGRESSION else [], [problem])
     assert made.exit_code == code
     assert verdict_line(made).startswith(headline)
     assert headline in markdown(made)
@@ -370,14 +359,14 @@ def test_every_exit_code_has_a_headline_and_every_kind_of_file(code: int, headli
 
 
 def test_a_command_that_broke_is_not_called_a_run_that_failed() -> None:
-    broke = Problem(kind="broken", message="No space left on device", exit_code=EXIT_FAILED)
+    broke = Problem(kind="broken", message="No space left on device", exit_code=Exit.FAILED)
     assert verdict_line(comparison([], [broke])) == "THE COMMAND BROKE: No space left on device"
     assert verdict_line(comparison([], [FAILED, broke])).startswith("A RUN FAILED: ")
 
 
 def test_a_verdict_is_one_line_of_what_can_be_shown() -> None:
     message = "head, v2: run 1 failed\x1b[2J\n  the end of log-0.txt:\n    PASS"
-    failed = Problem(kind="failed", message=message, exit_code=EXIT_FAILED)
+    failed = Problem(kind="failed", message=message, exit_code=Exit.FAILED)
     told = r"A RUN FAILED: head, v2: run 1 failed\x1b[2J"
     assert verdict_line(comparison([], [failed])) == told
 

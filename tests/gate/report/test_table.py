@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from bench.config.gate import OutputConfig
-from bench.gate.model import EXIT_FAILED, EXIT_REGRESSION, Comparison
+from bench.gate.model import Comparison, Exit
 from bench.gate.report.output import SUMMARY, report
 from bench.gate.report.writers import print_comparison
 from tests.gate.made_rows import (
@@ -99,7 +99,7 @@ def test_all_files_are_written_and_the_summary_is_added_to(
     summary.write_text("before\n")
     monkeypatch.setenv(SUMMARY, str(summary))
     files = {key: tmp_path / "new" / key for key in ("markdown", "json", "junit")}
-    assert report(comparison(ROWS), files) == EXIT_REGRESSION
+    assert report(comparison(ROWS), files) == Exit.REGRESSION
     markdown = files["markdown"].read_text()
     assert markdown.startswith("## REGRESSION: ")
     assert summary.read_text() == "before\n" + markdown
@@ -115,7 +115,7 @@ def test_a_file_that_cannot_be_written_does_not_keep_the_others_from_being(
     monkeypatch.setenv(SUMMARY, str(tmp_path))
     config = OutputConfig(markdown=str(tmp_path / "file" / "m.md"), json=str(tmp_path / "j.json"))
     (tmp_path / "file").touch()  # since it was checked
-    assert report(comparison(ROWS), config.output_files()) == EXIT_FAILED
+    assert report(comparison(ROWS), config.output_files()) == Exit.FAILED
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith(f"error: markdown={tmp_path}/file/m.md: cannot write there (")
     assert second.startswith(f"error: {SUMMARY}={tmp_path}: cannot write there (")

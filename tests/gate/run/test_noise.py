@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.gate.model import EXIT_TOO_LITTLE
+from bench.gate.model import Exit
 from bench.gate.run.noise import measure_noise
 from bench.gate.run.trial import BenchmarkInput
 from tests.cli.command import ROOT, start
@@ -58,7 +58,7 @@ def test_what_cannot_be_stored_is_told_before_or_with_where_the_runs_lie(
     with pytest.raises(ValueError, match=r"^noise=fake_bench\.py: not a file of noise floors"):
         measure_noise({**short, "noise": "fake_bench.py"}, asked)
     assert repository.calls() == []
-    assert measure_noise({**short, "noise": "noise.json"}, asked) == EXIT_TOO_LITTLE
+    assert measure_noise({**short, "noise": "noise.json"}, asked) == Exit.TOO_LITTLE
     told, where = capsys.readouterr().err.splitlines()[-2:]
     assert told.endswith(
         ": no comparable runs of one configuration on both sides; measure again, on an idle machine"
@@ -82,7 +82,7 @@ def test_runs_that_all_have_one_repeat_are_no_noise_and_stop_it_after_a_round(
     monkeypatch.chdir(repository.folder)
     asked = BenchmarkInput(overrides=["one_repeat"], environment=ENVIRONMENT)
     keys = {"module": "fake_bench", "runs": 10, "warmup": 0, "noise": "noise.json"}
-    assert measure_noise(keys, asked) == EXIT_TOO_LITTLE
+    assert measure_noise(keys, asked) == Exit.TOO_LITTLE
     told, where = capsys.readouterr().err.splitlines()
     assert ": 2 runs have the same seed and repeat (seed 0 repeat 0): only one counts; " in told
     assert where.startswith("measured: 2 runs per side, and 0 to warm up, in ")
