@@ -1,8 +1,8 @@
 """The schema of the groups whose options Hydra instantiates: names and types of their keys.
 
-Values and comments are in conf/<group>/<name>.yaml. A misspelt key or a wrong type stops at
-composition with its full path. Groups called `custom` have no schema: their keys are the user's.
-The classes are named by their path, so that a configuration is checked without importing them.
+Values and comments are in conf/<group>/<name>.yaml. Hydra refuses a misspelt key or a wrong type
+when it composes the configuration. Options called `custom` have no schema, because users choose
+their keys. Targets are dotted paths, so checking a configuration imports none of them.
 """
 
 from __future__ import annotations
@@ -15,21 +15,23 @@ from bench.core.checks import MISSING
 
 
 def _node(target: str, keys: Mapping[str, Any], *, partial: bool = False) -> type:
-    """The schema of one option.
+    """Make the schema of one option.
 
     Args:
-        target: What Hydra calls.
-        keys: Their types. A key that may be None is None by default, any other must be given.
-        partial: Whether the job calls it, with what only it knows.
+        target: The class or function that Hydra calls.
+        keys: The type of each key. A key that may be None is None by default; the others are
+            required.
+        partial: Whether Hydra only binds these keys. The job calls the result later, with
+            arguments that only it has, such as the parameters of the model.
     """
-    constants: list[tuple[str, type, Any]] = [("_target_", str, field(default=target))]
+    fields: list[tuple[str, type, Any]] = [("_target_", str, field(default=target))]
     if partial:
-        constants.append(("_partial_", bool, field(default=True)))
-    given = [
+        fields.append(("_partial_", bool, field(default=True)))
+    fields += [
         (name, kind, field(default=None if type(None) in get_args(kind) else MISSING))
         for name, kind in keys.items()
     ]
-    return make_dataclass(target.rpartition(".")[2], [*constants, *given])
+    return make_dataclass(target.rpartition(".")[2], fields)
 
 
 _SPLITS = {

@@ -1,4 +1,4 @@
-"""The group recipe: how a network is trained, where it builds on another run."""
+"""The group `recipe`: how a training builds on another run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.core.checks import (
 
 @dataclass(kw_only=True)
 class DistillConfig(KeyGroup):
-    """conf/recipe/distill.yaml: a student learns from the outputs of a trained teacher."""
+    """conf/recipe/distill.yaml: a student network learns from the outputs of a trained teacher."""
 
     name: str = "distill"
     teacher: str = MISSING
@@ -28,13 +28,13 @@ class DistillConfig(KeyGroup):
     alpha: Annotated[float, Ge(0), Le(1)] = MISSING
     allow_missed: bool = MISSING
 
-    # The key that names the run which this one builds on.
+    # The key that names the run to build on.
     source_key: ClassVar[str] = "teacher"
 
 
 @dataclass(kw_only=True)
 class PruneConfig(KeyGroup):
-    """conf/recipe/prune.yaml: a trained network is made smaller and trained on."""
+    """conf/recipe/prune.yaml: a trained network is pruned and then trained further."""
 
     name: str = "prune"
     run: str = MISSING
@@ -54,10 +54,10 @@ RECIPES: dict[str, type[DistillConfig] | type[PruneConfig]] = {
 
 
 def recipe_config(node: RecipeConfig | Mapping[str, Any] | None) -> RecipeConfig | None:
-    """The recipe of a resolved configuration; None for a training that builds on nothing.
+    """Check the recipe of a resolved configuration; None if the training builds on no other run.
 
     Raises:
-        ValueError: There is no such recipe, or a value is out of range.
+        ValueError: The recipe does not exist, or a value is out of range.
     """
     if isinstance(node, RecipeConfig):
         return node
@@ -68,5 +68,5 @@ def recipe_config(node: RecipeConfig | Mapping[str, Any] | None) -> RecipeConfig
     return RECIPES[str(name)].from_dict(node, "recipe.")
 
 
-# For Hydra any of the recipes; the dataclass of one of them once it is checked.
+# OmegaConf cannot express a union of dataclasses, so the field is `Any` until pydantic checks it.
 Recipe = Annotated[Any, BeforeValidator(recipe_config)]

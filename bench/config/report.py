@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Self
+from typing import Annotated, ClassVar
 
 from annotated_types import MinLen
 
@@ -17,7 +16,7 @@ LOG_FORMATS = ("mllog",)
 
 @dataclass(kw_only=True)
 class FoldersConfig(KeyGroup):
-    """What all of these commands share: what is read, and where files are written."""
+    """Keys of every command of analysis: the folders to read, and the folder to write to."""
 
     results: SomeTexts = field(default_factory=lambda: ["results"])
     out: Folder = MISSING
@@ -25,14 +24,14 @@ class FoldersConfig(KeyGroup):
 
 @dataclass(kw_only=True)
 class ExportConfig(FoldersConfig):
-    """All of analysis.export."""
+    """The keys of analysis.export."""
 
     format: Annotated[str, one_of(LOG_FORMATS)] = "mllog"
 
 
 @dataclass(kw_only=True)
 class FilesConfig(FoldersConfig):
-    """What report and plot share: what figures are written as."""
+    """Keys of analysis.report and analysis.plot: the files of each figure."""
 
     out: Folder = "report"
     formats: Annotated[list[Annotated[str, one_of(FORMATS)]], MinLen(1)] = field(
@@ -45,7 +44,7 @@ class FilesConfig(FoldersConfig):
 
 @dataclass(kw_only=True)
 class ReportConfig(FilesConfig):
-    """All of analysis.report; figures is None for all of them."""
+    """The keys of analysis.report; `figures` is None for all figures."""
 
     figures: Selection = None
     title: str = "Operational metrics"
@@ -53,7 +52,7 @@ class ReportConfig(FilesConfig):
 
 @dataclass(kw_only=True)
 class PlotConfig(FilesConfig):
-    """All of analysis.plot; x, y and area are for figure=tradeoff, run for figure=timeline."""
+    """The keys of analysis.plot; x, y and area are for figure=tradeoff, run for figure=timeline."""
 
     figure: str = MISSING
     x: str | None = None
@@ -61,11 +60,13 @@ class PlotConfig(FilesConfig):
     area: str | None = None
     run: str | None = None
 
+    required_keys: ClassVar = {"figure": "; --help lists the names"}
+
     def __post_init__(self) -> None:
-        """Check which keys go together.
+        """Check that the keys suit the figure.
 
         Raises:
-            ValueError: A key is given that the figure does not take, or one is missing.
+            ValueError: The figure does not take a key, or needs one that is missing.
         """
         if self.figure == "tradeoff" and (self.x is None or self.y is None):
             raise ValueError(
@@ -77,14 +78,3 @@ class PlotConfig(FilesConfig):
                 raise ValueError(f"{key}={getattr(self, key)}: only with figure=tradeoff")
         if self.run is not None and self.figure != "timeline":
             raise ValueError(f"run={self.run}: only with figure=timeline")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], above: str = "") -> Self:
-        """The checked configuration from its resolved values.
-
-        Raises:
-            ValueError: The figure is missing, a value is wrong or a key is unknown.
-        """
-        if values.get("figure") == MISSING:
-            raise ValueError("figure: must be given; --help lists the names")
-        return super().from_dict(values, above)

@@ -1,4 +1,4 @@
-"""The keys that bench.train and bench.serve share: what every run has."""
+"""The keys that every run has, in bench.train and in bench.serve."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from bench.core.checks import (
 
 @dataclass(kw_only=True)
 class SamplerConfig(KeyGroup):
-    """The thread that watches utilization."""
+    """The thread that samples utilization."""
 
     period_s: PositiveAmount = 0.5
 
 
 @dataclass(kw_only=True)
 class MeterConfig(KeyGroup):
-    """Which energy meters are tried."""
+    """The energy meters to try."""
 
     sources: dict[str, Any] = field(default_factory=dict)
     required: bool = False
@@ -36,14 +36,14 @@ class MeterConfig(KeyGroup):
 
 @dataclass(kw_only=True)
 class GridConfig(KeyGroup):
-    """Where the electricity comes from."""
+    """The country that the electricity comes from."""
 
     country_iso_code: str = MISSING
 
 
 @dataclass(kw_only=True)
 class RunConfig(KeyGroup):
-    """The keys of every run; nodes that Hydra instantiates stay dicts."""
+    """The keys of every run; groups that Hydra instantiates stay dicts."""
 
     seed: Seed = 0
     repeat: Count = 0

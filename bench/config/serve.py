@@ -19,7 +19,7 @@ from bench.core.checks import (
     PositiveAmount,
     PositiveCount,
     Threads,
-    matching,
+    matches_pattern,
     one_of,
     refuse_contradictions,
 )
@@ -27,18 +27,19 @@ from bench.core.identity import CHOICES, without
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 COMPRESSIONS = ("none", "bf16", "fp16", "int8_dynamic", "int8_static")
-# Each size of a batch is run once before the server is ready, each connection has a file.
+# The server runs each batch size once before it is ready, and each connection needs a file
+# descriptor.
 _Connections = Annotated[int, Ge(1), Le(10_000)]
 
 
 @dataclass(kw_only=True)
 class HttpConfig(KeyGroup):
-    """The server that is started, or the one that is asked, and how it is asked."""
+    """The server to start, or the user's own server to query, and the protocol."""
 
-    runtime: str = "onnxruntime"  # bench.serving.find_backend knows which there are
+    runtime: str = "onnxruntime"  # bench.serving.find_backend checks the name
     url: Annotated[
         str | None,
-        matching("https?://[^/]", "must begin with http:// or https://, and name a host"),
+        matches_pattern("https?://[^/]", "must begin with http:// or https://, and name a host"),
     ] = None
     protocol: Annotated[str, one_of(("features", "kserve_v2"))] = "features"
     model_name: str = "model"
@@ -55,7 +56,7 @@ class HttpConfig(KeyGroup):
 
 @dataclass(kw_only=True)
 class BackendConfig(KeyGroup):
-    """What runs the model."""
+    """The runtime that serves the model, and its device."""
 
     name: str = MISSING
     num_threads: Threads | None = None
@@ -64,23 +65,23 @@ class BackendConfig(KeyGroup):
 
     @property
     def serves_elsewhere(self) -> bool:
-        """Whether a server of the user's own is asked, which has its model already."""
+        """Whether the requests go to the user's own server, which already has its model."""
         return self.http is not None and self.http.url is not None
 
     @property
     def runtime(self) -> str:
-        """What runs the model, also behind a server: a name, or the dotted path of a class."""
+        """The runtime, in this process or in the server: a name, or a class's dotted path."""
         return self.name if self.http is None else str(self.http.runtime)
 
     @property
     def runtime_key(self) -> str:
-        """The key that names it, for messages."""
+        """The key that chooses the runtime, for messages."""
         return "backend" if self.http is None else "backend.http.runtime"
 
 
 @dataclass(kw_only=True)
 class CustomBackend(BackendConfig):
-    """A class of the user's own in this process: backend=custom."""
+    """backend=custom: the user's own class, in this process."""
 
     _target_: str = MISSING
 
@@ -97,7 +98,7 @@ class CustomBackend(BackendConfig):
 
 @dataclass(kw_only=True)
 class ScenarioConfig(KeyGroup):
-    """How queries arrive, and for how long; LoadGen's scenarios."""
+    """A scenario of LoadGen: how queries arrive, and for how long."""
 
     name: Annotated[str, one_of(SCENARIOS)] = MISSING
     min_duration_s: PositiveAmount = MISSING
@@ -114,17 +115,17 @@ class ScenarioConfig(KeyGroup):
         """Refuse keys that the scenario would ignore, and require those that it needs.
 
         Raises:
-            ValueError: A key is given or missing; the message names it.
+            ValueError: A key is superfluous or missing; the message names it.
         """
         if self.name != "multi_stream" and self.samples_per_query != 1:
             raise ValueError(
-                f"scenario.samples_per_query={self.samples_per_query}: is for multi_stream; leave "
-                f"it at 1 for {self.name}"
+                f"scenario.samples_per_query={self.samples_per_query}: only multi_stream takes it; "
+                f"leave it at 1 for {self.name}"
             )
         if self.name != "server" and (self.rate_per_s is not None or self.search_steps):
             raise ValueError(
-                "scenario.rate_per_s and scenario.search_steps: are for server; leave them out for "
-                f"{self.name}"
+                "scenario.rate_per_s and scenario.search_steps: only server takes them; leave them "
+                f"out for {self.name}"
             )
         if self.name == "server" and self.latency_bound_ms is None:
             raise ValueError("scenario.latency_bound_ms=null: the server scenario needs a bound")
@@ -136,7 +137,7 @@ class ScenarioConfig(KeyGroup):
 
 @dataclass(kw_only=True)
 class CompressionConfig(KeyGroup):
-    """How the model is made smaller before it is served."""
+    """How to compress the model before it is served."""
 
     method: Annotated[str, one_of(COMPRESSIONS)] = MISSING
     num_calibration_samples: PositiveCount = 256
@@ -146,7 +147,7 @@ class CompressionConfig(KeyGroup):
 
 @dataclass(kw_only=True)
 class PlacementConfig(KeyGroup):
-    """Where the model is served: the way to it, and what the machine there has."""
+    """Where the model is served: the network in between, and the limits of the machine there."""
 
     name: str = MISSING
     round_trip_ms: Amount = 0.0
@@ -157,13 +158,13 @@ class PlacementConfig(KeyGroup):
 
     @property
     def has_network(self) -> bool:
-        """Whether there is a network between client and server that must be emulated."""
+        """Whether a network between client and server must be emulated."""
         return bool(self.round_trip_ms or self.jitter_ms or self.bandwidth_mbit_per_s)
 
 
 @dataclass(kw_only=True)
 class ServeConfig(RunConfig):
-    """All of bench.serve."""
+    """The keys of bench.serve."""
 
     run: str = MISSING
     scenario: ScenarioConfig = MISSING
@@ -175,36 +176,37 @@ class ServeConfig(RunConfig):
     data_root: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse groups that exclude one another.
+        """Refuse options that contradict each other.
 
         Raises:
-            ValueError: Two contradict each other; the message names both.
+            ValueError: Two options contradict each other; the message names both.
         """
         limited = self.placement.has_network or self.placement.memory_limit_bytes is not None
         if limited and self.backend.http is None:
             raise ValueError(
-                f"placement={self.placement.name}: needs backend=http; a call within one process "
-                "crosses no network and has no server whose memory could be limited"
+                f"placement={self.placement.name}: needs backend=http; other backends run in this "
+                "process, without a network to slow down or a server whose memory can be limited"
             )
         if self.backend.serves_elsewhere and limited:
             raise ValueError(
-                f"placement={self.placement.name}: is for a server started here, not for your own"
+                f"placement={self.placement.name}: only for a server that this command starts; use "
+                "placement=local with backend.http.url"
             )
         if self.backend.serves_elsewhere and self.compression.method != "none":
             raise ValueError(
-                f"compression={self.compression.method}: is for the model that is served here; a "
-                "server of your own (backend.http.url) has its model already"
+                f"compression={self.compression.method}: only for a server that this command "
+                "starts; your own (backend.http.url) already has its model, so use compression=none"
             )
 
     @property
     def num_threads(self) -> int | None:
-        """Threads of the model: the fewer of what the backend and the place allow."""
+        """Threads of the model: the smaller of the backend's and the placement's limits."""
         limits = (self.backend.num_threads, self.placement.num_threads)
         return min((number for number in limits if number is not None), default=None)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], above: str = "") -> Self:
-        """The configuration from its resolved values; groups with a `_target_` stay dicts.
+        """Check resolved values and make the dataclass; groups with a `_target_` stay dicts.
 
         Raises:
             ValueError: A value is wrong; the message names the key and the remedy.

@@ -26,13 +26,13 @@ from bench.core.checks import (
 from bench.core.identity import CHOICES, without
 from bench.core.target import TargetConfig
 
-# Keys that repeat another one: they must not say anything else.
+# Keys that copy another key. A different value would be ignored or, worse, half used.
 _REPEATED = {
     "optimizer.lr": "lr",
     "schedule.lr": "lr",
     "codecarbon.country_iso_code": "grid.country_iso_code",
 }
-# Arguments that the job fills in itself, and the key that decides each.
+# Arguments that the job fills in itself, and the key that decides the value.
 _FILLED_IN = {
     "data.batch_size": "batch_size",
     "data.seed": "seed",
@@ -47,7 +47,7 @@ _FILLED_IN = {
 
 @dataclass(kw_only=True)
 class BudgetConfig(KeyGroup):
-    """When a run that has not reached its target is given up, whichever comes first."""
+    """The limits of a run that does not reach its target; the first one to be met ends it."""
 
     max_epochs: PositiveAmount = MISSING
     max_time_s: PositiveAmount | None = None
@@ -56,7 +56,7 @@ class BudgetConfig(KeyGroup):
 
 @dataclass(kw_only=True)
 class TrainerConfig(KeyGroup):
-    """Where and how the training runs."""
+    """The devices of the training, and how it computes."""
 
     accelerator: Annotated[str, one_of(("auto", "cpu", "gpu"))] = "auto"
     devices: PositiveCount = 1
@@ -69,7 +69,7 @@ class TrainerConfig(KeyGroup):
 
 @dataclass(kw_only=True)
 class ProbeConfig(KeyGroup):
-    """How long and with what the serving probe at the end of a run asks the model."""
+    """Requests and durations of the serving probe at the end of a run."""
 
     num_requests: PositiveCount = 1000  # p99 needs 662
     warmup_requests: Count = 50
@@ -82,7 +82,7 @@ class ProbeConfig(KeyGroup):
 
 @dataclass(kw_only=True)
 class TrainConfig(RunConfig):
-    """All of bench.train."""
+    """The keys of bench.train."""
 
     batch_size: PositiveCount = 32
     lr: PositiveAmount = 0.003
@@ -101,16 +101,16 @@ class TrainConfig(RunConfig):
     logger: Any = None
 
     def __post_init__(self) -> None:
-        """Refuse keys that exclude one another.
+        """Refuse keys that contradict each other.
 
         Raises:
-            ValueError: Two contradict each other; the message names both.
+            ValueError: Two keys contradict each other; the message names both.
         """
         if self.precision == "16-mixed" and self.trainer.accelerator == "cpu":
             raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
         if self.batch_size % self.trainer.devices:
             raise ValueError(
-                f"batch_size={self.batch_size}: it is the batch of all devices together and must "
+                f"batch_size={self.batch_size}: all devices together share this batch, so it must "
                 f"be a multiple of trainer.devices={self.trainer.devices}"
             )
 
@@ -125,7 +125,7 @@ class TrainConfig(RunConfig):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], above: str = "") -> Self:
-        """The configuration from its resolved values; groups with a `_target_` stay dicts.
+        """Check resolved values and make the dataclass; groups with a `_target_` stay dicts.
 
         Raises:
             ValueError: A value is wrong; the message names the key and the remedy.
@@ -136,19 +136,19 @@ class TrainConfig(RunConfig):
 
 
 def _refuse_ignored_keys(values: Mapping[str, Any]) -> None:
-    """Refuse keys that the job would overwrite: they would change the hash and nothing else.
+    """Refuse keys that the job would overwrite: they would change nothing but the hash.
 
-    The shape of the data, which a model is given too, is compared when the data is there
-    (bench/training/parts.py).
+    The job also gives the model the shape of the data. That can only be checked once the data is
+    loaded (bench/training/parts.py).
 
     Raises:
-        ValueError: One of them is given; the message names both keys.
+        ValueError: Such a key is given; the message names it and the key that decides.
     """
-    for key, deciding in _FILLED_IN.items():
+    for key, deciding_key in _FILLED_IN.items():
         group, _, name = key.partition(".")
         node = value_at(values, group)
         if isinstance(node, Mapping) and name in node:
             raise ValueError(
-                f"{key}={node[name]}: would be ignored, because {deciding} decides it; "
+                f"{key}={node[name]}: would be ignored, because {deciding_key} decides it; "
                 f"leave {key} out"
             )

@@ -1,8 +1,8 @@
-"""Ranges and choices that the fields of a configuration declare, and how it is checked.
+"""Checks a configuration against the ranges and choices that its dataclasses declare.
 
-A group of keys is one dataclass. Hydra takes its annotations as the schema of names and types;
-pydantic checks what `Annotated` adds to them, once the configuration is resolved. A `__post_init__`
-holds only what relates several keys.
+Each group of keys is one dataclass. Hydra reads the names and types from its annotations. Once the
+configuration is resolved, pydantic checks the ranges and choices that `Annotated` adds. A
+`__post_init__` only checks rules that involve several keys.
 """
 
 from __future__ import annotations
@@ -34,36 +34,36 @@ from bench.core.suggest import did_you_mean
 
 MISSING: Any = "???"  # OmegaConf's mark for a value that must be given
 
-# A larger value is a slip, and would only fail deep inside a library.
-_MOST_COUNTED = 2**31 - 1  # what libraries hold a count, or a length in milliseconds, in
-_MOST_MEASURED = 1e18
-_MOST_SEED = 2**32 - 1  # of NumPy's generators
-_MOST_THREADS = 1024
+# Only a typing error exceeds these limits; it would otherwise fail deep inside a library.
+_MAX_COUNT = 2**31 - 1  # libraries keep counts, and durations in milliseconds, in 32 bits
+_MAX_AMOUNT = 1e18
+_MAX_SEED = 2**32 - 1  # NumPy's generators take no larger one
+_MAX_THREADS = 1024
 
-Count = Annotated[int, Ge(0), Le(_MOST_COUNTED)]
-PositiveCount = Annotated[int, Ge(1), Le(_MOST_COUNTED)]
-Amount = Annotated[float, Ge(0), Le(_MOST_COUNTED)]
-PositiveAmount = Annotated[float, Gt(0), Le(_MOST_MEASURED)]
-Seed = Annotated[int, Ge(0), Le(_MOST_SEED)]
-Threads = Annotated[int, Ge(1), Le(_MOST_THREADS)]
+Count = Annotated[int, Ge(0), Le(_MAX_COUNT)]
+PositiveCount = Annotated[int, Ge(1), Le(_MAX_COUNT)]
+Amount = Annotated[float, Ge(0), Le(_MAX_COUNT)]
+PositiveAmount = Annotated[float, Gt(0), Le(_MAX_AMOUNT)]
+Seed = Annotated[int, Ge(0), Le(_MAX_SEED)]
+Threads = Annotated[int, Ge(1), Le(_MAX_THREADS)]
 
 
 def one_of(allowed: Collection[object]) -> AfterValidator:
-    """Declare the choices of a field, in the annotation: `one_of` beside its type."""
+    """Declare the allowed values of a field, beside its type in `Annotated`."""
 
     def check(value: object) -> object:
         if value not in allowed:
-            raise _wrong(_choices(value, allowed))
+            raise _refusal(_choices(value, allowed))
         return value
 
     return AfterValidator(check)
 
 
 def require_one_of(key: str, value: object, allowed: Collection[object]) -> None:
-    """Refuse a value that is none of those allowed, where no field declares them.
+    """Refuse a value that is not allowed; for values that no field of a dataclass declares.
 
     Raises:
-        ValueError: It is not; the message names the key.
+        ValueError: The value is not allowed; the message names the key and the choices.
     """
     if value not in allowed:
         raise ValueError(f"{key}={value}: {_choices(value, allowed)}")
@@ -74,58 +74,66 @@ def _choices(value: object, allowed: Collection[object]) -> str:
     return f"must be one of {', '.join(names)}{did_you_mean(str(value), names)}"
 
 
-def matching(pattern: str, remedy: str) -> AfterValidator:
-    """Declare how a text begins, by a regular expression, and what is said of any other."""
+def matches_pattern(pattern: str, remedy: str) -> AfterValidator:
+    """Declare that a text matches a pattern from its beginning; None is always accepted.
+
+    Args:
+        pattern: The regular expression.
+        remedy: The end of the error message for any other text.
+    """
     compiled = re.compile(pattern)
 
     def check(value: str | None) -> str | None:
         if value is not None and not compiled.match(value):
-            raise _wrong(remedy)
+            raise _refusal(remedy)
         return value
 
     return AfterValidator(check)
 
 
 def not_blank(remedy: str) -> AfterValidator:
-    """Declare that a text must say something; it does not where a shell's variable is not set."""
-    return matching(r"\s*\S", remedy)
+    """Declare that a text is not empty, as `KEY=$NAME` is if the shell variable is not set."""
+    return matches_pattern(r"\s*\S", remedy)
 
 
-def _wrong(reason: str) -> PydanticCustomError:
-    return PydanticCustomError("wrong", "{reason}", {"reason": reason})
+def _refusal(reason: str) -> PydanticCustomError:
+    return PydanticCustomError("refused", "{reason}", {"reason": reason})
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedAs:
-    """Declares that a field, which is `Any` for Hydra, is checked as, and becomes, something else.
+    """Gives a field that Hydra sees as `Any` another type for pydantic, which converts the value.
 
-    OmegaConf has no type for it, or would convert its values, and with them the hash.
+    Use it where OmegaConf does not support the type, or would convert the values and so change the
+    hash of the configuration.
     """
 
     kind: Any
 
     def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """The schema of that kind in place of that of Any."""
+        """The schema of that type in place of that of Any."""
         return handler.generate_schema(self.kind)
 
 
-def _listed(value: object) -> object:
+def _as_list(value: object) -> object:
     return [str(value)] if isinstance(value, (str, int, float)) else value
 
 
-def _selected(value: object) -> object:
-    return None if value in (ALL, [ALL], None) else _listed(value)
+def _as_selection(value: object) -> object:
+    return None if value in (ALL, [ALL], None) else _as_list(value)
 
 
 ALL = "all"
-# One text or a list of them, given without brackets or with; `all` becomes None.
-Texts = Annotated[Any, CheckedAs(Annotated[list[str], BeforeValidator(_listed)])]
+# One text or a list of texts: users may leave out the brackets around a single one.
+Texts = Annotated[Any, CheckedAs(Annotated[list[str], BeforeValidator(_as_list)])]
 SomeTexts = Annotated[Texts, MinLen(1)]
+# The same, but `all` becomes None.
 Selection = Annotated[
-    Any, CheckedAs(Annotated[Annotated[list[str], MinLen(1)] | None, BeforeValidator(_selected)])
+    Any,
+    CheckedAs(Annotated[Annotated[list[str], MinLen(1)] | None, BeforeValidator(_as_selection)]),
 ]
-# Replaces `~` and variables in a path as a shell does.
-EXPANDED = AfterValidator(lambda path: path and str(expanded(path)))
+# Replaces `~` and variables in a path, as a shell does.
+EXPAND_PATH = AfterValidator(lambda path: path and str(expanded(path)))
 Folder = Annotated[str, not_blank("must name a folder")]
 
 
@@ -133,18 +141,26 @@ class KeyGroup:
     """Base of the dataclasses that hold keys of a command."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
+    # Keys without a default, each with the rest of the message if the user does not give it. Other
+    # missing keys are reported when a configuration is resolved.
+    required_keys: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], above: str = "") -> Self:
-        """Make the dataclass of resolved values, and check them.
+        """Check resolved values and make the dataclass.
 
         Args:
-            values: May hold keys that were added with `+`, which Hydra does not check.
-            above: What the names of the keys begin with in messages, such as `recipe.`.
+            values: The values. They may contain keys added with `+`, which Hydra does not check.
+            above: Prefix of the keys in messages, such as `recipe.`.
 
         Raises:
-            ValueError: A key is unknown or a value is wrong; one line with key, value and remedy.
+            ValueError: A key is missing or unknown, or a value is wrong; one line with key, value
+                and remedy.
         """
+        missing = [key for key in cls.required_keys if values.get(key, MISSING) == MISSING]
+        if missing:
+            keys = ", ".join(missing)
+            raise ValueError(f"{keys}: must be given{cls.required_keys[missing[0]]}")
         try:
             adapter: TypeAdapter[Self] = _adapter(cls)  # type: ignore[arg-type]  # mypy #11469
             return adapter.validate_python(dict(values))
@@ -158,9 +174,9 @@ def _adapter(group: type) -> TypeAdapter[Any]:
 
 
 def _message(error: ErrorDetails, group: type, above: str) -> str:
-    """An error of pydantic in one line: the only place where its words become ours."""
+    """Translate an error of pydantic into one line that names the key, the value and the remedy."""
     kind, value, bound = error["type"], error["input"], error.get("ctx", {})
-    if kind == "value_error":  # of a __post_init__, which names the keys that it relates
+    if kind == "value_error":  # raised by a __post_init__, whose message names its keys itself
         return str(bound["error"])
     name = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
     if kind == "unexpected_keyword_argument":
@@ -173,15 +189,15 @@ def _message(error: ErrorDetails, group: type, above: str) -> str:
         "less_than_equal": "must be at most {le:.10g}",
         "less_than": "must be less than {lt:g}",
         "too_short": "must be one or more of them",
-        "wrong": "{reason}",
+        "refused": "{reason}",
     }
-    # The rest is said by pydantic: "Input should be a valid integer, unable to parse ..."
+    # Other messages are pydantic's own: "Input should be a valid integer, unable to parse ..."
     reason = reasons[kind].format(**bound) if kind in reasons else error["msg"].partition(",")[0]
     return f"{above}{name}={printable(value)}: {reason.replace('Input should be', 'must be')}"
 
 
 def keys_of(group: type) -> list[str]:
-    """Every key of a group, dotted, with those of the groups within it."""
+    """Every key of a group; keys of groups inside it are dotted."""
     hints = get_type_hints(group, include_extras=True)
     keys = []
     for field in fields(group):
@@ -192,7 +208,7 @@ def keys_of(group: type) -> list[str]:
 
 
 def _groups_in(hint: Any) -> Iterator[type]:
-    """The dataclasses that an annotation names."""
+    """Find the dataclasses that an annotation names."""
     if isinstance(hint, CheckedAs):
         yield from _groups_in(hint.kind)
     elif isinstance(hint, type) and is_dataclass(hint):
@@ -203,53 +219,57 @@ def _groups_in(hint: Any) -> Iterator[type]:
 
 
 def require_at_least(key: str, value: float | None, least: float) -> None:
-    """Refuse a number that is too small; None is not given.
+    """Refuse a number that is too small; None means that the key was not given.
 
     Raises:
-        ValueError: It is; the message names the key and the bound.
+        ValueError: The number is too small; the message names the key and the bound.
     """
     if value is not None and not value >= least:
         raise ValueError(f"{key}={value}: must be at least {least:g}")
 
 
 def require_writable(key: str, path: Path) -> None:
-    """Refuse a file that could not be written, before hours of measuring for it.
+    """Refuse an output file that cannot be written, before hours are spent on measuring.
 
     Raises:
-        ValueError: It cannot be written, or its folder cannot be made; the message names the key.
+        ValueError: The file cannot be written, or its folder cannot be made; the message names the
+            key.
     """
-    place = Path(os.path.realpath(path))
-    there = next(each for each in (place, *place.parents) if os.path.lexists(each))
+    file = Path(os.path.realpath(path))
+    existing = next(each for each in (file, *file.parents) if os.path.lexists(each))
     try:
-        if there != place:
-            with tempfile.TemporaryFile(dir=there):  # leaves nothing behind
+        if existing != file:
+            # Permission bits do not show a read-only file system, so really write something.
+            with tempfile.TemporaryFile(dir=existing):
                 return
-        if not os.access(there, os.W_OK):
+        if not os.access(existing, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise ValueError(f"{key}={path}: cannot write there ({there}: {error.strerror})") from error
+        reason = f"{existing}: {error.strerror}"
+        raise ValueError(f"{key}={path}: cannot write there ({reason})") from error
 
 
 def refuse_contradictions(config: Mapping[str, Any], repeated: Mapping[str, str]) -> None:
-    """Refuse a key that repeats another one with a different value.
+    """Refuse a key that copies another one but has a different value.
 
     Args:
         config: A nested configuration.
-        repeated: Dotted key to the dotted key that it repeats; either may be absent.
+        repeated: For each such key, the key that it copies. Both are dotted, and both may be
+            absent.
 
     Raises:
-        ValueError: One of them does; the message names both keys.
+        ValueError: Two values differ; the message names both keys.
     """
     for key, original in repeated.items():
-        value, wanted = value_at(config, key), value_at(config, original)
-        if value is not None and wanted is not None and value != wanted:
+        value, expected = value_at(config, key), value_at(config, original)
+        if value is not None and expected is not None and value != expected:
             raise ValueError(
-                f"{key}={value}: contradicts {original}={wanted}; give {original} alone"
+                f"{key}={value}: contradicts {original}={expected}; give only {original}"
             )
 
 
 def value_at(config: Mapping[str, Any], dotted: str) -> Any:
-    """A value of a nested configuration by its dotted key; None where there is none."""
+    """Look up a dotted key in a nested configuration; None if it is absent."""
     value: Any = config
     for name in dotted.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None

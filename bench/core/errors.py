@@ -1,4 +1,4 @@
-"""Errors that decide how a record says its run ended, and messages that are put together once."""
+"""Exceptions that decide the status of a run in its record, and texts shared by error messages."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from bench.core.printable import printable
 
 
 class CombinationRefused(ValueError):  # noqa: N818 -- a refusal with its reason, not a fault
-    """A model, a runtime, a device and a compression do not go together: the run is `refused`."""
+    """Model, runtime, device and compression do not work together: the run is `refused`."""
 
 
 class DivergedError(RuntimeError):
-    """The loss is not a number any more: a failure with a cost, which no budget would mend."""
+    """The loss is no longer finite. The run has failed, at a cost; a larger budget cannot help."""
 
 
 class PassFailed(RuntimeError):  # noqa: N818 -- says what happened to the pass
-    """The system failed during a pass or when it was first tried; the cause says how."""
+    """The system failed in a pass or when it was first tried; `__cause__` says how."""
 
 
 class CompressionRefused(CombinationRefused):
-    """The runtime would not compute in the precision asked for, or cannot run this model at all.
+    """The runtime would not compute in the requested precision, or cannot run this model at all.
 
     The message is one line with the reason and, if there is one, the alternative that works.
     """
 
 
 class LibraryMissing(ValueError):  # noqa: N818 -- says what is missing, as meters do
-    """A library of an extra is not installed. The user can mend that, so it is not a refusal."""
+    """A library of an extra is not installed. The user can install it, so it is not a refusal."""
 
 
 def first_line(error: BaseException) -> str:
@@ -46,7 +46,7 @@ def kind_and_line(error: BaseException) -> str:
 
 
 def first_error(error: ValidationError) -> str:
-    """The first complaint of pydantic about data from a file, with its place, in one line."""
+    """The first error that pydantic found in data from a file, in one line with its location."""
     first = error.errors()[0]
     return printable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
@@ -62,12 +62,12 @@ def install_hint(extra: str) -> str:
 
 @contextmanager
 def needs_extra(extra: str, what: str, kind: type[Exception]) -> Iterator[None]:
-    """A block that imports what an extra installs.
+    """Wrap an import, so that a missing library becomes an error that says how to install it.
 
     Args:
-        extra: Name of the extra in pyproject.toml.
-        what: The library, after the key that needs it: `recipe=prune: torch_pruning`.
-        kind: Raised, with how to install the extra, if the block cannot import the library.
+        extra: Name of the extra in pyproject.toml that installs the library.
+        what: The key that needs the library, and its name: `recipe=prune: torch_pruning`.
+        kind: The exception to raise if the import fails.
     """
     try:
         yield

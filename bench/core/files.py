@@ -59,7 +59,7 @@ def require_file(path: Path) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """Read a file that may come from elsewhere.
+    """Read a file that somebody else may have made.
 
     Raises:
         StoreError: It is not a regular file.

@@ -1,4 +1,4 @@
-"""What makes runs repeats of one another: the hash of a configuration, and what it leaves out."""
+"""Identifies configurations by a hash: runs with the same hash are repeats of one another."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-# The key under which a stored configuration tells which option of each group was chosen, as the
-# user wrote it: `model: cnn`. It is no key of the command line.
+# In a stored configuration, this key holds the option that was chosen for each group, such as
+# `model: cnn`. Users cannot set it.
 CHOICES = "choices"
-# What time and joules are charged with. It changes money and carbon, and nothing that is measured.
+# Prices and the carbon intensity of the grid change money and carbon, but nothing that is measured.
 CHARGES = ("price", "grid", "codecarbon.country_iso_code")
-# What may differ between two runs of the same configuration: where things lie, which repeat it is,
-# how the run was watched, what its parts are called, and what its time and joules are charged with.
-# Dotted names reach into groups.
+# Keys that may differ between two runs of one configuration: paths, seed and repeat, how the run
+# was watched, names of options, and charges. Hashing them would separate runs that are repeats.
 UNHASHED = (
     CHOICES,
     "results",
@@ -30,19 +29,19 @@ UNHASHED = (
     "trust",
     *CHARGES,
 )
-# Keys of a data set that change neither which samples are in its splits nor what they look like.
+# Keys of a data set that change neither the samples in its splits nor their content.
 SAME_SAMPLES = frozenset(
     ("batch_size", "seed", "root", "download", "in_memory", "num_workers", "eval_batch_size")
 )
 
 
 def charges_of(config: Mapping[str, Any]) -> str:
-    """What a run is charged with, as one text: of two repeats it may differ."""
+    """The prices and the grid of a run as one text; repeats may be charged differently."""
     return json.dumps([config.get("price"), config.get("grid")], sort_keys=True)
 
 
 def without(config: dict[str, Any], dotted: str) -> dict[str, Any]:
-    """A copy of a nested dict without one key, named like `data.root`; absent keys are fine."""
+    """Copy a nested dict without one key, such as `data.root`; the key may be absent."""
     head, _, rest = dotted.partition(".")
     if head not in config:
         return config
@@ -55,13 +54,17 @@ def without(config: dict[str, Any], dotted: str) -> dict[str, Any]:
 
 
 def config_hash(config: dict[str, Any]) -> str:
-    """Identity of a configuration: 12 hex digits over all that can change a result.
+    """Hash everything in a configuration that can change a result.
 
     Args:
-        config: The resolved configuration, with seed and repeat set to the same values in every
-            run to be compared (groups may hold copies of them through interpolation).
+        config: The resolved configuration. Groups may contain copies of seed and repeat through
+            interpolation, so the caller sets both keys to the same values for every run.
+
+    Returns:
+        12 hex digits.
     """
     for key in UNHASHED:
         config = without(config, key)
+    # Sorted, because the order of overrides decides the order of keys.
     text = json.dumps(config, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -29,6 +29,9 @@ Event = dict[str, Any]
 def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any) -> None:
     """Append a line to the ledger; lines of several processes do not mix.
 
+    The line of a launch is written before the run's folder gets its final name. A command that is
+    killed in between therefore never leaves a folder without its line.
+
     Raises:
         StoreError: The ledger cannot be written.
     """

@@ -15,8 +15,8 @@ PRICES = {"usd_per_hour": "USD/h", "usd_per_kwh": "USD/kWh"}
 def cost_basis(price: Mapping[str, Any]) -> CostBasis:
     """Say what costs by a price consist of; tables show this beside them.
 
-    The electricity of a machine of one's own is not the price of owning it, so such costs cannot be
-    compared with those of a rented machine.
+    The electricity bill of a machine that you own leaves out what the machine cost, so it cannot be
+    compared with the price of a rented one.
 
     Args:
         price: A price with `usd_per_hour` and `usd_per_kwh`. If one is absent, None, NaN or 0,
@@ -39,7 +39,7 @@ def cost_basis(price: Mapping[str, Any]) -> CostBasis:
 
 
 def known_basis(price: object) -> CostBasis | None:
-    """Do as cost_basis; None for anything but a price, such as a user's text under that key."""
+    """Call cost_basis; None for anything but a price, such as a user's text under that key."""
     if not isinstance(price, Mapping):
         return None
     known = any(_number(price.get(key)) is not None for key in PRICES)

@@ -1,4 +1,4 @@
-"""Makes text from elsewhere safe to show: names, messages and paths from a user or a file.
+"""Makes foreign text safe to show: names, messages and paths from a user or a file.
 
 This module replaces characters that no output can show, and markup in CSV and Markdown. Every other
 output escapes its own markup where it is written.

@@ -15,7 +15,7 @@ from typing import Any
 from bench.cli.overrides import key_of
 from bench.config.recipe import PruneConfig, RecipeConfig, recipe_config
 from bench.config.train import TrainConfig
-from bench.config.trust import BUILT_IN, require_trusted, targets_of
+from bench.config.trust import BUILT_IN, list_targets, require_trusted
 from bench.core.identity import CHOICES, SAME_SAMPLES
 from bench.core.labels import weakest_label
 from bench.core.records.recipe import Recipe
@@ -73,7 +73,7 @@ def find_source(config: TrainConfig) -> Source | None:
     record = trained_record(folder, allow_missed=recipe.allow_missed, key=key)
     _require_same_data(key, record, config.data)
     # Whoever names a class on the command line trusts it; a stored configuration is a stranger's.
-    chosen = targets_of({"data": config.data, "model": config.model})
+    chosen = list_targets({"data": config.data, "model": config.model})
     trust = sorted({*config.trust, *chosen} - BUILT_IN)
     require_trusted(record.config, folder, trust, parts=("model",))
     return Source(recipe=recipe, folder=folder, record=record, results=results, trust=trust)

@@ -20,10 +20,10 @@ from bench.compression.prune import Structure, checked_structure, prune_network,
 from bench.config.recipe import PruneConfig
 from bench.config.train import TrainConfig
 from bench.config.trust import (
+    list_targets,
     require_allowed,
     require_defined,
     require_trusted,
-    targets_of,
 )
 from bench.core.errors import kind_and_line
 from bench.core.files import StoreError, read_file, require_file
@@ -107,7 +107,7 @@ def _trusted_part(
 ) -> Mapping[str, Any]:
     """Take a group of a stored configuration after checking that all it calls is trusted."""
     require_trusted(config, folder, trust, parts=(part,))
-    for target in targets_of({part: config[part]}):
+    for target in list_targets({part: config[part]}):
         _imported(target, folder, trust)
     node: Mapping[str, Any] = config[part]
     return node

@@ -12,9 +12,9 @@ from bench.config.nodes import NODES
 from bench.config.trust import (
     BUILT_IN,
     ModuleName,
+    list_targets,
     require_defined,
     require_trusted,
-    targets_of,
 )
 from bench.core.identity import config_hash
 
@@ -36,14 +36,14 @@ def refused(config: dict[str, Any], *trust: str) -> str | None:
     return reason
 
 
-def test_what_the_options_of_this_project_name_needs_no_trust() -> None:
+def test_targets_of_this_projects_options_need_no_trust() -> None:
     assert len(BUILT_IN) == 7
     for part in ("data", "model"):
         for node in NODES[part].values():
             assert refused({**OURS, part: {"_target_": vars(node)["_target_"]}}) is None
 
 
-def test_a_module_is_trusted_with_what_lies_below_it_and_nothing_beside_it() -> None:
+def test_trust_covers_a_module_and_everything_below_it_only() -> None:
     def model(target: object) -> dict[str, Any]:
         return {**OURS, "model": {"_target_": target}}
 
@@ -52,9 +52,9 @@ def test_a_module_is_trusted_with_what_lies_below_it_and_nothing_beside_it() -> 
     assert refused(model("mine.nets.Net"), "mine.nets.Net") is None
     for trust in ("mine.net", "min", "mine.nets.Net.make", "other"):
         assert refused(model("mine.nets.Net"), trust) == (
-            "runs/theirs: its model._target_=mine.nets.Net is code that is neither this project's "
-            "nor allowed by you, and a results folder may be a stranger's; if you know that code, "
-            "allow it with trust=[mine]"
+            "runs/theirs: its model._target_=mine.nets.Net is neither code of this project "
+            "nor code that you trust, and somebody else may have written this folder; if you know "
+            "that code, allow it with trust=[mine]"
         )
     for odd in (
         None,
@@ -68,7 +68,7 @@ def test_a_module_is_trusted_with_what_lies_below_it_and_nothing_beside_it() -> 
         assert "do not use this run" in str(refused(model(odd), "mine"))
 
 
-def test_every_depth_is_looked_at() -> None:
+def test_targets_at_every_depth_are_checked() -> None:
     for node in (
         {"_target_": "evil.f"},
         {"a": {"b": [1, {"c": {"_target_": "evil.f"}}]}},
@@ -84,18 +84,18 @@ def test_every_depth_is_looked_at() -> None:
     assert "interpolation" in str(refused({**OURS, "model": {**OURS["model"], "${x}": 1}}))
 
 
-def test_a_part_that_is_missing_is_named() -> None:
+def test_a_missing_part_is_named() -> None:
     for config in ({}, {"data": OURS["data"]}, {**OURS, "model": []}, {**OURS, "model": {"a": 1}}):
-        assert "is made by" in str(refused(config))
+        assert "has no " in str(refused(config))
 
 
-def test_text_of_a_stranger_is_shown_in_one_short_line() -> None:
+def test_foreign_text_is_shortened_to_one_line() -> None:
     target = "evil." + "x" * 10_000
     assert "evil.xxx" in str(refused({**OURS, "model": {"_target_": target}}))
     assert "\x1b" not in str(refused({**OURS, "model": {"_target_": "\x1b[2J"}}))
 
 
-def test_where_a_thing_is_defined_counts_unless_it_was_named_in_full() -> None:
+def test_an_imported_object_needs_its_full_name_in_trust() -> None:
     folder = Path("runs/theirs")
     require_defined("tests.core.Path", Path, folder, ["tests.core.Path"])
     require_defined("bench.tasks.data.digits", None, folder, [])
@@ -105,7 +105,7 @@ def test_where_a_thing_is_defined_counts_unless_it_was_named_in_full() -> None:
             require_defined("mine.found", found, folder, ["mine"])
 
 
-def test_trust_is_names_of_modules_and_no_part_of_the_identity() -> None:
+def test_trust_takes_names_of_modules_and_is_not_hashed() -> None:
     trusting = TypeAdapter(ModuleName)
     for name in ("my_package", "my_package.nets", "größe"):
         assert trusting.validate_python(name) == name
@@ -115,6 +115,6 @@ def test_trust_is_names_of_modules_and_no_part_of_the_identity() -> None:
     assert config_hash({**OURS, "trust": ["a"]}) == config_hash(OURS)
 
 
-def test_what_a_configuration_of_ones_own_names() -> None:
+def test_targets_of_a_configuration_are_listed() -> None:
     nested = {**OURS, "model": {"_target_": "mine.Net", "body": {"_target_": "mine.Body"}}}
-    assert sorted(targets_of(nested)) == ["bench.tasks.data.digits", "mine.Body", "mine.Net"]
+    assert sorted(list_targets(nested)) == ["bench.tasks.data.digits", "mine.Body", "mine.Net"]

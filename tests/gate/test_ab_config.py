@@ -48,7 +48,7 @@ def test_noise_is_measured_in_whole_rounds() -> None:
         ({"base": "a", "max_runs": 5}, "max_runs=5: must be at least min_runs=6"),
         ({"base": "a", "budget_s": 0}, "budget_s=0: must be a positive number"),
         ({"base": "a", "alpha": 1}, "alpha=1: must be less than 0.5"),
-        ({"base": "a", "json": "x", "junit": "x"}, "junit=x: is what json= writes"),
+        ({"base": "a", "json": "x", "junit": "x"}, "junit=x: json= writes this file"),
     ],
 )
 def test_a_wrong_value_of_ab_names_its_key(keys: dict[str, Any], message: str) -> None:

@@ -109,7 +109,7 @@ def test_outputs_are_files_of_their_own(tmp_path: Path) -> None:
         OutputConfig.from_dict({"markdown": ""})
     with pytest.raises(ValueError, match=r"junit=.*: is a folder; name a file"):
         OutputConfig(junit=str(tmp_path))
-    with pytest.raises(ValueError, match="junit=out: is what json= writes"):
+    with pytest.raises(ValueError, match="junit=out: json= writes this file"):
         OutputConfig(json="out", junit="./out")
 
 

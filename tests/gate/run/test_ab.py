@@ -354,7 +354,10 @@ def test_a_module_that_writes_no_run_is_told_at_once(
     ("keys", "message"),
     [
         ({"max_runs": 4}, "max_runs=4: must be at least min_runs=6"),
-        ({"module": "bench train"}, "module=bench train: must be a module as `python -m` takes it"),
+        (
+            {"module": "bench train"},
+            "module=bench train: must be a module that `python -m` can run",
+        ),
         ({"noise": "fake_bench.py"}, r"noise=fake_bench\.py: not a file of noise floors"),
         ({"python": "no/such"}, r"python=/.*/base/no/such: cannot be run \(No such file"),
         ({"results": "fake_bench.py"}, r"results=fake_bench\.py: cannot write there \(Not a dir"),
