@@ -1,4 +1,4 @@
-"""Building the model of a training run again, and what a stranger's run may not do."""
+"""Building the model of a training run again, and what a foreign run folder may not do."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def data() -> ImageDataModule:
 
 
 def configure(folder: Path, changes: dict[str, Any]) -> None:
-    """Write the files of a run that has ended, with a configuration of ours or of a stranger's."""
+    """Write the files of a run that has ended, with a configuration of this project or a foreign one."""
     config = {"batch_size": 32, "data": DATA, "model": MODEL, "recipe": None, **changes}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     write_record(
@@ -60,7 +60,7 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_weights_are_those_that_were_saved(run: Path, data: ImageDataModule) -> None:
+def test_saved_weights_are_restored(run: Path, data: ImageDataModule) -> None:
     network = load_network(run, data)
     saved = torch.load(run / "checkpoint.pt", weights_only=True)
     assert not network.training
@@ -82,7 +82,7 @@ def test_a_checkpoint_that_is_missing_corrupt_or_of_another_model_is_named(
         load_network(run, data)
 
 
-def test_a_run_is_meant_by_its_id_its_folder_a_glob_or_latest(run: Path, tmp_path: Path) -> None:
+def test_a_run_is_named_by_id_folder_glob_or_latest(run: Path, tmp_path: Path) -> None:
     for name in (run.name, str(run), "*-0123456789ab-*", str(run.parent / "*"), "latest"):
         assert find_runs(tmp_path, name) == (run,)
     for name in ("other", "./other", "x*"):
@@ -90,7 +90,7 @@ def test_a_run_is_meant_by_its_id_its_folder_a_glob_or_latest(run: Path, tmp_pat
             find_runs(tmp_path, name)
 
 
-def test_the_latest_is_the_one_begun_last_that_has_ended(run: Path, tmp_path: Path) -> None:
+def test_latest_is_the_finished_run_that_started_last(run: Path, tmp_path: Path) -> None:
     # In the same second; its name sorts before the other's, whose fraction of the second is 0.
     later = run.with_name("20260101T000000Z-0000000000aa-f0000000")
     later.mkdir()
@@ -102,7 +102,7 @@ def test_the_latest_is_the_one_begun_last_that_has_ended(run: Path, tmp_path: Pa
     assert find_runs(tmp_path, "latest") == (later,)
 
 
-# What a stranger's folder may name: each would write a file, of all that reliability trials tried.
+# Targets that a foreign folder may name; each would write a file if it were called.
 HOSTILE: dict[str, dict[str, Any]] = {
     "torch.load": {"f": "{pickle}", "weights_only": False},
     "torch.serialization.load": {"f": "{pickle}", "weights_only": False},
@@ -159,7 +159,7 @@ def hostile(folder: Path, target: str) -> tuple[dict[str, Any], Path]:
 
 
 @pytest.mark.parametrize("target", HOSTILE)
-def test_nothing_that_a_strangers_folder_names_is_called(
+def test_code_that_a_foreign_folder_names_is_not_called(
     run: Path, data: ImageDataModule, target: str
 ) -> None:
     node, mark = hostile(run, target)
@@ -194,7 +194,9 @@ def test_a_folder_that_names_code_is_refused_before_anything_is_launched(run: Pa
         target=TargetConfig(value=0.9, eval_every_samples=100),
         budget=BudgetConfig(max_epochs=1),
     )
-    with pytest.raises(ValueError, match=r"_target_=my_parts\.Net is code .*trust=\[my_parts\]"):
+    with pytest.raises(
+        ValueError, match=r"_target_=my_parts\.Net is neither code .*trust=\[my_parts\]"
+    ):
         find_source(config)
     assert find_source(replace(config, trust=["my_parts"])) is not None
     # The command itself names it.
@@ -224,8 +226,8 @@ def my_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("my_parts")
-class TestAModuleOfOnesOwn:
-    def test_its_classes_are_made_and_their_extra_state_is_read(
+class TestUserModule:
+    def test_its_classes_are_instantiated_and_their_extra_state_is_read(
         self, run: Path, data: ImageDataModule
     ) -> None:
         import my_parts  # type: ignore[import-not-found]
@@ -236,22 +238,24 @@ class TestAModuleOfOnesOwn:
         with pytest.raises(ValueError, match=r"trust=\[my_parts\]"):
             load_network(run, data)
         assert load_network(run, data, ["my_parts"]).scale == 2.0
-        with pytest.raises(ValueError, match=r"checkpoint\.pt=my_parts\.Scale is code"):
+        with pytest.raises(ValueError, match=r"checkpoint\.pt=my_parts\.Scale is neither code"):
             load_network(run, data, ["my_parts.Net"])
 
     @pytest.mark.parametrize(
         ("target", "module"),
         [("my_parts.os.system", "posix"), ("my_parts.resnet18", "torchvision.models.resnet")],
     )
-    def test_what_it_only_imports_is_not_trusted_with_it(
+    def test_its_imports_are_not_trusted(
         self, run: Path, data: ImageDataModule, target: str, module: str
     ) -> None:
         configure(run, {"model": {"_target_": target}})
-        words = rf"{target}, .* but in {module}; .* trust=\[{target}\]"
+        words = rf"{target}, .* in {module}; .* trust=\[{target}\]"
         with pytest.raises(ValueError, match=words):
             load_network(run, data, ["my_parts"])
 
-    def test_what_is_not_there_is_one_line(self, run: Path, data: ImageDataModule) -> None:
+    def test_a_missing_class_is_reported_in_one_line(
+        self, run: Path, data: ImageDataModule
+    ) -> None:
         for target in ("my_parts.Nett", "my_parts.sub.Net"):
             configure(run, {"model": {"_target_": target}})
             with pytest.raises(
@@ -273,7 +277,9 @@ def test_a_checkpoint_is_plain_data(run: Path, data: ImageDataModule) -> None:
             load_network(run, data)
 
 
-def test_a_structure_sets_nothing_but_what_a_layer_has(run: Path, data: ImageDataModule) -> None:
+def test_a_structure_only_sets_attributes_that_a_layer_has(
+    run: Path, data: ImageDataModule
+) -> None:
     configure(run, {"recipe": {"name": "prune"}})
     strange = [
         {"": {"forward": "x"}},
@@ -291,7 +297,7 @@ def test_a_structure_sets_nothing_but_what_a_layer_has(run: Path, data: ImageDat
             load_network(run, data)
 
 
-def test_a_stored_configuration_has_nothing_downloaded_into_a_folder_that_it_names(
+def test_a_stored_configuration_downloads_nothing(
     run: Path,
 ) -> None:
     named = {**DATA, "_target_": "bench.tasks.data.mnist", "root": str(run), "download": True}
