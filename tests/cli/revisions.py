@@ -22,10 +22,13 @@ from tests.gate.made import made_record, write_run
 TIMES_S = [1.0, 1.01, 0.99, 1.02, 0.98, 1.005, 0.995, 1.015, 1.0, 0.985]
 
 _FAKE = """
-import json, os, pathlib, signal, sys
+import json, os, sys
 
-here = pathlib.Path(__file__).parent
-revision = json.loads((here / "revision.json").read_text())
+def read(name):
+    with open(os.path.join(os.path.dirname(__file__), name)) as file:
+        return file.read()
+
+revision = json.loads(read("revision.json"))
 flags = [each for each in sys.argv[1:] if "=" not in each]
 given = dict(each.split("=", 1) for each in sys.argv[1:] if "=" in each)
 call = {
@@ -44,6 +47,8 @@ if call["repeat"] >= revision["fails_from"]:
     print("some output before it")
     sys.exit("it is broken here")
 if given.get("stops_at") == given["repeat"]:
+    import signal
+
     # As a person who presses Ctrl-C while this runs, and once more.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
@@ -54,7 +59,7 @@ if given.get("stops_at") == given["repeat"]:
 for seed in given.get("seed", "0").split(","):
     if "nothing" in flags:
         break
-    record = json.loads((here / "record.json").read_text())
+    record = json.loads(read("record.json"))
     head, _, _ = record["run_id"].rpartition("-")
     record["run_id"] = f"{head}-{int(seed):04x}{call['repeat']:04x}"
     # `one_repeat`: as a training of one's own that does not pass on which repeat it is.
@@ -65,10 +70,11 @@ for seed in given.get("seed", "0").split(","):
         record["health"].update(comparable=False, flags=["other_load"])
     record["host"]["git_commit"] = None
     record["command"] = given.get("command", "train")
-    folder = pathlib.Path(given["results"]) / record["command"] / record["run_id"]
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text((here / "config.yaml").read_text())
-    (folder / "run.json").write_text(json.dumps(record))
+    folder = os.path.join(given["results"], record["command"], record["run_id"])
+    os.makedirs(folder)
+    for name, text in (("config.yaml", read("config.yaml")), ("run.json", json.dumps(record))):
+        with open(os.path.join(folder, name), "w") as file:
+            file.write(text)
 """
 
 

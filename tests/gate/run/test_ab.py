@@ -16,7 +16,8 @@ import pytest
 
 from bench.gate.run.ab import ab_command, compare_revisions
 from bench.gate.run.trial import BenchmarkInput
-from tests.cli.command import ROOT, Answer, run_here, start
+from tests.cli.command import ROOT, Answer, run_here
+from tests.cli.forked import ForkServer
 from tests.cli.revisions import TIMES_S, MadeRepository, made_repository
 
 SLOW_S = [1.15 * time_s for time_s in TIMES_S]
@@ -59,13 +60,6 @@ def compared(
     return call
 
 
-def ab(folder: Path, *arguments: str) -> Answer:
-    """Run `python -m bench.ab` to its end."""
-    process = start(folder, *arguments, module="bench.ab")
-    out, err = process.communicate(timeout=120)
-    return Answer(code=process.returncode, out=out, err=err)
-
-
 def ab_here(folder: Path, *arguments: str) -> Answer:
     """Run it in this process, which then gets the signals."""
     return run_here(folder, ab_command, *arguments)
@@ -86,11 +80,11 @@ def order(calls: list[dict[str, Any]]) -> list[tuple[str, int]]:
 
 
 def test_a_regression_ends_with_1_at_the_first_look_and_leaves_runs_only(
-    repository: MadeRepository, monkeypatch: pytest.MonkeyPatch
+    repository: MadeRepository, commands: ForkServer
 ) -> None:
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     repository.commit("slow", times_s=SLOW_S)
-    answer = ab(repository.folder, "base=HEAD~1", *SHORT, "json=out.json", "--", "batch_size=64")
+    asked = ("base=HEAD~1", *SHORT, "json=out.json", "--", "batch_size=64")
+    answer = commands.run(repository.folder, "bench.ab", *asked, PYTHONDONTWRITEBYTECODE="1")
     assert answer.code == 1, answer.err
     assert answer.out.startswith("REGRESSION: 1 of 1 row, worst time_to_target_s +15%")
     assert "\nbase: HEAD~1 (" in answer.out
@@ -130,7 +124,7 @@ def test_a_regression_ends_with_1_at_the_first_look_and_leaves_runs_only(
 def test_a_revision_that_cannot_be_installed_ends_with_6(repository: MadeRepository) -> None:
     repository.commit("slow", times_s=SLOW_S)
     install = 'echo "${HOME:+at} home" && grep -q good revision.json'
-    answer = ab(repository.folder, "base=HEAD~1", *SHORT, f"install={install}")
+    answer = ab_here(repository.folder, "base=HEAD~1", *SHORT, f"install={install}")
     assert (answer.code, answer.out) == (6, "")
     assert answer.err.startswith("error: head, HEAD (")
     assert f": could not be installed: ended with exit code 1: {install}\n" in answer.err
@@ -140,14 +134,17 @@ def test_a_revision_that_cannot_be_installed_ends_with_6(repository: MadeReposit
     assert repository.num_worktrees() == 1
 
 
-@pytest.mark.parametrize(("name", "run"), [("SIGINT", ab), ("SIGHUP", ab_here)])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
 def test_an_interrupted_comparison_has_no_verdict_and_leaves_no_worktree(
-    name: str, run: Callable[..., Answer], repository: MadeRepository
+    name: str, repository: MadeRepository, commands: ForkServer
 ) -> None:
     if name == "SIGHUP" and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         pytest.skip("started with nohup, which bench.ab inherits and respects")
-    stop = (f"signal={name}", "stops_at=1")
-    answer = run(repository.folder, "base=HEAD", *SHORT, "warmup=0", "--", *stop)
+    asked = ("base=HEAD", *SHORT, "warmup=0", "--", f"signal={name}", "stops_at=1")
+    if name == "SIGINT":
+        answer = commands.run(repository.folder, "bench.ab", *asked)
+    else:
+        answer = ab_here(repository.folder, *asked)
     assert (answer.code, answer.out) == (130, "")
     root = root_of(repository)
     told = f"interrupted: no verdict; whole runs per side: 1; they and their logs lie in {root}\n"

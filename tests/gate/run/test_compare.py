@@ -18,7 +18,8 @@ import pytest
 
 from bench.core.records.run import SCHEMA_VERSION
 from bench.gate.run.compare import compare_command, compare_runs
-from tests.cli.command import ROOT, Answer, environment, run_here
+from tests.cli.command import ROOT, Answer, run_here
+from tests.cli.forked import ForkServer
 from tests.gate.made import write_runs
 
 # Eight runs a side, 2% apart at most; 15% more or 20% less is far outside of that.
@@ -85,16 +86,14 @@ sys.exit(comparing.compare_command())
 """
 
 
-def test_an_error_of_its_own_does_not_end_with_1_which_is_a_regression(tmp_path: Path) -> None:
-    arguments = ("baseline=a", "candidate=b")
-    in_full = {**environment(tmp_path), "HYDRA_FULL_ERROR": "1"}
-    for code, words in (
-        (5, [sys.executable, "-c", _BROKEN, *arguments]),
-        (2, [sys.executable, "-m", "bench.compare", *arguments, "alhpa=0.1"]),
-    ):
-        answer = subprocess.run(words, cwd=tmp_path, env=in_full, capture_output=True, text=True)
-        assert answer.returncode == code, answer.stderr
-        assert answer.stderr.startswith("Traceback (most recent call last):")
+def test_an_error_of_its_own_does_not_end_with_1_which_is_a_regression(
+    tmp_path: Path, commands: ForkServer
+) -> None:
+    sides = ("baseline=a", "candidate=b")
+    for code, words in ((5, (_BROKEN, *sides)), (2, ("bench.compare", *sides, "alhpa=0.1"))):
+        answer = commands.run(tmp_path, *words, HYDRA_FULL_ERROR="1")
+        assert answer.code == code, answer.err
+        assert answer.err.startswith("Traceback (most recent call last):")
 
 
 def test_a_pass_ends_with_0_and_all_files_are_written(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from bench.gate.run.compare import compare_command
 from bench.gate.run.noise import noise_command
 from bench.launch.interleave import Interleaved
 from tests.cli.command import environment, run_here
+from tests.cli.forked import CLOSED_PIPE, ForkServer
 from tests.cli.revisions import TIMES_S, MadeRepository, made_repository
 from tests.gate.made import write_runs
 
@@ -353,42 +352,23 @@ def test_a_full_disk_leaves_the_verdict_on_the_terminal_and_ends_with_5(
     assert (tmp_path / "o.xml").exists()
 
 
-def test_a_reader_that_leaves_does_not_change_the_exit_code(made: Path, tmp_path: Path) -> None:
+def test_a_reader_that_leaves_does_not_change_the_exit_code(
+    made: Path, tmp_path: Path, commands: ForkServer
+) -> None:
     """As `| head -1`: rich would end with 1, and Python with 120."""
-    command = [sys.executable, "-m", "bench.compare", f"baseline={made / 'base'}"]
-    command += [f"candidate={made / 'few'}", "json=o.json"]
-    reading, writing = os.pipe()
-    os.close(reading)
-    answer = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    os.close(writing)
-    assert (answer.returncode, answer.stderr) == (3, "")
+    sides = (f"baseline={made / 'base'}", f"candidate={made / 'few'}")
+    answer = commands.run(tmp_path, "bench.compare", *sides, "json=o.json", out=CLOSED_PIPE)
+    assert (answer.code, answer.err) == (3, "")
     assert json.loads((tmp_path / "o.json").read_text())["exit_code"] == 3
 
 
 def test_an_output_on_a_full_disk_is_told_and_the_files_have_the_verdict(
-    made: Path, files: Files
+    made: Path, files: Files, commands: ForkServer
 ) -> None:
-    script = "import sys; from bench.gate.run.compare import compare_command as c; sys.exit(c())"
-    with Path("/dev/full").open("w") as full:
-        answer = subprocess.run(
-            [sys.executable, "-c", script, "baseline=base", "candidate=base", *files.arguments()],
-            cwd=made,
-            env=environment(files.folder),
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+    sides = ("baseline=base", "candidate=base")
+    answer = commands.run(made, "bench.compare", *sides, *files.arguments(), out=Path("/dev/full"))
     told = "error: standard output: cannot write there (No space left on device)\n"
-    assert (answer.returncode, answer.stderr) == (5, told)
+    assert (answer.code, answer.err) == (5, told)
     files.require(0, "PASS")
 
 

@@ -11,18 +11,21 @@ import pytest
 from bench.gate.model import Exit
 from bench.gate.run.noise import measure_noise
 from bench.gate.run.trial import BenchmarkInput
-from tests.cli.command import ROOT, start
+from tests.cli.command import ROOT
+from tests.cli.forked import ForkServer
 from tests.cli.revisions import TIMES_S, made_repository
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def test_one_revision_is_measured_against_itself_and_stored_for_the_gate(tmp_path: Path) -> None:
+def test_one_revision_is_measured_against_itself_and_stored_for_the_gate(
+    tmp_path: Path, commands: ForkServer
+) -> None:
     repository = made_repository(tmp_path)
     arguments = ("module=fake_bench", "runs=4", "warmup=0", "--", "-m", "seed=1")
-    process = start(repository.folder, *arguments, module="bench.noise")
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "")
+    answer = commands.run(repository.folder, "bench.noise", *arguments)
+    out = answer.out
+    assert (answer.code, answer.err) == (0, "")
     (root,) = (repository.folder / "results" / "noise").iterdir()
     calls = repository.calls()
     assert [Path(call["results"]).name for call in calls] == ["one", "two", "two", "one"] * 2
