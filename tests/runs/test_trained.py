@@ -42,7 +42,7 @@ def data() -> ImageDataModule:
 
 
 def configure(folder: Path, changes: dict[str, Any]) -> None:
-    """Write the files of a run that has ended, with a configuration of this project or a foreign one."""
+    """Write the files of a finished run, with changes to its configuration."""
     config = {"batch_size": 32, "data": DATA, "model": MODEL, "recipe": None, **changes}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     write_record(
@@ -249,7 +249,7 @@ class TestUserModule:
         self, run: Path, data: ImageDataModule, target: str, module: str
     ) -> None:
         configure(run, {"model": {"_target_": target}})
-        words = rf"{target}, .* in {module}; .* trust=\[{target}\]"
+        words = rf"{target}, .* in {module}, .* trust=\[{target}\]"
         with pytest.raises(ValueError, match=words):
             load_network(run, data, ["my_parts"])
 
