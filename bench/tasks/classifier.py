@@ -1,4 +1,4 @@
-"""The LightningModule that every run trains: nothing in it is measured, and nothing is logged."""
+"""The LightningModule that every run trains. It neither measures nor logs anything itself."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ MakeSchedule = Callable[[Optimizer], LRScheduler | None]
 
 
 class Observer(Protocol):
-    """Follows a training from inside; the module calls it where Lightning calls the module.
+    """Follows a training: the module calls it wherever Lightning calls the module.
 
-    Not a Lightning callback: Lightning calls each of a callback's hooks, used or not, and that
-    takes 1 to 2% of a step of one millisecond.
+    It is not a Lightning callback, because Lightning calls every hook of a callback, used or not.
+    That takes 1 to 2% of a step of one millisecond.
     """
 
     def step_ended(self, trainer: pl.Trainer, num_samples: int | None) -> None:
-        """A training step has ended that took this number of samples on this device."""
+        """A training step on this number of samples of this device has ended."""
 
     def validation_started(self) -> None:
         """An evaluation begins."""
 
     def validation_ended(self, trainer: pl.Trainer, module: Classifier) -> None:
-        """An evaluation has ended; its predictions are in the module, not yet looked at."""
+        """An evaluation has ended; its predictions are still in the module."""
 
     def training_ended(self, module: Classifier) -> None:
-        """The trainer has stopped, without an error."""
+        """The trainer has stopped without an error."""
 
 
 class TrainLoss:
-    """Losses of training steps, kept on the device until their mean is asked for.
+    """Keeps the losses of training steps on the device until their mean is needed.
 
-    Logging each step would cost more than a small step itself, and wait for the device.
+    Logging each step would wait for the device, and cost more than a small step itself.
     """
 
     def __init__(self) -> None:
-        """No step was taken yet."""
+        """Start without a step."""
         self._losses: list[Tensor] = []
 
     def add(self, loss: Tensor) -> None:
@@ -55,9 +55,9 @@ class TrainLoss:
         self._losses.append(loss)
 
     def take_mean(self) -> float | None:
-        """Mean loss in nats of the steps since the last call; None if there were none.
+        """Take the mean loss in nats of the steps since the last call; None without a step.
 
-        NaN if it was NaN in any of them. Waits for the device.
+        It is NaN if the loss of any step was. The call waits for the device.
         """
         if not self._losses:
             return None
@@ -76,14 +76,14 @@ class Classifier(pl.LightningModule):
         make_schedule: MakeSchedule,
         channels_last: bool,
     ) -> None:
-        """Take the network as it is; its optimizer is made when training starts.
+        """Take the network; Lightning has its optimizer made when training starts.
 
         Args:
             network: Maps images (n, c, h, w) to logits (n, num_classes).
-            make_optimizer: Takes the parameters.
-            make_schedule: Takes the optimizer; None keeps the learning rate constant.
-            channels_last: Whether images and weights lie in memory with the channels last, which
-                convolutions are often faster with.
+            make_optimizer: Makes the optimizer of some parameters.
+            make_schedule: Makes the schedule of an optimizer; None keeps its learning rate.
+            channels_last: Keep images and weights in memory with the channels last, which is often
+                faster for convolutions.
         """
         super().__init__()
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -95,7 +95,7 @@ class Classifier(pl.LightningModule):
         self._validation: list[Batch] = []
 
     def networks(self) -> list[nn.Module]:
-        """All modules that a training step calls."""
+        """All modules that a training step runs."""
         return [self.network]
 
     @override
@@ -112,45 +112,45 @@ class Classifier(pl.LightningModule):
 
     @override
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Keep the loss, of which Lightning made a detached copy, and tell the observer."""
+        """Keep the loss, which Lightning has detached, and notify the observer."""
         self.train_loss.add(outputs["loss"])
         if self.observer is not None:
             self.observer.step_ended(self.trainer, batch[1].shape[0])
 
     @override
     def on_validation_start(self) -> None:
-        """Tell the observer."""
+        """Notify the observer."""
         if self.observer is not None:
             self.observer.validation_started()
 
     @override
     def on_validation_end(self) -> None:
-        """Tell the observer."""
+        """Notify the observer."""
         if self.observer is not None:
             self.observer.validation_ended(self.trainer, self)
 
     @override
     def on_train_end(self) -> None:
-        """Tell the observer."""
+        """Notify the observer."""
         if self.observer is not None:
             self.observer.training_ended(self)
 
     @override
     def on_validation_epoch_start(self) -> None:
-        """Forget what an earlier evaluation collected."""
+        """Drop the predictions of an earlier evaluation."""
         self._validation.clear()
 
     @override
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep the logits of a batch and its labels."""
+        """Keep the logits and labels of a batch."""
         images, labels = batch
         self._validation.append((self(images).float(), labels))
 
     def take_validation_quality(self) -> dict[str, float]:
-        """Quality over all validation batches since the evaluation began, and forget them.
+        """Compute the quality over all validation batches of this evaluation, and drop them.
 
         Returns:
-            As bench.tasks.quality.quality.
+            As bench.tasks.quality.quality().
 
         Raises:
             ValueError: There was no validation batch.
@@ -164,7 +164,7 @@ class Classifier(pl.LightningModule):
 
     @override
     def configure_optimizers(self) -> Any:
-        """The optimizer, and its schedule stepped after every batch."""
+        """Make the optimizer, and its schedule, which advances after every batch."""
         optimizer = self._make_optimizer(self.network.parameters())
         schedule = self._make_schedule(optimizer)
         if schedule is None:

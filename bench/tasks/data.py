@@ -1,7 +1,7 @@
 """The data sets of conf/data, and what a run needs of any data module.
 
-What is split off and standardised never depends on the run's seed: runs with different seeds are
-repeats of one task. Reading and preparing happen in setup(), before the clock.
+Splits and standardisation never depend on the run's seed, because runs with different seeds are
+repeats of one task. Data is read and prepared in setup(), before the clock starts.
 """
 
 from __future__ import annotations
@@ -11,22 +11,21 @@ from functools import partial
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
-from typing_extensions import Unpack
 
-from bench.tasks.images import ImageDataModule, ImageOptions
+from bench.tasks.images import ImageDataModule
 from bench.tasks.loaders import Batch
 from bench.tasks.sources import read_digits, read_files
 
 
 class DataModule(Protocol):
-    """What a run needs of a data module; any LightningDataModule with these attributes will do.
+    """What a run needs of a data module. Any LightningDataModule with these attributes will do.
 
-    num_classes, input_shape (channels, height, width) and num_train_samples, the samples of one
-    pass, are read after setup(). Batches are pairs of images (n, c, h, w) and labels (n,).
+    num_classes, input_shape (channels, height, width) and num_train_samples (the samples of one
+    pass) are read after setup(). Batches are pairs of images (n, c, h, w) and labels (n,).
 
-    The training loader gives batch_size samples in all over the ranks of a distributed run,
-    different ones on each. With full batches only (drop_last) nothing is compiled on the clock for
-    a smaller one. The other loaders give their whole split on every rank.
+    The training loaders of all ranks together give batch_size samples per step, different ones on
+    each rank. A loader of full batches only (drop_last) is best: a smaller batch may have to be
+    compiled for on the clock. The other loaders give their whole split on every rank.
     """
 
     num_classes: int
@@ -34,30 +33,32 @@ class DataModule(Protocol):
     num_train_samples: int
 
     def prepare_data(self) -> None:
-        """Fetch what has to be fetched."""
+        """Download what is needed."""
 
     def setup(self, stage: str) -> None:
-        """Make the splits; a second call changes nothing."""
+        """Make the splits; a second call does nothing."""
 
     def train_dataloader(self) -> Iterable[Batch]:
         """Batches to train on."""
 
     def val_dataloader(self) -> Iterable[Batch]:
-        """Batches that say when the target is reached."""
+        """Batches that decide when the target is reached."""
 
     def test_dataloader(self) -> Iterable[Batch]:
-        """Batches that nothing was chosen on."""
+        """Batches that no decision depends on."""
 
 
 def require_loaders(kind: Any, target: str) -> None:
-    """Refuse a class of data without a loader for each split; what its objects give is seen later.
+    """Refuse a class of data that has no loader for one of the splits.
+
+    What the loaders of an object give is checked later (bench.training.contract).
 
     Args:
-        kind: What the configuration's `_target_` names.
-        target: That `_target_`.
+        kind: The class or function that the configuration's `_target_` names.
+        target: The `_target_`.
 
     Raises:
-        ValueError: It is a LightningDataModule that has no such method; the message names it.
+        ValueError: It is a LightningDataModule without such a method; the message names it.
     """
     if not (isinstance(kind, type) and issubclass(kind, pl.LightningDataModule)):
         return
@@ -68,30 +69,31 @@ def require_loaders(kind: Any, target: str) -> None:
 
 _LOADERS = {
     "train_dataloader": "to train on",
-    "val_dataloader": "that tells when the target is reached",
-    "test_dataloader": "with samples that nothing was chosen on",
+    "val_dataloader": "that decides when the target is reached",
+    "test_dataloader": "with samples that no decision depends on",
 }
 
 
 def test_batches(data: Any) -> Iterable[Batch]:
-    """The test split of a data module; setup("test") is called where setup("fit") made none.
+    """Load the test split of a data module.
 
-    Not called for every data module: one that ignores the stage would draw its splits anew.
+    setup("test") is called only if setup("fit") made no test split: a data module that ignores the
+    stage would draw its splits again.
 
     Raises:
-        ValueError: There is none; the message has the reason.
+        ValueError: There is no test split; the message has the reason.
     """
     try:
         return _loader(data)
-    except Exception:  # a module that makes the split in setup("test") may fail in any way
+    except Exception:  # without its setup("test"), a user's module may fail in any way
         data.setup("test")
     try:
         return _loader(data)
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
-            f"data: test_dataloader gave no test split ({reason}); a run needs one that nothing "
-            "was chosen on"
+            f"data: test_dataloader gave no test split ({reason}); a run needs one with "
+            "samples that no decision depends on"
         ) from error
 
 
@@ -102,31 +104,27 @@ def _loader(data: Any) -> Iterable[Batch]:
     return loader
 
 
-def digits(**options: Unpack[ImageOptions]) -> ImageDataModule:
-    """scikit-learn's digits, which it ships with: 1,077 / 360 / 360 images of 1x8x8."""
+def digits(**options: Any) -> ImageDataModule:
+    """The digits that come with scikit-learn: 1,077 / 360 / 360 images of 1x8x8."""
     options.setdefault("num_validation_samples", 360)
-    return ImageDataModule(partial(read_digits, options.get("split_seed", 0)), **options)
+    return ImageDataModule(read=partial(read_digits, options.get("split_seed", 0)), **options)
 
 
 def fashion_mnist(
-    *, root: str | None = None, download: bool = True, **options: Unpack[ImageOptions]
+    *, root: str | None = None, download: bool = True, **options: Any
 ) -> ImageDataModule:
     """Fashion-MNIST: 50,000 / 10,000 / 10,000 images of 1x28x28; the last are the official test."""
     options.setdefault("num_validation_samples", 10_000)
-    return ImageDataModule(partial(read_files, "fashion_mnist", root, download), **options)
+    return ImageDataModule(read=partial(read_files, "fashion_mnist", root, download), **options)
 
 
-def mnist(
-    *, root: str | None = None, download: bool = True, **options: Unpack[ImageOptions]
-) -> ImageDataModule:
+def mnist(*, root: str | None = None, download: bool = True, **options: Any) -> ImageDataModule:
     """MNIST: 50,000 / 10,000 / 10,000 images of 1x28x28; the last are the official test."""
     options.setdefault("num_validation_samples", 10_000)
-    return ImageDataModule(partial(read_files, "mnist", root, download), **options)
+    return ImageDataModule(read=partial(read_files, "mnist", root, download), **options)
 
 
-def cifar10(
-    *, root: str | None = None, download: bool = True, **options: Unpack[ImageOptions]
-) -> ImageDataModule:
+def cifar10(*, root: str | None = None, download: bool = True, **options: Any) -> ImageDataModule:
     """CIFAR-10: 45,000 / 5,000 / 10,000 images of 3x32x32; the last are the official test."""
     options.setdefault("num_validation_samples", 5_000)
-    return ImageDataModule(partial(read_files, "cifar10", root, download), **options)
+    return ImageDataModule(read=partial(read_files, "cifar10", root, download), **options)

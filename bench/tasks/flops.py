@@ -1,4 +1,4 @@
-"""Floating-point operations of one prediction, and which operators are missing from the sum."""
+"""Counts the floating-point operations of a prediction, and names the operators it cannot count."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from bench.tasks.neutral import evaluating, unchanged
 
-# These make, copy or pick data without arithmetic. An operator that is on no list is named in the
-# result: a name too many does less harm than work left out in silence.
+# These create, copy or select data without arithmetic. An operator on no list is named in the
+# result, because one name too many does less harm than uncounted work that nobody notices.
 _MOVES_DATA = frozenset(
     "aten." + name
     for name in (
@@ -29,19 +29,19 @@ _MOVES_DATA = frozenset(
 
 
 def count_flops(module: nn.Module, example: Tensor) -> tuple[int, list[str]]:
-    """FLOPs of a forward pass in evaluation mode; a multiply-add counts two.
+    """Count the FLOPs of a forward pass in evaluation mode; a multiply-add counts as two.
 
     Args:
-        module: Left as it was (bench.tasks.neutral.unchanged), as are all random states.
+        module: It and all random states are put back afterwards (bench.tasks.neutral.unchanged).
         example: One input on the module's device, shape (1, c, h, w).
 
     Returns:
-        The FLOPs of the operators that torch has a formula for, and the sorted names of those that
-        computed something and for which it has none.
+        The FLOPs of all operators that torch has a formula for, and the sorted names of other
+        operators that computed something.
     """
     counter = FlopCounterMode(display=False)
-    # The recorder lies below the counter, and sees what this has taken composite operators apart
-    # into. The counter would not say what it skipped.
+    # The counter does not report what it skips. It breaks composite operators into parts, and the
+    # recorder, entered first, sees these parts.
     recorder = _Recorder()
     with unchanged([module]), evaluating(module), torch.no_grad(), recorder, counter:
         module(example.clone())  # a model may write into its input
@@ -49,9 +49,9 @@ def count_flops(module: nn.Module, example: Tensor) -> tuple[int, list[str]]:
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes the operators that compute and have no formula."""
+    """Collects the operators that compute something and have no formula."""
 
-    # Without this, an operator with a formula such as flex_attention would be refused here.
+    # Otherwise torch would refuse higher-order operators here, such as flex_attention.
     supports_higher_order_operators = True
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        # Higher-order operators are their own packet and are never views.
+        # Higher-order operators have no packet and are never views.
         packet = getattr(func, "overloadpacket", func)
         name = str(packet)
         if not (packet in flop_registry or name in _MOVES_DATA or getattr(func, "is_view", False)):

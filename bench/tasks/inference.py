@@ -11,9 +11,9 @@ from typing_extensions import override
 
 
 class InferenceModel(nn.Module):
-    """Float32 images in, float32 logits out, whatever the network computes in.
+    """Takes float32 images and gives float32 logits, in whatever type the network computes.
 
-    The casts belong to the model that is served: they are timed, exported and compressed with it.
+    The casts are part of the served model: they are timed, exported and compressed with it.
     """
 
     def __init__(
@@ -23,12 +23,12 @@ class InferenceModel(nn.Module):
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
     ) -> None:
-        """Take the network over, in evaluation mode.
+        """Take the network over and put it into evaluation mode.
 
         Args:
             network: Maps images (n, c, h, w) to logits (n, num_classes).
-            dtype: Of the weights, and of the images as the network gets them.
-            channels_last: Whether images and weights lie in memory with the channels last.
+            dtype: The type of the weights, and of the images that the network gets.
+            channels_last: Keep images and weights in memory with the channels last.
         """
         super().__init__()
         self.channels_last = channels_last
@@ -47,18 +47,19 @@ class InferenceModel(nn.Module):
 
 
 class ByWeights:
-    """An InferenceModel that is pickled as its weights and what makes its network again.
+    """Pickles an InferenceModel as its weights and a function that makes its network again.
 
-    For networks that cannot be pickled whole: they hold a lambda, a lock, an open file or a class
-    that is defined in a function. What is unpickled is an InferenceModel.
+    Some networks cannot be pickled whole: they hold a lambda, a lock, an open file or a class that
+    is defined in a function. Unpickling gives an InferenceModel.
     """
 
     def __init__(self, model: InferenceModel, make_network: Callable[[], nn.Module]) -> None:
-        """Keep both.
+        """Keep the model and the function.
 
         Args:
-            model: As it is served.
-            make_network: Can be pickled, and makes the network as it was before it became `model`.
+            model: The model as it is served.
+            make_network: A function that can be pickled. It makes the network as it was before it
+                became `model`.
         """
         self._model = model
         self._make_network = make_network
@@ -66,7 +67,7 @@ class ByWeights:
     @override
     def __reduce__(self) -> tuple[Any, ...]:
         model = self._model
-        return _made_again, (
+        return _make_again, (
             self._make_network,
             model.dtype,
             model.channels_last,
@@ -74,13 +75,13 @@ class ByWeights:
         )
 
 
-def _made_again(
+def _make_again(
     make_network: Callable[[], nn.Module],
     dtype: torch.dtype,
     channels_last: bool,
     state: Mapping[str, Any],
 ) -> InferenceModel:
     model = InferenceModel(make_network(), dtype=dtype, channels_last=channels_last)
-    # Assigned and not copied: quantized weights are of another class than those they replace.
+    # Assign the weights instead of copying them: quantized ones have another class.
     model.load_state_dict(state, assign=True)
     return model

@@ -1,7 +1,7 @@
-"""Models: two small ones that need no downloads, and torchvision's classifiers by name.
+"""Models: two small ones, and torchvision's classifiers by name.
 
 Each is called with input_shape (channels, height, width) and num_classes, and maps images
-(n, c, h, w) to logits (n, num_classes). Weights are drawn at random, never downloaded.
+(n, c, h, w) to logits (n, num_classes). Weights are drawn at random; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from bench.core.checks import require_at_least
 from bench.core.errors import first_line
 from bench.core.suggest import did_you_mean
 
-# Below this, torchvision's stems, made for 224 pixels, would leave too little of an image.
+# Stems of torchvision are made for 224 pixels. They would leave too little of an image below this.
 _SMALL_PX = 64
 _SMALL_KERNEL = 3
-# These two return extra outputs in training, unless told not to.
+# By default these two return extra outputs in training.
 _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
 InputShape = tuple[int, int, int]
 
 
 class Mlp(nn.Sequential):
-    """Fully connected layers with ReLU; depth 0 is logistic regression."""
+    """Fully connected layers with ReLU; with depth 0 it is logistic regression."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Mlp(nn.Sequential):
             input_shape: (channels, height, width).
             num_classes: Logits per image.
             width: Units of each hidden layer.
-            depth: Hidden layers.
+            depth: Number of hidden layers.
             dropout: Fraction of hidden units dropped in training, in [0, 1).
 
         Raises:
@@ -71,8 +71,8 @@ class Cnn(nn.Sequential):
         Args:
             input_shape: (channels, height, width).
             num_classes: Logits per image.
-            width: Channels of the first convolution; each further one has twice as many.
-            depth: Convolutions.
+            width: Channels of the first convolution; each one after it has twice as many.
+            depth: Number of convolutions.
 
         Raises:
             ValueError: A value is out of range.
@@ -98,13 +98,13 @@ class Cnn(nn.Sequential):
 
 
 def torchvision_model(name: str, input_shape: InputShape, num_classes: int) -> nn.Module:
-    """A classifier of torchvision, its stem adapted to the input.
+    """Make a classifier of torchvision and adapt its stem to the input.
 
-    The first convolution takes as many channels as there are. For images below 64 pixels it
-    becomes 3x3 with stride 1, and a max pooling right after it goes: the stem usual for CIFAR.
+    The first convolution gets as many channels as the images have. For images below 64 pixels it
+    becomes 3x3 with stride 1, and the max pooling after it is removed, as is usual for CIFAR.
 
     Args:
-        name: As in torchvision.models.list_models(module=torchvision.models).
+        name: One of torchvision.models.list_models(module=torchvision.models).
         input_shape: (channels, height, width).
         num_classes: Logits per image.
 
@@ -120,7 +120,7 @@ def torchvision_model(name: str, input_shape: InputShape, num_classes: int) -> n
         options |= {"aux_logits": False, "init_weights": True}
     model: nn.Module = torchvision.models.get_model(name, **options)
     _adapt_stem(model, input_shape)
-    _check_takes(model, name, input_shape)
+    _require_fitting_input(model, name, input_shape)
     return model
 
 
@@ -133,7 +133,7 @@ def _adapt_stem(model: nn.Module, input_shape: InputShape) -> None:
     if not small and first.in_channels == num_channels:
         return
     model.set_submodule(path, _stem_convolution(first, num_channels, small=small))
-    # ResNets and ShuffleNets name it so; SqueezeNet's poolings halve gently enough.
+    # ResNets and ShuffleNets have this attribute. Other poolings leave enough of a small image.
     if small and isinstance(getattr(model, "maxpool", None), nn.MaxPool2d):
         model.set_submodule("maxpool", nn.Identity())
 
@@ -151,15 +151,15 @@ def _stem_convolution(first: nn.Conv2d, num_channels: int, *, small: bool) -> nn
         padding=padding,  # type: ignore[arg-type]
         bias=first.bias is not None,
     )
-    # As most of torchvision's networks draw theirs.
+    # Most networks of torchvision draw their weights like this.
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
     if stem.bias is not None:
         nn.init.zeros_(stem.bias)
     return stem
 
 
-def _check_takes(model: nn.Module, name: str, input_shape: InputShape) -> None:
-    """Try one input: in evaluation mode, so that no statistics or random state change."""
+def _require_fitting_input(model: nn.Module, name: str, input_shape: InputShape) -> None:
+    """Try one input, in evaluation mode so that no statistics or random states change."""
     model.eval()
     try:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Contexts that leave modules and data as they were, whatever is done with them meanwhile."""
+"""Contexts that put modules and data back as they were before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.tasks.snapshot import Snapshot
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the body; parts that were frozen in it stay so afterwards."""
+    """Run the body in evaluation mode, then give each part the mode that it had."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -26,16 +26,16 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def unchanged(modules: Sequence[nn.Module], data: object = None) -> Iterator[None]:
-    """Put modules, data and all random states back as they were.
+    """Run the body, then put modules, data and all random states back.
 
-    That is every weight and buffer, persistent or not, the mode of each part, and whatever else
-    the modules and the data keep: counters, lists, caches, generators, attributes of the user's
-    own classes. Each object stays the same object (bench.tasks.snapshot). What cannot be put back
-    is left: an open file, a Python generator, a global variable of a module.
+    That includes every weight and buffer, the mode of each part, and whatever else modules and data
+    keep: counters, lists, caches, generators, attributes of the user's own classes. Each object
+    stays the same object (bench.tasks.snapshot). Some things cannot be put back: an open file, a
+    Python generator, a global variable of a module.
 
     Args:
-        modules: Are put back.
-        data: A data module that is put back too, but for its samples.
+        modules: The modules to put back.
+        data: A data module to put back, except for its samples.
     """
     on_cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     snapshot = Snapshot(modules, data)

@@ -1,4 +1,4 @@
-"""Quality of predictions, as all commands compute it."""
+"""The quality of predictions, computed in the same way by all commands."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _NAMES = ("loss", "accuracy", "macro_f1", "worst_class_recall", "expected_calibr
 
 
 def quality(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Accuracy, macro F1, recall of the worst class, calibration error and loss.
+    """Compute accuracy, macro F1, recall of the worst class, calibration error and loss.
 
-    Ratios are computed in float64 from counts: 342 right of 360 are exactly the 0.95 that a target
-    asks for, where float32 gives a little less.
+    Ratios are computed in float64 from counts. Then 342 of 360 are exactly the 0.95 of a target;
+    float32 would give a little less.
 
-    The worst class is the worst among those that occur: recall is 0/0 for a class without samples,
-    and torchmetrics' 0 in its place would hide every other class. Classes that neither occur nor
-    are predicted are left out of macro F1 for the same reason.
+    The worst class is the worst of those that occur. The recall of a class without samples is 0/0,
+    and torchmetrics' 0 for it would hide every other class. For the same reason, macro F1 leaves
+    out classes that neither occur nor are predicted.
 
     Args:
         logits: Unnormalised scores, shape (n, num_classes), n >= 1; -inf rules a class out.
@@ -30,13 +30,12 @@ def quality(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
     Returns:
         Fractions in [0, 1] named as in bench.core.records.model.Quality, and `loss`, the mean
-        cross-entropy in nats: infinite where a sample's own class was ruled out. A sample whose
-        logits are no distribution (NaN or +inf among them, or all -inf) was not recognised: it
-        counts as wrong, and loss and calibration error are NaN. All of it is NaN where no sample
-        has a distribution.
+        cross-entropy in nats, which is infinite if the class of a sample was ruled out. Logits
+        that are NaN, +inf or all -inf are no distribution: such a sample counts as wrong, and loss
+        and calibration error are NaN. If no sample has a distribution, all values are NaN.
 
     Raises:
-        ValueError: Shapes do not fit together, there are no samples, or a label is no class.
+        ValueError: The shapes do not match, there are no samples, or a label is not a class.
 
     Source: expected calibration error, Guo et al., arXiv 1706.04599: 15 bins of equal width,
         weighted mean of |confidence - accuracy|.
@@ -52,7 +51,7 @@ def quality(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def _values(logits: Tensor, labels: Tensor, num_classes: int) -> tuple[float, ...]:
-    """The values of quality(), in the order of _NAMES, of float64 logits."""
+    """The values of quality() from float64 logits, in the order of _NAMES."""
     probabilities = logits.softmax(dim=1)
     known = ~probabilities.isnan().any(dim=1)
     if not known.any():
@@ -73,17 +72,17 @@ def _values(logits: Tensor, labels: Tensor, num_classes: int) -> tuple[float, ..
 
 
 def recorded(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Values as a record has them: None for what is no finite number."""
+    """Prepare values for a record: NaN and infinite ones become None."""
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def require_classes(labels: Tensor, num_classes: int, *, where: str = "labels") -> None:
-    """Refuse labels that are no classes.
+    """Refuse labels that are not classes.
 
     Args:
         labels: Integers of shape (n,), n >= 1.
-        num_classes: Of the logits.
-        where: They come from, for the error.
+        num_classes: Number of classes.
+        where: The origin of the labels, for the error.
 
     Raises:
         ValueError: One is negative or too large.
@@ -95,7 +94,7 @@ def require_classes(labels: Tensor, num_classes: int, *, where: str = "labels") 
 
 
 def _calibration_error(probabilities: Tensor, labels: Tensor) -> float:
-    """Of probabilities, not of logits: torchmetrics takes logits in [0, 1] for probabilities."""
+    # Pass probabilities: torchmetrics would take logits that lie in [0, 1] for probabilities.
     error = multiclass_calibration_error(
         probabilities,
         labels,
@@ -110,13 +109,13 @@ def _calibration_error(probabilities: Tensor, labels: Tensor) -> float:
 def _counts(
     classes: Tensor, labels: Tensor, known: Tensor, num_classes: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """By class, how many were right, how many occur, and how many were predicted, in float64.
+    """Count per class how many were right, occur, and were predicted, in float64.
 
     Args:
-        classes: Predicted, int64 of shape (n,).
+        classes: Predicted classes, int64 of shape (n,).
         labels: True classes, int64 of shape (n,).
-        known: Whether a class was predicted at all, bool of shape (n,).
-        num_classes: Of the logits.
+        known: Whether the logits are a distribution, bool of shape (n,).
+        num_classes: Number of classes.
     """
     groups = (labels[known & (classes == labels)], labels, classes[known])
     right, occurring, predicted = (

@@ -7,7 +7,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 
 def constant(optimizer: Optimizer, lr: float, total_steps: int) -> LRScheduler | None:
-    """No schedule: the optimizer keeps the learning rate that it was given."""
+    """No schedule: the optimizer keeps its learning rate."""
     return None
 
 
@@ -19,18 +19,20 @@ def one_cycle(
     div_factor: float = 25.0,
     final_div_factor: float = 1e4,
 ) -> LRScheduler | None:
-    """Up to lr and down again along two half cosines; momentum stays as it is.
+    """Raise the learning rate to lr and lower it again along two half cosines.
+
+    Momentum is constant.
 
     Args:
-        optimizer: What is scheduled.
-        lr: Highest learning rate.
-        total_steps: Length of the training in steps.
-        warmup_frac: Fraction of the steps that go up, in (0, 1).
+        optimizer: The optimizer to schedule.
+        lr: The highest learning rate.
+        total_steps: Length of the schedule in steps.
+        warmup_frac: Fraction of the steps in which it rises, in (0, 1).
         div_factor: The first learning rate is lr / div_factor.
-        final_div_factor: The last one is lr / div_factor / final_div_factor.
+        final_div_factor: The last learning rate is lr / div_factor / final_div_factor.
 
     Raises:
-        ValueError: The fraction is out of range, or leaves no whole step to go up.
+        ValueError: A value is out of range, or no step is left for the rise.
 
     Source: Smith and Topin, arXiv 1708.07120.
     """
@@ -42,20 +44,20 @@ def one_cycle(
         pct_start=warmup_frac,
         div_factor=div_factor,
         final_div_factor=final_div_factor,
-        cycle_momentum=False,  # not every optimizer has one
+        cycle_momentum=False,  # not every optimizer has momentum
     )
 
 
 def _require_one_cycle(
     total_steps: int, warmup_frac: float, div_factor: float, final_div_factor: float
 ) -> None:
-    """Refuse values of one_cycle() that are out of range or leave no step to warm up in."""
+    """Refuse values of one_cycle() that are out of range or leave no step for the rise."""
     if not 0 < warmup_frac < 1:
         raise ValueError(f"schedule.warmup_frac={warmup_frac}: must be between 0 and 1")
     for key, value in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
         if value <= 0:
             raise ValueError(f"schedule.{key}={value}: must be positive")
-    # With one step or less torch divides by zero, or trains at a learning rate of nearly 0.
+    # With one step or less, torch divides by zero or trains at a learning rate of almost 0.
     if warmup_frac * total_steps <= 1:
         raise ValueError(
             f"schedule=one_cycle: warmup_frac={warmup_frac} of {total_steps} steps leaves none to "
@@ -66,12 +68,12 @@ def _require_one_cycle(
 def cosine(
     optimizer: Optimizer, lr: float, total_steps: int, final_lr_frac: float = 0.0
 ) -> LRScheduler | None:
-    """From lr down to a fraction of it along a half cosine.
+    """Lower the learning rate from lr to a fraction of it along a half cosine.
 
     Args:
-        optimizer: What is scheduled.
-        lr: First learning rate.
-        total_steps: Length of the training in steps.
+        optimizer: The optimizer to schedule.
+        lr: The first learning rate.
+        total_steps: Length of the schedule in steps.
         final_lr_frac: The last learning rate as a fraction of the first, in [0, 1].
 
     Raises:

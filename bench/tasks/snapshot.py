@@ -1,7 +1,7 @@
-"""The state of objects and of everything they refer to, kept in order to put it back in place.
+"""Keeps the state of objects and of everything they refer to, and puts it back in place.
 
-Every object stays the same object and only its content is put back: what two parts of a model
-share stays shared, and what was compiled for a tensor or a list still holds.
+Each object stays the same object, and only its content is put back. So what two parts of a model
+share stays shared, and code that was compiled for a tensor or a list stays valid.
 """
 
 from __future__ import annotations
@@ -27,15 +27,24 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 Restore = Callable[[], Any]
 
 _PLAIN = (str, bytes, int, float, complex, type(None), np.generic, torch.dtype, torch.device)
-# A trainer leads to all of Lightning and to the meters, which go on working meanwhile.
-_LEFT_ALONE = (*_PLAIN, FunctionType, ModuleType, pl.Trainer, random.SystemRandom)
-_CONTAINERS = (dict, list, tuple, set, frozenset, deque, partial)
-# Of library classes like these, the attributes are the user's.
-_HOLDERS = (
+# A trainer refers to all of Lightning and to the meters, which keep working in the meantime.
+_SKIPPED = (*_PLAIN, FunctionType, ModuleType, pl.Trainer, random.SystemRandom)
+# How each kind of container is filled. A subclass is emptied and filled by the methods of its base,
+# because its own may do more. OrderedDict comes first: methods of dict would break its order.
+_FILL: dict[Any, Any] = {
+    OrderedDict: OrderedDict.update,
+    dict: dict.update,
+    list: list.extend,
+    deque: deque.extend,
+    set: set.update,
+}
+_CONTAINERS = (*_FILL, tuple, frozenset, partial)
+# These classes come from libraries, but their attributes are the user's.
+_USER_BASES = (
     *(nn.Module, pl.LightningDataModule, Dataset, Sampler, DataLoader),
     *(SimpleNamespace, Namespace, UserDict, UserList),
 )
-# These know their position and nothing else: a copy continues where the original was.
+# These know their position and nothing else, so a copy continues where the original was.
 _ITERATORS: tuple[type, ...] = (
     itertools.count,
     type(iter([])),
@@ -50,28 +59,29 @@ _GENERATORS = (
     *(torch.Generator, random.Random),
     *(np.random.Generator, np.random.BitGenerator, np.random.RandomState),
 )
-_OF_A_HOLDER = (*_CONTAINERS, *_ARRAYS)
-_MOST_DATA_BYTES = 2**28
+_MAX_DATA_BYTES = 2**28
 
 
 class Snapshot:
     """The state of modules and of data.
 
-    All tensors and arrays of the modules are kept. In data, only those of at most one dimension
-    are, such as an order or labels, up to 256 MiB: samples are only read, and may fill the memory.
+    It keeps all tensors and arrays of the modules. Of the data it keeps only those of at most one
+    dimension, such as an order or labels, up to 256 MiB: samples are only read, and may fill the
+    memory.
 
     Objects of the user's own classes, modules, data sets, samplers and loaders are kept with their
-    attributes and those of their classes. Of other objects from libraries only the random
-    generators are: an attribute may refer to a file or a thread that has moved on.
+    attributes and those of their classes. Of other library objects only random generators are
+    kept: an attribute may refer to a file or a thread that has moved on.
     """
 
     def __init__(self, modules: Iterable[nn.Module], data: object = None) -> None:
         """Keep the present state."""
         self._modules = list(modules)
-        self._seen: dict[int, Any] = {}  # with the objects, so that no other gets the same id
+        # Objects are held as well as their ids, so that no new object gets the id of a dead one.
+        self._seen: dict[int, Any] = {}
         self._copies: dict[int, Any] = {}
         self._restores: list[Restore] = []
-        self._left_bytes = _MOST_DATA_BYTES
+        self._remaining_bytes = _MAX_DATA_BYTES
         for module in self._modules:
             # Scripted modules keep their tensors outside of Python's attributes.
             tensors = (*module.parameters(), *module.buffers())
@@ -85,59 +95,61 @@ class Snapshot:
         for module in self._modules:
             module.zero_grad(set_to_none=True)
 
-    def _walk(self, roots: Iterable[Any], keeps: Callable[[Any], bool]) -> None:
-        """Keep everything that can be reached; what the user's objects refer to comes first."""
+    def _walk(self, roots: Iterable[Any], keeps_array: Callable[[Any], bool]) -> None:
+        """Keep all objects that can be reached, those of the user first.
+
+        An object that both the user and a library refer to is then met as the user's, and kept.
+        """
         pending = deque((root, True) for root in roots)
         while pending:
-            value, is_own = pending.pop()
-            if isinstance(value, _LEFT_ALONE) or id(value) in self._seen:
+            value, is_users = pending.pop()
+            if isinstance(value, _SKIPPED) or id(value) in self._seen:
                 continue
-            is_own = _is_own(value, of_holder=is_own)
-            add = pending.extend if is_own else pending.extendleft
-            if type(value) is tuple:  # a data set may list a million of them
-                add((other, is_own) for other in value if not isinstance(other, _PLAIN))
+            is_users = _is_users(value, owner_is=is_users)
+            add = pending.extend if is_users else pending.extendleft
+            if type(value) is tuple:  # a data set may list a million of them: no entry for each
+                add((other, is_users) for other in value if not isinstance(other, _PLAIN))
                 continue
             self._seen[id(value)] = value
             if isinstance(value, _GENERATORS):
                 self._restores.append(_generator_restore(value))
             elif not isinstance(value, _ARRAYS):
-                self._restores += self._content_restores(value) if is_own else ()
-                add((other, is_own) for other in _referred(value))
-            elif is_own and keeps(value):
+                if is_users:
+                    self._keep_content(value)
+                add((other, is_users) for other in _references(value))
+            elif is_users and keeps_array(value):
                 self._restores.append(_array_restore(value))
 
     def _is_small(self, array: Any) -> bool:
-        if array.ndim > 1 or isinstance(array, np.memmap) or array.nbytes > self._left_bytes:
+        if array.ndim > 1 or isinstance(array, np.memmap) or array.nbytes > self._remaining_bytes:
             return False
-        self._left_bytes -= array.nbytes
+        self._remaining_bytes -= array.nbytes
         return True
 
-    def _content_restores(self, value: Any) -> Iterator[Restore]:
-        """What puts back to which objects one refers."""
-        if isinstance(value, dict):
-            yield partial(_restore_dict, value, self._kept(_items(value)))
-        elif isinstance(value, list | deque):
-            yield partial(_restore_list, value, list(self._kept(enumerate(value)).values()))
-        elif isinstance(value, set):
-            yield partial(_restore_set, value, set(value))
-        yield partial(_restore_attributes, value, self._kept(_attributes(value).items()))
+    def _keep_content(self, value: Any) -> None:
+        """Keep which objects an object refers to, as members and as attributes."""
+        if isinstance(value, tuple(_FILL)):
+            members = _members(value)
+            self._replace_iterators(members, enumerate(members))
+            self._restores.append(partial(_refill, value, members))
+        attributes = _attributes(value)
+        self._replace_iterators(attributes, attributes.items())
+        self._restores.append(partial(_restore_attributes, value, attributes))
 
-    def _kept(self, items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-        """The objects; of an iterator, which cannot be put back, one copy for all its holders."""
-        kept = dict(items)
-        for name, value in kept.items():
+    def _replace_iterators(self, kept: Any, items: Iterable[tuple[Any, Any]]) -> None:
+        """Keep a copy of each iterator, because it cannot be put back; one copy for all uses."""
+        for place, value in items:
             if isinstance(value, _ITERATORS):
                 self._seen[id(value)] = value
-                kept[name] = self._copies.setdefault(id(value), copy.copy(value))
-        return kept
+                kept[place] = self._copies.setdefault(id(value), copy.copy(value))
 
 
-def _is_own(value: Any, *, of_holder: bool) -> bool:
-    """Whether an object is the user's; a container or an array is its holder's."""
-    if isinstance(value, _OF_A_HOLDER):
-        return of_holder
+def _is_users(value: Any, *, owner_is: bool) -> bool:
+    """Whether an object is the user's. A container or an array belongs to whatever refers to it."""
+    if isinstance(value, (*_CONTAINERS, *_ARRAYS)):
+        return owner_is
     kind: Any = value if isinstance(value, type) else type(value)
-    return issubclass(kind, _HOLDERS) or not _is_from_library(kind)
+    return issubclass(kind, _USER_BASES) or not _is_from_library(kind)
 
 
 @cache
@@ -146,11 +158,11 @@ def _is_from_library(kind: type) -> bool:
     return kind.__module__ == "builtins" or (file or "").startswith(_LIBRARIES)
 
 
-def _referred(value: Any) -> Iterator[Any]:
-    """The objects that one refers to."""
+def _references(value: Any) -> Iterator[Any]:
+    """The objects that an object refers to; the keys of dicts are left out."""
     if isinstance(value, dict):
-        yield from (other for _, other in _items(value))
-    elif isinstance(value, list | tuple | set | frozenset | deque):
+        yield from _members(value)[1::2]
+    elif isinstance(value, Iterable) and isinstance(value, _CONTAINERS):
         yield from value
     elif isinstance(value, partial):
         yield from (value.func, value.args, value.keywords)
@@ -161,64 +173,53 @@ def _referred(value: Any) -> Iterator[Any]:
         yield from (kind for kind in type(value).__mro__ if not _is_from_library(kind))
 
 
+def _container_kind(value: Any) -> Any:
+    return next(kind for kind in _FILL if isinstance(value, kind))
+
+
+def _members(value: Any) -> list[Any]:
+    """The members of a container; of a dict each key, followed by its value."""
+    if isinstance(value, dict):
+        return list(itertools.chain.from_iterable(_container_kind(value).items(value)))
+    return list(value)
+
+
+def _refill(value: Any, before: list[Any]) -> None:
+    """Put the members of a container back, unless they are still the same objects."""
+    if list(map(id, _members(value))) != list(map(id, before)):
+        kind = _container_kind(value)
+        is_dict = isinstance(value, dict)
+        kind.clear(value)
+        _FILL[kind](value, zip(before[::2], before[1::2], strict=True) if is_dict else before)
+
+
 def _attributes(value: Any) -> dict[str, Any]:
-    """What an object keeps under names, in its slots too, or what a class of the user's keeps."""
+    """The attributes of an object, also in slots, or those of a class of the user."""
     if isinstance(value, type):
         return {} if _is_from_library(value) else _class_attributes(value)
     try:
         state = object.__getstate__(value)
-    except Exception:  # a __getattr__ of the user's may raise anything
+    except Exception:  # __getattr__ of a user's class may raise anything
         return {}
     parts = state if isinstance(state, tuple) else (state,)
-    return {name: kept for part in parts if part for name, kept in part.items()}
+    return {name: one for part in parts if part for name, one in part.items()}
 
 
 def _class_attributes(kind: type) -> dict[str, Any]:
-    own = vars(kind).items()
-    return {name: value for name, value in own if not name.startswith(("__", "_abc_"))}
+    return {
+        name: value for name, value in vars(kind).items() if not name.startswith(("__", "_abc_"))
+    }
 
 
 def _restore_attributes(value: Any, before: dict[str, Any]) -> None:
-    # Past a __setattr__ of the class, which may refuse or do more than that.
+    # Not by setattr(): the class may have a __setattr__ that refuses, or does more than that.
     base: Any = type if isinstance(value, type) else object
     now = _attributes(value)
     for name in now.keys() - before.keys():
         base.__delattr__(value, name)
-    for name, kept in before.items():
-        if name not in now or now[name] is not kept:
-            base.__setattr__(value, name, kept)
-
-
-def _items(value: dict[Any, Any]) -> list[tuple[Any, Any]]:
-    return list(_plain_class(value).items(value))
-
-
-def _plain_class(value: dict[Any, Any]) -> Any:
-    """Whose methods do no more than their names say."""
-    return OrderedDict if isinstance(value, OrderedDict) else dict
-
-
-def _restore_dict(value: dict[Any, Any], before: dict[Any, Any]) -> None:
-    now = _items(value)
-    same = len(now) == len(before) and all(
-        name is other and one is kept
-        for (name, one), (other, kept) in zip(now, before.items(), strict=True)
-    )
-    if not same:
-        _plain_class(value).clear(value)
-        _plain_class(value).update(value, before)
-
-
-def _restore_list(value: list[Any] | deque[Any], before: list[Any]) -> None:
-    if list(map(id, value)) != list(map(id, before)):
-        value.clear()
-        value.extend(before)
-
-
-def _restore_set(value: set[Any], before: set[Any]) -> None:
-    if value != before:
-        value.clear()
-        value.update(before)
+    for name, one in before.items():
+        if name not in now or now[name] is not one:
+            base.__setattr__(value, name, one)
 
 
 def _generator_restore(value: Any) -> Restore:
@@ -247,7 +248,7 @@ def _restore_tensor(tensor: Tensor, before: Tensor, requires_grad: bool) -> None
     with torch.no_grad():
         if (tensor.shape, tensor.dtype) != (before.shape, before.dtype):
             tensor.data = before
-        # What did not change is not written: an expanded tensor cannot be.
+        # A tensor that did not change is not written, because an expanded one cannot be.
         elif tensor.layout != torch.strided or not torch.equal(tensor, before):
             tensor.copy_(before)
     if tensor.is_leaf:

@@ -1,6 +1,6 @@
-"""Where the images come from: scikit-learn's digits, or files of a torchvision data set.
+"""Reads images: scikit-learn's digits, or the files of a torchvision data set.
 
-Each reader gives (development, test): a data module cuts its validation split out of the first.
+Each reader gives (development, test); a data module cuts its validation split out of the first.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class LabelledImages:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
 
-    def __getitem__(self, chosen: NDArray[np.int64]) -> LabelledImages:
-        """Some of the samples, by their places."""
-        return LabelledImages(self.images[chosen], self.labels[chosen])
+    def __getitem__(self, index: NDArray[np.int64]) -> LabelledImages:
+        """Select samples by their indices."""
+        return LabelledImages(self.images[index], self.labels[index])
 
 
 Pools = tuple[LabelledImages, LabelledImages]
@@ -56,15 +56,15 @@ Pools = tuple[LabelledImages, LabelledImages]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSet:
-    """A data set that lies in files.
+    """A data set that is read from files.
 
     Attributes:
-        name: Of the option in conf/data.
-        torchvision_class: Downloads it.
-        layout: Which files a root must hold, for an error.
-        find: The folder to read within a root; None where the files are not there.
+        name: The name of its option in conf/data.
+        torchvision_class: The class that downloads it.
+        layout: The files that a root must hold, for an error.
+        find: Finds the folder to read within a root; None if the files are not there.
         read: Reads that folder.
-        packaged: Where a package of the system puts the files.
+        packaged: The folder in which a package of the system installs the files.
         package: The name of that package.
     """
 
@@ -78,10 +78,10 @@ class FileSet:
 
 
 def read_digits(split_seed: int) -> Pools:
-    """scikit-learn's 1,797 handwritten digits of 8x8 pixels; a fifth of them is the test split.
+    """Read scikit-learn's 1,797 handwritten digits of 8x8 pixels; a fifth is the test split.
 
     Args:
-        split_seed: Fixes which samples are in the test split, stratified by class.
+        split_seed: Decides which samples are in the test split, which is stratified by class.
     """
     bunch = load_digits()
     pool = LabelledImages(bunch.images.astype(np.uint8)[:, None], bunch.target.astype(np.int64))
@@ -95,15 +95,15 @@ def read_digits(split_seed: int) -> Pools:
 
 
 def read_files(name: str, root: str | None, download: bool) -> Pools:
-    """A data set that lies in files.
+    """Read a data set from files.
 
     Args:
-        name: The option in conf/data.
-        root: Folder to look in; None for the usual places.
-        download: Whether to fetch the files if they are nowhere.
+        name: The name of its option in conf/data.
+        root: The folder to look in; None for the usual places.
+        download: Download the files if they are not found.
 
     Raises:
-        FileNotFoundError: The files are nowhere and could not be fetched.
+        FileNotFoundError: The files were not found and not downloaded.
         ValueError: The root does not exist, or a file is corrupt or missing.
     """
     files = _FILE_SETS[name]
@@ -111,38 +111,39 @@ def read_files(name: str, root: str | None, download: bool) -> Pools:
 
 
 def require_files(key: str, root: str | None, name: str, download: bool) -> None:
-    """Refuse a data set that is nowhere and will not be fetched; raises as locate()."""
+    """Refuse a data set that is not found and will not be downloaded; raises as locate()."""
     if download:
-        _own_root(root, key)
+        _chosen_root(root, key)
     else:
         locate(_FILE_SETS[name], root, download=False, key=key)
 
 
 def locate(files: FileSet, root: str | None, *, download: bool, key: str = "data.root") -> Path:
-    """The folder that a data set is read from.
+    """Find the folder that a data set is read from, or download the data set.
 
-    A root that is given is the only place looked at; otherwise BENCH_DATA_ROOT, the system's
-    package and the cache are, in this order. What is fetched goes to the root or the cache.
+    A given root is the only place searched. Without one, BENCH_DATA_ROOT, the system's package and
+    the cache are searched, in this order. Downloads go to the root or the cache.
 
     Raises:
-        FileNotFoundError: The files are nowhere and could not be fetched.
-        ValueError: The root given does not exist.
+        FileNotFoundError: The files were not found and not downloaded.
+        ValueError: The root does not exist.
     """
-    own = _own_root(root, key)
+    chosen = _chosen_root(root, key)
     cache = _cache_folder()
-    places = [own] if root is not None else [own, files.packaged, cache]
+    places = [chosen] if root is not None else [chosen, files.packaged, cache]
     for place in places:
         found = files.find(place) if place is not None else None
         if found is not None:
             return found
-    reason = _download(files, own or cache) if download else "data.download=false"
-    found = files.find(own or cache)
+    reason = _download(files, chosen or cache) if download else "data.download=false"
+    found = files.find(chosen or cache)
     if found is None:
         raise FileNotFoundError(_how_to_get(files, reason, key))
     return found
 
 
-def _own_root(root: str | None, key: str) -> Path | None:
+def _chosen_root(root: str | None, key: str) -> Path | None:
+    """The folder that the configuration or else BENCH_DATA_ROOT names; None for neither."""
     if root is None:
         key, root = ROOT_VARIABLE, os.environ.get(ROOT_VARIABLE) or None
     if root is None:
@@ -167,22 +168,22 @@ def _how_to_get(files: FileSet, reason: str, key: str) -> str:
 
 
 def _download(files: FileSet, folder: Path) -> str:
-    """Fetch a data set with torchvision; what went wrong, or an empty text."""
+    """Download a data set with torchvision; return why it failed, or an empty text."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Jobs that start together must not write the same files.
+        # Jobs that start at the same time must not write the same files.
         with FileLock(folder / f".{files.name}.lock"), _network_timeout():
             if files.find(folder) is None:
                 files.torchvision_class(str(folder), download=True)
     except (OSError, RuntimeError, HTTPException) as error:
-        # torchvision lists every mirror on lines of its own.
+        # The message of torchvision has a line for each mirror.
         return f"download failed: {' '.join(str(error).split())}"
     return ""
 
 
 @contextmanager
 def _network_timeout() -> Iterator[None]:
-    """Bound each wait for the network: torchvision sets no limit, and a firewall may drop all."""
+    """Limit each wait for the network: torchvision has no timeout, and firewalls drop packets."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_NETWORK_TIMEOUT_S)
     try:
@@ -196,7 +197,7 @@ def _idx_path(folder: Path, name: str) -> Path | None:
 
 
 def _find_idx(subfolder: str, root: Path) -> Path | None:
-    """The folder with all four files: as torchvision lays them out, or the root itself."""
+    """Find the folder with all four files: the one that torchvision makes, or the root itself."""
     for folder in (root / subfolder / "raw", root):
         if all(_idx_path(folder, name) for name in (*_TRAIN_FILES, *_TEST_FILES)):
             return folder
@@ -210,7 +211,7 @@ def _read_idx_pools(folder: Path) -> Pools:
 def _read_idx_pair(folder: Path, images_name: str, labels_name: str) -> LabelledImages:
     images_path, labels_path = _idx_path(folder, images_name), _idx_path(folder, labels_name)
     assert images_path is not None
-    assert labels_path is not None  # _find_idx saw all four
+    assert labels_path is not None  # _find_idx() found all four
     images = _read_idx(images_path, read_image_file).numpy()[:, None]
     labels = _read_idx(labels_path, read_label_file).numpy()
     if len(images) != len(labels) or not len(labels) or labels.max() >= NUM_CLASSES:
@@ -219,7 +220,7 @@ def _read_idx_pair(folder: Path, images_name: str, labels_name: str) -> Labelled
 
 
 def _read_idx(path: Path, reader: Callable[[str], Tensor]) -> Tensor:
-    """One file by torchvision's reader, which takes plain files only."""
+    """Read a file with torchvision's reader, which cannot read compressed ones."""
     try:
         if path.suffix != ".gz":
             return reader(str(path))
@@ -233,7 +234,9 @@ def _read_idx(path: Path, reader: Callable[[str], Tensor]) -> Tensor:
 
 
 def _corrupt(path: Path) -> ValueError:
-    return ValueError(f"{path}: the data file is corrupt or missing; delete it and get it again")
+    return ValueError(
+        f"{path}: the data file is corrupt or missing; delete it and download it again"
+    )
 
 
 def _find_cifar(root: Path) -> Path | None:
@@ -243,7 +246,7 @@ def _find_cifar(root: Path) -> Path | None:
 def _read_cifar(folder: Path) -> Pools:
     try:
         development, test = (CIFAR10(str(folder), train=train) for train in (True, False))
-    except RuntimeError as error:  # torchvision says that a checksum is wrong, not which
+    except RuntimeError as error:  # torchvision does not say which checksum is wrong
         raise _corrupt(_broken_cifar_file(folder)) from error
     return _from_cifar(development), _from_cifar(test)
 

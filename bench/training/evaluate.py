@@ -1,40 +1,39 @@
-"""Quality of a trained model on a split, through the same forward pass as in training."""
+"""Computes the quality of a trained model on a split, with the forward pass of the training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from bench.core.records.model import Quality
+from bench.tasks.loaders import Batch
 from bench.tasks.quality import quality, recorded
+from bench.training.contract import Precision
 
 
 class Served(nn.Module):
-    """The model as it was trained: with its precision, taking and giving tensors on its device."""
+    """The trained model in the precision of its training, from images to float32 logits."""
 
     def __init__(
-        self,
-        network: nn.Module,
-        precision: Callable[[], AbstractContextManager[None]],
-        *,
-        copies_input: bool = False,
+        self, network: nn.Module, precision: Precision, *, copies_input: bool = False
     ) -> None:
-        """Wrap the network without a change.
+        """Wrap the network without changing it.
 
         Args:
             network: Maps images to logits.
-            precision: As in training.
-            copies_input: Whether the network writes into its input, so that it is given a copy.
+            precision: Enters the precision of the training.
+            copies_input: Give the network a copy of its input, because it writes into it.
         """
         super().__init__()
         self.network = network
         self._precision = precision
         self._copies_input = copies_input
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
         """Logits of images, (n, c, h, w) to (n, num_classes), float32."""
         with self._precision():
@@ -44,21 +43,21 @@ class Served(nn.Module):
 
 def evaluate(
     model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[Batch],
     *,
     device: torch.device,
     at: Literal["crossing", "end"],
 ) -> Quality:
-    """Quality over all batches of a split.
+    """Compute the quality over all batches of a split.
 
     Args:
         model: Maps images (n, c, h, w) to logits (n, num_classes).
         batches: Images and labels (n,).
-        device: Where the model is.
-        at: Which state of the model this is.
+        device: The device of the model.
+        at: The state of training that the model is in.
     """
     model.eval()
-    outputs: list[tuple[Tensor, Tensor]] = []
+    outputs: list[Batch] = []
     with torch.inference_mode():
         for images, labels in batches:
             outputs.append((model(images.to(device)).cpu(), labels.cpu()))

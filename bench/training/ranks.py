@@ -26,7 +26,7 @@ from bench.tasks.data import DataModule
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import unchanged
 from bench.training.batches import digest, gathered
-from bench.training.splits import batches_of, listed, pass_samples, require_size
+from bench.training.splits import pass_samples, require_size, shape_text, split_batches
 
 _JOIN_S = 30.0
 # Labels of two ranks agree by chance once in 2^40 times.
@@ -129,7 +129,7 @@ def require_shares(data: DataModule, loader_of: Callable[[], Any], batch_size: i
     require_own_samples(gathered(own), data.num_train_samples, batch_size)
     for name in ("val_dataloader", "test_dataloader"):
         with unchanged([], data):
-            content = whole_split(batches_of(data, name))
+            content = whole_split(split_batches(data, name))
         require_whole_split(name, gathered(content))
 
 
@@ -137,12 +137,12 @@ def training_share(data: DataModule, loader: Any) -> Share:
     """What this rank trains on, from as many batches as it takes to know."""
     first: Batch | None = None
     labels: list[int] = []
-    for batch in batches_of(data, "train_dataloader", loader):
+    for batch in split_batches(data, "train_dataloader", loader):
         first = first or batch
         labels += batch[1].tolist()
         if _bits(labels) >= _ENOUGH_BITS or len(labels) >= data.num_train_samples:
             break
-    assert first is not None, "batches_of() gives one or raises"
+    assert first is not None, "split_batches() gives one or raises"
     return Share(
         num_samples=len(first[1]),
         content=digest(first),
@@ -166,7 +166,7 @@ def require_own_samples(shares: list[Share], num_train_samples: int, batch_size:
     sizes = [share.num_samples for share in shares]
     if sum(sizes) != batch_size:
         raise ValueError(
-            f"data: train_dataloader gave {listed(sizes)} samples on {len(sizes)} ranks, must "
+            f"data: train_dataloader gave {shape_text(sizes)} samples on {len(sizes)} ranks, must "
             f"give batch_size={batch_size} in all: batch_size / {len(sizes)} on each"
         )
     if _have_equal([share.content for share in shares]):
@@ -206,7 +206,7 @@ def require_whole_split(name: str, contents: list[tuple[int, str]]) -> None:
     """
     if len(set(contents)) > 1:
         raise ValueError(
-            f"data: {name} gave {listed([num for num, _ in contents])} samples on "
+            f"data: {name} gave {shape_text([num for num, _ in contents])} samples on "
             f"{len(contents)} ranks, not the same ones on each; give the whole split on every "
             "rank, without a DistributedSampler: quality is measured on the first"
         )

@@ -1,4 +1,4 @@
-"""What the loaders of a user's data must give, looked at before the clock."""
+"""Checks what the loaders of a user's data give, before the clock."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from bench.tasks.loaders import Batch
 from bench.tasks.neutral import unchanged
 from bench.tasks.quality import require_classes
 
-_LABELS = (torch.int64, torch.uint8)  # what torch's cross-entropy takes for classes
-_NUM_LABELS = 64  # of an order: enough to tell two apart
+_LABELS = (torch.int64, torch.uint8)  # the types of classes that torch's cross-entropy takes
+_NUM_LABELS = 64  # labels that are compared: enough to tell two orders apart
 
 
 def first_batch(data: DataModule, name: str) -> Batch:
-    """The first batch of a split; as batches_of()."""
-    return next(batches_of(data, name))
+    """Load the first batch of a split; see split_batches()."""
+    return next(split_batches(data, name))
 
 
-def batches_of(data: DataModule, name: str, loader: Any = None) -> Iterator[Batch]:
-    """The batches of a split, each checked.
+def split_batches(data: DataModule, name: str, loader: Any = None) -> Iterator[Batch]:
+    """Load the batches of a split and check each of them.
 
     Args:
         data: Has the shape of an image and the number of classes.
         name: The method that gives the loader, such as `val_dataloader`.
-        loader: The loader, where it was given already.
+        loader: The loader, if the method must not be called again.
 
     Raises:
-        ValueError: It is no loader, gives no batch, or a batch that is not images and labels.
+        ValueError: It is not a loader, gives no batch, or a batch that is not images and labels.
     """
     if loader is None:
         loader = test_batches(data) if name == "test_dataloader" else getattr(data, name)()
     if isinstance(loader, Sequence | dict) or not isinstance(loader, Iterable):
-        raise ValueError(f"data: {name} must give one loader, gave {kind_of(loader)}")
+        raise ValueError(f"data: {name} must give one loader, gave {describe(loader)}")
     empty = True
     for batch in loader:
         empty = False
@@ -48,52 +48,45 @@ def batches_of(data: DataModule, name: str, loader: Any = None) -> Iterator[Batc
 
 def _checked(data: DataModule, name: str, batch: Any) -> Batch:
     if not isinstance(batch, tuple | list) or len(batch) != 2:
-        raise ValueError(f"data: a batch of {name} must be (images, labels), is {kind_of(batch)}")
+        raise ValueError(f"data: a batch of {name} must be (images, labels), is {describe(batch)}")
     images, labels = batch
     for part, value in (("images", images), ("labels", labels)):
         if not isinstance(value, Tensor):
-            raise ValueError(f"data: {part} of {name} must be a torch.Tensor, are {kind_of(value)}")
+            raise ValueError(
+                f"data: {part} of {name} must be a torch.Tensor, are {describe(value)}"
+            )
     shape = tuple(data.input_shape)
     if images.ndim == 0 or tuple(images.shape[1:]) != shape:
         raise ValueError(
-            f"data: images of {name} must be of shape (n, {listed(shape)}) by input_shape, "
-            f"are of shape ({listed(images.shape)})"
+            f"data: images of {name} must be of shape (n, {shape_text(shape)}) by input_shape, "
+            f"are of shape ({shape_text(images.shape)})"
         )
     if labels.shape != images.shape[:1] or labels.dtype not in _LABELS:
         raise ValueError(
             f"data: labels of {name} must be int64 of shape ({len(images)},), are "
-            f"{str(labels.dtype).removeprefix('torch.')} of shape ({listed(labels.shape)})"
+            f"{str(labels.dtype).removeprefix('torch.')} of shape ({shape_text(labels.shape)})"
         )
     require_classes(labels, data.num_classes, where=f"data: {name}")
     return images, labels
 
 
-def _first_labels(data: DataModule) -> list[int]:
-    """Labels of the first training batches, until there are enough or the pass ends."""
-    labels: list[int] = []
-    for _, more in batches_of(data, "train_dataloader"):
-        labels += more.tolist()
-        if len(labels) >= _NUM_LABELS:
-            break
-    return labels
-
-
 def require_same_order(data: DataModule) -> None:
-    """Refuse training data of which a look takes samples away that cannot be put back.
+    """Refuse training data that gives other samples when it is read again.
 
-    Labels are compared, not images, which a data set may change at random each time.
+    Samples read before the clock would then be missing from the training. Labels are compared
+    instead of images, because a data set may change images at random each time.
 
     Args:
-        data: Whose state is put back after each look.
+        data: Its state is put back after each reading.
 
     Raises:
-        ValueError: A second look met other labels than the first.
+        ValueError: The second reading gave other labels than the first.
     """
-    looks = []
+    readings = []
     for _ in range(2):
         with unchanged([], data):
-            looks.append(_first_labels(data))
-    if looks[0] != looks[1]:
+            readings.append(_first_labels(data))
+    if readings[0] != readings[1]:
         raise ValueError(
             "data: train_dataloader gave other samples when it was asked again, so what is checked "
             "before the clock would be missing from the training; have each call begin anew, in an "
@@ -101,45 +94,54 @@ def require_same_order(data: DataModule) -> None:
         )
 
 
+def _first_labels(data: DataModule) -> list[int]:
+    labels: list[int] = []
+    for _, more in split_batches(data, "train_dataloader"):
+        labels += more.tolist()
+        if len(labels) >= _NUM_LABELS:
+            break
+    return labels
+
+
 def pass_samples(loader: Any, batch_size: int) -> int | None:
-    """About how many samples one pass of a loader gives; None where it has no length.
+    """Estimate the samples of one pass of a loader; None if it has no length.
 
     Args:
         loader: A loader, whose last batch may be smaller.
-        batch_size: Of its first batch.
+        batch_size: The size of its first batch.
     """
     num_batches = sized_len(loader)
     return None if num_batches is None else num_batches * batch_size
 
 
 def require_size(num_train_samples: int, passes: Sequence[int | None], batch_size: int) -> None:
-    """Refuse a number of samples that is not what the training loaders go through.
+    """Refuse a number of training samples that does not match the loaders.
 
     Args:
-        num_train_samples: As the data gives it.
-        passes: pass_samples() of each rank. The ranks may share the split, or each go through all.
-        batch_size: Of all ranks together; up to a batch more or less is rounding.
+        num_train_samples: The number that the data gives.
+        passes: pass_samples() of each rank. The ranks may share the split, or each read all of it.
+        batch_size: Samples of a step of all ranks; a difference of less is due to rounding.
 
     Raises:
-        ValueError: Neither the sum nor each of the passes is that number.
+        ValueError: Neither the sum of the passes nor one of them is that number.
     """
+    if None in passes:
+        return
     known = [num for num in passes if num is not None]
-    found = {sum(known), *known}
-    if len(known) == len(passes) and all(
-        abs(num - num_train_samples) >= batch_size for num in found
-    ):
+    total = sum(known)
+    if all(abs(num - num_train_samples) >= batch_size for num in (total, *known)):
         raise ValueError(
             f"data: num_train_samples is {num_train_samples}, but one pass of train_dataloader "
-            f"gives about {sum(known)}; give the samples of a pass, which epochs are counted by"
+            f"gives about {total}; give the samples of a pass, which epochs are counted by"
         )
 
 
-def kind_of(value: Any) -> str:
-    """What something is, for an error: `a list of 2`, `a Tensor`."""
+def describe(value: Any) -> str:
+    """Say what a value is, for an error: `a list of 2`, `a Tensor`."""
     name = type(value).__name__
     return f"a {name} of {len(value)}" if isinstance(value, tuple | list | dict) else f"a {name}"
 
 
-def listed(shape: Sequence[int]) -> str:
-    """Numbers for an error: `1, 8, 8`."""
+def shape_text(shape: Sequence[int]) -> str:
+    """Write numbers for an error: `1, 8, 8`."""
     return ", ".join(map(str, shape))

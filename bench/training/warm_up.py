@@ -1,12 +1,11 @@
-"""What is done once per process before the clock, and leaves no trace in the model.
+"""Pays for lazy set-up and compilation before the clock, and leaves no trace in the model.
 
-Lazy set-up and compilation are paid here: a training step in each shape that the training loader
-gives, and evaluations in the shapes of an evaluation.
+It makes a training step in each batch size that the training loader gives, and evaluations in the
+batch sizes of an evaluation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -34,14 +33,14 @@ def prepare(
     """Check the contract of data and model, then warm up; weights and random states stay.
 
     Args:
-        module: Moved to the device.
-        data: After setup("fit").
-        config: Batch size, number of warm-up steps, whether the model is compiled.
-        device: Of the training.
-        precision: As in training.
+        module: The module, which is moved to the device.
+        data: The data after setup("fit").
+        config: Has the batch size, the number of warm-up steps, and whether to compile.
+        device: The device of the training.
+        precision: Enters the precision of the training.
 
     Raises:
-        ValueError: Data or model break the contract, or a model that is to be compiled is not.
+        ValueError: Data or model break the contract, or torch.compile compiled nothing.
     """
     module.to(device)
     options = config.trainer
@@ -54,7 +53,10 @@ def prepare(
             device=device,
             precision=precision,
         )
-        batches = list(_training_batches(examples.batch, data, config))
+        images, labels = examples.batch
+        # The full batch of this rank first, then a smaller last one if there is one.
+        sizes = (config.batch_size // options.devices, _last_size(data.train_dataloader()))
+        batches = [(_repeat(images, size), _repeat(labels, size)) for size in sizes if size]
         for _ in range(options.num_warmup_steps):
             for batch in batches:
                 _train(module, batch, precision)
@@ -72,35 +74,28 @@ def num_compiled_graphs() -> int:
 def _train(module: Classifier, batch: Batch, precision: Precision) -> None:
     images, labels = batch
     with precision():
-        loss = module.training_step((images.clone(), labels), 0)  # it may write into its input
+        # On a copy, because a model may write into its input.
+        loss = module.training_step((images.clone(), labels), 0)
         loss.backward()  # type: ignore[no-untyped-call]
     module.zero_grad(set_to_none=True)
 
 
 def _evaluate(module: Classifier, examples: Examples, precision: Precision) -> None:
-    """As Lightning evaluates within a fit, on training samples."""
+    """Run the forward pass as Lightning's validation does, on training samples."""
     images, _ = examples.batch
     with evaluating(module), torch.no_grad(), precision():
         for size in examples.eval_sizes:
-            module(_repeated(images, size))
-
-
-def _training_batches(batch: Batch, data: Any, config: TrainConfig) -> Iterator[Batch]:
-    """A batch of each size that this rank trains on, the full one first."""
-    share = config.batch_size // config.trainer.devices
-    for size in (share, _last_size(data.train_dataloader())):
-        if size:
-            yield _repeated(batch[0], size), _repeated(batch[1], size)
+            module(_repeat(images, size))
 
 
 def _last_size(loader: Any) -> int:
-    """Samples of a smaller last batch; 0 where there is none or it cannot be known."""
+    """Samples of a smaller last batch; 0 if there is none or it cannot be known."""
     if not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
         return 0
     num_samples = sized_len(loader.sampler)  # None for a stream
     return 0 if num_samples is None else num_samples % loader.batch_size
 
 
-def _repeated(samples: Tensor, num: int) -> Tensor:
-    """The first samples, over again where there are too few; a copy, shape (num, ...)."""
+def _repeat(samples: Tensor, num: int) -> Tensor:
+    """Copy the first `num` samples, starting over if there are fewer; shape (num, ...)."""
     return samples[torch.arange(num, device=samples.device) % len(samples)]

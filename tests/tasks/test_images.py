@@ -15,7 +15,7 @@ from bench.tasks.loaders import Batch, BatchOrder
 
 
 def ready(**options: object) -> ImageDataModule:
-    data = digits(**{"batch_size": 32, "seed": 0, **options})  # type: ignore[arg-type]
+    data = digits(**{"batch_size": 32, "seed": 0, **options})
     data.setup()
     return data
 
