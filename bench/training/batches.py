@@ -22,20 +22,20 @@ class SampleCounter:
     """Counts the samples that each batch adds to a training."""
 
     def __init__(self) -> None:
-        """Nothing is known of the ranks before the first batch."""
-        self._is_shared: bool | None = None
+        """Start before the first batch."""
+        self._is_shared: bool | None = None  # unknown before the ranks compare their first batches
         self._has_warned = False
 
     def __call__(self, trainer: pl.Trainer, batch: Any, batch_idx: int) -> int | None:
-        """Samples of this rank's batch.
+        """Count the samples of this rank's batch.
 
         Args:
             trainer: Its loader may know how many samples it put into the batch.
             batch: The batch, unchanged.
-            batch_idx: Place of the batch in the pass.
+            batch_idx: Index of the batch in the pass.
 
         Returns:
-            None where the size cannot be known, or where all ranks train on copies of one batch.
+            None if the size cannot be known, or if all ranks train on copies of one batch.
         """
         if self._is_shared is None:
             self._is_shared = trainer.world_size > 1 and have_same_batch(batch)
@@ -43,33 +43,33 @@ class SampleCounter:
                 _log.warning("all ranks train on the same samples: their number is not recorded")
         if self._is_shared:
             return None
-        num, why = None, ""
+        num, reason = None, ""
         try:
             num = num_samples(batch, trainer.train_dataloader, batch_idx)
-        except Exception as error:  # a batch is its user's object, and the training took it
-            why = f" ({type(error).__name__}: {error})"
+        except Exception as error:  # a user's batch may be any object; the training accepted it
+            reason = f" ({type(error).__name__}: {error})"
         if num is None and not self._has_warned:
             _log.warning(
-                "the size of a batch is not clear%s: the number of samples is not recorded", why
+                "the size of a batch is not clear%s: the number of samples is not recorded", reason
             )
             self._has_warned = True
         return num
 
 
 def num_samples(batch: Any, loader: Any = None, batch_idx: int = 0) -> int | None:
-    """Samples of a batch: the first dimension of all tensors and arrays in it.
+    """Count the samples of a batch: the first dimension of all its tensors and arrays.
 
-    That alone may be the length of a sequence or the channels of images in a list. So it has to
-    agree with the number that the loader put into the batch; where that is not known, with the
-    loader's batch size or with labels.
+    That alone could be the length of a sequence, or the channels of images in a list. So it must
+    agree with the number that the loader put into the batch. If that is unknown, it must agree with
+    the loader's batch size, or the batch must contain labels.
 
     Args:
         batch: The batch, unchanged.
-        loader: The training loader; several are a list or the like.
-        batch_idx: Place of the batch in the pass.
+        loader: The training loader; several loaders are a list or the like.
+        batch_idx: Index of the batch in the pass.
 
     Returns:
-        None where these do not agree, or there are none: a guess would be a wrong number.
+        None if the sizes do not agree or there are none: a guess would be a wrong number.
     """
     sizes = {len(leaf) for leaf in _arrays(batch) if leaf.ndim}
     if len(sizes) != 1:
@@ -83,11 +83,11 @@ def num_samples(batch: Any, loader: Any = None, batch_idx: int = 0) -> int | Non
 
 
 def batches_of_pass(loader: Any) -> int | None:
-    """Batches in one pass over the training split.
+    """Count the batches of one pass over the training split.
 
     Returns:
-        None where that is not known: for several loaders, and for streams, whose workers may give
-        more or less than the length that they claim.
+        None if that is unknown: for several loaders, and for streams, whose workers may give more
+        or fewer batches than their length claims.
     """
     is_stream = isinstance(getattr(loader, "dataset", None), IterableDataset)
     if is_stream or isinstance(loader, list | tuple | Mapping):
@@ -96,7 +96,7 @@ def batches_of_pass(loader: Any) -> int | None:
 
 
 def _num_drawn(loader: Any, batch_idx: int) -> int | None:
-    """Samples that a DataLoader drew for a batch; None where it does not know."""
+    """The number of samples that a DataLoader drew for a batch; None if it does not know."""
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         return None
     in_pass = sized_len(loader.sampler)
@@ -106,9 +106,9 @@ def _num_drawn(loader: Any, batch_idx: int) -> int | None:
 
 
 def _has_labels(batch: Any) -> bool:
-    """Whether the batch is a tuple, list or mapping of tensors, of one dimension and of more.
+    """Whether a batch is a tuple, list or mapping of tensors of one and of more dimensions.
 
-    What lies deeper may be lists of samples.
+    All tensors must be direct members: what lies deeper may be lists of samples.
     """
     members = batch.values() if isinstance(batch, Mapping) else batch
     if not isinstance(batch, Mapping | list | tuple):
@@ -119,26 +119,26 @@ def _has_labels(batch: Any) -> bool:
 
 
 def have_same_batch(batch: Any) -> bool:
-    """Whether another rank has this batch as well; called on every rank, for its first batch.
+    """Whether two ranks have the same batch; call it on every rank, for its first batch.
 
-    Copies of a batch on all ranks are the same samples, trained on again. A batch that cannot be
-    compared counts as different: its size will not be known either.
+    The same batch on several ranks is the same samples, trained on again. A batch that cannot be
+    compared counts as different: its size will be unknown, too.
     """
-    known = [one for one in gathered(_digest(batch)) if one is not None]
+    known = [each for each in gather(_try_digest(batch)) if each is not None]
     return len(set(known)) < len(known)
 
 
-def gathered(own: Any) -> list[Any]:
-    """A value of each rank, in the order of the ranks; called on every rank."""
-    found: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(found, own)
-    return found
+def gather(value: Any) -> list[Any]:
+    """Collect a value of each rank, in the order of the ranks; call it on every rank."""
+    values: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(values, value)
+    return values
 
 
-def _digest(batch: Any) -> Any:
+def _try_digest(batch: Any) -> Any:
     try:
         return digest(_arrays(batch))
-    except Exception as error:  # as above; the other ranks wait for an answer
+    except Exception as error:  # a user's batch may be any object, and the other ranks wait
         _log.warning("a batch cannot be compared with those of other ranks (%s)", error)
         return None
 
@@ -148,10 +148,10 @@ def _arrays(batch: Any) -> list[Tensor | np.ndarray]:
 
 
 def digest(arrays: Iterable[Tensor | np.ndarray]) -> str:
-    """A hash of all content, except Python objects in NumPy arrays: they have no bytes to compare.
+    """Hash the content of arrays, except for Python objects in NumPy arrays, which have no bytes.
 
     Args:
-        arrays: Of any layout, type and device.
+        arrays: Arrays of any layout, type and device.
     """
     found = hashlib.sha256()
     for array in arrays:
@@ -161,7 +161,7 @@ def digest(arrays: Iterable[Tensor | np.ndarray]) -> str:
 
 
 def _dense(array: Tensor | np.ndarray) -> list[np.ndarray]:
-    """The content as plain arrays."""
+    """Convert the content to plain NumPy arrays."""
     if isinstance(array, np.ndarray):
         return [] if array.dtype.hasobject else [array]
     tensor = array.detach().cpu()
@@ -171,4 +171,4 @@ def _dense(array: Tensor | np.ndarray) -> list[np.ndarray]:
         sparse = tensor.to_sparse_coo().coalesce()  # type: ignore[no-untyped-call]
         return [sparse.indices().numpy(), *_dense(sparse.values())]
     flat = tensor.resolve_conj().resolve_neg().contiguous().reshape(-1)
-    return [flat.view(torch.uint8).numpy()]  # NumPy has no bfloat16
+    return [flat.view(torch.uint8).numpy()]  # as bytes, because NumPy has no bfloat16

@@ -1,7 +1,7 @@
-"""The body of bench.train: one run, in a fresh process of its own.
+"""The job of bench.train: one run, in a fresh process of its own.
 
-Wires data, model, meters, training and the serving probe together, and writes the record whatever
-happens. The fork server imports this module once, so that a job does not pay for the libraries.
+It connects data, model, meters, training and the serving probe, and writes the record whatever
+happens. The fork server imports this module once, so that jobs need not import the libraries.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bench.runs.recipes import source_record, with_recipe
 from bench.tasks.classifier import Classifier
 from bench.tasks.data import test_batches
 from bench.training.evaluate import Served, evaluate
-from bench.training.loop import gpu_uuids, train_to_target, training_devices
+from bench.training.loop import gpu_uuids, require_devices, train_to_target
 from bench.training.parts import Parts, build_parts, model_facts, model_name
 from bench.training.profiler import TargetProfiler, nothing, phases_of
 from bench.training.ranks import follow_in_other_ranks
@@ -45,7 +45,7 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
     """Make the run and write its record, however it ends.
 
     Args:
-        job: What to run and where to put it.
+        job: The run and its folder.
         send: Reports progress to the parent.
         launched_s: When the parent launched this process, on the host's monotonic clock.
     """
@@ -57,7 +57,7 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
 
 
 class TrainingRun:
-    """One run, which can be asked for its record at any moment.
+    """One run. Its record can be asked for at any moment.
 
     Attributes:
         source: The record of the run that the recipe builds on.
@@ -70,7 +70,7 @@ class TrainingRun:
         self._launch_s = launch_s
         self._entered_s = time.perf_counter()
         self._shown_s = -_SHOW_EVERY_S
-        # What the record is made of, as far as the run has come.
+        # The record is made from these, as far as the run has come.
         self._window: Window | None = None
         self._profiler: TargetProfiler | None = None
         self._fields: dict[str, Any] = {}
@@ -79,14 +79,16 @@ class TrainingRun:
     def make(self) -> None:
         """Set up, train to the target, then evaluate and time the trained model."""
         config = self._config
-        # Wrong prices, countries and requests fail here, before they cost a run.
+        # A wrong price or country fails here, before it costs a run.
         Rates.from_config(config.price, config.grid)
         self.source = source_record(self._job.config)
         prepare_process(config)
         self._send(Progress(stage="preparing data, model and meters"))
-        gpus = gpu_uuids(training_devices(config))
-        with follow_in_other_ranks(config.trainer.devices, partial(follow, config)):
-            # First, so that the energy of what follows is metered; nothing is on the device yet.
+        options = config.trainer
+        gpus = gpu_uuids(require_devices(options.accelerator, options.devices, config.precision))
+        with follow_in_other_ranks(options.devices, partial(follow, config)):
+            # Open the window first, so that the set-up is metered as well. Nothing is on the device
+            # yet, so there is nothing to wait for.
             self._window = window = build_window(config, lambda: None, gpus=gpus)
             window.open()
             require_meter(config, window)
@@ -115,7 +117,7 @@ class TrainingRun:
             on_end=partial(save_model, self._job.folder / "checkpoint.pt"),
         )
         try:
-            train_to_target(parts.module, parts.data, profiler, parts.trainer, parts.batch_size)
+            train_parts(parts, profiler)
         finally:
             curve.close()
             if profiler.started:
@@ -123,7 +125,7 @@ class TrainingRun:
 
     def _keep(self, curve: CurveWriter, parts: Parts, row: CurveRow) -> None:
         curve.append(row)
-        # A message wakes the parent, which then competes with the training: send few.
+        # Each message wakes the parent, which then competes with the training.
         if row.time_s >= self._shown_s + _SHOW_EVERY_S:
             self._shown_s = row.time_s
             target = self._config.target
@@ -135,7 +137,7 @@ class TrainingRun:
             parts.trainer.logger.log_metrics(numeric, step=row.steps)
 
     def _assess(self, parts: Parts, served: Served, meters: MeterSet) -> None:
-        """Quality and serving cost of the model as it was when the run ended."""
+        """Measure quality and serving cost of the model in its state at the end of the run."""
         target = self.record("ok", None).target
         at: Literal["crossing", "end"] = "crossing" if target and target.reached else "end"
         splits = {"quality": parts.data.val_dataloader(), "quality_test": test_batches(parts.data)}
@@ -150,9 +152,9 @@ class TrainingRun:
         )
 
     def record(self, status: Status, error: RunError | None) -> RunRecord:
-        """The record of what has been measured so far."""
+        """Make the record of what has been measured so far."""
         job, window, profiler = self._job, self._window, self._profiler
-        # Set-up ends with the start of the clock; now, where that was never reached.
+        # Set-up ends when the clock starts or, if it never did, now.
         started = window is not None and window.clock.started
         ready_s = window.clock.started_s if window and started else time.perf_counter()
         times = profiler.times if profiler else None
@@ -171,10 +173,10 @@ class TrainingRun:
 
 
 def require_meter(config: TrainConfig, window: Window) -> None:
-    """Refuse a budget of joules that no meter can check.
+    """Refuse a budget of joules if no meter can check it.
 
     Raises:
-        ValueError: No meter is there; the message has the reasons.
+        ValueError: No meter works; the message has the reasons.
     """
     limit_j = config.budget.max_energy_j
     if limit_j is not None and window.meters.refresh_s is None:
@@ -185,7 +187,7 @@ def require_meter(config: TrainConfig, window: Window) -> None:
 
 
 def prepare_process(config: TrainConfig) -> None:
-    """Seeds and threads: per process, so on every rank."""
+    """Set seeds and threads, which each rank must do for its own process."""
     if config.trainer.num_threads is not None:
         torch.set_num_threads(config.trainer.num_threads)
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -198,7 +200,7 @@ def build_profiler(
     on_row: Callable[[CurveRow], None],
     on_end: Callable[[Classifier], None],
 ) -> TargetProfiler:
-    """The profiler of a run."""
+    """Make the profiler of a run."""
     config = parts.config
     return TargetProfiler(
         target=config.target.build(),
@@ -211,18 +213,24 @@ def build_profiler(
     )
 
 
+def train_parts(parts: Parts, profiler: TargetProfiler) -> None:
+    """Train the parts of a run; as train_to_target()."""
+    batch_size = parts.config.batch_size
+    train_to_target(parts.module, parts.data, profiler, parts.trainer, batch_size)
+
+
 def save_model(path: Path, module: Classifier) -> None:
     """Save the weights; config.yaml beside them says how to build the model."""
-    # Through a file of ours: a full disk is then an OSError that says so.
+    # Open the file here: a full disk is then an OSError, where torch would raise something else.
     with path.open("wb") as file:
         torch.save(module.network.state_dict(), file)
 
 
 def follow(config: TrainConfig) -> None:
-    """What every rank but the first does: train along, measuring and writing nothing."""
+    """Train in a rank other than the first, which measures and writes nothing."""
     prepare_process(config)
     parts = build_parts(config, None)
     parts.compile_and_warm_up()
     window = Window.time_only(parts.synchronize)
     profiler = build_profiler(parts, window, on_row=nothing, on_end=nothing)
-    train_to_target(parts.module, parts.data, profiler, parts.trainer, parts.batch_size)
+    train_parts(parts, profiler)

@@ -1,7 +1,7 @@
-"""Trains to the target with PyTorch Lightning; bench.training.profiler measures it.
+"""Trains to the target with PyTorch Lightning, while bench.training.profiler measures.
 
-Before the clock: set-up, compilation and warm-up (bench.training.warm_up). On the clock:
-everything from the first batch asked for.
+Set-up, compilation and warm-up (bench.training.warm_up) come before the clock. Everything from the
+request for the first batch is on the clock.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LIGHTNING_PRECISION = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed":
 
 
 def eval_every_steps(eval_every_samples: int | None, batch_size: int) -> int:
-    """The evaluation cadence in steps: samples rounded up to whole batches.
+    """Convert the evaluation cadence from samples to steps, rounded up to whole batches.
 
     Raises:
         ValueError: There is no cadence.
@@ -39,7 +39,7 @@ def eval_every_steps(eval_every_samples: int | None, batch_size: int) -> int:
 
 
 def schedule_steps(max_epochs: float, num_train_samples: int, batch_size: int, every: int) -> int:
-    """Length of the schedule in steps, rounded up so that it ends with an evaluation.
+    """Compute the length of the schedule in steps, rounded up so that it ends with an evaluation.
 
     Args:
         max_epochs: The budget in passes over the training split.
@@ -48,36 +48,28 @@ def schedule_steps(max_epochs: float, num_train_samples: int, batch_size: int, e
         every: Steps between evaluations.
     """
     num_evaluations = max_epochs * num_train_samples / batch_size / every
-    # 0.7 * 10 is 7.000000000000001: no evaluation more for that.
+    # 0.7 * 10 is 7.000000000000001, which must not be rounded up to 8 evaluations.
     return max(1, math.ceil(num_evaluations * (1 - _ROUNDING))) * every
 
 
-def training_devices(config: TrainConfig) -> list[torch.device]:
-    """The devices that a configuration trains on: CUDA's, or the one CPU.
-
-    Raises:
-        ValueError: A GPU is asked for and there is none, or not as many.
-    """
-    return _devices(config.trainer.accelerator, config.trainer.devices)
-
-
-def require_devices(accelerator: str, num_devices: int, precision: str) -> None:
-    """Refuse devices that are not there, and a precision that they do not have.
+def require_devices(accelerator: str, num_devices: int, precision: str) -> list[torch.device]:
+    """Find the devices to train on: CUDA devices, or the CPU.
 
     Args:
-        accelerator: As trainer.accelerator.
-        num_devices: As trainer.devices.
-        precision: As the key of that name.
+        accelerator: The key trainer.accelerator.
+        num_devices: The key trainer.devices.
+        precision: The key precision.
 
     Raises:
-        ValueError: A device is not there, or the precision needs another one.
+        ValueError: A device is missing, or the precision needs another one.
     """
-    on_gpu = _devices(accelerator, num_devices)[0].type == "cuda"
-    if precision == "16-mixed" and not on_gpu:
+    devices = _find_devices(accelerator, num_devices)
+    if precision == "16-mixed" and devices[0].type == "cpu":
         raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
+    return devices
 
 
-def _devices(accelerator: str, num_devices: int) -> list[torch.device]:
+def _find_devices(accelerator: str, num_devices: int) -> list[torch.device]:
     has_gpu = torch.cuda.is_available()
     if accelerator == "gpu" and not has_gpu:
         raise ValueError("trainer.accelerator=gpu: no CUDA device here; use trainer=cpu")
@@ -92,7 +84,7 @@ def _devices(accelerator: str, num_devices: int) -> list[torch.device]:
 
 
 def gpu_uuids(devices: Sequence[torch.device]) -> list[str] | None:
-    """UUIDs of the GPUs among some devices, as CUDA names them; None for GPUs of other makers."""
+    """The UUIDs of the GPUs among some devices; None if there are GPUs that are not CUDA's."""
     if {device.type for device in devices} - {"cpu", "cuda"}:
         return None
     return [
@@ -105,19 +97,19 @@ def gpu_uuids(devices: Sequence[torch.device]) -> list[str] | None:
 def build_trainer(
     config: TrainConfig, *, max_steps: int, every: int, logger: Logger | None
 ) -> pl.Trainer:
-    """A trainer with nothing of Lightning's own on the clock that was not asked for.
+    """Make a trainer in which none of Lightning's extras run on the clock.
 
     Raises:
-        ValueError: The device or precision asked for is not there.
+        ValueError: The device or the precision does not exist here.
     """
     options = config.trainer
-    require_devices(options.accelerator, options.devices, config.precision)
-    on_gpu = training_devices(config)[0].type == "cuda"
+    devices = require_devices(options.accelerator, options.devices, config.precision)
     return pl.Trainer(
-        accelerator="gpu" if on_gpu else "cpu",
+        accelerator="gpu" if devices[0].type == "cuda" else "cpu",
         devices=options.devices,
         strategy="ddp" if options.devices > 1 else "auto",
-        plugins=[LightningEnvironment()],  # not that of a launcher: ranks are ours
+        # Ranks are started by bench.training.ranks, even inside a job of Slurm or torchrun.
+        plugins=[LightningEnvironment()],
         precision=_LIGHTNING_PRECISION[config.precision],  # type: ignore[arg-type]
         max_steps=max_steps,
         max_epochs=-1,
@@ -134,14 +126,14 @@ def build_trainer(
 
 
 def start_with_first_batch(data: Any, start: Callable[[Callable[[], Any]], None]) -> None:
-    """Have a data module start the clock when its training loader is first asked for.
+    """Have a data module start the clock when Lightning first asks for its training loader.
 
-    Lightning makes the loader's iterator at once after that, and workers begin to fetch: a later
-    hook of the training loop would come after the first batch was asked for.
+    Right after that Lightning makes the loader's iterator, and workers begin to load. Any hook of
+    the training loop would come too late.
 
     Args:
         data: Its method train_dataloader is replaced.
-        start: Starts the clock; is given the method that was replaced.
+        start: Starts the clock. Its argument is the method that was replaced.
     """
     inner = data.train_dataloader
 
@@ -160,27 +152,28 @@ def train_to_target(
     trainer: pl.Trainer,
     batch_size: int | None = None,
 ) -> None:
-    """Train until the profiler stops it or the schedule ends; readings are in the profiler.
+    """Train until the profiler stops the trainer or the schedule ends.
 
     Args:
         module: The module.
         data: The data.
-        profiler: Measures, and stops the trainer.
+        profiler: Measures, keeps the readings, and stops the trainer.
         trainer: The trainer.
-        batch_size: Of all ranks together, whose shares are checked; None checks nothing.
+        batch_size: Samples of a step, of all ranks together, for the check of their shares; None
+            skips this check.
 
     Raises:
         DivergedError: The loss is not finite.
-        ValueError: The ranks do not share the data as they must (bench.training.ranks).
+        ValueError: The ranks do not share the data correctly (bench.training.ranks).
     """
     on_sigterm = signal.getsignal(signal.SIGTERM)
 
-    def start(loader_of: Callable[[], Any]) -> None:
-        # Lightning's own handler, set by now, would wait for the other ranks within a step.
+    def start(make_loader: Callable[[], Any]) -> None:
+        # By now Lightning has set its own handler, which would wait for the other ranks in a step.
         signal.signal(signal.SIGTERM, on_sigterm)
-        # The ranks have met by now, and the clock has not started.
+        # By now the ranks have met, and the clock has not started.
         if batch_size is not None and trainer.world_size > 1 and not profiler.started:
-            require_shares(data, loader_of, batch_size)
+            require_shares(data, make_loader, batch_size)
         profiler.start()
 
     module.observer = profiler

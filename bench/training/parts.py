@@ -1,4 +1,4 @@
-"""Builds what a training run is made of from its configuration, alike on every rank."""
+"""Builds data, module and trainer of a run from its configuration, in the same way on each rank."""
 
 from __future__ import annotations
 
@@ -37,9 +37,15 @@ from bench.training.warm_up import prepare
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Data, module and trainer of a run, and the length of its schedule in steps.
+    """What a run consists of.
 
-    teacher is what the module learns from besides the labels, for distillation.
+    Attributes:
+        config: The configuration of the run.
+        data: The data, set up.
+        module: The module to train.
+        trainer: Lightning's trainer.
+        max_steps: Length of the schedule in steps.
+        teacher: For distillation, the network that the module also learns from.
     """
 
     config: TrainConfig
@@ -51,22 +57,17 @@ class Parts:
 
     @property
     def device(self) -> torch.device:
-        """Where the training runs."""
+        """The device of the training."""
         device: torch.device = self.trainer.strategy.root_device
         return device
 
-    @property
-    def batch_size(self) -> int:
-        """Samples of a step, over all ranks together."""
-        return self.config.batch_size
-
     def synchronize(self) -> None:
-        """Wait until the device has done all that it was given; at once on a CPU."""
+        """Wait until the device has finished its work; a CPU always has."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
     def compile_and_warm_up(self) -> Examples:
-        """Do what is done once per process, before the clock.
+        """Do the work that comes once per process, before the clock.
 
         Raises:
             ValueError: Data or model break their contract.
@@ -86,13 +87,13 @@ class Parts:
         )
 
     def served(self, examples: Examples) -> Served:
-        """The model on its device, with the precision that it was trained in."""
+        """The model on its device, in the precision that it was trained in."""
         self.module.to(self.device)
         precision = self.trainer.precision_plugin.forward_context
         return Served(self.module, precision, copies_input=examples.changes_input).eval()
 
     def example_images(self, num: int) -> Tensor:
-        """The first images of the test split on the device, (n, c, h, w), num or more of them."""
+        """Load the first `num` images or more of the test split, on the device, (n, c, h, w)."""
         images: list[Tensor] = []
         for batch, _ in test_batches(self.data):
             images.append(batch)
@@ -102,14 +103,14 @@ class Parts:
 
 
 def build_parts(config: TrainConfig, folder: Path | None) -> Parts:
-    """Everything up to the first batch, but for what is done once per process.
+    """Build all parts of a run, before compilation and warm-up.
 
     Args:
-        config: Of the run; its groups with a `_target_` are instantiated here.
-        folder: The run's own; None on ranks that write nothing.
+        config: The configuration of the run; its groups with a `_target_` are instantiated here.
+        folder: The run folder; None on ranks that write nothing.
 
     Raises:
-        ValueError: A part does not exist or cannot be built with what it was given.
+        ValueError: A part does not exist, or cannot be built from its configuration.
     """
     data = instantiate(config.data, batch_size=config.batch_size, seed=config.seed)
     data.prepare_data()
@@ -142,16 +143,16 @@ def build_parts(config: TrainConfig, folder: Path | None) -> Parts:
 
 
 def _network(config: TrainConfig, data: DataModule, folder: Path | None) -> nn.Module:
-    """From random weights, or what pruning leaves of a trained one."""
+    """Make a network with random weights, or prune a trained one."""
     recipe = config.recipe
     if isinstance(recipe, PruneConfig):
         return pruned_network(source_folder(config.results, recipe), config, data, folder)
-    facts = {"input_shape": data.input_shape, "num_classes": data.num_classes}
-    for name, value in facts.items():
+    shapes = {"input_shape": data.input_shape, "num_classes": data.num_classes}
+    for name, value in shapes.items():
         given = config.model.get(name)
         if given is not None and given != (list(value) if isinstance(value, tuple) else value):
             raise ValueError(f"model.{name}={given}: contradicts the data's {name}={value}")
-    network = instantiate(config.model, **facts)
+    network = instantiate(config.model, **shapes)
     return require_network(network, str(config.model["_target_"]))
 
 
@@ -159,14 +160,15 @@ def _teacher(config: TrainConfig, data: DataModule) -> Teacher | None:
     recipe = config.recipe
     if not isinstance(recipe, DistillConfig):
         return None
-    # Its weights are drawn before they are loaded: dropout of the student is as without a teacher.
+    # The teacher's class draws random weights before the trained ones are loaded. With a separate
+    # random state, the student starts exactly as it would without a teacher.
     with torch.random.fork_rng(devices=[]):
         network = load_network(source_folder(config.results, recipe), data, config.trust)
     return Teacher(network, channels_last=config.trainer.channels_last)
 
 
 def _classifier(config: TrainConfig, teacher: Teacher | None) -> Callable[..., Classifier]:
-    """The class of the module: chosen once, so that a plain training step does not ask."""
+    """Choose the class of the module once, so that a plain training step need not check."""
     recipe = config.recipe
     if teacher is None or not isinstance(recipe, DistillConfig):
         return Classifier
@@ -177,18 +179,18 @@ def _logger(node: dict[str, Any] | None, folder: Path | None) -> Logger | None:
     if not node or folder is None:
         return None
     if "tracking_uri" in node and node["tracking_uri"] is None:
-        # MLflow refuses the plain files that Lightning would have it write.
+        # By default Lightning has MLflow write plain files, which MLflow refuses.
         node = {**node, "tracking_uri": f"sqlite:///{folder}/mlflow.db"}
     logger: Logger = instantiate(node, save_dir=str(folder))
     return logger
 
 
 def model_facts(parts: Parts, name: str) -> ModelFacts:
-    """Parameters and FLOPs of the network before it is compiled; its size is known once saved.
+    """Count parameters and FLOPs of the network; call it before the network is compiled.
 
     Args:
         parts: The parts of the run.
-        name: What the model is called in the record.
+        name: The name of the model in the record.
 
     Raises:
         ValueError: The model or the data break their contract.
@@ -204,10 +206,10 @@ def model_facts(parts: Parts, name: str) -> ModelFacts:
 
 
 def model_name(stored: dict[str, Any]) -> str:
-    """The model as the user named it: torchvision's name, the option's, or a class of their own.
+    """Name the model as the user did: by torchvision's name, an option, or a class of their own.
 
     Args:
-        stored: The configuration as the record has it, with the options that were chosen.
+        stored: The configuration of the record, with the options that were chosen.
     """
     node, choice = stored["model"], stored.get(CHOICES, {}).get("model")
     if choice in (None, "custom"):

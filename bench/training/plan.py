@@ -1,4 +1,4 @@
-"""From a configuration of bench.train to the run that it asks for, and what that needs here."""
+"""Plans the run of a configuration of bench.train, and checks what it needs on this machine."""
 
 from __future__ import annotations
 
@@ -27,41 +27,41 @@ from bench.runs.requirements import (
 
 
 def check_values(values: Mapping[str, Any]) -> TrainConfig:
-    """The typed form of the resolved values of bench.train.
+    """Read the configuration of bench.train from resolved values.
 
     Raises:
-        ValueError: A value is missing or out of range, or would not hold: because of the
-            environment, or because nothing checks it.
+        ValueError: A value is missing or out of range, or would have no effect: because of an
+            environment variable, or because no meter checks it.
     """
-    checked = TrainConfig.from_dict(values)
+    config = TrainConfig.from_dict(values)
     refuse_trainer_variables()
-    if checked.trainer.compile:
+    if config.trainer.compile:
         refuse_disabled_compiler("trainer.compile=true")
-    if checked.budget.max_energy_j is not None and not checked.meter.sources:
+    if config.budget.max_energy_j is not None and not config.meter.sources:
         raise ValueError(
-            f"budget.max_energy_j={checked.budget.max_energy_j:g}: nothing would check it with "
+            f"budget.max_energy_j={config.budget.max_energy_j:g}: nothing would check it with "
             "meter=none; choose a meter, such as meter=auto"
         )
-    return checked
+    return config
 
 
 def check_training(values: Mapping[str, Any], overrides: Sequence[str]) -> Checked:
-    """Check a job of bench.train by its values.
+    """Check the values of a job of bench.train before a sweep starts.
 
     Args:
-        values: Resolved, with paths as a shell has them.
-        overrides: What was given on the command line for this job.
+        values: The resolved values, with paths as a shell writes them.
+        overrides: The overrides of this job on the command line.
 
     Raises:
-        ValueError: As plan_training, but for what it needs here.
+        ValueError: As plan_training(), except for what the job needs on this machine.
     """
-    return Checked(needs=_looked_at(values, overrides)[1])
+    return Checked(needs=_source_and_needs(values, overrides)[1])
 
 
-def _looked_at(
+def _source_and_needs(
     values: Mapping[str, Any], overrides: Sequence[str]
 ) -> tuple[Source | None, list[Need]]:
-    """The run that a job builds on, and what it needs; see check_training."""
+    """The run that a job builds on, and what the job needs; see check_training()."""
     config = check_values(values)
     require_rates(config)
     source = find_source(config)
@@ -73,17 +73,17 @@ def _looked_at(
 
 
 def plan_training(config: DictConfig) -> list[Planned]:
-    """The one run that a configuration of bench.train asks for.
+    """Plan the one run of a configuration of bench.train.
 
-    A run that its recipe builds on is looked up here, and goes into the configuration and its
-    hash by its id.
+    If its recipe builds on another run, that run is looked up here, and its id goes into the
+    configuration and its hash.
 
     Raises:
-        ValueError: As check_values; or the run that it builds on is not there or not fit for it;
-            or what it needs is not here.
+        ValueError: As check_values(); or the run that it builds on is missing or cannot be used; or
+            something that it needs is not on this machine.
     """
     values = plain(config)
-    source, needs = _looked_at(values, _overrides(config))
+    source, needs = _source_and_needs(values, _overrides(config))
     require(needs)
     settled = with_source(with_choices(config, values), source)
     chosen = settled[CHOICES]
@@ -94,30 +94,31 @@ def plan_training(config: DictConfig) -> list[Planned]:
 
 
 def _overrides(config: DictConfig) -> list[str]:
-    """What was given on the command line for this job; Hydra keeps it apart from a running job."""
+    """The overrides of this job on the command line, before the job runs or while it does."""
     if "hydra" in config:
         return list(config.hydra.overrides.task)
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 def hash_of(config: DictConfig, source: Source | None = None) -> str:
-    """Identity of the configuration: the same for all seeds and repeats, and what refers to them.
+    """Hash a configuration such that all seeds and repeats have the same hash.
 
     Args:
-        config: As Hydra composed it.
-        source: The run that its recipe builds on, whose id stands for what it was called.
+        config: The configuration as Hydra composed it.
+        source: The run that its recipe builds on.
     """
-    alike = config.copy()
-    alike.seed = 0
-    alike.repeat = 0
-    return config_hash(with_source(plain(alike), source, portable=True))
+    # Before it is resolved, because other keys may refer to the seed.
+    repeats = config.copy()
+    repeats.seed = 0
+    repeats.repeat = 0
+    return config_hash(with_source(plain(repeats), source, portable=True))
 
 
 def training_needs(config: TrainConfig, source: Source | None) -> list[Need]:
-    """What a training needs.
+    """List what a training needs on this machine.
 
     Args:
-        config: Of the run.
+        config: The configuration of the run.
         source: The run that its recipe builds on.
 
     Raises:
@@ -134,6 +135,7 @@ def training_needs(config: TrainConfig, source: Source | None) -> list[Need]:
         model = {"model": source.record.config["model"]}
         needs += target_needs(model, f"{source.key}={source.record.run_id}: ")
     options, precision = config.trainer, config.precision
+    # Looking for a GPU means importing torch in another process, so only do it if one is needed.
     wants_gpu = options.accelerator == "gpu" or options.devices > 1 or precision == "16-mixed"
     if options.accelerator != "cpu" and wants_gpu:
         needs.append(
@@ -146,7 +148,7 @@ def training_needs(config: TrainConfig, source: Source | None) -> list[Need]:
 
 
 def splits_need(data: Mapping[str, Any]) -> Need:
-    """That a data set can be split as asked for, which is seen by doing it."""
+    """Require that a data set can be split as configured, by splitting it."""
     size = data.get("num_validation_samples")
     return Need(
         "bench.runs.importable:require_splits",

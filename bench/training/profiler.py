@@ -1,8 +1,9 @@
 """Measures a run to its target, from inside a Lightning training.
 
-The clock starts when the first training batch is asked for and never pauses; each moment and each
-joule of it belongs to one phase. An evaluation begins and ends with: synchronise the device, read
-the energy counters, read the clock. What is written to disk after that is booked as `checkpoint`.
+The clock starts when the first training batch is asked for and never pauses. Each moment and each
+joule belongs to one phase. At both ends of an evaluation the profiler synchronises the device,
+reads the energy counters and reads the clock, in this order. Writing to disk after an evaluation
+belongs to the phase `checkpoint`.
 """
 
 from __future__ import annotations
@@ -26,16 +27,14 @@ from bench.measure.window import Window
 from bench.tasks.classifier import Classifier
 from bench.training.warm_up import num_compiled_graphs
 
-# Reading an energy meter between evaluations costs system calls: often enough for a budget.
+# Reading an energy meter costs system calls. Once per second is often enough for a budget.
 _ENERGY_CHECK_PERIOD_S = 1.0
-
-
-# The flag of a run in which torch.compile worked on the clock: it met a new shape.
+# The flag of a run in which torch.compile worked on the clock, because it met a new shape.
 COMPILED = "compiled"
 
 
-class UncheckedBudget(RuntimeError):  # noqa: N818 -- says what is wrong with the run
-    """A budget can no longer be checked."""
+class UncheckedBudget(RuntimeError):  # noqa: N818 -- the record shows this name
+    """A budget of joules can no longer be checked, because a meter was lost."""
 
 
 def nothing(_: object) -> None:
@@ -44,20 +43,20 @@ def nothing(_: object) -> None:
 
 @dataclass(kw_only=True, eq=False)
 class TargetProfiler:
-    """Measures a classifier's training, and stops it at the target or when its budget is spent.
+    """Measures a training, and stops it at the target or when its budget is spent.
 
     Nothing is read before start().
 
     Attributes:
-        target: What counts as reached.
-        window: What the run is measured with; open.
-        on_row: Takes each evaluation; its time is booked as `checkpoint`.
-        on_end: Takes the trained module (to save it); booked as `checkpoint` too.
-        budget: Time and joules after which the run is given up; None for neither.
-        max_steps: Length of the schedule in steps; None where its end is not known before.
-        num_train_samples: Samples of one epoch; None where that is not known.
-        steps_per_epoch: Steps of one epoch, for a training whose samples may not be known.
-        stop_at_target: Whether the trainer is stopped at the crossing.
+        target: Decides whether the target is reached.
+        window: The open window of the run.
+        on_row: Receives each evaluation, in the phase `checkpoint`.
+        on_end: Receives the trained module (to save it), in the phase `checkpoint`.
+        budget: The time and joules at which the run is stopped; None for no limit.
+        max_steps: Length of the schedule in steps; None if it is not known in advance.
+        num_train_samples: Samples of one epoch; None if unknown.
+        steps_per_epoch: Steps of one epoch, for trainings whose samples may be unknown.
+        stop_at_target: Whether to stop the trainer at the crossing.
     """
 
     target: Target
@@ -71,10 +70,9 @@ class TargetProfiler:
     stop_at_target: bool = True
 
     def __post_init__(self) -> None:
-        """Nothing was spent yet."""
+        """Start with nothing measured."""
         self._max_time_s = self.budget.max_time_s if self.budget else None
         self._max_energy_j = self.budget.max_energy_j if self.budget else None
-        self._is_limited = self._max_time_s is not None or self._max_energy_j is not None
         self.rows: list[CurveRow] = []
         self.finished = False
         self.started = False
@@ -82,23 +80,24 @@ class TargetProfiler:
         self.spent: Spent | None = None
         self.times: PhaseTimes | None = None
         self.phase_energy: PhaseEnergy | None = None
-        # Of this rank, and of all of them at the last evaluation; NaN once a batch's is not known.
-        self._own_samples = 0.0
-        self._own_at_evaluation = 0.0
-        self._all_at_evaluation = 0.0
+        # Samples of this rank now and at the last evaluation, and of all ranks there. NaN once the
+        # size of a batch is unknown.
+        self._rank_samples = 0.0
+        self._rank_samples_evaluated = 0.0
+        self._all_samples_evaluated = 0.0
         self._num_ranks = 1
         self._num_graphs = 0
         self._energy_checked_s = 0.0
 
     def start(self) -> None:
-        """Start the clock, once: called when the training loader is asked for."""
+        """Start the clock, once; called when the training loader is asked for."""
         if not self.started:
             self._num_graphs = num_compiled_graphs()
             self.window.start()
             self.started = True
 
     def stop(self) -> None:
-        """Stop the clock and keep what was spent; also after an exception, and only once."""
+        """Stop the clock and keep what was spent, once; also called after an exception."""
         if not self.started or self.times is not None:
             return
         if num_compiled_graphs() > self._num_graphs:
@@ -113,7 +112,7 @@ class TargetProfiler:
             )
 
     def outcome(self) -> dict[str, Any]:
-        """What was spent and whether the schedule ran to its end, as outcome_record takes it."""
+        """What was spent, and whether the schedule is finished, for outcome_record()."""
         return {
             "spent": self.spent,
             "phase_energy": self.phase_energy,
@@ -124,39 +123,39 @@ class TargetProfiler:
         """Count the step, and stop the trainer where a budget is spent.
 
         Args:
-            trainer: Is stopped.
-            num_samples: Of this rank; None where it cannot be known.
+            trainer: The trainer to stop.
+            num_samples: Samples of this rank; None if unknown.
         """
         self._num_ranks = trainer.world_size
         self.steps += 1
-        self._own_samples += math.nan if num_samples is None else num_samples
-        # Ranks must stop at the same step, so several devices look at budgets at evaluations only.
-        alone = self._num_ranks == 1
-        if self._is_limited and alone and self._budget_spent(every_s=_ENERGY_CHECK_PERIOD_S):
+        self._rank_samples += math.nan if num_samples is None else num_samples
+        # Ranks must stop at the same step, so several ranks check budgets at evaluations only.
+        is_limited = self._max_time_s is not None or self._max_energy_j is not None
+        if is_limited and self._num_ranks == 1 and self._budget_spent(_ENERGY_CHECK_PERIOD_S):
             trainer.should_stop = True
 
     @property
     def _samples(self) -> int | None:
-        """Samples of all ranks; since the last evaluation, each is taken for like this one."""
-        since = (self._own_samples - self._own_at_evaluation) * self._num_ranks
-        whole = self._all_at_evaluation + since
+        """Samples of all ranks. Those since the last evaluation are estimated from this rank."""
+        since = (self._rank_samples - self._rank_samples_evaluated) * self._num_ranks
+        whole = self._all_samples_evaluated + since
         return None if math.isnan(whole) else round(whole)
 
     def _count_ranks(self, trainer: pl.Trainer) -> None:
-        """Add up the samples that the ranks have seen."""
-        self._all_at_evaluation = self._own_at_evaluation = self._own_samples
+        """Add up the samples that all ranks have seen."""
+        self._all_samples_evaluated = self._rank_samples_evaluated = self._rank_samples
         if trainer.world_size > 1:
             device = trainer.strategy.root_device
-            own = torch.tensor(self._own_samples, dtype=torch.float64, device=device)
-            self._all_at_evaluation = float(trainer.strategy.reduce(own, reduce_op="sum"))
+            samples = torch.tensor(self._rank_samples, dtype=torch.float64, device=device)
+            self._all_samples_evaluated = float(trainer.strategy.reduce(samples, reduce_op="sum"))
 
     def validation_started(self) -> None:
-        """From here on time and joules are booked as `eval`."""
-        self.window.synchronize()  # Training still under way on the device is training.
+        """Begin the phase `eval`."""
+        self.window.synchronize()  # steps that the device has not finished belong to `train`
         self.window.phases.switch("eval")
 
     def validation_ended(self, trainer: pl.Trainer, module: Classifier) -> None:
-        """Read, keep the row, and stop the trainer at the crossing or where a budget is spent.
+        """Read, keep the row, and stop the trainer at the crossing or if a budget is spent.
 
         Raises:
             DivergedError: A loss is not finite.
@@ -167,10 +166,10 @@ class TargetProfiler:
     def evaluated(
         self, trainer: pl.Trainer, train_loss: float | None, quality: Mapping[str, float]
     ) -> None:
-        """As validation_ended(), with what was measured.
+        """Do the work of validation_ended() for a quality that was computed elsewhere.
 
         Args:
-            trainer: Is stopped where the run is at its end.
+            trainer: The trainer to stop if the run is at its end.
             train_loss: Mean loss in nats of the training steps since the last evaluation.
             quality: Metrics by their names in CurveRow.
 
@@ -188,14 +187,14 @@ class TargetProfiler:
         self.window.phases.switch_quickly("train")
 
     def training_ended(self, module: Classifier) -> None:
-        """Hand over the module, and stop the clock."""
+        """Hand over the trained module, and stop the clock."""
         self.window.synchronize()
         self.window.phases.switch("checkpoint")
         self.on_end(module)
         self.stop()
 
     def _read_row(self, train_loss: float | None, quality: Mapping[str, float]) -> CurveRow:
-        """Synchronise, read the counters, read the clock, in this order; `checkpoint` begins."""
+        """Synchronise, read the counters, then the clock, and begin the phase `checkpoint`."""
         self.window.synchronize()
         phases = self.window.phases
         energy = phases.switch("checkpoint")
@@ -226,14 +225,14 @@ class TargetProfiler:
     def _done(self) -> bool:
         crossing = crossing_index(self.rows, self.target, finished=self.finished)
         reached = self.stop_at_target and crossing is not None
-        return reached or self._budget_spent(every_s=0.0)
+        return reached or self._budget_spent(0.0)
 
-    def _budget_spent(self, *, every_s: float) -> bool:
-        """Whether the time or the joules are used up; joules are read at most every every_s."""
+    def _budget_spent(self, period_s: float) -> bool:
+        """Whether the time or the joules are used up; joules are read once per period_s."""
         now_s = self.window.clock.elapsed_s()
         if self._max_time_s is not None and now_s >= self._max_time_s:
             return True
-        if self._max_energy_j is None or now_s < self._energy_checked_s + every_s:
+        if self._max_energy_j is None or now_s < self._energy_checked_s + period_s:
             return False
         self._energy_checked_s = now_s
         energy_j = self.window.read().total_j
@@ -248,7 +247,7 @@ class TargetProfiler:
 
     @staticmethod
     def _agreed(trainer: pl.Trainer, stop: bool) -> bool:
-        """Rank 0's decision: clocks and batch-norm statistics differ between ranks."""
+        """Take the decision of rank 0: clocks and batch-norm statistics differ between ranks."""
         if trainer.world_size == 1:
             return stop
         return bool(trainer.strategy.broadcast(stop))
@@ -264,12 +263,12 @@ def _refuse_divergence(row: CurveRow) -> None:
 def phases_of(
     times: PhaseTimes | None, *, launch_s: float | None = None, init_s: float | None = None
 ) -> Phases:
-    """The wall time by phase, as a record has it.
+    """Give the wall time by phase for a record.
 
     Args:
-        times: Readings of the clock; None where it never started.
-        launch_s: Until the process ran; None where that is not known.
-        init_s: From there to the start of the clock; None where that is not known.
+        times: Readings of the clock; None if it never started.
+        launch_s: Time until the process ran; None if unknown.
+        init_s: Time from there to the start of the clock; None if unknown.
     """
     spent = times or AT_START
     return Phases(

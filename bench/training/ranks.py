@@ -1,10 +1,10 @@
-"""Several devices: a process for each, and what these must give one another.
+"""Training on several devices: starts a process for each, and checks how they share the data.
 
-Samples are counted over all ranks, so each must train on samples of its own; quality is measured on
-the first rank, so each must evaluate on the whole of a split. That is compared before the clock.
+Samples are counted over all ranks, so each rank must train on different ones. Quality is measured
+on the first rank, so each rank must evaluate a whole split. The ranks check this before the clock.
 
-Lightning's own launchers run the command again or hand nothing back; here the other ranks are
-children of the job's process, so that the process tree that is measured holds all of them.
+Lightning's own launchers run the whole command again, or return nothing. Here the other ranks are
+children of the job's process, so that they are measured with its process tree.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import log2
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 from bench.tasks.data import DataModule
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import unchanged
-from bench.training.batches import digest, gathered
+from bench.training.batches import digest, gather
 from bench.training.splits import pass_samples, require_size, shape_text, split_batches
 
 _JOIN_S = 30.0
-# Labels of two ranks agree by chance once in 2^40 times.
+# From this many bits on, the labels of two ranks agree by chance once in 2^40 times.
 _ENOUGH_BITS = 40
 
 
@@ -42,13 +41,13 @@ def _free_port() -> int:
 
 @contextmanager
 def follow_in_other_ranks(num_devices: int, follow: Callable[[], None]) -> Iterator[None]:
-    """Run `follow` in a process for each rank but the first, while the body runs as rank 0.
+    """Run `follow` in a process for each other rank, while the body runs as rank 0.
 
-    Must be entered before this process has used threads or a GPU: the ranks are forked.
+    Enter it before this process uses threads or a GPU, because the ranks are forked.
 
     Args:
-        num_devices: How many ranks there are in all; with 1 nothing happens.
-        follow: What the other ranks do; Lightning finds their rank in the environment.
+        num_devices: The number of ranks; with 1 nothing happens.
+        follow: The work of the other ranks; Lightning finds their rank in the environment.
 
     Raises:
         RuntimeError: Another rank failed, and the body did not.
@@ -58,8 +57,11 @@ def follow_in_other_ranks(num_devices: int, follow: Callable[[], None]) -> Itera
         return
     os.environ["MASTER_ADDR"] = "127.0.0.1"
     os.environ["MASTER_PORT"] = str(_free_port())
-    os.environ["LOCAL_RANK"] = "0"  # tells Lightning that it need not start processes itself
-    others = [_start(rank, follow) for rank in range(1, num_devices)]
+    os.environ["LOCAL_RANK"] = "0"  # with this, Lightning starts no processes itself
+    context = multiprocessing.get_context("fork")
+    others = [context.Process(target=_follow, args=(n, follow)) for n in range(1, num_devices)]
+    for process in others:
+        process.start()
     try:
         yield
     except BaseException:
@@ -75,23 +77,17 @@ def follow_in_other_ranks(num_devices: int, follow: Callable[[], None]) -> Itera
         raise RuntimeError(f"rank {failed[0]} of {num_devices} failed; see log.txt")
 
 
-def _start(rank: int, follow: Callable[[], None]) -> BaseProcess:
-    process = multiprocessing.get_context("fork").Process(target=_follow, args=(rank, follow))
-    process.start()
-    return process
-
-
 def _follow(rank: int, follow: Callable[[], None]) -> None:
-    # The job ends its ranks: one that ended before it would look like a rank that failed.
+    # The job ends its ranks. A rank that a signal ended first would look like a failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_job, daemon=True).start()
+    threading.Thread(target=_end_with_job, daemon=True).start()
     os.environ["LOCAL_RANK"] = str(rank)
     follow()
 
 
-def _end_with_the_job() -> None:
-    """Block until the job is gone, however it ended: a rank without one would wait for it."""
+def _end_with_job() -> None:
+    """Wait until the job has ended, then end this rank, which would wait for the job for ever."""
     job = multiprocessing.parent_process()
     if job is not None:
         job.join()
@@ -100,9 +96,14 @@ def _end_with_the_job() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """What one rank trains on: its first batch, and labels until they tell ranks apart.
+    """What one rank trains on.
 
-    labels is None where that cannot be: all of them are of one class, or the split is small.
+    Attributes:
+        num_samples: Size of its first batch.
+        content: Hash of its first batch.
+        labels: Labels, as many as are needed to tell ranks apart; None if that is impossible,
+            because the split is small or all labels are of one class.
+        pass_samples: About how many samples one pass has; None if that is unknown.
     """
 
     num_samples: int
@@ -111,30 +112,30 @@ class Share:
     pass_samples: int | None
 
 
-def require_shares(data: DataModule, loader_of: Callable[[], Any], batch_size: int) -> None:
-    """Refuse data that the ranks do not share as they must.
+def require_shares(data: DataModule, make_loader: Callable[[], Any], batch_size: int) -> None:
+    """Refuse data that the ranks do not share correctly.
 
-    Call it on every rank, once the process group is there; what it looks at is put back.
+    Call it on every rank once there is a process group. The state of the data is put back.
 
     Args:
-        data: After setup().
-        loader_of: Gives the training loader of this rank.
-        batch_size: Of all ranks together.
+        data: The data after setup().
+        make_loader: Makes the training loader of this rank.
+        batch_size: Samples of a step, of all ranks together.
 
     Raises:
-        ValueError: On every rank, where one has to be refused.
+        ValueError: Any rank has wrong data; every rank raises it.
     """
     with unchanged([], data):
-        own = training_share(data, loader_of())
-    require_own_samples(gathered(own), data.num_train_samples, batch_size)
+        share = training_share(data, make_loader())
+    require_different_samples(gather(share), data.num_train_samples, batch_size)
     for name in ("val_dataloader", "test_dataloader"):
         with unchanged([], data):
             content = whole_split(split_batches(data, name))
-        require_whole_split(name, gathered(content))
+        require_whole_split(name, gather(content))
 
 
 def training_share(data: DataModule, loader: Any) -> Share:
-    """What this rank trains on, from as many batches as it takes to know."""
+    """Read what this rank trains on, from as many batches as are needed to tell ranks apart."""
     first: Batch | None = None
     labels: list[int] = []
     for batch in split_batches(data, "train_dataloader", loader):
@@ -151,17 +152,17 @@ def training_share(data: DataModule, loader: Any) -> Share:
     )
 
 
-def require_own_samples(shares: list[Share], num_train_samples: int, batch_size: int) -> None:
-    """Refuse training data of which the ranks do not take different shares.
+def require_different_samples(shares: list[Share], num_train_samples: int, batch_size: int) -> None:
+    """Refuse training data if two ranks train on the same samples.
 
     Args:
-        shares: Of all ranks.
-        num_train_samples: Of the split.
-        batch_size: Of all ranks together.
+        shares: The shares of all ranks.
+        num_train_samples: Samples of the split.
+        batch_size: Samples of a step, of all ranks together.
 
     Raises:
-        ValueError: The shares are no batch_size together, or two ranks have the same samples, also
-            where each changes them at random; or num_train_samples is wrong.
+        ValueError: The shares do not add up to batch_size; or two ranks have the same samples, even
+            if each rank changes them at random; or num_train_samples is wrong.
     """
     sizes = [share.num_samples for share in shares]
     if sum(sizes) != batch_size:
@@ -177,7 +178,8 @@ def require_own_samples(shares: list[Share], num_train_samples: int, batch_size:
     passes = [share.pass_samples for share in shares]
     require_size(num_train_samples, passes, batch_size)
     labels = [share.labels for share in shares if share.labels is not None]
-    if _have_equal(labels) and not _divide(num_train_samples, passes, batch_size):
+    # Ranks that share a split sorted by class may well have the same labels.
+    if _have_equal(labels) and not _add_up(num_train_samples, passes, batch_size):
         raise ValueError(
             f"data: train_dataloader gave the same labels in the same order on {len(sizes)} ranks, "
             "so the same samples, changed at random on each; share them out, with torch's "
@@ -186,7 +188,7 @@ def require_own_samples(shares: list[Share], num_train_samples: int, batch_size:
 
 
 def whole_split(batches: Iterable[Batch]) -> tuple[int, str]:
-    """Number of samples of a split, and a hash of them in their order."""
+    """Count the samples of a split, and hash them in their order."""
     num, digests = 0, []
     for batch in batches:
         num += len(batch[1])
@@ -195,14 +197,14 @@ def whole_split(batches: Iterable[Batch]) -> tuple[int, str]:
 
 
 def require_whole_split(name: str, contents: list[tuple[int, str]]) -> None:
-    """Refuse an evaluation in which the ranks go through different samples.
+    """Refuse an evaluation in which the ranks see different samples.
 
     Args:
-        name: Of the method that gave the loaders, for the error.
+        name: The method that gives the loader, for the error.
         contents: whole_split() of all ranks.
 
     Raises:
-        ValueError: Two ranks have different ones.
+        ValueError: The samples of two ranks differ.
     """
     if len(set(contents)) > 1:
         raise ValueError(
@@ -212,14 +214,14 @@ def require_whole_split(name: str, contents: list[tuple[int, str]]) -> None:
         )
 
 
-def _divide(num_train_samples: int, passes: list[int | None], batch_size: int) -> bool:
-    """Whether the ranks' passes add up to the split: each then has a part of it."""
+def _add_up(num_train_samples: int, passes: list[int | None], batch_size: int) -> bool:
+    """Whether the passes of all ranks add up to the split, so that each has a part of it."""
     known = [num for num in passes if num is not None]
     return len(known) == len(passes) and abs(sum(known) - num_train_samples) < batch_size
 
 
 def _bits(labels: list[int]) -> float:
-    """How unlikely it is that as many labels drawn from the same classes are these, as -log2."""
+    """How unlikely it is to draw these labels from their classes by chance, as -log2."""
     shares = [num / len(labels) for num in Counter(labels).values()]
     return -len(labels) * log2(sum(share**2 for share in shares))
 

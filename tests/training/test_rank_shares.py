@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from bench.training.ranks import (
-    require_own_samples,
+    require_different_samples,
     require_shares,
     require_whole_split,
     training_share,
@@ -36,7 +36,7 @@ def data() -> OwnData:
 
 def judge(loader_of_rank: Callable[[int], Any], batch_size: int = 8) -> None:
     shares = [training_share(data(), loader_of_rank(rank)) for rank in range(2)]
-    require_own_samples(shares, NUM, batch_size)
+    require_different_samples(shares, NUM, batch_size)
 
 
 def shared_out(dataset: Any, rank: int, share: int) -> Any:
@@ -87,7 +87,7 @@ def test_ranks_with_an_order_of_their_own_are_fine() -> None:
 def test_a_wrong_number_of_samples_is_refused() -> None:
     shares = [training_share(data(), shared_out(split(), rank, 4)) for rank in range(2)]
     with pytest.raises(ValueError, match="num_train_samples is 2400, but one pass of train_data"):
-        require_own_samples(shares, 2400, 8)
+        require_different_samples(shares, 2400, 8)
 
 
 def test_a_split_must_be_whole_on_every_rank() -> None:
