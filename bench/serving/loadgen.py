@@ -1,9 +1,9 @@
 """One pass of the MLPerf load generator over a system.
 
-LoadGen decides which sample comes when, measures each from the moment it was scheduled for, and
-judges the pass. It runs in a thread of its own: a signal then reaches Python while it runs, and is
-not raised inside a callback, where an exception would end the process. Its logs go to a temporary
-folder that is read and removed.
+LoadGen decides which sample comes when, measures each one from its scheduled time, and judges the
+pass. It runs in a thread of its own, so that a signal reaches Python's main thread meanwhile, and
+not a callback, where an exception would end the process. Its logs go to a temporary folder, which
+is read and removed.
 
 Source: MLPerf Inference LoadGen (github.com/mlcommons/inference, loadgen); Reddi et al.,
     arXiv 1911.02549.
@@ -28,7 +28,7 @@ from bench.serving.pass_windows import PassMeter
 from bench.serving.system import LASTING_THREADS, Sample, System
 from bench.serving.trace import read_detail, read_samples
 
-# Opens a window around a pass; what it gives is told of the first and the last query.
+# Opens a window around a pass; its meter is called at the first and the last query.
 OpenWindow = Callable[[], AbstractContextManager[PassMeter | None]]
 
 _SCENARIOS = {
@@ -45,14 +45,14 @@ def run_pass(
     """Run one performance pass.
 
     Args:
-        system: What answers.
-        settings: What is test_settings of it.
-        window: Makes a context manager that is entered before the queries are prepared and left
-            when all are answered, in LoadGen's thread.
+        system: The system under test.
+        settings: The settings of the pass.
+        window: Makes a context manager, which LoadGen's thread enters before it prepares the
+            queries and leaves once all are answered.
 
     Raises:
         PassFailed: The system failed.
-        ValueError: A setting is missing or out of range; LoadGen's logs are not understood.
+        ValueError: A setting is missing or out of range, or LoadGen's logs have another format.
     """
     with tempfile.TemporaryDirectory(prefix="loadgen-") as name:
         folder = Path(name)
@@ -67,12 +67,12 @@ def run_pass(
 
 
 def run_accuracy_pass(system: System, *, num_images: int, seed: int) -> None:
-    """Have every image answered once; the answers are then at the system.
+    """Have every image answered once; the system then holds the answers.
 
     Args:
-        system: What answers.
-        num_images: Images of the test split; all of them are issued as one query.
-        seed: Of their order.
+        system: The system under test.
+        num_images: Images of the test split; one query issues them all.
+        seed: Seed of their order.
 
     Raises:
         PassFailed: The system failed.
@@ -86,13 +86,13 @@ def run_accuracy_pass(system: System, *, num_images: int, seed: int) -> None:
 
 
 def loadgen_seeds(seed: int) -> tuple[int, int, int]:
-    """LoadGen's seeds: of the order of the library, of the samples drawn, of the schedule."""
+    """LoadGen's seeds: for the order of its library, the samples drawn, and the schedule."""
     first, second, third = np.random.SeedSequence(seed).generate_state(3)
     return int(first), int(second), int(third)
 
 
-class _Glue:
-    """LoadGen's callbacks: nothing that goes wrong in Python may reach C++."""
+class _Callbacks:
+    """LoadGen's callbacks: no Python exception may reach C++."""
 
     def __init__(self, system: System, window: OpenWindow) -> None:
         self._system = system
@@ -100,11 +100,11 @@ class _Glue:
         self._window = window
         self._meter: PassMeter | None = None
         self._before_first = False
-        self._entered = ExitStack()
+        self._stack = ExitStack()
 
     @staticmethod
     def done(ids: Sequence[int]) -> None:
-        lg.QuerySamplesComplete([lg.QuerySampleResponse(one, 0, 0) for one in ids])
+        lg.QuerySamplesComplete([lg.QuerySampleResponse(sample_id, 0, 0) for sample_id in ids])
 
     def issue(self, samples: Sequence[Sample]) -> None:
         try:
@@ -112,35 +112,32 @@ class _Glue:
                 self._before_first = False
                 self._meter.first_query()
             self._issue(samples)
-        except BaseException as error:  # a breach of System's promise: kept, and the pass goes on
-            self._keep(error)
+        except BaseException as error:  # a System must not raise; if it does, end the pass anyway
+            self._system.fail(error)
             self.done([sample.id for sample in samples])
 
     def flush(self) -> None:
-        with self._keeping():
+        with self._keep_errors():
             self._system.flush()
             if self._meter is not None:
                 self._meter.last_query()
 
     def load(self, _: Sequence[int]) -> None:
-        with self._keeping():
-            self._meter = self._entered.enter_context(self._window())
+        with self._keep_errors():
+            self._meter = self._stack.enter_context(self._window())
             self._before_first = self._meter is not None
 
     def unload(self, _: Sequence[int]) -> None:
-        with self._keeping():
-            self._entered.close()
+        with self._keep_errors():
+            self._stack.close()
 
     @contextmanager
-    def _keeping(self) -> Iterator[None]:
-        """Keep what is raised, for the end of the pass."""
+    def _keep_errors(self) -> Iterator[None]:
+        """Keep an exception for the end of the pass."""
         try:
             yield
         except BaseException as error:
-            self._keep(error)
-
-    def _keep(self, error: BaseException) -> None:
-        self._system.failure = self._system.failure or error
+            self._system.fail(error)
 
 
 def _drive(
@@ -152,19 +149,21 @@ def _drive(
     *,
     collect: bool = False,
 ) -> None:
-    """Run LoadGen to its end and raise what the system, or a callback, failed with."""
-    glue = _Glue(system, window)
+    """Run LoadGen to its end, and raise the exception of the system or of a callback."""
+    callbacks = _Callbacks(system, window)
     logs = lg.LogSettings()
     logs.log_output.outdir = str(folder)
     logs.log_output.copy_detail_to_stdout = False
     logs.log_output.copy_summary_to_stdout = False
     logs.enable_trace = settings.raw_latencies
-    sut = lg.ConstructSUT(glue.issue, glue.flush)
-    qsl = lg.ConstructQSL(settings.num_images, settings.num_images, glue.load, glue.unload)
-    # A path that does not exist: an audit.config of the working directory is not for us.
+    sut = lg.ConstructSUT(callbacks.issue, callbacks.flush)
+    num_images = settings.num_images
+    qsl = lg.ConstructQSL(num_images, num_images, callbacks.load, callbacks.unload)
+    # A path that does not exist, so that LoadGen does not read an audit.config of the working
+    # directory, which would change the settings.
     arguments = (sut, qsl, test_settings, logs, str(folder / "no_audit.config"))
     try:
-        system.begin(glue.done, collect=collect)
+        system.begin(callbacks.done, collect=collect)
         try:
             _in_thread(system, arguments)
         finally:
@@ -180,22 +179,23 @@ def _drive(
 
 
 def _in_thread(system: System, arguments: tuple[Any, ...]) -> None:
-    """Wait for LoadGen's thread, whatever comes; callbacks and their objects must outlive it."""
+    """Wait for the end of LoadGen's thread in any case: it calls objects that must outlive it."""
     interruption: BaseException | None = None
     test = LASTING_THREADS.submit(lg.StartTestWithLogSettings, *arguments)
     while not test.done():
         try:
             wait([test])
         except BaseException as error:
-            # Ctrl-C: nothing more is computed, and the pass ends when its schedule does.
-            system.failure = interruption = error
+            # Ctrl-C: the system computes nothing more, and the pass ends with its schedule.
+            interruption = error
+            system.fail(error)
     if interruption is not None:
         raise interruption
     test.result()
 
 
 def _loadgen_settings(settings: PassSettings, mode: Any) -> Any:
-    """LoadGen's own form of the settings."""
+    """The settings in LoadGen's own class."""
     test_settings = lg.TestSettings()
     test_settings.scenario = _SCENARIOS[settings.scenario]
     test_settings.mode = mode

@@ -1,7 +1,7 @@
-"""The result of one pass of the load generator: its figures, whether it is valid, and why not.
+"""The result of one pass of the load generator: its numbers, whether it is valid, and why not.
 
-A pass is valid if nothing speaks against it: neither LoadGen's verdict, which is put into words
-here, nor a generator that was too late itself, nor what the system and the scenario add.
+A pass is valid unless there is a reason against it. Reasons come from LoadGen's verdict, from a
+generator that was late itself, from the system and from the scenario.
 """
 
 from __future__ import annotations
@@ -13,26 +13,29 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bench.core.stats.percentiles import percentile_floor
-from bench.serving.trace import Detail, SampleRows
+from bench.serving.trace import Detail
 
 _PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
-# Above this share of the latency bound, a pass judges the generator rather than the system.
+# If the generator is later than this share of the latency bound, the pass judges the generator and
+# not the system.
 _LATE_FRAC = 0.5
 _UNSURE = "too few queries to be 99% sure of the percentile"
-# LoadGen compares two clocks in whole milliseconds: in a short pass they differ by rounding.
+# LoadGen compares two clocks in whole milliseconds. In a short pass, rounding alone makes them
+# differ enough for an error.
 _CLOCKS_DIFFER, _CLOCKS_LEAST_S = "PerfClock and system_clock", 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassSettings:
-    """What LoadGen is asked for.
+    """The settings of one pass.
 
-    min_queries counts samples in offline, where all of them are one query. rate_per_s is the rate
-    of arrivals in server and an expectation in offline, expected_latency_s likewise in the two
-    streams: LoadGen prepares as many queries as they make likely. In server, max_waiting ends the
-    pass early once more queries wait for an answer; 0 for no limit.
+    In offline, all samples are one query, and min_queries counts samples. rate_per_s is the arrival
+    rate in server and an estimate in offline; expected_latency_s is an estimate in the two streams.
+    LoadGen prepares its queries by these estimates. In server, a pass ends early once more than
+    max_waiting queries wait for an answer; 0 means no limit.
     """
 
     scenario: str
@@ -50,11 +53,11 @@ class PassSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassResult:
-    """One pass as LoadGen and the system judged it.
+    """One pass, with the verdicts of LoadGen and of the system.
 
-    Latencies are of queries, from their scheduled times; percentiles are LoadGen's, None below
-    their floor of queries. duration_s is from the first scheduled time to the last completion, to
-    the millisecond where there are no samples. num_over_bound is known in server only.
+    Latencies are those of queries, from their scheduled times. Percentiles are LoadGen's, and None
+    if there are too few queries for them. duration_s is from the first scheduled time to the last
+    completion, rounded to milliseconds if there is no trace. Only server has num_over_bound.
     """
 
     scenario: str
@@ -72,50 +75,53 @@ class PassResult:
     scheduled_per_s: float | None
     num_over_bound: int | None
     min_duration_met: bool
-    samples: SampleRows | None
-    columns: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    samples: pd.DataFrame | None
+    columns: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def valid(self) -> bool:
-        """Whether nothing speaks against the pass: the one place that decides it."""
+        """Whether there is no reason against the pass; nothing else decides this."""
         return not self.invalid_reasons
 
     @property
     def only_unsure(self) -> bool:
-        """Whether it met all that was asked, with too few queries to be sure of it."""
+        """Whether it met every requirement, but with too few queries to be sure."""
         return len(self.invalid_reasons) == 1 and self.invalid_reasons[0].startswith(_UNSURE)
 
     @property
     def num_answered(self) -> int:
-        """Samples that got an answer: to LoadGen a request that failed is done, too."""
+        """Samples that got an answer; LoadGen counts a failed request as completed, too."""
         return max(0, self.num_samples - self.num_failed)
 
     def with_reasons(self, reasons: Sequence[str]) -> PassResult:
-        """The same pass with more that speaks against it."""
+        """The same pass with further reasons against it."""
         return replace(self, invalid_reasons=(*reasons, *self.invalid_reasons))
 
 
 def pass_result(
     settings: PassSettings,
     detail: Detail,
-    samples: SampleRows | None,
+    samples: pd.DataFrame | None,
     *,
     num_failed: int,
-    columns: Mapping[str, Sequence[float]],
+    columns: pd.DataFrame,
 ) -> PassResult:
-    """The result of a performance pass from what LoadGen logged and the system counted.
+    """The result of a performance pass, from LoadGen's logs and the system's counts.
 
     Args:
-        settings: What was asked.
+        settings: The settings of the pass.
         detail: LoadGen's detail log.
-        samples: Its trace, where there is one.
+        samples: Its trace, if there is one; see bench.serving.trace.read_samples.
         num_failed: Samples that the system reported as done without an answer.
-        columns: What else the system noted of each sample, in the order of issue.
+        columns: See System.columns.
     """
     values = detail.values
     num_queries = int(values["result_query_count"])
     num_samples = num_queries * int(values["effective_samples_per_query"])
-    duration_s = samples.duration_s if samples else _logged_duration_s(values)
+    if samples is None:
+        duration_s = _logged_duration_s(values)
+    else:
+        duration_s = float((samples["scheduled_s"] + samples["latency_ms"] / 1e3).max())
     reasons = _reasons(settings, detail, samples, num_queries, duration_s)
     if num_failed:
         reasons.append(f"{num_failed} of {num_samples} requests failed")
@@ -139,7 +145,7 @@ def pass_result(
 
 
 def _latencies(scenario: str, values: Mapping[str, Any], num_queries: int) -> dict[str, Any]:
-    """Mean and percentiles of latency; a percentile below its floor of queries is None."""
+    """Mean and percentiles of latency; a percentile that needs more queries is None."""
     of_queries = scenario == "multi_stream"
     kind = "per_query_latency" if of_queries else "latency"
     mean_ns = values[f"result_mean_{'query_latency' if of_queries else 'latency'}_ns"]
@@ -153,7 +159,7 @@ def _latencies(scenario: str, values: Mapping[str, Any], num_queries: int) -> di
 
 
 def _logged_duration_s(values: Mapping[str, Any]) -> float:
-    """Length of the pass in LoadGen's log, where times have milliseconds and no zone."""
+    """Length of the pass by LoadGen's log, whose times have milliseconds and no time zone."""
     begin, end = (
         datetime.strptime(values[key], "%m-%d-%Y %H:%M:%S.%f").replace(tzinfo=UTC)
         for key in ("power_begin", "power_end")
@@ -174,11 +180,11 @@ def _completed_per_s(
 def _reasons(
     settings: PassSettings,
     detail: Detail,
-    samples: SampleRows | None,
+    samples: pd.DataFrame | None,
     num_queries: int,
     duration_s: float,
 ) -> list[str]:
-    """What speaks against the pass, by LoadGen's log and by the times at which queries left."""
+    """Reasons against the pass: from LoadGen's log, and from when the queries were issued."""
     values = detail.values
     reasons = []
     if not values["result_min_duration_met"]:
@@ -203,9 +209,9 @@ def _reasons(
     return reasons
 
 
-def _lateness(settings: PassSettings, samples: SampleRows) -> list[str]:
+def _lateness(settings: PassSettings, samples: pd.DataFrame) -> list[str]:
     """Report queries that were issued so late that the pass tells little about the system."""
-    late_ms = float(np.quantile(samples.issue_delay_ms, 0.99, method="inverted_cdf"))
+    late_ms = float(np.quantile(samples["issue_delay_ms"], 0.99, method="inverted_cdf"))
     bound_ms = settings.latency_bound_ms or math.inf
     if late_ms <= _LATE_FRAC * bound_ms:
         return []

@@ -1,11 +1,11 @@
-"""The windows around the passes of a serving run: each pass that may be reported has one.
+"""The windows around the passes of a serving run: one for each pass that may be reported.
 
-A search makes several such passes, and the one that is reported need not be the last. Time, joules
-and telemetry of a record are those of the window that was kept.
+A search runs several such passes, and the reported one need not be the last. Time, joules and
+telemetry of the record come from the window that was kept.
 
-LoadGen prepares its queries and writes its logs inside a pass: 0.2 s of a pass of three seconds at
-90,000 queries. A prediction is not charged for that: the meters of a pass are read when the first
-query is issued and when the last has been answered.
+LoadGen prepares its queries and writes its logs inside a pass, which takes 0.2 s of a pass of three
+seconds with 90,000 queries. Predictions must not be charged for that, so the meters are read when
+the first query is issued and when the last one has been answered.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from bench.measure.window import Window
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassWindow:
-    """A window, and the joules of exactly the time in which the system answered."""
+    """A window, and the joules of just the time in which the system answered."""
 
     window: Window
     energy: WindowEnergy
 
 
 class PassMeter:
-    """Joules from the first query of a pass to its last answer.
+    """Measures joules from the first query of a pass to its last answer.
 
-    The reading at the start takes some tens of microseconds, which fall into the first query.
+    The first reading takes some tens of microseconds, which add to the latency of the first query.
     """
 
     def __init__(self, energy: EnergyWindow, *, answers_at_once: bool) -> None:
@@ -40,8 +40,8 @@ class PassMeter:
 
         Args:
             energy: Not started.
-            answers_at_once: Whether a query has been answered once it is issued: the pass then ends
-                with its last query, else when read() is called.
+            answers_at_once: Whether a query has been answered when issue() returns. The pass then
+                ends with its last query; otherwise it ends when read() is called.
         """
         self._window = energy
         self._answers_at_once = answers_at_once
@@ -54,7 +54,7 @@ class PassMeter:
         self._started = True
 
     def last_query(self) -> None:
-        """Read the meters if the last answer is there: no further query comes."""
+        """Read the meters, if the last query has already been answered."""
         if self._answers_at_once:
             self.read()
 
@@ -66,14 +66,14 @@ class PassMeter:
 
 
 class PassWindows:
-    """Opens a window for each pass, and remembers that of the pass to report."""
+    """Opens a window for each pass, and keeps that of the pass to report."""
 
     def __init__(self, build: Callable[[], Window], telemetry: Path) -> None:
         """Nothing is built yet.
 
         Args:
-            build: Makes a window, not open.
-            telemetry: File for what the sampler saw in the window that is kept.
+            build: Makes a window, not yet open.
+            telemetry: File for the sampler's rows of the window that is kept.
         """
         self._build = build
         self._telemetry = telemetry
@@ -84,7 +84,7 @@ class PassWindows:
 
     @property
     def window(self) -> Window | None:
-        """The one that is kept; before there is one, the one of the pass in progress."""
+        """The window that is kept; before that, the window of the pass in progress."""
         return self._current if self.kept is None else self.kept.window
 
     def open(self) -> Window:
@@ -112,7 +112,7 @@ class PassWindows:
                 self._write(window)
 
     def keep(self) -> None:
-        """Keep the window of the last pass, in place of the one kept before."""
+        """Keep the window of the last pass instead of the one kept before."""
         assert self._last is not None, "a pass has a window before it is kept"
         self.kept = self._last
         self._write(self.kept.window)
@@ -135,11 +135,11 @@ def energy_fields(measured: PassWindow, num_samples: int) -> dict[str, Any]:
         num_samples: Predictions made in it.
 
     Returns:
-        Joules of each component that its meter resolves, and their sum where that is all of them.
-        What the window as a whole does not vouch for, such as a counter that its telemetry
-        contradicts, does not count here either.
+        Joules of each component that its meter resolves, and their sum if none is missing.
     """
     energy, whole = measured.energy, measured.window.energy
+    # The whole window leaves out doubtful components, such as a counter that the telemetry
+    # contradicts. They must not count here either.
     trusted = {row.component for row in whole.rows}
     rows = [row for row in energy.rows if row.label != "constant" and row.component in trusted]
     if not num_samples:

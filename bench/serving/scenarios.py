@@ -1,8 +1,9 @@
 """LoadGen's scenarios: warm-up, accuracy and performance of a system.
 
-single_stream asks one sample after another, multi_stream a few at once, offline all at once; server
-asks at random moments at a given rate, whether or not the last was answered. Warm-up and search are
-passes of their own and count for nothing; only one performance pass is reported.
+`single_stream` sends one sample after another, `multi_stream` a few at once and `offline` all of
+them at once. `server` sends samples at random moments at a given rate, whether or not the last one
+was answered. Warm-up and search have passes of their own, which count for nothing: only one
+performance pass is reported.
 
 Source: Reddi et al., arXiv 1911.02549; docs/metrics.md, "Serving a trained model".
 """
@@ -26,23 +27,23 @@ from bench.serving.system import System
 
 _log = logging.getLogger(__name__)
 
-# LoadGen prepares twice the queries that the expected latency makes likely, in offline a tenth
-# more. What turns out faster still is asked again, with what was then found.
+# LoadGen prepares twice as many queries as the expected latency needs, in offline a tenth more. A
+# system that is faster still runs out of them, and is measured again by what that pass showed.
 _FASTER = 1.5
 _FASTER_OFFLINE = 1.1
-_TRIES = 4
-# In offline and server, the estimate is taken from a pass of at least this length.
-_ESTIMATE_S = 0.2
-_MOST_ESTIMATE_SAMPLES = 1_000_000
+_MAX_TRIES = 4
+# In offline and server, the warm-up measures the rate in a pass of at least this length.
+_RATE_PASS_S = 0.2
+_MAX_RATE_SAMPLES = 1_000_000
 
 
 def warm_up(system: System, config: ScenarioConfig, *, num_images: int, seed: int = 0) -> WarmUp:
-    """Warm the system up with passes of its own, and see how fast it is.
+    """Warm the system up in passes of its own, and find out how fast it is.
 
-    Everything runs at least twice, warmup_queries each time (at least one; as many as a median
-    needs where the largest rate is searched): what is slow the first time is not part of the
-    warm. In offline and server the estimate comes from a full queue, with as many samples as
-    take a fifth of a second.
+    Everything runs at least twice, because the first time may be slower. Each pass has
+    warmup_queries: at least one, and enough for a median if the largest rate is searched. In
+    offline and server, the rate comes from a full queue, with as many samples as take a fifth of a
+    second.
 
     Raises:
         PassFailed: The system failed.
@@ -62,24 +63,23 @@ def warm_up(system: System, config: ScenarioConfig, *, num_images: int, seed: in
     latency_s = (stream.latency_p50_ms or stream.latency_mean_ms) / 1e3
     if config.name in ("single_stream", "multi_stream"):
         return WarmUp(latency_s=latency_s, rate_per_s=config.samples_per_query / latency_s)
-    full = _full_queue(system, replace(settings, scenario="offline"))
-    rate_per_s = full.completed_per_s or full.num_samples / max(full.duration_s, _ESTIMATE_S)
+    full = _run_full_queue(system, replace(settings, scenario="offline"))
+    rate_per_s = full.completed_per_s or full.num_samples / max(full.duration_s, _RATE_PASS_S)
     if config.name == "server":
-        # Batches of all sizes in between occur only here.
-        bound_ms = config.latency_bound_ms
+        # Only a pass with random arrivals has batches of all sizes.
         half = replace(settings, scenario="server", rate_per_s=rate_per_s / 2)
-        run_pass(system, replace(half, latency_bound_ms=bound_ms))
+        run_pass(system, replace(half, latency_bound_ms=config.latency_bound_ms))
     return WarmUp(latency_s=latency_s, rate_per_s=rate_per_s)
 
 
-def _full_queue(system: System, settings: PassSettings) -> PassResult:
-    """The first offline pass, each larger than the last, that is long enough for an warm."""
+def _run_full_queue(system: System, settings: PassSettings) -> PassResult:
+    """Run ever larger offline passes until one is long enough to tell the rate."""
     while True:
         result = run_pass(system, settings)
-        if result.duration_s >= _ESTIMATE_S or settings.min_queries >= _MOST_ESTIMATE_SAMPLES:
+        if result.duration_s >= _RATE_PASS_S or settings.min_queries >= _MAX_RATE_SAMPLES:
             return result
-        growth = min(10.0, 1.5 * _ESTIMATE_S / max(result.duration_s, 1e-9))
-        num_samples = min(_MOST_ESTIMATE_SAMPLES, math.ceil(settings.min_queries * growth))
+        growth = min(10.0, 1.5 * _RATE_PASS_S / max(result.duration_s, 1e-9))
+        num_samples = min(_MAX_RATE_SAMPLES, math.ceil(settings.min_queries * growth))
         settings = replace(settings, min_queries=num_samples)
 
 
@@ -94,21 +94,22 @@ def run_accuracy(
 
     Raises:
         PassFailed: The system failed.
-        ValueError: The system's answers are not one for each image.
+        ValueError: There is not exactly one answer for each image.
     """
     run_accuracy_pass(system, num_images=num_images, seed=seed)
     indices, logits = system.answers()
     order = np.argsort(indices, kind="stable")
     if not np.array_equal(indices[order], np.arange(num_images)):
-        reasons = system.failed_because() or [f"{system.num_failed} requests failed"]
+        reasons = system.failure_reasons() or [f"{system.num_failed} requests failed"]
         raise ValueError(
             f"accuracy: {len(indices)} answers for {len(np.unique(indices))} of {num_images} "
             f"images, must be one for each; {'; '.join(reasons)}"
         )
+    # Minus infinity is a proper logit: a model may rule a class out.
     num_unusable = int((np.isnan(logits) | np.isposinf(logits)).any(axis=1).sum())
     if num_unusable:
         _log.warning(
-            "accuracy: %d of %d answers hold logits that are no numbers (NaN, null or infinity) "
+            "accuracy: %d of %d answers have logits that are not numbers (NaN, null or infinity) "
             "and count as wrong; see docs/metrics.md",
             num_unusable,
             num_images,
@@ -128,12 +129,12 @@ def run_performance(
     """Measure a scenario.
 
     Args:
-        passes: Makes its passes; the last one that it kept is the one that is reported.
+        passes: Runs its passes; the last one that it kept is the one that is reported.
         config: The scenario.
         num_images: Images of the test split.
-        seed: Of the samples drawn and of the moments of arrival.
+        seed: Seed of the samples drawn and of the moments of arrival.
         warm: What the warm-up found.
-        min_duration_s: Of the pass that is reported, where it must be longer than config's.
+        min_duration_s: Least length of the reported pass, if longer than that of the scenario.
 
     Raises:
         PassFailed: The system failed.
@@ -151,20 +152,20 @@ def run_performance(
         raw_latencies=config.raw_latencies,
     )
     if config.name != "server":
-        return Performance(result=_closed_loop(passes, settings))
+        return Performance(result=_measure_closed_loop(passes, settings))
     measure = measure_largest_rate if config.rate_per_s is None else measure_rate
     return measure(passes, config, settings, warm)
 
 
-def _closed_loop(passes: Passes, settings: PassSettings) -> PassResult:
-    """The pass, repeated while LoadGen ran out of queries because the system was faster."""
-    for _ in range(_TRIES):
+def _measure_closed_loop(passes: Passes, settings: PassSettings) -> PassResult:
+    """Run the pass, again if LoadGen ran out of queries because the system was so fast."""
+    for _ in range(_MAX_TRIES):
         result = passes.run(settings)
         passes.keep(result)
         if result.min_duration_met:
             break
-        _log.info("%s: faster than expected; asked again", settings.scenario)
-        each_s = result.duration_s / result.num_queries
+        _log.info("%s: faster than expected; measuring again", settings.scenario)
+        query_s = result.duration_s / result.num_queries
         rate_per_s = (result.completed_per_s or settings.rate_per_s) * _FASTER
-        settings = replace(settings, expected_latency_s=each_s / _FASTER, rate_per_s=rate_per_s)
+        settings = replace(settings, expected_latency_s=query_s / _FASTER, rate_per_s=rate_per_s)
     return result

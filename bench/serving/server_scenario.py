@@ -1,6 +1,6 @@
 """The server scenario: samples at random moments, at a given rate or at the largest that holds.
 
-A rate holds if 99% of its queries are answered within the latency bound. The search gives a
+A rate holds if 99% of its queries are answered within the latency bound. The search ends with a
 bracket: the largest rate that held in a pass of full length, and the smallest above it that failed.
 
 Source: docs/metrics.md, "The largest rate".
@@ -20,19 +20,19 @@ from bench.serving.rate_search import Bracket, RateLimits, search_rate
 
 _log = logging.getLogger(__name__)
 
-# A quick pass of the search, as a share of the full length.
+# Length of a quick pass, as a share of the full length.
 _QUICK_FRAC = 0.25
-# The search goes up to this multiple of what a full queue gave: nothing answers so much faster.
+# The search goes up to this multiple of the rate of a full queue: no system is that much faster.
 _HIGHEST = 64
-# It goes down until one query in a hundred meets another, where the rate stops to matter, or until
-# min_queries take this long; but in any case to a quarter of where it began.
-_APART_FRAC, _LONGEST_S, _LEAST_FRAC = 0.01, 60.0, 0.25
-# A pass is long enough to show a system that falls behind by this share, if the bound is at most
-# this share of it.
+# The search goes down until only one query in a hundred overlaps another, so that the rate no
+# longer matters, or until min_queries would take this long. It always goes down to a quarter of
+# where it began.
+_OVERLAP_FRAC, _LONGEST_S, _LEAST_FRAC = 0.01, 60.0, 0.25
+# If the bound is at most this share of the pass, the bound alone shows a system that falls behind.
 _BEHIND_FRAC = 0.05
-# Queries that still wait for one another when the last has come.
+# Queries that may still wait for one another when the last one has come.
 _LAST_QUERIES = 5
-# A given rate is kept up to the end, unless answering what waits would take this long.
+# A pass at a given rate runs to its end, unless the queue would then need longer than this.
 _DRAIN_S = 30.0
 
 
@@ -42,7 +42,7 @@ def measure_rate(
     """Measure one rate that the configuration gives.
 
     Args:
-        passes: Makes the passes.
+        passes: Runs the passes.
         config: The scenario, with its rate.
         settings: The pass at this rate.
         warm: What the warm-up found.
@@ -51,8 +51,8 @@ def measure_rate(
         PassFailed: The system failed.
     """
     drain_s = max(_DRAIN_S, 5 * settings.min_duration_s)
-    most = max(_hopeless(settings), math.ceil(warm.rate_per_s * drain_s))
-    result = passes.run(replace(settings, max_waiting=most))
+    max_waiting = max(_too_many_waiting(settings), math.ceil(warm.rate_per_s * drain_s))
+    result = passes.run(replace(settings, max_waiting=max_waiting))
     passes.keep(result)
     return Performance(result=result, rate_per_s=config.rate_per_s)
 
@@ -60,16 +60,16 @@ def measure_rate(
 def measure_largest_rate(
     passes: Passes, config: ScenarioConfig, settings: PassSettings, warm: WarmUp
 ) -> Performance:
-    """Search the largest rate that holds, and report the pass of full length that held it.
+    """Search for the largest rate that holds, and report the pass of full length that held it.
 
     Args:
-        passes: Makes the passes.
+        passes: Runs the passes.
         config: The scenario.
         settings: A pass of full length; its rate is not used.
         warm: What the warm-up found.
 
     Returns:
-        Where no rate held, the last pass of full length, with the reason.
+        If no rate held, the last pass of full length, with the reason.
 
     Raises:
         PassFailed: The system failed.
@@ -89,7 +89,7 @@ def measure_largest_rate(
 
 
 class _Search:
-    """The passes of a search, and the one of them to report."""
+    """Runs the passes of a search, and remembers the one to report."""
 
     def __init__(
         self, passes: Passes, settings: PassSettings, warm: WarmUp, quick_s: float
@@ -110,24 +110,24 @@ class _Search:
     def quick(self, rate_per_s: float) -> bool:
         """Try a rate in a short pass.
 
-        Only full passes must also be sure of the bound: with the few queries of a
-        short one, two that some other process delayed would turn the search away from any rate.
+        Its few queries need not be enough to be sure of the bound: otherwise, two queries that
+        another process delayed would turn the search away from any rate.
         """
         settings = _at_rate(self._quick, rate_per_s)
-        result = self._judged(self._passes.run(settings, reportable=False))
+        result = self._judge(self._passes.run(settings, reportable=False))
         return self._note(rate_per_s, result, held=result.valid or result.only_unsure, full=False)
 
     def full(self, rate_per_s: float) -> bool:
         """Try a rate in a pass of full length."""
         settings = _at_rate(self._full, rate_per_s)
-        result = self._judged(self._passes.run(settings))
+        result = self._judge(self._passes.run(settings))
         best = self._reported
         if best is None or not best[1].valid or (result.valid and rate_per_s > best[0]):
             self._reported = (rate_per_s, result)
             self._passes.keep(result)
         return self._note(rate_per_s, result, held=result.valid, full=True)
 
-    def _judged(self, result: PassResult) -> PassResult:
+    def _judge(self, result: PassResult) -> PassResult:
         bound_ms = self._full.latency_bound_ms or 0.0
         return result.with_reasons(_fell_behind(result, bound_ms, self._warm.latency_s))
 
@@ -150,17 +150,17 @@ class _Search:
 
 def _at_rate(settings: PassSettings, rate_per_s: float) -> PassSettings:
     settings = replace(settings, rate_per_s=rate_per_s)
-    return replace(settings, max_waiting=_hopeless(settings))
+    return replace(settings, max_waiting=_too_many_waiting(settings))
 
 
 def _limits(config: ScenarioConfig, settings: PassSettings, warm: WarmUp) -> RateLimits:
-    """Where to search: from half of what a full queue gave."""
+    """Where to search, beginning at half of the rate of a full queue."""
     start_per_s = warm.rate_per_s / 2
-    slowest_per_s = max(_APART_FRAC / warm.latency_s, config.min_queries / _LONGEST_S)
+    slowest_per_s = max(_OVERLAP_FRAC / warm.latency_s, config.min_queries / _LONGEST_S)
     lowest_per_s = min(start_per_s * _LEAST_FRAC, slowest_per_s)
     return RateLimits(
         start_per_s=start_per_s,
-        # Where one query alone is too slow, a lower rate cannot help.
+        # If a single query is too slow, a lower rate cannot help.
         lowest_per_s=start_per_s if _too_slow_alone(settings, warm) else lowest_per_s,
         highest_per_s=warm.rate_per_s * _HIGHEST,
     )
@@ -171,7 +171,7 @@ def _too_slow_alone(settings: PassSettings, warm: WarmUp) -> bool:
 
 
 def _no_bracket(bracket: Bracket, settings: PassSettings, warm: WarmUp) -> list[str]:
-    """Why one end of the bracket is missing; empty if both are there."""
+    """The reason why an end of the bracket is missing; empty if it has both."""
     if bracket.held_per_s is None:
         reason = f"no rate held the bound; the lowest tried was {bracket.failed_per_s:.4g} per s"
         if _too_slow_alone(settings, warm):
@@ -186,32 +186,32 @@ def _no_bracket(bracket: Bracket, settings: PassSettings, warm: WarmUp) -> list[
 
 
 def _fell_behind(result: PassResult, bound_ms: float, alone_s: float) -> list[str]:
-    """Why a pass that kept its bound shows no rate that could go on for ever; empty if it does.
+    """The reason why a pass met its bound at a rate that the system cannot sustain; else empty.
 
-    In a pass that is short beside the bound, even twice the rate that a system can keep up with is
-    answered in time: what waits has not become enough. Such a system needs long for what is left
-    when the last query has come.
+    If the pass is short compared to the bound, even twice the sustainable rate is answered in time,
+    because the queue has had no time to grow. Such a system gives itself away after the last query
+    has come: it then needs long to empty the queue.
     """
     if not result.scheduled_per_s:
         return []
     arrivals_s = (result.num_queries - 1) / result.scheduled_per_s
     if bound_ms / 1e3 <= _BEHIND_FRAC * arrivals_s:
-        return []  # the bound itself shows it
-    left_s = result.duration_s - arrivals_s
-    if left_s <= _BEHIND_FRAC * arrivals_s + _LAST_QUERIES * alone_s:
+        return []  # a system that falls behind misses the bound
+    drain_s = result.duration_s - arrivals_s
+    if drain_s <= _BEHIND_FRAC * arrivals_s + _LAST_QUERIES * alone_s:
         return []
     return [
-        f"the system fell behind: after {arrivals_s:.3g} s of queries it needed {left_s:.3g} s for "
-        "those that waited"
+        f"the system fell behind: after {arrivals_s:.3g} s of queries it needed {drain_s:.3g} s "
+        "for those that waited"
     ]
 
 
-def _hopeless(settings: PassSettings) -> int:
-    """The number of waiting queries that only a pass reaches that has missed its bound already.
+def _too_many_waiting(settings: PassSettings) -> int:
+    """So many waiting queries that the pass has certainly missed its bound and can end.
 
-    Of those that wait, all but the arrivals of the last latency bound are late. Twice the mean of
-    these arrivals, and a hundred, is more than a Poisson process ever brings; what is beyond that
-    is more than 1% of all queries here.
+    All waiting queries are late, except those that arrived within the last latency bound. A Poisson
+    process never brings more than twice their mean number plus a hundred. So if 2% of all queries
+    wait on top of that, more than 1% are late.
     """
     num_queries = max(settings.min_queries, settings.rate_per_s * settings.min_duration_s)
     in_bound = settings.rate_per_s * (settings.latency_bound_ms or 0.0) / 1e3

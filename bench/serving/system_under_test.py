@@ -1,4 +1,4 @@
-"""What is asked in a run of bench.serve: a backend in this process, or a server over HTTP."""
+"""The system that a run of bench.serve measures: a backend in this process, or a server."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from bench.serving.system import System
 
 @dataclass(kw_only=True)
 class UnderTest:
-    """A system that can be asked, and what is known of it.
+    """A system that is ready to be measured, with its facts.
 
-    answers_at_once: whether a query has been answered when issue() returns.
+    answers_at_once tells whether a query has been answered when issue() returns.
     """
 
     system: System
@@ -48,7 +48,7 @@ class UnderTest:
     _seen_compile_s: float | None = field(init=False)
 
     def __post_init__(self) -> None:
-        """What was compiled until here is compiled before any measurement."""
+        """Remember what compiling took so far: any more of it disturbs a measurement."""
         self._seen_compile_s = self.compile_s
 
     @property
@@ -58,49 +58,48 @@ class UnderTest:
 
     @property
     def gpus(self) -> list[str]:
-        """UUIDs of the GPUs that the model runs on; none on a CPU, or at a server elsewhere."""
+        """UUIDs of the GPUs that run the model; none on a CPU, or for a server elsewhere."""
         return [self.facts["gpu_uuid"]] if "gpu_uuid" in self.facts else []
 
     def complaints(self, result: PassResult) -> list[str]:
-        """What speaks against a pass that has just ended, besides LoadGen's verdict."""
-        found = list(self.system.failed_because())
+        """Reasons against a pass that has just ended, besides LoadGen's verdict."""
+        reasons = list(self.system.failure_reasons())
         if self.compile_s != self._seen_compile_s:
             self._seen_compile_s = self.compile_s
-            found.append(
+            reasons.append(
                 "the model was compiled for a new batch size in the middle of the measurement"
             )
         if isinstance(self.system, HttpSystem) and result.scenario == "server":
-            found += client_complaints(
+            reasons += client_complaints(
                 result.columns,
                 latency_p99_ms=result.latency_p99_ms,
                 concurrency=self.system.concurrency,
             )
-        return found
+        return reasons
 
     def keep(self, result: PassResult) -> None:
-        """Take the pass that has just ended apart: it is the one to report so far."""
+        """Keep the stages of the pass that has just ended: it is the best one so far."""
         if isinstance(self.system, HttpSystem) and result.samples is not None:
-            self.stages = decompose(
-                result.samples.latency_ms.tolist(), result.columns, self.system.network_ms
-            )
+            latency_ms = result.samples["latency_ms"].tolist()
+            self.stages = decompose(latency_ms, result.columns, self.system.network_ms)
 
 
 @contextmanager
 def open_system(
     config: ServeConfig, artifact: Artifact | None, trained: TrainedModel, work: Path, log: Path
 ) -> Iterator[UnderTest]:
-    """The system that a configuration asks for, from here to the end of the block.
+    """Open the system of a configuration, until the end of the block.
 
     Args:
         config: The configuration.
         artifact: The model on disk; None for a server of the user's own.
-        trained: The model's training run, with what it will be asked.
-        work: A folder for files that are not kept.
-        log: A folder for what servers print.
+        trained: The model's training run, with the test split.
+        work: A folder for temporary files.
+        log: A folder for the output of servers.
 
     Raises:
-        ValueError: It cannot be had, with the reason: a runtime that is not installed, a model
-            that gives no logits, a port in use, a server that is not ready.
+        ValueError: It cannot be opened; the message has the reason: a runtime that is not
+            installed, a model that gives no logits, a port in use, a server that is not ready.
         PassFailed: The model failed at its first call.
         ServerDied: The server ended.
     """
@@ -132,8 +131,9 @@ def _in_process(
     )
     backend.open(artifact)
     load_s = time.perf_counter() - began_s
-    # What a runtime does at the first call of a batch size must not fall into a measurement: with
-    # a queue all sizes occur, else full batches and single samples.
+    # A runtime may do extra work at the first call of a batch size, so call it before any
+    # measurement. A queue makes batches of all sizes; without one there are full batches and
+    # single samples.
     largest = min(scenario.max_batch_size, len(test.images))
     call_once(
         backend,
@@ -168,7 +168,7 @@ def _over_http(
     log: Path,
     stack: ExitStack,
 ) -> UnderTest:
-    """A client of a server, with the network of its place in between if it is ours."""
+    """A client of a server; if the server is ours, with an emulated network in between."""
     network = stack.enter_context(
         Network(config.placement, url, log=log / "network.log", seed=config.seed)
     )
@@ -226,5 +226,5 @@ def _server(
 def _placement(
     config: ServeConfig, network: str | None = None, memory_limit: str | None = None
 ) -> Placement:
-    asked = {**asdict(config.placement), "num_threads": config.num_threads}
-    return Placement(**asked, network=network, memory_limit=memory_limit)
+    settings = {**asdict(config.placement), "num_threads": config.num_threads}
+    return Placement(**settings, network=network, memory_limit=memory_limit)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from bench.compression.artifact import Artifact
 from bench.serving.backend import Backend, Images, Logits
-from bench.serving.system import Done, Sample
+from bench.serving.system import Done, Sample, System
 
 
 @dataclass(frozen=True)
@@ -59,37 +60,30 @@ class FakeBackend(Backend):
         self.closed = True
 
 
-class InstantSystem:
+class InstantSystem(System):
     """Answers at once, without a model; keeps the indices in the order of issue."""
 
     def __init__(self) -> None:
-        self.failure: BaseException | None = None
-        self.num_failed = 0
         self.issued: list[int] = []
         self.ended = False
 
+    @override
     def begin(self, done: Done, *, collect: bool) -> None:
         self.failure = None
         self.issued = []
         self.ended = False
         self._done = done
 
+    @override
     def issue(self, samples: Sequence[Sample]) -> None:
         self.issued += [sample.index for sample in samples]
         self._done([sample.id for sample in samples])
 
-    def flush(self) -> None:
-        """Nothing waits."""
-
+    @override
     def end(self) -> None:
         self.ended = True
 
+    @override
     def answers(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         indices = np.array(self.issued, dtype=np.int64)
         return indices, logits_of(indices)
-
-    def columns(self) -> Mapping[str, Sequence[float]]:
-        return {}
-
-    def failed_because(self) -> list[str]:
-        return []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+import pandas as pd
+
 from bench.config.serve import ScenarioConfig
 from bench.serving.pass_result import PassResult
 from bench.serving.performance import Passes, Performance, WarmUp
@@ -51,6 +53,6 @@ def result(**changes: Any) -> PassResult:
         "duration_s": 10.0,
         "latency_mean_ms": 2.0,
         "min_duration_met": True,
-        "columns": {},
+        "columns": pd.DataFrame(),
     }
     return PassResult(**{**given, **changes})

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import kstest
 from typing_extensions import override
@@ -23,7 +24,7 @@ from bench.serving.loadgen import run_accuracy_pass, run_pass
 from bench.serving.pass_result import PassResult, PassSettings, pass_result
 from bench.serving.pass_windows import PassMeter
 from bench.serving.system import Done, Sample
-from bench.serving.trace import Detail, SampleRows, read_detail, read_samples
+from bench.serving.trace import Detail, read_detail, read_samples
 from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_images
 
 NUM_IMAGES = 40
@@ -62,7 +63,7 @@ def test_every_sample_is_answered_and_has_its_row(scenario: str) -> None:
     rows = result.samples
     assert rows is not None
     assert len(rows.latency_ms) == num_samples
-    assert rows.query.tolist() == [
+    assert rows["query"].tolist() == [
         0 if scenario == "offline" else number // (num_samples // 700)
         for number in range(num_samples)
     ]
@@ -80,7 +81,9 @@ def test_percentiles_are_those_of_the_rows(scenario: str) -> None:
     result = run_pass(system_for(scenario, FakeBackend()), settings(scenario))
     assert result.samples is not None
     # A query of several samples is answered when its last sample is.
-    queries_ms = np.sort(np.maximum.reduceat(result.samples.latency_ms, _starts(result.samples)))
+    queries_ms = np.sort(
+        np.maximum.reduceat(result.samples["latency_ms"].to_numpy(), _starts(result.samples))
+    )
     # LoadGen takes element floor(n q) of the sorted latencies, counted from 0.
     assert result.latency_p50_ms == pytest.approx(queries_ms[350], abs=1e-6)
     assert result.latency_p90_ms == pytest.approx(queries_ms[630], abs=1e-6)
@@ -89,8 +92,8 @@ def test_percentiles_are_those_of_the_rows(scenario: str) -> None:
     assert result.latency_mean_ms == pytest.approx(queries_ms.mean(), abs=2e-6)
 
 
-def _starts(rows: SampleRows) -> Any:
-    return np.flatnonzero(np.diff(rows.query, prepend=-1))
+def _starts(rows: pd.DataFrame) -> Any:
+    return np.flatnonzero(np.diff(rows["query"], prepend=-1))
 
 
 def test_percentiles_are_missing_below_their_floor_of_queries() -> None:
@@ -366,21 +369,23 @@ def detail(**changes: Any) -> Detail:
     return Detail(values={**values, **changes}, errors=())
 
 
-def rows_delayed(delays_ms: Sequence[float]) -> SampleRows:
+def rows_delayed(delays_ms: Sequence[float]) -> pd.DataFrame:
     number = np.arange(len(delays_ms))
     delay_ms = np.array(delays_ms, dtype=np.float64)
-    return SampleRows(
-        query=number,
-        image_index=number,
-        scheduled_s=number / 100,
-        issue_delay_ms=delay_ms,
-        latency_ms=delay_ms + 1,
+    return pd.DataFrame(
+        {
+            "query": number,
+            "image_index": number,
+            "scheduled_s": number / 100,
+            "issue_delay_ms": delay_ms,
+            "latency_ms": delay_ms + 1,
+        }
     )
 
 
-def judged(log: Detail, rows: SampleRows, num_failed: int = 0) -> PassResult:
+def judged(log: Detail, rows: pd.DataFrame, num_failed: int = 0) -> PassResult:
     asked = settings("server", latency_bound_ms=20.0, rate_per_s=100.0)
-    return pass_result(asked, log, rows, num_failed=num_failed, columns={})
+    return pass_result(asked, log, rows, num_failed=num_failed, columns=pd.DataFrame())
 
 
 def test_a_bound_that_is_missed_is_said_with_both_numbers() -> None:

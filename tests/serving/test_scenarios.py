@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -26,7 +27,6 @@ from bench.serving.performance import (
     serving_fields,
 )
 from bench.serving.scenarios import run_accuracy, warm_up
-from bench.serving.trace import SampleRows
 from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_images
 from tests.serving.made_passes import NUM_IMAGES, config, measured, result
 
@@ -35,8 +35,8 @@ IMAGES = numbered_images(NUM_IMAGES)
 
 @pytest.fixture(autouse=True)
 def _short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenarios, "_ESTIMATE_S", 0.01)
-    monkeypatch.setattr(scenarios, "_TRIES", 20)  # a busy machine may use up some
+    monkeypatch.setattr(scenarios, "_RATE_PASS_S", 0.01)
+    monkeypatch.setattr(scenarios, "_MAX_TRIES", 20)  # a busy machine may use up some
 
 
 def system_for(name: str, backend: FakeBackend | None = None) -> InProcessSystem:
@@ -119,7 +119,7 @@ def test_accuracy_that_lacks_an_image_is_refused() -> None:
             return indices[1:], logits[1:]
 
         @override
-        def failed_because(self) -> list[str]:
+        def failure_reasons(self) -> list[str]:
             return ["1 requests failed: HTTP 500: no room"]
 
     with pytest.raises(
@@ -167,14 +167,16 @@ def test_each_try_of_the_reported_pass_has_its_window() -> None:
 # What becomes of a result.
 
 
-def rows(latencies_ms: Sequence[float]) -> SampleRows:
+def rows(latencies_ms: Sequence[float]) -> pd.DataFrame:
     number = np.arange(len(latencies_ms))
-    return SampleRows(
-        query=number,
-        image_index=number,
-        scheduled_s=number / 100,
-        issue_delay_ms=np.zeros(len(number)),
-        latency_ms=np.array(latencies_ms, dtype=np.float64),
+    return pd.DataFrame(
+        {
+            "query": number,
+            "image_index": number,
+            "scheduled_s": number / 100,
+            "issue_delay_ms": np.zeros(len(number)),
+            "latency_ms": np.array(latencies_ms, dtype=np.float64),
+        }
     )
 
 
@@ -186,7 +188,7 @@ def test_goodput_counts_what_was_answered_in_time() -> None:
     # One of them failed, which one is not said: at least one was good.
     assert goodput_per_s(replace(some, num_failed=1), 10.0) == 0.5
     # It is said to be the last, which was late anyway.
-    told = replace(some, num_failed=1, columns={"ok": [1.0, 1.0, 1.0, 0.0]})
+    told = replace(some, num_failed=1, columns=pd.DataFrame({"ok": [1.0, 1.0, 1.0, 0.0]}))
     assert goodput_per_s(told, 10.0) == 1.0
     # Without rows, LoadGen's own count of late queries.
     assert goodput_per_s(replace(some, samples=None, num_over_bound=3), 10.0) == 0.5
@@ -208,13 +210,13 @@ def test_offline_has_no_latency() -> None:
 
 
 def test_what_a_system_noted_stands_beside_each_request() -> None:
-    noted = result(samples=rows([1.0, 2.0]), columns={"queue_ms": [0.5, 0.25]})
+    noted = result(samples=rows([1.0, 2.0]), columns=pd.DataFrame({"queue_ms": [0.5, 0.25]}))
     frame = requests_frame(noted)
     assert frame is not None
     assert frame["queue_ms"].tolist() == [0.5, 0.25]
     assert frame["sample"].tolist() == [0, 1]
     with pytest.raises(ValueError, match="queue_ms: has 1 values for 2 samples"):
-        requests_frame(replace(noted, columns={"queue_ms": [0.5]}))
+        requests_frame(replace(noted, columns=pd.DataFrame({"queue_ms": [0.5]})))
     assert requests_frame(replace(noted, samples=None)) is None
 
 

@@ -28,7 +28,7 @@ class CompilingBackend(FakeBackend):
 
 class FailingSystem(InstantSystem):
     @override
-    def failed_because(self) -> list[str]:
+    def failure_reasons(self) -> list[str]:
         return ["3 requests failed: HTTP 500: no room"]
 
 

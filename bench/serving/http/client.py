@@ -1,13 +1,13 @@
-"""A server as a System: queries of the load generator become requests over HTTP.
+"""A server as a System: sends the load generator's queries as requests over HTTP.
 
-The generator's thread only hands over; an event loop in a thread of its own sends and receives.
-Load is open loop: what finds no free connection waits in the client, where it is counted, and does
-not hold up what comes after it in the schedule. Beside the load, null requests go the same way on a
-connection of their own, at a low rate: what they take is the network.
+The generator's thread only hands requests over; an event loop in another thread sends and receives.
+The load is open loop: a request that finds no free connection waits in the client, where its wait
+is measured, and does not delay the requests after it. At the same time, null requests cross the
+same network at a low rate on a connection of their own: their round trip is the network's latency.
 
-A request that is not answered with 200 in time has failed; it is not sent again. Once the server is
-gone or hangs, or none of the first images gets its logits, what is on its way is given up, nothing
-is sent any more, and all further samples are reported as done, so that the pass ends.
+A request that is not answered with 200 in time has failed; it is not sent again. The pass is given
+up if the server is gone or hangs, or if none of the first images gets its logits. Nothing more is
+sent then, and all remaining samples are reported as done, so that the pass ends.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from typing_extensions import override
 
-from bench.serving.http.event_loop import LoopThread, cancel
 from bench.serving.http.failures import Failures, Patience, Reason
 from bench.serving.http.network import Delays
 from bench.serving.http.protocols import RequestProtocol, read_reply
@@ -32,21 +33,21 @@ from bench.serving.http.transport import (
     Transport,
     request_columns,
 )
-from bench.serving.system import Done, Sample
+from bench.serving.system import Done, LoopThread, Sample, System
 
 _log = logging.getLogger(__name__)
 
-# A server that has just been killed may refuse connections before its end can be seen.
+# A server that has just been killed may refuse connections before the kernel reports its end.
 _DEATH_TRIES = 20
 _DEATH_WAIT_S = 0.05
 _NULL_PERIOD_S = 0.1
 _GIVEN_UP = Reason("given up, as the pass had failed")
 
 
-class HttpSystem:
-    """A System behind an address; open from `with` to the end of its block.
+class HttpSystem(System):
+    """A System behind an address; open within its `with` block.
 
-    After a pass, network_ms holds what each null request of it took, in milliseconds.
+    After a pass, network_ms holds the round trip of each of its null requests, in milliseconds.
     """
 
     def __init__(
@@ -64,17 +65,15 @@ class HttpSystem:
         """Connect to nothing yet.
 
         Args:
-            url: Where to ask, http://HOST:PORT: of the server, or of the network before it.
-            protocol: How to ask.
+            url: Address of the server, or of the network in front of it: http://HOST:PORT.
+            protocol: Writes the requests and reads the answers.
             concurrency: Connections, each with one request at a time.
-            request_timeout_s: From when a request is sent until its answer is there.
-            max_timeouts: Requests in a row without an answer in time, after which it is given up.
-            delays: What to ask of the network's proxy; None if there is none.
-            gone: Tells why the server, or what lies before it, has ended; None while it has not.
+            request_timeout_s: Longest time from sending a request until its answer is complete.
+            max_timeouts: Give up after this many requests in a row without an answer in time.
+            delays: Delays to request from the network's proxy; None if there is no proxy.
+            gone: Returns why the server or the proxy has ended; None while both run.
             clock: Monotonic seconds.
         """
-        self._failure: BaseException | None = None
-        self.num_failed = 0
         self.network_ms: list[float] = []
         self._failures = Failures()
         self._url = url.rstrip("/")
@@ -86,7 +85,7 @@ class HttpSystem:
         self._gone = gone
         self._clock = clock
         self._requests: list[Request] = []
-        self._done: Done = _nobody
+        self._done: Done = lambda ids: None
         self._collect = False
         self._thread = LoopThread()
 
@@ -103,19 +102,16 @@ class HttpSystem:
         finally:
             self._thread.stop()
 
-    @property
-    def failure(self) -> BaseException | None:
-        """As in System; once there is one, nothing is waited for any more."""
-        return self._failure
-
-    @failure.setter
-    def failure(self, error: BaseException | None) -> None:
-        self._failure = error
-        if error is not None:
+    @override
+    def fail(self, error: BaseException | None) -> None:
+        """As in System; also give up all requests on their way."""
+        super().fail(error)
+        if self.failure is not None:
             self._thread.soon(self._give_up)
 
+    @override
     def begin(self, done: Done, *, collect: bool) -> None:
-        """As in System; makes the connections, so that no request of the pass has to."""
+        """Begin a pass; make all connections, so that no request has to wait for one."""
         self.failure = None
         self.num_failed = 0
         self.network_ms = []
@@ -127,37 +123,39 @@ class HttpSystem:
         self._some_ok = False
         self._thread.call(self._begin())
 
+    @override
     def issue(self, samples: Sequence[Sample]) -> None:
-        """As in System; returns at once."""
+        """Hand the samples of a query over to the event loop."""
         issued_s = self._clock()
         requests = [Request(sample.id, sample.index, issued_s) for sample in samples]
         self._thread.soon(self._take, requests)
 
-    def flush(self) -> None:
-        """As in System; nothing waits for more."""
-
+    @override
     def end(self) -> None:
-        """As in System; ends the null requests."""
+        """End the pass and its null requests."""
         self._thread.call(self._end())
 
+    @override
     def answers(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """As in System; requests that failed are left out."""
-        found = [request for request in self._requests if request.logits is not None]
-        indices = np.array([request.index for request in found], dtype=np.int64)
-        logits = [request.logits for request in found if request.logits is not None]
+        """As in System; failed requests are left out."""
+        answers = [(each.index, each.logits) for each in self._requests if each.logits is not None]
+        indices = np.array([index for index, _ in answers], dtype=np.int64)
+        logits = [logits for _, logits in answers]
         return indices, np.stack(logits) if logits else np.empty((0, 0), dtype=np.float32)
 
-    def columns(self) -> Mapping[str, Sequence[float]]:
-        """As in System: when, how long, and where; NaN for what is not known of a request.
+    @override
+    def columns(self) -> pd.DataFrame:
+        """When each request was sent, and where its time went; NaN for unknown values.
 
-        Keys: issued_s, sent_s, received_s (monotonic), client_wait_ms (from the issue until the
-        request is sent, waiting for a connection included), round_trip_ms (until the answer is
-        there), network_ms (median of the null requests of the pass), STAGE_ms for each of
-        SERVER_STAGES and for the total, as the server tells them, and ok (1 or 0).
+        Columns: issued_s, sent_s, received_s (monotonic), client_wait_ms (from the issue until the
+        request is sent, including the wait for a connection), round_trip_ms (until the answer is
+        complete), network_ms (median of the null requests of the pass), STAGE_ms for each of
+        SERVER_STAGES and for the total, as the server reports them, and ok (1 or 0).
         """
         return request_columns(self._requests, self.network_ms)
 
-    def failed_because(self) -> list[str]:
+    @override
+    def failure_reasons(self) -> list[str]:
         """As in System."""
         return self._failures.lines()
 
@@ -179,25 +177,25 @@ class HttpSystem:
     async def _close(self) -> None:
         await self._end()
         self._is_open = False
-        await cancel(self._workers)
+        await _cancel(self._workers)
         await self._transport.close()
 
     async def _begin(self) -> None:
-        await self._end()  # of a pass that was broken off
+        await self._end()  # in case the last pass was broken off
         began_s = self._clock()
         try:
             await self._transport.connect()
         except TimeoutError:
             self._note_timeout(began_s)
         except CONNECTION_ERRORS as error:
-            await self._look_for_the_server(error)
+            await self._check_server(error)
         if self.failure is None:
             measure = self._transport.measure_network(_NULL_PERIOD_S, self.network_ms.append)
             self._null = asyncio.create_task(measure)
 
     async def _end(self) -> None:
         if self._null is not None:
-            await cancel([self._null])
+            await _cancel([self._null])
             self._null = None
 
     def _take(self, requests: list[Request]) -> None:
@@ -207,7 +205,7 @@ class HttpSystem:
             self._queue.put_nowait(request)
 
     async def _work(self) -> None:
-        """One connection's worth of requests, one after another."""
+        """Send queued requests one after another: there is one such task for each connection."""
         while True:
             request = await self._queue.get()
             reason = (
@@ -219,12 +217,12 @@ class HttpSystem:
                 self.num_failed += 1
                 self._failures.add(reason)
                 if self._collect and not self._some_ok:
-                    self.failure = self.failure or self._failures.hopeless()
-            # Last, when it is known whether the server is gone: the next one may be issued now.
+                    self.fail(self._failures.hopeless())
+            # Report last, once a failure is noted: the generator may issue the next one now.
             self._done([request.sample_id])
 
     async def _ask_until_failure(self, request: Request) -> Reason | None:
-        """Send one request, and wait for the answer unless the pass fails meanwhile."""
+        """Send one request and wait for the answer, unless the pass fails in the meantime."""
         task = asyncio.current_task()
         self._asking.add(task)
         try:
@@ -237,7 +235,7 @@ class HttpSystem:
             self._asking.discard(task)
 
     async def _ask(self, request: Request) -> Reason | None:
-        """Send one request; why it failed, or None."""
+        """Send one request; return why it failed, or None."""
         began_s = self._clock()
         try:
             body = self._protocol.body(request.index)
@@ -248,48 +246,51 @@ class HttpSystem:
             self._note_timeout(began_s)
             return Reason(f"no answer within {self._timeout_s:g} s")
         except CONNECTION_ERRORS as error:
-            await self._look_for_the_server(error)
-            return Reason.of_error(error)
+            await self._check_server(error)
+            return Reason.from_error(error)
         except Exception as error:
-            # Nothing may reach the load generator, nor may it wait for ever: see System.
+            # It may not reach the load generator, which would wait for ever: see System.
             _log.exception("a request broke the client")
-            self.failure = error
-            return Reason.of_error(error)
+            self.fail(error)
+            return Reason.from_error(error)
 
     def _read(self, request: Request, reply: Reply) -> Reason | None:
-        """Read an answer; why it is none, or None."""
+        """Read an answer; return why it has no logits, or None."""
         if reply.status >= 500:
-            # What lies before a server answers in its place when it is gone.
-            self.failure = self.failure or self._gone()
-        # Outside the accuracy pass, answers are not read in full: that would slow the client.
-        found = read_reply(self._protocol, reply, in_full=self._collect)
-        if isinstance(found, Reason):
-            return found
-        request.logits = found
+            # A proxy answers for a server that is gone.
+            self.fail(self._gone())
+        # Only the accuracy pass needs the logits; reading them in others would slow the client.
+        logits = read_reply(self._protocol, reply, in_full=self._collect)
+        if isinstance(logits, Reason):
+            return logits
+        request.logits = logits
         return None
 
     def _note_timeout(self, began_s: float) -> None:
-        """A request that began then got no answer in time: the server may hang."""
-        self.failure = self.failure or self._patience.timed_out(began_s, self._clock())
+        """Note that a request got no answer in time; fail the pass if the server seems to hang."""
+        self.fail(self._patience.timed_out(began_s, self._clock()))
 
     def _give_up(self) -> None:
-        """Wait for no answer any more."""
+        """Cancel all requests that wait for an answer."""
         for task in (*self._asking, self._null):
             if task is not None:
                 task.cancel()
 
-    async def _look_for_the_server(self, error: Exception) -> None:
-        """After a connection broke or was refused: keep why, if the server is gone."""
+    async def _check_server(self, error: Exception) -> None:
+        """After a connection broke or was refused, fail the pass if the server is gone."""
         refused = isinstance(getattr(error, "os_error", error), ConnectionRefusedError)
         for _ in range(_DEATH_TRIES if refused else 1):
-            self.failure = self.failure or self._gone()
+            self.fail(self._gone())
             if self.failure is not None:
                 return
             if refused:
                 await asyncio.sleep(_DEATH_WAIT_S)
         if refused:
-            self.failure = ConnectionRefusedError(f"{self._url}: nothing answers there any more")
+            self.fail(ConnectionRefusedError(f"{self._url}: nothing answers there any more"))
 
 
-def _nobody(samples: Sequence[int]) -> None:
-    """Before the first pass nobody waits for an answer."""
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their end."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

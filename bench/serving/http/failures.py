@@ -1,4 +1,4 @@
-"""Why requests failed, each kind of reason with its count, and when a server is given up."""
+"""Why requests failed, counted by kind of reason, and when to give a server up."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from dataclasses import dataclass
 
 from bench.core.printable import printable
 
-# Of the body of an answer that is none.
+# How much of the body of a wrong answer a message quotes.
 _QUOTED_BYTES = 200
-# A server may have as many reasons as there are requests.
-_MOST_KINDS = 5
-# Where every image is asked for once, the first ones tell.
+# A server may give a different reason for each request: report only the most frequent ones.
+_MAX_KINDS = 5
+# In the accuracy pass, if this many requests fail and none succeeds, the rest would fail, too.
 _FIRST_REQUESTS = 20
 
 
-class ServerHangs(OSError):  # noqa: N818 -- what happened, as ServerDied
-    """A server that is there and does not answer; one line."""
+class ServerHangs(OSError):  # noqa: N818 -- named for what happened, like ServerDied
+    """A server is there but does not answer; one line."""
 
 
-class WrongAnswers(ValueError):  # noqa: N818 -- of the server, not of this program
-    """A server none of whose answers is one; one line with the first of them."""
+class WrongAnswers(ValueError):  # noqa: N818 -- the server's error, not this program's
+    """A server gives no usable answer at all; one line with the first of its answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a request failed: what such requests have in common, and what this one adds to it."""
+    """Why a request failed: the kind, by which reasons are counted, and this request's details."""
 
     kind: str
     example: str = ""
 
     @classmethod
-    def of_error(cls, error: BaseException) -> Reason:
-        """The reason that an exception is."""
+    def from_error(cls, error: BaseException) -> Reason:
+        """The reason for a request that ended with an exception."""
         return cls(type(error).__name__, f": {printable(error)}" if str(error) else "")
 
     @classmethod
-    def of_answer(cls, kind: str, content: bytes) -> Reason:
-        """The reason that an answer is, with the beginning of its body in one line."""
+    def from_answer(cls, kind: str, content: bytes) -> Reason:
+        """The reason for a wrong answer, with the beginning of its body in one line."""
         text = " ".join(printable(content[:_QUOTED_BYTES].decode(errors="replace")).split())
         return cls(kind, f": {text}" if text else ", with an empty body")
 
@@ -47,27 +47,27 @@ class Failures:
     """The failed requests of a pass."""
 
     def __init__(self) -> None:
-        """There is none yet."""
+        """Begin with none."""
         self._numbers: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
 
     def add(self, reason: Reason) -> None:
-        """Count a request that failed."""
+        """Count a failed request."""
         self._numbers[reason.kind] += 1
         self._examples.setdefault(reason.kind, reason.example)
 
     def lines(self) -> list[str]:
-        """One line for each kind, the most frequent first; rare ones together."""
+        """One line for each kind, the most frequent first; the rarest share a line."""
         kinds = self._numbers.most_common()
         lines = [
             f"{_requests(number)} failed: {kind}{self._examples[kind]}"
-            for kind, number in kinds[:_MOST_KINDS]
+            for kind, number in kinds[:_MAX_KINDS]
         ]
-        rest = sum(number for _, number in kinds[_MOST_KINDS:])
+        rest = sum(number for _, number in kinds[_MAX_KINDS:])
         return [*lines, f"{_requests(rest)} failed for other reasons"] if rest else lines
 
     def hopeless(self) -> WrongAnswers | None:
-        """Why no more need be asked, as no request was answered; None while too few failed."""
+        """The reason to send no more, if no request was answered; None if too few failed so far."""
         if self._numbers.total() < _FIRST_REQUESTS:
             return None
         return WrongAnswers(
@@ -79,29 +79,30 @@ class Failures:
 class Patience:
     """Tells a server that hangs from one that is slow.
 
-    A request that gets no answer in time counts if it was sent after the last answer came, and
-    after the last one that counted: those of many connections are in time together, and so count
-    once, and no answer has come all the while. At most so many times the limit is lost.
+    A timeout counts only if its request was sent after the last answer came and after the last
+    timeout that counted. Requests on many connections, which time out together, thus count once,
+    and max_timeouts in a row mean that no answer came all that time. A server that hangs costs at
+    most max_timeouts times the timeout.
     """
 
     def __init__(self, max_timeouts: int, timeout_s: float) -> None:
-        """Take how many requests in a row may get no answer, and the limit of each in seconds."""
+        """Take how many timeouts in a row to accept, and the timeout of a request in seconds."""
         self._max_timeouts = max_timeouts
         self._timeout_s = timeout_s
         self.begin()
 
     def begin(self) -> None:
-        """Begin anew, with a new pass."""
+        """Start again for a new pass."""
         self._num_timeouts = 0
         self._quiet_since_s = -math.inf
 
     def answered(self, now_s: float) -> None:
-        """An answer has come, whatever it says."""
+        """Note that an answer has come, even an error."""
         self._num_timeouts = 0
         self._quiet_since_s = now_s
 
     def timed_out(self, sent_s: float, now_s: float) -> ServerHangs | None:
-        """A request got no answer in time; the reason to give up, or None."""
+        """Note that a request got no answer in time; return the reason to give up, or None."""
         if sent_s >= self._quiet_since_s:
             self._num_timeouts += 1
             self._quiet_since_s = now_s

@@ -1,13 +1,15 @@
-"""The two ways to ask for a prediction over HTTP: what is sent where, and how answers are read."""
+"""The two protocols of a prediction over HTTP: writes requests and reads answers."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from bench.config.serve import HttpConfig
 from bench.core.printable import printable
@@ -16,90 +18,103 @@ from bench.serving.http.transport import CONNECTION_ERRORS, Reply, get
 
 _Floats = NDArray[np.float32]
 
-# Encoded requests that are kept; writing numbers as text is dear, and the same inputs come again.
-_KEPT_BYTES = 256 * 1024**2
+# Encoded requests to keep: writing numbers as text is slow, and the same inputs come again.
+_CACHE_BYTES = 256 * 1024**2
 
 
-class BadAnswer(ValueError):  # noqa: N818 -- of the server, not of this program
-    """An answer that is not one of the protocol; one line."""
+class BadAnswer(ValueError):  # noqa: N818 -- the server's error, not this program's
+    """An answer that does not follow the protocol; one line."""
 
 
-class RequestProtocol(Protocol):
-    """How an input is asked about.
+class RequestProtocol(ABC):
+    """Writes a request for an input, and reads the logits in the answer.
 
     Attributes:
-        path: Where.
-        key: What every answer contains.
+        path: Path of the requests.
+        field: Field that every answer contains.
         typical_bytes: Size of a request.
     """
 
     path: str
-    key: bytes
+    field: ClassVar[str]
     typical_bytes: int
 
+    def __init__(self, num_classes: int | None) -> None:
+        """Take the number of logits of an answer; None for any number."""
+        self._num_classes = num_classes
+
+    @abstractmethod
     def body(self, index: int) -> bytes:
-        """The request about one input of the test split."""
+        """The request for one input of the test split."""
 
     def logits(self, body: bytes) -> _Floats:
-        """Logits in an answer, shape (num_classes,).
+        """The logits in an answer, shape (num_classes,).
 
         Raises:
-            BadAnswer: There are none.
+            BadAnswer: It has none.
         """
+        try:
+            content = json.loads(body)
+        except (ValueError, RecursionError):
+            raise BadAnswer("not JSON") from None
+        if not isinstance(content, dict) or self.field not in content:
+            raise BadAnswer(f'no "{self.field}" in the answer')
+        return _logits(self._values(content[self.field]), self._num_classes)
+
+    def _values(self, field: Any) -> Any:
+        """The numbers in the field of an answer."""
+        return field
 
 
-class FeaturesProtocol:
+class FeaturesProtocol(RequestProtocol):
     """POST /v1/predict {"id": 123}: the server has the inputs."""
 
     path = "/v1/predict"
-    key = b'"logits"'
+    field = "logits"
     typical_bytes = len(b'{"id":1234}')
 
     def __init__(self, *, num_classes: int | None = None) -> None:
-        """Take the number of logits of an answer; None for any."""
-        self._num_classes = num_classes
+        """As in RequestProtocol."""
+        super().__init__(num_classes)
 
+    @override
     def body(self, index: int) -> bytes:
         """As in RequestProtocol."""
         return b'{"id":%d}' % index
 
-    def logits(self, body: bytes) -> _Floats:
-        """As in RequestProtocol."""
-        return _logits(_field(body, "logits"), self._num_classes)
 
-
-class KserveProtocol:
-    """POST /v2/models/NAME/infer: the input is in the request, as JSON numbers.
+class KserveProtocol(RequestProtocol):
+    """POST /v2/models/NAME/infer: the request has the input, as JSON numbers.
 
     Source: Open Inference Protocol V2, "HTTP/REST", "Inference".
     """
 
-    key = b'"outputs"'
+    field = "outputs"
 
     def __init__(
         self, images: _Floats, *, model_name: str, input_name: str, num_classes: int | None = None
     ) -> None:
-        """Encode the first input.
+        """Encode the first input, whose size is typical.
 
         Args:
             images: Inputs of the test split, shape (n, c, h, w), n >= 1.
-            model_name: Of the model, at the server.
-            input_name: Of its input, by its metadata.
-            num_classes: Logits of an answer; None for any number.
+            model_name: Name of the model at the server.
+            input_name: Name of its input in its metadata.
+            num_classes: As in RequestProtocol.
         """
-        self._num_classes = num_classes
+        super().__init__(num_classes)
         self.path = f"/v2/models/{model_name}/infer"
         self._images = images
         self._input_name = input_name
-        self._kept: dict[int, bytes] = {}
-        self._kept_bytes = 0
+        self._cache: dict[int, bytes] = {}
+        self._free_bytes = _CACHE_BYTES
         self.typical_bytes = len(self.body(0))
 
+    @override
     def body(self, index: int) -> bytes:
         """As in RequestProtocol."""
-        kept = self._kept.get(index)
-        if kept is not None:
-            return kept
+        if index in self._cache:
+            return self._cache[index]
         image = self._images[index]
         tensor = {
             "name": self._input_name,
@@ -108,27 +123,27 @@ class KserveProtocol:
             "data": image.reshape(-1).tolist(),
         }
         body = json.dumps({"inputs": [tensor]}, separators=(",", ":")).encode()
-        if self._kept_bytes + len(body) <= _KEPT_BYTES:
-            self._kept[index] = body
-            self._kept_bytes += len(body)
+        if len(body) <= self._free_bytes:
+            self._cache[index] = body
+            self._free_bytes -= len(body)
         return body
 
-    def logits(self, body: bytes) -> _Floats:
-        """As in RequestProtocol: the first output is taken to be the logits."""
-        outputs = _field(body, "outputs")
-        if not isinstance(outputs, list) or not outputs or not isinstance(outputs[0], dict):
+    @override
+    def _values(self, field: Any) -> Any:
+        """The data of the first output, which must be the logits."""
+        if not isinstance(field, list) or not field or not isinstance(field[0], dict):
             raise BadAnswer("no outputs that are a list of objects with data")
-        return _logits(outputs[0].get("data"), self._num_classes)
+        return field[0].get("data")
 
 
 def choose_protocol(
     http: HttpConfig, url: str, images: _Floats, *, num_classes: int | None = None
 ) -> RequestProtocol:
-    """The protocol to ask a server by, once it says that it is ready.
+    """The protocol of a server, which must report that it is ready.
 
     Args:
-        http: Its protocol, the name of the model and the time for an answer.
-        url: Where the server is.
+        http: Its protocol, the name of the model and the timeout of a request.
+        url: Address of the server.
         images: Inputs of the test split, float32 (n, c, h, w), for kserve_v2.
         num_classes: Logits of an answer; None for any number.
 
@@ -136,7 +151,7 @@ def choose_protocol(
         ValueError: The server cannot be reached, is not ready, or does not have the model.
     """
     ready = _get(f"{url}/v2/health/ready", http.request_timeout_s)
-    # A server that speaks only the first protocol need not have this page.
+    # A server with only the first protocol need not have this page, so a 404 is no error.
     if ready.status >= 500:
         raise ValueError(f"backend.http.url={url}: the server is not ready, {_quoted(ready)}")
     if http.protocol == "features":
@@ -144,7 +159,7 @@ def choose_protocol(
     if not np.isfinite(images).all():
         raise ValueError(
             "backend.http.protocol=kserve_v2: a test image has NaN or infinity in it, which JSON "
-            "cannot say; mend the data, or use backend.http.protocol=features"
+            "cannot express; repair the data, or use backend.http.protocol=features"
         )
     return KserveProtocol(
         images,
@@ -155,7 +170,7 @@ def choose_protocol(
 
 
 def _input_name(http: HttpConfig, url: str) -> str:
-    """The name of the model's input, by its metadata.
+    """The name of the model's input, from its metadata.
 
     Raises:
         ValueError: The server does not have the model.
@@ -175,10 +190,10 @@ def _input_name(http: HttpConfig, url: str) -> str:
 
 
 def _get(url: str, timeout_s: float) -> Reply:
-    """One page of the server.
+    """Get one page of the server.
 
     Raises:
-        ValueError: There is no answer.
+        ValueError: It does not answer.
     """
     try:
         return get(url, timeout_s)
@@ -190,31 +205,24 @@ def _get(url: str, timeout_s: float) -> Reply:
 
 
 def _quoted(reply: Reply) -> str:
-    """Status and beginning of an answer that is not what was asked for."""
-    reason = Reason.of_answer(f"HTTP {reply.status}", reply.content)
+    """Status and beginning of an unexpected answer."""
+    reason = Reason.from_answer(f"HTTP {reply.status}", reply.content)
     return f"{reason.kind}{reason.example}"
 
 
-def _field(body: bytes, name: str) -> Any:
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadAnswer("not JSON") from None
-    if not isinstance(content, dict) or name not in content:
-        raise BadAnswer(f'no "{name}" in the answer')
-    return content[name]
-
-
 def _logits(values: Any, num_classes: int | None) -> _Floats:
-    """Numbers; null and NaN are some, as a model may well give them: then quality is not known."""
+    """Logits as float32.
+
+    Null and NaN are allowed, because a model may well give them; the quality is then unknown.
+    """
     try:
-        given = np.array(_nulls_as_nan(values))
+        numbers = np.array(_nulls_to_nan(values))
     except (ValueError, TypeError, OverflowError, RecursionError):  # lists of unequal length
-        raise BadAnswer("the logits are no list of numbers") from None
-    if given.dtype.kind not in "iuf":  # true and "1" would become numbers
-        raise BadAnswer("the logits are no list of numbers")
+        raise BadAnswer("the logits are not a list of numbers") from None
+    if numbers.dtype.kind not in "iuf":  # a conversion would accept true and "1", too
+        raise BadAnswer("the logits are not a list of numbers")
     with np.errstate(over="ignore"):  # -1e39 is minus infinity as a 32-bit float
-        logits = given.astype(np.float32).reshape(-1)
+        logits = numbers.astype(np.float32).reshape(-1)
     if not logits.size:
         raise BadAnswer("no logits in the list")
     if num_classes is not None and len(logits) != num_classes:
@@ -222,10 +230,10 @@ def _logits(values: Any, num_classes: int | None) -> _Floats:
     return logits
 
 
-def _nulls_as_nan(values: Any) -> Any:
-    """Nested lists with NaN in the place of each null."""
+def _nulls_to_nan(values: Any) -> Any:
+    """Nested lists with each null replaced by NaN."""
     if isinstance(values, list):
-        return [_nulls_as_nan(value) for value in values]
+        return [_nulls_to_nan(value) for value in values]
     return math.nan if values is None else values
 
 
@@ -235,20 +243,21 @@ def read_reply(
     """Read an answer.
 
     Args:
-        protocol: By which it was asked for.
-        reply: What came.
-        in_full: Whether to read the logits; else an answer that seems to have some is one.
+        protocol: The protocol of the request.
+        reply: The answer.
+        in_full: Whether to read the logits. If not, an answer that seems to have some will do.
 
     Returns:
-        Logits, shape (num_classes,), None for an answer that was not read, or why it is none.
+        Logits, shape (num_classes,); None for an answer that was not read; the reason if it has
+        none.
     """
     if reply.status != 200:
         where = f", redirected to {printable(reply.location)}" if reply.location else ""
-        return Reason.of_answer(f"HTTP {reply.status}{where}", reply.content)
-    if not in_full and protocol.key in reply.content:
+        return Reason.from_answer(f"HTTP {reply.status}{where}", reply.content)
+    if not in_full and f'"{protocol.field}"'.encode() in reply.content:
         return None
     try:
         logits = protocol.logits(reply.content)
     except BadAnswer as error:
-        return Reason.of_answer(f"HTTP 200, {error}", reply.content)
+        return Reason.from_answer(f"HTTP 200, {error}", reply.content)
     return logits if in_full else None

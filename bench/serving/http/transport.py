@@ -1,38 +1,39 @@
-"""Requests on their way to a server and back: connections, when what was sent, and null requests.
+"""Sends requests to a server over connections that are kept, and notes when each was sent.
 
-Everything here runs in one event loop. A connection carries one request at a time and is kept.
+Everything here runs in one event loop. A connection carries one request at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import aiohttp
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.serving.http.network import DELAY_HEADER, Delays
 from bench.serving.http.stages import SERVER_STAGES, TOTAL, parse_server_timing
 
 _NULL_PATH = "/v2/health/live"
-# Longer than any pass: connections are to be kept.
+# Longer than any pass, so that no connection is closed between requests.
 _KEEP_ALIVE_S = 3600.0
-# Logits of a hundred thousand classes as text are a quarter of this.
+# Four times the logits of a hundred thousand classes as text.
 _MAX_ANSWER_BYTES = 8 * 1024**2
 _TIMING_HEADER = "server-timing"
 
-# When a connection breaks, is refused or cannot be made; TimeoutError is an OSError.
+# A connection breaks, is refused or cannot be made; TimeoutError is an OSError, too.
 CONNECTION_ERRORS = (aiohttp.ClientError, OSError)
 
 
 @dataclass(slots=True)
 class Request:
-    """One sample on its way; times are monotonic seconds, NaN where it did not get so far."""
+    """One sample on its way; times are monotonic seconds, NaN for a step not reached yet."""
 
     sample_id: int
     index: int
@@ -46,7 +47,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came back, whatever its status; location is where a redirect leads to."""
+    """An answer of any status; location is the target of a redirect."""
 
     status: int
     content: bytes
@@ -69,11 +70,11 @@ class Transport:
         """Connect to nothing yet; must be made in the event loop.
 
         Args:
-            url: Where to ask.
+            url: Address of the server, or of the network in front of it.
             concurrency: Connections of the load.
-            timeout_s: From the sending of a request until its answer is there.
-            null_bytes: Size of a request of the load, for which a null request is held up.
-            delays: What to ask of the network's proxy; None if there is none.
+            timeout_s: Longest time from sending a request until its answer is complete.
+            null_bytes: Size of a request of the load; a null request is delayed by as much.
+            delays: Delays to request from the network's proxy; None if there is no proxy.
             clock: Monotonic seconds.
         """
         self._url = url
@@ -96,12 +97,12 @@ class Transport:
         Raises:
             aiohttp.ClientError, OSError: A connection cannot be made.
         """
-        # None can be answered before the last one has been sent, so each takes a connection.
+        # All are sent before the first can be answered, so that each takes a connection.
         sessions = [*[self._session] * self._concurrency, self._null_session]
         await asyncio.gather(*(self._touch(session) for session in sessions))
 
     async def ask(self, request: Request, path: str, body: bytes) -> Reply:
-        """Send one request and wait for its answer; notes in the request when that was.
+        """Send one request and wait for its answer; note the times in the request.
 
         Raises:
             aiohttp.ClientError, OSError: There was no answer.
@@ -111,7 +112,7 @@ class Transport:
             data=body,
             headers=_delay(self._delays, len(body)),
             trace_request_ctx=request,
-            allow_redirects=False,  # what answers must be what was asked
+            allow_redirects=False,  # otherwise another server might answer
         ) as answer:
             reply = await _read(answer)
         request.received_s = self._clock()
@@ -119,10 +120,10 @@ class Transport:
         return reply
 
     async def network_ms(self) -> float:
-        """The round trip of a null request less the time that the server reports.
+        """The round trip of a null request, less the time that the server reports.
 
-        It is held up as a request of the load would be, that of its size included. What a server
-        that reports nothing takes to answer it remains in.
+        The request is delayed as one of the load would be, including the delay for its size. If the
+        server reports no time, the time that it takes to answer is included.
 
         Raises:
             aiohttp.ClientError, OSError: There was no answer.
@@ -140,25 +141,25 @@ class Transport:
         return round_trip_ms - reported.get(TOTAL, 0.0)
 
     async def measure_network(self, period_s: float, note: Callable[[float], None]) -> None:
-        """Null requests on an absolute schedule, until it is cancelled.
+        """Send null requests on a fixed schedule until this is cancelled.
 
         Args:
-            period_s: From one to the next.
-            note: Takes the round trip of each, in milliseconds; those that fail are left out.
+            period_s: Time from one to the next.
+            note: Takes the round trip of each, in milliseconds; failed ones are left out.
         """
         start_s = self._clock()
         while True:
-            # The load sees for itself whether the server is gone, and counts what fails.
+            # The load itself notices a server that is gone, and counts failures.
             with suppress(*CONNECTION_ERRORS):
                 note(await self.network_ms())
-            # The next one that is due: those that are late already are left out.
+            # Skip the ones that are already late.
             elapsed_s = self._clock() - start_s
             due_s = (math.floor(elapsed_s / period_s) + 1) * period_s
             await asyncio.sleep(due_s - elapsed_s)
 
     def _new_session(self, limit: int, timeout_s: float) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
-        trace.on_request_headers_sent.append(self._sent)
+        trace.on_request_headers_sent.append(self._note_sent)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=limit, keepalive_timeout=_KEEP_ALIVE_S),
             trace_configs=[trace],
@@ -166,10 +167,10 @@ class Transport:
             headers={"content-type": "application/json"},
         )
 
-    async def _sent(
-        self, session: aiohttp.ClientSession, context: SimpleNamespace, sent: object
+    async def _note_sent(
+        self, session: aiohttp.ClientSession, context: SimpleNamespace, headers: object
     ) -> None:
-        """The client has a connection and writes to it."""
+        """Note when the client has found a connection and writes to it."""
         if context.trace_request_ctx is not None:
             context.trace_request_ctx.sent_s = self._clock()
 
@@ -179,10 +180,10 @@ class Transport:
 
 
 async def _read(answer: aiohttp.ClientResponse) -> Reply:
-    """Read an answer to its end, unless it has none.
+    """Read an answer to its end.
 
     Raises:
-        aiohttp.ClientError: It broke off, or is larger than any answer of this protocol.
+        aiohttp.ClientError: It broke off, or is larger than any answer of a protocol can be.
     """
     parts: list[bytes] = []
     num_bytes = 0
@@ -205,36 +206,29 @@ async def _get(url: str, timeout_s: float) -> Reply:
 
 
 def get(url: str, timeout_s: float) -> Reply:
-    """One page, whatever its status, outside an event loop.
+    """Get one page of any status, outside an event loop.
 
     Raises:
-        aiohttp.ClientError, OSError: There was no answer, or not the whole of it in time.
+        aiohttp.ClientError, OSError: There was no complete answer in time.
     """
     return asyncio.run(_get(url, timeout_s))
 
 
-def request_columns(
-    requests: Sequence[Request], network_ms: Sequence[float]
-) -> dict[str, list[float]]:
-    """One value of each column for each request; see HttpSystem.columns."""
-    times = {
-        name: np.array([getattr(request, name) for request in requests])
-        for name in ("issued_s", "sent_s", "received_s")
-    }
-    median_ms = float(np.median(network_ms)) if network_ms else math.nan
+def request_columns(requests: Sequence[Request], network_ms: Sequence[float]) -> pd.DataFrame:
+    """A row for each request; see HttpSystem.columns."""
+    times = ("issued_s", "sent_s", "received_s")
+    columns = pd.DataFrame({name: _floats(requests, name) for name in times})
+    columns["client_wait_ms"] = (columns["sent_s"] - columns["issued_s"]) * 1e3
+    columns["round_trip_ms"] = (columns["received_s"] - columns["sent_s"]) * 1e3
+    columns["network_ms"] = float(np.median(network_ms)) if network_ms else math.nan
     reported = [parse_server_timing(request.timing) for request in requests]
-    columns: dict[str, NDArray[np.float64]] = {
-        **times,
-        "client_wait_ms": (times["sent_s"] - times["issued_s"]) * 1e3,
-        "round_trip_ms": (times["received_s"] - times["sent_s"]) * 1e3,
-        "network_ms": np.full(len(requests), median_ms),
-        **{
-            f"{name}_ms": np.array([stages.get(name, math.nan) for stages in reported])
-            for name in (*SERVER_STAGES, TOTAL)
-        },
-        "ok": np.array([float(request.ok) for request in requests]),
-    }
-    return {name: values.tolist() for name, values in columns.items()}
+    for name in (*SERVER_STAGES, TOTAL):
+        columns[f"{name}_ms"] = [stages.get(name, math.nan) for stages in reported]
+    return columns.assign(ok=_floats(requests, "ok"))
+
+
+def _floats(requests: Iterable[Request], name: str) -> NDArray[np.float64]:
+    return np.array([getattr(request, name) for request in requests], dtype=np.float64)
 
 
 def _delay(delays: Delays | None, num_bytes: int) -> dict[str, str]:

@@ -47,7 +47,7 @@ def test_every_sample_is_answered_once_and_rightly(server: HttpServer, protocol:
         # See fake_backend: an image's sum is four times its number.
         assert logits[:, 0].tolist() == [4.0 * (index + 1) for index in indices]
 
-        columns = {name: np.array(values) for name, values in system.columns().items()}
+        columns = {name: values.to_numpy() for name, values in system.columns().items()}
         assert columns["ok"].tolist() == [1.0] * 12
         assert (columns["issued_s"][1:] >= columns["issued_s"][:-1]).all()
         assert (columns["client_wait_ms"] >= 0).all()
@@ -75,16 +75,16 @@ def test_a_new_pass_forgets_the_last(server: HttpServer) -> None:
         load.run([[0, 1, 99]], collect=True)
         assert system.num_failed == 1
         assert len(system.answers()[0]) == 2
-        assert system.columns()["ok"] == [1, 1, 0]
-        assert system.failed_because() == [
+        assert system.columns()["ok"].tolist() == [1, 1, 0]
+        assert system.failure_reasons() == [
             '1 request failed: HTTP 404: {"error":"id=99: no such input"}'
         ]
         load.done.clear()
         load.run([[2]])
         assert system.num_failed == 0
-        assert system.failed_because() == []
+        assert system.failure_reasons() == []
         assert system.answers()[0].size == 0  # not asked for
-        assert system.columns()["ok"] == [1]
+        assert system.columns()["ok"].tolist() == [1]
 
 
 def test_a_server_that_dies_in_the_middle_ends_the_pass(tmp_path: Path) -> None:
@@ -196,23 +196,23 @@ def test_answers_that_are_none_are_failures_with_their_status_and_their_body(for
         Load(system).run([[1], [2], [3], [4], [5], [6], [0]], collect=True)
         assert system.failure is None
         assert system.num_failed == 6
-        assert system.failed_because() == [
+        assert system.failure_reasons() == [
             "2 requests failed: HTTP 503: busy, later",  # and the body of the first
             "1 request failed: HTTP 200, not JSON: <html>",
             '1 request failed: HTTP 200, no "logits" in the answer: {"class":1}',
-            '1 request failed: HTTP 200, the logits are no list of numbers: {"logits":["a"]}',
+            '1 request failed: HTTP 200, the logits are not a list of numbers: {"logits":["a"]}',
             '1 request failed: HTTP 200, 3 logits for 2 classes: {"logits":[1,2,3]}',
         ]
         assert system.answers()[0].tolist() == [0]
         Load(system).run([[1], [2], [3], [4], [5], [7]], collect=True)
-        assert system.failed_because()[-1] == "1 request failed for other reasons"
+        assert system.failure_reasons()[-1] == "1 request failed for other reasons"
 
 
 def test_an_answer_without_logits_is_a_failure_where_no_logits_are_kept(foreign: str) -> None:
     with HttpSystem(foreign, FeaturesProtocol(), concurrency=1) as system:
         Load(system).run([[0], [1], [2], [7]])
-        assert system.columns()["ok"] == [1, 0, 0, 0]
-        assert system.failed_because() == [
+        assert system.columns()["ok"].tolist() == [1, 0, 0, 0]
+        assert system.failure_reasons() == [
             "1 request failed: HTTP 200, not JSON: <html>",
             '1 request failed: HTTP 200, no "logits" in the answer: {"class":1}',
             "1 request failed: HTTP 500, with an empty body",
@@ -235,9 +235,9 @@ def test_logits_that_are_no_numbers_to_count_with_are_answers_all_the_same(forei
         (200, b'{"probs": [1]}', 'HTTP 200, no "logits" in the answer: {"probs": [1]}'),
         (200, b"", "HTTP 200, not JSON, with an empty body"),
         (200, b'{"logits": [1]}', 'HTTP 200, 1 logits for 2 classes: {"logits": [1]}'),
-        (200, b'{"logits": [[1], [2, 3]]}', "HTTP 200, the logits are no list of numbers: "),
-        (200, b'{"logits": [true, false]}', "HTTP 200, the logits are no list of numbers: "),
-        (200, b'{"logits": {"a": 1}}', "HTTP 200, the logits are no list of numbers: "),
+        (200, b'{"logits": [[1], [2, 3]]}', "HTTP 200, the logits are not a list of numbers: "),
+        (200, b'{"logits": [true, false]}', "HTTP 200, the logits are not a list of numbers: "),
+        (200, b'{"logits": {"a": 1}}', "HTTP 200, the logits are not a list of numbers: "),
         (200, b"\x1b[31m\n\xff" + b"x" * 999, "HTTP 200, not JSON: \\x1b[31m \ufffdxxx"),
     ],
 )
@@ -260,7 +260,7 @@ def test_a_redirect_is_not_followed(foreign: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Foreign, "location", "/other")
     with HttpSystem(foreign, FeaturesProtocol(), concurrency=1) as system:
         Load(system).run([[0]])
-        assert system.failed_because() == [
+        assert system.failure_reasons() == [
             "1 request failed: HTTP 307, redirected to /other, with an empty body"
         ]
 
@@ -270,7 +270,7 @@ def test_an_answer_without_end_is_cut_off(foreign: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(Foreign, "always", (200, b'{"logits":[1]}' * 100))
     with HttpSystem(foreign, FeaturesProtocol(), concurrency=1) as system:
         Load(system).run([[0]])
-        (reason,) = system.failed_because()
+        (reason,) = system.failure_reasons()
         assert reason == "1 request failed: ClientPayloadError: an answer of over 100 bytes"
 
 
@@ -289,9 +289,9 @@ def test_a_server_that_hangs_is_given_up(foreign: str) -> None:
 
 def test_a_pass_that_is_broken_off_waits_for_no_answer(foreign: str) -> None:
     with HttpSystem(foreign, FeaturesProtocol(), concurrency=2) as system:
-        threading.Timer(0.1, setattr, (system, "failure", KeyboardInterrupt())).start()
+        threading.Timer(0.1, system.fail, (KeyboardInterrupt(),)).start()
         Load(system).run([[len(Foreign.answers)]] * 5)
-        assert system.failed_because() == ["5 requests failed: given up, as the pass had failed"]
+        assert system.failure_reasons() == ["5 requests failed: given up, as the pass had failed"]
         Load(system).run([[0]])  # and the next one begins anew
         assert system.failure is None
         assert system.num_failed == 0
@@ -314,7 +314,7 @@ def test_of_timeouts_those_count_that_follow_one_another() -> None:
 def test_an_answer_that_does_not_come_is_a_failure(foreign: str) -> None:
     with HttpSystem(foreign, FeaturesProtocol(), concurrency=1, request_timeout_s=0.05) as system:
         Load(system).run([[len(Foreign.answers)]])
-        assert system.failed_because() == ["1 request failed: no answer within 0.05 s"]
+        assert system.failure_reasons() == ["1 request failed: no answer within 0.05 s"]
         assert system.failure is None
 
 
@@ -338,18 +338,12 @@ def test_what_finds_no_connection_waits_in_the_client_and_is_seen(
         assert columns["client_wait_ms"][1] == pytest.approx(waited_ms)
 
 
-class Broken:
+class Broken(FeaturesProtocol):
     """A protocol with a mistake in it."""
 
-    path = "/v1/predict"
-    key = b"logits"
-    typical_bytes = 1
-
+    @override
     def body(self, index: int) -> bytes:
         raise LookupError("a mistake")
-
-    def logits(self, body: bytes) -> Any:
-        raise AssertionError("never called")
 
 
 def test_a_mistake_of_the_client_ends_the_pass_and_is_kept(foreign: str) -> None:

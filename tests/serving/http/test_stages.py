@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.core.records.serving import Stage
@@ -32,11 +33,11 @@ def test_server_timing(header: str, durations: dict[str, float]) -> None:
     assert parse_server_timing(header) == durations
 
 
-def columns(n: int, **given: Sequence[float]) -> dict[str, Sequence[float]]:
+def columns(n: int, **given: Sequence[float]) -> pd.DataFrame:
     """All absent but what is given; every request answered."""
     absent = [math.nan] * n
     stages = {f"{name}_ms": absent for name in ("client_wait", "network", *SERVER_STAGES)}
-    return {**stages, "ok": [1.0] * n, **given}
+    return pd.DataFrame({**stages, "ok": [1.0] * n, **given})
 
 
 def by_name(stages: Sequence[Stage]) -> dict[str, Stage]:
@@ -108,16 +109,18 @@ def test_as_many_latencies_as_requests() -> None:
         decompose([1.0], columns(2))
 
 
-def waits(wait_ms: float) -> dict[str, Sequence[float]]:
+def waits(wait_ms: float) -> pd.DataFrame:
     """Requests that come every 10 ms and are answered 5 ms after they left."""
     issued_s = [0.01 * n for n in range(200)]
-    return {
-        "ok": [1.0] * 200,
-        "client_wait_ms": [wait_ms] * 200,
-        "issued_s": issued_s,
-        "sent_s": [moment_s + wait_ms / 1e3 for moment_s in issued_s],
-        "received_s": [moment_s + wait_ms / 1e3 + 0.005 for moment_s in issued_s],
-    }
+    return pd.DataFrame(
+        {
+            "ok": [1.0] * 200,
+            "client_wait_ms": [wait_ms] * 200,
+            "issued_s": issued_s,
+            "sent_s": [moment_s + wait_ms / 1e3 for moment_s in issued_s],
+            "received_s": [moment_s + wait_ms / 1e3 + 0.005 for moment_s in issued_s],
+        }
+    )
 
 
 def test_a_client_that_holds_requests_up_is_told() -> None:
@@ -138,6 +141,6 @@ def test_the_advice_follows_from_what_the_client_lacked() -> None:
 
 
 def test_without_answers_there_is_nothing_to_complain_about() -> None:
-    none = {**waits(5), "ok": [0.0] * 200}
+    none = waits(5).assign(ok=0.0)
     assert client_complaints(none, latency_p99_ms=10, concurrency=1) == []
     assert client_complaints(waits(5), latency_p99_ms=None, concurrency=1) == []
