@@ -147,7 +147,7 @@ def test_the_duration_may_be_raised_for_a_meter() -> None:
     performance = measured(InstantSystem(), config("server", min_queries=500), min_duration_s=0.3)
     rows = performance.result.samples
     assert rows is not None
-    assert rows.scheduled_s[-1] >= 0.3
+    assert rows.scheduled_s.iloc[-1] >= 0.3
 
 
 def test_each_try_of_the_reported_pass_has_its_window() -> None:
