@@ -1,10 +1,11 @@
-"""The profiler as a Lightning callback, for a training of one's own.
+"""The profiler as a Lightning callback, for a user's own training.
 
     profiler = ProfilerCallback(metric="accuracy", monitor="val_acc", value=0.95)
     pl.Trainer(callbacks=[profiler]).fit(model, data)
 
 writes the same record as bench.train: time and energy to accuracy, phases, utilization, health.
-Fields that the callback cannot know are null: every quality except the target's, serving, cost.
+Fields that the callback cannot know are null: every quality except the target metric, serving and
+cost.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from bench.training.profiler import TargetProfiler, phases_of
 
 _log = logging.getLogger(__name__)
 
-# What ends a training from outside; Lightning raises the second where it was sent SIGTERM.
+# These end a training from outside; Lightning raises the second one after SIGTERM.
 INTERRUPTIONS = (KeyboardInterrupt, SIGTERMException)
 NO_BATCHES = (
     "the fit ended before its first batch; look at max_epochs, max_steps, limit_train_batches and "
@@ -60,28 +61,28 @@ class ProfilerCallback(pl.Callback):
     """Measures one fit to its target and writes its record to results/lightning/<run_id>/.
 
     The clock starts when the training loader is first asked for, after the sanity check. Steps are
-    batches: with gradient accumulation an optimizer step takes several of them.
+    batches: with gradient accumulation, an optimizer step takes several of them.
 
     Args:
-        metric: Metric of the target, by its name in the record, such as "accuracy".
-        value: Its threshold.
-        monitor: The name under which the module logs it in validation; by default `metric`.
-        rule: When the target counts as reached: first, consecutive or final.
-        consecutive: Evaluations in a row, for the rule of that name.
-        ladder: Further thresholds to report on.
+        metric: The metric of the target, by its name in the record, such as "accuracy".
+        value: The threshold of the target.
+        monitor: The name under which the module logs the metric in validation; by default `metric`.
+        rule: Decides when the target is reached: first, consecutive or final.
+        consecutive: The number of evaluations in a row, for rule="consecutive".
+        ladder: More thresholds to report.
         stop_at_target: Whether to stop the trainer at the crossing.
-        results: Where the run folder is made.
-        config: What the run's configuration is to hold besides the target: a mapping, a
-            namespace or a dataclass of plain values. Runs with the same configuration are
-            repeats of one another.
-        seed: Of the training; by default that of config, else of seed_everything(), else 0.
-        repeat: Counts the runs of one configuration and seed; by default that of config, else
-            the first number that no run in results has ended with or is running as.
-        window: What to measure with, not open; by default the best meters there are.
+        results: The results folder.
+        config: The configuration to record besides the target: a mapping, a namespace or a
+            dataclass of plain values. Runs with the same configuration are repeats of one another.
+        seed: The seed of the training; by default that of config, else of seed_everything(), else
+            0.
+        repeat: Counts the runs of one configuration and seed; by default that of config, else the
+            first number that no run in results has.
+        window: A window to measure with, not open; by default one with the best meters there are.
 
     Attributes:
-        record: What was measured, once the fit has ended; None on ranks but the first.
-        folder: The folder of the run; None on ranks but the first.
+        record: The record, once the fit has ended; None on all ranks but the first.
+        folder: The run folder; None on all ranks but the first.
     """
 
     def __init__(
@@ -100,25 +101,19 @@ class ProfilerCallback(pl.Callback):
         repeat: int | None = None,
         window: Window | None = None,
     ) -> None:
-        """Nothing is read yet.
+        """Check the arguments.
 
         Raises:
-            ValueError: The target is not one, or config cannot be recorded or has another seed,
-                repeat or target.
+            ValueError: A value of the target is wrong, or config cannot be recorded or contradicts
+                the target, the seed or the repeat.
         """
         self.record: RunRecord | None = None
         self.folder: Path | None = None
-        given = {
-            "metric": metric,
-            "value": value,
-            "rule": rule,
-            "consecutive": consecutive,
-            "ladder": list(ladder),
-            "eval_every_samples": None,
-        }
-        self._target = TargetConfig.from_dict(given, "target.")
-        kept = plain_config({} if config is None else config, asdict(self._target))
-        self._run = CallbackRun(Path(results).absolute(), kept, seed, repeat)
+        target = {"metric": metric, "value": value, "rule": rule, "consecutive": consecutive}
+        target |= {"ladder": list(ladder), "eval_every_samples": None}
+        self._target = TargetConfig.from_dict(target, "target.")
+        recorded = plain_config({} if config is None else config, asdict(self._target))
+        self._run = CallbackRun(Path(results).absolute(), recorded, seed, repeat)
         self._monitor = Monitor(monitor or metric, self._target.build())
         self._stop_at_target = stop_at_target
         self._window = window
@@ -132,7 +127,7 @@ class ProfilerCallback(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Refuse to go on with a training.
+        """Refuse to continue a training.
 
         Raises:
             ValueError: The checkpoint is that of a training.
@@ -145,9 +140,9 @@ class ProfilerCallback(pl.Callback):
         """Open the meters and the run folder, off the clock.
 
         Raises:
-            RuntimeError: The callback has measured a fit before.
-            StoreError: The results folder cannot be written.
-            ValueError: The fit cannot be measured: it is not from scratch or evaluates nothing.
+            RuntimeError: The callback has already measured a fit.
+            StoreError: The results folder cannot be written to.
+            ValueError: The fit does not start from scratch, or evaluates nothing.
         """
         if self._profiler is not None:
             raise RuntimeError("a ProfilerCallback measures one fit: make a new one for each")
@@ -170,12 +165,12 @@ class ProfilerCallback(pl.Callback):
             on_row=self._keep,
             stop_at_target=self._stop_at_target,
         )
-        self._window.open()  # with a profiler: what fails here has a record, too
+        self._window.open()  # there is a profiler by now, so a failure here has a record
         call_before_training_data(trainer, self._profiler.start)
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the length of a pass from the loader, where it has one."""
+        """Take the length of a pass from the loader, if it has one."""
         self._running.steps_per_epoch = batches_of_pass(trainer.train_dataloader)
 
     @override
@@ -187,21 +182,21 @@ class ProfilerCallback(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Count the step and keep its loss, where Lightning knows it."""
+        """Count the step and keep its loss, if Lightning knows it."""
         if isinstance(outputs, Mapping) and "loss" in outputs:
             self._train_loss.add(outputs["loss"])
         self._running.step_ended(trainer, self._count(trainer, batch, batch_idx))
 
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """An evaluation begins."""
+        """Begin an evaluation."""
         if is_fitting(trainer):
             self._monitor.validation_started(trainer)
             self._running.validation_started()
 
     @override
     def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse what cannot be a value of the metric, before the clock."""
+        """Refuse a value that the metric cannot have, before the clock."""
         if self._monitor.is_logged(trainer):
             self._monitor.value(trainer)
 
@@ -210,7 +205,7 @@ class ProfilerCallback(pl.Callback):
         """Read, and stop the trainer at the crossing.
 
         Raises:
-            ValueError: The monitored metric was not logged, or cannot have the value logged.
+            ValueError: The monitored metric was not logged, or cannot have the logged value.
             DivergedError: A loss is not finite.
         """
         if not is_fitting(trainer):
@@ -236,7 +231,7 @@ class ProfilerCallback(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Write the record of what was measured until then."""
+        """Write the record of what was measured so far."""
         if self._profiler is None or self._is_written:
             return
         status, error = explain(exception)
@@ -246,7 +241,7 @@ class ProfilerCallback(pl.Callback):
 
     @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Write the record of a fit that ended without training, where no other hook is called."""
+        """Write the record of a fit that ended without training: no other hook is called then."""
         if self._profiler is not None and not self._is_written:
             self._end(trainer, "failed", RunError(kind="no_batches", message=NO_BATCHES))
 
@@ -255,7 +250,7 @@ class ProfilerCallback(pl.Callback):
         call_off(trainer)
         try:
             self._running.stop()
-        except RuntimeError:  # a lost device; why it was lost is what the record says
+        except RuntimeError:  # the device is lost; the record has the reason already
             _log.exception("stopping failed")
         self._write(status, error)
 
@@ -266,7 +261,7 @@ class ProfilerCallback(pl.Callback):
 
     def _keep(self, row: CurveRow) -> None:
         if self.folder is not None:
-            self._run.append(row)
+            self._run.curve.append(row)
 
     def _write(self, status: Status, error: RunError | None) -> None:
         self._is_written = True
@@ -275,7 +270,7 @@ class ProfilerCallback(pl.Callback):
         window.close()
         if self.folder is None:
             return
-        self._run.close()
+        self._run.curve.close()
         if profiler.started:
             write_telemetry(self.folder / "telemetry.parquet", window.telemetry())
         init_s = window.clock.started_s - self._opened_s if profiler.started else None

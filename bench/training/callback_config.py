@@ -1,4 +1,4 @@
-"""A user's configuration as plain values, which a record can hold and a hash can be taken of."""
+"""Turns a user's configuration into plain values, which can be recorded and hashed."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ _NAMESPACES = (argparse.Namespace, SimpleNamespace)
 
 
 def plain_config(config: Any, target: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of a run: the user's in plain values, and the target.
+    """Make the configuration of a run: the user's in plain values, and the target.
 
     Args:
-        config: A mapping, a namespace or a dataclass; nodes of OmegaConf are mappings, and come
-            with their interpolations resolved.
+        config: A mapping, a namespace or a dataclass. Nodes of OmegaConf are mappings, and their
+            interpolations are resolved.
         target: The target of the callback.
 
     Raises:
-        ValueError: A value has no plain form, two keys are the same text, or `target` is there and
-            says something else; the message names the key.
+        ValueError: A value has no plain form, two keys are the same text, or the user's `target`
+            contradicts the callback's; the message names the key.
     """
-    kept = plain(config, "config")
-    if not isinstance(kept, dict):
+    values = plain(config, "config")
+    if not isinstance(values, dict):
         raise ValueError(f"config={config!r}: must be a mapping")
-    wanted = kept.get("target", {})
-    if not isinstance(wanted, dict) or not wanted.items() <= target.items():
+    given = values.get("target", {})
+    if not isinstance(given, dict) or not given.items() <= target.items():
         raise ValueError(
-            f"config['target']={wanted!r}: contradicts the target of the callback, which is kept "
-            "under this key; leave it out or name it otherwise"
+            f"config['target']={given!r}: contradicts the target of the callback, which is kept "
+            "under this key; leave it out or rename it"
         )
-    return {**kept, "target": dict(target)}
+    return {**values, "target": dict(target)}
 
 
 def plain(value: Any, name: str) -> Any:
-    """A value in the types of JSON.
+    """Convert a value to the types of JSON.
 
-    Numbers and arrays of NumPy and PyTorch become numbers and lists; paths, dtypes, devices and
-    members of enumerations text; classes and functions their names; sets sorted lists; namespaces
-    and dataclasses mappings.
+    Numbers and arrays of NumPy and PyTorch become numbers and lists. Paths, dtypes, devices and
+    enumeration members become texts, classes and functions their names, sets sorted lists, and
+    namespaces and dataclasses mappings.
 
     Args:
         value: Any value.
-        name: What messages call it, such as config['lr'].
+        name: Its name in messages, such as config['lr'].
 
     Raises:
         ValueError: There is no plain form.
@@ -73,7 +73,7 @@ def plain(value: Any, name: str) -> Any:
     if (members := _members(value)) is not None:
         return _plain_mapping(members, name)
     if isinstance(value, Set):
-        return _in_order([plain(each, name) for each in value])
+        return _sorted([plain(each, name) for each in value])
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
         return [plain(each, f"{name}[{index}]") for index, each in enumerate(value)]
     raise ValueError(
@@ -83,18 +83,18 @@ def plain(value: Any, name: str) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    """The numbers of a scalar or an array; None for any other value."""
+    """Convert a scalar or an array to numbers; None for any other value."""
     if not isinstance(value, np.generic | np.ndarray | Tensor):
         return None
     try:
         listed = value.tolist()
-    except (RuntimeError, TypeError):  # sparse, or without values
+    except (RuntimeError, TypeError):  # it is sparse, or has no values
         return None
-    return None if isinstance(listed, np.generic) else listed  # longer than Python's
+    return None if isinstance(listed, np.generic) else listed  # wider than Python's numbers
 
 
 def _members(value: Any) -> Mapping[Any, Any] | None:
-    """What a mapping, a namespace or a dataclass holds; None for any other value."""
+    """The members of a mapping, a namespace or a dataclass; None for any other value."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, _NAMESPACES):
@@ -112,14 +112,14 @@ def _plain_mapping(members: Mapping[Any, Any], name: str) -> dict[str, Any]:
             raise ValueError(f"{inner}: two keys have this text; rename one")
         try:
             value = members[key]
-        except Exception as error:  # OmegaConf: a value is missing, or refers to none
+        except Exception as error:  # OmegaConf: the value is missing, or refers to nothing
             raise ValueError(f"{inner}: {first_line(error)}") from error
         found[str(key)] = plain(value, inner)
     return found
 
 
-def _in_order(values: Collection[Any]) -> list[Any]:
+def _sorted(values: Collection[Any]) -> list[Any]:
     try:
         return sorted(values)
-    except TypeError:  # of several types
+    except TypeError:  # the values have several types
         return sorted(values, key=repr)

@@ -1,8 +1,8 @@
 """The identity, the folder and the record of a run that a user's own training makes.
 
-Several processes may begin runs of one configuration at once. So a run holds a lock on its curve
-for as long as its process lives: one that is killed gives its repeat back. On a file system without
-locks, runs that begin at once may get the same number.
+Several processes may start runs of one configuration at the same time, and each needs a repeat of
+its own. So a run locks its curve for as long as its process lives: if it is killed, its repeat is
+free again. On a file system without locks, two such runs may get the same repeat.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any, BinaryIO
 from bench.core.checks import require_at_least
 from bench.core.identity import config_hash
 from bench.core.ledger import Ledger, append_ledger, ledger_held, next_repeat
-from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunIdentity, RunRecord
 from bench.core.store import CurveWriter, create_run_folder, new_identity, write_record
 from bench.training.callback_config import plain
@@ -29,39 +28,40 @@ class CallbackRun:
     """One run in results/lightning/.
 
     Attributes:
-        config: The configuration of the record; with seed and repeat once the run is open.
-        identity: Names the run, once it is open.
-        folder: Where it is written, once it is open.
+        config: The configuration of the record. open() adds seed and repeat.
+        identity: Names the run; set by open().
+        folder: The run folder; set by open().
+        curve: Takes the evaluations; set by open().
     """
 
     identity: RunIdentity
     folder: Path
+    curve: CurveWriter
+    _lock: BinaryIO
 
     def __init__(
         self, results: Path, config: Mapping[str, Any], seed: int | None, repeat: int | None
     ) -> None:
-        """Nothing is written yet.
+        """Check the configuration; nothing is written before open().
 
         Args:
             results: The results folder.
             config: The run's configuration, which may hold `seed` and `repeat`.
-            seed: Of the training; None for that of config, else of seed_everything(), else 0.
-            repeat: None for that of config, else the first that no run in results has ended with
-                or is running as.
+            seed: The seed of the training. By default that of config, else of seed_everything(),
+                else 0.
+            repeat: By default that of config, else the first that no run in results has.
 
         Raises:
-            ValueError: config cannot be recorded or has another seed or repeat, or one is no whole
-                number from 0 on.
+            ValueError: config cannot be recorded or has another seed or repeat, or one of them is
+                not a whole number from 0 on.
         """
         self.config: dict[str, Any] = plain(config, "config")
         self._results = results
-        self._seed = self._settled("seed", seed)
-        self._repeat = self._settled("repeat", repeat)
-        self._curve: CurveWriter | None = None
-        self._running: BinaryIO | None = None
+        self._seed = self._agreed_number("seed", seed)
+        self._repeat = self._agreed_number("repeat", repeat)
 
     def open(self) -> None:
-        """Make the folder and the ledger's line.
+        """Make the folder and the line of the ledger.
 
         Raises:
             StoreError: The results folder cannot be written.
@@ -69,39 +69,28 @@ class CallbackRun:
         digest = config_hash(self.config)
         seed, repeat = self._seed, self._repeat
         if seed is None:
-            seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))  # where seed_everything() leaves it
+            seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))  # set by seed_everything()
         with ledger_held(self._results):
             if repeat is None:
                 repeat = free_repeat(self._results, COMMAND, digest, seed)
             self.config |= {"seed": seed, "repeat": repeat}
             self.identity = new_identity(COMMAND, digest, seed, repeat)
             self.folder = create_run_folder(self._results, self.identity, self.config)
-            self._running = hold(self.folder)
-        self._curve = CurveWriter(self.folder)
-
-    def append(self, row: CurveRow) -> None:
-        """Write one evaluation."""
-        assert self._curve is not None, "open() was not called"
-        self._curve.append(row)
-
-    def close(self) -> None:
-        """No more evaluations come."""
-        assert self._curve is not None, "open() was not called"
-        self._curve.close()
+            self._lock = lock_run(self.folder)
+        self.curve = CurveWriter(self.folder)
 
     def write(self, record: RunRecord) -> None:
-        """Write the record and the ledger's second line; the run counts as running until then."""
-        assert self._running is not None, "open() was not called"
+        """Write the record and the second line of the ledger; then the run has ended."""
         reached = record.target is not None and record.target.reached
         facts = {"status": record.status, "reached": reached}
         try:
             write_record(self.folder, record)
             append_ledger(self._results, "ended", self.identity, **facts)
         finally:
-            release(self._running)
+            unlock_run(self._lock)
 
-    def _settled(self, key: str, given: int | None) -> int | None:
-        """A number from the argument or from the configuration, which must not differ."""
+    def _agreed_number(self, key: str, given: int | None) -> int | None:
+        """Take a number from the argument or from the configuration; they must not differ."""
         kept = self.config.get(key)
         given = plain(given, key)
         if given is not None and kept is not None and given != kept:
@@ -113,28 +102,29 @@ class CallbackRun:
         return number
 
 
-def hold(folder: Path) -> BinaryIO:
-    """Mark a run as running until release(), or until the process dies."""
+def lock_run(folder: Path) -> BinaryIO:
+    """Mark a run as running until unlock_run(), or until the process ends."""
     curve = (folder / "curve.jsonl").open("ab")
     with suppress(OSError):
         fcntl.flock(curve, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return curve
 
 
-def release(curve: BinaryIO) -> None:
+def unlock_run(curve: BinaryIO) -> None:
     """Mark the run as ended."""
     with suppress(OSError):
-        fcntl.flock(curve, fcntl.LOCK_UN)  # closing does not, while a loader's worker is alive
+        # Closing alone is not enough while a worker of a loader still has the file open.
+        fcntl.flock(curve, fcntl.LOCK_UN)
     curve.close()
 
 
 def free_repeat(results: Path, command: str, config_hash: str, seed: int) -> int:
-    """The first repeat that no run of a configuration and seed has ended with or is running as.
+    """Find the first repeat that no finished or running run of a configuration and seed has.
 
     Args:
-        results: The results folder, whose ledger is held until the run is announced there.
+        results: The results folder. Hold its ledger until the new run has its line there.
         command: The command of the run.
-        config_hash: The identity of its configuration.
+        config_hash: The hash of its configuration.
         seed: Its seed.
     """
     wanted = {"event": "launched", "command": command, "config_hash": config_hash, "seed": seed}
@@ -152,6 +142,6 @@ def _is_running(folder: Path) -> bool:
             fcntl.flock(curve, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # no such run, or no locks here
+    except OSError:  # there is no such run, or the file system has no locks
         return False
     return False

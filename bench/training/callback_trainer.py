@@ -1,4 +1,4 @@
-"""What the callback asks of a user's trainer: what its fit logs and how it ended."""
+"""Reads a user's trainer for the callback: what its fit logs, and how it ended."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from bench.training.profiler import TargetProfiler
 
 _log = logging.getLogger(__name__)
 
-# Types in which a threshold is rounded so much that a value looks equal to it and misses it.
+# Types in which a threshold is rounded so much that a value looks equal to it but misses it.
 _COARSE = (torch.bfloat16, torch.float16)
 
 
 def is_fitting(trainer: pl.Trainer) -> bool:
-    """Whether an evaluation belongs to the fit: not the sanity check, nor trainer.validate()."""
+    """Whether an evaluation belongs to the fit, and not to a sanity check or trainer.validate()."""
     return trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
 
 
 def devices(trainer: pl.Trainer) -> list[torch.device]:
-    """What the ranks of this host train on."""
+    """The devices that the ranks of this host train on."""
     root = trainer.strategy.root_device
     if root.type != "cuda":
         return [root]
@@ -33,13 +33,13 @@ def devices(trainer: pl.Trainer) -> list[torch.device]:
 
 
 def require_from_scratch(global_step: int) -> None:
-    """Refuse to measure a training that was begun before: what that took is not known here.
+    """Refuse to measure a training that was begun before, because its cost so far is unknown.
 
     Args:
-        global_step: Steps that the trainer has taken, or those of a checkpoint that it loads.
+        global_step: Steps that the trainer, or a checkpoint that it loads, has already taken.
 
     Raises:
-        ValueError: There were some.
+        ValueError: There were such steps.
     """
     if global_step > 0:
         raise ValueError(
@@ -49,7 +49,7 @@ def require_from_scratch(global_step: int) -> None:
 
 
 def require_validation(trainer: pl.Trainer) -> None:
-    """Refuse a fit without an evaluation, which can neither reach its target nor miss it.
+    """Refuse a fit without evaluations, which can neither reach nor miss its target.
 
     Raises:
         ValueError: There is no validation loader or step, or limit_val_batches is 0.
@@ -62,13 +62,14 @@ def require_validation(trainer: pl.Trainer) -> None:
 
 
 def call_before_training_data(trainer: pl.Trainer, act: Callable[[], None]) -> None:
-    """Have a function called once, where Lightning asks for the training loader.
+    """Have a function called once, just before Lightning asks for the training loader.
 
-    No hook of a callback comes before the loader's iterator, whose workers fetch at once.
+    The workers of its iterator load at once, and every hook of a callback comes after that.
 
     Args:
-        trainer: In on_fit_start.
-        act: Called unless a checkpoint of a training was loaded: some strategies do that late.
+        trainer: The trainer, in on_fit_start.
+        act: The function. It is not called if a checkpoint of a training was loaded; some
+            strategies load one only now.
     """
     fit_loop = trainer.fit_loop
     set_up_data = fit_loop.setup_data
@@ -88,9 +89,9 @@ def call_off(trainer: pl.Trainer) -> None:
 
 
 def schedule_done(trainer: pl.Trainer) -> bool:
-    """Whether the schedule (max_epochs or max_steps) ran to its end, and nothing stopped it before.
+    """Whether the schedule (max_epochs or max_steps) ran to its end, and nothing stopped it.
 
-    An epoch that was cut short counts for Lightning's number of epochs.
+    Lightning counts an epoch that was cut short as a whole one, so the last batch must be there.
     """
     if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
         return True
@@ -101,11 +102,11 @@ def schedule_done(trainer: pl.Trainer) -> bool:
 
 
 def why_unknown(profiler: TargetProfiler, rule: str) -> str | None:
-    """Why it is unknown whether a fit without an error reached its target; None where it is known.
+    """Say why it is unknown whether a fit without an error reached its target; None if known.
 
     Args:
-        profiler: After the fit; it knows whether the schedule is finished.
-        rule: Of the target.
+        profiler: The profiler after the fit.
+        rule: The rule of the target.
     """
     if not profiler.rows:
         return "the fit ended without an evaluation"
@@ -122,28 +123,28 @@ class Monitor:
     """Reads what the module logged in the validation that just ended, and in no other."""
 
     def __init__(self, name: str, target: Target) -> None:
-        """Nothing is read yet.
+        """Remember the name.
 
         Args:
-            name: Under which the module logs the metric in validation.
-            target: Which metric that is, and its threshold.
+            name: The name under which the module logs the metric in validation.
+            target: The metric of the target, and its threshold.
         """
         self._name, self._target = name, target
         self._before: Mapping[str, Tensor] = {}
 
     def validation_started(self, trainer: pl.Trainer) -> None:
-        """Remember what was logged before: Lightning keeps it, of training steps as well."""
+        """Remember what was logged before, because Lightning keeps it, also of training steps."""
         self._before = dict(trainer.callback_metrics)
 
     def is_logged(self, trainer: pl.Trainer) -> bool:
-        """Whether there is a value."""
+        """Whether the metric was logged in this validation."""
         return self._name in self._logged(trainer)
 
     def value(self, trainer: pl.Trainer) -> float:
-        """The value that was logged.
+        """Read the value that was logged.
 
         Raises:
-            ValueError: It was not logged in this validation, or the metric cannot have it.
+            ValueError: None was logged in this validation, or the metric cannot have this value.
         """
         logged = self._logged(trainer)
         if self._name not in logged:
@@ -158,7 +159,7 @@ class Monitor:
         return value
 
     def _logged(self, trainer: pl.Trainer) -> dict[str, Tensor]:
-        # Each time that Lightning takes in what was logged, it makes new tensors.
+        # Lightning makes a new tensor for each logged value, so the same tensor is an old value.
         return {
             name: value
             for name, value in trainer.callback_metrics.items()
@@ -166,7 +167,7 @@ class Monitor:
         }
 
     def _warn_of_coarse(self, value: float) -> None:
-        """Warn of a miss that is due to a coarse type alone; Lightning does not keep the type."""
+        """Warn of a miss that is only due to rounding; Lightning does not keep the type."""
         threshold = self._target.value
         if meets(value, threshold, self._target.mode):
             return

@@ -1,8 +1,9 @@
 """The serving probe: latency of one prediction, throughput in batch, joules per prediction.
 
-In-process and closed loop: from a tensor on the device to logits on the device, with no network
-and no queue. Four parts, each held to max_s: warm-up, requests of one input each, batches of each
-size, and a window for the energy meter. Inputs are cycled, so that no request repeats the last.
+It runs in this process in a closed loop, from a tensor on the device to logits on the device,
+without a network or a queue. It has four parts: warm-up, requests of one input each, batches of
+each size, and an energy window. None takes longer than max_s. Inputs are cycled, so that no request
+repeats the one before.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Throughput:
-    """The group of batches that a batch size is judged by; spent_s counts earlier groups too."""
+    """The group of batches that decides for a batch size; spent_s includes earlier groups."""
 
     batch_size: int
     num_batches: int
@@ -51,21 +52,20 @@ def probe_serving(
     meters: MeterSet,
     clock: Clock = time.perf_counter,
 ) -> Serving:
-    """Measure what serving a model costs.
+    """Measure what it costs to serve a model.
 
     Args:
-        network: Maps images to logits in the precision that is to be measured; put into evaluation
-            mode.
-        images: Inputs on the network's device, shape (n, c, h, w), n >= 1. Below twice the
-            largest batch size the batches of that size share inputs.
+        network: Maps images to logits in the precision to measure. It is put into evaluation mode.
+        images: Inputs on the network's device, shape (n, c, h, w), n >= 1. With fewer than twice
+            the largest batch size, batches of that size share inputs.
         config: Sizes and times.
-        synchronize: Waits until the device has done all that it was given.
+        synchronize: Waits until the device has finished its work.
         meters: Open energy meters.
-        clock: Monotonic seconds.
+        clock: Gives monotonic seconds.
 
     Returns:
-        Percentiles below their floor of samples, and joules that the meter does not resolve, are
-        None.
+        A percentile is None if there are too few samples for it, and joules are None if the meter
+        does not resolve them.
 
     Raises:
         ValueError: There is no image.
@@ -77,7 +77,7 @@ def probe_serving(
     latencies_ms = prober.latencies_ms()
     best = prober.best_throughput()
     spent, num = None, 0
-    # Without a meter that was lost on the way, the rest would look like a saving.
+    # If a meter was lost in the meantime, the joules of the others would look like a saving.
     if best is not None and meters.refresh_s is not None and meters.complete:
         window_s = MIN_REFRESHES * meters.refresh_s
         spent, num = prober.energy_of_predictions(best, EnergyWindow(meters), window_s)
@@ -87,7 +87,7 @@ def probe_serving(
 def _as_recorded(
     latencies_ms: Sequence[float], best: _Throughput | None, spent: WindowEnergy | None, num: int
 ) -> Serving:
-    """The measurements as a record has them; `spent` is the energy of `num` predictions."""
+    """Put the measurements into a record; `spent` is the energy of `num` predictions."""
     return Serving(
         num_requests=len(latencies_ms),
         latency_p50_ms=latency_percentile(latencies_ms, 0.5),
@@ -104,7 +104,7 @@ def _as_recorded(
 
 @dataclass(frozen=True)
 class _Prober:
-    """A model on its device with a clock: the three measurements."""
+    """Makes the three measurements of a model on its device."""
 
     _network: nn.Module
     _images: Tensor
@@ -113,13 +113,13 @@ class _Prober:
     _clock: Clock
 
     def latencies_ms(self) -> list[float]:
-        """One input at a time, each until its logits are there; warm-up left out."""
+        """Time one input after another, each until its logits are there, without the warm-up."""
         inputs = itertools.cycle(_batches(self._images, 1))
         self._requests_ms(inputs, self._config.warmup_requests)
         return self._requests_ms(inputs, self._config.num_requests)
 
     def _requests_ms(self, inputs: Iterator[Tensor], num_requests: int) -> list[float]:
-        """Latencies of this many requests, or of those that were made within max_s."""
+        """Time this many requests, or as many as max_s allows."""
         latencies_ms: list[float] = []
         self._synchronize()
         end_s = self._clock()
@@ -134,7 +134,7 @@ class _Prober:
         return latencies_ms
 
     def best_throughput(self) -> _Throughput | None:
-        """The best of the batch sizes that memory and max_s leave room for; None if none fits."""
+        """Find the best batch size that memory and max_s allow; None if none fits."""
         best: _Throughput | None = None
         remaining_s = self._config.max_s
         for batch_size in sorted(self._config.batch_sizes):
@@ -152,13 +152,13 @@ class _Prober:
         return best
 
     def _throughput(self, batch_size: int, budget_s: float) -> _Throughput:
-        """Time groups of batches, twice as many each time, until one lasts min_batch_s.
+        """Time groups of batches, each twice as large as the one before, up to min_batch_s.
 
-        The last group counts. The device is waited for at the ends of a group only: for every
-        batch, a small one would mostly measure the waiting.
+        The last group counts. The device is synchronised at the ends of a group only. If it were
+        after each batch, the time of small batches would mostly be waiting.
         """
         batches = itertools.cycle(_batches(self._images, batch_size))
-        # A size that is new may be compiled for: that is neither timed nor taken off the budget.
+        # A new batch size may have to be compiled for, which is not part of the measurement.
         self._timed_s(batches, 1)
         spent_s = 0.0
         num_batches = 1
@@ -183,10 +183,10 @@ class _Prober:
     def energy_of_predictions(
         self, best: _Throughput, energy: EnergyWindow, window_s: float
     ) -> tuple[WindowEnergy | None, int]:
-        """Joules at the best batch size over a window of window_s or more, and its predictions.
+        """Measure joules at the best batch size for at least window_s, and count predictions.
 
-        None where the window would be longer than max_s, or the meter gave nothing or stood still:
-        what it did not resolve is not zero.
+        Joules are None if the window would be longer than max_s, or if the meter gave nothing or
+        did not move: energy that it does not resolve is not zero.
         """
         if window_s > self._config.max_s:
             return None, 0
@@ -197,7 +197,7 @@ class _Prober:
         energy.start()
         start_s = self._clock()
         while elapsed_s < window_s:
-            self._timed_s(batches, best.num_batches)  # ends with the device at rest
+            self._timed_s(batches, best.num_batches)  # the device is idle at its end
             spent = energy.read()
             elapsed_s = self._clock() - start_s
             num_predictions += best.batch_size * best.num_batches
@@ -207,11 +207,11 @@ class _Prober:
 
 
 def _batches(images: Tensor, batch_size: int) -> list[Tensor]:
-    """Full batches that together hold every image at least once, the last one wrapping round.
+    """Make full batches that together hold every image; the last one starts over at the first.
 
     Args:
         images: Shape (n, c, h, w), n >= 1.
-        batch_size: Images of each batch; more than n repeats some within a batch.
+        batch_size: Images of each batch. If it is more than n, images repeat within a batch.
     """
     offsets = torch.arange(batch_size, device=images.device)
     starts = range(0, len(images), batch_size)

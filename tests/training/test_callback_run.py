@@ -21,7 +21,7 @@ def opened(results: Path, **options: int) -> CallbackRun:
 
 
 def end(run: CallbackRun, status: Status = "ok") -> None:
-    run.close()
+    run.curve.close()
     run.write(outcome_record(run.identity, run.config, [], status=status))
 
 
