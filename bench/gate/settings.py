@@ -59,7 +59,7 @@ def require_floors(path: str) -> None:
     """Refuse a file that holds no noise floors, before anything is measured.
 
     Raises:
-        ValueError: It is none; the message names the key.
+        ValueError: It holds something else; the message names the key.
     """
     try:
         read_noise(Path(path))

@@ -143,7 +143,7 @@ def test_a_folder_of_something_else_is_passed_over(base: Side, tmp_path: Path) -
     (tmp_path / "other" / "run.json").write_text('{"scripts": {}}')
     side = read_side(tmp_path)
     assert (len(side.runs), side.problems) == (3, [])
-    told = f"{tmp_path}/other: passed over, its run.json is not the record of a run"
+    told = f"{tmp_path}/other: ignored, because its run.json is not the record of a run"
     assert side.remarks == [told]
 
 
@@ -166,7 +166,7 @@ def test_a_run_that_was_killed_before_it_began_is_passed_over(
     (folder / "config.yaml").write_text(config)
     comparison = compared(base, tmp_path)
     assert comparison.exit_code == 0
-    told = f"candidate: {folder}: passed over, of a run that was ended before it began"
+    told = f"candidate: {folder}: ignored, because its run was ended before it began"
     assert told in comparison.remarks
     (folder / "log.txt").touch()  # it had begun
     assert compared(base, tmp_path).exit_code == 5
@@ -229,9 +229,9 @@ def refused(record: RunRecord) -> RunRecord:
 @pytest.mark.parametrize(
     ("base_has", "candidate_has", "code", "told"),
     [
-        ("refused", "refused", 0, "candidate refuses, so that it is not compared: train "),
-        ("refused", "ran", 0, "base refuses, so that it is not compared: train "),
-        ("nothing", "refused", 0, "candidate refuses, so that it is not compared: train "),
+        ("refused", "refused", 0, "candidate refuses these, so they are not compared: train "),
+        ("refused", "ran", 0, "base refuses these, so they are not compared: train "),
+        ("nothing", "refused", 0, "candidate refuses these, so they are not compared: train "),
         ("ran", "refused", 5, ": refuses now: no int8 kernel for this layer"),
     ],
 )

@@ -96,7 +96,7 @@ def without_refused(base: Side, candidate: Side, log: ProblemLog) -> tuple[Side,
         keys = [key for key in reasons if here == 0 or key not in lost]
         if keys:
             texts = listed([f"{names[key]} ({reasons[key]})" for key in keys])
-            log.remark(f"{name} refuses, so that it is not compared: {texts}")
+            log.remark(f"{name} refuses these, so they are not compared: {texts}")
     gone = [
         {key for key in reasons if key not in group}
         for reasons, group in zip(refused, ran, strict=True)

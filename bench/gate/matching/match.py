@@ -89,7 +89,7 @@ def _why_nothing_common(base: Groups, candidate: Groups, partners: Sequence[Part
         reason = f"base has runs of {', '.join(commands[0])}, candidate of {', '.join(commands[1])}"
     remedy = "run both with the same keys"
     if partners:
-        remedy = f"{partners[0].missing}: force=[{CONFIG}] compares them all the same"
+        remedy = f"{partners[0].missing}: force=[{CONFIG}] compares them anyway"
     return f"no configuration in common ({reason}); {remedy}"
 
 

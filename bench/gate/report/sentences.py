@@ -61,7 +61,7 @@ def legend(comparison: Comparison) -> str:
     return (
         f"change: of the median, as the value changes{_bounds_legend(comparison.rows)}; ~ not "
         "significant. n: runs, base/candidate. p: one-sided, by Holm.\n"
-        "exact: the same whenever the same work is done, so that no test is needed. Chance of any "
+        "exact: the same work gives the same number, so no test is needed. Chance of any "
         f"false alarm in this comparison: at most {100 * comparison.alpha:.2g}%."
     )
 

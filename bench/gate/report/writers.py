@@ -143,14 +143,14 @@ def as_json(comparison: Comparison) -> str:
         "verdict": verdict_line(comparison),
         **asdict(comparison),
     }
-    return json.dumps(_plain(content), indent=2, allow_nan=False, default=str) + "\n"
+    return json.dumps(_json_value(content), indent=2, allow_nan=False, default=str) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {_plain(str(key)): _plain(each) for key, each in value.items()}
+        return {_json_value(str(key)): _json_value(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [_json_value(each) for each in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):

@@ -56,7 +56,7 @@ def compare_revisions(plain: Mapping[str, Any], given: BenchmarkInput) -> int:
     test = SequentialTest(config, trial)
     trial.measure(test.run)
     if trial.failure is not None:
-        # Written all the same: the files of an earlier check must not stay.
+        # Without a verdict too: the files of an earlier check must not stay.
         failed = Comparison(
             base_name=trial.title(BASE),
             candidate_name=trial.title(HEAD),
@@ -163,8 +163,8 @@ class SequentialTest:
             )
         if self._none_comparable:
             remarks.append(
-                f"no pair is comparable, so that it stopped after {self._trial.num_runs} runs per "
-                "side; what was measured can be judged all the same, without running again: "
+                f"no pair is comparable, so bench.ab stopped after {self._trial.num_runs} runs per "
+                "side; to judge these runs anyway, without running again: "
                 f"{self._forced_line()}"
             )
         if self._trial.same_commit():

@@ -79,7 +79,7 @@ def _remarks(comparison: Comparison, config: CompareConfig, candidate: Side) -> 
     improved = any(row.verdict == "improvement" for row in comparison.rows)
     if improved and comparison.exit_code == Exit.PASS and not config.accept:
         line = compare_line(config.baseline, config.candidate, "accept=true")
-        remarks.append(f"improved; store it, so that it is not lost again: {line}")
+        remarks.append(f"improved; store it to keep the gain: {line}")
     return remarks
 
 

@@ -50,7 +50,7 @@ _HEADINGS = ("configuration", "metric", "n", "spread", "floor", "kind")
 _LEGEND = """\
 n: runs of this session. spread: coefficient of variation. floor, of all sessions in the file: 95%
 of the differences between medians of five runs each are smaller. exact: the same in every run;
-demoted: should be, and is not, so that the gate judges it as measured."""
+demoted: should be exact, but differs, and is judged as measured."""
 
 
 class NothingToStore(ValueError):  # noqa: N818 -- tells what there is not

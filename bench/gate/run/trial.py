@@ -208,7 +208,7 @@ class Trial:
         return replace(read_side(folder), name=self.title(name))
 
     def repeats_are_ignored(self) -> bool:
-        """Whether the runs of a side share seed and repeat, so that more of them would not count.
+        """Whether the runs of a side share seed and repeat: more of them would not count.
 
         That happens where a user's module does not pass on the repeat that it is given. The first
         round shows it.

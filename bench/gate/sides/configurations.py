@@ -109,7 +109,7 @@ class Partners:
     """A configuration of each side; both have the same value in every key that both have.
 
     A revision that adds a key to the configuration changes the hash of every run; its runs are
-    comparable with those of the other revision all the same.
+    comparable with those of the other revision anyway.
 
     Attributes:
         base: That of the base.

@@ -37,7 +37,7 @@ def _host(name: str, convert: Callable[[Any], Any]) -> Callable[[RunRecord], Any
     return read
 
 
-def _plain(value: Any) -> Any:
+def _scalar(value: Any) -> Any:
     if isinstance(value, (Mapping, list)):
         raise TypeError
     return value
@@ -73,21 +73,21 @@ def _data_name(record: RunRecord) -> str | None:
 
 # These make up a kind of host: machines that can stand for one another, as noise floors assume.
 _HOST_CLASS = {
-    "host.cpu_name": _host("cpu_name", _plain),
-    "host.num_cpus_allowed": _host("num_cpus_allowed", _plain),
+    "host.cpu_name": _host("cpu_name", _scalar),
+    "host.num_cpus_allowed": _host("num_cpus_allowed", _scalar),
     "host.memory_gib": _host("memory_bytes", _gib),
     "host.gpus": _host("gpus", _gpu_names),
 }
 # These decide how fast a library computes, as the run had it.
 _ENVIRONMENT = {
-    "host.num_threads": _host("num_threads", _plain),
-    "host.num_interop_threads": _host("num_interop_threads", _plain),
+    "host.num_threads": _host("num_threads", _scalar),
+    "host.num_interop_threads": _host("num_interop_threads", _scalar),
     "host.environment": _host("environment", _mapping),
 }
 # In the order in which differences are reported.
 _READERS: dict[str, Callable[[RunRecord], Any]] = {
     "schema_version": attrgetter("schema_version"),
-    "host.name": _host("name", _plain),
+    "host.name": _host("name", _scalar),
     **_HOST_CLASS,
     **_ENVIRONMENT,
     **{f"target.{name}": _target(name) for name in _TARGET},

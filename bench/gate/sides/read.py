@@ -64,7 +64,7 @@ def _add(run: GateRun, error: RunError | None, side: Side) -> None:
     elif run.status == "refused":
         side.refused.append((run, "no reason is recorded" if error is None else error.message))
     elif run.status == "interrupted":
-        side.remarks.append(f"{run.run_id} was interrupted, so that it does not count; {_AGAIN}")
+        side.remarks.append(f"{run.run_id} was interrupted and does not count; {_AGAIN}")
     else:
         reason = f": {error.message}" if error is not None else ""
         message = f"{run.run_id} ended as {run.status}{reason}; {_AGAIN}"
@@ -77,7 +77,7 @@ def _read_records(path: Path, side: Side) -> list[RunRecord]:
     Args:
         path: A results folder, the folder of a command, or a run folder.
         side: Filled with problems, for what cannot be read may be of a run that failed, and with
-            remarks on folders that are passed over.
+            remarks on folders that are ignored.
     """
 
     def report_unlisted(error: OSError) -> None:
@@ -91,19 +91,19 @@ def _read_records(path: Path, side: Side) -> list[RunRecord]:
         except NewerSchema as error:
             side.problems.append(problem("incomparable", str(error)))
         except ValueError as error:
-            if (reason := _why_passed_over(folder)) is None:
+            if (reason := _why_ignored(folder)) is None:
                 side.problems.append(problem("unreadable", str(error)))
             else:
-                side.remarks.append(f"{folder}: passed over, {reason}")
+                side.remarks.append(f"{folder}: ignored, because {reason}")
     return records
 
 
-def _why_passed_over(folder: Path) -> str | None:
+def _why_ignored(folder: Path) -> str | None:
     """Why a folder without a readable record holds no run; None if it may hold one."""
     try:
         record = record_path(folder)
         if record is None and folder.is_dir() and not folder_began(folder):
-            return "of a run that was ended before it began"
+            return "its run was ended before it began"
         if record is not None and not is_named_like_a_run(str(folder)) and _is_foreign(record):
             return "its run.json is not the record of a run"
     except OSError:

@@ -26,7 +26,7 @@ class Side:
         name: Where it is from: a path, or a revision.
         runs: In the order of their start.
         problems: Runs that failed or could not be read, or that there are none.
-        remarks: Runs that were measured again, and folders that were passed over.
+        remarks: Runs that were measured again, and folders that were ignored.
         refused: Runs of combinations that do not exist, with the reason; nothing was measured.
         provenance: commits, hosts, cpus (sorted lists), num_runs, first_started_utc,
             last_started_utc; accepted_utc of a baseline.
@@ -100,7 +100,7 @@ def shared_places(runs: Sequence[GateRun]) -> str | None:
 
 
 def has_shared_places(side: Side) -> bool:
-    """Whether most runs of some configuration share seed and repeat, so that more add nothing."""
+    """Whether most runs of some configuration share seed and repeat: more like them add nothing."""
     groups = by_configuration(side.runs).values()
     return any(shared_places(runs) is not None for runs in groups)
 

@@ -21,7 +21,7 @@ def test_a_key_that_one_side_lacks_is_told_with_the_way_to_compare() -> None:
     assert rows == {}
     assert kinds(problems) == [("incomparable", 4)]
     assert problems[0].message.endswith(
-        "; base lacks model.width: force=[config] compares them all the same"
+        "; base lacks model.width: force=[config] compares them anyway"
     )
 
 

@@ -217,7 +217,7 @@ def test_pairs_that_are_all_incomparable_stop_it_and_can_be_judged_by_the_comman
     assert "incomparable: candidate " in answer.out.splitlines()[0]
     assert "(other_load)" in answer.out.splitlines()[0]
     (line,) = (each for each in answer.out.splitlines() if "without running again: " in each)
-    assert line.startswith("note: no pair is comparable, so that it stopped after 6 runs")
+    assert line.startswith("note: no pair is comparable, so bench.ab stopped after 6 runs")
     _, _, command = line.partition("without running again: ")
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "bench.compare"]

@@ -272,7 +272,7 @@ def test_a_run_that_was_cut_off_is_told_and_has_not_failed(tmp_path: Path) -> No
     folder = make_run(tmp_path, Made(outcome="interrupted"))
     side = read_side(tmp_path)
     assert (side.runs, side.problems) == ([], [])
-    told = f"{folder.name} was interrupted, so that it does not count; measure it again"
+    told = f"{folder.name} was interrupted and does not count; measure it again"
     assert side.remarks == [told]
 
 
