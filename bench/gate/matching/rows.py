@@ -113,7 +113,7 @@ class RowBuilder:
         label = total.joules.label
         metered = [pair for pair in pairs if all(run.facts.get(label) is not None for run in pair)]
         if metered:
-            self._has_same_components(total, metered)
+            self._log.is_same(total.joules.components, metered, why_unavailable(metered))
             return True
         return any(metric.name == total_name for metric in self._metrics)
 
@@ -121,12 +121,10 @@ class RowBuilder:
         """Whether joules were obtained alike and are of the same components."""
         if metric.joules is None:
             return True
-        same_label = self._log.is_same(metric.joules.label, pairs)
-        return self._has_same_components(metric, pairs) and same_label
-
-    def _has_same_components(self, metric: Metric, pairs: list[Pair]) -> bool:
-        assert metric.joules is not None
-        return self._log.is_same(metric.joules.components, pairs, why_unavailable(pairs))
+        # Both are checked, so that both differences are reported.
+        has_same_label = self._log.is_same(metric.joules.label, pairs)
+        components, reasons = metric.joules.components, why_unavailable(pairs)
+        return self._log.is_same(components, pairs, reasons) and has_same_label
 
     def _kind(self, metric: Metric, pairs: list[Pair]) -> tuple[Kind, float, list[str]]:
         """Kind, noise floor as a share, and notes on them."""

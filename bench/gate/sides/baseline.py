@@ -175,7 +175,7 @@ def _first_accepted(runs: Sequence[GateRun], utc: str, before: _Oldest | None) -
     kept = {
         name: median
         for name, median in old.items()
-        if name not in now or _comparable(median, now[name])
+        if name not in now or _has_same_basis(median, now[name])
     }
     return _Oldest(
         command=runs[0].command,
@@ -194,9 +194,10 @@ def _agree(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(difference(name, [[one[name]], [other.get(name)]]) is None for name in one)
 
 
-def _comparable(one: _Accepted, other: _Accepted) -> bool:
-    other_parts = difference("components", [[one.components], [other.components]])
-    return one.label == other.label and other_parts is None
+def _has_same_basis(one: _Accepted, other: _Accepted) -> bool:
+    """Whether two medians of joules were obtained alike and are of the same components."""
+    has_same_parts = difference("components", [[one.components], [other.components]]) is None
+    return one.label == other.label and has_same_parts
 
 
 def _median(metric: Metric, runs: Sequence[GateRun], utc: str) -> _Accepted | None:
@@ -253,7 +254,7 @@ def _moved(medians: Mapping[str, _Accepted], runs: Sequence[GateRun]) -> list[st
     lines = []
     for metric in GATE_METRICS:
         first, now = medians.get(metric.name), _median(metric, runs, "")
-        if first is None or now is None or not _comparable(first, now):
+        if first is None or now is None or not _has_same_basis(first, now):
             continue
         if all(is_all_of_its_total(metric, run) for run in runs):
             continue  # its total has the same line
