@@ -40,6 +40,19 @@ def charges_of(config: Mapping[str, Any]) -> str:
     return json.dumps([config.get("price"), config.get("grid")], sort_keys=True)
 
 
+def part_name(config: Mapping[str, Any], group: str) -> str:
+    """The name of the chosen data or model: its option, or the class of one of the user's own.
+
+    Args:
+        config: The configuration of a record, with the options that were chosen.
+        group: `data` or `model`.
+    """
+    choice = config.get(CHOICES, {}).get(group)
+    if choice in (None, "custom"):
+        choice = config[group]["_target_"].rpartition(".")[2]
+    return str(choice)
+
+
 def without(config: dict[str, Any], dotted: str) -> dict[str, Any]:
     """Copy a nested dict without one key, such as `data.root`; the key may be absent."""
     head, _, rest = dotted.partition(".")

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from bench.cli.instruments import build_window
 from bench.compression.artifact import Artifact
 from bench.config.serve import ServeConfig
-from bench.core.identity import CHOICES
+from bench.core.identity import part_name
 from bench.core.records.compression import Compression
 from bench.core.records.model import ModelFacts, Quality
 from bench.core.records.phases import Phases
@@ -228,16 +228,13 @@ class ServingRun:
         if self._trained is None:
             return None
         record = self._trained.record
-        data = record.config.get(CHOICES, {}).get("data")
-        if data in (None, "custom"):
-            data = str(record.config["data"]["_target_"]).rpartition(".")[2]
         return TrainedRun(
             run_id=record.run_id,
             config_hash=record.config_hash,
             seed=record.seed,
             reached=record.target.reached if record.target else None,
             model=record.model.name if record.model else None,
-            data=data,
+            data=part_name(record.config, "data"),
         )
 
 

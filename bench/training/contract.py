@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from bench.config.train import TrainConfig
 from bench.tasks.classifier import Classifier
 from bench.tasks.data import DataModule
 from bench.tasks.loaders import Batch
@@ -115,9 +116,8 @@ def require_attributes(data: Any) -> None:
 def check_contract(
     module: Classifier,
     data: DataModule,
+    config: TrainConfig,
     *,
-    batch_size: int,
-    num_ranks: int,
     device: torch.device,
     precision: Precision,
 ) -> Examples:
@@ -128,9 +128,7 @@ def check_contract(
     Args:
         module: The module, on the device.
         data: The data after setup("fit").
-        batch_size: Samples of a step, of all ranks together.
-        num_ranks: Processes that train together. With several, bench.training.ranks checks the
-            sizes of their batches, once they have met.
+        config: Has the batch size and the number of devices.
         device: The device of the training.
         precision: Enters the precision of the training.
 
@@ -138,8 +136,9 @@ def check_contract(
         ValueError: Data or model break the contract.
     """
     images, labels = first_batch(data, "train_dataloader")
-    if num_ranks == 1:
-        _require_batch_size(data, len(labels), batch_size)
+    # The batches of several ranks are checked when the ranks have met (bench.training.ranks).
+    if config.trainer.devices == 1:
+        _require_batch_size(data, len(labels), config.batch_size)
     require_same_order(data)
     batch = (images.to(device), labels.to(device))
     _check_loss(module, batch, data.num_classes, precision)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,7 +19,6 @@ from pytorch_lightning.loggers import Logger
 
 from bench.config.train import TrainConfig
 from bench.tasks.classifier import Classifier
-from bench.tasks.data import DataModule
 from bench.training.profiler import TargetProfiler
 from bench.training.ranks import require_shares
 
@@ -125,29 +124,9 @@ def build_trainer(
     )
 
 
-def start_with_first_batch(data: Any, start: Callable[[Callable[[], Any]], None]) -> None:
-    """Have a data module start the clock when Lightning first asks for its training loader.
-
-    Right after that Lightning makes the loader's iterator, and workers begin to load. Any hook of
-    the training loop would come too late.
-
-    Args:
-        data: Its method train_dataloader is replaced.
-        start: Starts the clock. Its argument is the method that was replaced.
-    """
-    inner = data.train_dataloader
-
-    @functools.wraps(inner)
-    def train_dataloader() -> Any:
-        start(inner)
-        return inner()
-
-    data.train_dataloader = train_dataloader
-
-
 def train_to_target(
     module: Classifier,
-    data: DataModule,
+    data: Any,
     profiler: TargetProfiler,
     trainer: pl.Trainer,
     batch_size: int | None = None,
@@ -156,7 +135,7 @@ def train_to_target(
 
     Args:
         module: The module.
-        data: The data.
+        data: The data module. Its method train_dataloader is replaced by one that starts the clock.
         profiler: Measures, keeps the readings, and stops the trainer.
         trainer: The trainer.
         batch_size: Samples of a step, of all ranks together, for the check of their shares; None
@@ -167,18 +146,23 @@ def train_to_target(
         ValueError: The ranks do not share the data correctly (bench.training.ranks).
     """
     on_sigterm = signal.getsignal(signal.SIGTERM)
+    make_loader = data.train_dataloader
 
-    def start(make_loader: Callable[[], Any]) -> None:
+    # Right after this call Lightning makes the loader's iterator, and workers begin to load. Any
+    # hook of the training loop would start the clock too late.
+    @functools.wraps(make_loader)
+    def train_dataloader() -> Any:
         # By now Lightning has set its own handler, which would wait for the other ranks in a step.
         signal.signal(signal.SIGTERM, on_sigterm)
         # By now the ranks have met, and the clock has not started.
         if batch_size is not None and trainer.world_size > 1 and not profiler.started:
             require_shares(data, make_loader, batch_size)
         profiler.start()
+        return make_loader()
 
     module.observer = profiler
-    start_with_first_batch(data, start)
+    data.train_dataloader = train_dataloader
     try:
-        trainer.fit(module, datamodule=data)  # type: ignore[arg-type]
+        trainer.fit(module, datamodule=data)
     finally:
         profiler.stop()

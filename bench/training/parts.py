@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bench.compression.distill import Distilled, Teacher
 from bench.config.recipe import DistillConfig, PruneConfig
 from bench.config.train import TrainConfig
-from bench.core.identity import CHOICES
+from bench.core.identity import part_name
 from bench.core.records.model import ModelFacts
 from bench.runs.recipes import source_folder
 from bench.runs.trained import load_network, pruned_network
@@ -205,13 +205,10 @@ def model_facts(parts: Parts, name: str) -> ModelFacts:
     )
 
 
-def model_name(stored: dict[str, Any]) -> str:
+def model_name(config: dict[str, Any]) -> str:
     """Name the model as the user did: by torchvision's name, an option, or a class of their own.
 
     Args:
-        stored: The configuration of the record, with the options that were chosen.
+        config: The configuration of the record, with the options that were chosen.
     """
-    node, choice = stored["model"], stored.get(CHOICES, {}).get("model")
-    if choice in (None, "custom"):
-        choice = node["_target_"].rpartition(".")[2]
-    return str(node.get("name") or choice)
+    return str(config["model"].get("name") or part_name(config, "model"))

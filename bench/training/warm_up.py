@@ -45,14 +45,7 @@ def prepare(
     module.to(device)
     options = config.trainer
     with unchanged(module.networks(), data):
-        examples = check_contract(
-            module,
-            data,
-            batch_size=config.batch_size,
-            num_ranks=options.devices,
-            device=device,
-            precision=precision,
-        )
+        examples = check_contract(module, data, config, device=device, precision=precision)
         images, labels = examples.batch
         # The full batch of this rank first, then a smaller last one if there is one.
         sizes = (config.batch_size // options.devices, _last_size(data.train_dataloader()))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from bench.config.train import TrainConfig, TrainerConfig
 from bench.tasks.classifier import Classifier
 from bench.training.contract import (
     Examples,
@@ -43,14 +44,9 @@ def check(network: nn.Module, data: Any, num_ranks: int = 1) -> Examples:
     module = Classifier(
         network, partial(torch.optim.SGD, lr=0.1), _no_schedule, channels_last=False
     )
-    return check_contract(
-        module,
-        data,
-        batch_size=BATCH_SIZE,
-        num_ranks=num_ranks,
-        device=torch.device("cpu"),
-        precision=nullcontext,
-    )
+    config = TrainConfig(batch_size=BATCH_SIZE, trainer=TrainerConfig(devices=num_ranks))
+    device = torch.device("cpu")
+    return check_contract(module, data, config, device=device, precision=nullcontext)
 
 
 def data_with(**methods: Callable[[OwnData], Any]) -> OwnData:
