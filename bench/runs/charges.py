@@ -83,6 +83,7 @@ def with_costs(record: RunRecord) -> RunRecord:
         ValueError: As Rates.from_config(); a run checks its rates before it trains.
     """
     target = record.target
+    # The cost of a target that was missed is unknown: more time would have cost more.
     if target is None or target.time_to_target_s is None:
         return record
     rates = Rates.from_config(record.config["price"], record.config["grid"])
@@ -99,6 +100,7 @@ def complete_training(record: RunRecord) -> RunRecord:
     Raises:
         ValueError: As Rates.from_config().
     """
+    # The costs of this run come first, because the total of a recipe adds them up.
     priced = with_costs(record)
     try:
         return with_recipe(priced, source_record(record.config))

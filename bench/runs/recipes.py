@@ -98,7 +98,7 @@ def _require_same_data(key: str, record: RunRecord, ours: Mapping[str, Any]) -> 
 
     If it was trained on our validation samples, our network would learn them from it.
     """
-    theirs = record.config["data"]
+    theirs = record.config["data"]  # as it was resolved, so defaults compare as well
     for name in sorted({*theirs, *ours} - SAME_SAMPLES):
         if theirs.get(name) != ours.get(name):
             raise ValueError(
@@ -147,6 +147,7 @@ def with_source(
         return dict(values)
     reference = source.record.run_id if portable else source.reference
     settled = {**values, "recipe": {**values["recipe"], source.recipe.source_key: reference}}
+    # The job loads the network of the source, and may call exactly what this command may call.
     settled["trust"] = list(source.trust)
     if isinstance(source.recipe, PruneConfig):
         settled["model"] = source.record.config["model"]

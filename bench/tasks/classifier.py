@@ -87,6 +87,7 @@ class Classifier(pl.LightningModule):
         """
         super().__init__()
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        # Weights and images must have the same layout, or each step would convert one of them.
         self.network = network.to(memory_format=self._memory_format)
         self._make_optimizer = make_optimizer
         self._make_schedule = make_schedule
@@ -108,6 +109,7 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mean cross-entropy of a batch, a scalar."""
         images, labels = batch
+        # Nothing is logged here: self.log() would take longer than a small step.
         return cross_entropy(self(images), labels)
 
     @override
@@ -144,6 +146,7 @@ class Classifier(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the logits and labels of a batch."""
         images, labels = batch
+        # Quality needs the whole split: F1 and calibration are not means over batches.
         self._validation.append((self(images).float(), labels))
 
     def take_validation_quality(self) -> dict[str, float]:
@@ -171,5 +174,6 @@ class Classifier(pl.LightningModule):
             return optimizer
         return {
             "optimizer": optimizer,
+            # By step: the schedule is defined over steps, and a run may end within an epoch.
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }

@@ -60,6 +60,7 @@ def require_loaders(kind: Any, target: str) -> None:
     Raises:
         ValueError: It is a LightningDataModule without such a method; the message names it.
     """
+    # A function, or a class of another kind, only shows its loaders when it is called.
     if not (isinstance(kind, type) and issubclass(kind, pl.LightningDataModule)):
         return
     for name, use in _LOADERS.items():

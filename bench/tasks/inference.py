@@ -34,6 +34,7 @@ class InferenceModel(nn.Module):
         self.channels_last = channels_last
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.dtype = dtype
+        # Convert once here, not for each request.
         self.network = network.to(dtype=dtype).to(memory_format=self._memory_format).eval()
         self.eval()
 

@@ -83,6 +83,7 @@ class BatchOrder(Sampler[Index]):
         if self.shuffle:
             order = torch.randperm(self.num_samples, generator=self._generator).numpy()
         for batch in range(len(self)):
+            # All ranks draw the same order, so contiguous parts of a batch never overlap.
             start = batch * self.batch_size + rank * share
             yield order[start : start + share]
 
@@ -138,6 +139,7 @@ def standardise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         mean: Per channel, shape (c, 1, 1).
         std: Per channel, shape (c, 1, 1), positive.
     """
+    # In place, because a whole split may be a quarter of the memory.
     return images.float().sub_(mean).div_(std)
 
 

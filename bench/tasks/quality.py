@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+# The bins of Guo et al.; results with other numbers of bins cannot be compared.
 _NUM_CALIBRATION_BINS = 15
 _NAMES = ("loss", "accuracy", "macro_f1", "worst_class_recall", "expected_calibration_error")
 
@@ -56,8 +57,10 @@ def _values(logits: Tensor, labels: Tensor, num_classes: int) -> tuple[float, ..
     known = ~probabilities.isnan().any(dim=1)
     if not known.any():
         return (math.nan,) * len(_NAMES)
+    # A sample without a distribution has no predicted class, but its own class still occurs.
     right, occurring, predicted = _counts(logits.argmax(dim=1), labels, known, num_classes)
     loss, calibration_error = math.nan, math.nan
+    # One sample without a distribution makes a mean undefined; the counts above stay exact.
     if known.all():
         loss = float(cross_entropy(logits, labels))
         calibration_error = _calibration_error(probabilities, labels)

@@ -146,6 +146,7 @@ class ProfilerCallback(pl.Callback):
         """
         if self._profiler is not None:
             raise RuntimeError("a ProfilerCallback measures one fit: make a new one for each")
+        # Check before anything is written, so that a refused fit leaves no run behind.
         require_from_scratch(trainer.global_step)
         require_validation(trainer)
         used = devices(trainer)
@@ -224,6 +225,7 @@ class ProfilerCallback(pl.Callback):
             self._write("ok", None)
             return
         _log.error(reason)
+        # Otherwise the record would say that the target was missed, which nobody knows.
         profiler.finished = False
         self._write("failed", RunError(kind="not_evaluated", message=reason))
 
@@ -247,6 +249,7 @@ class ProfilerCallback(pl.Callback):
 
     def _end(self, trainer: pl.Trainer, status: Status, error: RunError) -> None:
         """Stop the clock, if it has started, and write the record."""
+        # The trainer is the user's and may be used again.
         call_off(trainer)
         try:
             self._running.stop()
@@ -264,6 +267,7 @@ class ProfilerCallback(pl.Callback):
             self._run.curve.append(row)
 
     def _write(self, status: Status, error: RunError | None) -> None:
+        # First, so that an error while writing does not lead to a second record.
         self._is_written = True
         window, profiler = self._window, self._running
         assert window is not None

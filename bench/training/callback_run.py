@@ -70,6 +70,7 @@ class CallbackRun:
         seed, repeat = self._seed, self._repeat
         if seed is None:
             seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))  # set by seed_everything()
+        # Two processes would find the same free repeat if both looked before one of them wrote.
         with ledger_held(self._results):
             if repeat is None:
                 repeat = free_repeat(self._results, COMMAND, digest, seed)
@@ -92,7 +93,7 @@ class CallbackRun:
     def _agreed_number(self, key: str, given: int | None) -> int | None:
         """Take a number from the argument or from the configuration; they must not differ."""
         kept = self.config.get(key)
-        given = plain(given, key)
+        given = plain(given, key)  # a NumPy integer counts as one
         if given is not None and kept is not None and given != kept:
             raise ValueError(f"{key}={given}: contradicts config[{key!r}]={kept}; give one of them")
         number = kept if given is None else given

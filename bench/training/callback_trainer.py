@@ -27,7 +27,7 @@ def is_fitting(trainer: pl.Trainer) -> bool:
 def devices(trainer: pl.Trainer) -> list[torch.device]:
     """The devices that the ranks of this host train on."""
     root = trainer.strategy.root_device
-    if root.type != "cuda":
+    if root.type != "cuda":  # ranks on a CPU all train on the same one
         return [root]
     return [torch.device("cuda", index) for index in trainer.device_ids]
 
@@ -80,6 +80,7 @@ def call_before_training_data(trainer: pl.Trainer, act: Callable[[], None]) -> N
         act()
         set_up_data()
 
+    # An attribute of the instance: call_off() only has to remove it.
     fit_loop.setup_data = act_and_set_up  # type: ignore[method-assign]
 
 

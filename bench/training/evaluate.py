@@ -60,6 +60,7 @@ def evaluate(
     outputs: list[Batch] = []
     with torch.inference_mode():
         for images, labels in batches:
+            # Collect on the CPU: the logits of a large split need not fit on the device.
             outputs.append((model(images.to(device)).cpu(), labels.cpu()))
     logits = torch.cat([logits for logits, _ in outputs])
     labels = torch.cat([labels for _, labels in outputs])

@@ -74,6 +74,7 @@ class Parts:
         """
         if self.teacher is not None:
             self.teacher.to(self.device)
+        # Compile in place: the module keeps its class, and the names of its weights.
         if self.config.trainer.compile:
             self.module.network.compile()
             if self.teacher is not None:
@@ -113,6 +114,7 @@ def build_parts(config: TrainConfig, folder: Path | None) -> Parts:
         ValueError: A part does not exist, or cannot be built from its configuration.
     """
     data = instantiate(config.data, batch_size=config.batch_size, seed=config.seed)
+    # Lightning would call these in fit(), but the model needs the shapes before that.
     data.prepare_data()
     data.setup("fit")
     require_attributes(data)
@@ -195,7 +197,7 @@ def model_facts(parts: Parts, name: str) -> ModelFacts:
     Raises:
         ValueError: The model or the data break their contract.
     """
-    network = parts.module.network
+    network = parts.module.network  # without the teacher of a distillation
     flops, uncounted = count_flops(network, example_input(parts.data))
     return ModelFacts(
         name=name,

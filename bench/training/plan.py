@@ -67,6 +67,7 @@ def _source_and_needs(
     source = find_source(config)
     refuse_other_model(config.model, source, overrides)
     needs = training_needs(config, source)
+    # Reading a data set takes time, so its split is only tried if the user chose another size.
     if "data.num_validation_samples" in map(key_of, overrides):
         needs.append(splits_need(config.data))
     return source, needs

@@ -114,6 +114,7 @@ class _Prober:
 
     def latencies_ms(self) -> list[float]:
         """Time one input after another, each until its logits are there, without the warm-up."""
+        # The same input again and again could be answered faster, from caches.
         inputs = itertools.cycle(_batches(self._images, 1))
         self._requests_ms(inputs, self._config.warmup_requests)
         return self._requests_ms(inputs, self._config.num_requests)
@@ -137,6 +138,7 @@ class _Prober:
         """Find the best batch size that memory and max_s allow; None if none fits."""
         best: _Throughput | None = None
         remaining_s = self._config.max_s
+        # From the smallest up, because a size that does not fit rules out all larger ones.
         for batch_size in sorted(self._config.batch_sizes):
             if remaining_s <= 0:
                 _log.warning("serving probe: no time left for batch size %d", batch_size)
@@ -188,7 +190,7 @@ class _Prober:
         Joules are None if the window would be longer than max_s, or if the meter gave nothing or
         did not move: energy that it does not resolve is not zero.
         """
-        if window_s > self._config.max_s:
+        if window_s > self._config.max_s:  # the meter is too slow for the time that is allowed
             return None, 0
         batches = itertools.cycle(_batches(self._images, best.batch_size))
         num_predictions = 0
@@ -198,6 +200,7 @@ class _Prober:
         start_s = self._clock()
         while elapsed_s < window_s:
             self._timed_s(batches, best.num_batches)  # the device is idle at its end
+            # The clock comes after the meter, so the window never counts less time than energy.
             spent = energy.read()
             elapsed_s = self._clock() - start_s
             num_predictions += best.batch_size * best.num_batches

@@ -160,6 +160,7 @@ def _best_column(groups: Sequence[Group]) -> Column:
     metric = printable(metrics.pop()).replace("_", " ") if len(metrics) == 1 else "value"
     cells = []
     for group in groups:
+        # Sort by value, not by text: "0.9" and "0.10" would change places.
         values = sorted(
             (best, quality_text(best, run.target.value))
             for run in group.measured
@@ -177,7 +178,7 @@ def _time_columns(groups: Sequence[Group]) -> list[Column]:
         note += " Of several runs: the median."
     if any(run.target and not run.target.reached for group in groups for run in group.measured):
         note += " > x: missed, after spending x. Runs that missed or failed (inf) count as slowest."
-    unit = unit_for(medians, TIME)
+    unit = unit_for(medians, TIME)  # also of the brackets, which stand in a column beside it
     brackets = [_bracket(group, unit) for group in groups]
     spread = spread_column(
         f"{_TTA} range", medians, TIME, rank=6, single=brackets, single_note=_SINGLE
@@ -207,7 +208,7 @@ def _source_columns(groups: Sequence[Group]) -> list[Column]:
     """The cost of the run that a recipe builds on, and the total of both runs."""
     recipes = [run.recipe for group in groups for run in group.runs if run.recipe]
     names = {_SOURCES.get(recipe.name, "source") for recipe in recipes}
-    if not names:
+    if not names:  # no run has a recipe
         return []
     name = names.pop() if len(names) == 1 else "source"
     source_s = field_medians(groups, "recipe.source_time_s")

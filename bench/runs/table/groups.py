@@ -164,11 +164,13 @@ def _leaves(keys: Iterable[str]) -> dict[str, str]:
 def _counted(records: Sequence[RunRecord]) -> list[RunRecord]:
     places: dict[tuple[object, ...], list[RunRecord]] = {}
     for record in records:
+        # In serving, models of several training seeds are repeats, each with its own place.
         trained = record.trained.run_id if record.trained else None
         places.setdefault((record.seed, record.repeat, trained), []).append(record)
     chosen = []
     for runs in places.values():
         place = counted([_ended(run) for run in runs])
+        # A refused combination does not exist, so it is no failure of the configuration.
         if place is not None and runs[place].status != "refused":
             chosen.append(runs[place])
     return chosen

@@ -194,7 +194,7 @@ def spread_text(value: Median | None, scale: Scale, unit: Unit | None) -> str:
     if value is None or value.estimate.num < 2:
         return ""
     bounds = (value.estimate.low, value.estimate.high)
-    if bounds == (None, None):
+    if bounds == (None, None):  # all runs missed
         return ""
     low, high = (quantity(value.worst if bound is None else bound, scale, unit) for bound in bounds)
     return f"{low} to {high}" if value.estimate.kind == "range" else f"[{low}, {high}]"
