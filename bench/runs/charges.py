@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -25,35 +25,22 @@ _log = logging.getLogger(__name__)
 _MILLION = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """The rates by which time and joules are charged."""
+def charge(
+    config: Mapping[str, Any], time_s: float, energy_j: float | None
+) -> tuple[float | None, float | None]:
+    """Charge a time and the joules used in it, in dollars and in grams of CO2e.
 
-    price: Price
-    intensity_gco2e_per_kwh: float
+    Args:
+        config: A resolved configuration, for its groups `price` and `grid`.
+        time_s: The time in seconds.
+        energy_j: The joules; None if unknown.
 
-    @classmethod
-    def from_config(cls, price: Mapping[str, Any], grid: Mapping[str, Any]) -> Rates:
-        """Read the rates of a configuration.
-
-        Args:
-            price: The group `price`.
-            grid: The group `grid`.
-
-        Raises:
-            ValueError: A price is out of range, or the country is unknown.
-        """
-        return cls(
-            price=instantiate(price),
-            intensity_gco2e_per_kwh=carbon_intensity_gco2e_per_kwh(grid["country_iso_code"]),
-        )
-
-    def charge(self, time_s: float, energy_j: float | None) -> tuple[float | None, float | None]:
-        """Charge a time and the joules used in it, in dollars and in grams of CO2e."""
-        return (
-            cost_usd(time_s, energy_j, self.price),
-            emissions_gco2e(energy_j, self.intensity_gco2e_per_kwh),
-        )
+    Raises:
+        ValueError: A price is out of range, or the country is unknown.
+    """
+    price: Price = instantiate(config["price"])
+    intensity = carbon_intensity_gco2e_per_kwh(config["grid"]["country_iso_code"])
+    return cost_usd(time_s, energy_j, price), emissions_gco2e(energy_j, intensity)
 
 
 def require_rates(config: RunConfig) -> None:
@@ -69,7 +56,7 @@ def require_rates(config: RunConfig) -> None:
 def _require_rates(groups: str) -> None:
     price, grid, codecarbon = json.loads(groups)
     try:
-        Rates.from_config(price, grid)
+        charge({"price": price, "grid": grid}, 0.0, None)
         if codecarbon:
             instantiate(codecarbon)
     except InstantiationException as error:
@@ -80,14 +67,13 @@ def with_costs(record: RunRecord) -> RunRecord:
     """Add cost and emissions to a record; it is unchanged if the target was not reached.
 
     Raises:
-        ValueError: As Rates.from_config(); a run checks its rates before it trains.
+        ValueError: As charge(); a run checks its rates before it trains.
     """
     target = record.target
     # The cost of a target that was missed is unknown: more time would have cost more.
     if target is None or target.time_to_target_s is None:
         return record
-    rates = Rates.from_config(record.config["price"], record.config["grid"])
-    usd, gco2e = rates.charge(target.time_to_target_s, target.energy_to_target_j)
+    usd, gco2e = charge(record.config, target.time_to_target_s, target.energy_to_target_j)
     priced = replace(target, cost_to_target_usd=usd, emissions_to_target_gco2e=gco2e)
     return replace(record, target=priced)
 
@@ -98,7 +84,7 @@ def complete_training(record: RunRecord) -> RunRecord:
     If the run that it builds on is gone by now, that part stays unknown and a warning says so.
 
     Raises:
-        ValueError: As Rates.from_config().
+        ValueError: As charge().
     """
     # The costs of this run come first, because the total of a recipe adds them up.
     priced = with_costs(record)
@@ -119,12 +105,11 @@ def with_serving_costs(serving: Serving, config: Mapping[str, Any]) -> Serving:
         config: The resolved configuration, for its price and grid.
 
     Raises:
-        ValueError: As Rates.from_config().
+        ValueError: As charge().
     """
     if not serving.num_predictions or serving.duration_s is None:
         return serving
-    rates = Rates.from_config(config["price"], config["grid"])
-    each_s = serving.duration_s / serving.num_predictions
+    time_s = serving.duration_s / serving.num_predictions * _MILLION
     each_j = serving.energy_per_prediction_j
-    usd, gco2e = rates.charge(each_s * _MILLION, None if each_j is None else each_j * _MILLION)
+    usd, gco2e = charge(config, time_s, None if each_j is None else each_j * _MILLION)
     return replace(serving, cost_per_million_usd=usd, emissions_per_million_gco2e=gco2e)

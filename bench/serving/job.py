@@ -26,7 +26,7 @@ from bench.core.store import write_record
 from bench.launch.job import Job, Progress
 from bench.measure.energy import MIN_REFRESHES
 from bench.measure.window import Window
-from bench.runs.charges import Rates, with_serving_costs
+from bench.runs.charges import require_rates, with_serving_costs
 from bench.runs.exit_handling import carry_out, start_log
 from bench.runs.measured import measured_record
 from bench.serving.compressed import compare_with_uncompressed
@@ -83,7 +83,7 @@ class ServingRun:
         """
         config = self._config
         # A wrong price or country fails here, before anything is served.
-        Rates.from_config(config.price, config.grid)
+        require_rates(config)
         self._report("loading the model and its data")
         trained = self._trained = TrainedModel(Path(config.run), config)
         with TemporaryDirectory(prefix="bench-serve-") as name:

@@ -25,7 +25,7 @@ from bench.launch.job import Job, Progress
 from bench.measure.meter_set import MeterSet
 from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
-from bench.runs.charges import Rates, with_costs
+from bench.runs.charges import require_rates, with_costs
 from bench.runs.exit_handling import carry_out, start_log
 from bench.runs.measured import measured_record
 from bench.runs.recipes import source_record, with_recipe
@@ -80,7 +80,7 @@ class TrainingRun:
         """Set up, train to the target, then evaluate and time the trained model."""
         config = self._config
         # A wrong price or country fails here, before it costs a run.
-        Rates.from_config(config.price, config.grid)
+        require_rates(config)
         self.source = source_record(self._job.config)
         prepare_process(config)
         self._send(Progress(stage="preparing data, model and meters"))
