@@ -11,48 +11,50 @@ from pandas import DataFrame, Series, concat
 from analysis.figures.prepare import NothingToDraw, serving_runs
 from analysis.figures.quantities import cost_bases, rate_words
 from analysis.load.values import column
-from analysis.stats.comparable import Group, groups, host_words, target_words
 from analysis.stats.lifecycle import (
     ALIKE,
     break_even_predictions,
     cheapest_in_turn,
     lives,
     total,
-    trainings_behind,
 )
+from analysis.stats.peer_keys import peer_keys
+from analysis.stats.peers import Group, host_words, peer_groups, target_words
 from bench.core.metric import Quantity
 
 _POINT_COLUMNS = ["kind", "configuration", "against", "num_predictions", "cost"]
 _LIFE = "life."  # what the columns of lives are called beside those of the runs
 
 
-def compared(runs: DataFrame, *, quantity: Quantity = "energy_j") -> list[Group]:
+def life_peers(runs: DataFrame, *, quantity: Quantity = "energy_j") -> list[Group]:
     """Group the served runs whose lives may be compared.
 
-    Servings of a group have everything in common that servings must. In addition, their models were
-    trained to one target on one kind of host, queries came as fast as they were answered or at one
-    rate that was asked for, joules are of the same components, and money pays for the same.
+    They are peers as servings. In addition, their models were trained to one target on one kind of
+    host, queries came as fast as they were answered or at one fixed rate, joules are of the same
+    components, and money pays for the same things.
     """
     runs = _with_lives(runs, quantity)
+    keys = peer_keys(runs)
     more = {
-        "trained to": _of_training(runs, "trained to " + target_words(runs)),
+        "trained to": _training_words(runs, "trained to " + target_words(keys)),
         "rate": rate_words(runs),
     }
     if quantity == "cost_usd":
         more["price"] = cost_bases(runs)
-        more["price of training"] = _of_training(runs, "training: " + cost_bases(runs))
+        more["price of training"] = _training_words(runs, "training: " + cost_bases(runs))
     if quantity != "time_s":
         parts = column(runs, "energy_components").astype(object).fillna("no joules")
-        more["joules of training"] = _of_training(runs, "training: joules of " + parts)
+        more["joules of training"] = _training_words(runs, "training: joules of " + parts)
         parts = column(runs, "serving.energy_components").astype(object).fillna("no components")
         more["joules of serving"] = "serving: joules of " + parts
-    more["trained on"] = _of_training(runs, "trained on " + host_words(runs))
-    return groups(runs, only=column(runs, "serving.scenario").notna(), more=more)
+    more["trained on"] = _training_words(runs, "trained on " + host_words(keys))
+    return peer_groups(runs, only=column(runs, "serving.scenario").notna(), more=more)
 
 
-def _of_training(runs: DataFrame, words: Series) -> Series:
-    """What the words say of the training behind each serving; empty where that is missing."""
-    return trainings_behind(runs.assign(words=words))["words"].astype(object).fillna("")
+def _training_words(runs: DataFrame, words: Series) -> Series:
+    """The words for the training behind each serving; empty if that is not among the runs."""
+    found = dict(zip(column(runs, "run_id"), words, strict=True))
+    return column(runs, "trained.run_id").astype(object).map(found).astype(object).fillna("")
 
 
 def _with_lives(runs: DataFrame, quantity: Quantity) -> DataFrame:

@@ -15,7 +15,8 @@ from analysis.figures.axes import Canvas, drawing_on, in_paper_style, note, wrap
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.style import WIDTH_IN, Width
 from analysis.load.values import column
-from analysis.stats.comparable import KEYS, Group, groups
+from analysis.stats.peer_keys import KEYS
+from analysis.stats.peers import Group, peer_groups
 
 MOST_PANELS = 6  # more of them have no room on a page
 _TITLE_IN, _LINE_IN = 0.22, 0.13  # room for a title, and for each further line
@@ -25,17 +26,17 @@ _OF_HOST = ("processor", "num_cpus", "memory_gib", "gpus")
 
 def trainings(runs: DataFrame, **_options: object) -> list[Group]:
     """Runs that had a target, in groups that may be compared."""
-    return groups(runs, only=column(runs, "target.metric").notna())
+    return peer_groups(runs, only=column(runs, "target.metric").notna())
 
 
 def servings(runs: DataFrame, **_options: object) -> list[Group]:
     """Runs of bench.serve on the same data and kind of host; scenarios have panels of their own."""
-    return groups(runs, only=column(runs, "serving.scenario").notna(), ignore=["scenario"])
+    return peer_groups(runs, only=column(runs, "serving.scenario").notna(), ignore=["scenario"])
 
 
 def hosts(runs: DataFrame, **_options: object) -> list[Group]:
     """All runs by the kind of their host, for figures that compare each run with itself alone."""
-    return groups(runs, ignore=[key for key in KEYS if key not in _OF_HOST])
+    return peer_groups(runs, ignore=[key for key in KEYS if key not in _OF_HOST])
 
 
 def panel_data(

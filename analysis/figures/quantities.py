@@ -9,7 +9,7 @@ from pandas import DataFrame, Series
 
 from analysis.load import joules
 from analysis.load.values import column, numbers
-from analysis.stats.lifecycle import asked_rates
+from analysis.stats.lifecycle import fixed_rates
 from analysis.stats.outcomes import TO_TARGET
 from bench.core.metric import Better, Quantity
 from bench.core.metrics import METRICS, better, label_of
@@ -132,5 +132,5 @@ def cost_bases(runs: DataFrame) -> Series:
 
 def rate_words(runs: DataFrame) -> Series:
     """The rate that a serving was asked for, in words: what a prediction takes depends on it."""
-    rates = asked_rates(runs)
+    rates = fixed_rates(runs)
     return rates.map(lambda each: "" if np.isnan(each) else f"at {each:g} queries/s").astype(object)

@@ -73,13 +73,13 @@ def _both(module: str, title: str, **more: Any) -> dict[str, Entry]:
 
 
 def _tradeoff(title: str, **options: str | None) -> Entry:
-    more = {"groups": "tradeoff:compared", "options": options}
+    more = {"groups": "tradeoff:tradeoff_peers", "options": options}
     return _entry(title, "tradeoff", "tradeoff_draw:tradeoff", **more)
 
 
 def _served(title: str, x: str, y: str) -> Entry:
     options = {"x": x, "y": y, "area": "model.size_bytes"}
-    more = {"groups": "served:compared", "options": options}
+    more = {"groups": "served:served_peers", "options": options}
     return _entry(title, "served:served_tradeoff", "tradeoff_draw:tradeoff", **more)
 
 
@@ -165,7 +165,7 @@ FIGURES: dict[str, Entry] = {
             f"{short} over the life of a model against predictions, with break-even points",
             "life_cycle",
             "life_cycle_draw:life_cycle",
-            groups="life_cycle:compared",
+            groups="life_cycle:life_peers",
             options={"quantity": quantity},
         )
         for short, quantity in _QUANTITIES

@@ -13,7 +13,7 @@ from pandas import DataFrame, Series
 from analysis.figures.prepare import NothingToDraw, serving_runs
 from analysis.figures.tradeoff import data_tradeoff
 from analysis.load.values import column
-from analysis.stats.comparable import Group, groups
+from analysis.stats.peers import Group, peer_groups
 
 # What two passes over the same served model have in common.
 _SAME = (
@@ -29,7 +29,7 @@ _SAME = (
 _THROUGHPUT = "serving.throughput_per_s"
 
 
-def compared(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> list[Group]:
+def served_peers(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> list[Group]:
     """The runs of `comparable_runs` in groups that may be compared.
 
     Raises:
@@ -38,8 +38,8 @@ def compared(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> lis
     chosen, _ = comparable_runs(runs, (x, y))
     scenario = column(runs, "serving.scenario")
     if column(chosen, "serving.scenario").notna().any():
-        return groups(runs, only=scenario.notna(), ignore=["scenario"])
-    return groups(runs, only=scenario.isna() & column(runs, "serving.num_requests").notna())
+        return peer_groups(runs, only=scenario.notna(), ignore=["scenario"])
+    return peer_groups(runs, only=scenario.isna() & column(runs, "serving.num_requests").notna())
 
 
 def comparable_runs(runs: DataFrame, needed: Sequence[str]) -> tuple[DataFrame, str]:

@@ -26,11 +26,11 @@ from analysis.figures.quantities import (
 from analysis.load.joules import grids, joules_in_doubt
 from analysis.load.values import column, numbers
 from analysis.stats.accuracy import is_share, least_num, sampling_bounds
-from analysis.stats.comparable import Group, groups
 from analysis.stats.pareto import Noise, front_probability, noise_of
+from analysis.stats.peers import Group, peer_groups
 
 
-def compared(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> list[Group]:
+def tradeoff_peers(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> list[Group]:
     """The runs that hold both metrics, in groups that may be compared.
 
     Money of electricity and money of a rented machine are never on one scale.
@@ -46,7 +46,7 @@ def compared(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> lis
         more["price"] = cost_bases(runs)
     if any(name.endswith("_gco2e") for name in (x, y)):
         more["grid"] = grids(runs)
-    return groups(runs, only=only, more=more)
+    return peer_groups(runs, only=only, more=more)
 
 
 def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> DataFrame:

@@ -1,7 +1,7 @@
-"""Values of the runs as what a figure or a table takes them for: the one place that makes numbers.
+"""Values of the runs as figures and tables take them: the one place that makes numbers.
 
-A record's configuration and host are of free form: under any of their keys, one run may hold a
-number and the next a text. What is no number is missing here, in that run alone.
+A record's configuration and host have no fixed form: under one key, a run may hold a number and the
+next run a text. A value that is no number counts as missing, in that run only.
 """
 
 from __future__ import annotations
@@ -16,19 +16,36 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from bench.core.printable import printable
 
-# No quantity is measured beyond these. Within them, squares and products stay finite.
+# No quantity is measured beyond these limits. Within them, squares and products stay finite.
 MOST, LEAST = 1e60, 1e-60
-_MOST_WHOLE = 2**63  # of a column of whole numbers
-# The ends of the names of what is measured; a loss or a threshold may be as large as it likes.
+_MOST_WHOLE = 2**63  # what a column of whole numbers can hold
+# How names of measured quantities end. A loss or a threshold may be as large as it likes.
 _MEASURED = ("_s", "_ms", "_j", "_w", "_bytes", "_usd", "_gco2e", "_frac")
-_LONGEST = 160  # characters of a name, which has to fit into a legend
+_LONGEST = 160  # characters of a name that has to fit into a legend
 
 
 def column(runs: DataFrame, name: str) -> Series:
-    """A column of the runs; all missing where no run has it."""
+    """Return a column of the runs; all missing if no run has it."""
     if name in runs:
         return runs[name]
     return Series(np.nan, index=runs.index, name=name, dtype=float)
+
+
+def rows_by_key(keys: DataFrame) -> dict[tuple[Any, ...], list[int]]:
+    """Find the rows that are equal in all columns, in the order of their first row.
+
+    Args:
+        keys: Of values that can be hashed.
+
+    Returns:
+        Numbers of rows by their values; a missing value is None, and equal to another one.
+    """
+    # Not groupby: with ten columns it takes milliseconds per call even for a few rows.
+    whole = keys.astype(object).where(keys.notna(), None)
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for row, key in enumerate(zip(*(whole[name] for name in whole), strict=True)):
+        found.setdefault(key, []).append(row)
+    return found
 
 
 def with_only(values: Series, by: Series | None = None) -> Series:
@@ -36,30 +53,34 @@ def with_only(values: Series, by: Series | None = None) -> Series:
 
     Args:
         values: Of any type; objects in the result.
-        by: Groups that share a value; all belong together by default.
+        by: Groups that share a value; by default all values are one group.
 
     Returns:
-        A missing value is the only known one of its group; it stays missing where the group knows
+        A missing value becomes the only known one of its group; it stays missing if the group has
         several, or none.
     """
     values = values.astype(object)
-    if by is None:
-        known = values.dropna().unique()
-        return values.fillna(known[0]) if len(known) == 1 else values
-    groups = values.groupby(by, dropna=False)
-    return values.fillna(groups.transform("first").where(groups.transform("nunique") == 1))
+    if values.notna().all():
+        return values
+    keys = [None] * len(values) if by is None else list(by.astype(object).where(by.notna(), None))
+    known: dict[Any, set[Any]] = {}
+    for key, value, is_known in zip(keys, values, values.notna(), strict=True):
+        if is_known:
+            known.setdefault(key, set()).add(value)
+    only = {key: next(iter(found)) for key, found in known.items() if len(found) == 1}
+    return values.fillna(Series([only.get(key) for key in keys], index=values.index, dtype=object))
 
 
 def numbers(runs: DataFrame, name: str) -> Series:
-    """A column as floats; NaN where it is missing, no finite number, a truth value or a text."""
+    """A column as floats; NaN where it is missing, not finite, a truth value or a text."""
     values = column(runs, name)
     if is_bool_dtype(values) or not is_numeric_dtype(values):
         values = values.astype(object).map(_number)
-    return bounded(values.astype("float64"))
+    return bounded(values.astype(np.float64))
 
 
 def bounded(values: Series) -> Series:
-    """Floats within MOST and LEAST: NaN for an infinite one, 0 for one that is next to it."""
+    """Floats within MOST and LEAST: NaN for an infinite one, 0 for one that is close to 0."""
     if not _is_out_of_bounds(values):
         return values
     small = values.abs() < LEAST
@@ -67,29 +88,28 @@ def bounded(values: Series) -> Series:
 
 
 def bounded_floats(frame: DataFrame) -> DataFrame:
-    """The frame with numbers that one can calculate with: a loss that diverged may be 1e300."""
+    """Bound the floats of a frame so that one can calculate: a diverged loss may be 1e300."""
     floats = [name for name, kind in frame.dtypes.items() if kind == "float64"]
     odd = {str(name): bounded(frame[name]) for name in floats if _is_out_of_bounds(frame[name])}
     return frame.assign(**odd) if odd else frame
 
 
 def _is_out_of_bounds(values: Series) -> bool:
-    """Whether any of the floats is beyond MOST, or next to 0."""
     size = np.abs(values.to_numpy(dtype=np.float64, na_value=np.nan))
     return bool(((size > MOST) | ((size < LEAST) & (size > 0))).any())
 
 
 def require_possible(name: str, value: object) -> None:
-    """Refuse a number that no instrument can have read, nor a column hold.
+    """Refuse a number that no instrument can have read and no column can hold.
 
     Raises:
-        ValueError: It is one; the message names it.
+        ValueError: The value is such a number; the message names it.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    whole = isinstance(value, int) and not -_MOST_WHOLE <= value < _MOST_WHOLE
-    if whole or (abs(value) > MOST and name.endswith(_MEASURED)):
-        raise ValueError(f"{name}={str(value)[:25]}: cannot be; measure the run again")
+    is_too_long = isinstance(value, int) and not -_MOST_WHOLE <= value < _MOST_WHOLE
+    if is_too_long or (abs(value) > MOST and name.endswith(_MEASURED)):
+        raise ValueError(f"{name}={str(value)[:25]}: an impossible value; measure the run again")
 
 
 def _number(value: Any) -> float:
@@ -97,12 +117,12 @@ def _number(value: Any) -> float:
         return math.nan
     try:
         return float(value)
-    except OverflowError:  # a whole number of any length
+    except OverflowError:  # whole numbers of free-form keys may have any length
         return math.nan
 
 
 def short_name(text: str) -> str:
-    """A name that fits into a legend: the middle of a long one is a digest, so it stays unique."""
+    """Shorten a name for a legend; a digest in the middle of a long one keeps it unique."""
     if len(text) <= _LONGEST:
         return text
     digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:8]
@@ -110,7 +130,7 @@ def short_name(text: str) -> str:
 
 
 def shown(name: str, text: str) -> str:
-    """A text of a record in characters that can be shown; one about an error keeps its lines."""
+    """Replace what cannot be shown in a text of a record; one about an error keeps its lines."""
     if name.startswith("error."):
         return "\n".join(map(printable, text.splitlines()))
     return printable(text)

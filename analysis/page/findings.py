@@ -17,7 +17,7 @@ from analysis.load.values import column
 from analysis.page.losses import losses
 from analysis.stats.outcomes import TO_TARGET, counted_runs, outcomes, reached, refused, with_target
 from analysis.stats.repeats import KEYS, with_keys
-from analysis.stats.summary import as_estimate, is_guessed
+from analysis.stats.summary import as_estimate, is_modelled
 from analysis.tables.digits import estimate_text
 from bench.core.metric import Metric, Quantity
 from bench.core.metrics import METRICS
@@ -217,7 +217,7 @@ def _against_others(known: DataFrame, rows: DataFrame, cost: _Cost, label: str) 
         f"Second: {second['configuration']}, {estimate_text(as_estimate(second))} "
         f"{cost.metric.unit} (n = {second['num']})"
     )
-    if is_guessed(label):
+    if is_modelled(label):
         return f"{words}; joules that nothing measured are no ground for a test."
     p_values = rows["p_best_holm"].dropna()
     if p_values.empty:

@@ -1,7 +1,7 @@
 """The sampling error of an accuracy: how far another test split of the same size could move it.
 
 An accuracy is a share of the samples of its split. Repeats over seeds are evaluated on the same
-split, so their spread does not hold this error, and more of them do not make it smaller.
+split, so their spread does not contain this error, and more repeats do not reduce it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pandas import DataFrame, Series
 
 from bench.core.stats.intervals import Bounds, Estimate, share
 
-# Qualities that are shares of the split's samples. The last two weigh classes alike: their error is
-# larger than that of a plain share, which is the least that it can be.
+# Qualities that are shares of the split's samples. The last two give each class the same weight, so
+# their true error is larger than that of a plain share, which is used as a lower limit.
 SHARES = ("accuracy", "macro_f1", "worst_class_recall")
 
 
@@ -41,10 +41,10 @@ def sampling_bounds(value: float, num: float) -> Bounds:
 
     Args:
         value: Between 0 and 1.
-        num: Samples; NaN or 0 where it is not known.
+        num: Samples; NaN or 0 if unknown.
 
     Returns:
-        (value, value) where the number is not known: the error is then unknown, not large.
+        (value, value) if the number is unknown: the error is then unknown, not large.
     """
     if math.isnan(value) or not num >= 1:
         return value, value
@@ -55,14 +55,14 @@ def sampling_bounds(value: float, num: float) -> Bounds:
 
 
 def with_sampling_error(estimate: Estimate, num: float) -> Estimate:
-    """The estimate with bounds that are no narrower than the sampling error of its value.
+    """Widen the bounds of an estimate to at least the sampling error of its value.
 
     Args:
         estimate: Median accuracy over runs.
         num: Samples of the split that it was measured on.
 
     Returns:
-        A single run has the interval of its sampling error.
+        For a single run, the interval is that of its sampling error.
     """
     if estimate.value is None or not num >= 1:
         return estimate
@@ -76,7 +76,7 @@ def with_sampling_error(estimate: Estimate, num: float) -> Estimate:
 
 
 def least_num(nums: Sequence[float] | Series) -> float:
-    """The smallest known number of samples: the split with the largest error; NaN if none is."""
+    """The smallest known number of samples, which has the largest error; NaN if none is known."""
     known = np.asarray(nums, dtype=np.float64)
     known = known[~np.isnan(known)]
     return float(known.min()) if len(known) else math.nan
@@ -86,8 +86,8 @@ def differs(first: float, second: float, first_num: float, second_num: float) ->
     """Whether two accuracies differ by more than their sampling error, at 95%.
 
     Source: Newcombe (1998), Interval estimation for the difference between independent proportions,
-        method 10. For two models on one split it is on the safe side: samples that are hard for
-        both make the error of the difference smaller.
+        method 10. It assumes independent splits. Two models on one split find the same samples
+        hard, which makes the true error of the difference smaller: the test is on the safe side.
     """
     (more, more_num), (less, less_num) = sorted(
         ((first, first_num), (second, second_num)), reverse=True

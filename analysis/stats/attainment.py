@@ -1,4 +1,4 @@
-"""How many of all (run, rung) pairs are solved by a time: the ladders of many runs in one curve."""
+"""The share of all (run, rung) pairs that are reached by a time: many ladders in one curve."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Cost = Literal["time_s", "energy_j", "samples"]
 
 
 def target_ecdf(ladder: DataFrame, runs: DataFrame, cost: Cost = "time_s") -> DataFrame:
-    """The empirical distribution over rungs and runs, by configuration.
+    """Compute the empirical distribution over rungs and runs, by configuration.
 
-    The share is of all pairs: a rung that a run never reached stays in the denominator, whether the
-    run missed or failed, so that the curve ends at the share that was solved at all.
+    A rung that a run never reached stays in the denominator, whether the run missed or failed. So
+    the curve ends at the share of pairs that were ever reached.
 
     Args:
         ladder: Of load_ladder.
@@ -23,8 +23,8 @@ def target_ecdf(ladder: DataFrame, runs: DataFrame, cost: Cost = "time_s") -> Da
 
     Returns:
         `configuration, <cost>, solved_frac, num_runs, num_pairs`; a row for each cost at which a
-        pair was solved. A configuration that solved nothing has one row, with a missing cost and a
-        share of 0.
+        pair was reached. A configuration that reached nothing has one row, with a missing cost and
+        a share of 0.
 
     Source: Hansen et al., "COCO: performance assessment", arXiv 1605.03560, section 5 (runtime
         distributions over targets).

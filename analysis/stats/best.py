@@ -1,8 +1,8 @@
-"""Whether the best of several configurations is the best, or only happened to come out first.
+"""Whether the leader of several configurations is really the best, or was only lucky.
 
-The leader of a column was chosen because of its values, among all configurations of the column, and
-a report has many columns. A best value is therefore named only if the leader beats every other
-configuration, at a level that allows for both choices.
+Its values made it the leader among all configurations of a column, and a report has many columns.
+So a best value is named only if the leader beats every other configuration, at a significance level
+that corrects for both choices.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.core.arrays import Floats
 from bench.core.metric import Better
 from bench.core.stats.ranks import ALPHA, p_better, smallest_p
 
-# The leader may be any of the configurations: the two directions of a test of two of them.
+# Either of two configurations could have led, so a comparison of two has two directions.
 _DIRECTIONS = 2
 
 
@@ -26,8 +26,8 @@ class Contender:
     """A configuration in a column.
 
     Attributes:
-        values: Of its runs that were comparable, misses as the worst.
-        comparable: Whether all of its runs were. A best value that rests on others is none.
+        values: Of its comparable runs, misses as the worst.
+        comparable: Whether all of its runs are comparable. Only then can it be named the best.
     """
 
     values: Floats
@@ -35,7 +35,7 @@ class Contender:
 
 
 def leader_of(contenders: Sequence[Contender], better: Better) -> int | None:
-    """The place of the best median; None where fewer than two have values."""
+    """The position of the best median; None if fewer than two contenders have values."""
     sign = 1 if better == "min" else -1
     medians = {
         place: sign * float(np.median(each.values))
@@ -46,10 +46,10 @@ def leader_of(contenders: Sequence[Contender], better: Better) -> int | None:
 
 
 def p_best(contenders: Sequence[Contender], leader: int, better: Better) -> float | None:
-    """The p-value that the leader is better than every other contender.
+    """The p-value of the claim that the leader is better than every other contender.
 
-    It is twice the largest of the one-sided p-values against each of the others: the leader has to
-    beat all of them, and it was the values that chose it.
+    It is the largest of the one-sided p-values against the others, since the leader has to beat all
+    of them, times two, since its own values made it the leader.
 
     Args:
         contenders: At least two.
@@ -57,26 +57,28 @@ def p_best(contenders: Sequence[Contender], leader: int, better: Better) -> floa
         better: Which direction is better.
 
     Returns:
-        None where it cannot be said: the leader or one of the others has too few runs for any
-        values to be significant, or runs of the leader were not comparable.
+        None if no test is possible: the leader or another contender has too few runs for any
+        result to be significant, or a run of the leader is not comparable.
 
     Source: Berger (1982), Multiparameter hypothesis testing and acceptance sampling (the test of
         several hypotheses that must all be rejected); the rank test of bench.core.stats.ranks.
     """
-    own = contenders[leader]
+    first = contenders[leader]
     others = [each.values for place, each in enumerate(contenders) if place != leader]
-    if not own.comparable or any(_least_p(len(own.values), len(each)) >= ALPHA for each in others):
+    if not first.comparable or any(
+        _least_p(len(first.values), len(values)) >= ALPHA for values in others
+    ):
         return None
-    largest = max(p_better(own.values, each, better) for each in others)
+    largest = max(p_better(first.values, values, better) for values in others)
     return min(1.0, _DIRECTIONS * largest)
 
 
 def runs_needed(num_columns: int) -> int:
-    """Runs of each configuration from which a best value can be named at all.
+    """The smallest number of runs per configuration with which a best value can be named.
 
     Args:
-        num_columns: Columns that are tested, at least 1; Holm's first step tests at ALPHA over
-            their number.
+        num_columns: Columns that are tested, at least 1; Holm's first step tests at ALPHA divided
+            by their number.
     """
     num = 1
     while _least_p(num, num) >= ALPHA / num_columns:
@@ -85,7 +87,7 @@ def runs_needed(num_columns: int) -> int:
 
 
 def _least_p(num_first: int, num_second: int) -> float:
-    """The smallest p_best of this many runs against this many; not below 1 for none."""
+    """The smallest possible p_best with these numbers of runs; infinite if one of them is 0."""
     if not num_first or not num_second:
         return math.inf
     return _DIRECTIONS * smallest_p(num_first, num_second)

@@ -1,4 +1,4 @@
-"""What it takes until the first hit if one starts again after every run that does not hit."""
+"""The expected cost until the first hit if a new run starts after every run that does not hit."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ def expected_cost(outcomes: Outcomes) -> Estimate:
 
         mean cost of hits + (1 - p) / p * mean cost of the others
 
-    which is the cost of all runs together / number of hits. A run that failed counts as one that
-    did not hit, at its cost. Without a hit it is infinite (None).
+    which equals the cost of all runs together / the number of hits. A failed run counts as one
+    that did not hit, at its cost. Without a hit the value is infinite (None).
 
-    The interval combines those of its three parts: the exact one of the hit rate, and Student's of
-    the two means. The distance to a bound is the root of the sum of the parts' squared distances.
+    The interval combines the intervals of the three parts: the exact one of the hit rate, and
+    Student's of the two means. The distance to a bound is the root of the sum of the parts' squared
+    distances.
 
     Args:
-        outcomes: Runs of one configuration, at least one. It is None where a cost is not known.
+        outcomes: Runs of one configuration, at least one. If a cost is unknown, so is the result.
 
     Returns:
-        Without an interval where there are fewer than six runs, fewer than two hits, or no run that
-        did not hit: nothing says then how often a run misses, or at what cost.
+        Without an interval if there are fewer than six runs, fewer than two hits, or no run that
+        did not hit: the data then do not show how often a run misses, or at what cost.
 
     Raises:
         ValueError: There is no run.
@@ -57,17 +58,19 @@ def _bounds(outcomes: Outcomes, value: float) -> Bounds:
         return math.nan, math.nan
     rate = binomtest(len(hits), num).proportion_ci(CONFIDENCE, method="exact")
     odds, least, most = (1 / share - 1 for share in (len(hits) / num, rate.high, rate.low))
-    first, second = float(hits.mean()), odds * float(others.mean())
-    of_first = _half_width(hits)
-    of_mean = odds * _half_width(others)
-    down, up = (math.hypot(of_mean, float(others.mean()) * (odds - end)) for end in (least, most))
-    # Neither part is negative, so that neither can be further from its lower bound than from 0.
-    lower = math.hypot(min(of_first, first), min(down, second))
-    return value - lower, value + math.hypot(of_first, up)
+    hit_cost, other_cost = float(hits.mean()), odds * float(others.mean())
+    hit_width = _half_width(hits)
+    mean_width = odds * _half_width(others)
+    down, up = (
+        math.hypot(mean_width, float(others.mean()) * (odds - end)) for end in (least, most)
+    )
+    # Costs are not negative, so a lower bound is never further from its value than 0 is.
+    lower = math.hypot(min(hit_width, hit_cost), min(down, other_cost))
+    return value - lower, value + math.hypot(hit_width, up)
 
 
 def _half_width(costs: Floats) -> float:
-    """Half of Student's interval of a mean; 0 for one value, whose spread is not known."""
+    """Half of Student's interval of a mean; 0 for a single value, whose spread is unknown."""
     if len(costs) < 2:
         return 0.0
     quantile = t.ppf((1 + CONFIDENCE) / 2, len(costs) - 1)
@@ -75,30 +78,30 @@ def _half_width(costs: Floats) -> float:
 
 
 def simulated_restarts(outcomes: Outcomes, *, num_draws: int = 10_000, seed: int = 0) -> Floats:
-    """The cost until the first hit, many times over: runs are drawn until one of them hit.
+    """Simulate the cost until the first hit: draw runs, adding up their costs, until one hits.
 
     Args:
         outcomes: Runs of one configuration, at least one of them a hit, all costs known.
-        num_draws: How often.
-        seed: Of the drawing.
+        num_draws: Number of simulations.
+        seed: Of the random numbers.
 
     Returns:
         Costs, shape (num_draws,), unordered. Their mean tends to expected_cost.
 
     Raises:
-        ValueError: No run hit, or a cost is not known.
+        ValueError: No run hit, or a cost is unknown.
 
     Source: Hansen et al., arXiv 1605.03560, "simulated restarts".
     """
     if outcomes.num_unknown:
-        raise ValueError(f"restarts: the cost of {outcomes.num_unknown} runs is not known")
+        raise ValueError(f"restarts: the cost of {outcomes.num_unknown} runs is unknown")
     if not outcomes.num_hits:
         raise ValueError("restarts: no run hit its target; restarting would never end")
     rng = np.random.default_rng(seed)
     total = np.zeros(num_draws)
-    open_ = np.arange(num_draws)
-    while len(open_):
-        drawn = rng.integers(0, len(outcomes), size=len(open_))
-        total[open_] += outcomes.cost[drawn]
-        open_ = open_[~outcomes.hit[drawn]]
+    pending = np.arange(num_draws)
+    while len(pending):
+        drawn = rng.integers(0, len(outcomes), size=len(pending))
+        total[pending] += outcomes.cost[drawn]
+        pending = pending[~outcomes.hit[drawn]]
     return total

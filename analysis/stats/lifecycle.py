@@ -1,8 +1,8 @@
-"""What a model costs over its life: training once, and every prediction that it serves.
+"""What a model costs over its life: one training, and every prediction that it serves.
 
     cost(n) = training + n * per prediction
 
-in seconds, joules and money. If one of two models costs more to train and less to serve, it has
+in seconds, joules and money. A model that costs more to train and less to serve than another has
 paid for itself after
 
     n = (training_b - training_a) / (per_prediction_a - per_prediction_b)
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.load.joules import COST_BASIS, ELECTRICITY
@@ -33,23 +34,24 @@ _UNKNOWN = {
 
 
 def lives(runs: DataFrame, quantity: Quantity) -> DataFrame:
-    """What is known of the life of the model behind each serving.
+    """Collect the costs over the life of the model behind each serving.
 
-    The time of a prediction is what one takes where the system answers as fast as it can: duration
-    / predictions, or 1 / the largest rate that held its bound. At a rate that was asked for, time
-    is not known: 1 / rate would only repeat the question.
+    The time of a prediction is measured while the system answers as fast as it can: duration /
+    predictions, or 1 / the largest rate that held its bound. At a fixed rate it is unknown, because
+    1 / rate would only repeat the setting.
 
     Args:
         runs: Of load_runs, trainings and servings alike.
         quantity: time_s, energy_j or cost_usd.
 
     Returns:
-        Under the runs' index: `training` to the target and `per_prediction`; `training_label` and
-        `serving_label`, how joules were obtained and what money pays for; `rate_per_s` that was
-        asked for, at which the energy of a prediction has the idle machine in it; `reason`, why the
-        life is not known, empty where it is.
+        Under the runs' index: `training` (cost to the target) and `per_prediction`;
+        `training_label` and `serving_label`, how joules were obtained and what money pays for;
+        `rate_per_s`, a fixed rate, at which a prediction's energy includes the idle machine;
+        `reason`, why the costs are unknown, empty if they are known.
     """
-    trained = trainings_behind(runs)
+    trained_ids = column(runs, "trained.run_id").astype(object)
+    trained = runs.set_index("run_id").reindex(trained_ids).set_axis(runs.index)
     training = numbers(trained, TO_TARGET[quantity])
     total = numbers(trained, TO_TARGET[quantity].replace("target.", "recipe.total_"))
     has_recipe = column(trained, "recipe.name").notna()
@@ -64,23 +66,17 @@ def lives(runs: DataFrame, quantity: Quantity) -> DataFrame:
             "per_prediction": per_prediction,
             "training_label": _labels(trained, joules, quantity),
             "serving_label": _labels(runs, served_joules, quantity),
-            "rate_per_s": asked_rates(runs),
+            "rate_per_s": fixed_rates(runs),
             "reason": _reasons(runs, trained, training, per_prediction, quantity),
         }
     )
 
 
-def trainings_behind(runs: DataFrame) -> DataFrame:
-    """The training behind each serving, under the runs' index; missing where it is not there."""
-    trained_ids = column(runs, "trained.run_id").astype(object)
-    return runs.set_index("run_id").reindex(trained_ids).set_axis(runs.index)
-
-
-def asked_rates(runs: DataFrame) -> Series:
-    """The rate of queries that was asked for; missing where none was, or where it was searched."""
-    asked = column(runs, "serving.scenario").eq("server")
-    asked &= numbers(runs, "serving.max_rate_per_s").isna()
-    return numbers(runs, "serving.rate_per_s").where(asked)
+def fixed_rates(runs: DataFrame) -> Series:
+    """The rate of queries if the configuration fixed it; missing if it was searched, or none."""
+    is_fixed = column(runs, "serving.scenario").eq("server")
+    is_fixed &= numbers(runs, "serving.max_rate_per_s").isna()
+    return numbers(runs, "serving.rate_per_s").where(is_fixed)
 
 
 def _per_prediction(runs: DataFrame, quantity: Quantity) -> Series:
@@ -94,7 +90,7 @@ def _per_prediction(runs: DataFrame, quantity: Quantity) -> Series:
 
 
 def _labels(runs: DataFrame, joules: Series, quantity: Quantity) -> Series:
-    """How joules were obtained; of money what it pays for, with joules where they are among it."""
+    """How joules were obtained; for money, what it pays for, and how its joules were obtained."""
     if quantity == "time_s":
         return Series("", index=runs.index, dtype=object)
     if quantity == "energy_j":
@@ -107,7 +103,7 @@ def _labels(runs: DataFrame, joules: Series, quantity: Quantity) -> Series:
 def _reasons(
     runs: DataFrame, trained: DataFrame, training: Series, each: Series, quantity: Quantity
 ) -> Series:
-    """The first of the reasons that hold; of several, the later ones follow from it."""
+    """The first reason that applies; later ones follow from it."""
     num = numbers(runs, "serving.num_predictions").fillna(0)
     is_time = quantity == "time_s"
     reasons = {
@@ -115,13 +111,13 @@ def _reasons(
         "the training missed its target or was not metered": training.isna(),
         "nothing was served": (num == 0) | numbers(runs, "serving.duration_s").isna(),
         "the pass was not valid": column(runs, "serving.valid").eq(False),
-        "served at a rate that was asked for, not as fast as it can": asked_rates(runs).notna()
+        "served at a rate that was asked for, not as fast as it can": fixed_rates(runs).notna()
         & is_time,
         "no rate held its bound": column(runs, "serving.scenario").eq("server")
         & ~(numbers(runs, "serving.max_rate_per_s") > 0)
         & is_time,
         _UNKNOWN[quantity]: each.isna(),
-        "a cost that cannot be": (training >= MOST) | (each >= MOST),
+        "an impossible cost": (training >= MOST) | (each >= MOST),
     }
     conditions = [holds.to_numpy(dtype=bool) for holds in reasons.values()]
     return Series(np.select(conditions, list(reasons), ""), index=runs.index, dtype=object)
@@ -139,24 +135,24 @@ def total(model: Mapping[Any, Any], num_predictions: float) -> float:
 
 
 def break_even_predictions(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> float | None:
-    """Predictions after which the model that costs more to train has paid for itself.
+    """How many predictions pay for the model that costs more to train.
 
     Args:
         first: With `training`, `per_prediction` and ALIKE.
         second: Likewise.
 
     Returns:
-        The number at which both have cost the same, 0 or more; None where there is none: one of
-        them costs more (or no less) in both training and serving.
+        The number at which both have cost the same, 0 or more; None if one of them costs more (or
+        no less) in both training and serving.
 
     Raises:
-        ValueError: Their joules or money were obtained differently, or their predictions were asked
-            for at different rates.
+        ValueError: Their joules or money were obtained differently, or they served at different
+            fixed rates.
     """
     for name in ALIKE:
-        own, other = (None if each[name] != each[name] else each[name] for each in (first, second))
-        if own != other:
-            raise ValueError(f"{name}: {own} and {other} cannot be compared; measure both alike")
+        one, other = (None if pd.isna(each[name]) else each[name] for each in (first, second))
+        if one != other:
+            raise ValueError(f"{name}: {one} and {other} cannot be compared; measure both alike")
     saved_each = first["per_prediction"] - second["per_prediction"]
     if saved_each == 0:
         return None
@@ -165,14 +161,17 @@ def break_even_predictions(first: Mapping[Any, Any], second: Mapping[Any, Any]) 
 
 
 def cheapest_in_turn(models: DataFrame) -> list[int]:
-    """Places of the models that are cheapest for some number of predictions, in that order.
+    """Find the models that are cheapest for some number of predictions, in that order.
 
-    From the one that is cheapest to train, each next is the one that overtakes first: the lower
-    envelope of the lines. Where joules were obtained in several ways, or predictions asked for at
-    several rates, only those of the most common way and rate are compared.
+    This is the lower envelope of the cost lines: the first model is the cheapest to train, and each
+    next one is the first to overtake it. If joules were obtained in several ways, or there are
+    several fixed rates, only models of the most common way and rate are compared.
 
     Args:
         models: A row for each, with `training`, `per_prediction` and ALIKE.
+
+    Returns:
+        Numbers of rows.
     """
     kinds = models.groupby(list(ALIKE), sort=False, dropna=False).indices.values()
     rows = models.to_dict("records")

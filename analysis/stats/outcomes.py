@@ -1,8 +1,8 @@
 """Which runs count, how each of them ended, and what it had cost by then.
 
-All statistics of hits start from here. A run hit its target, missed it (its budget ended first: it
-might have hit later) or failed (diverged, out of memory, killed: it would not have). The cost of a
-hit is that until the target; of the other two it is all that was spent, which is a cost as well.
+All statistics of hits start here. A run hit its target, missed it (its budget ended first: it might
+have hit later) or failed (diverged, out of memory, killed: it would not have). A hit costs what was
+spent until the target; a miss or a failure costs all that was spent.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from analysis.load.joules import COST_BASIS, GRID
-from analysis.load.values import numbers, short_name, with_only
-from analysis.stats.comparable import comparable_keys
+from analysis.load.values import numbers, rows_by_key, short_name, with_only
+from analysis.stats.peer_keys import peer_keys
 from bench.core.arrays import Bools, Floats
 from bench.core.counting import Ended, counted
 from bench.core.metric import Quantity
 
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
-# Each quantity's own cost of reaching the target, not what follows from it.
+# The cost of reaching the target in each quantity.
 TO_TARGET: dict[Quantity, str] = {
     "time_s": "target.time_to_target_s",
     "energy_j": "target.energy_to_target_j",
@@ -34,7 +34,7 @@ _CENSORED: dict[Quantity, str] = {
     "energy_j": "target.censored_at_j",
 }
 _JOULES_PER_KWH = 3.6e6
-# A status: the combination does not exist, so that it is neither a miss nor a failure.
+# A status. The combination does not exist, so the run is neither a miss nor a failure.
 REFUSED = "refused"
 
 
@@ -43,8 +43,8 @@ class Outcomes:
     """One quantity of some runs; every array of shape (n,), in the order of the runs.
 
     Attributes:
-        cost: Quantity until the target, or in all by a run that did not reach it; NaN where it is
-            not known.
+        cost: What was spent until the target, or altogether if the run did not reach it; NaN if
+            unknown.
         hit: Whether the target was reached.
         failed: Whether the run could not have reached it later either.
     """
@@ -72,9 +72,9 @@ class Outcomes:
         return np.where(self.hit, self.cost, np.inf)
 
 
-# What runs share that stand for one another: a run that was measured again, not one more repeat.
-# `configuration` tells numbers of threads and environment variables apart. One that was charged
-# otherwise was made for its money.
+# Runs that share all of these measured the same thing again; they are not further repeats.
+# `configuration` differs between numbers of threads and environment variables. A run with another
+# price is kept beside the first, because somebody made it to learn what it costs.
 _ONE_PLACE = (
     "command",
     "config_hash",
@@ -89,11 +89,11 @@ _HOST = ("processor", "num_cpus", "memory_gib", "gpus")
 
 
 def counted_runs(runs: DataFrame) -> DataFrame:
-    """The rows that count: one run of each configuration, seed and repeat on one kind of host.
+    """Select the rows that count: one run per configuration, seed, repeat and kind of host.
 
-    A run that was measured again supersedes the one before it; one that was interrupted never
-    counts, nor one that was refused: nothing was measured. What the others took is part of the cost
-    of the search (search_cost), and of nothing else.
+    A later run supersedes an earlier one. Interrupted runs never count, nor do refused ones, which
+    measured nothing. The runs that do not count are part of the cost of the search (search_cost)
+    and of nothing else.
 
     Args:
         runs: Of load_runs, or some of its rows.
@@ -105,12 +105,13 @@ def counted_runs(runs: DataFrame) -> DataFrame:
     """
     if runs.empty:
         return runs
-    places = runs.reindex(columns=list(_ONE_PLACE))
-    if places.duplicated().any():  # only then does it matter where they ran
-        places = places.assign(**comparable_keys(runs)[list(_HOST)])
+    keys = runs.reindex(columns=list(_ONE_PLACE))
+    places = rows_by_key(keys)
+    if len(places) < len(runs):  # the kind of host, which takes longer to find, now matters
+        places = rows_by_key(keys.assign(**peer_keys(runs)[list(_HOST)]))
     ended = list(_ended(runs))
     kept = []
-    for rows in places.groupby(list(places.columns), sort=False, dropna=False).indices.values():
+    for rows in places.values():
         chosen = counted([ended[row] for row in rows])
         if chosen is not None and ended[rows[chosen]].status != REFUSED:
             kept.append(rows[chosen])
@@ -130,27 +131,27 @@ def with_target(runs: DataFrame) -> DataFrame:
 
 
 def refused(runs: DataFrame) -> Series:
-    """Whether each run was refused: what was asked for does not exist in this combination."""
+    """Whether each run was refused, because its combination of settings does not exist."""
     return runs["status"].eq(REFUSED).astype(bool)
 
 
 def reached(runs: DataFrame) -> Series:
-    """Whether each run reached its target, as booleans: False, too, where it had none."""
+    """Whether each run reached its target; False also for a run without one."""
     return runs["target.reached"].eq(True).astype(bool)
 
 
 def hosts(runs: DataFrame) -> Series:
-    """The processor of each run: repeats on different ones are no repeats.
+    """The processor of each run; runs on different processors are not repeats of one another.
 
-    A run that was killed before it wrote its record down does not say; it belongs to the only
-    processor that its configuration ran on, and is of an `unknown host` where there were several.
+    A run that was killed before it wrote its record does not name its processor. It gets the only
+    one that its configuration ran on, or `unknown host` if there were several.
     """
     known = with_only(runs["host.cpu_name"], runs["config_hash"])
     return known.fillna("unknown host").astype("str").map(short_name)
 
 
 def outcomes(runs: DataFrame, quantity: Quantity = "time_s") -> Outcomes:
-    """How some trainings ended and what they had cost.
+    """How some trainings ended and what they cost.
 
     Args:
         runs: Of load_runs, trainings only (with_target).
@@ -164,22 +165,21 @@ def outcomes(runs: DataFrame, quantity: Quantity = "time_s") -> Outcomes:
     if runs["target.metric"].isna().any():
         raise ValueError("outcomes: a run had no target; take with_target(runs)")
     hit = reached(runs)
-    in_vain = spent(runs, quantity)
+    without_hit = spent(runs, quantity)
     if quantity in _CENSORED:
-        censored = numbers(runs, _CENSORED[quantity])
-        in_vain = censored.where(censored.notna(), in_vain)
-    cost: Floats = np.asarray(runs[TO_TARGET[quantity]].where(hit, in_vain), dtype=np.float64)
+        without_hit = numbers(runs, _CENSORED[quantity]).fillna(without_hit)
+    cost: Floats = np.asarray(runs[TO_TARGET[quantity]].where(hit, without_hit), dtype=np.float64)
     failed = ~hit & ~runs["status"].isin(["ok", "interrupted"])
     return Outcomes(cost=cost, hit=hit.to_numpy(), failed=failed.to_numpy())
 
 
 def spent(runs: DataFrame, quantity: Quantity) -> Series:
-    """What each run had spent when it ended, whether it reached its target or not; NaN: unknown.
+    """What each run had spent when it ended, whether or not it reached its target; NaN if unknown.
 
-    Time is that on the clock. Money is time x hourly price + joules x electricity price, by the
-    prices in the run's configuration, as the record's own cost_to_target_usd. A run that ended in
-    its own set-up had spent nothing on the clock. A run that was killed before its first evaluation
-    left nothing behind that says what it had spent: unknown, not 0.
+    Time is the time on the clock. Money is time x hourly price + joules x electricity price, by the
+    prices in the run's configuration, like the record's cost_to_target_usd. A run that ended during
+    set-up spent nothing on the clock. A run that was killed before its first evaluation recorded no
+    cost: it is unknown, not 0.
 
     Source: docs/metrics.md, "Cost and emissions".
     """
@@ -197,7 +197,7 @@ def spent(runs: DataFrame, quantity: Quantity) -> Series:
 
 
 def _never_on_the_clock(runs: DataFrame) -> Series:
-    """Runs whose own process wrote its times down, and none of the clock: it had not started."""
+    """Which runs wrote down their set-up but no time on the clock, which had not started."""
     return runs["phases.init_s"].notna() & runs["phases.wall_time_s"].isna()
 
 
@@ -205,7 +205,7 @@ def _money_usd(runs: DataFrame, time_s: Series, energy_j: Series) -> Series:
     per_hour, per_kwh = (
         numbers(runs, f"config.price.{name}") for name in ("usd_per_hour", "usd_per_kwh")
     )
-    of_time = (time_s / 3600 * per_hour).where(per_hour.notna(), 0.0)
-    # What costs nothing need not be known.
-    of_energy = (energy_j / _JOULES_PER_KWH * per_kwh).where(per_kwh > 0, 0.0)
-    return (of_time + of_energy).where(per_hour.notna() | per_kwh.notna())
+    rent_usd = (time_s / 3600 * per_hour).where(per_hour.notna(), 0.0)
+    # Unknown joules do not matter if electricity is free.
+    electricity_usd = (energy_j / _JOULES_PER_KWH * per_kwh).where(per_kwh > 0, 0.0)
+    return (rent_usd + electricity_usd).where(per_hour.notna() | per_kwh.notna())

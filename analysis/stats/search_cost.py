@@ -1,4 +1,4 @@
-"""What finding a configuration cost: all runs up to the first hit, and all of them."""
+"""What it cost to find a configuration: all runs up to the first hit, and all runs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pandas import DataFrame, Series, concat
 
 from analysis.load.joules import COST_BASIS, ELECTRICITY
 from analysis.load.values import with_only
-from analysis.stats.comparable import groups
 from analysis.stats.outcomes import outcomes, reached, refused, spent, with_target
+from analysis.stats.peers import peer_groups
 from bench.core.metric import Quantity
 
 COLUMNS = (
@@ -28,25 +28,26 @@ COLUMNS = (
 
 
 def search_cost(runs: DataFrame) -> DataFrame:
-    """Time, joules and money of a search: failed, missed, interrupted and repeated runs included.
+    """Add up time, joules and money of a search, over all its runs.
 
-    Runs that were refused are not: nothing was measured.
+    That includes failed, missed, interrupted and repeated runs, but not refused ones, which
+    measured nothing.
 
     Args:
-        runs: Of load_runs; those with a target count, in the order of their start.
+        runs: Of load_runs, in the order of their start; runs without a target are ignored.
 
     Returns:
-        `COLUMNS`. For each target, data set and kind of host (`compared` is what tells them apart),
-        a row each for `time_s` (on the runs' clocks), `time_with_launch_s` (with what lies before),
-        and, for each label and set of parts, `energy_j` and `cost_usd`. until_first_hit is all of
-        the runs before the first that reached its target, and that one until it did; missing where
-        none did. Joules of different labels or parts are never added up, nor money for different
-        things. num_unknown runs have no such cost on record and are not in the sums, which are then
-        lower bounds; a sum of nothing known is missing.
+        `COLUMNS`. For each target, data set and kind of host (`compared` tells them apart), a row
+        each for `time_s` (on the runs' clocks), `time_with_launch_s` (with launch and set-up), and,
+        for each label and set of parts, `energy_j` and `cost_usd`. until_first_hit is the cost of
+        the first run that hit, until it did, and of all runs before it; missing if none did. Joules
+        of different labels or parts are never added up, nor is money for different things.
+        num_unknown runs recorded no such cost; the sums omit them and are then lower bounds. A sum
+        without any known cost is missing.
     """
     rows = [
         row
-        for group in groups(runs, only=runs["target.metric"].notna() & ~refused(runs))
+        for group in peer_groups(runs, only=runs["target.metric"].notna() & ~refused(runs))
         for row in _rows(with_target(group.runs), group.title)
     ]
     return DataFrame(rows, columns=list(COLUMNS))
@@ -59,23 +60,23 @@ def _rows(runs: DataFrame, title: str) -> Iterator[dict[str, object]]:
     name = "time_with_launch_s"
     yield _row(runs, before + until, before + whole, compared=title, quantity=name)
     label, parts = _filled(runs["energy_label"]), _filled(runs["energy_components"])
-    yield from _of_kinds(runs, "energy_j", label, parts, title)
+    yield from _rows_by_kind(runs, "energy_j", label, parts, title)
     basis = _filled(runs[COST_BASIS])
     metered = basis.str.contains(ELECTRICITY)
     paid_for = basis.where(~metered | (label == ""), basis + ", " + label)
     priced = runs[runs[COST_BASIS].notna()]
-    yield from _of_kinds(priced, "cost_usd", paid_for, parts.where(metered, ""), title)
+    yield from _rows_by_kind(priced, "cost_usd", paid_for, parts.where(metered, ""), title)
 
 
-def _of_kinds(
+def _rows_by_kind(
     runs: DataFrame, quantity: Quantity, label: Series, parts: Series, title: str
 ) -> Iterator[dict[str, object]]:
     """A row for each way in which joules were obtained, or for each thing that money is for."""
     kinds = [label[runs.index], parts[runs.index]]
-    for (way, of), own in runs.groupby(kinds, sort=True):
+    for (name, components), part in runs.groupby(kinds, sort=True):
         facts = {"compared": title, "quantity": quantity}
-        kind = {"label": way or None, "components": of or None}
-        yield _row(own, _until(own, quantity), spent(own, quantity), **facts, **kind)
+        kind = {"label": name or None, "components": components or None}
+        yield _row(part, _until(part, quantity), spent(part, quantity), **facts, **kind)
 
 
 def _until(runs: DataFrame, quantity: Quantity) -> Series:
@@ -83,7 +84,7 @@ def _until(runs: DataFrame, quantity: Quantity) -> Series:
 
 
 def _filled(values: Series) -> Series:
-    """The values; a run without one has the only one there is, else an empty text."""
+    """Fill in missing values with the only known one, or an empty text if there are several."""
     return with_only(values).fillna("").astype(str)
 
 

@@ -1,16 +1,16 @@
-"""Per configuration, what its runs came to: one row per configuration, quantity and kind of joules.
+"""One row per configuration, quantity and kind of joules: what its runs amount to.
 
-Runs that may not be compared (another target, data, kind of host or scenario), or whose joules were
-obtained in another way or of other parts of the machine, are no repeats of one another: they have
-rows of their own. A best value is named only among rows that may be compared, and only if a test
-says so.
+Runs that may not be compared (another target, data, kind of host or scenario) are not repeats of
+one another, nor are runs whose joules were obtained in another way or of other parts of the
+machine: they have rows of their own. A best value is named only among rows that may be compared,
+and only if a test supports it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,23 +18,18 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.load.joules import COST_BASIS, ELECTRICITY, GRID, joules_in_doubt
-from analysis.load.values import with_only
+from analysis.load.values import rows_by_key, with_only
 from analysis.stats.accuracy import is_share, least_num, num_samples, with_sampling_error
 from analysis.stats.best import Contender, leader_of, p_best
 from analysis.stats.expected_cost import expected_cost
-from analysis.stats.outcomes import counted_runs, outcomes, reached, with_target
-from analysis.stats.repeats import KEYS, is_asked, with_keys
+from analysis.stats.outcomes import Outcomes, counted_runs, outcomes, reached, with_target
+from analysis.stats.repeats import KEYS, has_fixed_rate, with_keys
 from analysis.stats.table_columns import OF_TRAINING, TOPICS, Statistic, TableColumn
 from bench.core.arrays import Floats
 from bench.core.labels import GUESSED
-from bench.core.metric import Joules, Metric
+from bench.core.metric import Joules, Metric, Quantity
 from bench.core.stats.intervals import Estimate, median, share
 from bench.core.stats.ranks import ALPHA, holm
-
-# How joules were obtained, of which parts they are, and the runs of which both are true.
-_Kind = tuple[str | None, str | None, DataFrame]
-# What repeats have in common, and the kinds of them: found once for all metrics of the same joules.
-_Repeats = tuple[dict[str, Any], Callable[[Joules | None, str | None], list[_Kind]]]
 
 _USED = ("config.price.", "config.scenario.")
 NO_LABEL = "unlabelled"
@@ -61,7 +56,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Row:
-    """One row with the values of its comparable runs, of which the best is found."""
+    """One row, with the values of its comparable runs, among which the best is looked for."""
 
     facts: dict[str, Any]
     column: TableColumn
@@ -69,33 +64,77 @@ class _Row:
     contender: Contender
 
 
+class _Repeats:
+    """Runs of one configuration with joules of one kind; a column reads them more than once."""
+
+    def __init__(self, runs: DataFrame, label: str | None = None, parts: str | None = None) -> None:
+        self.runs = runs
+        self.label, self.parts = label, parts
+        self.hit = reached(runs)
+        # Neither the run's health nor the load generator speaks against comparing it.
+        self.comparable = ~(runs["health.comparable"].eq(False) | runs["serving.valid"].eq(False))
+        self.outcomes = cache(self._outcomes)
+
+    def _outcomes(self, quantity: Quantity) -> Outcomes:
+        return outcomes(self.runs, quantity)
+
+
+class _Configuration:
+    """The repeats of one configuration, which are divided by kind of joules as a column asks."""
+
+    def __init__(self, keys: tuple[Any, ...], runs: DataFrame) -> None:
+        self.keys = dict(zip(KEYS, keys, strict=True))
+        self._runs = runs
+        self.kinds = cache(self._kinds)
+
+    def _kinds(self, joules: Joules | None, charged_by: str | None) -> list[_Repeats]:
+        """Repeats with one label and one set of parts, and with one price or grid.
+
+        A run that failed before it had a label belongs to the only kind that there is.
+        """
+        runs = self._runs
+        if joules is None:
+            return [_Repeats(runs)]
+        label, parts = (_labels(runs[name]) for name in joules.facts)
+        if charged_by == GRID:
+            label = label.where(runs[GRID] == "", label + ", grid of " + runs[GRID])
+        if charged_by == COST_BASIS:
+            basis = _labels(runs[COST_BASIS])
+            metered = basis.str.contains(ELECTRICITY)
+            label = basis.where(~metered, basis + ", " + label)
+            parts = parts.where(metered, "")
+        found = rows_by_key(DataFrame({"label": label, "parts": parts}))
+        return [
+            _Repeats(runs if len(found) == 1 else runs.iloc[found[key]], key[0], key[1] or None)
+            for key in sorted(found)
+        ]
+
+
 def summarise(runs: DataFrame) -> DataFrame:
-    """Every quantity of TOPICS for every configuration, with its interval.
+    """Estimate every quantity of TOPICS for every configuration, with its interval.
 
     Args:
-        runs: Of load_runs; of each configuration, seed and repeat one run counts.
+        runs: Of load_runs; one run counts per configuration, seed and repeat.
 
     Returns:
-        `COLUMNS`. value, low and high are in the record's units, missing where they are infinite or
-        not known; kind says whether the bounds are an interval of this confidence or a range. num
-        runs are behind them, num_missing runs have no such value; an expected cost is missing where
-        that of any run is not known. `label` and `components` say how joules were obtained and of
+        `COLUMNS`. value, low and high are in the record's units, missing if infinite or unknown;
+        kind says whether the bounds are an interval of this confidence or a range. num is the
+        number of runs with a value, num_missing of those without. An expected cost is missing if
+        the cost of any run is unknown. `label` and `components` say how joules were obtained and of
         which parts, and what money is for. error_frac is the largest bound of the systematic error.
-        best is set where the value is the best of its column: where p_best_holm < 0.05, which is
-        p_best (of analysis.stats.best) adjusted by Holm over all columns; of joules that nothing
-        measured no value is called the best. A quantity that no run of a configuration has, has no
-        row.
+        best marks the best value of a column if p_best_holm < 0.05: that is p_best (of
+        analysis.stats.best), corrected by Holm over all columns. Modelled joules have no best
+        value. A quantity that no run of a configuration has, has no row.
     """
     counted = with_keys(counted_runs(runs))
     counted = counted[[name for name in counted if _is_used(str(name))]]
-    trained = _grouped(with_target(counted))
-    grouped = {topic: trained for topic in OF_TRAINING}
-    every = _grouped(counted)
+    trained = _configurations(with_target(counted))
+    every = _configurations(counted)
     rows = [
         row
         for topic in TOPICS
         for column in TOPICS[topic]
-        for row in _rows(grouped.get(topic, every), topic, column)
+        for row in _rows(trained if topic in OF_TRAINING else every, topic, column)
     ]
     found = [
         {
@@ -111,126 +150,98 @@ def summarise(runs: DataFrame) -> DataFrame:
 
 
 def _is_used(name: str) -> bool:
-    """Most columns are of the configuration and of the host: groups are quicker without them."""
+    # Most columns are of the configuration and the host, and slow every selection of rows down.
     return not name.startswith(("config.", "host.")) or name.startswith(_USED)
 
 
-def _grouped(runs: DataFrame) -> list[_Repeats]:
-    return [
-        (dict(zip(KEYS, keys, strict=True)), cache(partial(_kinds, repeats)))
-        for keys, repeats in runs.groupby(list(KEYS), sort=False)
-    ]
+def _configurations(runs: DataFrame) -> list[_Configuration]:
+    return [_Configuration(keys, part) for keys, part in runs.groupby(list(KEYS), sort=False)]
 
 
-def _rows(groups: list[_Repeats], topic: str, column: TableColumn) -> Iterator[_Row]:
-    for keys, kinds in groups:
-        for label, components, group in kinds(column.joules, column.charged_by):
-            facts = {**keys, "topic": topic, "label": label, "components": components}
-            row = _row(group, column, facts)
+def _rows(configurations: list[_Configuration], topic: str, column: TableColumn) -> Iterator[_Row]:
+    for configuration in configurations:
+        for repeats in configuration.kinds(column.joules, column.charged_by):
+            kind = {"label": repeats.label, "components": repeats.parts}
+            row = _row(repeats, column, {**configuration.keys, "topic": topic, **kind})
             if row is not None:
                 yield row
 
 
-def _kinds(repeats: DataFrame, joules: Joules | None, charged_by: str | None) -> list[_Kind]:
-    """Groups of one label and one set of parts, and of one price or grid.
-
-    A run that failed before it had them belongs to the only group there is.
-    """
-    if joules is None:
-        return [(None, None, repeats)]
-    label, parts = (_labels(repeats[name]) for name in joules.facts)
-    if charged_by == GRID:
-        label = label.where(repeats[GRID] == "", label + ", grid of " + repeats[GRID])
-    if charged_by == COST_BASIS:
-        basis = _labels(repeats[COST_BASIS])
-        metered = basis.str.contains(ELECTRICITY)
-        label = basis.where(~metered, basis + ", " + label)
-        parts = parts.where(metered, "")
-    if label.nunique() == parts.nunique() == 1:
-        return [(str(label.iloc[0]), str(parts.iloc[0]) or None, repeats)]
-    return [
-        (str(name), str(components) or None, group)
-        for (name, components), group in repeats.groupby([label, parts], sort=True)
-    ]
-
-
 def _labels(values: Series) -> Series:
-    """The labels; a run that failed before it had one has the only one that there is."""
+    """Fill in missing labels with the only known one, or with NO_LABEL if there are several."""
     return with_only(values).fillna(NO_LABEL).astype(str)
 
 
-def _row(group: DataFrame, column: TableColumn, facts: dict[str, Any]) -> _Row | None:
-    estimate = _estimate(group, column)
+def _row(repeats: _Repeats, column: TableColumn, facts: dict[str, Any]) -> _Row | None:
+    values = Series(np.nan, index=repeats.runs.index)
+    if column.metric is not None:
+        values = _values(repeats, column.statistic, column.metric)
+    estimate = _estimate(repeats, column, values)
     if estimate is None:
         return None
-    comparable = comparable_and_valid(group)
+    runs, comparable = repeats.runs, repeats.comparable
     if column.joules is not None:
-        comparable &= ~joules_in_doubt(group)
-    values = Series(dtype="float64")
-    if column.metric is not None and column.better is not None:
-        values = _values(group, column.statistic, column.metric)[comparable].dropna()
+        comparable = comparable & ~joules_in_doubt(runs)
     return _Row(
         facts={
             **facts,
-            "num_missing": len(group) - estimate.num,
-            "error_frac": group[column.error].max() if column.error else np.nan,
+            "num_missing": len(runs) - estimate.num,
+            "error_frac": runs[column.error].max() if column.error else np.nan,
         },
         column=column,
         estimate=estimate,
-        contender=Contender(values=np.asarray(values), comparable=bool(comparable.all())),
+        contender=Contender(
+            values=np.asarray(values[comparable].dropna()),
+            comparable=bool(comparable.all()),
+        ),
     )
 
 
-def comparable_and_valid(runs: DataFrame) -> Series:
-    """Whether neither a run's health nor its load generator speaks against comparing it."""
-    return ~(runs["health.comparable"].eq(False) | runs["serving.valid"].eq(False))
-
-
-def _estimate(group: DataFrame, column: TableColumn) -> Estimate | None:
-    """None where the runs have no such quantity at all."""
+def _estimate(repeats: _Repeats, column: TableColumn, values: Series) -> Estimate | None:
+    """None if the runs have no such quantity at all."""
     metric = column.metric
     if metric is None:
-        return share(int(reached(group).sum()), len(group))
+        return share(int(repeats.hit.sum()), len(repeats.runs))
     if metric.censored_by is not None:
-        ended = outcomes(group, metric.censored_by)
+        ended = repeats.outcomes(metric.censored_by)
         if np.isnan(ended.cost).all():
             return None
         if column.statistic == "expected":
             return replace(expected_cost(ended), num=len(ended) - ended.num_unknown)
-    values: Floats = np.asarray(_values(group, column.statistic, metric).dropna())
-    # Runs that missed are known to be the worst; if nothing is known of the hits, that is no value.
-    only_misses = column.statistic == "to_target" and not reached(group).any()
-    if not len(values) or not (only_misses or np.isfinite(values).any()):
+    known: Floats = np.asarray(values.dropna())
+    # Misses are known to be the worst. If nothing is known of the hits, they alone say nothing.
+    has_only_misses = column.statistic == "to_target" and not repeats.hit.any()
+    if not len(known) or not (has_only_misses or np.isfinite(known).any()):
         return None
-    estimate = median(values)
+    estimate = median(known)
     if is_share(metric.path):
-        return with_sampling_error(estimate, least_num(num_samples(group, metric.path)))
+        return with_sampling_error(estimate, least_num(num_samples(repeats.runs, metric.path)))
     return estimate
 
 
-def _values(group: DataFrame, statistic: Statistic, metric: Metric) -> Series:
-    """The value of each run, if known; infinite for one that did not reach its target."""
-    values = group[metric.path].astype("float64")
+def _values(repeats: _Repeats, statistic: Statistic, metric: Metric) -> Series:
+    """The value of each run, NaN if unknown; infinite for one that did not reach its target."""
+    values = repeats.runs[metric.path].astype(np.float64)
     if statistic == "to_target":
-        values = values.where(reached(group), np.inf)
+        values = values.where(repeats.hit, np.inf)
     if metric.path == "serving.throughput_per_s":
-        values = values.mask(is_asked(group))
+        values = values.mask(has_fixed_rate(repeats.runs))
     return values
 
 
-def is_guessed(label: str | None) -> bool:
-    """Whether nothing measured these joules, so that no configuration is better in them."""
+def is_modelled(label: str | None) -> bool:
+    """Whether nothing measured these joules, so that they cannot rank configurations."""
     return label is not None and any(word in label for word in GUESSED)
 
 
 def _tested(rows: list[_Row]) -> list[dict[str, Any]]:
-    """What a test says of each row: only that of the leader of a column says anything."""
+    """The result of the test in each row: only the leader of a column has a p-value."""
     columns: dict[tuple[Any, ...], list[int]] = {}
     for place, row in enumerate(rows):
-        if row.column.better is not None and not is_guessed(row.facts["label"]):
-            facts = row.facts
-            of = [facts[name] for name in ("topic", "label", "components", "command", "compared")]
-            columns.setdefault((row.column.name, *of), []).append(place)
+        if row.column.better is not None and not is_modelled(row.facts["label"]):
+            names = ("topic", "label", "components", "command", "compared")
+            key = (row.column.name, *(row.facts[name] for name in names))
+            columns.setdefault(key, []).append(place)
     p_values: list[float | None] = [None] * len(rows)
     for places in columns.values():
         contenders = [rows[place].contender for place in places]
@@ -259,10 +270,10 @@ def _numbers(estimate: Estimate) -> dict[str, Any]:
 
 
 def counts(runs: DataFrame) -> DataFrame:
-    """By configuration, the runs behind it and what speaks against them.
+    """Count the runs of each configuration, and those with something against them.
 
     Args:
-        runs: Of load_runs; of each configuration, seed and repeat one run counts.
+        runs: Of load_runs; one run counts per configuration, seed and repeat.
 
     Returns:
         `KEYS, num_runs, num_with_target, num_hits, num_failed, num_incomparable, num_invalid`:
@@ -282,7 +293,7 @@ def counts(runs: DataFrame) -> DataFrame:
 
 
 def as_estimate(row: Mapping[Any, Any] | Series) -> Estimate:
-    """A row of summarise as an estimate again."""
+    """Turn a row of summarise into an estimate again."""
     value, low, high = (
         None if pd.isna(row[name]) else float(row[name]) for name in ("value", "low", "high")
     )

@@ -1,7 +1,7 @@
-"""The time to a target as survival analysis has it: a run that missed is censored, not dropped.
+"""The time to a target by survival analysis: a run that missed is censored, not dropped.
 
-`Survival` here means: has not hit yet. A run that failed would not have hit later: it is not
-censored where it ended, but counts as one that never hits.
+`Survival` means that a run has not hit yet. A run that failed would not have hit later, so it is
+not censored when it ended; it counts as a run that never hits.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS
 class KaplanMeier:
     """The probability of not having hit by a time (or by joules); every array of shape (k,).
 
-    Between two times nothing changes. Before the first time survival is 1.
+    It is constant between two times, and 1 before the first.
 
     Attributes:
-        time: Distinct costs at which runs hit or were censored, rising.
+        time: Distinct costs at which runs hit or were censored, increasing.
         survival: Probability of not having hit at that time.
-        low: Lower bound of it; NaN with fewer than six runs, whose bounds cover too little, and
-            where the formula gives none (no run left that has not hit).
+        low: Its lower bound; NaN with fewer than six runs, whose bounds cover too little, and
+            where the formula gives none (every run has hit).
         high: Upper bound, likewise.
         num: All runs.
         num_hits: Runs that hit.
@@ -57,22 +57,22 @@ class KaplanMeier:
 
 
 def kaplan_meier(outcomes: Outcomes) -> KaplanMeier:
-    """Kaplan and Meier's estimate with pointwise bounds (Greenwood's variance, log(-log) scale).
+    """Estimate survival by Kaplan and Meier, with pointwise bounds (Greenwood, log(-log) scale).
 
-    The bounds are approximate: docs/metrics.md, "Analysis", says what they cover by simulation.
+    The bounds are approximate; docs/metrics.md, "Analysis", gives their coverage by simulation.
 
     Args:
         outcomes: Runs of one configuration, at least one, all costs known.
 
     Raises:
-        ValueError: There is no run, or a cost is not known.
+        ValueError: There is no run, or a cost is unknown.
 
     Source: Kaplan and Meier (1958); Sawyer, "The Greenwood and Exponential Greenwood Confidence
         Intervals in Survival Analysis", by scipy.stats.ecdf.
     """
     survival = ecdf(censored(outcomes)).sf
     with warnings.catch_warnings():
-        # Where nobody has hit, or everybody has, the formula has no value, and the bounds are NaN.
+        # The formula has no value if no run has hit, or all have: the bounds are NaN there.
         warnings.filterwarnings("ignore", "The confidence interval is undefined", RuntimeWarning)
         bounds = survival.confidence_interval(CONFIDENCE, method="log-log")
     return KaplanMeier(
@@ -90,20 +90,20 @@ def _where_enough(bounds: Floats, outcomes: Outcomes) -> Floats:
 
 
 def censored(outcomes: Outcomes) -> CensoredData:
-    """Hits as events; misses censored at what they spent, failures after all that was seen.
+    """Turn hits into events, misses into censored runs, and failures into runs that never hit.
 
-    Keeping a failure in the risk set to the end makes 1 - survival the probability of a hit, and
-    not that of a hit among runs that never fail.
+    A failure is censored at the end of all runs, so it stays in the risk set. That makes 1 -
+    survival the probability of a hit, instead of the probability among runs that never fail.
 
     Raises:
-        ValueError: There is no run, or a cost is not known.
+        ValueError: There is no run, or a cost is unknown.
 
     Source: the subdistribution of Fine and Gray (1999), with failing as the competing event.
     """
     if not len(outcomes):
         raise ValueError("survival: no runs")
     if outcomes.num_unknown:
-        raise ValueError(f"survival: the cost of {outcomes.num_unknown} runs is not known")
+        raise ValueError(f"survival: the cost of {outcomes.num_unknown} runs is unknown")
     end = float(outcomes.cost.max())
     last = np.where(outcomes.failed, end, outcomes.cost)
     return CensoredData(uncensored=outcomes.cost[outcomes.hit], right=last[~outcomes.hit])
@@ -111,7 +111,7 @@ def censored(outcomes: Outcomes) -> CensoredData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRank:
-    """Whether two groups hit their target at different rates; two-sided."""
+    """Whether two sets of runs hit their target at different rates; two-sided."""
 
     chi2: float
     p_value: float
@@ -119,23 +119,21 @@ class LogRank:
 
 
 def log_rank(first: Outcomes, second: Outcomes) -> LogRank:
-    """The log-rank test of two groups of runs.
+    """Test by log-rank whether two sets of runs hit at different rates.
 
     Args:
-        first: At least one run, all costs known; failures as in kaplan_meier, with the end of
-            both groups together.
+        first: At least one run, all costs known; failures are censored at the end of both sets.
         second: Likewise.
 
     Raises:
-        ValueError: A group has no run, a cost is not known, or no run hit in either group.
+        ValueError: A set has no run, a cost is unknown, or no run hit in either set.
 
     Source: Mantel (1966); Peto and Peto (1972), by scipy.stats.logrank.
     """
     if first.num_hits + second.num_hits == 0:
-        raise ValueError("log-rank: no run hit in either group")
+        raise ValueError("log-rank: no run of either configuration hit")
     end = max(np.nanmax(each.cost, initial=0.0) for each in (first, second))
-    groups = [censored(_failing_at(each, end)) for each in (first, second)]
-    result = logrank(*groups)
+    result = logrank(*(censored(_failing_at(each, end)) for each in (first, second)))
     return LogRank(
         chi2=float(result.statistic) ** 2,
         p_value=float(result.pvalue),

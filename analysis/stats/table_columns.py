@@ -1,6 +1,6 @@
 """The columns of the tables: the quantities of each topic, and how runs are summarised.
 
-The quantities themselves (names, units, directions) are the rows of bench/core/metrics.py.
+Names, units and directions of the quantities are in bench/core/metrics.py.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class TableColumn:
     """One column of a table.
 
     Attributes:
-        name: Stable name, that of the metric or of what is expected with restarts.
-        title: As it stands above the column, with the unit that is shown.
+        name: Stable name: that of the metric, or `expected_...` with restarts.
+        title: Heading of the column, with the unit that is shown.
         statistic: `to_target`, the median over runs with misses as the worst; `expected`, with
             restarts; `per_run`, the median over the runs that have the value; `hit_rate`.
-        metric: Of the catalogue; None for the hit rate, which is of runs and not of one run.
+        metric: Of the catalogue; None for the hit rate, which no single run has.
     """
 
     name: str
@@ -35,9 +35,10 @@ class TableColumn:
 
     @property
     def better(self) -> Better | None:
-        """Which direction is better; None where no value is called the best.
+        """Which direction is better; None if no value of the column is called the best.
 
-        Runs are stopped at a target: which of them happened to overshoot it is no contest.
+        Qualities have no best value: runs stop at a target, and which of them overshoots it most
+        is chance.
         """
         if self.metric is None or self.statistic == "expected":
             return None
@@ -45,12 +46,12 @@ class TableColumn:
 
     @property
     def joules(self) -> Joules | None:
-        """What says how the joules behind it were obtained: different ones share no column."""
+        """Which columns describe the joules behind it: joules of different labels are apart."""
         return None if self.metric is None else self.metric.joules
 
     @property
     def charged_by(self) -> str | None:
-        """Column that says what time and joules were charged with, for money and carbon."""
+        """For money and carbon, the column that names the price basis or the grid."""
         units = {MONEY: COST_BASIS, CARBON: GRID}
         return None if self.metric is None else units.get(self.metric.unit)
 
@@ -61,7 +62,7 @@ class TableColumn:
 
     @property
     def scale(self) -> float:
-        """From the record's unit to the one that is shown."""
+        """Factor from the record's unit to the unit that is shown."""
         return 1.0 if self.metric is None else self.metric.shown[1]
 
 
@@ -86,7 +87,7 @@ def _columns(topic: Topic) -> Iterator[TableColumn]:
             )
 
 
-# Of runs that had a target only.
+# Topics of runs with a target only.
 OF_TRAINING = ("time", "energy", "factors", "cost")
 TOPICS: dict[str, tuple[TableColumn, ...]] = {
     topic: tuple(_columns(topic)) for topic in get_args(Topic)

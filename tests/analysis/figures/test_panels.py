@@ -19,7 +19,7 @@ from analysis.figures.prepare import NothingToDraw
 from analysis.figures.registry import FIGURES, Frames, draw_figure, figure_data
 from analysis.figures.style import WIDTH_IN
 from analysis.load.runs import load_runs
-from analysis.stats.comparable import Group
+from analysis.stats.peers import Group
 from tests.analysis.figures.literal import frame, reached, served
 from tests.analysis.made import Made, make_sweep
 from tests.analysis.made_records import SWEEP_START

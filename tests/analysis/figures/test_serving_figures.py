@@ -9,7 +9,7 @@ import pytest
 from pandas import DataFrame
 
 from analysis.figures.compression import data_compression
-from analysis.figures.life_cycle import compared, data_life_cycle
+from analysis.figures.life_cycle import data_life_cycle, life_peers
 from analysis.figures.phases import data_stages
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.serving import data_latency, data_load, pick_served
@@ -169,7 +169,7 @@ def test_lives_are_compared_at_one_rate_in_one_scenario_and_with_one_target() ->
             )
         ),
     )
-    titles = [group.title for group in compared(runs, quantity="energy_j")]
+    titles = [group.title for group in life_peers(runs, quantity="energy_j")]
     assert len(titles) == len(set(titles)) == 4
     assert {title.partition(", ")[2] for title in titles if title.startswith("server")} == {
         "trained to accuracy at 0.9, rule first, at 50 queries/s",
@@ -184,7 +184,7 @@ def test_the_rate_that_was_searched_for_is_no_rate_that_was_asked_for() -> None:
         served("a", "server", trained__run_id="t1", serving__rate_per_s=190.0, **search),
         served("b", "server", trained__run_id="t1", serving__rate_per_s=195.0, **search),
     )
-    assert len(compared(runs, quantity="energy_j")) == 1
+    assert len(life_peers(runs, quantity="energy_j")) == 1
 
 
 def test_why_a_life_is_not_known_is_counted() -> None:

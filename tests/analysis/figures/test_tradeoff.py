@@ -8,7 +8,7 @@ from pandas import DataFrame
 
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.served import comparable_runs, data_served_tradeoff
-from analysis.figures.tradeoff import compared, data_tradeoff
+from analysis.figures.tradeoff import data_tradeoff, tradeoff_peers
 from analysis.figures.tradeoff_draw import draw_tradeoff, staircase
 from bench.core.labels import ROW_FLAGS
 from tests.analysis.figures.literal import by, frame, missed, reached, served
@@ -239,7 +239,7 @@ def test_money_for_electricity_and_for_a_rented_machine_are_groups_of_their_own(
         priced("rented", 0.5, usd_per_hour=1.0),
     )
     options = {"x": TIME, "y": "target.cost_to_target_usd"}
-    found = compared(runs, **options)
+    found = tradeoff_peers(runs, **options)
     assert [group.title for group in found] == ["electricity", "rental"]
     data = by(data_tradeoff(runs, **options), "configuration")  # without groups: apart all the same
     assert {row["label"] for row in data.values()} == {"electricity, counter", "rental"}
@@ -252,7 +252,7 @@ def test_servings_at_different_rates_asked_for_are_no_rivals() -> None:
     runs = frame(
         *(served(f"{rate}", "server", serving__rate_per_s=rate, **facts) for rate in (50.0, 100.0))
     )
-    found = compared(runs, x="serving.latency_p99_ms", y="serving.throughput_per_s")
+    found = tradeoff_peers(runs, x="serving.latency_p99_ms", y="serving.throughput_per_s")
     assert [group.title for group in found] == ["at 100 queries/s", "at 50 queries/s"]
 
 

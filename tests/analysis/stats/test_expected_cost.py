@@ -110,7 +110,7 @@ def test_an_unknown_cost_makes_it_unknown() -> None:
     estimate = expected_cost(made([1, float("nan")], [2]))
     assert estimate.num == 3
     assert (estimate.value, estimate.low, estimate.high) == (None, None, None)
-    with pytest.raises(ValueError, match="cost of 1 runs is not known"):
+    with pytest.raises(ValueError, match="cost of 1 runs is unknown"):
         simulated_restarts(made([1, float("nan")], [2]))
 
 

@@ -148,12 +148,12 @@ def test_only_misses_give_a_flat_curve_without_bounds() -> None:
     curve = kaplan_meier(made([], missed=[2, 3]))
     assert curve.survival.tolist() == [1.0, 1.0]
     assert curve.num_hits == 0
-    with pytest.raises(ValueError, match="no run hit in either group"):
+    with pytest.raises(ValueError, match="no run of either configuration hit"):
         log_rank(made([], missed=[2]), made([], missed=[3]))
 
 
 def test_unknown_costs_and_no_runs_are_refused() -> None:
-    with pytest.raises(ValueError, match="cost of 1 runs is not known"):
+    with pytest.raises(ValueError, match="cost of 1 runs is unknown"):
         kaplan_meier(made([1, float("nan")]))
     with pytest.raises(ValueError, match="no runs"):
         kaplan_meier(made([]))

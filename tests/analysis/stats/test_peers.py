@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pandas import DataFrame, Series
 
-from analysis.stats.comparable import KEYS, NOT_RECORDED, comparable_keys, groups
+from analysis.stats.peer_keys import KEYS, NOT_RECORDED, peer_keys
+from analysis.stats.peers import peer_groups
 from bench.core.flat import flat
 from tests.analysis.figures.literal import frame, reached, served
 
@@ -28,11 +29,11 @@ def training(name: str, **more: Any) -> dict[str, Any]:
 
 
 def titles(*runs: dict[str, Any], **options: Any) -> list[str]:
-    return [group.title for group in groups(frame(*runs), **options)]
+    return [group.title for group in peer_groups(frame(*runs), **options)]
 
 
 def test_runs_that_may_be_compared_are_one_group_without_a_title() -> None:
-    (only,) = groups(frame(training("a"), training("b", seed=3, config__batch_size=64)))
+    (only,) = peer_groups(frame(training("a"), training("b", seed=3, config__batch_size=64)))
     assert only.title == ""
     assert list(only.runs["configuration"]) == ["a", "b"]
 
@@ -91,7 +92,7 @@ def test_the_consecutive_of_another_rule_is_no_difference() -> None:
 def test_the_largest_group_comes_first() -> None:
     runs = [training("a"), *(training("b", target__value=0.95) for _ in range(3))]
     assert titles(*runs) == ["accuracy ≥ 0.95", "accuracy ≥ 0.9"]
-    assert [len(group.runs) for group in groups(frame(*runs))] == [3, 1]
+    assert [len(group.runs) for group in peer_groups(frame(*runs))] == [3, 1]
 
 
 def killed(name: str, **more: Any) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def test_a_run_that_names_no_host_belongs_to_the_only_one_of_its_configuration()
 def test_a_run_that_names_no_host_is_a_group_of_its_own_where_its_configuration_has_several() -> (
     None
 ):
-    found = groups(
+    found = peer_groups(
         frame(training("a"), training("a"), training("a", host__cpu_name="other"), killed("a"))
     )
     assert [group.title for group in found] == ["cpu", f"host {NOT_RECORDED}", "other"]
@@ -130,7 +131,7 @@ def test_servings_are_told_apart_by_the_data_of_the_training_that_they_served() 
         served("s3", trained__run_id="gone", trained__config_hash="a", trained__data="digits"),
         served("s4", trained__run_id="lost", trained__config_hash="x", trained__data="faces"),
     )
-    keys = comparable_keys(runs).iloc[2:]
+    keys = peer_keys(runs).iloc[2:]
     assert list(keys["data"]) == ["digits", "digits", "digits", "faces"]
     assert keys["data_settings"].iloc[0] == keys["data_settings"].iloc[2]
     assert keys["data_settings"].nunique() == 3
@@ -152,7 +153,7 @@ def test_a_training_and_a_serving_are_never_in_one_group() -> None:
 def test_further_keys_make_groups_and_stand_in_titles() -> None:
     runs = frame(training("a"), training("b"))
     basis = Series(["electricity", "rental"], index=runs.index)
-    assert [group.title for group in groups(runs, more={"basis": basis})] == [
+    assert [group.title for group in peer_groups(runs, more={"basis": basis})] == [
         "electricity",
         "rental",
     ]
@@ -167,10 +168,10 @@ def test_two_classes_of_one_name_are_two_groups_with_two_titles() -> None:
 
 
 def test_columns_that_no_run_has_are_no_difference() -> None:
-    keys = comparable_keys(DataFrame({"run_id": ["a", "b"], "config_hash": ["x", "y"]}))
+    keys = peer_keys(DataFrame({"run_id": ["a", "b"], "config_hash": ["x", "y"]}))
     assert list(keys.columns) == list(KEYS)
     assert len(keys.drop_duplicates()) == 1
-    assert groups(DataFrame({"run_id": []})) == []
+    assert peer_groups(DataFrame({"run_id": []})) == []
 
 
 def test_a_list_of_dicts_becomes_a_text_for_each_of_its_leaves() -> None:
