@@ -31,7 +31,7 @@ from analysis.load.runs import load_runs
 from analysis.page.produce import report
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
-from analysis.tables.tables import tables_of, write_tables
+from analysis.tables.tables import summary_tables, write_tables
 from bench.config.report import ReportConfig
 from bench.core.host import host_facts
 from tests.analysis.made import Made, make_sweep
@@ -62,7 +62,7 @@ def tables(results: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         runs = load_runs([results]).runs
         summary, costs = summarise(runs), search_cost(runs)
-        write_tables(tables_of(summary, costs, runs), summary, costs, Path(folder))
+        write_tables(summary_tables(summary, costs, runs), summary, costs, Path(folder))
 
 
 def whole_report(results: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which run folders a user means, at any level or by globs, and what ledgers know of them."""
+"""Which run folders a user means, at any level or by globs, and what the ledgers say of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.core.ledger import LEDGER, Ledger
 
 
 def run_folders(roots: Sequence[Path | str]) -> list[Path]:
-    """The run folders in or at the roots, each once, in the order of their paths.
+    """Find the run folders in or at the roots, each once, sorted by path.
 
     Args:
         roots: Results folders, folders of a command, run folders, or globs of any of these.
@@ -23,7 +23,7 @@ def run_folders(roots: Sequence[Path | str]) -> list[Path]:
         Absolute paths. A folder named like a run is one even if it holds no record.
 
     Raises:
-        ValueError: A root is not there, cannot be read, or there is no run in it.
+        ValueError: A root does not exist, cannot be read, or holds no run.
     """
     found: set[str] = set()
     for root in roots:
@@ -36,7 +36,7 @@ def run_folders(roots: Sequence[Path | str]) -> list[Path]:
         if errors and not below:
             where, reason = errors[0].filename, errors[0].strerror
             raise ValueError(f"results={root}: {where}: cannot be read ({reason})")
-        # Who reads it as a run says why that cannot be done.
+        # A folder that cannot be read may be a run: reading it as one gives the reason.
         below |= {str(error.filename) for error in errors}
         if not below:
             raise ValueError(
@@ -48,13 +48,9 @@ def run_folders(roots: Sequence[Path | str]) -> list[Path]:
 
 def _places(root: Path | str) -> list[str]:
     name = os.path.abspath(expanded(root))
-    if os.path.exists(
-        name
-    ):  # before it is taken for a glob: a folder may have brackets in its name
+    if os.path.exists(name):  # checked before globs, since a folder's name may hold brackets
         if not os.path.isdir(name):
-            raise ValueError(
-                f"results={root}: not a folder; give the folder of a run or of several"
-            )
+            raise ValueError(f"results={root}: not a folder; give a results folder or a run folder")
         return [os.path.realpath(name)]
     matches = [os.path.realpath(match) for match in glob.glob(name) if os.path.isdir(match)]
     if not matches:
@@ -63,18 +59,18 @@ def _places(root: Path | str) -> list[str]:
 
 
 class Ledgers:
-    """What the ledgers of some results folders say.
+    """The contents of the ledgers of some results folders.
 
     Attributes:
-        launched: The folders of all runs of these commands, numbered in the order of their launch.
-        damaged: Ledgers that cannot be read as a whole, and why.
+        launched: Folder of each run of these commands, numbered in the order of launch.
+        damaged: Ledgers with parts that cannot be read, and why.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        """Read them.
+        """Read the ledgers of the results folders that these runs lie in.
 
         Args:
-            folders: Of runs; the ledgers are those of their results folders.
+            folders: Of runs.
         """
         self.launched: dict[str, int] = {}
         self.damaged: Unreadable = {}
@@ -99,10 +95,10 @@ class Ledgers:
                 self.launched.setdefault(folder, len(self.launched))
 
     def vanished(self, folders: Sequence[Path]) -> Unreadable:
-        """Runs that are listed as launched and whose folder is no longer there."""
+        """Runs that were launched and whose folder no longer exists."""
         known = set(map(str, folders))
         return {
-            place: "launched, as the ledger says, and its folder is gone"
+            place: "the ledger lists its launch, but its folder is gone"
             for place in self.launched
             if place not in known and not os.path.exists(place)
         }

@@ -1,4 +1,4 @@
-"""Which joules of the runs may be used at all, and what the money of a run is made of."""
+"""Which joules of the runs may be used, and what the money of a run pays for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.core.price import PRICES, known_basis
 COST_BASIS = "cost_basis"
 GRID = "grid"
 ELECTRICITY = "electricity"
-_GROUPS = ("phase_energy.",)
+_PREFIX = "phase_energy."  # all of its columns are joules, or derived from them
 _OF_RUN = (
     "energy_total_j",
     "target.energy_to_target_j",
@@ -44,30 +44,30 @@ _MONEY = (
     *(metric.path for metric in METRICS.values() if metric.joules and metric.unit == MONEY),
     "recipe.total_cost_to_target_usd",
 )
-# Of the long frames: cumulative joules of an evaluation, and those of a rung.
+# Columns of the long frames: joules up to an evaluation, and joules to a rung.
 _LONG = ("energy_total_j", "energy_label", "energy_error_frac", "eval_energy_j")
 _LONG_COLUMNS = (*_LONG, "checkpoint_energy_j", "energy_j")
 
 
 def doubtful(runs: DataFrame) -> Series:
-    """Whether a health flag speaks against the joules of a run: it has none then, of any kind."""
+    """Whether a health flag speaks against the joules of a run, so that none of them are used."""
     flags = runs["health.flags"].astype(object).fillna("").str.split(",")
-    return flags.map(lambda own: bool(set(own) & set(ENERGY_FLAGS))).astype(bool)
+    return flags.map(lambda names: bool(set(names) & set(ENERGY_FLAGS))).astype(bool)
 
 
 def joules_in_doubt(runs: DataFrame) -> Series:
-    """Whether the joules of a run are shown with their bound, and decide nothing."""
-    if ENERGY_ROW_FLAGS not in runs:  # of data that was saved without
+    """Whether the joules of a run are shown with their bound but decide no comparison."""
+    if ENERGY_ROW_FLAGS not in runs:  # as in a frame that a caller made from other columns
         return Series(False, index=runs.index)
     return runs[ENERGY_ROW_FLAGS].fillna("").ne("").astype(bool)
 
 
 def without_doubtful(runs: DataFrame) -> DataFrame:
-    """The runs without the joules that cannot be used, and without what follows from them.
+    """Remove the joules that cannot be used, and what was derived from them.
 
-    Those are all joules that a health flag speaks against: without those of its GPU, a run looks
-    like a saving. So are 0 J, which older versions wrote down for a counter that stood still. Money
-    that is for rent alone stays.
+    All joules of a run go if a health flag speaks against them: a run without those of its GPU
+    would look like a saving. 0 J goes too: older versions recorded it for a counter that stood
+    still. Money for rent alone stays.
 
     Args:
         runs: One row per run, with cost_basis.
@@ -75,7 +75,7 @@ def without_doubtful(runs: DataFrame) -> DataFrame:
     flagged = doubtful(runs) | (runs[list(_OF_RUN)] == 0).any(axis=1)
     if not flagged.any():
         return runs
-    joules = [str(name) for name in runs if name in _JOULES or str(name).startswith(_GROUPS)]
+    joules = [str(name) for name in runs if name in _JOULES or str(name).startswith(_PREFIX)]
     runs = runs.copy()
     runs[joules] = runs[joules].mask(flagged)
     metered = flagged & runs[COST_BASIS].str.contains(ELECTRICITY).eq(True)
@@ -84,7 +84,7 @@ def without_doubtful(runs: DataFrame) -> DataFrame:
 
 
 def long_without_doubtful(rows: DataFrame, runs: DataFrame) -> DataFrame:
-    """The same for a long frame: rows with `run_id`, of some of the runs."""
+    """Do the same for a long frame: rows with `run_id`, of some of the runs."""
     flagged = rows["run_id"].isin(runs["run_id"][doubtful(runs)])
     if not flagged.any():
         return rows
@@ -93,18 +93,16 @@ def long_without_doubtful(rows: DataFrame, runs: DataFrame) -> DataFrame:
 
 
 def cost_bases(runs: DataFrame) -> Series:
-    """What the money of each run is made of, by its price; None where it has none.
+    """What the money of each run pays for, by the prices in its configuration; None without any.
 
-    Where runs were charged by different prices, each has its own in the text: such money is on one
-    scale, and of different amounts for the same time.
+    If runs of one basis have different prices, the texts include the price: their amounts differ
+    for the same time, so they must not be mixed.
 
     Source: docs/metrics.md, "Cost and emissions".
     """
-    prices = DataFrame({name: numbers(runs, f"config.price.{name}") for name in PRICES}).astype(
-        object
-    )
+    prices = DataFrame({name: numbers(runs, f"config.price.{name}") for name in PRICES})
     pairs = list(
-        zip(*(prices[name].where(prices[name].notna(), None) for name in PRICES), strict=True)
+        prices.astype(object).where(prices.notna(), None).itertuples(index=False, name=None)
     )
     known = {pair: known_basis(dict(zip(PRICES, pair, strict=True))) for pair in set(pairs)}
     bases = Counter(basis for basis in known.values() if basis is not None)
@@ -121,7 +119,7 @@ def _rates(pair: tuple[float | None, ...]) -> str:
 
 
 def grids(runs: DataFrame) -> Series:
-    """The country whose grid each run's emissions are of, where there are several; else empty."""
+    """The country of the grid behind each run's emissions; empty if there is only one country."""
     countries = column(runs, "config.grid.country_iso_code").astype(object)
     if countries.nunique() < 2:
         return Series("", index=runs.index, dtype=object)

@@ -1,7 +1,7 @@
-"""A short name in words for each configuration among the runs that are looked at together.
+"""A short name for each configuration among the runs that are analysed together.
 
-It is made of the keys that differ between them. Repeats have the same name, whatever their seeds,
-and different configurations have different names.
+It consists of the keys that differ between them. Repeats have the same name, whatever their seeds;
+different configurations have different names.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from analysis.load.values import short_name
 from bench.core.differing import differing_keys, part_names, texts_of
 from bench.core.identity import UNHASHED
 
-# The training run that was served is named by that run's own label.
+# A served training run is named by its own label, so the key `run` is not needed.
 _NEVER = (*UNHASHED, "run")
 _ENVIRONMENT = "host.environment."
 _THREADS = ("num_threads", "num_interop_threads")
 
 
 def configurations(runs: DataFrame) -> Series:
-    """The label of each run, in the order of the rows.
+    """Label each run, in the order of the rows.
 
-    Runs of one configuration that ran with other numbers of threads, or with other environment
-    variables that decide speed or results, are no repeats of one another: their labels differ.
+    Runs of one configuration get different labels if they ran with different numbers of threads, or
+    with different environment variables that affect speed or results: they are not repeats.
 
     Args:
         runs: With command, config_hash, model.name, trained.run_id, trained.config_hash and every
@@ -35,7 +35,7 @@ def configurations(runs: DataFrame) -> Series:
         labels[group.index] = _labels(group)
     served = runs["trained.config_hash"].notna()
     if served.any():
-        labels[served] = _with_trained(runs[served], labels[served], _of_trained(runs, labels))
+        labels[served] = _with_trained(runs[served], labels[served], _trained_labels(runs, labels))
     labels = _with_hashes(runs, labels)
     for suffix in (*_thread_words(runs), *_environment_words(runs)):
         labels = labels + suffix
@@ -47,36 +47,36 @@ def _labels(runs: DataFrame) -> Series:
     if keys:
         return texts_of(runs, keys)
     names = part_names(runs, "model").fillna(runs["model.name"].astype(object))
-    # A run that was killed early does not name its model; its repeats do.
+    # A run that was killed early does not record its model, but its repeats do.
     names = names.groupby(runs["config_hash"]).transform("first")
     return names.fillna(runs["command"]).astype(object)
 
 
-def _of_trained(runs: DataFrame, labels: Series) -> dict[str, str]:
-    training = runs["trained.config_hash"].isna()
-    found = zip(runs["config_hash"][training], labels[training], strict=True)
-    return dict(found)
+def _trained_labels(runs: DataFrame, labels: Series) -> dict[str, str]:
+    """The label of each training by its configuration's hash."""
+    is_training = runs["trained.config_hash"].isna()
+    return dict(zip(runs["config_hash"][is_training], labels[is_training], strict=True))
 
 
 def _with_trained(runs: DataFrame, labels: Series, known: dict[str, str]) -> Series:
-    """What was served in front of how it was served, where several were."""
+    """Put the served model in front of how it was served, if several models were."""
     hashes = runs["trained.config_hash"]
     if hashes.nunique() == 1:
         return labels
     names = runs["trained.model"].fillna("model")
-    of = [known.get(h, f"{name} {h[:6]}") for h, name in zip(hashes, names, strict=True)]
-    return Series(of, index=labels.index, dtype=object) + " | " + labels
+    models = [known.get(h, f"{name} {h[:6]}") for h, name in zip(hashes, names, strict=True)]
+    return Series(models, index=labels.index, dtype=object) + " | " + labels
 
 
 def _with_hashes(runs: DataFrame, labels: Series) -> Series:
-    """Add the start of the hash where two configurations would share a name."""
+    """Add the start of the hash if two configurations would share a name."""
     keys = DataFrame({"label": labels, "command": runs["command"], "hash": runs["config_hash"]})
     several = keys.groupby(["command", "label"])["hash"].transform("nunique") > 1
     return labels.where(~several, labels + " #" + runs["config_hash"].str[:6])
 
 
 def _thread_words(runs: DataFrame) -> Iterator[Series]:
-    """` num_threads=2` for runs of one configuration that differ in it."""
+    """Yield ` num_threads=2` for runs of one configuration that differ in it."""
     for name in _THREADS:
         column = f"host.{name}"
         if column in runs:
@@ -86,7 +86,7 @@ def _thread_words(runs: DataFrame) -> Iterator[Series]:
 
 
 def _environment_words(runs: DataFrame) -> Iterator[Series]:
-    """` OMP_NUM_THREADS=1` for runs that had the variable, where others of the command did not."""
+    """Yield ` OMP_NUM_THREADS=1` for runs with the variable if runs of the command differ in it."""
     for column in [str(name) for name in runs if str(name).startswith(_ENVIRONMENT)]:
         values = runs[column].astype(object)
         kinds = values.fillna("").groupby(runs["command"]).transform("nunique")
@@ -94,6 +94,6 @@ def _environment_words(runs: DataFrame) -> Iterator[Series]:
 
 
 def _suffix(name: str, values: Series) -> Series:
-    """` name=value` where there is a value, else nothing."""
+    """` name=value`, or nothing if the value is missing."""
     texts = values.map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
     return (f" {name}=" + texts).where(values.notna(), "").astype(object)

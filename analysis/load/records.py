@@ -1,9 +1,9 @@
-"""Records as rows of a frame: which columns there are, of which type, and their values.
+"""Records as rows of a frame: its columns, their types, and their values.
 
-Names are those of run.json, nested ones joined with dots. The columns follow from the classes of
-the record, so that every one is there whether or not any run has it. A list of names becomes one
-text, and so do the parts that joules are of; a list of records (the ladder, energy rows, stages,
-rates) has a frame of its own.
+Column names are those of run.json, nested ones joined with dots. The columns come from the classes
+of the record, so each exists even if no run has a value. A list of names becomes one text, and so
+do the components that joules are of; a list of records (the ladder, energy rows, stages, rates) has
+a frame of its own.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from bench.core.printable import printable
 from bench.core.records.run import RunRecord
 from bench.core.store import read_record
 
-# Their keys are not fixed: they are flattened by what is in them.
+# Their keys are not fixed: the columns are what the runs hold.
 FREE_FORM = ("config", "host")
-# Columns that are there even if no run has them: all were killed before they wrote a record.
+# Columns that exist even if no run has them, as when all were killed before writing a record.
 _ALWAYS = ("host.name", "host.cpu_name")
 _SEPARATORS = {"invalid_reasons": "; "}
 FOLDER = "folder"
-# By folder or file: why it could not be read.
+# Why a folder or file could not be read, by its path.
 Unreadable = dict[str, str]
-# The flags of the joules that a run has measured.
+# Column with the flags of the joules that a run measured.
 ENERGY_ROW_FLAGS = "energy_row_flags"
 Text = Callable[[Any], str | None]
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
@@ -44,13 +44,13 @@ _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Leaf:
-    """One leaf of the record: where it is, what it is called, and how it is stored.
+    """One leaf of the record: its place, its column's name and type.
 
     Attributes:
         path: Keys down to the leaf.
         type: Of the column.
-        name: By default the path joined with dots.
-        text: What makes one text of a list.
+        name: Usually the path joined with dots.
+        text: Function that makes one text of a list.
     """
 
     path: tuple[str, ...]
@@ -59,7 +59,7 @@ class Leaf:
     text: Text | None = None
 
     def value_in(self, record: Mapping[str, Any]) -> Any:
-        """The leaf of a record as nested dicts; None where it, or what it lies in, is not there.
+        """Read the leaf from a record as nested dicts; None if it or a dict around it is missing.
 
         Raises:
             ValueError: It is a number that cannot have been measured.
@@ -78,10 +78,10 @@ class Leaf:
 
 
 def parts_text(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """The parts of the machine that a total of joules is of: `2 cpu + gpu`; None for none.
+    """Name the parts of the machine that a total of joules covers: `2 cpu + gpu`; None for none.
 
-    Totals of different parts are no repeats of one another. Which card of several it was makes no
-    difference; constants are in no total.
+    Totals of different parts are not repeats of one another. Which of several cards was used makes
+    no difference; constants are in no total.
 
     Args:
         rows: With `component` (such as `gpu0`) and `label`.
@@ -95,7 +95,7 @@ def _flags_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return ",".join(row_flags(rows))
 
 
-# Lists of components with joules, and the columns that are made of them.
+# Lists of components with joules, and the columns made from each.
 _TEXTS: Mapping[tuple[str, ...], Sequence[tuple[str, Text]]] = {
     ("energy",): [("energy_components", parts_text), (ENERGY_ROW_FLAGS, _flags_text)],
     ("serving", "energy_per_prediction_components"): [("serving.energy_components", parts_text)],
@@ -104,7 +104,7 @@ _TEXTS: Mapping[tuple[str, ...], Sequence[tuple[str, Text]]] = {
 
 @cache
 def record_leaves() -> tuple[Leaf, ...]:
-    """The leaves of RunRecord in its order, but for what is of free form."""
+    """The leaves of RunRecord in its order, without the free-form parts."""
     return tuple(_leaves(RunRecord, ()))
 
 
@@ -146,31 +146,31 @@ def _adapter() -> TypeAdapter[RunRecord]:
 
 
 def as_dicts(record: RunRecord) -> dict[str, Any]:
-    """The record as nested dicts, what is of free form as JSON has it.
+    """Turn the record into nested dicts, with the free-form parts as in JSON.
 
     Raises:
-        ValueError: What is of free form is nested too deeply, or too much.
+        ValueError: A free-form part is nested too deeply, or too large.
     """
-    # Not all at once: a few lines of YAML with aliases may stand for more than any memory holds.
+    # Free-form parts apart: a few lines of YAML with aliases may expand beyond any memory.
     dumped: dict[str, Any] = _adapter().dump_python(record, exclude=set(FREE_FORM))
     free = {name: _free(name, getattr(record, name)) for name in FREE_FORM}
     return dumped | free
 
 
-_DEEPEST, _MOST_VALUES = 40, 50_000  # of what is of free form; real ones have 6 levels, 200 values
+_DEEPEST, _MOST_VALUES = 40, 50_000  # of a free-form part; real ones have 6 levels, 200 values
 
 
 def _free(name: str, tree: Any) -> Any:
-    """What a user or a host gave, in texts that can be shown and types that JSON has."""
+    """Reduce a free-form part to texts that can be shown and types that JSON has."""
     count = itertools.count()
 
     def plain(value: Any, level: int) -> Any:
         if level > _DEEPEST or next(count) > _MOST_VALUES:
             raise ValueError(f"{name}: more than {_DEEPEST} levels or {_MOST_VALUES} values")
         if isinstance(value, Mapping):
-            return {printable(key): plain(own, level + 1) for key, own in value.items()}
+            return {printable(key): plain(item, level + 1) for key, item in value.items()}
         if isinstance(value, list | tuple | set):
-            return [plain(own, level + 1) for own in value]
+            return [plain(item, level + 1) for item in value]
         if value is None or isinstance(value, bool | int | float):
             return value
         return printable(value)
@@ -183,7 +183,7 @@ def read_records(folders: Sequence[Path]) -> tuple[DataFrame, Unreadable]:
 
     Returns:
         A row for each record that could be read: `folder`, the leaves of RunRecord, and those of
-        what is of free form, such as `config.lr`. The reason by folder for the others.
+        the free-form parts, such as `config.lr`. For the others, the reason by folder.
     """
     names: list[str] = []
     columns: dict[str, list[Any]] = {leaf.name: [] for leaf in record_leaves()}
@@ -191,21 +191,21 @@ def read_records(folders: Sequence[Path]) -> tuple[DataFrame, Unreadable]:
     for folder in folders:
         try:
             row = _row(as_dicts(read_record(folder)))
-        # Whatever a folder holds in place of a record, the others are still read, and this one is
-        # reported with its reason.
+        # Anything may be in the place of a record. It is reported with the reason, and must not
+        # keep the other runs from being read.
         except Exception as error:
             unreadable[str(folder)] = reason_of(error)
             continue
         for name, value in row.items():
             column = columns.setdefault(name, [])
-            column += [None] * (len(names) - len(column))  # runs before it had no such key
+            column += [None] * (len(names) - len(column))  # earlier runs have no such key
             column.append(value)
         names.append(str(folder))
     whole = {name: column + [None] * (len(names) - len(column)) for name, column in columns.items()}
     typed = {leaf.name: pa.array(whole.pop(leaf.name), leaf.type) for leaf in record_leaves()}
     table = pa.table({FOLDER: pa.array(names, pa.string()), **typed})
     record = bounded_floats(table.to_pandas())
-    # The types of what is of free form follow from its values.
+    # pandas infers the types of free-form columns from their values.
     free = DataFrame(whole, index=record.index)
     missing = {n: Series(None, index=free.index, dtype="str") for n in _ALWAYS if n not in free}
     return concat([record, free.assign(**missing)], axis=1), unreadable
@@ -219,6 +219,6 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reason_of(error: Exception) -> str:
-    """Why something could not be read, in one line."""
+    """Say in one line why something could not be read."""
     text = printable(" ".join(str(error).split()))
     return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"

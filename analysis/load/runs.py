@@ -1,7 +1,7 @@
-"""From run folders to frames: one row per run, and long frames of what a run has many of.
+"""From run folders to frames: one row per run, and long frames such as one row per evaluation.
 
-Nothing is dropped: a run that failed or was cut off is a row with that status, and a folder that
-no record can be read from is listed with the reason.
+Nothing is dropped: a run that failed or was cut off is a row with that status, and a folder without
+a readable record is listed with the reason.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FLOAT, _TEXT = pa.float64(), pa.string()
 
 
 class UnreadFile(UserWarning):
-    """A file of a run that could not be read; the frame is without its rows.
+    """A file of a run could not be read, so its rows are missing.
 
     Attributes:
         folder: Of the run.
@@ -52,7 +52,7 @@ class UnreadFile(UserWarning):
     """
 
     def __init__(self, folder: str, reason: str) -> None:
-        """The folder and the reason are its text."""
+        """Warn with folder and reason."""
         super().__init__(f"{folder}: {reason}")
         self.folder, self.reason = folder, reason
 
@@ -62,16 +62,16 @@ class Loaded:
     """The runs that could be read, of any status, and the folders that could not.
 
     Attributes:
-        runs: One row per run that began, in the order of their start: the record with dotted
-            names, every leaf of `config.` and `host.`, `folder` (absolute), `configuration` (a
-            label), `energy_components` and `serving.energy_components` (the parts that the joules
-            are of), `cost_basis` (what the money is for) and `grid` (of which country the emissions
-            are, where there are several). Missing is NaN or None; flags are
-            joined with commas. A run without run.json has the status `interrupted`, also while it
-            is still running. Joules that a health flag speaks against are missing.
+        runs: One row per run that began, in the order of their start: the record with dotted names,
+            every leaf of `config.` and `host.`, `folder` (absolute), `configuration` (a label),
+            `energy_components` and `serving.energy_components` (the parts that the joules cover),
+            `cost_basis` (what the money pays for) and `grid` (the country behind the emissions, if
+            there are several). Missing is NaN or None; flags are joined with commas. A run without
+            run.json has the status `interrupted`, even while it is still running. Joules that a
+            health flag speaks against are missing.
         unread: `folder`, `reason`: of a run, or of a ledger with lines that were skipped.
         num_not_started: Runs that were interrupted before their process began. They are in neither
-            of the two frames.
+            frame.
     """
 
     runs: DataFrame
@@ -80,13 +80,13 @@ class Loaded:
 
 
 def load_runs(roots: Sequence[Path | str]) -> Loaded:
-    """All runs in or at some folders.
+    """Load all runs in or at some folders.
 
     Args:
         roots: Results folders, folders of a command, run folders, or globs of any of these.
 
     Raises:
-        ValueError: A root is not there, or there is no run in it.
+        ValueError: A root does not exist, or holds no run.
     """
     folders = run_folders(roots)
     records, unreadable = read_records(folders)
@@ -107,9 +107,9 @@ def load_runs(roots: Sequence[Path | str]) -> Loaded:
 
 
 def _ordered(runs: DataFrame, launched: Mapping[str, int]) -> DataFrame:
-    """Order the runs by their start; within a second, by the ledger.
+    """Sort the runs by their start; within a second, by the ledger.
 
-    Of a run that lies in two places, the one in a folder of its own name comes first.
+    If a run lies in two places, the folder with the run's own name comes first.
     """
     places = {os.path.basename(folder): place for folder, place in launched.items()}
     order = runs[["started_utc", "run_id", FOLDER]].assign(
@@ -121,7 +121,7 @@ def _ordered(runs: DataFrame, launched: Mapping[str, int]) -> DataFrame:
 
 
 def _without_copies(runs: DataFrame) -> tuple[DataFrame, Unreadable]:
-    """A run that lies in two places is one run: the second would count it twice."""
+    """Drop the second copy of a run that lies in two places, which would count it twice."""
     again = runs.duplicated("run_id")
     if not again.any():
         return runs, {}
@@ -134,52 +134,52 @@ def _without_copies(runs: DataFrame) -> tuple[DataFrame, Unreadable]:
 
 
 def load_curves(runs: DataFrame) -> DataFrame:
-    """The evaluations of some runs: `run_id` and the columns of CurveRow, a row each.
+    """Load evaluations: `run_id` and the columns of CurveRow, one row per evaluation.
 
     Args:
         runs: Of load_runs, or some of its rows; likewise for the functions below.
 
     Warns:
-        UnreadFile: The curve of a run is damaged; likewise for the functions below.
+        UnreadFile: The file of a run is damaged; likewise for the functions below.
     """
     return long_without_doubtful(_long(runs, CurveRow, read_curve), runs)
 
 
 def load_ladder(runs: DataFrame) -> DataFrame:
-    """Rungs of some runs: `run_id, value, reached, time_s, energy_j, samples`."""
+    """Load rungs: `run_id, value, reached, time_s, energy_j, samples`."""
     rungs = _of_record(runs, LadderRung, lambda record: record.ladder)
     return long_without_doubtful(rungs, runs)
 
 
 def load_energy(runs: DataFrame) -> DataFrame:
-    """Joules by component of some runs: `run_id, component, energy_j, source, label, ...`.
+    """Load joules by component: `run_id, component, energy_j, source, label, ...`.
 
-    A run whose joules a health flag speaks against has no row.
+    A run has no row if a health flag speaks against its joules.
     """
     return _of_record(runs[~doubtful(runs)], EnergyRow, lambda record: record.energy)
 
 
 def load_stages(runs: DataFrame) -> DataFrame:
-    """Parts of the end-to-end latency: `run_id, stage, mean_ms, p50_ms, p90_ms, p99_ms`."""
+    """Load parts of the end-to-end latency: `run_id, stage, mean_ms, p50_ms, p90_ms, p99_ms`."""
     return _of_record(runs, Stage, lambda record: record.stages)
 
 
 def load_rate_search(runs: DataFrame) -> DataFrame:
-    """Rates that the server scenario tried: `run_id` and the columns of RateStep."""
+    """Load rates that the server scenario tried: `run_id` and the columns of RateStep."""
     return _of_record(runs, RateStep, lambda record: record.rate_search)
 
 
 def load_telemetry(runs: DataFrame) -> DataFrame:
-    """Samples of utilization and power: `run_id, t_s, device, metric, value`.
+    """Load samples of utilization and power: `run_id, t_s, device, metric, value`.
 
-    t_s is on the run's clock, negative before its start. A run without any has no row.
+    t_s is on the run's clock, negative before its start. A run without samples has no row.
     """
     columns = {"t_s": _FLOAT, "device": _TEXT, "metric": _TEXT, "value": _FLOAT}
     return _of_tables(runs, "telemetry.parquet", columns)
 
 
 def load_requests(runs: DataFrame) -> DataFrame:
-    """Samples of the performance pass: `run_id, sample, image_index, scheduled_s, latency_ms`.
+    """Load requests of a performance pass: `run_id, sample, image_index, scheduled_s, latency_ms`.
 
     A run that kept none has no row.
     """

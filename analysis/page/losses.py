@@ -11,7 +11,7 @@ from analysis.load.joules import COST_BASIS
 from analysis.load.values import column
 from analysis.stats.accuracy import differs, least_num, num_samples
 from analysis.stats.outcomes import outcomes
-from analysis.tables.digits import estimate_text, of_digits
+from analysis.tables.digits import estimate_text, with_digits
 from bench.core.arrays import Floats
 from bench.core.metric import Metric, Quantity
 from bench.core.metrics import METRICS
@@ -81,7 +81,7 @@ def _accuracy_loss(group: DataFrame, winner: str) -> Iterator[str]:
         for name in (winner, best)
     }
     if differs(mine, top, nums[winner], nums[best]):
-        points = of_digits(100 * (top - mine), 2)
+        points = with_digits(100 * (top - mine), 2)
         yield f"{points} points less test accuracy than {best} (n = {len(values[winner])})"
     else:
         yield f"no less test accuracy than {best}, within the sampling error of the test split"

@@ -22,7 +22,7 @@ from analysis.stats.search_cost import COLUMNS as COST_COLUMNS
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import COLUMNS, summarise
 from analysis.tables.files import Make, writing
-from analysis.tables.tables import tables_of, write_tables
+from analysis.tables.tables import summary_tables, write_tables
 from analysis.tables.text_table import TextTable
 from bench.config.report import FilesConfig, PlotConfig, ReportConfig
 from bench.core.files import expanded
@@ -109,7 +109,9 @@ def _tables(
     no_summary, no_costs = (DataFrame(columns=list(names)) for names in (COLUMNS, COST_COLUMNS))
     summary = make("summary of the tables", lambda: summarise(runs), no_summary)
     costs = make("cost of the search", lambda: search_cost(runs), no_costs)
-    found: dict[str, TextTable] = make("tables", lambda: tables_of(summary, costs, runs, make), {})
+    found: dict[str, TextTable] = make(
+        "tables", lambda: summary_tables(summary, costs, runs, make), {}
+    )
     written += make("files of the tables", lambda: write_tables(found, summary, costs, folder), [])
     return list(found.values()), summary
 

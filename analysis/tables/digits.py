@@ -1,4 +1,4 @@
-"""Numbers as text, with the digits that their interval supports and no more."""
+"""Numbers as text, with no more digits than their interval supports."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 
 from bench.core.stats.intervals import Estimate
 
-# Beyond these powers of ten, digits are written with an exponent.
+# Numbers beyond these powers of ten are written with an exponent.
 _SMALLEST, _LARGEST = -4, 7
-# Without an interval to go by (a range of few runs, a single run), this many digits.
+# Significant digits without an interval to go by: a range of few runs, or a single run.
 _DIGITS_OF_FEW = 3
 
 
 def decimal_place(half_width: float) -> int:
     """The last decimal place that a value with this uncertainty supports, as a power of ten.
 
-    Two digits of the uncertainty are kept if it begins with less than 3.55, else one: its own
-    rounding is then between 3% and 14% of it.
+    Two digits of the uncertainty are kept if it begins with less than 3.55, otherwise one. Rounding
+    then changes the uncertainty by 3% to 14%.
 
     Args:
         half_width: Half of the interval, positive.
@@ -33,7 +33,7 @@ def decimal_place(half_width: float) -> int:
 
 
 def rounded(value: float, place: int) -> str:
-    """Round a value to a decimal place; with an exponent where it is very small or large.
+    """Round a value to a decimal place; with an exponent if it is very small or large.
 
     Args:
         value: Finite.
@@ -50,18 +50,18 @@ def rounded(value: float, place: int) -> str:
     return f"{value:.{-place}f}"
 
 
-def of_digits(value: float, digits: int = _DIGITS_OF_FEW) -> str:
-    """Show a value with this many significant digits; a whole number that has no more in full."""
+def with_digits(value: float, digits: int = _DIGITS_OF_FEW) -> str:
+    """Show a value with this many significant digits."""
     return rounded(value, _place_of_digits(value, digits)) if value else "0"
 
 
 def place_of(estimate: Estimate, scale: float = 1.0) -> int | None:
-    """The decimal place that an interval supports, of scale times its value.
+    """The decimal place that an interval supports, after multiplication by scale.
 
-    With one bound missing, the distance to the other one counts.
+    If the upper bound is missing, the distance to the lower one counts.
 
     Returns:
-        None where there is nothing to go by: no interval, or one without width.
+        None without an interval, or with one of no width.
     """
     if estimate.value is None:
         return None
@@ -78,14 +78,14 @@ def place_of(estimate: Estimate, scale: float = 1.0) -> int | None:
 def estimate_text(estimate: Estimate, scale: float = 1.0) -> str:
     """`0.41 [0.39, 0.45]` for an interval, `0.413 (0.391 to 0.452)` for the range of a few runs.
 
-    An interval decides how many digits are shown; a range has three significant ones. A number that
-    would turn into 0 or 1 by rounding keeps more digits: an accuracy of 0.9686 is not 1.0. An
-    infinite bound is `inf`; a value that is infinite (most runs missed) is `not reached`; a value
+    An interval decides how many digits are shown; a range has three significant ones. A number
+    that rounding would turn into 0 or 1 keeps more digits: an accuracy of 0.9686 is not 1.0. An
+    infinite bound is `inf`; an infinite value (most runs missed) is `not reached`. A whole number
     that is the same in all runs is shown in full.
 
     Args:
         estimate: What to show.
-        scale: To the unit that is shown.
+        scale: Factor to the unit that is shown.
     """
     low, value, high = (
         None if each is None else each * scale
@@ -119,7 +119,7 @@ def _place_of_digits(value: float, digits: int) -> int:
 
 
 def _honest(value: float, place: int) -> int:
-    """The place, or a finer one where rounding would make 0 or 1 of a number that is neither."""
+    """The place, or a finer one if rounding would make 0 or 1 of a number that is neither."""
     while 0 < abs(value) < 1 and round(abs(value), -place) in (0.0, 1.0) and place > -12:
         place -= 1
     return place

@@ -10,16 +10,16 @@ from typing import Protocol, TypeVar
 _T = TypeVar("_T")
 
 
-class CannotWrite(ValueError):  # noqa: N818 -- says what is the matter
-    """Results cannot be written to a folder; one line with the remedy."""
+class CannotWrite(ValueError):  # noqa: N818 -- says what is wrong
+    """Results cannot be written to a folder; the message is one line with the remedy."""
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Make a folder and write into it.
+    """Create a folder, and name it in the error if it cannot be written to.
 
     Raises:
-        CannotWrite: The folder cannot be made or written to.
+        CannotWrite: The folder cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,12 +32,12 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 class Make(Protocol):
-    """Calls a function that makes a part; may return something else where that fails."""
+    """Calls a function that makes a part of a report; may return `instead` if that fails."""
 
     def __call__(self, name: str, function: Callable[[], _T], instead: _T) -> _T:
         """Make the part of this name."""
 
 
 def at_once(name: str, function: Callable[[], _T], instead: _T) -> _T:
-    """Make a part, and let every error through."""
+    """Make a part without catching any error."""
     return function()

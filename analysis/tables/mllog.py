@@ -1,10 +1,9 @@
-"""A training run as lines of MLPerf's log format, for tools that read that.
+"""A training run as lines of MLPerf's log format, for tools that read it.
 
-The store keeps a monotonic clock and one stamp of the wall clock, to the second, from the launch.
-time_ms, which is wall-clock time in this format, is that stamp plus the run's own durations: the
-distances between lines are those that were measured, their place on the calendar is off by up to a
-second. Nothing here makes a run a submission: there are no submission_* lines, and none that claim
-a cleared cache.
+A run records durations on a monotonic clock, and one wall-clock time: that of its launch, to the
+second. In this format time_ms is wall-clock time, so it is the launch plus the durations: the
+distances between lines are as measured, and all lines together are off by up to a second. An export
+is not a submission: it has no submission_* lines and none that claim a cleared cache.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _ABOUT = (
     " run's monotonic clock. Not an MLPerf submission."
 )
 _UNPLACED = (
-    "# launch_s and init_s of this run are not known: every time_ms is too early by both, the"
+    "# launch_s and init_s of this run are unknown: every time_ms is too early by both, but the"
     " distances between lines are right."
 )
 _NO_ROW = CurveRow(
@@ -54,30 +53,30 @@ _POINT, _START, _END = "POINT_IN_TIME", "INTERVAL_START", "INTERVAL_END"
 
 
 def mllog_lines(record: RunRecord, rows: Sequence[CurveRow]) -> list[str]:
-    """The log of a training run.
+    """Write the log of a training run.
 
     init_start is the first line in the job's process. init_stop and run_start are the start of the
     clock, when the training loader is asked for its first batch. run_stop is the evaluation that
     met the target, or the end of a run that missed it. A block lies between two evaluations. status
-    is `success` where the target was reached, else `aborted`. Evaluations have the key
-    `eval_accuracy` where the target is about accuracy, else `eval_` and the name of its metric.
+    is `success` if the target was reached, else `aborted`. The key of an evaluation is `eval_` and
+    the target's metric, such as `eval_accuracy`.
 
     Args:
         record: Of bench.train.
         rows: Its evaluations in order.
 
     Raises:
-        ValueError: The run had no target, so that it is no training; or no time on its clock is
+        ValueError: The run had no target, so it is not a training; or no time on its clock is
             known.
 
     Source: MLCommons training_policies, "training_rules", and logging, mllog/constants.py.
     """
     if record.target is None:
-        raise ValueError(f"{record.run_id}: no target, hence no training; mllog is of trainings")
+        raise ValueError(f"{record.run_id}: has no target; mllog exports trainings only")
     launched = datetime.fromisoformat(record.started_utc.replace("Z", "+00:00"))
     init_s = launched.timestamp() + (record.phases.launch_s or 0.0)
     zero_s = init_s + (record.phases.init_s or 0.0)
-    # Each is None alone where a command does not have it; a run that was killed records neither.
+    # One of them may be None because its command has no such phase; a killed run records neither.
     unplaced = record.phases.launch_s is None and record.phases.init_s is None
     return [
         _ABOUT,
@@ -91,14 +90,14 @@ def mllog_lines(record: RunRecord, rows: Sequence[CurveRow]) -> list[str]:
 def _line(
     utc_s: float, key: str, metadata: dict[str, Any], value: Any = None, event_type: str = _POINT
 ) -> str:
-    """One line, as MLCommons' parser reads it.
+    """Format one line as MLCommons' parser reads it.
 
     Args:
         utc_s: Seconds since the epoch.
-        key: Of their constants.
-        metadata: Where the value was read, and what belongs to it.
-        value: What JSON can hold.
-        event_type: A point in time, or an end of an interval.
+        key: One of the format's constants.
+        metadata: Where the value comes from, and what belongs to it.
+        value: Anything that JSON can hold.
+        event_type: A point in time, or the start or end of an interval.
     """
     fields = {
         "namespace": "",
@@ -123,7 +122,7 @@ def _settings(
 
 
 def _facts(record: RunRecord, rows: Sequence[CurveRow]) -> dict[str, Any]:
-    """What the format has a key for and the record knows."""
+    """Everything in the record that the format has a key for."""
     config = record.config
     # The size of the training split: samples seen / passes over it.
     sizes = [row.samples / row.epochs for row in rows if row.epochs and row.samples is not None]
@@ -131,7 +130,7 @@ def _facts(record: RunRecord, rows: Sequence[CurveRow]) -> dict[str, Any]:
         seed=record.seed,
         global_batch_size=config.get("batch_size"),
         opt_name=_optimizer(config.get("optimizer")),
-        # A scaled learning rate is not the one in the configuration.
+        # With scaling, the optimizer's rate differs from the one in the configuration.
         opt_base_learning_rate=config.get("lr") if config.get("lr_scaling") == "none" else None,
         train_samples=round(sizes[-1]) if sizes else None,
         eval_samples=record.quality.num_samples if record.quality else None,
@@ -139,7 +138,7 @@ def _facts(record: RunRecord, rows: Sequence[CurveRow]) -> dict[str, Any]:
 
 
 def _optimizer(part: Any) -> str | None:
-    """Its name: of the class, or as a user's own configuration has it."""
+    """The name of the optimizer: that of its class, or the text in a user's own configuration."""
     name = part.get("_target_") if isinstance(part, Mapping) else part
     return str(name).rpartition(".")[2].lower() if name else None
 
@@ -162,7 +161,7 @@ def _evaluations(target: TargetResult, rows: Sequence[CurveRow], zero_s: float) 
         yield _line(eval_s, "eval_start", done, event_type=_START)
         yield _line(ended_s, "eval_stop", done, event_type=_END)
         value = getattr(row, target.metric)
-        # JSON has no number for what is not finite.
+        # JSON has no infinite numbers.
         value = value if value is not None and math.isfinite(value) else None
         yield _line(ended_s, f"eval_{target.metric}", done | {"metric": target.metric}, value)
 
@@ -179,7 +178,7 @@ def _stop(record: RunRecord, target: TargetResult, rows: Sequence[CurveRow], zer
         at_s = rows[-1].time_s
     if at_s is None:
         raise ValueError(
-            f"{record.run_id}: no time on its clock is known: it ended before its first evaluation"
+            f"{record.run_id}: no time on its clock is known; it ended before its first evaluation"
         )
     metadata = {
         "file": "run.json",
@@ -192,18 +191,18 @@ def _stop(record: RunRecord, target: TargetResult, rows: Sequence[CurveRow], zer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """The files written, and the reason by folder of the runs that have none."""
+    """The files written, and for each run that was skipped, its folder and the reason."""
 
     paths: list[Path]
     skipped: dict[str, str]
 
 
 def export_runs(roots: Sequence[Path | str], out: Path) -> Exported:
-    """Write each training run as a log of its own, `<out>/<run_id>.log`.
+    """Write each training run to a log of its own, `<out>/<run_id>.log`.
 
     Args:
         roots: Results folders, folders of a command, run folders, or globs of any of these.
-        out: Made where it is missing.
+        out: Folder of the logs, created if it does not exist.
 
     Raises:
         ValueError: A root is missing, or nothing could be exported.
@@ -213,7 +212,7 @@ def export_runs(roots: Sequence[Path | str], out: Path) -> Exported:
     for folder in run_folders(roots):
         try:
             lines = mllog_lines(read_record(folder), read_curve(folder))
-        # A run that cannot be read does not keep the others from being written; it is listed.
+        # One run that cannot be read does not stop the others; it is listed with the reason.
         except (ValueError, ArithmeticError, LookupError, TypeError, OSError) as error:
             skipped[str(folder)] = reason_of(error)
             continue

@@ -1,7 +1,7 @@
-"""Tables for reading: per configuration one row, each value with the digits its interval supports.
+"""Tables for reading: a row per configuration, each value with the digits its interval supports.
 
-A table is made of texts, so that CSV, Markdown and LaTeX say the same. The numbers behind it, with
-all digits, are those of analysis.stats.summary.
+A table consists of texts, so CSV, Markdown and LaTeX agree. The numbers behind it, with all digits,
+are those of analysis.stats.summary.
 """
 
 from __future__ import annotations
@@ -19,49 +19,10 @@ from analysis.stats.repeats import KEYS
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import as_estimate, counts, summarise
 from analysis.stats.table_columns import TOPICS, TableColumn
-from analysis.tables.digits import estimate_text, of_digits
+from analysis.tables.digits import estimate_text, with_digits
 from analysis.tables.files import Make, at_once, writing
 from analysis.tables.notes import INCOMPARABLE, INVALID, UNKNOWN, search_notes, table_notes
 from analysis.tables.text_table import Cell, TextTable, frame_csv, to_csv, to_latex, to_markdown
-
-
-def topic_table(
-    summary: DataFrame, runs_of: DataFrame, topic: str, num_uncounted: int = 0, num_refused: int = 0
-) -> TextTable | None:
-    """The table of one topic.
-
-    Args:
-        summary: Of summarise.
-        runs_of: Of counts, of the same runs.
-        topic: Of TOPICS.
-        num_uncounted: Runs that were interrupted or measured again, and are in neither.
-        num_refused: Runs that were refused, and are in neither.
-
-    Returns:
-        None where no run has any of its quantities. Joules of different labels or of different
-        parts are in columns of their own; so is money for different things. Rows that may not be
-        compared with one another name what they may be compared in.
-
-    Raises:
-        ValueError: There is no such topic.
-    """
-    if topic not in TOPICS:
-        raise ValueError(f"topic={topic}: must be of {', '.join(TOPICS)}")
-    rows = summary[summary["topic"] == topic]
-    listed = runs_of.merge(rows[list(KEYS)].drop_duplicates(), on=list(KEYS))
-    if listed.empty:
-        return None
-    listed = _by_group(listed)
-    heads, columns = _columns(rows, listed, topic)
-    names = _names(listed)
-    lines = zip(*columns, strict=True)
-    return TextTable(
-        title=_TITLES[topic],
-        columns=("configuration", *heads),
-        rows=tuple((Cell(text=name), *line) for name, line in zip(names, lines, strict=True)),
-        notes=tuple(table_notes(summary, rows, listed, num_uncounted, num_refused)),
-    )
-
 
 _TITLES = {
     "time": "Time to the target",
@@ -74,119 +35,152 @@ _TITLES = {
 }
 
 
-def _by_group(listed: DataFrame) -> DataFrame:
-    """The rows that may be compared with one another side by side, the largest group first."""
-    sizes = listed.groupby(["command", "compared"])["num_runs"].transform("sum")
-    order = listed.assign(size=-sizes, first=range(len(listed)))
-    first = order.groupby(["command", "compared"])["first"].transform("min")
-    trained_first = listed["command"] != "train"
-    order = order.assign(group=first, served=trained_first)
-    return listed.loc[order.sort_values(["served", "size", "group", "first"]).index]
+def topic_table(
+    summary: DataFrame,
+    run_counts: DataFrame,
+    topic: str,
+    num_uncounted: int = 0,
+    num_refused: int = 0,
+) -> TextTable | None:
+    """Make the table of one topic.
+
+    Args:
+        summary: Of summarise.
+        run_counts: Of counts, of the same runs.
+        topic: Of TOPICS.
+        num_uncounted: Runs in neither because they were interrupted or measured again.
+        num_refused: Runs in neither because they were refused.
+
+    Returns:
+        None if no run has any of its quantities. Joules of different labels or different parts have
+        columns of their own; so does money for different things. If not all rows may be compared
+        with one another, each names its group of peers.
+
+    Raises:
+        ValueError: There is no such topic.
+    """
+    if topic not in TOPICS:
+        raise ValueError(f"topic={topic}: must be of {', '.join(TOPICS)}")
+    rows = summary[summary["topic"] == topic]
+    listed = run_counts.merge(rows[list(KEYS)].drop_duplicates(), on=list(KEYS))
+    if listed.empty:
+        return None
+    listed = _peers_together(listed)
+    columns = list(_columns(rows, listed, topic))
+    return TextTable(
+        title=_TITLES[topic],
+        columns=tuple(heading for heading, _ in columns),
+        rows=tuple(zip(*(cells for _, cells in columns), strict=True)),
+        notes=tuple(table_notes(summary, rows, listed, num_uncounted, num_refused)),
+    )
 
 
-def _names(listed: DataFrame) -> list[str]:
-    names = []
-    for row in listed.itertuples():
-        marks = (INCOMPARABLE if row.num_incomparable else "") + (
-            INVALID if row.num_invalid else ""
-        )
-        names.append(f"{row.configuration}{' ' if marks else ''}{marks}")
-    return names
+def _peers_together(listed: DataFrame) -> DataFrame:
+    """Sort the rows so that peers are next to one another: trainings and large groups first."""
+    peers = listed.groupby(["command", "compared"], sort=False)
+    order = listed.assign(
+        served=listed["command"] != "train",
+        size=-peers["num_runs"].transform("sum"),
+        group=peers.ngroup(),
+    )
+    return listed.loc[order.sort_values(["served", "size", "group"], kind="stable").index]
 
 
-def _group_texts(listed: DataFrame) -> list[str]:
-    """What each row may be compared within; the command is part of it where there are several."""
-    several = listed["command"].nunique() > 1
+def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> Iterator[tuple[str, list[Cell]]]:
+    """Heading and cells of each column."""
+    yield "configuration", list(map(_name_cell, listed.to_dict("records")))
+    peers = _peer_texts(listed)
+    if len(set(peers)) > 1:
+        yield "compared within", list(map(_cell, peers))
+    yield "runs", list(map(_cell, listed["num_runs"]))
+    if listed["num_with_target"].any():
+        pairs = zip(listed["num_hits"], listed["num_with_target"], strict=True)
+        yield "hits", [_cell(hits if has_target else "-") for hits, has_target in pairs]
+    for column in TOPICS[topic]:
+        for kind, part in _kinds(rows[rows["metric"] == column.name]):
+            aligned = _aligned(part, listed)
+            cells = [
+                _value_cell(row, count, column)
+                for row, count in zip(aligned, listed.to_dict("records"), strict=True)
+            ]
+            yield f"{column.title}, {kind}" if kind else column.title, cells
+            if part["error_frac"].notna().any():
+                yield "systematic bound", list(map(_bound_cell, aligned))
+
+
+def _cell(value: object) -> Cell:
+    return Cell(text=str(value))
+
+
+def _name_cell(count: Mapping[Any, Any]) -> Cell:
+    marks = INCOMPARABLE * bool(count["num_incomparable"]) + INVALID * bool(count["num_invalid"])
+    return _cell(f"{count['configuration']} {marks}".rstrip())
+
+
+def _peer_texts(listed: DataFrame) -> list[str]:
+    """The group of peers of each row, with the command if there are several."""
+    has_several = listed["command"].nunique() > 1
     return [
-        ", ".join(filter(None, (command if several else "", title)))
+        ", ".join(filter(None, (command if has_several else "", title)))
         for command, title in zip(listed["command"], listed["compared"], strict=True)
     ]
 
 
-def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> tuple[list[str], list[list[Cell]]]:
-    heads: list[str] = []
-    columns: list[list[Cell]] = []
-    groups = _group_texts(listed)
-    if len(set(groups)) > 1:
-        heads.append("compared within")
-        columns.append([Cell(text=text) for text in groups])
-    heads.append("runs")
-    columns.append([Cell(text=str(n)) for n in listed["num_runs"]])
-    if listed["num_with_target"].any():
-        pairs = zip(listed["num_hits"], listed["num_with_target"], strict=True)
-        heads.append("hits")
-        columns.append([Cell(text=str(hits) if had else "-") for hits, had in pairs])
-    for column in TOPICS[topic]:
-        for head, part in _kinds(rows[rows["metric"] == column.name]):
-            heads.append(f"{column.title}, {head}" if head else column.title)
-            columns.append(_cells(part, listed, column))
-            if part["error_frac"].notna().any():
-                heads.append("systematic bound")
-                columns.append(_bounds(part, listed))
-    return heads, columns
-
-
 def _kinds(rows: DataFrame) -> Iterator[tuple[str, DataFrame]]:
-    """The rows of each kind of joules or money with its name; parts where they tell kinds apart."""
-    kinds = DataFrame({name: rows[name].fillna("") for name in ("label", "components")})
+    """The rows of each kind of joules or money, with its name; parts only if they are needed."""
+    kinds = rows[["label", "components"]].fillna("")
     for (label, components), part in kinds.groupby(["label", "components"], sort=True):
-        alike = kinds.loc[kinds["label"] == label, "components"].nunique()
-        yield f"{label} of {components}" if alike > 1 else str(label), rows.loc[part.index]
+        num = kinds.loc[kinds["label"] == label, "components"].nunique()
+        yield f"{label} of {components}" if num > 1 else str(label), rows.loc[part.index]
 
 
 def _aligned(part: DataFrame, listed: DataFrame) -> list[dict[Any, Any] | None]:
+    """The row of the summary for each row of the table; None if it has none."""
     by_key = {tuple(row[key] for key in KEYS): row for row in part.to_dict("records")}
     keys = zip(*(listed[key] for key in KEYS), strict=True)
     return [by_key.get(key) for key in keys]
 
 
-def _cells(part: DataFrame, listed: DataFrame, column: TableColumn) -> list[Cell]:
-    cells = []
-    columns = (_aligned(part, listed), listed["num_runs"], listed["num_hits"])
-    for row, num_runs, num_hits in zip(*columns, strict=True):
-        if row is None:
-            cells.append(Cell(text="-"))
-            continue
-        estimate = as_estimate(row)
-        if column.statistic == "expected" and row["num_missing"] and num_hits:
-            text = UNKNOWN
-        else:
-            text = estimate_text(estimate, column.scale)
-        if estimate.num != num_runs:
-            text += f" (n={estimate.num})"
-        cells.append(Cell(text=text, best=bool(row["best"])))
-    return cells
+def _value_cell(
+    row: Mapping[Any, Any] | None, count: Mapping[Any, Any], column: TableColumn
+) -> Cell:
+    if row is None:
+        return _cell("-")
+    estimate = as_estimate(row)
+    # Without a hit the expected cost is infinite, whatever is unknown.
+    if column.statistic == "expected" and row["num_missing"] and count["num_hits"]:
+        text = UNKNOWN
+    else:
+        text = estimate_text(estimate, column.scale)
+    if estimate.num != count["num_runs"]:
+        text += f" (n={estimate.num})"
+    return Cell(text=text, best=bool(row["best"]))
 
 
-def _bounds(part: DataFrame, listed: DataFrame) -> list[Cell]:
-    return [
-        Cell(text="-" if row is None or pd.isna(row["error_frac"]) else _percent(row["error_frac"]))
-        for row in _aligned(part, listed)
-    ]
-
-
-def _percent(fraction: float) -> str:
-    return f"±{of_digits(100 * fraction, 2)}%"
+def _bound_cell(row: Mapping[Any, Any] | None) -> Cell:
+    if row is None or pd.isna(row["error_frac"]):
+        return _cell("-")
+    return _cell(f"±{with_digits(100 * row['error_frac'], 2)}%")
 
 
 def tables(runs: DataFrame) -> dict[str, TextTable]:
-    """All tables that some runs give, by topic, and `search` with what the runs cost in all.
+    """Make all tables of some runs, by topic, and `search` with what the runs cost altogether.
 
     Args:
         runs: Of load_runs.
     """
-    return tables_of(summarise(runs), search_cost(runs), runs)
+    return summary_tables(summarise(runs), search_cost(runs), runs)
 
 
-def tables_of(
+def summary_tables(
     summary: DataFrame, costs: DataFrame, runs: DataFrame, make: Make = at_once
 ) -> dict[str, TextTable]:
-    """The same from a summary and costs that are there already, each table made by `make`."""
-    runs_of = counts(runs)
+    """Make the same tables from an existing summary and costs, each by calling `make`."""
+    run_counts = counts(runs)
     num_refused = int(refused(runs).sum())
-    num_uncounted = len(runs) - num_refused - int(runs_of["num_runs"].sum())
+    num_uncounted = len(runs) - num_refused - int(run_counts["num_runs"].sum())
     functions: dict[str, Callable[[], TextTable | None]] = {
-        topic: partial(topic_table, summary, runs_of, topic, num_uncounted, num_refused)
+        topic: partial(topic_table, summary, run_counts, topic, num_uncounted, num_refused)
         for topic in TOPICS
     }
     functions["search"] = partial(search_table, costs, num_refused)
@@ -195,65 +189,56 @@ def tables_of(
 
 
 def search_table(costs: DataFrame, num_refused: int = 0) -> TextTable | None:
-    """What the search itself cost, from the frame of search_cost; None where there was none."""
+    """Make the table of what the search cost, from search_cost; None without any training."""
     if costs.empty:
         return None
     several = costs["compared"].any()
-    heads = ["quantity", "until the first hit", "in all", "runs", "of unknown cost"]
+    headings = ["quantity", "until the first hit", "in all", "runs", "of unknown cost"]
     rows = []
     for row in costs.to_dict("records"):
-        texts = [
-            _quantity_name(row, costs),
-            "no hit"
-            if pd.isna(row["num_until_first_hit"])
-            else _sum_text(row["until_first_hit"], row["num_unknown_until_first_hit"]),
-            _sum_text(row["in_all"], row["num_unknown"]),
-            str(row["num_runs"]),
-            str(row["num_unknown"]),
-        ]
+        until = "no hit"
+        if not pd.isna(row["num_until_first_hit"]):
+            until = _sum_text(row["until_first_hit"], row["num_unknown_until_first_hit"])
+        in_all = _sum_text(row["in_all"], row["num_unknown"])
+        texts = [_quantity_name(row, costs), until, in_all, row["num_runs"], row["num_unknown"]]
         rows.append(tuple(map(_cell, [row["compared"], *texts] if several else texts)))
     return TextTable(
         title="Cost of the search",
-        columns=tuple(["search for", *heads] if several else heads),
+        columns=tuple(["search for", *headings] if several else headings),
         rows=tuple(rows),
         notes=tuple(search_notes(costs, num_refused)),
     )
 
 
-def _cell(text: str) -> Cell:
-    return Cell(text=text)
-
-
 def _quantity_name(row: Mapping[Any, Any], costs: DataFrame) -> str:
-    """The quantity with its label; with the parts of the machine where they tell rows apart."""
-    label, parts = (row[name] if isinstance(row[name], str) else "" for name in _KIND)
+    """The quantity with its label, and with the parts of the machine if these tell rows apart."""
+    label, parts = (
+        row[name] if isinstance(row[name], str) else "" for name in ("label", "components")
+    )
     if not label:
         return str(row["quantity"])
     same = (costs["quantity"] == row["quantity"]) & (costs["label"] == label)
-    alike = costs.loc[same, "components"].nunique(dropna=False)
-    return f"{row['quantity']}, {label}{f' of {parts}' if parts and alike > 1 else ''}"
-
-
-_KIND = ("label", "components")
+    num = costs.loc[same, "components"].nunique(dropna=False)
+    return f"{row['quantity']}, {label}{f' of {parts}' if parts and num > 1 else ''}"
 
 
 def _sum_text(value: float, num_unknown: float) -> str:
-    """A sum; a lower bound where parts of it are not known."""
+    """A sum; marked as a lower bound if parts of it are unknown."""
     if pd.isna(value):
         return UNKNOWN
-    return f"> {of_digits(value)}" if num_unknown else of_digits(value)
+    return f"> {with_digits(value)}" if num_unknown else with_digits(value)
 
 
 def write_tables(
     found: Mapping[str, TextTable], summary: DataFrame, costs: DataFrame, folder: Path
 ) -> list[Path]:
-    """Tables as CSV, Markdown and LaTeX, and the numbers behind them with all digits.
+    """Write tables as CSV, Markdown and LaTeX, and the numbers behind them with all digits.
 
     Args:
-        found: Of tables_of.
-        summary: Of summarise, of the same runs.
-        costs: Of search_cost, likewise.
-        folder: Made where it is not there. `summary.csv` and `search_cost.csv` hold the numbers.
+        found: Of summary_tables.
+        summary: Of summarise, of the same runs; written to `summary.csv`.
+        costs: Of search_cost, likewise; written to `search_cost.csv`.
+        folder: Created if it does not exist.
 
     Returns:
         The files written.
@@ -266,10 +251,7 @@ def write_tables(
         texts[f"{topic}.csv"] = to_csv(table)
         texts[f"{topic}.md"] = to_markdown(table)
         texts[f"{topic}.tex"] = to_latex(table, reference=f"tab:{topic}")
-    paths = []
     with writing(folder):
         for name, text in texts.items():
-            path = folder / name
-            path.write_text(text, encoding="utf-8")
-            paths.append(path)
-    return paths
+            (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]

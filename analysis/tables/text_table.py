@@ -1,4 +1,4 @@
-"""A table as texts, and written as Markdown, CSV and LaTeX."""
+"""A table of texts, and how it is written as Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.core.printable import csv_safe, markdown_safe, printable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A text, and whether it is marked as the best of its kind."""
+    """A text, and whether it is marked as the best of its column."""
 
     text: str
     best: bool = False
@@ -22,13 +22,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextTable:
-    """What a table shows, whatever it is written as.
+    """The content of a table, whatever its format.
 
     Attributes:
         title: What it is about.
-        columns: Heads; the first is of the rows' names.
-        rows: As many cells each as there are columns.
-        notes: What a reader must know, a sentence each.
+        columns: Headings; the first is that of the rows' names.
+        rows: A cell for each column.
+        notes: What a reader must know, a sentence or two each.
     """
 
     title: str
@@ -38,7 +38,7 @@ class TextTable:
 
 
 def to_markdown(table: TextTable) -> str:
-    """GitHub's Markdown: title, table with the best values in bold, notes as a list."""
+    """Write GitHub's Markdown: title, table with the best values in bold, notes as a list."""
 
     def text(cell: Cell) -> str:
         escaped = markdown_safe(cell.text)
@@ -57,7 +57,7 @@ def _pipes(cells: Iterable[str]) -> str:
 
 
 def to_csv(table: TextTable) -> str:
-    """CSV of the texts; the best values end in ` *`. The notes are not in it."""
+    """Write the cells as CSV, without notes; the best values end in ` *`."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(map(csv_safe, table.columns))
@@ -67,7 +67,7 @@ def to_csv(table: TextTable) -> str:
 
 
 def frame_csv(data: DataFrame) -> str:
-    """CSV of a frame with all digits; no text of it is a formula for a spreadsheet."""
+    """Write a frame as CSV with all digits; no text in it is a formula for a spreadsheet."""
     texts = data.select_dtypes(exclude="number")
     safe = texts.map(lambda value: csv_safe(value) if isinstance(value, str) else value)
     named = data.assign(**{str(name): safe[name] for name in safe})
@@ -98,29 +98,29 @@ _SPECIAL = {
 
 
 def escape(text: str) -> str:
-    """The text as LaTeX sets it literally; `inf` as a bound becomes the sign."""
+    """Escape a text so that LaTeX prints it literally; `inf` as a bound becomes the sign."""
     escaped = "".join(_SPECIAL.get(character, character) for character in printable(text))
     return escaped.replace(", inf)", r", $\infty$)").replace(" to inf)", r" to $\infty$)")
 
 
-def to_latex(table: TextTable, *, reference: str) -> str:
-    r"""A `table` environment that needs the packages booktabs and graphicx.
+def _latex_row(cells: Iterable[Cell]) -> str:
+    texts = [
+        rf"\textbf{{{escape(cell.text)}}}" if cell.best else escape(cell.text) for cell in cells
+    ]
+    return " & ".join(texts) + r" \\"
 
-    It is scaled to the width of the text where it is wider than that (\resizebox only shrinks
-    through \ifdim). Notes stand below it.
+
+def to_latex(table: TextTable, *, reference: str) -> str:
+    r"""Write a `table` environment; it needs the packages booktabs and graphicx.
+
+    A table wider than the text is scaled down to it (\ifdim keeps \resizebox from enlarging a
+    narrow one). Notes are below it.
 
     Args:
         table: A TextTable.
         reference: What \ref calls it.
     """
-    rows = [
-        " & ".join(
-            rf"\textbf{{{escape(cell.text)}}}" if cell.best else escape(cell.text) for cell in row
-        )
-        + r" \\"
-        for row in table.rows
-    ]
-    head = " & ".join(escape(column) for column in table.columns) + r" \\"
+    rows = [_latex_row(row) for row in table.rows]
     alignment = "l" + "r" * (len(table.columns) - 1)
     notes = " ".join(escape(note) for note in table.notes)
     return "\n".join(
@@ -132,7 +132,7 @@ def to_latex(table: TextTable, *, reference: str) -> str:
             r"\sbox0{%",
             rf"\begin{{tabular}}{{{alignment}}}",
             r"\toprule",
-            head,
+            _latex_row([Cell(text=column) for column in table.columns]),
             r"\midrule",
             *rows,
             r"\bottomrule",

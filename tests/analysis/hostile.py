@@ -26,7 +26,7 @@ from analysis.page.build import Listed, page_html
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
 from analysis.tables.mllog import export_runs
-from analysis.tables.tables import tables_of, write_tables
+from analysis.tables.tables import summary_tables, write_tables
 from bench.config.gate import JudgeConfig
 from bench.core.files import StoreError
 from bench.core.find import runs_below
@@ -315,7 +315,7 @@ def analyse(
         frames = Frames(loaded.runs)
         summary = summarise(loaded.runs)
         costs = search_cost(loaded.runs)
-        found = tables_of(summary, costs, loaded.runs)
+        found = summary_tables(summary, costs, loaded.runs)
         write_tables(found, summary, costs, out / "tables")
         for name in figures:
             try:

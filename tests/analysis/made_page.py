@@ -10,7 +10,7 @@ from analysis.load.runs import Loaded, load_runs
 from analysis.page.build import Listed
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
-from analysis.tables.tables import tables_of
+from analysis.tables.tables import summary_tables
 from tests.analysis.made import make_sweep, make_unreadable
 
 EVIL = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
@@ -18,7 +18,7 @@ EVIL = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
 
 def listed(loaded: Loaded) -> Listed:
     beside = listed_without_tables(loaded)
-    tables = tables_of(beside.summary, search_cost(loaded.runs), loaded.runs)
+    tables = summary_tables(beside.summary, search_cost(loaded.runs), loaded.runs)
     return replace(beside, tables=list(tables.values()))
 
 

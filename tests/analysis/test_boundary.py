@@ -231,7 +231,9 @@ def test_a_refused_run_is_no_failure_and_counts_nowhere(with_refused: Loaded) ->
     assert [row[1].text for row in found["time"].rows] == ["2"]
     assert {row[-2].text for row in found["search"].rows} == {"2"}
     for table in found.values():
-        assert any(note.startswith("2 refused: 2 runs are in no table.") for note in table.notes)
+        assert any(
+            note.startswith("2 refused: 2 runs are in no table, because") for note in table.notes
+        )
     assert set(search_cost(runs)["num_runs"]) == {2}
     assert summarise(runs)["num"].max() == 2
 

@@ -165,4 +165,4 @@ def test_what_a_search_cost_is_a_lower_bound_where_a_part_is_not_known(tmp_path:
     search = tables(load_runs([tmp_path]).runs)["search"]
     texts = [[cell.text for cell in row] for row in search.rows]
     assert all(row[1].startswith("> ") and row[2].startswith("> ") for row in texts)
-    assert any(note.startswith("> is a lower bound") for note in search.notes)
+    assert any(note.startswith(">: a lower bound") for note in search.notes)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.tables.digits import decimal_place, estimate_text, of_digits, rounded
+from analysis.tables.digits import decimal_place, estimate_text, rounded, with_digits
 from bench.core.stats.intervals import Estimate
 
 
@@ -58,7 +58,7 @@ def test_rounding_to_a_place(value: float, place: int, text: str) -> None:
     [(0, "0"), (0.0416, "0.0416"), (2.2e-6, "2.20e-06"), (38.549, "38.5"), (99.96, "100.0")],
 )
 def test_a_number_of_digits(value: float, text: str) -> None:
-    assert of_digits(value) == text
+    assert with_digits(value) == text
 
 
 def test_an_estimate_shows_what_its_interval_supports() -> None:

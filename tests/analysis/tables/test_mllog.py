@@ -177,7 +177,7 @@ def test_samples_and_metrics_that_are_not_known_are_left_out(hit: Path) -> None:
 def test_a_killed_run_says_that_its_place_in_time_is_not_known(tmp_path: Path) -> None:
     folder = make_run(tmp_path, Made(outcome="interrupted"))
     lines = mllog_lines(read_record(folder), read_curve(folder))
-    assert lines[1].startswith("# launch_s and init_s of this run are not known")
+    assert lines[1].startswith("# launch_s and init_s of this run are unknown")
 
 
 def test_a_run_that_never_evaluated_is_listed_and_the_others_are_written(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
     exported = export_runs([tmp_path], tmp_path / "out")
     assert [path.name for path in exported.paths] == [f"{folder.name}.log"]
     assert set(exported.skipped) == {str(served), *map(str, unreadable.values())}
-    assert "no training" in exported.skipped[str(served)]
+    assert "has no target" in exported.skipped[str(served)]
     with pytest.raises(ValueError, match="no training run to export"):
         export_runs([served], tmp_path / "out")
     with pytest.raises(ValueError, match="format=tsv: must be one of mllog"):
@@ -211,7 +211,7 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
 def test_a_serving_record_is_refused(tmp_path: Path) -> None:
     folder = make_run(tmp_path, Made(outcome="hit"))
     served: RunRecord = read_record(make_served(tmp_path, folder, Served()))
-    with pytest.raises(ValueError, match="no target, hence no training"):
+    with pytest.raises(ValueError, match="has no target; mllog exports trainings only"):
         mllog_lines(served, [])
 
 

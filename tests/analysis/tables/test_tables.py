@@ -191,9 +191,9 @@ def test_a_best_value_takes_enough_runs_for_all_columns(tmp_path: Path) -> None:
     assert row["p_best_holm"] > 0.05
     assert not row["best"]
     num_columns = int(summary["p_best"].notna().sum())
-    told = f"over the {num_columns} columns of all tables that can be tested, which takes at least"
+    told = f"over the {num_columns} columns of all tables that can be tested. That takes at least"
     notes = " ".join(tables(with_values(runs, TIME, values))["time"].notes)
-    assert f"{told} {runs_needed(num_columns)} runs of each configuration" in notes
+    assert f"{told} {runs_needed(num_columns)} runs per configuration" in notes
 
 
 def test_three_runs_each_are_not_tested_and_do_not_count_as_a_column(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_incomparable_and_invalid_runs_are_inside_and_marked(
     assert column(table, "configuration") == ["batch_size=16", "batch_size=256 †"]
     assert column(table, "runs") == ["5", "4"]
     assert column(table, "hits") == ["4", "3"]
-    assert any("1 run is not in these tables, interrupted" in note for note in table.notes)
+    assert any("1 run is not in these tables, because" in note for note in table.notes)
     assert any("not comparable" in note for note in table.notes)
     invalid = runs.copy()
     invalid["serving.valid"] = invalid["serving.valid"].where(invalid["command"] != "serve", False)
