@@ -5,7 +5,7 @@ from __future__ import annotations
 from pandas import DataFrame, Series
 
 from analysis.load.values import numbers, rows_by_key
-from analysis.stats.outcomes import hosts
+from analysis.stats.outcomes import counted_runs, hosts, reached
 from analysis.stats.peer_keys import peer_keys
 from analysis.stats.peers import titled_rows
 
@@ -47,3 +47,26 @@ def _rates(runs: DataFrame) -> Series:
     fixed = numbers(runs, _RATE).map(lambda rate: f"{rate:g} per s asked for", na_action="ignore")
     searched = Series("", index=runs.index).mask(runs["serving.scenario"] == "server", _SEARCHED)
     return fixed.astype(object).where(fixed.notna(), searched)
+
+
+def run_counts(runs: DataFrame) -> DataFrame:
+    """Count the runs of each configuration, and those with something against them.
+
+    Args:
+        runs: Of load_runs; one run counts per configuration, seed and repeat.
+
+    Returns:
+        `KEYS, num_runs, num_with_target, num_hits, num_failed, num_incomparable, num_invalid`:
+        incomparable by their health (see health.flags), invalid by the load generator.
+    """
+    counted = with_keys(counted_runs(runs))
+    rows = counted[list(KEYS)].assign(
+        num_runs=1,
+        num_with_target=counted["target.metric"].notna().astype(int),
+        num_hits=reached(counted).astype(int),
+        num_failed=(~counted["status"].isin(["ok", "interrupted"])).astype(int),
+        num_incomparable=counted["health.comparable"].eq(False).astype(int),
+        num_invalid=counted["serving.valid"].eq(False).astype(int),
+    )
+    grouped: DataFrame = rows.groupby(list(KEYS), sort=False).sum().reset_index()
+    return grouped

@@ -269,29 +269,6 @@ def _numbers(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def counts(runs: DataFrame) -> DataFrame:
-    """Count the runs of each configuration, and those with something against them.
-
-    Args:
-        runs: Of load_runs; one run counts per configuration, seed and repeat.
-
-    Returns:
-        `KEYS, num_runs, num_with_target, num_hits, num_failed, num_incomparable, num_invalid`:
-        incomparable by their health (see health.flags), invalid by the load generator.
-    """
-    counted = with_keys(counted_runs(runs))
-    rows = counted[list(KEYS)].assign(
-        num_runs=1,
-        num_with_target=counted["target.metric"].notna().astype(int),
-        num_hits=reached(counted).astype(int),
-        num_failed=(~counted["status"].isin(["ok", "interrupted"])).astype(int),
-        num_incomparable=counted["health.comparable"].eq(False).astype(int),
-        num_invalid=counted["serving.valid"].eq(False).astype(int),
-    )
-    grouped: DataFrame = rows.groupby(list(KEYS), sort=False).sum().reset_index()
-    return grouped
-
-
 def as_estimate(row: Mapping[Any, Any] | Series) -> Estimate:
     """Turn a row of summarise into an estimate again."""
     value, low, high = (

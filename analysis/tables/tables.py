@@ -15,9 +15,9 @@ import pandas as pd
 from pandas import DataFrame
 
 from analysis.stats.outcomes import refused
-from analysis.stats.repeats import KEYS
+from analysis.stats.repeats import KEYS, run_counts
 from analysis.stats.search_cost import search_cost
-from analysis.stats.summary import as_estimate, counts, summarise
+from analysis.stats.summary import as_estimate, summarise
 from analysis.stats.table_columns import TOPICS, TableColumn
 from analysis.tables.digits import estimate_text, with_digits
 from analysis.tables.files import Make, at_once, writing
@@ -37,7 +37,7 @@ _TITLES = {
 
 def topic_table(
     summary: DataFrame,
-    run_counts: DataFrame,
+    counts: DataFrame,
     topic: str,
     num_uncounted: int = 0,
     num_refused: int = 0,
@@ -46,7 +46,7 @@ def topic_table(
 
     Args:
         summary: Of summarise.
-        run_counts: Of counts, of the same runs.
+        counts: Of run_counts, of the same runs.
         topic: Of TOPICS.
         num_uncounted: Runs in neither because they were interrupted or measured again.
         num_refused: Runs in neither because they were refused.
@@ -62,7 +62,7 @@ def topic_table(
     if topic not in TOPICS:
         raise ValueError(f"topic={topic}: must be of {', '.join(TOPICS)}")
     rows = summary[summary["topic"] == topic]
-    listed = run_counts.merge(rows[list(KEYS)].drop_duplicates(), on=list(KEYS))
+    listed = counts.merge(rows[list(KEYS)].drop_duplicates(), on=list(KEYS))
     if listed.empty:
         return None
     listed = _peers_together(listed)
@@ -176,11 +176,11 @@ def summary_tables(
     summary: DataFrame, costs: DataFrame, runs: DataFrame, make: Make = at_once
 ) -> dict[str, TextTable]:
     """Make the same tables from an existing summary and costs, each by calling `make`."""
-    run_counts = counts(runs)
+    counts = run_counts(runs)
     num_refused = int(refused(runs).sum())
-    num_uncounted = len(runs) - num_refused - int(run_counts["num_runs"].sum())
+    num_uncounted = len(runs) - num_refused - int(counts["num_runs"].sum())
     functions: dict[str, Callable[[], TextTable | None]] = {
-        topic: partial(topic_table, summary, run_counts, topic, num_uncounted, num_refused)
+        topic: partial(topic_table, summary, counts, topic, num_uncounted, num_refused)
         for topic in TOPICS
     }
     functions["search"] = partial(search_table, costs, num_refused)

@@ -11,7 +11,8 @@ import pytest
 
 from analysis.load.runs import load_runs
 from analysis.stats.outcomes import counted_runs, outcomes, spent
-from analysis.stats.summary import counts, summarise
+from analysis.stats.repeats import run_counts
+from analysis.stats.summary import summarise
 from analysis.tables.tables import tables
 from bench.core.metric import Quantity
 from bench.core.store import CurveWriter, create_run_folder
@@ -42,7 +43,7 @@ def test_a_resumed_sweep_has_as_many_runs_as_seeds(tmp_path: Path) -> None:
     summary = summarise(runs).set_index("metric")
     assert (summary.loc["hit_rate", "value"], summary.loc["hit_rate", "num"]) == (1.0, 2)
     assert summary["high"].notna()["time_to_target_s"]
-    assert counts(runs)["num_runs"].tolist() == [2]
+    assert run_counts(runs)["num_runs"].tolist() == [2]
     # Its time was spent, though.
     search = tables(runs)["search"]
     assert [cell.text for cell in search.rows[0]][3] == "3"
@@ -111,7 +112,7 @@ def test_a_run_that_never_began_is_in_no_frame(tmp_path: Path) -> None:
     CurveWriter(folder).close()
     again = load_runs([tmp_path])
     assert (len(again.runs), again.num_not_started) == (2, 0)
-    assert counts(again.runs)["num_runs"].tolist() == [1]
+    assert run_counts(again.runs)["num_runs"].tolist() == [1]
 
 
 def test_a_run_that_was_killed_before_its_first_evaluation_has_an_unknown_cost(
