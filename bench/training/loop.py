@@ -138,8 +138,7 @@ def train_to_target(
         data: The data module. Its method train_dataloader is replaced by one that starts the clock.
         profiler: Measures, keeps the readings, and stops the trainer.
         trainer: The trainer.
-        batch_size: Samples of a step, of all ranks together, for the check of their shares; None
-            skips this check.
+        batch_size: Of all ranks together, for the check of their shares; None skips the check.
 
     Raises:
         DivergedError: The loss is not finite.
@@ -148,8 +147,7 @@ def train_to_target(
     on_sigterm = signal.getsignal(signal.SIGTERM)
     make_loader = data.train_dataloader
 
-    # Right after this call Lightning makes the loader's iterator, and workers begin to load. Any
-    # hook of the training loop would start the clock too late.
+    # Lightning then makes the loader's iterator, and workers begin to load: a hook is too late.
     @functools.wraps(make_loader)
     def train_dataloader() -> Any:
         # By now Lightning has set its own handler, which would wait for the other ranks in a step.
