@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from bench.cli.help import answered
+from bench.cli.help import print_help
 from bench.cli.start import start
 from bench.config.report import ExportConfig
 from bench.core.files import expanded
@@ -18,7 +18,7 @@ from bench.core.printable import printable
 
 def main() -> int:
     """Export the runs, and print what was written."""
-    if (code := answered("analysis.export")) is not None:
+    if (code := print_help("analysis.export")) is not None:
         return code
     from bench.cli.app import run_once  # slow to import, and not needed for help
 

@@ -11,14 +11,14 @@ import os
 from functools import partial
 
 from analysis.figures.registry import figure_titles, require_figures
-from bench.cli.help import answered
+from bench.cli.help import print_help
 from bench.cli.start import start
 from bench.config.report import PlotConfig
 
 
 def main() -> int:
     """Make the figure."""
-    if (code := answered("analysis.plot", lists={"figure": figure_titles})) is not None:
+    if (code := print_help("analysis.plot", lists={"figure": figure_titles})) is not None:
         return code
     from bench.cli.app import run_once  # slow to import, and not needed for help
 

@@ -13,14 +13,14 @@ import sys
 from functools import partial
 
 from analysis.figures.registry import figure_titles, require_figures
-from bench.cli.help import answered
+from bench.cli.help import print_help
 from bench.cli.start import start
 from bench.config.report import ReportConfig
 
 
 def main() -> int:
     """Make the report."""
-    if (code := answered("analysis.report", lists={"figures": figure_titles})) is not None:
+    if (code := print_help("analysis.report", lists={"figures": figure_titles})) is not None:
         return code
     from bench.cli.app import run_once  # slow to import, and not needed for help
 

@@ -1,7 +1,7 @@
-"""All commands as one: `opbench train KEY=VALUE...` is `python -m bench.train KEY=VALUE...`.
+"""Run any command: `opbench train KEY=VALUE...` is `python -m bench.train KEY=VALUE...`.
 
-`python -m` looks first in the folder that it is started in, and a folder bench/ or analysis/ there
-hides this project's. The script `opbench` looks there last: for your own models and data.
+`python -m` searches the working directory first, where a folder called bench/ or analysis/ would
+hide this project. The script `opbench` searches it last, and only for your own models and data.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def script() -> None:
-    """The installed script: main, with Ctrl-C in order from the first moment on."""
+    """The entry point of the installed script; it handles Ctrl-C from the beginning."""
     start(main)
 
 

@@ -1,25 +1,25 @@
 """Serve a trained model and measure it: `python -m bench.serve [-m] run=RUN KEY=VALUE...`.
 
-Each combination of scenario, backend, compression and placement is served in a fresh process and
-leaves a folder in results/serve/, linked to its training run; tables of all of them end the
-command. Exit code: 0, 2 for a wrong key or value, 5 if a run failed, 130 after Ctrl-C.
+Each combination of scenario, backend, compression and placement is served in a fresh process. It
+leaves a folder in results/serve/ that refers to its training run. Tables of all runs end the
+command. Exit code: 0, 2 wrong key or value, 5 a run failed, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
 
-from bench.cli.help import answered
+from bench.cli.help import print_help
 from bench.cli.start import start
 
 
 def main() -> int:
     """Serve one configuration or a sweep."""
-    if (code := answered("bench.serve")) is not None:
+    if (code := print_help("bench.serve")) is not None:
         return code
-    from bench.cli.app import run_app  # heavy, and not needed for help
+    from bench.cli.app import run_app  # slow to import, and not needed for help
     from bench.cli.sweep import Sweep
     from bench.cli.sweep_report import Command
     from bench.serving.plan import plan_serving
-    from bench.serving.table import serve_line, serve_tables
+    from bench.serving.table import SWEEP_COLUMNS, serve_line, serve_tables
 
     sweep = Sweep(
         Command(
@@ -29,6 +29,7 @@ def main() -> int:
             tables=serve_tables,
             line=serve_line,
             complete=lambda record: record,
+            columns=SWEEP_COLUMNS,
         )
     )
     return sweep.finish(run_app("serve", sweep.run_job))

@@ -1,25 +1,25 @@
-"""Train to a target quality under the profilers: `python -m bench.train [-m] KEY=VALUE...`.
+"""Train to a target quality and measure the cost: `python -m bench.train [-m] KEY=VALUE...`.
 
-Each run is made in a fresh process and leaves a folder in results/train/; a table of all of them
-ends the command. Exit code: 0, 2 for a wrong key or value, 5 if a run failed, 130 after Ctrl-C.
+Each run is made in a fresh process and leaves a folder in results/train/. A table of all runs ends
+the command. Exit code: 0, 2 wrong key or value, 5 a run failed, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
 
-from bench.cli.help import answered
+from bench.cli.help import print_help
 from bench.cli.start import start
 
 
 def main() -> int:
     """Run one configuration or a sweep."""
-    if (code := answered("bench.train")) is not None:
+    if (code := print_help("bench.train")) is not None:
         return code
-    from bench.cli.app import run_app  # heavy, and not needed for help
+    from bench.cli.app import run_app  # slow to import, and not needed for help
     from bench.cli.sweep import Sweep
     from bench.cli.sweep_report import Command
     from bench.runs.charges import complete_training
     from bench.training.plan import plan_training
-    from bench.training.table import run_line, sweep_tables
+    from bench.training.table import SWEEP_COLUMNS, run_line, sweep_tables
 
     sweep = Sweep(
         Command(
@@ -29,6 +29,7 @@ def main() -> int:
             tables=sweep_tables,
             line=run_line,
             complete=complete_training,
+            columns=SWEEP_COLUMNS,
         )
     )
     return sweep.finish(run_app("train", sweep.run_job))

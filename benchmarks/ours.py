@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 
 from bench.cli.app import register
 from bench.cli.instruments import build_window
-from bench.cli.overrides import plain
+from bench.cli.overrides import plain_values
 from bench.config.train import TrainConfig
 from bench.core.files import config_dir
 from bench.core.records.curve import CurveRow
@@ -70,7 +70,7 @@ def configuration(workload: Workload) -> TrainConfig:
         "trainer=cpu",
     ]
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return check_values(plain(compose("train", overrides=overrides)))
+        return check_values(plain_values(compose("train", overrides=overrides)))
 
 
 def build(workload: Workload, watch: Stopwatch, config: TrainConfig) -> Parts:

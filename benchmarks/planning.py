@@ -24,7 +24,7 @@ from rich.table import Table
 
 from bench.cli.app import register
 from bench.cli.job_values import JobValues
-from bench.cli.overrides import plain, with_paths
+from bench.cli.overrides import plain_values, with_paths
 from bench.core.files import config_dir
 from bench.training.plan import check_training
 
@@ -76,8 +76,8 @@ def jobs_per_s(
 
 def planned(quick: JobValues, job: list[str]) -> dict[str, Any]:
     """Values of a job, as a sweep derives them."""
-    values = quick.quick(job)
-    return plain(compose(job)) if values is None else with_paths(values)
+    values = quick.find(job)
+    return plain_values(compose(job)) if values is None else with_paths(values)
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def main() -> None:
         for name, swept in SWEEPS.items():
             jobs = jobs_of(swept(options.jobs))
             step = max(1, len(jobs) // options.composed)
-            slow = jobs_per_s(jobs[::step], lambda job: plain(compose(job)))
+            slow = jobs_per_s(jobs[::step], lambda job: plain_values(compose(job)))
             fast = jobs_per_s(jobs, partial(planned, JobValues(compose, is_group)))
             row = (f"{len(jobs)}", f"{slow:.1f}", f"{fast:.0f}", f"{fast / slow:.0f}")
             table.add_row(name, *row)

@@ -1,6 +1,6 @@
-"""Hydra's own sweeper, that also plans all jobs before the first one is run.
+"""Extends Hydra's own sweeper: it checks and plans all jobs before it runs the first one.
 
-Hydra takes sweepers from this namespace package only, and finds them here by itself.
+Hydra finds sweepers only in this namespace package.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from bench.cli.job_values import JobValues
-from bench.cli.overrides import AGENDA, Checked, key_of, plain, with_paths
+from bench.cli.overrides import AGENDA, Checked, key_of, plain_values, with_paths
 from bench.cli.terminal import CheckingLine
 from bench.core.files import expanded, unwritable
 from bench.launch.needs import Need, require
@@ -25,32 +25,37 @@ from bench.training.plan import check_training
 
 
 class Planning(NamedTuple):  # no dataclass: Hydra imports a plugin without naming its module
-    """How the jobs of one command are planned.
+    """How to plan the jobs of one command.
 
-    values gives the resolved values of a configuration; check refuses them or tells what the job
-    comes to, from them and from what was given on the command line.
+    Attributes:
+        values: Resolves a composed configuration.
+        check: Refuses wrong values, or returns the number of runs of the job and their needs. It
+            gets the values and the overrides.
     """
 
     values: Callable[[DictConfig], dict[str, Any]]
     check: Callable[[Mapping[str, Any], Sequence[str]], Checked]
 
 
-# By the name of the command's primary configuration file.
+# By the name of the command's primary file.
 PLANNINGS: dict[str, Planning] = {
-    "train": Planning(values=plain, check=check_training),
+    "train": Planning(values=plain_values, check=check_training),
     "serve": Planning(values=serving_values, check=check_serving),
 }
 
 
 class CheckedSweeper(BasicSweeper):
-    """Checks every job of a sweep up front: nothing is measured in vain."""
+    """Checks every job of a sweep before the first one runs.
+
+    Otherwise a typing error in the last job would show only after hours of measuring.
+    """
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Plan the jobs, keep what was asked for, and run them.
+        """Plan the jobs, store the request, and run the jobs.
 
         Raises:
-            ValueError: A value of one of the jobs is out of range, something that it needs is not
-                here, the results cannot be written, or the command has no jobs.
+            ValueError: A value of a job is wrong, something that it needs is missing, the results
+                cannot be written, or the command cannot sweep.
         """
         assert self.hydra_context is not None
         assert self.config is not None
@@ -70,12 +75,12 @@ class CheckedSweeper(BasicSweeper):
             results = self.launcher.launch(batch, initial_job_idx=num_launched)
             num_launched += len(batch)
             for result in results:
-                _ = result.return_value  # raises what the job raised
+                _ = result.return_value  # raises the exception of the job, if there was one
             returns.append(results)
         return returns
 
     def _compose(self, overrides: list[str]) -> DictConfig:
-        """A job's configuration by Hydra itself."""
+        """Let Hydra compose the configuration of a job."""
         assert self.hydra_context is not None
         assert self.config is not None
         return self.hydra_context.config_loader.load_sweep_config(
@@ -95,39 +100,39 @@ class CheckedSweeper(BasicSweeper):
         return bool(options)
 
     def _plan(self, planning: Planning, jobs: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-        """Check all jobs, and tell the sweep what they come to.
+        """Check all jobs, and set AGENDA for the sweep.
 
         Returns:
-            Of the jobs of each results folder, the first.
+            The overrides of the first job of each results folder.
 
         Raises:
-            ValueError: As sweep().
+            ValueError: A value of a job is wrong, or something that it needs is missing.
         """
-        quick = JobValues(self._compose, self._is_group)
+        job_values = JobValues(self._compose, self._is_group)
         needs: dict[Need, None] = {}
-        places: dict[str, Sequence[str]] = {}
+        first_jobs: dict[str, Sequence[str]] = {}
         num_runs = 0
         with CheckingLine(Console(stderr=True), len(jobs)) as line:
             for index, overrides in enumerate(jobs):
-                values = quick.quick(overrides)
-                if values is None:
+                values = job_values.find(overrides)
+                if values is None:  # composing takes a sixth of a second, so it is the last resort
                     values = planning.values(self._compose(list(overrides)))
                 values = with_paths(values)
                 checked = planning.check(values, overrides)
                 num_runs += checked.num_runs
                 needs.update(dict.fromkeys(checked.needs))
-                places.setdefault(values["results"], overrides)
+                first_jobs.setdefault(values["results"], overrides)
                 line.show(index + 1)
-        require(needs)
+        require(needs)  # once for all jobs, because each check may import large libraries
         AGENDA.num_runs = num_runs
         AGENDA.swept = _swept(jobs) + ["run"] * (num_runs > len(jobs))
-        return list(places.values())
+        return list(first_jobs.values())
 
     def _keep_request(self, first: Sequence[str]) -> None:
-        """Write down what was asked for, in the results folder of a job.
+        """Store the request of the sweep in the results folder of a job.
 
         Raises:
-            ValueError: It cannot be written there.
+            ValueError: The folder cannot be written.
         """
         assert self.config is not None
         config = self._compose(list(first))
@@ -137,9 +142,10 @@ class CheckedSweeper(BasicSweeper):
             OmegaConf.save(self.config, folder / "multirun.yaml")
         except OSError as error:
             raise ValueError(unwritable(expanded(config.results), error)) from error
-        self.config.hydra.sweep.dir = str(folder)  # the launcher makes it, too
+        # The launcher makes the folder that stands here; it must be the one with the request.
+        self.config.hydra.sweep.dir = str(folder)
 
 
 def _swept(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """The keys that differ between the jobs, as the records have them."""
-    return [key_of(given[0]) for given in zip(*jobs, strict=True) if len(set(given)) > 1]
+    """The keys that differ between the jobs, by their names in the records."""
+    return [key_of(values[0]) for values in zip(*jobs, strict=True) if len(set(values)) > 1]

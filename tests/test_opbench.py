@@ -35,7 +35,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_run_with_a_model_and_a_meter_of_ones_own_is_made_there(folder: Path) -> None:
+def test_a_run_with_a_users_model_and_meter_works(folder: Path) -> None:
     meter = ("meter=none", "+meter.sources.mine._target_=my_meter.ConstantPower")
     quick = ("target.value=0.9", "codecarbon=none", "probe.max_s=0.1", *meter)
     answer = run(folder, "train", "--config-dir", "my_conf", "experiment=cancer", *quick)
@@ -52,13 +52,13 @@ def test_a_run_with_a_model_and_a_meter_of_ones_own_is_made_there(folder: Path) 
 
 
 @pytest.mark.parametrize("command", ["compare", "report"])
-def test_other_commands_are_those_of_this_project(folder: Path, command: str) -> None:
+def test_commands_in_hints_are_those_of_this_project(folder: Path, command: str) -> None:
     answer = run(folder, command, "--version")
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith("operational-metrics-bench ")
 
 
-def test_all_commands_can_be_started_and_a_wrong_one_is_told(
+def test_all_commands_start_and_a_wrong_one_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = {path.stem for path in (ROOT / "bench").glob("[a-z]*.py")} - {"opbench"}
@@ -71,6 +71,6 @@ def test_all_commands_can_be_started_and_a_wrong_one_is_told(
     assert "train, serve, compare" in capsys.readouterr().out
 
 
-def test_the_script_is_the_one_that_is_installed() -> None:
+def test_the_installed_script_is_main() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts == {"opbench": "bench.opbench:script"}

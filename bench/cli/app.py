@@ -1,6 +1,6 @@
-"""How the commands use Hydra: where the configuration is, its schema, and errors in one line.
+"""Starts Hydra for the commands: registers the schema, composes, and prints errors in one line.
 
-Hydra is used in bench/cli and in the commands only; no library function sees a DictConfig.
+Only bench/cli, the plans of the flows and the commands use Hydra; no other code sees a DictConfig.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.cli.messages import one_line
 from bench.cli.overrides import MULTIRUN
-from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR, settle_streams
+from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR, open_streams
 from bench.config.nodes import NODES
 from bench.config.recipe import RECIPES
 from bench.config.run import GridConfig, MeterConfig
@@ -56,13 +56,13 @@ _SCHEMAS = {
 
 @cache
 def sweep_id() -> str:
-    """The name of this call of a command in the ledger."""
+    """A random id that the ledger stores with every run of this command."""
     return secrets.token_hex(4)
 
 
 @cache
 def register() -> None:
-    """Make the schema and the resolvers of this project known to Hydra; once is enough."""
+    """Register the schema and the resolvers of this project with Hydra, once per process."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="serve_schema", node=ServeConfig)
@@ -79,18 +79,19 @@ def run_once(
     run: Callable[[dict[str, Any]], int],
     keys: Sequence[str] = (),
 ) -> int:
-    """Run a command that has one job and nothing to sweep, once its configuration is composed.
+    """Compose the configuration of a command that cannot sweep, and run it.
 
     Args:
-        config_name: Name of its primary file; its first default is `<config_name>_schema`.
-        schema: The dataclass that names and types are checked against.
-        run: Takes the resolved configuration, gives the exit code; a ValueError becomes one line.
-        keys: Dotted keys to suggest for a misspelt one, besides those in conf/.
+        config_name: Name of its primary file, whose first default is `<config_name>_schema`.
+        schema: The dataclass that Hydra checks names and types against.
+        run: Takes the resolved configuration and returns the exit code. If it raises ValueError,
+            the message is printed in one line.
+        keys: Further dotted keys to suggest for a misspelt one, besides those in conf/.
 
     Returns:
         The exit code; CRASHED, with a traceback, after any other error.
     """
-    if MULTIRUN & set(sys.argv[1:]):  # Hydra would make a folder before it refused
+    if MULTIRUN & set(sys.argv[1:]):  # Hydra would make a folder before it refuses this
         print(f"error: -m: {config_name} has nothing to sweep; leave it out", file=sys.stderr)
         return USAGE_ERROR
     jobs: list[dict[str, Any]] = []
@@ -101,32 +102,32 @@ def run_once(
     wants_traceback = _wants_traceback()  # before run_app sets the variable
     ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
     code = run_app(config_name, task, keys)
-    # After Hydra, which adds lines of its own to an error inside its task; there is no job where it
-    # only showed something.
+    # Run the job outside of Hydra, which would add lines of its own to an error. With a flag such
+    # as --cfg, Hydra only prints something, and there is no job.
     with _exit_code(config_name, keys, wants_traceback, (ValueError,)) as outcome:
         outcome.code = code or max((run(job) for job in jobs), default=0)
     return outcome.code
 
 
 def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[str] = ()) -> int:
-    """Run a Hydra command; a wrong key, value or path becomes one line.
+    """Run a Hydra command; print one line for a wrong key, value or path.
 
     Args:
         config_name: Name of its primary file.
         task: Called for each job.
-        keys: Dotted keys to suggest for a misspelt one, besides those in conf/.
+        keys: Further dotted keys to suggest for a misspelt one, besides those in conf/.
 
     Returns:
         The exit code so far: 0, USAGE_ERROR, INTERRUPTED, or CRASHED after any other error.
     """
     wants_traceback = _wants_traceback()
-    # Hydra would print several lines and exit with 1: with this set it raises, and we print.
+    # Without this variable, Hydra prints several lines and exits with 1. With it, Hydra raises.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     register()
-    # Python's own parser takes a flag that stands between overrides for the end of them.
+    # Put flags first: argparse would stop reading overrides at a flag that stands between them.
     arguments = sys.argv[1:]
     sys.argv[1:] = sorted(arguments, key=lambda each: each not in MULTIRUN)
-    settle_streams()
+    open_streams()
     interrupt_on_signals()
     decorate = hydra.main(
         version_base="1.3", config_path=str(config_dir()), config_name=config_name
@@ -149,7 +150,7 @@ def _exit_code(
     wants_traceback: bool,
     refusals: tuple[type[Exception], ...],
 ) -> Iterator[_Outcome]:
-    """Turn what the body raises into an exit code and, for errors of the user, into one line."""
+    """Turn an exception of the block into an exit code, and print an error of the user's."""
     outcome = _Outcome()
     try:
         yield outcome

@@ -1,6 +1,6 @@
-"""Files of conf/ with their comments, which are what --help and suggestions know of the keys.
+"""Reads the files of conf/ with their comments, for --help and for suggestions of keys.
 
-Read without Hydra, of which the import alone takes longer than all of --help may.
+It does not use Hydra, because importing Hydra takes longer than --help should.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Key:
     """A key of a file.
 
     Attributes:
-        name: Dotted, from the top of the file on.
-        value: Its default as it is written; None for a key that has further keys below it.
-        comment: In one line; empty where there is none.
+        name: The dotted name within the file.
+        value: The default as the file has it; None if the key has further keys below it.
+        comment: The comment in one line, or an empty text.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Default:
     """An entry of a defaults list: `- GROUP@PACKAGE: OPTION`.
 
     Attributes:
-        group: Empty where only an option is named, of the same group.
-        package: Below which its keys lie; empty where that is the group's own name.
-        option: None for none.
-        overrides: Whether it replaces an option that was chosen elsewhere.
+        group: The group; empty if the entry names an option of the file's own group.
+        package: The key that the option's keys go below; empty for the name of the group.
+        option: The option; None if none is chosen.
+        overrides: Whether the entry replaces an option that was chosen elsewhere.
     """
 
     group: str
@@ -55,15 +55,15 @@ class Default:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfFile:
-    """What a file says.
+    """The content of a file.
 
     Attributes:
-        head: Paragraphs of the comment that it begins with; a line that is indented in it is one,
-            and so is an empty one.
-        is_global: Whether its keys stand at the top of the configuration.
-        defaults: Without those of the schema, of Hydra and of the file itself.
-        keys: In the order of the file, without Hydra's.
-        touches: The first parts of all names that it sets, overrides or sweeps.
+        head: The paragraphs of the comment at its beginning. An indented line is a paragraph of its
+            own, and so is an empty one.
+        is_global: Whether its keys go to the top of the configuration.
+        defaults: Its defaults, without the schema, Hydra's own and `_self_`.
+        keys: Its keys in order, without Hydra's.
+        touches: The first part of every name that it sets, overrides or sweeps.
     """
 
     head: Sequence[str]
@@ -74,15 +74,15 @@ class ConfFile:
 
 
 def is_global(path: Path) -> bool:
-    """Whether the keys of a file stand at the top of the configuration."""
+    """Whether the keys of a file go to the top of the configuration."""
     return _GLOBAL in path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def read_conf(path: Path) -> ConfFile:
-    """Read a file of conf/, or of a folder of the user's own.
+    """Read a configuration file of this project or of the user.
 
     Raises:
-        ValueError: It is no YAML, or cannot be read; the message names it.
+        ValueError: The file cannot be read, or is not YAML; the message names it.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -92,7 +92,7 @@ def read_conf(path: Path) -> ConfFile:
     lines = text.splitlines()
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
     entries = [entry for key, node in pairs if key.value == "defaults" for entry in _defaults(node)]
-    swept = _below(root, "hydra", "sweeper", "params")
+    swept = _nested_pairs(root, "hydra", "sweeper", "params")
     pairs_of_keys = [pair for pair in pairs if pair[0].value not in ("defaults", "hydra")]
     return ConfFile(
         head=_head(lines),
@@ -108,8 +108,8 @@ def read_conf(path: Path) -> ConfFile:
     )
 
 
-def _below(node: Any, *names: str) -> list[Any]:
-    """The pairs of a nested mapping; none where there is no such one."""
+def _nested_pairs(node: Any, *names: str) -> list[Any]:
+    """The pairs of a nested mapping; an empty list if there is no such mapping."""
     for name in names:
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         node = next((value for key, value in pairs if key.value == name), None)
@@ -161,11 +161,11 @@ def _keys(pairs: Sequence[Any], lines: Sequence[str], above: str) -> Iterator[Ke
             yield Key(name=name, value=None, comment=comment)
             yield from _keys(value.value, lines, f"{name}.")
         else:
-            yield Key(name=name, value=_written(value), comment=comment)
+            yield Key(name=name, value=_source_text(value), comment=comment)
 
 
-def _written(value: Any) -> str:
-    """A value as one gives it on a command line."""
+def _source_text(value: Any) -> str:
+    """A value in the form that a command line takes: without spaces and line breaks."""
     if isinstance(value, yaml.ScalarNode):
         return str(value.value).strip() or "''"
     mark = value.start_mark
@@ -174,13 +174,16 @@ def _written(value: Any) -> str:
 
 
 def _comment(lines: Sequence[str], line: int, value: Any) -> str:
-    """What stands behind a key, or else in the lines right above it; not the head of the file."""
+    """The comment after a key on its line, or else in the lines right above it.
+
+    Comments at the beginning of the file describe the file and not its first key.
+    """
     if value.end_mark.line == line:
-        behind = lines[line][value.end_mark.column :].strip()
+        comment = lines[line][value.end_mark.column :].strip()
     else:
-        behind = lines[line].partition("  #")[2]
-    if behind:
-        return behind.lstrip("# ")
+        comment = lines[line].partition("  #")[2]
+    if comment:
+        return comment.lstrip("# ")
     first = line
     while first and re.match(r"\s*#", lines[first - 1]):
         first -= 1
@@ -189,8 +192,8 @@ def _comment(lines: Sequence[str], line: int, value: Any) -> str:
     return " ".join(each.strip().lstrip("#").strip() for each in lines[first:line])
 
 
-def folders_of(arguments: Sequence[str]) -> list[Path]:
-    """Where files of the configuration are looked for: conf/, and what --config-dir adds."""
+def config_folders(arguments: Sequence[str]) -> list[Path]:
+    """The folders to search for configuration files: conf/, and those that --config-dir adds."""
     added: list[Path] = []
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         flag, equals, value = argument.partition("=")
@@ -199,40 +202,40 @@ def folders_of(arguments: Sequence[str]) -> list[Path]:
     return [config_dir(), *added]
 
 
-def options_of(folders: Sequence[Path], group: str) -> list[str]:
-    """Names of the options of a group."""
+def list_options(folders: Sequence[Path], group: str) -> list[str]:
+    """The names of the options of a group."""
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
-def file_of(folders: Sequence[Path], group: str, option: str) -> Path:
-    """The file of an option, in the first folder that has one.
+def option_file(folders: Sequence[Path], group: str, option: str) -> Path:
+    """The file of an option, from the first folder that has it.
 
     Raises:
-        ValueError: No folder has it; the message names those that there are.
+        ValueError: No folder has it; the message lists the options of the group.
     """
     for folder in folders:
         if (path := folder / group / f"{option}.yaml").is_file():
             return path
-    raise ValueError(no_such_option(group, option, options_of(folders, group)))
+    raise ValueError(no_such_option(group, option, list_options(folders, group)))
 
 
 def no_such_option(group: str, option: str, known: Sequence[str]) -> str:
-    """That a group has no such option, and those that it has."""
+    """The message for an option that a group does not have."""
     hint = did_you_mean(option, known)
-    if option.replace(".", "").isdecimal():  # meant for one of its keys
+    if option.replace(".", "").isdecimal():  # a number is meant for a key of the group
         hint = f"; {group}.KEY=VALUE sets a key of it, see --help"
     return f"{group}={option}: must be one of {', '.join(known)}{hint}"
 
 
 def option_keys(folders: Sequence[Path], file: ConfFile, group: str, package: str) -> Iterator[Key]:
-    """The keys of an option, those that it takes from other options first."""
+    """The full names of an option's keys, after the keys of the options that it extends."""
     for entry in file.defaults:
         if entry.overrides or entry.option is None:
             continue
-        taken = entry.group or group
-        below = f"{package}.{entry.package}" if entry.package else package
-        path = file_of(folders, taken, entry.option)
-        yield from option_keys(folders, read_conf(path), taken, below)
+        base_group = entry.group or group
+        base_package = f"{package}.{entry.package}" if entry.package else package
+        base = read_conf(option_file(folders, base_group, entry.option))
+        yield from option_keys(folders, base, base_group, base_package)
     above = "" if file.is_global else f"{package}."
     for key in file.keys:
         yield replace(key, name=f"{above}{key.name}")

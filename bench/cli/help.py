@@ -1,7 +1,7 @@
-"""--help and --version of every command, answered before the libraries are imported.
+"""Prints --help and --version of every command, before slow libraries are imported.
 
-What is said of a key is its comment in conf/. Without Hydra, rich and torch this takes a tenth of
-a second; everything else on a command line goes to Hydra.
+The help of a key is its comment in conf/. Without Hydra, rich and torch, a page takes a tenth of a
+second. Hydra handles everything else on a command line.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pathlib import Path
 from bench.cli.conf_files import (
     ConfFile,
     Key,
-    file_of,
-    folders_of,
+    config_folders,
     is_global,
+    list_options,
+    option_file,
     option_keys,
-    options_of,
     read_conf,
 )
 from bench.cli.start import USAGE_ERROR, print_page
@@ -33,8 +33,8 @@ from bench.core.files import config_dir
 _HELP = ("--help", "-h")
 _VERSION = "--version"
 _NAME = "operational-metrics-bench"
-_NARROWEST, _WIDEST = 40, 110  # columns: longer lines are hard to read
-_COLUMN = 30  # where comments begin, if what they explain is not longer
+_NARROWEST, _WIDEST = 40, 110  # columns; longer lines are hard to read
+_COLUMN = 30  # comments begin here, unless the key before them is longer
 _GROUP_FLAGS = ("--config-dir DIR",)
 _FLAGS = {
     "--cfg job": "Show the resulting configuration, and run nothing.",
@@ -46,12 +46,12 @@ _FLAGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Keys that a file brings.
+    """The keys of one file.
 
     Attributes:
         title: `GROUP=OPTION`; empty for the primary file.
-        about: The first lines of the file.
-        keys: With their full names.
+        about: The paragraphs at the beginning of the file.
+        keys: The keys with their full names.
     """
 
     title: str
@@ -61,12 +61,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandDocs:
-    """All that conf/ says of a command.
+    """The documentation of a command in conf/.
 
     Attributes:
-        options: Names of the options of each of its groups.
-        chosen: The option of each group; None for none.
-        parts: The primary file first.
+        options: Names of the options of each group.
+        chosen: The chosen option of each group, or None.
+        parts: The keys by file, the primary file first.
     """
 
     options: Mapping[str, Sequence[str]]
@@ -78,18 +78,18 @@ class CommandDocs:
         return [*(key.name for part in self.parts for key in part.keys), *self.chosen]
 
 
-def answered(
+def print_help(
     module: str, *, lists: Mapping[str, Callable[[], Mapping[str, str]]] | None = None
 ) -> int | None:
-    """Print what --help or --version asks for.
+    """Print the help page or the version, if the command line asks for it.
 
     Args:
         module: The command, such as `bench.train`.
-        lists: Names with their titles that a key of the command takes, by that key: `KEY=help`
-            asks for help, too.
+        lists: For keys that take a name from a list, functions that return these names with their
+            titles. The page shows them, and `KEY=help` prints the page too.
 
     Returns:
-        The exit code; None where the command line asks for something else.
+        The exit code; None if the command line asks for neither.
     """
     arguments = list(takewhile(lambda argument: argument != "--", sys.argv[1:]))
     lists = lists or {}
@@ -99,7 +99,7 @@ def answered(
     if not wanted & set(arguments):
         return None
     try:
-        docs = document(module.rpartition(".")[2], arguments)
+        docs = command_docs(module.rpartition(".")[2], arguments)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
@@ -113,7 +113,7 @@ def _page(
     """The lines of the help page."""
     primary, *options = docs.parts
     for paragraph in primary.about:
-        if paragraph.startswith(" "):  # a command line stays in one piece, to be copied
+        if paragraph.startswith(" "):  # a command line, to be copied in one piece
             yield paragraph
         else:
             yield from _wrapped(paragraph, width) or [""]
@@ -156,7 +156,7 @@ def _keys(keys: Sequence[Key], width: int) -> Iterator[str]:
 
 
 def _entry(name: str, text: str, width: int) -> Iterator[str]:
-    """A name and, beside or below it, what there is to say of it."""
+    """Lay out a name and its explanation, side by side or one below the other."""
     head = f"  {name}"
     if len(head) > width:
         head = f"{head[: width - 4]} ..."
@@ -170,14 +170,14 @@ def _entry(name: str, text: str, width: int) -> Iterator[str]:
 
 
 def _wrapped(text: str, width: int, *, first: str = "", later: str = "") -> list[str]:
-    """Lines; names with hyphens stay in one piece."""
+    """Wrap a paragraph; names with hyphens stay in one piece."""
     return textwrap.wrap(
         text, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False
     )
 
 
 def _version() -> str:
-    """Of the checkout, with its commit, or of the installed package."""
+    """The version of the checkout with its commit, or of the installed package."""
     folder = config_dir().parent
     project = folder / "pyproject.toml"
     if not project.is_file():
@@ -190,42 +190,43 @@ def _version() -> str:
             text=True,
             check=True,
         )
-    except (OSError, subprocess.CalledProcessError):  # no git, or a copy without its history
+    except (OSError, subprocess.CalledProcessError):  # git is missing, or this is not a repository
         return str(number)
     return f"{number} (commit {commit.stdout.strip()})"
 
 
-def document(command: str, arguments: Sequence[str]) -> CommandDocs:
-    """What conf/ says of a command with the options that its arguments choose.
+def command_docs(command: str, arguments: Sequence[str]) -> CommandDocs:
+    """Read the documentation of a command, with the options that its arguments choose.
 
     Args:
         command: The name of its primary file.
-        arguments: Of its command line; of a sweep, the first option counts.
+        arguments: The command line; if it sweeps a group, the first option counts.
 
     Raises:
-        ValueError: An option does not exist, or a file is no YAML.
+        ValueError: An option does not exist, or a file is not YAML.
     """
-    folders = folders_of(arguments)
+    folders = config_folders(arguments)
     primary = read_conf(folders[0] / f"{command}.yaml")
     chosen = {entry.group: entry.option for entry in primary.defaults}
     options_given = _options_given(arguments)
     files: dict[str, ConfFile] = {}
-    for group in reversed(chosen):  # what stands later in the list may override what stands before
+    # Backwards, because the options of later groups may override the choice of earlier ones.
+    for group in reversed(chosen):
         chosen[group] = options_given.get(group, chosen[group])
         option = chosen[group]
         if option is None:
             continue
-        files[group] = read_conf(file_of(folders, group, option))
+        files[group] = read_conf(option_file(folders, group, option))
         for entry in files[group].defaults:
             if entry.overrides:
                 chosen[entry.group] = entry.option
-    parts, set_by_all = _parts(folders, primary, chosen, files)
-    taken = {*chosen, *(key.name.partition(".")[0] for key in primary.keys)}
+    parts, overridden = _parts(folders, primary, chosen, files)
+    known = {*chosen, *(key.name.partition(".")[0] for key in primary.keys)}
     options = {
-        group: [name for name in options_of(folders, group) if _fits(folders, group, name, taken)]
+        group: [name for name in list_options(folders, group) if _fits(folders, group, name, known)]
         for group in chosen
     }
-    return CommandDocs(options=options, chosen=chosen, parts=_settled(parts, set_by_all))
+    return CommandDocs(options=options, chosen=chosen, parts=_list_keys_once(parts, overridden))
 
 
 def _parts(
@@ -234,58 +235,60 @@ def _parts(
     chosen: Mapping[str, str | None],
     files: Mapping[str, ConfFile],
 ) -> tuple[list[Part], dict[str, Key]]:
-    """The keys of each file, and those that options set at the top of the configuration."""
+    """The keys by file, and the keys that global options (experiments) set.
+
+    The latter replace the defaults of other files, so their values are the ones to show.
+    """
     parts = [Part(title="", about=primary.head, keys=primary.keys)]
-    set_by_all: dict[str, Key] = {}
+    overridden: dict[str, Key] = {}
     for group in (group for group in chosen if group in files):
         keys: dict[str, Key] = {}
         for key in option_keys(folders, files[group], group, group):
-            before = keys.get(key.name, key)  # of an option that this one extends
-            keys[key.name] = replace(key, comment=key.comment or before.comment)
+            # An option that extends another one may leave the comment of a key to that one.
+            inherited = keys.get(key.name, key).comment
+            keys[key.name] = replace(key, comment=key.comment or inherited)
         if files[group].is_global:
-            set_by_all |= keys
+            overridden |= keys
         title = f"{group}={chosen[group]}"
         parts.append(Part(title=title, about=files[group].head, keys=list(keys.values())))
-    return parts, set_by_all
+    return parts, overridden
 
 
 def keys_of_options(arguments: Sequence[str], group: str) -> dict[str, str]:
-    """Every key that some option of a group has, with the first such option."""
-    folders = folders_of(arguments)
+    """Every key of every option of a group, with the first option that has it."""
+    folders = config_folders(arguments)
     found: dict[str, str] = {}
-    for option in options_of(folders, group):
-        file = read_conf(file_of(folders, group, option))
+    for option in list_options(folders, group):
+        file = read_conf(option_file(folders, group, option))
         for key in option_keys(folders, file, group, group):
             found.setdefault(key.name, option)
     return found
 
 
 def _options_given(arguments: Sequence[str]) -> dict[str, str]:
-    """The first option of KEY=A,B by its key."""
+    """The arguments KEY=A,B of a command line: by key, the first value."""
     pairs = (argument.lstrip("+").partition("=") for argument in arguments)
     return {key: value.partition(",")[0] for key, equals, value in pairs if equals}
 
 
-def _fits(folders: Sequence[Path], group: str, option: str, taken: Collection[str]) -> bool:
-    """Whether a command takes all that an option sets: an experiment is of one command."""
-    path = file_of(folders, group, option)
-    return not is_global(path) or read_conf(path).touches <= set(taken)
+def _fits(folders: Sequence[Path], group: str, option: str, known: Collection[str]) -> bool:
+    """Whether a command has every key that an option sets.
+
+    Experiments of all commands lie in one folder, but each is for one command only.
+    """
+    path = option_file(folders, group, option)
+    return not is_global(path) or read_conf(path).touches <= set(known)
 
 
-def _settled(parts: Sequence[Part], set_by_all: Mapping[str, Key]) -> list[Part]:
-    """Each key once, where it is explained, with the value that is set last."""
-    explained: dict[str, Key] = {}
-    for part in parts:
-        for key in part.keys:
-            explained.setdefault(key.name, key)
-    shown: set[str] = set()
-    settled = []
+def _list_keys_once(parts: Sequence[Part], overridden: Mapping[str, Key]) -> list[Part]:
+    """Keep each key in the first part that has it, with the value that a global option sets."""
+    listed: set[str] = set()
+    result = []
     for part in parts:
         keys = []
         for key in part.keys:
-            if key.name not in shown:
-                value = set_by_all.get(key.name, key).value
-                keys.append(replace(explained[key.name], value=value))
-            shown.add(key.name)
-        settled.append(replace(part, keys=keys))
-    return settled
+            if key.name not in listed:
+                keys.append(replace(key, value=overridden.get(key.name, key).value))
+                listed.add(key.name)
+        result.append(replace(part, keys=keys))
+    return result

@@ -1,4 +1,4 @@
-"""What a run is measured with, from its configuration."""
+"""Builds the instruments of a run from its configuration: energy meters and the window."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from bench.measure.window import Window
 
 
 def build_meters(config: MeterConfig) -> dict[str, Meter]:
-    """The energy meters of a configuration, by name, in order of preference.
+    """Build the energy meters of a configuration: by name, in order of preference.
 
     Raises:
-        ValueError: A meter is configured with values that contradict each other.
+        ValueError: The values of a meter contradict each other.
     """
     try:
         return {name: instantiate(node) for name, node in config.sources.items()}
     except InstantiationException as error:
         if isinstance(error.__cause__, ValueError):
-            raise error.__cause__ from error  # Hydra's wrapper says where, its cause says what
+            raise error.__cause__ from error  # without Hydra's wrapper, which hides the reason
         raise
 
 
@@ -34,11 +34,11 @@ def build_window(
     *,
     gpus: Sequence[str] | None = None,
 ) -> Window:
-    """The window of a run, not open yet.
+    """Build the window of a run, without opening it.
 
     Args:
-        config: Of the run.
-        synchronize: Waits for the device.
+        config: The configuration of the run.
+        synchronize: Waits until the device is idle.
         gpus: UUIDs of the GPUs that the run uses, as in Window.
 
     Raises:
@@ -57,15 +57,15 @@ def build_window(
 
 
 def refuse_wrong_meters(config: MeterConfig, *, gpus: Sequence[str] | None = None) -> None:
-    """Check the meters before anything is launched; open and close those asked for by name.
+    """Check the meters before any run is launched; open required ones to see that they work.
 
     Args:
-        config: Which meters are tried.
+        config: The meters to try.
         gpus: UUIDs of the GPUs that the run uses, as in Window.
 
     Raises:
-        ValueError: One is configured wrongly or not available; the message has the reason and the
-            ways out.
+        ValueError: A meter is configured wrongly, or a required one is not available; the message
+            has the reason and the remedy.
     """
     meters = MeterSet(build_meters(config), required=True)
     if not config.required:
@@ -74,7 +74,7 @@ def refuse_wrong_meters(config: MeterConfig, *, gpus: Sequence[str] | None = Non
         meters.open(GpuScope(uuids=gpus))
     except MeterUnavailable as error:
         raise ValueError(
-            f"meter={error}; meter=auto takes what there is and lists this reason in the record"
+            f"meter={error}; meter=auto uses the meters that work, and the record lists this reason"
         ) from error
     finally:
         meters.close()

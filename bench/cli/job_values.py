@@ -1,9 +1,10 @@
-"""The values of each job of a sweep, without composing each job's configuration anew.
+"""Computes the values of every job of a sweep without composing every configuration.
 
-Hydra takes a sixth of a second to compose one. Jobs that differ in plain values only, such as
-`seed=1` and `seed=2`, are composed once: the values of each are set in that configuration by
-OmegaConf, which checks their types as it does for Hydra, and what copies them is resolved again.
-Whatever is not known to be as plain as that is left to Hydra.
+Hydra takes a sixth of a second to compose a configuration, which is minutes for a large sweep. Jobs
+that differ only in plain values, such as `seed=1` and `seed=2`, therefore share one composed
+configuration. For each job, OmegaConf sets the values in it, checks their types as it does for
+Hydra, and resolves the values that refer to them. Hydra composes every job for which this shortcut
+is not known to give the same result.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.cli.overrides import resolved_values
 
-# What Hydra and OmegaConf raise over a job; Hydra, asked next, raises it again.
+# Errors in a job. The caller then composes the job with Hydra, which raises the error again.
 _REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 _KEY = re.compile(r"\w+(?:\.\w+)*")
 _INTEGER = re.compile(rf"({_KEY.pattern})=(0|-?[1-9][0-9]*)")
@@ -32,46 +33,48 @@ _REFERENCE = re.compile(rf"\$\{{({_KEY.pattern})\}}")
 
 
 class JobValues:
-    """Gives the values of jobs, one after the other."""
+    """Computes the values of jobs, one after another."""
 
     def __init__(
         self, compose: Callable[[list[str]], DictConfig], is_group: Callable[[str], bool]
     ) -> None:
-        """Nothing is composed yet.
+        """Store the functions that ask Hydra; the first call composes the first configuration.
 
         Args:
-            compose: Has Hydra compose the configuration of a job from its overrides.
-            is_group: Whether there is a group of that name, so that a key chooses its option.
+            compose: Composes the configuration of a job from its overrides.
+            is_group: Whether a name is a group, so that an override with it chooses an option.
         """
         self._compose = compose
         self._is_group = cache(is_group)
         self._parser = OverridesParser.create()
         self._parsed: dict[str, Override] = {}
+        # By shape; None if jobs of this shape cannot share a configuration.
         self._bases: dict[tuple[str, ...], _Base | None] = {}
 
-    def quick(self, overrides: Sequence[str]) -> dict[str, Any] | None:
-        """The resolved values of a job, nested, without Hydra's own part.
+    def find(self, overrides: Sequence[str]) -> dict[str, Any] | None:
+        """Find the resolved values of a job, nested, without Hydra's own part.
 
-        They hold until the next call, and are not to be changed.
+        The next call changes the returned dict, so do not keep it, and do not change it either.
 
         Args:
-            overrides: Of the job, without sweeps, as Hydra's sweeper has them.
+            overrides: The overrides of the job, without sweeps, as Hydra's sweeper has them.
 
         Returns:
-            The values; None where Hydra must be asked, which says best what is wrong, too.
+            The values; None if Hydra must compose the job. Errors of a job also return None,
+            because Hydra explains them best.
         """
         try:
             parsed = [self._parse(text) for text in overrides]
         except HydraException:
             return None
-        plain = {one.key_or_group: one for one in parsed if self._is_plain(one)}
-        # What is composed once is all that is not plain, and which keys are.
+        plain = {each.key_or_group: each for each in parsed if self._is_plain(each)}
+        # Jobs have the same shape if they set the same plain keys and agree in everything else.
         shape = tuple(
-            text.partition("=")[0] if one.key_or_group in plain else text
-            for one, text in zip(parsed, overrides, strict=True)
+            text.partition("=")[0] if each.key_or_group in plain else text
+            for each, text in zip(parsed, overrides, strict=True)
         )
         if shape not in self._bases:
-            if not self._may_stand_for_others(parsed):
+            if not self._may_share(parsed):
                 self._bases[shape] = None
             else:
                 try:
@@ -84,7 +87,7 @@ class JobValues:
         try:
             return base.values_of(plain) if base is not None else None
         except _REFUSALS:
-            del self._bases[shape]  # it is half set
+            del self._bases[shape]  # only some of its values were set
             return None
 
     def _parse(self, text: str) -> Override:
@@ -93,14 +96,16 @@ class JobValues:
         number = _INTEGER.fullmatch(text)
         if number is None:
             parsed = self._parser.parse_override(text)
-        else:  # thousands of seeds: Hydra's grammar takes as long as all that is done with them
+        else:
+            # A sweep may have thousands of seeds, and parsing each would double the time. Parse one
+            # integer per key, and put the others into copies.
             zero = self._parse(f"{number[1]}=-0")
             parsed = replace(zero, _value=int(number[2]), input_line=text)
         self._parsed[text] = parsed
         return parsed
 
     def _is_plain(self, override: Override) -> bool:
-        """Whether it gives one key its value, and chooses or deletes nothing."""
+        """Whether an override sets one key to a plain value, and chooses or deletes nothing."""
         return (
             not override.is_delete()
             and override.package is None
@@ -110,19 +115,19 @@ class JobValues:
         )
 
     def _is_choice(self, override: Override) -> bool:
-        """Whether it chooses the option of a group."""
+        """Whether an override chooses the option of a group."""
         return self._is_group(override.key_or_group) and not isinstance(override.value(), dict)
 
-    def _may_stand_for_others(self, parsed: Sequence[Override]) -> bool:
-        """Whether the other jobs of its shape differ from a job by their values alone."""
-        if any(one.is_delete() and one.value() is not None for one in parsed):
-            return False  # deletes what has that value, which another key may decide
-        keys = [one.key_or_group for one in parsed if not self._is_choice(one)]
-        return not _overlap(keys)  # else their order would matter
+    def _may_share(self, parsed: Sequence[Override]) -> bool:
+        """Whether jobs of the same shape differ only in the values of their plain keys."""
+        if any(each.is_delete() and each.value() is not None for each in parsed):
+            return False  # `~key=value` deletes or not, depending on what the other keys set
+        keys = [each.key_or_group for each in parsed if not self._is_choice(each)]
+        return not _overlap(keys)  # the order of overrides of overlapping keys would matter
 
 
 class _Base:
-    """A composed configuration in which the plain values of one job after the other are set."""
+    """A composed configuration that takes the plain values of one job after another."""
 
     def __init__(
         self,
@@ -133,27 +138,29 @@ class _Base:
     ) -> None:
         self._config = config
         self._values = values
-        self._set = {key: str(override.input_line) for key, override in plain.items()}
-        self._copies = [
-            one.path for one in references if _may_depend(config, one.text, list(plain))
+        self._current = {key: str(override.input_line) for key, override in plain.items()}
+        self._dependent = [
+            each.path for each in references if _may_depend(config, each.text, list(plain))
         ]
 
     def values_of(self, plain: Mapping[str, Override]) -> dict[str, Any]:
-        """The values of the job that gives the same keys these values.
+        """Set the plain values of a job, and return all its values.
 
         Raises:
-            OmegaConfBaseException: A value is not of its key's type, or a copy of it not of its.
+            OmegaConfBaseException: A key does not take the type of its new value, or a key that
+                refers to it does not.
         """
-        changed = [key for key, one in plain.items() if self._set[key] != one.input_line]
+        changed = [key for key, new in plain.items() if self._current[key] != new.input_line]
         for key in changed:
             OmegaConf.update(self._config, key, plain[key].value(), merge=True)
-            self._set[key] = str(plain[key].input_line)
+            self._current[key] = str(plain[key].input_line)
         if changed:
-            for path in (*(tuple(key.split(".")) for key in changed), *self._copies):
-                self._read(path)
+            for path in (*(tuple(key.split(".")) for key in changed), *self._dependent):
+                self._resolve(path)
         return self._values
 
-    def _read(self, path: tuple[Any, ...]) -> None:
+    def _resolve(self, path: tuple[Any, ...]) -> None:
+        """Copy a value from the configuration to the resolved values."""
         node: Any = self._config
         values: Any = self._values
         *parents, name = path
@@ -168,10 +175,10 @@ class _Base:
 def _base(
     config: DictConfig, values: dict[str, Any], plain: Mapping[str, Override]
 ) -> _Base | None:
-    """The configuration of a job, if those of others can be made of it; else None."""
+    """Prepare a composed configuration for further jobs; None if it does not suit them."""
     references = list(_references(config))
-    if any("hydra" in one.text or one.text.count("${") > 1 for one in references):
-        return None  # Hydra's own part is another one for each job
+    if any("hydra" in each.text or each.text.count("${") > 1 for each in references):
+        return None  # Hydra's own part differs between jobs, and is not computed here
     if not all(_is_leaf(config, key) for key in plain):
         return None
     return _Base(config, values, plain, references)
@@ -179,16 +186,16 @@ def _base(
 
 @dataclass(frozen=True, slots=True)
 class _Reference:
-    """A value that is taken from elsewhere: where it stands, and its text."""
+    """A key whose value is an interpolation: its path and the text of the interpolation."""
 
     path: tuple[Any, ...]
     text: str
 
 
 def _references(config: DictConfig) -> Iterator[_Reference]:
-    """All interpolations outside of Hydra's own part."""
+    """Find all interpolations outside of Hydra's own part."""
 
-    def below(node: Any, path: tuple[Any, ...]) -> Iterator[_Reference]:
+    def search(node: Any, path: tuple[Any, ...]) -> Iterator[_Reference]:
         if node._is_interpolation():
             yield _Reference(path, str(node._value()))
         elif isinstance(node, DictConfig | ListConfig) and not (
@@ -197,13 +204,13 @@ def _references(config: DictConfig) -> Iterator[_Reference]:
             names: Iterable[Any] = node.keys() if isinstance(node, DictConfig) else range(len(node))
             for name in names:
                 if (*path, name) != ("hydra",):
-                    yield from below(node._get_node(name), (*path, name))
+                    yield from search(node._get_node(name), (*path, name))
 
-    return below(config, ())
+    return search(config, ())
 
 
 def _may_depend(config: DictConfig, text: str, keys: Sequence[str]) -> bool:
-    """Whether an interpolation may have another value once some keys have another one."""
+    """Whether the value of an interpolation may change if some keys change."""
     whole = _REFERENCE.fullmatch(text)
     if whole is None:
         return True
@@ -211,7 +218,7 @@ def _may_depend(config: DictConfig, text: str, keys: Sequence[str]) -> bool:
 
 
 def _is_leaf(config: DictConfig, key: str) -> bool:
-    """Whether a dotted key is a value or a list, and all above it written out where they stand."""
+    """Whether a dotted key is a value or a list, and no group above it is an interpolation."""
     *parents, name = key.split(".")
     node: Any = config
     for parent in parents:
@@ -227,7 +234,7 @@ def _is_written_out(node: Any) -> bool:
 
 
 def _overlap(keys: Sequence[str]) -> bool:
-    """Whether two of these keys are the same or one is a part of the other."""
+    """Whether two of these keys are the same, or one contains the other."""
     parts = sorted(key.split(".") for key in keys)
     pairs = pairwise(parts)
     return any(later[: len(earlier)] == earlier for earlier, later in pairs)

@@ -1,10 +1,10 @@
-"""Overrides: how to write them, and the plain values that Hydra makes of them."""
+"""Reads and quotes overrides, and turns composed configurations into plain values."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,44 +29,47 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
-_PLAIN = re.compile(r"[\w/\\+.$%*@?|:\s-]", re.ASCII)  # what the grammar takes outside of quotes
-_SHELL_SPECIAL = re.compile(r'["$`\\!]')  # what it reads inside of double quotes
+_PLAIN = re.compile(r"[\w/\\+.$%*@?|:\s-]", re.ASCII)  # allowed in Hydra's grammar without quotes
+_SHELL_SPECIAL = re.compile(r'["$`\\!]')  # a shell interprets these inside double quotes
 
 
-def quoted(text: str) -> str:
-    """Quote a text so that Hydra's grammar takes it as it is; `${` is no interpolation then."""
+def quote_value(text: str) -> str:
+    """Quote a text for Hydra's grammar, so that nothing in it is interpreted, not even `${`."""
     return QuotedString(text=text.replace("${", "\\${"), quote=Quote.single).with_quotes()
 
 
-def for_shell(argument: str) -> str:
-    """Quote an argument so that a shell passes it on as it is."""
+def quote_for_shell(argument: str) -> str:
+    """Quote an argument so that a shell passes it on unchanged."""
     return shlex.quote(argument) if _SHELL_SPECIAL.search(argument) else f'"{argument}"'
 
 
 def how_to_quote(key: str, value: str, *, sweeps: bool) -> str:
-    """The end of a message: why the grammar does not take a value, and what to type instead.
+    """The end of a message: why the grammar refuses a value, and what to type instead.
 
     Args:
-        key: As the command line has it, with its `+`.
-        value: The value that the grammar does not take.
-        sweeps: Whether commas separate values to be run one after another.
+        key: The key on the command line, with its `+`.
+        value: The value that the grammar refuses.
+        sweeps: Whether commas separate the values of a sweep.
     """
-    meant = _quoted_as_meant(value, sweeps=sweeps)
-    argument = f"{key}={meant}"
-    kept = "" if meant == quoted(value) else "[,]"  # these separate its elements
-    strange = [each for each in dict.fromkeys(value) if not _PLAIN.match(each) and each not in kept]
-    named = [character for character in strange if character.isascii()]
-    if len(named) < len(strange):
+    fixed = _quote_elements(value, sweeps=sweeps)
+    separators = "" if fixed == quote_value(value) else "[,]"
+    special = [
+        each for each in dict.fromkeys(value) if not _PLAIN.match(each) and each not in separators
+    ]
+    named = [character for character in special if character.isascii()]
+    if len(named) < len(special):
         named.append("characters beyond ASCII")
     reason = f"Hydra takes {' '.join(named)} in quotes only" if named else "Hydra needs quotes here"
-    argument_typed = for_shell(argument)
-    if not parses(argument) or printable(argument_typed) != argument_typed:
+    argument = f"{key}={fixed}"
+    to_type = quote_for_shell(argument)
+    # Do not suggest what would fail again, or what a terminal does not show as it is.
+    if not parses(argument) or printable(to_type) != to_type:
         return reason
-    return f"{reason}: {argument_typed}"
+    return f"{reason}: {to_type}"
 
 
 def parses(argument: str) -> bool:
-    """Whether Hydra's grammar takes an argument of a command line."""
+    """Whether Hydra's grammar accepts an argument of a command line."""
     try:
         OverridesParser.create().parse_override(argument)
     except HydraException:
@@ -74,29 +77,32 @@ def parses(argument: str) -> bool:
     return True
 
 
-def _quoted_as_meant(value: str, *, sweeps: bool) -> str:
-    """Each element of a list or sweep on its own, if that is one, else the whole value."""
+def _quote_elements(value: str, *, sweeps: bool) -> str:
+    """Quote the elements of a list or sweep one by one, and any other value as a whole."""
     is_list = value.startswith("[") and value.endswith("]")
-    for applies, inner, wrap in (
-        (is_list, value[1:-1], lambda text: f"[{text}]"),
-        (sweeps and "," in value, value, str),
-    ):
-        if applies and not set("[]{}()'\"") & set(inner):
-            parts = [part if parses(f"k={part}") else quoted(part) for part in inner.split(",")]
-            made: Callable[[str], str] = wrap
-            return made(",".join(parts))
-    return quoted(value)
+    inner = value[1:-1] if is_list else value
+    has_elements = is_list or (sweeps and "," in value)
+    # Where brackets or quotes are nested, only a parser could tell the elements apart.
+    if not has_elements or set("[]{}()'\"") & set(inner):
+        return quote_value(value)
+    parts = [part if parses(f"k={part}") else quote_value(part) for part in inner.split(",")]
+    joined = ",".join(parts)
+    return f"[{joined}]" if is_list else joined
 
 
-# Keys that name a file or a folder, or may do so.
+# Keys whose values name a file or a folder, or may do so.
 _PATHS = ("results", "data.root", "data_root", "run", "recipe.teacher", "recipe.run")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """One run to make: its configuration, the identity of that, and a title for people.
+    """One run to make.
 
-    adds is what tells it apart from other runs of the same job, in the form of overrides.
+    Attributes:
+        config: The resolved configuration.
+        digest: Its hash.
+        title: A title for people.
+        adds: What distinguishes the run from other runs of the same job, written as overrides.
     """
 
     config: dict[str, Any]
@@ -107,14 +113,14 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A job whose values are right: the runs that it comes to, and what they need here."""
+    """A job whose values are valid: its number of runs, and what they need from this machine."""
 
     num_runs: int = 1
     needs: Sequence[Need] = ()
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain values, without Hydra's own part, with paths as a shell has them.
+def plain_values(config: DictConfig) -> dict[str, Any]:
+    """The resolved values without Hydra's own part, with paths expanded.
 
     Raises:
         ValueError: A value is missing.
@@ -123,7 +129,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def resolved_values(config: DictConfig) -> dict[str, Any]:
-    """The resolved values as they were given, without Hydra's own part.
+    """The resolved values without Hydra's own part.
 
     Raises:
         ValueError: A value is missing.
@@ -135,26 +141,26 @@ def resolved_values(config: DictConfig) -> dict[str, Any]:
 
 
 def with_paths(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with `~` and variables such as $HOME replaced in all that names a place."""
-    written_out = dict(values)
+    """Copy the values, with `~` and variables such as $HOME replaced in every path."""
+    copy = dict(values)
     for key in _PATHS:
-        given = value_at(values, key)
-        # Any other name stays as it was given: a slash in it would make a run's id a folder.
-        if isinstance(given, str) and (given.startswith("~") or "$" in given):
+        path = value_at(values, key)
+        # Leave other values exactly as given: a slash decides whether `run` is an id or a folder.
+        if isinstance(path, str) and (path.startswith("~") or "$" in path):
             group, _, name = key.rpartition(".")
             if group:
-                written_out[group] = {**written_out[group], name: str(expanded(given))}
+                copy[group] = {**copy[group], name: str(expanded(path))}
             else:
-                written_out[name] = str(expanded(given))
-    return written_out
+                copy[name] = str(expanded(path))
+    return copy
 
 
 def with_choices(config: DictConfig, values: dict[str, Any]) -> dict[str, Any]:
-    """The resolved configuration with the option that was chosen for each of its groups.
+    """Add the chosen option of each group to a resolved configuration.
 
     Args:
-        config: As Hydra composed it; in a running job Hydra keeps its own part elsewhere.
-        values: The same, resolved.
+        config: The composed configuration. In a running job, Hydra's own part is not in it.
+        values: The same configuration, resolved.
     """
     chosen: Any = {}
     if "hydra" in config:
@@ -167,10 +173,10 @@ def with_choices(config: DictConfig, values: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Agenda:
-    """The runs of this command, as its sweeper has planned them.
+    """The runs of this command, as its sweeper planned them.
 
     Attributes:
-        num_runs: Of all jobs together.
+        num_runs: Number of runs of all jobs.
         swept: The keys that differ between the jobs.
     """
 
@@ -178,5 +184,5 @@ class Agenda:
     swept: Sequence[str] = ()
 
 
-# Hydra makes the sweeper itself, so that there is no other way from there to the sweep.
+# Global, because Hydra creates the sweeper itself: nothing can be passed to it, or returned by it.
 AGENDA = Agenda()

@@ -1,4 +1,4 @@
-"""Runs the jobs of a command one after the other, each isolated, and reports on all of them."""
+"""Runs the jobs of a command one after another, each in a fresh process, and reports on them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bench.cli.sweep_report import (
     has_failed,
     print_folders,
     print_runs,
-    shortest,
+    short_path,
     write_sweep,
 )
 from bench.cli.terminal import ProgressLine, RunCounter, say, wide_console
@@ -47,7 +47,7 @@ from bench.launch.job import Job, lost_record, unreadable_record
 from bench.launch.stopping import Stopped, signals_held_back
 
 RUN_FAILED = 5
-RESUME_COMPARABLE = "comparable"  # of resume=: also the runs that are not comparable are made again
+RESUME_COMPARABLE = "comparable"  # value of resume= that repeats runs which are not comparable
 
 
 class Sweep:
@@ -56,7 +56,7 @@ class Sweep:
     def __init__(self, command: Command) -> None:
         settle_environment()
         self._command = command
-        # This module too: each child imports the command that it was started from.
+        # Preload this module too, because each child imports the command's main module.
         self._server = ForkServer(preload=[command.job.partition(":")[0], __name__])
         self._console = Console(stderr=True)
         self._counter = RunCounter(self._console)
@@ -65,15 +65,15 @@ class Sweep:
         AGENDA.num_runs, AGENDA.swept = 1, ()
         self._refused = False
         self._failed = False
-        self._num_found = 0  # runs that were finished before
+        self._num_found = 0  # runs that resume= takes from an earlier command
         self._resume: bool | str = True
-        self._folder: Path | None = None  # of the sweep itself
+        self._folder: Path | None = None  # Hydra's folder of the sweep
         self._checked_meters: list[dict[str, Any]] = []
 
     def run_job(self, config: DictConfig) -> None:
-        """Make the runs of one job; called by Hydra for each.
+        """Make the runs of one job; Hydra calls this for each job.
 
-        A run that cannot be started is refused with one line, and the sweep goes on.
+        A job that cannot start is refused with one line, and the sweep goes on.
         """
         try:
             hydra = HydraConfig.get()
@@ -94,13 +94,13 @@ class Sweep:
 
     def _require_meters(self, config: dict[str, Any]) -> None:
         if config["meter"] not in self._checked_meters:
-            # Opening one may take a second.
+            # Remember what was checked, because opening a meter may take a second.
             meter = MeterConfig.from_dict(config["meter"], "meter.")
             refuse_wrong_meters(meter, gpus=_gpus(config))
             self._checked_meters.append(config["meter"])
 
     def _run(self, planned: Planned, overrides: Sequence[str]) -> None:
-        """Make one run and report it, unless resume= takes one that is there already."""
+        """Make one run and report it, unless resume= finds it finished."""
         title = self._counter.name_next(AGENDA.num_runs, _name(planned, overrides))
         config = planned.config
         self._resume = config["resume"] or True
@@ -112,11 +112,13 @@ class Sweep:
                 self._num_found += 1
                 return
             identity = new_identity(*key)
+            # A signal in between would leave a launch in the ledger without a folder.
             with signals_held_back():
                 facts = {"overrides": list(overrides), "sweep_id": sweep_id()}
                 folder = create_run_folder(results, identity, config, **facts)
         except StoreError as error:
-            # Wrong from the start, or lost since: a full disk, a folder that was removed.
+            # After other runs succeeded, the folder was lost (a full disk, say): that is a failure.
+            # Before the first one, it is a wrong value of results=.
             self._failed |= bool(self._runs)
             self._refused = True
             self._say_error(str(error))
@@ -127,7 +129,7 @@ class Sweep:
     def _finished_run(
         self, results: Path, key: tuple[str, str, int, int], config: Mapping[str, Any]
     ) -> tuple[Path, RunRecord] | None:
-        """A finished run with the same identity and prices, which resume= takes for this one.
+        """Find a finished run with the same identity and prices that resume= accepts.
 
         Raises:
             StoreError: The ledger cannot be read.
@@ -152,7 +154,7 @@ class Sweep:
         return None
 
     def _make(self, job: Job, overrides: Sequence[str]) -> None:
-        """Make one run; however it ends, its record is read or written, and reported."""
+        """Make one run. However it ends, read or write its record, and report it."""
         cause: Ending | BaseException
         try:
             cause = self._measure(job)
@@ -168,6 +170,7 @@ class Sweep:
             self._counter.report(job.title, self._command.line(record), important=important)
 
     def _book(self, job: Job, overrides: Sequence[str], cause: Ending | BaseException) -> RunRecord:
+        """Add a run that has ended to the results and to the ledger."""
         with signals_held_back():
             record = self._final_record(job, cause)
             self._runs.append((overrides, job.folder, record))
@@ -175,7 +178,7 @@ class Sweep:
         return record
 
     def _final_record(self, job: Job, cause: Ending | BaseException) -> RunRecord:
-        """The record that the job wrote; otherwise one made from its curve, written now."""
+        """Read the record that the job wrote; if there is none, write one from its curve."""
         try:
             if record_path(job.folder) is None:
                 write_record(job.folder, self._command.complete(lost_record(job, cause)))
@@ -199,7 +202,7 @@ class Sweep:
             self._say_error(str(error))
 
     def _measure(self, job: Job) -> Ending:
-        """Run the job while no other one is measured on this host, unless shared=true."""
+        """Run the job, and unless shared=true, keep other runs on this host waiting meanwhile."""
         if job.config["shared"]:
             return self._start(job, None)
         with measuring_lock(lock_path(), str(job.folder), self._say_waiting) as lock:
@@ -224,16 +227,16 @@ class Sweep:
         say(
             self._console,
             f"waiting: another run is being measured on this host ({holder}); "
-            "shared=true runs beside it and marks the run",
+            "shared=true measures at the same time and marks the run",
         )
 
     def _say_error(self, text: str) -> None:
         say(self._console, f"error: {text}")
 
     def finish(self, exit_code: int) -> int:
-        """Write the file of all runs and print the table; the command's exit code.
+        """Write the file of all runs, print the tables, and return the command's exit code.
 
-        A signal that comes meanwhile is taken afterwards: what was measured is reported first.
+        A signal that comes meanwhile waits, so that everything measured is reported.
         """
         try:
             with signals_held_back():
@@ -252,26 +255,26 @@ class Sweep:
     def _report(self) -> None:
         if self._runs:
             console = wide_console()
-            path = self._write_file()  # before anything that a reader may hold up
+            path = self._write_file()  # first, because printing waits for a slow reader
             print_runs(self._command, self._runs, console)
             if path is not None:
-                say(console, f"every run: {shortest(path)}")
+                say(console, f"every run: {short_path(path)}")
             print_folders(self._runs, console)
         if self._num_found:
             say(
                 self._console,
                 f"{self._num_found} of {max(AGENDA.num_runs, self._num_found)} runs were finished "
-                f"before: resume={str(self._resume).lower()} does not make them again",
+                f"before: resume={str(self._resume).lower()} does not repeat them",
             )
 
     def _write_file(self) -> Path | None:
-        """Every run of a sweep in one file, beside what the sweep was asked to do; its path."""
+        """Write all runs of a sweep to one file, in Hydra's folder of the sweep."""
         if self._folder is None:
             return None
         path = self._folder / "sweep.csv"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return write_sweep(path, self._runs)
+            return write_sweep(path, self._runs, self._command.columns)
         except OSError as error:
             self._failed = True
             self._say_error(f"{path}: cannot write there ({error.strerror})")
@@ -280,17 +283,17 @@ class Sweep:
     def _say_how_to_go_on(self) -> None:
         rest = max(0, AGENDA.num_runs - self._counter.num_started)
         again = f"the same command with resume={str(self._resume).lower()}"
-        counted = f": {rest} of {AGENDA.num_runs} runs were not started" if rest else ""
-        say(self._console, f"interrupted{counted}; {again} goes on")
+        missing = f": {rest} of {AGENDA.num_runs} runs were not started" if rest else ""
+        say(self._console, f"interrupted{missing}; {again} continues")
 
 
 def _name(planned: Planned, overrides: Sequence[str]) -> str:
-    """What tells a run from the others of its command."""
+    """Name a run by what distinguishes it from the others of its command."""
     swept = [text for text in overrides if key_of(text) in AGENDA.swept]
     return " ".join([*swept, *planned.adds]) or planned.title
 
 
 def _gpus(config: Mapping[str, Any]) -> list[str] | None:
-    """No GPU where the configuration itself says so; None where only the run will know."""
+    """No GPUs if the configuration says so; None if only the run will know its GPUs."""
     devices = [value_at(config, key) for key in ("trainer.accelerator", "backend.device")]
     return [] if "cpu" in devices else None

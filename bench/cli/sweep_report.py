@@ -1,7 +1,7 @@
-"""What a command reports when its runs have ended: a file of all of them, tables, and failures.
+"""Reports on the runs of a command at its end: a file of all runs, tables, and failures.
 
-Columns of the file are named as fields of the record (docs/metrics.md), so that each states its
-unit.
+The columns of the file have the names of the record's fields (docs/metrics.md), which state the
+units.
 """
 
 from __future__ import annotations
@@ -31,12 +31,16 @@ Finished = tuple[Sequence[str], RunRecord]
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What tells one command from another.
+    """The parts of a command that differ between commands.
 
-    name is that of the folder of its runs, results/<name>/; job the `module:function` that makes
-    one run, in a process of its own; plan gives the runs that a configuration asks for; tables
-    show them at the end, line one that has just ended; complete adds to a record what
-    follows from the rest of it.
+    Attributes:
+        name: The name of the command, and of the folder of its runs: results/<name>/.
+        job: The `module:function` that makes one run, in a process of its own.
+        plan: Returns the runs that a configuration asks for.
+        tables: Makes the tables that end the command.
+        line: Describes a run that has just ended.
+        complete: Adds to a record what follows from its other fields.
+        columns: The fields of the record that sweep.csv has for this command only.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Command:
     tables: Callable[[Sequence[Finished], Console], Sequence[RenderableType]]
     line: Callable[[RunRecord], str]
     complete: Callable[[RunRecord], RunRecord]
+    columns: Sequence[str]
 
 
 def print_runs(
@@ -53,42 +58,42 @@ def print_runs(
     """Print the tables of all runs, and why some failed.
 
     Args:
-        command: What was run.
-        runs: Each with its overrides and its folder.
-        console: Where.
+        command: The command.
+        runs: The runs, each with its overrides and its folder.
+        console: The console to print to.
     """
     for table in command.tables([(overrides, record) for overrides, _, record in runs], console):
         console.print(table, highlight=False)
-    # Many runs of a sweep may fail for one reason: it is printed once, with the first of them.
-    alike: dict[str, list[tuple[Path, RunRecord]]] = {}
+    # Many runs of a sweep may fail for the same reason: print it once, with the first of them.
+    affected: dict[str, list[tuple[Path, RunRecord]]] = {}
     for _, folder, record in runs:
         for note in _notes(record):
-            alike.setdefault(note, []).append((folder, record))
-    for note, those in alike.items():
-        more = f" and {len(those) - 1} more" if len(those) > 1 else ""
-        say(console, f"{those[0][1].run_id}{more}: {note}{_log_of(*those[0])}")
+            affected.setdefault(note, []).append((folder, record))
+    for note, ((folder, first), *others) in affected.items():
+        more = f" and {len(others)} more" if others else ""
+        say(console, f"{first.run_id}{more}: {note}{_log_note(folder, first)}")
 
 
 def print_folders(runs: Sequence[tuple[Sequence[str], Path, RunRecord]], console: Console) -> None:
-    """Print where the runs are: a sweep may have several results folders."""
+    """Print the folders of the runs; a sweep may have several results folders."""
     folders = dict.fromkeys(folder.parent for _, folder, _ in runs)
-    say(console, f"results: {', '.join(str(shortest(folder)) for folder in folders)}")
+    say(console, f"results: {', '.join(str(short_path(folder)) for folder in folders)}")
 
 
-def shortest(path: Path) -> Path:
-    """The path from the folder that the command was started in, where it lies there."""
+def short_path(path: Path) -> Path:
+    """Make a path relative to the working directory, if it is inside."""
     path, here = path.absolute(), Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def has_failed(record: RunRecord) -> bool:
-    """Whether a run ended otherwise than as asked, or served in a way that does not count."""
+    """Whether a run failed, or served without a valid result; refused runs have not failed."""
     invalid = bool(record.serving and record.serving.valid is False)
     return record.status not in ("ok", "refused") or invalid
 
 
 def _notes(record: RunRecord) -> list[str]:
-    """What does not fit into the table: why a run failed, or why what it served does not count."""
+    """Explain what the table only marks: why a run failed, or why its serving is not valid."""
     notes = []
     if record.error is not None:
         kind = "" if record.error.message.startswith(record.status) else f"{record.status}: "
@@ -98,58 +103,17 @@ def _notes(record: RunRecord) -> list[str]:
     return notes
 
 
-def _log_of(folder: Path, record: RunRecord) -> str:
-    """Where the traceback of a run is, where there is one that is of use."""
+def _log_note(folder: Path, record: RunRecord) -> str:
+    """Point to the traceback of a run, unless there is none or the run was refused."""
     error = record.error
     if error is None or error.traceback is None or record.status == "refused":
         return ""
-    return f" (traceback in {shortest(folder / 'log.txt')})"
+    return f" (traceback in {short_path(folder / 'log.txt')})"
 
 
 _FIRST = ("run_id", "folder", "overrides", "config_hash", "seed", "repeat", "status")
 _LAST = ("health.comparable", "health.flags", "error.kind", "error.message")
-_TRAINING = (
-    "target.reached",
-    "target.best_value",
-    "target.metric",
-    "target.value",
-    "target.time_to_target_s",
-    "target.last_miss_s",
-    "target.censored_at_s",
-    "target.energy_to_target_j",
-    "target.energy_to_target_error_frac",
-    "target.censored_at_j",
-    "target.samples_to_target",
-    "target.time_per_sample_s",
-    "target.energy_per_sample_j",
-    "target.cost_to_target_usd",
-    "target.emissions_to_target_gco2e",
-    "recipe.source_time_s",
-    "recipe.total_time_to_target_s",
-    "recipe.source_energy_j",
-    "recipe.source_energy_label",
-    "recipe.total_energy_to_target_j",
-    "recipe.total_energy_label",
-)
-_SERVING = (
-    "trained.run_id",
-    "trained.seed",
-    "trained.data",
-    "serving.scenario",
-    "serving.backend",
-    "serving.headline",
-    "serving.valid",
-    "serving.max_rate_per_s",
-    "serving.goodput_per_s",
-    "serving.cost_per_million_usd",
-    "serving.emissions_per_million_gco2e",
-    "compression.method",
-    "compression.accuracy_change",
-    "compression.latency_ratio",
-    "compression.latency_ratio_low",
-    "compression.latency_ratio_high",
-    "quality_test.worst_class_recall",
-)
+
 _BOTH = (
     "energy_total_j",
     "energy_label",
@@ -171,23 +135,26 @@ _BOTH = (
 )
 
 
-def write_sweep(path: Path, runs: Sequence[tuple[Sequence[str], Path, RunRecord]]) -> Path:
-    """Write all runs of a sweep, in place of what the file held before.
+def write_sweep(
+    path: Path,
+    runs: Sequence[tuple[Sequence[str], Path, RunRecord]],
+    columns: Sequence[str],
+) -> Path:
+    """Write all runs of a sweep to a CSV file, in place of its earlier content.
 
     Args:
-        path: Where; its folder is made.
-        runs: Each with the overrides it was started with, and its folder.
+        path: The file; its folder is made.
+        runs: The runs, each with its overrides and its folder.
+        columns: The fields that the command adds to those of every run.
 
     Returns:
         The path.
 
     Raises:
-        OSError: It cannot be written; what was there before is still there.
+        OSError: The file cannot be written; its earlier content is kept.
     """
-    is_serving = any(record.command == "serve" for _, _, record in runs)
     swept = _swept([overrides for overrides, _, _ in runs])
-    flow = _SERVING if is_serving else _TRAINING
-    names = (*_FIRST, *(f"config.{key}" for key in swept), *flow, *_BOTH, *_LAST)
+    names = (*_FIRST, *(f"config.{key}" for key in swept), *columns, *_BOTH, *_LAST)
     rows = [_row(*run, names) for run in runs]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=names)
@@ -198,7 +165,7 @@ def write_sweep(path: Path, runs: Sequence[tuple[Sequence[str], Path, RunRecord]
 
 
 def _swept(overrides: Sequence[Sequence[str]]) -> list[str]:
-    """The keys that differ between the runs, without those that are columns anyway."""
+    """The keys that differ between the runs, except those that are columns anyway."""
     values_by_key: dict[str, set[str]] = {}
     for each in overrides:
         for text in each:
@@ -207,7 +174,7 @@ def _swept(overrides: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _configured(record: RunRecord, key: str) -> Any:
-    """The value of a key; of a group, the option that was chosen."""
+    """The value of a key; for a group, the chosen option."""
     value = value_at(record.config, key)
     chosen = record.config.get(CHOICES, {}).get(key)
     return chosen if isinstance(value, dict | list) or value is None else value
@@ -229,7 +196,7 @@ def _row(
 
 
 def _cell(value: object) -> object:
-    """Empty for what is not known; numbers with all their digits."""
+    """Format a cell: empty if unknown; numbers keep all their digits."""
     if isinstance(value, bool):
         return str(value).lower()
     return csv_safe(value) if isinstance(value, str) else value

@@ -1,6 +1,6 @@
-"""Where commands print: a console as wide as it may be, and how far a command is.
+"""Prints to the terminal: text that may be foreign, and the progress of a command.
 
-A line is redrawn where there is a terminal; each run leaves a line.
+On a terminal, one line is redrawn as a run progresses. Each run that ends leaves a line.
 """
 
 from __future__ import annotations
@@ -20,47 +20,47 @@ from rich.text import Text
 from bench.core.printable import printable
 from bench.launch.job import Progress as Message
 
-# Commands to a CI service, such as ::error:: and ##[error]. Some services read them only at the
-# start of a line, but long lines are folded, so any place may become one.
+# CI services execute commands in a log, such as ::error:: and ##[error]. Some read them only at the
+# start of a line, but long lines are folded, so any place may become the start of one.
 _CI_COMMAND = re.compile(r":(?=:[A-Za-z-]+(?:::| ))|#(?=#\w*\[)")
 
 
 def wide_console() -> Console:
-    """The console of standard output; in a file or a pipe, lines may have any length."""
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()  # None where it is closed
+    """The console of standard output; a file or a pipe gets lines of any length."""
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()  # None if it is closed
     return Console(width=None if is_terminal else 1000)
 
 
-def shown(text: object) -> str:
-    """Foreign text in one line, which neither a terminal nor a CI service reads as a command."""
+def safe_line(text: object) -> str:
+    """Make foreign text one line that neither a terminal nor a CI service takes for a command."""
     return _CI_COMMAND.sub(lambda match: f"\\x{ord(match[0]):02x}", printable(text))
 
 
-# How an ASCII terminal shows the few other characters that the tables use.
+# The tables use only these characters beyond ASCII.
 _ASCII = str.maketrans({"µ": "u", "±": "+-"})
 
 
 def in_ascii(text: str) -> str:
-    """The text with `u` and `+-` for the signs that an ASCII console cannot show."""
+    """Write `u` and `+-` for the signs that an ASCII console cannot show."""
     return text.translate(_ASCII)
 
 
 def plain_text(text: str) -> Text:
-    """Foreign text for the terminal, with its line breaks; brackets in it are not markup."""
-    return Text("\n".join(map(shown, text.split("\n"))))
+    """Make foreign text safe to print; line breaks stay, and brackets are not markup."""
+    return Text("\n".join(map(safe_line, text.split("\n"))))
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:
-    """Print lines that may hold foreign names, messages and paths; long lines are not cut."""
+    """Print lines that may contain foreign names, messages and paths; long lines are not cut."""
     shown_text = in_ascii(text) if console.options.ascii_only else text
     console.print(plain_text(shown_text), style=style, soft_wrap=True, highlight=False)
 
 
 class Line:
-    """One line on the terminal that can be redrawn, as a context manager.
+    """A line on the terminal that can be redrawn, as a context manager.
 
-    It is redrawn only when there is news: a line that refreshes itself would use the CPU that is
-    being measured.
+    It is redrawn only when there is news. Redrawing it at regular intervals would use the CPU that
+    is being measured.
     """
 
     def __init__(self, console: Console, *columns: ProgressColumn, shown: bool) -> None:
@@ -68,8 +68,8 @@ class Line:
 
         Args:
             console: Where to draw it.
-            columns: Its parts.
-            shown: Whether to show anything: it is wanted, and the console is a terminal.
+            columns: The parts of the line.
+            shown: Whether to show anything at all.
         """
         self._bar = Progress(
             *columns, console=console, auto_refresh=False, transient=True, disable=not shown
@@ -84,10 +84,10 @@ class Line:
         self._bar.stop()
 
 
-# Runs may end faster than a person reads or a log should grow.
+# Short runs may end faster than a person can read, or a log should grow.
 _LINE_EVERY_S = 2.0
 _LEAST_TITLE = 12  # characters: `run 15 of 16`
-# All but the last part of a dotted key.
+# The part of a dotted key before its last name.
 _GROUP = re.compile(r"\b[\w.]+\.(?=\w+=)")
 _MINUTE_S, _HOUR_S = 60.0, 3600.0
 # The checks are reported at most this often; in a log, only if they take long.
@@ -103,13 +103,13 @@ class RunCounter:
 
         Args:
             console: Where lines are printed.
-            clock: Gives monotonic seconds.
+            clock: Returns monotonic seconds.
         """
         self._console = console
         self._clock = clock
         self._num_started = 0
-        self._started_s = clock()  # of the current run
-        self._spent_s: list[float] = []  # by each run that has ended
+        self._started_s = clock()  # when the current run started
+        self._durations_s: list[float] = []  # of the runs that have ended
         self._shown_s = -_LINE_EVERY_S
         self._num_unreported = 0
 
@@ -121,21 +121,21 @@ class RunCounter:
     @property
     def num_made(self) -> int:
         """Number of runs that were made and have ended."""
-        return len(self._spent_s)
+        return len(self._durations_s)
 
     def name_next(self, num_runs: int, name: str) -> str:
-        """Count the next run and give its title: `run 3 of 24, lr=0.1 model=cnn`.
+        """Count the next run and return its title: `run 3 of 24, lr=0.1 model=cnn`.
 
         Args:
-            num_runs: Runs of the whole command.
-            name: What distinguishes it from the others.
+            num_runs: Number of runs of the whole command.
+            name: What distinguishes this run from the others.
         """
         self._num_started += 1
         place = f"run {self._num_started} of {max(num_runs, self._num_started)}, "
         return printable(place * (num_runs > 1) + name)
 
     def start(self) -> None:
-        """Take the time from here on: the run no longer waits for another one."""
+        """Start to time the run, which no longer waits for another one."""
         self._started_s = self._clock()
 
     def report(self, title: str, outcome: str, *, important: bool) -> None:
@@ -143,11 +143,11 @@ class RunCounter:
 
         Args:
             title: As name_next() gave it.
-            outcome: Its result, in words.
-            important: Whether to print it in any case.
+            outcome: The result of the run, in words.
+            important: Whether to print the line in any case.
         """
         now_s = self._clock()
-        self._spent_s.append(now_s - self._started_s)
+        self._durations_s.append(now_s - self._started_s)
         if not important and now_s < self._shown_s + _LINE_EVERY_S:
             self._num_unreported += 1
             return
@@ -157,14 +157,14 @@ class RunCounter:
         self._shown_s, self._num_unreported = now_s, 0
 
     def time_left(self, num_runs: int) -> str:
-        """The time left in words, from the mean of the runs so far; empty before the first one.
+        """Estimate the time left from the mean of the runs so far; empty before the first one.
 
         Args:
-            num_runs: Runs of the whole command.
+            num_runs: Number of runs of the whole command.
         """
-        if not self._spent_s or num_runs <= self._num_started:
+        if not self._durations_s or num_runs <= self._num_started:
             return ""
-        mean_s = sum(self._spent_s) / len(self._spent_s)
+        mean_s = sum(self._durations_s) / len(self._durations_s)
         running_s = self._clock() - self._started_s
         rest_s = mean_s * (num_runs - self._num_started) + max(0.0, mean_s - running_s)
         return f"; about {_duration(rest_s)} left"
@@ -179,7 +179,7 @@ def _duration(seconds: float) -> str:
 
 
 class ProgressLine(Line):
-    """Shows how far one run has come, as a context manager."""
+    """Shows the progress of one run, as a context manager."""
 
     def __init__(
         self,
@@ -194,9 +194,9 @@ class ProgressLine(Line):
 
         Args:
             console: Where to draw it.
-            title: Title of the run.
-            time_left: Gives the end of the line: how long the rest of the command takes.
-            wanted: Whether to show it on a terminal.
+            title: The title of the run.
+            time_left: Returns the end of the line: how long the rest of the command takes.
+            wanted: Whether to show the line, if there is a terminal.
             is_first: Whether the libraries still have to be imported.
         """
         super().__init__(
@@ -208,15 +208,15 @@ class ProgressLine(Line):
         self._title = title
         self._time_left = time_left
         what = "importing the libraries" if is_first else "starting"
-        self._task = self._bar.add_task(self._fitted(what), total=1.0)
+        self._task = self._bar.add_task(self._fit_line(what), total=1.0)
 
     def show(self, message: Message) -> None:
-        """Redraw for one message of the job."""
-        text = self._fitted(printable(message.stage))
+        """Redraw the line for a message of the job."""
+        text = self._fit_line(printable(message.stage))
         self._bar.update(self._task, description=text, refresh=True)
 
-    def _fitted(self, stage: str) -> str:
-        """The line, no wider than the terminal: the title of the run is cut, the news is not."""
+    def _fit_line(self, stage: str) -> str:
+        """Make the line fit the terminal: shorten the title of the run rather than the news."""
         news = f": {stage}{self._time_left()}"
         room = self._console.width - 1 - cell_len(news)
         title = self._title
@@ -228,7 +228,7 @@ class ProgressLine(Line):
 
 
 class CheckingLine(Line):
-    """Shows how many jobs have been checked, as a context manager; in a log, one line."""
+    """Shows how many jobs have been checked, as a context manager; a log gets one line."""
 
     def __init__(
         self, console: Console, num_jobs: int, *, clock: Callable[[], float] = time.monotonic
@@ -237,8 +237,8 @@ class CheckingLine(Line):
 
         Args:
             console: Where to draw it.
-            num_jobs: Jobs of the sweep.
-            clock: Gives monotonic seconds.
+            num_jobs: Number of jobs of the sweep.
+            clock: Returns monotonic seconds.
         """
         super().__init__(console, TextColumn("{task.description}"), shown=console.is_terminal)
         self._console = console

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from bench.cli.messages import innermost
+from bench.cli.messages import root_cause
 from bench.config.run import RunConfig
 from bench.core.files import StoreError
 from bench.core.records.run import RunRecord
@@ -60,7 +60,7 @@ def _require_rates(groups: str) -> None:
         if codecarbon:
             instantiate(codecarbon)
     except InstantiationException as error:
-        raise ValueError(str(innermost(error))) from error
+        raise ValueError(str(root_cause(error))) from error
 
 
 def with_costs(record: RunRecord) -> RunRecord:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from bench.cli.messages import innermost
+from bench.cli.messages import root_cause
 from bench.core.errors import CombinationRefused, DivergedError, PassFailed
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.launch.child import Interrupted
@@ -59,7 +59,7 @@ def explain(exception: BaseException) -> tuple[Status, RunError]:
     if isinstance(exception, Interrupted):
         return "interrupted", RunError(kind="interrupted", message=str(exception))
     trace = "".join(traceback.format_exception(exception))
-    exception = innermost(exception)
+    exception = root_cause(exception)
     status: Status = "failed"
     kind = "diverged" if isinstance(exception, DivergedError) else type(exception).__name__
     if isinstance(exception, CombinationRefused):

@@ -14,7 +14,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
-from bench.cli.messages import innermost
+from bench.cli.messages import root_cause
 from bench.core.suggest import did_you_mean
 from bench.tasks.data import require_loaders
 
@@ -32,7 +32,7 @@ def require_target(key: str, target: str) -> None:
     try:
         found = get_object(target)
     except (Exception, SystemExit) as error:  # a user's module may raise anything
-        raise ValueError(f"{key}={target}: {_reason(target, innermost(error))}") from error
+        raise ValueError(f"{key}={target}: {_reason(target, root_cause(error))}") from error
     if not callable(found):
         raise ValueError(
             f"{key}={target}: must be a class or a function, is a {type(found).__name__}"
@@ -85,4 +85,4 @@ def require_splits(key: str, size: int, data: str) -> None:
         module.prepare_data()
         module.setup("fit")
     except InstantiationException as error:
-        raise ValueError(f"{key}={size}: {innermost(error)}") from error
+        raise ValueError(f"{key}={size}: {root_cause(error)}") from error

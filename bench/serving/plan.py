@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from bench.cli.overrides import Checked, Planned, plain, with_choices
+from bench.cli.overrides import Checked, Planned, plain_values, with_choices
 from bench.cli.terminal import say
 from bench.config.serve import ServeConfig
 from bench.config.trust import PARTS, require_trusted
@@ -66,7 +66,7 @@ def serving_values(config: DictConfig) -> dict[str, Any]:
     """
     if OmegaConf.is_missing(config, "run"):
         raise ValueError("run: must be given: a training run's id or folder, a glob, or latest")
-    return plain(config)
+    return plain_values(config)
 
 
 def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checked:

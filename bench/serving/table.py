@@ -28,6 +28,26 @@ from bench.serving.columns import headline_text, serve_columns
 
 _SMALL_PART = 0.01  # of the whole: a stage that takes so much of it reads well
 _SHORT_HASH = 6  # characters of a configuration's hash that tell two models of a sweep apart
+# The fields that sweep.csv has for servings only.
+SWEEP_COLUMNS = (
+    "trained.run_id",
+    "trained.seed",
+    "trained.data",
+    "serving.scenario",
+    "serving.backend",
+    "serving.headline",
+    "serving.valid",
+    "serving.max_rate_per_s",
+    "serving.goodput_per_s",
+    "serving.cost_per_million_usd",
+    "serving.emissions_per_million_gco2e",
+    "compression.method",
+    "compression.accuracy_change",
+    "compression.latency_ratio",
+    "compression.latency_ratio_low",
+    "compression.latency_ratio_high",
+    "quality_test.worst_class_recall",
+)
 
 
 def serve_tables(runs: Sequence[Finished], console: Console) -> Sequence[RenderableType]:

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from bench.cli.overrides import Checked, Planned, key_of, plain, with_choices
+from bench.cli.overrides import Checked, Planned, key_of, plain_values, with_choices
 from bench.config.recipe import PruneConfig
 from bench.config.train import TrainConfig
 from bench.core.environment import refuse_disabled_compiler, refuse_trainer_variables
@@ -83,7 +83,7 @@ def plan_training(config: DictConfig) -> list[Planned]:
         ValueError: As check_values(); or the run that it builds on is missing or cannot be used; or
             something that it needs is not on this machine.
     """
-    values = plain(config)
+    values = plain_values(config)
     source, needs = _source_and_needs(values, _overrides(config))
     require(needs)
     settled = with_source(with_choices(config, values), source)
@@ -112,7 +112,7 @@ def hash_of(config: DictConfig, source: Source | None = None) -> str:
     repeats = config.copy()
     repeats.seed = 0
     repeats.repeat = 0
-    return config_hash(with_source(plain(repeats), source, portable=True))
+    return config_hash(with_source(plain_values(repeats), source, portable=True))
 
 
 def training_needs(config: TrainConfig, source: Source | None) -> list[Need]:

@@ -64,6 +64,30 @@ _SINGLE = "(a, b]: the last evaluation that missed and the first that hit the ta
 _TIME_S, _ENERGY_J = "target.time_to_target_s", "target.energy_to_target_j"
 _EACH_J, _RATE = "target.energy_per_sample_j", "serving.throughput_per_s"
 _TTA, _ETA = METRICS[_TIME_S].short, METRICS[_ENERGY_J].short
+# The fields that sweep.csv has for trainings only.
+SWEEP_COLUMNS = (
+    "target.reached",
+    "target.best_value",
+    "target.metric",
+    "target.value",
+    "target.time_to_target_s",
+    "target.last_miss_s",
+    "target.censored_at_s",
+    "target.energy_to_target_j",
+    "target.energy_to_target_error_frac",
+    "target.censored_at_j",
+    "target.samples_to_target",
+    "target.time_per_sample_s",
+    "target.energy_per_sample_j",
+    "target.cost_to_target_usd",
+    "target.emissions_to_target_gco2e",
+    "recipe.source_time_s",
+    "recipe.total_time_to_target_s",
+    "recipe.source_energy_j",
+    "recipe.source_energy_label",
+    "recipe.total_energy_to_target_j",
+    "recipe.total_energy_label",
+)
 
 
 def sweep_tables(runs: Sequence[Finished], console: Console) -> Sequence[RenderableType]:

@@ -20,6 +20,7 @@ def main() -> int:
             tables=lambda runs, console: [],
             line=lambda record: record.status,
             complete=lambda record: record,
+            columns=[],
         )
     )
     return sweep.finish(run_app("train", sweep.run_job))

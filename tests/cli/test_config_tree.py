@@ -13,9 +13,9 @@ from hydra.utils import instantiate
 from torch import nn
 
 from bench.cli.app import register
-from bench.cli.help import document
+from bench.cli.help import command_docs
 from bench.cli.instruments import build_window
-from bench.cli.overrides import plain as plain_values
+from bench.cli.overrides import plain_values
 from bench.config.serve import ServeConfig
 from bench.config.train import ProbeConfig, TrainConfig
 from bench.core.files import config_dir
@@ -59,7 +59,7 @@ def hydra() -> Iterator[None]:
         yield
 
 
-def plain(*overrides: str) -> dict[str, Any]:
+def values_of(*overrides: str) -> dict[str, Any]:
     values = plain_values(compose("train", overrides=list(overrides)))
     check_values(values)
     return values
@@ -82,7 +82,7 @@ def make_all(config: dict[str, Any]) -> nn.Module:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_and_instantiates(experiment: str) -> None:
-    config = plain(f"experiment={experiment}")
+    config = values_of(f"experiment={experiment}")
     TrainConfig.from_dict(config)
     model = make_all(config)
     assert sum(parameter.numel() for parameter in model.parameters()) > 0
@@ -108,7 +108,7 @@ def test_every_option_of_serving_composes_and_is_in_range(option: str) -> None:
     assert (chosen.method if group == "compression" else chosen.name) == name
 
 
-def test_a_place_in_the_cloud_is_rented_unless_a_price_is_given() -> None:
+def test_a_cloud_placement_is_rented_unless_a_price_is_given() -> None:
     def price(*overrides: str) -> str:
         config = compose("serve", overrides=["run=latest", "placement=cloud", *overrides])
         return str(config.price.name)
@@ -119,15 +119,15 @@ def test_a_place_in_the_cloud_is_rented_unless_a_price_is_given() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_and_instantiates(option: str) -> None:
-    make_all(plain(option, *NEEDS.get(option, [])))
+    make_all(values_of(option, *NEEDS.get(option, [])))
 
 
 @pytest.mark.parametrize("command", sorted(path.stem for path in CONF.glob("*.yaml")))
 def test_every_key_of_every_option_has_a_comment(command: str) -> None:
-    options = document(command, []).options
+    options = command_docs(command, []).options
     chosen = [[], *([f"{group}={each}"] for group, names in options.items() for each in names)]
     for arguments in chosen:
-        for part in document(command, arguments).parts:
+        for part in command_docs(command, arguments).parts:
             without = [key.name for key in part.keys if key.value is not None and not key.comment]
             assert not without, (arguments, without)
 
@@ -144,7 +144,7 @@ def test_seed_and_repeat_do_not_change_the_hash_but_batch_size_does() -> None:
     assert digest("data.split_seed=1") != plain_digest
 
 
-def test_an_installed_package_finds_the_configuration_that_it_carries(
+def test_an_installed_package_finds_its_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wheel puts conf/ inside bench/; the checkout has it beside."""
@@ -154,10 +154,10 @@ def test_an_installed_package_finds_the_configuration_that_it_carries(
     assert config_dir() == tmp_path / "conf"
 
 
-def test_warm_up_leaves_weights_statistics_and_random_state_alone() -> None:
+def test_warm_up_changes_neither_weights_nor_statistics_nor_random_state() -> None:
     from bench.training.parts import build_parts
 
-    config = plain("model=cnn", "trainer=cpu")
+    config = values_of("model=cnn", "trainer=cpu")
     torch.manual_seed(0)
     parts = build_parts(TrainConfig.from_dict(config), None)
     before = {name: value.clone() for name, value in parts.module.state_dict().items()}

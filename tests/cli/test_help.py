@@ -27,7 +27,7 @@ import bench.train
 from analysis.figures.registry import figure_titles
 from bench.cli.app import register
 from bench.cli.conf_files import read_conf
-from bench.cli.help import answered, document
+from bench.cli.help import command_docs, print_help
 from bench.config.gate import AbConfig, CompareConfig, NoiseConfig
 from bench.config.report import ExportConfig, PlotConfig, ReportConfig
 from bench.core.checks import keys_of
@@ -80,13 +80,13 @@ def test_the_page_fits_eighty_columns_and_shows_the_commands_own_keys(
 
 @pytest.mark.parametrize("command", sorted(path.stem for path in CONF.glob("*.yaml")))
 def test_every_key_of_every_option_is_explained(command: str) -> None:
-    options = document(command, []).options
+    options = command_docs(command, []).options
     most = max(map(len, options.values()), default=1)
     for number in range(most):  # one option of every group at a time
         arguments = [
             f"{group}={names[number % len(names)]}" for group, names in options.items() if names
         ]
-        for part in document(command, arguments).parts:
+        for part in command_docs(command, arguments).parts:
             assert part.about, part.title
             for key in part.keys:
                 assert key.comment or key.value is None, (part.title, key.name)
@@ -97,7 +97,7 @@ def test_every_file_is_an_option_of_some_command() -> None:
     shown = {
         f"{group}={name}"
         for command in ("train", "serve")
-        for group, names in document(command, []).options.items()
+        for group, names in command_docs(command, []).options.items()
         for name in names
     }
     for path in CONF.glob("*/*.yaml"):
@@ -106,7 +106,7 @@ def test_every_file_is_an_option_of_some_command() -> None:
 
 
 def examples(module: str) -> list[list[str]]:
-    page = document(module.rpartition(".")[2], []).parts[0].about
+    page = command_docs(module.rpartition(".")[2], []).parts[0].about
     return [shlex.split(line) for line in page if line.startswith("  python -m")]
 
 
@@ -155,7 +155,7 @@ def test_every_example_composes(module: str) -> None:
             compose(command, overrides=list(jobs(arguments)[-1]))  # of a sweep, the last job
 
 
-def test_an_option_that_is_chosen_is_explained_and_an_experiment_sets_the_defaults(
+def test_chosen_options_are_explained_with_the_values_of_the_experiment(
     tmp_path: Path,
 ) -> None:
     answer = asked(tmp_path, "bench.train", "model=cnn", "experiment=smoke", "-h")
@@ -166,21 +166,21 @@ def test_an_option_that_is_chosen_is_explained_and_an_experiment_sets_the_defaul
     assert "data=mnist: " in asked(tmp_path, "bench.train", "experiment=mnist_99", "-h").out
 
 
-def test_what_a_place_overrides_is_shown_unless_it_is_given(tmp_path: Path) -> None:
+def test_values_that_a_placement_overrides_are_shown_unless_given(tmp_path: Path) -> None:
     assert "price=aws_m7g_large: " in asked(tmp_path, "bench.serve", "placement=cloud", "-h").out
     given = asked(tmp_path, "bench.serve", "placement=cloud", "price=azure_d2s_v5", "-h").out
     assert "price=azure_d2s_v5: " in given
     assert "experiment" not in given  # they are all of bench.train
 
 
-def test_files_of_ones_own_are_listed_with_the_others(tmp_path: Path) -> None:
+def test_a_users_options_are_listed_with_the_others(tmp_path: Path) -> None:
     own = ROOT / "examples" / "my_conf"
     answer = asked(tmp_path, "bench.train", "--config-dir", str(own), "experiment=cancer", "--help")
     assert "architectures, batch_size_tradeoff, cancer" in answer.out
     assert "model.hidden=32" in answer.out
 
 
-def test_a_wrong_option_or_file_is_one_line(tmp_path: Path) -> None:
+def test_a_wrong_option_or_file_is_reported_in_one_line(tmp_path: Path) -> None:
     answer = asked(tmp_path, "bench.train", "model=cn", "--help")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("error: model=cn: must be one of cnn, ")
@@ -222,14 +222,14 @@ def test_the_version_is_that_of_the_package_with_the_commit(
 @pytest.mark.parametrize(
     "arguments", [[], ["--hydra-help"], ["--cfg", "job"], ["base=a", "--", "--help", "--version"]]
 )
-def test_what_is_meant_for_the_benchmark_or_for_hydra_is_left_alone(
+def test_arguments_for_the_command_or_hydra_are_not_answered(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["ab.py", *arguments])
-    assert answered("bench.ab") is None
+    assert print_help("bench.ab") is None
 
 
-def test_a_disk_that_is_full_is_one_line(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line(tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
         ended = subprocess.run(
             [sys.executable, "-m", "bench.compare", "--help"],

@@ -50,24 +50,24 @@ OWN = f"{OwnMeter.__module__}.OwnMeter"
 NVML = {"_target_": "bench.measure.meters.nvml.NvmlMeter"}
 
 
-def test_a_required_meter_that_fails_in_any_way_is_refused_with_the_ways_out() -> None:
+def test_a_required_meter_that_fails_is_refused_with_the_remedy() -> None:
     own = {"_target_": OWN, "fails": "no such device"}
     with pytest.raises(
-        ValueError, match="meter=own: RuntimeError: no such device; meter=auto takes"
+        ValueError, match="meter=own: RuntimeError: no such device; meter=auto uses"
     ):
         refuse_wrong_meters(meters(own=own))
     refuse_wrong_meters(meters(own=own, required=False))
     refuse_wrong_meters(meters(own={"_target_": OWN}))
 
 
-def test_a_wrong_configuration_is_refused_whether_it_is_required_or_not() -> None:
+def test_a_wrong_meter_is_refused_whether_required_or_not() -> None:
     wrong = {"_target_": "bench.measure.meters.cpu_model.CpuModelMeter", "idle_w": 9, "full_w": 3}
     for required in (True, False):
         with pytest.raises(ValueError, match="idle_w=9: must not be above full_w=3"):
             refuse_wrong_meters(meters(cpu_model=wrong, required=required))
 
 
-def test_a_required_meter_is_asked_for_the_gpus_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_required_meter_gets_the_gpus_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     rising_w = itertools.count(90)  # what changes at every look is watched for some ms only
     card = FakeGpu("GPU-a", power_w=lambda: float(next(rising_w)))
@@ -76,7 +76,7 @@ def test_a_required_meter_is_asked_for_the_gpus_of_the_run(monkeypatch: pytest.M
     refuse_wrong_meters(meters(nvml=NVML), gpus=["a"])
     with pytest.raises(ValueError, match="meter=nvml: gpu1: Old card: energy counter"):
         refuse_wrong_meters(meters(nvml=NVML), gpus=["a", "b"])
-    with pytest.raises(ValueError, match="meter=nvml: the run uses no GPU; meter=auto takes"):
+    with pytest.raises(ValueError, match="meter=nvml: the run uses no GPU; meter=auto uses"):
         refuse_wrong_meters(meters(nvml=NVML), gpus=[])
     assert fake.num_open == 0
 

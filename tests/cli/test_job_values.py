@@ -64,12 +64,12 @@ def loader() -> Iterator[ConfigLoader]:
 
 
 class Ways:
-    """The quick way and Hydra's, which counts how often it is gone."""
+    """JobValues beside Hydra, with a count of the configurations that Hydra composed."""
 
     def __init__(self, loader: ConfigLoader) -> None:
         self.num_composed = 0
         self._loader = loader
-        self.quick = JobValues(self.compose, self._is_group).quick
+        self.find = JobValues(self.compose, self._is_group).find
 
     def compose(self, overrides: list[str]) -> DictConfig:
         self.num_composed += 1
@@ -99,7 +99,7 @@ def same(first: Any, second: Any) -> bool:
     phases=[Phase.generate],  # shrinking would compose for minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_the_quick_way_gives_what_hydra_composes(loader: ConfigLoader, data: st.DataObject) -> None:
+def test_job_values_equal_those_of_hydra(loader: ConfigLoader, data: st.DataObject) -> None:
     keys = data.draw(st.lists(st.sampled_from(sorted(CHOICES)), max_size=4, unique=True))
     jobs = swept(
         {
@@ -109,7 +109,7 @@ def test_the_quick_way_gives_what_hydra_composes(loader: ConfigLoader, data: st.
     )
     ways = Ways(loader)
     for job in jobs[:4]:
-        values = copy.deepcopy(ways.quick(job))
+        values = copy.deepcopy(ways.find(job))
         if values is not None:
             assert same(values, resolved_values(ways.compose(job))), job
 
@@ -128,7 +128,7 @@ def test_jobs_that_differ_in_plain_values_are_composed_once_for_each_choice(
             "grid.country_iso_code": ["DEU", "FRA"],  # of which CodeCarbon has a copy
         }
     )
-    seen = [copy.deepcopy(ways.quick(job)) for job in jobs]
+    seen = [copy.deepcopy(ways.find(job)) for job in jobs]
     assert ways.num_composed == 2
     for job, values in list(zip(jobs, seen, strict=True))[::31]:
         assert values is not None
@@ -151,10 +151,10 @@ def test_jobs_that_differ_in_plain_values_are_composed_once_for_each_choice(
         ["seed=${nosuch}"],
     ],
 )
-def test_what_is_wrong_is_left_to_hydra_to_tell(loader: ConfigLoader, job: list[str]) -> None:
+def test_hydra_reports_wrong_jobs(loader: ConfigLoader, job: list[str]) -> None:
     ways = Ways(loader)
-    assert ways.quick(["seed=1", "model.width=8"]) is not None
-    assert ways.quick(job) is None
+    assert ways.find(["seed=1", "model.width=8"]) is not None
+    assert ways.find(job) is None
     with pytest.raises((HydraException, OmegaConfBaseException)):
         resolved_values(ways.compose(job))
 
@@ -162,10 +162,10 @@ def test_what_is_wrong_is_left_to_hydra_to_tell(loader: ConfigLoader, job: list[
 def test_a_wrong_value_leaves_nothing_behind(loader: ConfigLoader) -> None:
     ways = Ways(loader)
     jobs = [[f"lr={lr}", f"seed={seed}"] for lr, seed in [("0.1", 1), ("0.2", "x"), ("0.1", 2)]]
-    first = copy.deepcopy(ways.quick(jobs[0]))
+    first = copy.deepcopy(ways.find(jobs[0]))
     assert first is not None
-    assert ways.quick(jobs[1]) is None
-    assert same(ways.quick(jobs[2]), {**first, "seed": 2})
+    assert ways.find(jobs[1]) is None
+    assert same(ways.find(jobs[2]), {**first, "seed": 2})
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def test_a_wrong_value_leaves_nothing_behind(loader: ConfigLoader) -> None:
         [["results='${hydra.job.override_dirname}'", "seed=1"]],
     ],
 )
-def test_what_depends_on_more_than_its_own_keys_is_left_to_hydra(
+def test_hydra_composes_jobs_that_depend_on_other_keys(
     loader: ConfigLoader, jobs: list[list[str]]
 ) -> None:
     ways = Ways(loader)
-    assert [ways.quick(job) for job in jobs] == [None] * len(jobs)
+    assert [ways.find(job) for job in jobs] == [None] * len(jobs)

@@ -50,12 +50,12 @@ OF_TRAIN = {
     "batch_size=abc": (
         "batch_size=abc: Value 'abc' of type 'str' could not be converted to Integer"
     ),
-    "=3": "=3: is no KEY=VALUE",
+    "=3": "=3: is not KEY=VALUE",
 }
 
 
 @pytest.mark.parametrize("argument", OF_TRAIN)
-def test_the_closest_name_is_said(argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_closest_name_is_suggested(argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(monkeypatch, "train", argument) == OF_TRAIN[argument]
 
 
@@ -75,20 +75,20 @@ def test_the_closest_key_is_found_in_all_groups(key: str, end: str) -> None:
     assert one_line(error, "train") == f"{key}: no such key{end}"
 
 
-def test_what_is_no_key_with_a_value() -> None:
+def test_an_argument_without_a_value_is_reported() -> None:
     assert untaken("größe=3") == "größe: no such key; --help shows all keys"
     assert untaken("batch size=3") == "batch size: no such key; did you mean batch_size?"
-    assert untaken("model").startswith("model: is no KEY=VALUE; ")
+    assert untaken("model").startswith("model: is not KEY=VALUE; ")
 
 
-def test_names_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_name_is_a_key_or_group_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(monkeypatch, "report", "result=x") == "result: no such key; did you mean results?"
     assert told(monkeypatch, "report", "batch_size=1").endswith("--help shows all keys")
     wrong = told(monkeypatch, "serve", "run=x", "scenario.rate=1")
     assert wrong.startswith("scenario.rate: no such key; did you mean scenario.rate_per_s")
 
 
-def test_a_wrong_key_beside_a_wrong_option_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_key_and_a_wrong_option_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "did you mean cnn?" in told(monkeypatch, "train", "model=cn", "lrr=1")
 
 
@@ -131,7 +131,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_what_is_suggested_works_and_means_the_same(
+def test_a_suggested_argument_has_the_same_meaning(
     text: str,
 ) -> None:
     message = untaken(f"results={text}")
@@ -141,7 +141,7 @@ def test_what_is_suggested_works_and_means_the_same(
     assert value_of(argument) == text
 
 
-def test_the_reason_is_named() -> None:
+def test_the_reason_of_a_refusal_is_named() -> None:
     assert untaken("results=/tmp/Größe") == (
         "results=/tmp/Größe: Hydra takes characters beyond ASCII in quotes only: "
         "\"results='/tmp/Größe'\""
@@ -174,13 +174,15 @@ def test_elements_of_a_sweep_are_quoted_one_by_one(monkeypatch: pytest.MonkeyPat
         ("model=mlp,cnn", ""),
     ],
 )
-def test_commas_without_a_sweep(monkeypatch: pytest.MonkeyPatch, argument: str, ways: str) -> None:
+def test_commas_without_a_sweep_are_explained(
+    monkeypatch: pytest.MonkeyPatch, argument: str, ways: str
+) -> None:
     message = told(monkeypatch, "train", argument)
     assert message == f"{argument}: commas are for a sweep (-m){ways}"
     assert value_of("results='a,b'") == "a,b"
 
 
-def test_options_of_ones_own_folder_are_named(
+def test_options_in_a_users_folder_are_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "experiment").mkdir()
@@ -194,5 +196,5 @@ def test_options_of_ones_own_folder_are_named(
     assert message.endswith("did you mean quick_one?")
 
 
-def test_what_cannot_be_typed_in_a_line_is_not_suggested() -> None:
+def test_a_value_that_cannot_be_typed_is_not_suggested() -> None:
     assert untaken("results=a\x1b(") == r"results=a\x1b(: Hydra takes \x1b ( in quotes only"

@@ -15,14 +15,14 @@ def counter(clock: FakeClock) -> tuple[RunCounter, io.StringIO]:
     return RunCounter(Console(file=out, width=80), clock=clock), out
 
 
-def test_a_run_is_called_by_its_place_and_what_was_swept() -> None:
+def test_a_run_is_named_by_its_number_and_the_swept_keys() -> None:
     runs, _ = counter(FakeClock())
     assert runs.name_next(24, "lr=0.1 model=cnn") == "run 1 of 24, lr=0.1 model=cnn"
     assert runs.name_next(24, "lr=[0.1] \x1b[2J") == r"run 2 of 24, lr=[0.1] \x1b[2J"
     assert counter(FakeClock())[0].name_next(1, "mlp on digits") == "mlp on digits"
 
 
-def test_a_run_that_was_not_planned_raises_the_number_of_all() -> None:
+def test_an_unplanned_run_raises_the_total() -> None:
     runs, _ = counter(FakeClock())
     assert [runs.name_next(2, "x")[:10] for _ in range(3)] == [
         "run 1 of 2",
@@ -31,7 +31,7 @@ def test_a_run_that_was_not_planned_raises_the_number_of_all() -> None:
     ]
 
 
-def test_each_run_that_ends_is_a_line_and_never_more_than_one_every_two_seconds() -> None:
+def test_finished_runs_print_at_most_one_line_every_two_seconds() -> None:
     clock = FakeClock()
     runs, out = counter(clock)
     for number in range(5):
@@ -57,7 +57,7 @@ def test_each_run_that_ends_is_a_line_and_never_more_than_one_every_two_seconds(
         ([10.0, 10.0], 3, 0.0, ""),  # the last one: its own progress says more
     ],
 )
-def test_the_rest_is_estimated_by_the_runs_before(
+def test_the_time_left_is_estimated_from_earlier_runs(
     took_s: list[float], num_runs: int, running_s: float, left: str
 ) -> None:
     clock = FakeClock()
@@ -86,18 +86,18 @@ def test_the_line_fits_its_terminal_and_takes_no_markup() -> None:
     assert all(len(text.split("\x1b")[0]) <= 60 for text in shown)
 
 
-def test_the_name_of_a_run_gives_way_to_what_changes() -> None:
+def test_a_long_title_is_shortened_before_the_news() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True)
     title = "run 15 of 16, lr=0.1 model.width=32"
     line = ProgressLine(console, title, lambda: "; about 4 min left", wanted=True)
     news = ": accuracy 0.20 of 0.95; about 4 min left"
-    assert line._fitted("accuracy 0.20 of 0.95") == f"run 15 of 16, lr=0.1 model.width=32{news}"
-    fitted = line._fitted("accuracy 0.203 of 0.95, 12 s")
+    assert line._fit_line("accuracy 0.20 of 0.95") == f"run 15 of 16, lr=0.1 model.width=32{news}"
+    fitted = line._fit_line("accuracy 0.203 of 0.95, 12 s")
     assert (
         fitted
         == f"run 15 of 16, lr=0.1 width=32{news.replace('20', '203').replace(';', ', 12 s;')}"
     )
-    assert line._fitted("x" * 200).startswith("run 15 of 16…: xxx")
+    assert line._fit_line("x" * 200).startswith("run 15 of 16…: xxx")
 
 
 def test_without_a_terminal_there_is_no_line() -> None:

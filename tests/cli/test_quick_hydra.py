@@ -32,7 +32,7 @@ def composed(folder: Path, command: str, *overrides: str) -> DictConfig:
         ("serve", ["run=x", "placement=cloud", "backend=http"]),
     ],
 )
-def test_it_composes_the_same_whatever_was_done_to_what_it_composed_before(
+def test_a_cached_configuration_is_not_changed_by_its_users(
     command: str, overrides: list[str]
 ) -> None:
     expected = repr(composed(config_dir(), command, *overrides))
@@ -44,7 +44,7 @@ def test_it_composes_the_same_whatever_was_done_to_what_it_composed_before(
             config.clear()
 
 
-def test_defaults_may_refer_to_what_was_chosen(tmp_path: Path) -> None:
+def test_defaults_may_refer_to_chosen_options(tmp_path: Path) -> None:
     for name in ("a", "b"):
         for group in ("first", "second"):
             (tmp_path / group).mkdir(exist_ok=True)
@@ -55,7 +55,7 @@ def test_defaults_may_refer_to_what_was_chosen(tmp_path: Path) -> None:
         assert composed(tmp_path, "own", "first=b").second.name == "b"
 
 
-def test_a_file_of_a_tests_own_is_read_again(tmp_path: Path) -> None:
+def test_a_file_that_a_test_made_is_read_again(tmp_path: Path) -> None:
     with quick_hydra():
         for text in ("first", "second"):
             (tmp_path / "own.yaml").write_text(f"text: {text}\n")

@@ -63,7 +63,7 @@ def served(
     return only(folder), answer
 
 
-def test_a_model_served_leaves_a_record_that_is_linked_to_its_training(folder: Path) -> None:
+def test_a_serving_record_refers_to_its_training(folder: Path) -> None:
     """By the command as a user runs it; the other tests run it in their own process."""
     record, answer = served(folder, "meter=auto", "backend.num_threads=1", run_it=serve_apart)
     training = trained(folder)
@@ -105,7 +105,7 @@ def test_a_model_served_leaves_a_record_that_is_linked_to_its_training(folder: P
     assert [line["event"] for line in lines] == ["launched", "ended"]
 
 
-def test_a_sweep_compresses_says_what_it_did_and_refuses_what_would_not_be_computed(
+def test_a_sweep_over_compressions_reports_and_refuses(
     folder: Path,
 ) -> None:
     run = trained(folder).run_id
@@ -151,7 +151,7 @@ def test_a_sweep_compresses_says_what_it_did_and_refuses_what_would_not_be_compu
     assert plain.config_hash != compressed.config_hash
 
 
-def test_over_http_the_stages_add_up_to_the_whole_of_a_pass_that_need_not_count(
+def test_stages_over_http_add_up_even_in_an_invalid_pass(
     folder: Path,
 ) -> None:
     # A hundred queries are too few to be sure of a p99: the command says so, and ends with 5.
@@ -191,7 +191,7 @@ def test_over_http_the_stages_add_up_to_the_whole_of_a_pass_that_need_not_count(
         assert means[stage] == pytest.approx(requests[f"{stage}_ms"].mean())
 
 
-def test_the_search_for_the_largest_rate_reports_the_pass_that_held_it(folder: Path) -> None:
+def test_the_rate_search_reports_the_pass_at_the_largest_rate(folder: Path) -> None:
     answer = serve(
         folder,
         f"run={trained(folder).run_id}",
@@ -342,7 +342,7 @@ def own_server(*, answers: int | None = None) -> Iterator[str]:
             thread.join()
 
 
-def test_a_server_of_ones_own_is_asked_and_what_it_does_not_tell_is_absent(folder: Path) -> None:
+def test_a_users_server_is_queried_and_unknown_fields_are_absent(folder: Path) -> None:
     with own_server() as url:
         record, _ = served(folder, "backend=http", f"backend.http.url={url}")
     assert {stage.stage for stage in record.stages} == {
@@ -369,7 +369,7 @@ def test_a_server_that_breaks_down_in_the_middle_is_a_failed_record(folder: Path
     assert "failed" in answer.out
 
 
-def test_a_model_of_ones_own_that_cannot_be_pickled_is_served_once_it_is_trusted(
+def test_a_users_model_that_cannot_be_pickled_is_served_if_trusted(
     folder: Path,
 ) -> None:
     path = folder / "results" / "train" / trained(folder).run_id

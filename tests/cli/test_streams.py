@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = (
-    "import sys; from bench.cli.start import settle_streams\n"
-    "settle_streams(); settle_streams()\n"
+    "import sys; from bench.cli.start import open_streams\n"
+    "open_streams(); open_streams()\n"
     "for _ in range(20000): print('ein Wert ±1')\n"
     "print('an error', file=sys.stderr)\n"
     "sys.exit(3)"
@@ -29,14 +29,14 @@ def started(redirection: str, **variables: str) -> subprocess.CompletedProcess[b
 
 
 @pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "| head -1"])
-def test_the_exit_code_is_the_commands_whatever_its_streams_are(redirection: str) -> None:
+def test_the_exit_code_does_not_depend_on_the_streams(redirection: str) -> None:
     answer = started(redirection)
     assert answer.returncode == 3
     assert b"Traceback" not in answer.stderr
     assert b"BrokenPipe" not in answer.stderr
 
 
-def test_a_full_disk_under_standard_output_is_said_once() -> None:
+def test_a_full_disk_under_standard_output_is_reported_once() -> None:
     answer = started(">/dev/full")
     assert answer.returncode == 3
     assert answer.stderr.splitlines() == [
@@ -45,7 +45,7 @@ def test_a_full_disk_under_standard_output_is_said_once() -> None:
     ]
 
 
-def test_what_the_terminal_cannot_show_is_a_question_mark() -> None:
+def test_unencodable_characters_become_question_marks() -> None:
     answer = started("", PYTHONIOENCODING="ascii")
     assert answer.returncode == 3
     assert answer.stdout.splitlines()[0] == b"ein Wert ?1"

@@ -47,7 +47,7 @@ def ended(folder: Path) -> dict[int, str]:
     return {event["seed"]: event["status"] for event in events if event["event"] == "ended"}
 
 
-def test_however_a_run_ends_the_others_are_made_and_all_are_reported(tmp_path: Path) -> None:
+def test_the_sweep_goes_on_and_reports_every_run_however_one_ends(tmp_path: Path) -> None:
     seeds = "seed=0,2,3,5,8,1"
     answer = sweep(tmp_path, "-m", seeds)
     assert answer.code == 5
@@ -81,7 +81,7 @@ def test_a_job_inherits_no_variable_of_a_launcher(
     assert LAUNCHER_VARIABLES.keys().isdisjoint(variables)
 
 
-def test_a_refused_run_is_no_failure(tmp_path: Path) -> None:
+def test_a_refused_run_is_not_a_failure(tmp_path: Path) -> None:
     assert sweep(tmp_path, f"seed={scripted.REFUSED}").code == 0
 
 
@@ -106,7 +106,7 @@ def test_a_results_folder_that_vanishes_fails_its_run_and_the_sweep_goes_on(
 
 @pytest.mark.parametrize("place", ["/proc/x", "/dev/null", "/dev/full/x"])
 @pytest.mark.parametrize("many", [["-m", "seed=0,1"], ["seed=0"]])
-def test_results_that_cannot_be_written_are_one_line(
+def test_unwritable_results_are_reported_in_one_line(
     tmp_path: Path, place: str, many: list[str]
 ) -> None:
     answer = sweep(tmp_path, *many, f"results={place}")
@@ -137,7 +137,7 @@ def test_a_server_that_cannot_start_a_run_fails_it_and_the_table_is_printed(
         (signal.SIGHUP, "stopped by SIGHUP: the terminal was closed"),
     ],
 )
-def test_a_signal_ends_the_sweep_in_order_and_says_how_to_go_on(
+def test_a_signal_ends_the_sweep_and_names_the_command_to_continue(
     tmp_path: Path, number: signal.Signals, words: str
 ) -> None:
     waiting = f"seed={scripted.OK},{scripted.WAITS},2,3,5"
@@ -200,7 +200,7 @@ def await_runs(folder: Path, num: int) -> None:
         time.sleep(0.01)
 
 
-def test_a_command_of_its_own_process_is_stopped_by_ctrl_c(tmp_path: Path) -> None:
+def test_ctrl_c_stops_a_command_in_a_subprocess(tmp_path: Path) -> None:
     seeds = f"seed={scripted.WAITS},{scripted.OK}"
     process = start(tmp_path, "-m", seeds, *COMMON, module="tests.cli.scripted_command")
     await_runs(tmp_path, 1)
@@ -229,7 +229,7 @@ def test_a_job_does_not_outlive_its_command(tmp_path: Path) -> None:
     assert record.error.message == COMMAND_GONE
 
 
-def test_resume_takes_what_is_finished_and_on_request_what_is_comparable(tmp_path: Path) -> None:
+def test_resume_takes_finished_runs_or_only_comparable_ones(tmp_path: Path) -> None:
     def num_runs() -> int:
         return len(list((tmp_path / "results" / "train").iterdir()))
 
@@ -237,7 +237,7 @@ def test_resume_takes_what_is_finished_and_on_request_what_is_comparable(tmp_pat
     assert sweep(tmp_path, "-m", seeds).code == 0
     answer = sweep(tmp_path, "-m", seeds, "resume=true")
     assert (answer.code, num_runs()) == (0, 2)
-    assert "2 of 2 runs were finished before: resume=true does not make them" in answer.err
+    assert "2 of 2 runs were finished before: resume=true does not repeat them" in answer.err
     assert sweep(tmp_path, "-m", seeds, "resume=comparable").code == 0
     assert num_runs() == 3
     answer = sweep(tmp_path, "-m", seeds, "resume=never")
@@ -245,7 +245,7 @@ def test_resume_takes_what_is_finished_and_on_request_what_is_comparable(tmp_pat
     assert "resume=never: must be one of false, true, comparable" in answer.err
 
 
-def test_a_run_at_another_price_is_made_for_its_money(tmp_path: Path) -> None:
+def test_resume_repeats_a_run_with_another_price(tmp_path: Path) -> None:
     def num_runs() -> int:
         return len(list((tmp_path / "results" / "train").iterdir()))
 
@@ -259,7 +259,7 @@ def test_a_run_at_another_price_is_made_for_its_money(tmp_path: Path) -> None:
     assert num_runs() == 3
 
 
-def test_resume_makes_again_what_cannot_be_read_and_tells_of_odd_lines(tmp_path: Path) -> None:
+def test_resume_repeats_unreadable_runs_and_reports_odd_lines(tmp_path: Path) -> None:
     assert sweep(tmp_path, "seed=0").code == 0
     (first,) = (tmp_path / "results" / "train").iterdir()
     (first / "run.json").write_text("{")
@@ -280,13 +280,13 @@ def test_all_results_folders_are_named(tmp_path: Path) -> None:
     assert answer.out.splitlines()[-1] == "results: a/train, b/train"
 
 
-def test_brackets_in_a_path_are_no_markup(tmp_path: Path) -> None:
+def test_brackets_in_a_path_are_not_markup(tmp_path: Path) -> None:
     answer = sweep(tmp_path, "results='a[/x] [bold]'")
     assert answer.code == 0
     assert answer.out.splitlines()[-1] == "results: a[/x] [bold]/train"
 
 
-def test_a_lock_that_cannot_be_used_is_one_line(
+def test_an_unusable_lock_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.cli.sweep.lock_path", lambda: tmp_path)

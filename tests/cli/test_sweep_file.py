@@ -10,6 +10,8 @@ import pytest
 
 from bench.cli.sweep_report import write_sweep
 from bench.core.records.health import Health
+from bench.serving.table import SWEEP_COLUMNS as SERVING
+from bench.training.table import SWEEP_COLUMNS as TRAINING
 from tests.serving.test_table import record as served
 from tests.training.test_table import record as trained
 
@@ -24,7 +26,7 @@ def test_a_row_per_run_with_all_digits(tmp_path: Path) -> None:
     missed = trained(accuracies=(0.6, 0.5))
     failed = trained(status="failed", message='broke, "so"\nit ended')
     runs = [(["lr=0.1", "seed=3"], tmp_path / "Größe" / run.run_id, run) for run in (hit, missed)]
-    path = write_sweep(tmp_path / "sweeps" / "x.csv", [*runs, ([], tmp_path, failed)])
+    path = write_sweep(tmp_path / "sweeps" / "x.csv", [*runs, ([], tmp_path, failed)], TRAINING)
     first, second, third = rows(path)
     assert first["run_id"] == hit.run_id
     assert first["folder"] == str(tmp_path / "Größe" / hit.run_id)
@@ -37,7 +39,7 @@ def test_a_row_per_run_with_all_digits(tmp_path: Path) -> None:
     assert third["error.message"] == 'broke, "so" it ended'
 
 
-def test_each_key_that_was_swept_is_a_column(tmp_path: Path) -> None:
+def test_each_swept_key_is_a_column(tmp_path: Path) -> None:
     first, second = trained(seed=0), trained(seed=1)
     first = replace(first, config={**first.config, "lr": 0.1, "choices": {"model": "mlp"}})
     second = replace(second, config={**second.config, "lr": 0.2, "choices": {"model": "cnn"}})
@@ -46,14 +48,14 @@ def test_each_key_that_was_swept_is_a_column(tmp_path: Path) -> None:
     runs = [
         ([*shared, *own], tmp_path, run) for own, run in zip(given, (first, second), strict=True)
     ]
-    found = rows(write_sweep(tmp_path / "x.csv", runs))
+    found = rows(write_sweep(tmp_path / "x.csv", runs, TRAINING))
     assert [row["config.lr"] for row in found] == ["0.1", "0.2"]
     assert [row["config.model"] for row in found] == ["mlp", "cnn"]
     assert not {"config.codecarbon", "config.seed"} & set(found[0])
 
 
 def test_served_runs_have_columns_of_their_own(tmp_path: Path) -> None:
-    (row,) = rows(write_sweep(tmp_path / "x.csv", [([], tmp_path, served())]))
+    (row,) = rows(write_sweep(tmp_path / "x.csv", [([], tmp_path, served())], SERVING))
     assert (row["serving.headline"], row["serving.latency_p99_ms"]) == ("latency_p99_ms", "12.5")
     assert (row["serving.valid"], row["trained.data"]) == ("true", "digits")
     assert "target.reached" not in row
@@ -62,15 +64,15 @@ def test_served_runs_have_columns_of_their_own(tmp_path: Path) -> None:
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     run = trained(status="failed", message="=cmd|' /C calc'!A0")
     run = replace(run, health=Health(comparable=False, flags=["@SUM(1)", "\x1b[31m"]))
-    (row,) = rows(write_sweep(tmp_path / "x.csv", [(["+lr=1", "-x"], Path("=1+1"), run)]))
+    (row,) = rows(write_sweep(tmp_path / "x.csv", [(["+lr=1", "-x"], Path("=1+1"), run)], TRAINING))
     assert row["error.message"] == "'=cmd|' /C calc'!A0"
     assert row["health.flags"] == "'@SUM(1) \\x1b[31m"
     assert row["overrides"] == "'+lr=1 -x"
     assert row["folder"] == "'=1+1"
 
 
-def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "x.csv").mkdir()
     with pytest.raises(OSError, match="directory"):
-        write_sweep(tmp_path / "x.csv", [([], tmp_path, trained())])
+        write_sweep(tmp_path / "x.csv", [([], tmp_path, trained())], TRAINING)
     assert [each.name for each in tmp_path.iterdir()] == ["x.csv"]

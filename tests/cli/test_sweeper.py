@@ -11,7 +11,7 @@ import pytest
 from hydra.errors import InstantiationException
 from rich.console import Console
 
-from bench.cli.messages import innermost
+from bench.cli.messages import root_cause
 from bench.cli.overrides import AGENDA, Checked, with_paths
 from bench.cli.terminal import CheckingLine
 from bench.launch.needs import Need
@@ -33,14 +33,14 @@ class TestCheckingLine:
                 line.show(num + 1)
         return said(console)
 
-    def test_nothing_is_said_of_what_is_soon_over(self) -> None:
+    def test_short_checks_print_nothing(self) -> None:
         assert "checking" not in self._after(0.5, 0.9, terminal=True)
         assert self._after(0.5, 9.0, terminal=False) == ""
 
-    def test_without_a_terminal_it_is_said_once(self) -> None:
+    def test_a_log_gets_one_line(self) -> None:
         assert self._after(0.5, 11.0, 30.0, terminal=False) == "checking 10000 jobs\n"
 
-    def test_on_a_terminal_it_says_how_many_are_done(self) -> None:
+    def test_a_terminal_shows_how_many_jobs_are_checked(self) -> None:
         told = self._after(0.5, 1.5, 2.0, 3.0, terminal=True)
         assert "checking 10000 jobs: 2 done" in told
         assert "3 done" not in told  # not more often than once a second
@@ -60,14 +60,14 @@ class TestPlan:
         sweeper.hydra_context = SimpleNamespace(config_loader=None)  # type: ignore[assignment]
         return sweeper
 
-    def test_the_sweep_is_told_what_there_is_to_run(self, sweeper: CheckedSweeper) -> None:
+    def test_the_agenda_has_the_planned_runs(self, sweeper: CheckedSweeper) -> None:
         planning = Planning(values=dict, check=lambda values, _: Checked(num_runs=2))
         jobs = [["+model.width=1", "model@a=x", "lr=1"], ["+model.width=2", "model@a=y", "lr=1"]]
         assert sweeper._plan(planning, jobs) == [jobs[0]]
         assert AGENDA.num_runs == 4
         assert list(AGENDA.swept) == ["model.width", "model", "run"]
 
-    def test_what_jobs_need_is_looked_at_once_for_all(
+    def test_needs_are_checked_once_for_all_jobs(
         self, sweeper: CheckedSweeper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked: list[list[Need]] = []
@@ -86,7 +86,7 @@ class _AsGiven:
     def __init__(self, *_: Any) -> None:
         pass
 
-    def quick(self, overrides: list[str]) -> dict[str, Any]:
+    def find(self, overrides: list[str]) -> dict[str, Any]:
         return {"results": "r"}
 
 
@@ -102,7 +102,7 @@ def test_every_command_that_sweeps_is_planned() -> None:
         (["results=/dev/null/x"], "results=/dev/null/x: cannot write there"),
     ],
 )
-def test_a_sweep_that_cannot_be_made_is_one_line_and_leaves_nothing(
+def test_an_impossible_sweep_is_one_line_and_leaves_no_files(
     arguments: list[str], words: str, tmp_path: Path
 ) -> None:
     answer = train(tmp_path, "-m", "codecarbon=none", *arguments)
@@ -113,7 +113,7 @@ def test_a_sweep_that_cannot_be_made_is_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_paths_are_written_out_and_names_are_not(
+def test_paths_are_expanded_and_names_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/me")
@@ -134,13 +134,13 @@ def test_paths_are_written_out_and_names_are_not(
     assert given["results"] == "~/r"
 
 
-def test_the_reason_is_what_hydra_wraps() -> None:
+def test_the_root_cause_is_what_hydra_wraps() -> None:
     missing = ModuleNotFoundError("No module named 'my_parts'")
     located = ImportError("Error loading 'my_parts.Net':\n...")
     located.__cause__ = missing
     wrapped = InstantiationException("Error locating target 'my_parts.Net'")
     wrapped.__cause__ = located
-    assert innermost(wrapped) is missing
+    assert root_cause(wrapped) is missing
     own = ValueError("batch too large")
     own.__cause__ = KeyError("x")
-    assert innermost(own) is own  # what a user's own code raised says it best
+    assert root_cause(own) is own  # what a user's own code raised says it best

@@ -65,7 +65,7 @@ class TestMainJob:
         assert first.startswith("run 1 of 2, batch_size=32: reached accuracy 0.9")
         assert second.startswith("run 2 of 2, batch_size=256: reached accuracy 0.9")
 
-    def test_records_hold_what_the_design_names(self, sweep: tuple[Path, Answer]) -> None:
+    def test_records_have_the_fields_of_the_design(self, sweep: tuple[Path, Answer]) -> None:
         for record in records(sweep[0]):
             assert record.status == "ok"
             target = record.target
@@ -129,9 +129,7 @@ class TestMainJob:
             last = read_curve(sweep[0] / "results" / "train" / record.run_id)[-1]
             assert last.eval_energy_j == pytest.approx(energy.eval_j)
 
-    def test_a_run_folder_holds_its_files_and_nothing_lies_beside(
-        self, sweep: tuple[Path, Answer]
-    ) -> None:
+    def test_a_run_folder_has_its_files_and_no_others(self, sweep: tuple[Path, Answer]) -> None:
         folder, _ = sweep
         names = {"run.json", "config.yaml", "curve.jsonl", "telemetry.parquet", "checkpoint.pt"}
         for run in (folder / "results" / "train").iterdir():
@@ -146,9 +144,7 @@ class TestMainJob:
         assert len({line["sweep_id"] for line in lines if "sweep_id" in line}) == 1
         assert len({line["config_hash"] for line in lines}) == 2
 
-    def test_what_is_finished_is_skipped_on_resume_and_measured_again_without(
-        self, sweep: tuple[Path, Answer]
-    ) -> None:
+    def test_resume_skips_finished_runs(self, sweep: tuple[Path, Answer]) -> None:
         folder, _ = sweep
         before = {record.run_id for record in records(folder)}
         answer = train(folder, "-m", "batch_size=32,256", "resume=true")
@@ -179,7 +175,7 @@ class TestQuickSweep:
         assert curves[1][0] == curves[1][1]
         assert curves[0][0] != curves[1][0]
 
-    def test_net_energy_stands_beside_the_gross_when_asked_for(self, quick: Path) -> None:
+    def test_net_energy_is_recorded_with_the_gross_on_request(self, quick: Path) -> None:
         for record in records(quick):
             assert record.idle is not None
             assert record.idle.before_w is not None
@@ -249,7 +245,7 @@ def test_ctrl_c_keeps_what_was_measured_and_stops_the_sweep(tmp_path: Path) -> N
     assert [line["event"] for line in Ledger(tmp_path / "results").events] == ["launched", "ended"]
 
 
-def test_while_another_run_is_measured_a_command_waits_and_says_so_unless_it_may_share(
+def test_a_command_waits_for_another_measurement_unless_shared(
     tmp_path: Path,
 ) -> None:
     lock = Path(environment(tmp_path)["BENCH_LOCK"])
@@ -354,7 +350,7 @@ def test_a_full_disk_loses_nothing_that_was_measured(tmp_path: Path) -> None:
     assert record["target"]["time_to_target_s"] > 0
 
 
-def test_two_devices_train_together_and_are_measured_as_one_whatever_a_launcher_says(
+def test_two_devices_are_measured_as_one_run_despite_a_launcher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in LAUNCHER_VARIABLES.items():

@@ -117,7 +117,7 @@ def test_paths_seed_and_repeat_are_not_part_of_the_hash(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["batch_size", "data._target_", "data.split_seed"])
-def test_all_else_is_part_of_the_hash(key: str) -> None:
+def test_every_other_key_changes_the_hash(key: str) -> None:
     assert config_hash(changed(key, 7)) != config_hash(PLAIN)
 
 
@@ -126,7 +126,7 @@ def test_the_order_of_keys_does_not_change_the_hash() -> None:
     assert config_hash(dict(reversed(PLAIN.items()))) == config_hash(PLAIN)
 
 
-def test_hashing_leaves_the_configuration_as_it_was() -> None:
+def test_hashing_does_not_change_the_configuration() -> None:
     before = copy.deepcopy(PLAIN)
     config_hash(PLAIN)
     assert before == PLAIN

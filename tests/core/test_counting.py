@@ -10,7 +10,7 @@ def run(status: str, second: int, kind: str | None = None, run_id: str = "r") ->
 
 @pytest.mark.parametrize("finished", ["ok", "failed", "out_of_memory"])
 @pytest.mark.parametrize("other", ["killed", "interrupted"])
-def test_a_finished_run_counts_whatever_was_cut_off_after_it(finished: str, other: str) -> None:
+def test_a_finished_run_counts_before_later_interrupted_ones(finished: str, other: str) -> None:
     assert counted([run(finished, 1), run(other, 2)]) == 0
     assert counted([run(other, 1), run(finished, 2)]) == 1
 
@@ -31,17 +31,17 @@ def test_runs_of_the_same_second_are_ordered_by_the_fraction_in_their_id() -> No
     assert sorted([next_second, later, earlier], key=start_order) == [earlier, later, next_second]
 
 
-def test_a_killed_run_counts_only_where_none_finished() -> None:
+def test_a_killed_run_counts_only_if_none_finished() -> None:
     assert counted([run("killed", 1), run("interrupted", 2), run("killed", 3)]) == 2
     assert counted([run("killed", 3), run("ok", 1)]) == 1
 
 
-def test_interrupted_runs_count_never() -> None:
+def test_interrupted_runs_never_count() -> None:
     assert counted([run("interrupted", 1), run("interrupted", 2)]) is None
     assert counted([]) is None
 
 
-def test_a_run_that_never_began_counts_nowhere() -> None:
+def test_a_run_that_never_began_does_not_count() -> None:
     never = run("interrupted", 9, NOT_STARTED)
 
     assert not began(never)
@@ -51,5 +51,5 @@ def test_a_run_that_never_began_counts_nowhere() -> None:
 
 
 @pytest.mark.parametrize("status", ["ok", "killed"])
-def test_a_run_marked_as_never_begun_counts_nowhere_whatever_its_status(status: str) -> None:
+def test_a_run_that_never_began_does_not_count_whatever_its_status(status: str) -> None:
     assert counted([run(status, 9, NOT_STARTED)]) is None

@@ -10,7 +10,7 @@ from bench.core.environment import (
 )
 
 
-def test_what_decides_speed_or_results_is_kept_and_nothing_else() -> None:
+def test_only_variables_that_decide_speed_or_results_are_kept() -> None:
     deciding = {
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "CUDA_CACHE_DISABLE": "1",
@@ -69,12 +69,12 @@ def test_what_decides_speed_or_results_is_kept_and_nothing_else() -> None:
         ("TORCH_COMPILE_OVERRIDE_BACKENDS", "eager"),
     ],
 )
-def test_a_compiler_that_is_switched_off_is_refused(name: str, value: str) -> None:
+def test_a_disabled_compiler_is_refused(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"trainer.compile=true: {name}={value} lets torch"):
         refuse_disabled_compiler("trainer.compile=true", {name: value})
 
 
-def test_a_compiler_that_works_is_fine() -> None:
+def test_a_working_compiler_is_accepted() -> None:
     refuse_disabled_compiler("x", {"TORCHDYNAMO_DISABLE": "0", "TORCH_COMPILE_DISABLE": ""})
 
 
@@ -84,7 +84,7 @@ def test_arguments_of_the_trainer_from_the_environment_are_refused() -> None:
     refuse_trainer_variables({"PL_GLOBAL_SEED": "1"})
 
 
-def test_jobs_do_not_take_the_place_that_a_launcher_gave_to_the_command() -> None:
+def test_jobs_ignore_the_rank_that_a_launcher_gave_the_command() -> None:
     places = {
         "GROUP_RANK": "1",
         "JSM_NAMESPACE_RANK": "1",
@@ -105,7 +105,7 @@ def test_jobs_do_not_take_the_place_that_a_launcher_gave_to_the_command() -> Non
     assert environment == {**others, "PYTHONHASHSEED": "0"}
 
 
-def test_hashes_of_text_are_as_the_user_says() -> None:
+def test_the_users_hash_seed_is_kept() -> None:
     environment = {"PYTHONHASHSEED": "random"}
     settle_environment(environment)
     assert environment == {"PYTHONHASHSEED": "random"}

@@ -8,7 +8,7 @@ import pytest
 from bench.core.files import expanded, replace_file, write_whole
 
 
-def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+def test_replacing_a_file_leaves_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_bytes(b"old")
     assert replace_file(path, b"new") == path
@@ -16,9 +16,7 @@ def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_that_cannot_be_flushed_stays_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_flush_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "run.json"
     path.write_bytes(b"old")
 
@@ -32,7 +30,7 @@ def test_a_file_that_cannot_be_flushed_stays_as_it_was(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_write_that_the_disk_took_only_a_part_of_is_an_error(
+def test_a_short_write_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("os.write", lambda file, data: len(data) - 1)

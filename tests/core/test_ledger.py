@@ -18,7 +18,7 @@ def identity() -> RunIdentity:
     return new_identity("train", "0123456789ab", 3, 1)
 
 
-def test_the_next_repeat_is_the_first_that_no_run_has_ended_with(tmp_path: Path) -> None:
+def test_the_next_repeat_is_the_first_free_one(tmp_path: Path) -> None:
     def end(repeat: int, status: str, seed: int = 0) -> None:
         identity = new_identity("lightning", "0123456789ab", seed, repeat)
         append_ledger(tmp_path, "launched", identity)
@@ -36,9 +36,7 @@ def test_the_next_repeat_is_the_first_that_no_run_has_ended_with(tmp_path: Path)
     assert following() == 2
 
 
-def test_the_ledger_tells_what_was_launched_and_what_ended(
-    tmp_path: Path, identity: RunIdentity
-) -> None:
+def test_the_ledger_lists_launches_and_ends(tmp_path: Path, identity: RunIdentity) -> None:
     other = replace(identity, run_id="other", seed=4)
     append_ledger(tmp_path, "launched", identity)
     append_ledger(tmp_path, "launched", other)
@@ -51,9 +49,7 @@ def test_the_ledger_tells_what_was_launched_and_what_ended(
     assert (ledger.num_skipped, ledger.skipped) == (0, None)
 
 
-def test_a_run_is_finished_that_ended_as_ok_and_whose_folder_is_there(
-    tmp_path: Path, identity: RunIdentity
-) -> None:
+def test_a_finished_run_ended_ok_and_has_a_folder(tmp_path: Path, identity: RunIdentity) -> None:
     finished = FinishedRuns(tmp_path)
     key = ("train", "0123456789ab")
     append_ledger(tmp_path, "ended", replace(identity, seed=4), status="failed")
@@ -72,7 +68,7 @@ def test_a_run_is_finished_that_ended_as_ok_and_whose_folder_is_there(
     assert finished.of(*key, 3, 1) == [tmp_path / "train" / "again", folder]
 
 
-def test_a_line_cut_by_a_full_disk_costs_that_line_only(
+def test_a_line_cut_by_a_full_disk_loses_only_that_line(
     tmp_path: Path, identity: RunIdentity
 ) -> None:
     """Without a newline of its own first, the next event would be appended to the cut line."""
@@ -106,7 +102,7 @@ def test_a_line_cut_by_a_full_disk_costs_that_line_only(
     ],
     ids=lambda line: repr(line[:30]),
 )
-def test_a_line_that_is_no_event_is_skipped_and_counted(
+def test_a_line_that_is_not_an_event_is_skipped_and_counted(
     tmp_path: Path, identity: RunIdentity, line: bytes
 ) -> None:
     append_ledger(tmp_path, "launched", identity)
@@ -119,7 +115,7 @@ def test_a_line_that_is_no_event_is_skipped_and_counted(
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "device"])
-def test_a_ledger_that_is_no_file_is_not_written_and_not_waited_for(
+def test_a_ledger_that_is_not_a_file_is_neither_written_nor_waited_for(
     tmp_path: Path, identity: RunIdentity, kind: str
 ) -> None:
     victim, ledger = tmp_path / "victim", tmp_path / "ledger.jsonl"

@@ -51,7 +51,7 @@ def fails(holder: str) -> None:
     pytest.fail(f"waited for {holder}")
 
 
-def test_a_second_process_waits_and_is_told_for_whom(tmp_path: Path) -> None:
+def test_a_second_process_waits_and_names_the_holder(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     waited_for: list[str] = []
     with held_by_another(path) as (first, release):
@@ -74,7 +74,7 @@ def test_a_dead_holder_does_not_keep_the_lock(tmp_path: Path) -> None:
             pass
 
 
-def test_what_inherited_the_lock_keeps_it(tmp_path: Path) -> None:
+def test_a_process_that_inherited_the_lock_keeps_it(tmp_path: Path) -> None:
     """A job goes on for a while after its command was killed: nothing is measured beside it."""
     path = tmp_path / "lock"
     with measuring_lock(path, "the command", fails) as file:
@@ -112,7 +112,7 @@ def test_everybody_may_read_the_file_whatever_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o644
 
 
-def test_a_file_that_was_removed_meanwhile_is_made_anew(tmp_path: Path) -> None:
+def test_a_file_removed_meanwhile_is_created_again(tmp_path: Path) -> None:
     """Temporary folders are cleaned: two runs must not hold two files of the same name."""
     path = tmp_path / "lock"
     with held_by_another(path) as (_, release):
@@ -126,7 +126,7 @@ def test_a_file_that_was_removed_meanwhile_is_made_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_the_file_of_another_user_in_a_sticky_folder_serves_as_well(tmp_path: Path) -> None:
+def test_another_users_lock_file_in_a_sticky_folder_works(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
     path = tmp_path / "lock"
     path.touch(0o644)
@@ -136,7 +136,7 @@ def test_the_file_of_another_user_in_a_sticky_folder_serves_as_well(tmp_path: Pa
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder", "loop"])
-def test_what_is_no_file_is_named_and_not_touched(tmp_path: Path, kind: str) -> None:
+def test_a_path_that_is_not_a_file_is_refused_untouched(tmp_path: Path, kind: str) -> None:
     path, victim = tmp_path / "lock", tmp_path / "victim"
     victim.write_text("precious")
     if kind == "link":
@@ -208,7 +208,7 @@ def test_a_process_may_measure_in_several_windows_at_once(tmp_path: Path) -> Non
         assert try_lock(path, "mine") is None
 
 
-def test_the_lock_can_be_put_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_of_the_lock_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLACE", "/somewhere")
     monkeypatch.setenv("BENCH_LOCK", "$PLACE/lock")
     assert lock_path() == Path("/somewhere/lock")

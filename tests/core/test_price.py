@@ -24,7 +24,7 @@ from bench.core.price import cost_basis
         (0, 0, "rental"),
     ],
 )
-def test_costs_say_what_they_consist_of(per_hour: Any, per_kwh: Any, basis: str) -> None:
+def test_the_basis_of_costs_is_named(per_hour: Any, per_kwh: Any, basis: str) -> None:
     assert cost_basis({"usd_per_hour": per_hour, "usd_per_kwh": per_kwh}) == basis
 
 

@@ -17,5 +17,5 @@ from bench.core.printable import printable
         (5, "5"),
     ],
 )
-def test_what_moves_a_cursor_or_hides_is_shown_as_its_code(text: object, shown: str) -> None:
+def test_control_characters_are_escaped(text: object, shown: str) -> None:
     assert printable(text) == shown

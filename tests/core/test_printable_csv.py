@@ -17,5 +17,5 @@ def test_numbers_and_other_texts_stay_as_they_are(text: str) -> None:
     assert csv_safe(text) == text
 
 
-def test_what_cannot_be_shown_is_spelt_out() -> None:
+def test_unprintable_characters_are_escaped() -> None:
     assert csv_safe("\t=1\r\x00") == r"' =1 \x00"

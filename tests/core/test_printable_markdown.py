@@ -26,7 +26,7 @@ RENDERER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
         "> quote",
     ],
 )
-def test_a_reader_shows_the_text_and_no_markup(text: str) -> None:
+def test_markdown_renders_as_plain_text(text: str) -> None:
     html = RENDERER.render(markdown_safe(text))
     shown = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     assert html.replace("\u200b", "") == f"<p>{shown}</p>\n"
@@ -44,10 +44,10 @@ def test_a_reader_shows_the_text_and_no_markup(text: str) -> None:
         ("a\n# Heading\x1b[31m", r"a # Heading\\x1b\[31m"),
     ],
 )
-def test_what_github_makes_of_words_is_kept_apart(text: str, expected: str) -> None:
+def test_mentions_issues_and_links_of_github_are_broken(text: str, expected: str) -> None:
     assert markdown_safe(text) == expected
 
 
 @pytest.mark.parametrize("text", ["energy_total_j", "money (US$)", "-5.0", "+30%", "12:30:45", "-"])
-def test_usual_names_and_numbers_are_left_alone(text: str) -> None:
+def test_ordinary_names_and_numbers_are_unchanged(text: str) -> None:
     assert markdown_safe(text) == text

@@ -32,6 +32,6 @@ def test_the_closest_names_are_suggested(given: str, known: list[str], end: str)
     assert did_you_mean(given, known) == end
 
 
-def test_at_most_three_are_named_and_any_iterable_will_do() -> None:
+def test_at_most_three_names_are_suggested_from_any_iterable() -> None:
     names = (f"{part}.seed" for part in "abcdefg")
     assert did_you_mean("seed", names) == "; did you mean a.seed or b.seed or c.seed?"

@@ -78,7 +78,7 @@ def test_packages_of_a_revision_with_the_names_of_this_project_do_not_hide_it(
     assert str(worktree / "src" / "package") in answer.stdout
 
 
-def test_a_module_that_the_revision_has_itself_is_meant(tmp_path: Path) -> None:
+def test_a_module_of_the_revision_is_preferred(tmp_path: Path) -> None:
     repository = Repository(root=tmp_path, inside=Path())
     (tmp_path / "bench").mkdir()
     assert hides_suite(repository, tmp_path, "bench.train")
@@ -87,7 +87,7 @@ def test_a_module_that_the_revision_has_itself_is_meant(tmp_path: Path) -> None:
     assert not hides_suite(repository, tmp_path, "bench.train")
 
 
-def test_hashes_are_fixed_compiled_files_kept_and_hooks_of_git_forgotten(
+def test_hash_seed_bytecode_and_git_variables_are_set(
     folders: tuple[Path, Path],
 ) -> None:
     found = environment(folders, PYTHONDONTWRITEBYTECODE="1", GIT_DIR="/elsewhere", OTHER="kept")
@@ -100,7 +100,7 @@ def test_hashes_are_fixed_compiled_files_kept_and_hooks_of_git_forgotten(
     }
 
 
-def test_what_was_searched_in_the_working_tree_is_searched_in_the_worktree_first(
+def test_the_worktree_is_searched_before_the_working_tree(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     checkout, worktree = folders
@@ -114,7 +114,7 @@ def test_what_was_searched_in_the_working_tree_is_searched_in_the_worktree_first
     assert origin("package", variables, worktree) == f"{worktree}/src/package"
 
 
-def test_code_that_would_still_come_from_the_working_tree_is_refused(
+def test_code_taken_from_the_working_tree_is_refused(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     checkout, worktree = folders
@@ -141,7 +141,7 @@ def test_an_interpreter_that_cannot_be_run_names_the_key(
             environment_of(os.environ, python, repository, worktree, "bench.train")
 
 
-def test_an_interpreter_is_a_path_of_the_revision_or_a_program() -> None:
+def test_an_interpreter_is_a_path_in_the_revision_or_a_program() -> None:
     folder = Path("/worktree")
     assert python_of(None, "/usr/bin/python3", folder) == "/usr/bin/python3"
     assert python_of(".venv/bin/python", "", folder) == "/worktree/.venv/bin/python"
@@ -149,7 +149,7 @@ def test_an_interpreter_is_a_path_of_the_revision_or_a_program() -> None:
     assert python_of("python3.12", "", folder) == "python3.12"
 
 
-def test_both_revisions_have_the_same_environment_but_for_where_their_code_is(
+def test_environments_of_revisions_differ_only_in_the_folders_of_their_code(
     folders: tuple[Path, Path],
 ) -> None:
     """The gate refuses to compare runs whose variables differ: bench.ab must not set them so."""

@@ -30,7 +30,9 @@ def run(server: ForkServer, job: str, argument: Any, log: Path) -> tuple[Ending,
     return ending, messages
 
 
-def test_each_job_is_another_process_and_is_heard(server: ForkServer, tmp_path: Path) -> None:
+def test_each_job_runs_in_a_process_of_its_own_and_sends_messages(
+    server: ForkServer, tmp_path: Path
+) -> None:
     pids = set()
     for _ in range(2):
         ending, messages = run(server, "talk", {"a": 1}, tmp_path / "log.txt")
@@ -62,7 +64,7 @@ def test_imports_are_paid_before_the_first_job_is_launched(tmp_path: Path) -> No
     assert imported_s < launched_s
 
 
-def test_all_that_a_job_prints_goes_to_its_log(
+def test_the_output_of_a_job_goes_to_its_log(
     server: ForkServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run(server, "talk", None, tmp_path / "log.txt")
@@ -71,19 +73,17 @@ def test_all_that_a_job_prints_goes_to_its_log(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_killed_job_is_told_by_its_signal(server: ForkServer, tmp_path: Path) -> None:
+def test_a_killed_job_is_reported_with_its_signal(server: ForkServer, tmp_path: Path) -> None:
     ending, _ = run(server, "kill_itself", None, tmp_path / "log.txt")
     assert ending == Ending(exit_code=None, signal_name="SIGKILL")
 
 
-def test_what_a_killed_job_had_started_is_ended_too(server: ForkServer, tmp_path: Path) -> None:
+def test_processes_of_a_killed_job_are_ended(server: ForkServer, tmp_path: Path) -> None:
     _, messages = run(server, "start_another_and_be_killed", None, tmp_path / "log.txt")
     wait_for_end(messages[0])
 
 
-def test_so_is_what_a_job_had_started_that_left_with_an_error(
-    server: ForkServer, tmp_path: Path
-) -> None:
+def test_processes_of_a_failed_job_are_ended(server: ForkServer, tmp_path: Path) -> None:
     _, messages = run(server, "end_with_another", 3, tmp_path / "log.txt")
     wait_for_end(messages[0])
 
@@ -114,7 +114,7 @@ def test_an_exit_code_is_kept(server: ForkServer, tmp_path: Path) -> None:
     assert ending == Ending(exit_code=7, signal_name=None)
 
 
-def test_ctrl_c_tells_the_job_and_waits_for_it(server: ForkServer, tmp_path: Path) -> None:
+def test_ctrl_c_is_passed_to_the_job_and_waits_for_it(server: ForkServer, tmp_path: Path) -> None:
     def press_ctrl_c(message: Any) -> None:
         assert message == "ready"
         os.kill(os.getpid(), signal.SIGINT)
@@ -143,7 +143,7 @@ def test_a_job_starts_processes_as_a_plain_python_does(server: ForkServer, tmp_p
     assert messages == [subprocess.check_output(plain, text=True).strip()]
 
 
-def test_what_a_job_forks_is_ended_by_sigterm(server: ForkServer, tmp_path: Path) -> None:
+def test_sigterm_ends_forked_processes_of_a_job(server: ForkServer, tmp_path: Path) -> None:
     _, messages = run(server, "start_one_to_terminate", None, tmp_path / "log.txt")
     assert messages == [-signal.SIGTERM]
 
@@ -204,7 +204,7 @@ def test_the_parent_sleeps_while_a_job_runs(server: ForkServer, tmp_path: Path) 
     assert any(cost_s() < 0.1 for _ in range(3))  # one may meet a garbage collection
 
 
-def test_the_end_of_the_fork_server_is_not_the_end_of_the_job(tmp_path: Path) -> None:
+def test_a_job_outlives_its_fork_server(tmp_path: Path) -> None:
     """The job is waited for, how it ended is not known, and the next one has a new server."""
     server = ForkServer(preload=["tests.launch.jobs"])
     answer = tmp_path / "answer"
@@ -217,7 +217,7 @@ def test_the_end_of_the_fork_server_is_not_the_end_of_the_job(tmp_path: Path) ->
     assert ending == Ending(exit_code=0, signal_name=None)
 
 
-def test_a_server_that_ends_while_it_starts_a_job_is_one_error(
+def test_a_fork_server_that_dies_while_starting_a_job_is_one_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = ForkServer(preload=["tests.launch.jobs"])
@@ -245,7 +245,7 @@ def test_a_job_inherits_the_lock(server: ForkServer, tmp_path: Path) -> None:
     assert [str(lock) in opened for opened in files] == [True, False]
 
 
-def test_what_a_job_leaves_behind_is_ended_after_a_while(
+def test_remaining_processes_of_a_job_are_ended_after_a_while(
     server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would hold the lock for ever, and be at work beside the next run."""
@@ -264,7 +264,7 @@ def test_what_a_job_leaves_behind_is_ended_after_a_while(
         pass
 
 
-def test_a_log_that_cannot_be_opened_does_not_end_the_job(
+def test_an_unwritable_log_does_not_end_the_job(
     server: ForkServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ending, messages = run(server, "talk", 1, tmp_path / "gone" / "log.txt")
@@ -274,7 +274,7 @@ def test_a_log_that_cannot_be_opened_does_not_end_the_job(
 
 
 @pytest.mark.parametrize("length", [94, 200])
-def test_a_long_temporary_folder_is_no_obstacle(tmp_path: Path, length: int) -> None:
+def test_a_long_tmpdir_works(tmp_path: Path, length: int) -> None:
     folder = tmp_path / ("x" * (length - len(str(tmp_path))))
     folder.mkdir()
     command = in_a_command("talk", tmp_path, TMPDIR=str(folder))
@@ -284,7 +284,7 @@ def test_a_long_temporary_folder_is_no_obstacle(tmp_path: Path, length: int) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_job_is_told_by_which_signal_its_command_was_stopped(
+def test_a_job_learns_which_signal_stopped_its_command(
     server: ForkServer, tmp_path: Path, number: signal.Signals
 ) -> None:
     def stop(_: Any) -> None:

@@ -16,7 +16,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> MadeRepository:
     return made
 
 
-def test_the_folder_inside_a_repository_is_known(made: MadeRepository) -> None:
+def test_the_folder_inside_a_repository_is_found(made: MadeRepository) -> None:
     (made.folder / "a" / "b").mkdir(parents=True)
     for inside in (Path(), Path("a/b")):
         found = find_repository(made.folder / inside)
@@ -36,14 +36,14 @@ def test_an_unknown_revision_names_its_key(ref: str, made: MadeRepository) -> No
         find_repository(made.folder).commit_of(ref, key="base")
 
 
-def test_nothing_is_checked_out_by_name_where_head_is_detached(tmp_path: Path) -> None:
+def test_a_detached_head_has_no_name(tmp_path: Path) -> None:
     made = made_repository(tmp_path)
     made.git("checkout", "--quiet", "--detach")
     repository = find_repository(made.folder)
     assert [repository.is_checked_out(ref) for ref in ("HEAD", "main")] == [True, False]
 
 
-def test_files_that_git_does_not_know_make_nothing_dirty(tmp_path: Path) -> None:
+def test_untracked_files_do_not_make_a_repository_dirty(tmp_path: Path) -> None:
     made = made_repository(tmp_path)
     repository = find_repository(made.folder)
     (made.folder / "new").touch()
@@ -52,7 +52,7 @@ def test_files_that_git_does_not_know_make_nothing_dirty(tmp_path: Path) -> None
     assert repository.is_dirty()
 
 
-def test_the_variables_of_a_hook_do_not_lead_elsewhere(
+def test_variables_of_a_git_hook_are_ignored(
     made: MadeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = made_repository(tmp_path)

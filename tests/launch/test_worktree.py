@@ -35,7 +35,7 @@ def commits_of(made: MadeRepository) -> dict[str, str]:
     }
 
 
-def test_two_revisions_lie_side_by_side_and_are_gone_afterwards(made: MadeRepository) -> None:
+def test_two_worktrees_exist_together_and_are_removed(made: MadeRepository) -> None:
     commits = commits_of(made)
     (made.folder / "fake_bench.py").write_text("not committed")
     with worktrees(find_repository(made.folder), commits, pytest.fail) as folders:
@@ -50,7 +50,7 @@ def test_two_revisions_lie_side_by_side_and_are_gone_afterwards(made: MadeReposi
     assert (made.folder / "fake_bench.py").read_text() == "not committed"
 
 
-def test_they_are_gone_after_an_error_and_when_one_cannot_be_made(made: MadeRepository) -> None:
+def test_worktrees_are_removed_after_an_error(made: MadeRepository) -> None:
     repository = find_repository(made.folder)
     with (
         pytest.raises(KeyboardInterrupt),
@@ -67,7 +67,7 @@ def test_they_are_gone_after_an_error_and_when_one_cannot_be_made(made: MadeRepo
     assert made.num_worktrees() == 1
 
 
-def test_a_signal_that_comes_while_they_are_removed_is_held_back_until_they_are(
+def test_a_signal_waits_until_the_worktrees_are_removed(
     made: MadeRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     removed = os.unlink
@@ -92,7 +92,7 @@ def killed_inside(made: MadeRepository, folder: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_what_a_killed_process_left_is_removed_and_what_others_use_is_not(
+def test_abandoned_worktrees_are_removed_and_used_ones_are_not(
     made: MadeRepository, tmp_path: Path
 ) -> None:
     process = multiprocessing.get_context("fork").Process(
@@ -119,7 +119,9 @@ def test_what_a_killed_process_left_is_removed_and_what_others_use_is_not(
     assert made.num_worktrees() == 2
 
 
-def test_what_cannot_be_removed_is_told(made: MadeRepository, tmp_path: Path) -> None:
+def test_a_worktree_that_cannot_be_removed_is_reported(
+    made: MadeRepository, tmp_path: Path
+) -> None:
     told: list[str] = []
     with worktrees(find_repository(made.folder), commits_of(made), told.append) as folders:
         folder = folders["base"].parent

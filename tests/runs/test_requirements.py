@@ -12,7 +12,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from bench.cli.app import register
-from bench.cli.overrides import plain
+from bench.cli.overrides import plain_values
 from bench.config.serve import ServeConfig
 from bench.core.files import config_dir
 from bench.launch.isolation import Ending, ForkServer
@@ -259,7 +259,7 @@ def served(*overrides: str, data: dict[str, Any] | None = None) -> list[Need]:
     """What serving a model of the user's own needs."""
     register()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        values = plain(compose("serve", overrides=["run=x", "meter=none", *overrides]))
+        values = plain_values(compose("serve", overrides=["run=x", "meter=none", *overrides]))
     config = {
         "data": data or {"_target_": "bench.tasks.data.digits"},
         "model": {"_target_": "my.Net"},

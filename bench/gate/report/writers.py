@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.terminal import say, shown
+from bench.cli.terminal import safe_line, say
 from bench.core.printable import markdown_safe, printable
 from bench.gate.model import Comparison, Exit, GateRow, Problem
 from bench.gate.report.cells import HEADINGS, cells, configuration
@@ -87,9 +87,9 @@ def gate_table(rows: Sequence[GateRow], *, grouped: bool = False) -> Table:
         if grouped and not is_single and configuration(row) != above:
             above = configuration(row)
             # The column does not wrap: unfolded, it would get as wide as the configuration is long.
-            table.add_row(Text(fill(shown(above), longest)), style="bold")
+            table.add_row(Text(fill(safe_line(above), longest)), style="bold")
         # Text: brackets would be read as markup.
-        texts = (Text(shown(text)) for name, text in cells(row).items() if name not in hidden)
+        texts = (Text(safe_line(text)) for name, text in cells(row).items() if name not in hidden)
         table.add_row(*texts, style=_STYLES.get(row.verdict))
     return table
 

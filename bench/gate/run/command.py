@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.cli.overrides import MULTIRUN, quoted
-from bench.cli.terminal import shown
+from bench.cli.overrides import MULTIRUN, quote_value
+from bench.cli.terminal import safe_line
 from bench.config.gate import OUTPUTS, JudgeConfig
 from bench.config.serve import ServeConfig
 from bench.config.train import TrainConfig
@@ -92,12 +92,12 @@ def _word_for_word(argument: str) -> str:
     is_for_hydra = value in _NO_VALUE or _QUOTED.fullmatch(value)
     if is_for_hydra or not (is_path or key in _WORD_FOR_WORD):
         return argument
-    return f"{key}={quoted(value)}"
+    return f"{key}={quote_value(value)}"
 
 
 def hydra_value(text: str) -> str:
     """Write a text as a value in Hydra's grammar, quoted only where it needs to be."""
-    return text if _PLAIN.fullmatch(text) else quoted(text)
+    return text if _PLAIN.fullmatch(text) else quote_value(text)
 
 
 def run_arguments(overrides: Sequence[str], results: Path, repeat: int) -> list[str]:
@@ -149,7 +149,7 @@ def run_gate_command(
             raise
         except ValueError as error:
             write_end(plain, problem("wrong", str(error)))
-            raise ValueError(shown(error)) from error
+            raise ValueError(safe_line(error)) from error
         except Exception as error:
             write_end(plain, problem("broken", describe(error)))
             if wants_traceback or not isinstance(error, OSError):

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.terminal import say, shown, wide_console
+from bench.cli.terminal import safe_line, say, wide_console
 from bench.config.gate import RUNS_PER_ROUND, NoiseConfig
 from bench.core.checks import keys_of
 from bench.core.files import utc_now
@@ -149,7 +149,7 @@ def noise_table(rows: Sequence[NoiseRow]) -> Table:
             _percent(row.floor_frac),
             "demoted" if row.demoted else row.kind,
         )
-        table.add_row(*(Text(shown(cell)) for cell in cells))
+        table.add_row(*(Text(safe_line(cell)) for cell in cells))
     return table
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import TextColumn
 
 from bench.cli.app import run_once
-from bench.cli.terminal import Line, say, shown
+from bench.cli.terminal import Line, safe_line, say
 from bench.config.gate import MeasuredConfig, OutputConfig
 from bench.core.files import file_stamp, utc_now
 from bench.core.printable import printable
@@ -89,7 +89,7 @@ class TrialLine(Line):
 
     def step(self, text: str) -> None:
         """Redraw the line with the next step; the latest line that stays is repeated after it."""
-        self._bar.update(self._task, description=shown(f"{text}{self._latest}"), refresh=True)
+        self._bar.update(self._task, description=safe_line(f"{text}{self._latest}"), refresh=True)
 
     def print_line(self, text: str) -> None:
         """Print a line that stays."""

@@ -8,7 +8,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from bench.cli.terminal import say, shown, wide_console
+from bench.cli.terminal import safe_line, say, wide_console
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from bench.cli.terminal import say, shown, wide_console
     ],
 )
 def test_what_a_ci_service_would_obey_is_shown_as_its_code(text: str, told: str) -> None:
-    assert shown(text) == told
+    assert safe_line(text) == told
 
 
 def test_line_breaks_stay_and_brackets_are_no_markup() -> None:
