@@ -1,4 +1,4 @@
-"""What a job's process does around its work: signals, output, and ending with its command."""
+"""Prepares the fresh process of a job: signals, output, and what happens if its command dies."""
 
 from __future__ import annotations
 
@@ -13,24 +13,35 @@ import threading
 import time
 from multiprocessing import util
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from multiprocessing.reduction import DupFd
+from typing import Any
 
 from bench.core.lock import adopt
 from bench.launch.stopping import COMMAND_GONE, STOP_SIGNALS, stop_reason
 
-# Time to finish an evaluation and write the record, without trying a person's patience.
+# Long enough to finish an evaluation and write the record, and short enough for a waiting person.
 GRACE_S = 30.0
 
 
 class Interrupted(BaseException):
-    """The run shall stop; the message is the reason.
+    """The run must stop; the message is the reason.
 
-    Not a KeyboardInterrupt, which Lightning catches itself and turns into an exit.
+    It is not a KeyboardInterrupt, because Lightning catches those and exits.
     """
 
 
-class _Descriptor(Protocol):
-    file: int
+class Inherited:
+    """A descriptor that a job gets from this process and keeps open until it ends."""
+
+    def __init__(self, file: int) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _receive, (DupFd(self.file),)
+
+
+def _receive(file: Any) -> Inherited:
+    return Inherited(file.detach())
 
 
 def report_parent(sender: Connection) -> None:
@@ -44,18 +55,22 @@ def begin_job(
     sender: Connection,
     log: str,
     launched_s: float,
-    lock: _Descriptor | None,
+    lock: Inherited | None,
 ) -> None:
-    """The first function of the fresh process; see ForkServer.run for its arguments."""
-    # In a process group of its own, Ctrl-C reaches only the parent, which passes it on once; and
-    # what the job starts (data-loading workers) can be ended with it.
+    """Run a job, as the first function of the fresh process; for its arguments see ForkServer.run.
+
+    The function that the job names gets its argument, a function that sends a message to the
+    parent, and the monotonic seconds at the launch.
+    """
+    # With a process group of its own, Ctrl-C in a terminal reaches only the parent, which passes it
+    # on once. And the parent can end everything that the job starts, such as data-loading workers.
     os.setpgrp()
     interrupt = _InterruptOnce()
     for number in STOP_SIGNALS:
         signal.signal(number, interrupt)
     _have_forks_end_by_signals()
-    # Otherwise workers of a data loader would start through a fork server, too: slowly, on the
-    # clock, and without a lock or an open file of this process.
+    # This process came from a fork server, and the workers of a data loader would too: slowly, on
+    # the clock, and without the lock and the open files of this process. Start them as usual.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     if lock is not None:
         adopt(lock.file)
@@ -67,29 +82,29 @@ def begin_job(
 
 
 class _InterruptOnce:
-    """Handles the signals that stop a job: a second one must not break the writing of the record.
+    """Raises Interrupted at the first signal, and ignores others while the record is written.
 
-    It counts by itself and stays the handler: Lightning puts the handlers from before a training
-    back when that is interrupted.
+    It remembers the first signal itself instead of replacing the handler: Lightning restores the
+    earlier handlers when a training is interrupted.
     """
 
     def __init__(self) -> None:
         """Wait for the first signal."""
-        self.reason: str | None = None  # in place of what the signal says
-        self._has_come = False
+        self.reason: str | None = None  # the reason, if the signal itself does not tell it
+        self._is_done = False
 
     def __call__(self, number: int, frame: object) -> None:
-        """Take a signal."""
-        if not self._has_come:
-            self._has_come = True
+        """Handle a signal."""
+        if not self._is_done:
+            self._is_done = True
             raise Interrupted(self.reason or stop_reason(number))
 
 
 def _have_forks_end_by_signals() -> None:
     """Let SIGTERM and SIGHUP end a process that the job forks, such as a loader's worker.
 
-    They wait while the process forks: Python forgets a signal that comes to the child before its
-    handler is gone.
+    The signals are blocked during the fork, because Python would lose a signal that reaches the
+    child before its handlers are reset.
     """
     ending = {signal.SIGTERM, signal.SIGHUP}
 
@@ -109,28 +124,29 @@ def _have_forks_end_by_signals() -> None:
 
 
 def _interrupt_when_orphaned(interrupt: _InterruptOnce) -> None:
-    """Stop the job once its command is gone: nobody would see its results.
+    """Stop the job when its command dies, because nobody would see its results.
 
-    One that hangs in native code, waiting for another rank, hears no signal and is killed.
+    A job that hangs in native code, waiting for another rank, handles no signal. It is killed after
+    a while.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         interrupt.reason = COMMAND_GONE
         os.kill(os.getpid(), signal.SIGINT)
-        # The command would have removed this folder, which holds the fork server's socket.
+        # The command can no longer remove this folder, which contains the fork server's socket.
         shutil.rmtree(util.get_temp_dir(), ignore_errors=True)
         time.sleep(GRACE_S)
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _send_output_to(log: str) -> None:
-    """Send all that this process prints to a file, native code and crash traces included."""
+    """Redirect standard output and error to a file, also for native code and crash traces."""
     sys.stdout.flush()
     sys.stderr.flush()
     try:
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    except OSError:  # the results folder is gone: the run says so where it first writes there
+    except OSError:  # the results folder is gone; the run fails when it first writes there
         file = os.open(os.devnull, os.O_WRONLY)
     os.dup2(file, 1)
     os.dup2(file, 2)

@@ -1,7 +1,7 @@
-"""The environment of the runs of a revision, in which its own code is found first.
+"""Makes the environment variables for the runs of a revision, so that its own code is found first.
 
-A module that the revision does not have is still found in an editable install of the working tree:
-`install=` gives each revision an environment of its own.
+Python would still find a module that the revision does not have in an editable install of the
+working tree. Users can give each revision an environment of its own with `install=`.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.launch.repository import Repository, without_hook
+from bench.launch.repository import Repository, drop_hook_variables
 
-# Asks the interpreter that will make the runs where it looks for code, and which modules of the
-# revision it would still take from the working tree. Editable installs of some build
-# tools put an import hook before everything else.
-_ASK = """
+# The interpreter that will make the runs prints which folders of the working tree it searches, and
+# which modules of the revision it would still take from there. The latter happens because editable
+# installs of some build tools put an import hook before everything else.
+_SEARCH = """
 import importlib.util, json, os, pkgutil, sys
 checkout, worktree, *folders = sys.argv[1:]
 def is_in(path, folder):
     return os.path.realpath(path).startswith(folder + os.sep)
-def is_theirs(path):
+def is_working_tree(path):
     return is_in(path, checkout) and not is_in(path, worktree)
-elsewhere = []
+wrong = []
 for module in pkgutil.iter_modules(folders):
     if module.name not in sys.modules:
         spec = importlib.util.find_spec(module.name)
-        if spec and spec.origin and is_theirs(spec.origin):
-            elsewhere.append(module.name + " from " + spec.origin)
-theirs = [os.path.relpath(os.path.realpath(path), checkout) for path in sys.path if is_theirs(path)]
-print(json.dumps([theirs, elsewhere]))
+        if spec and spec.origin and is_working_tree(spec.origin):
+            wrong.append(module.name + " from " + spec.origin)
+paths = map(os.path.realpath, filter(is_working_tree, sys.path))
+print(json.dumps([[os.path.relpath(path, checkout) for path in paths], wrong]))
 """
 
-# Asks the same interpreter where it finds this project.
+# The same interpreter prints where it finds this project.
 _PACKAGES = """
 import json, os
 from importlib.util import find_spec
@@ -50,53 +50,58 @@ for name in ("bench", "analysis", "hydra_plugins"):
 """
 
 
-def environment_of(
-    given: Mapping[str, str], python: str, repository: Repository, worktree: Path, module: str
+def run_environment(
+    inherited: Mapping[str, str], python: str, repository: Repository, worktree: Path, module: str
 ) -> dict[str, str]:
-    """The environment of the runs of a revision.
+    """Make the environment for the runs of a revision.
 
-    What the interpreter would look for in the working tree, because of PYTHONPATH or an editable
-    install, is looked for in the worktree first.
+    If PYTHONPATH or an editable install makes the interpreter search a folder of the working tree,
+    it searches the same folder of the worktree first.
 
     Args:
-        given: That of the command.
+        inherited: The environment of the command.
         python: The interpreter.
-        repository: What the worktree is of.
-        worktree: Its top folder.
-        module: That the runs are made with.
+        repository: The repository that the worktree belongs to.
+        worktree: The top folder of the worktree.
+        module: The module to run.
 
     Raises:
-        ValueError: The interpreter cannot be run, or would take code from the working tree still.
+        ValueError: The interpreter cannot be run, or would still take code from the working tree.
     """
-    environment = without_hook(given)
-    # Without compiled files, each run would compile all that it imports.
+    environment = drop_hook_variables(inherited)
+    # Each run would otherwise compile every module that it imports.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Different hash seeds would make the order of sets, and with it times, differ between runs.
     environment["PYTHONHASHSEED"] = "0"
     folders = [folder for folder in (worktree, worktree / "src") if folder.is_dir()]
     if hides_suite(repository, worktree, module):
-        # The runs do not search the folder that they are made in: see Interleaved.
-        folders = [_suite(python, environment, worktree), worktree / repository.inside, *folders]
-    environment["PYTHONPATH"] = _searched(folders, given)
-    question = [python, "-c", _ASK, str(repository.root), str(worktree), *map(str, folders)]
-    theirs, elsewhere = _json_of(question, environment, worktree / repository.inside)
-    if elsewhere:
+        # These runs use `python -P`, so the working directory has to be listed too.
+        folders = [
+            _link_suite(python, environment, worktree),
+            worktree / repository.inside,
+            *folders,
+        ]
+    environment["PYTHONPATH"] = _search_path(folders, inherited)
+    command = [python, "-c", _SEARCH, str(repository.root), str(worktree), *map(str, folders)]
+    searched, wrong = _read_json(command, environment, worktree / repository.inside)
+    if wrong:
         raise ValueError(
-            f"python={python}: takes {elsewhere[0]}, which is not the revision's; give each "
+            f"python={python}: takes {wrong[0]} and not from the revision; give each "
             "revision an environment of its own, as in install='python -m venv .venv && "
             ".venv/bin/pip install -e .' python=.venv/bin/python"
         )
-    mapped = [worktree / folder for folder in theirs]
+    mapped = [worktree / folder for folder in searched]
     folders += [folder for folder in mapped if folder.is_dir() and folder not in folders]
-    return {**environment, "PYTHONPATH": _searched(folders, given)}
+    return {**environment, "PYTHONPATH": _search_path(folders, inherited)}
 
 
 def hides_suite(repository: Repository, worktree: Path, module: str) -> bool:
-    """Whether packages of a revision have the names of this project's and hide its module.
+    """Whether a revision has packages called bench or analysis that hide a module of this project.
 
     Args:
-        repository: What the worktree is of.
-        worktree: Its top folder.
-        module: That the runs are made with. One that the revision has itself is meant.
+        repository: The repository that the worktree belongs to.
+        worktree: The top folder of the worktree.
+        module: The module to run. If the revision has it, the revision's own is meant.
     """
     folders = worktree / repository.inside, worktree, worktree / "src"
     named = any((folder / name).is_dir() for folder in folders for name in ("bench", "analysis"))
@@ -108,57 +113,54 @@ def hides_suite(repository: Repository, worktree: Path, module: str) -> bool:
     )
 
 
-def _suite(python: str, environment: Mapping[str, str], worktree: Path) -> Path:
-    """A folder with links to this project's packages, to be searched before the revision.
+def _link_suite(python: str, environment: Mapping[str, str], worktree: Path) -> Path:
+    """Make a folder with links to this project's packages, to search before the revision.
 
     Raises:
-        ValueError: The interpreter does not have this project.
+        ValueError: This project is not installed for the interpreter.
     """
     folder = worktree.with_name(f"{worktree.name}-suite")
     folder.mkdir(exist_ok=True)
     code = f"{_PACKAGES}print(json.dumps(found))"
-    for name, place in _json_of([python, "-P", "-c", code], environment, folder).items():
+    for name, place in _read_json([python, "-P", "-c", code], environment, folder).items():
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(place)
     return folder
 
 
-def python_of(given: str | None, default: str, folder: Path) -> str:
+def interpreter_path(python: str, folder: Path) -> str:
     """The interpreter of a revision.
 
     Args:
-        given: A path, from the folder on if it is relative, or a program on PATH; None for the
-            default.
-        default: That of the command.
-        folder: Of the revision, that it is run in.
+        python: A path, which may be relative to the folder, or a program on PATH.
+        folder: The folder of the revision that the runs are made in.
     """
-    if given is None:
-        return default
-    return str(folder / given) if os.sep in given else given
+    return str(folder / python) if os.sep in python else python
 
 
-def _searched(folders: list[Path], given: Mapping[str, str]) -> str:
-    """PYTHONPATH: the folders of the revision, then what the variable held before."""
-    inherited = given.get("PYTHONPATH")
-    return os.pathsep.join([*map(str, folders), *([inherited] if inherited else [])])
+def _search_path(folders: list[Path], inherited: Mapping[str, str]) -> str:
+    """PYTHONPATH: the folders of the revision, then the inherited ones."""
+    before = inherited.get("PYTHONPATH")
+    return os.pathsep.join([*map(str, folders), *([before] if before else [])])
 
 
-def _json_of(question: list[str], environment: Mapping[str, str], cwd: Path) -> Any:
-    """The last line that an interpreter prints, read as JSON.
+def _read_json(command: list[str], environment: Mapping[str, str], cwd: Path) -> Any:
+    """Run an interpreter, and read the last line that it prints as JSON.
 
     Raises:
         ValueError: It cannot be run, or prints something else.
     """
+    python = command[0]
     try:
         answer = subprocess.run(
-            question, cwd=cwd, env=environment, capture_output=True, text=True, check=True
+            command, cwd=cwd, env=environment, capture_output=True, text=True, check=True
         )
     except OSError as error:
-        raise ValueError(f"python={question[0]}: cannot be run ({error.strerror})") from error
+        raise ValueError(f"python={python}: cannot be run ({error.strerror})") from error
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
-        raise ValueError(f"python={question[0]}: cannot be run ({reason})") from error
+        raise ValueError(f"python={python}: cannot be run ({reason})") from error
     try:
         return json.loads(answer.stdout.splitlines()[-1])
     except (IndexError, ValueError) as error:
-        raise ValueError(f"python={question[0]}: is no Python interpreter") from error
+        raise ValueError(f"python={python}: not a Python interpreter; name one") from error

@@ -1,8 +1,8 @@
-"""Runs of two revisions in turn: base, head, head, base, so that a drift of the machine hits both.
+"""Runs two revisions in turn: base, head, head, base, so that a drift of the machine affects both.
 
-Each run is a fresh process that is started from here: children of one process would share its
-layout in memory, and a difference between two of those layouts would look like one between the
-revisions.
+Each run is a fresh process that this one starts. Runs that were forked from one server per revision
+would share its memory layout, and a difference between the two layouts would look like a difference
+between the revisions.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from pathlib import Path
 from bench.core.files import last_lines
 from bench.core.find import runs_below
 from bench.launch.child import GRACE_S
-from bench.launch.environment import environment_of, hides_suite, python_of
-from bench.launch.repository import Repository, without_hook
+from bench.launch.environment import hides_suite, interpreter_path, run_environment
+from bench.launch.repository import Repository, drop_hook_variables
+from bench.launch.stopping import signal_name
 
-_NUM_LINES = 12  # of a log, in a message
+_NUM_LINES = 12  # lines of a log in an error message
 _MOST_BYTES = 20_000
 
 
 class RunFailed(Exception):  # noqa: N818 -- says what happened to the run
-    """A run ended with an error, or left no record; the message has the end of its log."""
+    """A run ended with an error, or left no record; the message contains the end of its log."""
 
 
 class InstallFailed(RunFailed):
@@ -35,35 +36,33 @@ class InstallFailed(RunFailed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """The program that is run at each revision.
+    """The program to run at each revision.
 
     Attributes:
-        module: As `python -m` takes it.
-        arguments: Gives the arguments of a run from its results folder and its repeat.
-        python: See python_of.
-        default_python: That of the command.
-        install: A shell command, or None.
-        environment: That of the command.
+        module: The module that `python -m` runs.
+        arguments: Returns the arguments of a run, from its results folder and its repeat.
+        python: The interpreter; see interpreter_path.
+        install: A shell command that installs the revision, or None.
+        environment: The environment of the command.
     """
 
     module: str
     arguments: Callable[[Path, int], Sequence[str]]
-    python: str | None
-    default_python: str
+    python: str
     install: str | None
     environment: Mapping[str, str]
 
 
 @dataclass(slots=True, kw_only=True)
 class Arm:
-    """A revision that is run.
+    """One of the two revisions.
 
     Attributes:
         name: `base` or `head`.
-        revision: For people.
-        worktree: Where it is checked out.
-        results: Where its runs go; its log files too.
-        num_runs: Made so far, those to warm up aside.
+        revision: The revision in a form for people.
+        worktree: The top folder of its worktree.
+        results: The folder for its runs and log files.
+        num_runs: Number of runs so far, without warm-up runs.
     """
 
     name: str
@@ -76,7 +75,7 @@ class Arm:
 
 
 class Interleaved:
-    """Two revisions, run in turn."""
+    """Runs two revisions in turn."""
 
     def __init__(
         self,
@@ -85,13 +84,13 @@ class Interleaved:
         arms: tuple[Arm, Arm],
         on_step: Callable[[str], None],
     ) -> None:
-        """Nothing is started.
+        """Start nothing yet.
 
         Args:
-            repository: What the arms are revisions of.
-            program: What is run of them.
+            repository: The repository of the revisions.
+            program: The program to run.
             arms: Base and head.
-            on_step: Called with what is done next.
+            on_step: Called before each step with its description.
         """
         self._repository = repository
         self._program = program
@@ -104,16 +103,19 @@ class Interleaved:
         return min(arm.num_runs for arm in self._arms)
 
     def prepare(self, num_warmups: int, warmup_results: Path) -> None:
-        """Install both revisions, and make warm-up runs of each to see that it can be run.
+        """Install both revisions, and make warm-up runs of each.
+
+        Warm-up runs fill the disk cache, compile imported modules, and show that a revision works.
 
         Args:
-            num_warmups: Runs of each; they fill the cache of the disk and compile what is imported.
-            warmup_results: Where these go, in a folder for each side.
+            num_warmups: Number of warm-up runs of each revision.
+            warmup_results: The folder for these runs, with a folder for each side.
 
         Raises:
             InstallFailed: A revision could not be installed.
             RunFailed: A run failed.
-            ValueError: There is no such folder in a revision, or its interpreter cannot be run.
+            ValueError: A revision does not have the folder that the command was started in, or its
+                interpreter cannot be run.
         """
         for arm in self._arms:
             self._install(arm)
@@ -123,7 +125,7 @@ class Interleaved:
                 self._run(arm, warmup_results / arm.name, repeat)
 
     def round(self) -> None:
-        """Two runs of each: base, head, head, base.
+        """Make two runs of each revision: base, head, head, base.
 
         Raises:
             RunFailed: A run failed.
@@ -148,37 +150,41 @@ class Interleaved:
             self._on_step(f"{arm.name}: {program.install}")
             log = arm.results / "install.txt"
             shell = ["/bin/sh", "-c", program.install]
-            if code := _logged(shell, folder, without_hook(program.environment), log):
+            environment = drop_hook_variables(program.environment)
+            if code := _run_logged(shell, folder, environment, log):
                 what = "could not be installed"
-                raise InstallFailed(_failure(arm, what, code, program.install, log))
-        arm.python = python_of(program.python, program.default_python, folder)
-        arm.environment = environment_of(
+                raise InstallFailed(_failure_message(arm, what, code, program.install, log))
+        arm.python = interpreter_path(program.python, folder)
+        arm.environment = run_environment(
             program.environment, arm.python, self._repository, arm.worktree, program.module
         )
 
     def _run(self, arm: Arm, results: Path, repeat: int) -> None:
         module = self._program.module
-        # Without -P, Python would search the folder that it is run in before all others.
+        # Without -P, Python would search its working directory before all other folders.
         safe = ["-P"] if hides_suite(self._repository, arm.worktree, module) else []
         command = [arm.python, *safe, "-m", module]
         command += self._program.arguments(results, repeat)
         results.mkdir(parents=True, exist_ok=True)
         before = set(runs_below(str(results)))
         log = results / f"log-{repeat}.txt"
-        code = _logged(command, self._folder(arm), arm.environment, log)
-        what = f"run {repeat + 1} failed"
+        code = _run_logged(command, self._folder(arm), arm.environment, log)
         if code:
-            raise RunFailed(_failure(arm, what, code, shlex.join(command), log))
-        if set(runs_below(str(results))) <= before:
+            what = f"run {repeat + 1} failed"
+        elif set(runs_below(str(results))) <= before:
             what = f"run {repeat + 1} left no run folder in {results}"
-            raise RunFailed(_failure(arm, what, code, shlex.join(command), log))
+        else:
+            return
+        raise RunFailed(_failure_message(arm, what, code, shlex.join(command), log))
 
 
-def _logged(command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> int:
-    """Run a command to its end, log its output, and give its exit code, negative for a signal.
+def _run_logged(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
+) -> int:
+    """Run a command, log its output, and return its exit code, which is negative for a signal.
 
     Raises:
-        KeyboardInterrupt: This process was interrupted; the other was told and given time to end.
+        KeyboardInterrupt: This process was interrupted; the command was too, and had time to end.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as file:
@@ -189,7 +195,7 @@ def _logged(command: Sequence[str], folder: Path, environment: Mapping[str, str]
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in a terminal reaches it once, through this process
+            start_new_session=True,  # so Ctrl-C in a terminal reaches it once, from this process
         )
         try:
             return process.wait()
@@ -199,7 +205,7 @@ def _logged(command: Sequence[str], folder: Path, environment: Mapping[str, str]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask its process group to end, wait, and kill it if it does not."""
+    """Interrupt a process group, wait, and kill it if it does not end."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
     try:
@@ -209,15 +215,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _signal_name(number: int) -> str:
-    """The name of a signal; most real-time signals have none."""
-    names = {int(each): each.name for each in signal.Signals}
-    return names.get(number, f"signal {number}")
-
-
-def _failure(arm: Arm, what: str, code: int, command: str, log: Path) -> str:
-    """What failed, the command, and the end of its log."""
-    how = f"by {_signal_name(-code)}" if code < 0 else f"with exit code {code}"
+def _failure_message(arm: Arm, what: str, code: int, command: str, log: Path) -> str:
+    """Say what failed, with the command and the end of its log."""
+    how = f"by {signal_name(-code)}" if code < 0 else f"with exit code {code}"
     last = last_lines(log, _NUM_LINES, most_bytes=_MOST_BYTES)
     lines = [
         f"{arm.name}, {arm.revision}: {what}: ended {how}: {command}",

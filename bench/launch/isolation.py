@@ -1,9 +1,9 @@
-"""Runs each job in a fresh process, cheaply: a child of a fork server with the libraries imported.
+"""Runs each job in a fresh process, forked from a server that has already imported the libraries.
 
-Memory peaks, allocator state, threads and crashes stay the job's own. The parent sleeps in the
-kernel while the job runs: a polling parent would be billed to the run as CPU time.
-
-A job is watched by its own process descriptor: the fork server may be killed, and the job goes on.
+A process of its own keeps memory peaks, allocator state, threads and crashes from affecting other
+jobs. The parent sleeps in the kernel while the job runs, because polling would cost CPU time that
+the run is charged for. The parent watches the job by a process descriptor and not through the fork
+server: if the server is killed, the job continues.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from dataclasses import dataclass
 from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
 
-from bench.launch.child import GRACE_S, begin_job, report_parent
-from bench.launch.stopping import signal_of
+from bench.launch.child import GRACE_S, Inherited, begin_job, report_parent
+from bench.launch.stopping import STOP_SIGNALS, signal_name, signal_of
 
-# The exit code that multiprocessing makes up if the server is gone and cannot report one.
+# multiprocessing reports this exit code if the server is gone and the real one is unknown.
 _EXIT_UNKNOWN = 255
-# The path of a socket has at most 108 bytes: TMPDIR, the name of the folder and that of the socket.
+# A socket's path has at most 108 bytes, which also have to hold the name of a folder in TMPDIR.
 _LONGEST_TMPDIR = 60
 _SHORT_TMPDIR = "/tmp"
 
@@ -45,29 +44,15 @@ class Ending:
     signal_name: str | None
 
 
-class Inherited:
-    """A descriptor that a job gets from this process and keeps open until it ends."""
-
-    def __init__(self, file: int) -> None:
-        self.file = file
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _received, (DupFd(self.file),)
-
-
-def _received(file: Any) -> Inherited:
-    return Inherited(file.detach())
-
-
 class ForkServer:
     """Starts jobs in fresh processes, one at a time."""
 
     def __init__(self, preload: Sequence[str]) -> None:
-        """Nothing is started before the first job.
+        """Start nothing before the first job.
 
         Args:
-            preload: Modules that the server imports once, before the first job. There is one
-                server for the whole process: without any, it imports what others asked for.
+            preload: Modules that the server imports once, before the first job. All objects of this
+                class share one server; if the list is empty, it keeps the modules of the others.
         """
         self._context = multiprocessing.get_context("forkserver")
         if preload:
@@ -83,17 +68,18 @@ class ForkServer:
         on_message: Callable[[Any], None],
         lock: int | None = None,
     ) -> Ending:
-        """Call `module:function` with one picklable argument in a fresh process, and wait.
+        """Call `module:function` in a fresh process, and wait until it ends.
 
         Args:
-            target: The function; it also gets a callable that sends a message to on_message.
-            argument: Passed to it, with launched_s (monotonic seconds at the launch).
-            log: File that takes all that the child prints.
-            on_message: Called here with each message.
+            target: The function. It gets the argument, a function that sends a message to
+                on_message, and the monotonic seconds at the launch.
+            argument: A picklable argument.
+            log: The file for everything that the child prints.
+            on_message: Called in this process with each message.
             lock: Descriptor of the host's lock, which the job then holds too.
 
         Raises:
-            KeyboardInterrupt: A signal came; the child was told and given time to end.
+            KeyboardInterrupt: A signal came. It was passed to the child, which had time to end.
             NotStarted: The child could not be started.
         """
         self._start()
@@ -103,7 +89,7 @@ class ForkServer:
             target=begin_job, args=(target, argument, sender, str(log), time.monotonic(), kept)
         )
         try:
-            _started(process, sender, receiver)
+            _start_process(process, sender, receiver)
             _accompany(process, receiver, on_message)
         finally:
             receiver.close()
@@ -112,23 +98,22 @@ class ForkServer:
         return ending
 
     def _start(self) -> None:
-        """Let the server do its imports, by starting a child that does nothing else.
+        """Make the server import its modules, by starting a child that does nothing else.
 
-        The first job would pay for it otherwise, and its launch would take longer than that of the
-        others: by the order of jobs, and not by anything of its own. A server that was killed is
-        started anew.
+        Otherwise the launch of the first job would include these imports, and take longer than that
+        of the others. If the server was killed, start another one.
         """
         if self._server is not None:
             if not _has_ended(self._server):
                 return
             os.close(self._server)
             self._server = None
-        _settle_folder()
-        _start_deaf_server()
+        _choose_socket_folder()
+        _start_server()
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(target=report_parent, args=(sender,))
         try:
-            _started(process, sender, receiver)
+            _start_process(process, sender, receiver)
             self._server = _watch(receiver.recv())
             process.join()
         except EOFError as error:
@@ -143,22 +128,22 @@ class ForkServer:
         if code == _EXIT_UNKNOWN and lost:
             return Ending(exit_code=None, signal_name=None)
         if code is not None and code < 0:
-            return Ending(exit_code=None, signal_name=signal.Signals(-code).name)
+            return Ending(exit_code=None, signal_name=signal_name(-code))
         return Ending(exit_code=code, signal_name=None)
 
 
-def _started(process: BaseProcess, sender: Connection, receiver: Connection) -> None:
+def _start_process(process: BaseProcess, sender: Connection, receiver: Connection) -> None:
     """Start a process, which then owns the sender.
 
     Raises:
-        NotStarted: It did not start, or the server ended over it.
+        NotStarted: The process did not start, or the server died meanwhile.
     """
     try:
         process.start()
     except (EOFError, OSError) as error:
         sender.close()
-        # The server may have been killed after it had forked the child, which holds the other end
-        # of the pipe: two jobs must not run at once.
+        # The server may have been killed after it forked the child. The child then holds the other
+        # end of the pipe; wait until it closes it, because two jobs must not run at once.
         with suppress(EOFError):
             while True:
                 receiver.recv()
@@ -170,7 +155,7 @@ def _started(process: BaseProcess, sender: Connection, receiver: Connection) -> 
 def _accompany(
     process: BaseProcess, receiver: Connection, on_message: Callable[[Any], None]
 ) -> None:
-    """Hand on the messages of a child until it has ended, or stop it if this process shall stop."""
+    """Relay the messages of a child until it ends; stop it if this process is interrupted."""
     ended = _watch(process.pid)
     try:
         _relay(receiver, process.sentinel if ended is None else ended, on_message)
@@ -182,17 +167,17 @@ def _accompany(
             os.close(ended)
 
 
-def _settle_folder() -> None:
-    """Choose the folder of the server's socket while the path of TMPDIR is not too long for one.
+def _choose_socket_folder() -> None:
+    """Make multiprocessing put the server's socket in /tmp if the path of TMPDIR is too long.
 
     Raises:
-        NotStarted: No folder can be used.
+        NotStarted: No folder can be made there.
     """
     before = tempfile.tempdir
     try:
         if len(tempfile.gettempdir()) > _LONGEST_TMPDIR:
             tempfile.tempdir = _SHORT_TMPDIR
-        util.get_temp_dir()
+        util.get_temp_dir()  # creates the folder, and returns the same one from now on
     except OSError as error:
         raise NotStarted(
             f"TMPDIR={tempfile.gettempdir()}: no folder can be made there ({error.strerror})"
@@ -201,14 +186,14 @@ def _settle_folder() -> None:
         tempfile.tempdir = before
 
 
-def _start_deaf_server() -> None:
-    """Start the server such that no signal of a terminal or batch system ends it.
+def _start_server() -> None:
+    """Start the server so that it ignores the signals of a terminal or batch system.
 
-    `docker stop` and a terminal that is closed signal all processes: without its server this
-    process could not see how a job ended that is still writing its record. What a process ignores,
-    the one that it starts ignores too, also while it imports what it is to import.
+    A closed terminal and `docker stop` send signals to all processes. Without its server, this
+    process could not see how a job ends that is still writing its record. A new process inherits
+    ignored signals, so the server is safe even while it imports its modules.
     """
-    with _ignored(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    with _ignore(*STOP_SIGNALS):
         try:
             forkserver.ensure_running()
         except OSError as error:
@@ -217,7 +202,7 @@ def _start_deaf_server() -> None:
 
 
 @contextmanager
-def _ignored(*numbers: int) -> Iterator[None]:
+def _ignore(*numbers: int) -> Iterator[None]:
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
@@ -227,7 +212,7 @@ def _ignored(*numbers: int) -> Iterator[None]:
 
 
 def _watch(pid: int | None) -> int | None:
-    """A descriptor that is readable once a process has ended; None where the system has none."""
+    """A descriptor that is readable once a process has ended; None if the system has none."""
     if pid is None or not hasattr(os, "pidfd_open"):
         return None
     with suppress(OSError):
@@ -240,7 +225,7 @@ def _has_ended(process: int, within_s: float = 0.0) -> bool:
 
 
 def _relay(receiver: Connection, ended: int, on_message: Callable[[Any], None]) -> None:
-    """Hand on messages until the child has ended."""
+    """Pass on messages until the child has ended."""
     open_ends: list[Any] = [receiver, ended]
     while ended in open_ends:
         for ready in wait(open_ends):
@@ -251,14 +236,14 @@ def _relay(receiver: Connection, ended: int, on_message: Callable[[Any], None]) 
                 on_message(receiver.recv())
             except EOFError:
                 open_ends.remove(receiver)
-    # Its last messages may still be in the pipe; wait() reports several of them once.
+    # The last messages may still be in the pipe, because wait() reports several of them as one.
     with suppress(EOFError):
         while receiver in open_ends and receiver.poll():
             on_message(receiver.recv())
 
 
 def _stop(process: BaseProcess, ended: int | None, number: int) -> None:
-    """Pass a signal on to the child, wait, and end what is left of its process group."""
+    """Pass a signal on to the child, wait, and end the rest of its process group."""
     if process.pid is None:
         return
     with suppress(ProcessLookupError):
@@ -269,18 +254,18 @@ def _stop(process: BaseProcess, ended: int | None, number: int) -> None:
 
 
 def _end_group(process: BaseProcess, grace_s: float = 0.0) -> None:
-    """End the processes that a child has started: ranks, data-loading workers.
+    """End the processes that a child has started, such as ranks and data-loading workers.
 
-    They hold the host's lock, and would be at work beside the next run.
+    They hold the host's lock, and would disturb the next run.
 
     Args:
-        process: The child, which has ended or is to be ended.
-        grace_s: How long they may go on.
+        process: The child.
+        grace_s: How long they may continue before they are killed.
     """
     if process.pid is None:
         return
     deadline_s = time.monotonic() + grace_s
-    with suppress(ProcessLookupError, PermissionError):  # there is usually nothing left
+    with suppress(ProcessLookupError, PermissionError):  # usually all of them have ended
         while time.monotonic() < deadline_s:
             os.killpg(process.pid, 0)
             time.sleep(0.05)

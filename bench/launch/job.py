@@ -1,4 +1,4 @@
-"""What a job gets, what it sends while it runs, and the record of a job that wrote none."""
+"""The input and the messages of a job, and the record of a run whose job wrote none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.launch.isolation import Ending
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run to make, which the command passes to the fresh process; title is for people."""
+    """One run to make, which the command passes to the fresh process; `title` is for people."""
 
     identity: RunIdentity
     folder: Path
@@ -28,23 +28,23 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """News from a job that a person may want to see."""
+    """A message from a job for people: the stage that it has reached."""
 
     stage: str
 
 
-_MOST_BYTES = 2000  # of a log that are searched for its last line
+_MOST_BYTES = 2000  # at the end of a log, to find its last line
 _MEMORY = "; the kernel does this when memory runs out"
 
 
 def lost_record(job: Job, cause: Ending | BaseException) -> RunRecord:
-    """The record of a run whose job left none.
+    """Make the record of a run whose job left none.
 
     Args:
         job: The run.
-        cause: How its process ended, or what kept it from being run to its end.
+        cause: How its process ended, or the exception that prevented or ended the run.
     """
-    status, error = _explained(cause, job.folder / "log.txt")
+    status, error = _explain(cause, job.folder / "log.txt")
     if isinstance(cause, KeyboardInterrupt) and not began(job.folder):
         error = not_started()
     return outcome_record(
@@ -53,7 +53,7 @@ def lost_record(job: Job, cause: Ending | BaseException) -> RunRecord:
 
 
 def unreadable_record(job: Job, error: Exception) -> RunRecord:
-    """A record in place of one that cannot be written, or not be read after it was."""
+    """Make a record in place of one that cannot be written or read."""
     reason = RunError(kind="unreadable", message=str(error))
     return outcome_record(job.identity, job.config, [], status="failed", error=reason)
 
@@ -61,11 +61,11 @@ def unreadable_record(job: Job, error: Exception) -> RunRecord:
 def _rows(job: Job) -> list[CurveRow]:
     try:
         return read_curve(job.folder)
-    except StoreError:  # damaged: the error of the run says more
+    except StoreError:  # damaged; the error of the run is more important
         return []
 
 
-def _explained(cause: Ending | BaseException, log: Path) -> tuple[Status, RunError]:
+def _explain(cause: Ending | BaseException, log: Path) -> tuple[Status, RunError]:
     if isinstance(cause, KeyboardInterrupt):
         return "interrupted", RunError(kind="interrupted", message=str(cause) or "stopped")
     if isinstance(cause, BaseException):

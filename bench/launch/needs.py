@@ -1,7 +1,7 @@
-"""What runs need from this machine, checked in a process of its own before any run starts.
+"""Checks what runs need from this machine, in another process and before any run starts.
 
-Whether a class exists, a device or the files of a data set, only the libraries can tell: they are
-asked in another process, so that this one imports neither torch nor the modules of the user.
+Only libraries can tell whether a class, a device or the files of a data set exist. They are
+imported in another process, so that this one imports neither torch nor the user's modules.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ class Need:
     """One thing that a run needs.
 
     Attributes:
-        check: `module:function`, which raises ValueError or OSError where the need is not met.
-        arguments: What it is given; the first two are a key and its value.
+        check: `module:function`, which raises ValueError or OSError if the need is not met.
+        arguments: The arguments of that function; the first two are a key and its value.
     """
 
     check: str
     arguments: tuple[Any, ...]
 
 
-# Needs that were met once: this command does not check them again.
+# This command does not check these needs again.
 _met: set[Need] = set()
 
 
 def forget() -> None:
-    """Check everything again, as a new command does."""
+    """Check every need again, as a new command does."""
     _met.clear()
 
 
@@ -43,7 +43,7 @@ def require(needs: Iterable[Need]) -> None:
     """Refuse runs whose needs are not met, before anything is measured.
 
     Raises:
-        ValueError: Something is missing; the message names the key and the remedy.
+        ValueError: A need is not met; the message names the key and the remedy.
     """
     unseen = [need for need in dict.fromkeys(needs) if need not in _met]
     if not unseen:
@@ -55,7 +55,7 @@ def require(needs: Iterable[Need]) -> None:
 
 
 def _refusals(needs: Sequence[Need]) -> list[str | None]:
-    """Why each need is not met, or None, as a process of its own finds out."""
+    """Check needs in another process: for each, why it is not met, or None."""
     answers: list[str | None] = []
     with TemporaryDirectory(prefix="bench-needs-") as folder:
         log = Path(folder) / "log.txt"
@@ -64,7 +64,7 @@ def _refusals(needs: Sequence[Need]) -> list[str | None]:
             ending = server.run("bench.launch.needs:run", needs, log=log, on_message=answers.append)
         except NotStarted as error:
             raise ValueError(str(error)) from error
-        if len(answers) < len(needs):
+        if len(answers) < len(needs):  # a check has crashed its process
             key, value = needs[len(answers)].arguments[:2]
             how = ending.signal_name or f"exit code {ending.exit_code}"
             last_words = " ".join(last_lines(log, 3, most_bytes=1000))

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 # Signals by which a terminal, a person or a batch system ends a command.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 COMMAND_GONE = "stopped: the command that had started the run was killed"
-_REASONS = {
+_NAMES = {int(each): each.name for each in signal.Signals}
+_REASONS: dict[int, str] = {
     signal.SIGINT: "stopped by Ctrl-C (SIGINT)",
     signal.SIGTERM: "stopped by SIGTERM",
     signal.SIGHUP: "stopped by SIGHUP: the terminal was closed",
@@ -24,13 +25,18 @@ class Stopped(KeyboardInterrupt):
         self.number = number
 
 
+def signal_name(number: int) -> str:
+    """The name of a signal; most real-time signals have none, and are numbered."""
+    return _NAMES.get(number, f"signal {number}")
+
+
 def stop_reason(number: int) -> str:
     """Say which signal stopped a run."""
-    return _REASONS.get(signal.Signals(number), f"stopped by {signal.Signals(number).name}")
+    return _REASONS.get(number, f"stopped by {signal_name(number)}")
 
 
 def signal_of(error: BaseException) -> signal.Signals:
-    """The signal behind an interruption; SIGINT for one that does not say."""
+    """The signal behind an interruption; SIGINT if it is not known."""
     return signal.Signals(error.number if isinstance(error, Stopped) else signal.SIGINT)
 
 
@@ -41,9 +47,9 @@ def signals_held_back() -> Iterator[None]:
     This uses handlers and not a mask: a mask applies to one thread, and another would take the
     signal.
     """
-    came: list[int] = []
+    pending: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, frame: came.append(number))
+        number: signal.signal(number, lambda number, frame: pending.append(number))
         for number in STOP_SIGNALS
     }
     try:
@@ -51,8 +57,8 @@ def signals_held_back() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if pending:
+            signal.raise_signal(pending[0])
 
 
 def interrupt_on_signals() -> None:
@@ -71,9 +77,9 @@ def _interrupt_once(number: int, frame: object) -> None:
     For example, `timeout` sends SIGTERM twice: to the command and to its group.
     """
     for each in STOP_SIGNALS:
-        signal.signal(each, _take_no_notice)
+        signal.signal(each, _do_nothing)
     raise Stopped(number)
 
 
-def _take_no_notice(number: int, frame: object) -> None:
-    """Replace SIG_IGN, about which Python complains if two signals come at the same time."""
+def _do_nothing(number: int, frame: object) -> None:
+    """Use this instead of SIG_IGN, with which Python fails if two signals come at the same time."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.launch.environment import environment_of, hides_suite, python_of
+from bench.launch.environment import hides_suite, interpreter_path, run_environment
 from bench.launch.repository import Repository
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 def environment(folders: tuple[Path, Path], inside: str = "", **given: str) -> dict[str, str]:
     checkout, worktree = folders
     repository = Repository(root=checkout, inside=Path(inside))
-    return environment_of(
+    return run_environment(
         {"PATH": os.environ["PATH"], **given},
         sys.executable,
         repository,
@@ -121,8 +121,8 @@ def test_code_taken_from_the_working_tree_is_refused(
     for name, root in (("theirs", checkout), ("own", worktree)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "sitecustomize.py").write_text(_HOOK.format(folder=root / "src"))
-    told = rf"takes package from {checkout}/src/package/__init__.py, which is not the revision's;"
-    with pytest.raises(ValueError, match=told):
+    message = rf"takes package from {checkout}/src/package/__init__.py and not from the revision;"
+    with pytest.raises(ValueError, match=message):
         environment(folders, PYTHONPATH=str(tmp_path / "theirs"))
     variables = environment(folders, PYTHONPATH=str(tmp_path / "own"))
     assert origin("package", variables, worktree) == f"{worktree}/src/package"
@@ -135,18 +135,19 @@ def test_an_interpreter_that_cannot_be_run_names_the_key(
     repository = Repository(root=checkout, inside=Path())
     for python, reason in (("/bin/false", "exit code 1"), ("/no/such", "No such file")):
         with pytest.raises(ValueError, match=rf"^python={python}: cannot be run \({reason}"):
-            environment_of(os.environ, python, repository, worktree, "bench.train")
+            run_environment(os.environ, python, repository, worktree, "bench.train")
     for python in ("/bin/true", "/bin/echo"):
-        with pytest.raises(ValueError, match=rf"^python={python}: is no Python interpreter$"):
-            environment_of(os.environ, python, repository, worktree, "bench.train")
+        with pytest.raises(
+            ValueError, match=rf"^python={python}: not a Python interpreter; name one$"
+        ):
+            run_environment(os.environ, python, repository, worktree, "bench.train")
 
 
 def test_an_interpreter_is_a_path_in_the_revision_or_a_program() -> None:
     folder = Path("/worktree")
-    assert python_of(None, "/usr/bin/python3", folder) == "/usr/bin/python3"
-    assert python_of(".venv/bin/python", "", folder) == "/worktree/.venv/bin/python"
-    assert python_of("/opt/python", "", folder) == "/opt/python"
-    assert python_of("python3.12", "", folder) == "python3.12"
+    assert interpreter_path(".venv/bin/python", folder) == "/worktree/.venv/bin/python"
+    assert interpreter_path("/opt/python", folder) == "/opt/python"
+    assert interpreter_path("python3.12", folder) == "python3.12"
 
 
 def test_environments_of_revisions_differ_only_in_the_folders_of_their_code(

@@ -254,8 +254,7 @@ class Trial:
         program = Program(
             module=self._config.module,
             arguments=lambda results, repeat: run_arguments(overrides, results, repeat),
-            python=self._config.python,
-            default_python=sys.executable,
+            python=self._config.python or sys.executable,
             install=self._config.install,
             environment=self._given.environment,
         )

@@ -35,11 +35,11 @@ def commands() -> Iterator[ForkServer]:
 @pytest.fixture(autouse=True)
 def _this_interpreter_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would find no code of the working tree: the made repositories are not installed."""
-    ask = environment._json_of
+    ask = environment._read_json
 
     def answer(question: list[str], variables: Mapping[str, str], cwd: Path) -> Any:
-        if question[:3] == [sys.executable, "-c", environment._ASK]:
+        if question[:3] == [sys.executable, "-c", environment._SEARCH]:
             return [[], []]
         return ask(question, variables, cwd)
 
-    monkeypatch.setattr(environment, "_json_of", answer)
+    monkeypatch.setattr(environment, "_read_json", answer)
