@@ -12,7 +12,7 @@ import sys
 from bench.cli.help import print_help
 from bench.cli.start import start
 from bench.config.report import ExportConfig
-from bench.core.files import expanded
+from bench.core.files import expand_path
 from bench.core.printable import printable
 
 
@@ -29,7 +29,7 @@ def _export(plain: dict[str, object]) -> int:
     config = ExportConfig.from_dict(plain)
     from analysis.tables.mllog import export_runs  # pandas, once all keys are right
 
-    exported = export_runs(config.results, expanded(config.out))
+    exported = export_runs(config.results, expand_path(config.out))
     for folder, reason in exported.skipped.items():
         print(f"left out: {printable(folder)}: {reason}", file=sys.stderr)
     print(*map(printable, exported.paths), sep="\n")

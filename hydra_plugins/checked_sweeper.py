@@ -18,7 +18,7 @@ from rich.console import Console
 from bench.cli.job_values import JobValues
 from bench.cli.overrides import AGENDA, Checked, key_of, plain_values, with_paths
 from bench.cli.terminal import CheckingLine
-from bench.core.files import expanded, unwritable
+from bench.core.files import expand_path, unwritable_message
 from bench.launch.needs import Need, require
 from bench.serving.plan import check_serving, serving_values
 from bench.training.plan import check_training
@@ -141,7 +141,7 @@ class CheckedSweeper(BasicSweeper):
             folder.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(self.config, folder / "multirun.yaml")
         except OSError as error:
-            raise ValueError(unwritable(expanded(config.results), error)) from error
+            raise ValueError(unwritable_message(expand_path(config.results), error)) from error
         # The launcher makes the folder that stands here; it must be the one with the request.
         self.config.hydra.sweep.dir = str(folder)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.load.records import Unreadable, reason_of
-from bench.core.files import StoreError, expanded
+from bench.core.files import StoreError, expand_path
 from bench.core.find import runs_below
 from bench.core.ledger import LEDGER, Ledger
 
@@ -47,7 +47,7 @@ def run_folders(roots: Sequence[Path | str]) -> list[Path]:
 
 
 def _places(root: Path | str) -> list[str]:
-    name = os.path.abspath(expanded(root))
+    name = os.path.abspath(expand_path(root))
     if os.path.exists(name):  # checked before globs, since a folder's name may hold brackets
         if not os.path.isdir(name):
             raise ValueError(f"results={root}: not a folder; give a results folder or a run folder")

@@ -25,7 +25,7 @@ from analysis.tables.files import Make, writing
 from analysis.tables.tables import summary_tables, write_tables
 from analysis.tables.text_table import TextTable
 from bench.config.report import FilesConfig, PlotConfig, ReportConfig
-from bench.core.files import expanded
+from bench.core.files import expand_path
 from bench.core.printable import printable
 
 NOTHING_READ = 3
@@ -58,7 +58,7 @@ def report(
     _print_unread(loaded.unread)
     if loaded.runs.empty:
         return _nothing_read(config.results)
-    out = expanded(config.out)
+    out = expand_path(config.out)
     with writing(out):
         pass  # before anything is drawn
     attempts = Attempts(wants_traceback=wants_traceback)
@@ -138,7 +138,7 @@ def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -
     if config.figure == TRADEOFF:
         options = {"x": config.x, "y": config.y, "area": config.area}
     attempts = Attempts(wants_traceback=wants_traceback)
-    frames, out = Frames(loaded.runs), expanded(config.out)
+    frames, out = Frames(loaded.runs), expand_path(config.out)
     draw = partial(
         write_figure, config.figure, frames, out, config, run=config.run, options=options
     )

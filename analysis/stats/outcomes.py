@@ -18,7 +18,7 @@ from analysis.load.joules import COST_BASIS, GRID
 from analysis.load.values import numbers, rows_by_key, short_name, with_only
 from analysis.stats.peer_keys import peer_keys
 from bench.core.arrays import Bools, Floats
-from bench.core.counting import Ended, counted
+from bench.core.counting import Ended, choose_run
 from bench.core.metric import Quantity
 
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
@@ -101,7 +101,7 @@ def counted_runs(runs: DataFrame) -> DataFrame:
     Returns:
         Some of the rows, in their order.
 
-    Source: the rule is that of bench.core.counting.counted.
+    Source: the rule is that of bench.core.counting.choose_run.
     """
     if runs.empty:
         return runs
@@ -112,7 +112,7 @@ def counted_runs(runs: DataFrame) -> DataFrame:
     ended = list(_ended(runs))
     kept = []
     for rows in places.values():
-        chosen = counted([ended[row] for row in rows])
+        chosen = choose_run([ended[row] for row in rows])
         if chosen is not None and ended[rows[chosen]].status != REFUSED:
             kept.append(rows[chosen])
     return runs.iloc[sorted(kept)]

@@ -37,7 +37,7 @@ from bench.config.serve import (
     ServeConfig,
 )
 from bench.config.train import TrainConfig
-from bench.core.files import config_dir, expanded
+from bench.core.files import config_dir, expand_path
 from bench.launch.stopping import interrupt_on_signals
 
 # {group: {name: class}}: a file of the group begins with `- /schema/<group>@_here_: <name>`.
@@ -70,7 +70,7 @@ def register() -> None:
         for name, node in nodes.items():
             store.store(group=f"schema/{group}", name=name, node=node)
     OmegaConf.register_new_resolver("sweep_id", sweep_id, replace=True)
-    OmegaConf.register_new_resolver("expanded", lambda path: str(expanded(path)), replace=True)
+    OmegaConf.register_new_resolver("expanded", lambda path: str(expand_path(path)), replace=True)
 
 
 def run_once(

@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from bench.core.checks import value_at
-from bench.core.files import expanded
+from bench.core.files import expand_path
 from bench.core.identity import CHOICES
 from bench.core.printable import printable
 from bench.launch.needs import Need
@@ -149,9 +149,9 @@ def with_paths(values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(path, str) and (path.startswith("~") or "$" in path):
             group, _, name = key.rpartition(".")
             if group:
-                copy[group] = {**copy[group], name: str(expanded(path))}
+                copy[group] = {**copy[group], name: str(expand_path(path))}
             else:
-                copy[name] = str(expanded(path))
+                copy[name] = str(expand_path(path))
     return copy
 
 

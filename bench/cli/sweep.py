@@ -44,7 +44,7 @@ from bench.core.store import (
 )
 from bench.launch.isolation import Ending, ForkServer, NotStarted
 from bench.launch.job import Job, lost_record, unreadable_record
-from bench.launch.stopping import Stopped, signals_held_back
+from bench.launch.stopping import Stopped, delay_signals
 
 RUN_FAILED = 5
 RESUME_COMPARABLE = "comparable"  # value of resume= that repeats runs which are not comparable
@@ -113,7 +113,7 @@ class Sweep:
                 return
             identity = new_identity(*key)
             # A signal in between would leave a launch in the ledger without a folder.
-            with signals_held_back():
+            with delay_signals():
                 facts = {"overrides": list(overrides), "sweep_id": sweep_id()}
                 folder = create_run_folder(results, identity, config, **facts)
         except StoreError as error:
@@ -171,7 +171,7 @@ class Sweep:
 
     def _book(self, job: Job, overrides: Sequence[str], cause: Ending | BaseException) -> RunRecord:
         """Add a run that has ended to the results and to the ledger."""
-        with signals_held_back():
+        with delay_signals():
             record = self._final_record(job, cause)
             self._runs.append((overrides, job.folder, record))
             self._end_in_ledger(job, record)
@@ -239,7 +239,7 @@ class Sweep:
         A signal that comes meanwhile waits, so that everything measured is reported.
         """
         try:
-            with signals_held_back():
+            with delay_signals():
                 self._report()
         except Stopped:
             exit_code = exit_code or INTERRUPTED

@@ -23,7 +23,7 @@ from bench.core.checks import (
     one_of,
     refuse_contradictions,
 )
-from bench.core.identity import CHOICES, without
+from bench.core.identity import CHOICES, without_key
 
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 COMPRESSIONS = ("none", "bf16", "fp16", "int8_dynamic", "int8_static")
@@ -212,7 +212,7 @@ class ServeConfig(RunConfig):
             ValueError: A value is wrong; the message names the key and the remedy.
         """
         refuse_contradictions(values, {"codecarbon.country_iso_code": "grid.country_iso_code"})
-        values = without(dict(values), CHOICES)
+        values = without_key(dict(values), CHOICES)
         if "_target_" in values["backend"]:
             custom = CustomBackend.from_dict(values["backend"], f"{above}backend.")
             values = {**values, "backend": custom}

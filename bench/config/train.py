@@ -23,7 +23,7 @@ from bench.core.checks import (
     refuse_contradictions,
     value_at,
 )
-from bench.core.identity import CHOICES, without
+from bench.core.identity import CHOICES, without_key
 from bench.core.target import TargetConfig
 
 # Keys that copy another key. A different value would be ignored or, worse, half used.
@@ -132,7 +132,7 @@ class TrainConfig(RunConfig):
         """
         refuse_contradictions(values, _REPEATED)
         _refuse_ignored_keys(values)
-        return super().from_dict(without(dict(values), CHOICES), above)
+        return super().from_dict(without_key(dict(values), CHOICES), above)
 
 
 def _refuse_ignored_keys(values: Mapping[str, Any]) -> None:

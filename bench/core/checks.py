@@ -28,7 +28,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
-from bench.core.files import expanded
+from bench.core.files import expand_path
 from bench.core.printable import printable
 from bench.core.suggest import did_you_mean
 
@@ -133,7 +133,7 @@ Selection = Annotated[
     CheckedAs(Annotated[Annotated[list[str], MinLen(1)] | None, BeforeValidator(_as_selection)]),
 ]
 # Replaces `~` and variables in a path, as a shell does.
-EXPAND_PATH = AfterValidator(lambda path: path and str(expanded(path)))
+EXPAND_PATH = AfterValidator(lambda path: path and str(expand_path(path)))
 Folder = Annotated[str, not_blank("must name a folder")]
 
 

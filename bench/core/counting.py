@@ -1,8 +1,8 @@
 """Decides which of several runs of the same configuration, seed and repeat counts.
 
 A run can be measured again after a crash, after Ctrl-C, or to confirm a number. The gate and the
-analysis use one of these runs, by the rule of `counted`, so that a repetition is never taken for an
-independent sample.
+analysis use only the run that `choose_run` returns, because repetitions of the same seed are not
+independent samples.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ def start_order(run_id: str, started_utc: str = "") -> tuple[str, str, str, str]
     return started_utc, stamp, rest.rpartition("-")[2], run_id
 
 
-def began(run: Ended) -> bool:
+def has_begun(run: Ended) -> bool:
     """Whether the process of the run began; a run that never began counts nowhere at all."""
     return run.error_kind != NOT_STARTED
 
 
-def finished(run: Ended) -> bool:
+def has_finished(run: Ended) -> bool:
     """Whether the run ended by itself, in success or in failure; nothing outside cut it off."""
-    return began(run) and run.status in _FINISHED
+    return has_begun(run) and run.status in _FINISHED
 
 
-def counted(runs: Sequence[Ended]) -> int | None:
+def choose_run(runs: Sequence[Ended]) -> int | None:
     """Choose the run that counts among runs of one configuration, seed and repeat.
 
     The latest finished run counts (`ok`, `failed`, `out_of_memory`, `refused`). If none finished,
@@ -62,7 +62,7 @@ def counted(runs: Sequence[Ended]) -> int | None:
     Returns:
         The index of the run that counts, or None if none does.
     """
-    places = [index for index, run in enumerate(runs) if finished(run)]
+    places = [index for index, run in enumerate(runs) if has_finished(run)]
     if not places:
-        places = [n for n, run in enumerate(runs) if began(run) and run.status == "killed"]
+        places = [n for n, run in enumerate(runs) if has_begun(run) and run.status == "killed"]
     return max(places, key=lambda n: start_order(runs[n].run_id, runs[n].started_utc), default=None)

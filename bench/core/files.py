@@ -33,7 +33,7 @@ def config_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "conf"
 
 
-def expanded(path: str | Path) -> Path:
+def expand_path(path: str | Path) -> Path:
     """A path of a configuration, with `~` and variables such as $HOME replaced as in a shell.
 
     Parts without a meaning, such as `~nobody`, stay unchanged.
@@ -41,7 +41,7 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(os.path.expandvars(path)))
 
 
-def unwritable(path: Path, error: OSError) -> str:
+def unwritable_message(path: Path, error: OSError) -> str:
     """Say in one line why a results folder cannot be written to, and the remedy."""
     reason = error.strerror or str(error)
     return f"results={path}: cannot write there ({reason}); free it or give results=DIR"

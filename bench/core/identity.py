@@ -53,14 +53,14 @@ def part_name(config: Mapping[str, Any], group: str) -> str:
     return str(choice)
 
 
-def without(config: dict[str, Any], dotted: str) -> dict[str, Any]:
+def without_key(config: dict[str, Any], dotted: str) -> dict[str, Any]:
     """Copy a nested dict without one key, such as `data.root`; the key may be absent."""
     head, _, rest = dotted.partition(".")
     if head not in config:
         return config
     copy = dict(config)
     if rest:
-        copy[head] = without(copy[head], rest) if isinstance(copy[head], dict) else copy[head]
+        copy[head] = without_key(copy[head], rest) if isinstance(copy[head], dict) else copy[head]
     else:
         del copy[head]
     return copy
@@ -77,7 +77,7 @@ def config_hash(config: dict[str, Any]) -> str:
         12 hex digits.
     """
     for key in UNHASHED:
-        config = without(config, key)
+        config = without_key(config, key)
     # Sorted, because the order of overrides decides the order of keys.
     text = json.dumps(config, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

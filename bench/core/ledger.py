@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.core.files import StoreError, require_file, unwritable, utc_now, write_whole
+from bench.core.files import StoreError, require_file, unwritable_message, utc_now, write_whole
 from bench.core.records.run import RunIdentity
 
 LEDGER = "ledger.jsonl"
@@ -45,7 +45,7 @@ def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any
         finally:
             os.close(file)
     except OSError as error:
-        raise StoreError(unwritable(results, error)) from error
+        raise StoreError(unwritable_message(results, error)) from error
 
 
 def _opened(path: Path) -> int:
@@ -72,7 +72,7 @@ def ledger_held(results: Path) -> Iterator[None]:
         results.mkdir(parents=True, exist_ok=True)
         file = _opened(results / LEDGER)
     except OSError as error:
-        raise StoreError(unwritable(results, error)) from error
+        raise StoreError(unwritable_message(results, error)) from error
     try:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)

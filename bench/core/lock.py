@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bench.core.files import expanded
+from bench.core.files import expand_path
 from bench.core.printable import printable
 
 _SHARED_FOLDER = Path("/tmp")  # not TMPDIR: batch systems give each job its own
@@ -37,7 +37,7 @@ def lock_path() -> Path:
     """The lock's file: the same for all users and checkouts of a host."""
     given = os.environ.get("BENCH_LOCK")
     if given:
-        return expanded(given)
+        return expand_path(given)
     common = os.access(_SHARED_FOLDER, os.W_OK)
     folder = _SHARED_FOLDER if common else Path(tempfile.gettempdir())
     return folder / "bench-measuring.lock"
@@ -110,7 +110,7 @@ def hold_if_free(holder: str) -> Callable[[], None] | str:
     return release or f"another run is being measured on this host ({holder_of(path)})"
 
 
-def adopt(file: int) -> None:
+def adopt_lock(file: int) -> None:
     """Take over the descriptor of the lock from the process that started this one."""
     global _held
     _held = file

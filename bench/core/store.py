@@ -29,7 +29,7 @@ from bench.core.files import (
     file_stamp,
     read_file,
     replace_file,
-    unwritable,
+    unwritable_message,
     write_whole,
 )
 from bench.core.ledger import append_ledger
@@ -37,7 +37,7 @@ from bench.core.outcome import outcome_record
 from bench.core.printable import printable
 from bench.core.records.curve import CurveRow
 from bench.core.records.run import SCHEMA_VERSION, RunIdentity, RunRecord
-from bench.core.upgrade import not_started, upgraded
+from bench.core.upgrade import not_started, upgrade_record
 
 _RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
 _ROW: TypeAdapter[CurveRow] = TypeAdapter(CurveRow)
@@ -100,7 +100,7 @@ def create_run_folder(
             shutil.rmtree(hidden, ignore_errors=True)
             raise
     except OSError as error:
-        raise StoreError(unwritable(results, error)) from error
+        raise StoreError(unwritable_message(results, error)) from error
     return folder
 
 
@@ -160,7 +160,7 @@ def write_record(folder: Path, record: RunRecord) -> Path:
         try:
             return replace_file(_fallback(record.run_id), data)
         except OSError:
-            raise StoreError(unwritable(folder, error)) from error
+            raise StoreError(unwritable_message(folder, error)) from error
 
 
 def _fallback(run_id: str) -> Path:
@@ -215,7 +215,7 @@ def _written(path: Path, folder: Path) -> RunRecord:
             f"{path}: schema {version} is newer than this version reads ({SCHEMA_VERSION}); update"
         )
     try:
-        record = _RECORD.validate_python(upgraded(raw, has_begun=began(folder)))
+        record = _RECORD.validate_python(upgrade_record(raw, has_begun=began(folder)))
     except ValidationError as error:
         raise StoreError(f"{path}: {first_error(error)}; measure the run again") from error
     if path == _fallback(folder.name) and record.run_id != folder.name:

@@ -11,7 +11,7 @@ from bench.core.records.run import NOT_STARTED, SCHEMA_VERSION, RunError
 _ON_THE_CLOCK = ("train_s", "eval_s", "checkpoint_s", "serve_s", "wall_time_s")
 
 
-def upgraded(raw: dict[str, Any], *, has_begun: bool) -> dict[str, Any]:
+def upgrade_record(raw: dict[str, Any], *, has_begun: bool) -> dict[str, Any]:
     """Bring a record of an older form to the present one.
 
     Schema 1 wrote 0 for a phase that was absent, and did not distinguish a run that never began

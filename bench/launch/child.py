@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from typing import Any
 
-from bench.core.lock import adopt
+from bench.core.lock import adopt_lock
 from bench.launch.stopping import COMMAND_GONE, STOP_SIGNALS, stop_reason
 
 # Long enough to finish an evaluation and write the record, and short enough for a waiting person.
@@ -73,7 +73,7 @@ def begin_job(
     # the clock, and without the lock and the open files of this process. Start them as usual.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     if lock is not None:
-        adopt(lock.file)
+        adopt_lock(lock.file)
     _send_output_to(log)
     faulthandler.enable()
     threading.Thread(target=_interrupt_when_orphaned, args=(interrupt,), daemon=True).start()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,22 @@ def run_environment(
             *folders,
         ]
     environment["PYTHONPATH"] = _search_path(folders, inherited)
+    folders += _mapped_folders(python, environment, repository, worktree, folders)
+    return {**environment, "PYTHONPATH": _search_path(folders, inherited)}
+
+
+def _mapped_folders(
+    python: str,
+    environment: Mapping[str, str],
+    repository: Repository,
+    worktree: Path,
+    folders: Sequence[Path],
+) -> list[Path]:
+    """The folders of the worktree in place of those that an interpreter searches in the checkout.
+
+    Raises:
+        ValueError: It takes a module of the revision from the working tree nevertheless.
+    """
     command = [python, "-c", _SEARCH, str(repository.root), str(worktree), *map(str, folders)]
     searched, wrong = _read_json(command, environment, worktree / repository.inside)
     if wrong:
@@ -91,8 +107,7 @@ def run_environment(
             ".venv/bin/pip install -e .' python=.venv/bin/python"
         )
     mapped = [worktree / folder for folder in searched]
-    folders += [folder for folder in mapped if folder.is_dir() and folder not in folders]
-    return {**environment, "PYTHONPATH": _search_path(folders, inherited)}
+    return [folder for folder in mapped if folder.is_dir() and folder not in folders]
 
 
 def hides_suite(repository: Repository, worktree: Path, module: str) -> bool:

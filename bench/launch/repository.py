@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bench.launch.stopping import signals_held_back
+from bench.launch.stopping import delay_signals
 
 # Git sets these for its hooks. With them, it would use the user's own files from any folder.
 _HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX")
@@ -172,7 +172,7 @@ def worktrees(
             folder.mkdir(mode=0o700)
             yield {name: _add(repository, folder / name, commits[name]) for name in commits}
         finally:
-            with signals_held_back():
+            with delay_signals():
                 _remove(repository, folder, on_left)
                 _lock_path(folder).unlink(missing_ok=True)
 

@@ -41,7 +41,7 @@ def signal_of(error: BaseException) -> signal.Signals:
 
 
 @contextmanager
-def signals_held_back() -> Iterator[None]:
+def delay_signals() -> Iterator[None]:
     """Delay signals until after the block, so that what is written in it is complete.
 
     This uses handlers and not a mask: a mask applies to one thread, and another would take the

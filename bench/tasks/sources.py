@@ -28,7 +28,7 @@ from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
 from torchvision.datasets.mnist import read_image_file, read_label_file
 from torchvision.datasets.utils import check_integrity, extract_archive
 
-from bench.core.files import expanded
+from bench.core.files import expand_path
 
 ROOT_VARIABLE = "BENCH_DATA_ROOT"
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -148,14 +148,14 @@ def _chosen_root(root: str | None, key: str) -> Path | None:
         key, root = ROOT_VARIABLE, os.environ.get(ROOT_VARIABLE) or None
     if root is None:
         return None
-    folder = expanded(root)
+    folder = expand_path(root)
     if not folder.is_dir():
         raise ValueError(f"{key}={root}: no such folder; create it or name another")
     return folder
 
 
 def _cache_folder() -> Path:
-    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "operational-metrics-bench"
+    return expand_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "operational-metrics-bench"
 
 
 def _how_to_get(files: FileSet, reason: str, key: str) -> str:

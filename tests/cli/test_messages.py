@@ -27,7 +27,7 @@ def hydra() -> Iterator[None]:
         yield
 
 
-def told(monkeypatch: pytest.MonkeyPatch, command: str, *arguments: str) -> str:
+def answer(monkeypatch: pytest.MonkeyPatch, command: str, *arguments: str) -> str:
     """What a command says of arguments that cannot be composed."""
     monkeypatch.setattr("sys.argv", ["command", *arguments])
     with pytest.raises((HydraException, ValueError)) as caught:
@@ -56,7 +56,7 @@ OF_TRAIN = {
 
 @pytest.mark.parametrize("argument", OF_TRAIN)
 def test_the_closest_name_is_suggested(argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert told(monkeypatch, "train", argument) == OF_TRAIN[argument]
+    assert answer(monkeypatch, "train", argument) == OF_TRAIN[argument]
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_an_argument_without_a_value_is_reported() -> None:
 
 
 def test_every_name_is_a_key_or_group_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert told(monkeypatch, "report", "result=x") == "result: no such key; did you mean results?"
-    assert told(monkeypatch, "report", "batch_size=1").endswith("--help shows all keys")
-    wrong = told(monkeypatch, "serve", "run=x", "scenario.rate=1")
+    assert answer(monkeypatch, "report", "result=x") == "result: no such key; did you mean results?"
+    assert answer(monkeypatch, "report", "batch_size=1").endswith("--help shows all keys")
+    wrong = answer(monkeypatch, "serve", "run=x", "scenario.rate=1")
     assert wrong.startswith("scenario.rate: no such key; did you mean scenario.rate_per_s")
 
 
 def test_a_wrong_key_and_a_wrong_option_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "did you mean cnn?" in told(monkeypatch, "train", "model=cn", "lrr=1")
+    assert "did you mean cnn?" in answer(monkeypatch, "train", "model=cn", "lrr=1")
 
 
 def untaken(argument: str) -> str:
@@ -177,7 +177,7 @@ def test_elements_of_a_sweep_are_quoted_one_by_one(monkeypatch: pytest.MonkeyPat
 def test_commas_without_a_sweep_are_explained(
     monkeypatch: pytest.MonkeyPatch, argument: str, ways: str
 ) -> None:
-    message = told(monkeypatch, "train", argument)
+    message = answer(monkeypatch, "train", argument)
     assert message == f"{argument}: commas are for a sweep (-m){ways}"
     assert value_of("results='a,b'") == "a,b"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.core.counting import Ended, began, counted, start_order
+from bench.core.counting import Ended, choose_run, has_begun, start_order
 from bench.core.records.run import NOT_STARTED
 
 
@@ -11,45 +11,45 @@ def run(status: str, second: int, kind: str | None = None, run_id: str = "r") ->
 @pytest.mark.parametrize("finished", ["ok", "failed", "out_of_memory"])
 @pytest.mark.parametrize("other", ["killed", "interrupted"])
 def test_a_finished_run_counts_before_later_interrupted_ones(finished: str, other: str) -> None:
-    assert counted([run(finished, 1), run(other, 2)]) == 0
-    assert counted([run(other, 1), run(finished, 2)]) == 1
+    assert choose_run([run(finished, 1), run(other, 2)]) == 0
+    assert choose_run([run(other, 1), run(finished, 2)]) == 1
 
 
 def test_the_latest_of_several_finished_runs_counts_even_if_it_failed() -> None:
-    assert counted([run("ok", 1), run("failed", 3), run("ok", 2)]) == 1
-    assert counted([run("failed", 1), run("ok", 2)]) == 1
+    assert choose_run([run("ok", 1), run("failed", 3), run("ok", 2)]) == 1
+    assert choose_run([run("failed", 1), run("ok", 2)]) == 1
 
 
 def test_runs_of_the_same_second_are_ordered_by_the_fraction_in_their_id() -> None:
-    assert counted([run("ok", 1, run_id="b"), run("ok", 1, run_id="a")]) == 0
+    assert choose_run([run("ok", 1, run_id="b"), run("ok", 1, run_id="a")]) == 0
     earlier, later = (
         "20260101T000001Z-ffffffffffff-00000abc",
         "20260101T000001Z-000000000000-f0000abc",
     )
-    assert counted([run("ok", 1, run_id=later), run("ok", 1, run_id=earlier)]) == 0
+    assert choose_run([run("ok", 1, run_id=later), run("ok", 1, run_id=earlier)]) == 0
     next_second = "20260101T000002Z-000000000000-00000abc"
     assert sorted([next_second, later, earlier], key=start_order) == [earlier, later, next_second]
 
 
 def test_a_killed_run_counts_only_if_none_finished() -> None:
-    assert counted([run("killed", 1), run("interrupted", 2), run("killed", 3)]) == 2
-    assert counted([run("killed", 3), run("ok", 1)]) == 1
+    assert choose_run([run("killed", 1), run("interrupted", 2), run("killed", 3)]) == 2
+    assert choose_run([run("killed", 3), run("ok", 1)]) == 1
 
 
 def test_interrupted_runs_never_count() -> None:
-    assert counted([run("interrupted", 1), run("interrupted", 2)]) is None
-    assert counted([]) is None
+    assert choose_run([run("interrupted", 1), run("interrupted", 2)]) is None
+    assert choose_run([]) is None
 
 
 def test_a_run_that_never_began_does_not_count() -> None:
     never = run("interrupted", 9, NOT_STARTED)
 
-    assert not began(never)
-    assert began(run("interrupted", 9))
-    assert counted([never]) is None
-    assert counted([never, run("ok", 1)]) == 1
+    assert not has_begun(never)
+    assert has_begun(run("interrupted", 9))
+    assert choose_run([never]) is None
+    assert choose_run([never, run("ok", 1)]) == 1
 
 
 @pytest.mark.parametrize("status", ["ok", "killed"])
 def test_a_run_that_never_began_does_not_count_whatever_its_status(status: str) -> None:
-    assert counted([run(status, 9, NOT_STARTED)]) is None
+    assert choose_run([run(status, 9, NOT_STARTED)]) is None

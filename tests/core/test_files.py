@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.files import expanded, replace_file, write_whole
+from bench.core.files import expand_path, replace_file, write_whole
 
 
 def test_replacing_a_file_leaves_no_other_file(tmp_path: Path) -> None:
@@ -41,8 +41,8 @@ def test_a_short_write_is_an_error(
 def test_a_path_is_expanded_as_a_shell_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setenv("DATA", "/data")
-    assert expanded("~/x") == Path("/home/me/x")
-    assert expanded("$DATA/${DATA}x") == Path("/data//datax".replace("//", "/"))
-    assert expanded("$UNKNOWN/a b") == Path("$UNKNOWN/a b")
-    assert expanded(Path("relative")) == Path("relative")
+    assert expand_path("~/x") == Path("/home/me/x")
+    assert expand_path("$DATA/${DATA}x") == Path("/data//datax".replace("//", "/"))
+    assert expand_path("$UNKNOWN/a b") == Path("$UNKNOWN/a b")
+    assert expand_path(Path("relative")) == Path("relative")
     assert "UNKNOWN" not in os.environ

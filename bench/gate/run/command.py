@@ -21,7 +21,7 @@ from bench.config.gate import OUTPUTS, JudgeConfig
 from bench.config.serve import ServeConfig
 from bench.config.train import TrainConfig
 from bench.core.checks import keys_of
-from bench.core.files import expanded
+from bench.core.files import expand_path
 from bench.gate.model import Comparison, Exit, Problem, ProblemKind, problem
 from bench.gate.report.output import complain, write
 
@@ -201,11 +201,13 @@ def _write_nothing(plain: Mapping[str, Any], end: Problem) -> None:
 
 def _outputs(plain: Mapping[str, Any]) -> dict[str, Path]:
     """The files that may be written, by key: not those that are read, no folder, none twice."""
-    taken = {os.path.realpath(expanded(plain[key])) for key in _INPUTS if _is_given(plain.get(key))}
+    taken = {
+        os.path.realpath(expand_path(plain[key])) for key in _INPUTS if _is_given(plain.get(key))
+    }
     files = {}
     for key in OUTPUTS:
         if _is_given(plain.get(key)):
-            path = expanded(plain[key])
+            path = expand_path(plain[key])
             place = os.path.realpath(path)
             if place not in taken and not os.path.isdir(place):
                 files[key] = path

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.core.counting import Ended, began, counted, finished, start_order
+from bench.core.counting import Ended, choose_run, has_begun, has_finished, start_order
 from bench.core.files import read_file
 from bench.core.find import is_named_like_a_run, runs_below
 from bench.core.records.run import RunError, RunRecord
@@ -137,12 +137,12 @@ def _counting(
         error = errors[run.run_id]
         kind = None if error is None else error.kind
         ended = Ended(run.status, kind, run.started_utc, run.run_id)
-        if began(ended):
+        if has_begun(ended):
             places.setdefault((configuration_of(run), place_of(run)), []).append((run, ended))
     kept = []
     for attempts in places.values():
         runs, ends = zip(*attempts, strict=True)
-        index = counted(ends)
+        index = choose_run(ends)
         run = runs[-1 if index is None else index]
         num_ok = sum(each.status == "ok" for each in runs)
         kept.append(replace(run, num_finished=max(num_ok, 1)))
@@ -152,7 +152,7 @@ def _counting(
                 for each in runs
                 if each is not run
             ]
-            which = "the latest that finished" if any(map(finished, ends)) else "the latest"
+            which = "the latest that finished" if any(map(has_finished, ends)) else "the latest"
             remarks.append(
                 f"{run.command} {run.config_hash} {describe_place(run)} was measured {len(runs)} "
                 f"times: {run.run_id} counts, {which}; not {', '.join(others)}"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.core.flat import value_of
-from bench.core.identity import CHOICES, UNHASHED, without
+from bench.core.identity import CHOICES, UNHASHED, without_key
 from bench.core.labels import GUESSED
 from bench.core.metric import Metric
 from bench.core.printable import printable
@@ -114,7 +114,7 @@ def _hashed_config(record: RunRecord) -> dict[str, Any]:
     # Without what the hash leaves out too: else repeats would seem to differ.
     config = _without_copies(record.config)
     for key in UNHASHED:
-        config = without(config, key)
+        config = without_key(config, key)
     if record.trained is not None:
         config["run"] = f"{record.trained.model or 'model'} {record.trained.config_hash[:6]}"
     return config

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bench.cli.overrides import key_of
-from bench.core.counting import Ended, counted
+from bench.core.counting import Ended, choose_run
 from bench.core.identity import CHARGES, UNHASHED, charges_of
 from bench.core.printable import printable
 from bench.core.records.run import RunRecord, Status
@@ -169,7 +169,7 @@ def _counted(records: Sequence[RunRecord]) -> list[RunRecord]:
         places.setdefault((record.seed, record.repeat, trained), []).append(record)
     chosen = []
     for runs in places.values():
-        place = counted([_ended(run) for run in runs])
+        place = choose_run([_ended(run) for run in runs])
         # A refused combination does not exist, so it is no failure of the configuration.
         if place is not None and runs[place].status != "refused":
             chosen.append(runs[place])
