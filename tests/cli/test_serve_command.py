@@ -23,6 +23,11 @@ from tests.cli.command import Answer, records, serve, serve_apart, train
 
 pytestmark = pytest.mark.xdist_group("serve")  # one worker, so that the base is trained once
 
+# A training with the shortest probe, and nothing that is not read here.
+QUICK = (
+    *("experiment=smoke", "trainer.num_warmup_steps=1", "codecarbon=none", "meter=none"),
+    *("probe.num_requests=1", "probe.batch_sizes=[1]", "probe.min_batch_s=0.01"),
+)
 # Passes of a fraction of a second; a meter would make them longer.
 SHORT = ("scenario.min_duration_s=0.3", "scenario.warmup_queries=20", "meter=none")
 STAGES = ["client_wait", "network", "queue", "fetch", "preprocess", "inference", "postprocess"]
@@ -32,7 +37,7 @@ STAGES = ["client_wait", "network", "queue", "fetch", "preprocess", "inference",
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one run that reached its target, and after it one that missed."""
     folder = tmp_path_factory.mktemp("served")
-    answer = train(folder, "-m", "experiment=smoke", "target.value=0.8,1.0", "codecarbon=none")
+    answer = train(folder, "-m", *QUICK, "target.value=0.8,1.0")
     assert answer.code == 0, answer.err
     return folder
 
@@ -115,21 +120,23 @@ def test_a_sweep_over_compressions_reports_and_refuses(
         f"run={run}",
         *SHORT,
         "scenario=offline",
-        "backend=onnxruntime",
+        "backend=eager",
         "backend.device=cpu",
-        "compression=none,fp16,int8_static",
+        "compression=none,int8_static,int8_dynamic",
         "compression.compare_rounds=3",
         "compression.compare_requests=5",
         "keep_model=true",
     )
     assert answer.code == 0, answer.out + answer.err
     by_method = {run.config["compression"]["method"]: run for run in records(folder, "serve")}
-    plain, refused, compressed = (by_method[name] for name in ("none", "fp16", "int8_static"))
+    plain, refused, compressed = (
+        by_method[name] for name in ("none", "int8_static", "int8_dynamic")
+    )
     assert plain.compression is None
     assert refused.status == "refused"
     assert refused.error is not None
     assert refused.error.kind == "CompressionRefused"
-    assert "fp16" in refused.error.message
+    assert "int8_static" in refused.error.message
     found = compressed.compression
     assert found is not None
     assert found.latency_ratio is not None
@@ -162,7 +169,7 @@ def test_stages_over_http_add_up_even_in_an_invalid_pass(
         "scenario.min_queries=100",
         "scenario.latency_bound_ms=500",
         "backend=http",
-        "backend.http.runtime=eager",
+        "backend.http.runtime=onnxruntime",
         "placement=edge",
         "placement.round_trip_ms=10",
         code=5,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -49,19 +50,26 @@ def network() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def made(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """Prepares each model once: an export takes seconds."""
-    ready: dict[tuple[str, str], Artifact] = {}
+    """Prepares each model once, from one export of the network: an export takes a second."""
+    exports: list[Any] = []
 
+    def export(*arguments: Any, **options: Any) -> Any:
+        if not exports:
+            exports.append(torch_export(*arguments, **options))
+        return exports[0]
+
+    torch_export = torch.onnx.export
+
+    @cache
     def make(runtime: str, method: str) -> Artifact:
-        if (runtime, method) not in ready:
-            ready[runtime, method] = prepare(
+        with mock.patch.object(torch.onnx, "export", export):
+            return prepare(
                 partial(copy.deepcopy, network),
                 combination(runtime, method, "cpu"),
                 channels_last=True,
                 calibration=CALIBRATION,
                 folder=tmp_path_factory.mktemp(method),
             )
-        return ready[runtime, method]
 
     return make
 

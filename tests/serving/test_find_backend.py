@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from bench.compression.artifact import Artifact
 from bench.config.serve import COMPRESSIONS
@@ -20,6 +22,7 @@ from bench.serving.find_backend import (
 )
 
 RUNTIMES = list(built_in_backends())
+CONF = Path(__file__).parents[2] / "conf" / "backend"
 
 
 def test_backends_are_found_by_name_and_advice_names_pytorch_first() -> None:
@@ -30,6 +33,13 @@ def test_backends_are_found_by_name_and_advice_names_pytorch_first() -> None:
         ("onnxruntime", "onnxruntime", "onnx"),
         ("openvino", "openvino", "onnx"),
     ]
+
+
+def test_each_backend_has_an_option_of_its_name_and_each_option_a_backend() -> None:
+    options = {path.stem: yaml.safe_load(path.read_text()) for path in CONF.glob("*.yaml")}
+    # The others are a server, and a class of the user's own.
+    assert options.keys() == {*built_in_backends(), "http", "custom"}
+    assert all(option["name"] == name for name, option in options.items())
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
