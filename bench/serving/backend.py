@@ -1,8 +1,8 @@
-"""What runs a model when it is served: the base of all backends, and the first calls of a model.
+"""The base class of all backends, which run a model when it is served, and its first calls.
 
-A backend is a class. It says what it is called, which form of a model it opens, and on which
-devices and in which precisions it computes; compression, the plan of a run and the HTTP server ask
-it. docs/architecture.md has the steps to add one.
+The class of a backend declares its name, the form of model that it opens, its devices and its
+precisions. Compression, the plan of a run and the HTTP server read these. docs/architecture.md has
+the steps to add a backend.
 """
 
 from __future__ import annotations
@@ -21,29 +21,30 @@ Images = NDArray[np.float32]
 Logits = NDArray[np.float32]
 
 
-class BackendUnavailable(ValueError):  # noqa: N818 -- says that something is missing, as meters do
+class BackendUnavailable(ValueError):  # noqa: N818 -- named like MeterUnavailable
     """A backend is not installed, or cannot run this model; one line with the reason and remedy."""
 
 
 class BackendRefuses(BackendUnavailable, CombinationRefused):
-    """A backend is installed and does not run this model in this way: the run is refused."""
+    """An installed backend does not run this model in this way: the run is refused."""
 
 
 class Backend(ABC):
-    """A backend with one model in it; calls come one at a time.
+    """A backend with one model; calls come one at a time.
 
-    The module of a class is imported before any run, so it imports its runtime only when the class
-    is used.
+    The module of the class is imported before any run, so it must import its runtime only when the
+    class is used.
 
     Attributes:
-        name: What it is called in records and messages.
+        name: Name in records and messages.
         kind: Form of the model that it opens.
-        devices: Where it can compute: "cpu", "cuda".
-        precisions: Methods of compression that it computes in on some machine; see refusal().
-        half_at_open: Whether it takes an ONNX model in float32 and converts it to half precision
+        devices: Devices on which it can compute: "cpu", "cuda".
+        precisions: Compression methods in which it computes on at least some machines; see
+            refusal().
+        half_at_open: Whether it opens an ONNX model in float32 and converts it to half precision
             itself.
-        int8_operators: ONNX operators that get scales in static int8; None for the choice of ONNX
-            Runtime, whose optimised graph is then checked.
+        int8_operators: ONNX operators that get scales in static int8; None for ONNX Runtime's own
+            choice, whose optimised graph is then checked.
         libraries: Modules that it needs, each with the extra of this project that installs it.
         compiles: Whether it needs torch's compiler.
     """
@@ -62,7 +63,7 @@ class Backend(ABC):
 
         Args:
             device: One of `devices`.
-            num_threads: Threads of one operator; None for the runtime's own choice.
+            num_threads: Threads of one operator; None lets the runtime choose.
 
         Raises:
             BackendUnavailable: The runtime is not installed, or not with this device.
@@ -73,9 +74,9 @@ class Backend(ABC):
 
     @classmethod
     def refusal(cls, method: str, device: str) -> str | None:
-        """Why it would not really compute in a precision on this machine; None if it would.
+        """The reason why it would not really compute in a precision on this machine, or None.
 
-        What is not in `precisions` is refused in any case.
+        A method that is missing from `precisions` is refused in any case.
 
         Args:
             method: One of bench.config.serve.COMPRESSIONS.
@@ -85,12 +86,12 @@ class Backend(ABC):
 
     @classmethod
     def takes_cuda(cls) -> bool:
-        """Whether device=auto means CUDA, for a class with that device on a machine that has it."""
+        """Whether device=auto means CUDA on a machine with a GPU, if the class has that device."""
         return True
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What runs the model: runtime, version, device and settings; once open, the precision."""
+        """Runtime, version, device and settings; once a model is open, also the precision."""
         facts = {"runtime": self.name, "version": self.version(), "device": self.device}
         if self.device == "cuda":
             facts["gpu_uuid"] = _gpu_uuid()
@@ -102,12 +103,12 @@ class Backend(ABC):
         return self.name
 
     def settings(self) -> Mapping[str, str]:
-        """What else describes how it runs the model, such as its threads."""
+        """Further settings that affect how it runs the model, such as its threads."""
         return {}
 
     @property
     def compile_s(self) -> float | None:
-        """Seconds that compiling took so far; None if nothing is compiled after open()."""
+        """Seconds of compiling so far; None if nothing is compiled after open()."""
         return None
 
     @abstractmethod
@@ -135,7 +136,7 @@ class Backend(ABC):
         """Release what open() took."""
 
     def require_file(self, artifact: Artifact) -> None:
-        """Refuse a model in the form of other backends, or one that is not there.
+        """Refuse a model in the form of other backends, or one whose file is missing.
 
         Raises:
             BackendUnavailable: The model has another form.
@@ -159,7 +160,7 @@ def unusable(artifact: Artifact, backend: str, error: BaseException) -> BackendU
 
 
 def _gpu_uuid() -> str:
-    """The GPU's UUID as NVML writes it: all backends run on the first GPU that the process sees."""
+    """The GPU's UUID in NVML's notation; all backends run on the first GPU of the process."""
     import torch
 
     uuid = str(torch.cuda.get_device_properties(0).uuid)
@@ -176,14 +177,14 @@ def call_once(
 ) -> Logits:
     """Call a model once with each batch size, and check what it returns.
 
-    This keeps what a runtime does only at the first call of a size out of every measurement.
+    A runtime may do extra work at the first call of a size, which must not be measured.
 
     Args:
         backend: Open.
         make_images: Makes a batch of a size, float32 (n, c, h, w); the model may write into it.
-        sizes: Of the batches that will come, each at least 1.
-        model: What the model is called, for errors.
-        num_classes: Logits that it must give for each image; None if that is not known.
+        sizes: Sizes of the batches that will come, each at least 1.
+        model: Name of the model, for errors.
+        num_classes: Required number of logits for each image; None if it is not known.
 
     Returns:
         The last logits.
@@ -191,7 +192,7 @@ def call_once(
     Raises:
         BackendUnavailable: The runtime refuses the model.
         PassFailed: The model raised; the cause is what it raised.
-        ValueError: It gave something else than logits, or another number of them.
+        ValueError: It gave something other than logits, or the wrong number of them.
     """
     for size in sizes:
         images = make_images(size)
@@ -209,16 +210,16 @@ def call_once(
 def require_logits(
     logits: Logits, size: int, *, model: str = "the model", num_classes: int | None = None
 ) -> None:
-    """Refuse what is not one row of logits for each image.
+    """Refuse anything but one row of logits for each image.
 
     Args:
-        logits: What a backend gave.
-        size: Images that it was given.
-        model: What the model is called.
+        logits: The output of a backend.
+        size: Number of images in its input.
+        model: Name of the model, for errors.
         num_classes: Logits of each row; None for any number.
 
     Raises:
-        ValueError: Its shape is another one.
+        ValueError: The output has another shape.
     """
     shape = getattr(logits, "shape", None)
     if shape is None or len(shape) != 2 or shape[0] != size or num_classes not in (None, shape[1]):

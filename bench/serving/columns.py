@@ -1,4 +1,4 @@
-"""The columns of the table that ends bench.serve; every number a median over models and repeats."""
+"""The columns of the table that ends bench.serve: medians over models and repeats."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _COST, _CARBON = "serving.cost_per_million_usd", "serving.emissions_per_million_
 
 
 def serve_columns(groups: Sequence[Group]) -> list[Column]:
-    """All columns but the outcome, in the order in which they are shown."""
+    """All columns except the outcome, in the order of display."""
     return [
         *_headlines(groups),
         latency_column(groups, rank=4, note="Latency: from when a request was due."),
@@ -60,16 +60,16 @@ def serve_columns(groups: Sequence[Group]) -> list[Column]:
 
 
 def headline_text(record: RunRecord) -> str | None:
-    """What the scenario is judged by, such as `p90 latency 31.8 µs`; None where nothing counts."""
-    value = _headline_of(record)
+    """The headline of the scenario, such as `p90 latency 31.8 µs`; None if the run has none."""
+    value = _headline_value(record)
     if value is None:
         return None
     name, scale = _headline_name(record)
     return f"{name} {quantity(value, scale)}"
 
 
-def _headline_of(record: RunRecord) -> float | None:
-    """The headline in its base unit; a pass that does not count has none."""
+def _headline_value(record: RunRecord) -> float | None:
+    """The headline in its base unit; None for a failed run and an invalid pass."""
     serving = record.serving
     if record.status != "ok" or serving is None or serving.headline is None or not serving.valid:
         return None
@@ -85,8 +85,8 @@ def _headline_name(record: RunRecord) -> tuple[str, Scale]:
 
 
 def _headline_median(group: Group) -> Median | None:
-    """The median over all passes; one that failed or does not count is the worst of them."""
-    values = [_headline_of(run) for run in group.measured]
+    """The median over all passes; a failed or invalid one counts as the worst."""
+    values = [_headline_value(run) for run in group.measured]
     field = next((run.serving.headline for run in group.measured if run.serving), None)
     if field is None or all(value is None for value in values):
         return None
@@ -95,11 +95,11 @@ def _headline_median(group: Group) -> Median | None:
 
 
 def _headlines(groups: Sequence[Group]) -> list[Column]:
-    """What each scenario is judged by, in one column; its unit in the cells of several."""
+    """The headlines in one column; if the scenarios differ, the cells have the names and units."""
     medians = [_headline_median(group) for group in groups]
     names = [_headline_name(group.measured[0]) if group.measured else None for group in groups]
     known = [each for each, m in zip(names, medians, strict=True) if m is not None and each]
-    note = "Of several runs: the median; a pass that failed or is INVALID is the worst of them."
+    note = "Of several runs: the median; a pass that failed or is INVALID counts as the worst."
     note = note if any(len(group.measured) > 1 for group in groups) else ""
     if len({name for name, _ in known}) == 1:
         name, scale = known[0]
@@ -120,12 +120,12 @@ def _headlines(groups: Sequence[Group]) -> list[Column]:
 
 
 def _change(groups: Sequence[Group]) -> Column:
-    note = "Accuracy change and latency ratio: against the same model uncompressed."
+    note = "Accuracy change and latency ratio: compared with the same model uncompressed."
     return formatted_column(groups, _CHANGE, "+.4f", rank=5, note=note)
 
 
 def _ratio(groups: Sequence[Group]) -> Column:
-    """Latency compressed over uncompressed; a single run has its own 95% interval."""
+    """Latency of the compressed model over the uncompressed; a single run has a 95% interval."""
     cells = []
     for group in groups:
         ratio = field_median(group.measured, _RATIO)
@@ -151,7 +151,7 @@ def _energy(groups: Sequence[Group]) -> Column:
 
 
 def _cost(groups: Sequence[Group]) -> Column:
-    """Dollars, and what they pay for: those of electricity alone are no price of a machine."""
+    """Dollars, and what they pay for: electricity alone is not the price of a machine."""
     bases = [
         ", ".join(
             dict.fromkeys(

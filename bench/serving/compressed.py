@@ -1,8 +1,8 @@
-"""What compressing a model changed, against the same model uncompressed in the same backend.
+"""Compares a compressed model with the same model uncompressed, in the same backend.
 
-Two measurements of latency, one after the other, also differ by whatever changed on the machine in
-between. Here both models take turns in one process, and the first of them alternates, so that a
-drift of the machine affects both equally.
+If one model were measured after the other, any change of the machine in between would count as a
+difference of the models. So both take turns in one process, and the one that goes first alternates:
+a drift of the machine then affects both equally.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def compare_with_uncompressed(
     accuracy: float | None,
     work: Path,
 ) -> Compression:
-    """Size, accuracy and latency, both models opened in this process.
+    """Compare size, accuracy and latency, with both models open in this process.
 
     Args:
         config: The configuration.
         trained: The model's training run.
         artifact: The compressed model.
-        accuracy: Of what was served, on the test split; None where it is not known.
+        accuracy: Accuracy of the served model on the test split; None if it is not known.
         work: A folder for the uncompressed model.
 
     Raises:
@@ -53,7 +53,7 @@ def compare_with_uncompressed(
     """
     plain = trained.prepare(config, "none", work / "uncompressed")
     with ExitStack() as stack:
-        compressed, uncompressed = (_opened(config, one, stack) for one in (artifact, plain))
+        compressed, uncompressed = (_open(config, each, stack) for each in (artifact, plain))
         ratio = latency_ratio(
             compressed,
             uncompressed,
@@ -62,8 +62,8 @@ def compare_with_uncompressed(
             requests=config.compression.compare_requests,
             warmup=config.compression.compare_requests,
         )
-        before = _accuracy(uncompressed, trained.test)
-    change = None if accuracy is None or before is None else accuracy - before
+        baseline = _accuracy(uncompressed, trained.test)
+    change = None if accuracy is None or baseline is None else accuracy - baseline
     return Compression(
         method=config.compression.method,
         size_bytes=artifact.size_bytes,
@@ -83,7 +83,7 @@ def _accuracy(backend: Backend, test: TestSplit) -> float | None:
     return served_quality(logits, test.labels).accuracy
 
 
-def _opened(config: ServeConfig, artifact: Artifact, stack: ExitStack) -> Backend:
+def _open(config: ServeConfig, artifact: Artifact, stack: ExitStack) -> Backend:
     backend = make_backend(
         config.backend.runtime, device=config.backend.device, num_threads=config.num_threads
     )
@@ -111,18 +111,18 @@ def latency_ratio(
     warmup: int,
     clock: Clock = time.perf_counter,
 ) -> Ratio:
-    """Ratio of latencies of one input, each predicted until its logits are on the host.
+    """Ratio of the latencies of single inputs, each until its logits are on the host.
 
-    In each round both predict the same `requests` inputs, one after the other. The ratio is that
-    of the medians over rounds of the medians within each.
+    In each round, both models predict the same `requests` inputs, one after the other. The ratio is
+    that of the medians over rounds of the medians within each round.
 
     Args:
         compressed: Open; the numerator.
         baseline: Open; the denominator.
         images: Inputs to cycle through, float32 of shape (n, c, h, w), n >= 1.
-        rounds: At least 2, for an interval; see ratio_of_rounds.
-        requests: Of each model in each round, at least 1.
-        warmup: Requests of each model before the first round, at least 0.
+        rounds: Number of rounds, at least 2 for an interval; see ratio_of_rounds.
+        requests: Requests to each model in each round, at least 1.
+        warmup: Requests to each model before the first round, at least 0.
         clock: Monotonic seconds.
 
     Raises:
@@ -147,28 +147,28 @@ def latency_ratio(
 
 
 def _median_s(backend: Backend, inputs: list[Images], clock: Clock) -> float:
-    """Median of the latencies of these inputs, seconds; NaN for none.
+    """Median latency of these inputs in seconds; NaN if there are none.
 
-    The model gets a copy of each, made outside the time: it may write into its input, and the other
-    model is given the same ones.
+    The model gets a copy of each, made outside the timed part: it may write into its input, and the
+    other model needs the same ones.
     """
     latencies_s: list[float] = []
     for image in inputs:
-        own = image.copy()
+        copy = image.copy()
         start_s = clock()
-        backend.predict(own)
+        backend.predict(copy)
         latencies_s.append(clock() - start_s)
     return float(np.median(latencies_s)) if latencies_s else float("nan")
 
 
 def ratio_of_rounds(compressed_s: NDArray[Any], baseline_s: NDArray[Any]) -> Ratio:
-    """Ratio of medians over rounds with a percentile bootstrap interval, its seed fixed.
+    """Ratio of medians over rounds, with a percentile bootstrap interval of fixed seed.
 
-    The bootstrap draws rounds whole: what disturbed a round disturbed both models.
+    The bootstrap resamples whole rounds, because a disturbance in a round affects both models.
 
     Args:
         compressed_s: Latency in each round, shape (rounds,), rounds >= 2.
-        baseline_s: Likewise, of the same rounds.
+        baseline_s: The same for the other model, in the same rounds.
 
     Raises:
         ValueError: A latency is not positive.
@@ -176,13 +176,13 @@ def ratio_of_rounds(compressed_s: NDArray[Any], baseline_s: NDArray[Any]) -> Rat
     if min(compressed_s.min(), baseline_s.min()) <= 0:
         raise ValueError("a latency of 0 s: the clock is too coarse for requests this short")
 
-    def of_medians(x: NDArray[Any], y: NDArray[Any], axis: int = -1) -> NDArray[Any]:
+    def ratio_of_medians(x: NDArray[Any], y: NDArray[Any], axis: int = -1) -> NDArray[Any]:
         quotient: NDArray[Any] = np.median(x, axis=axis) / np.median(y, axis=axis)
         return quotient
 
     interval = bootstrap(
         (compressed_s, baseline_s),
-        of_medians,
+        ratio_of_medians,
         paired=True,
         vectorized=True,
         confidence_level=_CONFIDENCE,
@@ -190,7 +190,7 @@ def ratio_of_rounds(compressed_s: NDArray[Any], baseline_s: NDArray[Any]) -> Rat
         rng=np.random.default_rng(_SEED),
     ).confidence_interval
     return Ratio(
-        ratio=float(of_medians(compressed_s, baseline_s)),
+        ratio=float(ratio_of_medians(compressed_s, baseline_s)),
         low=float(interval.low),
         high=float(interval.high),
         num_rounds=len(compressed_s),

@@ -1,4 +1,4 @@
-"""Backends by name, or by the dotted path of a class of the user's own."""
+"""Finds backends: ours by name, and the user's own by the dotted path of a class."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ from bench.serving.backend import Backend, BackendRefuses, BackendUnavailable
 def built_in_backends() -> dict[str, type[Backend]]:
     """The backends of this project by name: each module of bench.serving.backends has one.
 
-    Those that advice should name first come first: PyTorch's, and of these what compiles nothing.
+    Advice names them in this order: PyTorch's first, and of these first the one that compiles
+    nothing, because it always works.
     """
-    classes = [_class_in(module.name) for module in pkgutil.iter_modules(backends.__path__)]
-    classes.sort(key=lambda one: (one.kind != "torch", one.compiles, one.name))
-    return {one.name: one for one in classes}
-
-
-def _class_in(name: str) -> type[Backend]:
-    module = import_module(f"{backends.__name__}.{name}")
-    (found,) = (
-        one
-        for one in vars(module).values()
-        if isinstance(one, type) and issubclass(one, Backend) and one.__module__ == module.__name__
+    modules = (
+        import_module(f"{backends.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(backends.__path__)
     )
-    return found
+    classes = [
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Backend)
+        and value.__module__ == module.__name__  # defined there, and not imported
+    ]
+    classes.sort(key=lambda backend: (backend.kind != "torch", backend.compiles, backend.name))
+    return {backend.name: backend for backend in classes}
 
 
 def find_backend(runtime: str, key: str = "backend") -> type[Backend]:
@@ -38,7 +40,7 @@ def find_backend(runtime: str, key: str = "backend") -> type[Backend]:
 
     Args:
         runtime: The name of one of ours, or the dotted path of a class that can be imported.
-        key: Where it stands, for errors.
+        key: The configuration key, for errors.
 
     Raises:
         ValueError: There is no such backend, or the path leads to something else.
@@ -46,16 +48,16 @@ def find_backend(runtime: str, key: str = "backend") -> type[Backend]:
     if "." not in runtime:
         require_one_of(key, runtime, built_in_backends())
         return built_in_backends()[runtime]
-    from hydra.utils import get_object  # only where it is needed, as torch below
+    from hydra.utils import get_object  # imported late for the same reason as torch below
 
-    found = get_object(runtime)
-    if not (isinstance(found, type) and issubclass(found, Backend)):
+    backend = get_object(runtime)
+    if not (isinstance(backend, type) and issubclass(backend, Backend)):
         raise ValueError(f"{key}={runtime}: must be a subclass of {Backend.__module__}.Backend")
-    return found
+    return backend
 
 
 def combination(runtime: str, method: str, device: str) -> Combination:
-    """A backend, a precision and a device, with our other backends to name in advice.
+    """A backend, a precision and a device, with all our backends for advice.
 
     Raises:
         ValueError: As find_backend and resolve_device.
@@ -73,17 +75,16 @@ def resolve_device(runtime: str, device: str) -> str:
 
     Args:
         runtime: As of find_backend.
-        device: "cpu", "cuda", or "auto": CUDA where there is one that the backend can use.
+        device: "cpu", "cuda", or "auto" for CUDA if there is a GPU that the backend can use.
 
     Raises:
-        BackendUnavailable: There is no CUDA device but it was asked for, or the runtime is not
-            installed.
+        BackendUnavailable: device="cuda" without a CUDA device, or the runtime is not installed.
         ValueError: There is no such backend.
     """
     backend = find_backend(runtime)
     if device == "cpu" or (device == "auto" and "cuda" not in backend.devices):
         return "cpu"
-    import torch  # only now: without it, the process of a server is small and starts sooner
+    import torch  # imported late: without it, a server's process is smaller and starts faster
 
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
@@ -99,8 +100,8 @@ def make_backend(runtime: str, *, device: str, num_threads: int | None) -> Backe
     Args:
         runtime: As of find_backend.
         device: As of resolve_device.
-        num_threads: Threads of one operator; None for the runtime's own choice. For PyTorch's
-            backends it is set for the whole process.
+        num_threads: Threads of one operator; None lets the runtime choose. PyTorch's backends set
+            it for the whole process.
 
     Raises:
         BackendUnavailable: The runtime is not installed, or not with this device.
@@ -116,7 +117,7 @@ def make_backend(runtime: str, *, device: str, num_threads: int | None) -> Backe
 
 
 def require_backend(key: str, runtime: str, device: str) -> None:
-    """Refuse a class that is no backend, or a backend that is not installed or lacks a device.
+    """Refuse a class that is not a backend, or a backend without its library or the device.
 
     Raises:
         ValueError: It cannot be used here.

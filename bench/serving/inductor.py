@@ -1,10 +1,10 @@
-"""What torch.compile makes of a model: one graph, turned into machine code at its first calls.
+"""Compiles a model with torch.compile: one graph, turned into machine code at its first calls.
 
-A batch of one is compiled for exactly that size, larger batches with their size left open; a graph
-that was quantized statically is compiled for each size, because Inductor's int8 convolutions do not
-work with an open one. A new size may therefore compile in the middle of a measurement, which shows
-in compile_s: the first call of each size counts as compiling in full, its one prediction included.
-Compiling starts from an empty cache, so that it takes the same time in each run.
+A batch of one is compiled for exactly that size, and larger batches for any size. A statically
+quantized graph is compiled for each size, because Inductor's int8 convolutions do not work with an
+unknown one. So a new size may compile in the middle of a measurement, which compile_s shows: the
+whole first call of each size counts as compiling, including its one prediction. Compiling starts
+from an empty cache, so that it takes the same time in each run.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from bench.core.errors import first_line, kind_and_line
 from bench.serving.backend import BackendRefuses, BackendUnavailable, Images, Logits
 from bench.tasks.inference import InferenceModel
 
-# Sizes that a graph compiled for each may have: torch gives up at 8 by itself.
+# Most sizes of a graph that is compiled for each; torch's own limit is 8.
 _MAX_GRAPHS = 64
 _INT8_COUNTERS = ("qconv_weight_prepack_matcher_count", "qlinear_weight_prepack_matcher_count")
 _UNCOMPILED = (
-    "backend=compile: torch.compile compiled nothing in this process; find what switches it off, "
-    "or use backend=eager"
+    "backend=compile: torch.compile compiled nothing in this process; find out what switches it "
+    "off, or use backend=eager"
 )
 _REFUSALS = (TorchDynamoException, FailOnRecompileLimitHit)
 _FAILURES = (*_REFUSALS, CppCompileError, InvalidCxxCompiler)
 
 
 class CompiledModel:
-    """A torch model with what Inductor compiled of it, and the seconds that compiling took."""
+    """A torch model with its compiled code, and the seconds that compiling took."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class CompiledModel:
             quantized: Whether it was quantized statically.
             clock: Monotonic seconds.
         """
-        # One graph or an error: a break in it would leave parts uncompiled without a warning.
+        # fullgraph: one graph or an error. Otherwise, parts could stay uncompiled without warning.
         self.call: Callable[[Tensor], Tensor] = torch.compile(
             model, fullgraph=True, dynamic=False if quantized else None
         )
@@ -71,22 +71,22 @@ class CompiledModel:
     def predict(self, images: Images) -> Logits:
         """Compute the logits of a batch; see CompileBackend.predict."""
         if images.shape not in self._shapes:
-            return self._first(images)
+            return self._predict_first(images)
         logits: Logits = self.call(torch.from_numpy(images).to(self._device)).cpu().numpy()
         return logits
 
-    def _first(self, images: Images) -> Logits:
-        """Call with a new size, from an empty cache, and count its time as compiling."""
+    def _predict_first(self, images: Images) -> Logits:
+        """Predict with a new size, starting from an empty cache; count the time as compiling."""
         num_int8 = _num_int8_layers()
         start_s = self._clock()
         batch = torch.from_numpy(images).to(self._device)
         if len(batch) > 1 and not self._quantized:
             torch._dynamo.maybe_mark_dynamic(batch, 0)
         try:
-            logits = self._compiled(batch)
+            logits = self._compile_and_call(batch)
         except _FAILURES as error:
             kind = BackendRefuses if isinstance(error, _REFUSALS) else BackendUnavailable
-            # Eager would compute a statically quantized graph in float32.
+            # Not backend=eager, which would compute a statically quantized graph in float32.
             instead = "backend=onnxruntime" if self._quantized else "backend=eager"
             raise kind(
                 f"backend=compile: torch.compile failed for a batch of {len(images)} "
@@ -95,7 +95,7 @@ class CompiledModel:
         except RuntimeError as error:
             if _num_graphs():
                 raise
-            # torch has no exception of its own for this.
+            # torch raises a plain RuntimeError if its compiler is switched off.
             raise BackendUnavailable(f"{_UNCOMPILED} ({first_line(error)})") from error
         if not _num_graphs():
             raise BackendUnavailable(_UNCOMPILED)
@@ -108,7 +108,7 @@ class CompiledModel:
             )
         return logits
 
-    def _compiled(self, batch: Tensor) -> Logits:
+    def _compile_and_call(self, batch: Tensor) -> Logits:
         with (
             tempfile.TemporaryDirectory() as folder,
             fresh_cache(dir=folder),
@@ -123,13 +123,13 @@ class CompiledModel:
 def _num_graphs() -> int:
     """Graphs that Dynamo has handed to the compiler in this process.
 
-    Of the process, and not of one call: a model that is opened again may use the graph that was
-    compiled for it before.
+    It counts for the process and not for one call, because a model that is opened again may use the
+    graph that was compiled before.
     """
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
 def _num_int8_layers() -> int:
-    """Convolutions and linear layers that Inductor has turned into int8 ones in this process."""
-    found = torch._dynamo.utils.counters["inductor"]
-    return int(sum(found[name] for name in _INT8_COUNTERS))
+    """Convolutions and linear layers that Inductor has compiled in int8 in this process."""
+    counters = torch._dynamo.utils.counters["inductor"]
+    return int(sum(counters[name] for name in _INT8_COUNTERS))

@@ -1,7 +1,7 @@
-"""The body of bench.serve: one model, served in one way, in a fresh process of its own.
+"""The body of bench.serve: serves one model in one way, in a fresh process of its own.
 
-Prepares the model, opens it in this process or behind a server, warms it up, has every image of the
-test split answered once, then measures the scenario. Writes the record whatever happens.
+It prepares the model, opens it in this process or behind a server, warms it up, has every image of
+the test split answered once, and measures the scenario. It writes the record whatever happens.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from bench.cli.instruments import build_window
 from bench.compression.artifact import Artifact
 from bench.config.serve import ServeConfig
 from bench.core.identity import part_name
-from bench.core.records.compression import Compression
-from bench.core.records.model import ModelFacts, Quality
 from bench.core.records.phases import Phases
 from bench.core.records.run import RunError, RunRecord, Status
-from bench.core.records.serving import RateStep, Serving, TrainedRun
+from bench.core.records.serving import Serving, TrainedRun
 from bench.core.store import write_record
 from bench.launch.job import Job, Progress
 from bench.measure.energy import MIN_REFRESHES
@@ -39,15 +38,16 @@ from bench.serving.system_under_test import UnderTest, open_system
 
 _log = logging.getLogger(__name__)
 
-_LONGER = 1.1  # than the shortest pass that a meter resolves: a pass may end a little early
+# A pass may end a little early, so aim at more than the shortest one that a meter resolves.
+_MARGIN = 1.1
 
 
 def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
-    """Serve and write the record, however it ends.
+    """Serve the model and write the record, however the run ends.
 
     Args:
         job: What to serve, how, and where to put the record.
-        send: Tells the parent how far it is.
+        send: Reports progress to the parent.
         launched_s: When the parent launched this process, on the host's monotonic clock.
     """
     launch_s = time.monotonic() - launched_s
@@ -56,7 +56,7 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
 
 
 class ServingRun:
-    """One run: what it has come to so far is there at any moment, for the record."""
+    """One run, which can be asked for its record at any moment."""
 
     def __init__(self, job: Job, send: Callable[[Progress], None], *, launch_s: float) -> None:
         self._job = job
@@ -65,27 +65,24 @@ class ServingRun:
         self._launch_s = launch_s
         self._entered_s = time.perf_counter()
         self._windows = PassWindows(self._build_window, job.folder / "telemetry.parquet")
-        self._trained: TrainedModel | None = None
+        # The record, as far as the run has come.
         self._under_test: UnderTest | None = None
-        self._size_bytes: int | None = None
         self._prepare_s: float | None = None
-        self._quality: Quality | None = None
-        self._serving: Serving | None = None
-        self._compression: Compression | None = None
-        self._rate_search: list[RateStep] = []
+        self._fields: dict[str, Any] = {}
 
     def make(self) -> None:
-        """Prepare, open, warm up, check what is answered, measure, compare with uncompressed.
+        """Prepare and open the model, warm it up, check its answers, and measure it.
 
         Raises:
-            ValueError: The model cannot be served in this way, with the reason.
-            PassFailed: It failed while it was asked.
+            ValueError: The model cannot be served in this way; the message has the reason.
+            PassFailed: It failed while it was measured.
         """
         config = self._config
         # A wrong price or country fails here, before anything is served.
         require_rates(config)
         self._report("loading the model and its data")
-        trained = self._trained = TrainedModel(Path(config.run), config)
+        trained = TrainedModel(Path(config.run), config)
+        self._fields |= {"trained": trained_run(trained.record), "model": trained.facts(None)}
         with TemporaryDirectory(prefix="bench-serve-") as name:
             work = Path(name)
             self._report("preparing the model")
@@ -93,11 +90,10 @@ class ServingRun:
             self._report("opening the model")
             with open_system(config, artifact, trained, work, self._job.folder) as self._under_test:
                 self._measure(self._under_test, trained)
-            compressed = config.compression.method != "none"
-            if compressed and artifact is not None and self._quality is not None:
+            if config.compression.method != "none" and artifact is not None:
                 self._report("comparing with the uncompressed model")
-                accuracy = self._quality.accuracy
-                self._compression = compare_with_uncompressed(
+                accuracy = self._fields["quality_test"].accuracy
+                self._fields["compression"] = compare_with_uncompressed(
                     config, trained, artifact, accuracy, work
                 )
         trained.require_unchanged_split()
@@ -111,14 +107,14 @@ class ServingRun:
         self._send(Progress(stage=stage))
 
     def _prepare(self, trained: TrainedModel, work: Path) -> Artifact | None:
-        """The model on disk; None where a server of the user's own has it."""
+        """Write the model to disk; None if a server of the user's own has it."""
         if self._config.backend.serves_elsewhere:
             return None
         folder = (self._job.folder if self._config.keep_model else work) / "model"
         began_s = time.perf_counter()
         artifact = trained.prepare(self._config, self._config.compression.method, folder)
         self._prepare_s = time.perf_counter() - began_s
-        self._size_bytes = artifact.size_bytes
+        self._fields["model"] = trained.facts(artifact.size_bytes)
         return artifact
 
     def _measure(self, under_test: UnderTest, trained: TrainedModel) -> None:
@@ -130,7 +126,7 @@ class ServingRun:
         self._report("having every test image answered")
         _, logits = run_accuracy(system, num_images, seed=config.seed)
         trained.require_unchanged_split()
-        self._quality = served_quality(logits, trained.test.labels)
+        self._fields["quality_test"] = served_quality(logits, trained.test.labels)
         self._report(f"measuring {config.scenario.name}")
         self._windows.answers_at_once = under_test.answers_at_once
         refresh_s = self._windows.open().meters.refresh_s or 0.0
@@ -146,22 +142,23 @@ class ServingRun:
             seed=config.seed,
             warm=warm,
             # Long enough for every meter to resolve its joules.
-            min_duration_s=_LONGER * MIN_REFRESHES * refresh_s,
+            min_duration_s=_MARGIN * MIN_REFRESHES * refresh_s,
         )
-        self._put_together(performance, under_test)
+        self._keep_performance(performance, under_test)
 
     def _build_window(self) -> Window:
         gpus = self._under_test.gpus if self._under_test else []
-        return build_window(self._config, _nothing, gpus=gpus)
+        # Nothing to synchronize: a backend waits for its device before it returns an answer.
+        return build_window(self._config, lambda: None, gpus=gpus)
 
     def _keep(self, result: PassResult) -> None:
-        """The pass that has just ended is the one to report so far."""
+        """Keep the pass that has just ended: it is the best one so far."""
         self._windows.keep()
         if self._under_test is not None:
             self._under_test.keep(result)
 
-    def _put_together(self, performance: Performance, under_test: UnderTest) -> None:
-        """Write the requests of the reported pass down, and what the record says of serving."""
+    def _keep_performance(self, performance: Performance, under_test: UnderTest) -> None:
+        """Write the requests of the reported pass, and keep its fields for the record."""
         kept = self._windows.kept
         assert kept is not None, "the reported pass was kept"
         result = performance.result
@@ -170,7 +167,7 @@ class ServingRun:
             frame.to_parquet(self._job.folder / "requests.parquet", index=False)
         fields = serving_fields(self._config.scenario, performance)
         fields |= energy_fields(kept, result.num_answered)
-        self._serving = Serving(
+        self._fields["serving"] = Serving(
             **fields,
             max_batch_size=under_test.max_batch_size,
             backend=self._config.backend.name,
@@ -181,7 +178,7 @@ class ServingRun:
             load_s=under_test.load_s,
             compile_s=under_test.compile_s,
         )
-        self._rate_search = list(performance.steps)
+        self._fields["rate_search"] = list(performance.steps)
 
     def record(self, status: Status, error: RunError | None) -> RunRecord:
         """The record of what has been measured so far."""
@@ -189,22 +186,15 @@ class ServingRun:
         started = window is not None and window.clock.started
         serve_s = window.time_s if window is not None and started else None
         init_s = window.clock.started_s - self._entered_s if window and started else None
+        if under_test is not None:
+            self._fields |= {"placement": under_test.placement, "stages": under_test.stages}
         whole = measured_record(
             job.identity,
             job.config,
             [],
             window,
             host={**job.host, "runtime": dict(under_test.facts) if under_test else {}},
-            fields={
-                "model": self._model(),
-                "quality_test": self._quality,
-                "serving": self._serving,
-                "trained": self._link(),
-                "compression": self._compression,
-                "placement": under_test.placement if under_test else None,
-                "stages": under_test.stages if under_test else [],
-                "rate_search": self._rate_search,
-            },
+            fields=self._fields,
             status=status,
             error=error,
             phases=Phases(
@@ -218,25 +208,14 @@ class ServingRun:
             return whole
         return replace(whole, serving=with_serving_costs(whole.serving, job.config))
 
-    def _model(self) -> ModelFacts | None:
-        """The model as it was trained, with the size in which it is served."""
-        if self._trained is None or self._trained.record.model is None:
-            return None
-        return replace(self._trained.record.model, size_bytes=self._size_bytes)
 
-    def _link(self) -> TrainedRun | None:
-        if self._trained is None:
-            return None
-        record = self._trained.record
-        return TrainedRun(
-            run_id=record.run_id,
-            config_hash=record.config_hash,
-            seed=record.seed,
-            reached=record.target.reached if record.target else None,
-            model=record.model.name if record.model else None,
-            data=part_name(record.config, "data"),
-        )
-
-
-def _nothing() -> None:
-    """Do nothing: a backend waits for its device before it gives an answer."""
+def trained_run(record: RunRecord) -> TrainedRun:
+    """The link to the training run whose model is served."""
+    return TrainedRun(
+        run_id=record.run_id,
+        config_hash=record.config_hash,
+        seed=record.seed,
+        reached=record.target.reached if record.target else None,
+        model=record.model.name if record.model else None,
+        data=part_name(record.config, "data"),
+    )

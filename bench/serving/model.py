@@ -1,10 +1,10 @@
-"""The model of a training run as bench.serve gets it: data as arrays, and the model on disk."""
+"""The model of a training run for bench.serve: its data as arrays, and the model on disk."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from bench.compression.artifact import Artifact
 from bench.compression.prepare import prepare
 from bench.config.serve import ServeConfig
-from bench.core.records.model import Quality
+from bench.core.records.model import ModelFacts, Quality
 from bench.core.records.run import RunRecord
 from bench.runs.find import trained_record
 from bench.runs.trained import DataShapes, load_data, load_network
@@ -28,7 +28,7 @@ from bench.tasks.quality import quality, recorded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestSplit:
-    """Images, float32 (n, c, h, w), and labels, int64 (n,); raw pixels where the data has them."""
+    """Images, float32 (n, c, h, w), and labels, int64 (n,); raw pixels if the data has them."""
 
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -37,7 +37,7 @@ class TestSplit:
 
     @property
     def checksum(self) -> int:
-        """Of images and labels, to see whether they are what they were."""
+        """Checksum of images and labels, to notice a change."""
         return zlib.crc32(self.labels.data, zlib.crc32(self.images.data))
 
 
@@ -45,11 +45,11 @@ class TrainedModel:
     """A training run, its data and its network."""
 
     def __init__(self, folder: Path, config: ServeConfig) -> None:
-        """Load it.
+        """Load the record, the data and the network.
 
         Raises:
-            ValueError: The run is not fit to be served, or its checkpoint is missing or corrupt.
-            FileNotFoundError: The files of its data are not here.
+            ValueError: The run cannot be served, or its checkpoint is missing or corrupt.
+            FileNotFoundError: The files of its data are missing.
         """
         self.folder = folder
         self.record: RunRecord = trained_record(folder, allow_missed=config.allow_missed)
@@ -66,14 +66,19 @@ class TrainedModel:
 
     @property
     def name(self) -> str:
-        """What the model is called, for errors."""
+        """The model's name, for errors."""
         return f"model {self.record.model.name}" if self.record.model else "the model"
 
+    def facts(self, size_bytes: int | None) -> ModelFacts | None:
+        """The facts of the trained model, with the size in which it is served."""
+        model = self.record.model
+        return None if model is None else replace(model, size_bytes=size_bytes)
+
     def require_unchanged_split(self) -> None:
-        """Refuse answers to a test split that serving has changed: they are not comparable.
+        """Refuse answers if the test split has changed while the model was served.
 
         Raises:
-            ValueError: It has; no model is given the split itself, so this is a fault of ours.
+            ValueError: It has. Models get copies, so this is a bug of ours or a very odd model.
         """
         if self.test.checksum != self._checksum:
             raise ValueError(
@@ -82,10 +87,10 @@ class TrainedModel:
             )
 
     def prepare(self, config: ServeConfig, method: str, folder: Path) -> Artifact:
-        """Write the model to a new folder in the form that the runtime takes.
+        """Write the model to a new folder, in the form that the backend opens.
 
         Raises:
-            ValueError: The runtime cannot have it in that form, with the reason.
+            ValueError: The backend cannot run it in this precision; the message has the reason.
         """
         folder.mkdir(parents=True)
         return prepare(
@@ -97,7 +102,7 @@ class TrainedModel:
         )
 
     def _calibration(self, num_samples: int) -> NDArray[np.float32]:
-        """Training images, never validation or test ones."""
+        """Training images; validation and test images must not influence the model."""
         images: list[Tensor] = []
         for batch, _ in self._data.train_dataloader():
             images.append(batch)
@@ -117,7 +122,7 @@ def _float32(images: Sequence[Tensor]) -> NDArray[np.float32]:
 
 
 def served_quality(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Quality:
-    """Quality of answers that were served.
+    """Quality of the answers of the served model.
 
     Args:
         logits: Shape (n, num_classes), in the order of the labels.

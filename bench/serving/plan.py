@@ -1,7 +1,4 @@
-"""From a configuration of bench.serve to the runs that it asks for, and what they need here.
-
-There is one run for each trained model.
-"""
+"""From a configuration of bench.serve to its runs, one for each trained model, and their needs."""
 
 from __future__ import annotations
 
@@ -30,14 +27,14 @@ _HTTP_MODULES = ("aiohttp", "httptools", "starlette", "uvicorn")
 
 
 def plan_serving(config: DictConfig) -> list[Planned]:
-    """One run for each training run that `run` means.
+    """Plan one run for each training run that the key `run` names.
 
-    The identity covers the configuration of the training, not which of its repeats is served: the
-    models of several seeds are repeats of one another here too.
+    The hash covers the configuration of the training but not its seed or repeat, so that serving
+    the models of several seeds gives repeats of one another.
 
     Raises:
-        ValueError: A value is out of range, there is no such run, it is not fit to be served, or
-            what serving it needs is not here.
+        ValueError: A value is out of range, there is no such run, it cannot be served, or
+            something that serving it needs is missing here.
     """
     values = with_choices(config, serving_values(config))
     require(check_serving(values, ()).needs)
@@ -70,21 +67,22 @@ def serving_values(config: DictConfig) -> dict[str, Any]:
 
 
 def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checked:
-    """Check a job of bench.serve by its values.
+    """Check the values of a job of bench.serve.
 
     Args:
         values: Resolved, with paths as a shell has them.
-        overrides: What was given on the command line for this job; nothing depends on it.
+        overrides: The job's overrides on the command line; this check does not need them.
 
     Raises:
-        ValueError: As plan_serving, but for what it needs here.
+        ValueError: As plan_serving, except for needs on this machine.
     """
     checked = ServeConfig.from_dict(values)
     _refuse_no_compiler(checked)
     require_rates(checked)
     folders = _folders(checked)
     records = [trained_record(folder, allow_missed=checked.allow_missed) for folder in folders]
-    # Before anything that they name is imported. A server of the user's own has its model already.
+    # Check trust before importing anything that the records name. A server of the user's own has
+    # its model already, so then only the data matters.
     parts = ("data",) if checked.backend.serves_elsewhere else PARTS
     for folder, record in zip(folders, records, strict=True):
         require_trusted(record.config, folder, checked.trust, parts=parts)
@@ -99,7 +97,9 @@ def _folders(checked: ServeConfig) -> Sequence[Path]:
 
 @cache
 def servable_runs(results: Path, run: str, *, allow_missed: bool) -> Sequence[Path]:
-    """The runs that are meant; of several, those that can be served. Looked up once in a command.
+    """The runs that the key `run` names; of several, those that can be served.
+
+    They are looked up once in a command, so that each reason is reported once.
 
     Raises:
         ValueError: There is none that can be served.
@@ -107,23 +107,23 @@ def servable_runs(results: Path, run: str, *, allow_missed: bool) -> Sequence[Pa
     folders = find_runs(results, run)
     if len(folders) == 1:
         return folders
-    left_out: dict[Path, ValueError] = {}
+    reasons: dict[Path, ValueError] = {}
     for folder in folders:
         try:
             trained_record(folder, allow_missed=allow_missed)
         except ValueError as error:
-            left_out[folder] = error
+            reasons[folder] = error
             say(Console(stderr=True), f"left out: {str(error).partition('; choose')[0]}")
-    if len(left_out) == len(folders):
-        raise left_out[folders[0]]
-    return tuple(folder for folder in folders if folder not in left_out)
+    if len(reasons) == len(folders):
+        raise reasons[folders[0]]
+    return tuple(folder for folder in folders if folder not in reasons)
 
 
 def _refuse_no_compiler(config: ServeConfig) -> None:
-    """Refuse to compile where the environment switches torch's compiler off.
+    """Refuse a backend that compiles if the environment switches torch's compiler off.
 
     Raises:
-        ValueError: A variable does; the message names it.
+        ValueError: It does; the message names the variable.
     """
     backend = config.backend
     if backend.serves_elsewhere or "." in backend.runtime:
@@ -133,16 +133,16 @@ def _refuse_no_compiler(config: ServeConfig) -> None:
 
 
 def model_of(record: RunRecord) -> str:
-    """What the model of a training run is called."""
+    """The name of the model of a training run."""
     return record.model.name if record.model else "model"
 
 
 def serving_needs(config: ServeConfig, trained: RunRecord) -> list[Need]:
-    """What serving a trained model needs.
+    """The needs of serving a trained model.
 
     Args:
-        config: Of the run.
-        trained: The record of the training run.
+        config: Configuration of the run.
+        trained: Record of the training run.
 
     Raises:
         ValueError: A library is not installed.
@@ -162,14 +162,14 @@ def serving_needs(config: ServeConfig, trained: RunRecord) -> list[Need]:
     needs += file_needs(data, "data_root")
     if backend.serves_elsewhere:
         return needs
-    is_own = "." in backend.runtime
-    if not is_own:  # the classes of others are imported in another process only
+    is_custom = "." in backend.runtime
+    if is_custom:  # the user's class may do anything, so only another process imports it
+        target = "bench.runs.importable:require_target"
+        needs.append(Need(target, (backend.runtime_key, backend.runtime)))
+    else:
         for module, extra in find_backend(backend.runtime).libraries.items():
             require_module(f"backend={backend.runtime}", module, extra)
-    else:
-        found = "bench.runs.importable:require_target"
-        needs.append(Need(found, (backend.runtime_key, backend.runtime)))
-    if is_own or backend.device == "cuda":
+    if is_custom or backend.device == "cuda":
         arguments = (backend.runtime_key, backend.runtime, backend.device)
         needs.append(Need("bench.serving.find_backend:require_backend", arguments))
     return needs

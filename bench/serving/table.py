@@ -26,7 +26,7 @@ from bench.runs.table.groups import (
 from bench.runs.table.medians import TIME, Median, median_of, unit_of
 from bench.serving.columns import headline_text, serve_columns
 
-_SMALL_PART = 0.01  # of the whole: a stage that takes so much of it reads well
+_SMALL_PART = 0.01  # share of the longest stage that the common unit must still show well
 _SHORT_HASH = 6  # characters of a configuration's hash that tell two models of a sweep apart
 # The fields that sweep.csv has for servings only.
 SWEEP_COLUMNS = (
@@ -51,11 +51,11 @@ SWEEP_COLUMNS = (
 
 
 def serve_tables(runs: Sequence[Finished], console: Console) -> Sequence[RenderableType]:
-    """What was served: a row per configuration; and where requests crossed a network, the stages.
+    """The table of a serving, a row per configuration; for requests over HTTP also their stages.
 
     Args:
         runs: Records, each with the overrides it was started with.
-        console: What it is for: the wider it is, the more columns there are.
+        console: The wider it is, the more columns the table has.
     """
     records = [record for _, record in runs]
     names = _model_names(records)
@@ -72,14 +72,14 @@ def serve_tables(runs: Sequence[Finished], console: Console) -> Sequence[Rendera
 
 
 def _outcome(record: RunRecord) -> str | None:
-    """What a pass came to; None where its status says it all."""
+    """Whether a pass is valid; None if the status already shows the outcome."""
     if record.status != "ok":
         return None
     return "valid" if record.serving and record.serving.valid else INVALID
 
 
 def _served(records: Sequence[RunRecord]) -> str:
-    """The model and the data that all runs have in common; empty where there are several."""
+    """The model and the data that all runs share; empty if they differ."""
     texts = {
         " on ".join(printable(part) for part in (run.trained.model, run.trained.data) if part)
         for run in records
@@ -89,7 +89,7 @@ def _served(records: Sequence[RunRecord]) -> str:
 
 
 def _trained_hash(record: RunRecord) -> str:
-    """What configuration the model was trained in; by the id of its run where that is all."""
+    """The hash of the training's configuration; if only the id of its run is known, from that."""
     if record.trained is not None:
         return record.trained.config_hash
     parts = Path(str(record.config.get("run", ""))).name.split("-")
@@ -97,7 +97,7 @@ def _trained_hash(record: RunRecord) -> str:
 
 
 def _model_names(records: Sequence[RunRecord]) -> dict[str, str]:
-    """By configuration of a training, the override that names its model; empty for the only one."""
+    """The override that names the model of each training configuration; empty if there is one."""
     models: dict[str, str] = {}
     for record in records:
         name = record.trained.model if record.trained else None
@@ -114,9 +114,9 @@ def _model_names(records: Sequence[RunRecord]) -> dict[str, str]:
 
 
 def _stages(groups: Sequence[Group], console: Console) -> FittedTable:
-    """Where the time of a request went, in one unit, since the parts add up.
+    """The time of each stage, in a common unit, because the stages add up.
 
-    The parts that took longest have room first.
+    If the console is narrow, the longest stages are shown first.
     """
     names = list(dict.fromkeys(s.stage for group in groups for r in group.runs for s in r.stages))
     medians = {name: [_stage_median(group, name) for group in groups] for name in names}

@@ -1,4 +1,4 @@
-"""What PyTorch's backends share: how a model is loaded, and what it computes in."""
+"""Loads models for PyTorch's backends, and describes their precision."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bench.tasks.inference import InferenceModel
 def open_torch(backend: Backend, artifact: Artifact) -> InferenceModel:
     """Load a model.pt in evaluation mode and set the backend's threads and precision.
 
-    A model.pt is code as much as data: open only your own.
+    A model.pt may contain code: open only your own.
 
     Raises:
         BackendUnavailable: It is not a model that can be loaded here.
         FileNotFoundError: Its file is missing.
     """
     if backend.num_threads is not None:
-        torch.set_num_threads(backend.num_threads)  # of the whole process
+        torch.set_num_threads(backend.num_threads)  # for the whole process
     _accept_read_only_arrays()
     backend.require_file(artifact)
     device = torch.device(backend.device)
@@ -31,7 +31,7 @@ def open_torch(backend: Backend, artifact: Artifact) -> InferenceModel:
         model = torch.load(artifact.path, map_location=device, weights_only=False)
     except MemoryError:
         raise
-    except Exception as error:  # of a damaged file, or of a user's class that is unpickled
+    except Exception as error:  # a damaged file, or a user's class, may raise anything
         raise unusable(artifact, backend.name, error) from error
     if not isinstance(model, InferenceModel):
         raise unusable(artifact, backend.name, TypeError(f"it holds a {type(model).__name__}"))
@@ -44,7 +44,7 @@ def inference(model: InferenceModel, device: str) -> Callable[[Images], Logits]:
 
     @torch.inference_mode()
     def predict(images: Images) -> Logits:
-        # On a CPU neither way is a copy; from a GPU, the copy waits for it.
+        # On a CPU, nothing is copied. From a GPU, the copy to the host waits for the result.
         logits: Logits = model(torch.from_numpy(images).to(device)).cpu().numpy()
         return logits
 
@@ -52,7 +52,7 @@ def inference(model: InferenceModel, device: str) -> Callable[[Images], Logits]:
 
 
 def _accept_read_only_arrays() -> None:
-    """Use up torch's warning, given once, of arrays that cannot be written to: none is written."""
+    """Use up torch's one-time warning about read-only arrays, which predictions do not write to."""
     array = np.zeros(1, np.float32)
     array.flags.writeable = False
     with warnings.catch_warnings():
@@ -61,23 +61,23 @@ def _accept_read_only_arrays() -> None:
 
 
 def torch_precision(model: InferenceModel, compression: str, device: torch.device) -> str:
-    """What a torch model computes in.
+    """The precision in which a torch model computes, in words.
 
     Args:
-        model: As it is served.
-        compression: How it was prepared.
-        device: Where it runs.
+        model: The model that is served.
+        compression: The method by which it was prepared.
+        device: The device on which it runs.
     """
     if compression == "int8_dynamic":
         return "int8 in linear layers, float32 elsewhere"
     if compression == "int8_static":
         return "int8 in convolutions and linear layers, float32 elsewhere"
-    floating = (one.dtype for one in model.parameters() if one.is_floating_point())
-    dtype = next(floating, torch.float32)
+    dtypes = (weight.dtype for weight in model.parameters() if weight.is_floating_point())
+    dtype = next(dtypes, torch.float32)
     name = str(dtype).removeprefix("torch.")
     if dtype is not torch.float32:
         return name
-    # Both of these let products of float32 be computed from fewer bits.
+    # Both settings let torch compute products of float32 from fewer bits.
     tf32 = device.type == "cuda" and torch.backends.cudnn.allow_tf32
     reduced = ["tf32 in convolutions"] if tf32 else []
     matmul = torch.get_float32_matmul_precision()

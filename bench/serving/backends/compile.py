@@ -1,4 +1,4 @@
-"""torch.compile: the model as one graph, turned into machine code at its first calls."""
+"""torch.compile: turns the model into one graph and its machine code at the first calls."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class CompileBackend(Backend):
 
     @override
     def settings(self) -> Mapping[str, str]:
-        """Threads of one operator, and the way of compiling."""
+        """Threads of one operator, and how the model is compiled."""
         import torch
 
         return {
@@ -70,12 +70,12 @@ class CompileBackend(Backend):
     @property
     @override
     def compile_s(self) -> float:
-        """Seconds of the first calls of all batch sizes so far."""
+        """Seconds that the first calls of all batch sizes took so far."""
         return 0.0 if self._model is None else self._model.compile_s
 
     @override
     def open(self, artifact: Artifact) -> None:
-        """Load the model, to be compiled when it is called; see Backend."""
+        """Load the model, which is compiled when it is called; see Backend."""
         from bench.serving.inductor import CompiledModel
         from bench.serving.torch_models import open_torch
 
@@ -88,10 +88,10 @@ class CompileBackend(Backend):
 
     @override
     def predict(self, images: Images) -> Logits:
-        """Compute the logits of a batch, compiled at the first call of a size; see Backend.
+        """Compute the logits of a batch; compile at the first call of a size; see Backend.
 
         Raises:
-            BackendUnavailable: The model cannot be compiled, or not for this many batch sizes; or
+            BackendUnavailable: The model cannot be compiled, or not for so many batch sizes, or
                 something has switched the compiler off.
         """
         assert self._model is not None, "predict() before open()"
@@ -99,5 +99,5 @@ class CompileBackend(Backend):
 
     @override
     def close(self) -> None:
-        """Let go of the model; what was compiled for it stays with the process."""
+        """Release the model; its compiled code stays with the process."""
         self._model = None

@@ -1,4 +1,4 @@
-"""PyTorch as it is: every operator is called from Python when its turn comes."""
+"""Plain PyTorch: Python calls one operator after another."""
 
 from __future__ import annotations
 
@@ -59,5 +59,5 @@ class EagerBackend(Backend):
 
     @override
     def close(self) -> None:
-        """Let go of the model."""
+        """Release the model."""
         self._predict = None

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the exported graph, optimised when it is loaded."""
+"""ONNX Runtime: optimises the exported graph when it loads it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from bench.core.errors import needs_extra
 from bench.serving.backend import Backend, BackendUnavailable, Images, Logits, unusable
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-# By what was asked of the model; preparing refuses what the provider would not compute in.
+# By compression method; the preparation has refused those in which the provider does not compute.
 _PRECISIONS = {
     "none": "float32",
     "fp16": "float16",
     "int8_dynamic": "int8 in matrix products that it fuses, float32 elsewhere",
     "int8_static": "int8 in convolutions and matrix products that it fuses, float32 elsewhere",
 }
-# By device and method. float16 on a CPU shows in the optimised graph: weights are float32 again,
-# between casts of the input and the output.
+# By device and method. That float16 is not computed on a CPU shows in the optimised graph: its
+# weights are float32 again, between casts of the input and the output.
 _REFUSALS = {
     ("cpu", "fp16"): "ONNX Runtime's CPU provider converts float16 models back to float32",
     ("cpu", "bf16"): "ONNX Runtime's CPU provider has no bfloat16 convolutions",
@@ -34,7 +34,7 @@ _ERRORS_ONLY = 3
 
 
 def import_onnxruntime() -> Any:
-    """The library, an optional one.
+    """Import the library, which is optional.
 
     Raises:
         BackendUnavailable: It is not installed.
@@ -58,7 +58,7 @@ class OnnxRuntimeBackend(Backend):
     }
 
     def __init__(self, *, device: str, num_threads: int | None) -> None:
-        """Load nothing before open(); operators run one after another; see Backend."""
+        """Load nothing before open(); see Backend."""
         super().__init__(device=device, num_threads=num_threads)
         self._library = import_onnxruntime()
         self._provider = _PROVIDERS[device]
@@ -89,7 +89,7 @@ class OnnxRuntimeBackend(Backend):
 
     @override
     def settings(self) -> Mapping[str, str]:
-        """Provider, threads, and that they spin."""
+        """Provider, threads, and what the threads do while they wait."""
         return {
             "provider": self._provider,
             "threads": str(self.num_threads or "one for each physical core"),
@@ -102,7 +102,7 @@ class OnnxRuntimeBackend(Backend):
         self.require_file(artifact)
         options = self._library.SessionOptions()
         options.intra_op_num_threads = self.num_threads or 0
-        options.inter_op_num_threads = 1
+        options.inter_op_num_threads = 1  # operators run one after another
         options.log_severity_level = _ERRORS_ONLY
         try:
             session = self._library.InferenceSession(
@@ -110,7 +110,7 @@ class OnnxRuntimeBackend(Backend):
             )
         except _exceptions() as error:
             raise unusable(artifact, self.name, error) from error
-        # A provider that fails to start is dropped without an error.
+        # ONNX Runtime drops a provider that fails to start, without an error.
         if session.get_providers()[0] != self._provider:
             raise BackendUnavailable(
                 f"backend=onnxruntime device={self.device}: {self._provider} did not start and "
@@ -128,16 +128,16 @@ class OnnxRuntimeBackend(Backend):
 
     @override
     def close(self) -> None:
-        """Let go of the session and its threads."""
+        """Release the session and its threads."""
         self._session = None
 
 
 def _exceptions() -> tuple[type[Exception], ...]:
-    """What a session raises: these have no class of their own in common."""
+    """All exceptions of a session, which have no base class of their own."""
     from onnxruntime.capi import onnxruntime_pybind11_state
 
     return tuple(
-        one
-        for one in vars(onnxruntime_pybind11_state).values()
-        if isinstance(one, type) and issubclass(one, Exception)
+        value
+        for value in vars(onnxruntime_pybind11_state).values()
+        if isinstance(value, type) and issubclass(value, Exception)
     )

@@ -1,4 +1,4 @@
-"""OpenVINO on a CPU: the exported graph, compiled for the processor when it is loaded."""
+"""OpenVINO on a CPU: compiles the exported graph for the processor when it loads it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from bench.serving.backend import (
 )
 
 _DEVICE = "CPU"
-# It would take bfloat16 by itself where the processor has it: float32 must be asked for.
+# By default OpenVINO uses bfloat16 if the processor has it, so float32 must be requested.
 _HINTS = {"bf16": "bf16", "fp16": "f16"}
 _FLOAT32 = "f32"
 _NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "u8": "int8", "i8": "int8"}
-# OpenVINO fuses hard swish into the convolution before it, as long as it is in one piece and in
-# float32; so it gets scales at the layers, and at what joins and moves their outputs.
+# OpenVINO fuses hard swish into the convolution before it, but only in one piece and in float32. So
+# only layers, and operators that join or move their outputs, get scales.
 _INT8_OPERATORS = (
     *("Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "Concat"),
     *("MaxPool", "AveragePool", "GlobalAveragePool", "Relu", "Clip", "Pad", "Resize"),
     *("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split"),
 )
-# Kinds of layers, as its plan of execution calls them, that do most of the arithmetic.
+# Layers that do most of the arithmetic, by their names in OpenVINO's execution plan.
 _LAYERS = ("Convolution", "FullyConnected", "MatMul", "Deconvolution")
 
 
 def import_openvino() -> Any:
-    """The library, an optional one.
+    """Import the library, which is optional.
 
     Raises:
         BackendUnavailable: It is not installed.
@@ -47,7 +47,7 @@ def import_openvino() -> Any:
 
 
 class OpenVinoBackend(Backend):
-    """An ONNX model in one inference request of OpenVINO, which has no NVIDIA device."""
+    """An ONNX model in one inference request of OpenVINO, which does not run on NVIDIA GPUs."""
 
     name = "openvino"
     kind = "onnx"
@@ -96,7 +96,7 @@ class OpenVinoBackend(Backend):
 
     @override
     def open(self, artifact: Artifact) -> None:
-        """Load and compile the model, in the precision it was prepared for; see Backend."""
+        """Load and compile the model in the precision for which it was prepared; see Backend."""
         self.require_file(artifact)
         hint = _HINTS.get(artifact.compression, _FLOAT32)
         settings: dict[str, Any] = {
@@ -110,28 +110,29 @@ class OpenVinoBackend(Backend):
         try:
             compiled = core.compile_model(core.read_model(str(artifact.path)), _DEVICE, settings)
         except RuntimeError as error:
-            raise unusable(artifact, self.name, _without_trace(error)) from error
+            raise unusable(artifact, self.name, _last_line(error)) from error
         precisions = _layer_precisions(compiled)
         _refuse_other_precision(artifact, precisions)
         self._threads = str(compiled.get_property("INFERENCE_NUM_THREADS"))
-        self.precision = _described(precisions)
+        self.precision = _describe(precisions)
         self._request = compiled.create_infer_request()
 
     @override
     def predict(self, images: Images) -> Logits:
         """Compute the logits of a batch; see Backend."""
-        # Images that can be written to are not copied; logits are, out of the request's memory.
+        # The request reads writable images in place. The logits are copies, because the request
+        # reuses its memory.
         logits: Logits = self._request.infer([images], share_inputs=True)[0]
         return logits
 
     @override
     def close(self) -> None:
-        """Let go of the request and the compiled model."""
+        """Release the request and the compiled model."""
         self._request = None
 
 
 def _layer_precisions(compiled: Any) -> Counter[str]:
-    """How many of the layers that do the arithmetic compute in each precision, from its plan."""
+    """How many of the arithmetic layers compute in each precision, from the execution plan."""
     infos = [operation.get_rt_info() for operation in compiled.get_runtime_model().get_ops()]
     return Counter(
         _NAMES.get(precision, precision)
@@ -143,17 +144,16 @@ def _layer_precisions(compiled: Any) -> Counter[str]:
 
 
 def _refuse_other_precision(artifact: Artifact, precisions: Counter[str]) -> None:
-    wanted = {"none": "float32", "bf16": "bfloat16", "fp16": "float16"}
-    name = wanted.get(artifact.compression, "int8")
+    names = {"none": "float32", "bf16": "bfloat16", "fp16": "float16"}
+    name = names.get(artifact.compression, "int8")
     if precisions and name not in precisions:
         raise BackendRefuses(
             f"backend=openvino compression={artifact.compression}: OpenVINO would compute this "
-            f"model in {_described(precisions)}, not in {name}; use "
-            "compression=none"
+            f"model in {_describe(precisions)}, not in {name}; use compression=none"
         )
 
 
-def _described(precisions: Counter[str]) -> str:
+def _describe(precisions: Counter[str]) -> str:
     """Such as `int8 in 53 of 54 layers, float32 in 1 of 54 layers`."""
     if len(precisions) == 1:
         return next(iter(precisions))
@@ -161,7 +161,7 @@ def _described(precisions: Counter[str]) -> str:
     return ", ".join(f"{name} in {n} of {total} layers" for name, n in precisions.most_common())
 
 
-def _without_trace(error: RuntimeError) -> RuntimeError:
-    """The last line of its message: those before it are places in its source."""
+def _last_line(error: RuntimeError) -> RuntimeError:
+    """The error with only the last line of its message; the others name OpenVINO's own source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return RuntimeError(lines[-1] if lines else type(error).__name__)

@@ -1,13 +1,13 @@
-"""The web application of the server: two protocols in front of one model.
+"""The server's web application: two protocols in front of one model.
 
-`features`: POST /v1/predict {"id": 123} answers {"id": 123, "class": 7, "logits": [...]}; the input
-is fetched by its id from the feature store. `kserve_v2`: the JSON form of the Open Inference
-Protocol, POST /v2/models/NAME/infer with the input in the request.
+`features`: POST /v1/predict {"id": 123} is answered with {"id": 123, "class": 7, "logits": [...]};
+the server fetches the input by its id from the feature store. `kserve_v2`: the JSON form of the
+Open Inference Protocol, POST /v2/models/NAME/infer with the input in the request.
 
-Each answer says in its Server-Timing header (W3C) what the server spent, in milliseconds: queue
-(waiting for the model), fetch, preprocess, inference, postprocess, and total from the entry into
-the application until the answer is ready. A request that is not answered gets {"error": one line},
-also one for an address or a method that is not there.
+The Server-Timing header (W3C) of each answer has the server's time in milliseconds: queue (waiting
+for the model), fetch, preprocess, inference, postprocess, and total from the entry into the
+application until the answer is ready. An error is answered with {"error": one line}, also for an
+unknown address or method.
 
 Source: W3C Server Timing; Open Inference Protocol V2, "HTTP/REST", also for the form of errors.
 """
@@ -38,24 +38,25 @@ from bench.serving.http.inputs import (
     Refused,
     json_numbers,
     json_object,
-    tensor_of,
+    read_tensor,
 )
 
 OUTPUT_NAME = "logits"
 
 _JSON = "application/json"
-# Of the address of a page that is not there.
+# How much of an unknown address an error quotes.
 _QUOTED_CHARACTERS = 200
-# A request may hold this many full batches: a larger one would keep others waiting for too long.
+# Most full batches in one request: a larger one would keep others waiting for too long.
 _MAX_BATCHES = 16
-# No length of a body has more digits, and not every longer string of them can be read as a number.
+# A content-length with more digits is too large in any case, and Python refuses to convert very
+# long ones.
 _LENGTH_DIGITS = 18
 
 _Images = NDArray[np.float32]
 
 
-class Room:
-    """Bytes of bodies that are held at the same time, by all requests together."""
+class BodyMemory:
+    """Limits the memory for the bodies of all requests together."""
 
     def __init__(self, max_bytes: int) -> None:
         """Hold nothing yet."""
@@ -64,10 +65,10 @@ class Room:
 
     @contextmanager
     def share(self) -> Iterator[Callable[[int], None]]:
-        """A function that takes more bytes; they are given back at the end of the block.
+        """Give a function that takes more bytes; they are free again after the block.
 
         Raises:
-            Refused: There is no room for so many; from the function.
+            Refused: There is no memory left for so many; raised by the function.
         """
         taken = 0
 
@@ -85,16 +86,16 @@ class Room:
 
 
 class Timing:
-    """Stages of one request, for its Server-Timing header."""
+    """Times the stages of one request, for its Server-Timing header."""
 
     def __init__(self) -> None:
-        """Begin now."""
+        """Start the total."""
         self._entered_s = time.perf_counter()
         self._stages_s: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what is done inside."""
+        """Time the block."""
         start_s = time.perf_counter()
         yield
         self.add(name, time.perf_counter() - start_s)
@@ -104,30 +105,30 @@ class Timing:
         self._stages_s[name] = self._stages_s.get(name, 0.0) + seconds
 
     def header(self) -> str:
-        """Server-Timing, its total up to now."""
+        """The Server-Timing header, with the total up to now."""
         stages = {**self._stages_s, "total": time.perf_counter() - self._entered_s}
         return ", ".join(f"{name};dur={seconds * 1e3:.4f}" for name, seconds in stages.items())
 
 
 class Service:
-    """What the application answers with."""
+    """The endpoints of the application."""
 
     def __init__(
         self, store: FeatureStore, batcher: Batcher, http: HttpConfig, num_classes: int
     ) -> None:
-        """Take the inputs, the model, the settings and the logits of an answer."""
+        """Take the inputs, the model, the settings and the number of logits of an answer."""
         self.store = store
         self.http = http
         self._batcher = batcher
         self._num_classes = num_classes
-        # One request of each connection that measures, however large they are.
-        self._room = Room(http.concurrency * http.max_request_bytes)
+        # Enough for the largest possible request on each connection of the benchmark's client.
+        self._memory = BodyMemory(http.concurrency * http.max_request_bytes)
 
     async def predict(self, request: Request, timing: Timing) -> dict[str, Any]:
         """POST /v1/predict."""
         async with self.body(request) as body:
             index = json_object(body).get("id")
-        if type(index) is not int:  # true is an int, too
+        if type(index) is not int:  # isinstance() would accept true
             raise Refused(400, 'id: must be an integer, as in {"id": 123}')
         with timing.stage("fetch"):
             try:
@@ -160,9 +161,9 @@ class Service:
             return {"model_name": self.http.model_name, **named, "outputs": [output]}
 
     def _inputs(self, body: bytes) -> tuple[_Images, dict[str, str]]:
-        """Images, and the name of the request; what was parsed is not kept."""
+        """The images of a request, and its id if it has one; the parsed JSON is not kept."""
         content = json_object(body)
-        images = tensor_of(content, self.store.shape)
+        images = read_tensor(content, self.store.shape)
         max_images = _MAX_BATCHES * self.http.max_batch_size
         if len(images) > max_images:
             raise Refused(
@@ -185,20 +186,20 @@ class Service:
         }
 
     async def health(self, request: Request, timing: Timing) -> dict[str, Any]:
-        """GET /v2/health/live and ready: nothing listens before the model is warm."""
+        """GET /v2/health/live and ready: always true, because nothing listens earlier."""
         return {}
 
     def _require_model(self, request: Request) -> None:
         name = request.path_params["name"]
         if name != self.http.model_name:
-            raise Refused(404, f"model {name}: not here; there is {self.http.model_name}")
+            raise Refused(404, f"model {name}: no such model; use {self.http.model_name}")
 
     async def _ask(self, images: list[_Images], timing: Timing) -> list[Answer]:
         try:
             answers = await asyncio.gather(*map(self._batcher.submit, images))
         except ModelError as error:
             raise Refused(500, str(error)) from error
-        # Inputs of one request may wait and run in several batches; the last one decides.
+        # The inputs of one request may run in several batches: report the one that ended last.
         last = max(answers, key=lambda answer: answer.queue_s + answer.inference_s)
         timing.add("queue", last.queue_s)
         timing.add("inference", last.inference_s)
@@ -206,7 +207,7 @@ class Service:
 
     @asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """The body, of which no more is kept than is allowed, and no longer than the block."""
+        """The body, within the memory that is allowed, until the end of the block."""
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and (
             len(declared) > _LENGTH_DIGITS or int(declared) > self.http.max_request_bytes
@@ -214,7 +215,7 @@ class Service:
             raise self._too_large()
         chunks: list[bytes] = []
         num_bytes = 0
-        with self._room.share() as take:
+        with self._memory.share() as take:
             try:
                 async for chunk in request.stream():
                     take(len(chunk))
@@ -231,7 +232,7 @@ class Service:
 
 
 def make_app(service: Service) -> Starlette:
-    """The application; close the service's batcher and store when it has ended."""
+    """The application; close the service's batcher and store after it has ended."""
     infer, metadata = "/v2/models/{name}/infer", "/v2/models/{name}"
     app = Starlette(
         routes=[
@@ -242,21 +243,21 @@ def make_app(service: Service) -> Starlette:
             Route("/v2/health/live", _endpoint(service.health)),
             Route("/v2/health/ready", _endpoint(service.health)),
         ],
-        exception_handlers={HTTPException: _no_such_page(service), Exception: _failed},
+        exception_handlers={HTTPException: _no_such_page(service), Exception: _server_error},
     )
-    app.router.redirect_slashes = False  # another address is another page
+    app.router.redirect_slashes = False  # a redirect would be an unexpected answer
     return app
 
 
 def _no_such_page(service: Service) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """Answers a request for an address, or by a method, that is not there."""
+    """A handler that answers requests for an unknown address or method."""
 
     async def refuse(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException), "as it is registered"
+        assert isinstance(error, HTTPException), "it is registered for this class"
 
         async def handler(request: Request, timing: Timing) -> dict[str, Any]:
             async with service.body(request):
-                pass  # read, so that the connection can go on
+                pass  # read it, so that the connection can be used again
             page = f"{request.method} {request.url.path[:_QUOTED_CHARACTERS]}"
             raise Refused(error.status_code, f"{page}: {error.detail.lower()}")
 
@@ -267,9 +268,9 @@ def _no_such_page(service: Service) -> Callable[[Request, Exception], Awaitable[
     return refuse
 
 
-async def _failed(request: Request, error: Exception) -> Response:
-    """Answers a request that broke the application; the log has the reason."""
-    return Response(error_body("the server failed; its log says why"), 500, media_type=_JSON)
+async def _server_error(request: Request, error: Exception) -> Response:
+    """Answer a request that broke the application; the log has the reason."""
+    return Response(error_body("the server failed; its log has the reason"), 500, media_type=_JSON)
 
 
 _Handler = Callable[[Request, Timing], Awaitable[dict[str, Any]]]
@@ -284,7 +285,7 @@ def _endpoint(handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
         except Refused as refused:
             status, content = refused.status, {"error": str(refused)}
             if status in (413, 503):
-                # The rest of the body is on its way still, and nobody is going to read it.
+                # The rest of the body may still come, and will not be read.
                 headers["connection"] = "close"
         body = json.dumps(content, separators=(",", ":")).encode()
         headers["server-timing"] = timing.header()

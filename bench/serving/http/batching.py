@@ -1,8 +1,8 @@
-"""Dynamic batching: requests that come one by one are answered by the model several at a time.
+"""Dynamic batching: the model answers several requests at once, although they come one by one.
 
-A batch is closed when it is full, or when its first request has waited for the window. While the
-model works on one batch the next one fills up. With a window of zero a batch holds what is there
-when the model becomes free, and a request that finds it free is not kept waiting.
+A batch starts when it is full, or when its first request has waited for the batch window. While the
+model works on one batch, the next one fills up. With a window of zero, a batch has whatever waits
+when the model becomes free, and a request that finds the model free does not wait.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class ModelError(RuntimeError):
 
 
 class Timer(Protocol):
-    """What call_later gives back."""
+    """A call that is scheduled, as call_later returns it."""
 
     def cancel(self) -> None:
-        """Do not call."""
+        """Cancel the call."""
 
 
 CallLater = Callable[[float, Callable[[], None]], Timer]
@@ -40,10 +40,10 @@ CallLater = Callable[[float, Callable[[], None]], Timer]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The logits of one input, shape (num_classes,), and how long it took to get them.
+    """The logits of one input, shape (num_classes,), with the times that they took.
 
-    queue_s is from the submission until the model begins with the batch; inference_s is that of
-    the whole batch, for each input had to wait for all of it. batch_size is how many there were.
+    queue_s is from the submission until the model begins with the batch. inference_s is that of the
+    whole batch, because each input waits for all of it. batch_size is the size of the batch.
     """
 
     logits: NDArray[np.float32]
@@ -53,23 +53,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Input:
     image: NDArray[np.float32]
-    since_s: float
+    submitted_s: float
     future: asyncio.Future[Answer]
 
 
-@dataclass(frozen=True, slots=True)
-class _Ran:
-    start_s: float
-    end_s: float
-    logits: NDArray[np.float32]
-
-
 class Batcher:
-    """Gathers inputs into batches for a model that runs in a thread of its own.
+    """Gathers inputs into batches for a model that runs in a separate thread.
 
-    All calls come from one event loop; only the model runs elsewhere.
+    All methods must be called from one event loop.
     """
 
     def __init__(
@@ -81,7 +74,7 @@ class Batcher:
         clock: Callable[[], float] = time.perf_counter,
         call_later: CallLater | None = None,
     ) -> None:
-        """Nothing runs before the first submit().
+        """Run nothing before the first submit().
 
         Args:
             predict: float32 (n, c, h, w) to float32 (n, num_classes); called from one thread, one
@@ -89,7 +82,7 @@ class Batcher:
             max_batch_size: Inputs of a full batch.
             window_s: How long the first input of a batch waits for others.
             clock: Monotonic seconds.
-            call_later: Calls a function after so many seconds; None for that of the event loop.
+            call_later: Calls a function after some seconds; None for that of the event loop.
         """
         self._predict = predict
         self._max_batch_size = max_batch_size
@@ -97,7 +90,7 @@ class Batcher:
         self._clock = clock
         self._call_later = call_later
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_Input] = deque()
         self._timer: Timer | None = None
         self._busy = False
 
@@ -108,74 +101,75 @@ class Batcher:
             image: Shape (c, h, w).
 
         Returns:
-            Its answer, later; ModelError where the model failed.
+            Its answer, or ModelError if the model failed.
         """
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(image, self._clock(), future))
-        self._consider()
+        self._waiting.append(_Input(image, self._clock(), future))
+        self._schedule()
         return future
 
     def close(self) -> None:
-        """Wait for the batch that the model works on; what else waits is not answered."""
+        """Wait for the batch that the model works on; other inputs get no answer."""
         self._cancel_timer()
         self._thread.shutdown(cancel_futures=True)
 
-    def _consider(self) -> None:
-        """Start a batch, or a timer for one, if the model is free and there is something to do."""
+    def _schedule(self) -> None:
+        """Start a batch, or a timer for one, if the model is free and an input waits."""
         if self._busy or not self._waiting:
             return
-        remaining_s = self._waiting[0].since_s + self._window_s - self._clock()
+        remaining_s = self._waiting[0].submitted_s + self._window_s - self._clock()
         if len(self._waiting) >= self._max_batch_size or remaining_s <= 0:
             self._start()
         elif self._timer is None:
             call_later = self._call_later or asyncio.get_running_loop().call_later
-            self._timer = call_later(remaining_s, self._expired)
+            self._timer = call_later(remaining_s, self._on_timer)
 
-    def _expired(self) -> None:
-        # An event loop may call a little early: considering again, and not starting, keeps the
-        # window whole.
+    def _on_timer(self) -> None:
+        # An event loop may call a little early, so look at the clock again before starting.
         self._timer = None
-        self._consider()
+        self._schedule()
 
     def _start(self) -> None:
         self._cancel_timer()
         size = min(len(self._waiting), self._max_batch_size)
         batch = [self._waiting.popleft() for _ in range(size)]
         self._busy = True
-        ran = asyncio.get_running_loop().run_in_executor(self._thread, self._run, batch)
-        ran.add_done_callback(lambda future: self._finish(batch, future))
+        run = asyncio.get_running_loop().run_in_executor(self._thread, self._run, batch)
+        run.add_done_callback(lambda future: self._finish(batch, future))
 
-    def _run(self, batch: list[_Waiting]) -> _Ran:
-        """In the model's thread: putting the batch together belongs to the inference."""
+    def _run(self, batch: list[_Input]) -> list[Answer]:
+        """Predict a batch, in the model's thread; stacking it is part of the inference."""
         start_s = self._clock()
-        logits = self._predict(np.stack([waiting.image for waiting in batch]))
-        end_s = self._clock()
+        logits = self._predict(np.stack([each.image for each in batch]))
+        inference_s = self._clock() - start_s
         if logits.ndim != 2 or len(logits) != len(batch):
             raise ValueError(f"logits of shape {logits.shape} for {len(batch)} inputs")
-        return _Ran(start_s, end_s, logits)
-
-    def _finish(self, batch: list[_Waiting], ran: asyncio.Future[_Ran]) -> None:
-        self._busy = False
-        if ran.cancelled():
-            return  # the batcher has been closed
-        self._consider()  # the model goes on while the answers are sent
-        error = ran.exception()
-        if error is not None:
-            _log.error("the model failed", exc_info=error)
-        for row, waiting in enumerate(batch):
-            if waiting.future.done():
-                continue  # nobody waits for it any more
-            if error is not None:
-                waiting.future.set_exception(ModelError(f"the model failed: {error!r}"))
-                continue
-            result = ran.result()
-            answer = Answer(
-                logits=result.logits[row],
-                queue_s=result.start_s - waiting.since_s,
-                inference_s=result.end_s - result.start_s,
+        return [
+            Answer(
+                logits=row,
+                queue_s=start_s - each.submitted_s,
+                inference_s=inference_s,
                 batch_size=len(batch),
             )
-            waiting.future.set_result(answer)
+            for each, row in zip(batch, logits, strict=True)
+        ]
+
+    def _finish(self, batch: list[_Input], run: asyncio.Future[list[Answer]]) -> None:
+        self._busy = False
+        if run.cancelled():
+            return  # the batcher has been closed
+        self._schedule()  # start the next batch first, so that the model does not wait
+        error = run.exception()
+        if error is not None:
+            _log.error("the model failed", exc_info=error)
+        futures = [each.future for each in batch]
+        for row, future in enumerate(futures):
+            if future.done():
+                continue  # its client has gone away
+            if error is not None:
+                future.set_exception(ModelError(f"the model failed: {error!r}"))
+            else:
+                future.set_result(run.result()[row])
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

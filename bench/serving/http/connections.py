@@ -1,12 +1,12 @@
-"""Connections of the server, with limits to what one client can make it hold or wait for.
+"""Connections of the server, with limits on the memory and time that a client can cost it.
 
-uvicorn's protocol keeps whatever is sent: heads, trailers and pipelined requests without end, and
-connections on which nothing comes. Here a head has a size, a connection has one request at a time,
-and what does not arrive in time is dropped. What cannot be answered by the application is answered
-here, as JSON like everything else.
+uvicorn's own protocol keeps whatever a client sends: endless heads, trailers and pipelined
+requests, and idle connections. Here, the size of a head is limited, a connection has one request at
+a time, and a request that does not arrive in time is dropped. Requests that never reach the
+application get their answer here, as JSON like all answers.
 
 Sources: RFC 9112, 9.3.2 (a server may close a connection after any answer, and the client sends
-what was pipelined again); RFC 6585, 5 (431).
+pipelined requests again); RFC 6585, 5 (431).
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import httptools
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# Each is kept as a few Python objects: small ones take many times their bytes.
+# Each header becomes a few Python objects, so small ones take many times their bytes.
 _MAX_HEADERS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """What the server takes from its clients.
+    """Limits on what the server accepts from its clients.
 
     Attributes:
-        max_connections: More are answered with 503 once they ask; more than twice as many are
-            closed at once.
-        max_request_bytes: Of a body; the application refuses a larger one. As many bytes again may
-            be spent on the lengths of its chunks.
-        max_head_bytes: Of a request line with its headers; trailers count, too.
-        head_timeout_s: From the start of a connection, or the first byte of a later request, until
-            its head is there.
-        body_timeout_s: From then until its body is there, and for the client to read its answer.
-        check_s: How often a connection is looked at.
+        max_connections: Further connections get 503 as the answer to their request; beyond twice
+            as many they are closed at once.
+        max_request_bytes: Size of a body; the application refuses a larger one. The lengths of its
+            chunks may take as many bytes again.
+        max_head_bytes: Size of a request line with its headers, and with trailers.
+        head_timeout_s: From the start of a connection, or from the first byte of a later request,
+            until the head is complete.
+        body_timeout_s: From then until the body is complete; also for the client to read the
+            answer.
+        check_s: Time between two checks of a connection.
     """
 
     max_connections: int
@@ -52,7 +52,7 @@ class ConnectionLimits:
 
 
 class _Stop(Exception):  # noqa: N818 -- never leaves this module
-    """Ends the parser in the middle of what it was given."""
+    """Stops the parser before it has read all of its data."""
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -64,15 +64,14 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._stage: Literal["between", "head", "body"] = "between"
-        self._num_kept_bytes = 0  # received of the present request, its body aside
+        self._num_kept_bytes = 0  # received for the current request, except its body
         self._refusal: tuple[int, str] | None = None
         self._deadline_s = self.loop.time() + self.limits.head_timeout_s
         self._check = self.loop.call_later(self.limits.check_s, self._drop_if_late)
         num_surplus = len(self.connections) - self.limits.max_connections
         if num_surplus > self.limits.max_connections:
             transport.abort()
-        elif num_surplus > 0:
-            self.app = _answer_too_many  # for this connection alone
+        self._is_surplus = num_surplus > 0
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -102,7 +101,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     @override
     def on_message_begin(self) -> None:
-        if self._answers():
+        if self._is_answering():
             self._stop(400, "one request at a time: wait for the answer before you send the next")
         self._unset_keepalive_if_required()
         self._stage = "head"
@@ -110,7 +109,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     @override
     def on_headers_complete(self) -> None:
-        if self._num_kept_bytes > self.limits.max_head_bytes:  # of which some may be the body
+        if self._is_surplus:
+            self._stop(503, "too many connections; close some of them")
+        if self._num_kept_bytes > self.limits.max_head_bytes:  # which may include body bytes
             fields = sum(len(name) + len(value) for name, value in self.headers)
             if len(self.url) + fields > self.limits.max_head_bytes:
                 self._stop_large_head()
@@ -127,13 +128,13 @@ class LimitedProtocol(HttpToolsProtocol):
     @override
     def on_message_complete(self) -> None:
         self._stage = "between"
-        self._deadline_s = math.inf  # from here on it is the model that takes its time
+        self._deadline_s = math.inf  # the model may take as long as it needs
         super().on_message_complete()
 
     @override
     def on_response_complete(self) -> None:
         if self._stage == "body" or self._refusal is not None:
-            self.transport.close()  # nobody is going to read what else was sent
+            self.transport.close()  # the rest of the request will not be read
         super().on_response_complete()
 
     @override
@@ -147,13 +148,13 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._stage == "between":
             self._deadline_s = math.inf
 
-    def _answers(self) -> bool:
-        """Whether a whole request waits for its answer."""
-        waits = self.cycle is not None and not self.cycle.response_complete
-        return waits and self._stage == "between"
+    def _is_answering(self) -> bool:
+        """Whether a complete request waits for its answer."""
+        is_open = self.cycle is not None and not self.cycle.response_complete
+        return is_open and self._stage == "between"
 
     def _require_room(self) -> None:
-        """Refuse what the parser keeps until it has all of it, trailers, and chunks of nothing."""
+        """Refuse an unfinished head, trailers or empty chunks that grow too large."""
         limits = self.limits
         room = limits.max_head_bytes + (limits.max_request_bytes if self._stage == "body" else 0)
         if self._num_kept_bytes > room or len(self.headers) > _MAX_HEADERS:
@@ -168,10 +169,10 @@ class LimitedProtocol(HttpToolsProtocol):
         raise _Stop
 
     def _refuse(self, status: int, reason: str) -> None:
-        """Answer what is not handed to the application, and take nothing more."""
+        """Answer in place of the application, and accept nothing more."""
         self._refusal = (status, reason)
-        if self._answers():
-            # The answer to the request before is the last one.
+        if self._is_answering():
+            # The client first gets the answer to its complete request, which is the last one.
             self.cycle.keep_alive = False
             self.flow.pause_reading()
             return
@@ -180,11 +181,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _drop_if_late(self) -> None:
-        """Drop the connection if the client has kept the server waiting for too long."""
+        """Drop the connection if the client keeps the server waiting for too long."""
         now_s = self.loop.time()
         closing = self.transport.is_closing()
         if closing and self._deadline_s == math.inf:
-            self._deadline_s = now_s + self.limits.body_timeout_s  # for the last answer to be read
+            # Give the client time to read the last answer.
+            self._deadline_s = now_s + self.limits.body_timeout_s
         if now_s > self._deadline_s:
             if closing or self._stage == "between":
                 self.transport.abort()
@@ -194,32 +196,20 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def limited_protocol(limits: ConnectionLimits) -> type[LimitedProtocol]:
-    """The protocol as uvicorn takes it, a class, with these limits."""
+    """A class of the protocol with these limits, because uvicorn takes only a class."""
     return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits})
 
 
 def error_body(reason: str) -> bytes:
-    """What every refused request is answered with."""
+    """The body of the answer to a refused request."""
     return json.dumps({"error": reason}, separators=(",", ":")).encode()
 
 
 def _answer(status: int, reason: str) -> bytes:
-    """A whole answer, the last one of its connection."""
+    """A complete answer, the last one of its connection."""
     body = error_body(reason)
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
         f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
     return head.encode() + body
-
-
-async def _answer_too_many(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
-    """The application of a connection that is one too many."""
-    body = error_body("too many connections; close some of them")
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -1,8 +1,8 @@
-"""The feature store of the server: raw inputs by id in an embedded database, and their preparation.
+"""The server's feature store: raw inputs by id in an embedded database, and their preparation.
 
-One SQLite file with two tables: `features` holds the raw values of each input as bytes, `about`
-their shape, their type and, for pixels, the mean and standard deviation of each channel. What is
-fetched is what a service would have stored; standardising it is part of answering a request.
+One SQLite file has two tables: `features` with the raw values of each input as bytes, and `about`
+with their shape, their type and, for pixels, the mean and standard deviation of each channel. A
+real service would store raw values, too, so standardising them is part of answering a request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-# What SQLite takes as the key of a row.
+# Largest key of a row in SQLite.
 _MAX_ID = 2**63 - 1
 
 _Floats = NDArray[np.float32]
@@ -33,9 +33,8 @@ def write_features(
     """Write the inputs of a split; the id of each is its index.
 
     Args:
-        path: The file to make; its folder exists.
-        images: Shape (n, c, h, w), n >= 1: raw pixels as uint8, or inputs that are prepared
-            already as float32.
+        path: The file to write; its folder exists.
+        images: Shape (n, c, h, w), n >= 1: raw pixels as uint8, or prepared inputs as float32.
         mean: Per channel, shape (c, 1, 1); for uint8 only.
         std: Per channel, shape (c, 1, 1), positive; for uint8 only.
 
@@ -48,7 +47,7 @@ def write_features(
         )
     about: dict[str, Any] = {"shape": images.shape[1:], "dtype": images.dtype.name}
     if mean is not None and std is not None:
-        # As float32, each has a decimal form that reads back as the same number.
+        # JSON text keeps the exact value of a float32.
         about |= {"mean": mean.reshape(-1).tolist(), "std": std.reshape(-1).tolist()}
     try:
         with closing(sqlite3.connect(path)) as connection, connection:
@@ -59,8 +58,8 @@ def write_features(
             connection.execute("INSERT INTO about VALUES (?)", (json.dumps(about),))
     except sqlite3.OperationalError as error:
         raise ValueError(
-            f"{path}: the inputs for the server cannot be written ({error}); free the disk, or set "
-            "TMPDIR to another folder"
+            f"{path}: the inputs for the server cannot be written ({error}); make room on the "
+            "disk, or set TMPDIR to another folder"
         ) from error
 
 
@@ -111,13 +110,13 @@ class FeatureStore:
         return raw
 
     def preprocess(self, raw: bytes) -> _Floats:
-        """The input as the model takes it, float32 of shape (c, h, w).
+        """The input in the model's form, float32 of shape (c, h, w).
 
-        The same operations in the same precision as bench.tasks.loaders.standardise, so the model
-        gets the very numbers that it was tested on.
+        The operations and their precision are those of bench.tasks.loaders.standardise, so that
+        the model gets exactly the numbers on which it was tested.
 
         Args:
-            raw: As fetch() gives it.
+            raw: Values from fetch().
         """
         values = np.frombuffer(raw, dtype=self._dtype).reshape(self.shape)
         if self._mean is None or self._std is None:

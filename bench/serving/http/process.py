@@ -1,7 +1,7 @@
-"""The server as a child process: started, waited for until it is ready, stopped, and accounted for.
+"""Starts the server as a child process, waits until it is ready, and stops it.
 
-It is a direct child of the process that measures, so its CPU time and memory are part of that
-process's tree. What it prints goes to a file, whose last lines explain why it ended, if it does.
+The server is a direct child of the measuring process, so its CPU time and memory count for that
+process's tree. Its output goes to a file, whose last lines explain an unexpected end.
 """
 
 from __future__ import annotations
@@ -29,19 +29,18 @@ from bench.serving.http.limits import (
 )
 from bench.serving.http.spec import ServerSpec
 
-# Between the request to stop and the order to: the answer to a request that is under way is worth
-# no more to anybody.
+# Between SIGTERM and SIGKILL. By then nobody waits for an answer any more.
 _GRACE_S = 5.0
 _TAIL_LINES = 5
 _TAIL_BYTES = 4096
 
 
-class ServerDied(OSError):  # noqa: N818 -- what happened, for a reader who did not end it
-    """A process that was needed has ended by itself; one line with the end of its log."""
+class ServerDied(OSError):  # noqa: N818 -- named for what happened
+    """A needed process has ended by itself; one line with the end of its log."""
 
 
 class Child:
-    """A program that runs until stop(), and ends with the thread that started it."""
+    """A program that runs until stop(), or until the thread that started it ends."""
 
     def __init__(
         self,
@@ -58,8 +57,8 @@ class Child:
         Args:
             what: Its name in errors.
             command: Path of the program, and its arguments.
-            log: File to which all that it prints is added.
-            procs: File of the control group that it joins before it does anything.
+            log: File to which its output is appended.
+            procs: The file cgroup.procs of the group that it joins first.
             pass_fds: Descriptors that it inherits.
             environment: Variables in addition to those of this process.
 
@@ -87,7 +86,7 @@ class Child:
         self.pid = self._process.pid
 
     def gone(self) -> ServerDied | None:
-        """Why it is not there any more; None while it is."""
+        """The reason why it has ended; None while it runs."""
         code = self._process.poll()
         if code is None:
             return None
@@ -95,7 +94,7 @@ class Child:
         return ServerDied(f"{self.what} {how}; last lines of {self._log}: {log_tail(self._log)}")
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for its end; whether it has ended."""
+        """Wait for its end; return whether it has ended."""
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -103,7 +102,7 @@ class Child:
         return True
 
     def stop(self) -> None:
-        """Ask it to end, and end it if it does not; does nothing if it has ended."""
+        """Ask it to end, then kill it if it does not; do nothing if it has already ended."""
         if self._process.poll() is None:
             self._process.terminate()
             if not self.wait(_GRACE_S):
@@ -112,21 +111,21 @@ class Child:
 
 
 def log_tail(path: Path) -> str:
-    """The last lines of a log, in one."""
+    """The last lines of a log, joined into one."""
     try:
         tail = last_lines(path, _TAIL_LINES, most_bytes=_TAIL_BYTES)
-    except OSError as error:  # somebody has removed it
+    except OSError as error:  # the user may have removed it
         return f"not known ({error.strerror})"
     return " | ".join(line.strip() for line in tail) or "nothing"
 
 
 class HttpServer:
-    """Our server in its own process, from `with` to the end of its block.
+    """Our server in its own process, for the length of a `with` block.
 
-    To be entered in a thread that outlives the block, as the main thread does: the kernel ends the
-    server with the thread that started it. In the block: url, pid, facts (what runs the model, and
-    http_server), load_s, warmup_s, compile_s (None where nothing is compiled) and memory_limit
-    (what limits its memory, or why nothing does; None if nothing was to).
+    Enter it in a thread that outlives the block, as the main thread does, because the kernel ends
+    the server with the thread that started it. Within the block it has url, pid, facts (those of
+    the backend, and http_server), load_s, warmup_s, compile_s (None if nothing is compiled) and
+    memory_limit (what limits its memory, or why nothing does; None without a limit).
     """
 
     url: str
@@ -148,10 +147,10 @@ class HttpServer:
         """Start nothing yet.
 
         Args:
-            spec: What it serves, and where.
-            log: File for what it prints; the specification is written beside it.
-            memory_limit_bytes: Of its memory; None for no limit.
-            cgroup_root: Where control groups are looked for.
+            spec: The model to serve, and the address.
+            log: File for its output; the specification goes beside it.
+            memory_limit_bytes: Limit of its memory; None for no limit.
+            cgroup_root: Root of the file system in which to look for control groups.
         """
         self._spec = spec
         self._log = log
@@ -166,8 +165,8 @@ class HttpServer:
 
         Raises:
             BackendRefuses: Its backend does not run this model in this way.
-            ValueError: It cannot start: a port in use, a runtime that is not installed, a feature
-                store that is none; or it was not ready in time.
+            ValueError: It cannot start (a port in use, a runtime that is not installed, an invalid
+                feature store), or it was not ready in time.
             ServerDied: It ended, for instance at its memory limit.
         """
         with ExitStack() as stack:
@@ -185,10 +184,10 @@ class HttpServer:
         self._cleanup.close()
 
     def gone(self) -> ServerDied | None:
-        """Why the server is not there any more; None while it is."""
+        """The reason why the server has ended; None while it runs."""
         died = self._child.gone() if self._child else None
         group = self._group
-        # The group is there until the end of the block.
+        # After the block, the group is gone.
         if died is not None and group and group.folder.exists() and group.num_oom_kills():
             return ServerDied(
                 f"the server was killed at its memory limit of {group.limit_bytes} bytes; "
@@ -212,7 +211,7 @@ class HttpServer:
         self.memory_limit = self._group.description
 
     def _start(self, stack: ExitStack) -> dict[str, Any]:
-        """What the server says once it is ready."""
+        """Start the process, and return its message that it is ready."""
         path = self._log.with_suffix(".spec.json")
         try:
             self._spec.write(path)
@@ -224,19 +223,19 @@ class HttpServer:
         try:
             self._child = Child(
                 "the server",
-                # -P: a folder bench/ where the command was started hides nothing.
+                # -P: a folder bench/ in the working directory must not hide this package.
                 [sys.executable, "-P", "-m", module, str(path), str(writer)],
                 log=self._log,
                 procs=self._group.procs if self._group else None,
                 pass_fds=[writer],
                 environment={
                     **thread_environment(self._spec.num_threads),
-                    # What can be imported here can be imported there.
+                    # The server must be able to import the user's own classes, too.
                     "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                 },
             )
         finally:
-            os.close(writer)  # so that the end of the server is the end of what can be read
+            os.close(writer)  # so that reading ends when the server ends
         stack.callback(self._child.stop)
         self.pid = self._child.pid
         return self._await_ready(self._child, reader)
@@ -261,12 +260,12 @@ class HttpServer:
 
 def _unwritable(path: Path, error: OSError) -> ValueError:
     return ValueError(
-        f"{path}: cannot be written ({error.strerror}); free it or give another results=DIR"
+        f"{path}: cannot be written ({error.strerror}); make room or give another results=DIR"
     )
 
 
 def _read_line(reader: int, timeout_s: float) -> str | None:
-    """One line; empty when the other end is closed without one, None when there is none in time."""
+    """Read one line: empty if the other end closed without one, None if none came in time."""
     deadline_s = time.monotonic() + timeout_s
     received = b""
     while not received.endswith(b"\n"):
@@ -281,6 +280,6 @@ def _read_line(reader: int, timeout_s: float) -> str | None:
 
 
 def _reachable(host: str) -> str:
-    """The host part of an address at which a server that is bound to this host can be asked."""
+    """The host part of a URL that reaches a server which is bound to this host."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{host}]" if ":" in host else host

@@ -1,10 +1,9 @@
 """The server's own process: `python -m bench.serving.http.server SPEC.json [DESCRIPTOR]`.
 
-In this order: the address is taken, so that a port in use is known before anything is loaded; the
-model is loaded and run once with each batch size that can come, so that nothing is compiled in the
-middle of a measurement; one line of JSON on the descriptor (standard output if there is none)
-reports that the server is ready; requests are answered until SIGTERM. An error before that is
-reported in the same line.
+It starts in this order. It takes the address, so that a port in use is found before anything is
+loaded. It loads the model and runs it once with each possible batch size, so that nothing is
+compiled in the middle of a measurement. It writes one line of JSON to the descriptor (by default,
+standard output): it is ready, or it failed and why. Then it answers requests until SIGTERM.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
@@ -28,7 +26,7 @@ import uvicorn
 
 from bench.config.serve import HttpConfig
 from bench.core.errors import CombinationRefused, PassFailed
-from bench.serving.backend import Backend, call_once
+from bench.serving.backend import call_once
 from bench.serving.find_backend import make_backend
 from bench.serving.http.app import Service, make_app
 from bench.serving.http.batching import Batcher
@@ -38,18 +36,10 @@ from bench.serving.http.limits import OTHER_FILES, allow_open_files
 from bench.serving.http.spec import ServerSpec
 
 _BACKLOG = 2048
-# Far more connections than those that measure, and few enough for what each of them may hold.
-_SPARE_CONNECTIONS, _MORE_CONNECTIONS = 64, 4
-# Longer than any pass: a connection that the client keeps must not be closed under a request.
+# Far more connections than the benchmark's client has, yet few enough for the memory of each.
+_SPARE_CONNECTIONS, _CONNECTIONS_FACTOR = 64, 4
+# Longer than any pass: a connection must not be closed just when a request comes.
 _KEEP_ALIVE_S = 3600
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Loaded:
-    backend: Backend
-    num_classes: int
-    load_s: float
-    warmup_s: float
 
 
 def main(arguments: list[str]) -> int:
@@ -73,13 +63,13 @@ def _listen(http: HttpConfig) -> socket.socket:
     """Take the address.
 
     Raises:
-        ValueError: It is taken, or not one of this machine; the message names the key.
+        ValueError: It is in use, or not one of this machine; the message names the key.
     """
     family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
     try:
         return socket.create_server((http.host, http.port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        # The text of the error names the address again; one of the resolver has no number.
+        # Without the error's own text, which repeats the address; resolver errors have no number.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise ValueError(
             f"backend.http.port={http.port}: cannot listen there at {http.host} ({reason}); "
@@ -89,31 +79,39 @@ def _listen(http: HttpConfig) -> socket.socket:
 
 def _serve(spec: ServerSpec, listener: socket.socket, store: FeatureStore, report: IO[str]) -> None:
     """Load the model, report that the server is ready, and answer until SIGTERM."""
-    loaded, http = _load(spec, store.shape), spec.http
+    http = spec.http
+    start_s = time.perf_counter()
+    backend = make_backend(http.runtime, device=spec.device, num_threads=spec.num_threads)
+    backend.open(spec.artifact)
+    loaded_s = time.perf_counter()
+    logits = call_once(
+        backend,
+        lambda size: np.zeros((size, *store.shape), dtype=np.float32),
+        range(1, http.max_batch_size + 1),
+        num_classes=spec.num_classes,
+    )
+    ready = {
+        "port": listener.getsockname()[1],
+        "load_s": loaded_s - start_s,
+        "warmup_s": time.perf_counter() - loaded_s,
+        "compile_s": backend.compile_s,
+        "facts": {**backend.facts, "http_server": _http_server()},
+    }
     batcher = Batcher(
-        loaded.backend.predict,
+        backend.predict,
         max_batch_size=http.max_batch_size,
         window_s=http.batch_window_ms / 1e3,
     )
-    with closing(loaded.backend), closing(batcher):
-        server = _uvicorn(Service(store, batcher, http, loaded.num_classes))
-        _write(
-            report,
-            {
-                "port": listener.getsockname()[1],
-                "load_s": loaded.load_s,
-                "warmup_s": loaded.warmup_s,
-                "compile_s": loaded.backend.compile_s,
-                "facts": {**loaded.backend.facts, "http_server": _http_server()},
-            },
-        )
+    with closing(backend), closing(batcher):
+        server = _uvicorn(Service(store, batcher, http, logits.shape[1]))
+        _write(report, ready)
         server.run(sockets=[listener])
 
 
 def _uvicorn(service: Service) -> uvicorn.Server:
     http = service.http
     limits = ConnectionLimits(
-        max_connections=_SPARE_CONNECTIONS + _MORE_CONNECTIONS * http.concurrency,
+        max_connections=_SPARE_CONNECTIONS + _CONNECTIONS_FACTOR * http.concurrency,
         max_request_bytes=http.max_request_bytes,
         body_timeout_s=http.request_timeout_s,
     )
@@ -136,35 +134,17 @@ def _uvicorn(service: Service) -> uvicorn.Server:
     )
 
 
-def _load(spec: ServerSpec, shape: tuple[int, int, int]) -> _Loaded:
-    """Load the model and run it once with each batch size up to the largest."""
-    start_s = time.perf_counter()
-    backend = make_backend(spec.http.runtime, device=spec.device, num_threads=spec.num_threads)
-    backend.open(spec.artifact)
-    loaded_s = time.perf_counter()
-    logits = call_once(
-        backend,
-        lambda size: np.zeros((size, *shape), dtype=np.float32),
-        range(1, spec.http.max_batch_size + 1),
-        num_classes=spec.num_classes,
-    )
-    return _Loaded(
-        backend=backend,
-        num_classes=logits.shape[1],
-        load_s=loaded_s - start_s,
-        warmup_s=time.perf_counter() - loaded_s,
-    )
-
-
 def _http_server() -> str:
-    """What parses and schedules requests here."""
-    found = []
+    """Versions of the libraries that parse and schedule requests."""
+    versions = []
     for package in ("uvicorn", "starlette", "uvloop", "httptools"):
         try:
-            found.append(f"{package} {version(package)}")
+            versions.append(f"{package} {version(package)}")
         except PackageNotFoundError:
-            continue  # uvloop is not for every system
-    return f"{', '.join(found)} on {platform.python_implementation()} {platform.python_version()}"
+            continue  # uvloop does not exist for every system
+    return (
+        f"{', '.join(versions)} on {platform.python_implementation()} {platform.python_version()}"
+    )
 
 
 def _write(report: IO[str], message: Mapping[str, Any]) -> None:

@@ -1,10 +1,10 @@
 """Becomes another program that ends with its parent, in a control group if one is given.
 
-Run by its path, in a bare interpreter, as `spawn.py PARENT PROCS COMMAND...`: it joins the group
-whose cgroup.procs is PROCS (empty for none) before the program loads anything, so that all of its
-memory is counted there, and has the kernel kill it when the thread that started it is gone: no
-server is left behind by a process that was killed. Then it is replaced by the program, whose
-process number is therefore the one that the parent knows.
+A bare interpreter runs this file by its path, as `spawn.py PARENT PROCS COMMAND...`. First it joins
+the group whose cgroup.procs is PROCS (empty for none), before the program loads anything, so that
+the group counts all of its memory. Then it asks the kernel to kill it once the thread that started
+it is gone, so that a killed process leaves no server behind. Finally it turns into the program,
+which thus keeps the process number that the parent knows.
 
 Source: prctl(2), PR_SET_PDEATHSIG; Linux only, elsewhere the program is just started.
 """
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(parent):
-        sys.exit("the process that asked for this one is gone")
+        sys.exit("the process that started this one is gone")
     os.execv(command[0], command)
 
 

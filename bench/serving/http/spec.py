@@ -1,4 +1,4 @@
-"""What a server is to serve, in the file that it reads when it starts."""
+"""The specification that a server reads when it starts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class ServerSpec:
     Attributes:
         http: Its address, protocol and limits; http.runtime is the backend.
         device: As in bench.serving.find_backend.resolve_device.
-        num_threads: Threads of one operator; None for the runtime's own choice.
+        num_threads: Threads of one operator; None lets the runtime choose.
         artifact: The model on disk.
         features_path: The feature store.
-        num_classes: Logits that the model must give for each input; None for any number.
+        num_classes: Required number of logits for each input; None for any.
     """
 
     http: HttpConfig

@@ -147,7 +147,7 @@ def test_one_that_is_stopped_is_ended_all_the_same(
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, taken: str) -> None:
     (tmp_path / taken).mkdir()
     server = HttpServer(server_spec(tmp_path), log=tmp_path / "server.log")
-    wanted = rf"{taken}: cannot be written \(Is a directory\); free it or give another results=DIR"
+    wanted = rf"{taken}: cannot be written \(Is a directory\); make room or give another"
     with pytest.raises(ValueError, match=wanted), server:
         pass
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bench.config.serve import HttpConfig
-from bench.serving.http.app import Room
+from bench.serving.http.app import BodyMemory
 from bench.serving.http.inputs import Refused
 from bench.serving.http.process import HttpServer
 from bench.serving.http.protocols import FeaturesProtocol, choose_protocol
@@ -106,9 +106,9 @@ def test_bad_requests_for_features(url: str, body: Any, status: int, reason: str
         ("NaN", "not JSON, which has no NaN"),
         ("Infinity", "not JSON, which has no Infinity"),
         ("-Infinity", "not JSON, which has no -Infinity"),
-        ("1e39", "no finite 32-bit float"),
-        ("-1e39", "no finite 32-bit float"),
-        ("1e999", "no finite 32-bit float"),
+        ("1e39", "not a finite 32-bit float"),
+        ("-1e39", "not a finite 32-bit float"),
+        ("1e999", "not a finite 32-bit float"),
         ("1" + "0" * 40, "list of numbers"),
     ],
 )
@@ -158,7 +158,7 @@ def test_another_model_and_other_addresses(url: str) -> None:
     answer = ask(url, "POST", "/v2/models/other/infer", tensor())
     assert (answer.status, answer.content) == (
         404,
-        {"error": "model other: not here; there is model"},
+        {"error": "model other: no such model; use model"},
     )
     for method, path, status, reason in (
         ("GET", "/v1/predict", 405, "GET /v1/predict: method not allowed"),
@@ -205,7 +205,7 @@ def test_logits_that_are_no_numbers_are_null_and_minus_infinity_is_one(tmp_path:
 
 
 def test_bodies_have_room_for_one_of_each_connection_that_measures() -> None:
-    room = Room(100)
+    room = BodyMemory(100)
     with room.share() as one, room.share() as other:
         one(60)
         with pytest.raises(Refused, match="too many large requests"):
