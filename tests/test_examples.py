@@ -40,7 +40,7 @@ def run(
     return of
 
 
-def test_a_model_and_data_set_of_ones_own_train_as_the_readme_says(folder: Path) -> None:
+def test_a_users_model_and_data_set_train_as_the_readme_says(folder: Path) -> None:
     (command,) = re.findall(r"`(python -m bench\.train --config-dir [^`]*)`", README)
     arguments = command.split()[3:]
     answer = train_apart(folder, *arguments, "probe.max_s=0.1", "codecarbon=none")
@@ -73,7 +73,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("http", ["backend=http", "backend.http.runtime=my_backend.NumpyBackend"]),
     ],
 )
-def test_a_backend_of_ones_own_serves_in_process_and_over_http(
+def test_a_users_backend_serves_in_process_and_over_http(
     trained: Path, name: str, options: Sequence[str]
 ) -> None:
     answer = serve_apart(trained, "run=latest", "trust=[my_parts]", *QUICK, *options)
@@ -144,7 +144,7 @@ def test_a_plain_loop_is_measured(run: Callable[[str], list[str]]) -> None:
     assert label in {"counter", "integrated", "modelled"}
 
 
-def test_a_lightning_training_of_ones_own_writes_a_record(
+def test_a_users_lightning_training_writes_a_record(
     folder: Path, run: Callable[[str], list[str]]
 ) -> None:
     time_s, energy_j = run("my_training.py")[-1].split()

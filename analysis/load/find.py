@@ -87,8 +87,8 @@ class Ledgers:
         except StoreError as error:
             self.damaged[place] = reason_of(error)
             return
-        if ledger.skipped is not None:
-            self.damaged[place] = ledger.skipped.removeprefix(f"{place}: ")
+        if ledger.skipped_note is not None:
+            self.damaged[place] = ledger.skipped_note.removeprefix(f"{place}: ")
         for line in ledger.events:
             if line["event"] == "launched" and line["command"] in commands:
                 folder = f"{results}/{line['command']}/{line['run_id']}"

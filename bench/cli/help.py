@@ -116,7 +116,7 @@ def _page(
         if paragraph.startswith(" "):  # a command line, to be copied in one piece
             yield paragraph
         else:
-            yield from _wrapped(paragraph, width) or [""]
+            yield from _wrap(paragraph, width) or [""]
     yield from ("", f"Keys of {module} with their defaults (??? must be given):", "")
     yield from _keys(primary.keys, width)
     for key, names in lists.items():
@@ -142,7 +142,7 @@ def _part(part: Part, width: int) -> Iterator[str]:
     for number, paragraph in enumerate(part.about or [""]):
         text = f"{part.title}: {paragraph}" if number == 0 else paragraph
         indent = "  " if text.startswith(" ") else ""
-        yield from _wrapped(text, width, later=indent)
+        yield from _wrap(text, width, later=indent)
     if part.keys:
         yield ""
     yield from _keys(part.keys, width)
@@ -161,7 +161,7 @@ def _entry(name: str, text: str, width: int) -> Iterator[str]:
     if len(head) > width:
         head = f"{head[: width - 4]} ..."
     indent = " " * min(_COLUMN, width // 2)
-    lines = _wrapped(text, width, first=indent, later=indent)
+    lines = _wrap(text, width, first=indent, later=indent)
     if lines and len(head) + 2 <= len(indent):
         lines[0] = f"{head:<{len(indent)}}{lines[0].strip()}"
     else:
@@ -169,7 +169,7 @@ def _entry(name: str, text: str, width: int) -> Iterator[str]:
     yield from lines
 
 
-def _wrapped(text: str, width: int, *, first: str = "", later: str = "") -> list[str]:
+def _wrap(text: str, width: int, *, first: str = "", later: str = "") -> list[str]:
     """Wrap a paragraph; names with hyphens stay in one piece."""
     return textwrap.wrap(
         text, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False

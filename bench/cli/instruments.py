@@ -42,7 +42,7 @@ def build_window(
         gpus: UUIDs of the GPUs that the run uses, as in Window.
 
     Raises:
-        ValueError: As build_meters.
+        ValueError: The values of a meter contradict each other.
     """
     return Window(
         build_meters(config.meter),

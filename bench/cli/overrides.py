@@ -62,7 +62,7 @@ def how_to_quote(key: str, value: str, *, sweeps: bool) -> str:
     reason = f"Hydra takes {' '.join(named)} in quotes only" if named else "Hydra needs quotes here"
     argument = f"{key}={fixed}"
     to_type = quote_for_shell(argument)
-    # Do not suggest what would fail again, or what a terminal does not show as it is.
+    # Do not suggest what would fail again, or what a terminal cannot show.
     if not parses(argument) or printable(to_type) != to_type:
         return reason
     return f"{reason}: {to_type}"
@@ -100,7 +100,7 @@ class Planned:
 
     Attributes:
         config: The resolved configuration.
-        digest: Its hash.
+        digest: The hash of the configuration.
         title: A title for people.
         adds: What distinguishes the run from other runs of the same job, written as overrides.
     """

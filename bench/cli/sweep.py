@@ -139,9 +139,9 @@ class Sweep:
             return None
         if results not in self._finished:
             found = self._finished[results] = FinishedRuns(results)
-            if found.ledger.skipped:
-                say(self._console, f"note: {found.ledger.skipped}")
-        for folder in self._finished[results].of(*key):
+            if found.ledger.skipped_note:
+                say(self._console, f"note: {found.ledger.skipped_note}")
+        for folder in self._finished[results].find(*key):
             try:
                 record = read_record(folder)
             except StoreError as error:

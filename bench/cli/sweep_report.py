@@ -173,7 +173,7 @@ def _swept(overrides: Sequence[Sequence[str]]) -> list[str]:
     return [key for key, values in values_by_key.items() if len(values) > 1 and key not in _FIRST]
 
 
-def _configured(record: RunRecord, key: str) -> Any:
+def _config_value(record: RunRecord, key: str) -> Any:
     """The value of a key; for a group, the chosen option."""
     value = value_at(record.config, key)
     chosen = record.config.get(CHOICES, {}).get(key)
@@ -191,7 +191,7 @@ def _row(
     }
     for name in names:
         if name.startswith("config."):
-            computed[name] = _configured(record, name.removeprefix("config."))
+            computed[name] = _config_value(record, name.removeprefix("config."))
     return {name: computed[name] if name in computed else value_of(record, name) for name in names}
 
 

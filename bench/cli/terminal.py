@@ -67,7 +67,7 @@ class Line:
         """Show nothing yet.
 
         Args:
-            console: Where to draw it.
+            console: The console to draw on.
             columns: The parts of the line.
             shown: Whether to show anything at all.
         """
@@ -102,7 +102,7 @@ class RunCounter:
         """Start at no run.
 
         Args:
-            console: Where lines are printed.
+            console: The console to print to.
             clock: Returns monotonic seconds.
         """
         self._console = console
@@ -142,7 +142,7 @@ class RunCounter:
         """Print a line for a run that has ended, unless another was printed just before.
 
         Args:
-            title: As name_next() gave it.
+            title: The title that name_next() returned.
             outcome: The result of the run, in words.
             important: Whether to print the line in any case.
         """
@@ -193,7 +193,7 @@ class ProgressLine(Line):
         """Show nothing yet.
 
         Args:
-            console: Where to draw it.
+            console: The console to draw on.
             title: The title of the run.
             time_left: Returns the end of the line: how long the rest of the command takes.
             wanted: Whether to show the line, if there is a terminal.
@@ -236,7 +236,7 @@ class CheckingLine(Line):
         """Show nothing yet.
 
         Args:
-            console: Where to draw it.
+            console: The console to draw on.
             num_jobs: Number of jobs of the sweep.
             clock: Returns monotonic seconds.
         """

@@ -141,8 +141,8 @@ class KeyGroup:
     """Base of the dataclasses that hold keys of a command."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
-    # Keys without a default, each with the rest of the message if the user does not give it. Other
-    # missing keys are reported when a configuration is resolved.
+    # Keys without a default; each has the rest of the message for a user who leaves it out. Hydra
+    # reports other missing keys when it resolves the configuration.
     required_keys: ClassVar[Mapping[str, str]] = {}
 
     @classmethod

@@ -126,7 +126,7 @@ def refuse_disabled_compiler(key: str, environment: Mapping[str, str] = os.envir
         environment: The environment of the command.
 
     Raises:
-        ValueError: A variable disables the compiler, or lets it give up silently.
+        ValueError: A variable disables the compiler, or makes it fall back silently.
     """
     for name, harmless in _COMPILER_OFF.items():
         value = environment.get(name, "")

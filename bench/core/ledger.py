@@ -37,7 +37,7 @@ def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any
     """
     line = json.dumps({"event": event, "utc": utc_now(), **asdict(identity), **facts}) + "\n"
     try:
-        file = _opened(results / LEDGER)
+        file = _open_regular(results / LEDGER)
         try:
             # Begin a new line if a full disk has cut the last one.
             start = "" if _ends_with_newline(file) else "\n"
@@ -48,7 +48,7 @@ def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any
         raise StoreError(unwritable_message(results, error)) from error
 
 
-def _opened(path: Path) -> int:
+def _open_regular(path: Path) -> int:
     file = os.open(path, os.O_RDWR | _APPEND, 0o644)
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
@@ -70,7 +70,7 @@ def ledger_held(results: Path) -> Iterator[None]:
     """
     try:
         results.mkdir(parents=True, exist_ok=True)
-        file = _opened(results / LEDGER)
+        file = _open_regular(results / LEDGER)
     except OSError as error:
         raise StoreError(unwritable_message(results, error)) from error
     try:
@@ -86,7 +86,7 @@ class Ledger:
 
     Attributes:
         events: The events so far.
-        num_skipped: Number of lines that are no event, because a full disk cut them or something
+        num_skipped: Number of lines without an event, because a full disk cut them or something
             else wrote them.
     """
 
@@ -130,12 +130,12 @@ class Ledger:
         return events
 
     @property
-    def skipped(self) -> str | None:
+    def skipped_note(self) -> str | None:
         """Say in one line that lines were skipped; None if none was."""
         if not self.num_skipped:
             return None
-        lines = "1 line is" if self.num_skipped == 1 else f"{self.num_skipped} lines are"
-        return f"{self._path}: {lines} no event of a run and skipped"
+        lines = "1 line" if self.num_skipped == 1 else f"{self.num_skipped} lines"
+        return f"{self._path}: skipped {lines} without an event of a run"
 
 
 def _event(line: bytes) -> Event | None:
@@ -154,12 +154,12 @@ def _event(line: bytes) -> Event | None:
 
 
 def next_repeat(
-    results: Path, command: str, config_hash: str, seed: int, *, besides: Collection[int] = ()
+    results: Path, command: str, config_hash: str, seed: int, *, reserved: Collection[int] = ()
 ) -> int:
     """The first free repeat of a configuration and seed.
 
-    A repeat is taken if a run ended with it or if it is in `besides`; an interrupted run leaves its
-    repeat free.
+    A repeat is taken if a run ended with it or if it is in `reserved`. An interrupted run leaves
+    its repeat free.
     """
     wanted = {"event": "ended", "command": command, "config_hash": config_hash, "seed": seed}
     taken = {
@@ -167,7 +167,7 @@ def next_repeat(
         for event in Ledger(results).events
         if wanted.items() <= event.items() and event.get("status") != "interrupted"
     }
-    return next(each for each in itertools.count() if each not in taken and each not in besides)
+    return next(each for each in itertools.count() if each not in taken and each not in reserved)
 
 
 class FinishedRuns:
@@ -188,7 +188,7 @@ class FinishedRuns:
         self._folders: dict[tuple[str, str, int, int], list[Path]] = {}
         self._take(self.ledger.events)
 
-    def of(self, command: str, config_hash: str, seed: int, repeat: int) -> list[Path]:
+    def find(self, command: str, config_hash: str, seed: int, repeat: int) -> list[Path]:
         """Folders of the runs of this configuration, seed and repeat, the latest first.
 
         Folders that have been deleted are left out.

@@ -58,7 +58,7 @@ def measuring_lock(path: Path, holder: str, on_wait: Callable[[str], None]) -> I
     Raises:
         LockError: The lock cannot be used.
     """
-    file = _locked(path, on_wait)
+    file = _open_locked(path, on_wait)
     try:
         _write_note(path, holder)
         yield file
@@ -80,7 +80,7 @@ def try_lock(path: Path, holder: str) -> Callable[[], None] | None:
     global _held
     if _held is not None:
         return _keep_held
-    file = _opened(path)
+    file = _open_shared(path)
     if not _flock(file, path, fcntl.LOCK_EX | fcntl.LOCK_NB):
         os.close(file)
         return None
@@ -152,13 +152,13 @@ def require_lock(path: Path) -> None:
     Raises:
         LockError: It cannot be used.
     """
-    os.close(_opened(path))
+    os.close(_open_shared(path))
 
 
-def _locked(path: Path, on_wait: Callable[[str], None]) -> int:
+def _open_locked(path: Path, on_wait: Callable[[str], None]) -> int:
     """Open the file and lock it; wait if necessary."""
     while True:
-        file = _opened(path)
+        file = _open_shared(path)
         try:
             if not _flock(file, path, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 on_wait(holder_of(path))
@@ -177,7 +177,7 @@ def _ignore(_: str) -> None:
     """Do nothing: the wait has been announced."""
 
 
-def _opened(path: Path) -> int:
+def _open_shared(path: Path) -> int:
     """Open the file, which may belong to another user; create it if necessary."""
     try:
         try:

@@ -32,10 +32,10 @@ _NO_SPACE = "&#8203;"  # takes no room, and ends a word
 
 def printable(text: object) -> str:
     r"""The text in one line; characters that cannot be shown are written as `\x1b`, for example."""
-    return _HIDDEN.sub(lambda match: _SPACES.get(match[0]) or _escaped(match[0]), str(text))
+    return _HIDDEN.sub(lambda match: _SPACES.get(match[0]) or _escape(match[0]), str(text))
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 

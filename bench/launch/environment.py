@@ -93,10 +93,10 @@ def _mapped_folders(
     worktree: Path,
     folders: Sequence[Path],
 ) -> list[Path]:
-    """The folders of the worktree in place of those that an interpreter searches in the checkout.
+    """Replace the folders of the working tree that an interpreter searches by the worktree's.
 
     Raises:
-        ValueError: It takes a module of the revision from the working tree nevertheless.
+        ValueError: It would still take a module of the revision from the working tree.
     """
     command = [python, "-c", _SEARCH, str(repository.root), str(worktree), *map(str, folders)]
     searched, wrong = _read_json(command, environment, worktree / repository.inside)

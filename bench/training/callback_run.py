@@ -134,7 +134,7 @@ def free_repeat(results: Path, command: str, config_hash: str, seed: int) -> int
         for line in Ledger(results).events
         if wanted.items() <= line.items() and _is_running(results / command / line["run_id"])
     }
-    return next_repeat(results, command, config_hash, seed, besides=running)
+    return next_repeat(results, command, config_hash, seed, reserved=running)
 
 
 def _is_running(folder: Path) -> bool:

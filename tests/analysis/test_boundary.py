@@ -191,7 +191,7 @@ def test_lines_of_a_ledger_that_were_skipped_are_told(tmp_path: Path) -> None:
     with (tmp_path / LEDGER).open("ab") as file:
         file.write(b'{"event": "ended", "utc": "2026{"event": \n[1]\n\xff\xfe\n')
     unread = load_runs([tmp_path]).unread.to_dict("records")
-    place, words = str(tmp_path / LEDGER), "3 lines are no event of a run and skipped"
+    place, words = str(tmp_path / LEDGER), "skipped 3 lines without an event of a run"
     assert unread == [{"folder": place, "reason": words}]
 
 

@@ -46,7 +46,7 @@ def test_the_ledger_lists_launches_and_ends(tmp_path: Path, identity: RunIdentit
     ledger = Ledger(tmp_path)
     events = [line["event"] for line in ledger.events]
     assert events == ["launched", "launched", "ended", "ended"]
-    assert (ledger.num_skipped, ledger.skipped) == (0, None)
+    assert (ledger.num_skipped, ledger.skipped_note) == (0, None)
 
 
 def test_a_finished_run_ended_ok_and_has_a_folder(tmp_path: Path, identity: RunIdentity) -> None:
@@ -54,18 +54,18 @@ def test_a_finished_run_ended_ok_and_has_a_folder(tmp_path: Path, identity: RunI
     key = ("train", "0123456789ab")
     append_ledger(tmp_path, "ended", replace(identity, seed=4), status="failed")
     append_ledger(tmp_path, "ended", identity, status="ok")
-    assert finished.of(*key, 3, 1) == []
+    assert finished.find(*key, 3, 1) == []
     folder = tmp_path / "train" / identity.run_id
     folder.mkdir(parents=True)
-    assert finished.of(*key, 3, 1) == [folder]
-    assert finished.of(*key, 4, 1) == []
-    assert finished.of(*key, 3, 0) == []
-    assert finished.of("train", "another", 3, 1) == []
+    assert finished.find(*key, 3, 1) == [folder]
+    assert finished.find(*key, 4, 1) == []
+    assert finished.find(*key, 3, 0) == []
+    assert finished.find("train", "another", 3, 1) == []
     # What ends while it is held is known at once; the latest is the first.
     again = replace(identity, run_id="again")
     append_ledger(tmp_path, "ended", again, status="ok")
     (tmp_path / "train" / "again").mkdir()
-    assert finished.of(*key, 3, 1) == [tmp_path / "train" / "again", folder]
+    assert finished.find(*key, 3, 1) == [tmp_path / "train" / "again", folder]
 
 
 def test_a_line_cut_by_a_full_disk_loses_only_that_line(
@@ -79,7 +79,9 @@ def test_a_line_cut_by_a_full_disk_loses_only_that_line(
     ledger = Ledger(tmp_path)
     assert [line["event"] for line in ledger.events] == ["launched", "ended"]
     assert ledger.num_skipped == 1
-    assert ledger.skipped == f"{tmp_path}/ledger.jsonl: 1 line is no event of a run and skipped"
+    assert (
+        ledger.skipped_note == f"{tmp_path}/ledger.jsonl: skipped 1 line without an event of a run"
+    )
 
 
 @pytest.mark.parametrize(
