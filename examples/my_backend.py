@@ -1,7 +1,7 @@
-"""A serving backend of one's own: backend=custom backend._target_=my_backend.NumpyBackend uses it.
+"""A serving backend of your own: backend=custom backend._target_=my_backend.NumpyBackend uses it.
 
-This one runs the exported graph in NumPy, by ONNX's reference implementation; yours calls a runtime
-of your own. Behind a server: backend=http backend.http.runtime=my_backend.NumpyBackend.
+This one runs the exported graph in NumPy, with ONNX's reference implementation; yours would call
+your own runtime. Behind a server: backend=http backend.http.runtime=my_backend.NumpyBackend.
 """
 
 from typing import ClassVar
@@ -16,7 +16,7 @@ class NumpyBackend(Backend):
     name = "numpy"
     kind = "onnx"  # opens a model.onnx; "torch" would be a model.pt
     devices = ("cpu",)
-    precisions = ("none",)  # any compression is refused: it would be computed in float32
+    precisions = ("none",)  # compression is refused, because it would compute in float32 anyway
     libraries: ClassVar = {"onnx": "serving", "onnxscript": "serving"}
 
     def version(self):

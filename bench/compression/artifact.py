@@ -16,10 +16,10 @@ ArtifactKind = Literal["torch", "onnx"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """The model in a folder that holds its files and nothing else.
+    """The model in a folder that has only its files.
 
-    `model.pt` is a pickled bench.tasks.inference.InferenceModel; `model.onnx` may have files
-    beside it that it refers to.
+    `model.pt` is a pickled bench.tasks.inference.InferenceModel; `model.onnx` may refer to further
+    files beside it.
     """
 
     kind: ArtifactKind
@@ -33,5 +33,5 @@ class Artifact:
 
     @property
     def size_bytes(self) -> int:
-        """Size of all its files: weights may lie beside the graph."""
+        """Size of all its files, because the weights may be in another file than the graph."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())

@@ -1,7 +1,7 @@
-"""Distillation: a student is trained on the outputs of a trained teacher and on the labels.
+"""Distillation: trains a student on the outputs of a trained teacher and on the labels.
 
-On the clock: the teacher's forward pass of every training batch, since it is a part of what such
-a training costs. Evaluations are those of any other run, of the student alone.
+The clock includes the teacher's forward pass of every training batch, because it is part of the
+cost of such a training. Evaluations use the student alone, as in any other run.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def distillation_loss(
     """Loss of a student against its teacher's outputs and against the labels, a scalar in nats.
 
     alpha * T^2 * KL(p_T || q_T) + (1 - alpha) * cross-entropy(q_1, labels), where p and q are the
-    probabilities of teacher and student from logits divided by T; means over the batch. T^2 makes
-    up for gradients of the first part that shrink as 1 / T^2.
+    probabilities of teacher and student from logits divided by T; means over the batch. The factor
+    T^2 compensates for the gradients of the first part, which shrink as 1 / T^2.
 
     Args:
-        student_logits: Of shape (n, num_classes), n >= 1.
-        teacher_logits: Of shape (n, num_classes).
+        student_logits: Shape (n, num_classes), n >= 1.
+        teacher_logits: Shape (n, num_classes).
         labels: Classes, int64 of shape (n,).
         temperature: T, positive.
         alpha: Weight of the teacher, in [0, 1].
@@ -50,10 +50,10 @@ def distillation_loss(
 
 
 class Teacher:
-    """A trained network that only answers.
+    """A trained network that is only used for its outputs.
 
-    Not a module: as a part of the student's it would be counted, saved, put into training mode and
-    shared between devices with it.
+    It is not a module, because as a part of the student's module it would be counted, saved, put
+    into training mode and distributed over devices with it.
     """
 
     def __init__(self, network: nn.Module, *, channels_last: bool) -> None:
@@ -61,7 +61,7 @@ class Teacher:
 
         Args:
             network: Maps images (n, c, h, w) to logits (n, num_classes).
-            channels_last: Whether images and weights lie in memory with the channels last.
+            channels_last: Whether images and weights have channels last in memory.
         """
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=self._memory_format).eval().requires_grad_(False)
@@ -96,16 +96,16 @@ class Distilled(Classifier):
         temperature: float,
         alpha: float,
     ) -> None:
-        """As Classifier, with a teacher on the device of the training.
+        """Take a student and a teacher that is on the device of the training.
 
         Args:
             network: The student.
-            make_optimizer: As of Classifier.
-            make_schedule: As of Classifier.
-            channels_last: As of Classifier.
-            teacher: Of the same classes.
-            temperature: As of distillation_loss.
-            alpha: As of distillation_loss.
+            make_optimizer: As in Classifier.
+            make_schedule: As in Classifier.
+            channels_last: As in Classifier.
+            teacher: A network for the same classes.
+            temperature: As in distillation_loss.
+            alpha: As in distillation_loss.
         """
         super().__init__(network, make_optimizer, make_schedule, channels_last)
         self._teacher = teacher

@@ -1,7 +1,7 @@
-"""Int8 by ONNX Runtime's quantizer, and a check that its graph is really computed in int8.
+"""Quantizes to int8 with ONNX Runtime, and checks that the graph is really computed in int8.
 
-Weights are int8, one scale for each output channel. Inputs of layers are uint8 on x86, where ONNX
-Runtime fuses only those with every convolution, and int8 on other processors.
+Weights are int8, with one scale for each output channel. Inputs of layers are uint8 on x86, because
+there ONNX Runtime fuses only these with every convolution, and int8 on other processors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 _BATCH_SIZE = 32
 _ERRORS_ONLY = 3
 _LINEAR = ("MatMul", "Gemm")
-# Operators of an optimised graph that do most of the arithmetic.
+# The operators of an optimised graph that do most of the arithmetic.
 _FLOAT_LAYERS = {
     *("Conv", "FusedConv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm")
 }
@@ -35,7 +35,7 @@ _INT8_LAYERS = {
 
 
 class _Batches:
-    """Calibration images as ONNX Runtime's calibrator asks for them."""
+    """Calibration images in batches, with the method that ONNX Runtime's calibrator calls."""
 
     def __init__(self, images: NDArray[np.float32]) -> None:
         self._batches: Iterator[NDArray[np.float32]] = (
@@ -55,47 +55,39 @@ def quantize_statically(
     *,
     operators: Sequence[str] | None,
 ) -> None:
-    """Convolutions and matrix products in int8, between pairs that quantize and dequantize.
+    """Quantize convolutions and matrix products, between pairs that quantize and dequantize.
 
     Args:
         exported: The model in float32.
         path: Where to write.
-        calibration: Training images, shape (n, c, h, w), n >= 1: scales span what they give.
-        operators: Those that get scales; None for ONNX Runtime's choice, whose optimised graph is
-            then checked.
+        calibration: Training images, shape (n, c, h, w), n >= 1; scales span their activations.
+        operators: Operators that get scales; None for ONNX Runtime's choice, whose optimised graph
+            is then checked.
 
     Raises:
         CompressionRefused: ONNX Runtime would compute none of it in int8.
     """
     quantization = _library()
-    processed = exported.with_name("processed.onnx")
-    # Symbolic shapes need not be inferred: the exporter has written them down.
-    quantization.quant_pre_process(
-        str(exported),
-        str(processed),
-        skip_optimization=operators is not None,  # it would fuse what another backend does not know
-        skip_symbolic_shape=True,
-    )
+    # The optimiser would fuse operators into ones that another backend does not know.
+    processed = _preprocess(exported, skip_optimization=operators is not None)
     quantization.quantize_static(
-        str(processed),
+        processed,
         str(path),
         _Batches(calibration),
         quant_format=quantization.QuantFormat.QDQ,
         op_types_to_quantize=None if operators is None else list(operators),
-        per_channel=True,
-        reduce_range=needs_smaller_int8(),
         activation_type=getattr(quantization.QuantType, "QUInt8" if is_x86() else "QInt8"),
-        weight_type=quantization.QuantType.QInt8,
+        **_weight_options(),
     )
     if operators is None:
         _refuse_float(path, "int8_static", expected=_FLOAT_LAYERS)
 
 
 def quantize_dynamically(exported: Path, path: Path) -> None:
-    """Matrix products in int8, their inputs scaled at each call; convolutions stay in float32.
+    """Quantize matrix products, with inputs scaled at each call; convolutions stay in float32.
 
-    ONNX Runtime would take convolutions too, but its kernel for them is several times slower than
-    the one in float32.
+    ONNX Runtime could also quantize convolutions, but its kernel for them is several times slower
+    than the one in float32.
 
     Args:
         exported: The model in float32.
@@ -104,18 +96,31 @@ def quantize_dynamically(exported: Path, path: Path) -> None:
     Raises:
         CompressionRefused: The model has no matrix product, or none that is computed in int8.
     """
-    quantization = _library()
-    processed = exported.with_name("processed.onnx")
-    quantization.quant_pre_process(str(exported), str(processed), skip_symbolic_shape=True)
-    quantization.quantize_dynamic(
-        str(processed),
+    _library().quantize_dynamic(
+        _preprocess(exported, skip_optimization=False),
         str(path),
         op_types_to_quantize=list(_LINEAR),
-        per_channel=True,
-        reduce_range=needs_smaller_int8(),
-        weight_type=quantization.QuantType.QInt8,
+        **_weight_options(),
     )
     _refuse_float(path, "int8_dynamic", expected={"MatMul", "Gemm", "FusedGemm", "FusedMatMul"})
+
+
+def _preprocess(exported: Path, *, skip_optimization: bool) -> str:
+    """Prepare a model for quantization; returns the path of the new file."""
+    processed = str(exported.with_name("processed.onnx"))
+    # Skip the inference of symbolic shapes: the exporter has already written them.
+    _library().quant_pre_process(
+        str(exported), processed, skip_optimization=skip_optimization, skip_symbolic_shape=True
+    )
+    return processed
+
+
+def _weight_options() -> dict[str, Any]:
+    return {
+        "per_channel": True,
+        "reduce_range": needs_smaller_int8(),
+        "weight_type": _library().QuantType.QInt8,
+    }
 
 
 def _library() -> Any:
@@ -125,7 +130,7 @@ def _library() -> Any:
 
 
 def _refuse_float(path: Path, method: str, *, expected: set[str]) -> None:
-    """Refuse a model of which no layer is computed in int8; log how many of them are."""
+    """Refuse a model without any layer that is computed in int8; log how many there are."""
     operators = optimised_operators(path)
     num_int8 = sum(operators[name] for name in _INT8_LAYERS)
     num_float = sum(operators[name] for name in expected)
@@ -141,7 +146,7 @@ def _refuse_float(path: Path, method: str, *, expected: set[str]) -> None:
 
 
 def optimised_operators(path: Path) -> Counter[str]:
-    """How often each operator is in the graph that ONNX Runtime runs on a CPU."""
+    """How often each operator occurs in the graph that ONNX Runtime runs on a CPU."""
     import onnx
     import onnxruntime
 

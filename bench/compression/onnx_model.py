@@ -1,4 +1,4 @@
-"""A network as a model.onnx, for ONNX Runtime and OpenVINO: exported, and made smaller."""
+"""Writes a network as a model.onnx for ONNX Runtime and OpenVINO, also in smaller precisions."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from bench.tasks.inference import InferenceModel
 _log = logging.getLogger(__name__)
 
 Calibration = NDArray[np.float32]
-# A file of protocol buffers holds less than 2 GB: beyond this, weights lie in a second file.
+# A protocol buffer file must be smaller than 2 GB: larger weights go to a second file.
 _MAX_SINGLE_FILE_BYTES = 1_000_000_000
 
 
 def write_onnx(
     network: nn.Module, folder: Path, combination: Combination, calibration: Calibration
 ) -> None:
-    """Write model.onnx into a folder, and beside it its weights if they are large; see prepare.
+    """Write model.onnx to a folder, with large weights in a second file; see prepare.
 
-    Images and logits are called `images` and `logits`; any batch size from 1 on.
+    The input is called `images` and the output `logits`; any batch size of at least 1 will do.
 
     Raises:
         CompressionRefused: The model cannot be exported, or would not be computed in int8.
-        LibraryMissing: What exports or converts is not installed.
+        LibraryMissing: A library that exports or converts is not installed.
     """
     backend = combination.backend
     writers: dict[str, Callable[[Path, Path], None]] = {
@@ -57,14 +57,15 @@ def write_onnx(
 def _export(
     network: nn.Module, path: Path, shape: tuple[int, ...], combination: Combination
 ) -> None:
-    # In ONNX channels come first; weights that lie in another order would only be transposed.
+    # Not channels_last: in ONNX, channels come first, so it would only add transpositions.
     model = InferenceModel(network)
-    torch_instead = combination.advice([one for one in combination.known if one.kind == "torch"])
-    num_bytes = sum(one.nbytes for one in (*model.parameters(), *model.buffers()))
+    in_torch = [backend for backend in combination.known if backend.kind == "torch"]
+    torch_instead = combination.advice(in_torch)
+    num_bytes = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
     try:
         program = torch.onnx.export(
             model,
-            # Two: of a size of one, an export would take it that there is never another.
+            # Two images, because an export takes a batch size of one for a constant.
             (torch.zeros(2, *shape),),
             dynamo=True,
             verbose=False,
@@ -81,7 +82,7 @@ def _export(
             f"this model cannot be exported to ONNX ({kind_and_line(error.__cause__ or error)}); "
             f"{torch_instead}"
         ) from error
-    assert program is not None, "the exporter that goes by torch.export returns what it made"
+    assert program is not None, "with dynamo=True, the exporter returns a program"
     _refuse_fixed_batch(program, torch_instead)
     program.save(path, external_data=num_bytes > _MAX_SINGLE_FILE_BYTES)
 
@@ -97,12 +98,12 @@ def _refuse_fixed_batch(program: Any, torch_instead: str) -> None:
         raise CompressionRefused(
             f"the model was exported for batches of {size} only: it takes its batch size as a "
             "Python number, as int(x.shape[0]) or a loop over the images does; have it use "
-            f"x.shape[0] as it comes, or {torch_instead}"
+            f"x.shape[0] directly, or {torch_instead}"
         )
 
 
 def _to_float16(exported: Path, path: Path, runtime: str) -> None:
-    """Weights and arithmetic in float16, images and logits in float32."""
+    """Convert weights and arithmetic to float16; images and logits stay float32."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 

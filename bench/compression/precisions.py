@@ -1,7 +1,7 @@
-"""Which backend really computes in which precision here, and what works where one does not.
+"""Which backends really compute in which precisions here, and what to use if one does not.
 
-Advice names only what works on this machine: whoever follows it must not be refused again for the
-same reason.
+Advice names only what works on this machine, so that a user who follows it is not refused again for
+the same reason.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.core.errors import CompressionRefused, LibraryMissing, install_hint
 
 
 class ServingBackend(Protocol):
-    """What compression asks the class of a backend; see bench.serving.backend.Backend."""
+    """What compression needs to know of a backend; see bench.serving.backend.Backend."""
 
     name: ClassVar[str]
     kind: ClassVar[ArtifactKind]
@@ -29,18 +29,18 @@ class ServingBackend(Protocol):
 
     @classmethod
     def refusal(cls, method: str, device: str) -> str | None:
-        """Why it would not really compute in a precision on this machine; None if it would."""
+        """The reason why it would not really compute in a precision on this machine, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Combination:
-    """A backend that is to run a model in a precision on a device.
+    """A backend that shall run a model in a precision on a device.
 
     Attributes:
         backend: The class of the backend.
         method: One of bench.config.serve.COMPRESSIONS.
         device: "cpu" or "cuda".
-        known: Backends that advice may name, the first of them first.
+        known: Backends that advice may name, in order of preference.
     """
 
     backend: type[ServingBackend]
@@ -52,8 +52,8 @@ class Combination:
         """Refuse a precision that the backend would not really compute in.
 
         Raises:
-            CompressionRefused: It would not; the message has the reason and what works instead.
-            LibraryMissing: It is not installed, so that this cannot be known.
+            CompressionRefused: It would not; the message has the reason and an alternative.
+            LibraryMissing: It is not installed, so that it cannot be asked.
         """
         for library, extra in self.backend.libraries.items():
             if find_spec(library) is None:
@@ -66,32 +66,35 @@ class Combination:
             raise CompressionRefused(f"compression={self.method}: {reason}; {self.advice()}")
 
     def advice(self, among: Sequence[type[ServingBackend]] | None = None) -> str:
-        """What to use where the backend cannot have a model in this precision.
+        """What to use instead of this combination.
 
         Args:
             among: Backends that might run the model; None for all known ones.
 
         Returns:
-            Another backend that computes in this precision here; if there is none, other
+            Other backends that compute in this precision here. If there are none, other
             compressions of the same backend, or else of the first one that is known.
         """
         among = self.known if among is None else among
-        others = [one for one in among if one is not self.backend and self._with(one)._works()]
-        ways = [f"backend={one.name}" for one in others]
-        if self.device == "cuda" and self.backend in among and replace(self, device="cpu")._works():
-            ways.append("backend.device=cpu")
-        if ways:
-            return f"use {' or '.join(ways)}"
-        stays = self.backend in among and replace(self, method="none")._works()
-        kept = self if stays else self._with(self.known[0])
-        beside = "" if stays else f" with backend={kept.backend.name}"
-        methods = [
-            one for one in COMPRESSIONS if one != self.method and replace(kept, method=one)._works()
+        options = [
+            f"backend={other.name}"
+            for other in among
+            if other is not self.backend and replace(self, backend=other)._works()
         ]
-        return f"no other backend has it here, so use compression={' or '.join(methods)}{beside}"
-
-    def _with(self, backend: type[ServingBackend]) -> Combination:
-        return replace(self, backend=backend)
+        if self.device == "cuda" and self.backend in among and replace(self, device="cpu")._works():
+            options.append("backend.device=cpu")
+        if options:
+            return f"use {' or '.join(options)}"
+        alternative, suffix = self, ""
+        if self.backend not in among or not replace(self, method="none")._works():
+            alternative = replace(self, backend=self.known[0])
+            suffix = f" with backend={alternative.backend.name}"
+        methods = [
+            method
+            for method in COMPRESSIONS
+            if method != self.method and replace(alternative, method=method)._works()
+        ]
+        return f"no other backend has it here, so use compression={' or '.join(methods)}{suffix}"
 
     def _refusal(self) -> str | None:
         if self.device not in self.backend.devices:
@@ -103,7 +106,7 @@ class Combination:
 
     def _works(self) -> bool:
         """Whether the backend is installed and computes in the precision here."""
-        needed = list(self.backend.libraries)
+        libraries = list(self.backend.libraries)
         if self.backend.kind == "torch" and self.method.startswith("int8"):
-            needed.append("torchao")  # which quantizes for torch
-        return all(map(find_spec, needed)) and self._refusal() is None
+            libraries.append("torchao")  # quantizes torch models
+        return all(map(find_spec, libraries)) and self._refusal() is None

@@ -1,9 +1,9 @@
-"""From a trained network to the model that is served: in its backend's form and precision.
+"""Turns a trained network into the model that is served, in its backend's form and precision.
 
-A precision that the backend would silently compute in float32 is refused: a smaller file that is no
-faster, or half precision that is only converted, would be reported as what it is not.
+A precision that the backend would silently compute in float32 is refused. Otherwise, a smaller file
+that is no faster, or half precision that is only converted, would be reported as a real gain.
 
-Exporters and quantizers print and warn a good deal: that goes to the log, at level debug.
+Exporters and quantizers print many lines and warnings, which go to the log at level debug.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,46 +38,38 @@ def prepare(
     calibration: NDArray[np.float32],
     folder: Path,
 ) -> Artifact:
-    """Write the model that a backend opens, in the precision that is asked for.
+    """Write the model in the form that the backend opens, in the precision of the combination.
 
-    The model is written on the CPU, whatever device will serve it.
+    This happens on the CPU, whatever device will serve the model.
 
     Args:
-        make_network: Makes the trained network anew: it maps images (n, c, h, w) to logits
-            (n, num_classes), on the CPU, in evaluation mode. What it makes is changed. Where that
-            cannot be pickled, as a torch model is, this is pickled in its place, beside weights.
+        make_network: Makes the trained network, on the CPU, in evaluation mode; what it makes may
+            be changed. If a torch model cannot be pickled, this is pickled beside its weights.
         combination: Backend, precision and device.
-        channels_last: Whether a torch model has channels last in memory; an ONNX model has them
-            first by definition.
-        calibration: Training images, float32 of shape (n, c, h, w), n >= 1: int8_static takes its
-            scales from them, and all others their shape.
-        folder: Exists and is empty; gets the model's files and nothing else, or nothing at all if
-            this raises.
+        channels_last: Whether a torch model has channels last in memory; ONNX has them first.
+        calibration: Training images, float32 (n, c, h, w), n >= 1, for the scales of int8_static.
+        folder: Exists and is empty; gets only the model's files, or nothing if this raises.
 
     Raises:
         CompressionRefused: The backend would not really compute in this precision, or cannot run
             the model.
-        LibraryMissing: It needs a library that is not installed.
+        LibraryMissing: A library is not installed.
         ValueError: There is no calibration image, or the folder is not empty.
     """
     _check(calibration, folder)
     combination.require()
-    kind, method = combination.backend.kind, combination.method
+    artifact = Artifact(
+        kind=combination.backend.kind, folder=folder, compression=combination.method
+    )
     with tempfile.TemporaryDirectory() as temporary, quiet():
-        staged = Artifact(kind=kind, folder=Path(temporary), compression=method)
-        if kind == "torch":
-            write_torch(
-                make_network,
-                staged.path,
-                combination,
-                channels_last=channels_last,
-                calibration=calibration,
-            )
+        staged = replace(artifact, folder=Path(temporary))
+        if artifact.kind == "torch":
+            write_torch(make_network, staged.path, combination, channels_last, calibration)
         else:
             write_onnx(make_network(), staged.folder, combination, calibration)
         for file in staged.folder.iterdir():
             shutil.move(file, folder / file.name)
-    return Artifact(kind=kind, folder=folder, compression=method)
+    return artifact
 
 
 def _check(calibration: NDArray[np.float32], folder: Path) -> None:
@@ -91,9 +84,9 @@ def _check(calibration: NDArray[np.float32], folder: Path) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Send what is printed and warned of to the log; torch's own log goes the same way.
+    """Send printed lines and warnings of libraries to the log, also those of torch's own log.
 
-    What libraries in C++ write to the terminal's own file descriptor is not caught.
+    It does not catch what C++ libraries write to the file descriptor of the terminal.
     """
     text = io.StringIO()
     caught: list[warnings.WarningMessage] = []

@@ -1,11 +1,11 @@
-"""What the processor of this machine computes in natively, as torch reports it."""
+"""Which precisions the processor of this machine computes natively, by torch's report."""
 
 from __future__ import annotations
 
 import torch
 
-# On processors with none of these, torch takes a model in half precision all the same, and
-# converts it to float32 and back inside each operator.
+# Without any of these instruction sets, torch still accepts a model in half precision, but converts
+# to float32 and back in each operator.
 _NATIVE = {
     "bf16": ("avx512_bf16", "amx_bf16", "bf16"),
     "fp16": ("avx512_fp16", "amx_fp16", "fp16_arith"),
@@ -16,8 +16,8 @@ _INT8_PRODUCTS = ("avx512_vnni", "avx_vnni", "amx_int8")
 def computes_natively(method: str) -> bool:
     """Whether torch's operators compute in half precision on this processor.
 
-    Both must agree: oneDNN, which has the operators, also takes bfloat16 on processors that only
-    convert it; and what the processor has is of no use if oneDNN is not there.
+    Both checks are needed. oneDNN, which has the operators, also accepts bfloat16 on processors
+    that only convert it. And the processor's instructions are of no use without oneDNN.
 
     Args:
         method: "bf16" or "fp16".
@@ -30,7 +30,7 @@ def computes_natively(method: str) -> bool:
 
 
 def half_refusal(method: str, device: str) -> str | None:
-    """Why torch would not really compute in bf16 or fp16; None if it would, or for other methods.
+    """The reason why torch would not really compute in bf16 or fp16; None for other methods, too.
 
     Args:
         method: One of bench.config.serve.COMPRESSIONS.
@@ -49,7 +49,7 @@ def half_refusal(method: str, device: str) -> str | None:
 
 
 def needs_smaller_int8() -> bool:
-    """Whether sums of products of int8 would overflow: x86 without instructions for them."""
+    """Whether weights must have 7 bits: sums of int8 products overflow on older x86 processors."""
     return is_x86() and not has_any(_INT8_PRODUCTS)
 
 
@@ -60,5 +60,5 @@ def is_x86() -> bool:
 
 def has_any(names: tuple[str, ...]) -> bool:
     """Whether the processor has one of these instruction sets."""
-    found = torch.cpu.get_capabilities()
-    return any(found.get(name, False) for name in names)
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in names)

@@ -1,9 +1,9 @@
-"""Structured pruning: whole channels are cut out of a trained network, by torch-pruning.
+"""Structured pruning: cuts whole channels out of a trained network with torch-pruning.
 
-What is left is an ordinary network with smaller layers: nothing is masked. Its class still makes
-the layers in their full size, so that the weights alone do not say how to build it again: its
-structure is kept beside them, as the attributes in which each layer differs from the full one. It
-is plain data, and neither torch-pruning nor pickled code is needed to read it.
+The result is an ordinary network with smaller layers; nothing is masked. Its class still builds the
+layers in full size, so the weights alone are not enough to rebuild it. Its structure is therefore
+saved beside them: the attributes in which each layer differs from the full one. The structure is
+plain data, which can be read without torch-pruning and without pickled code.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from bench.core.errors import first_line, kind_and_line, needs_extra
 
-# {path of a module: {attribute: value}}; lists stand for tuples.
+# {path of a module: {attribute: value}}; JSON has lists in place of tuples.
 Structure = dict[str, dict[str, Any]]
 
 _PLAIN = (bool, int, float, str, type(None))
-# How torch-pruning fails at a network that its tracer does not understand, and how a network does
-# whose code relies on the full size of its layers.
+# Exceptions of torch-pruning if its tracer does not understand a network, and of a network whose
+# code relies on the full size of its layers.
 _UNSUPPORTED = (
     ArithmeticError,
     AssertionError,
@@ -35,7 +35,7 @@ _UNSUPPORTED = (
 
 
 class PruningError(ValueError):
-    """A network cannot be pruned as asked; one line with the reason and, if any, the remedy."""
+    """A network cannot be pruned in this way; one line with the reason and, if any, the remedy."""
 
 
 def prune_network(
@@ -46,49 +46,26 @@ def prune_network(
     iterative_steps: int = 1,
     round_to: int | None = None,
 ) -> None:
-    """Cut channels out of a network, in place; those of the smallest norm go first.
+    """Cut the channels with the smallest norm out of a network, in place.
 
-    Every layer loses the same share of its outputs, but for the last one, which makes the logits.
-    Layers whose outputs are added up lose the same channels.
+    Every layer loses the same share of its outputs, except the last one, which makes the logits.
+    Layers whose outputs are added lose the same channels.
 
     Args:
         network: In evaluation mode, on the CPU; maps images (n, c, h, w) to (n, num_classes).
         example: One input, shape (1, c, h, w).
-        ratio: Share of the channels of each layer that goes, in (0, 1).
-        iterative_steps: Steps in which they go; norms are compared again before each.
-        round_to: What the numbers of channels left are multiples of; None for 1.
+        ratio: Share of the channels to cut out of each layer, in (0, 1).
+        iterative_steps: Number of steps; norms are compared again before each.
+        round_to: Make the remaining numbers of channels multiples of this; None for 1.
 
     Raises:
         PruningError: torch-pruning is not installed, does not understand the network or found
-            nothing to cut; the network may be left in pieces.
+            nothing to cut; the network may be damaged.
 
     Source: Fang et al., arXiv 2301.12900, "DepGraph"; importance is the L2 norm over a group.
     """
-    before = _num_parameters(network)
-    shape = network(example).shape
-    try:
-        pruner = _pruner(
-            network, example, ratio=ratio, iterative_steps=iterative_steps, round_to=round_to
-        )
-        _refuse_empty_layers(pruner, ratio, round_to or 1)
-        for _ in range(iterative_steps):
-            pruner.step()
-        pruned_shape = network(example).shape
-    except PruningError:
-        raise
-    except _UNSUPPORTED as error:
-        reason = kind_and_line(error)
-        raise PruningError(
-            f"recipe=prune: torch-pruning cannot prune this model ({reason}); choose another one"
-        ) from error
-    _require_pruned(network, ratio, before, (shape, pruned_shape))
-
-
-def _require_pruned(
-    network: nn.Module, ratio: float, num_before: int, shapes: tuple[torch.Size, torch.Size]
-) -> None:
-    """Refuse a network that lost nothing, or that gives outputs of another shape."""
-    shape, pruned_shape = shapes
+    num_before, shape = _num_parameters(network), network(example).shape
+    pruned_shape = _cut_channels(network, example, ratio, iterative_steps, round_to or 1)
     if pruned_shape != shape:
         raise PruningError(
             f"recipe=prune: the outputs of this model would become {tuple(pruned_shape)} instead "
@@ -101,13 +78,33 @@ def _require_pruned(
         )
 
 
-def _pruner(
-    network: nn.Module, example: Tensor, *, ratio: float, iterative_steps: int, round_to: int | None
+def _cut_channels(
+    network: nn.Module, example: Tensor, ratio: float, iterative_steps: int, round_to: int
+) -> torch.Size:
+    """Cut channels; returns the shape of the outputs afterwards."""
+    try:
+        pruner = _make_pruner(network, example, ratio, iterative_steps, round_to)
+        _refuse_empty_layers(pruner, ratio, round_to)
+        for _ in range(iterative_steps):
+            pruner.step()
+        shape: torch.Size = network(example).shape
+    except PruningError:
+        raise
+    except _UNSUPPORTED as error:
+        reason = kind_and_line(error)
+        raise PruningError(
+            f"recipe=prune: torch-pruning cannot prune this model ({reason}); choose another one"
+        ) from error
+    return shape
+
+
+def _make_pruner(
+    network: nn.Module, example: Tensor, ratio: float, iterative_steps: int, round_to: int
 ) -> Any:
     with needs_extra("serving", "recipe=prune: torch_pruning", PruningError):
         import torch_pruning  # only this recipe needs it
     with torch.enable_grad(), warnings.catch_warnings():
-        # It warns of parameters of no layer; whether the network still works is checked anyway.
+        # It warns about parameters outside layers; we check anyway that the network still works.
         warnings.simplefilter("ignore", UserWarning)
         return torch_pruning.pruner.BasePruner(
             network,
@@ -117,7 +114,7 @@ def _pruner(
             iterative_steps=iterative_steps,
             round_to=round_to,
             ignored_layers=[_last_layer(network, example)],
-            # Their defaults are dicts that all pruners of a process would share.
+            # The defaults are dicts, which all pruners of a process would share.
             in_channel_groups={},
             out_channel_groups={},
             num_heads={},
@@ -125,10 +122,12 @@ def _pruner(
 
 
 def _last_layer(network: nn.Module, example: Tensor) -> nn.Module:
-    """The layer with weights that is called last: the one that makes the logits."""
+    """The layer with weights that is called last, because it makes the logits."""
     called: list[nn.Module] = []
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    hooks = [layer.register_forward_hook(lambda one, *_: called.append(one)) for layer in layers]
+    hooks = [
+        layer.register_forward_hook(lambda module, *_: called.append(module)) for layer in layers
+    ]
     try:
         with torch.no_grad():
             network(example)
@@ -141,7 +140,7 @@ def _last_layer(network: nn.Module, example: Tensor) -> nn.Module:
 
 
 def _refuse_empty_layers(pruner: Any, ratio: float, round_to: int) -> None:
-    """Refuse what leaves nothing of a layer: torch-pruning would leave that layer whole."""
+    """Refuse to cut a layer away entirely: torch-pruning would silently leave it whole."""
     graph = pruner.DG
     for group in graph.get_all_groups(
         ignored_layers=pruner.ignored_layers, root_module_types=pruner.root_module_types
@@ -159,22 +158,22 @@ def _num_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def structure_of(pruned: nn.Module, full: nn.Module) -> Structure:
+def find_structure(pruned: nn.Module, full: nn.Module) -> Structure:
     """The attributes in which the layers of a pruned network differ from those of the full one.
 
     Args:
-        pruned: The network as it is.
-        full: The same network as its class makes it.
+        pruned: The pruned network.
+        full: The same network in the size that its class builds.
 
     Raises:
-        PruningError: Their layers are not the same ones.
+        PruningError: They do not have the same layers.
     """
-    wanted, found = (
+    full_types, pruned_types = (
         {name: type(module) for name, module in network.named_modules()}
         for network in (full, pruned)
     )
-    if wanted != found:
-        raise PruningError("recipe=prune: this model has other layers each time that it is made")
+    if full_types != pruned_types:
+        raise PruningError("recipe=prune: this model has other layers each time that it is built")
     differing = {
         name: {
             key: list(value) if isinstance(value, tuple) else value
@@ -187,7 +186,7 @@ def structure_of(pruned: nn.Module, full: nn.Module) -> Structure:
 
 
 def _attributes(module: nn.Module) -> dict[str, Any]:
-    """Its public attributes that are numbers, texts or tuples of them; not whether it trains."""
+    """The public attributes that are numbers, texts or tuples of them, except `training`."""
     return {
         key: value
         for key, value in vars(module).items()
@@ -202,17 +201,17 @@ def _is_plain(value: object) -> bool:
 
 
 def restore(network: nn.Module, structure: Structure, weights: Mapping[str, Tensor]) -> None:
-    """Turn a network in its full size into a pruned one.
+    """Turn a network of full size into a pruned one.
 
     Args:
-        network: As its class makes it; changed in place.
-        structure: As structure_of gives it.
+        network: In the size that its class builds; changed in place.
+        structure: From find_structure.
         weights: The state of the pruned network.
 
     Raises:
-        PruningError: The structure is not of this network, or sets anything else than the numbers
-            and texts that its layers have: it may be a stranger's.
-        RuntimeError: The weights are not.
+        PruningError: The structure is that of another network, or sets anything but the numbers
+            and texts that the layers have. It may come from somebody else, so it is not trusted.
+        RuntimeError: The weights are those of another network.
     """
     for name, attributes in structure.items():
         try:
@@ -234,7 +233,7 @@ def restore(network: nn.Module, structure: Structure, weights: Mapping[str, Tens
 
 
 def _resize(network: nn.Module, name: str, like: Tensor) -> None:
-    """Put an empty parameter or buffer of the right shape where one of another shape is."""
+    """Replace a parameter or buffer by an empty one of the right shape."""
     path, _, key = name.rpartition(".")
     module = network.get_submodule(path)
     old = getattr(module, key)
@@ -245,17 +244,17 @@ def _resize(network: nn.Module, name: str, like: Tensor) -> None:
 
 
 def checked_structure(pruned: nn.Module, full: nn.Module, example: Tensor) -> Structure:
-    """The structure of a pruned network, once it is sure that the network can be made from it.
+    """The structure of a pruned network, after checking that it can be rebuilt from it.
 
     Args:
         pruned: In evaluation mode.
-        full: The same network as its class makes it; becomes a copy of `pruned`.
+        full: The same network in the size that its class builds; becomes a copy of `pruned`.
         example: One input, shape (1, c, h, w).
 
     Raises:
-        PruningError: What is made from the structure and the weights is not the same network.
+        PruningError: Structure and weights do not give the same network.
     """
-    structure = structure_of(pruned, full)
+    structure = find_structure(pruned, full)
     try:
         restore(full, structure, pruned.state_dict())
         with torch.no_grad():
@@ -263,12 +262,12 @@ def checked_structure(pruned: nn.Module, full: nn.Module, example: Tensor) -> St
     except RuntimeError as error:
         reason = first_line(error)
         raise PruningError(
-            f"recipe=prune: this model cannot be made again once it is pruned ({reason}); choose "
+            f"recipe=prune: this model cannot be rebuilt once it is pruned ({reason}); choose "
             "another one"
         ) from error
     if not same:
         raise PruningError(
-            "recipe=prune: this model is not the same when it is made again once it is pruned; "
-            "choose another one"
+            "recipe=prune: this model gives other outputs when it is rebuilt after pruning; choose "
+            "another one"
         )
     return structure

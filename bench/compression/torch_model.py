@@ -1,4 +1,4 @@
-"""A network as a model.pt, for PyTorch eager and torch.compile: half precision and int8."""
+"""Writes a network as a model.pt for eager and torch.compile, also in half precision and int8."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 
 from bench.compression.precisions import Combination
 from bench.compression.processor import needs_smaller_int8
-from bench.compression.torch_static import statically_quantized
+from bench.compression.torch_static import quantize_for_inductor
 from bench.core.errors import CompressionRefused, LibraryMissing, kind_and_line, needs_extra
 from bench.tasks.inference import ByWeights, InferenceModel
 
@@ -28,20 +28,19 @@ def write_torch(
     make_network: Callable[[], nn.Module],
     path: Path,
     combination: Combination,
-    *,
     channels_last: bool,
     calibration: Calibration,
 ) -> None:
     """Write a pickled InferenceModel; see prepare.
 
     Raises:
-        CompressionRefused: The model has no layer to quantize, or can neither be pickled nor be
-            made again from its weights.
-        LibraryMissing: What quantizes is not installed.
+        CompressionRefused: The model has no layer to quantize, or it can neither be pickled nor
+            rebuilt from its weights.
+        LibraryMissing: The quantizer is not installed.
     """
     network, method = make_network(), combination.method
     if method == "int8_static":
-        model = InferenceModel(statically_quantized(network, calibration, combination))
+        model = InferenceModel(quantize_for_inductor(network, calibration, combination))
     elif method == "int8_dynamic":
         model = _dynamic(network, channels_last, combination)
     else:
@@ -50,13 +49,13 @@ def write_torch(
         _save(model, path)
     except MemoryError:
         raise
-    except Exception as error:  # a user's network may hold anything, and fail in any way
+    except Exception as error:  # a user's network may contain anything, and fail in any way
         _log.info("not pickled whole (%s): saved as its weights", kind_and_line(error))
         _save_weights(model, make_network, path, error)
 
 
 def _save(model: object, path: Path) -> None:
-    # torch's own choice of protocol cannot pickle a memory format.
+    # Not torch's default protocol, which cannot pickle a memory format.
     torch.save(model, path, pickle_protocol=pickle.DEFAULT_PROTOCOL)
 
 
@@ -69,30 +68,30 @@ def _save_weights(
         raise
     except Exception as error:
         raise CompressionRefused(
-            f"this model can neither be pickled whole ({kind_and_line(reason)}) nor be made again "
-            f"from its weights ({kind_and_line(error)}); a model of a backend is written to a "
-            "file, so let its class make what cannot be pickled in __init__"
+            f"this model can neither be pickled whole ({kind_and_line(reason)}) nor be rebuilt "
+            f"from its weights ({kind_and_line(error)}); backends open a file, so let its class "
+            "create anything that cannot be pickled in __init__"
         ) from error
 
 
 def _dynamic(network: nn.Module, channels_last: bool, combination: Combination) -> InferenceModel:
-    """Linear layers in int8: weights by channel, inputs by row, at each call."""
+    """Quantize linear layers to int8: weights per channel, inputs per row at each call."""
     with needs_extra("serving", "compression=int8_dynamic: torchao", LibraryMissing):
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
     model = InferenceModel(network, channels_last=channels_last)
-    before = {name: type(one) for name, one in model.named_parameters()}
+    types = {name: type(weight) for name, weight in model.named_parameters()}
     quantize_(
         model,
         Int8DynamicActivationInt8WeightConfig(
-            set_inductor_config=False,  # options of the whole process
+            set_inductor_config=False,  # it would change options of the whole process
             reduce_range=needs_smaller_int8(),
         ),
     )
-    if all(type(one) is before[name] for name, one in model.named_parameters()):
+    if all(type(weight) is types[name] for name, weight in model.named_parameters()):
         raise CompressionRefused(
             "compression=int8_dynamic: torchao quantizes linear layers, and this model has none; "
             + combination.advice([combination.backend])
         )
     for module in model.modules():
-        vars(module).pop("extra_repr", None)  # for printing only, and cannot be pickled
+        vars(module).pop("extra_repr", None)  # only for printing, and cannot be pickled
     return model

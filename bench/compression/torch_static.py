@@ -1,4 +1,4 @@
-"""Static int8 by PyTorch's own route: exported, quantized for x86, compiled later by Inductor."""
+"""Static int8 for torch.compile: exports a network and quantizes it for Inductor on x86."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.compression.processor import needs_smaller_int8
 from bench.core.errors import CompressionRefused, LibraryMissing, install_hint, kind_and_line
 
 _BATCH_SIZE = 32
-# How tracing and the quantizer fail at networks that they do not understand.
+# Exceptions of the export and the quantizer for networks that they do not understand.
 _UNSUPPORTED = (
     TorchDynamoException,
     ArithmeticError,
@@ -32,10 +32,10 @@ _UNSUPPORTED = (
 
 
 class ExportedNetwork(nn.Module):
-    """A network as torch.export saves it: its graph cannot be pickled in another way."""
+    """A network in the form of torch.export, which is the only way to pickle its graph."""
 
     def __init__(self, exported: bytes) -> None:
-        """Take what torch.export.save wrote, and load it."""
+        """Take the bytes that torch.export.save wrote, and load them."""
         super().__init__()
         self._exported = exported
         self._load()
@@ -54,7 +54,7 @@ class ExportedNetwork(nn.Module):
 
     @override
     def train(self, mode: bool = True) -> ExportedNetwork:
-        """Nothing to do: it was exported in evaluation mode, and cannot leave it."""
+        """Do nothing: it was exported in evaluation mode and cannot leave it."""
         return self
 
     @override
@@ -62,27 +62,41 @@ class ExportedNetwork(nn.Module):
         return ExportedNetwork, (self._exported,)
 
 
-def statically_quantized(
+def quantize_for_inductor(
     network: nn.Module, calibration: NDArray[np.float32], combination: Combination
 ) -> ExportedNetwork:
-    """Convolutions and linear layers in int8, with scales from calibration images.
+    """Quantize convolutions and linear layers to int8, with scales from calibration images.
 
     Args:
         network: In evaluation mode, on the CPU of an x86 machine.
         calibration: Training images, shape (n, c, h, w), n >= 1.
-        combination: What it is for; names another backend in errors.
+        combination: The backend that shall run it; for advice in errors.
 
     Raises:
-        CompressionRefused: The quantizer does not take this network.
+        CompressionRefused: The quantizer does not accept this network.
         LibraryMissing: It is not installed.
     """
-    images = torch.from_numpy(calibration)
+    exported = _quantize_and_export(network, torch.from_numpy(calibration), combination)
+    if not any(weight.dtype is torch.int8 for weight in exported.state_dict.values()):
+        raise CompressionRefused(
+            "compression=int8_static: torchao found no convolution or linear layer to quantize in "
+            "this model; use compression=none"
+        )
+    for node in exported.graph.nodes:  # where each came from is useless here, and half of the file
+        for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):
+            node.meta.pop(key, None)
+    file = io.BytesIO()
+    torch.export.save(exported, file)
+    return ExportedNetwork(file.getvalue())
+
+
+def _quantize_and_export(
+    network: nn.Module, images: Tensor, combination: Combination
+) -> torch.export.ExportedProgram:
     try:
         with torch.no_grad():
-            quantized = _quantized(network, images)
-            exported = torch.export.export(
-                quantized, (_example(images),), dynamic_shapes=_any_batch()
-            )
+            quantized = _quantize(network, images)
+            return torch.export.export(quantized, (_example(images),), dynamic_shapes=_any_batch())
     except ImportError as error:
         raise LibraryMissing(
             f"compression=int8_static: torchao is not installed; {install_hint('serving')}"
@@ -92,24 +106,13 @@ def statically_quantized(
             "compression=int8_static: torchao's quantizer does not understand this model "
             f"({kind_and_line(error)}); {combination.advice()}"
         ) from error
-    if not any(one.dtype is torch.int8 for one in exported.state_dict.values()):
-        raise CompressionRefused(
-            "compression=int8_static: torchao found no convolution or linear layer to quantize in "
-            "this model; use compression=none"
-        )
-    for node in exported.graph.nodes:  # where each came from is of no use, and half of the file
-        for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):
-            node.meta.pop(key, None)
-    file = io.BytesIO()
-    torch.export.save(exported, file)
-    return ExportedNetwork(file.getvalue())
 
 
-def _quantized(network: nn.Module, images: Tensor) -> torch.fx.GraphModule:
+def _quantize(network: nn.Module, images: Tensor) -> torch.fx.GraphModule:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
-    # Strict, because only Dynamo tells two calls of the same module apart, as in a ResNet.
+    # strict: only Dynamo can tell two calls of the same module apart, as in a ResNet.
     graph = torch.export.export(
         network, (_example(images),), dynamic_shapes=_any_batch(), strict=True
     ).module(check_guards=False)
@@ -121,12 +124,12 @@ def _quantized(network: nn.Module, images: Tensor) -> torch.fx.GraphModule:
     for batch in torch.split(images, _BATCH_SIZE):
         observed(batch)
     converted: torch.fx.GraphModule = convert_pt2e(observed)
-    _drop_unused(converted)
+    _delete_unused_tensors(converted)
     return converted
 
 
 def _example(images: Tensor) -> Tensor:
-    """Two images: of a size of one, an export would take it that there is never another."""
+    """Two images, because an export takes a batch size of one for a constant."""
     return images.new_zeros(2, *images.shape[1:])
 
 
@@ -134,11 +137,11 @@ def _any_batch() -> tuple[dict[int, Any]]:
     return ({0: torch.export.Dim("batch", min=1, max=2**20)},)
 
 
-def _drop_unused(graph: torch.fx.GraphModule) -> None:
-    """Delete tensors that no node reads: float32 weights, in whose place there are int8 ones."""
+def _delete_unused_tensors(graph: torch.fx.GraphModule) -> None:
+    """Delete tensors that no node reads: float32 weights that int8 ones have replaced."""
     used = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
-    held = [name for name, _ in (*graph.named_parameters(), *graph.named_buffers())]
-    for name in held:
+    names = [name for name, _ in (*graph.named_parameters(), *graph.named_buffers())]
+    for name in names:
         if name not in used:
             path, _, key = name.rpartition(".")
             delattr(graph.get_submodule(path), key)

@@ -129,6 +129,7 @@ class ServingRun:
         self._fields["quality_test"] = served_quality(logits, trained.test.labels)
         self._report(f"measuring {config.scenario.name}")
         self._windows.answers_at_once = under_test.answers_at_once
+        # Open the first window now, because only open meters know how often they refresh.
         refresh_s = self._windows.open().meters.refresh_s or 0.0
         performance = run_performance(
             Passes(

@@ -173,7 +173,7 @@ def _drive(
         lg.DestroySUT(sut)
     if system.failure is not None:
         kind = type(system.failure).__name__
-        reason = " ".join(str(system.failure).split())  # a runtime's message has several lines
+        reason = " ".join(str(system.failure).split())  # a runtime's message may have many lines
         what = "accuracy" if collect else f"scenario {settings.scenario}"
         raise PassFailed(f"{what}: {kind}: {reason}") from system.failure
 
@@ -199,8 +199,10 @@ def _loadgen_settings(settings: PassSettings, mode: Any) -> Any:
     test_settings = lg.TestSettings()
     test_settings.scenario = _SCENARIOS[settings.scenario]
     test_settings.mode = mode
+    # Whole milliseconds, rounded up so that the pass is not shorter than required.
     test_settings.min_duration_ms = math.ceil(settings.min_duration_s * 1e3)
     test_settings.min_query_count = settings.min_queries
+    # LoadGen divides by the expected latency, so it must not be zero.
     expected_ns = max(1.0, settings.expected_latency_s * 1e9)
     test_settings.single_stream_expected_latency_ns = expected_ns
     test_settings.multi_stream_expected_latency_ns = expected_ns

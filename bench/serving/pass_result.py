@@ -118,15 +118,11 @@ def pass_result(
     values = detail.values
     num_queries = int(values["result_query_count"])
     num_samples = num_queries * int(values["effective_samples_per_query"])
-    if samples is None:
-        duration_s = _logged_duration_s(values)
-    else:
-        duration_s = float((samples["scheduled_s"] + samples["latency_ms"] / 1e3).max())
+    duration_s = _duration_s(samples, values)
     reasons = _reasons(settings, detail, samples, num_queries, duration_s)
     if num_failed:
         reasons.append(f"{num_failed} of {num_samples} requests failed")
-    if values["result_validity"] != "VALID" and not reasons:
-        reasons.append(f"LoadGen: {values.get('result_invalid_reason', 'no reason given')}")
+    reasons = reasons or _unknown_reasons(values)
     return PassResult(
         scenario=settings.scenario,
         invalid_reasons=tuple(reasons),
@@ -144,6 +140,13 @@ def pass_result(
     )
 
 
+def _unknown_reasons(values: Mapping[str, Any]) -> list[str]:
+    """LoadGen's own words for a verdict that none of our reasons explains."""
+    if values["result_validity"] == "VALID":
+        return []
+    return [f"LoadGen: {values.get('result_invalid_reason', 'no reason given')}"]
+
+
 def _latencies(scenario: str, values: Mapping[str, Any], num_queries: int) -> dict[str, Any]:
     """Mean and percentiles of latency; a percentile that needs more queries is None."""
     of_queries = scenario == "multi_stream"
@@ -158,8 +161,11 @@ def _latencies(scenario: str, values: Mapping[str, Any], num_queries: int) -> di
     return {"latency_mean_ms": mean_ns / 1e6, **percentiles}
 
 
-def _logged_duration_s(values: Mapping[str, Any]) -> float:
-    """Length of the pass by LoadGen's log, whose times have milliseconds and no time zone."""
+def _duration_s(samples: pd.DataFrame | None, values: Mapping[str, Any]) -> float:
+    """Length of the pass, by the trace if there is one, else by the detail log."""
+    if samples is not None:
+        return float((samples["scheduled_s"] + samples["latency_ms"] / 1e3).max())
+    # The log's times have milliseconds and no time zone.
     begin, end = (
         datetime.strptime(values[key], "%m-%d-%Y %H:%M:%S.%f").replace(tzinfo=UTC)
         for key in ("power_begin", "power_end")

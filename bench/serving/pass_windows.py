@@ -143,12 +143,12 @@ def energy_fields(measured: PassWindow, num_samples: int) -> dict[str, Any]:
     trusted = {row.component for row in whole.rows}
     rows = [row for row in energy.rows if row.label != "constant" and row.component in trusted]
     if not num_samples:
-        return {}
+        return {}  # joules of nothing: every request failed
     fields: dict[str, Any] = {"energy_per_prediction_components": per_item(rows, num_samples)}
     if energy.total_j is None or whole.total_j is None:
         return fields
     if any(row.below_resolution for row in rows):
-        return fields
+        return fields  # such a component is left out above, so a sum would be too small
     return fields | {
         "energy_per_prediction_j": energy.total_j / num_samples,
         "energy_per_prediction_label": energy.label,

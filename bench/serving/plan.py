@@ -43,11 +43,12 @@ def plan_serving(config: DictConfig) -> list[Planned]:
     planned = []
     for folder in folders:
         record = trained_record(folder, allow_missed=checked.allow_missed)
-        alike = {**values, "run": record.config_hash, "seed": 0, "repeat": 0}
+        # The hash must not depend on which repeat of the training is served.
+        hashed = {**values, "run": record.config_hash, "seed": 0, "repeat": 0}
         planned.append(
             Planned(
                 config={**values, "run": str(folder)},
-                digest=config_hash(alike),
+                digest=config_hash(hashed),
                 title=f"{model_of(record)} {checked.backend.name} {checked.compression.method}",
                 adds=[f"run={record.run_id}"] if len(folders) > 1 else [],
             )

@@ -121,6 +121,7 @@ class _Search:
         """Try a rate in a pass of full length."""
         settings = _at_rate(self._full, rate_per_s)
         result = self._judge(self._passes.run(settings))
+        # The largest rate that held is reported; until one holds, the latest pass.
         best = self._reported
         if best is None or not best[1].valid or (result.valid and rate_per_s > best[0]):
             self._reported = (rate_per_s, result)

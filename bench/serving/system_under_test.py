@@ -110,6 +110,7 @@ def open_system(
             assert artifact is not None
             yield stack.enter_context(_in_process(config, artifact, trained))
             return
+        # Check before a server starts: too few open files would only show as failed requests.
         require_connections(http.concurrency)
         if http.url is not None:
             yield _over_http(config, http, http.url, None, test, log, stack)

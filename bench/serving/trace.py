@@ -43,7 +43,6 @@ def read_samples(path: Path) -> pd.DataFrame:
         OSError: The file cannot be read.
         ValueError: It does not hold exactly one line for each sample.
     """
-    # Arrays, and not tuples: a pass may have millions of samples.
     times_us = array("d")
     integers = array("q")  # sequence number, query, image, issue delay and completion in ns
     with path.open("rb") as file:

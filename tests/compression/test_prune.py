@@ -15,9 +15,9 @@ from torch.nn.functional import cross_entropy
 from bench.compression.prune import (
     PruningError,
     checked_structure,
+    find_structure,
     prune_network,
     restore,
-    structure_of,
 )
 from bench.tasks.flops import count_flops
 from bench.tasks.models import Cnn, Mlp, torchvision_model
@@ -191,7 +191,7 @@ def test_weights_of_another_size_fit_only_with_their_structure() -> None:
     weights = network.state_dict()
     with pytest.raises(RuntimeError, match="size mismatch"):
         restore(mlp(), {}, weights)
-    structure = structure_of(network, mlp())
+    structure = find_structure(network, mlp())
     with pytest.raises(PruningError, match="no layer"):
         restore(nn.Flatten(), structure, weights)
 
@@ -214,7 +214,7 @@ def test_a_network_that_cannot_be_made_again_is_refused_before_it_is_trained() -
     torch.manual_seed(0)  # two draws that are not close by chance
     network = Scaled().eval()
     prune_network(network, example(), ratio=0.5)
-    with pytest.raises(PruningError, match="not the same when it is made again"):
+    with pytest.raises(PruningError, match="gives other outputs when it is rebuilt"):
         checked_structure(network, Scaled(), example())
     with pytest.raises(PruningError, match="other layers"):
         checked_structure(network, mlp(), example())

@@ -30,7 +30,7 @@ _REFUSALS = {
         for method in ("int8_static", "int8_dynamic")
     },
 }
-_ERRORS_ONLY = 3
+_ERRORS_ONLY = 3  # log level; its warnings are about its own optimisations
 
 
 def import_onnxruntime() -> Any:

@@ -99,6 +99,7 @@ class OpenVinoBackend(Backend):
         """Load and compile the model in the precision for which it was prepared; see Backend."""
         self.require_file(artifact)
         hint = _HINTS.get(artifact.compression, _FLOAT32)
+        # One stream, because calls come one at a time.
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,

@@ -50,6 +50,7 @@ def write_features(
         # JSON text keeps the exact value of a float32.
         about |= {"mean": mean.reshape(-1).tolist(), "std": std.reshape(-1).tolist()}
     try:
+        # closing() closes the connection; as a context manager, it only commits.
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("CREATE TABLE features (id INTEGER PRIMARY KEY, raw BLOB NOT NULL)")
             connection.execute("CREATE TABLE about (facts TEXT NOT NULL)")

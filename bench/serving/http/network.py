@@ -205,6 +205,7 @@ def _address(admin: Path) -> str | None:
     address = admin.read_text().strip() if admin.exists() else ""
     if not address:
         return None
+    # Without the proxies of the environment, which do not know the loopback.
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(f"http://{address}/listeners?format=json", timeout=_START_TIMEOUT_S) as answer:
         listeners = json.load(answer).get("listener_statuses", [])

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from bench.core.files import last_lines
 from bench.serving.backend import BackendRefuses
@@ -70,11 +70,7 @@ class Child:
         self._log = log
         spawn = Path(__file__).with_name("spawn.py")
         become = [sys.executable, "-I", "-S", str(spawn), str(os.getpid()), str(procs or "")]
-        try:
-            output = log.open("ab")
-        except OSError as error:
-            raise _unwritable(log, error) from error
-        with output:
+        with _open_log(log) as output:
             self._process = subprocess.Popen(
                 [*become, *command],
                 stdin=subprocess.DEVNULL,
@@ -108,6 +104,13 @@ class Child:
             if not self.wait(_GRACE_S):
                 self._process.kill()
         self._process.wait()
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    try:
+        return path.open("ab")
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def log_tail(path: Path) -> str:
@@ -249,7 +252,7 @@ class HttpServer:
                 f"seconds; last lines of {self._log}: "
                 f"{log_tail(self._log)}"
             )
-        if not line:
+        if not line:  # the server has closed the pipe, so it is about to end
             child.wait(_GRACE_S)
             raise self.gone() or ServerDied("the server closed its report and did not end")
         message: dict[str, Any] = json.loads(line)

@@ -124,6 +124,7 @@ def _uvicorn(service: Service) -> uvicorn.Server:
             access_log=False,
             lifespan="off",
             ws="none",
+            # Skip what no client needs, because it would cost time in each answer.
             proxy_headers=False,
             server_header=False,
             date_header=False,

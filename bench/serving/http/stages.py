@@ -23,6 +23,7 @@ from bench.core.stats.percentiles import latency_percentile
 # Stages that a server reports in Server-Timing, in the order in which they happen.
 SERVER_STAGES = ("queue", "fetch", "preprocess", "inference", "postprocess")
 TOTAL = "total"
+_PARTS = [f"{name}_ms" for name in ("client_wait", "network", *SERVER_STAGES)]
 
 # A client that waits for more than this share of the latency is part of what is measured.
 _MAX_WAIT_FRAC = 0.1
@@ -87,22 +88,17 @@ def decompose(
     latency = pd.Series(latency_ms, dtype=float)[ok]
     if latency.empty:
         return []
-    names = [f"{name}_ms" for name in ("client_wait", "network", *SERVER_STAGES)]
-    reported = columns.loc[ok, names].dropna(axis="columns", how="all")
-    unexplained = latency - reported.sum(axis="columns")
-    stages = [
-        _stage(
-            str(name).removesuffix("_ms"),
-            math.fsum(values.dropna()) / len(values),
-            network_ms if name == "network_ms" else values.dropna(),
-        )
-        for name, values in reported.items()
-    ]
+    reported = columns.loc[ok, _PARTS].dropna(axis="columns", how="all")
+    stages = []
+    for name, values in reported.items():
+        measured = network_ms if name == "network_ms" else values.dropna()
+        mean_ms = math.fsum(values.dropna()) / len(values)
+        stages.append(_stage(str(name).removesuffix("_ms"), mean_ms, measured))
     whole_ms = math.fsum(latency) / len(latency)
     # The difference of the means, and not the mean of the differences, so that the means add up to
     # the last bit.
     rest_ms = whole_ms - math.fsum(stage.mean_ms for stage in stages)
-    rest = _stage("unexplained", rest_ms, unexplained)
+    rest = _stage("unexplained", rest_ms, latency - reported.sum(axis="columns"))
     return [*stages, rest, _stage(WHOLE_STAGE, whole_ms, latency)]
 
 

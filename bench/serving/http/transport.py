@@ -83,6 +83,7 @@ class Transport:
         self._null_delays = delays.spawn(1) if delays else None
         self._clock = clock
         self._session = self._new_session(concurrency, timeout_s)
+        # Null requests need a connection of their own, or they would wait behind the load.
         self._null_session = self._new_session(1, timeout_s)
         self._null_bytes = null_bytes
 
