@@ -1,4 +1,4 @@
-"""What every figure is made with: canvas, axes, legend, and the line that says what is shown."""
+"""What every figure has: canvas, axes, legend, and the note that says what is shown."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NAME_CHARACTERS = {"one": 56, "two": 110}  # of a line of a legend
 _NOTE_SIZE = 6
 _CHARACTERS_PER_INCH = 21  # of the note's type
 _MOST_VECTOR_POINTS = 2000
-_STEPS = [1, 2, 5, 10]  # so that three digits tell a tick exactly
+_STEPS = [1, 2, 5, 10]  # three digits are then enough for the exact value of a tick
 
 
 def in_paper_style(function: Callable[_P, Canvas]) -> Callable[_P, Canvas]:
-    """Draw with the settings of a paper, and leave none of them behind."""
+    """Draw with the settings of a paper, and restore the previous ones."""
 
     @wraps(function)
     def styled(*args: _P.args, **kwargs: _P.kwargs) -> Canvas:
@@ -44,7 +44,7 @@ _PANEL: ContextVar[SubFigure | None] = ContextVar("panel", default=None)
 
 @contextmanager
 def drawing_on(panel: SubFigure) -> Iterator[None]:
-    """Let `canvas` give this panel of a larger figure, for as long as the context lasts."""
+    """Let `canvas` return this panel of a larger figure while the context lasts."""
     token = _PANEL.set(panel)
     try:
         yield
@@ -61,14 +61,14 @@ def canvas(
     sharex: bool = False,
     sharey: bool = False,
 ) -> tuple[Canvas, list[Axes]]:
-    """A figure that no window knows, with its axes from left to right and from top to bottom.
+    """Make a figure without a window, with its axes from left to right and top to bottom.
 
     Args:
         width: Of one or two columns of a paper.
-        height_in: Height of a row of axes in inches, by default that of a line chart. A panel of a
-            larger figure keeps the height that it was given.
+        height_in: Height of a row of axes in inches, by default that of a line chart; ignored for a
+            panel of a larger figure, whose height is fixed.
         num: Number of axes.
-        columns: Axes beside one another.
+        columns: Number of axes side by side.
         sharex: Whether all axes have one x axis.
         sharey: Whether all axes have one y axis.
 
@@ -91,18 +91,18 @@ def canvas(
 def log_axis(
     axes: Axes, which: str, values: Sequence[float] | None = None, *, most: int = 8
 ) -> None:
-    """Make an axis logarithmic, with few ticks in plain numbers; linear where all data are 0.
+    """Make an axis logarithmic, with few ticks in plain numbers; linear if all data are 0.
 
     Args:
-        axes: Where.
+        axes: Axes to change.
         which: x or y.
-        values: Ticks at exactly these (sizes that double); by default at 1, 2 and 5 of a short
-            range and at powers of ten of a long one.
-        most: So many of the values have room.
+        values: Ticks at exactly these values, such as sizes that double. By default, ticks are at
+            1, 2 and 5 of a short range and at powers of ten of a long one.
+        most: Number of values that there is room for.
     """
     least = axes.dataLim.minposx if which == "x" else axes.dataLim.minposy
     if axes.has_data() and not np.isfinite(least):
-        plain_axis(axes, which)  # nothing of it is above 0, as of runs that cost nothing
+        plain_axis(axes, which)  # no value is above 0, as when runs cost nothing
         return
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
@@ -114,7 +114,7 @@ def log_axis(
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     decades = np.log10(high / low) if low > 0 else 3.0
     if decades < 0.7:
-        # Too short for a log axis to have ticks at all: as on a linear one.
+        # A log axis this short would have no ticks, so use those of a linear one.
         axis.set_major_locator(MaxNLocator(4 if which == "x" else 5, steps=_STEPS))
     else:
         subs = (1.0, 2.0, 5.0) if decades < 1.8 else (1.0, 3.0) if decades < 3 else (1.0,)
@@ -122,7 +122,7 @@ def log_axis(
 
 
 def _tick(value: float, limits: tuple[float, float]) -> str:
-    """A tick, with a power of ten where others of the axis need one: not 0.0001 above 5e-5."""
+    """Write a tick, with a power of ten if others of the axis need one: not 0.0001 above 5e-5."""
     small = min(limits) < 1e-4 and 0 < abs(value) < 1e-2
     large = max(limits) >= 1e6 and abs(value) >= 1e4
     if not (small or large):
@@ -132,7 +132,7 @@ def _tick(value: float, limits: tuple[float, float]) -> str:
 
 
 def plain_axis(axes: Axes, which: str) -> None:
-    """A linear axis, its large numbers without a power of ten at the axis' end."""
+    """Make an axis linear, with large numbers written in full at each tick."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(MaxNLocator(6, steps=_STEPS))
     high = (axes.get_xlim() if which == "x" else axes.get_ylim())[1]
@@ -146,16 +146,16 @@ def _thinned(values: list[float], most: int) -> list[float]:
 
 
 def finished(figure: Canvas, handles: Sequence[Artist], words: str, width: Width) -> Canvas:
-    """Return the figure with its legend and its note."""
+    """Add the legend and the note to a figure."""
     legend_below(figure, handles, width)
     note(figure, words.strip(), width)
     return figure
 
 
 def legend_below(figure: Canvas, handles: Sequence[Artist], width: Width) -> None:
-    """A legend below the axes, never over the data; long names get a line each.
+    """Add a legend below the axes, never over the data; long names get a line each.
 
-    The figure grows by what the legend needs, so that the axes keep their size.
+    The figure grows by the height of the legend, so the axes keep their size.
     """
     if not handles:
         return
@@ -168,14 +168,14 @@ def legend_below(figure: Canvas, handles: Sequence[Artist], width: Width) -> Non
 
 
 def note(figure: Canvas, text: str, width: Width) -> None:
-    """State n, interval and marks in small type above the axes; the figure grows by it."""
+    """Write what is shown in small type above the axes; the figure grows by that height."""
     wrapped = textwrap.fill(text, int(WIDTH_IN[width] * _CHARACTERS_PER_INCH))
     _grow(figure, 0.1 * (wrapped.count("\n") + 1) + 0.05)
     figure.suptitle(wrapped, x=0.01, ha="left", fontsize=_NOTE_SIZE, color=INK, linespacing=1.25)
 
 
 def _grow(figure: Canvas, by_in: float) -> None:
-    if isinstance(figure, Figure):  # a panel was given the height that it needs
+    if isinstance(figure, Figure):  # a panel already has the height that it needs
         figure.set_figheight(figure.get_figheight() + by_in)
 
 
@@ -185,18 +185,18 @@ def many(number: int) -> bool:
 
 
 def wrapped(text: str, characters: int) -> str:
-    """Break a name into lines at spaces; a longer word after a dot, a sign or a dash."""
+    """Break a name into lines at spaces, and a word that is too long at a dot, sign or dash."""
     pieces = [piece for word in text.split(" ") for piece in _pieces(word, characters)]
     return textwrap.fill(" ".join(pieces), characters, break_on_hyphens=False)
 
 
 def legend_name(text: str, width: Width) -> str:
-    """The name of a configuration over as many lines as a legend needs for it."""
+    """Break the name of a configuration into lines that fit a legend."""
     return wrapped(text, _NAME_CHARACTERS[width])
 
 
 def _pieces(word: str, characters: int) -> list[str]:
-    """A word in pieces that fit a line: a key at its dots, else before its value, else anywhere."""
+    """Split a word to fit a line: a key at its dots, else before its value, else anywhere."""
     pieces: list[str] = []
     while len(word) > characters:
         line = word[:characters]

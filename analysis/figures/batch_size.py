@@ -1,4 +1,4 @@
-"""Time and energy to target against batch size, by learning rate and architecture."""
+"""Time or energy to target against batch size, by learning rate and architecture."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from analysis.load.values import numbers
 from bench.core.metric import Quantity
 from bench.core.metrics import label_of
 
-MOST_PANELS = 4  # architectures side by side
-_RATES = 6  # learning rates that can be told apart
+MOST_PANELS = 4  # architectures
+_MOST_RATES = 6  # learning rates that a reader can tell apart
 _CELL = ["architecture", "lr", "batch_size"]
 
 
 def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
-    """What each run of a sweep over batch sizes and learning rates spent.
+    """Collect what each run of a sweep over batch sizes and learning rates spent.
 
     Returns:
-        `architecture` (with what else differs, see prepare.variants), `lr`, `batch_size`, `value`,
-        `bound`, `outcome`, `comparable`, `energy_label`, `num_without` (runs that are not among
-        them). `value` is missing for runs that never got there at an unknown cost.
+        `architecture` (with whatever else differs, see variants), `lr`, `batch_size`, `value`,
+        `bound`, `outcome`, `comparable`, `energy_label`, `num_without` (runs that are left out).
+        `value` is missing for runs that did not reach the target and whose cost is unknown.
 
     Raises:
         NothingToDraw: No run has a batch size and a known cost.
@@ -62,7 +62,7 @@ def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
 
 
 def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
-    """What reaching the target took at each batch size, by learning rate and architecture.
+    """Prepare the cost of reaching the target at each batch size.
 
     Args:
         runs: As loaded.
@@ -70,10 +70,10 @@ def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFr
 
     Returns:
         Rows of two kinds. `kind` is `run`: one run, with `value`, `bound`, `outcome`, `comparable`.
-        `kind` is `median`: one cell of the sweep, with `value`, `low`, `high` over its runs, the
-        misses at infinity, so that `value` is missing where half of them missed; `num_runs`,
+        `kind` is `median`: one cell of the sweep, with `value`, `low`, `high` over its runs, misses
+        counting as infinite, so `value` is missing if half of them missed; `num_runs`,
         `num_reached`. All have `architecture`, `lr`, `batch_size`, `quantity`, `energy_label`,
-        `num_without`, and how many architectures and rates there are.
+        `num_without`, and the numbers of architectures and rates.
 
     Raises:
         NothingToDraw: No run has a batch size and a known cost.
@@ -82,7 +82,7 @@ def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFr
     names, rates = sorted(known["architecture"].unique()), sorted(known["lr"].unique())
     shown = known[
         known["architecture"].isin(evenly(names, MOST_PANELS))
-        & known["lr"].isin(evenly(rates, _RATES))
+        & known["lr"].isin(evenly(rates, _MOST_RATES))
     ]
     cells = medians(shown, _CELL, "value").assign(
         kind="median", energy_label=shown["energy_label"].iloc[0]
@@ -138,7 +138,7 @@ def _style(place: int) -> dict[str, Any]:
 
 def _draw_panel(axes: Axes, data: DataFrame, rates: list[float]) -> None:
     for place, rate in enumerate(rates):
-        # Beside one another, so that points of several rates at one size can be told apart.
+        # Side by side, so that points of different rates at one size do not cover one another.
         dodge = 2 ** (0.16 * (place - (len(rates) - 1) / 2))
         rows = data[data["lr"] == rate]
         rows = rows.assign(place=rows["batch_size"] * dodge)
@@ -160,7 +160,7 @@ def _draw_panel(axes: Axes, data: DataFrame, rates: list[float]) -> None:
 
 
 def _placed(singles: DataFrame) -> DataFrame:
-    """Those that have a place on a logarithmic axis: not a run that failed before its clock."""
+    """Runs that fit on a logarithmic axis; one that failed before its clock started does not."""
     return singles[singles["value"] > 0]
 
 
@@ -174,16 +174,16 @@ def _words(data: DataFrame) -> str:
     if num > MOST_PANELS:
         words += f" {MOST_PANELS} of {num} architectures are shown."
     num = int(data["num_learning_rates"].iloc[0])
-    if num > _RATES:
-        words += f" {_RATES} of {num} learning rates are shown."
+    if num > _MOST_RATES:
+        words += f" {_MOST_RATES} of {num} learning rates are shown."
     singles = data[data["kind"] == "run"]
     hidden = len(singles) - len(_placed(singles))
     if hidden:
-        words += f" {hidden} runs that failed at no cost or an unknown one have no point."
+        words += f" {hidden} runs that failed at no cost or an unknown cost have no point."
     return words + without_words(data)
 
 
 def without_words(data: DataFrame) -> str:
-    """How many runs are not drawn; nothing where all are."""
+    """How many runs are left out; empty if none."""
     num = int(data["num_without"].iloc[0])
     return f" {num} runs without a batch size, a learning rate or a meter are left out." * (num > 0)

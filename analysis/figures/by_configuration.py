@@ -9,9 +9,9 @@ from analysis.stats.outcomes import Outcomes, outcomes
 
 
 def variants(runs: DataFrame) -> Series:
-    """The architecture, with what else differs among runs of one architecture, size and rate.
+    """Name the architecture, with whatever else differs at one architecture, batch size and rate.
 
-    Runs with other optimizers, say, are no repeats: a cell of a sweep must not mix them.
+    Runs with different optimizers, for example, are not repeats; a cell must not mix them.
 
     Args:
         runs: Of `training_runs`.
@@ -31,7 +31,7 @@ def _is_other(part: str) -> bool:
 
 
 def outcomes_by_configuration(runs: DataFrame) -> dict[str, Outcomes]:
-    """How the runs of each configuration ended, and after what time.
+    """Collect how the runs of each configuration ended, and after what time.
 
     Args:
         runs: Of `training_runs`.

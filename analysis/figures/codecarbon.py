@@ -1,4 +1,4 @@
-"""Our meters against CodeCarbon's estimate of the same run."""
+"""Energy by our meters against CodeCarbon's estimate for the same run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LABELS = ("counter", "integrated", "modelled", "constant", "no label")
 
 
 def data_codecarbon(runs: DataFrame) -> DataFrame:
-    """Energy of each run by our meters and by CodeCarbon.
+    """Prepare the energy of each run by our meters and by CodeCarbon.
 
     Args:
         runs: As loaded.

@@ -1,4 +1,4 @@
-"""Compression: the change of accuracy against the speed-up and against the size."""
+"""Compression: change of accuracy against speedup and against size."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from analysis.figures.prepare import NothingToDraw, evenly, serving_runs
 from analysis.figures.style import COLOURS, INK, MARKERS, Width
 from analysis.load.values import column, numbers
 
-_METHODS = 8
+_MOST_METHODS = 8  # with a colour of their own
 
 
 def data_compression(runs: DataFrame) -> DataFrame:
-    """What compressing did, a row for each run that compressed its model.
+    """Prepare the effect of compression, a row for each run that compressed its model.
 
     Args:
         runs: As loaded.
 
     Returns:
-        `configuration`, `method`, `accuracy_change_pct` (percentage points), `speed_up` (times as
-        fast as uncompressed) with `speed_up_low` and `speed_up_high` (95% interval over rounds),
-        `size_ratio` (compressed / uncompressed), `num_rounds`, `comparable`.
+        `configuration`, `method`, `accuracy_change_pct` (percentage points), `speed_up` (factor
+        over the uncompressed model) with `speed_up_low` and `speed_up_high` (95% interval over
+        rounds), `size_ratio` (compressed / uncompressed), `num_rounds`, `comparable`.
 
     Raises:
-        NothingToDraw: No run compressed its model and knows what that did.
+        NothingToDraw: No run compressed its model and recorded the effect.
     """
     served = serving_runs(runs)
     data = DataFrame(
@@ -58,17 +58,17 @@ def draw_compression(data: DataFrame, *, width: Width = "one") -> Canvas:
     height_in = 1.8 if width == "one" else 2.4
     figure, panels = canvas(width, height_in, num=2, columns=columns, sharey=True)
     methods = sorted(data["method"].unique())
-    shown = evenly(methods, _METHODS)
+    shown = evenly(methods, _MOST_METHODS)
     for place, method in enumerate(methods):
         rows = data[data["method"] == method]
-        near = place if len(methods) == len(shown) else 7
-        _draw_method(panels[0], rows, "speed_up", near, len(data))
-        _draw_method(panels[1], rows, "size_ratio", near, len(data))
+        colour = place if len(methods) == len(shown) else 7
+        _draw_method(panels[0], rows, "speed_up", colour, len(data))
+        _draw_method(panels[1], rows, "size_ratio", colour, len(data))
     for axes in panels:
         axes.axhline(0, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
         axes.axvline(1, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
         axes.set_ylabel("change of accuracy\n(percentage points)")
-    panels[0].set_xlabel("speed-up (times as fast as uncompressed)")
+    panels[0].set_xlabel("speedup (uncompressed / compressed latency)")
     panels[1].set_xlabel("size (compressed / uncompressed)")
     handles = [
         dot(
@@ -101,6 +101,6 @@ def _words(data: DataFrame) -> str:
     rounds = data["num_rounds"].dropna()
     over = f" over {range_words(rounds.astype(int))} rounds" if len(rounds) else ""
     return (
-        f"Point: a run; bar: 95% interval{over}, compressed and uncompressed in turns. "
-        "Dashed: as uncompressed."
+        f"Point: a run; bar: 95% interval{over}, each timing compressed and uncompressed in turn. "
+        "Dashed: no change."
     )

@@ -6,19 +6,19 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from pandas import DataFrame, concat
+from pandas import DataFrame
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis
 from analysis.figures.lines import draw_lines
 from analysis.figures.marks import draw_band, n_words, write_beside
 from analysis.figures.prepare import (
     NothingToDraw,
-    counts,
     drawn,
     energy_labels,
     quality_label,
     ranked,
     trained_for,
+    with_counts,
 )
 from analysis.figures.style import INK, Width
 from bench.core.arrays import Floats
@@ -31,10 +31,10 @@ _LABELS = {"time_s": "time (s)", "energy_total_j": "energy (J, {label})"}
 
 
 def data_curves(runs: DataFrame, curves: DataFrame, *, x: Axis = "time_s") -> DataFrame:
-    """Quality over time or energy of each configuration: median and range over its runs.
+    """Prepare quality over time or energy by configuration: median and range over its runs.
 
-    The quality of a run at a moment is that of its last evaluation so far; a run that has ended
-    keeps its last. A curve begins where all runs of the configuration have an evaluation.
+    The quality of a run is that of its latest evaluation; a run that has ended keeps its last. A
+    curve begins where all runs of the configuration have an evaluation.
 
     Args:
         runs: As loaded.
@@ -42,11 +42,11 @@ def data_curves(runs: DataFrame, curves: DataFrame, *, x: Axis = "time_s") -> Da
         x: What the quality is drawn against.
 
     Returns:
-        Rows per configuration and place: `configuration`, x, `median`, `low`, `high` (smallest and
-        largest of the runs), `num_curves` (runs behind them), `num_runs` (those without an
-        evaluation too), `num_reached`, `num_incomparable`, `shown` (`line` or, beyond what can be
-        told apart, `grey`), `metric` (of the configuration's own target), `num_configurations`,
-        `target_value`, `energy_label`.
+        Rows per configuration and value of x: `configuration`, x, `median`, `low`, `high` (smallest
+        and largest of the runs), `num_curves` (runs behind them), `num_runs` (including runs
+        without an evaluation), `num_reached`, `num_incomparable`, `shown` (`line`, or `grey` if
+        there are more lines than one can tell apart), `metric` (of the configuration's target),
+        `num_configurations`, `target_value`, `energy_label`.
 
     Raises:
         NothingToDraw: No run has an evaluation with what is drawn.
@@ -56,34 +56,29 @@ def data_curves(runs: DataFrame, curves: DataFrame, *, x: Axis = "time_s") -> Da
     if not by_run:
         names = " or ".join(sorted(trained["target.metric"].unique()))
         raise NothingToDraw(f"no evaluation holds {names} and {x}")
-    everyone = trained
-    trained = trained[trained["run_id"].isin(by_run)]
-    order = ranked(trained)
+    evaluated = trained[trained["run_id"].isin(by_run)]
+    order = ranked(evaluated)
     places = np.concatenate([place for place, _ in by_run.values()])
     grid = np.geomspace(places.min(), places.max(), _POINTS)
-    parts = []
-    for name, shown in drawn(order).items():
-        own = trained[trained["configuration"] == name]
-        part = _band([by_run[run] for run in own["run_id"]], grid, x)
-        parts.append(
-            part.assign(
-                configuration=name,
-                shown=shown,
-                metric=own["target.metric"].iloc[0],
-                num_curves=len(own),
-            )
+    runs_by_name = dict(list(evaluated.groupby("configuration", sort=False)))
+    parts = [
+        _band([by_run[run] for run in runs_by_name[name]["run_id"]], grid, x).assign(
+            configuration=name,
+            shown=shown,
+            metric=runs_by_name[name]["target.metric"].iloc[0],
+            num_curves=len(runs_by_name[name]),
         )
-    data = concat(parts, ignore_index=True).merge(counts(everyone), on="configuration")
-    values = trained["target.value"].unique()
-    return data.assign(
-        num_configurations=len(order),
+        for name, shown in drawn(order).items()
+    ]
+    values = evaluated["target.value"].unique()
+    return with_counts(parts, trained, len(order)).assign(
         target_value=float(values[0]) if len(values) == 1 else np.nan,
-        energy_label=energy_labels(trained),
+        energy_label=energy_labels(evaluated),
     )
 
 
 def _qualities(trained: DataFrame, curves: DataFrame, x: str) -> dict[str, Pair]:
-    """By run: where its evaluations lie on x, and what they gave in the metric of its target."""
+    """By run: x of its evaluations, and their values of the metric of its target."""
     metrics = dict(zip(trained["run_id"], trained["target.metric"], strict=True))
     found = {}
     for run, rows in curves.groupby("run_id", sort=False):
@@ -98,7 +93,7 @@ def _qualities(trained: DataFrame, curves: DataFrame, x: str) -> dict[str, Pair]
 
 
 def _band(pairs: list[Pair], grid: Floats, x: str) -> DataFrame:
-    """Median and range over runs, at the places of the grid that the configuration spans."""
+    """Median and range over runs, at the points of the grid that the configuration spans."""
     start = max(float(place[0]) for place, _ in pairs)
     end = max(float(place[-1]) for place, _ in pairs)
     inner = grid[(grid > start) & (grid < end)]

@@ -1,7 +1,6 @@
 """The two factors of the cost: samples to the target, and seconds or joules per sample.
 
-Their product is the time or the energy to the target, so that all points on one of the slanting
-lines cost the same.
+Their product is the time or energy to the target: all points on one slanted line cost the same.
 """
 
 from __future__ import annotations
@@ -42,24 +41,24 @@ _PER_SAMPLE: dict[Quantity, str] = {
     "time_s": "target.time_per_sample_s",
     "energy_j": "target.energy_per_sample_j",
 }
-_KINDS = 10  # shapes that can be told apart
+_MOST_KINDS = len(MARKERS)  # each has a shape of its own
 
 
 def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
-    """Samples to the target and cost per sample, medians per configuration.
+    """Prepare samples to the target and cost per sample: medians per configuration.
 
-    A run that missed counts as infinite in samples; its cost per sample is known all the same.
+    A run that missed counts as infinite in samples; its cost per sample is known nevertheless.
 
     Args:
         runs: As loaded.
         quantity: time_s or energy_j.
 
     Returns:
-        A row for each configuration: `configuration`, `architecture`, `kind` (what tells it from
-        others of its batch size), `batch_size`, `samples`, `samples_low`, `samples_high`,
-        `per_sample`, `per_sample_low`, `per_sample_high`, `missed` (the median run did: samples are
-        then those used up in vain), `num_runs`, `num_reached`, `num_incomparable`, `quantity`,
-        `energy_label`.
+        A row for each configuration: `configuration`, `architecture`, `kind` (what distinguishes it
+        from others of its batch size), `batch_size`, `samples`, `samples_low`, `samples_high`,
+        `per_sample`, `per_sample_low`, `per_sample_high`, `missed` (whether the median run missed:
+        samples are then those that it used), `num_runs`, `num_reached`, `num_incomparable`,
+        `quantity`, `energy_label`.
 
     Raises:
         NothingToDraw: No run has the factors.
@@ -80,17 +79,16 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
             "comparable": trained["comparable"],
         }
     )
-    whole = known[["samples", "per_sample"]].notna().all(axis=1)
-    in_vain = known["bound"] & counted_costs(trained, cost, quantity)
-    known = known[whole | in_vain]
-    if not whole.any():
+    complete = known[["samples", "per_sample"]].notna().all(axis=1)
+    if not complete.any():
         raise NothingToDraw(f"no run has samples to target and {_PER_SAMPLE[quantity]}")
+    known = known[complete | (known["bound"] & counted_costs(trained, cost, quantity))]
     data = _cells(known).dropna(subset=["samples", "per_sample"])
     return data.assign(quantity=quantity, energy_label=energy_labels(trained))
 
 
 def _cells(known: DataFrame) -> DataFrame:
-    """Medians of each configuration; of the cost per sample over the runs that have one."""
+    """Medians of each configuration; that of the cost per sample is over the runs that have one."""
     known = known.assign(samples_bound=known["bound"], per_sample_bound=False)
     data = paired_medians(known, "samples", "per_sample")
     data["missed"] = data["samples"].isna()
@@ -106,14 +104,16 @@ def draw_factors(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_factors` gives."""
     quantity: Quantity = data["quantity"].iloc[0]
     figure, (axes,) = canvas(width, 2.4 if width == "one" else 3.2)
-    kinds = evenly(list(dict.fromkeys(data.sort_values(["architecture", "kind"])["kind"])), _KINDS)
+    kinds = evenly(
+        list(dict.fromkeys(data.sort_values(["architecture", "kind"])["kind"])), _MOST_KINDS
+    )
     sizes = sorted(data["batch_size"].dropna().unique())
     palette = sns.color_palette("viridis_r", len(sizes) + 1)[1:]  # the first is too light
     colours = dict(zip(sizes, palette, strict=True))
     raster = many(len(data))
     if not raster:
-        own = [colours.get(size, INK) for size in data["batch_size"]]
-        draw_bars(axes, data, "samples", "per_sample", color=own, linewidth=0.7)
+        shades = [colours.get(size, INK) for size in data["batch_size"]]
+        draw_bars(axes, data, "samples", "per_sample", color=shades, linewidth=0.7)
     for (kind, size), rows in data.groupby(["kind", "batch_size"], dropna=False):
         marker = MARKERS[kinds.index(kind)] if kind in kinds else "."
         _draw_cell(axes, rows, colours.get(size, INK), marker, raster=raster)
@@ -126,7 +126,7 @@ def draw_factors(data: DataFrame, *, width: Width = "one") -> Canvas:
 
 
 def _kinds(runs: DataFrame) -> Series:
-    """What the shape of a point stands for: its architecture, and what else differs."""
+    """The meaning of a point's shape: the architecture, and whatever else differs."""
     rates = numbers(runs, "config.lr")
     if rates.nunique() < 2:
         return variants(runs)
@@ -151,7 +151,7 @@ def _draw_cell(axes: Axes, rows: DataFrame, colour: Any, marker: str, *, raster:
 
 
 def _iso_lines(axes: Axes, unit: str) -> None:
-    """Lines of equal product at 1, 3 and 10 of every decade, each with its value."""
+    """Draw lines of equal product at 1, 3 and 10 of every decade, each with its value."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     low, high = np.log10(left * bottom), np.log10(right * top)
     steps = (0.0,) if high - low > 4 else (0.0, np.log10(3.0))
@@ -176,7 +176,7 @@ def _iso_lines(axes: Axes, unit: str) -> None:
 def _name_line(
     axes: Axes, product: float, xs: tuple[float, float], ys: tuple[float, float], unit: str
 ) -> None:
-    """The value of a line, where it leaves the axes at the top or on the left."""
+    """Write the value of a line where it leaves the axes, at the top or on the left."""
     at_top = product / ys[1] > xs[0]
     place = (product / ys[1], ys[1]) if at_top else (xs[0], product / xs[0])
     style = {"fontsize": 5.5, "color": "0.45", "va": "top", "zorder": 1}
@@ -209,5 +209,5 @@ def _words(data: DataFrame) -> str:
         f"Point: median of {n_words(num)} runs{bars_words(num)}. Dotted: equal cost to the target."
     )
     if data["missed"].any():
-        words += " Where half of the runs missed: the samples that they used."
+        words += " If half of the runs missed, samples are those that they used."
     return words

@@ -1,4 +1,4 @@
-"""Time or energy to target as a map of learning rate and batch size; missed cells are hatched."""
+"""Time or energy to target as a map of learning rate and batch size, with misses hatched."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from analysis.figures.style import INK, Width, short_number
 from bench.core.metric import Quantity
 from bench.core.metrics import label_of
 
-_MAP = "cividis_r"  # even in grey, and for every kind of colour vision
-_MOST_WRITTEN = {"one": 6, "two": 12}  # columns of cells that have room for a number
-_MOST_CELLS = 40  # rows or columns that a person can tell apart
+_MAP = "cividis_r"  # readable in grey, and with every kind of colour vision
+_MOST_WRITTEN = {"one": 6, "two": 12}  # columns of cells with room for a number
+_MOST_CELLS = 40  # rows or columns that a reader can tell apart
 
 
 def data_heatmap(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
-    """Median cost of every cell of learning rate x batch size, by architecture.
+    """Prepare the median cost of every cell of learning rate x batch size, by architecture.
 
     Returns:
-        A row for each cell that was tried: `architecture`, `lr`, `batch_size`, `value` (missing
-        where half of the runs or more missed), `low`, `high`, `num_runs`, `num_reached`,
+        A row for each cell that was tried: `architecture`, `lr`, `batch_size`, `value` (missing if
+        half of the runs or more missed), `low`, `high`, `num_runs`, `num_reached`,
         `num_incomparable`, `quantity`, `energy_label`, `num_architectures`, `num_without` (runs
-        that are in no cell).
+        that are left out).
 
     Raises:
         NothingToDraw: No run has a batch size and a known cost.
@@ -88,7 +88,7 @@ def _draw_panel(
     width: Width,
     columns: int,
 ) -> None:
-    """One architecture: coloured cells, hatched misses, numbers where there is room for them."""
+    """Draw one architecture: coloured cells, hatched misses, and numbers if there is room."""
     table = data.pivot(index="lr", columns="batch_size", values="value")
     table = table.reindex(index=rates, columns=sizes)
     sns.heatmap(
@@ -96,7 +96,7 @@ def _draw_panel(
         ax=axes,
         cmap=_MAP,
         norm=norm,
-        vmin=norm.vmin,  # or seaborn looks for it, and warns where all cells missed
+        vmin=norm.vmin,  # otherwise seaborn computes it, and warns if all cells missed
         vmax=norm.vmax,
         cbar=False,
         linewidths=0.5,
@@ -121,7 +121,7 @@ def _draw_panel(
 
 
 def _name_cells(axis: Axis, values: list[float], most: int) -> None:
-    """Put at most that many ticks in the middle of cells, evenly spaced."""
+    """Put at most `most` ticks in the middle of cells, evenly spaced."""
     places = range(0, len(values), -(-len(values) // most))
     names = [short_number(values[place]) for place in places]
     axis.set_ticks([place + 0.5 for place in places], labels=names, rotation=0)

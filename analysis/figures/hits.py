@@ -1,4 +1,4 @@
-"""The probability of having hit the target by a time, and the share of all rungs reached by it."""
+"""The probability of hitting the target by a time, and the share of rungs reached by then."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_
 from analysis.figures.by_configuration import outcomes_by_configuration
 from analysis.figures.lines import draw_lines
 from analysis.figures.marks import draw_band, range_words
-from analysis.figures.prepare import NothingToDraw, counts, drawn, ranked, training_runs
+from analysis.figures.prepare import NothingToDraw, drawn, ranked, training_runs, with_counts
 from analysis.figures.style import Width
 from analysis.stats.attainment import target_ecdf
 from analysis.stats.outcomes import Outcomes, outcomes
@@ -21,7 +21,7 @@ from bench.core.stats.intervals import MIN_RUNS
 
 
 def data_hits(runs: DataFrame) -> DataFrame:
-    """Kaplan-Meier's probability of having hit over time, per configuration.
+    """Prepare Kaplan-Meier's probability of having hit over time, per configuration.
 
     A run that missed is censored at its budget; one that failed never hits.
 
@@ -30,21 +30,21 @@ def data_hits(runs: DataFrame) -> DataFrame:
 
     Returns:
         Rows of two kinds. `kind` is `step`: `time_s`, `probability` from that time on, `low`,
-        `high` (pointwise 95%, missing where they have no value). `kind` is `missed`: `time_s` at
-        which a run was given up, and the probability there. All have `configuration`, `shown`
+        `high` (pointwise 95%, missing if they have no value). `kind` is `missed`: `time_s` at which
+        a run ended without a hit, and the probability there. All have `configuration`, `shown`
         (`line` or `grey`), `num_runs`, `num_reached`, `num_incomparable`, `num_configurations`,
-        `num_unknown` (runs left out since their time is not known), `log_rank_p` (of the first
+        `num_unknown` (runs left out because their time is unknown), `log_rank_p` (of the first
         two).
 
     Raises:
-        NothingToDraw: There is no training whose time is known.
+        NothingToDraw: There is no training with a known time.
     """
     trained = training_runs(runs)
     ended = outcomes(trained)
     timed = ~np.isnan(ended.cost)
     if not timed.any():
         raise NothingToDraw("no training with a known time")
-    # A run that failed never hits, whenever that was.
+    # A failed run never hits, so it counts even if the time of the failure is unknown.
     known = trained[timed | ended.failed]
     order = ranked(known)
     last_s = float(ended.cost[timed].max())
@@ -53,16 +53,14 @@ def data_hits(runs: DataFrame) -> DataFrame:
         _steps(groups[name], last_s, with_band=how == "line").assign(configuration=name, shown=how)
         for name, how in drawn(order).items()
     ]
-    data = concat(parts, ignore_index=True).merge(counts(known), on="configuration")
-    return data.assign(
-        num_configurations=len(order),
+    return with_counts(parts, known, len(order)).assign(
         num_unknown=len(trained) - len(known),
         log_rank_p=_p_value([_timed(groups[name], last_s) for name in order[:2]]),
     )
 
 
 def _timed(group: Outcomes, last_s: float) -> Outcomes:
-    """The same, with failures at an unknown time put where the last run ended."""
+    """Put failures at an unknown time where the last run ended."""
     return replace(group, cost=np.where(np.isnan(group.cost), last_s, group.cost))
 
 
@@ -80,14 +78,14 @@ def _steps(group: Outcomes, last_s: float, *, with_band: bool) -> DataFrame:
     )
     if not with_band:
         return rows
-    given_up = group.cost[~group.hit & ~np.isnan(group.cost)]
-    missed = DataFrame({"kind": "missed", "time_s": given_up, "low": np.nan, "high": np.nan})
-    missed["probability"] = [1 - found.at(float(time_s)) for time_s in given_up]
+    end_s = group.cost[~group.hit & ~np.isnan(group.cost)]
+    missed = DataFrame({"kind": "missed", "time_s": end_s, "low": np.nan, "high": np.nan})
+    missed["probability"] = [1 - found.at(float(time_s)) for time_s in end_s]
     return concat([rows, missed]) if len(missed) else rows
 
 
 def _p_value(best: list[Outcomes]) -> float:
-    """Of the log-rank test of the best two; NaN where there are no two, or none of them hit."""
+    """The p-value of the log-rank test of the best two; NaN with fewer, or without any hit."""
     if len(best) < 2 or best[0].num_hits + best[1].num_hits == 0:
         return float("nan")
     return log_rank(*best).p_value
@@ -101,8 +99,8 @@ def draw_hits(data: DataFrame, *, width: Width = "one") -> Canvas:
     def draw_more(rows: DataFrame, colour: str) -> None:
         x, low, high = rows["time_s"], rows["low"], rows["high"]
         draw_band(axes, x, low, high, colour, alpha=0.15, step="post")
-        own = data[data["configuration"] == rows["configuration"].iloc[0]]
-        missed = own[own["kind"] == "missed"]
+        is_same = data["configuration"] == rows["configuration"].iloc[0]
+        missed = data[is_same & (data["kind"] == "missed")]
         axes.plot(missed["time_s"], missed["probability"], ls="", marker="|", color=colour, ms=7)
 
     steps = _on_log_axis(data[data["kind"] == "step"], data)
@@ -114,7 +112,7 @@ def draw_hits(data: DataFrame, *, width: Width = "one") -> Canvas:
 
 
 def _on_log_axis(steps: DataFrame, data: DataFrame) -> DataFrame:
-    """Let steps begin just below the earliest time, since 0 has no place, and reach to the end."""
+    """Start the steps just below the earliest time, as a log axis has no 0, and extend them."""
     first = float(data.loc[data["time_s"] > 0, "time_s"].min()) / 1.3
     steps = steps.assign(time_s=steps["time_s"].clip(lower=first))
     ends = steps.drop_duplicates("configuration", keep="last")
@@ -131,12 +129,12 @@ def _set_axes(axes: Axes, label: str) -> None:
 def _hit_words(data: DataFrame, best: DataFrame, common: str) -> str:
     words = "Kaplan-Meier; k/n: runs that hit."
     if best.loc[best["time_s"] > 0, "low"].notna().any():
-        words += f" Band, from {MIN_RUNS} runs on: 95%, each time on its own."
+        words += f" Band, from {MIN_RUNS} runs on: pointwise 95%."
     if (best["kind"] == "missed").any():
         words += " |: a run that missed or failed."
     num_unknown = int(data["num_unknown"].iloc[0])
     if num_unknown:
-        words += f" {num_unknown} runs whose time is not known are left out."
+        words += f" {num_unknown} runs whose time is unknown are left out."
     p_value = float(data["log_rank_p"].iloc[0])
     if not np.isnan(p_value):
         words += f" Log-rank of the first two: p = {p_value:.2g}."
@@ -144,7 +142,7 @@ def _hit_words(data: DataFrame, best: DataFrame, common: str) -> str:
 
 
 def data_ecdf_targets(runs: DataFrame, ladder: DataFrame) -> DataFrame:
-    """Share of all pairs of run and rung that were reached by a time, per configuration.
+    """Prepare the share of pairs of run and rung that were reached by a time.
 
     Args:
         runs: As loaded.
@@ -158,10 +156,10 @@ def data_ecdf_targets(runs: DataFrame, ladder: DataFrame) -> DataFrame:
         NothingToDraw: No run reached a rung.
     """
     trained = training_runs(runs)
-    own = ladder[ladder["run_id"].isin(trained["run_id"])] if len(ladder) else ladder
-    if own.empty or not own["reached"].astype(bool).any():
+    rungs = ladder[ladder["run_id"].isin(trained["run_id"])] if len(ladder) else ladder
+    if rungs.empty or not rungs["reached"].astype(bool).any():
         raise NothingToDraw("no run reached a rung of its ladder")
-    found = target_ecdf(own, trained, "time_s").rename(columns={"solved_frac": "share"})
+    found = target_ecdf(rungs, trained, "time_s").rename(columns={"solved_frac": "share"})
     found = found.assign(time_s=found["time_s"].fillna(0.0))
     present = set(found["configuration"])
     order = [name for name in ranked(trained) if name in present]
@@ -169,10 +167,8 @@ def data_ecdf_targets(runs: DataFrame, ladder: DataFrame) -> DataFrame:
     for name, shown in drawn(order).items():
         rows = found[found["configuration"] == name]
         start = rows.iloc[[0]].assign(time_s=0.0, share=0.0)
-        parts.append(concat([start, rows]).assign(shown=shown))
-    data = concat(parts, ignore_index=True).drop(columns="num_runs")
-    data = data.merge(counts(trained), on="configuration")
-    return data.assign(num_configurations=len(order))
+        parts.append(concat([start, rows]).drop(columns="num_runs").assign(shown=shown))
+    return with_counts(parts, trained, len(order))
 
 
 @in_paper_style
@@ -183,5 +179,5 @@ def draw_ecdf_targets(data: DataFrame, *, width: Width = "one") -> Canvas:
     handles, common = draw_lines(axes, steps, "time_s", "share", width)
     _set_axes(axes, "share of rungs x runs reached")
     pairs = range_words(data.loc[data["shown"] == "line", "num_pairs"])
-    words = f"{pairs} pairs of rung and run each, those never reached inside. k/n: runs that hit."
+    words = f"Share of {pairs} pairs of rung and run each, reached or not. k/n: runs that hit."
     return finished(figure, handles, f"{words} {common}", width)

@@ -1,10 +1,10 @@
-"""Time and energy against the rungs of the ladder: what each further step of quality costs."""
+"""Time or energy against the rungs of the ladder: what each further step of quality costs."""
 
 from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from pandas import DataFrame, Series
+from pandas import DataFrame
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, legend_name, log_axis
 from analysis.figures.lines import draw_grey
@@ -26,7 +26,7 @@ from bench.core.metric import Quantity
 
 
 def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
-    """Median cost of each rung per configuration; a run that never got there counts as infinite.
+    """Prepare the median cost of each rung; a run that did not reach a rung counts as infinite.
 
     Args:
         runs: As loaded.
@@ -34,10 +34,10 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
         quantity: time_s or energy_j.
 
     Returns:
-        Rows per configuration and rung: `configuration`, `rung`, `value` (missing where half of
-        the runs missed it), `low`, `high`, `num_runs`, `num_reached`, `hits` and `incomparable` (of
-        the configuration's target), `shown` (`line` or `grey`), `num_configurations`, `metric` (of
-        the configuration's own target), `quantity`, `energy_label`.
+        Rows per configuration and rung: `configuration`, `rung`, `value` (missing if half of the
+        runs missed it), `low`, `high`, `num_runs`, `num_reached`, `hits` (of the target) and
+        `incomparable` runs of the configuration, `shown` (`line` or `grey`), `num_configurations`,
+        `metric` (of the configuration's target), `quantity`, `energy_label`.
 
     Raises:
         NothingToDraw: No run has a rung.
@@ -45,34 +45,35 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
     trained = trained_for(runs, quantity)
     cost = spent_quantity(trained, quantity)
     trained = trained[counted_costs(trained, cost, quantity)]
+    known = _known_rungs(trained, ladder, quantity)
+    present = set(known["configuration"])
+    order = [name for name in ranked(trained) if name in present]
+    shown = drawn(order)
+    known = known[known["configuration"].isin(list(shown))]
+    data = medians(known, ["configuration", "rung"], quantity).rename(columns={quantity: "value"})
+    data = data.sort_values(  # from best to worst; medians are sorted by name and rung
+        "configuration", key=lambda names: names.map(order.index), kind="stable", ignore_index=True
+    )
+    totals = counts(trained)
+    return data.assign(
+        hits=data["configuration"].map(totals["num_reached"]),
+        incomparable=data["configuration"].map(totals["num_incomparable"]),
+        shown=data["configuration"].map(shown),
+        num_configurations=len(order),
+        metric=data["configuration"].map(trained.groupby("configuration")["target.metric"].first()),
+        quantity=quantity,
+        energy_label=energy_labels(trained),
+    )
+
+
+def _known_rungs(trained: DataFrame, ladder: DataFrame, quantity: Quantity) -> DataFrame:
+    """The rungs that each run reached at a known cost, or did not reach (`bound`)."""
     rows = ladder.merge(trained[["run_id", "configuration", "comparable"]], on="run_id")
     rows["bound"] = ~rows["reached"].astype(bool) if len(rows) else False
     known = rows[rows["bound"] | rows[quantity].notna()] if len(rows) else rows
     if known.empty or known["bound"].all():
         raise NothingToDraw(f"no run reached a rung with a known {quantity}")
-    present = set(known["configuration"])
-    order = [name for name in ranked(trained) if name in present]
-    shown = drawn(order)
-    known = known[known["configuration"].isin(list(shown))]
-    data = medians(known.rename(columns={"value": "rung"}), ["configuration", "rung"], quantity)
-    totals = counts(trained)
-    metrics = trained.groupby("configuration")["target.metric"].first()
-    places = Series(range(len(order)), index=order)
-    data = data.rename(columns={quantity: "value"}).assign(
-        hits=data["configuration"].map(totals["num_reached"]),
-        incomparable=data["configuration"].map(totals["num_incomparable"]),
-        shown=data["configuration"].map(shown),
-        num_configurations=len(order),
-        metric=data["configuration"].map(metrics),
-        quantity=quantity,
-        energy_label=energy_labels(trained),
-    )
-    place = data["configuration"].map(places)
-    return (
-        data.assign(place=place)
-        .sort_values(["place", "rung"], ignore_index=True)
-        .drop(columns="place")
-    )
+    return known.rename(columns={"value": "rung"})
 
 
 @in_paper_style
@@ -126,5 +127,5 @@ def _words(best: DataFrame) -> str:
         "target."
     )
     if (best["num_reached"] < best["num_runs"]).any():
-        words += " Hollow: some runs never got there; no point: half or more did not."
+        words += " Hollow: some runs missed the rung; no point: half or more missed it."
     return words + " Rungs are evenly spaced."

@@ -1,4 +1,4 @@
-"""What a model costs over its life against the number of predictions, with break-even points."""
+"""The cost of a model over its life against the number of predictions, with break-even points."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from analysis.stats.peers import Group, host_words, peer_groups, target_words
 from bench.core.metric import Quantity
 
 _POINT_COLUMNS = ["kind", "configuration", "against", "num_predictions", "cost"]
-_LIFE = "life."  # what the columns of lives are called beside those of the runs
+_LIFE = "life."  # prefix of the columns of lives in the frame of the runs
 
 
 def life_peers(runs: DataFrame, *, quantity: Quantity = "energy_j") -> list[Group]:
@@ -58,30 +58,30 @@ def _training_words(runs: DataFrame, words: Series) -> Series:
 
 
 def _with_lives(runs: DataFrame, quantity: Quantity) -> DataFrame:
-    """The runs with their lives, which are found where trainings are still among the runs."""
+    """Add the lives to the runs, before these are grouped and separated from their trainings."""
     if f"{_LIFE}training" in runs:
         return runs
     return concat([runs, lives(runs, quantity).add_prefix(_LIFE)], axis=1)
 
 
 def data_life_cycle(runs: DataFrame, *, quantity: Quantity = "energy_j") -> DataFrame:
-    """Cost of training and of a prediction, per configuration that was served.
+    """Prepare the cost of training and of a prediction, per configuration that was served.
 
     Args:
-        runs: As loaded, or a group of `compared`.
+        runs: As loaded, or a group of `life_peers`.
         quantity: time_s, energy_j or cost_usd.
 
     Returns:
         Rows of two kinds. `kind` is `model`: `configuration`, `training` and `per_prediction`
         (medians over the pairs of runs, with `_low` and `_high`, their range), `num_runs`,
-        `num_incomparable`, `training_label`, `serving_label`, `rate_per_s` (that was asked for),
+        `num_incomparable`, `training_label`, `serving_label`, `rate_per_s` (if it was fixed),
         `cheapest` (for some number of predictions). `kind` is `break_even`: `configuration` (costs
         more to train), `against`, `num_predictions`, `cost`, of neighbours among the cheapest. All
-        have `quantity`, `num_without` (served runs whose life is not known) and `reasons` (why, as
+        have `quantity`, `num_without` (served runs whose costs are unknown) and `reasons` (why, as
         text).
 
     Raises:
-        NothingToDraw: The life of no model is known.
+        NothingToDraw: The costs of no model are known.
     """
     served = serving_runs(_with_lives(runs, quantity))
     served.columns = served.columns.str.removeprefix(_LIFE)
@@ -89,12 +89,12 @@ def data_life_cycle(runs: DataFrame, *, quantity: Quantity = "energy_j") -> Data
     reasons = _reason_words(list(served.loc[~known, "reason"]))
     if not known.any():
         raise NothingToDraw(
-            f"of no model both the training to its target and its serving are known in {quantity}: "
+            f"no model has a known {quantity} for both its training to the target and its serving: "
             f"{reasons}"
         )
     models = _models(served[known])
     if not (models["training"] + models["per_prediction"] > 0).all():
-        raise NothingToDraw(f"a model costs nothing in {quantity}: there is nothing to compare")
+        raise NothingToDraw(f"a model has a {quantity} of 0: there is nothing to compare")
     cheapest = cheapest_in_turn(models)
     models["cheapest"] = models.index.isin(cheapest)
     data = concat([models, _break_evens(models, cheapest)], ignore_index=True)

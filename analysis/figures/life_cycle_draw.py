@@ -1,4 +1,4 @@
-"""Draws what models cost over their lives, with the points at which one overtakes another."""
+"""Draws the cost of models over their lives, with the points where one overtakes another."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def draw_life_cycle(data: DataFrame, *, width: Width = "one") -> Canvas:
     others = evenly([place for place in models.index if place not in places], _OTHERS)
     figure, (axes,) = canvas(width)
     reach = points["num_predictions"].max() if len(points) else np.nan
-    last = max(10.0, 10 * np.nanmax([reach, _worth(models)]))
+    last = max(10.0, 10 * np.nanmax([reach, _training_worth(models)]))
     num = np.geomspace(1, last, 200)
     for place in others:
         row = models.loc[place]
@@ -50,26 +50,26 @@ def draw_life_cycle(data: DataFrame, *, width: Width = "one") -> Canvas:
     log_axis(axes, "x")
     log_axis(axes, "y")
     axes.set_xlabel("number of predictions")
-    axes.set_ylabel(_LABELS[quantity].format(label=_how(models)))
+    axes.set_ylabel(_LABELS[quantity].format(label=_label_words(models)))
     return finished(figure, handles, f"{_words(data, models, points)} {common}", width)
 
 
-def _worth(models: DataFrame) -> float:
-    """Predictions that cost as much as the training, in the middle; of free ones there is none."""
+def _training_worth(models: DataFrame) -> float:
+    """The median number of predictions that cost as much as the training; 1 if all are free."""
     ratios = models["training"] / models["per_prediction"].where(models["per_prediction"] > 0)
     return 1.0 if ratios.isna().all() else float(ratios.median())
 
 
 def _named(models: DataFrame, cheapest: list[int]) -> list[int]:
-    """Models that are told apart: the cheapest, and those that come next where there is room."""
+    """Models with a name in the legend: the cheapest, and the next cheapest if there is room."""
     chosen = evenly(cheapest, HIGHLIGHTED)
-    total = (models["training"] + _worth(models) * models["per_prediction"]).sort_values()
+    total = (models["training"] + _training_worth(models) * models["per_prediction"]).sort_values()
     rest = [place for place in total.index if place not in cheapest]
     return chosen + rest[: HIGHLIGHTED - len(chosen)]
 
 
-def _how(models: DataFrame) -> str:
-    """How joules were obtained, and what money pays for: of training and serving, in few words."""
+def _label_words(models: DataFrame) -> str:
+    """How joules were obtained and what money pays for, in training and serving together."""
     labels = {*models["training_label"], *models["serving_label"]} - {"", None}
     parts = {part for label in labels if isinstance(label, str) for part in label.split(", ")}
     return ", ".join(sorted(parts)) or "no label"
@@ -105,20 +105,18 @@ def _draw_points(axes: Axes, points: DataFrame) -> None:
         zorder=4,
     )
     for row in points.to_dict("records"):
-        text, at = (
-            f"n = {short_number(row['num_predictions'])}",
-            (row["num_predictions"], row["cost"]),
-        )
-        write_beside(axes, text, at, (4, -8), fontsize=6.5, color=INK)
+        text = f"n = {short_number(row['num_predictions'])}"
+        place = (row["num_predictions"], row["cost"])
+        write_beside(axes, text, place, (4, -8), fontsize=6.5, color=INK)
 
 
 def _words(data: DataFrame, models: DataFrame, points: DataFrame) -> str:
     words = "Line: medians of training and of a prediction; band: their range over n runs."
     if len(points):
-        words += " Circle: break-even, from where on the next is cheaper."
+        words += " Circle: break-even, beyond which the next model is cheaper."
     if models["training_label"].nunique() > 1 or models["serving_label"].nunique() > 1:
-        words += " Joules were obtained in several ways; break-even only among the most common."
+        words += " Joules were obtained in several ways; break-even only for the most common one."
     if models["rate_per_s"].notna().any():
-        words += " A prediction's part is that at the rate asked for, with the idle machine in it."
+        words += " The cost of a prediction is at a fixed rate, and includes the idle machine."
     num, reasons = int(data["num_without"].iloc[0]), data["reasons"].iloc[0]
-    return words + (f" Of {num} served runs the life is not known: {reasons}." if num else "")
+    return words + (f" Left out: {num} served runs of unknown cost: {reasons}." if num else "")

@@ -1,4 +1,4 @@
-"""Lines of configurations: the best in colours and in the legend, the others in grey."""
+"""Lines of configurations: the best in colour and in the legend, the others in grey."""
 
 from __future__ import annotations
 
@@ -30,19 +30,20 @@ def draw_lines(
     *,
     draw_more: Callable[[DataFrame, str], None] | None = None,
 ) -> tuple[list[Line2D], str]:
-    """Draw a line for each configuration, on which a value holds until the next.
+    """Draw a line for each configuration, in steps: a value holds until the next.
 
     Args:
-        axes: Where.
+        axes: Axes to draw on.
         data: With x, y, `configuration`, `shown` (`line` or `grey`), `num_runs`, `num_reached`,
             `num_incomparable` and `num_configurations`.
         x: Column of the places from left to right.
         y: Column of the heights.
         width: Of the figure.
-        draw_more: Is given the rows and the colour of each of the best before its line is drawn.
+        draw_more: Function of the rows and the colour of each of the best, called before its line
+            is drawn.
 
     Returns:
-        Legend entries, and what all names have in common, as a sentence.
+        Legend entries, and a sentence with what all names have in common.
     """
     draw_grey(axes, data, x, y, drawstyle="steps-post")
     names, common = short_names(data["configuration"])

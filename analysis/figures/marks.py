@@ -1,6 +1,6 @@
-"""How runs and medians are drawn, and what their marks and bars are in words.
+"""How runs and medians are drawn, and the words that explain their marks and bars.
 
-A run is filled if it is comparable and hollow if not, ^ if it missed and x if it failed.
+A run is filled if it is comparable and hollow if not; it is ^ if it missed and x if it failed.
 """
 
 from __future__ import annotations
@@ -26,26 +26,21 @@ _RANGE = "range of the runs"
 def draw_runs(
     axes: Axes, rows: DataFrame, x: str, y: str, *, colour: Any, marker: str = "o"
 ) -> None:
-    """Points of runs, each marked for its outcome and whether it is comparable.
+    """Draw points of runs that show their outcome and whether they are comparable.
 
     Args:
-        axes: Where.
+        axes: Axes to draw on.
         rows: With x, y, `outcome` and `comparable`.
-        x: Column of the place from left to right.
+        x: Column of the horizontal place.
         y: Column of the height.
         colour: Of the points.
         marker: Of the runs that reached their target.
     """
     for (outcome, comparable), part in rows.groupby(["outcome", "comparable"], sort=False):
         shape = marker if outcome == "reached" else _OUTCOMES[str(outcome)]
-        face = (
-            {"color": colour}
-            if shape == "x"
-            else {
-                "facecolors": colour if comparable else "white",
-                "edgecolors": colour,
-            }
-        )
+        face = {"facecolors": colour if comparable else "white", "edgecolors": colour}
+        if shape == "x":  # has lines only, no face
+            face = {"color": colour}
         axes.scatter(
             part[x],
             part[y],
@@ -68,16 +63,16 @@ def draw_points(
     size: float | Series,
     **style: Any,
 ) -> None:
-    """Points, filled or hollow.
+    """Draw points, filled or hollow.
 
     Args:
-        axes: Where.
-        x: Places from left to right.
+        axes: Axes to draw on.
+        x: Horizontal places.
         y: Heights.
-        filled: Which of them are filled.
+        filled: Which points are filled.
         colour: Of the points.
         size: Areas in points squared.
-        style: Of all of them, in place of what is usual.
+        style: Overrides the default style of the points.
     """
     filled = filled.astype(bool)
     for part, face in ((filled, colour), (~filled, "white")):
@@ -87,7 +82,7 @@ def draw_points(
 
 
 def draw_bars(axes: Axes, rows: DataFrame, x: str, y: str, **style: Any) -> None:
-    """Bars of the bounds of points along both axes; a missing upper bound ends at the point."""
+    """Draw bars for the bounds of points along both axes; without an upper bound to the point."""
     for name, other, lines in ((x, y, axes.hlines), (y, x, axes.vlines)):
         low, high = rows[f"{name}_low"], rows[f"{name}_high"].fillna(rows[name])
         lines(rows[other], low, high, **style)
@@ -96,19 +91,19 @@ def draw_bars(axes: Axes, rows: DataFrame, x: str, y: str, **style: Any) -> None
 def write_beside(
     axes: Axes, text: str, place: tuple[Any, Any], offset: tuple[float, float], **style: Any
 ) -> None:
-    """A few words beside a point, at an offset in points."""
+    """Write a few words next to a point, at an offset in points."""
     axes.annotate(text, place, xytext=offset, textcoords="offset points", **style)
 
 
 def draw_band(
     axes: Axes, x: Any, low: Any, high: Any, colour: Any, *, alpha: float = 0.18, **style: Any
 ) -> None:
-    """A band around a line, of the line's colour."""
+    """Draw a band around a line, in the line's colour."""
     axes.fill_between(x, low, high, color=colour, alpha=alpha, linewidth=0, **style)
 
 
 def dot(label: str, colour: Any = INK, *, marker: str = "o", face: Any = None) -> Line2D:
-    """A legend entry of a mark; filled with the face, or with the colour without one."""
+    """Make the legend entry of a mark, filled with `face` or, by default, with the colour."""
     face = colour if face is None else face
     return Line2D(
         [], [], linestyle="", marker=marker, color=colour, markerfacecolor=face, label=label
@@ -116,13 +111,13 @@ def dot(label: str, colour: Any = INK, *, marker: str = "o", face: Any = None) -
 
 
 def grey_handles(data: DataFrame, num_named: int) -> list[Line2D]:
-    """A legend entry of the configurations that are drawn in grey, if there are any."""
+    """Make a legend entry for the configurations without a name, if there are any."""
     num = int(data["num_configurations"].iloc[0]) - num_named
     return [Line2D([], [], color=GREY, label=f"{num} other configurations")] if num > 0 else []
 
 
 def mark_handles(rows: DataFrame) -> list[Line2D]:
-    """Legend entries of the marks that occur among these runs, and of no others."""
+    """Make legend entries for the marks that occur among these runs."""
     handles = []
     outcomes: Series = rows["outcome"] if "outcome" in rows else Series(dtype=object)
     for outcome in ("missed", "failed"):
@@ -133,33 +128,33 @@ def mark_handles(rows: DataFrame) -> list[Line2D]:
 
 
 def incomparable_handles(rows: DataFrame) -> list[Line2D]:
-    """A legend entry of the runs that are incomparable, if there are any."""
+    """Make a legend entry for incomparable runs, if there are any."""
     num = int((~rows["comparable"].astype(bool)).sum())
     return [dot(f"incomparable ({num})", face="white")] if num else []
 
 
 def bars_words(numbers: Sequence[int] | Series) -> str:
-    """What the bars are, with a semicolon before; nothing where single runs have none."""
+    """Say what the bars are, after a semicolon; empty if all are single runs without bars."""
     several = [number for number in numbers if number > 1]
     return f"; bars: {bounds_words(several)}" if several else ""
 
 
 def n_words(numbers: Sequence[int] | Series) -> str:
-    """How many runs stand behind each point: `n = 3`, or `n = 2 to 5`."""
+    """Say how many runs are behind each point: `n = 3`, or `n = 2 to 5`."""
     return f"n = {range_words(numbers)}"
 
 
 def range_words(numbers: Sequence[int] | Series) -> str:
-    """The least and the largest of some numbers: `2 to 5`, or `3` where they are the same."""
+    """The smallest and the largest of some numbers: `2 to 5`, or `3` if they are equal."""
     low, high = min(numbers), max(numbers)
     return f"{low}" if low == high else f"{low} to {high}"
 
 
 def bounds_words(numbers: Sequence[int] | Series) -> str:
-    """What the bounds of medians are.
+    """Say what the bounds of medians are.
 
     Args:
-        numbers: Of runs behind each of the medians, at least one.
+        numbers: Numbers of runs behind each median, at least one.
     """
     if min(numbers) >= MIN_RUNS:
         return _INTERVAL
@@ -169,25 +164,25 @@ def bounds_words(numbers: Sequence[int] | Series) -> str:
 
 
 def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
-    """Median of each group with its bounds; a run whose value is a bound counts as infinite.
+    """Compute the median by some keys with its bounds; a bound counts as infinite.
 
     Args:
         runs: With the columns of `by`, the value (known unless it is a bound), `bound` and
-        `comparable`.
-        by: What the groups share.
+            `comparable`.
+        by: The keys.
         value: The column.
 
     Returns:
-        A row for each group: `value`, `low`, `high` (an interval, or the range of fewer than six
-        runs, as bench.core.stats.intervals.median gives it; missing where they are infinite, the
-        last two also where there is a single run), `num_runs`, `num_reached`, `num_incomparable`.
+        A row for each key: `value`, `low`, `high` (an interval, or the range of fewer than six
+        runs, as bench.core.stats.intervals.median gives it; missing if infinite, and the last two
+        also for a single run), `num_runs`, `num_reached`, `num_incomparable`.
     """
     values = np.where(runs["bound"], np.inf, runs[value].astype(float))
     incomparable = ~runs["comparable"].to_numpy(dtype=bool)
     rows = []
     for key, places in runs.groupby(list(by), sort=True).indices.items():
-        own = values[places]
-        found = median(own)
+        part = values[places]
+        found = median(part)
         names = key if isinstance(key, tuple) else (key,)
         rows.append(
             {
@@ -195,8 +190,8 @@ def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
                 value: found.value,
                 "low": found.low,
                 "high": found.high,
-                "num_runs": len(own),
-                "num_reached": int(np.isfinite(own).sum()),
+                "num_runs": len(part),
+                "num_reached": int(np.isfinite(part).sum()),
                 "num_incomparable": int(incomparable[places].sum()),
             }
         )
@@ -205,17 +200,17 @@ def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
 
 
 def paired_medians(runs: DataFrame, x: str, y: str) -> DataFrame:
-    """Medians of two quantities of each configuration, with their bounds.
+    """Compute the medians of two quantities of each configuration, with their bounds.
 
     Args:
-        runs: With both quantities, `x_bound` and `y_bound` under their names, `configuration` and
-            `comparable`. Each median is over the runs that have the quantity, or a bound of it.
+        runs: With both quantities, their `_bound` columns, `configuration` and `comparable`. Each
+            median is over the runs that have the quantity, or a bound of it.
         x: Column of the first quantity.
         y: Column of the second.
 
     Returns:
-        By configuration: both under their names, with `_low` and `_high`, and the counts of
-        `medians`, of the runs that have x.
+        By configuration: both quantities with `_low` and `_high`, and the counts of `medians` for
+        the runs that have x.
     """
     parts = []
     for name in (x, y):

@@ -1,7 +1,6 @@
-"""A figure of several groups of runs, of which only those within a group may be compared.
+"""A figure of several groups of peers, each in a panel of its own.
 
-Each group is a panel with its own axes, ranking, front, tests and legend: nothing spans two of
-them.
+Only runs within a group may be compared: axes, ranking, front, tests and legend are per panel.
 """
 
 from __future__ import annotations
@@ -18,40 +17,40 @@ from analysis.load.values import column
 from analysis.stats.peer_keys import KEYS
 from analysis.stats.peers import Group, peer_groups
 
-MOST_PANELS = 6  # more of them have no room on a page
+MOST_PANELS = 6  # a page has no room for more
 _TITLE_IN, _LINE_IN = 0.22, 0.13  # room for a title, and for each further line
 _PER_INCH = 15  # characters of a title
-_OF_HOST = ("processor", "num_cpus", "memory_gib", "gpus")
+_HOST_KEYS = ("processor", "num_cpus", "memory_gib", "gpus")
 
 
-def trainings(runs: DataFrame, **_options: object) -> list[Group]:
-    """Runs that had a target, in groups that may be compared."""
+def trainings(runs: DataFrame) -> list[Group]:
+    """Group the runs that had a target."""
     return peer_groups(runs, only=column(runs, "target.metric").notna())
 
 
-def servings(runs: DataFrame, **_options: object) -> list[Group]:
-    """Runs of bench.serve on the same data and kind of host; scenarios have panels of their own."""
+def servings(runs: DataFrame) -> list[Group]:
+    """Group the runs of bench.serve by data and kind of host; the figures separate scenarios."""
     return peer_groups(runs, only=column(runs, "serving.scenario").notna(), ignore=["scenario"])
 
 
-def hosts(runs: DataFrame, **_options: object) -> list[Group]:
-    """All runs by the kind of their host, for figures that compare each run with itself alone."""
-    return peer_groups(runs, ignore=[key for key in KEYS if key not in _OF_HOST])
+def hosts(runs: DataFrame) -> list[Group]:
+    """Group all runs by kind of host, for figures that compare each run only with itself."""
+    return peer_groups(runs, ignore=[key for key in KEYS if key not in _HOST_KEYS])
 
 
 def panel_data(
     runs: DataFrame, found: Sequence[Group], data_of: Callable[[DataFrame], DataFrame]
 ) -> DataFrame:
-    """The data of each group below one another.
+    """Concatenate the data of all groups.
 
     Args:
-        runs: All runs; they tell what is missing where there is no group.
+        runs: All runs, from which the message follows if there is no group.
         found: Groups of them, the largest first.
-        data_of: The data of a figure from the runs of one group.
+        data_of: Function from the runs of one group to the data of a figure.
 
     Returns:
-        As data_of gives it. Where there are several groups, with `group`, the title of the group,
-        and `omitted`, which groups are not shown and why, as text.
+        What data_of returns. If there are several groups, also `group`, the title of the group, and
+        `omitted`, a text about the groups that are not shown and why.
 
     Raises:
         NothingToDraw: No group has what the figure shows.
@@ -88,8 +87,8 @@ def _omitted_words(omitted: Sequence[str]) -> str:
 def draw_panels(data: DataFrame, draw: Callable[..., Canvas], width: Width) -> Canvas:
     """Draw each panel with the function that draws the figure of one group.
 
-    Panels stand below one another, in a figure of two columns also beside one another: each is then
-    drawn as wide as one column.
+    Panels are below one another. A figure of two columns has two panels side by side, each as wide
+    as one column.
 
     Args:
         data: Of panel_data, with `group` and `omitted`.
@@ -98,10 +97,11 @@ def draw_panels(data: DataFrame, draw: Callable[..., Canvas], width: Width) -> C
     """
     parts = list(data.groupby("group", sort=False))
     columns = 2 if width == "two" and len(parts) > 1 else 1
-    own_width: Width = "one" if columns == 2 else width
-    titles = [wrapped(str(title), int(WIDTH_IN[own_width] * _PER_INCH)) for title, _ in parts]
+    panel_width: Width = "one" if columns == 2 else width
+    titles = [wrapped(str(title), int(WIDTH_IN[panel_width] * _PER_INCH)) for title, _ in parts]
+    # Each panel is drawn twice: only a figure of its own tells the height that it needs.
     heights = [
-        _height_in(draw(rows, width=own_width)) + _TITLE_IN + _LINE_IN * title.count("\n")
+        _height_in(draw(rows, width=panel_width)) + _TITLE_IN + _LINE_IN * title.count("\n")
         for title, (_, rows) in zip(titles, parts, strict=True)
     ]
     rows_in = [max(heights[n : n + columns]) for n in range(0, len(heights), columns)]
@@ -110,7 +110,7 @@ def draw_panels(data: DataFrame, draw: Callable[..., Canvas], width: Width) -> C
     for panel, title, (_, rows) in zip(panels.ravel(), titles, parts, strict=False):
         panel.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
         with drawing_on(panel.subfigures(1, 1)):
-            draw(rows, width=own_width)
+            draw(rows, width=panel_width)
     omitted = data["omitted"].iloc[0]
     if isinstance(omitted, str) and omitted:
         note(figure, omitted, width)
@@ -118,5 +118,5 @@ def draw_panels(data: DataFrame, draw: Callable[..., Canvas], width: Width) -> C
 
 
 def _height_in(figure: Canvas) -> float:
-    assert isinstance(figure, Figure), "drawn alone"
+    assert isinstance(figure, Figure), "drawn outside of a panel"
     return figure.get_figheight()

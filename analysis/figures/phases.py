@@ -1,4 +1,4 @@
-"""Where time, energy and latency go: phases, components and stages, stacked."""
+"""How time, energy and latency divide into phases, components and stages, as stacked bars."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from analysis.figures.stacked import stacked
 from analysis.load.values import column, numbers
 from bench.core.records.serving import WHOLE_STAGE
 
-# Without launch_s: it depends on the order of a command's runs, not on their configurations.
+# Not launch_s: it depends on the order of a command's runs, not on their configurations.
 PHASES = ("init_s", "train_s", "eval_s", "checkpoint_s")
 ENERGY_PHASES = ("init", "train", "eval", "checkpoint")
 
 
 def data_phases(runs: DataFrame) -> DataFrame:
-    """Mean wall time of each phase of a training, per configuration.
+    """Prepare the mean wall time of each phase of a training, per configuration.
 
-    Of every run all of its time, also of those that missed. A run of which a phase is not known (it
-    was killed before it could tell) is left out and counted: it is not without that phase.
+    It is the whole time of each run, whether or not it reached the target. A run with an unknown
+    phase (it was killed before recording it) is left out and counted, because treating the phase as
+    absent would bias the mean.
 
     Args:
         runs: As loaded.
@@ -35,11 +36,11 @@ def data_phases(runs: DataFrame) -> DataFrame:
     """
     trained = training_runs(runs)
     table = DataFrame({phase: numbers(trained, f"phases.{phase}") for phase in PHASES})
-    # A command may have no such phase: then none of its runs has it.
+    # If no run of a command has a phase, the command does not have it.
     has = table.notna().groupby(_commands(trained)).transform("any")
     known = (table.notna() | ~has).all(axis=1) & has.any(axis=1)
     if not known.any():
-        raise NothingToDraw("no run has phases of which all are known")
+        raise NothingToDraw("no run has a known time for all of its phases")
     table.columns = table.columns.str.removesuffix("_s")
     long = table.assign(run_id=trained["run_id"])[known].melt(
         "run_id", var_name="part", value_name="value"
@@ -60,24 +61,24 @@ def _time_remarks(has: DataFrame, known: Series) -> Iterator[str]:
     """What the bars do not show."""
     if has["init_s"].any():
         yield "Init lies before the clock."
-    yield "Not shown: launching the process, which a command's first run may pay for all others."
+    yield "Not shown: launch of the process, which a command's first run may pay for all others."
     if not known.all():
-        yield f"{int((~known).sum())} runs of which a phase is not known are left out."
+        yield f"{int((~known).sum())} runs with a phase of unknown time are left out."
 
 
 def data_phase_energy(runs: DataFrame) -> DataFrame:
-    """Mean energy of each phase of a training, per configuration, with how it was obtained.
+    """Prepare the mean energy of each phase of a training, per configuration and label.
 
-    Of every run all of its energy, also of those that missed. Where set-up was metered in some runs
-    of a configuration, the others are left out and counted: they are not without it.
+    It is the whole energy of each run, whether or not it reached the target. If set-up was metered
+    in only some runs of a configuration, the others are left out and counted.
 
     Args:
         runs: As loaded.
 
     Returns:
         As stacked.stacked, in joules; `part` is the phase with its label. `max_error_frac` is the
-        largest bound of the error among the runs; `num_below_resolution` counts those in which the
-        edges alone can shift more than 2% into the phase or out of it.
+        largest bound of the error among the runs; `num_below_resolution` counts the runs whose
+        phase was so short that its edges alone can shift its energy by more than 2%.
 
     Raises:
         NothingToDraw: No run has energy by phase.
@@ -105,7 +106,7 @@ def data_phase_energy(runs: DataFrame) -> DataFrame:
 
 
 def _phase_rows(runs: DataFrame, phase: str) -> DataFrame:
-    """Joules of one phase, of the runs that have them, and what is in doubt of them."""
+    """Joules of one phase, of the runs that have them, and their doubts."""
     labels = column(runs, "energy_label").astype(object).fillna("no label").astype(str)
     too_short = column(runs, "phase_energy.below_resolution").astype(object).fillna("")
     rows = DataFrame(
@@ -125,7 +126,7 @@ def _phase_rows(runs: DataFrame, phase: str) -> DataFrame:
 def _phase_remarks(
     trained: DataFrame, measured: DataFrame, shown: DataFrame, long: DataFrame
 ) -> Iterator[str]:
-    """What the bars do not say: where init begins, who is not there, what was too short to tell."""
+    """What the bars do not show: where init begins, which runs are missing, what was too short."""
     with_init = long.loc[long["phase"] == "init", "configuration"].nunique()
     without_init = shown["configuration"].nunique() - with_init
     if with_init:
@@ -139,17 +140,17 @@ def _phase_remarks(
     num_short: Series = long.groupby("phase", sort=False)["below_resolution"].sum()
     short = ", ".join(f"{phase} in {num}" for phase, num in num_short.items() if num)
     if short:
-        num_told = int(column(shown, "phase_energy.below_resolution").notna().sum())
+        num_known = int(column(shown, "phase_energy.below_resolution").notna().sum())
         yield (
-            f"Stretches too short for the meters' refresh, so that the edges alone can shift more "
-            f"than 2%: {short} of {num_told} runs."
+            f"Too short for the meters' refresh, so the edges alone can shift energy by more than "
+            f"2%: {short} of {num_known} runs."
         )
 
 
 def data_energy_components(runs: DataFrame, energy: DataFrame) -> DataFrame:
-    """Mean energy of each component over the clock of a training, with how it was obtained.
+    """Prepare the mean energy of each component on the clock of a training, with its label.
 
-    Runs of one configuration of which different components were measured are shown apart.
+    Runs of one configuration with different measured components are shown separately.
 
     Args:
         runs: As loaded.
@@ -179,13 +180,13 @@ def data_energy_components(runs: DataFrame, energy: DataFrame) -> DataFrame:
     return data.assign(
         label=data["part"].str.extract(r"\((\w+)\)$")[0],
         axis="mean energy over the clock (J)",
-        remark=f"{num_without} runs measured none." if num_without else "",
+        remark=f"{num_without} runs measured no energy." if num_without else "",
     )
 
 
 def _by_components(runs: DataFrame, long: DataFrame) -> DataFrame:
-    """Runs of which other components were measured are no repeats: they get names of their own."""
-    parts = long.groupby("run_id")["part"].agg(lambda own: "+".join(sorted(own)))
+    """Name runs by their components if these differ, since such runs are not repeats."""
+    parts = long.groupby("run_id")["part"].agg(lambda names: "+".join(sorted(names)))
     found = runs["run_id"].map(parts)
     several = found.groupby(runs["configuration"]).transform("nunique") > 1
     names = runs["configuration"].astype(str)
@@ -193,13 +194,13 @@ def _by_components(runs: DataFrame, long: DataFrame) -> DataFrame:
 
 
 def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:
-    """Mean time of each part of a request's way, per place, backend and what else was served.
+    """Prepare the mean time of each stage of a request, per served configuration.
 
-    One query at a time where such runs are there: under load, waiting covers all else.
+    If there are runs with one query at a time, only these count: under load, waiting dominates.
 
     Args:
         runs: As loaded.
-        stages: Parts of the latency of these runs.
+        stages: Stages of the latency of these runs.
 
     Returns:
         As stacked.stacked, in milliseconds.
@@ -211,17 +212,17 @@ def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:
     served = served[served["run_id"].isin(stages["run_id"])] if len(stages) else served.iloc[:0]
     if served.empty:
         raise NothingToDraw("no run of bench.serve has stages")
-    alone = served["serving.scenario"] == "single_stream"
+    is_single = served["serving.scenario"] == "single_stream"
     remark = ""
-    if alone.any() and not alone.all():
-        remark = f"One query at a time; {int((~alone).sum())} runs under load are not shown."
-        served = served[alone]
+    if is_single.any() and not is_single.all():
+        remark = f"One query at a time; {int((~is_single).sum())} runs under load are not shown."
+        served = served[is_single]
     long = stages.rename(columns={"stage": "part", "mean_ms": "value"})[["run_id", "part", "value"]]
     long = long[long["run_id"].isin(served["run_id"]) & (long["part"] != WHOLE_STAGE)]
-    whole = _with_all_parts(served, long)
-    if not whole.all():
-        remark += f" {int((~whole).sum())} runs of which a part is not known are left out."
-        served = served[whole]
+    complete = _have_all_parts(served, long)
+    if not complete.all():
+        remark += f" {int((~complete).sum())} runs with an unknown stage are left out."
+        served = served[complete]
         long = long[long["run_id"].isin(served["run_id"])]
     sums = long.groupby("run_id")["value"].sum()
     total = served["run_id"].map(sums).groupby(served["configuration"]).median()
@@ -230,9 +231,9 @@ def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:
     return data.assign(label="", axis="mean latency, end to end (ms)", remark=remark.strip())
 
 
-def _with_all_parts(runs: DataFrame, long: DataFrame) -> Series:
+def _have_all_parts(runs: DataFrame, long: DataFrame) -> Series:
     """Whether each run has all parts that any run of its configuration has."""
     num = runs["run_id"].map(long.groupby("run_id")["part"].nunique()).fillna(0)
-    own = long.merge(runs[["run_id", "configuration"]], on="run_id")
-    most = runs["configuration"].map(own.groupby("configuration")["part"].nunique())
+    named = long.merge(runs[["run_id", "configuration"]], on="run_id")
+    most = runs["configuration"].map(named.groupby("configuration")["part"].nunique())
     return num == most

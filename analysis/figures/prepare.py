@@ -1,27 +1,28 @@
-"""From the runs as they were loaded to what figures share: outcome, cost spent, ranking.
+"""What figures share when they prepare loaded runs: outcome, cost, ranking.
 
 A run is `reached`, `missed` (its budget ended first: the cost is a lower bound) or `failed` (it
-would not have hit later). All three stay inside, whatever a figure shows.
+would not have hit later). Every figure includes all three.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
-from pandas import DataFrame, Series
+from pandas import DataFrame, Series, concat
 
 from analysis.load.values import column, numbers, short_name, with_only
 from analysis.stats.outcomes import TO_TARGET, counted_runs, hosts, outcomes
 from bench.core.differing import part_names, texts_of
 from bench.core.metric import Quantity
 
-# What a run in vain has spent of each cost of reaching the target, where that is known.
+# Costs of reaching the target, and the quantity that gives what a run spent without reaching it.
 COSTS: dict[str, Quantity | None] = {
     **{path: quantity for quantity, path in TO_TARGET.items()},
     "target.emissions_to_target_gco2e": None,
 }
-# What the statistics of outcomes ask of a run; missing in all where no run has it.
+# Columns that the statistics of outcomes read; filled with NaN if no run has them.
 _NEEDED = (
     *COSTS,
     "status",
@@ -35,26 +36,26 @@ _NEEDED = (
     "target.censored_at_s",
     "target.censored_at_j",
 )
-HIGHLIGHTED = 6  # more lines than that a person cannot tell apart
-_GREY = 80  # more grey lines only make a blot
+HIGHLIGHTED = 6  # a reader cannot tell more lines apart
+_MOST_GREY = 80  # more grey lines would only be a blot
 
 _T = TypeVar("_T")
 
 
-class NothingToDraw(ValueError):  # noqa: N818  # an answer, not a mistake
-    """The runs do not hold what a figure shows; the message says what is missing."""
+class NothingToDraw(ValueError):  # noqa: N818  # an answer to the user, not an error
+    """The runs lack what a figure shows; the message says what is missing."""
 
 
 def are_comparable(runs: DataFrame) -> Series:
-    """Whether nothing speaks against a run; one that was cut off had no time to say."""
+    """Whether no health flag speaks against a run; one that was cut off has no flags."""
     return ~column(runs, "health.comparable").eq(False)
 
 
 def training_runs(runs: DataFrame) -> DataFrame:
-    """The trainings that count, with `outcome`, `comparable` and `architecture` added.
+    """Select the trainings that count, and add `outcome`, `comparable` and `architecture`.
 
-    Of one configuration, seed and repeat one run counts (outcomes.counted_runs). Runs of several
-    kinds of host are told apart in `configuration`: they are no repeats.
+    One run counts per configuration, seed and repeat (outcomes.counted_runs). If there are several
+    kinds of host, `configuration` names them: their runs are not repeats.
 
     Raises:
         NothingToDraw: There are none.
@@ -69,7 +70,7 @@ def training_runs(runs: DataFrame) -> DataFrame:
 
 
 def serving_runs(runs: DataFrame) -> DataFrame:
-    """The runs of bench.serve that answered requests and count, with `comparable` and `valid`.
+    """Select the runs of bench.serve that served and count, and add `comparable` and `valid`.
 
     Raises:
         NothingToDraw: There are none.
@@ -83,7 +84,7 @@ def serving_runs(runs: DataFrame) -> DataFrame:
 
 
 def _counted(runs: DataFrame) -> DataFrame:
-    """A copy of the runs that count, with every column that statistics ask for."""
+    """Copy the runs that count, with every column that the statistics read."""
     return counted_runs(runs.assign(**{n: np.nan for n in _NEEDED if n not in runs})).copy()
 
 
@@ -100,7 +101,7 @@ def _with_host(runs: DataFrame) -> DataFrame:
 
 
 def architectures(runs: DataFrame) -> Series:
-    """The model's name, with those of its settings that differ under the same name."""
+    """Name each run's model, with the settings that differ between models of one name."""
     name = part_names(runs, "model")
     for other in ("config.model", "model.name", "trained.model"):
         name = name.fillna(column(runs, other).astype(object))
@@ -114,21 +115,21 @@ def architectures(runs: DataFrame) -> Series:
     for _, rows in runs.groupby(name, sort=False):
         for key in settings:
             if rows[key].nunique() > 1:
-                own = rows.dropna(subset=[key])
-                named[own.index] += " " + texts_of(own, [key]).str.removeprefix("model.")
+                known = rows.dropna(subset=[key])
+                named[known.index] += " " + texts_of(known, [key]).str.removeprefix("model.")
     return named.map(short_name)
 
 
 def spent(runs: DataFrame, name: str) -> DataFrame:
-    """What each run cost until its target, or in all where it never got there.
+    """What each run cost until its target, or altogether if it did not reach it.
 
     Args:
         runs: Of `training_runs`.
         name: Of COSTS.
 
     Returns:
-        A row for each run in the same order: `value`, `bound` (whether the run did not reach its
-        target, so that the value is what was spent in vain; missing where that is not known).
+        A row for each run in the same order: `value`, missing if unknown, and `bound`, whether the
+        run did not reach its target, which makes the value a lower bound.
     """
     quantity = COSTS[name]
     missed = runs["outcome"] != "reached"
@@ -145,13 +146,13 @@ def spent_quantity(runs: DataFrame, quantity: Quantity) -> DataFrame:
 
 
 def with_label_names(runs: DataFrame, labels: Series | None) -> DataFrame:
-    """The same, with how joules were obtained in the names where that differs.
+    """Add how joules were obtained to the names of configurations, if runs differ in it.
 
-    So measured and modelled energy are never taken together, nor drawn without saying which it is.
+    So measured and modelled energy are never mixed, nor drawn without their label.
 
     Args:
         runs: With `configuration`, and perhaps `architecture`.
-        labels: Of the runs; None where no joules are drawn.
+        labels: Of the runs; None if no joules are drawn.
     """
     if labels is None:
         return runs
@@ -165,16 +166,16 @@ def with_label_names(runs: DataFrame, labels: Series | None) -> DataFrame:
 
 
 def filled_labels(runs: DataFrame, labels: Series) -> Series:
-    """The label of each run; one that was cut off before it had one is a repeat of the others.
+    """Fill in the label of each run that was cut off before it had one.
 
-    It has the only label of its configuration, else the only one of all runs, else `no label`.
+    It gets the only label of its configuration, else the only one of all runs, else `no label`.
     """
-    own = with_only(labels, runs["configuration"])
-    return with_only(own).fillna("no label").astype(str)
+    filled = with_only(labels, runs["configuration"])
+    return with_only(filled).fillna("no label").astype(str)
 
 
 def joule_kinds(runs: DataFrame, part: str = "") -> Series:
-    """How the joules of each run were obtained, and of which components where that differs.
+    """How the joules of each run were obtained, and of which components if runs differ in them.
 
     Args:
         runs: As loaded.
@@ -192,7 +193,7 @@ def joule_kinds(runs: DataFrame, part: str = "") -> Series:
 
 
 def trained_for(runs: DataFrame, quantity: str) -> DataFrame:
-    """As training_runs; where joules are drawn, with their labels in the names if they differ.
+    """As training_runs; for joules or money, with differing labels in the names.
 
     Raises:
         NothingToDraw: There are none.
@@ -204,18 +205,18 @@ def trained_for(runs: DataFrame, quantity: str) -> DataFrame:
 
 
 def energy_labels(runs: DataFrame) -> str:
-    """How the joules of these runs were obtained, for an axis; `by label` if in many ways."""
+    """How the joules of these runs were obtained, for an axis; `by label` if in several ways."""
     labels = column(runs, "energy_label").dropna().astype(str).unique()
     return str(labels[0]) if len(labels) == 1 else "by label" if len(labels) else "no label"
 
 
 def quality_label(metrics: Series) -> str:
-    """The axis of the qualities that targets are about: `validation accuracy`."""
+    """The axis of the metrics of targets: `validation accuracy`."""
     return f"validation {', '.join(sorted(metrics.unique())).replace('_', ' ')}"
 
 
 def ranked(runs: DataFrame) -> list[str]:
-    """Configurations from the best to the worst: by share of hits, then by median time of hits."""
+    """Rank configurations from best to worst: by share of hits, then by median time of hits."""
     cost = spent_quantity(runs, "time_s")
     table = DataFrame(
         {
@@ -230,17 +231,17 @@ def ranked(runs: DataFrame) -> list[str]:
 
 
 def drawn(order: list[str]) -> dict[str, str]:
-    """Which configurations are drawn and how: the best as a `line`, some of the others in `grey`.
+    """Select the configurations to draw: the best as a `line`, some of the others in `grey`.
 
     Args:
-        order: All of them, from the best to the worst.
+        order: All of them, from best to worst.
     """
-    best, others = order[:HIGHLIGHTED], evenly(order[HIGHLIGHTED:], _GREY)
+    best, others = order[:HIGHLIGHTED], evenly(order[HIGHLIGHTED:], _MOST_GREY)
     return dict.fromkeys(best, "line") | dict.fromkeys(others, "grey")
 
 
 def counts(runs: DataFrame) -> DataFrame:
-    """By configuration: `num_runs`, `num_reached` and `num_incomparable`."""
+    """Count by configuration: `num_runs`, `num_reached` and `num_incomparable`."""
     table = DataFrame(
         {
             "configuration": runs["configuration"],
@@ -252,14 +253,26 @@ def counts(runs: DataFrame) -> DataFrame:
     return table.groupby("configuration", sort=False).sum()
 
 
+def with_counts(parts: Sequence[DataFrame], runs: DataFrame, num: int) -> DataFrame:
+    """Concatenate the data of configurations, with `counts` and their number.
+
+    Args:
+        parts: With `configuration`.
+        runs: Of `training_runs`.
+        num: Number of configurations, also of those that are not drawn.
+    """
+    data = concat(parts, ignore_index=True).merge(counts(runs), on="configuration")
+    return data.assign(num_configurations=num)
+
+
 def counted_name(name: str, num_runs: int, num_reached: int, num_incomparable: int) -> str:
-    """A configuration and its hits, for a legend: `lr=0.1  2/3, 1 incomparable`."""
+    """Write a configuration and its hits for a legend: `lr=0.1  2/3, 1 incomparable`."""
     incomparable = f", {num_incomparable} incomparable" if num_incomparable else ""
     return f"{name or 'all runs'}  {num_reached}/{num_runs}{incomparable}"
 
 
 def evenly(items: list[_T], most: int) -> list[_T]:
-    """Choose at most that many items, evenly over their order, with the first and the last."""
+    """Choose at most `most` items, evenly over their order, including the first and the last."""
     if len(items) <= most:
         return items
     places = np.linspace(0, len(items) - 1, most).round().astype(int)

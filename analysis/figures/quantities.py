@@ -1,4 +1,4 @@
-"""What an axis can show: columns of the runs and their labels, costs, and what money pays for."""
+"""What an axis can show: columns of the runs with their labels, costs, and the basis of money."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SETTING = "config."
 def require_axes(runs: DataFrame, x: str, y: str, area: str | None = None) -> None:
     """Refuse columns that cannot be the axes of a tradeoff.
 
-    An axis is a result that is better in a known direction, or a setting (`config.NAME`), against
-    which there is no front. The area of a point can be any number.
+    An axis is a result with a known better direction, or a setting (`config.NAME`), for which there
+    is no front. The area of a point can be any number.
 
     Args:
         runs: As loaded.
@@ -31,8 +31,8 @@ def require_axes(runs: DataFrame, x: str, y: str, area: str | None = None) -> No
         area: Column that the area of a point stands for.
 
     Raises:
-        ValueError: One of them is no column, holds no numbers, or has no direction; the message
-            names the key and columns that may have been meant.
+        ValueError: One of them is not a column, holds no numbers, or has no better direction; the
+            message names the key and similar columns.
     """
     for key, name in (("x", x), ("y", y), ("area", area)):
         if name is None:
@@ -43,21 +43,21 @@ def require_axes(runs: DataFrame, x: str, y: str, area: str | None = None) -> No
 
 
 def direction(name: str) -> Better | None:
-    """In which direction an axis is better; None for a setting.
+    """Which direction of an axis is better; None for a setting.
 
     Raises:
-        ValueError: It is no setting, and no number of a record.
+        ValueError: It is neither a setting nor a number of a record.
     """
     return None if name.startswith(SETTING) else better(name)
 
 
 def label_with(label: str, how: str) -> str:
-    """A label, with how its joules were obtained inside the parentheses of its unit."""
+    """Add to a label how its joules were obtained, inside the parentheses of its unit."""
     return f"{label.removesuffix(')')}, {how})" if label.endswith(")") else f"{label} ({how})"
 
 
 def cost_label(data: DataFrame, paths: Mapping[Quantity, str] = TO_TARGET) -> str:
-    """The axis of a cost, as the catalogue has it; joules with how they were obtained.
+    """Label the axis of a cost by the catalogue; for joules, add how they were obtained.
 
     Args:
         data: With `quantity` and `energy_label`.
@@ -78,19 +78,18 @@ def _require_numbers(runs: DataFrame, key: str, name: str) -> None:
 def _require_direction(key: str, name: str) -> None:
     if name not in METRICS or METRICS[name].better is None:
         raise ValueError(
-            f"{key}={name}: neither more nor less of it is better, so that there is nothing to "
-            f"trade off; take a result such as target.time_to_target_s, or a setting "
-            f"({SETTING}NAME)"
+            f"{key}={name}: neither more nor less of it is better, so there is nothing to trade "
+            f"off; take a result such as target.time_to_target_s, or a setting ({SETTING}NAME)"
         )
 
 
 def _holds_numbers(runs: DataFrame, name: str) -> bool:
-    """Whether any run has a number there; a text of another run is no point on that axis."""
+    """Whether any run has a number there; runs with a text in its place are then left out."""
     return bool(numbers(runs, name).notna().any()) or bool(runs[name].isna().all())
 
 
 def _meant(runs: DataFrame, name: str) -> str:
-    """The columns that a wrong name may stand for."""
+    """Suggest columns for a wrong name."""
     settings = [str(column) for column in runs if str(column).startswith(SETTING)]
     known = [*(column for column in settings if _holds_numbers(runs, column)), *_results()]
     return did_you_mean(name, known) or (
@@ -104,11 +103,11 @@ def _results() -> list[str]:
 
 
 def counted_costs(runs: DataFrame, cost: DataFrame, name: str) -> Series:
-    """Which runs have a place among costs: known ones, and runs that never reached their target.
+    """Which runs have a cost: those with a known one, and those that missed their target.
 
-    A run that missed counts as infinite even if what it spent is not known: it was killed too early
-    to tell. It does not where joules are asked for and its meter was missing: runs of its like that
-    hit have no cost either, and only their misses would be left.
+    A run that missed counts as infinite even if its cost is unknown because it was killed early.
+    The exception is a cost in joules without a meter: runs like it that hit have no cost either,
+    and counting only the misses would be wrong.
 
     Args:
         runs: Of `training_runs`.
@@ -123,14 +122,14 @@ def counted_costs(runs: DataFrame, cost: DataFrame, name: str) -> Series:
 
 
 def cost_bases(runs: DataFrame) -> Series:
-    """What the money of each run pays for, by the price in its configuration: `electricity`, say.
+    """What the money of each run pays for, by the price in its configuration: `electricity`, ...
 
-    Electricity alone and a machine by the hour are never on one scale.
+    Money for electricity alone and money for a rented machine are never on one scale.
     """
     return joules.cost_bases(runs).fillna("no price")
 
 
 def rate_words(runs: DataFrame) -> Series:
-    """The rate that a serving was asked for, in words: what a prediction takes depends on it."""
+    """The fixed rate of a serving in words; the cost of a prediction depends on it."""
     rates = fixed_rates(runs)
     return rates.map(lambda each: "" if np.isnan(each) else f"at {each:g} queries/s").astype(object)

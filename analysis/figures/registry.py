@@ -1,7 +1,7 @@
-"""Figures by name: what each needs, how its data is prepared, and how it is drawn.
+"""Figures by name: what data each needs, how it is prepared, and how it is drawn.
 
-Functions are named and not imported, so that a wrong name is refused without waiting for the
-plotting libraries: the modules of the figures are imported when the first of them is drawn.
+Functions are given by name and imported when the first figure is drawn, so a wrong name of a figure
+is refused without waiting for the plotting libraries.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from analysis.figures.style import Width
+    from analysis.stats.peers import Group
 
 _TRAININGS, _SERVINGS = "panels:trainings", "panels:servings"
 _QUANTITIES = (("time", "time_s"), ("energy", "energy_j"), ("cost", "cost_usd"))
-# Needs to be told what to draw, so that it is not among all figures of a report.
+# Its axes have to be given, so it is not among the figures of a report.
 TRADEOFF = "tradeoff"
 
 
@@ -31,16 +32,16 @@ class Entry:
     """One figure.
 
     Attributes:
-        title: What it shows, in a line.
-        data: `module:function` from the runs (and the long frames of `needs`, in that order) to a
-            tidy frame; the module is one of analysis.figures.
+        title: What it shows, in one line.
+        data: `module:function` of analysis.figures, from the runs and the long frames of `needs` to
+            a tidy frame.
         draw: `module:function` from that frame to a figure.
         needs: Long frames: load_<name> of analysis.load.runs.
-        groups: `module:function` from all runs to groups that may be compared, each a panel; None
-            where all runs are drawn together.
-        options: Keywords of the data function, which `groups` is given as well.
-        pick: `module:function` that chooses the runs whose long frames are read, where not all
-            of them are drawn.
+        groups: `module:function` from all runs to groups of peers, one for each panel; None if all
+            runs are drawn together.
+        options: Keywords of the data function; `groups` gets them too, unless it is in panels.
+        pick: `module:function` that selects the runs whose long frames are read, if the figure does
+            not show all runs.
     """
 
     title: str
@@ -58,12 +59,12 @@ def _path(verb: str, name: str) -> str:
 
 
 def _entry(title: str, name: str, draw: str | None = None, **more: Any) -> Entry:
-    """The entry of `module:data_name` and `module:draw_name`; a lone name is that of the module."""
+    """The entry of `module:data_name` and `module:draw_name`; without `:`, name is the module."""
     return Entry(title=title, data=_path("data", name), draw=_path("draw", draw or name), **more)
 
 
 def _both(module: str, title: str, **more: Any) -> dict[str, Entry]:
-    """The same figure of time and of energy."""
+    """One figure for time and one for energy."""
     return {
         f"{module}_{short}": _entry(
             title.format(short), module, options={"quantity": quantity}, **more
@@ -179,27 +180,32 @@ FIGURES: dict[str, Entry] = {
 
 
 class Frames:
-    """The runs, and their long frames, each read when it is first asked for."""
+    """The runs, their long frames and their groups, each made when it is first needed."""
 
     def __init__(self, runs: DataFrame) -> None:
-        """Nothing is read.
-
-        Args:
-            runs: As loaded.
-        """
+        """Keep the runs, as loaded; nothing else is read yet."""
         self.runs = runs
-        self._read: dict[str, DataFrame] = {}
+        self._long: dict[str, DataFrame] = {}
+        self._groups: dict[str, list[Group]] = {}
 
     def long(self, name: str, runs: DataFrame | None = None) -> DataFrame:
-        """A long frame of all runs, which is kept, or of some of them."""
+        """Read a long frame of all runs, which is kept, or of some of them."""
         from analysis.load import runs as load
 
         read = getattr(load, f"load_{name}")
         if runs is not None:
             return read(runs)  # type: ignore[no-any-return]
-        if name not in self._read:
-            self._read[name] = read(self.runs)
-        return self._read[name]
+        if name not in self._long:
+            self._long[name] = read(self.runs)
+        return self._long[name]
+
+    def groups(self, path: str, options: Mapping[str, Any]) -> list[Group]:
+        """Group the runs with a function; most figures share the groups of panels."""
+        if not path.startswith("panels:"):
+            return function_of(path)(self.runs, **options)  # type: ignore[no-any-return]
+        if path not in self._groups:
+            self._groups[path] = function_of(path)(self.runs)
+        return self._groups[path]
 
 
 @cache
@@ -211,7 +217,7 @@ def function_of(path: str) -> Callable[..., Any]:
 
 
 def figure_titles() -> dict[str, str]:
-    """What each figure shows, in a line, by its name."""
+    """What each figure shows, in one line, by its name."""
     return {name: _entry_of(name).title for name in (*FIGURES, TRADEOFF)}
 
 
@@ -219,7 +225,7 @@ def require_figures(names: Sequence[str], key: str = "figures") -> None:
     """Refuse names that no figure has.
 
     Raises:
-        ValueError: One is unknown; the message names it and those that are like it.
+        ValueError: One is unknown; the message names it and similar names.
     """
     known = [*FIGURES, TRADEOFF]
     for name in names:
@@ -236,8 +242,8 @@ def figure_data(
     Args:
         name: Of FIGURES, or `tradeoff` with x, y and perhaps area in the options.
         frames: What was loaded.
-        run: The run of a timeline.
-        options: Keywords of the data function, beside the figure's own.
+        run: Run ID of a timeline.
+        options: Keywords of the data function, in addition to the figure's own.
 
     Raises:
         NothingToDraw: The runs do not hold what the figure shows.
@@ -250,8 +256,8 @@ def figure_data(
         return _data(entry, frames, frames.runs, {} if run is None else {"run": run}, keywords)
     from analysis.figures.panels import panel_data
 
-    found = function_of(entry.groups)(frames.runs, **keywords)
-    return panel_data(frames.runs, found, lambda own: _data(entry, frames, own, {}, keywords))
+    found = frames.groups(entry.groups, keywords)
+    return panel_data(frames.runs, found, lambda runs: _data(entry, frames, runs, {}, keywords))
 
 
 def _data(
@@ -261,7 +267,7 @@ def _data(
     picked: Mapping[str, Any],
     keywords: Mapping[str, Any],
 ) -> DataFrame:
-    """The data of some runs, of which long frames may be read of a few alone."""
+    """The data of some runs; the entry may select a few whose long frames are read."""
     chosen = None
     if entry.pick is not None:
         chosen = function_of(entry.pick)(runs, **picked)
@@ -272,7 +278,7 @@ def _data(
 
 
 def draw_figure(name: str, data: DataFrame, width: Width) -> Figure:
-    """Draw a figure from its tidy frame, as `figure_data` gave it or as it was read back.
+    """Draw a figure from its tidy frame, from `figure_data` or read back from a file.
 
     Raises:
         ValueError: There is no such figure.

@@ -1,4 +1,4 @@
-"""The expected time to the target if one starts again after every run that misses."""
+"""The expected time to the target if a new run starts after every run that misses."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from pandas import DataFrame
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, wrapped
 from analysis.figures.by_configuration import outcomes_by_configuration
 from analysis.figures.marks import dot, draw_points
-from analysis.figures.prepare import NothingToDraw, counts, evenly, training_runs
+from analysis.figures.prepare import NothingToDraw, counted_name, counts, evenly, training_runs
 from analysis.figures.style import COLOURS, INK, Width, short_names
 from analysis.stats.expected_cost import expected_cost, simulated_restarts
 from analysis.stats.outcomes import Outcomes, outcomes
 from bench.core.stats.intervals import MIN_RUNS
 
-_ROWS = 16
+_MOST_ROWS = 16
 
 
 def data_restarts(runs: DataFrame) -> DataFrame:
-    """Expected time with restarts per configuration, its interval, and what a single try may take.
+    """Prepare the expected time with restarts, its interval, and the range of single tries.
 
     Args:
         runs: As loaded.
 
     Returns:
         A row for each configuration, the best first and those without a hit last: `configuration`,
-        `expected_s` with `low`, `high` (95%, missing where there is no interval), `tenth_s` and
-        `ninetieth_s` (of simulated restarts), `hits_mean_s` (mean of the runs that hit, which is
-        not what a try costs), `total_s` (all that is known to have been spent), `num_runs`,
-        `num_reached`, `num_unknown` (runs whose time is not known: nothing is expected then),
+        `expected_s` with `low`, `high` (95%, missing without an interval), `tenth_s` and
+        `ninetieth_s` (percentiles of simulated restarts), `hits_mean_s` (mean of the runs that hit,
+        which ignores the cost of misses), `total_s` (the sum of known times), `num_runs`,
+        `num_reached`, `num_unknown` (runs of unknown time; with any, there is no expected time),
         `num_incomparable`, `num_configurations`.
 
     Raises:
-        NothingToDraw: There is no training whose time is known.
+        NothingToDraw: There is no training with a known time.
     """
     trained = training_runs(runs)
     if np.isnan(outcomes(trained).cost).all():
@@ -45,8 +45,8 @@ def data_restarts(runs: DataFrame) -> DataFrame:
     num_incomparable = counts(trained)["num_incomparable"]
 
     def rank(name: str) -> tuple[bool, float]:
-        own = ended[name]
-        return own.num_hits == 0, float(np.nansum(own.cost)) / max(own.num_hits, 1)
+        found = ended[name]
+        return found.num_hits == 0, float(np.nansum(found.cost)) / max(found.num_hits, 1)
 
     rows = [
         {
@@ -54,28 +54,28 @@ def data_restarts(runs: DataFrame) -> DataFrame:
             **_expected(ended[name]),
             "num_incomparable": int(num_incomparable[name]),
         }
-        for name in evenly(sorted(ended, key=rank), _ROWS)
+        for name in evenly(sorted(ended, key=rank), _MOST_ROWS)
     ]
     floats = dict.fromkeys(("expected_s", "low", "high"), "float64")
     return DataFrame(rows).astype(floats).assign(num_configurations=len(ended))
 
 
-def _expected(own: Outcomes) -> dict[str, Any]:
-    """The numbers of one configuration: only what was spent, without a hit or a known cost."""
-    found = expected_cost(own)
-    drawn = own.num_hits > 0 and own.num_unknown == 0
-    tries = simulated_restarts(own) if drawn else np.array([np.nan])
+def _expected(ended: Outcomes) -> dict[str, Any]:
+    """The numbers of one configuration; without a hit, or with an unknown cost, only the total."""
+    found = expected_cost(ended)
+    is_known = ended.num_hits > 0 and ended.num_unknown == 0
+    tries = simulated_restarts(ended) if is_known else np.array([np.nan])
     return {
         "expected_s": found.value,
         "low": found.low,
         "high": found.high,
         "tenth_s": float(np.percentile(tries, 10)),
         "ninetieth_s": float(np.percentile(tries, 90)),
-        "hits_mean_s": float(np.nanmean(own.cost[own.hit])) if drawn else np.nan,
-        "total_s": float(np.nansum(own.cost)),
-        "num_runs": len(own),
-        "num_reached": own.num_hits,
-        "num_unknown": own.num_unknown,
+        "hits_mean_s": float(np.nanmean(ended.cost[ended.hit])) if is_known else np.nan,
+        "total_s": float(np.nansum(ended.cost)),
+        "num_runs": len(ended),
+        "num_reached": ended.num_hits,
+        "num_unknown": ended.num_unknown,
     }
 
 
@@ -89,8 +89,8 @@ def draw_restarts(data: DataFrame, *, width: Width = "one") -> Canvas:
     data = data.assign(height=np.arange(len(data))[::-1])
     is_known = data["expected_s"].notna()
     _draw_hits(axes, data[is_known])
-    vain = data[~is_known & (data["total_s"] > 0)]
-    x, y = vain["total_s"], vain["height"]
+    bounds = data[~is_known & (data["total_s"] > 0)]
+    x, y = bounds["total_s"], bounds["height"]
     axes.scatter(x, y, s=22, marker=">", facecolors="white", edgecolors=INK)
     log_axis(axes, "x")
     axes.set_yticks(data["height"], labels, fontsize=6)
@@ -101,11 +101,10 @@ def draw_restarts(data: DataFrame, *, width: Width = "one") -> Canvas:
 
 
 def _row_name(row: dict[Any, Any], names: dict[str, str], width: Width) -> str:
-    incomparable = f", {row['num_incomparable']} incomparable" if row["num_incomparable"] else ""
-    text = (
-        f"{names[str(row['configuration'])]}  {row['num_reached']}/{row['num_runs']}{incomparable}"
+    numbers = (row["num_runs"], row["num_reached"], row["num_incomparable"])
+    return wrapped(
+        counted_name(names[str(row["configuration"])], *numbers), 28 if width == "one" else 60
     )
-    return wrapped(text, 28 if width == "one" else 60)
 
 
 def _draw_hits(axes: Axes, data: DataFrame) -> None:
@@ -127,29 +126,29 @@ def _handles(data: DataFrame) -> list[Line2D]:
         Line2D([], [], color="0.7", linewidth=0.9, label="10% to 90% of tries"),
         dot("mean of hits alone", COLOURS[3], marker="|"),
     ]
-    num_vain = int(data["expected_s"].isna().sum())
-    if num_vain == len(data):
+    num_bounds = int(data["expected_s"].isna().sum())
+    if num_bounds == len(data):
         handles = []
-    if num_vain:
-        why = "no hit, or a cost not known" if data["num_unknown"].any() else "no hit"
-        handles.append(dot(f"{why} ({num_vain})", marker=">", face="white"))
+    if num_bounds:
+        reason = "no hit, or an unknown cost" if data["num_unknown"].any() else "no hit"
+        handles.append(dot(f"{reason} ({num_bounds})", marker=">", face="white"))
     return handles
 
 
 def _words(data: DataFrame, common: str) -> str:
-    words = "k/n: runs that hit; misses and failures inside, at what they spent."
+    words = "k/n: runs that hit. Misses and failures count with what they spent."
     if data["num_incomparable"].any():
         words += " Hollow: with runs that are not comparable."
     known = data[data["expected_s"].notna()]
     if (known["low"].notna() & known["high"].isna()).any():
-        words += " Where too few hit, the bar has no upper end and is drawn to that of the tries."
+        words += " If too few hit, the bar has no upper end and is drawn to that of the tries."
     if known["low"].isna().any():
         words += f" No bar: fewer than {MIN_RUNS} runs, fewer than two hits, or no run that missed."
     if data["expected_s"].isna().any():
         words += " No hit: the total spent, a lower bound."
     if data["num_unknown"].any():
         num = int(data["num_unknown"].sum())
-        words += f" Of {num} runs it is not known what they spent: nothing is expected of theirs."
+        words += f" {num} runs have an unknown cost; their configurations have no expected time."
     num = int(data["num_configurations"].iloc[0])
     if num > len(data):
         words += f" {len(data)} of {num} configurations, evenly from best to worst."

@@ -1,6 +1,6 @@
 """Figures as files: PDF, SVG and PNG in the widths of a paper, and the plotted data beside them.
 
-The same figure gives the same bytes: no dates, no random identifiers.
+The same figure always gives the same bytes: files have no dates and no random identifiers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from analysis.tables.text_table import frame_csv
 
 FORMATS = ("pdf", "svg", "png")
 
-# What would make two files of one figure differ is left out.
+# Without the metadata that would make two files of one figure differ.
 _METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
     "svg": {"Date": None, "Creator": None},
@@ -29,11 +29,11 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 
 def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Write one figure in some formats; its folder is made where there is none.
+    """Write one figure in some formats; its folder is created if it does not exist.
 
     Args:
         figure: What to write.
-        stem: The files' path without its ending.
+        stem: The files' path without its suffix.
         formats: Of pdf, svg and png.
 
     Returns:
@@ -46,12 +46,12 @@ def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) ->
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise ValueError(f"formats={unknown[0]}: must be of {', '.join(FORMATS)}")
-    FigureCanvasAgg(figure)  # never a window, whatever the notebook or the terminal has
+    FigureCanvasAgg(figure)  # never opens a window, in a notebook or a terminal
     paths = []
     with paper_style():
         for name in formats:
             path = stem.with_name(f"{stem.name}.{name}")
-            file = io.BytesIO()  # first whole: what cannot be written is no defect of the drawing
+            file = io.BytesIO()  # drawn first, so that only writing raises CannotWrite
             figure.savefig(file, format=name, metadata=_METADATA[name])
             with writing(path.parent):
                 path.write_bytes(file.getvalue())
@@ -73,12 +73,12 @@ def save_data(data: DataFrame, path: Path) -> Path:
 def save_all(
     figures: Mapping[str, Figure], data: DataFrame, stem: Path, formats: Sequence[str] = FORMATS
 ) -> list[Path]:
-    """One figure in several widths, and its data: `<stem>_<width>.<format>` and `<stem>.csv`.
+    """Write a figure in several widths and its data: `<stem>_<width>.<format>`, `<stem>.csv`.
 
     Args:
-        figures: Width and figure.
+        figures: Figure by width.
         data: What all of them show.
-        stem: The files' path without width and ending.
+        stem: The files' path without width and suffix.
         formats: Of pdf, svg and png.
 
     Raises:

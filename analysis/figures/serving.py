@@ -1,4 +1,4 @@
-"""Serving: the distribution of latency, latency under load, and what a request's time goes into."""
+"""Serving: the distribution of latency, and latency under load."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from bench.core.stats.percentiles import latency_percentile, percentile_floor
 
 _PERCENTILES = (0.5, 0.9, 0.99, 0.999)
 _POINTS = 300
-_LINES = 4  # configurations of a scenario
+_MOST_LINES = 4  # configurations of a scenario
 _PANELS = ("single_stream", "multi_stream", "server", "offline")
 
 
 def pick_served(runs: DataFrame) -> DataFrame:
-    """The runs whose distributions are drawn: of every scenario a few, the median run of each.
+    """Select the runs whose distributions are drawn: a few configurations of each scenario.
 
     Args:
         runs: As loaded.
 
     Returns:
-        For each scenario at most _LINES configurations, evenly from the quickest to the
-        slowest; of each the run of the median p50.
+        For each scenario at most _MOST_LINES configurations, evenly from the fastest to the
+        slowest, each with the run of the median p50.
 
     Raises:
         NothingToDraw: There is no run of bench.serve.
@@ -40,20 +40,20 @@ def pick_served(runs: DataFrame) -> DataFrame:
     for _, rows in served.dropna(subset=["p50"]).groupby("serving.scenario", sort=True):
         groups = rows.sort_values(["p50", "run_id"]).groupby("configuration", sort=False)
         middle = [group.iloc[(len(group) - 1) // 2]["run_id"] for _, group in groups]
-        picked += evenly(middle, _LINES)
+        picked += evenly(middle, _MOST_LINES)
     return served[served["run_id"].isin(picked)]
 
 
 def data_latency(runs: DataFrame, requests: DataFrame) -> DataFrame:
-    """Empirical distribution of the latency of some runs, thinned to what can be seen.
+    """Prepare the empirical distribution of latency, thinned to what a reader can see.
 
     Args:
         runs: As loaded.
         requests: Samples of the performance passes of the runs of `pick_served`.
 
     Returns:
-        Rows of two kinds. `kind` is `ecdf`: `latency_ms` and `share` of the samples that took no
-        longer. `kind` is `percentile`: `share` of _PERCENTILES, where there are samples enough.
+        Rows of two kinds. `kind` is `ecdf`: `latency_ms` and the `share` of samples up to it.
+        `kind` is `percentile`: `share` of _PERCENTILES, if there are enough samples.
         All have `configuration`, `scenario`, `num_samples`, `num_configurations` of the scenario,
         `comparable`, `valid`.
 
@@ -64,15 +64,15 @@ def data_latency(runs: DataFrame, requests: DataFrame) -> DataFrame:
     totals = served.groupby("serving.scenario")["configuration"].nunique()
     parts = []
     for row in pick_served(runs).to_dict("records"):
-        own = requests.loc[requests["run_id"] == row["run_id"], "latency_ms"].dropna()
-        if own.empty:
+        latency_ms = requests.loc[requests["run_id"] == row["run_id"], "latency_ms"].dropna()
+        if latency_ms.empty:
             continue
-        part = concat([_ecdf(own.to_numpy(dtype=float)), _marks(list(own))])
+        part = concat([_ecdf(latency_ms.to_numpy(dtype=float)), _marks(list(latency_ms))])
         parts.append(
             part.assign(
                 configuration=row["configuration"],
                 scenario=row["serving.scenario"],
-                num_samples=len(own),
+                num_samples=len(latency_ms),
                 num_configurations=int(totals[row["serving.scenario"]]),
                 comparable=row["comparable"],
                 valid=row["valid"],
@@ -84,7 +84,7 @@ def data_latency(runs: DataFrame, requests: DataFrame) -> DataFrame:
 
 
 def _ecdf(latency_ms: npt.NDArray[np.float64]) -> DataFrame:
-    """Steps of the distribution at evenly spaced shares, the tail more finely."""
+    """Steps of the distribution at evenly spaced shares, with more of them in the tail."""
     ordered, num = np.sort(latency_ms), len(latency_ms)
     shares = np.concatenate([np.linspace(0, 1, _POINTS), 1 - np.geomspace(1e-4, 0.01, 40)])
     ranks = np.unique(np.clip(np.ceil(shares * num), 1, num).astype(int))
@@ -92,15 +92,9 @@ def _ecdf(latency_ms: npt.NDArray[np.float64]) -> DataFrame:
 
 
 def _marks(latency_ms: list[float]) -> DataFrame:
-    known = [(q, latency_percentile(latency_ms, q)) for q in _PERCENTILES]
-    found = [(q, value) for q, value in known if value is not None]
-    return DataFrame(
-        {
-            "kind": "percentile",
-            "latency_ms": [value for _, value in found],
-            "share": [q for q, _ in found],
-        }
-    )
+    values = [latency_percentile(latency_ms, q) for q in _PERCENTILES]
+    marks = DataFrame({"kind": "percentile", "latency_ms": values, "share": _PERCENTILES})
+    return marks.astype({"latency_ms": "float64"}).dropna()
 
 
 @in_paper_style
@@ -111,7 +105,7 @@ def draw_latency(data: DataFrame, *, width: Width = "one") -> Canvas:
     height_in = 1.7 if width == "one" else 2.0
     figure, panels = canvas(width, height_in, num=len(scenarios), columns=columns)
     handles: dict[str, Line2D] = {}
-    # The scenario stands above its panel: one model has one colour in all of them.
+    # The panel's title names the scenario, and a model has one colour in all panels.
     data = data.assign(model=data["configuration"].map(_without_scenario))
     names = list(dict.fromkeys(data["model"]))
     for axes, scenario in zip(panels, scenarios, strict=True):
@@ -163,7 +157,7 @@ def _latency_words(data: DataFrame) -> str:
     samples = range_words(data["num_samples"])
     least = percentile_floor(0.999)
     words = (
-        f"One run each (n = 1), the median one of its configuration; {samples} samples a run. "
+        f"One run each (n = 1), the median run of its configuration; {samples} samples per run. "
         f"Marks: p50, p90, p99, p99.9 (from {least} samples on)."
     )
     if not (data["comparable"] & data["valid"]).all():
@@ -172,7 +166,7 @@ def _latency_words(data: DataFrame) -> str:
 
 
 def data_load(runs: DataFrame, rate_search: DataFrame) -> DataFrame:
-    """Latency at every rate that a search of the server scenario tried.
+    """Prepare latency at every rate that a search in the server scenario tried.
 
     Args:
         runs: As loaded.

@@ -1,4 +1,4 @@
-"""Bars of parts that add up, one for each configuration: of wall time, energy and latency."""
+"""Stacked bars, one for each configuration: parts of wall time, energy or latency."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
-from pandas import DataFrame
+from pandas import DataFrame, MultiIndex
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrapped
 from analysis.figures.marks import n_words, write_beside
 from analysis.figures.prepare import evenly
 from analysis.figures.style import COLOURS, HATCHES, INK, Width, short_names, short_number
 
-_BARS = 16  # configurations that fit one above the other
+_MOST_BARS = 16  # configurations that fit one above the other
 
 
 def stacked(runs: DataFrame, long: DataFrame, order: list[str]) -> DataFrame:
-    """Means of the parts of each configuration: only means of parts add up to that of the whole.
+    """Compute the mean of each part; unlike medians, means of parts add up to that of the whole.
 
     Args:
-        runs: With `run_id`, `configuration`, `comparable` and, of trainings, `outcome`.
-        long: `run_id`, `part`, `value`: what each part took in each run. A part that a run has no
-            row of is one that it did not have; leave out runs of which a part is not known.
-        order: Configurations from top to bottom; where there are too many, an even choice.
+        runs: With `run_id`, `configuration`, `comparable` and, for trainings, `outcome`.
+        long: `run_id`, `part`, `value`. A part without a row counts as 0 in that run, so the caller
+            leaves out runs with an unknown part.
+        order: Configurations from top to bottom; if there are too many, an even choice is shown.
 
     Returns:
         Rows per configuration and part, in order: `configuration`, `part`, `mean`, `total_low`,
-        `total_high` (range of the runs' sums), `num_runs`, `num_reached` (missing where there was
-        no target), `num_incomparable`, `num_configurations`.
+        `total_high` (range of the runs' sums), `num_runs`, `num_reached` (missing without a
+        target), `num_incomparable`, `num_configurations`.
     """
-    shown = evenly(order, _BARS)
+    shown = evenly(order, _MOST_BARS)
     columns = [
         name for name in ("run_id", "configuration", "comparable", "outcome") if name in runs
     ]
@@ -39,30 +39,29 @@ def stacked(runs: DataFrame, long: DataFrame, order: list[str]) -> DataFrame:
     long = long[long["configuration"].isin(shown)]
     sums = long.groupby(["configuration", "run_id"])["value"].sum().groupby("configuration")
     members = long.drop_duplicates("run_id").set_index("configuration")
-    facts = DataFrame({"total_low": sums.min(), "total_high": sums.max(), "num_runs": sums.size()})
-    if "outcome" in members:
-        reached = (members["outcome"] == "reached").groupby(level=0).sum()
-        facts["num_reached"] = reached.astype(float)
-    else:
-        facts["num_reached"] = np.nan
-    facts["num_incomparable"] = (~members["comparable"].astype(bool)).groupby(level=0).sum()
-    parts = list(dict.fromkeys(long["part"]))
-    sums_of_parts = long.groupby(["configuration", "part"])["value"].sum().unstack(fill_value=0)
-    means = sums_of_parts.reindex(index=shown, columns=parts, fill_value=0.0)
-    means = means.div(facts["num_runs"].reindex(shown), axis=0)
-    means.index.name = "configuration"
-    data = means.reset_index().melt("configuration", var_name="part", value_name="mean")
-    place = {name: n for n, name in enumerate(shown)}
-    data = data.sort_values("configuration", key=lambda names: names.map(place), kind="stable")
-    data = data.merge(facts, on="configuration", how="left")
+    reached = members["outcome"] == "reached" if "outcome" in members else None
+    facts = DataFrame(
+        {
+            "total_low": sums.min(),
+            "total_high": sums.max(),
+            "num_runs": sums.size(),
+            "num_reached": np.nan if reached is None else reached.groupby(level=0).sum() * 1.0,
+            "num_incomparable": (~members["comparable"].astype(bool)).groupby(level=0).sum(),
+        }
+    )
+    every = MultiIndex.from_product([shown, dict.fromkeys(long["part"])])
+    every.names = ["configuration", "part"]
+    part_sums = long.groupby(every.names)["value"].sum().reindex(every, fill_value=0.0)
+    means = part_sums.div(facts["num_runs"], level="configuration")
+    data = means.rename("mean").reset_index().merge(facts, on="configuration", how="left")
     return data.assign(num_configurations=len(order))
 
 
 @in_paper_style
 def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
-    """Draw bars from what `stacked` gives, with `axis` (words and unit), `label` and `remark`.
+    """Draw what `stacked` gives, with the columns `axis` (words and unit), `label` and `remark`.
 
-    A part whose label is `modelled` is hatched.
+    A part with the label `modelled` has slanted hatches.
     """
     names = list(dict.fromkeys(data["configuration"]))
     short, common = short_names(names)
@@ -89,8 +88,8 @@ def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
     _ranges(axes, data, names, places)
     ends = data.groupby("configuration")["total_high"].first().reindex(names)
     for place, total, end in zip(places, left, ends, strict=True):
-        at = max(total, end), place
-        write_beside(axes, short_number(total), at, (3, 0), va="center", fontsize=5.5)
+        where = max(total, end), place
+        write_beside(axes, short_number(total), where, (3, 0), va="center", fontsize=5.5)
     axes.margins(x=0.12)
     axes.set_yticks(places, labels, fontsize=6)
     axes.grid(visible=False, axis="y")
@@ -117,7 +116,7 @@ def _words(data: DataFrame) -> str:
     first = data.drop_duplicates("configuration")
     words = f"Bars: means of {n_words(first['num_runs'])} runs; line: range of the runs' sums."
     if first["num_reached"].notna().any():
-        words += " k/n: runs that reached the target; of the others too, all they took."
+        words += " k/n: runs that reached the target; the others count with all they used."
     if (data["label"] == "modelled").any():
         words += " Slanted hatches: modelled, not measured."
     remark, num = data["remark"].iloc[0], int(data["num_configurations"].iloc[0])

@@ -1,6 +1,6 @@
-"""How figures look: sizes, settings, palette, and names that are short enough for a legend.
+"""How figures look: sizes, settings, palette, and short names for legends.
 
-Nothing is set at import: `paper_style` is a context manager, and what it sets ends with it.
+Nothing is set at import; `paper_style` is a context manager that restores the previous settings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ Width = Literal["one", "two"]
 # Widths of one and of two columns of a paper, in inches.
 WIDTH_IN: dict[str, float] = {"one": 3.5, "two": 7.2}
 
-# seaborn's "colorblind" (Okabe and Ito's colours), and for everything a second sign beside it.
+# seaborn's "colorblind" palette (Okabe and Ito). Colour is never the only difference: markers, line
+# styles or hatches go with it.
 COLOURS = (
     "#0173b2",
     "#de8f05",
@@ -29,7 +30,7 @@ COLOURS = (
     "#ece133",
     "#56b4e9",
 )
-# Without the arrowheads that mark a bound and the x that marks a failure.
+# Without ^ and >, which mark a bound, and x, which marks a failure.
 MARKERS = ("o", "s", "D", "P", "p", "h", "*", "8", "d", "H")
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++", "oo", "**")
@@ -37,8 +38,8 @@ GREY = "0.72"
 INK = "0.25"
 
 _SETTINGS: Any = {  # keys of matplotlib's rcParams
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
-    "text.parse_math": False,  # a $ in a name is a $: no text of these figures is a formula
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
+    "text.parse_math": False,  # no text is a formula: a $ in a name stays a $
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -57,19 +58,19 @@ _SETTINGS: Any = {  # keys of matplotlib's rcParams
     "lines.linewidth": 1.3,
     "lines.markersize": 4.5,
     "hatch.linewidth": 0.5,
-    "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
+    "pdf.fonttype": 42,  # TrueType, since publishers refuse Type 3
     "ps.fonttype": 42,
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "operational-metrics-bench",
     "savefig.dpi": 300,
 }
-# Keys whose value says enough by itself.
+# Keys whose value is clear without the key.
 _PLAIN = {"model", "data", "scenario", "backend", "compression", "placement", "optimizer"}
 
 
 def short_number(value: float) -> str:
-    """At most three digits that count, without a row of zeros: 0.0032, 12.5, 3.1e6."""
-    # The bounds lie one digit beyond what axes mostly span: 0.001 and 9e-4 side by side look odd.
+    """Write at most three significant digits, without a row of zeros: 0.0032, 12.5, 3.1e6."""
+    # The limits are beyond what most axes span, since 0.001 next to 9e-4 would look odd.
     if value == 0 or 1e-4 <= abs(value) < 1e6:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     mantissa, exponent = f"{value:.2e}".split("e")
@@ -78,39 +79,41 @@ def short_number(value: float) -> str:
 
 @contextmanager
 def paper_style() -> Iterator[None]:
-    """Settings of a figure for a paper, for as long as the context lasts."""
+    """Use the settings of a figure for a paper while the context lasts."""
     with mpl.rc_context(_SETTINGS):
         yield
 
 
 def short_names(names: Iterable[str]) -> tuple[dict[str, str], str]:
-    """Names without the parts that all have in common, and those parts.
+    """Shorten names by the parts that all of them share.
 
     Args:
-        names: As analysis.load.names makes them: `key=value` with spaces between. Give those of
-            all configurations that are drawn, also of those that the legend does not name: the
-            sentence must be true of each.
+        names: Of analysis.load.names: `key=value`, separated by spaces. Give the names of all
+            configurations that are drawn, even without a legend entry, since the sentence is about
+            all of them.
 
     Returns:
-        The short name of each; what was left out, as a sentence for the note (empty if nothing).
-        Names that would become equal stay as they are.
+        The short name of each; the shared parts as a sentence for the note (empty if none). Names
+        that would become equal are not shortened.
     """
     distinct = list(dict.fromkeys(names))
     parts = {name: _parts(name) for name in distinct}
+    whole = {name: _plain(found) for name, found in parts.items()}
     if len(distinct) < 2:
-        return {name: _plain(parts[name]) for name in distinct}, ""
-    shared = set.intersection(*(set(own) for own in parts.values()))
+        return whole, ""
+    shared = set.intersection(*map(set, parts.values()))
     short = {
-        name: _plain([part for part in own if part not in shared]) for name, own in parts.items()
+        name: _plain([part for part in found if part not in shared])
+        for name, found in parts.items()
     }
     if len(set(short.values())) < len(distinct) or not all(short.values()):
-        return {name: _plain(own) for name, own in parts.items()}, ""
+        return whole, ""
     common = _plain([part for part in parts[distinct[0]] if part in shared])
     return short, f"All: {common}." if common else ""
 
 
 def _parts(name: str) -> list[tuple[int, str]]:
-    """The parts of a name, each with its side: what was served stands before `|`, how after it."""
+    """Split a name into parts, each with its side of `|`: what was served, and how."""
     sides = [side.strip() for side in name.split("|")]
     return [(place, part) for place, side in enumerate(sides) if side for part in side.split(" ")]
 

@@ -1,4 +1,4 @@
-"""Utilization and power over the time of one run, its phases shaded."""
+"""Utilization and power over the time of one run, with its phases shaded."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from analysis.figures.prepare import NothingToDraw, evenly, training_runs
 from analysis.figures.style import COLOURS, INK, LINES, Width
 from analysis.load.values import column
 
-_POINTS = 400  # samples of a series that a person can see
-_MOST_FRACTION = 1.02  # upper end of an axis of fractions: a line at 1 can be seen
+_POINTS = 400  # samples of a series that a reader can see
+_MOST_FRACTION = 1.02  # upper end of an axis of fractions, so that a line at 1 is visible
 _FRACTIONS = "busy (fraction)"
-# Panels from top to bottom: heading, and the metrics that belong there, with their factor.
+# Panels from top to bottom: label, and factor by metric.
 _PANELS: tuple[tuple[str, dict[str, float]], ...] = (
     (_FRACTIONS, {"cpu_busy_frac": 1.0, "gpu_busy_frac": 1.0}),
     ("power (W)", {"gpu_power_w": 1.0, "cpu_power_w": 1.0, "power_w": 1.0}),
     ("memory (MB)", {"rss_bytes": 1e-6, "gpu_memory_used_bytes": 1e-6}),
 )
-# What the sampler sees before the clock is not set-up, which has ended by then.
+# Set-up has ended before the sampler starts, so its samples before the clock are not of set-up.
 _BEFORE = "before the clock: idle measurement, meters starting"
 _PHASES = {
     _BEFORE: ("0.75", "////"),
@@ -33,14 +33,14 @@ _PHASES = {
 
 
 def pick_run(runs: DataFrame, run: str | None = None) -> DataFrame:
-    """The run that a timeline shows: the one named, else a typical one.
+    """Select the run that a timeline shows: the given one, else a typical one.
 
-    Typical is the comparable run that reached its target in the median time, among the most runs
-    that may be compared; where there is none, the first run of these.
+    In the largest group of peers, that is the comparable run that reached its target in the median
+    time; if there is none, the first run of the group.
 
     Args:
         runs: As loaded.
-        run: A run id.
+        run: A run ID.
 
     Returns:
         One row of the runs.
@@ -49,26 +49,22 @@ def pick_run(runs: DataFrame, run: str | None = None) -> DataFrame:
         NothingToDraw: There is no such run, or none at all.
     """
     if run is not None:
-        found = _of_id(runs, run)
-        if found.empty:
+        if not runs["run_id"].eq(run).any():
             raise NothingToDraw(f"run={run}: not among the runs read")
-        return found
-    alike = trainings(runs)
-    trained = training_runs(alike[0].runs if alike else runs)
+        return runs.loc[runs["run_id"].eq(run)]
+    groups = trainings(runs)
+    trained = training_runs(groups[0].runs if groups else runs)
     good = trained[(trained["outcome"] == "reached") & trained["comparable"]]
     if good.empty:
-        return _of_id(runs, str(trained["run_id"].iloc[0]))
-    ordered = good.sort_values(["target.time_to_target_s", "run_id"])
-    return _of_id(runs, str(ordered["run_id"].iloc[len(ordered) // 2]))
-
-
-def _of_id(runs: DataFrame, run_id: str) -> DataFrame:
-    found: DataFrame = runs[runs["run_id"] == run_id]
-    return found
+        picked = trained["run_id"].iloc[0]
+    else:
+        ordered = good.sort_values(["target.time_to_target_s", "run_id"])
+        picked = ordered["run_id"].iloc[len(ordered) // 2]
+    return runs.loc[runs["run_id"].eq(picked)]
 
 
 def data_timeline(runs: DataFrame, curves: DataFrame, telemetry: DataFrame) -> DataFrame:
-    """Samples and phases of one run.
+    """Prepare samples and phases of one run.
 
     Args:
         runs: The one run.
@@ -79,15 +75,15 @@ def data_timeline(runs: DataFrame, curves: DataFrame, telemetry: DataFrame) -> D
         Rows of two kinds. `kind` is `sample`: `panel`, `series` (device and metric), `t_s`,
         `value`, thinned evenly. `kind` is `phase`: `series` (before the clock, evaluation,
         checkpoint), `t_s` and `end_s`. All have `run_id`, `configuration`, `seed`, `incomparable`
-        (why, or empty), `time_to_target_s`.
+        (the flags, or empty), `time_to_target_s`.
 
     Raises:
         NothingToDraw: The run kept no samples.
     """
     run = runs.iloc[0]
-    own = telemetry[telemetry["run_id"] == run["run_id"]]
+    found = telemetry[telemetry["run_id"] == run["run_id"]]
     samples = [
-        _series(own, panel, metric, factor)
+        _series(found, panel, metric, factor)
         for panel, metrics in _PANELS
         for metric, factor in metrics.items()
     ]
@@ -106,8 +102,8 @@ def data_timeline(runs: DataFrame, curves: DataFrame, telemetry: DataFrame) -> D
     )
 
 
-def _series(own: DataFrame, panel: str, metric: str, factor: float) -> DataFrame:
-    rows = own[own["metric"] == metric].sort_values("t_s")
+def _series(samples: DataFrame, panel: str, metric: str, factor: float) -> DataFrame:
+    rows = samples[samples["metric"] == metric].sort_values("t_s")
     parts = []
     for device, part in rows.groupby("device", sort=True):
         places = evenly(list(range(len(part))), _POINTS)
@@ -127,17 +123,17 @@ def _series(own: DataFrame, panel: str, metric: str, factor: float) -> DataFrame
 
 
 def phase_spans(curve: DataFrame, first_s: float) -> DataFrame:
-    """When a run evaluated and wrote, and what was sampled before its clock; else it trained.
+    """Find when a run evaluated, when it wrote, and when its clock had not started.
 
-    A row of the curve is written at the end of its evaluation, and what it cost to write it down
-    (checkpoint) lies after it, so that
+    At all other times it trained. A row of the curve is recorded at the end of its evaluation, and
+    writing (checkpoint) follows, so
 
         evaluation n is [time_n - (eval_n - eval_(n-1)), time_n]
         checkpoint n is [time_n, time_n + checkpoint_(n+1) - checkpoint_n]
 
     Args:
         curve: Evaluations of one run, times cumulative.
-        first_s: Time of the first sample, negative where it was taken before the clock's start.
+        first_s: Time of the first sample, negative if it was taken before the clock started.
 
     Returns:
         `series` (before the clock, evaluation, checkpoint), `t_s`, `end_s`.
@@ -219,7 +215,7 @@ def _words(data: DataFrame) -> str:
         words += " Dashed: target reached."
     above = int(((data["panel"] == _FRACTIONS) & (data["value"] > _MOST_FRACTION)).sum())
     if above:
-        words += f" {above} samples above 1, which no fraction can be, are cut off."
+        words += f" {above} samples above 1 are cut off, since a fraction cannot exceed 1."
     if isinstance(first["incomparable"], str) and first["incomparable"]:
         words += f" Not comparable: {first['incomparable']}."
     return wrapped(words, 10_000)

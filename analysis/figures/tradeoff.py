@@ -1,4 +1,4 @@
-"""One metric against another, per configuration, and the front that no configuration beats."""
+"""One metric against another, per configuration, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from analysis.stats.peers import Group, peer_groups
 
 
 def tradeoff_peers(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> list[Group]:
-    """The runs that hold both metrics, in groups that may be compared.
+    """Group the runs that have both metrics.
 
-    Money of electricity and money of a rented machine are never on one scale.
+    Money for electricity and money for a rented machine are never in one group.
 
     Raises:
         ValueError: One of the columns cannot be an axis.
@@ -50,10 +50,10 @@ def tradeoff_peers(runs: DataFrame, *, x: str, y: str, area: str | None = None) 
 
 
 def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> DataFrame:
-    """Medians of two metrics per configuration, their intervals, and the front.
+    """Prepare medians of two metrics per configuration, their intervals, and the front.
 
-    A run that missed its target counts as infinite in what reaching it costs. Against a setting
-    there is no front.
+    A run that missed its target counts as infinite in the cost of reaching it. For a setting there
+    is no front.
 
     Args:
         runs: As loaded, or a group of them.
@@ -63,11 +63,10 @@ def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -
 
     Returns:
         A row for each configuration: `configuration`, `x`, `x_low`, `x_high`, `y`, `y_low`,
-        `y_high`, `area`, `missed` (the median run did: x and y are then what was spent in vain),
-        `off_target` (half of the runs or more missed their target, whatever is drawn), `front`
-        (by the runs that are comparable, among those of the same `label`: no other is better by
-        more than noise and sampling error),
-        `front_share` (of resamples; missing where there are too few runs), `num_runs`,
+        `y_high`, `area`, `missed` (whether the median run missed: x and y are then what was spent),
+        `off_target` (whether half of the runs or more missed their target), `front` (judged by the
+        comparable runs among configurations of the same `label`: none is better by more than noise
+        and sampling error), `front_share` (of resamples; missing with too few runs), `num_runs`,
         `num_reached`, `num_incomparable`, `x_name`, `y_name`, `area_name`, `labels` (how joules and
         money were obtained), `num_without` (runs that lack one of the two), `remark`.
 
@@ -76,13 +75,13 @@ def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -
         ValueError: One of the columns cannot be an axis.
     """
     require_axes(runs, x, y, area)
-    table = _both(runs, x, y, area)
+    table = _run_values(runs, x, y, area)
     known = table[(table["x"].notna() | table["x_bound"]) & (table["y"].notna() | table["y_bound"])]
     if known.empty:
         raise NothingToDraw(f"no run holds both {x} and {y}")
     data = _with_fronts(_cells(known), known, x, y)
     if data[["x", "y"]].dropna().empty:
-        raise NothingToDraw(f"all runs missed their target, and what they spent is not known: {x}")
+        raise NothingToDraw(f"all runs missed their target at an unknown cost: {x}")
     return data.assign(
         x_name=x,
         y_name=y,
@@ -102,11 +101,11 @@ def _is_money(name: str) -> bool:
 
 
 def _with_fronts(data: DataFrame, known: DataFrame, x: str, y: str) -> DataFrame:
-    """The front of the comparable runs, among configurations of joules and money obtained alike.
+    """Add the front of the comparable runs, one for each label of joules and money.
 
-    A configuration without such runs is on no front, and beats no other one.
+    A configuration without comparable runs is not on a front and beats no other one.
     """
-    # One label for each configuration, so that it is in one front only.
+    # Each configuration has one label, so it takes part in one front only.
     labels = known.groupby("configuration")["label"].first()
     data["label"] = data["configuration"].map(labels)
     ways = direction(x), direction(y)
@@ -138,8 +137,8 @@ def _noise(rows: DataFrame, axis: str, name: str) -> Noise:
     return noise_of(rows, name)
 
 
-def _both(runs: DataFrame, x: str, y: str, area: str | None) -> DataFrame:
-    """What each run has of the two, and whether what it cost is a bound."""
+def _run_values(runs: DataFrame, x: str, y: str, area: str | None) -> DataFrame:
+    """Both metrics of each run, and whether a cost is only a bound."""
     rows = training_runs(runs) if x in COSTS or y in COSTS else _ended(runs)
     labels = _labels(rows, x, y)
     rows = with_label_names(rows, labels)
@@ -168,16 +167,16 @@ def _both(runs: DataFrame, x: str, y: str, area: str | None) -> DataFrame:
 
 
 def _ended(runs: DataFrame) -> DataFrame:
-    """Trainings and servings with their `outcome`: of a serving, that of the training behind it."""
+    """Trainings and servings with `outcome`; for a serving, it is the outcome of its training."""
     parts = []
     if _holds(runs, "target.metric").any():
         parts.append(training_runs(runs))
     if _holds(runs, "serving.scenario").any():
         served = serving_runs(runs)
-        vain = column(served, "trained.reached").eq(False)
+        missed = column(served, "trained.reached").eq(False)
         comparable = served["comparable"] & ~column(served, "serving.valid").eq(False)
         parts.append(
-            served.assign(outcome=np.where(vain, "missed", "reached"), comparable=comparable)
+            served.assign(outcome=np.where(missed, "missed", "reached"), comparable=comparable)
         )
     if not parts:
         raise NothingToDraw("no run of a training, and none of bench.serve")
@@ -185,7 +184,7 @@ def _ended(runs: DataFrame) -> DataFrame:
 
 
 def _labels(rows: DataFrame, x: str, y: str) -> Series | None:
-    """How the joules and the money on the axes were obtained; None where there are neither."""
+    """How the joules and the money on the axes were obtained; None without either."""
     names = (x, y)
     found = None
     if any("per_prediction" in name or "per_million" in name for name in names):
@@ -195,31 +194,31 @@ def _labels(rows: DataFrame, x: str, y: str) -> Series | None:
     if found is None or not any(_is_money(name) for name in names):
         return found
     basis = cost_bases(rows)
-    # The joules of a machine by the hour are in its price: it does not matter how they were found.
+    # The price of a rented machine includes its electricity, however the joules were obtained.
     matters = basis.str.contains("electricity") | any(name.endswith("_j") for name in names)
     return basis.where(~matters, basis + ", " + found)
 
 
 def _cells(known: DataFrame) -> DataFrame:
-    """Medians of a configuration; what was spent in vain where its median run missed."""
+    """Medians of each configuration; what its runs spent, if the median run missed."""
     data = paired_medians(known, "x", "y")
+    configurations = known.groupby("configuration")
     for axis in ("x", "y"):
-        _widen(data, axis, known.groupby("configuration")[f"{axis}_samples"].agg(least_num))
-    groups_of = known.groupby("configuration")
-    data["num_reached"] = groups_of["reached"].sum()
+        _widen(data, axis, configurations[f"{axis}_samples"].agg(least_num))
+    data["num_reached"] = configurations["reached"].sum()
     data["missed"] = data["x"].isna() | data["y"].isna()
-    data["off_target"] = groups_of["reached"].mean() <= 0.5
+    data["off_target"] = configurations["reached"].mean() <= 0.5
     for axis in ("x", "y"):
-        data[axis] = data[axis].fillna(groups_of[axis].median())
-    data["area"] = groups_of["area"].median()
+        data[axis] = data[axis].fillna(configurations[axis].median())
+    data["area"] = configurations["area"].median()
     return data.reset_index()
 
 
 def _widen(part: DataFrame, axis: str, nums: Series) -> None:
-    """Let the interval of an accuracy be no narrower than its sampling error on the split."""
+    """Widen the interval of an accuracy to at least its sampling error on the split."""
     sampling = [sampling_bounds(*pair) for pair in zip(part[axis], nums, strict=True)]
     known = nums.notna() & part[axis].notna()
     low, high = (Series(ends, index=part.index) for ends in zip(*sampling, strict=True))
-    own_low, own_high = part[f"{axis}_low"], part[f"{axis}_high"]
-    part[f"{axis}_low"] = own_low.fillna(low).clip(upper=low).where(known, own_low)
-    part[f"{axis}_high"] = own_high.fillna(high).clip(lower=high).where(known, own_high)
+    run_low, run_high = part[f"{axis}_low"], part[f"{axis}_high"]
+    part[f"{axis}_low"] = run_low.fillna(low).clip(upper=low).where(known, run_low)
+    part[f"{axis}_high"] = run_high.fillna(high).clip(lower=high).where(known, run_high)

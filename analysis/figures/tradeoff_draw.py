@@ -1,4 +1,4 @@
-"""Draws one metric against another, with the front that no configuration beats."""
+"""Draws one metric against another, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from bench.core.arrays import Floats
 from bench.core.metrics import label_of, metric_at
 from bench.core.stats.intervals import MIN_RUNS
 
-_LABELLED = 8  # points of the front that get a letter
-_OFFSETS = ((3.5, 3.5), (-9.0, -9.0), (3.5, -9.0), (-9.0, 3.5))  # points; beside, not over
+_MOST_LETTERS = 8  # points of the front with a letter
+_OFFSETS = ((3.5, 3.5), (-9.0, -9.0), (3.5, -9.0), (-9.0, 3.5))  # of letters from points, in pt
 
 
 @in_paper_style
@@ -65,8 +65,8 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
 def _strictly_better(front: DataFrame, less_is_better: bool) -> DataFrame:
     """Members of a front, best in x first, that are better in y than all before them.
 
-    Some members of a front differ by less than the uncertainty; a line through all of them would
-    go to and fro.
+    Members of a front may differ by less than the uncertainty; a line through all of them would
+    zigzag.
     """
     costs = front["y"] if less_is_better else -front["y"]
     before = costs.cummin().shift(fill_value=np.inf)
@@ -74,27 +74,27 @@ def _strictly_better(front: DataFrame, less_is_better: bool) -> DataFrame:
 
 
 def staircase(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """The line along a front, whose points are in order: each reaches to where the next begins."""
+    """The line along a front, as steps from each point to the next; points are in order."""
     return np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]
 
 
 def _spans(values: Series) -> bool:
-    """Whether values are positive and spread over more than a factor of four: a log axis."""
+    """Whether an axis should be logarithmic: values are positive and span more than a factor 4."""
     return bool(values.min() > 0 and values.max() / values.min() > 4)
 
 
 def _label(data: DataFrame, name: str) -> str:
-    """The axis in words; joules, and what follows from them, with how they were obtained."""
-    label, how = label_of(name), data["labels"].iloc[0]
-    if isinstance(how, str) and "," in how:
-        how = "by label"
-    if isinstance(how, str) and how and name.endswith(("_j", "_usd", "_gco2e")):
-        return label_with(label, how)
+    """The axis in words; for joules, money and carbon, with how joules were obtained."""
+    label, origin = label_of(name), data["labels"].iloc[0]
+    if isinstance(origin, str) and "," in origin:
+        origin = "by label"
+    if isinstance(origin, str) and origin and name.endswith(("_j", "_usd", "_gco2e")):
+        return label_with(label, origin)
     return label
 
 
 def _areas(area: Series) -> Series:
-    """Areas of points in points squared, in proportion to the column; all alike without one."""
+    """Areas of points in points squared, in proportion to the column; all equal without one."""
     if area.isna().all() or area.max() <= 0:
         return Series(22.0, index=area.index)
     sizes: Series = (6 + 70 * area.clip(lower=0) / area.max()).fillna(6.0)
@@ -106,10 +106,10 @@ def _draw_points(axes: Axes, rows: DataFrame, sizes: Series, colour: str) -> Non
         return
     raster = many(len(rows))
     if not raster:
-        known = rows[~rows["missed"]]  # what was spent in vain has no interval
+        known = rows[~rows["missed"]]  # what misses spent has no interval
         draw_bars(axes, known, "x", "y", color=colour, linewidth=0.6, alpha=0.7)
-    vain = rows["off_target"].astype(bool)
-    for part, marker in ((rows[~vain], "o"), (rows[vain], "^")):
+    off_target = rows["off_target"].astype(bool)
+    for part, marker in ((rows[~off_target], "o"), (rows[off_target], "^")):
         edge = INK if marker == "^" else colour
         draw_points(
             axes,
@@ -126,9 +126,9 @@ def _draw_points(axes: Axes, rows: DataFrame, sizes: Series, colour: str) -> Non
 
 
 def _letters(axes: Axes, front: DataFrame, others: DataFrame, characters: int) -> list[Line2D]:
-    """Letters beside points, and what they stand for: the front's, and of a few others theirs."""
+    """Write letters next to points of the front, and of others if there are few."""
     capitals = _named(axes, front, "ABCDEFGH", COLOURS[0], characters)
-    few = others if len(others) <= _LABELLED else others.iloc[:0]
+    few = others if len(others) <= _MOST_LETTERS else others.iloc[:0]
     return capitals + _named(axes, few, "abcdefgh", "0.4", characters)
 
 
@@ -148,16 +148,16 @@ def _named(axes: Axes, rows: DataFrame, letters: str, colour: str, characters: i
 
 def _other_handles(front: DataFrame, others: DataFrame) -> list[Line2D]:
     handles: list[Line2D] = []
-    if len(front) > _LABELLED:
-        handles.append(dot(f"{len(front) - _LABELLED} more on the front", COLOURS[0]))
+    if len(front) > _MOST_LETTERS:
+        handles.append(dot(f"{len(front) - _MOST_LETTERS} more on the front", COLOURS[0]))
     incomparable = others["num_incomparable"] == others["num_runs"]
     beaten = others[~others["missed"] & ~incomparable]
     if len(front) and len(beaten):
         handles.append(dot(f"beaten by another ({len(beaten)})", "0.55"))
     whole = concat([front, others])
-    num_vain = int(whole["off_target"].sum())
-    if num_vain:
-        handles.append(dot(f"half or more missed their target ({num_vain})", marker="^"))
+    num_off_target = int(whole["off_target"].sum())
+    if num_off_target:
+        handles.append(dot(f"half or more missed their target ({num_off_target})", marker="^"))
     num_incomparable = int((whole["num_incomparable"] > 0).sum())
     if num_incomparable:
         handles.append(dot(f"with incomparable runs ({num_incomparable})", face="white"))
@@ -171,15 +171,15 @@ def _words(data: DataFrame) -> str:
         span = short_number(low) if low == high else f"{short_number(low)} to {short_number(high)}"
         words += f" Area: {label_of(str(data['area_name'].iloc[0]))}, {span}."
     if any(is_share(name) for name in _axis_names(data)):
-        words += " Bars of accuracy hold its sampling error on the split, too."
+        words += " Bars of accuracy include its sampling error on the split."
     words += _front_words(data)
     if data["label"].nunique() > 1:
-        words += " A front for each way in which joules were obtained."
+        words += " Each label of joules has a front of its own."
     hidden = int(data[["x", "y"]].isna().any(axis=1).sum())
     if hidden:
-        words += f" {hidden} configurations missed at a cost that is not known, and are not drawn."
+        words += f" {hidden} configurations missed at an unknown cost and are not drawn."
     if data["missed"].any():
-        words += " Where half of the runs missed: what they spent."
+        words += " If half of the runs missed, the point is at what they spent."
     remark = data["remark"].iloc[0]
     if isinstance(remark, str) and remark:
         words += f" {remark}"
@@ -188,24 +188,25 @@ def _words(data: DataFrame) -> str:
 
 
 def _front_words(data: DataFrame) -> str:
-    """What the front and its shares mean, or why there are none."""
+    """Explain the front and its shares, or why there are none."""
     settings = [label_of(name) for name in _axis_names(data) if direction(name) is None]
     if settings:
         return f" No front: {' and '.join(settings)} is a setting, not a result."
     if not data["front"].any():
         return " No front: no run that hit is comparable." if data["num_incomparable"].any() else ""
     words = (
-        f" Beaten: worse beyond the uncertainty ({_uncertainty(data)}), and no better beyond it."
+        f" Beaten: worse in one metric by more than the uncertainty ({_uncertainty(data)}), and not"
+        " better by more than it in the other."
     )
     if data["num_incomparable"].any():
-        words += " Runs that are incomparable decide no front."
+        words += " Incomparable runs do not affect the front."
     if data.loc[data["front"], "front_share"].notna().any():
         return f"{words} %: share of resamples in which it is on the front."
     return f"{words} Shares of resamples need {MIN_RUNS} runs each."
 
 
 def _uncertainty(data: DataFrame) -> str:
-    """What has to be exceeded on each axis for a difference to count."""
+    """What a difference has to exceed on each axis to count."""
     names = _axis_names(data)
     least = dict.fromkeys(metric_at(name).least_effect_frac for name in names if not is_share(name))
     parts = ["sampling error of the accuracy"] if any(map(is_share, names)) else []

@@ -63,9 +63,27 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any, page: Path) -> Any:
-    browser.get(page.as_uri())
-    wait_for(browser, "return document.body.dataset.ready === 'true'")
+    """The page, loaded by the first test that needs it; others find it as it was then."""
+    if browser.current_url != page.as_uri():
+        browser.get(page.as_uri())
+        wait_for(browser, "return document.body.dataset.ready === 'true'")
+    browser.execute_script(_RESET)
     return browser
+
+
+# What tests change: the choice of a filter, the search, the order of rows, the panel.
+_RESET = """
+for (const choice of document.querySelectorAll('#filters select')) {
+  choice.value = 'all';
+  choice.dispatchEvent(new Event('change'));
+}
+const box = document.querySelector('#runs input[type=search]');
+box.value = '';
+box.dispatchEvent(new Event('input'));
+document.getElementById('close').click();
+delete document.getElementById('panel').dataset.run;
+window.scrollTo(0, 0);
+"""
 
 
 def wait_for(driver: Any, condition: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,28 @@ from tests.cli.command import run_here
 ROOT = Path(__file__).parents[2]
 
 
-def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user does, in some folder."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::RuntimeWarning"}
+def run_module(
+    name: str,
+    arguments: Sequence[str],
+    heavy: Sequence[str] = ("torch", "pytorch_lightning"),
+    *,
+    cwd: Path,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, and print which heavy libraries it imported."""
+    code = (
+        f"import sys, runpy; sys.argv = [{name!r}, *{list(arguments)!r}]\n"
+        f"try: runpy.run_module({name!r}, run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end: print('exit code', end.code)\n"
+        f"found = [name for name in {list(heavy)!r} if name in sys.modules]\n"
+        f"print('of {', '.join(heavy)}:', found)\n"
+    )
     return subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [sys.executable, "-c", code],
         cwd=cwd,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::RuntimeWarning"},
         capture_output=True,
         text=True,
-        check=False,
+        check=True,
     )
 
 
@@ -42,15 +55,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_report_has_figures_tables_and_a_page_and_says_what_it_lacks(
     results: Path, tmp_path: Path
 ) -> None:
-    done = call(
-        "analysis.report",
-        f"results={results}",
-        "out=here",
-        "figures=[tta_eta,latency]",
-        "formats=[svg]",
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
+    arguments = [f"results={results}", "out=here", "figures=[tta_eta,latency]", "formats=[svg]"]
+    done = run_module("analysis.report", arguments, cwd=tmp_path)
+    assert done.stdout.endswith("exit code 0\nof torch, pytorch_lightning: []\n")
     figures = sorted(path.name for path in (tmp_path / "here" / "figures").iterdir())
     assert figures == ["tta_eta.csv", "tta_eta_one.svg", "tta_eta_two.svg"]
     assert (tmp_path / "here" / "tables" / "time.csv").exists()
@@ -64,40 +71,10 @@ def test_a_report_has_figures_tables_and_a_page_and_says_what_it_lacks(
     assert "schema 999 is newer" in page
 
 
-def test_the_report_command_needs_no_torch(results: Path, tmp_path: Path) -> None:
-    code = (
-        "import sys, analysis.report, analysis.page.produce;"
-        "heavy = ('torch', 'pytorch_lightning', 'codecarbon');"
-        "print([name for name in heavy if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "[]"
-
-
 def test_a_wrong_key_does_not_wait_for_the_plotting_libraries(tmp_path: Path) -> None:
-    code = (
-        "import sys, runpy; sys.argv = ['report', 'figures=[tta]'];\n"
-        "try: runpy.run_module('analysis.report', run_name='__main__')\n"
-        "except SystemExit as end: print(end.code)\n"
-        "heavy = ('matplotlib', 'seaborn', 'pandas', 'altair')\n"
-        "print([name for name in heavy if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split("\n")[:2] == ["2", "[]"]
+    heavy = ("matplotlib", "seaborn", "pandas", "altair")
+    done = run_module("analysis.report", ["figures=[tta]"], heavy, cwd=tmp_path)
+    assert done.stdout == f"exit code 2\nof {', '.join(heavy)}: []\n"
 
 
 @pytest.mark.parametrize(

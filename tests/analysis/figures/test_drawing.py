@@ -136,9 +136,12 @@ def test_other_shapes_are_drawn_or_refused_with_a_reason(shape: str, tmp_path: P
     refused = {}
     for name in FIGURES:
         try:
-            texts_of(draw_figure(name, figure_data(name, frames), "one"))
+            figure = draw_figure(name, figure_data(name, frames), "one")
         except NothingToDraw as reason:
             refused[name] = str(reason)
+            continue
+        figure.set_layout_engine("none")  # half of the work; tested with the figures of everything
+        figure.draw_without_rendering()
     assert set(_OF_SERVING) < set(refused)
     assert all(refused.values())
     assert ("tta_eta" in refused) == (shape == "no energy")

@@ -99,7 +99,7 @@ def test_a_run_of_which_no_answer_told_a_stage_is_not_without_it() -> None:
     data = data_stages(runs, stages)
     near = data[data["configuration"] == "near"].set_index("part")["mean"]
     assert dict(near) == {"queue": 2.0, "inference": 4.0}  # not 1 and 5
-    assert "1 runs of which a part is not known are left out" in data["remark"].iloc[0]
+    assert "1 runs with an unknown stage are left out" in data["remark"].iloc[0]
     assert set(data["configuration"]) == {"near", "far"}
 
 
@@ -204,5 +204,5 @@ def test_why_a_life_is_not_known_is_counted() -> None:
 
 def test_without_any_life_the_reason_is_given() -> None:
     runs = frame(served("lost", trained__run_id="elsewhere"))
-    with pytest.raises(NothingToDraw, match="both the training"):
+    with pytest.raises(NothingToDraw, match="both its training"):
         data_life_cycle(runs)

@@ -7,7 +7,7 @@ from matplotlib.text import Text
 from pandas import DataFrame
 
 from analysis.figures.prepare import NothingToDraw
-from analysis.figures.served import comparable_runs, data_served_tradeoff
+from analysis.figures.served import data_served_tradeoff, serving_source
 from analysis.figures.tradeoff import data_tradeoff, tradeoff_peers
 from analysis.figures.tradeoff_draw import draw_tradeoff, staircase
 from bench.core.labels import ROW_FLAGS
@@ -56,7 +56,7 @@ def test_runs_that_are_incomparable_decide_no_front() -> None:
         "mixed": True,  # by its one comparable run it is neither better nor worse in both
     }
     texts = words_of(data_tradeoff(runs, x=TIME, y=ENERGY))
-    assert "Runs that are incomparable decide no front." in texts
+    assert "Incomparable runs do not affect the front." in texts
     assert "beaten by another" not in texts
     alone = data_tradeoff(runs[runs["configuration"] == "quick but hot"], x=TIME, y=ENERGY)
     assert not alone["front"].any()
@@ -310,7 +310,7 @@ def test_latency_and_throughput_of_one_model_come_from_two_passes() -> None:
         pass_over("single_stream", "eager", serving__latency_p90_ms=1.0),
     )
     names = ("serving.latency_p90_ms", "serving.throughput_per_s")
-    chosen, remark = comparable_runs(runs, names)
+    chosen, remark = serving_source(runs, names)
     assert list(chosen["serving.throughput_per_s"].fillna(-1)) == [900.0, -1]
     assert "offline" in remark
     data = data_served_tradeoff(runs, x=names[0], y=names[1])
@@ -324,7 +324,7 @@ def test_without_runs_of_bench_serve_the_probe_of_the_training_stands_in() -> No
             "a", 1.0, serving__num_requests=500, serving__latency_p90_ms=1.0, serving__scenario=None
         )
     )
-    _, remark = comparable_runs(runs, ("serving.latency_p90_ms",))
-    assert remark.startswith("Probe")
+    _, remark = serving_source(runs, ("serving.latency_p90_ms",))
+    assert remark.startswith("From the probe")
     with pytest.raises(NothingToDraw, match=r"serving\.throughput_per_s"):
-        comparable_runs(runs, ("serving.throughput_per_s",))
+        serving_source(runs, ("serving.throughput_per_s",))

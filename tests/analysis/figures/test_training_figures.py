@@ -300,7 +300,7 @@ def test_a_run_with_an_unknown_phase_does_not_halve_the_bar() -> None:
     means = dict(zip(data["part"], data["mean"], strict=True))
     assert means == {"init": 5.0, "train": 2.0}
     assert set(data["num_runs"]) == {1}
-    assert "1 runs of which a phase is not known are left out" in data["remark"].iloc[0]
+    assert "1 runs with a phase of unknown time are left out" in data["remark"].iloc[0]
 
 
 def test_a_phase_that_a_command_does_not_have_is_absent_and_not_unknown() -> None:
@@ -322,7 +322,7 @@ def test_what_the_first_run_of_a_command_pays_for_all_is_no_part_of_a_bar() -> N
     )
     data = data_phases(runs)
     assert set(data["total_high"]) == {3.0}
-    assert "Not shown: launching the process" in data["remark"].iloc[0]
+    assert "Not shown: launch of the process" in data["remark"].iloc[0]
 
 
 def test_ladder_and_curves_carry_the_metric_of_their_own_runs() -> None:
