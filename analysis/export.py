@@ -1,8 +1,8 @@
 """Write runs in the format of other tools: `python -m analysis.export format=mllog [results=...]`.
 
-Each training run becomes `<out>/<run_id>.log`. Runs that have no such form (of bench.serve, or
-unreadable) are listed with the reason. Exit code: 0, 2 for a wrong key or value, or no run, 5 for a
-defect.
+Each training run becomes `<out>/<run_id>.log`. Runs that the format cannot express (of bench.serve,
+or unreadable) are listed with the reason. Exit code: 0, 2 for a wrong key or value, or if there is
+no run, 5 for a defect.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def main() -> int:
 
 def _export(plain: dict[str, object]) -> int:
     config = ExportConfig.from_dict(plain)
-    from analysis.tables.mllog import export_runs  # pandas, once all keys are right
+    from analysis.tables.mllog import export_runs  # imports pandas, so only once keys are checked
 
     exported = export_runs(config.results, expand_path(config.out))
     for folder, reason in exported.skipped.items():
-        print(f"left out: {printable(folder)}: {reason}", file=sys.stderr)
+        print(f"skipped: {printable(folder)}: {reason}", file=sys.stderr)
     print(*map(printable, exported.paths), sep="\n")
     return 0
 

@@ -1,9 +1,8 @@
-"""Figures, tables and a page from runs: `python -m analysis.report results=results`.
+"""Make figures, tables and a page from runs: `python -m analysis.report results=results`.
 
-Writes out/figures, out/tables and out/report.html, and says what was written, what could not be
-drawn and which runs were not read, each with the reason. Exit code: 0, 2 for a wrong key, value,
-folder or figure, 3 if no run could be read, 5 if something failed that should not have: it is
-listed, and the rest is written.
+Writes out/figures, out/tables and out/report.html. Prints what was written, and what could not be
+drawn or read, with the reasons. Exit code: 0, 2 for a wrong key, value, folder or figure, 3 if no
+run could be read, 5 for a defect in one part: it is listed, and the rest is written.
 """
 
 from __future__ import annotations
@@ -31,16 +30,16 @@ def main() -> int:
 def _report(plain: dict[str, object], *, wants_traceback: bool) -> int:
     config = ReportConfig.from_dict(plain)
     require_figures(config.figures or [])
-    from analysis.load.runs import load_runs  # pandas, once all keys are right
+    from analysis.load.runs import load_runs  # imports pandas, so only once keys are checked
 
     loaded = load_runs(config.results)
-    from analysis.page.produce import report  # the plotting libraries, once there are runs
+    from analysis.page.produce import report  # imports the plotting libraries
 
-    return report(loaded, config, progress=_say, wants_traceback=wants_traceback)
+    return report(loaded, config, progress=_show_progress, wants_traceback=wants_traceback)
 
 
-def _say(words: str) -> None:
-    """Redraw the line about progress; a pipe or a log has none."""
+def _show_progress(words: str) -> None:
+    """Redraw the line about progress, on a terminal only."""
     if sys.stderr.isatty():
         print(f"\r\x1b[2K{words}", end="", file=sys.stderr, flush=True)
 

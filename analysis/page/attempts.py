@@ -1,8 +1,8 @@
-"""Parts of a report made one by one: one that fails keeps none of the others from being written.
+"""Makes the parts of a report one by one, so that a part that fails does not stop the others.
 
-What the runs do not hold (NothingToDraw) is an answer. Any other error is a defect of this project:
-it is listed, too, and the command ends with another exit code. Tests call the functions that make
-the parts, so that they see every error.
+NothingToDraw is an answer: the runs lack what the part shows. Any other error is a defect of this
+project; it is listed as well, and the command ends with another exit code. Tests call the functions
+that make the parts directly, so they see every error.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from analysis.figures.prepare import NothingToDraw
@@ -22,28 +23,28 @@ _T = TypeVar("_T")
 
 
 class Attempts:
-    """A Make that keeps a list of what could not be made.
+    """A Make that lists what could not be made.
 
     Attributes:
-        not_made: Name of each part and why it could not be made; it grows.
+        not_made: Name of each part that could not be made so far, and the reason.
         num_failed: How many of these are defects.
     """
 
     def __init__(self, *, wants_traceback: bool = False) -> None:
-        """Nothing was tried.
+        """Start with an empty list.
 
         Args:
-            wants_traceback: Whether the traceback of a defect is printed.
+            wants_traceback: Whether to print the traceback of a defect.
         """
         self.not_made: list[tuple[str, str]] = []
         self.num_failed = 0
         self._wants_traceback = wants_traceback
 
     def make(self, name: str, function: Callable[[], _T], instead: _T) -> _T:
-        """The part, or `instead` where it cannot be made.
+        """Make the part, or return `instead` if that fails.
 
         Raises:
-            CannotWrite: There is no place to write to: no other part would fare better.
+            CannotWrite: There is no place to write to; every other part would fail as well.
         """
         try:
             return function()
@@ -54,38 +55,39 @@ class Attempts:
         except Exception as error:
             if self._wants_traceback:
                 traceback.print_exception(error)
-            self.num_failed += (name, _words(error)) not in self.not_made
-            self._list(name, _words(error))
+            self.num_failed += self._list(name, _failure_words(error))
         return instead
 
-    def _list(self, name: str, reason: str) -> None:
-        if (name, reason) not in self.not_made:  # a table is in its file and on the page
-            self.not_made.append((name, reason))
+    def _list(self, name: str, reason: str) -> bool:
+        """List a part once, although a table is made for its file and for the page."""
+        if (name, reason) in self.not_made:
+            return False
+        self.not_made.append((name, reason))
+        return True
 
 
-def _words(error: Exception) -> str:
+def _failure_words(error: Exception) -> str:
     text = printable(" ".join(str(error).split()))
     return f"failed ({type(error).__name__}: {text}); HYDRA_FULL_ERROR=1 shows where"
 
 
-class Noticed:
-    """What warnings said while a report was made.
+@dataclass(slots=True)
+class CaughtWarnings:
+    """What the warnings during a report were about.
 
     Attributes:
         unread: Files of runs that could not be read, and why.
-        has_boxes: Whether the figures' font has no glyph for a character of some name.
+        has_boxes: Whether the figures' font lacks a character of some name, and draws a box.
     """
 
-    def __init__(self) -> None:
-        """Nothing was said."""
-        self.unread: dict[str, str] = {}
-        self.has_boxes = False
+    unread: dict[str, str] = field(default_factory=dict)
+    has_boxes: bool = False
 
 
 @contextmanager
-def noticed() -> Iterator[Noticed]:
-    """Collect the warnings that a report puts into words of its own; others are shown as ever."""
-    found = Noticed()
+def catch_warnings() -> Iterator[CaughtWarnings]:
+    """Collect the warnings that a report explains in its own words; show all others as usual."""
+    found = CaughtWarnings()
     with warnings.catch_warnings():
         show = warnings.showwarning
 

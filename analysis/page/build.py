@@ -1,18 +1,18 @@
-"""The page: one file that holds everything it shows and asks nothing of a network."""
+"""The page: one file that contains everything it shows and needs no network."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
 import altair as alt
 import vl_convert
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from pandas import DataFrame
 
@@ -27,8 +27,8 @@ from analysis.stats.outcomes import hosts, refused
 from analysis.tables.files import Make, at_once, writing
 from analysis.tables.text_table import TextTable
 
-_MOST_LISTED = 200  # rows of the list of incomparable runs
-# What tells where a number comes from, of every host and revision among the runs.
+_MOST_LISTED = 200  # runs in the lists of incomparable and of refused runs
+# Facts about the origin of the numbers, for each host and revision among the runs.
 _PROVENANCE = {
     "host.cpu_name": "processor",
     "host.num_cpus": "CPUs",
@@ -41,19 +41,18 @@ _PROVENANCE = {
     "schema_version": "schema",
 }
 
-
 _Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """What stands beside the runs on the page.
+    """What the page shows besides the runs.
 
     Attributes:
         title: Of the page.
         unread: Folders that could not be read, with the reason.
-        not_drawn: What could not be drawn or made, with the reason; parts of the page that fail
-            may be added while it is made.
+        not_drawn: What could not be drawn or made, with the reason. The list grows if parts of the
+            page itself fail.
         summary: Of summarise, of the runs.
         tables: By topic.
         num_not_started: Runs that were interrupted before they began.
@@ -68,67 +67,72 @@ class Listed:
 
 
 def page_html(runs: DataFrame, listed: Listed, make: Make = at_once) -> str:
-    """The page as text.
+    """Make the page as text.
 
     Args:
         runs: As loaded.
-        listed: What stands beside them.
+        listed: What the page shows besides.
         make: Makes each part of the page.
     """
 
     def part(name: str, function: Callable[[], _Part], instead: _Part) -> _Part:
         return make(f"page: {name}", function, instead)
 
-    shown = part("runs in detail", lambda: detailed_runs(runs), runs.iloc[:0])
-    rows: list[dict[str, Any]] = part("table of runs", lambda: page_rows(runs), [])
-    no_groups: list[dict[str, Any]] = []
+    no_dicts: list[dict[str, Any]] = []
     no_details: dict[str, dict[str, Any]] = {}
+    no_words: list[Part] = []
+    shown = part("runs in detail", lambda: detailed_runs(runs), runs.iloc[:0])
+    rows = part("table of runs", lambda: page_rows(runs), no_dicts)
     data = {
         "columns": table_columns(),
         "runs": rows,
-        "groups": part("charts", lambda: chart_groups(rows), no_groups),
+        "groups": part("charts", lambda: chart_groups(rows), no_dicts),
         "details": part("runs in detail", lambda: details(shown), no_details),
     }
-    words: list[Part] = part(
-        "summary",
-        lambda: summary_words(runs, listed.unread, listed.summary, listed.num_not_started),
-        [],
-    )
-    provenance: list[dict[str, Any]] = part("provenance", lambda: _provenance(runs), [])
-    incomparable, not_measured = runs[~are_comparable(runs)], runs[refused(runs)]
-    html: str = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            title=listed.title,
-            parts=words,
-            tables=listed.tables,
-            provenance=provenance,
-            incomparable=_listed(incomparable, "health.flags"),
-            num_incomparable=len(incomparable),
-            most_listed=_MOST_LISTED,
-            refused=_listed(not_measured, "error.message"),
-            num_refused=len(not_measured),
-            unread=listed.unread.to_dict("records"),
-            not_drawn=listed.not_drawn,
-            num_detailed=len(shown),
-            most_detailed=MOST_DETAILED,
-            num_runs=len(runs),
-            num_groups=len({row["group"] for row in rows}),
-            most_groups=MOST_GROUPS,
-            data=_json(data),
-            # As JSON, because their own texts hold what a browser takes for tags.
-            libraries=_json({"vega": _vega(), "datatables": _bundle("dt_bundle.js")}),
-            style=_style(_own("page.css")),
-            table_style=_style(_bundle("dt_bundle.css")),
-            script=Markup(_own("page.js")),
-        )
-    )
+    words = partial(summary_words, runs, listed.unread, listed.summary, listed.num_not_started)
+    texts = {
+        "parts": part("summary", words, no_words),
+        "provenance": part("provenance", lambda: _provenance(runs), no_dicts),
+        "num_detailed": len(shown),
+        "num_groups": len({row["group"] for row in rows}),
+        "data": _json(data),
+    }
+    html: str = _template().render(**texts, **_lists(runs, listed), **_assets())
     return html
 
 
+def _lists(runs: DataFrame, listed: Listed) -> dict[str, Any]:
+    """The variables of the template that list runs, folders and tables, and their limits."""
+    incomparable, not_measured = runs[~are_comparable(runs)], runs[refused(runs)]
+    return {
+        "title": listed.title,
+        "tables": listed.tables,
+        "unread": listed.unread.to_dict("records"),
+        "not_drawn": listed.not_drawn,
+        "incomparable": _with_reasons(incomparable, "health.flags"),
+        "num_incomparable": len(incomparable),
+        "refused": _with_reasons(not_measured, "error.message"),
+        "num_refused": len(not_measured),
+        "num_runs": len(runs),
+        "most_listed": _MOST_LISTED,
+        "most_detailed": MOST_DETAILED,
+        "most_groups": MOST_GROUPS,
+    }
+
+
+def _assets() -> dict[str, Markup]:
+    """The scripts and style sheets of the page."""
+    return {
+        # As JSON, because the libraries contain texts that a browser would take for tags.
+        "libraries": _json({"vega": _vega(), "datatables": _bundle("dt_bundle.js")}),
+        "style": _style(_page_file("page.css")),
+        "table_style": _style(_bundle("dt_bundle.css")),
+        "script": Markup(_page_file("page.js")),
+    }
+
+
 def write_page(runs: DataFrame, listed: Listed, path: Path, make: Make = at_once) -> Path:
-    """Write the page; its folder is made where there is none.
+    """Write the page; its folder is created if it does not exist.
 
     Raises:
         CannotWrite: The folder cannot be written to.
@@ -139,49 +143,49 @@ def write_page(runs: DataFrame, listed: Listed, path: Path, make: Make = at_once
     return path
 
 
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("analysis.page", "."), autoescape=True, undefined=StrictUndefined
-    )
+def _template() -> Template:
+    loader = PackageLoader("analysis.page", ".")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("report.html")
 
 
 def _json(value: Any) -> Markup:
-    """JSON that no browser takes for the end of its script, whatever the records hold."""
+    """JSON inside a script, escaped so that nothing in the records can end the script."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)  # every sign that could end the script is escaped
+    return Markup(text)
 
 
-def _own(name: str) -> str:
+def _page_file(name: str) -> str:
     return (files("analysis.page") / name).read_text(encoding="utf-8")
 
 
 def _bundle(name: str) -> str:
-    """DataTables or its style, as itables ships them for pages without a network."""
+    """DataTables or its style, which itables ships for pages without a network."""
     return (files("itables") / "html" / name).read_text(encoding="utf-8")
 
 
 def _style(text: str) -> Markup:
-    """A style sheet that does not end before its end.
+    """A style sheet inside a page.
 
     Raises:
-        ValueError: It holds the tag that would end it.
+        ValueError: It contains the tag that would end it.
     """
     if "</style" in text.lower():
-        raise ValueError("the style of the table cannot be put inside a page")
+        raise ValueError("a style sheet contains </style and cannot be put inside the page")
     return Markup(text)
 
 
 @cache
 def _vega() -> str:
-    """Vega, Vega-Lite and vega-embed of the version that Altair writes for."""
+    """Vega, Vega-Lite and vega-embed in the version that Altair writes for."""
     version = "_".join(alt.SCHEMA_VERSION.split(".")[:2])
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
 
 
 def _provenance(runs: DataFrame) -> list[dict[str, Any]]:
-    """Every combination of host and revision that runs were made with, and how many."""
+    """Each combination of host and revision, and the number of its runs."""
     facts = DataFrame({title: column(runs, name) for name, title in _PROVENANCE.items()})
     texts = facts.astype(object).where(facts.notna(), "not recorded").map(_text)
     texts["host"] = hosts(runs)
@@ -201,6 +205,6 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else str(plain(value))
 
 
-def _listed(runs: DataFrame, reason: str) -> list[dict[Any, Any]]:
-    """The first of some runs, each with what is said of it in the column of the reason."""
+def _with_reasons(runs: DataFrame, reason: str) -> list[dict[Any, Any]]:
+    """The first of some runs, each with the column that holds its reason."""
     return runs[["run_id", "configuration", reason]].head(_MOST_LISTED).to_dict("records")

@@ -1,4 +1,4 @@
-"""The page's interactive charts, as Vega-Lite: hover for the configuration, click for the run."""
+"""The page's interactive charts in Vega-Lite: hover for the configuration, click for the run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from analysis.page.parallel import dimensions, parallel, places
 from analysis.page.titles import TITLES, labels_of, title_of
 
 RUNS = "runs"
-MOST_GROUPS = 30  # with charts of their own; the table of the page has all runs
-# Outcomes of runs that do not count: they are in the table alone.
+MOST_GROUPS = 30  # groups of peers with charts; the table of the page has all runs
+# Outcomes of runs that do not count; they are only in the table.
 NOT_COUNTED = ("interrupted", "refused", "superseded")
 _SIZE = {"width": 400, "height": 270}
 _TIPS = (
@@ -31,7 +31,7 @@ _TIPS = (
 
 
 def chart_groups(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The charts of each group of runs that may be compared, the largest first.
+    """Make the charts of each group of peers, the largest first.
 
     Args:
         rows: Of page_rows.
@@ -40,35 +40,35 @@ def chart_groups(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         `title` and `num` (runs) of each group, its `charts` (title and specification) and `places`
         (see places); at most MOST_GROUPS of them.
     """
-    own: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         if row["outcome"] not in NOT_COUNTED:
-            own.setdefault(row["group"], []).append(row)
-    largest = sorted(own.items(), key=lambda pair: -len(pair[1]))[:MOST_GROUPS]
+            groups.setdefault(row["group"], []).append(row)
+    largest = sorted(groups.items(), key=lambda pair: -len(pair[1]))[:MOST_GROUPS]
     return [
         {
             "title": title,
-            "num": len(alike),
-            "charts": [{"title": name, "spec": spec} for name, spec in charts(alike).items()],
-            "places": places(alike),
+            "num": len(peers),
+            "charts": [{"title": name, "spec": spec} for name, spec in charts(peers).items()],
+            "places": places(peers),
         }
-        for title, alike in largest
+        for title, peers in largest
     ]
 
 
 def charts(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Specifications by title, of those charts that have something to show.
+    """Make the charts that have something to show: specifications by title.
 
-    They name their data (`runs`, `places`) and do not hold it: the page has it once.
+    They refer to their data by name (`runs`, `places`), since the page holds it only once.
 
     Args:
-        rows: Of page_rows, of runs that may be compared.
+        rows: Of page_rows, of one group of peers.
     """
     found = {}
     for title, x, y, options in _SCATTERS:
         if any(row[x] is not None and row[y] is not None for row in rows):
             joules = any(name.endswith(("_j", "_usd")) for name in (x, y))
-            # Joules of several labels are told apart before anything else is.
+            # If joules have several labels, colour shows the label before anything else.
             by_label = {"colour": "label"} if joules and len(labels_of(rows)) > 1 else {}
             found[title] = _scatter(x, y, rows, **{**options, **by_label})
     if len(dimensions(rows)) > 1:
@@ -99,45 +99,43 @@ def _scatter(
     colour: str = "architecture",
     size: str | None = None,
 ) -> dict[str, Any]:
-    """Points of runs: colour for a setting, shape for the outcome, hollow for incomparable.
-
-    Every point has a stroke: a mark that is only filled is nothing where it is hollow.
-    """
+    """Draw points of runs: colour for a setting, shape for the outcome, hollow if incomparable."""
     chosen = alt.selection_point(fields=[colour], bind="legend")
     hue = _hue(colour, rows)
-    encoding: dict[str, Any] = {
-        "x": _axis(x, "x", rows),
-        "y": _axis(y, "y", rows),
-        "stroke": alt.Stroke(**hue),
-        "fill": alt.Fill(**hue),  # with equal legends, which become one
-        "shape": alt.Shape(
-            "outcome:N",
-            title="outcome",
-            scale=alt.Scale(
-                domain=["reached", "missed", "failed", "served"],
-                range=["circle", "triangle-up", "cross", "square"],
-            ),
-        ),
-        "fillOpacity": alt.condition("datum.comparable", alt.value(0.75), alt.value(0.0)),
-        "opacity": alt.condition(chosen, alt.value(1.0), alt.value(0.12)),
-        "tooltip": [_tip(shorthand) for shorthand in _TIPS],
-    }
+    area: Any = alt.value(60)
     if size is not None:
-        encoding["size"] = alt.Size(
-            f"{size}:Q", title=TITLES[size], scale=alt.Scale(range=[25, 260])
-        )
-    mark: dict[str, Any] = {"filled": False, "strokeWidth": 1.4, "cursor": "pointer"}
-    if size is None:
-        mark["size"] = 60
+        area = alt.Size(f"{size}:Q", title=TITLES[size], scale=alt.Scale(range=[25, 260]))
     chart = (
         alt.Chart(alt.NamedData(RUNS))
-        .mark_point(**mark)
-        .encode(**encoding)
+        # Not filled but with a stroke and a fill of their own: a hollow point keeps its outline.
+        .mark_point(filled=False, strokeWidth=1.4, cursor="pointer")
+        .encode(
+            x=_axis(x, "x", rows),
+            y=_axis(y, "y", rows),
+            stroke=alt.Stroke(**hue),
+            fill=alt.Fill(**hue),  # Vega merges the two equal legends
+            shape=_SHAPE,
+            size=area,
+            fillOpacity=alt.condition("datum.comparable", alt.value(0.75), alt.value(0.0)),
+            opacity=alt.condition(chosen, alt.value(1.0), alt.value(0.12)),
+            tooltip=[_tip(shorthand) for shorthand in _TIPS],
+        )
         .add_params(chosen)
         .transform_filter(f"isValid(datum.{x}) && isValid(datum.{y})")
         .properties(**_SIZE)
     )
-    return _specification(chart.interactive())
+    specification: dict[str, Any] = chart.interactive().to_dict()
+    return specification
+
+
+_SHAPE = alt.Shape(
+    "outcome:N",
+    title="outcome",
+    scale=alt.Scale(
+        domain=["reached", "missed", "failed", "served"],
+        range=["circle", "triangle-up", "cross", "square"],
+    ),
+)
 
 
 def _tip(shorthand: str) -> Any:
@@ -146,7 +144,7 @@ def _tip(shorthand: str) -> Any:
 
 
 def _hue(colour: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What colour stands for, in strokes and fills alike; with a legend where that differs."""
+    """The encoding of colour, for strokes and fills; with a legend if runs differ in it."""
     kinds = {row[colour] for row in rows if row[colour] is not None}
     ordinal = colour not in ("architecture", "label")
     return {
@@ -157,21 +155,15 @@ def _hue(colour: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _specification(chart: Any) -> dict[str, Any]:
-    specification: dict[str, Any] = chart.to_dict()
-    return specification
-
-
 def _axis(name: str, which: str, rows: Sequence[dict[str, Any]]) -> Any:
     kind = alt.X if which == "x" else alt.Y
     values = [row[name] for row in rows if row[name] is not None]
     spread = min(values) > 0 and max(values) / min(values) > 4
-    if name == "batch_size" and spread:
-        scale = alt.Scale(type="log", base=2, nice=False, padding=15)
-        return kind(f"{name}:Q", title=title_of(name, rows), scale=scale, axis=alt.Axis(format="d"))
-    scale = (
-        alt.Scale(type="log", nice=False, padding=15)
-        if spread
-        else alt.Scale(zero=False, padding=15)
-    )
-    return kind(f"{name}:Q", title=title_of(name, rows), scale=scale)
+    encoding: dict[str, Any] = {"title": title_of(name, rows), "scale": alt.Scale(zero=False)}
+    if spread:
+        encoding["scale"] = alt.Scale(type="log", nice=False)
+    if spread and name == "batch_size":
+        encoding = encoding | {"axis": alt.Axis(format="d")}
+        encoding["scale"] = alt.Scale(type="log", base=2, nice=False)
+    encoding["scale"].padding = 15
+    return kind(f"{name}:Q", **encoding)

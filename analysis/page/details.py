@@ -1,4 +1,4 @@
-"""What a click on a run shows: its curve and telemetry, thinned to what can be seen, its record."""
+"""What a click on a run shows: its record, and its curve and telemetry, thinned."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from analysis.figures.prepare import evenly
 from analysis.load.runs import load_curves, load_telemetry
 from analysis.page.rows import plain
 
-MOST_DETAILED = 150  # runs; with more the file would be too large to send around
+MOST_DETAILED = 150  # runs; with more, the file would be too large to send to a colleague
 _CURVE_POINTS = 100
 _TELEMETRY_POINTS = 100
 _CURVE = ("time_s", "energy_total_j", "samples", "train_loss", "loss")
 _TELEMETRY = ("cpu_busy_frac", "gpu_busy_frac", "gpu_power_w", "rss_bytes")
-_LONGEST_TEXT = 2000  # of one value of a record: a traceback's end
+_LONGEST_TEXT = 2000  # characters of a value; of a traceback, the end matters
 
 
 def detailed_runs(runs: DataFrame) -> DataFrame:
-    """The runs whose details are in the page: all, or the first of every configuration, and so on.
+    """Select the runs with details: all, or in turn the first, second, ... of each configuration.
 
     Args:
         runs: As loaded.
@@ -32,25 +32,26 @@ def detailed_runs(runs: DataFrame) -> DataFrame:
 
 
 def details(runs: DataFrame) -> dict[str, dict[str, Any]]:
-    """By run id: `curve`, `telemetry` and `record`, as JSON knows them.
+    """Collect `curve`, `telemetry` and `record` by run ID, in types that JSON has.
 
     Args:
-        runs: Those to be shown in detail.
+        runs: Of detailed_runs.
 
     Returns:
-        curve: name of a column to its values. telemetry: for each series `name`, `t_s`, `value`.
-        record: pairs of dotted name and value, what is missing left out.
+        curve: values by column. telemetry: for each series `name`, `t_s`, `value`. record: pairs of
+        dotted name and value, without missing values.
     """
-    curves, telemetry = load_curves(runs), load_telemetry(runs)
-    curve_of = dict(list(curves.groupby("run_id", sort=False))) if len(curves) else {}
-    samples_of = dict(list(telemetry.groupby("run_id", sort=False))) if len(telemetry) else {}
+    curves, samples = (
+        dict(list(frame.groupby("run_id", sort=False))) if len(frame) else {}
+        for frame in (load_curves(runs), load_telemetry(runs))
+    )
     found = {}
     for row in runs.to_dict("records"):
         run_id = str(row["run_id"])
         metric = row.get("target.metric")
         found[run_id] = {
-            "curve": _curve(curve_of.get(run_id), metric if isinstance(metric, str) else None),
-            "telemetry": _telemetry(samples_of.get(run_id)),
+            "curve": _curve(curves.get(run_id), metric if isinstance(metric, str) else None),
+            "telemetry": _telemetry(samples.get(run_id)),
             "record": record_pairs(row),
         }
     return found
@@ -77,7 +78,7 @@ def _telemetry(rows: DataFrame | None) -> list[dict[str, Any]]:
 
 
 def _averaged(part: DataFrame) -> tuple[list[Any], list[Any]]:
-    """Means of consecutive samples, so that a spike is in the mean and not between two points."""
+    """Average consecutive samples, so that a spike raises a mean instead of being skipped."""
     bins = np.array_split(np.arange(len(part)), min(len(part), _TELEMETRY_POINTS))
     t_s, value = part["t_s"].to_numpy(dtype=float), part["value"].to_numpy(dtype=float)
     return (
@@ -87,7 +88,7 @@ def _averaged(part: DataFrame) -> tuple[list[Any], list[Any]]:
 
 
 def record_pairs(row: dict[Any, Any]) -> list[list[Any]]:
-    """Dotted name and value of everything that a run's record holds."""
+    """List dotted name and value of everything in a run's record."""
     pairs = []
     for name, value in row.items():
         kept = plain(value)

@@ -1,7 +1,7 @@
-"""What the runs say, in sentences made from the data: who is cheapest, how sure, and at what price.
+"""Findings in sentences: which configuration is cheapest, how certain that is, and what it loses.
 
-Every number stands with its n and its bounds. Where a difference is not significant, or joules were
-obtained in different ways, the sentence says so.
+Every number has its n and its bounds. The sentence says so if a difference is not significant, or
+if joules were obtained in different ways.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bench.core.metric import Metric, Quantity
 from bench.core.metrics import METRICS
 from bench.core.stats.ranks import ALPHA
 
-_MOST_TARGETS = 4  # of the groups that are described, the largest
+_MOST_TARGETS = 4  # combinations of target and host that are described, the largest ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cost:
-    """One way to be cheapest."""
+    """A cost to be cheapest in, and its name in a sentence."""
 
     words: str
     metric: Metric
@@ -53,7 +53,7 @@ _COSTS = (_cost("time", "time_s"), _cost("energy", "energy_j"), _cost("money", "
 def summary_words(
     runs: DataFrame, unread: DataFrame, summary: DataFrame, num_not_started: int = 0
 ) -> list[Part]:
-    """The summary at the head of the page.
+    """Write the summary at the top of the page.
 
     Args:
         runs: As loaded.
@@ -63,8 +63,7 @@ def summary_words(
     """
     read = (*_read(runs, unread), *_uncounted(runs, num_not_started), *_health_words(runs))
     parts = [Part(heading="What was read", sentences=(*read, *_label_words(runs)))]
-    trained = with_keys(counted_runs(runs))
-    trained = with_target(trained)
+    trained = with_target(with_keys(counted_runs(runs)))
     if trained.empty:
         return parts
     groups = [group for _, group in trained.groupby(["compared", "host"], sort=True)]
@@ -76,7 +75,8 @@ def summary_words(
         parts.append(Part(heading=heading + more, sentences=tuple(_target_words(group, summary))))
     if len(groups) > _MOST_TARGETS:
         rest = sum(len(group) for group in groups[_MOST_TARGETS:])
-        sentence = f"{len(groups) - _MOST_TARGETS} further kinds of target or host, {rest} runs."
+        num = len(groups) - _MOST_TARGETS
+        sentence = f"{_count(rest, 'run')} with {num} other combinations of target and host."
         parts.append(Part(heading="Not described here", sentences=(sentence,)))
     return parts
 
@@ -105,19 +105,18 @@ def _read(runs: DataFrame, unread: DataFrame) -> Iterator[str]:
         missed = len(trained) - ended.num_hits - int(ended.failed.sum())
         yield (
             f"Of the trainings, {ended.num_hits} reached their target, {missed} missed it, "
-            f"{ended.failed.sum()} failed. Misses and failures are inside every number below, as "
-            "the worst."
+            f"{ended.failed.sum()} failed. Every number below includes misses and failures as the "
+            "worst values."
         )
     others = counted[counted["target.metric"].isna()]
     if len(others):
         failed = int(others["status"].ne("ok").sum())
-        yield f"Of the other runs, {len(others) - failed} ended well, {failed} failed."
+        yield f"Of the other runs, {len(others) - failed} succeeded, {failed} failed."
     num_refused = int(refused(runs).sum())
     if num_refused:
         yield (
-            f"{num_refused} refused: what was asked for does not exist in that combination, so that"
-            " nothing was measured; counted nowhere, and listed with the reasons under Provenance"
-            " and health."
+            f"{num_refused} refused: that combination of settings does not exist, so nothing was"
+            " measured. They count nowhere; the reasons are listed under Provenance and health."
         )
 
 
@@ -125,11 +124,12 @@ def _uncounted(runs: DataFrame, num_not_started: int) -> Iterator[str]:
     num = len(runs) - len(counted_runs(runs)) - int(refused(runs).sum())
     if num:
         yield (
-            "Of each configuration, seed and repeat one run counts. Interrupted, or measured again "
-            f"later, and in the cost of the search only: {_count(num, 'run')}."
+            "One run counts per configuration, seed and repeat. Interrupted or measured again"
+            f" later, and only in the cost of the search: {_count(num, 'run')}."
         )
     if num_not_started:
-        yield f"Interrupted before they began, and counted nowhere: {num_not_started}."
+        words = _count(num_not_started, "run")
+        yield f"Interrupted before the start, and counted nowhere: {words}."
 
 
 def _health_words(runs: DataFrame) -> Iterator[str]:
@@ -140,61 +140,61 @@ def _health_words(runs: DataFrame) -> Iterator[str]:
     texts = incomparable["health.flags"].dropna()
     flags = sorted({flag for text in texts for flag in text.split(",")})
     words = _count(len(incomparable), "run")
-    yield f"{words} not comparable ({', '.join(flags)}); marked everywhere."
+    yield f"{words} not comparable ({', '.join(flags)}); figures, tables and charts mark them."
 
 
 def _label_words(runs: DataFrame) -> Iterator[str]:
     labels = column(runs, "energy_label").dropna().value_counts()
     if labels.empty:
-        yield "No run has a label of its joules: nothing can be said about energy."
+        yield "No run has measured or modelled joules, so there are no findings on energy."
         return
     words = ", ".join(f"{label} ({count})" for label, count in labels.items())
-    yield f"Joules were obtained as: {words}."
+    yield f"Joules by label: {words}."
     if len(labels) > 1:
-        yield "Those of different labels are not compared with one another."
+        yield "Joules of different labels are not compared with one another."
     if "modelled" in labels:
         yield (
-            "Modelled joules are CPU time times watts of a table: an estimate, no ground for "
-            "ranking configurations by energy, nor by the money that follows from it."
+            "Modelled joules are an estimate, CPU time times watts from a table. They cannot rank "
+            "configurations by energy, nor by money that includes it."
         )
 
 
 def _target_words(group: DataFrame, summary: DataFrame) -> Iterator[str]:
-    """About the runs of one target on one host, which may be compared with one another."""
+    """Sentences about the runs of one target on one host, which may be compared."""
     if not reached(group).any():
-        yield f"None of {_count(len(group), 'run')} reached it: there is no cheapest way."
+        yield f"None of {_count(len(group), 'run')} reached it, so none is the cheapest."
         return
     incomparable = sorted(set(group.loc[~are_comparable(group), "configuration"]))
     group = group[~group["configuration"].isin(incomparable)]
     if incomparable:
-        yield f"Not ranked, as they hold runs that are not comparable: {', '.join(incomparable)}."
-    own = summary.merge(group[list(KEYS)].drop_duplicates(), on=list(KEYS))
+        yield f"Not ranked, since some of their runs are incomparable: {', '.join(incomparable)}."
+    found = summary.merge(group[list(KEYS)].drop_duplicates(), on=list(KEYS))
     for cost in _COSTS:
-        rows = own[own["metric"] == cost.metric.name]
+        rows = found[found["metric"] == cost.metric.name]
         kinds = [rows[name].fillna("") for name in ("label", "components")]
         for (label, _), part in rows.groupby(kinds, sort=True):
             yield from _cheapest(group, part, cost, str(label))
 
 
 def _cheapest(group: DataFrame, rows: DataFrame, cost: _Cost, label: str) -> Iterator[str]:
-    """The best in one cost, how sure that is, and what it loses in the others."""
+    """The best configuration in one cost, how certain that is, and what it loses in the others."""
     known = rows.dropna(subset=["value"]).sort_values("value", kind="stable")
-    how = f", {label}" if label else ""
+    kind = f", {label}" if label else ""
     if known.empty:
         if rows["num"].sum():
-            yield f"In {cost.words}{how}: of no configuration did more than half of the runs hit."
+            yield f"In {cost.words}{kind}: no configuration hit with more than half of its runs."
         return
     best = known.iloc[0]
-    mine = group[group["configuration"] == best["configuration"]]
+    runs = group[group["configuration"] == best["configuration"]]
     yield (
         f"Cheapest in {cost.words}: {best['configuration']}, "
-        f"{estimate_text(as_estimate(best))} {cost.metric.unit}{how} (median{_bounds(best)}, n = "
-        f"{best['num']}, {_hits(mine)} hit). {_against_others(known, rows, cost, label)}"
+        f"{estimate_text(as_estimate(best))} {cost.metric.unit}{kind} (median{_bounds(best)}, n = "
+        f"{best['num']}, {_hits(runs)} hit). {_against_others(known, rows, cost, label)}"
     )
     others = [(each.words, each.quantity) for each in _COSTS if each != cost]
     worse = list(losses(group, str(best["configuration"]), others))
     if worse:
-        yield f"Compared with the best in each: {'; '.join(worse)}."
+        yield f"It has, compared with the best in each: {'; '.join(worse)}."
 
 
 def _bounds(row: Series) -> str:
@@ -211,20 +211,20 @@ def _against_others(known: DataFrame, rows: DataFrame, cost: _Cost, label: str) 
     if len(rows) == 1:
         return "There is no other configuration to compare with."
     if len(known) == 1:
-        return "Of the others, half of the runs or more missed."
+        return "Of each other configuration, half of the runs or more missed."
     second = known.iloc[1]
     words = (
         f"Second: {second['configuration']}, {estimate_text(as_estimate(second))} "
         f"{cost.metric.unit} (n = {second['num']})"
     )
     if is_modelled(label):
-        return f"{words}; joules that nothing measured are no ground for a test."
+        return f"{words}; not tested, since joules that nothing measured cannot rank them."
     p_values = rows["p_best_holm"].dropna()
     if p_values.empty:
-        return f"{words}; too few comparable runs to test the difference."
+        return f"{words}; not tested, since there are too few comparable runs."
     p_text = f"rank test against every other one, p = {p_values.iloc[0]:.2g} over all columns"
     verdict = "is significant" if p_values.iloc[0] < ALPHA else "is not significant"
-    return f"{words}; that it is the best {verdict} ({p_text})."
+    return f"{words}; the advantage over all others {verdict} ({p_text})."
 
 
 def _count(num: int, word: str) -> str:

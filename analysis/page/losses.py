@@ -1,4 +1,4 @@
-"""What the cheapest configuration in one cost pays in others, and in quality, latency and size."""
+"""What the cheapest configuration in one cost loses in others, and in quality, latency and size."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _RATIOS = (METRICS["serving.latency_p90_ms"], METRICS["model.size_bytes"])
 
 
 def losses(group: DataFrame, winner: str, others: Sequence[tuple[str, Quantity]]) -> Iterator[str]:
-    """What the winner pays against the best in each, in words.
+    """Say how far the winner is from the best in each other respect.
 
-    A difference that the sampling error of an accuracy, the interval of a ratio or the least effect
-    of a metric can explain is none.
+    A difference does not count if the sampling error of an accuracy, the interval of a ratio or the
+    least effect of a metric can explain it.
 
     Args:
-        group: Runs that may be compared, one of each configuration, seed and repeat.
-        winner: Its configuration.
-        others: The other costs: their name in a sentence and their quantity.
+        group: Runs that may be compared, one per configuration, seed and repeat.
+        winner: The configuration that is cheapest in one cost.
+        others: The other costs: name in a sentence, and quantity.
     """
     for words, quantity in others:
         if quantity == "time_s" or _is_one_kind(group, quantity):
@@ -41,7 +41,7 @@ def losses(group: DataFrame, winner: str, others: Sequence[tuple[str, Quantity]]
 
 
 def _is_one_kind(group: DataFrame, quantity: Quantity) -> bool:
-    """Whether joules were obtained in one way and of the same parts, and money is for one thing."""
+    """Whether all joules have one label and the same parts, and all money pays for the same."""
     kinds = ["energy_label", "energy_components"]
     if quantity == "cost_usd":
         kinds.append(COST_BASIS)
@@ -60,28 +60,28 @@ def _cost_loss(group: DataFrame, winner: str, words: str, quantity: Quantity) ->
     if not np.isfinite(np.median(costs[best])):
         return
     if best == winner:
-        yield f"the least {words}, too"
+        yield f"the least {words} as well"
         return
     ratio = ratio_of_medians(costs[winner], costs[best])
-    times = "without bound" if ratio.value is None else f"{estimate_text(ratio)} times"
-    yield f"{times} the {words} of {best} (n = {ratio.num})"
+    times = "infinitely many" if ratio.value is None else estimate_text(ratio)
+    yield f"{times} times the {words} of {best} (n = {ratio.num})"
 
 
 def _accuracy_loss(group: DataFrame, winner: str) -> Iterator[str]:
     values = _by_configuration(group, _ACCURACY)
     if winner not in values or len(values) < 2:
         return
-    medians = {name: float(np.median(own)) for name, own in values.items()}
+    medians = {name: float(np.median(found)) for name, found in values.items()}
     best = max(medians, key=lambda name: medians[name])
-    mine, top = medians[winner], medians[best]
-    if best == winner or mine == top:
+    winning, highest = medians[winner], medians[best]
+    if best == winner or winning == highest:
         return
     nums = {
         name: least_num(num_samples(group[group["configuration"] == name], _ACCURACY))
         for name in (winner, best)
     }
-    if differs(mine, top, nums[winner], nums[best]):
-        points = with_digits(100 * (top - mine), 2)
+    if differs(winning, highest, nums[winner], nums[best]):
+        points = with_digits(100 * (highest - winning), 2)
         yield f"{points} points less test accuracy than {best} (n = {len(values[winner])})"
     else:
         yield f"no less test accuracy than {best}, within the sampling error of the test split"

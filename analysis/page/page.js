@@ -1,10 +1,10 @@
-// Everything from a record reaches the page as text: by textContent, never as HTML.
+// Texts from records are set with textContent, never as HTML, so that none can run as a script.
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = new Map(data.runs.map((run) => [run.run_id, run]));
 const element = (id) => document.getElementById(id);
 const quiet = { actions: false, renderer: "canvas" };
 
-function made(tag, text, parent) {
+function addElement(tag, text, parent) {
   const node = document.createElement(tag);
   node.textContent = text;
   parent?.append(node);
@@ -18,25 +18,25 @@ function number(value) {
   return size !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(2) : String(+value.toPrecision(4));
 }
 
-// The libraries are in the page, too; nothing is asked of a network.
+// The libraries are in the page as well, so it needs no network.
 const libraries = JSON.parse(element("libraries").textContent);
 const library = (text) => import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
 await library(libraries.vega);
 const { default: DataTable } = await library(libraries.datatables);
 
-// Charts of one group of runs, which may be compared; the data is in the page once, and each chart
-// names what it takes of it.
+// Charts of one group of runs that may be compared. The page holds the data once, and each chart
+// refers to it by name.
 const notCounted = new Set(["interrupted", "refused", "superseded"]);
 async function drawGroup(group) {
   const grid = element("grid");
   grid.replaceChildren();
-  if (!group?.charts.length) made("p", "No run has two quantities to draw against one another.", grid);
-  const own = data.runs.filter((run) => run.group === group?.title && !notCounted.has(run.outcome));
-  const datasets = { runs: own, places: group?.places ?? [] };
+  if (!group?.charts.length) addElement("p", "No run has two quantities to draw against one another.", grid);
+  const runs = data.runs.filter((run) => run.group === group?.title && !notCounted.has(run.outcome));
+  const datasets = { runs, places: group?.places ?? [] };
   const drawing = (group?.charts ?? []).map(async ({ title, spec }, place) => {
-    const figure = made("figure", "", grid);
-    made("figcaption", title, figure);
-    const box = made("div", "", figure);
+    const figure = addElement("figure", "", grid);
+    addElement("figcaption", title, figure);
+    const box = addElement("div", "", figure);
     box.id = `chart-${place}`;
     box.className = "chart";
     const { view } = await window.vegaEmbed(box, { ...spec, datasets }, quiet);
@@ -49,12 +49,12 @@ async function drawGroup(group) {
 
 const chooser = element("group");
 data.groups.forEach(({ title, num }, place) => {
-  if (chooser) made("option", `${title} (${num} ${num === 1 ? "run" : "runs"})`, chooser).value = String(place);
+  if (chooser) addElement("option", `${title} (${num} ${num === 1 ? "run" : "runs"})`, chooser).value = String(place);
 });
 chooser?.addEventListener("change", () => drawGroup(data.groups[Number(chooser.value)]));
 const drawn = drawGroup(data.groups[0]);
 
-// The run that was clicked.
+// The panel of the run that was clicked.
 function lines(x, y, series, title) {
   return {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
@@ -105,8 +105,8 @@ function fillRecord(pairs) {
   for (const [name, value] of pairs) {
     if (wanted && !`${name} ${value}`.toLowerCase().includes(wanted)) continue;
     const row = table.insertRow();
-    made("td", name, row);
-    made("td", number(value), row);
+    addElement("td", name, row);
+    addElement("td", number(value), row);
   }
 }
 
@@ -171,18 +171,18 @@ function mark(runId) {
   document.querySelector(`#table tr[data-run="${CSS.escape(runId)}"]`)?.classList.add("chosen");
 }
 
-// A choice for every column that has few values.
+// A filter for every column with few values.
 const filters = document.createElement("div");
 filters.id = "filters";
 element("runs").insertBefore(filters, element("runs").querySelector(".dt-container") ?? element("table"));
 columns.forEach(([name, title], place) => {
   const values = [...new Set(data.runs.map((run) => run[name] ?? ""))].sort();
   if (values.length < 2 || values.length > 60 || isNumber(name)) return;
-  const label = made("label", `${title} `, filters);
+  const label = addElement("label", `${title} `, filters);
   const choice = document.createElement("select");
   choice.dataset.column = name;
-  made("option", "all", choice).value = "all";
-  values.forEach((value, n) => { made("option", value === "" ? "none" : value, choice).value = String(n); });
+  addElement("option", "all", choice).value = "all";
+  values.forEach((value, n) => { addElement("option", value === "" ? "none" : value, choice).value = String(n); });
   label.append(choice);
   choice.addEventListener("change", () => {
     const wanted = choice.value === "all" ? null : values[Number(choice.value)];

@@ -1,4 +1,4 @@
-"""The page's parallel coordinates: a line for each run over all of its settings and results."""
+"""The page's parallel coordinates: a line for each run across its settings and results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _IS_LOGARITHMIC = {
 
 
 def _title(name: str, rows: Sequence[dict[str, Any]]) -> str:
-    """The title of an axis; money says what it pays for."""
+    """The title of an axis; for money, with what it pays for."""
     bases = {row["basis"] for row in rows} - {None}
     if name != "cost_usd" or not bases:
         return title_of(name, rows)
@@ -40,7 +40,7 @@ def _title(name: str, rows: Sequence[dict[str, Any]]) -> str:
 
 
 def dimensions(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Those that at least two runs differ in; money only where it pays for the same in all."""
+    """The axes: columns in which runs differ, and money only if it pays for the same in all."""
     several = len({row["basis"] for row in rows} - {None}) > 1
     return [
         name
@@ -50,13 +50,13 @@ def dimensions(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Where each run crosses each axis of the parallel coordinates, 0 to 1, with its value.
+    """Compute where each run crosses each axis, from 0 to 1.
 
-    A value that is missing has no row: the line goes past that axis. Of a run that missed, what it
-    cost is what it spent in vain.
+    A missing value has no row, so the line skips that axis. The cost of a run that missed is what
+    it spent.
 
     Args:
-        rows: Of page_rows; where there are too many, an even choice.
+        rows: Of page_rows; if there are too many, an even choice is drawn.
     """
     found = []
     for name in dimensions(rows):
@@ -66,11 +66,9 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         for row in evenly(list(rows), _MOST_LINES):
             if row[name] is None:
                 continue
-            part = (
-                log(row[name] / low) / log(high / low)
-                if log_axis
-                else (row[name] - low) / (high - low)
-            )
+            place = (row[name] - low) / (high - low)
+            if log_axis:
+                place = log(row[name] / low) / log(high / low)
             found.append(
                 {
                     "run_id": row["run_id"],
@@ -78,7 +76,7 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                     "outcome": row["outcome"],
                     "health": "comparable" if row["comparable"] else "not comparable",
                     "dimension": _title(name, rows),
-                    "place": round(part, 4),
+                    "place": round(place, 4),
                     "value": row[name],
                     "low": low,
                     "high": high,
@@ -88,55 +86,46 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def parallel(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The specification: a line per run, dotted where incomparable, over the axes of `dimensions`.
+    """Make the specification: a line for each run, dotted if incomparable.
 
     Args:
-        rows: Of page_rows, of runs that may be compared.
+        rows: Of page_rows, of one group of peers.
     """
     order = [_title(name, rows) for name in dimensions(rows)]
-    over = alt.selection_point(on="pointerover", fields=["run_id"], empty=False)
-    shared = alt.selection_point(fields=["outcome"], bind="legend")
-    x = alt.X(
-        "dimension:N",
-        sort=order,
-        title=None,
-        axis=alt.Axis(
-            labelAngle=0, grid=True, labelExpr="split(datum.label, ' ')", labelPadding=18
-        ),
-    )
+    axis = alt.Axis(labelAngle=0, grid=True, labelExpr="split(datum.label, ' ')", labelPadding=18)
+    x = alt.X("dimension:N", sort=order, title=None, axis=axis)
     base = alt.Chart(alt.NamedData(PLACES)).properties(width=900, height=260)
-    lines = (
+    specification: dict[str, Any] = alt.layer(_lines(base, x), *_ends(base, x)).to_dict()
+    return specification
+
+
+def _lines(base: Any, x: Any) -> Any:
+    """The lines of the runs; the one under the pointer, or an outcome in the legend, stands out."""
+    hovered = alt.selection_point(on="pointerover", fields=["run_id"], empty=False)
+    chosen = alt.selection_point(fields=["outcome"], bind="legend")
+    health = alt.Scale(domain=["comparable", "not comparable"], range=[[1, 0], [3, 3]])
+    return (
         base.mark_line(cursor="pointer")
         .encode(
             x=x,
             y=alt.Y("place:Q", title=None, axis=None),
             detail="run_id:N",
             color=alt.Color("outcome:N", scale=alt.Scale(range=list(COLOURS))),
-            strokeDash=alt.StrokeDash(
-                "health:N",
-                title="health",
-                scale=alt.Scale(domain=["comparable", "not comparable"], range=[[1, 0], [3, 3]]),
-            ),
-            opacity=alt.when(over)
+            strokeDash=alt.StrokeDash("health:N", title="health", scale=health),
+            opacity=alt.when(hovered)
             .then(alt.value(1.0))
-            .when(shared)
+            .when(chosen)
             .then(alt.value(0.4))
             .otherwise(alt.value(0.03)),
-            strokeWidth=alt.condition(over, alt.value(3), alt.value(1)),
-            tooltip=[
-                alt.Tooltip("configuration:N"),
-                alt.Tooltip("value:Q"),
-                alt.Tooltip("run_id:N"),
-            ],
+            strokeWidth=alt.condition(hovered, alt.value(3), alt.value(1)),
+            tooltip=["configuration:N", "value:Q", "run_id:N"],
         )
-        .add_params(over, shared)
+        .add_params(hovered, chosen)
     )
-    specification: dict[str, Any] = alt.layer(lines, *_ends(base, x)).to_dict()
-    return specification
 
 
 def _ends(base: Any, x: Any) -> list[Any]:
-    """The smallest value of each axis below it, the largest above."""
+    """Write the smallest value of each axis below it, and the largest above."""
     return [
         base.mark_text(dy=dy, fontSize=10, color="#555")
         .encode(x=x, y=alt.datum(place), text=alt.Text(f"{column}:Q", format=".3~g"))

@@ -1,4 +1,4 @@
-"""What report and plot do once their keys are right and the runs are read: draw, write, print."""
+"""What report and plot do after their keys are checked and the runs are read: draw and write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from analysis.figures.registry import FIGURES, TRADEOFF, Frames, draw_figure, fi
 from analysis.figures.save import save_all
 from analysis.figures.style import Width
 from analysis.load.runs import UNREAD_COLUMNS, Loaded
-from analysis.page.attempts import Attempts, Noticed, noticed
+from analysis.page.attempts import Attempts, CaughtWarnings, catch_warnings
 from analysis.page.build import Listed, write_page
 from analysis.stats.outcomes import refused
 from analysis.stats.search_cost import COLUMNS as COST_COLUMNS
@@ -29,8 +29,8 @@ from bench.core.files import expand_path
 from bench.core.printable import printable
 
 NOTHING_READ = 3
-FAILED = 5  # of what was to be made, something failed: a defect; the rest is written
-_MOST_LISTED = 20  # unread folders on the terminal; the page has all of them
+FAILED = 5  # a part failed, which is a defect; the rest is written
+_MOST_LISTED = 20  # unread folders on the terminal; the page lists all of them
 Progress = Callable[[str], None]
 
 
@@ -46,7 +46,7 @@ def report(
     Args:
         loaded: What was read.
         config: What to write.
-        progress: Is given what is made next, and an empty text at the end.
+        progress: Called with what is made next, and with an empty text at the end.
         wants_traceback: Whether to print the traceback of a defect.
 
     Returns:
@@ -60,10 +60,10 @@ def report(
         return _nothing_read(config.results)
     out = expand_path(config.out)
     with writing(out):
-        pass  # before anything is drawn
+        pass  # find out before anything is drawn
     attempts = Attempts(wants_traceback=wants_traceback)
-    with noticed() as found, ExitStack() as stack:
-        stack.callback(progress, "")  # leave no words about progress behind
+    with catch_warnings() as found, ExitStack() as stack:
+        stack.callback(progress, "")  # clear the line about progress, even after an error
         written = _figures(loaded, config, out / "figures", attempts, progress)
         progress("tables")
         tables, summary = _tables(loaded.runs, out / "tables", attempts.make, written)
@@ -78,6 +78,13 @@ def report(
         )
         page = partial(write_page, loaded.runs, listed, out / "report.html", attempts.make)
         written += attempts.make("report.html", lambda: [page()], [])
+    return _finish(loaded, attempts, written, found)
+
+
+def _finish(
+    loaded: Loaded, attempts: Attempts, written: Sequence[Path], found: CaughtWarnings
+) -> int:
+    """Print what was written and what was not, and return the exit code."""
     _print_unread(_with_files(loaded.unread, found).iloc[len(loaded.unread) :])
     _print_written(written, attempts.not_made, loaded.runs, found)
     return FAILED if attempts.num_failed else 0
@@ -95,8 +102,8 @@ def _figures(
     return written
 
 
-def _with_files(unread: DataFrame, found: Noticed) -> DataFrame:
-    """List the folders that could not be read, and the files of other runs."""
+def _with_files(unread: DataFrame, found: CaughtWarnings) -> DataFrame:
+    """Add the files that could not be read to the folders that could not."""
     pairs = [(printable(folder), reason) for folder, reason in found.unread.items()]
     files = DataFrame(pairs, columns=list(UNREAD_COLUMNS)).astype(str)
     return concat([unread, files], ignore_index=True)
@@ -105,7 +112,7 @@ def _with_files(unread: DataFrame, found: Noticed) -> DataFrame:
 def _tables(
     runs: DataFrame, folder: Path, make: Make, written: list[Path]
 ) -> tuple[list[TextTable], DataFrame]:
-    """Write the tables; return them and the summary that they show."""
+    """Write the tables; return them and the summary behind them."""
     no_summary, no_costs = (DataFrame(columns=list(names)) for names in (COLUMNS, COST_COLUMNS))
     summary = make("summary of the tables", lambda: summarise(runs), no_summary)
     costs = make("cost of the search", lambda: search_cost(runs), no_costs)
@@ -125,7 +132,7 @@ def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -
         wants_traceback: Whether to print the traceback of a defect.
 
     Returns:
-        Exit code: 0, 3 if no run could be read or they do not hold what the figure shows, or 5 if
+        Exit code: 0, 3 if no run could be read or the runs lack what the figure shows, or 5 if
         drawing failed.
 
     Raises:
@@ -142,7 +149,7 @@ def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -
     draw = partial(
         write_figure, config.figure, frames, out, config, run=config.run, options=options
     )
-    with noticed() as found:
+    with catch_warnings() as found:
         written: list[Path] = attempts.make(config.figure, draw, [])
     _print_unread(_with_files(loaded.unread, found).iloc[len(loaded.unread) :])
     if attempts.not_made:
@@ -167,16 +174,16 @@ def write_figure(
     Args:
         name: Of the registry.
         frames: What was loaded.
-        folder: Where the files go.
+        folder: Folder of the files.
         files: Widths and formats.
-        run: The run of a timeline.
+        run: Run ID of a timeline.
         options: x, y and area of a tradeoff.
 
     Returns:
         The files written.
 
     Raises:
-        NothingToDraw: The runs do not hold what the figure shows.
+        NothingToDraw: The runs lack what the figure shows.
         CannotWrite: The folder cannot be written to.
     """
     data = figure_data(name, frames, run=run, options=options)
@@ -201,15 +208,18 @@ def _print_unread(unread: DataFrame) -> None:
 
 
 def _print_written(
-    written: Sequence[Path], not_made: Sequence[tuple[str, str]], runs: DataFrame, found: Noticed
+    written: Sequence[Path],
+    not_made: Sequence[tuple[str, str]],
+    runs: DataFrame,
+    found: CaughtWarnings,
 ) -> None:
     for name, reason in not_made:
         print(f"not drawn: {name}: {reason}")
     for folder in dict.fromkeys(path.parent for path in written):
         names = [path.name for path in written if path.parent == folder]
-        one = len(names) == 1
-        print(f"written: {printable(folder)}{f'/{names[0]}' if one else f': {len(names)} files'}")
+        what = f"/{names[0]}" if len(names) == 1 else f": {len(names)} files"
+        print(f"written: {printable(folder)}{what}")
     if found.has_boxes:
-        print("font: it has no glyph for some characters: boxes in pdf and png, whole in svg")
+        print("font: some characters have no glyph; they are boxes in pdf and png, but not in svg")
     num_refused = int(refused(runs).sum())
     print(f"runs: {len(runs)}{f', {num_refused} of them refused' if num_refused else ''}")

@@ -1,4 +1,4 @@
-"""The rows behind the page's table and charts: one per run, with what can be shown of it."""
+"""The rows behind the page's table and charts, one per run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from analysis.page.titles import COSTS, NUMBERS
 from analysis.stats.outcomes import REFUSED, counted_runs, hosts, outcomes, with_target
 from analysis.stats.repeats import with_keys
 
-# Column of the runs, name on the page.
+# Texts of a row: column of the runs, and name on the page.
 _TEXTS = {
     "run_id": "run_id",
     "command": "command",
@@ -29,21 +29,20 @@ _TEXTS = {
     "folder": "folder",
 }
 _DIGITS = 5
-ALL = "all runs"  # the group where there is only one
+ALL = "all runs"  # the title of the group if there is only one
 
 
 def page_rows(runs: DataFrame) -> list[dict[str, Any]]:
-    """One plain dict per run, in their order; what is missing is None.
+    """Make a plain dict for each run, in their order; missing values are None.
 
     Args:
         runs: As loaded.
 
     Returns:
-        Numbers with five digits. `time_s`, `energy_j` and `cost_usd` are those to the target or, of
-        a run that did not reach it, what it spent in vain: `outcome` tells which (reached, missed,
-        failed, or served for a run of bench.serve; interrupted, refused or superseded for one that
-        does not count). `group` is the title of the runs that it may be compared with, `basis` what
-        its money pays for.
+        Numbers with five digits. `time_s`, `energy_j` and `cost_usd` are costs to the target or, if
+        the run did not reach it, what it spent. `outcome` is reached, missed or failed, served for
+        a run of bench.serve, and interrupted, refused or superseded for a run that does not count.
+        `group` is the title of its peers, `basis` what its money pays for.
     """
     table = DataFrame({short: numbers(runs, name) for short, name in NUMBERS.items()})
     table = table.assign(**{short: column(runs, name) for name, short in _TEXTS.items()})
@@ -65,7 +64,7 @@ def page_rows(runs: DataFrame) -> list[dict[str, Any]]:
 
 
 def _groups(runs: DataFrame) -> Series:
-    """The runs that each may be compared with, as tables call them, and of which command."""
+    """The title of each run's peers as in the tables, with the command if there are several."""
     compared = with_keys(runs)["compared"]
     if runs["command"].nunique() < 2:
         return compared.replace("", ALL)
@@ -89,7 +88,7 @@ def _outcomes(runs: DataFrame) -> Series:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON knows it: rounded to what a person can see, None for what is missing."""
+    """Convert a value to a type that JSON has: rounded, and None if missing or infinite."""
     if value is None or value is NA or value is NaT:
         return None
     if isinstance(value, (bool, np.bool_)):

@@ -1,4 +1,4 @@
-"""What the quantities of the page are called, with their units: the titles of the catalogue."""
+"""Titles of the page's columns and axes, with units from the catalogue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from analysis.stats.outcomes import TO_TARGET
 from bench.core.metric import Quantity
 from bench.core.metrics import label_of
 
-# To the target or, of a run that did not reach it, what it spent in vain.
+# Costs to the target or, if a run did not reach it, what it spent.
 COSTS: tuple[Quantity, ...] = ("time_s", "energy_j", "cost_usd")
 # Other numbers of a row: name on the page, and column of the runs.
 NUMBERS = {
@@ -67,12 +67,12 @@ def table_columns() -> list[tuple[str, str]]:
 
 
 def labels_of(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """How the joules of these runs were obtained."""
+    """The labels of these runs' joules."""
     return sorted({row["label"] for row in rows} - {None})
 
 
 def title_of(name: str, rows: Sequence[dict[str, Any]]) -> str:
-    """A quantity in words; joules, and what follows from them, with how they were obtained.
+    """The title of a quantity; for joules and money, with how the joules were obtained.
 
     Args:
         name: Of TITLES.
@@ -81,5 +81,4 @@ def title_of(name: str, rows: Sequence[dict[str, Any]]) -> str:
     title, labels = TITLES[name], labels_of(rows)
     if not name.endswith(("_j", "_usd")) or not labels:
         return title
-    how = labels[0] if len(labels) == 1 else "by label"
-    return label_with(title, how)
+    return label_with(title, labels[0] if len(labels) == 1 else "by label")

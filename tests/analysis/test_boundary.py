@@ -245,8 +245,8 @@ def test_refused_runs_are_named_with_their_number_and_reasons(
     assert capsys.readouterr().out.endswith("runs: 5, 2 of them refused\n")
     page = (tmp_path / "report.html").read_text()
     assert "Of the trainings, 2 reached their target, 0 missed it, 0 failed." in page
-    assert "Of the other runs, 1 ended well, 0 failed." in page
-    assert "2 refused: what was asked for does not exist" in page
+    assert "Of the other runs, 1 succeeded, 0 failed." in page
+    assert "2 refused: that combination of settings does not exist" in page
     assert page.count(": no such precision here</li>") == 2
 
 

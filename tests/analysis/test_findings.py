@@ -43,7 +43,7 @@ def test_the_winner_stands_with_n_interval_and_how_sure_it_is(tmp_path: Path) ->
     # All eight of the one before all eight of the other.
     assert time_s.max().min() < time_s.min().max()
     assert re.search(
-        r"that it is the best is significant \(rank test against every other one, p = 0\.00\d+ ",
+        r"the advantage over all others is significant \(rank test against every other one, p = 0\.00\d+ ",
         words,
     )
 
@@ -53,7 +53,7 @@ def test_configurations_with_incomparable_runs_are_not_ranked(tmp_path: Path) ->
     busy = Made(outcome="hit", flags=("other_load",), start=SWEEP_START + timedelta(hours=1))
     make_sweep(tmp_path, batch_sizes=(512,), seeds=range(6), base=busy)
     words = words_of(load_runs([tmp_path]))
-    assert "Not ranked, as they hold runs that are not comparable: batch_size=512." in words
+    assert "Not ranked, since some of their runs are incomparable: batch_size=512." in words
     assert "Cheapest in time: batch_size=64," in words
     assert "There is no other configuration to compare with." in words
 
@@ -62,7 +62,7 @@ def test_joules_that_nothing_measured_are_not_tested(tmp_path: Path) -> None:
     make_sweep(tmp_path, batch_sizes=(64, 512), seeds=range(8), base=Made(outcome="hit"))
     loaded = load_runs([tmp_path])
     words = words_of(loaded)
-    assert words.count("joules that nothing measured are no ground for a test") == 2
+    assert words.count("not tested, since joules that nothing measured cannot rank them") == 2
     summary = summarise(loaded.runs)
     assert not summary.loc[summary["label"].notna(), "best"].any()
 
@@ -72,7 +72,7 @@ def test_few_runs_have_a_range_and_are_not_tested(tmp_path: Path) -> None:
     make_sweep(tmp_path, batch_sizes=(64, 256), seeds=range(2), base=Made(outcome="hit"))
     words = words_of(load_runs([tmp_path]))
     assert re.search(r"[\d.]+ \([\d.]+ to [\d.]+\) s \(median with the range of its runs, n", words)
-    assert "too few comparable runs to test the difference" in words
+    assert "not tested, since there are too few comparable runs" in words
 
 
 def test_runs_that_count_nowhere_are_mentioned(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_runs_that_count_nowhere_are_mentioned(tmp_path: Path) -> None:
     words = words_of(load_runs([tmp_path]))
     assert "4 trainings of" in words
     assert "2 reached their target, 0 missed it, 0 failed" in words
-    assert "measured again later, and in the cost of the search only: 2 runs." in words
-    assert "Interrupted before they began, and counted nowhere: 1." in words
+    assert "measured again later, and only in the cost of the search: 2 runs." in words
+    assert "Interrupted before the start, and counted nowhere: 1 run." in words
 
 
 def test_each_target_has_its_own_part_and_the_sign_of_its_direction(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_the_command_writes_a_file_for_each_training(tmp_path: Path) -> None:
     answer = run_here(tmp_path, analysis.export.main, "format=mllog")
     assert answer.code == 0
     assert answer.out.split() == [f"exports/{folder.name}.log" for folder in sorted(folders)]
-    assert answer.err.count("left out:") == 4
+    assert answer.err.count("skipped:") == 4
     answer = run_here(
         tmp_path, analysis.export.main, f"results=[{folders[0]},{folders[1]}]", "out=there"
     )
