@@ -17,7 +17,7 @@ from bench.core.arrays import Floats
 
 _LABELS = {
     "time_s": "time over the life (s)",
-    "energy_j": "energy over the life (J, {label})",
+    "energy_j": "energy over the life\n(J: {label})",
     "cost_usd": "cost over the life\n(USD: {label})",
 }
 _OTHERS = 40

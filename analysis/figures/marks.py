@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.path import Path
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import many
@@ -102,7 +103,7 @@ def draw_band(
     axes.fill_between(x, low, high, color=colour, alpha=alpha, linewidth=0, **style)
 
 
-def dot(label: str, colour: Any = INK, *, marker: str = "o", face: Any = None) -> Line2D:
+def dot(label: str, colour: Any = INK, *, marker: str | Path = "o", face: Any = None) -> Line2D:
     """Make the legend entry of a mark, filled with `face` or, by default, with the colour."""
     face = colour if face is None else face
     return Line2D(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import Affine2D
 from pandas import DataFrame, Series, concat
 
 from analysis.figures.axes import (
@@ -142,8 +146,16 @@ def _named(axes: Axes, rows: DataFrame, letters: str, colour: str, characters: i
         percent = "" if np.isnan(share) else f", {100 * share:.0f}%"
         text = f"{row['configuration'] or 'all runs'}  n = {row['num_runs']}{percent}"
         label = wrapped(text, characters)
-        handles.append(dot(label, colour, marker=f"${letter}$"))
+        handles.append(dot(label, colour, marker=letter_marker(letter)))
     return handles
+
+
+def letter_marker(letter: str) -> Path:
+    """A letter as a marker of the legend. `$A$` would be a formula, and the style has none."""
+    shape = TextPath((0, 0), letter, prop=FontProperties(weight="bold"))
+    box = shape.get_extents()
+    across, down = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    return Affine2D().translate(-across, -down).transform_path(shape)
 
 
 def _other_handles(front: DataFrame, others: DataFrame) -> list[Line2D]:
@@ -195,8 +207,8 @@ def _front_words(data: DataFrame) -> str:
     if not data["front"].any():
         return " No front: no run that hit is comparable." if data["num_incomparable"].any() else ""
     words = (
-        f" Beaten: worse in one metric by more than the uncertainty ({_uncertainty(data)}), and not"
-        " better by more than it in the other."
+        f" Beaten: worse in one metric beyond the uncertainty ({_uncertainty(data)}), and not"
+        " better beyond it in the other."
     )
     if data["num_incomparable"].any():
         words += " Incomparable runs do not affect the front."

@@ -16,6 +16,9 @@ MOST_GROUPS = 30  # groups of peers with charts; the table of the page has all r
 # Outcomes of runs that do not count; they are only in the table.
 NOT_COUNTED = ("interrupted", "refused", "superseded")
 _SIZE = {"width": 400, "height": 270}
+_MOST_SIZES = 10  # batch sizes with a tick each
+# Small numbers with a power of ten, because rows of zeros would run into one another.
+_SHORT_LABEL = "datum.value && abs(datum.value) < 1e-3 ? format(datum.value, '~e') : datum.label"
 _TIPS = (
     "configuration:N",
     "seed:N",
@@ -159,11 +162,11 @@ def _axis(name: str, which: str, rows: Sequence[dict[str, Any]]) -> Any:
     kind = alt.X if which == "x" else alt.Y
     values = [row[name] for row in rows if row[name] is not None]
     spread = min(values) > 0 and max(values) / min(values) > 4
-    encoding: dict[str, Any] = {"title": title_of(name, rows), "scale": alt.Scale(zero=False)}
-    if spread:
-        encoding["scale"] = alt.Scale(type="log", nice=False)
-    if spread and name == "batch_size":
-        encoding = encoding | {"axis": alt.Axis(format="d")}
-        encoding["scale"] = alt.Scale(type="log", base=2, nice=False)
-    encoding["scale"].padding = 15
-    return kind(f"{name}:Q", **encoding)
+    scale = alt.Scale(padding=15, **({"type": "log", "nice": False} if spread else {"zero": False}))
+    axis = alt.Axis(labelExpr=_SHORT_LABEL, labelSeparation=4)
+    sizes = sorted(set(values))
+    if (
+        name == "batch_size" and len(sizes) <= _MOST_SIZES
+    ):  # they double: a tick at each is clearest
+        axis = alt.Axis(values=sizes, format="d")
+    return kind(f"{name}:Q", title=title_of(name, rows), scale=scale, axis=axis)

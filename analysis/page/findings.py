@@ -194,7 +194,7 @@ def _cheapest(group: DataFrame, rows: DataFrame, cost: _Cost, label: str) -> Ite
     others = [(each.words, each.quantity) for each in _COSTS if each != cost]
     worse = list(losses(group, str(best["configuration"]), others))
     if worse:
-        yield f"It has, compared with the best in each: {'; '.join(worse)}."
+        yield f"In other respects: {'; '.join(worse)}."
 
 
 def _bounds(row: Series) -> str:

@@ -1,4 +1,4 @@
-"""Which keys tell configurations apart, and what each configuration has there, in words.
+"""Which keys differ between configurations, and the values of each configuration in words.
 
 All functions work on frames with a column per key, whose name begins with `config.`.
 """
@@ -16,14 +16,14 @@ PREFIX = "config."
 # Keys that name which part was chosen, the one that a user knows first: what follows from them is
 # not repeated.
 _NAMING = ("name", "method", "_target_")
-# An option with which users name a part of their own by its class.
+# The option with which users give a class of their own.
 _CUSTOM = "custom"
-# In the order people expect; others follow in that of the configuration.
+# In the order that readers expect; other keys follow in the order of the configuration.
 _FIRST = ("model", "data", "batch_size", "lr", "optimizer", "schedule", "precision", "target.value")
 
 
 def texts_of(runs: DataFrame, keys: Sequence[str]) -> Series:
-    """The value of each key in one text per row, such as `model=cnn lr=0.1`; without keys, "".
+    """Join the values of the keys to one text per row, such as `model=cnn lr=0.1`.
 
     Args:
         runs: With a column per key.
@@ -32,7 +32,7 @@ def texts_of(runs: DataFrame, keys: Sequence[str]) -> Series:
     parts: dict[str, Series] = {}
     for key in keys:
         known, values = key_of(key), _values(runs, key)
-        # Two keys may name one part: `model._target_` and, of some models, `model.name`.
+        # Two keys may name one part: `model._target_` and, for some models, `model.name`.
         parts.setdefault(known, (f"{known}=" + values).where(values.notna(), ""))
     rows = zip(*parts.values(), strict=True) if parts else [()] * len(runs)
     return Series([" ".join(filter(None, row)) for row in rows], index=runs.index, dtype=object)
@@ -46,11 +46,11 @@ def _values(runs: DataFrame, key: str) -> Series:
 
 
 def part_names(runs: DataFrame, group: str) -> Series:
-    """What each run calls a part of its configuration, as the user wrote it; None if it has none.
+    """Name a part of each run's configuration as the user wrote it; None if it has no such part.
 
-    That is the part's `name` or `method`, else the option that was chosen for it (`cnn`), else its
-    class. A class stands for itself where it is a part of the user's own (`custom`), where no
-    record says which option was chosen, and where an option does not tell two classes apart.
+    The name is the part's `name` or `method`, else the option that was chosen for it (`cnn`), else
+    its class. The class is used if it is the user's own (`custom`), if no record says which option
+    was chosen, or if one option stands for two classes.
 
     Args:
         runs: With a column per key, and `config.choices.<group>` where records have it.
@@ -66,10 +66,10 @@ def part_names(runs: DataFrame, group: str) -> Series:
 
 
 def _chosen(runs: DataFrame, group: str, column: str) -> Series:
-    """The option that was chosen for each class; the class where that is not one to one.
+    """The option that was chosen for each class; the class itself if that is ambiguous.
 
-    Records from before options were stored have the option that other runs have for their class:
-    they are repeats of these.
+    Older records do not store options. They get the option that other runs have for the same class,
+    because they are repeats of those.
     """
     texts, option = _texts(runs[column]), f"{PREFIX}{CHOICES}.{group}"
     if option not in runs:
@@ -86,54 +86,58 @@ def _chosen(runs: DataFrame, group: str, column: str) -> Series:
 
 
 def differing_keys(runs: DataFrame, never: Sequence[str] = UNHASHED) -> list[str]:
-    """Columns of the configuration that tell these runs apart, the seed and repeat aside.
+    """Find the columns of the configuration that differ between runs, except seed and repeat.
 
-    Left out is what differs between runs of one config_hash (it cannot change a result), what is a
-    copy of another key, and what follows from the part that was chosen (the layers of a model that
-    is named).
+    Three kinds are left out: keys that differ between runs of one config_hash, since they cannot
+    change a result; copies of another key; and keys that follow from a chosen part, such as the
+    layers of a model that is named.
 
     Args:
         runs: Of one command, with config_hash and `config.` columns.
-        never: Keys that are not looked at, and groups.
+        never: Keys and groups of keys to ignore.
     """
     candidates = [
         name
         for name in runs.columns
         if name.startswith(PREFIX) and runs[name].nunique(dropna=False) > 1
     ]
-    seeds = [name for name in candidates if _is_never(name, never)]
-    candidates = [name for name in candidates if name not in seeds]
-    seeds = [name for name in seeds if not _is_never(name, (CHOICES,))]
+    ignored = [name for name in candidates if _is_within(name, never)]
+    candidates = [name for name in candidates if name not in ignored]
+    # Copies of a seed (`data.seed`) are dropped although the seed itself is ignored.
+    sources = [name for name in ignored if not _is_within(name, (CHOICES,))]
     if candidates:
         within = runs.groupby("config_hash")[candidates].nunique(dropna=False).max()
         candidates = [name for name in candidates if within[name] == 1]
-    kept = _without_copies(runs, sorted(candidates, key=_depth), seeds)
+    kept = _without_copies(runs, sorted(candidates, key=_depth), sources)
     order = {name: place for place, name in enumerate(candidates)}
     kept = _without_consequences(runs, kept)
     return sorted(kept, key=lambda name: (_prominence(name), order[name]))
 
 
-def _is_never(name: str, never: Sequence[str]) -> bool:
-    key = name.removeprefix(PREFIX)
-    return any(key == one or key.startswith(f"{one}.") for one in never)
+def _is_within(name: str, keys: Sequence[str]) -> bool:
+    """Whether a column is that of one of the keys, or of a key in one of these groups."""
+    return f"{name.removeprefix(PREFIX)}.".startswith(tuple(f"{key}." for key in keys))
 
 
 def _depth(name: str) -> int:
     return name.count(".")
 
 
-def _without_copies(runs: DataFrame, names: Sequence[str], seeds: Sequence[str]) -> list[str]:
-    codes = {name: _texts(runs[name]) for name in (*seeds, *names)}
+def _without_copies(runs: DataFrame, names: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """Drop keys with the name and the values of another key, or of one of the sources."""
+    texts = {name: _texts(runs[name]) for name in (*sources, *names)}
     kept: list[str] = []
     for name in names:
         leaf = name.rpartition(".")[2]
-        sources = [other for other in (*seeds, *kept) if other.rpartition(".")[2] == leaf]
-        if not any((codes[name] == codes[other]).all() for other in sources):
+        alike = [other for other in (*sources, *kept) if other.rpartition(".")[2] == leaf]
+        if not any((texts[name] == texts[other]).all() for other in alike):
             kept.append(name)
     return kept
 
 
 def _without_consequences(runs: DataFrame, names: Sequence[str]) -> list[str]:
+    """Drop keys whose value is determined by the name of the part that they belong to."""
+
     def follows(name: str) -> bool:
         if name.endswith("._target_"):
             return False
@@ -162,7 +166,7 @@ def key_of(name: str) -> str:
 
 
 def _texts(values: Series) -> Series:
-    """As people write them: the last part of a dotted path, whole numbers without a point."""
+    """Values as users write them: the last part of a dotted path, whole numbers without a point."""
     path = str(values.name).endswith("._target_")
 
     def text(value: object) -> str:

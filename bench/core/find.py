@@ -1,4 +1,4 @@
-"""Which folders below one are those of runs."""
+"""Finds the run folders below a folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 
-# As bench.core.store names them: start, configuration, random digits.
+# As bench.core.store names run folders: start, configuration, random digits.
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}-[0-9a-f]{8}")
 _LEVELS = 2  # below a results folder: command, run
 
@@ -14,12 +14,12 @@ _LEVELS = 2  # below a results folder: command, run
 def runs_below(
     folder: str, levels: int = _LEVELS, on_error: Callable[[OSError], None] | None = None
 ) -> Iterator[str]:
-    """The run folders at or below a folder; one named like a run is one even if it is empty.
+    """Find the run folders at or below a folder; one named like a run counts even if it is empty.
 
     Args:
         folder: A results folder, the folder of a command, or a run folder.
         levels: How deep to look.
-        on_error: Called for a folder that cannot be read, in place of raising.
+        on_error: Called for a folder that cannot be read, instead of raising.
 
     Raises:
         OSError: A folder cannot be read.
@@ -29,7 +29,7 @@ def runs_below(
     elif levels:
         try:
             with os.scandir(folder) as entries:
-                # Hidden ones are being made, or were when their process was killed.
+                # Hidden folders are being created, or their process was killed meanwhile.
                 children = [entry.path for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
             if on_error is None:
@@ -41,7 +41,7 @@ def runs_below(
 
 
 def is_named_like_a_run(folder: str) -> bool:
-    """Whether only bench.core.store gives a folder such a name."""
+    """Whether the folder has a name that only bench.core.store gives."""
     return _RUN_ID.fullmatch(os.path.basename(folder)) is not None
 
 

@@ -1,4 +1,4 @@
-"""Nested dicts as one row, and the fields of a record by their dotted names."""
+"""Nested dicts as one row, and fields of a record by dotted name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Row = dict[str, Any]
 
 
 def value_of(record: object, name: str) -> Any:
-    """A field such as `target.time_to_target_s`; None where the record has no such part."""
+    """Get a field such as `target.time_to_target_s`; None if the record has no such part."""
     found: Any = record
     for part in name.split("."):
         if found is None:
@@ -19,20 +19,20 @@ def value_of(record: object, name: str) -> Any:
 
 
 def flat(tree: Mapping[str, Any], prefix: str) -> Row:
-    """Every leaf of nested dicts by its dotted name.
+    """Flatten nested dicts to one row by dotted names.
 
     Args:
-        tree: Such as a resolved configuration, as JSON has it.
-        prefix: What names begin with, its dot included.
+        tree: Of types that JSON has, such as a resolved configuration.
+        prefix: Beginning of all names, including its dot.
 
     Returns:
-        Numbers, texts, booleans and None as they are; a list as one text, joined with commas; a
-        list of dicts (`gpus`) as such a text for each of their leaves (`gpus.name`); nothing for
-        an empty dict.
+        Numbers, texts, booleans and None unchanged; a list as one text, joined with commas; a list
+        of dicts (`gpus`) as such a text for each of their leaves (`gpus.name`); nothing for an
+        empty dict.
     """
     row: Row = {}
     for key, value in tree.items():
-        # Not isinstance: this is the innermost loop of loading, and JSON has no subclasses.
+        # type() is faster than isinstance in this innermost loop, and JSON has no subclasses.
         if type(value) is dict:
             row.update(flat(value, f"{prefix}{key}."))
         elif type(value) is list:

@@ -1,4 +1,4 @@
-"""One measured quantity: what it is called, in which unit, and which way is better.
+"""What is known of a measured quantity: its name, its unit, and which direction is better.
 
 The quantities themselves are the rows of bench/core/metrics.py.
 """
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Better = Literal["min", "max"]
-# exact: the same whenever the same work is done; measured: it takes evidence to tell two apart.
+# exact: equal whenever the same work is done; measured: a difference needs evidence.
 Kind = Literal["exact", "measured"]
-# What a run that missed its target has spent instead of reaching it.
+# What a run spends until it reaches its target, or until it ends without reaching it.
 Quantity = Literal["time_s", "energy_j", "cost_usd", "samples"]
 Topic = Literal["time", "energy", "factors", "cost", "utilization", "serving", "serving_cost"]
 
 MONEY, CARBON = "USD", "g CO2e"
-# The ends of names, longest first, and the unit that each stands for.
+# How names end, longest ending first, and the unit that it stands for.
 _UNITS = (
     ("_mbit_per_s", "Mbit/s"),
     ("_gco2e", CARBON),
@@ -32,15 +32,15 @@ _UNITS = (
     ("_w", "W"),
     ("_c", "°C"),
 )
-# Of what sums over many steps of a training.
+# Least effect of a quantity that sums over many steps of a training.
 SUM_EFFECT_FRAC = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joules:
-    """What says how joules were obtained, and of which components of the machine they are.
+    """Where a record says how joules were obtained, and which components they cover.
 
-    Both are names of facts of the gate (bench/gate/sides/facts.py) and of columns of analysis.
+    Both are names of facts in the gate (bench/gate/sides/facts.py) and of columns in analysis.
     """
 
     label: str
@@ -57,23 +57,23 @@ class Metric:
     """One measured quantity.
 
     Attributes:
-        path: Dotted place in the record.
-        name: Unique; what `metrics=` and `min_effect.NAME=` of the gate take.
+        path: Place in the record, dotted.
+        name: Unique; `metrics=` and `min_effect.NAME=` of the gate take it.
         title: In words, without its unit.
-        heading: The same above a column of a table, where that is shorter.
-        short: The same above a column of the terminal, where that is shorter or clearer still.
+        heading: The title above a column of a table, where a shorter one is clear.
+        short: The title above a column in the terminal, where a still shorter one is clear.
         unit: Of the record; empty for a count.
         shown: Unit of tables, and how many of it are one unit of the record.
-        better: Direction; None where neither more nor less is better.
-        kind: How the gate compares it; None for what it does not.
-        least_effect_frac: The least difference that means something, as a share of the value; 0
-            for any. The gate counts no smaller loss, and no smaller one decides a Pareto front.
-        rounding_frac: Values this close to one another, as a share, are the same.
-        censored_by: What a run that missed its target has spent instead; None for a quantity that
-            is not about reaching it.
+        better: Direction; None if neither more nor less is better.
+        kind: How the gate compares it; None if it does not.
+        least_effect_frac: The smallest difference that matters, as a share of the value; 0 if any
+            does. The gate ignores smaller losses, and smaller differences decide no Pareto front.
+        rounding_frac: Values that differ by no more than this share are equal.
+        censored_by: What a run that missed its target has spent instead; None if the quantity is
+            not a cost of reaching the target.
         restarts: Title of the expected amount until the target with restarts; empty for none.
         topics: Tables of analysis.report that have it.
-        joules: What says how they were obtained, for joules and what follows from them.
+        joules: For joules and what is derived from them, where the record describes them.
         error: Path of the bound of the systematic error, as a share.
         part: For joules of one part of the machine, its name, such as `gpu`.
         part_of: For joules of one part, the name of the total that they belong to.
@@ -100,10 +100,10 @@ class Metric:
 
     @property
     def direction(self) -> Better:
-        """Which way is better, of a quantity that is ranked.
+        """Which direction is better, for a quantity that is ranked.
 
         Raises:
-            ValueError: Neither is.
+            ValueError: Neither direction is better.
         """
         if self.better is None:
             raise ValueError(f"{self.path}: neither more nor less of it is better")
@@ -116,17 +116,17 @@ class Metric:
 
     @property
     def column_heading(self) -> str:
-        """Heading and unit that is shown, for a table: `p90 (ms)`."""
+        """Heading and displayed unit, for a table: `p90 (ms)`."""
         return with_unit(self.heading, self.shown[0])
 
 
 def with_unit(title: str, unit: str) -> str:
-    """A title with its unit in parentheses, where it has one."""
+    """Add the unit in parentheses to a title, if there is a unit."""
     return f"{title} ({unit})" if unit else title
 
 
 def words_and_unit(name: str) -> tuple[str, str]:
-    """A name in words, and the unit that it ends in: `init` and `s` of `init_s`."""
+    """Split a name into words and the unit that it ends in: `init` and `s` for `init_s`."""
     for ending, unit in _UNITS:
         if name.endswith(ending):
             return name.removesuffix(ending).replace("_", " "), unit
@@ -134,7 +134,7 @@ def words_and_unit(name: str) -> tuple[str, str]:
 
 
 def metric_of(path: str, better: Better | None, **facts: Any) -> Metric:
-    """A metric; what is not given follows from the last part of its path, which ends in its unit.
+    """Make a metric; what is not given follows from the end of its path, such as `init_s`.
 
     Args:
         path: Dotted place in the record.

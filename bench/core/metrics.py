@@ -1,18 +1,18 @@
-"""The catalogue: every number of a record, what it is called, and how it is judged.
+"""The catalogue: every number of a record, its name, and how it is judged.
 
-One row per measured quantity. The gate, the tables, the axes of figures, Pareto fronts, the page
-and docs/metrics.md read names, units, directions and least effects here, and nowhere else.
+It has one row per measured quantity. The gate, the tables, the axes of figures, Pareto fronts, the
+page and docs/metrics.md read names, units, directions and least effects here and nowhere else.
 
 Why the least effects are what they are:
 
-- Counts that follow from the work alone (steps, samples, parameters, bytes, FLOPs) are exact: any
-  loss counts. Accuracy is exact too where the work is the same, but it is measured on few images:
-  one percent of it is the least that matters.
-- Times, joules and memory of a training sum over many steps, which evens noise out: 5%. Money and
-  carbon follow from them. Starting up reads files and compiles, which depends on what the machine
-  has cached: 10%.
-- Latency percentiles are noisier the further out they lie, since fewer requests decide them: 10%
-  for p50, p90 and the mean, 20% for p99, 30% for p99.9. Rates follow the latencies: 10%.
+- Counts that depend only on the work (steps, samples, parameters, bytes, FLOPs) are exact: any loss
+  counts. Accuracy is exact too for the same work, but it is measured on few images: losses below
+  one percent do not matter.
+- Times, joules and memory of a training sum over many steps, which averages noise out: 5%. Money
+  and carbon are computed from them. Starting up reads files and compiles, so it depends on what the
+  machine has cached: 10%.
+- Latency percentiles are noisier in the tail, where fewer requests decide them: 10% for p50, p90
+  and the mean, 20% for p99, 30% for p99.9. Rates depend on the latencies: 10%.
 - Loading and compiling happen once in a run and mostly wait for the disk: 20%.
 """
 
@@ -31,9 +31,9 @@ PER_PREDICTION = Joules(
 
 
 def label_of(path: str) -> str:
-    """Words and unit of any column of the runs, for an axis: `latency p90 (ms)`.
+    """Label any column of the runs for an axis: `latency p90 (ms)`.
 
-    What is in no row of the catalogue, such as a setting, has its own name in words.
+    A column without a row in the catalogue, such as a setting, is labelled by its own name.
     """
     if path in METRICS:
         return METRICS[path].axis_label
@@ -43,24 +43,24 @@ def label_of(path: str) -> str:
 
 
 def metric_at(path: str) -> Metric:
-    """The row of a number of a record.
+    """Look up the row of a number of a record.
 
     Args:
         path: Dotted: `serving.latency_p90_ms`.
 
     Raises:
-        ValueError: It is no number of a record: nothing is known of it, its direction included.
+        ValueError: The catalogue has no such number, so its direction is unknown.
     """
     if path not in METRICS:
-        raise ValueError(f"{path}: no number of a record: its direction is not known")
+        raise ValueError(f"{path}: no number of a record, so its direction is not known")
     return METRICS[path]
 
 
 def better(path: str) -> Better | None:
-    """In which direction a quantity is better; None where neither is.
+    """Which direction of a quantity is better; None if neither is.
 
     Raises:
-        ValueError: It is no number of a record.
+        ValueError: The catalogue has no such number.
     """
     return metric_at(path).better
 
@@ -75,20 +75,20 @@ def _measured(path: str, least_effect_frac: float, **facts: Any) -> Metric:
 
 
 def _shown(better: Better | None, prefix: str, *leaves: str, **facts: Any) -> list[Metric]:
-    """Numbers that nothing judges, named by their whole path."""
+    """Numbers that the gate does not judge; their name is the whole path."""
     paths = [f"{prefix}{leaf}" for leaf in leaves]
     return [metric_of(path, better, **({"name": path} | facts)) for path in paths]
 
 
-def _qualities(split: str, words: str, **of_accuracy: Any) -> Iterator[Metric]:
-    """What a task reports on one split of its data."""
+def _qualities(split: str, words: str, **accuracy_facts: Any) -> Iterator[Metric]:
+    """The qualities that a task reports on one split of its data."""
     for name, facts in QUALITIES.items():
         path = f"{split}.{name}"
         title = _QUALITY_TITLES.get(name, name.replace("_", " "))
         unit = "fraction" if facts.upper == 1.0 else "nats"
         row = {"name": path, "title": f"{words} {title}", "unit": unit}
         row |= {"short": "worst recall"} if name == "worst_class_recall" else {}
-        row |= of_accuracy if name == "accuracy" else {}
+        row |= accuracy_facts if name == "accuracy" else {}
         yield metric_of(path, facts.mode, **row)
     yield from _shown(None, f"{split}.", "num_samples")
 
@@ -143,7 +143,7 @@ _TARGET = (
         joules=ON_THE_CLOCK,
     ),
     *_shown("min", "target.", "energy_to_target_error_frac"),
-    # The best value is better in the direction of target.mode.
+    # The better direction of the best value is that of the run, target.mode.
     *_shown(None, "target.", "value", "best_value", "consecutive", "last_miss_s"),
     *_shown(None, "target.", "censored_at_s", "censored_at_j"),
 )
@@ -205,7 +205,7 @@ _SERVING = (
         joules=PER_PREDICTION,
         error="serving.energy_per_prediction_error_frac",
     ),
-    metric_of(  # not judged: the gate judges the joules that it follows from
+    metric_of(  # not judged, since the gate judges the joules that it is computed from
         "serving.throughput_per_w",
         "max",
         least_effect_frac=0.10,
@@ -237,7 +237,7 @@ _SERVING = (
     *_shown(None, "serving.", "num_requests", "throughput_batch_size", "num_threads"),
     *_shown(None, "serving.", "max_batch_size", "num_predictions", "duration_s"),
     *_shown(None, "serving.", "latency_bound_ms", "rate_per_s"),
-    # The upper end of a bracket, not what was achieved.
+    # The upper end of a bracket, which was not achieved.
     *_shown(None, "serving.", "failed_rate_per_s"),
 )
 _MODEL = (
@@ -278,7 +278,7 @@ _ORIGIN = (
     *_shown(None, "placement.", "num_threads", "memory_limit_bytes"),
 )
 
-# By path, in the order in which the gate prints them and tables have them.
+# By path, in the order of the gate's output and of tables.
 METRICS: dict[str, Metric] = {
     metric.path: metric
     for group in (_TARGET, _OF_THE_RUN, _UTILIZATION, _SERVING, _MODEL, _ORIGIN)

@@ -43,7 +43,8 @@ def test_the_winner_stands_with_n_interval_and_how_sure_it_is(tmp_path: Path) ->
     # All eight of the one before all eight of the other.
     assert time_s.max().min() < time_s.min().max()
     assert re.search(
-        r"the advantage over all others is significant \(rank test against every other one, p = 0\.00\d+ ",
+        r"the advantage over all others is significant "
+        r"\(rank test against every other one, p = 0\.00\d+ ",
         words,
     )
 

@@ -3,13 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 from matplotlib.text import Text
 from pandas import DataFrame
 
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.served import data_served_tradeoff, serving_source
 from analysis.figures.tradeoff import data_tradeoff, tradeoff_peers
-from analysis.figures.tradeoff_draw import draw_tradeoff, staircase
+from analysis.figures.tradeoff_draw import draw_tradeoff, letter_marker, staircase
 from bench.core.labels import ROW_FLAGS
 from tests.analysis.figures.literal import by, frame, missed, reached, served
 
@@ -30,6 +31,19 @@ def test_the_front_is_of_medians_and_the_beaten_stay() -> None:
     assert [data[name]["front"] for name in ("quick", "frugal", "beaten")] == [True, True, False]
     # Shares of resamples say nothing with fewer than six runs.
     assert np.isnan([row["front_share"] for row in data.values()]).all()
+
+
+def test_the_legend_shows_the_letters_that_stand_beside_the_points() -> None:
+    """Formulas are off, so that a marker `$A$` would be those three signs in one blot."""
+    data = data_tradeoff(frame(reached("a", 1.0, 2.0), reached("b", 2.0, 1.0)), x=TIME, y=ENERGY)
+    figure = draw_tradeoff(data)
+    assert isinstance(figure, Figure)
+    (legend,) = figure.legends
+    markers = [line.get_marker() for line in legend.get_lines()]
+    shapes = [marker for marker in markers if isinstance(marker, Path)]
+    assert [len(shape) for shape in shapes] == [len(letter_marker(letter)) for letter in "AB"]
+    for shape in shapes:
+        assert shape.get_extents().width < 1.5 * shape.get_extents().height  # a single letter
 
 
 def test_a_configuration_of_which_half_missed_is_never_on_the_front() -> None:
