@@ -20,8 +20,6 @@ from bench.cli.overrides import AGENDA, Checked, key_of, plain_values, with_path
 from bench.cli.terminal import CheckingLine
 from bench.core.files import expand_path, unwritable_message
 from bench.launch.needs import Need, require
-from bench.serving.plan import check_serving, serving_values
-from bench.training.plan import check_training
 
 
 class Planning(NamedTuple):  # no dataclass: Hydra imports a plugin without naming its module
@@ -37,11 +35,21 @@ class Planning(NamedTuple):  # no dataclass: Hydra imports a plugin without nami
     check: Callable[[Mapping[str, Any], Sequence[str]], Checked]
 
 
-# By the name of the command's primary file.
-PLANNINGS: dict[str, Planning] = {
-    "train": Planning(values=plain_values, check=check_training),
-    "serve": Planning(values=serving_values, check=check_serving),
-}
+def _training() -> Planning:
+    from bench.training.plan import check_training
+
+    return Planning(values=plain_values, check=check_training)
+
+
+def _serving() -> Planning:
+    from bench.serving.plan import check_serving, serving_values
+
+    return Planning(values=serving_values, check=check_serving)
+
+
+# By the name of the command's primary file. Functions, because Hydra imports this module for every
+# command, and only a sweep needs the flows and what they import.
+PLANNINGS: dict[str, Callable[[], Planning]] = {"train": _training, "serve": _serving}
 
 
 class CheckedSweeper(BasicSweeper):
@@ -67,7 +75,7 @@ class CheckedSweeper(BasicSweeper):
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         self.overrides = self.split_arguments(overrides, self.max_batch_size)
         jobs = list(chain.from_iterable(self.overrides))
-        for first in self._plan(PLANNINGS[command], jobs):
+        for first in self._plan(PLANNINGS[command](), jobs):
             self._keep_request(first)
         returns = []
         num_launched = 0

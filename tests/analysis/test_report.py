@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 def run_module(
     name: str,
     arguments: Sequence[str],
-    heavy: Sequence[str] = ("torch", "pytorch_lightning"),
+    heavy: Sequence[str] = ("torch", "pytorch_lightning", "codecarbon"),
     *,
     cwd: Path,
 ) -> subprocess.CompletedProcess[str]:
@@ -57,7 +57,7 @@ def test_a_report_has_figures_tables_and_a_page_and_says_what_it_lacks(
 ) -> None:
     arguments = [f"results={results}", "out=here", "figures=[tta_eta,latency]", "formats=[svg]"]
     done = run_module("analysis.report", arguments, cwd=tmp_path)
-    assert done.stdout.endswith("exit code 0\nof torch, pytorch_lightning: []\n")
+    assert done.stdout.endswith("exit code 0\nof torch, pytorch_lightning, codecarbon: []\n")
     figures = sorted(path.name for path in (tmp_path / "here" / "figures").iterdir())
     assert figures == ["tta_eta.csv", "tta_eta_one.svg", "tta_eta_two.svg"]
     assert (tmp_path / "here" / "tables" / "time.csv").exists()
