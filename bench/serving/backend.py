@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import ClassVar
+from importlib import import_module
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.compression.artifact import Artifact, ArtifactKind
-from bench.core.errors import CombinationRefused, PassFailed, first_line, kind_and_line
+from bench.core.errors import (
+    CombinationRefused,
+    PassFailed,
+    first_line,
+    kind_and_line,
+    needs_extra,
+)
 
 Images = NDArray[np.float32]
 Logits = NDArray[np.float32]
@@ -71,6 +78,16 @@ class Backend(ABC):
         self.device = device
         self.num_threads = num_threads
         self.precision: str | None = None  # known once a model is open
+
+    @classmethod
+    def import_library(cls, name: str) -> Any:
+        """Import one of `libraries`.
+
+        Raises:
+            BackendUnavailable: It is not installed; the message names the extra that installs it.
+        """
+        with needs_extra(cls.libraries[name], f"backend={cls.name}: {name}", BackendUnavailable):
+            return import_module(name)
 
     @classmethod
     def refusal(cls, method: str, device: str) -> str | None:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from bench.compression.artifact import Artifact
-from bench.core.errors import needs_extra
 from bench.serving.backend import Backend, BackendUnavailable, Images, Logits, unusable
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -33,17 +32,6 @@ _REFUSALS = {
 _ERRORS_ONLY = 3  # log level; its warnings are about its own optimisations
 
 
-def import_onnxruntime() -> Any:
-    """Import the library, which is optional.
-
-    Raises:
-        BackendUnavailable: It is not installed.
-    """
-    with needs_extra("serving", "backend=onnxruntime: onnxruntime", BackendUnavailable):
-        import onnxruntime
-    return onnxruntime
-
-
 class OnnxRuntimeBackend(Backend):
     """An ONNX model in one session of ONNX Runtime."""
 
@@ -60,7 +48,7 @@ class OnnxRuntimeBackend(Backend):
     def __init__(self, *, device: str, num_threads: int | None) -> None:
         """Load nothing before open(); see Backend."""
         super().__init__(device=device, num_threads=num_threads)
-        self._library = import_onnxruntime()
+        self._library = self.import_library("onnxruntime")
         self._provider = _PROVIDERS[device]
         if self._provider not in self._library.get_available_providers():
             raise BackendUnavailable(
@@ -80,7 +68,7 @@ class OnnxRuntimeBackend(Backend):
     @override
     def takes_cuda(cls) -> bool:
         """Whether the onnxruntime that is installed was built for CUDA."""
-        return _PROVIDERS["cuda"] in import_onnxruntime().get_available_providers()
+        return _PROVIDERS["cuda"] in cls.import_library("onnxruntime").get_available_providers()
 
     @override
     def version(self) -> str:

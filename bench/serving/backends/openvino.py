@@ -9,11 +9,9 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from bench.compression.artifact import Artifact
-from bench.core.errors import needs_extra
 from bench.serving.backend import (
     Backend,
     BackendRefuses,
-    BackendUnavailable,
     Images,
     Logits,
     unusable,
@@ -35,17 +33,6 @@ _INT8_OPERATORS = (
 _LAYERS = ("Convolution", "FullyConnected", "MatMul", "Deconvolution")
 
 
-def import_openvino() -> Any:
-    """Import the library, which is optional.
-
-    Raises:
-        BackendUnavailable: It is not installed.
-    """
-    with needs_extra("openvino", "backend=openvino: openvino", BackendUnavailable):
-        import openvino
-    return openvino
-
-
 class OpenVinoBackend(Backend):
     """An ONNX model in one inference request of OpenVINO, which does not run on NVIDIA GPUs."""
 
@@ -63,7 +50,7 @@ class OpenVinoBackend(Backend):
     def __init__(self, *, device: str, num_threads: int | None) -> None:
         """Load nothing before open(); see Backend."""
         super().__init__(device=device, num_threads=num_threads)
-        self._library = import_openvino()
+        self._library = self.import_library("openvino")
         self._threads = str(num_threads or "its own choice")
         self._request: Any = None
 
@@ -75,7 +62,7 @@ class OpenVinoBackend(Backend):
             return "OpenVINO computes dynamically quantized models in float32"
         if method not in _HINTS:
             return None
-        core = import_openvino().Core()
+        core = cls.import_library("openvino").Core()
         capabilities = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
         if method.upper() in capabilities:
             return None
