@@ -18,6 +18,7 @@ def main() -> int:
     from bench.cli.app import run_app  # slow to import, and not needed for help
     from bench.cli.sweep import Sweep
     from bench.cli.sweep_report import Command
+    from bench.runs.instruments import MeterCheck
     from bench.serving.plan import plan_serving
     from bench.serving.table import SWEEP_COLUMNS, serve_line, serve_tables
 
@@ -26,6 +27,7 @@ def main() -> int:
             name="serve",
             job="bench.serving.job:run",
             plan=plan_serving,
+            check=MeterCheck(),
             tables=serve_tables,
             line=serve_line,
             complete=lambda record: record,

@@ -18,6 +18,7 @@ def main() -> int:
     from bench.cli.sweep import Sweep
     from bench.cli.sweep_report import Command
     from bench.runs.charges import complete_training
+    from bench.runs.instruments import MeterCheck
     from bench.training.plan import plan_training
     from bench.training.table import SWEEP_COLUMNS, run_line, sweep_tables
 
@@ -26,6 +27,7 @@ def main() -> int:
             name="train",
             job="bench.training.job:run",
             plan=plan_training,
+            check=MeterCheck(),
             tables=sweep_tables,
             line=run_line,
             complete=complete_training,

@@ -10,13 +10,13 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from bench.cli.app import register
-from bench.cli.instruments import build_window
 from bench.cli.overrides import plain_values
 from bench.config.train import TrainConfig
 from bench.core.files import config_dir
 from bench.core.records.curve import CurveRow
 from bench.core.store import CurveWriter
 from bench.measure.sampler import write_telemetry
+from bench.runs.instruments import build_window
 from bench.tasks.classifier import Classifier
 from bench.tasks.schedules import constant
 from bench.training.job import build_profiler, save_model

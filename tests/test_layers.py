@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "measure": {"core", "config"},
     "tasks": {"core", "config"},
     "compression": {"core", "config", "measure", "tasks"},
-    "cli": {"core", "config", "measure", "launch"},
+    "cli": {"core", "config", "launch"},
     "runs": _PARTS | {"cli"},
     **dict.fromkeys(_FLOWS, _PARTS | _SHARED),
     "command": {"core"} | _SHARED | _FLOWS,

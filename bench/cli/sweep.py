@@ -13,7 +13,6 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from bench.cli.app import sweep_id
-from bench.cli.instruments import refuse_wrong_meters
 from bench.cli.messages import one_line
 from bench.cli.overrides import AGENDA, Planned, key_of
 from bench.cli.start import INTERRUPTED, USAGE_ERROR, output_was_lost
@@ -26,8 +25,6 @@ from bench.cli.sweep_report import (
     write_sweep,
 )
 from bench.cli.terminal import ProgressLine, RunCounter, say, wide_console
-from bench.config.run import MeterConfig
-from bench.core.checks import value_at
 from bench.core.environment import settle_environment
 from bench.core.files import StoreError
 from bench.core.host import host_facts
@@ -68,7 +65,6 @@ class Sweep:
         self._num_found = 0  # runs that resume= takes from an earlier command
         self._resume: bool | str = True
         self._folder: Path | None = None  # Hydra's folder of the sweep
-        self._checked_meters: list[dict[str, Any]] = []
 
     def run_job(self, config: DictConfig) -> None:
         """Make the runs of one job; Hydra calls this for each job.
@@ -82,7 +78,7 @@ class Sweep:
                 self._folder = self._folder or Path(hydra.sweep.dir)
             planned = self._command.plan(config)
             for each in planned:
-                self._require_meters(each.config)
+                self._command.check(each.config)
                 if not each.config["shared"]:
                     require_lock(lock_path())
         except (ValueError, OSError, OmegaConfBaseException) as error:
@@ -91,13 +87,6 @@ class Sweep:
             return
         for each in planned:
             self._run(each, [*overrides, *each.adds])
-
-    def _require_meters(self, config: dict[str, Any]) -> None:
-        if config["meter"] not in self._checked_meters:
-            # Remember what was checked, because opening a meter may take a second.
-            meter = MeterConfig.from_dict(config["meter"], "meter.")
-            refuse_wrong_meters(meter, gpus=_gpus(config))
-            self._checked_meters.append(config["meter"])
 
     def _run(self, planned: Planned, overrides: Sequence[str]) -> None:
         """Make one run and report it, unless resume= finds it finished."""
@@ -291,9 +280,3 @@ def _name(planned: Planned, overrides: Sequence[str]) -> str:
     """Name a run by what distinguishes it from the others of its command."""
     swept = [text for text in overrides if key_of(text) in AGENDA.swept]
     return " ".join([*swept, *planned.adds]) or planned.title
-
-
-def _gpus(config: Mapping[str, Any]) -> list[str] | None:
-    """No GPUs if the configuration says so; None if only the run will know its GPUs."""
-    devices = [value_at(config, key) for key in ("trainer.accelerator", "backend.device")]
-    return [] if "cpu" in devices else None

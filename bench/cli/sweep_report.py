@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Command:
         name: The name of the command, and of the folder of its runs: results/<name>/.
         job: The `module:function` that makes one run, in a process of its own.
         plan: Returns the runs that a configuration asks for.
+        check: Raises ValueError if the machine lacks what a run needs, before any is launched.
         tables: Makes the tables that end the command.
         line: Describes a run that has just ended.
         complete: Adds to a record what follows from its other fields.
@@ -46,6 +47,7 @@ class Command:
     name: str
     job: str
     plan: Callable[[DictConfig], Sequence[Planned]]
+    check: Callable[[Mapping[str, Any]], None]
     tables: Callable[[Sequence[Finished], Console], Sequence[RenderableType]]
     line: Callable[[RunRecord], str]
     complete: Callable[[RunRecord], RunRecord]

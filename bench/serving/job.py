@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.cli.instruments import build_window
 from bench.compression.artifact import Artifact
 from bench.config.serve import ServeConfig
 from bench.core.identity import part_name
@@ -27,6 +26,7 @@ from bench.measure.energy import MIN_REFRESHES
 from bench.measure.window import Window
 from bench.runs.charges import require_rates, with_serving_costs
 from bench.runs.exit_handling import carry_out, start_log
+from bench.runs.instruments import build_window
 from bench.runs.measured import measured_record
 from bench.serving.compressed import compare_with_uncompressed
 from bench.serving.model import TrainedModel, served_quality

@@ -16,7 +16,6 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 
-from bench.cli.instruments import build_window
 from bench.config.train import TrainConfig
 from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunError, RunRecord, Status
@@ -27,6 +26,7 @@ from bench.measure.sampler import write_telemetry
 from bench.measure.window import Window
 from bench.runs.charges import require_rates, with_costs
 from bench.runs.exit_handling import carry_out, start_log
+from bench.runs.instruments import build_window
 from bench.runs.measured import measured_record
 from bench.runs.recipes import source_record, with_recipe
 from bench.tasks.classifier import Classifier

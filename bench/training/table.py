@@ -25,7 +25,6 @@ from bench.runs.table.columns import (
 )
 from bench.runs.table.fields import (
     field_column,
-    field_median,
     field_medians,
     formatted_column,
     heading_of,
@@ -49,9 +48,9 @@ from bench.runs.table.medians import (
     BYTES,
     COUNT,
     ENERGY,
+    PERCENT,
     RATE,
     TIME,
-    Median,
     Unit,
     quality_text,
     quantity,
@@ -173,8 +172,9 @@ def _columns(groups: Sequence[Group]) -> list[Column]:
         _throughput_column(groups),
         formatted_column(groups, "quality_test.accuracy", ".4f", rank=13),
         field_column(groups, "utilization.memory_peak_bytes", BYTES, rank=14),
-        _cpu_column(groups),
-        field_column(groups, "model.size_bytes", BYTES, rank=16),
+        field_column(groups, "utilization.cpu_process_frac", PERCENT, rank=15),
+        field_column(groups, "utilization.cpu_machine_frac", PERCENT, rank=16),
+        field_column(groups, "model.size_bytes", BYTES, rank=17),
     ]
 
 
@@ -255,16 +255,3 @@ def _throughput_column(groups: Sequence[Group]) -> Column:
         texts.append(f"(batch {', '.join(map(str, sorted(sizes)))})" if sizes else "")
     heading, suffixes = shared_text(heading_of(_RATE), texts)
     return number_column(heading, field_medians(groups, _RATE), RATE, rank=10, suffixes=suffixes)
-
-
-def _cpu_column(groups: Sequence[Group]) -> Column:
-    """The share of all CPUs that the run used, and that the whole machine used."""
-    names = ("utilization.cpu_process_frac", "utilization.cpu_machine_frac")
-    rows = [[field_median(group.measured, name) for name in names] for group in groups]
-    cells = ["/".join(map(_percent, row)) if any(row) else "-" for row in rows]
-    return Column(heading="CPU %\nrun/machine", cells=cells, rank=15)
-
-
-def _percent(share: Median | None) -> str:
-    value = None if share is None else share.estimate.value
-    return "-" if value is None else f"{100 * value:.0f}"

@@ -17,6 +17,7 @@ def main() -> int:
             name="train",
             job="tests.cli.scripted:run",
             plan=plan_training,
+            check=lambda config: None,
             tables=lambda runs, console: [],
             line=lambda record: record.status,
             complete=lambda record: record,

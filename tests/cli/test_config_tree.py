@@ -14,11 +14,11 @@ from torch import nn
 
 from bench.cli.app import register
 from bench.cli.help import command_docs
-from bench.cli.instruments import build_window
 from bench.cli.overrides import plain_values
 from bench.config.serve import ServeConfig
 from bench.config.train import ProbeConfig, TrainConfig
 from bench.core.files import config_dir
+from bench.runs.instruments import build_window
 from bench.training.plan import check_values, hash_of
 
 CONF = config_dir()

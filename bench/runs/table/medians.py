@@ -54,6 +54,7 @@ ENERGY = (
 BYTES = (Unit("B", 1.0), Unit("kB", 1e3, 1e3), Unit("MB", 1e6, 1e6), Unit("GB", 1e9, 1e9))
 COUNT = (Unit("", 1.0), Unit("k", 1e3, 1e4), Unit("M", 1e6, 1e6), Unit("G", 1e9, 1e9))
 RATE = (Unit("/s", 1.0), Unit("k/s", 1e3, 1e4), Unit("M/s", 1e6, 1e6))
+PERCENT = (Unit("%", 0.01),)
 PLAIN = (Unit("", 1.0),)
 
 

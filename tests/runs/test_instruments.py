@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from bench.cli.instruments import build_window, refuse_wrong_meters
 from bench.config.run import MeterConfig
 from bench.config.train import BudgetConfig, TrainConfig
 from bench.core.target import TargetConfig
 from bench.measure.meters.base import Reading
+from bench.runs.instruments import build_window, refuse_wrong_meters
 from tests.fake_nvml import FakeGpu, FakeNvml, install
 
 

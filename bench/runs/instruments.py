@@ -1,13 +1,18 @@
-"""Builds the instruments of a run from its configuration: energy meters and the window."""
+"""Builds the instruments of a run from its configuration: energy meters and the window.
+
+Here and not in bench/measure, because Hydra makes the meters; bench/measure works without it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from bench.config.run import MeterConfig, RunConfig
+from bench.core.checks import value_at
 from bench.measure.meter_set import MeterSet
 from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.settle import GpuScope
@@ -54,6 +59,34 @@ def build_window(
         synchronize=synchronize,
         gpus=gpus,
     )
+
+
+class MeterCheck:
+    """Checks the meters of each run of a command before the run is launched.
+
+    Opening a meter may take a second, so each configuration of meters is checked once.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has been checked yet."""
+        self._checked: list[object] = []
+
+    def __call__(self, config: Mapping[str, Any]) -> None:
+        """Check the meters of a run.
+
+        Args:
+            config: The resolved configuration of a training or a serving.
+
+        Raises:
+            ValueError: As refuse_wrong_meters.
+        """
+        devices = [value_at(config, key) for key in ("trainer.accelerator", "backend.device")]
+        # With `auto`, only the run itself will know its GPUs.
+        gpus: list[str] | None = [] if "cpu" in devices else None
+        wanted = (config["meter"], gpus)
+        if wanted not in self._checked:
+            refuse_wrong_meters(MeterConfig.from_dict(config["meter"], "meter."), gpus=gpus)
+            self._checked.append(wanted)
 
 
 def refuse_wrong_meters(config: MeterConfig, *, gpus: Sequence[str] | None = None) -> None:
