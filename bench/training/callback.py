@@ -26,6 +26,7 @@ from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.target import TargetConfig
 from bench.measure.sampler import write_telemetry
+from bench.measure.target_measurement import phases_of
 from bench.measure.window import Window
 from bench.runs.exit_handling import explain
 from bench.runs.measured import measured_record
@@ -45,7 +46,7 @@ from bench.training.callback_trainer import (
     why_unknown,
 )
 from bench.training.loop import gpu_uuids
-from bench.training.profiler import TargetProfiler, phases_of
+from bench.training.profiler import TargetProfiler
 
 _log = logging.getLogger(__name__)
 

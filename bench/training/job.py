@@ -23,6 +23,7 @@ from bench.core.store import CurveWriter, write_record
 from bench.launch.job import Job, Progress
 from bench.measure.meter_set import MeterSet
 from bench.measure.sampler import write_telemetry
+from bench.measure.target_measurement import phases_of
 from bench.measure.window import Window
 from bench.runs.charges import require_rates, with_costs
 from bench.runs.exit_handling import carry_out, start_log
@@ -34,7 +35,7 @@ from bench.tasks.data import test_batches
 from bench.training.evaluate import Served, evaluate
 from bench.training.loop import gpu_uuids, require_devices, train_to_target
 from bench.training.parts import Parts, build_parts, model_facts, model_name
-from bench.training.profiler import TargetProfiler, nothing, phases_of
+from bench.training.profiler import TargetProfiler, nothing
 from bench.training.ranks import follow_in_other_ranks
 from bench.training.serving_probe import probe_serving
 

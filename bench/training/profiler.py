@@ -1,9 +1,7 @@
 """Measures a run to its target, from inside a Lightning training.
 
-The clock starts when the first training batch is asked for and never pauses. Each moment and each
-joule belongs to one phase. At both ends of an evaluation the profiler synchronises the device,
-reads the energy counters and reads the clock, in this order. Writing to disk after an evaluation
-belongs to the phase `checkpoint`.
+The clock starts when the first training batch is asked for and never pauses. TargetMeasurement
+reads it; the profiler counts steps and samples, checks budgets and stops the trainer.
 """
 
 from __future__ import annotations
@@ -11,19 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from typing_extensions import override
 
 from bench.config.train import BudgetConfig
-from bench.core.errors import DivergedError
-from bench.core.records.curve import CurveRow
-from bench.core.records.energy import PhaseEnergy
-from bench.core.records.phases import Phases
-from bench.core.target import Spent, Target, crossing_index
-from bench.measure.clock import AT_START, PhaseTimes
-from bench.measure.window import Window
+from bench.measure.target_measurement import Seen, TargetMeasurement
 from bench.tasks.classifier import Classifier
 from bench.training.warm_up import num_compiled_graphs
 
@@ -42,15 +34,10 @@ def nothing(_: object) -> None:
 
 
 @dataclass(kw_only=True, eq=False)
-class TargetProfiler:
+class TargetProfiler(TargetMeasurement):
     """Measures a training, and stops it at the target or when its budget is spent.
 
-    Nothing is read before start().
-
     Attributes:
-        target: Decides whether the target is reached.
-        window: The open window of the run.
-        on_row: Receives each evaluation, in the phase `checkpoint`.
         on_end: Receives the trained module (to save it), in the phase `checkpoint`.
         budget: The time and joules at which the run is stopped; None for no limit.
         max_steps: Length of the schedule in steps; None if it is not known in advance.
@@ -59,9 +46,6 @@ class TargetProfiler:
         stop_at_target: Whether to stop the trainer at the crossing.
     """
 
-    target: Target
-    window: Window
-    on_row: Callable[[CurveRow], None]
     on_end: Callable[[Classifier], None] = nothing
     budget: BudgetConfig | None = None
     max_steps: int | None = None
@@ -71,15 +55,10 @@ class TargetProfiler:
 
     def __post_init__(self) -> None:
         """Start with nothing measured."""
+        super().__post_init__()
         self._max_time_s = self.budget.max_time_s if self.budget else None
         self._max_energy_j = self.budget.max_energy_j if self.budget else None
-        self.rows: list[CurveRow] = []
-        self.finished = False
-        self.started = False
         self.steps = 0
-        self.spent: Spent | None = None
-        self.times: PhaseTimes | None = None
-        self.phase_energy: PhaseEnergy | None = None
         # Samples of this rank now and at the last evaluation, and of all ranks there. NaN once the
         # size of a batch is unknown.
         self._rank_samples = 0.0
@@ -89,35 +68,21 @@ class TargetProfiler:
         self._num_graphs = 0
         self._energy_checked_s = 0.0
 
+    @override
     def start(self) -> None:
         """Start the clock, once; called when the training loader is asked for."""
         if not self.started:
             self._num_graphs = num_compiled_graphs()
-            self.window.start()
-            self.started = True
+        super().start()
 
+    @override
     def stop(self) -> None:
         """Stop the clock and keep what was spent, once; also called after an exception."""
-        if not self.started or self.times is not None:
-            return
-        if num_compiled_graphs() > self._num_graphs:
-            self.window.flag(COMPILED)
-        try:
-            self.window.stop()
-        finally:
-            self.times = self.window.clock.reading()
-            self.phase_energy = self.window.phases.result
-            self.spent = Spent(
-                time_s=self.times.total_s, energy_j=self.window.energy_j, samples=self._samples
-            )
-
-    def outcome(self) -> dict[str, Any]:
-        """What was spent, and whether the schedule is finished, for outcome_record()."""
-        return {
-            "spent": self.spent,
-            "phase_energy": self.phase_energy,
-            "finished": self.finished,
-        }
+        if self.started and self.times is None:
+            self.seen = self._seen_now()
+            if num_compiled_graphs() > self._num_graphs:
+                self.window.flag(COMPILED)
+        super().stop()
 
     def step_ended(self, trainer: pl.Trainer, num_samples: int | None) -> None:
         """Count the step, and stop the trainer where a budget is spent.
@@ -134,12 +99,12 @@ class TargetProfiler:
         if is_limited and self._num_ranks == 1 and self._budget_spent(_ENERGY_CHECK_PERIOD_S):
             trainer.should_stop = True
 
-    @property
-    def _samples(self) -> int | None:
-        """Samples of all ranks. Those since the last evaluation are estimated from this rank."""
+    def _seen_now(self) -> Seen:
+        """Count for all ranks; samples since the last evaluation are estimated from this rank."""
         since = (self._rank_samples - self._rank_samples_evaluated) * self._num_ranks
         whole = self._all_samples_evaluated + since
-        return None if math.isnan(whole) else round(whole)
+        samples = None if math.isnan(whole) else round(whole)
+        return Seen(samples, self.steps, self._epochs(samples))
 
     def _count_ranks(self, trainer: pl.Trainer) -> None:
         """Add up the samples that all ranks have seen."""
@@ -151,8 +116,7 @@ class TargetProfiler:
 
     def validation_started(self) -> None:
         """Begin the phase `eval`."""
-        self.window.synchronize()  # steps that the device has not finished belong to `train`
-        self.window.phases.switch("eval")
+        self.begin_evaluation()
 
     def validation_ended(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Read, keep the row, and stop the trainer at the crossing or if a budget is spent.
@@ -177,10 +141,8 @@ class TargetProfiler:
             DivergedError: A loss is not finite.
         """
         self._count_ranks(trainer)
-        row = self._read_row(train_loss, quality)
-        _refuse_divergence(row)
-        self.rows.append(row)
-        self.on_row(row)
+        self.seen = self._seen_now()
+        self.keep_row(train_loss, quality)
         self.finished = self.max_steps is not None and self.steps >= self.max_steps
         if self._agreed(trainer, self._done()):
             trainer.should_stop = True
@@ -193,29 +155,6 @@ class TargetProfiler:
         self.on_end(module)
         self.stop()
 
-    def _read_row(self, train_loss: float | None, quality: Mapping[str, float]) -> CurveRow:
-        """Synchronise, read the counters, then the clock, and begin the phase `checkpoint`."""
-        self.window.synchronize()
-        phases = self.window.phases
-        energy = phases.switch("checkpoint")
-        times, samples = phases.book.times, self._samples
-        return CurveRow(
-            time_s=times.total_s,
-            train_time_s=times.train_s,
-            eval_time_s=times.eval_s,
-            checkpoint_time_s=times.checkpoint_s,
-            samples=samples,
-            steps=self.steps,
-            epochs=self._epochs(samples),
-            energy_total_j=energy.total_j,
-            energy_label=energy.label,
-            energy_error_frac=energy.error_frac,
-            eval_energy_j=phases.book.energy_j("eval"),
-            checkpoint_energy_j=phases.book.energy_j("checkpoint"),
-            train_loss=train_loss,
-            **quality,
-        )
-
     def _epochs(self, samples: int | None) -> float | None:
         if self.steps_per_epoch:
             return self.steps / self.steps_per_epoch
@@ -223,9 +162,7 @@ class TargetProfiler:
         return samples / in_epoch if samples is not None and in_epoch else None
 
     def _done(self) -> bool:
-        crossing = crossing_index(self.rows, self.target, finished=self.finished)
-        reached = self.stop_at_target and crossing is not None
-        return reached or self._budget_spent(0.0)
+        return (self.stop_at_target and self.reached) or self._budget_spent(0.0)
 
     def _budget_spent(self, period_s: float) -> bool:
         """Whether the time or the joules are used up; joules are read once per period_s."""
@@ -251,31 +188,3 @@ class TargetProfiler:
         if trainer.world_size == 1:
             return stop
         return bool(trainer.strategy.broadcast(stop))
-
-
-def _refuse_divergence(row: CurveRow) -> None:
-    for name, value in (("training", row.train_loss), ("validation", row.loss)):
-        if value is not None and not math.isfinite(value):
-            after = f"{row.steps} steps" if row.samples is None else f"{row.samples} samples"
-            raise DivergedError(f"the {name} loss is {value} after {after}")
-
-
-def phases_of(
-    times: PhaseTimes | None, *, launch_s: float | None = None, init_s: float | None = None
-) -> Phases:
-    """Give the wall time by phase for a record.
-
-    Args:
-        times: Readings of the clock; None if it never started.
-        launch_s: Time until the process ran; None if unknown.
-        init_s: Time from there to the start of the clock; None if unknown.
-    """
-    spent = times or AT_START
-    return Phases(
-        launch_s=launch_s,
-        init_s=init_s,
-        train_s=spent.train_s,
-        eval_s=spent.eval_s,
-        checkpoint_s=spent.checkpoint_s,
-        wall_time_s=spent.total_s,
-    )

@@ -1,0 +1,163 @@
+"""Measures a training to its target, however the training is written.
+
+Each moment and each joule belongs to one phase. At both ends of an evaluation the device is
+synchronised, the energy counters are read and then the clock, in this order. Writing to disk after
+an evaluation belongs to the phase `checkpoint`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.core.errors import DivergedError
+from bench.core.records.curve import CurveRow
+from bench.core.records.energy import PhaseEnergy
+from bench.core.records.phases import Phases
+from bench.core.target import Spent, Target, crossing_index
+from bench.measure.clock import AT_START, PhaseTimes
+from bench.measure.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a training has gone through so far; None for what is unknown."""
+
+    samples: int | None = 0
+    steps: int = 0
+    epochs: float | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class TargetMeasurement:
+    """The clock, the curve and the cost of a training. Nothing is read before start().
+
+    Attributes:
+        target: Decides whether the target is reached.
+        window: The open window of the run.
+        on_row: Receives each evaluation, in the phase `checkpoint`.
+    """
+
+    target: Target
+    window: Window
+    on_row: Callable[[CurveRow], None]
+
+    def __post_init__(self) -> None:
+        """Start with nothing measured."""
+        self.rows: list[CurveRow] = []
+        self.finished = False
+        self.seen = Seen()
+        self.spent: Spent | None = None
+        self.times: PhaseTimes | None = None
+        self.phase_energy: PhaseEnergy | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the clock has been started."""
+        return self.window.clock.started
+
+    @property
+    def reached(self) -> bool:
+        """Whether the evaluations so far reach the target."""
+        return crossing_index(self.rows, self.target, finished=self.finished) is not None
+
+    def start(self) -> None:
+        """Start the clock, once."""
+        if not self.started:
+            self.window.start()
+
+    def stop(self) -> None:
+        """Stop the clock and keep what was spent, once; also called after an exception."""
+        if not self.started or self.times is not None:
+            return
+        try:
+            self.window.stop()
+        finally:
+            self.times = self.window.clock.reading()
+            self.phase_energy = self.window.phases.result
+            self.spent = Spent(
+                time_s=self.times.total_s,
+                energy_j=self.window.energy_j,
+                samples=self.seen.samples,
+            )
+
+    def outcome(self) -> dict[str, Any]:
+        """What was spent, and whether the schedule is finished, for outcome_record()."""
+        return {
+            "spent": self.spent,
+            "phase_energy": self.phase_energy,
+            "finished": self.finished,
+        }
+
+    def begin_evaluation(self) -> None:
+        """Begin the phase `eval`."""
+        self.window.synchronize()  # steps that the device has not finished belong to `train`
+        self.window.phases.switch("eval")
+
+    def keep_row(self, train_loss: float | None, quality: Mapping[str, float]) -> None:
+        """Read, keep the row of an evaluation that has ended, and begin the phase `checkpoint`.
+
+        Args:
+            train_loss: Mean loss in nats of the training steps since the last evaluation.
+            quality: Metrics by their names in CurveRow.
+
+        Raises:
+            DivergedError: A loss is not finite.
+        """
+        row = self._read_row(train_loss, quality)
+        _refuse_divergence(row)
+        self.rows.append(row)
+        self.on_row(row)
+
+    def _read_row(self, train_loss: float | None, quality: Mapping[str, float]) -> CurveRow:
+        """Synchronise, read the counters, then the clock."""
+        self.window.synchronize()
+        phases = self.window.phases
+        energy = phases.switch("checkpoint")
+        times = phases.book.times
+        return CurveRow(
+            time_s=times.total_s,
+            train_time_s=times.train_s,
+            eval_time_s=times.eval_s,
+            checkpoint_time_s=times.checkpoint_s,
+            samples=self.seen.samples,
+            steps=self.seen.steps,
+            epochs=self.seen.epochs,
+            energy_total_j=energy.total_j,
+            energy_label=energy.label,
+            energy_error_frac=energy.error_frac,
+            eval_energy_j=phases.book.energy_j("eval"),
+            checkpoint_energy_j=phases.book.energy_j("checkpoint"),
+            train_loss=train_loss,
+            **quality,
+        )
+
+
+def _refuse_divergence(row: CurveRow) -> None:
+    for name, value in (("training", row.train_loss), ("validation", row.loss)):
+        if value is not None and not math.isfinite(value):
+            after = f"{row.steps} steps" if row.samples is None else f"{row.samples} samples"
+            raise DivergedError(f"the {name} loss is {value} after {after}")
+
+
+def phases_of(
+    times: PhaseTimes | None, *, launch_s: float | None = None, init_s: float | None = None
+) -> Phases:
+    """Give the wall time by phase for a record.
+
+    Args:
+        times: Readings of the clock; None if it never started.
+        launch_s: Time until the process ran; None if unknown.
+        init_s: Time from there to the start of the clock; None if unknown.
+    """
+    spent = times or AT_START
+    return Phases(
+        launch_s=launch_s,
+        init_s=init_s,
+        train_s=spent.train_s,
+        eval_s=spent.eval_s,
+        checkpoint_s=spent.checkpoint_s,
+        wall_time_s=spent.total_s,
+    )
