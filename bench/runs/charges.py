@@ -9,12 +9,13 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import yaml
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from bench.cli.messages import root_cause
-from bench.config.run import RunConfig
-from bench.core.files import StoreError
+from bench.config.run import GridConfig, RunConfig
+from bench.core.files import StoreError, config_dir
 from bench.core.records.run import RunRecord
 from bench.core.records.serving import Serving
 from bench.measure.carbon import carbon_intensity_gco2e_per_kwh
@@ -23,6 +24,7 @@ from bench.runs.recipes import source_record, with_recipe
 
 _log = logging.getLogger(__name__)
 _MILLION = 1_000_000
+_PRICE = "bench.measure.cost.Price"
 
 
 def charge(
@@ -41,6 +43,42 @@ def charge(
     price: Price = instantiate(config["price"])
     intensity = carbon_intensity_gco2e_per_kwh(config["grid"]["country_iso_code"])
     return cost_usd(time_s, energy_j, price), emissions_gco2e(energy_j, intensity)
+
+
+def with_default_charges(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the price and the grid that bench.train takes by default, unless config has its own.
+
+    Raises:
+        ValueError: The price or the grid in config cannot be charged; the message names the key.
+    """
+    charged = {**_default_charges(), **config}
+    for group in ("price", "grid"):
+        if not isinstance(charged[group], Mapping):
+            raise ValueError(
+                f"config[{group!r}]={charged[group]!r}: must be a mapping, as in conf/{group}/, "
+                "because the run is charged by it; rename the key if it means something else"
+            )
+    GridConfig.from_dict(charged["grid"], "grid.")
+    charged["price"] = {"_target_": _PRICE, **charged["price"]}
+    try:
+        charge(charged, 0.0, None)
+    except InstantiationException as error:
+        raise ValueError(f"config['price']: {root_cause(error)}") from error
+    return charged
+
+
+@cache
+def _default_charges() -> dict[str, Any]:
+    """The groups `price` and `grid` as conf/train.yaml chooses them."""
+    conf = config_dir()
+    chosen: dict[str, str] = {}
+    for entry in yaml.safe_load((conf / "train.yaml").read_text())["defaults"]:
+        chosen |= entry if isinstance(entry, dict) else {}
+    groups = {}
+    for group in ("price", "grid"):
+        groups[group] = yaml.safe_load((conf / group / f"{chosen[group]}.yaml").read_text())
+        del groups[group]["defaults"]
+    return groups
 
 
 def require_rates(config: RunConfig) -> None:

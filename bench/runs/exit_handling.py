@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import signal
 import traceback
 from typing import Protocol
-
-import torch
 
 from bench.cli.messages import root_cause
 from bench.core.errors import CombinationRefused, DivergedError, PassFailed
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.launch.child import Interrupted
+from bench.launch.stopping import stop_reason
 
+# The kind of the exception or a word of its message, by library: PyTorch's devices, its allocator
+# on the CPU, and JAX. None of them has to be imported here.
+_OUT_OF_MEMORY_KIND = "OutOfMemoryError"
+_OUT_OF_MEMORY_WORDS = ("DefaultCPUAllocator", "RESOURCE_EXHAUSTED")
 # The message of these is only a name or a key, which says nothing without the kind of error.
 _TERSE = (LookupError, AttributeError, AssertionError, NameError, TypeError)
 
@@ -56,8 +60,9 @@ def carry_out(run: Run) -> RunRecord:
 
 def explain(exception: BaseException) -> tuple[Status, RunError]:
     """Give the status and the reason of a run that an exception ended."""
-    if isinstance(exception, Interrupted):
-        return "interrupted", RunError(kind="interrupted", message=str(exception))
+    if isinstance(exception, Interrupted | KeyboardInterrupt):
+        reason = str(exception) or stop_reason(signal.SIGINT)
+        return "interrupted", RunError(kind="interrupted", message=reason)
     trace = "".join(traceback.format_exception(exception))
     exception = root_cause(exception)
     status: Status = "failed"
@@ -76,7 +81,8 @@ def _is_out_of_memory(exception: BaseException) -> bool:
     """Whether the memory of the host or of a device was used up, also behind a serving pass."""
     if isinstance(exception, PassFailed) and exception.__cause__ is not None:
         exception = exception.__cause__
-    if isinstance(exception, MemoryError | torch.OutOfMemoryError):
+    kinds = [kind.__name__ for kind in type(exception).__mro__]
+    if isinstance(exception, MemoryError) or _OUT_OF_MEMORY_KIND in kinds:
         return True
-    # The CPU allocator raises a plain RuntimeError.
-    return isinstance(exception, RuntimeError) and "DefaultCPUAllocator" in str(exception)
+    words = str(exception)
+    return isinstance(exception, RuntimeError) and any(w in words for w in _OUT_OF_MEMORY_WORDS)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-
-import torch
 
 from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records.curve import CurveRow
@@ -35,14 +34,22 @@ def measured_record(
         fields: More fields of the record.
         **ending: As outcome_record() takes it.
     """
-    # The threads that torch really used, within one operator and for operators side by side. The
-    # configuration may leave their number to torch, and a user's model may change it.
-    facts = {
-        **host,
-        "num_threads": torch.get_num_threads(),
-        "num_interop_threads": torch.get_num_interop_threads(),
-        "gpus": window.devices if window else [],
-    }
+    facts = {**host, **_torch_threads(), "gpus": window.devices if window else []}
     record = outcome_record(identity, config, rows, host=facts, **ending)
     measured = window.record_fields() if window else {}
     return without_doubtful_joules(replace(record, **measured, **(fields or {})))
+
+
+def _torch_threads() -> dict[str, int]:
+    """The threads that torch used, within one operator and for operators side by side.
+
+    The configuration may leave their number to torch, and a user's model may change it. A run that
+    has not imported torch has none.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {}
+    return {
+        "num_threads": torch.get_num_threads(),
+        "num_interop_threads": torch.get_num_interop_threads(),
+    }

@@ -4,15 +4,14 @@
     pl.Trainer(callbacks=[profiler]).fit(model, data)
 
 writes the same record as bench.train: time and energy to accuracy, phases, utilization, health.
-Fields that the callback cannot know are null: every quality except the target metric, serving and
-cost.
+Fields that the callback cannot know are null: every quality except the target metric, model and
+serving.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,13 @@ import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
-from bench.core.host import host_facts
 from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunError, RunRecord, Status
-from bench.core.target import TargetConfig
-from bench.measure.sampler import write_telemetry
-from bench.measure.target_measurement import phases_of
 from bench.measure.window import Window
 from bench.runs.exit_handling import explain
-from bench.runs.measured import measured_record
+from bench.runs.own_run import OwnRun
 from bench.tasks.classifier import TrainLoss
 from bench.training.batches import SampleCounter, batches_of_pass
-from bench.training.callback_config import plain_config
-from bench.training.callback_run import CallbackRun
 from bench.training.callback_trainer import (
     Monitor,
     call_before_training_data,
@@ -50,6 +43,7 @@ from bench.training.profiler import TargetProfiler
 
 _log = logging.getLogger(__name__)
 
+COMMAND = "lightning"
 # These end a training from outside; Lightning raises the second one after SIGTERM.
 INTERRUPTIONS = (KeyboardInterrupt, SIGTERMException)
 NO_BATCHES = (
@@ -111,17 +105,21 @@ class ProfilerCallback(pl.Callback):
         self.record: RunRecord | None = None
         self.folder: Path | None = None
         target = {"metric": metric, "value": value, "rule": rule, "consecutive": consecutive}
-        target |= {"ladder": list(ladder), "eval_every_samples": None}
-        self._target = TargetConfig.from_dict(target, "target.")
-        recorded = plain_config({} if config is None else config, asdict(self._target))
-        self._run = CallbackRun(Path(results).absolute(), recorded, seed, repeat)
-        self._monitor = Monitor(monitor or metric, self._target.build())
+        self._run = OwnRun(
+            COMMAND,
+            target={**target, "ladder": list(ladder)},
+            results=results,
+            config=config,
+            seed=seed,
+            repeat=repeat,
+        )
+        self._target = self._run.target.build()
+        self._monitor = Monitor(monitor or metric, self._target)
         self._stop_at_target = stop_at_target
         self._window = window
         self._profiler: TargetProfiler | None = None
         self._train_loss = TrainLoss()
         self._count = SampleCounter()
-        self._opened_s = 0.0
         self._is_written = False
 
     @override
@@ -154,15 +152,14 @@ class ProfilerCallback(pl.Callback):
         synchronize = torch.cuda.synchronize if used[0].type == "cuda" else lambda: None
         if trainer.is_global_zero:
             self._window = self._window or Window()
-            self._opened_s = self._window.clock.now_s()
+            self._run.open(self._window.clock.now_s())
             self._window.use_gpus(gpu_uuids(used))
             self._window.synchronize = synchronize
-            self._run.open()
             self.folder = self._run.folder
         else:
             self._window = Window.time_only(synchronize)
         self._profiler = TargetProfiler(
-            target=self._target.build(),
+            target=self._target,
             window=self._window,
             on_row=self._keep,
             stop_at_target=self._stop_at_target,
@@ -270,24 +267,7 @@ class ProfilerCallback(pl.Callback):
     def _write(self, status: Status, error: RunError | None) -> None:
         # First, so that an error while writing does not lead to a second record.
         self._is_written = True
-        window, profiler = self._window, self._running
-        assert window is not None
-        window.close()
         if self.folder is None:
-            return
-        self._run.curve.close()
-        if profiler.started:
-            write_telemetry(self.folder / "telemetry.parquet", window.telemetry())
-        init_s = window.clock.started_s - self._opened_s if profiler.started else None
-        self.record = measured_record(
-            self._run.identity,
-            self._run.config,
-            profiler.rows,
-            window,
-            host=host_facts(),
-            status=status,
-            error=error,
-            phases=phases_of(profiler.times, init_s=init_s),
-            **profiler.outcome(),
-        )
-        self._run.write(self.record)
+            self._running.window.close()
+        else:
+            self.record = self._run.end(self._running, status, error)

@@ -35,6 +35,9 @@ def test_time_and_energy_to_the_target_are_those_of_the_evaluation_that_crosses(
     assert record.target.epochs_to_target == 2.0
     assert record.phases.wall_time_s == 15.0  # the trainer was stopped there
     assert record.energy_total_j == pytest.approx(150.0)
+    # 150 J at 15.45 cents per kWh, the price that bench.train takes by default.
+    assert record.target.cost_to_target_usd == pytest.approx(150 / 3.6e6 * 0.1545)
+    assert record.target.emissions_to_target_gco2e is not None
     energy = record.phase_energy
     assert energy is not None
     assert (energy.train_j, energy.eval_j, energy.checkpoint_j) == (120.0, 30.0, 0.0)

@@ -11,23 +11,29 @@ import fcntl
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bench.core.checks import require_at_least
+from bench.core.host import host_facts
 from bench.core.identity import config_hash
 from bench.core.ledger import Ledger, append_ledger, ledger_held, next_repeat
-from bench.core.records.run import RunIdentity, RunRecord
+from bench.core.records.run import RunError, RunIdentity, RunRecord, Status
 from bench.core.store import CurveWriter, create_run_folder, new_identity, write_record
-from bench.training.callback_config import plain
+from bench.core.target import TargetConfig
+from bench.measure.sampler import write_telemetry
+from bench.measure.target_measurement import TargetMeasurement, phases_of
+from bench.runs.charges import with_costs, with_default_charges
+from bench.runs.measured import measured_record
+from bench.runs.plain_config import plain, plain_config
 
-COMMAND = "lightning"
 
-
-class CallbackRun:
-    """One run in results/lightning/.
+class OwnRun:
+    """One run in results/<command>/.
 
     Attributes:
+        target: The target, as it is recorded.
         config: The configuration of the record. open() adds seed and repeat.
         identity: Names the run; set by open().
         folder: The run folder; set by open().
@@ -40,32 +46,49 @@ class CallbackRun:
     _lock: BinaryIO
 
     def __init__(
-        self, results: Path, config: Mapping[str, Any], seed: int | None, repeat: int | None
+        self,
+        command: str,
+        *,
+        target: Mapping[str, Any],
+        results: str | Path,
+        config: Any,
+        seed: int | None,
+        repeat: int | None,
     ) -> None:
-        """Check the configuration; nothing is written before open().
+        """Check target and configuration; nothing is written before open().
 
         Args:
+            command: The folder in results, such as "lightning".
+            target: The keys of the target.
             results: The results folder.
-            config: The run's configuration, which may hold `seed` and `repeat`.
+            config: The run's configuration, which may hold `seed`, `repeat`, `price` and `grid`.
             seed: The seed of the training. By default that of config, else of seed_everything(),
                 else 0.
             repeat: By default that of config, else the first that no run in results has.
 
         Raises:
-            ValueError: config cannot be recorded or has another seed or repeat, or one of them is
-                not a whole number from 0 on.
+            ValueError: A value of the target is wrong; config cannot be recorded, has another
+                target, seed or repeat, or a price or a grid that cannot be charged; or seed or
+                repeat is not a whole number from 0 on.
         """
-        self.config: dict[str, Any] = plain(config, "config")
-        self._results = results
+        self.target = TargetConfig.from_dict({**target, "eval_every_samples": None}, "target.")
+        recorded = plain_config({} if config is None else config, asdict(self.target))
+        self.config = with_default_charges(recorded)
+        self._command = command
+        self._results = Path(results).absolute()
         self._seed = self._agreed_number("seed", seed)
         self._repeat = self._agreed_number("repeat", repeat)
 
-    def open(self) -> None:
+    def open(self, opened_s: float) -> None:
         """Make the folder and the line of the ledger.
+
+        Args:
+            opened_s: The reading of the window's clock from which set-up counts.
 
         Raises:
             StoreError: The results folder cannot be written.
         """
+        self._opened_s = opened_s
         digest = config_hash(self.config)
         seed, repeat = self._seed, self._repeat
         if seed is None:
@@ -73,12 +96,50 @@ class CallbackRun:
         # Two processes would find the same free repeat if both looked before one of them wrote.
         with ledger_held(self._results):
             if repeat is None:
-                repeat = free_repeat(self._results, COMMAND, digest, seed)
+                repeat = free_repeat(self._results, self._command, digest, seed)
             self.config |= {"seed": seed, "repeat": repeat}
-            self.identity = new_identity(COMMAND, digest, seed, repeat)
+            self.identity = new_identity(self._command, digest, seed, repeat)
             self.folder = create_run_folder(self._results, self.identity, self.config)
             self._lock = lock_run(self.folder)
         self.curve = CurveWriter(self.folder)
+
+    def end(
+        self,
+        measurement: TargetMeasurement,
+        status: Status,
+        error: RunError | None,
+        **fields: Any,
+    ) -> RunRecord:
+        """Close the window and write the record.
+
+        Args:
+            measurement: What was measured; its clock has stopped, if it had started.
+            status: How the run ended.
+            error: Why, unless it ended well.
+            **fields: More fields of the record.
+        """
+        window = measurement.window
+        window.close()
+        self.curve.close()
+        init_s: float | None = None
+        if measurement.started:
+            write_telemetry(self.folder / "telemetry.parquet", window.telemetry())
+            init_s = window.clock.started_s - self._opened_s
+        record = measured_record(
+            self.identity,
+            self.config,
+            measurement.rows,
+            window,
+            host=host_facts(),
+            fields=fields,
+            status=status,
+            error=error,
+            phases=phases_of(measurement.times, init_s=init_s),
+            **measurement.outcome(),
+        )
+        priced = with_costs(record)
+        self.write(priced)
+        return priced
 
     def write(self, record: RunRecord) -> None:
         """Write the record and the second line of the ledger; then the run has ended."""

@@ -1,4 +1,4 @@
-"""Repeats of one configuration that run at the same time, and repeats that were cut off."""
+"""Repeats of runs at the same time and of runs that were cut off, and what a run is charged by."""
 
 from __future__ import annotations
 
@@ -6,21 +6,31 @@ import multiprocessing
 import os
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from bench.core.outcome import outcome_record
 from bench.core.records.run import Status
-from bench.training.callback_run import CallbackRun
+from bench.runs.own_run import OwnRun
 
+OPTIONS: dict[str, Any] = {
+    "target": {"metric": "accuracy", "value": 0.9},
+    "results": "results",
+    "seed": None,
+    "repeat": None,
+}
 FORKING = multiprocessing.get_context("fork")
 
 
-def opened(results: Path, **options: int) -> CallbackRun:
-    run = CallbackRun(results, {"lr": 0.1}, options.get("seed", 0), options.get("repeat"))
-    run.open()
+def opened(results: Path, **options: int) -> OwnRun:
+    given = {**OPTIONS, "results": results, "seed": 0, **options}
+    run = OwnRun("lightning", config={"lr": 0.1}, **given)
+    run.open(0.0)
     return run
 
 
-def end(run: CallbackRun, status: Status = "ok") -> None:
+def end(run: OwnRun, status: Status = "ok") -> None:
     run.curve.close()
     run.write(outcome_record(run.identity, run.config, [], status=status))
 
@@ -60,3 +70,26 @@ def test_processes_do_not_share_a_number_and_a_killed_one_gives_it_back(tmp_path
         pipe.send("die")
         process.join()
     assert opened(tmp_path).identity.repeat == 0
+
+
+def test_a_run_is_charged_by_the_default_price_and_grid_or_by_its_own(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    assert run.config["price"]["name"] == "this_machine"
+    assert run.config["grid"] == {"country_iso_code": "USA"}
+    german = OwnRun("own", config={"grid": {"country_iso_code": "DEU"}}, **OPTIONS)
+    assert german.config["grid"] == {"country_iso_code": "DEU"}
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"price": 5}, r"config\['price'\]=5: must be a mapping, as in conf/price/.*rename"),
+        ({"price": {"usd_per_hour": 1.0}}, r"config\['price'\]: .*missing .*'name'"),
+        ({"grid": {"country_iso_code": "ZZZ"}}, "grid.country_iso_code=ZZZ: no such country"),
+        ({"grid": {"rows": 3}}, "grid.rows: no such key"),
+    ],
+)
+def test_what_cannot_be_charged_is_refused_in_one_line(config: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as refusal:
+        OwnRun("own", config=config, **OPTIONS)
+    assert "\n" not in str(refusal.value)

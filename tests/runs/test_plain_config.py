@@ -14,7 +14,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from bench.core.identity import config_hash
-from bench.training.callback_config import plain, plain_config
+from bench.runs.plain_config import plain, plain_config
 
 TARGET = {"metric": "accuracy", "value": 0.9, "ladder": [0.8]}
 
@@ -43,12 +43,13 @@ Pair = namedtuple("Pair", "first second")
         (torch.tensor(1.5), 1.5),
         (torch.tensor([1, 2]), [1, 2]),
         (torch.Size([2, 3]), [2, 3]),
+        (np.dtype("float32"), "float32"),
         (torch.float32, "torch.float32"),
         (torch.device("cpu"), "cpu"),
         (Path("a/b"), "a/b"),
         (Colour.RED, "Colour.RED"),
         (torch.nn.ReLU, "torch.nn.modules.activation.ReLU"),
-        (plain, "bench.training.callback_config.plain"),
+        (plain, "bench.runs.plain_config.plain"),
         ({10, 9, 1}, [1, 9, 10]),
         ({"b", 1}, ["b", 1]),
         ((0.9, 0.99), [0.9, 0.99]),

@@ -1,4 +1,7 @@
-"""Turns a user's configuration into plain values, which can be recorded and hashed."""
+"""Turns a user's configuration into plain values, which can be recorded and hashed.
+
+It imports neither PyTorch nor JAX, because a training of one's own may use another library.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,12 @@ from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from bench.core.errors import first_line
 
 _SCALARS = (bool, int, float, str)
-_AS_TEXT = (PurePath, torch.dtype, torch.device, enum.Enum)
+_AS_TEXT = (PurePath, np.dtype, enum.Enum)
+_AS_TEXT_OF_TORCH = ("dtype", "device")
 _NAMESPACES = (argparse.Namespace, SimpleNamespace)
 
 
@@ -27,11 +29,11 @@ def plain_config(config: Any, target: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         config: A mapping, a namespace or a dataclass. Nodes of OmegaConf are mappings, and their
             interpolations are resolved.
-        target: The target of the callback.
+        target: The target of the run.
 
     Raises:
         ValueError: A value has no plain form, two keys are the same text, or the user's `target`
-            contradicts the callback's; the message names the key.
+            contradicts the run's; the message names the key.
     """
     values = plain(config, "config")
     if not isinstance(values, dict):
@@ -39,7 +41,7 @@ def plain_config(config: Any, target: Mapping[str, Any]) -> dict[str, Any]:
     given = values.get("target", {})
     if not isinstance(given, dict) or not given.items() <= target.items():
         raise ValueError(
-            f"config['target']={given!r}: contradicts the target of the callback, which is kept "
+            f"config['target']={given!r}: contradicts the target of the run, which is kept "
             "under this key; leave it out or rename it"
         )
     return {**values, "target": dict(target)}
@@ -48,7 +50,7 @@ def plain_config(config: Any, target: Mapping[str, Any]) -> dict[str, Any]:
 def plain(value: Any, name: str) -> Any:
     """Convert a value to the types of JSON.
 
-    Numbers and arrays of NumPy and PyTorch become numbers and lists. Paths, dtypes, devices and
+    Numbers and arrays (NumPy, PyTorch, JAX) become numbers and lists. Paths, dtypes, devices and
     enumeration members become texts, classes and functions their names, sets sorted lists, and
     namespaces and dataclasses mappings.
 
@@ -61,7 +63,7 @@ def plain(value: Any, name: str) -> Any:
     """
     if value is None or type(value) in _SCALARS:
         return value
-    if isinstance(value, _AS_TEXT):
+    if isinstance(value, _AS_TEXT) or _is_text_of_torch(type(value)):
         return str(value)
     if isinstance(value, type | FunctionType):
         return f"{value.__module__}.{value.__qualname__}"
@@ -82,9 +84,13 @@ def plain(value: Any, name: str) -> Any:
     )
 
 
+def _is_text_of_torch(kind: type) -> bool:
+    return kind.__module__ == "torch" and kind.__name__ in _AS_TEXT_OF_TORCH
+
+
 def _listed(value: Any) -> Any:
-    """Convert a scalar or an array to numbers; None for any other value."""
-    if not isinstance(value, np.generic | np.ndarray | Tensor):
+    """Convert a scalar or an array of any library to numbers; None for any other value."""
+    if not (hasattr(value, "__array__") and hasattr(value, "tolist")):
         return None
     try:
         listed = value.tolist()
