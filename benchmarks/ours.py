@@ -41,8 +41,8 @@ def ours(workload: Workload, watch: Stopwatch) -> None:
         curve = CurveWriter(folder)
 
         def keep(row: CurveRow) -> None:
-            assert row.loss is not None
-            watch.evaluated(row.loss)
+            assert row.quality["loss"] is not None
+            watch.evaluated(row.quality["loss"])
             curve.append(row)
 
         profiler = build_profiler(

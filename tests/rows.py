@@ -17,11 +17,6 @@ _ROW = CurveRow(
     energy_total_j=0.0,
     energy_label="modelled",
     train_loss=1.0,
-    loss=1.0,
-    accuracy=0.0,
-    macro_f1=0.0,
-    worst_class_recall=0.0,
-    expected_calibration_error=0.0,
 )
 
 
@@ -37,8 +32,7 @@ def curve(accuracies: list[float]) -> list[CurveRow]:
             steps=10 * n,
             epochs=0.1 * n,
             energy_total_j=10.0 * n,
-            accuracy=accuracy,
-            loss=1.0 - accuracy,
+            quality={"accuracy": accuracy, "loss": 1.0 - accuracy},
         )
         for n, accuracy in enumerate(accuracies, 1)
     ]

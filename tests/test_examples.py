@@ -92,7 +92,7 @@ def test_a_users_backend_serves_in_process_and_over_http(
     # The answers are those of the network in PyTorch.
     assert record.quality_test is not None
     assert training.quality_test is not None
-    assert record.quality_test.accuracy == pytest.approx(training.quality_test.accuracy)
+    assert record.quality_test["accuracy"] == pytest.approx(training.quality_test["accuracy"])
 
 
 @pytest.mark.xdist_group("my_backend")

@@ -1,9 +1,10 @@
 """Writes the tables of docs/*.md that are generated from the code: `python -m tools.field_docs`.
 
-A table stands between its marker and the next `<!-- end -->`. There are two markers:
+A table stands between its marker and the next `<!-- end -->`. There are three kinds:
 
     <!-- fields: TargetResult -->   the fields of a class of the record, from its docstring
     <!-- metrics of the gate -->    the metrics that the gate compares
+    <!-- qualities -->              the qualities that tasks report
 
 Units and directions come from bench/core/metrics.py, so they are not written twice.
 """
@@ -20,12 +21,15 @@ from typing import get_args, get_origin, get_type_hints
 
 from bench.core.metric import Better, words_and_unit
 from bench.core.metrics import METRICS
+from bench.core.qualities import QUALITIES, TASK_QUALITIES
 from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunRecord
 from bench.gate.metrics import GATE_METRICS
 
 DOCS = Path(__file__).parents[1] / "docs"
-_MARKED = re.compile(r"(<!-- (fields: (\w+)|metrics of the gate) -->\n).*?(<!-- end -->)", re.S)
+_MARKED = re.compile(
+    r"(<!-- (fields: (\w+)|metrics of the gate|qualities) -->\n).*?(<!-- end -->)", re.S
+)
 _BETTER: dict[Better | None, str] = {"min": "lower", "max": "higher", None: ""}
 
 
@@ -37,8 +41,12 @@ def rendered(page: str) -> str:
     """
 
     def table(match: re.Match[str]) -> str:
-        name = match.group(3)
-        made = _markdown(fields_table(name) if name else gate_table())
+        kind, name = match.group(2, 3)
+        if name:
+            rows = fields_table(name)
+        else:
+            rows = qualities_table() if kind == "qualities" else gate_table()
+        made = _markdown(rows)
         return f"{match.group(1)}\n{made}\n\n{match.group(4)}"
 
     return _MARKED.sub(table, page)
@@ -113,9 +121,22 @@ def _unit_and_better(cls: type, place: str, name: str) -> tuple[str, str]:
     # The catalogue has no rows of lists or of the curve, so the unit comes from the field's name.
     hint = get_type_hints(cls)[name]
     is_number = bool({int, float} & {hint, *get_args(hint)})
-    quality = METRICS.get(f"quality.{name}")
-    unit = quality.unit if quality else words_and_unit(name)[1]
-    return (unit if is_number else ""), ""
+    return (words_and_unit(name)[1] if is_number else ""), ""
+
+
+def qualities_table() -> list[list[str]]:
+    """Table of the qualities: the tasks that report each, its unit, direction and definition."""
+    rows = [
+        [
+            f"`{name}`",
+            ", ".join(task for task, names in TASK_QUALITIES.items() if name in names),
+            facts.unit,
+            _BETTER[facts.mode],
+            facts.definition,
+        ]
+        for name, facts in QUALITIES.items()
+    ]
+    return [["quality", "tasks", "unit", "better", "definition"], *rows]
 
 
 def gate_table() -> list[list[str]]:

@@ -82,7 +82,7 @@ def _qualities(trained: DataFrame, curves: DataFrame, x: str) -> dict[str, Pair]
     metrics = dict(zip(trained["run_id"], trained["target.metric"], strict=True))
     found = {}
     for run, rows in curves.groupby("run_id", sort=False):
-        metric = metrics.get(run)
+        metric = f"quality.{metrics.get(run)}"
         if metric not in rows or x not in rows:
             continue
         known = rows[[x, metric]].dropna().astype(float)

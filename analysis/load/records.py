@@ -25,11 +25,16 @@ from analysis.load.values import bounded_floats, require_possible, shown
 from bench.core.flat import flat
 from bench.core.labels import part_of, row_flags
 from bench.core.printable import printable
+from bench.core.qualities import CLASSES
+from bench.core.records.model import Quality
 from bench.core.records.run import RunRecord
 from bench.core.store import read_record
 
 # Their keys are not fixed: the columns are what the runs hold.
 FREE_FORM = ("config", "host")
+# Parts with the qualities that the task of a run reports. Only those of CLASSES are columns always.
+_QUALITY_PARTS = ("quality", "quality_test")
+_QUALITIES = tuple(f"{part}." for part in _QUALITY_PARTS)
 # Columns that exist even if no run has them, as when all were killed before writing a record.
 _ALWAYS = ("host.name", "host.cpu_name")
 _SEPARATORS = {"invalid_reasons": "; "}
@@ -68,7 +73,7 @@ class Leaf:
         for key in self.path:
             if value is None:
                 return None
-            value = value[key]
+            value = value.get(key)
         if self.text is not None and value is not None:
             value = self.text(value)
         if isinstance(value, str):
@@ -118,7 +123,11 @@ def _leaves(cls: type, path: tuple[str, ...]) -> Iterator[Leaf]:
 
 def _leaf(path: tuple[str, ...], hint: Any) -> Iterator[Leaf]:
     name = ".".join(path)
-    if dataclasses.is_dataclass(hint):
+    if hint is Quality:
+        yield Leaf((*path, "at"), pa.string(), f"{name}.at")
+        yield Leaf((*path, "num_samples"), pa.int64(), f"{name}.num_samples")
+        yield from (Leaf((*path, each), pa.float64(), f"{name}.{each}") for each in CLASSES)
+    elif dataclasses.is_dataclass(hint):
         yield from _leaves(hint, path)  # type: ignore[arg-type]  # a class, not an instance
     elif get_origin(hint) is Literal:
         yield Leaf(path, pa.string(), name)
@@ -207,12 +216,18 @@ def read_records(folders: Sequence[Path]) -> tuple[DataFrame, Unreadable]:
     record = bounded_floats(table.to_pandas())
     # pandas infers the types of free-form columns from their values.
     free = DataFrame(whole, index=record.index)
+    floats = {name: "float64" for name in whole if name.startswith(_QUALITIES)}
+    free = bounded_floats(free.astype(floats))
     missing = {n: Series(None, index=free.index, dtype="str") for n in _ALWAYS if n not in free}
     return concat([record, free.assign(**missing)], axis=1), unreadable
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     row = {leaf.name: leaf.value_in(record) for leaf in record_leaves()}
+    for name in _QUALITY_PARTS:
+        for leaf, value in (record[name] or {}).items():
+            require_possible(leaf, value)
+            row.setdefault(f"{name}.{printable(leaf)}", value)
     for name in FREE_FORM:
         row |= flat(record[name], f"{name}.")
     return row

@@ -136,13 +136,21 @@ def _without_copies(runs: DataFrame) -> tuple[DataFrame, Unreadable]:
 def load_curves(runs: DataFrame) -> DataFrame:
     """Load evaluations: `run_id` and the columns of CurveRow, one row per evaluation.
 
+    Each quality that a run reports has a column, such as `quality.accuracy`.
+
     Args:
         runs: Of load_runs, or some of its rows; likewise for the functions below.
 
     Warns:
         UnreadFile: The file of a run is damaged; likewise for the functions below.
     """
-    return long_without_doubtful(_long(runs, CurveRow, read_curve), runs)
+    rows = _long(runs, CurveRow, read_curve)
+    values = [
+        {f"quality.{printable(name)}": _cell(name, value) for name, value in quality.items()}
+        for quality in rows.pop("quality")
+    ]
+    qualities = bounded_floats(DataFrame(values, index=rows.index).astype("float64"))
+    return long_without_doubtful(rows.join(qualities), runs)
 
 
 def load_ladder(runs: DataFrame) -> DataFrame:

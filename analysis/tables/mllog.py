@@ -25,7 +25,6 @@ from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunRecord
 from bench.core.records.target import TargetResult
 from bench.core.store import read_curve, read_record
-from bench.core.target import QUALITIES
 
 TOKEN = ":::MLLOG "
 _ABOUT = (
@@ -144,7 +143,7 @@ def _optimizer(part: Any) -> str | None:
 
 
 def _evaluations(target: TargetResult, rows: Sequence[CurveRow], zero_s: float) -> Iterator[str]:
-    if rows and target.metric not in QUALITIES:
+    if rows and not any(target.metric in row.quality for row in rows):
         metric = printable(target.metric)
         raise ValueError(f"target.metric={metric}: the curve has no such metric")
     for lineno, (before, row) in enumerate(pairwise([_NO_ROW, *rows]), 1):
@@ -160,7 +159,7 @@ def _evaluations(target: TargetResult, rows: Sequence[CurveRow], zero_s: float) 
         yield _line(eval_s, "block_stop", block, event_type=_END)
         yield _line(eval_s, "eval_start", done, event_type=_START)
         yield _line(ended_s, "eval_stop", done, event_type=_END)
-        value = getattr(row, target.metric)
+        value = row.quality.get(target.metric)
         # JSON has no infinite numbers.
         value = value if value is not None and math.isfinite(value) else None
         yield _line(ended_s, f"eval_{target.metric}", done | {"metric": target.metric}, value)

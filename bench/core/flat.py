@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bench.core.records.model import RESERVED, Quality
+
 Row = dict[str, Any]
 
 
 def value_of(record: object, name: str) -> Any:
     """Get a field such as `target.time_to_target_s`; None if the record has no such part."""
-    found: Any = record
-    for part in name.split("."):
-        if found is None:
-            return None
-        found = getattr(found, part)
-    return found
+    first, _, rest = name.partition(".")
+    value: Any = getattr(record, first)
+    if isinstance(value, Quality) and rest not in RESERVED:
+        return value.values.get(rest)  # the name of a user's metric may have dots in it
+    return value_of(value, rest) if rest and value is not None else value
 
 
 def flat(tree: Mapping[str, Any], prefix: str) -> Row:

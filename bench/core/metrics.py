@@ -22,7 +22,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.core.metric import Better, Joules, Metric, metric_of, with_unit, words_and_unit
-from bench.core.target import FLOAT32_ROUNDING, QUALITIES
+from bench.core.qualities import QUALITIES
+from bench.core.target import FLOAT32_ROUNDING
 
 ON_THE_CLOCK = Joules(label="energy_label", components="energy_components")
 PER_PREDICTION = Joules(
@@ -81,19 +82,17 @@ def _shown(better: Better | None, prefix: str, *leaves: str, **facts: Any) -> li
 
 
 def _qualities(split: str, words: str, **accuracy_facts: Any) -> Iterator[Metric]:
-    """The qualities that a task reports on one split of its data."""
+    """The qualities that tasks report on one split of their data."""
     for name, facts in QUALITIES.items():
         path = f"{split}.{name}"
-        title = _QUALITY_TITLES.get(name, name.replace("_", " "))
-        unit = "fraction" if facts.upper == 1.0 else "nats"
-        row = {"name": path, "title": f"{words} {title}", "unit": unit}
+        title = facts.title or name.replace("_", " ")
+        row = {"name": path, "title": f"{words} {title}", "unit": facts.unit}
         row |= {"short": "worst recall"} if name == "worst_class_recall" else {}
         row |= accuracy_facts if name == "accuracy" else {}
         yield metric_of(path, facts.mode, **row)
     yield from _shown(None, f"{split}.", "num_samples")
 
 
-_QUALITY_TITLES = {"worst_class_recall": "recall of the worst class", "macro_f1": "macro F1"}
 _SETTINGS = {"config.batch_size": "batch size (samples)", "config.lr": "learning rate"}
 _KILO, _MEGA = ("kB", 1e-3), ("MB", 1e-6)
 _MILLI, _MICRO = ("mJ", 1e3), ("us", 1e6)

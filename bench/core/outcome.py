@@ -128,5 +128,4 @@ def best_value(record: RunRecord) -> float | None:
         return None
     if record.target.best_value is not None or record.quality is None:
         return record.target.best_value
-    last: float | None = getattr(record.quality, record.target.metric, None)
-    return last
+    return record.quality.values.get(record.target.metric)

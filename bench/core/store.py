@@ -18,10 +18,10 @@ import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from bench.core.errors import first_error
 from bench.core.files import (
@@ -37,15 +37,16 @@ from bench.core.outcome import outcome_record
 from bench.core.printable import printable
 from bench.core.records.curve import CurveRow
 from bench.core.records.run import SCHEMA_VERSION, RunIdentity, RunRecord
-from bench.core.upgrade import not_started, upgrade_record
+from bench.core.upgrade import not_started, upgrade_record, upgrade_row
 
 _RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
-_ROW: TypeAdapter[CurveRow] = TypeAdapter(CurveRow)
+_ROW: TypeAdapter[CurveRow] = TypeAdapter(Annotated[CurveRow, BeforeValidator(upgrade_row)])
 _CONFIG = "config.yaml"
 # Ends of the names of quantities that cannot be below 0.
 _NEVER_NEGATIVE = ("_s", "_ms", "_bytes", "_utc", "samples", "steps", "_usd", "_per_s")
-# Except the parts of a latency, two of which are differences between two clocks.
-_DIFFERENCES = "stages."
+# Except the parts of a latency, two of which are differences between two clocks, and qualities,
+# whose names a user may have chosen.
+_SIGNED = ("stages.", "quality.", "quality_test.")
 _FREE_FORM = ("config", "host")
 _LARGEST_INTEGER = 2**63 - 1  # that fits into a column of a table
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -241,7 +242,7 @@ def _refuse_impossible(values: Mapping[str, Any], where: str) -> None:
         StoreError: A number is not finite, or a time, a size or a count is negative.
     """
     for name, value in _leaves(values, ""):
-        signed = name.startswith(_DIFFERENCES)
+        signed = name.startswith(_SIGNED)
         negative = value < 0 and name.endswith(_NEVER_NEGATIVE) and not signed
         if negative or not math.isfinite(value):
             raise StoreError(f"{where}: {name}={value}: cannot be; measure the run again")

@@ -10,33 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
-from bench.core.checks import MISSING, KeyGroup, PositiveCount, one_of, require_one_of
+from bench.core.checks import MISSING, KeyGroup, PositiveCount, one_of
+from bench.core.qualities import QUALITIES
 from bench.core.records.curve import CurveRow
 from bench.core.records.target import LadderRung, TargetMode, TargetResult, TargetRule
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricFacts:
-    """The better direction of a metric, and the range in which its values lie."""
-
-    mode: TargetMode
-    lower: float
-    upper: float
-
 
 # The most by which a metric computed in float32 is off, as a share: each rounding is off by up to
 # 2**-24, and a mean over batches is rounded a few times. In float32, 19/20 is 0.949999988.
 FLOAT32_ROUNDING = 2.0**-21
 RULES = ("first", "consecutive", "final")
-
-# Every name is a field of CurveRow and of Quality.
-QUALITIES: dict[str, MetricFacts] = {
-    "accuracy": MetricFacts(mode="max", lower=0.0, upper=1.0),
-    "macro_f1": MetricFacts(mode="max", lower=0.0, upper=1.0),
-    "worst_class_recall": MetricFacts(mode="max", lower=0.0, upper=1.0),
-    "expected_calibration_error": MetricFacts(mode="min", lower=0.0, upper=1.0),
-    "loss": MetricFacts(mode="min", lower=0.0, upper=float("inf")),
-}
 
 
 def meets(measured: float, threshold: float, mode: TargetMode) -> bool:
@@ -49,18 +31,18 @@ def require_possible(metric: str, value: float) -> None:
     """Refuse a value that the metric cannot have, such as an accuracy in percent; NaN passes.
 
     Args:
-        metric: A name of QUALITIES.
+        metric: Name of a quality; any value is possible for one that the suite does not know.
         value: The value as it was logged.
 
     Raises:
         ValueError: The value lies outside the range of the metric.
     """
-    facts = QUALITIES[metric]
+    facts = QUALITIES.get(metric)
     slack = FLOAT32_ROUNDING  # 1.0000001 is an accuracy of 1
-    if value < facts.lower - slack or value > facts.upper + slack:
+    if facts and (value < facts.lower - slack or value > facts.upper + slack):
         raise ValueError(
             f"{metric}={value:g}: {metric} lies between {facts.lower:g} and {facts.upper:g}"
-            + ("; log it as a fraction, not in percent" if facts.upper == 1.0 else "")
+            + ("; log it as a fraction, not in percent" if facts.unit == "fraction" else "")
         )
 
 
@@ -77,7 +59,7 @@ class Target:
 
     def met_by(self, row: CurveRow, threshold: float | None = None) -> bool:
         """Whether one evaluation meets the threshold (the target's own by default)."""
-        measured: float | None = getattr(row, self.metric)
+        measured = row.quality.get(self.metric)
         if measured is None:
             return False
         return meets(measured, self.value if threshold is None else threshold, self.mode)
@@ -87,9 +69,9 @@ class Target:
 class TargetConfig(KeyGroup):
     """What counts as reaching the target, and how often the model is evaluated."""
 
-    metric: Annotated[str, one_of(QUALITIES)] = "accuracy"
+    metric: str = "accuracy"
     value: float = MISSING
-    mode: str | None = None
+    mode: Annotated[str, one_of(("max", "min"))] | None = None
     rule: Annotated[str, one_of(RULES)] = "first"
     consecutive: PositiveCount = 2
     eval_every_samples: PositiveCount | None = MISSING
@@ -101,15 +83,21 @@ class TargetConfig(KeyGroup):
         Raises:
             ValueError: The metric cannot have them; the message names the key and the remedy.
         """
-        facts = QUALITIES[self.metric]
+        facts = QUALITIES.get(self.metric)
+        if facts is None:
+            if self.mode is None:
+                raise ValueError(
+                    f"target.metric={self.metric}: whether more or less of it is better is not "
+                    "known; give target.mode=max or target.mode=min"
+                )
+            return
         for key, value in [("value", self.value), *(("ladder", rung) for rung in self.ladder)]:
             if not facts.lower <= value <= facts.upper:
                 raise ValueError(
                     f"target.{key}={value}: {self.metric} lies between {facts.lower:g} and "
                     f"{facts.upper:g}"
                 )
-        if self.mode is not None and self.mode != facts.mode:
-            require_one_of("target.mode", self.mode, ("max", "min"))
+        if self.mode not in (None, facts.mode):
             better = "larger" if facts.mode == "max" else "smaller"
             raise ValueError(
                 f"target.mode={self.mode}: {self.metric} is better when it is {better}; "
@@ -121,8 +109,8 @@ class TargetConfig(KeyGroup):
         return Target(
             metric=self.metric,
             value=self.value,
-            mode=QUALITIES[self.metric].mode,
-            rule=self.rule,  # type: ignore[arg-type]  # checked above
+            mode=self.mode or QUALITIES[self.metric].mode,  # type: ignore[arg-type]  # checked
+            rule=self.rule,  # type: ignore[arg-type]  # checked
             consecutive=self.consecutive,
             ladder=tuple(self.ladder),
         )
@@ -172,7 +160,7 @@ class Spent:
 
 def _best_value(rows: Sequence[CurveRow], target: Target) -> float | None:
     """The best value of the target's metric over all evaluations; None without a finite one."""
-    values = [getattr(row, target.metric) for row in rows]
+    values = [row.quality.get(target.metric) for row in rows]
     numbers = [value for value in values if value is not None and math.isfinite(value)]
     return (max if target.mode == "max" else min)(numbers, default=None)
 

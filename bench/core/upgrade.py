@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from bench.core.qualities import CLASSES
 from bench.core.records.run import NOT_STARTED, SCHEMA_VERSION, RunError
 
 _ON_THE_CLOCK = ("train_s", "eval_s", "checkpoint_s", "serve_s", "wall_time_s")
@@ -37,6 +38,13 @@ def upgrade_record(raw: dict[str, Any], *, has_begun: bool) -> dict[str, Any]:
         "phases": {**phases, **dict.fromkeys(_absent(raw.get("command"), phases))},
         "error": asdict(not_started()) if never_began else raw.get("error"),
     }
+
+
+def upgrade_row(fields: Any) -> Any:
+    """Bring a row of a curve to the present form: older ones have the qualities beside the rest."""
+    if not isinstance(fields, dict) or "quality" in fields:
+        return fields
+    return {**fields, "quality": {name: fields[name] for name in CLASSES if name in fields}}
 
 
 def with_comparable(fields: Any) -> Any:

@@ -101,7 +101,7 @@ class TargetMeasurement:
 
         Args:
             train_loss: Mean loss in nats of the training steps since the last evaluation.
-            quality: Metrics by their names in CurveRow.
+            quality: Values of the metrics, by name.
 
         Raises:
             DivergedError: A loss is not finite.
@@ -131,12 +131,12 @@ class TargetMeasurement:
             eval_energy_j=phases.book.energy_j("eval"),
             checkpoint_energy_j=phases.book.energy_j("checkpoint"),
             train_loss=train_loss,
-            **quality,
+            quality=dict(quality),
         )
 
 
 def _refuse_divergence(row: CurveRow) -> None:
-    for name, value in (("training", row.train_loss), ("validation", row.loss)):
+    for name, value in (("training", row.train_loss), ("validation", row.quality.get("loss"))):
         if value is not None and not math.isfinite(value):
             after = f"{row.steps} steps" if row.samples is None else f"{row.samples} samples"
             raise DivergedError(f"the {name} loss is {value} after {after}")

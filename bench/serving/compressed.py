@@ -80,7 +80,7 @@ def _accuracy(backend: Backend, test: TestSplit) -> float | None:
     """Accuracy on the test split."""
     system = InProcessSystem(backend, test.images, max_batch_size=_ACCURACY_BATCH, queued=False)
     _, logits = run_accuracy(system, len(test.labels))
-    return served_quality(logits, test.labels).accuracy
+    return served_quality(logits, test.labels)["accuracy"]
 
 
 def _open(config: ServeConfig, artifact: Artifact, stack: ExitStack) -> Backend:

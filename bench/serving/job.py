@@ -92,7 +92,7 @@ class ServingRun:
                 self._measure(self._under_test, trained)
             if config.compression.method != "none" and artifact is not None:
                 self._report("comparing with the uncompressed model")
-                accuracy = self._fields["quality_test"].accuracy
+                accuracy = self._fields["quality_test"]["accuracy"]
                 self._fields["compression"] = compare_with_uncompressed(
                     config, trained, artifact, accuracy, work
                 )

@@ -129,4 +129,4 @@ def served_quality(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Qu
         labels: Shape (n,).
     """
     values = quality(torch.from_numpy(logits), torch.from_numpy(labels))
-    return Quality(at="served", num_samples=len(labels), **recorded(values))
+    return Quality(at="served", num_samples=len(labels), values=recorded(values))

@@ -64,4 +64,4 @@ def evaluate(
             outputs.append((model(images.to(device)).cpu(), labels.cpu()))
     logits = torch.cat([logits for logits, _ in outputs])
     labels = torch.cat([labels for _, labels in outputs])
-    return Quality(at=at, num_samples=len(labels), **recorded(quality(logits, labels)))
+    return Quality(at=at, num_samples=len(labels), values=recorded(quality(logits, labels)))

@@ -130,10 +130,10 @@ class TrainingRun:
         if row.time_s >= self._shown_s + _SHOW_EVERY_S:
             self._shown_s = row.time_s
             target = self._config.target
-            value = f"{getattr(row, target.metric):.3f} of {target.value:g}"
+            value = f"{row.quality[target.metric]:.3f} of {target.value:g}"
             self._send(Progress(stage=f"{target.metric} {value}, {row.time_s:.1f} s"))
         if parts.trainer.logger is not None:
-            numbers = {name: getattr(row, name) for name in row.__slots__}
+            numbers = {name: getattr(row, name) for name in row.__slots__} | row.quality
             numeric = {k: v for k, v in numbers.items() if isinstance(v, int | float)}
             parts.trainer.logger.log_metrics(numeric, step=row.steps)
 

@@ -135,7 +135,7 @@ class TargetProfiler(TargetMeasurement):
         Args:
             trainer: The trainer to stop if the run is at its end.
             train_loss: Mean loss in nats of the training steps since the last evaluation.
-            quality: Metrics by their names in CurveRow.
+            quality: Values of the metrics, by name.
 
         Raises:
             DivergedError: A loss is not finite.

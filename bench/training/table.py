@@ -147,8 +147,9 @@ def run_line(record: RunRecord) -> str:
 
 def _crossing_text(record: RunRecord, target: TargetResult) -> list[str]:
     """The value at the crossing; records without an evaluation there have the best one."""
-    at = record.quality.at if record.quality else None
-    value = getattr(record.quality, target.metric) if at == "crossing" else target.best_value
+    value = target.best_value
+    if record.quality and record.quality.at == "crossing":
+        value = record.quality.values.get(target.metric)
     return [] if value is None else [quality_text(value, target.value)]
 
 

@@ -88,7 +88,7 @@ def make_run(results: Path, made: Made) -> Path:
     who = identity("train", made.config, made.start)
     folder = create_run_folder(results, who, made.config, overrides=[], sweep_id="made")
     rows = curve_of(made)
-    if made.outcome == "hit" and (rows[-1].accuracy or 0.0) < made.target:
+    if made.outcome == "hit" and (rows[-1].quality["accuracy"] or 0.0) < made.target:
         raise ValueError(f"{made}: does not reach its target; give it more samples")
     writer = CurveWriter(folder)
     for row in rows:

@@ -156,11 +156,13 @@ def curve_of(made: Made) -> list[CurveRow]:
                 eval_energy_j=watts(made) * eval_s if known else None,
                 checkpoint_energy_j=watts(made) * checkpoint_s if known else None,
                 train_loss=2.3 * math.exp(-samples / scale),
-                loss=2.3 * math.exp(-samples / scale) + 0.05,
-                accuracy=accuracy,
-                macro_f1=accuracy - 0.002,
-                worst_class_recall=max(0.0, accuracy - 0.08),
-                expected_calibration_error=0.02 + 0.1 * (1 - accuracy),
+                quality={
+                    "loss": 2.3 * math.exp(-samples / scale) + 0.05,
+                    "accuracy": accuracy,
+                    "macro_f1": accuracy - 0.002,
+                    "worst_class_recall": max(0.0, accuracy - 0.08),
+                    "expected_calibration_error": 0.02 + 0.1 * (1 - accuracy),
+                },
             )
         )
         if made.outcome in ("failed", "interrupted") and n == 3:
@@ -175,17 +177,14 @@ def _error_frac(label: EnergyLabel | None) -> float | None:
 
 
 def _quality(row: CurveRow, *, at: Literal["crossing", "end"], shift: float) -> Quality:
-    assert row.accuracy is not None
-    accuracy = min(1.0, row.accuracy + shift)
-    return Quality(
-        at=at,
-        loss=row.loss or 0.0,
-        accuracy=accuracy,
-        macro_f1=accuracy - 0.002,
-        worst_class_recall=max(0.0, accuracy - 0.08),
-        expected_calibration_error=row.expected_calibration_error or 0.0,
-        num_samples=360,
-    )
+    assert row.quality["accuracy"] is not None
+    accuracy = min(1.0, row.quality["accuracy"] + shift)
+    values = row.quality | {
+        "accuracy": accuracy,
+        "macro_f1": accuracy - 0.002,
+        "worst_class_recall": max(0.0, accuracy - 0.08),
+    }
+    return Quality(at=at, values=values, num_samples=360)
 
 
 def _probe(made: Made) -> Serving:

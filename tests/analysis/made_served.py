@@ -211,11 +211,12 @@ def served_record(
         energy_error_frac=None if served.label is None else 2.0,
         quality_test=Quality(
             at="served",
-            loss=old.loss,
-            accuracy=_changed(old.accuracy, change),
-            macro_f1=_changed(old.macro_f1, change),
-            worst_class_recall=_changed(old.worst_class_recall, 2 * change),
-            expected_calibration_error=old.expected_calibration_error,
+            values=old.values
+            | {
+                "accuracy": _changed(old["accuracy"], change),
+                "macro_f1": _changed(old["macro_f1"], change),
+                "worst_class_recall": _changed(old["worst_class_recall"], 2 * change),
+            },
             num_samples=old.num_samples,
         ),
         model=ModelFacts(

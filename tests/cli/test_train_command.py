@@ -92,8 +92,8 @@ class TestMainJob:
             assert record.codecarbon_energy_j is not None
             assert record.quality is not None
             assert record.quality.at == "crossing"
-            assert record.quality.accuracy is not None
-            assert record.quality.accuracy >= 0.95
+            assert record.quality["accuracy"] is not None
+            assert record.quality["accuracy"] >= 0.95
             assert record.quality_test is not None
             assert record.model is not None
             assert record.model.num_parameters is not None
@@ -169,7 +169,7 @@ class TestQuickSweep:
         curves: dict[int, list[list[float | None]]] = {}
         for record in records(quick):
             rows = read_curve(quick / "results" / "train" / record.run_id)
-            curves.setdefault(record.seed, []).append([row.accuracy for row in rows])
+            curves.setdefault(record.seed, []).append([row.quality["accuracy"] for row in rows])
             assert record.config_hash == records(quick)[0].config_hash
         assert curves[0][0] == curves[0][1]
         assert curves[1][0] == curves[1][1]

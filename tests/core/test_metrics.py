@@ -10,6 +10,7 @@ import pytest
 from analysis.load.records import record_leaves
 from bench.core.metric import metric_of
 from bench.core.metrics import METRICS, better, label_of, metric_at
+from bench.core.qualities import QUALITIES
 
 
 def test_every_number_of_a_record_has_a_row() -> None:
@@ -19,7 +20,9 @@ def test_every_number_of_a_record_has_a_row() -> None:
         for column in record_leaves()
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     }
-    assert numbers == set(METRICS)
+    parts = ("quality.", "quality_test.")
+    of_tasks = {f"{part}{name}" for part in parts for name in QUALITIES}
+    assert numbers | of_tasks == set(METRICS)
 
 
 def test_names_are_unique() -> None:

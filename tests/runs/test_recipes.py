@@ -435,8 +435,8 @@ class TestCommand:
                 network, data.test_dataloader(), device=torch.device("cpu"), at="crossing"
             )
             assert record.quality_test is not None
-            assert measured.accuracy == record.quality_test.accuracy
-            assert measured.loss == pytest.approx(record.quality_test.loss, rel=1e-5)
+            assert measured["accuracy"] == record.quality_test["accuracy"]
+            assert measured["loss"] == pytest.approx(record.quality_test["loss"], rel=1e-5)
 
     def test_a_lost_structure_is_said(self, folder: Path, tmp_path: Path) -> None:
         from bench.runs.trained import load_data, load_network

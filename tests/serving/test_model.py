@@ -49,10 +49,10 @@ def test_labels_are_part_of_the_split() -> None:
 def test_answers_that_are_no_numbers_are_wrong_and_else_quality_is_not_known() -> None:
     test = split()
     logits = np.eye(3, dtype=np.float32)[test.labels] * 5
-    assert served_quality(logits, test.labels).accuracy == 1.0
+    assert served_quality(logits, test.labels)["accuracy"] == 1.0
     logits[2, 0] = np.nan
     found = served_quality(logits, test.labels)
-    assert (found.loss, found.accuracy, found.worst_class_recall) == (None, 5 / 6, 1 / 2)
+    assert (found["loss"], found["accuracy"], found["worst_class_recall"]) == (None, 5 / 6, 1 / 2)
     logits[:] = np.inf
-    assert served_quality(logits, test.labels).accuracy is None
+    assert served_quality(logits, test.labels)["accuracy"] is None
     assert found.num_samples == 6

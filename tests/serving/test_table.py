@@ -21,11 +21,7 @@ from tests.cli.shown import assert_fits, rows_under_rule, said_in_ascii, shown
 WIDTHS = (80, 100, 120, 200)
 QUALITY = Quality(
     at="served",
-    loss=0.1,
-    accuracy=0.95,
-    macro_f1=0.94,
-    worst_class_recall=0.9,
-    expected_calibration_error=0.01,
+    values={"loss": 0.1, "accuracy": 0.95, "macro_f1": 0.94, "worst_class_recall": 0.9},
     num_samples=360,
 )
 SERVING = Serving(
@@ -199,7 +195,7 @@ def test_costs_that_are_not_known_have_no_column() -> None:
 
 
 def test_quality_that_is_no_number_is_absent() -> None:
-    absent = replace(QUALITY, accuracy=None, worst_class_recall=None)
+    absent = replace(QUALITY, values={"accuracy": None, "worst_class_recall": None})
     assert "recall" not in printed(record(quality=absent))
     assert "0.9500" in cells(record())
 

@@ -53,9 +53,9 @@ def test_the_record_is_in_the_run_folder_with_its_curve_and_the_ledger(tmp_path:
     assert profiler.folder.parent == tmp_path / "lightning"
     assert read_record(profiler.folder) == profiler.record
     rows = read_curve(profiler.folder)
-    assert [row.accuracy for row in rows] == pytest.approx([0.5, 0.95])
+    assert [row.quality["accuracy"] for row in rows] == pytest.approx([0.5, 0.95])
     assert all(row.train_loss is not None and math.isfinite(row.train_loss) for row in rows)
-    assert [row.macro_f1 for row in rows] == [None, None]
+    assert [row.quality.get("macro_f1") for row in rows] == [None, None]
     assert [row.eval_energy_j for row in rows] == [15.0, 30.0]
     assert (profiler.folder / "telemetry.parquet").exists()
     assert [line["event"] for line in Ledger(tmp_path).events] == ["launched", "ended"]
@@ -116,7 +116,7 @@ def test_an_evaluation_outside_of_the_fit_is_none_of_its(tmp_path: Path) -> None
     trainer.fit(module, loader(), loader())
     trainer.validate(module, loader(), verbose=False)
     assert profiler.folder is not None
-    assert [row.accuracy for row in read_curve(profiler.folder)] == [0.5]
+    assert [row.quality["accuracy"] for row in read_curve(profiler.folder)] == [0.5]
     assert profiler.record is not None
     assert profiler.record.status == "ok"
 

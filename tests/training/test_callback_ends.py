@@ -218,7 +218,7 @@ class LogsInBoth(Stranger):
 def test_a_validation_that_logs_what_training_logs_is_read(tmp_path: Path) -> None:
     profiler = fit(tmp_path, [0.5, 0.6], module=LogsInBoth, max_epochs=2)
     assert profiler.folder is not None
-    accuracies = [row.accuracy for row in read_curve(profiler.folder)]
+    accuracies = [row.quality["accuracy"] for row in read_curve(profiler.folder)]
     assert accuracies == pytest.approx([0.5, 0.6])
 
 

@@ -26,15 +26,7 @@ from tests.rows import curve
 TARGET = {"metric": "accuracy", "value": 0.9, "eval_every_samples": 100, "ladder": [0.5]}
 NAN = float("nan")
 WIDTHS = (80, 100, 120, 200)
-QUALITY = Quality(
-    at="end",
-    loss=None,
-    accuracy=0.5,
-    macro_f1=None,
-    worst_class_recall=None,
-    expected_calibration_error=None,
-    num_samples=9,
-)
+QUALITY = Quality(at="end", values={"loss": None, "accuracy": 0.5}, num_samples=9)
 Runs = Sequence[tuple[Sequence[str], RunRecord]]
 
 
@@ -349,7 +341,7 @@ def test_records_from_before_the_best_value_show_the_last_one() -> None:
 
 
 def test_the_value_of_a_run_that_reached_is_the_one_at_the_crossing() -> None:
-    run = replace(record(), quality=replace(QUALITY, at="crossing", accuracy=0.93))
+    run = replace(record(), quality=replace(QUALITY, at="crossing", values={"accuracy": 0.93}))
     assert run_line(run).startswith("reached accuracy 0.93 >= 0.9 in")
 
 

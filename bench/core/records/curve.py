@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.core.labels import EnergyLabel
 
@@ -29,11 +29,7 @@ class CurveRow:
             this and the next field, is training.
         checkpoint_energy_j: Part of `energy_total_j` in the phase `checkpoint`.
         train_loss: Mean loss of the training steps since the last evaluation, in nats.
-        loss: Mean cross-entropy, as in Quality.
-        accuracy: As in Quality.
-        macro_f1: As in Quality.
-        worst_class_recall: As in Quality.
-        expected_calibration_error: As in Quality.
+        quality: Values of the task's metrics, by name, as in Quality.
     """
 
     time_s: float
@@ -49,8 +45,4 @@ class CurveRow:
     eval_energy_j: float | None = None
     checkpoint_energy_j: float | None = None
     train_loss: float | None
-    loss: float | None = None
-    accuracy: float | None = None
-    macro_f1: float | None = None
-    worst_class_recall: float | None = None
-    expected_calibration_error: float | None = None
+    quality: dict[str, float | None] = field(default_factory=dict)

@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import model_serializer, model_validator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """Quality on one split; None if it is not a finite number.
+    """Quality on one split.
+
+    In JSON, the values stand beside the other fields: `quality.accuracy`.
 
     Attributes:
         at: Which model was evaluated: the one at the `crossing`, the one at the `end` of a run that
             missed, or the one that was `served`.
-        loss: Mean cross-entropy.
-        accuracy: Share of samples whose largest logit is the one of their class.
-        macro_f1: Mean of the F1 score over the classes that occur or are predicted.
-        worst_class_recall: Smallest recall among the classes that occur in the split.
-        expected_calibration_error: Mean absolute gap between confidence and accuracy over 15 equal
-            bins of confidence, weighted by samples (L1).
-        num_samples: Size of the split.
+        num_samples: Size of the split, in samples of the task.
+        values: Values of the task's metrics, by name; None if a value is not a finite number.
     """
 
     at: Literal["crossing", "end", "served"]
-    loss: float | None
-    accuracy: float | None
-    macro_f1: float | None
-    worst_class_recall: float | None
-    expected_calibration_error: float | None
     num_samples: int
+    values: dict[str, float | None] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> float | None:
+        """The value of a metric.
+
+        Raises:
+            KeyError: The task does not report it.
+        """
+        return self.values[name]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_json(cls, fields: Any) -> Any:
+        if not isinstance(fields, Mapping):
+            return fields
+        rest = {name: value for name, value in fields.items() if name not in RESERVED}
+        return {name: fields[name] for name in RESERVED if name in fields} | {"values": rest}
+
+    @model_serializer
+    def _to_json(self) -> dict[str, Any]:
+        return {"at": self.at, "num_samples": self.num_samples, **self.values}
+
+
+# Names that no metric can have, because they stand beside its value.
+RESERVED = ("at", "num_samples")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

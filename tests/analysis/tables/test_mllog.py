@@ -99,7 +99,7 @@ def test_times_are_the_launch_plus_what_was_measured(hit: Path) -> None:
 def test_evaluations_have_accuracy_and_samples(hit: Path) -> None:
     rows = read_curve(hit)
     found = [event for event in lines_of(hit) if event["key"] == "eval_accuracy"]
-    assert [event["value"] for event in found] == [row.accuracy for row in rows]
+    assert [event["value"] for event in found] == [row.quality["accuracy"] for row in rows]
     assert [event["metadata"]["samples_count"] for event in found] == [r.samples for r in rows]
     assert [event["metadata"]["lineno"] for event in found] == list(range(1, len(rows) + 1))
     starts = [event for event in lines_of(hit) if event["key"] == "eval_start"]
@@ -159,12 +159,14 @@ def test_another_metric_is_not_called_accuracy(hit: Path, metric: str) -> None:
     keys = [event["key"] for event in events]
     assert "eval_accuracy" not in keys
     found = [event["value"] for event in events if event["key"] == f"eval_{metric}"]
-    assert found == [getattr(row, metric) for row in rows]
+    assert found == [row.quality[metric] for row in rows]
 
 
 def test_samples_and_metrics_that_are_not_known_are_left_out(hit: Path) -> None:
     record = read_record(hit)
-    rows = [replace(row, samples=None, accuracy=float("nan")) for row in read_curve(hit)]
+    rows = [
+        replace(row, samples=None, quality={"accuracy": float("nan")}) for row in read_curve(hit)
+    ]
     lines = mllog_lines(record, rows)
     assert "NaN" not in "".join(lines)
     events = [json.loads(line[9:]) for line in lines[1:]]

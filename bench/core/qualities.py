@@ -1,0 +1,148 @@
+"""What is known of each quality that a built-in task reports: direction, range, title, unit.
+
+A quality of a user's own metric has no row here; its direction comes from the metric or from the
+key target.mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.core.metric import Better
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityFacts:
+    """The better direction of a quality, the range of its values, and how it is shown.
+
+    Attributes:
+        mode: Direction.
+        definition: In a sentence, for docs/metrics.md.
+        lower: Smallest possible value.
+        upper: Largest possible value; 1 for a fraction.
+        title: In words; empty for the name itself.
+        unit: Empty if it is that of the data.
+    """
+
+    mode: Better
+    definition: str
+    lower: float = 0.0
+    upper: float = float("inf")
+    title: str = ""
+    unit: str = ""
+
+
+def _fraction(mode: Better, definition: str, title: str = "") -> QualityFacts:
+    return QualityFacts(mode=mode, definition=definition, upper=1.0, title=title, unit="fraction")
+
+
+QUALITIES: Mapping[str, QualityFacts] = {
+    "accuracy": _fraction(
+        "max",
+        "Share of samples whose largest logit is the one of their class; with several labels for "
+        "each example, the share of labels that are right.",
+    ),
+    "macro_f1": _fraction(
+        "max", "Mean of the F1 score over the classes that occur or are predicted.", "macro F1"
+    ),
+    "worst_class_recall": _fraction(
+        "max",
+        "Smallest recall among the classes that occur in the split.",
+        "recall of the worst class",
+    ),
+    "expected_calibration_error": _fraction(
+        "min",
+        "Mean absolute gap between confidence and accuracy over 15 equal bins of confidence, "
+        "weighted by samples (L1).",
+    ),
+    "loss": QualityFacts(
+        mode="min",
+        definition="Mean cross-entropy per sample; a sample of a language model is a token.",
+        unit="nats",
+    ),
+    "auroc": _fraction(
+        "max",
+        "Area under the ROC curve; with several labels, the mean over the labels that have "
+        "positive and negative samples.",
+        "area under the ROC curve",
+    ),
+    "average_precision": _fraction(
+        "max",
+        "Mean precision over the recall levels of the precision-recall curve; with several "
+        "labels, the mean over labels.",
+    ),
+    "f1": _fraction(
+        "max", "F1 score of class 1; with several labels, over all labels together.", "F1"
+    ),
+    "log_loss": QualityFacts(
+        mode="min",
+        definition="Mean negative log-likelihood of the true class; with several labels, the mean "
+        "over labels.",
+        unit="nats",
+    ),
+    "brier_score": _fraction(
+        "min",
+        "Mean squared difference between the probability of class 1 and 0 or 1.",
+        "Brier score",
+    ),
+    "worst_group_accuracy": _fraction(
+        "max", "Smallest accuracy among the groups of `data.group`.", "accuracy of the worst group"
+    ),
+    "group_accuracy_gap": _fraction(
+        "min",
+        "Largest minus smallest accuracy among the groups.",
+        "gap of accuracy between groups",
+    ),
+    "worst_group_recall": _fraction(
+        "max",
+        "Smallest recall among the groups: of class 1 if there are two classes, else the mean over "
+        "the classes that occur in the group.",
+        "recall of the worst group",
+    ),
+    "mse": QualityFacts(
+        mode="min",
+        definition="Mean squared error, in the squared unit of the data.",
+        title="mean squared error",
+    ),
+    "mae": QualityFacts(
+        mode="min",
+        definition="Mean absolute error, in the unit of the data.",
+        title="mean absolute error",
+    ),
+    "rmse": QualityFacts(
+        mode="min", definition="Square root of `mse`.", title="root mean squared error"
+    ),
+    "r2": QualityFacts(
+        mode="max",
+        definition="1 minus `mse` divided by the variance of the split.",
+        lower=float("-inf"),
+        upper=1.0,
+        title="R2",
+    ),
+    "perplexity": QualityFacts(
+        mode="min", definition="Exponential of `loss`, of a language model.", lower=1.0
+    ),
+    "bits_per_byte": QualityFacts(
+        mode="min",
+        definition="`loss` in bits, per byte of the text.",
+        title="bits per byte",
+        unit="bits",
+    ),
+}
+
+# What every classifier reports.
+CLASSES = ("loss", "accuracy", "macro_f1", "worst_class_recall", "expected_calibration_error")
+# What it reports besides where there are two classes, or several labels for each example.
+LABELS = ("auroc", "average_precision", "f1", "log_loss", "brier_score")
+# What it reports besides where data.group names a group for each example.
+GROUPS = ("worst_group_accuracy", "group_accuracy_gap", "worst_group_recall")
+REGRESSION = ("mse", "mae", "rmse", "r2")
+LANGUAGE = ("loss", "accuracy", "perplexity", "bits_per_byte")
+
+# By the name of the task: all that it can report. Which of them it does depends on the data.
+TASK_QUALITIES: Mapping[str, tuple[str, ...]] = {
+    "classification": (*CLASSES, *LABELS, *GROUPS),
+    "regression": REGRESSION,
+    "language_modelling": LANGUAGE,
+}
