@@ -28,7 +28,7 @@ def curve_rows(run_id: str, times: list[float], accuracies: list[float]) -> Data
         {
             "run_id": run_id,
             "time_s": times,
-            "accuracy": accuracies,
+            "quality.accuracy": accuracies,
             "energy_total_j": [10 * time for time in times],
         }
     )
@@ -337,7 +337,12 @@ def test_ladder_and_curves_carry_the_metric_of_their_own_runs() -> None:
     metrics = dict(data_ladder(runs, rungs)[["configuration", "metric"]].to_numpy())
     assert metrics == {"a": "accuracy", "b": "macro_f1"}
     curves = DataFrame(
-        {"run_id": list("pqr"), "time_s": 1.0, "accuracy": 0.9, "macro_f1": [0.1, 0.2, 0.7]}
+        {
+            "run_id": list("pqr"),
+            "time_s": 1.0,
+            "quality.accuracy": 0.9,
+            "quality.macro_f1": [0.1, 0.2, 0.7],
+        }
     )
     data = by(data_curves(runs, curves), "configuration")
     assert (data["a"]["metric"], data["a"]["median"]) == ("accuracy", 0.9)
