@@ -12,6 +12,8 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 # The bins of Guo et al.; results with other numbers of bins cannot be compared.
 _NUM_CALIBRATION_BINS = 15
+# The prediction for a sample that has none. It is never right, because no class is negative.
+NO_CLASS = -1
 _NAMES = ("loss", "accuracy", "macro_f1", "worst_class_recall", "expected_calibration_error")
 
 
@@ -79,13 +81,35 @@ def recorded(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def require_classes(labels: Tensor, num_classes: int, *, where: str = "labels") -> None:
+def predicted_classes(logits: Tensor) -> Tensor:
+    """Take the class with the largest logit of each sample, as quality() does.
+
+    Args:
+        logits: Unnormalised scores, shape (n, num_classes).
+
+    Returns:
+        Classes, int64 of shape (n,); -1 where the logits are no distribution (see quality()).
+    """
+    largest, classes = logits.max(dim=1)
+    # The largest logit is finite exactly where the softmax is defined: it is NaN if any logit is.
+    return classes.where(largest.isfinite(), NO_CLASS)
+
+
+def share(part: Tensor, whole: Tensor | int) -> float:
+    """Divide two counts in float64, so that the result is exact; NaN for 0/0."""
+    return int(part) / int(whole) if int(whole) else math.nan
+
+
+def require_classes(
+    labels: Tensor, num_classes: int, *, where: str = "labels", noun: str = "label"
+) -> None:
     """Refuse labels that are not classes.
 
     Args:
         labels: Integers of shape (n,), n >= 1.
         num_classes: Number of classes.
         where: The origin of the labels, for the error.
+        noun: What a label is called in the error.
 
     Raises:
         ValueError: One is negative or too large.
@@ -93,7 +117,7 @@ def require_classes(labels: Tensor, num_classes: int, *, where: str = "labels") 
     low, high = labels.aminmax()
     for label in (int(low), int(high)):
         if not 0 <= label < num_classes:
-            raise ValueError(f"{where}: a label is {label}, must be 0 to {num_classes - 1}")
+            raise ValueError(f"{where}: a {noun} is {label}, must be 0 to {num_classes - 1}")
 
 
 def _calibration_error(probabilities: Tensor, labels: Tensor) -> float:

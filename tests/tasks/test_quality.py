@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn import metrics
 
-from bench.tasks.quality import quality, recorded
+from bench.tasks.quality import NO_CLASS, predicted_classes, quality, recorded
 
 
 def logits_of(probabilities: list[list[float]]) -> torch.Tensor:
@@ -145,3 +145,9 @@ def test_half_precision_is_averaged_in_single() -> None:
 def test_shapes_that_do_not_fit_are_refused(num_logits: int, num_labels: int) -> None:
     with pytest.raises(ValueError, match=r"must be \(n, num_classes\) and \(n,\)"):
         quality(torch.zeros(num_logits, 2), torch.zeros(num_labels, dtype=torch.long))
+
+
+def test_a_class_is_predicted_where_there_is_a_distribution() -> None:
+    inf, nan = math.inf, math.nan
+    rows = [[0.0, 1.0], [-inf, 0.0], [nan, 0.0], [inf, 0.0], [-inf, -inf]]
+    assert predicted_classes(torch.tensor(rows)).tolist() == [1, 1] + [NO_CLASS] * 3

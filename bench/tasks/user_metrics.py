@@ -1,0 +1,131 @@
+"""Metrics that the user adds to a task: any torchmetrics class, by `metrics.NAME._target_`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+# `at` and `num_samples` stand beside the qualities in the record; every task has a loss.
+_RESERVED = ("at", "num_samples", "loss")
+
+
+class UserMetrics:
+    """The metrics of a user, checked once, and then computed in every evaluation."""
+
+    def __init__(self, metrics: Mapping[str, Any], own_names: Collection[str]) -> None:
+        """Check the metrics.
+
+        Args:
+            metrics: What the `_target_` of each name gave.
+            own_names: The qualities that the task itself reports.
+
+        Raises:
+            ValueError: A name is taken or is no name, or an object is not a torchmetrics.Metric.
+        """
+        for name, metric in metrics.items():
+            _require_name(name, own_names)
+            _require_metric(name, metric)
+        self._metrics: dict[str, Metric] = dict(metrics)
+        for metric in self._metrics.values():
+            _keep_to_one_rank(metric)
+
+    @property
+    def directions(self) -> dict[str, Literal["max", "min"] | None]:
+        """The better direction of each metric; None if torchmetrics does not know it."""
+        words: dict[bool | None, Literal["max", "min"] | None] = {True: "max", False: "min"}
+        return {name: words.get(metric.higher_is_better) for name, metric in self._metrics.items()}
+
+    def reset(self) -> None:
+        """Forget earlier batches; call this before each evaluation."""
+        for metric in self._metrics.values():
+            metric.reset()
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            predictions: What torchmetrics takes for this task, such as probabilities of classes
+                (n, num_classes), of class 1 (n,), of labels (n, num_labels), or values.
+            targets: What is true.
+
+        Raises:
+            ValueError: A metric does not take them; the message names it and has the reason.
+        """
+        for name, metric in self._metrics.items():
+            if metric.device != predictions.device:
+                metric.to(predictions.device)
+            _run(name, metric.update, predictions, targets)
+
+    def compute(self) -> dict[str, float]:
+        """Compute the value of each metric over the batches since reset().
+
+        Raises:
+            ValueError: A metric cannot be computed, or its value is not one number; the message
+                names it.
+        """
+        return {
+            name: _number(name, metric, _run(name, metric.compute))
+            for name, metric in self._metrics.items()
+        }
+
+
+def _require_name(name: str, own_names: Collection[str]) -> None:
+    if not str(name).isidentifier():
+        raise ValueError(
+            f"metrics.{name}: a name has letters, digits and underscores, and begins with no digit"
+        )
+    if name in _RESERVED or name in own_names:
+        taken = sorted({*own_names, *_RESERVED})
+        raise ValueError(
+            f"metrics.{name}: this name is taken; choose another one than {', '.join(taken)}"
+        )
+
+
+def _require_metric(name: str, metric: Any) -> None:
+    if not isinstance(metric, Metric):
+        raise ValueError(
+            f"metrics.{name}: _target_ gave {_describe(metric)}, must give a torchmetrics.Metric"
+        )
+
+
+def _keep_to_one_rank(metric: Metric) -> None:
+    """Have a metric, and those it wraps, compute from the samples of this process alone."""
+    for part in metric.modules():
+        if isinstance(part, Metric):
+            # Each rank sees the whole split, so adding up the ranks would count samples twice.
+            part.distributed_available_fn = _is_never_distributed
+
+
+def _is_never_distributed() -> bool:
+    return False
+
+
+def _run(name: str, call: Callable[..., Any], *arguments: Tensor) -> Any:
+    try:
+        return call(*arguments)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise  # the run is recorded as out of memory, whoever asked for it
+    except Exception as error:  # a metric may fail in any way
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"metrics.{name}: {reason}") from error
+
+
+def _number(name: str, metric: Metric, value: Any) -> float:
+    if isinstance(value, int | float) or (isinstance(value, Tensor) and value.numel() == 1):
+        return float(value)
+    raise ValueError(
+        f"metrics.{name}: {type(metric).__name__} computes {_describe(value)}, must compute one "
+        "number; give it an average, or use another class"
+    )
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return f"an object of type {type(value).__name__}"
