@@ -41,8 +41,8 @@ def binary_quality(logits: Tensor, labels: Tensor) -> dict[str, float]:
     known = predicted >= 0
     # Rank by the log-odds: probabilities near 1 round to 1, and would be ties.
     scores = (logits[:, 1] - logits[:, 0]).where(known, math.nan)
-    called = predicted == 1
-    f1 = share(2 * (called & labels).sum(), called.sum() + labels.sum())
+    predicted_positive = predicted == 1
+    f1 = share(2 * (predicted_positive & labels).sum(), predicted_positive.sum() + labels.sum())
     return values | {
         "auroc": auroc(scores, labels),
         "average_precision": average_precision(scores, labels),

@@ -56,17 +56,17 @@ def multilabel_quality(logits: Tensor, targets: Tensor) -> dict[str, float]:
     loss = float(-logsigmoid(torch.where(positive, logits, -logits)).mean())
     brier_score = float((logits.sigmoid() - positive.double()).square().mean())
     right = predicted == positive
-    found = (right & positive).sum(dim=0)
-    occurring, called = positive.sum(dim=0), (predicted == 1).sum(dim=0)
-    recalls = found.double() / occurring
+    num_found = (right & positive).sum(dim=0)
+    num_occurring, num_predicted = positive.sum(dim=0), (predicted == 1).sum(dim=0)
+    recalls = num_found.double() / num_occurring
     values = (
         loss,
         share(right.sum(), right.numel()),
-        float((2 * found.double() / (occurring + called)).nanmean()),
-        float(recalls[occurring > 0].min()) if positive.any() else math.nan,
+        float((2 * num_found.double() / (num_occurring + num_predicted)).nanmean()),
+        float(recalls[num_occurring > 0].min()) if positive.any() else math.nan,
         _mean_over_labels(auroc, logits, positive),
         _mean_over_labels(average_precision, logits, positive),
-        share(2 * found.sum(), occurring.sum() + called.sum()),
+        share(2 * num_found.sum(), num_occurring.sum() + num_predicted.sum()),
         loss,
         brier_score,
     )

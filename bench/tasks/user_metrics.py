@@ -81,7 +81,7 @@ def _require_name(name: str, own_names: Collection[str]) -> None:
     if name in _RESERVED or name in own_names:
         taken = sorted({*own_names, *_RESERVED})
         raise ValueError(
-            f"metrics.{name}: this name is taken; choose another one than {', '.join(taken)}"
+            f"metrics.{name}: this name is taken; choose one other than {', '.join(taken)}"
         )
 
 
