@@ -133,9 +133,9 @@ def costs_of(num_runs: int, results: Path, log: Console) -> list[Cost]:
     log.print(f"made {len(folders)} runs in {time.perf_counter() - started:.0f} s")
     forget(folders)
     num = len(folders)
-    found = [in_child("load", results, num, "load, cold"), in_child("load", results, num, "warm")]
+    loading = [in_child("load", results, num, "load, cold"), in_child("load", results, num, "warm")]
     rest = [step for step in STEPS if step != "load"]
-    return found + [in_child(step, results, num, f"load and {step}, warm") for step in rest]
+    return loading + [in_child(step, results, num, f"load and {step}, warm") for step in rest]
 
 
 def table(costs: Sequence[Cost]) -> Table:
@@ -186,8 +186,8 @@ def main() -> None:
     console.print(table(costs))
     console.print(verdict(costs))
     if chosen.out:
-        found = {"host": host_facts(), "costs": [asdict(cost) for cost in costs]}
-        chosen.out.write_text(json.dumps(found, indent=2) + "\n")
+        measured = {"host": host_facts(), "costs": [asdict(cost) for cost in costs]}
+        chosen.out.write_text(json.dumps(measured, indent=2) + "\n")
 
 
 if __name__ == "__main__":

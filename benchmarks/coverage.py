@@ -140,8 +140,8 @@ def _bootstrapped(rng: np.random.Generator, num: int) -> bool:
     def ratio(x: Floats, y: Floats, axis: int = -1) -> Floats:
         return np.asarray(np.median(x, axis=axis) / np.median(y, axis=axis))
 
-    found = bootstrap(both, ratio, paired=True, method="percentile", n_resamples=999, rng=rng)
-    return bool(found.confidence_interval.low <= 1 <= found.confidence_interval.high)
+    result = bootstrap(both, ratio, paired=True, method="percentile", n_resamples=999, rng=rng)
+    return bool(result.confidence_interval.low <= 1 <= result.confidence_interval.high)
 
 
 def restarts(repetitions: int) -> Iterator[list[str]]:
@@ -153,11 +153,11 @@ def restarts(repetitions: int) -> Iterator[list[str]]:
             cells = []
             for rate in RATES:
                 truth = 1 + (1 - rate) / rate * budget * (0.5 if fails else 1.0)
-                found = [
+                estimates = [
                     expected_cost(_outcomes(rng, num, rate, sigma, budget, fails))
                     for _ in range(repetitions)
                 ]
-                shown = [each for each in found if each.low is not None]
+                shown = [each for each in estimates if each.low is not None]
                 held = _share([_holds(each, truth) for each in shown])
                 cells.append(f"{held} ({len(shown) / repetitions:.0%})")
             yield [str(num), name, *cells]

@@ -28,13 +28,13 @@ EVERY_S = 0.01
 
 def edges_us(window: EnergyWindow, num_edges: int) -> list[float]:
     """Time each edge in microseconds, after a pause in which caches and threads move on."""
-    found = []
+    times_us = []
     for _ in range(num_edges):
         time.sleep(EVERY_S)
         start_s = time.perf_counter()
         window.read()
-        found.append((time.perf_counter() - start_s) * 1e6)
-    return found
+        times_us.append((time.perf_counter() - start_s) * 1e6)
+    return times_us
 
 
 def main() -> None:

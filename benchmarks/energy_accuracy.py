@@ -363,14 +363,14 @@ def complaints(result: Result) -> list[str]:
     """List every error that is larger than allowed."""
     own = abs(result.ours_frac)
     others = [abs(one) for one in (result.codecarbon_frac, result.zeus_frac) if one is not None]
-    found = []
+    texts = []
     if result.exact and own > EXACT_FRAC:
-        found.append(f"off by {own:.3%} on a counter without quantisation")
+        texts.append(f"off by {own:.3%} on a counter without quantisation")
     if not result.within_bound:
-        found.append("off by more than its bound")
+        texts.append("off by more than its bound")
     if own > min(others) + EXACT_FRAC:
-        found.append("worse than the best of the others")
-    return found
+        texts.append("worse than the best of the others")
+    return texts
 
 
 def table(results: list[Result]) -> Table:

@@ -206,14 +206,14 @@ def cells(noise: Noise, rules: Sequence[Rule], num_checks: int, seed: int = SEED
                 )
 
 
-def table(noise: Noise, rules: Sequence[Rule], found: Sequence[Cell]) -> Table:
+def table(noise: Noise, rules: Sequence[Rule], cells: Sequence[Cell]) -> Table:
     """A row for each rule and number of runs, a column for each loss."""
     losses = [f"{loss_frac:.0%} found" for loss_frac in LOSSES_FRAC if loss_frac]
     heads = ("rule", "n", "false alarms", *losses, "undecided", "runs")
     result = Table(*heads, title=f"percent of checks; noise: {noise.name}")
     for rule in rules:
         for num in rule.num_runs:
-            row = [one for one in found if (one.rule, one.num_runs) == (rule.name, num)]
+            row = [one for one in cells if (one.rule, one.num_runs) == (rule.name, num)]
             result.add_row(rule.name, str(num), *(_texts(row, rule) if row else ["not installed"]))
     return result
 
@@ -250,8 +250,8 @@ def simulate(chosen: argparse.Namespace) -> None:
     rules = all_rules()
     for noise in noises:
         start_s = time.perf_counter()
-        found = list(cells(noise, rules, chosen.checks))
-        console.print(table(noise, rules, found))
+        simulated = list(cells(noise, rules, chosen.checks))
+        console.print(table(noise, rules, simulated))
         taken = f"{time.perf_counter() - start_s:.0f} s"
         console.print(f"{chosen.checks} checks of {noise.num_metrics} metrics per cell, {taken}")
 

@@ -106,19 +106,19 @@ def verdicts(base: Floats, candidate: Floats, alpha: float = ALPHA) -> list[Verd
     p_values = [p_better(*column, METRIC.direction) for column in columns]
     if too_few(np.zeros(len(base), np.int64), level=alpha / len(columns), min_runs=MIN_RUNS):
         return ["underpowered"] * len(columns)
-    found: list[Verdict] = []
+    results: list[Verdict] = []
     for loss, p, p_holm in zip(losses, p_values, holm(p_values), strict=True):
         assert p_holm is not None
         worse = loss >= METRIC.least_effect_frac - _ROUNDING
         if worse and reaches(p_holm, alpha):
-            found.append("regression")
+            results.append("regression")
         else:
             nearly = reaches(p, alpha) and reaches(p_holm, ASKS_UP_TO * alpha)
-            found.append("underpowered" if worse and nearly else "no change")
-    return found
+            results.append("underpowered" if worse and nearly else "no change")
+    return results
 
 
-def wants_more(base: Floats, candidate: Floats, found: Sequence[Verdict]) -> bool:
+def wants_more(base: Floats, candidate: Floats, results: Sequence[Verdict]) -> bool:
     """Whether one check is still open, by the rule of bench.gate.rule.sequential.is_open.
 
     Intervals are slow, so they are computed only until one leaves the check open, the most likely
@@ -127,11 +127,11 @@ def wants_more(base: Floats, candidate: Floats, found: Sequence[Verdict]) -> boo
     Args:
         base: Shape (runs, metrics).
         candidate: Shape (runs, metrics).
-        found: Verdict of each metric.
+        results: Verdict of each metric.
     """
-    if "regression" in found:
+    if "regression" in results:
         return False
-    if "underpowered" in found:
+    if "underpowered" in results:
         return True
     losses = np.median(candidate, axis=0) / np.median(base, axis=0)
     return any(is_open([_row(base[:, m], candidate[:, m])]) for m in np.argsort(-losses))
@@ -160,14 +160,14 @@ def _row(base: Floats, candidate: Floats) -> GateRow:
 
 def ours(base: Floats, candidate: Floats) -> Outcome:
     """This gate on a fixed number of runs, as bench.compare judges."""
-    found = [verdicts(*check) for check in zip(base, candidate, strict=True)]
-    return _of_verdicts(found, [base.shape[1]] * len(base))
+    results = [verdicts(*check) for check in zip(base, candidate, strict=True)]
+    return _of_verdicts(results, [base.shape[1]] * len(base))
 
 
 def ours_looking(base: Floats, candidate: Floats) -> Outcome:
     """This gate with several looks, as bench.ab judges (bench.gate.rule.sequential)."""
     ends = [_looked(*check) for check in zip(base, candidate, strict=True)]
-    return _of_verdicts([found for found, _ in ends], [num for _, num in ends])
+    return _of_verdicts([results for results, _ in ends], [num for _, num in ends])
 
 
 def _looked(base: Floats, candidate: Floats) -> tuple[list[Verdict], int]:
@@ -176,16 +176,16 @@ def _looked(base: Floats, candidate: Floats) -> tuple[list[Verdict], int]:
     for num in LOOKS:
         alpha = level_at(num, previous=previous, max_runs=LOOKS[-1], alpha=ALPHA)
         sides = base[:num], candidate[:num]
-        found = verdicts(*sides, alpha)
-        if num == LOOKS[-1] or not wants_more(*sides, found):
+        results = verdicts(*sides, alpha)
+        if num == LOOKS[-1] or not wants_more(*sides, results):
             break
         previous = num
-    return found, num
+    return results, num
 
 
-def _of_verdicts(found: Sequence[Sequence[Verdict]], num_runs: Sequence[int]) -> Outcome:
-    flagged = np.array([[verdict == "regression" for verdict in check] for check in found])
-    undecided = np.array(["underpowered" in check for check in found]) & ~flagged.any(axis=1)
+def _of_verdicts(checks: Sequence[Sequence[Verdict]], num_runs: Sequence[int]) -> Outcome:
+    flagged = np.array([[verdict == "regression" for verdict in check] for check in checks])
+    undecided = np.array(["underpowered" in check for check in checks]) & ~flagged.any(axis=1)
     return Outcome(flagged=flagged, undecided=undecided, num_runs=np.array(num_runs, np.int64))
 
 

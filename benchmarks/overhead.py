@@ -107,14 +107,14 @@ def ratio(way: str, base: str, times_ms: dict[str, list[float]]) -> Ratio:
         base: Key of the denominator.
         times_ms: Milliseconds per step by way, each of shape (rounds,), rounds >= 2.
     """
-    found = ratio_of_rounds(np.array(times_ms[way]), np.array(times_ms[base]))
+    estimate = ratio_of_rounds(np.array(times_ms[way]), np.array(times_ms[base]))
     return Ratio(
         way=way,
         base=base,
-        ratio=found.ratio,
-        low=found.low,
-        high=found.high,
-        num_rounds=found.num_rounds,
+        ratio=estimate.ratio,
+        low=estimate.low,
+        high=estimate.high,
+        num_rounds=estimate.num_rounds,
     )
 
 

@@ -146,8 +146,8 @@ def summary(runs: Sequence[Run], beside: str, rate_hz: float) -> Summary:
     slowdown: tuple[float, float, float] | None = None
     if beside == "training":
         alone_s = [run.elapsed_s for run in runs if run.rate_hz is None]
-        found = ratio_of_rounds(np.array([run.elapsed_s for run in chosen]), np.array(alone_s))
-        slowdown = found.ratio, found.low, found.high
+        estimate = ratio_of_rounds(np.array([run.elapsed_s for run in chosen]), np.array(alone_s))
+        slowdown = estimate.ratio, estimate.low, estimate.high
     return Summary(
         beside=beside,
         rate_hz=rate_hz,
@@ -233,14 +233,14 @@ def main() -> None:
     console.print(table(summaries))
     console.print(verdict(summaries))
     if chosen.out:
-        found = {
+        result = {
             "host": host_facts(),
             "num_steps": num_steps,
             "confidence": CONFIDENCE,
             "summaries": [asdict(one) for one in summaries],
             "runs": [asdict(run) for run in runs],
         }
-        chosen.out.write_text(json.dumps(found, indent=2) + "\n")
+        chosen.out.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

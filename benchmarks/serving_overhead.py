@@ -202,14 +202,14 @@ def measured(rounds: int, log: Console) -> list[Cost]:
         for case in cases(raw_latencies, over_http=name == HTTP)
     ]
     rng = np.random.default_rng(SEED)
-    found = []
+    costs = []
     for turn in range(rounds):
         for index in rng.permutation(len(turns)):
             name, make, case = turns[index]
             with make(case) as system:
-                found.append(cost(name, system, case))
+                costs.append(cost(name, system, case))
         log.print(f"round {turn + 1} of {rounds}")
-    return sorted(found, key=lambda one: (one.system, one.scenario, one.raw_latencies))
+    return sorted(costs, key=lambda one: (one.system, one.scenario, one.raw_latencies))
 
 
 def spread(values: Sequence[float | None]) -> str:
@@ -264,8 +264,8 @@ def main() -> int:
         f"{'met' if met else 'MISSED'} ({worst_us:.2f} us)"
     )
     if chosen.out:
-        found = {"host": host_facts(), "costs": [asdict(one) for one in costs]}
-        chosen.out.write_text(json.dumps(found, indent=2) + "\n")
+        result = {"host": host_facts(), "costs": [asdict(one) for one in costs]}
+        chosen.out.write_text(json.dumps(result, indent=2) + "\n")
     return 0 if met else 1
 
 

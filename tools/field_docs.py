@@ -54,17 +54,17 @@ def rendered(page: str) -> str:
 
 def definitions(cls: type) -> dict[str, str]:
     """Parse the `Attributes:` of a Google docstring; each definition becomes one line."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     section = inspect.cleandoc(cls.__doc__ or "").partition("\nAttributes:\n")[2]
     for line in section.splitlines():
         if entry := re.match(r" {4}(\w+): (.+)", line):
             name, text = entry.groups()
-            found[name] = text
+            texts[name] = text
         elif line.startswith(" " * 8):
-            found[name] += f" {line.strip()}"
+            texts[name] += f" {line.strip()}"
         else:
             break
-    return found
+    return texts
 
 
 @cache
@@ -77,7 +77,7 @@ def record_classes() -> dict[str, tuple[type, tuple[str, ...]]]:
     places: dict[type, list[str]] = {}
     for cls, place in [*_nested(RunRecord, ""), *_nested(CurveRow, "")]:
         places.setdefault(cls, []).append(place)
-    return {cls.__name__: (cls, tuple(found)) for cls, found in places.items()}
+    return {cls.__name__: (cls, tuple(names)) for cls, names in places.items()}
 
 
 def _nested(cls: type, place: str) -> Iterator[tuple[type, str]]:

@@ -80,7 +80,7 @@ def data_curves(runs: DataFrame, curves: DataFrame, *, x: Axis = "time_s") -> Da
 def _qualities(trained: DataFrame, curves: DataFrame, x: str) -> dict[str, Pair]:
     """By run: x of its evaluations, and their values of the metric of its target."""
     metrics = dict(zip(trained["run_id"], trained["target.metric"], strict=True))
-    found = {}
+    pairs = {}
     for run, rows in curves.groupby("run_id", sort=False):
         metric = f"quality.{metrics.get(run)}"
         if metric not in rows or x not in rows:
@@ -88,8 +88,8 @@ def _qualities(trained: DataFrame, curves: DataFrame, x: str) -> dict[str, Pair]
         known = rows[[x, metric]].dropna().astype(float)
         known = known[known[x] > 0].sort_values(x, kind="stable")
         if len(known):
-            found[str(run)] = (known[x].to_numpy(), known[metric].to_numpy())
-    return found
+            pairs[str(run)] = (known[x].to_numpy(), known[metric].to_numpy())
+    return pairs
 
 
 def _band(pairs: list[Pair], grid: Floats, x: str) -> DataFrame:

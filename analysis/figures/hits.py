@@ -65,22 +65,22 @@ def _timed(group: Outcomes, last_s: float) -> Outcomes:
 
 
 def _steps(group: Outcomes, last_s: float, *, with_band: bool) -> DataFrame:
-    found = kaplan_meier(_timed(group, last_s))
-    probability = found.hit_probability
+    curve = kaplan_meier(_timed(group, last_s))
+    probability = curve.hit_probability
     rows = DataFrame(
         {
             "kind": "step",
-            "time_s": np.concatenate([[0.0], found.time]),
+            "time_s": np.concatenate([[0.0], curve.time]),
             "probability": np.concatenate([[0.0], probability]),
-            "low": np.concatenate([[0.0], 1 - found.high]),
-            "high": np.concatenate([[0.0], 1 - found.low]),
+            "low": np.concatenate([[0.0], 1 - curve.high]),
+            "high": np.concatenate([[0.0], 1 - curve.low]),
         }
     )
     if not with_band:
         return rows
     end_s = group.cost[~group.hit & ~np.isnan(group.cost)]
     missed = DataFrame({"kind": "missed", "time_s": end_s, "low": np.nan, "high": np.nan})
-    missed["probability"] = [1 - found.at(float(time_s)) for time_s in end_s]
+    missed["probability"] = [1 - curve.at(float(time_s)) for time_s in end_s]
     return concat([rows, missed]) if len(missed) else rows
 
 
@@ -159,13 +159,13 @@ def data_ecdf_targets(runs: DataFrame, ladder: DataFrame) -> DataFrame:
     rungs = ladder[ladder["run_id"].isin(trained["run_id"])] if len(ladder) else ladder
     if rungs.empty or not rungs["reached"].astype(bool).any():
         raise NothingToDraw("no run reached a rung of its ladder")
-    found = target_ecdf(rungs, trained, "time_s").rename(columns={"solved_frac": "share"})
-    found = found.assign(time_s=found["time_s"].fillna(0.0))
-    present = set(found["configuration"])
+    shares = target_ecdf(rungs, trained, "time_s").rename(columns={"solved_frac": "share"})
+    shares = shares.assign(time_s=shares["time_s"].fillna(0.0))
+    present = set(shares["configuration"])
     order = [name for name in ranked(trained) if name in present]
     parts = []
     for name, shown in drawn(order).items():
-        rows = found[found["configuration"] == name]
+        rows = shares[shares["configuration"] == name]
         start = rows.iloc[[0]].assign(time_s=0.0, share=0.0)
         parts.append(concat([start, rows]).drop(columns="num_runs").assign(shown=shown))
     return with_counts(parts, trained, len(order))

@@ -53,8 +53,8 @@ def life_peers(runs: DataFrame, *, quantity: Quantity = "energy_j") -> list[Grou
 
 def _training_words(runs: DataFrame, words: Series) -> Series:
     """The words for the training behind each serving; empty if that is not among the runs."""
-    found = dict(zip(column(runs, "run_id"), words, strict=True))
-    return column(runs, "trained.run_id").astype(object).map(found).astype(object).fillna("")
+    by_run = dict(zip(column(runs, "run_id"), words, strict=True))
+    return column(runs, "trained.run_id").astype(object).map(by_run).astype(object).fillna("")
 
 
 def _with_lives(runs: DataFrame, quantity: Quantity) -> DataFrame:

@@ -183,14 +183,14 @@ def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
     rows = []
     for key, places in runs.groupby(list(by), sort=True).indices.items():
         part = values[places]
-        found = median(part)
+        estimate = median(part)
         names = key if isinstance(key, tuple) else (key,)
         rows.append(
             {
                 **dict(zip(by, names, strict=True)),
-                value: found.value,
-                "low": found.low,
-                "high": found.high,
+                value: estimate.value,
+                "low": estimate.low,
+                "high": estimate.high,
                 "num_runs": len(part),
                 "num_reached": int(np.isfinite(part).sum()),
                 "num_incomparable": int(incomparable[places].sum()),

@@ -39,13 +39,13 @@ def hosts(runs: DataFrame) -> list[Group]:
 
 
 def panel_data(
-    runs: DataFrame, found: Sequence[Group], data_of: Callable[[DataFrame], DataFrame]
+    runs: DataFrame, groups: Sequence[Group], data_of: Callable[[DataFrame], DataFrame]
 ) -> DataFrame:
     """Concatenate the data of all groups.
 
     Args:
         runs: All runs, from which the message follows if there is no group.
-        found: Groups of them, the largest first.
+        groups: Groups of them, the largest first.
         data_of: Function from the runs of one group to the data of a figure.
 
     Returns:
@@ -55,12 +55,12 @@ def panel_data(
     Raises:
         NothingToDraw: No group has what the figure shows.
     """
-    if len(found) < 2:
-        return data_of(found[0].runs if found else runs)
+    if len(groups) < 2:
+        return data_of(groups[0].runs if groups else runs)
     parts: list[DataFrame] = []
     omitted: list[str] = []
     reasons: list[NothingToDraw] = []
-    for group in found:
+    for group in groups:
         try:
             data = data_of(group.runs)
         except NothingToDraw as reason:

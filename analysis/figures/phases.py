@@ -187,10 +187,10 @@ def data_energy_components(runs: DataFrame, energy: DataFrame) -> DataFrame:
 def _by_components(runs: DataFrame, long: DataFrame) -> DataFrame:
     """Name runs by their components if these differ, since such runs are not repeats."""
     parts = long.groupby("run_id")["part"].agg(lambda names: "+".join(sorted(names)))
-    found = runs["run_id"].map(parts)
-    several = found.groupby(runs["configuration"]).transform("nunique") > 1
+    components = runs["run_id"].map(parts)
+    several = components.groupby(runs["configuration"]).transform("nunique") > 1
     names = runs["configuration"].astype(str)
-    return runs.assign(configuration=names.where(~several, names + " [" + found + "]"))
+    return runs.assign(configuration=names.where(~several, names + " [" + components + "]"))
 
 
 def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:

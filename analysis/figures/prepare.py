@@ -60,13 +60,13 @@ def training_runs(runs: DataFrame) -> DataFrame:
     Raises:
         NothingToDraw: There are none.
     """
-    found = _counted(runs[column(runs, "target.metric").notna()])
-    if found.empty:
+    trained = _counted(runs[column(runs, "target.metric").notna()])
+    if trained.empty:
         raise NothingToDraw("no run of a training")
-    found["outcome"] = _outcomes(found)
-    found["comparable"] = are_comparable(found)
-    found["architecture"] = architectures(found)
-    return _with_host(found)
+    trained["outcome"] = _outcomes(trained)
+    trained["comparable"] = are_comparable(trained)
+    trained["architecture"] = architectures(trained)
+    return _with_host(trained)
 
 
 def serving_runs(runs: DataFrame) -> DataFrame:
@@ -75,12 +75,12 @@ def serving_runs(runs: DataFrame) -> DataFrame:
     Raises:
         NothingToDraw: There are none.
     """
-    found = _counted(runs[column(runs, "serving.scenario").notna()])
-    if found.empty:
+    served = _counted(runs[column(runs, "serving.scenario").notna()])
+    if served.empty:
         raise NothingToDraw("no run of bench.serve")
-    found["comparable"] = are_comparable(found)
-    found["valid"] = column(found, "serving.valid").eq(True).fillna(False).astype(bool)
-    return _with_host(found)
+    served["comparable"] = are_comparable(served)
+    served["valid"] = column(served, "serving.valid").eq(True).fillna(False).astype(bool)
+    return _with_host(served)
 
 
 def _counted(runs: DataFrame) -> DataFrame:

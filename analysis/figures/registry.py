@@ -256,8 +256,8 @@ def figure_data(
         return _data(entry, frames, frames.runs, {} if run is None else {"run": run}, keywords)
     from analysis.figures.panels import panel_data
 
-    found = frames.groups(entry.groups, keywords)
-    return panel_data(frames.runs, found, lambda runs: _data(entry, frames, runs, {}, keywords))
+    groups = frames.groups(entry.groups, keywords)
+    return panel_data(frames.runs, groups, lambda runs: _data(entry, frames, runs, {}, keywords))
 
 
 def _data(

@@ -45,8 +45,8 @@ def data_restarts(runs: DataFrame) -> DataFrame:
     num_incomparable = counts(trained)["num_incomparable"]
 
     def rank(name: str) -> tuple[bool, float]:
-        found = ended[name]
-        return found.num_hits == 0, float(np.nansum(found.cost)) / max(found.num_hits, 1)
+        one = ended[name]
+        return one.num_hits == 0, float(np.nansum(one.cost)) / max(one.num_hits, 1)
 
     rows = [
         {
@@ -62,13 +62,13 @@ def data_restarts(runs: DataFrame) -> DataFrame:
 
 def _expected(ended: Outcomes) -> dict[str, Any]:
     """The numbers of one configuration; without a hit, or with an unknown cost, only the total."""
-    found = expected_cost(ended)
+    estimate = expected_cost(ended)
     is_known = ended.num_hits > 0 and ended.num_unknown == 0
     tries = simulated_restarts(ended) if is_known else np.array([np.nan])
     return {
-        "expected_s": found.value,
-        "low": found.low,
-        "high": found.high,
+        "expected_s": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
         "tenth_s": float(np.percentile(tries, 10)),
         "ninetieth_s": float(np.percentile(tries, 90)),
         "hits_mean_s": float(np.nanmean(ended.cost[ended.hit])) if is_known else np.nan,

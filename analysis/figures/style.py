@@ -98,13 +98,13 @@ def short_names(names: Iterable[str]) -> tuple[dict[str, str], str]:
     """
     distinct = list(dict.fromkeys(names))
     parts = {name: _parts(name) for name in distinct}
-    whole = {name: _plain(found) for name, found in parts.items()}
+    whole = {name: _plain(words) for name, words in parts.items()}
     if len(distinct) < 2:
         return whole, ""
     shared = set.intersection(*map(set, parts.values()))
     short = {
-        name: _plain([part for part in found if part not in shared])
-        for name, found in parts.items()
+        name: _plain([part for part in words if part not in shared])
+        for name, words in parts.items()
     }
     if len(set(short.values())) < len(distinct) or not all(short.values()):
         return whole, ""

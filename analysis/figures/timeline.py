@@ -81,9 +81,9 @@ def data_timeline(runs: DataFrame, curves: DataFrame, telemetry: DataFrame) -> D
         NothingToDraw: The run kept no samples.
     """
     run = runs.iloc[0]
-    found = telemetry[telemetry["run_id"] == run["run_id"]]
+    telemetry = telemetry[telemetry["run_id"] == run["run_id"]]
     samples = [
-        _series(found, panel, metric, factor)
+        _series(telemetry, panel, metric, factor)
         for panel, metrics in _PANELS
         for metric, factor in metrics.items()
     ]

@@ -186,17 +186,17 @@ def _ended(runs: DataFrame) -> DataFrame:
 def _labels(rows: DataFrame, x: str, y: str) -> Series | None:
     """How the joules and the money on the axes were obtained; None without either."""
     names = (x, y)
-    found = None
+    labels = None
     if any("per_prediction" in name or "per_million" in name for name in names):
-        found = filled_labels(rows, joule_kinds(rows, "serving"))
+        labels = filled_labels(rows, joule_kinds(rows, "serving"))
     elif any(name.endswith(("_j", "_usd", "_gco2e")) for name in names):
-        found = filled_labels(rows, joule_kinds(rows))
-    if found is None or not any(_is_money(name) for name in names):
-        return found
+        labels = filled_labels(rows, joule_kinds(rows))
+    if labels is None or not any(_is_money(name) for name in names):
+        return labels
     basis = cost_bases(rows)
     # The price of a rented machine includes its electricity, however the joules were obtained.
     matters = basis.str.contains("electricity") | any(name.endswith("_j") for name in names)
-    return basis.where(~matters, basis + ", " + found)
+    return basis.where(~matters, basis + ", " + labels)
 
 
 def _cells(known: DataFrame) -> DataFrame:

@@ -25,7 +25,7 @@ def run_folders(roots: Sequence[Path | str]) -> list[Path]:
     Raises:
         ValueError: A root does not exist, cannot be read, or holds no run.
     """
-    found: set[str] = set()
+    folders: set[str] = set()
     for root in roots:
         errors: list[OSError] = []
         below = {
@@ -42,8 +42,8 @@ def run_folders(roots: Sequence[Path | str]) -> list[Path]:
             raise ValueError(
                 f"results={root}: no runs there; give a results folder, a run folder or a glob"
             )
-        found |= below
-    return [Path(folder) for folder in sorted(found)]
+        folders |= below
+    return [Path(folder) for folder in sorted(folders)]
 
 
 def _places(root: Path | str) -> list[str]:
@@ -62,7 +62,7 @@ class Ledgers:
     """The contents of the ledgers of some results folders.
 
     Attributes:
-        launched: Folder of each run of these commands, numbered in the order of launch.
+        launched: Folders of the runs of these commands, in the order of launch.
         damaged: Ledgers with parts that cannot be read, and why.
     """
 
@@ -72,7 +72,7 @@ class Ledgers:
         Args:
             folders: Of runs.
         """
-        self.launched: dict[str, int] = {}
+        self.launched: dict[str, None] = {}  # each once
         self.damaged: Unreadable = {}
         commands: dict[Path, set[str]] = {}
         for folder in folders:
@@ -91,8 +91,7 @@ class Ledgers:
             self.damaged[place] = ledger.skipped_note.removeprefix(f"{place}: ")
         for line in ledger.events:
             if line["event"] == "launched" and line["command"] in commands:
-                folder = f"{results}/{line['command']}/{line['run_id']}"
-                self.launched.setdefault(folder, len(self.launched))
+                self.launched[f"{results}/{line['command']}/{line['run_id']}"] = None
 
     def vanished(self, folders: Sequence[Path]) -> Unreadable:
         """Runs that were launched and whose folder no longer exists."""

@@ -30,6 +30,7 @@ from analysis.load.joules import (
 from analysis.load.names import configurations
 from analysis.load.records import FOLDER, Unreadable, read_records, reason_of
 from analysis.load.values import bounded_floats, require_possible
+from bench.core.counting import start_order
 from bench.core.files import require_file
 from bench.core.printable import printable
 from bench.core.records.curve import CurveRow
@@ -91,7 +92,7 @@ def load_runs(roots: Sequence[Path | str]) -> Loaded:
     folders = run_folders(roots)
     records, unreadable = read_records(folders)
     ledgers = Ledgers(folders)
-    runs, copies = _without_copies(_ordered(records, ledgers.launched))
+    runs, copies = _without_copies(_ordered(records))
     reasons = unreadable | copies | ledgers.vanished(folders) | ledgers.damaged
     unread = DataFrame(
         [(printable(place), reason) for place, reason in reasons.items()],
@@ -106,18 +107,17 @@ def load_runs(roots: Sequence[Path | str]) -> Loaded:
     return Loaded(runs=without_doubtful(runs), unread=unread, num_not_started=num_not_started)
 
 
-def _ordered(runs: DataFrame, launched: Mapping[str, int]) -> DataFrame:
-    """Sort the runs by their start; within a second, by the ledger.
+def _ordered(runs: DataFrame) -> DataFrame:
+    """Sort the runs by their start.
 
     If a run lies in two places, the folder with the run's own name comes first.
     """
-    places = {os.path.basename(folder): place for folder, place in launched.items()}
-    order = runs[["started_utc", "run_id", FOLDER]].assign(
-        elsewhere=runs[FOLDER].map(os.path.basename) != runs["run_id"],
-        place=runs["run_id"].map(places).fillna(len(places)),
-    )
-    keys = ["started_utc", "place", "run_id", "elsewhere", FOLDER]
-    return runs.loc[order.sort_values(keys).index].reset_index(drop=True)
+    columns = (runs[name] for name in ("run_id", "started_utc", FOLDER))
+    keys = [
+        (*start_order(run_id, started), os.path.basename(folder) != run_id, folder)
+        for run_id, started, folder in zip(*columns, strict=True)
+    ]
+    return runs.iloc[sorted(range(len(runs)), key=keys.__getitem__)].reset_index(drop=True)
 
 
 def _without_copies(runs: DataFrame) -> tuple[DataFrame, Unreadable]:

@@ -42,10 +42,10 @@ def rows_by_key(keys: DataFrame) -> dict[tuple[Any, ...], list[int]]:
     """
     # Not groupby: with ten columns it takes milliseconds per call even for a few rows.
     whole = keys.astype(object).where(keys.notna(), None)
-    found: dict[tuple[Any, ...], list[int]] = {}
+    rows: dict[tuple[Any, ...], list[int]] = {}
     for row, key in enumerate(zip(*(whole[name] for name in whole), strict=True)):
-        found.setdefault(key, []).append(row)
-    return found
+        rows.setdefault(key, []).append(row)
+    return rows
 
 
 def with_only(values: Series, by: Series | None = None) -> Series:
@@ -67,7 +67,7 @@ def with_only(values: Series, by: Series | None = None) -> Series:
     for key, value, is_known in zip(keys, values, values.notna(), strict=True):
         if is_known:
             known.setdefault(key, set()).add(value)
-    only = {key: next(iter(found)) for key, found in known.items() if len(found) == 1}
+    only = {key: next(iter(several)) for key, several in known.items() if len(several) == 1}
     return values.fillna(Series([only.get(key) for key in keys], index=values.index, dtype=object))
 
 

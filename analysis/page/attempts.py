@@ -87,19 +87,19 @@ class CaughtWarnings:
 @contextmanager
 def catch_warnings() -> Iterator[CaughtWarnings]:
     """Collect the warnings that a report explains in its own words; show all others as usual."""
-    found = CaughtWarnings()
+    caught = CaughtWarnings()
     with warnings.catch_warnings():
         show = warnings.showwarning
 
         def keep(message: Warning | str, category: type[Warning], *place: object) -> None:
             if isinstance(message, UnreadFile):
-                found.unread.setdefault(message.folder, message.reason)
+                caught.unread.setdefault(message.folder, message.reason)
             elif "missing from font" in str(message):
-                found.has_boxes = True
+                caught.has_boxes = True
             else:
                 show(message, category, *place)  # type: ignore[arg-type]
 
         warnings.simplefilter("always", UnreadFile)
         warnings.filterwarnings("always", message=".*missing from font")
         warnings.showwarning = keep  # type: ignore[assignment]
-        yield found
+        yield caught

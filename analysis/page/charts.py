@@ -67,16 +67,16 @@ def charts(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     Args:
         rows: Of page_rows, of one group of peers.
     """
-    found = {}
+    by_title = {}
     for title, x, y, options in _SCATTERS:
         if any(row[x] is not None and row[y] is not None for row in rows):
             joules = any(name.endswith(("_j", "_usd")) for name in (x, y))
             # If joules have several labels, colour shows the label before anything else.
             by_label = {"colour": "label"} if joules and len(labels_of(rows)) > 1 else {}
-            found[title] = _scatter(x, y, rows, **{**options, **by_label})
+            by_title[title] = _scatter(x, y, rows, **{**options, **by_label})
     if len(dimensions(rows)) > 1:
-        found["All settings and results of these runs"] = parallel(rows)
-    return found
+        by_title["All settings and results of these runs"] = parallel(rows)
+    return by_title
 
 
 _SCATTERS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (

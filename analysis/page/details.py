@@ -45,16 +45,16 @@ def details(runs: DataFrame) -> dict[str, dict[str, Any]]:
         dict(list(frame.groupby("run_id", sort=False))) if len(frame) else {}
         for frame in (load_curves(runs), load_telemetry(runs))
     )
-    found = {}
+    by_run = {}
     for row in runs.to_dict("records"):
         run_id = str(row["run_id"])
         metric = row.get("target.metric")
-        found[run_id] = {
+        by_run[run_id] = {
             "curve": _curve(curves.get(run_id), metric if isinstance(metric, str) else None),
             "telemetry": _telemetry(samples.get(run_id)),
             "record": record_pairs(row),
         }
-    return found
+    return by_run
 
 
 def _curve(rows: DataFrame | None, metric: str | None) -> dict[str, list[Any]]:

@@ -66,11 +66,11 @@ def summary_words(
     trained = with_target(with_keys(counted_runs(runs)))
     if trained.empty:
         return parts
-    groups = [group for _, group in trained.groupby(["compared", "host"], sort=True)]
+    groups = [group for _, group in trained.groupby(["peer_group", "host"], sort=True)]
     groups.sort(key=lambda group: -len(group))
     headings = [_heading(group) for group in groups]
     for heading, group in list(zip(headings, groups, strict=True))[:_MOST_TARGETS]:
-        title = group["compared"].iloc[0]
+        title = group["peer_group"].iloc[0]
         more = f": {title}" if headings.count(heading) > 1 and title else ""
         parts.append(Part(heading=heading + more, sentences=tuple(_target_words(group, summary))))
     if len(groups) > _MOST_TARGETS:
@@ -168,9 +168,9 @@ def _target_words(group: DataFrame, summary: DataFrame) -> Iterator[str]:
     group = group[~group["configuration"].isin(incomparable)]
     if incomparable:
         yield f"Not ranked, since some of their runs are incomparable: {', '.join(incomparable)}."
-    found = summary.merge(group[list(KEYS)].drop_duplicates(), on=list(KEYS))
+    quantities = summary.merge(group[list(KEYS)].drop_duplicates(), on=list(KEYS))
     for cost in _COSTS:
-        rows = found[found["metric"] == cost.metric.name]
+        rows = quantities[quantities["metric"] == cost.metric.name]
         kinds = [rows[name].fillna("") for name in ("label", "components")]
         for (label, _), part in rows.groupby(kinds, sort=True):
             yield from _cheapest(group, part, cost, str(label))

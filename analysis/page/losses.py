@@ -71,7 +71,7 @@ def _accuracy_loss(group: DataFrame, winner: str) -> Iterator[str]:
     values = _by_configuration(group, _ACCURACY)
     if winner not in values or len(values) < 2:
         return
-    medians = {name: float(np.median(found)) for name, found in values.items()}
+    medians = {name: float(np.median(known)) for name, known in values.items()}
     best = max(medians, key=lambda name: medians[name])
     winning, highest = medians[winner], medians[best]
     if best == winner or winning == highest:
@@ -107,11 +107,11 @@ def _is_difference(ratio: Estimate, least_frac: float) -> bool:
 
 
 def _by_configuration(group: DataFrame, name: str) -> dict[str, Floats]:
-    found = {
+    known = {
         str(each): _known(np.asarray(column(part, name), dtype=np.float64))
         for each, part in group.groupby("configuration")
     }
-    return {each: values for each, values in found.items() if len(values)}
+    return {each: values for each, values in known.items() if len(values)}
 
 
 def _known(values: Floats) -> Floats:

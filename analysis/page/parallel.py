@@ -58,7 +58,7 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     Args:
         rows: Of page_rows; if there are too many, an even choice is drawn.
     """
-    found = []
+    crossings = []
     for name in dimensions(rows):
         values = [row[name] for row in rows if row[name] is not None]
         log_axis = _IS_LOGARITHMIC[name] and min(values) > 0
@@ -69,7 +69,7 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             place = (row[name] - low) / (high - low)
             if log_axis:
                 place = log(row[name] / low) / log(high / low)
-            found.append(
+            crossings.append(
                 {
                     "run_id": row["run_id"],
                     "configuration": row["configuration"],
@@ -82,7 +82,7 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                     "high": high,
                 }
             )
-    return found
+    return crossings
 
 
 def parallel(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

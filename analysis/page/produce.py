@@ -62,7 +62,7 @@ def report(
     with writing(out):
         pass  # find out before anything is drawn
     attempts = Attempts(wants_traceback=wants_traceback)
-    with catch_warnings() as found, ExitStack() as stack:
+    with catch_warnings() as caught, ExitStack() as stack:
         stack.callback(progress, "")  # clear the line about progress, even after an error
         written = _figures(loaded, config, out / "figures", attempts, progress)
         progress("tables")
@@ -70,7 +70,7 @@ def report(
         progress("report.html")
         listed = Listed(
             title=config.title,
-            unread=_with_files(loaded.unread, found),
+            unread=_with_files(loaded.unread, caught),
             not_drawn=attempts.not_made,
             summary=summary,
             tables=tables,
@@ -78,15 +78,15 @@ def report(
         )
         page = partial(write_page, loaded.runs, listed, out / "report.html", attempts.make)
         written += attempts.make("report.html", lambda: [page()], [])
-    return _finish(loaded, attempts, written, found)
+    return _finish(loaded, attempts, written, caught)
 
 
 def _finish(
-    loaded: Loaded, attempts: Attempts, written: Sequence[Path], found: CaughtWarnings
+    loaded: Loaded, attempts: Attempts, written: Sequence[Path], caught: CaughtWarnings
 ) -> int:
     """Print what was written and what was not, and return the exit code."""
-    _print_unread(_with_files(loaded.unread, found).iloc[len(loaded.unread) :])
-    _print_written(written, attempts.not_made, loaded.runs, found)
+    _print_unread(_with_files(loaded.unread, caught).iloc[len(loaded.unread) :])
+    _print_written(written, attempts.not_made, loaded.runs, caught)
     return FAILED if attempts.num_failed else 0
 
 
@@ -102,9 +102,9 @@ def _figures(
     return written
 
 
-def _with_files(unread: DataFrame, found: CaughtWarnings) -> DataFrame:
+def _with_files(unread: DataFrame, caught: CaughtWarnings) -> DataFrame:
     """Add the files that could not be read to the folders that could not."""
-    pairs = [(printable(folder), reason) for folder, reason in found.unread.items()]
+    pairs = [(printable(folder), reason) for folder, reason in caught.unread.items()]
     files = DataFrame(pairs, columns=list(UNREAD_COLUMNS)).astype(str)
     return concat([unread, files], ignore_index=True)
 
@@ -116,11 +116,11 @@ def _tables(
     no_summary, no_costs = (DataFrame(columns=list(names)) for names in (COLUMNS, COST_COLUMNS))
     summary = make("summary of the tables", lambda: summarise(runs), no_summary)
     costs = make("cost of the search", lambda: search_cost(runs), no_costs)
-    found: dict[str, TextTable] = make(
+    made: dict[str, TextTable] = make(
         "tables", lambda: summary_tables(summary, costs, runs, make), {}
     )
-    written += make("files of the tables", lambda: write_tables(found, summary, costs, folder), [])
-    return list(found.values()), summary
+    written += make("files of the tables", lambda: write_tables(made, summary, costs, folder), [])
+    return list(made.values()), summary
 
 
 def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -> int:
@@ -149,14 +149,14 @@ def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -
     draw = partial(
         write_figure, config.figure, frames, out, config, run=config.run, options=options
     )
-    with catch_warnings() as found:
+    with catch_warnings() as caught:
         written: list[Path] = attempts.make(config.figure, draw, [])
-    _print_unread(_with_files(loaded.unread, found).iloc[len(loaded.unread) :])
+    _print_unread(_with_files(loaded.unread, caught).iloc[len(loaded.unread) :])
     if attempts.not_made:
         ((name, reason),) = attempts.not_made
         print(f"{name}: not drawn: {reason}", file=sys.stderr)
         return FAILED if attempts.num_failed else NOTHING_READ
-    _print_written(written, [], loaded.runs, found)
+    _print_written(written, [], loaded.runs, caught)
     return 0
 
 
@@ -211,7 +211,7 @@ def _print_written(
     written: Sequence[Path],
     not_made: Sequence[tuple[str, str]],
     runs: DataFrame,
-    found: CaughtWarnings,
+    caught: CaughtWarnings,
 ) -> None:
     for name, reason in not_made:
         print(f"not drawn: {name}: {reason}")
@@ -219,7 +219,7 @@ def _print_written(
         names = [path.name for path in written if path.parent == folder]
         what = f"/{names[0]}" if len(names) == 1 else f": {len(names)} files"
         print(f"written: {printable(folder)}{what}")
-    if found.has_boxes:
+    if caught.has_boxes:
         print("font: some characters have no glyph; they are boxes in pdf and png, but not in svg")
     num_refused = int(refused(runs).sum())
     print(f"runs: {len(runs)}{f', {num_refused} of them refused' if num_refused else ''}")

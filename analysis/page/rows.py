@@ -65,26 +65,26 @@ def page_rows(runs: DataFrame) -> list[dict[str, Any]]:
 
 def _groups(runs: DataFrame) -> Series:
     """The title of each run's peers as in the tables, with the command if there are several."""
-    compared = with_keys(runs)["compared"]
+    titles = with_keys(runs)["peer_group"]
     if runs["command"].nunique() < 2:
-        return compared.replace("", ALL)
+        return titles.replace("", ALL)
     commands = runs["command"].astype(str)
-    return commands.where(compared == "", commands + ": " + compared)
+    return commands.where(titles == "", commands + ": " + titles)
 
 
 def _outcomes(runs: DataFrame) -> Series:
-    found = Series("served", index=runs.index, dtype=object)
-    found[~runs["status"].isin(["ok", "interrupted"])] = "failed"
+    shown = Series("served", index=runs.index, dtype=object)
+    shown[~runs["status"].isin(["ok", "interrupted"])] = "failed"
     trained = with_target(runs)
     if len(trained):
         ended = outcomes(trained)
         names = np.select([ended.hit, ended.failed], ["reached", "failed"], "missed")
-        found.loc[trained.index] = names
+        shown.loc[trained.index] = names
     left_out = ~runs.index.isin(counted_runs(runs).index)
-    found[left_out] = "superseded"
+    shown[left_out] = "superseded"
     for status in ("interrupted", REFUSED):
-        found[left_out & (runs["status"] == status)] = status
-    return found
+        shown[left_out & (runs["status"] == status)] = status
+    return shown
 
 
 def plain(value: Any) -> Any:

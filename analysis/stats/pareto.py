@@ -173,13 +173,13 @@ def _all_bounds(
     noise: tuple[Noise, Noise],
 ) -> tuple[Floats, Floats]:
     """Lower and upper bounds of the medians, each of shape (n, 2)."""
-    found = np.array(
+    bounds = np.array(
         [
             [_bounds(sample[:, axis], float(middle[axis]), noise[axis], rows) for axis in (0, 1)]
             for rows, sample, middle in zip(known, samples, medians, strict=True)
         ]
     ).reshape(-1, 2, 2)
-    return found[..., 0], found[..., 1]
+    return bounds[..., 0], bounds[..., 1]
 
 
 def _bounds(values: Floats, middle: float, noise: Noise, rows: npt.NDArray[np.intp]) -> Bounds:

@@ -65,9 +65,9 @@ def titled_rows(keys: DataFrame) -> list[tuple[str, list[int]]]:
     Args:
         keys: Of peer_keys, perhaps with further columns of texts.
     """
-    found = rows_by_key(keys)
+    sets = rows_by_key(keys)
     # Sets of equal size are in the order of their keys, so that a figure is the same each time.
-    ordered = [found[key] for key in sorted(found, key=lambda key: (-len(found[key]), key))]
+    ordered = [sets[key] for key in sorted(sets, key=lambda key: (-len(sets[key]), key))]
     titles = _titles(keys.iloc[[rows[0] for rows in ordered]])
     return list(zip(titles, ordered, strict=True))
 
@@ -143,11 +143,11 @@ def _distinct(titles: list[str]) -> list[str]:
     """Number equal titles: the difference may have no words of its own."""
     num = Counter(titles)
     seen: Counter[str] = Counter()
-    found = []
+    numbered = []
     for title in titles:
         seen[title] += 1
-        found.append(f"{title} ({seen[title]})" if num[title] > 1 else title)
-    return found
+        numbered.append(f"{title} ({seen[title]})" if num[title] > 1 else title)
+    return numbered
 
 
 def _target_words(row: Mapping[Any, Any]) -> str:

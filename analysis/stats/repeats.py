@@ -9,15 +9,15 @@ from analysis.stats.outcomes import counted_runs, hosts, reached
 from analysis.stats.peer_keys import peer_keys
 from analysis.stats.peers import titled_rows
 
-# What repeats have in common. `compared` is the title of the group of peers.
-KEYS = ("command", "configuration", "host", "compared")
+# What repeats have in common. `peer_group` is the title of the group.
+KEYS = ("command", "configuration", "host", "peer_group")
 _RATE = "config.scenario.rate_per_s"
 _SEARCHED = "largest rate searched for"
 
 
 def with_keys(runs: DataFrame) -> DataFrame:
     """Add the columns of KEYS that loading does not give."""
-    return runs.assign(host=hosts(runs), compared=_titles(runs))
+    return runs.assign(host=hosts(runs), peer_group=_titles(runs))
 
 
 def _titles(runs: DataFrame) -> Series:

@@ -14,7 +14,7 @@ from analysis.stats.peers import peer_groups
 from bench.core.metric import Quantity
 
 COLUMNS = (
-    "compared",
+    "peer_group",
     "quantity",
     "label",
     "components",
@@ -37,7 +37,7 @@ def search_cost(runs: DataFrame) -> DataFrame:
         runs: Of load_runs, in the order of their start; runs without a target are ignored.
 
     Returns:
-        `COLUMNS`. For each target, data set and kind of host (`compared` tells them apart), a row
+        `COLUMNS`. For each target, data set and kind of host (`peer_group` tells them apart), a row
         each for `time_s` (on the runs' clocks), `time_with_launch_s` (with launch and set-up), and,
         for each label and set of parts, `energy_j` and `cost_usd`. until_first_hit is the cost of
         the first run that hit, until it did, and of all runs before it; missing if none did. Joules
@@ -55,10 +55,10 @@ def search_cost(runs: DataFrame) -> DataFrame:
 
 def _rows(runs: DataFrame, title: str) -> Iterator[dict[str, object]]:
     until, whole = _until(runs, "time_s"), spent(runs, "time_s")
-    yield _row(runs, until, whole, compared=title, quantity="time_s")
+    yield _row(runs, until, whole, peer_group=title, quantity="time_s")
     before: Series = runs["phases.launch_s"].astype("float64") + runs["phases.init_s"]
     name = "time_with_launch_s"
-    yield _row(runs, before + until, before + whole, compared=title, quantity=name)
+    yield _row(runs, before + until, before + whole, peer_group=title, quantity=name)
     label, parts = _filled(runs["energy_label"]), _filled(runs["energy_components"])
     yield from _rows_by_kind(runs, "energy_j", label, parts, title)
     basis = _filled(runs[COST_BASIS])
@@ -74,7 +74,7 @@ def _rows_by_kind(
     """A row for each way in which joules were obtained, or for each thing that money is for."""
     kinds = [label[runs.index], parts[runs.index]]
     for (name, components), part in runs.groupby(kinds, sort=True):
-        facts = {"compared": title, "quantity": quantity}
+        facts = {"peer_group": title, "quantity": quantity}
         kind = {"label": name or None, "components": components or None}
         yield _row(part, _until(part, quantity), spent(part, quantity), **facts, **kind)
 

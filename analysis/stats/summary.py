@@ -103,10 +103,10 @@ class _Configuration:
             metered = basis.str.contains(ELECTRICITY)
             label = basis.where(~metered, basis + ", " + label)
             parts = parts.where(metered, "")
-        found = rows_by_key(DataFrame({"label": label, "parts": parts}))
+        rows = rows_by_key(DataFrame({"label": label, "parts": parts}))
         return [
-            _Repeats(runs if len(found) == 1 else runs.iloc[found[key]], key[0], key[1] or None)
-            for key in sorted(found)
+            _Repeats(runs if len(rows) == 1 else runs.iloc[rows[key]], key[0], key[1] or None)
+            for key in sorted(rows)
         ]
 
 
@@ -136,7 +136,7 @@ def summarise(runs: DataFrame) -> DataFrame:
         for column in TOPICS[topic]
         for row in _rows(trained if topic in OF_TRAINING else every, topic, column)
     ]
-    found = [
+    cells = [
         {
             **row.facts,
             "metric": row.column.name,
@@ -146,7 +146,7 @@ def summarise(runs: DataFrame) -> DataFrame:
         }
         for row, tested in zip(rows, _tested(rows), strict=True)
     ]
-    return DataFrame(found, columns=list(COLUMNS))
+    return DataFrame(cells, columns=list(COLUMNS))
 
 
 def _is_used(name: str) -> bool:
@@ -239,7 +239,7 @@ def _tested(rows: list[_Row]) -> list[dict[str, Any]]:
     columns: dict[tuple[Any, ...], list[int]] = {}
     for place, row in enumerate(rows):
         if row.column.better is not None and not is_modelled(row.facts["label"]):
-            names = ("topic", "label", "components", "command", "compared")
+            names = ("topic", "label", "components", "command", "peer_group")
             key = (row.column.name, *(row.facts[name] for name in names))
             columns.setdefault(key, []).append(place)
     p_values: list[float | None] = [None] * len(rows)

@@ -77,7 +77,7 @@ def topic_table(
 
 def _peers_together(listed: DataFrame) -> DataFrame:
     """Sort the rows so that peers are next to one another: trainings and large groups first."""
-    peers = listed.groupby(["command", "compared"], sort=False)
+    peers = listed.groupby(["command", "peer_group"], sort=False)
     order = listed.assign(
         served=listed["command"] != "train",
         size=-peers["num_runs"].transform("sum"),
@@ -122,7 +122,7 @@ def _peer_texts(listed: DataFrame) -> list[str]:
     has_several = listed["command"].nunique() > 1
     return [
         ", ".join(filter(None, (command if has_several else "", title)))
-        for command, title in zip(listed["command"], listed["compared"], strict=True)
+        for command, title in zip(listed["command"], listed["peer_group"], strict=True)
     ]
 
 
@@ -184,15 +184,15 @@ def summary_tables(
         for topic in TOPICS
     }
     functions["search"] = partial(search_table, costs, num_refused)
-    found = {topic: make(f"table {topic}", function, None) for topic, function in functions.items()}
-    return {topic: table for topic, table in found.items() if table is not None}
+    made = {topic: make(f"table {topic}", function, None) for topic, function in functions.items()}
+    return {topic: table for topic, table in made.items() if table is not None}
 
 
 def search_table(costs: DataFrame, num_refused: int = 0) -> TextTable | None:
     """Make the table of what the search cost, from search_cost; None without any training."""
     if costs.empty:
         return None
-    several = costs["compared"].any()
+    several = costs["peer_group"].any()
     headings = ["quantity", "until the first hit", "in all", "runs", "of unknown cost"]
     rows = []
     for row in costs.to_dict("records"):
@@ -201,7 +201,7 @@ def search_table(costs: DataFrame, num_refused: int = 0) -> TextTable | None:
             until = _sum_text(row["until_first_hit"], row["num_unknown_until_first_hit"])
         in_all = _sum_text(row["in_all"], row["num_unknown"])
         texts = [_quantity_name(row, costs), until, in_all, row["num_runs"], row["num_unknown"]]
-        rows.append(tuple(map(_cell, [row["compared"], *texts] if several else texts)))
+        rows.append(tuple(map(_cell, [row["peer_group"], *texts] if several else texts)))
     return TextTable(
         title="Cost of the search",
         columns=tuple(["search for", *headings] if several else headings),
@@ -230,12 +230,12 @@ def _sum_text(value: float, num_unknown: float) -> str:
 
 
 def write_tables(
-    found: Mapping[str, TextTable], summary: DataFrame, costs: DataFrame, folder: Path
+    by_topic: Mapping[str, TextTable], summary: DataFrame, costs: DataFrame, folder: Path
 ) -> list[Path]:
     """Write tables as CSV, Markdown and LaTeX, and the numbers behind them with all digits.
 
     Args:
-        found: Of summary_tables.
+        by_topic: Of summary_tables.
         summary: Of summarise, of the same runs; written to `summary.csv`.
         costs: Of search_cost, likewise; written to `search_cost.csv`.
         folder: Created if it does not exist.
@@ -247,7 +247,7 @@ def write_tables(
         CannotWrite: The folder cannot be written to.
     """
     texts = {"summary.csv": frame_csv(summary), "search_cost.csv": frame_csv(costs)}
-    for topic, table in found.items():
+    for topic, table in by_topic.items():
         texts[f"{topic}.csv"] = to_csv(table)
         texts[f"{topic}.md"] = to_markdown(table)
         texts[f"{topic}.tex"] = to_latex(table, reference=f"tab:{topic}")

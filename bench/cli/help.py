@@ -257,12 +257,12 @@ def _parts(
 def keys_of_options(arguments: Sequence[str], group: str) -> dict[str, str]:
     """Every key of every option of a group, with the first option that has it."""
     folders = config_folders(arguments)
-    found: dict[str, str] = {}
+    option_by_key: dict[str, str] = {}
     for option in list_options(folders, group):
         file = read_conf(option_file(folders, group, option))
         for key in option_keys(folders, file, group, group):
-            found.setdefault(key.name, option)
-    return found
+            option_by_key.setdefault(key.name, option)
+    return option_by_key
 
 
 def _options_given(arguments: Sequence[str]) -> dict[str, str]:

@@ -63,17 +63,17 @@ def _explain(error: BaseException, command: str, keys: Sequence[str] = ()) -> st
     if isinstance(error, OverrideParseException):
         return _unparsable(error.override, command, keys)
     text = f"{error}\n{error.__cause__ or ''}" if isinstance(error, HydraException) else str(error)
-    if found := _UNKNOWN.search(text) or _NOT_THERE.search(text):
-        return _no_such_key(found[1], command, keys)
-    if found := _OPTION.search(text):
-        known = _docs_for(command).options.get(found[1])
-        return None if known is None else no_such_option(found[1], found[2], known)
+    if match := _UNKNOWN.search(text) or _NOT_THERE.search(text):
+        return _no_such_key(match[1], command, keys)
+    if match := _OPTION.search(text):
+        known = _docs_for(command).options.get(match[1])
+        return None if known is None else no_such_option(match[1], match[2], known)
     if _NO_TEXT.search(text):
         return _no_option(command)
-    if found := _WRONG_TYPE.search(text):
-        return f"{found[1]}: {found[2]}"
-    if found := _AMBIGUOUS.search(text):
-        key, value = found[1], found[2]
+    if match := _WRONG_TYPE.search(text):
+        return f"{match[1]}: {match[2]}"
+    if match := _AMBIGUOUS.search(text):
+        key, value = match[1], match[2]
         docs = _docs_for(command)
         if key not in (*keys, *docs.names(), *docs.options):
             return _no_such_key(key, command, keys)

@@ -127,9 +127,9 @@ class Sweep:
         if not resume:
             return None
         if results not in self._finished:
-            found = self._finished[results] = FinishedRuns(results)
-            if found.ledger.skipped_note:
-                say(self._console, f"note: {found.ledger.skipped_note}")
+            finished = self._finished[results] = FinishedRuns(results)
+            if finished.ledger.skipped_note:
+                say(self._console, f"note: {finished.ledger.skipped_note}")
         for folder in self._finished[results].find(*key):
             try:
                 record = read_record(folder)

@@ -68,12 +68,12 @@ def require_trusted(
                 require_allowed(node[_TARGET], f"{key}.{_TARGET}", folder, trust)
 
 
-def require_defined(target: str, found: object, folder: Path, trust: Sequence[str]) -> None:
+def require_defined(target: str, defined: object, folder: Path, trust: Sequence[str]) -> None:
     """Refuse a target that a trusted module only imports, such as `my_package.os.system`.
 
     Args:
         target: A name that require_trusted accepted.
-        found: The imported object.
+        defined: The imported object.
         folder: The folder of the run, for messages.
         trust: The modules and names that the user allows.
 
@@ -82,7 +82,7 @@ def require_defined(target: str, found: object, folder: Path, trust: Sequence[st
     """
     if target in BUILT_IN or target in trust:
         return
-    module = getattr(found, "__module__", None)
+    module = getattr(defined, "__module__", None)
     if not (isinstance(module, str) and _is_below(module, trust)):
         raise ValueError(
             f"{printable(folder)}: its configuration names {_shorten(target)}, which is defined in "

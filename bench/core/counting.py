@@ -29,7 +29,8 @@ def start_order(run_id: str, started_utc: str = "") -> tuple[str, str, str, str]
     """Sort key that puts runs in the order in which they were started.
 
     A start stamp has whole seconds, and several short runs can start within one. The last part of a
-    run id therefore begins with the fraction of the second.
+    run id therefore begins with the fraction of the second. Runs of versions before 0.1 have random
+    digits there, so their order within a second is arbitrary but always the same.
 
     Args:
         run_id: Id of the run, or the name of its folder.

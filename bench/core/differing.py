@@ -56,13 +56,13 @@ def part_names(runs: DataFrame, group: str) -> Series:
         runs: With a column per key, and `config.choices.<group>` where records have it.
         group: Such as `model`.
     """
-    found = Series(None, index=runs.index, dtype=object)
+    names = Series(None, index=runs.index, dtype=object)
     for leaf in _NAMING:
         column = f"{PREFIX}{group}.{leaf}"
         if column in runs:
             texts = _chosen(runs, group, column) if leaf == "_target_" else _texts(runs[column])
-            found = found.where(found.notna(), texts.where(runs[column].notna(), None))
-    return found
+            names = names.where(names.notna(), texts.where(runs[column].notna(), None))
+    return names
 
 
 def _chosen(runs: DataFrame, group: str, column: str) -> Series:

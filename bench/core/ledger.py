@@ -197,8 +197,8 @@ class FinishedRuns:
             StoreError: The ledger cannot be read.
         """
         self._take(self.ledger.read())
-        found = self._folders.get((command, config_hash, seed, repeat), [])
-        return [folder for folder in reversed(found) if folder.is_dir()]
+        folders = self._folders.get((command, config_hash, seed, repeat), [])
+        return [folder for folder in reversed(folders) if folder.is_dir()]
 
     def _take(self, events: list[Event]) -> None:
         for event in events:

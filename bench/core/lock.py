@@ -131,19 +131,19 @@ def holder_of(path: Path) -> str:
     except OSError:
         return UNKNOWN
     with open(file, "rb") as note:
-        found = os.fstat(note.fileno())
-        if not stat.S_ISREG(found.st_mode):
+        facts = os.fstat(note.fileno())
+        if not stat.S_ISREG(facts.st_mode):
             return UNKNOWN
         pid, _, text = note.read(_MOST_BYTES).decode(errors="replace").partition(" ")
     try:
-        alive = pid.isascii() and pid.isdigit() and os.stat(f"/proc/{pid}").st_uid == found.st_uid
+        alive = pid.isascii() and pid.isdigit() and os.stat(f"/proc/{pid}").st_uid == facts.st_uid
     except OSError:
         alive = False
     if not alive:
         return UNKNOWN
-    if found.st_uid == os.getuid():
+    if facts.st_uid == os.getuid():
         return printable(text)
-    return f"process {pid} of {_user_name(found.st_uid)}"
+    return f"process {pid} of {_user_name(facts.st_uid)}"
 
 
 def require_lock(path: Path) -> None:

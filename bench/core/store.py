@@ -177,10 +177,10 @@ def record_path(folder: Path) -> Path | None:
     if usual.exists():
         return usual
     try:
-        found = fallback.lstat()
+        facts = fallback.lstat()
     except OSError:
         return None
-    return fallback if stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() else None
+    return fallback if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.getuid() else None
 
 
 def read_record(folder: Path) -> RunRecord:

@@ -49,8 +49,8 @@ class Repository:
         try:
             # In two steps, because `:/fix` searches commit messages, and the suffix would become
             # part of the text to search for.
-            found = git(self.root, "rev-parse", "--verify", ref)
-            return git(self.root, "rev-parse", "--verify", f"{found}^{{commit}}")
+            digest = git(self.root, "rev-parse", "--verify", ref)
+            return git(self.root, "rev-parse", "--verify", f"{digest}^{{commit}}")
         except GitFailed as error:
             raise ValueError(
                 f"{key}={ref}: no such revision in {self.root}; git fetch it first (a shallow "

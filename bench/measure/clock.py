@@ -38,17 +38,17 @@ def read_promptly(clock: Clock, read: Callable[[], T]) -> tuple[float, T]:
     for _ in range(_MORE_TRIES):
         if quickest_s <= _PROMPT_S:
             break
-        took_s, found = _timed(clock, read)
+        took_s, timed = _timed(clock, read)
         if took_s < quickest_s:
-            quickest_s, best = took_s, found
+            quickest_s, best = took_s, timed
     return best
 
 
 def _timed(clock: Clock, read: Callable[[], T]) -> tuple[float, tuple[float, T]]:
     began_s = clock()
-    found = read()
+    value = read()
     took_s = clock() - began_s
-    return took_s, (began_s + took_s / 2, found)
+    return took_s, (began_s + took_s / 2, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

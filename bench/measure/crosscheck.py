@@ -35,7 +35,7 @@ def contradicted(
         total_s: Length of the window.
     """
     by_name = {one.name: one for one in components}
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for row in energy:
         watts = [
             sample.value
@@ -50,7 +50,7 @@ def contradicted(
         counted_w, drawn_w = row.energy_j / total_s, fmean(watts)
         holds_more = bool(by_name[row.component].includes)
         if contradict(counted_w, drawn_w, first_holds_more=holds_more):
-            found[row.component] = (
+            reasons[row.component] = (
                 f"its counter says {counted_w:g} W on average, its power sensor {drawn_w:g} W"
             )
-    return found
+    return reasons

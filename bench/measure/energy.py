@@ -66,12 +66,12 @@ def sum_between(
     """
     summed = [one for one in components if one.label != "constant"]
     edges = [(one, _edges(one, start, end)) for one in summed]
-    found = [(one, *pair) for one, pair in edges if pair is not None]
-    if not found or len(found) < len(summed):
+    known = [(one, *pair) for one, pair in edges if pair is not None]
+    if not known or len(known) < len(summed):
         return None
     return EnergySum(
-        energy_j=sum(after.energy_j - before.energy_j for _, before, after in found),
-        error_j=sum(error_bound_j(one, before, after) for one, before, after in found),
+        energy_j=sum(after.energy_j - before.energy_j for _, before, after in known),
+        error_j=sum(error_bound_j(one, before, after) for one, before, after in known),
         label=weakest_label(one.label for one in summed),
     )
 
@@ -90,10 +90,10 @@ def energy_between(
         whole: Whether the components are all that the total needs.
     """
     length_s = end.at_s - start.at_s
-    found = [(one, edges) for one in components if (edges := _edges(one, start, end))]
-    moved = [(one, edges) for one, edges in found if _has_moved(one, *edges)]
+    known = [(one, edges) for one in components if (edges := _edges(one, start, end))]
+    moved = [(one, edges) for one, edges in known if _has_moved(one, *edges)]
     rows = [_row(one, *edges, length_s) for one, edges in moved]
-    total = sum_between(start, end, components) if whole and len(moved) == len(found) else None
+    total = sum_between(start, end, components) if whole and len(moved) == len(known) else None
     return WindowEnergy(rows=rows) if total is None else total.as_window(rows)
 
 

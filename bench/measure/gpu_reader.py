@@ -42,11 +42,11 @@ class _ForeignProcesses:
                 self.gpus.remove(gpu)
                 failures.append(f"{gpu.name}: processes: {error}")
         own = set(self._own_pids()) if any(pids.values()) else set()
-        self._own_seen = self._own_seen or any(own & found for found in pids.values())
+        self._own_seen = self._own_seen or any(own & seen for seen in pids.values())
         assumed = 0 if self._own_seen else 1
         return [
-            (name, "gpu_foreign_processes", float(max(0, len(found - own) - assumed)))
-            for name, found in pids.items()
+            (name, "gpu_foreign_processes", float(max(0, len(seen - own) - assumed)))
+            for name, seen in pids.items()
         ]
 
 
@@ -94,12 +94,12 @@ class GpuReader:
         Raises:
             MeterUnavailable: There is no driver, no GPU, or none of the run's that can be read.
         """
-        found = open_gpus(self._visible, self._gpus)
-        self.devices = found.devices
-        names = None if self._gpus is None else frozenset(gpu.name for gpu in found.gpus)
-        self.scope = GpuScope(uuids=self._gpus, names=names, num_gpus=len(found.devices))
-        self.problems = [f"{name}: {reason}" for name, reason in found.problems.items()]
-        for gpu in found.gpus:
+        opened = open_gpus(self._visible, self._gpus)
+        self.devices = opened.devices
+        names = None if self._gpus is None else frozenset(gpu.name for gpu in opened.gpus)
+        self.scope = GpuScope(uuids=self._gpus, names=names, num_gpus=len(opened.devices))
+        self.problems = [f"{name}: {reason}" for name, reason in opened.problems.items()]
+        for gpu in opened.gpus:
             self._queries += [(gpu.name, query) for query in self._offered(gpu)]
         if not self._queries and not self._foreign.gpus:
             close_library()
@@ -115,19 +115,19 @@ class GpuReader:
         Raises:
             NvmlError: Nothing can be read any more.
         """
-        found: list[Sample] = []
+        samples: list[Sample] = []
         last_error: Exception | None = None
         for device, query in list(self._queries):
             try:
-                found += [(device, metric, value) for metric, value in query()]
+                samples += [(device, metric, value) for metric, value in query()]
             except NvmlError as error:
                 last_error = error
                 self._queries.remove((device, query))
                 self.failures.append(f"{device}: {error}")
-        found += self._foreign.samples(self.failures)
+        samples += self._foreign.samples(self.failures)
         if last_error is not None and not self._queries:
             raise last_error
-        return found
+        return samples
 
     def close(self) -> None:
         """Release the library; `devices` stays, because the record is written afterwards."""

@@ -131,10 +131,10 @@ class MeterSet:
     def read(self) -> EnergyReading:
         """Read all components that have not failed."""
         with self._lock:
-            found: dict[str, Reading] = {}
+            readings: dict[str, Reading] = {}
             for meter in self._guarded.values():
-                found |= meter.read()
-            return EnergyReading(self._clock(), found)
+                readings |= meter.read()
+            return EnergyReading(self._clock(), readings)
 
     def tick(self) -> None:
         """Read the meters that must be read regularly; for the sampler's thread."""

@@ -108,16 +108,8 @@ class Observer:
         use = utilization(
             start, end, rows, total_s=total_s, own_peak_rss_bytes=peak_rss_bytes(), cgroup=cgroup
         )
-        found = health(
-            start,
-            end,
-            report,
-            cgroup=cgroup,
-            rows=rows,
-            total_s=total_s,
-            flags=flags,
-        )
-        return use, found
+        judged = health(start, end, report, cgroup=cgroup, rows=rows, total_s=total_s, flags=flags)
+        return use, judged
 
     def close(self) -> None:
         """Release the GPUs."""
@@ -132,8 +124,8 @@ class Observer:
     def unavailable(self) -> list[UnavailableMeter]:
         """Everything that could not be read, with the reasons."""
         no_gpu = self._gpus.problems if self._no_gpu is None else [self._no_gpu]
-        found = [("gpu_telemetry", problem) for problem in no_gpu]
-        found += [("cgroup", problem) for problem in self._cgroup.problems.values()]
+        problems = [("gpu_telemetry", problem) for problem in no_gpu]
+        problems += [("cgroup", problem) for problem in self._cgroup.problems.values()]
         if self._cpu.unavailable is not None:
-            found.append(("cpu_times", self._cpu.unavailable))
-        return [UnavailableMeter(meter=meter, reason=reason) for meter, reason in found]
+            problems.append(("cpu_times", self._cpu.unavailable))
+        return [UnavailableMeter(meter=meter, reason=reason) for meter, reason in problems]

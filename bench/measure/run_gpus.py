@@ -95,11 +95,11 @@ def _visible(visible: str | None, cards: Sequence[Gpu | str]) -> dict[str, Gpu |
     """The cards that CUDA_VISIBLE_DEVICES allows, or why one cannot be read, by name."""
     if visible is None:
         return {card.name: card for card in cards if isinstance(card, Gpu)}
-    found: dict[str, Gpu | str] = {
+    parts: dict[str, Gpu | str] = {
         entry: _NO_COUNTER for entry in _entries(visible) if entry.startswith("MIG")
     }
     uuids = [card.uuid if isinstance(card, Gpu) else "" for card in cards]
-    return found | {f"gpu{index}": cards[index] for index in visible_indices(visible, uuids)}
+    return parts | {f"gpu{index}": cards[index] for index in visible_indices(visible, uuids)}
 
 
 def visible_indices(visible: str | None, uuids: list[str]) -> list[int]:

@@ -76,8 +76,8 @@ class Window:
         self.utilization: Utilization | None = None
         self.health: Health | None = None
         # Open between open() and close(), for further windows: they may overlap and nest.
-        found = auto_meters() if meters is None else meters
-        self.meters = MeterSet(found, required=required, clock=clock)
+        by_name = auto_meters() if meters is None else meters
+        self.meters = MeterSet(by_name, required=required, clock=clock)
         self.phases = PhaseMeter(self.meters, self.clock)
         self._window = EnergyWindow(self.meters)
         self._codecarbon = codecarbon
@@ -266,8 +266,8 @@ class Window:
     def unavailable(self) -> list[UnavailableMeter]:
         """Meters that could not be read, with the reasons."""
         carbon = self._codecarbon.unavailable if self._codecarbon else None
-        found = [*self.meters.unavailable, *([carbon] if carbon else [])]
-        return found + self._observer.unavailable
+        reasons = [*self.meters.unavailable, *([carbon] if carbon else [])]
+        return reasons + self._observer.unavailable
 
     def telemetry(self) -> Sequence[TelemetryRow]:
         """The samples of the sampler, with times relative to the start."""

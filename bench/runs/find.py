@@ -31,10 +31,10 @@ def find_runs(results: Path, run: str, *, key: str = "run") -> Sequence[Path]:
     """
     runs = results / TRAIN
     if run == "latest":  # a run without a record is still running, or was killed
-        found = [path for path in runs.glob("*") if (path / "run.json").is_file()]
+        matches = [path for path in runs.glob("*") if (path / "run.json").is_file()]
     else:
-        found = [*runs.glob(run)] if "/" not in run else [*map(Path, glob.glob(run))]
-    with_config = (path.absolute() for path in found if (path / "config.yaml").is_file())
+        matches = [*runs.glob(run)] if "/" not in run else [*map(Path, glob.glob(run))]
+    with_config = (path.absolute() for path in matches if (path / "config.yaml").is_file())
     folders = sorted(with_config, key=lambda folder: start_order(folder.name))
     if not folders:
         raise ValueError(

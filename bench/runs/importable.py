@@ -30,15 +30,15 @@ def require_target(key: str, target: str) -> None:
         ValueError: It cannot; the message has the reason.
     """
     try:
-        found = get_object(target)
+        part = get_object(target)
     except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise ValueError(f"{key}={target}: {_reason(target, root_cause(error))}") from error
-    if not callable(found):
+    if not callable(part):
         raise ValueError(
-            f"{key}={target}: must be a class or a function, is a {type(found).__name__}"
+            f"{key}={target}: must be a class or a function, is a {type(part).__name__}"
         )
     if key == "data._target_":
-        require_loaders(found, target)
+        require_loaders(part, target)
 
 
 def _reason(target: str, error: BaseException) -> str:
@@ -54,9 +54,9 @@ def _reason(target: str, error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _no_attribute(owner: str, name: str, found: Any = None) -> str:
+def _no_attribute(owner: str, name: str, value: Any = None) -> str:
     """Say that a name does not exist, and which similar one does."""
-    names = dir(sys.modules.get(owner) if found is None else found)
+    names = dir(sys.modules.get(owner) if value is None else value)
     return f"{owner} has no {name}{did_you_mean(name, names)}"
 
 

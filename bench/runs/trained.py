@@ -120,15 +120,15 @@ def _imported(name: str, folder: Path, trust: Sequence[str]) -> Callable[..., An
         ValueError: It cannot be imported, or is defined in a module that is not trusted.
     """
     try:
-        found: Callable[..., Any] = get_object(name)
+        imported: Callable[..., Any] = get_object(name)
     except Exception as error:  # importing runs a user's module
         reason = kind_and_line(error.__cause__ or error)
         raise ValueError(
             f"{folder}: its class {name} cannot be imported ({reason}); run the "
             "command where Python finds that module, or add its folder to PYTHONPATH"
         ) from error
-    require_defined(name, found, folder, trust)
-    return found
+    require_defined(name, imported, folder, trust)
+    return imported
 
 
 def _full_network(

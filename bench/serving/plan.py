@@ -49,7 +49,7 @@ def plan_serving(config: DictConfig) -> list[Planned]:
             Planned(
                 config={**values, "run": str(folder)},
                 digest=config_hash(hashed),
-                title=f"{model_of(record)} {checked.backend.name} {checked.compression.method}",
+                title=f"{model_name(record)} {checked.backend.name} {checked.compression.method}",
                 adds=[f"run={record.run_id}"] if len(folders) > 1 else [],
             )
         )
@@ -133,7 +133,7 @@ def _refuse_no_compiler(config: ServeConfig) -> None:
         refuse_disabled_compiler(f"{backend.runtime_key}={backend.runtime}")
 
 
-def model_of(record: RunRecord) -> str:
+def model_name(record: RunRecord) -> str:
     """The name of the model of a training run."""
     return record.model.name if record.model else "model"
 

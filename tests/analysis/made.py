@@ -63,14 +63,15 @@ SAMPLER_PERIOD_S = 0.05  # shorter than a real one's: these runs are
 
 
 def identity(command: str, config: Mapping[str, Any], start: datetime) -> RunIdentity:
-    """An identity as the store's, but with a start and a suffix that are known beforehand."""
+    """An identity like the store's, but with a start and a suffix that are known beforehand."""
     same = {**config, "seed": 0, "repeat": 0}
     if "data" in same:
         same["data"] = {**same["data"], "seed": 0}
-    suffix = hashlib.sha256(json.dumps([dict(config), start.isoformat()]).encode()).hexdigest()[:8]
+    suffix = hashlib.sha256(json.dumps([dict(config), start.isoformat()]).encode()).hexdigest()[:3]
+    fraction = start.microsecond * 16**5 // 10**6
     hashed = config_hash(same)
     return RunIdentity(
-        run_id=f"{start:%Y%m%dT%H%M%SZ}-{hashed}-{suffix}",
+        run_id=f"{start:%Y%m%dT%H%M%SZ}-{hashed}-{fraction:05x}{suffix}",
         command=command,
         config_hash=hashed,
         seed=config["seed"],

@@ -49,6 +49,14 @@ def test_figures_are_made_anew_from_their_tables_alone_and_are_the_same(
         assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()
 
 
+def test_the_tables_of_this_repository_have_the_columns_that_their_figures_read(
+    tmp_path: Path,
+) -> None:
+    folder = Path(__file__).parents[2] / "results" / "published"
+    assert main(["draw", "--published", str(folder), "--out", str(tmp_path)]) == 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_nothing_published_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["draw", "--published", str(tmp_path), "--out", str(tmp_path)]) == 2
     assert "provenance.json: not there; publish figures first" in capsys.readouterr().err

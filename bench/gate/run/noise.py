@@ -237,14 +237,16 @@ def _sessions(first: Sequence[GateRun], second: Sequence[GateRun], utc: str) -> 
     for seed in dict.fromkeys(describe_seed(run) for run in (*first, *second)):
         sides = [[run for run in side if describe_seed(run) == seed] for side in (first, second)]
         runs = [run for side in sides for run in side]
-        found: dict[str, Values] = {}
+        metrics: dict[str, Values] = {}
         for metric in GATE_METRICS:
             values = [_values(metric, side) for side in sides]
             have = [run for run in runs if metric.name in run.values]
             # Joules of other components differ for a reason, which is no noise.
             if all(values) and has_same_joules(metric, have):
-                found[metric.name] = Values(first=values[0], second=values[1])
-        sessions.append(NoiseSession(utc=utc, commit=runs[0].git_commit, seed=seed, metrics=found))
+                metrics[metric.name] = Values(first=values[0], second=values[1])
+        sessions.append(
+            NoiseSession(utc=utc, commit=runs[0].git_commit, seed=seed, metrics=metrics)
+        )
     return sessions
 
 

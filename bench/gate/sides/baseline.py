@@ -206,16 +206,16 @@ def _median(metric: Metric, runs: Sequence[GateRun], utc: str) -> _Accepted | No
     None where it was not measured, or where the runs' joules were not obtained alike.
     """
     comparable = [run for run in runs if run.comparable is not False]
-    found = [
+    known = [
         (run, value) for run in comparable if (value := value_or_miss(metric, run)) is not None
     ]
-    if not found or any(metric.name in run.modelled for run, _ in found):
+    if not known or any(metric.name in run.modelled for run, _ in known):
         return None
-    if not has_same_joules(metric, [run for run, _ in found]):
+    if not has_same_joules(metric, [run for run, _ in known]):
         return None
-    joules, facts = metric.joules, found[0][0].facts
+    joules, facts = metric.joules, known[0][0].facts
     return _Accepted(
-        value=float(np.median([value for _, value in found])),
+        value=float(np.median([value for _, value in known])),
         utc=utc,
         commit=runs[-1].git_commit,
         label=None if joules is None else facts.get(joules.label),

@@ -99,13 +99,13 @@ def _values(record: RunRecord) -> dict[str, float]:
 
 def _value(record: RunRecord, metric: Metric) -> Any:
     """The value at the metric's path; of a part of joules, the sum of its components' rows."""
-    found = value_of(record, metric.path)
+    value = value_of(record, metric.path)
     if metric.part is None:
-        return found
+        return value
     # A run that missed its target has no joules to the target, whatever its clock used.
     if metric.censored_by and (record.target is None or not record.target.reached):
         return None
-    part = by_part(found or []).get(metric.part)
+    part = by_part(value or []).get(metric.part)
     return None if part is None else part.energy_j
 
 
@@ -129,8 +129,8 @@ def _without_copies(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _choices(found: Any) -> dict[str, str]:
-    choices = found if isinstance(found, Mapping) else {}
+def _choices(stored: Any) -> dict[str, str]:
+    choices = stored if isinstance(stored, Mapping) else {}
     return {group: printable(option) for group, option in choices.items() if option}
 
 

@@ -62,9 +62,9 @@ class NvmlMeter:
         Raises:
             MeterUnavailable: No driver, no card, or none with a usable reading.
         """
-        found = open_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), self._uuids)
-        refused = dict(found.problems)
-        cards = [_Card(gpu, self._clock) for gpu in found.gpus]
+        opened = open_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), self._uuids)
+        refused = dict(opened.problems)
+        cards = [_Card(gpu, self._clock) for gpu in opened.gpus]
         watch([card.counter for card in cards], self._clock, self._sleep)
         by_power = [card.watch_power() for card in cards if card.counter_fault() is not None]
         watch(by_power, self._clock, self._sleep)

@@ -73,15 +73,15 @@ class RaplMeter:
         Raises:
             MeterUnavailable: There is no package, or its counter cannot be used, with the remedy.
         """
-        found = list(zones(self._root))
-        if not any(zone.part == "cpu" for zone in found):
+        all_zones = list(zones(self._root))
+        if not any(zone.part == "cpu" for zone in all_zones):
             raise MeterUnavailable(
                 f"no processor package in {self._root}: a virtual machine, a container that hides "
                 "the tree, or a processor without RAPL"
             )
         try:
-            for name in dict.fromkeys(zone.component for zone in found):
-                self._open_first([zone for zone in found if zone.component == name])
+            for name in dict.fromkeys(zone.component for zone in all_zones):
+                self._open_first([zone for zone in all_zones if zone.component == name])
             self._watch()
             self.components = [counter.begin(self._clock()) for counter in self._counters.values()]
         except (MeterUnavailable, OSError):

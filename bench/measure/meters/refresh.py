@@ -148,8 +148,8 @@ class Watch:
     @property
     def mean_reference(self) -> float | None:
         """The mean of the reference; None if it could not be read every time."""
-        found = [one.reference for one in self._changes if one.reference is not None]
-        return fmean(found) if found and len(found) == len(self._changes) else None
+        known = [one.reference for one in self._changes if one.reference is not None]
+        return fmean(known) if known and len(known) == len(self._changes) else None
 
     @property
     def _span_s(self) -> float:

@@ -138,10 +138,10 @@ class ZeusMeter:
         if self._uuids is not None and not self._uuids:
             return {}
         if zeus_gpu.nvml_is_available():
-            found = open_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), self._uuids)
+            opened = open_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), self._uuids)
             self._has_library = True
-            self.refused |= found.problems
-            return {gpu.name: NVIDIAGPU(gpu.index) for gpu in found.gpus}
+            self.refused |= opened.problems
+            return {gpu.name: NVIDIAGPU(gpu.index) for gpu in opened.gpus}
         cards = zeus_gpu.get_gpus().gpus
         if self._uuids is not None and len(self._uuids) != len(cards):
             raise MeterUnavailable(

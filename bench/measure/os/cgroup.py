@@ -165,12 +165,12 @@ class CgroupReader:
         if text is None:
             return None
         pairs = (line.partition(" ") for line in text.splitlines())
-        found = {
+        counters = {
             name: self._number(file, value) for name, _, value in pairs if name in _WANTED_COUNTERS
         }
-        if not found:
+        if not counters:
             self.problems[file.path] = f"{file.path} holds {text.strip()!r}, which counts nothing"
-        return found or None
+        return counters or None
 
     def _usage_s(self, stats: Sequence[_Counters | None]) -> float | None:
         if self._usage:
@@ -259,7 +259,7 @@ def _own_groups(cgroup: str) -> dict[str, PurePosixPath]:
 
 def _mounts(mountinfo: str, root: Path) -> list[_Mount]:
     """Mounted hierarchies. Source: proc_pid_mountinfo(5)."""
-    found = []
+    mounts = []
     for line in mountinfo.splitlines():
         place, _, kind = line.partition(" - ")
         file_system, _, options = kind.split(" ", 2)
@@ -267,14 +267,14 @@ def _mounts(mountinfo: str, root: Path) -> list[_Mount]:
             continue
         top, folder = place.split()[3:5]
         names = options.split(",") if file_system == "cgroup" else [_V2]
-        found.append(
+        mounts.append(
             _Mount(
                 controllers=frozenset(names),
                 top=PurePosixPath(top),
                 folder=root / folder.removeprefix("/"),
             )
         )
-    return found
+    return mounts
 
 
 def _kept(path: Path) -> KeptFile | None:

@@ -206,11 +206,11 @@ class ProcessTree:
         return self._children
 
     def _look(self, pids: Iterable[int]) -> list[Process]:
-        found: list[Process] = []
+        processes: list[Process] = []
         for pid in pids:
             with suppress(*GONE):
-                found.append(self._look_at(pid))
-        return found
+                processes.append(self._look_at(pid))
+        return processes
 
 
 class CpuMeter:
@@ -260,21 +260,21 @@ def _descendants(root: psutil.Process) -> list[int]:
     """Process numbers of all descendants, by the kernel's lists or else by psutil."""
     if not Path(f"/proc/{root.pid}/task/{root.pid}/children").exists():
         return [child.pid for child in root.children(recursive=True)]
-    found: list[int] = []
+    descendants: list[int] = []
     waiting = _children(root.pid)
     while waiting:
         pid = waiting.pop()
-        found.append(pid)
+        descendants.append(pid)
         waiting += _children(pid)
-    return found
+    return descendants
 
 
 def _children(pid: int) -> list[int]:
     """Children of a process, by the kernel's lists, one per thread."""
-    found: list[int] = []
+    children: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         # A thread that has just ended has passed its children on to another thread; the next look
         # finds them there.
         with suppress(*GONE):
-            found += map(int, path.read_text().split())
-    return found
+            children += map(int, path.read_text().split())
+    return children

@@ -2,13 +2,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analysis.load.runs import load_runs
-from tests.analysis.made import Made, Served, make_run, make_served, make_sweep
+from tests.analysis.made import (
+    SWEEP_START,
+    Made,
+    Served,
+    make_run,
+    make_served,
+    make_sweep,
+)
 
 
 def labels(results: Path) -> list[str]:
@@ -70,8 +78,9 @@ def test_where_results_lie_is_no_part_of_it(tmp_path: Path) -> None:
 def test_served_runs_are_named_by_how_they_were_served(tmp_path: Path) -> None:
     folders = make_sweep(tmp_path, batch_sizes=[32], seeds=range(2))
     for folder in folders:
-        for compression in ("none", "int8_static"):
-            make_served(tmp_path, folder, Served(compression=compression))
+        for day, compression in enumerate(("none", "int8_static"), start=1):
+            start = SWEEP_START + timedelta(days=day)
+            make_served(tmp_path, folder, Served(compression=compression, start=start))
     assert labels(tmp_path) == ["Mlp", "compression=none", "compression=int8_static"]
 
 

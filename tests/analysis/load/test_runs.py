@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +74,14 @@ def test_missing_is_nan_or_none_never_a_number(sweep: Path) -> None:
     assert pd.isna(runs["serving.scenario"]).all()
 
 
-def test_runs_of_one_second_are_in_the_order_of_the_ledger(tmp_path: Path) -> None:
-    """Names tell seconds only, and end in random digits."""
-    folders = [make_run(tmp_path, Made(seed=seed)) for seed in range(4)]
-    assert load_runs([tmp_path]).runs["run_id"].tolist() == [folder.name for folder in folders]
-    assert sorted(folder.name for folder in folders) != [folder.name for folder in folders]
+def test_runs_of_one_second_are_in_the_order_of_their_starts(tmp_path: Path) -> None:
+    starts = [SWEEP_START + timedelta(milliseconds=ms) for ms in (900, 100, 500)]
+    late, early, middle = [
+        make_run(tmp_path, Made(seed=n, start=at)) for n, at in enumerate(starts)
+    ]
+    runs = load_runs([tmp_path]).runs
+    assert runs["started_utc"].nunique() == 1
+    assert runs["run_id"].tolist() == [early.name, middle.name, late.name]
 
 
 def edited(folder: Path, **changes: Any) -> None:
