@@ -44,11 +44,11 @@ QUALITIES: Mapping[str, QualityFacts] = {
         "each example, the share of labels that are right.",
     ),
     "macro_f1": _fraction(
-        "max", "Mean of the F1 score over the classes that occur or are predicted.", "macro F1"
+        "max", "Mean F1 score of the classes, or labels, that occur or are predicted.", "macro F1"
     ),
     "worst_class_recall": _fraction(
         "max",
-        "Smallest recall among the classes that occur in the split.",
+        "Smallest recall among the classes, or labels, that occur in the split.",
         "recall of the worst class",
     ),
     "expected_calibration_error": _fraction(
@@ -69,8 +69,8 @@ QUALITIES: Mapping[str, QualityFacts] = {
     ),
     "average_precision": _fraction(
         "max",
-        "Mean precision over the recall levels of the precision-recall curve; with several "
-        "labels, the mean over labels.",
+        "Mean of the precision at each threshold, weighted by the gain in recall; with several "
+        "labels, the mean over the labels that have positive and negative samples.",
     ),
     "f1": _fraction(
         "max", "F1 score of class 1; with several labels, over all labels together.", "F1"
@@ -83,7 +83,7 @@ QUALITIES: Mapping[str, QualityFacts] = {
     ),
     "brier_score": _fraction(
         "min",
-        "Mean squared difference between the probability of class 1 and 0 or 1.",
+        "Mean squared difference between the probability of class 1, or of a label, and 0 or 1.",
         "Brier score",
     ),
     "worst_group_accuracy": _fraction(
@@ -91,13 +91,14 @@ QUALITIES: Mapping[str, QualityFacts] = {
     ),
     "group_accuracy_gap": _fraction(
         "min",
-        "Largest minus smallest accuracy among the groups.",
+        "Largest minus smallest accuracy among the groups; needs samples of two groups.",
         "gap of accuracy between groups",
     ),
     "worst_group_recall": _fraction(
         "max",
         "Smallest recall among the groups: of class 1 if there are two classes, else the mean over "
-        "the classes that occur in the group.",
+        "the classes, or labels, that occur in the group. Groups without such samples are left "
+        "out.",
         "recall of the worst group",
     ),
     "mse": QualityFacts(
@@ -115,7 +116,8 @@ QUALITIES: Mapping[str, QualityFacts] = {
     ),
     "r2": QualityFacts(
         mode="max",
-        definition="1 minus `mse` divided by the variance of the split.",
+        definition="1 minus the mean squared error divided by the variance of the targets; with "
+        "several outputs, the mean over those whose targets vary.",
         lower=float("-inf"),
         upper=1.0,
         title="R2",
@@ -135,6 +137,8 @@ QUALITIES: Mapping[str, QualityFacts] = {
 CLASSES = ("loss", "accuracy", "macro_f1", "worst_class_recall", "expected_calibration_error")
 # What it reports besides where there are two classes, or several labels for each example.
 LABELS = ("auroc", "average_precision", "f1", "log_loss", "brier_score")
+# What a classifier of several labels reports. Its confidence is not that of one class.
+MULTILABEL = (*CLASSES[:4], *LABELS)
 # What it reports besides where data.group names a group for each example.
 GROUPS = ("worst_group_accuracy", "group_accuracy_gap", "worst_group_recall")
 REGRESSION = ("mse", "mae", "rmse", "r2")

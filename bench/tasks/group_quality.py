@@ -7,9 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from bench.core.qualities import GROUPS
 from bench.tasks.quality import NO_CLASS
-
-_NAMES = ("worst_group_accuracy", "group_accuracy_gap", "worst_group_recall")
 
 
 def group_quality(
@@ -42,7 +41,7 @@ def group_quality(
     """
     _require_groups(groups, len(targets))
     if (predicted == NO_CLASS).all():
-        return dict.fromkeys(_NAMES, math.nan)
+        return dict.fromkeys(GROUPS, math.nan)
     groups, targets = groups.to(predicted.device), targets.long()
     right = (predicted == targets).double()
     accuracies = _accuracies(right, groups)
@@ -52,7 +51,7 @@ def group_quality(
         float(accuracies.max() - accuracies.min()) if len(accuracies) > 1 else math.nan,
         float(recalls.min()) if len(recalls) else math.nan,
     )
-    return dict(zip(_NAMES, values, strict=True))
+    return dict(zip(GROUPS, values, strict=True))
 
 
 def _require_groups(groups: Tensor, num_samples: int) -> None:

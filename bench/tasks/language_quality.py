@@ -62,9 +62,9 @@ class LanguageEvaluation:
         """Compute the quality of all batches.
 
         Returns:
-            `loss` in nats per token, `perplexity` (its exponential), `accuracy` (the share of
-            tokens whose logit was the largest), and `bits_per_byte` if the bytes per token are
-            known. A token whose logits are no distribution (NaN, +inf or all -inf) counts as
+            `loss` in nats per token, `accuracy` (the share of tokens whose logit was the largest),
+            `perplexity` (the exponential of the loss), and `bits_per_byte` if the bytes per token
+            are known. A token whose logits are no distribution (NaN, +inf or all -inf) counts as
             wrong, and makes the others NaN. If no token has a distribution, all values are NaN.
 
         Raises:
@@ -76,8 +76,8 @@ class LanguageEvaluation:
         loss = nats / num_tokens
         values = {
             "loss": loss,
-            "perplexity": float(torch.tensor(loss, dtype=torch.float64).exp()),
             "accuracy": right / num_tokens if known else math.nan,
+            "perplexity": float(torch.tensor(loss, dtype=torch.float64).exp()),
         }
         if self._bytes_per_token is not None:
             values["bits_per_byte"] = loss / math.log(2) / self._bytes_per_token

@@ -9,20 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from bench.core.qualities import MULTILABEL
 from bench.tasks.binary_quality import auroc, average_precision
 from bench.tasks.quality import NO_CLASS, share
-
-_NAMES = (
-    "loss",
-    "accuracy",
-    "macro_f1",
-    "worst_label_recall",
-    "auroc",
-    "average_precision",
-    "f1",
-    "log_loss",
-    "brier_score",
-)
 
 
 def multilabel_quality(logits: Tensor, targets: Tensor) -> dict[str, float]:
@@ -38,8 +27,8 @@ def multilabel_quality(logits: Tensor, targets: Tensor) -> dict[str, float]:
     Returns:
         Over all pairs of sample and label: `loss` and `log_loss` (mean binary cross-entropy in
         nats), `accuracy`, `f1` and `brier_score`. Over labels: `macro_f1` is the mean of those
-        that occur or are predicted, `worst_label_recall` the smallest of those that occur, `auroc`
-        and `average_precision` the mean of those that have samples with and without the label.
+        that occur or are predicted, `worst_class_recall` the smallest of those that occur, `auroc`
+        and `average_precision` the mean of those that some samples have and others do not.
         What is undefined is NaN. A NaN logit makes loss, log loss and Brier score NaN, and AUROC
         and average precision too if its label is one of theirs. If all logits are NaN, so are all
         values.
@@ -50,7 +39,7 @@ def multilabel_quality(logits: Tensor, targets: Tensor) -> dict[str, float]:
     require_labels(logits, targets)
     logits, positive = logits.detach().double(), targets.bool()
     if logits.isnan().all():
-        return dict.fromkeys(_NAMES, math.nan)
+        return dict.fromkeys(MULTILABEL, math.nan)
     predicted = predicted_labels(logits)
     # The probability of the truth is the sigmoid of the logit, or of the negative logit.
     loss = float(-logsigmoid(torch.where(positive, logits, -logits)).mean())
@@ -70,7 +59,7 @@ def multilabel_quality(logits: Tensor, targets: Tensor) -> dict[str, float]:
         loss,
         brier_score,
     )
-    return dict(zip(_NAMES, values, strict=True))
+    return dict(zip(MULTILABEL, values, strict=True))
 
 
 def predicted_labels(logits: Tensor) -> Tensor:

@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from bench.core.qualities import CLASSES
+
 # The bins of Guo et al.; results with other numbers of bins cannot be compared.
 _NUM_CALIBRATION_BINS = 15
 # The prediction for a sample that has none. It is never right, because no class is negative.
 NO_CLASS = -1
-_NAMES = ("loss", "accuracy", "macro_f1", "worst_class_recall", "expected_calibration_error")
 
 
 def quality(logits: Tensor, labels: Tensor) -> dict[str, float]:
@@ -50,15 +51,15 @@ def quality(logits: Tensor, labels: Tensor) -> dict[str, float]:
         )
     num_classes = logits.shape[1]
     require_classes(labels, num_classes)
-    return dict(zip(_NAMES, _values(logits.detach().double(), labels, num_classes), strict=True))
+    return dict(zip(CLASSES, _values(logits.detach().double(), labels, num_classes), strict=True))
 
 
 def _values(logits: Tensor, labels: Tensor, num_classes: int) -> tuple[float, ...]:
-    """The values of quality() from float64 logits, in the order of _NAMES."""
+    """The values of quality() from float64 logits, in the order of CLASSES."""
     probabilities = logits.softmax(dim=1)
     known = ~probabilities.isnan().any(dim=1)
     if not known.any():
-        return (math.nan,) * len(_NAMES)
+        return (math.nan,) * len(CLASSES)
     # A sample without a distribution has no predicted class, but its own class still occurs.
     right, occurring, predicted = _counts(logits.argmax(dim=1), labels, known, num_classes)
     loss, calibration_error = math.nan, math.nan

@@ -15,8 +15,8 @@ def regression_quality(outputs: Tensor, targets: Tensor) -> dict[str, float]:
         targets: True values, of the same shape; (n, 1) and (n,) match.
 
     Returns:
-        `loss` (the mean squared error), `mae` (mean absolute error), `rmse` (root of the mean
-        squared error), over all outputs, and `r2`, the share of the variance that is explained:
+        `mse`, `mae` and `rmse` (mean squared, mean absolute and root mean squared error) over all
+        outputs, and `r2`, the share of the variance that is explained:
         the mean over the outputs whose targets vary, and NaN if none does. A NaN prediction makes
         all of them NaN.
 
@@ -25,11 +25,11 @@ def regression_quality(outputs: Tensor, targets: Tensor) -> dict[str, float]:
     """
     outputs, targets = outputs.detach().double(), targets.double()
     error = (matching_outputs(outputs, targets) - targets).reshape(len(targets), -1)
-    loss = float(error.square().mean())
+    mse = float(error.square().mean())
     return {
-        "loss": loss,
+        "mse": mse,
         "mae": float(error.abs().mean()),
-        "rmse": math.sqrt(loss),
+        "rmse": math.sqrt(mse),
         "r2": _r2(error, targets.reshape(len(targets), -1)),
     }
 

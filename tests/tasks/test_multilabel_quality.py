@@ -28,7 +28,7 @@ def test_known_answers() -> None:
     assert values["accuracy"] == 4 / 6
     # Each label occurs once, is predicted twice, and is found once.
     assert values["f1"] == values["macro_f1"] == pytest.approx(2 / 3)
-    assert values["worst_label_recall"] == 1
+    assert values["worst_class_recall"] == 1
     # Each positive is above both negatives of its label.
     assert values["auroc"] == values["average_precision"] == 1
     truth = [0.9, 0.4, 0.2, 0.7, 0.9, 0.8]  # the probability of what is true
@@ -48,7 +48,7 @@ def test_as_scikit_learn_has_it() -> None:
         "loss": float(binary_cross_entropy_with_logits(logits, targets.float())),
         "accuracy": 1 - metrics.hamming_loss(targets, predicted),
         "macro_f1": metrics.f1_score(targets, predicted, average="macro"),
-        "worst_label_recall": min(recalls),
+        "worst_class_recall": min(recalls),
         "auroc": metrics.roc_auc_score(targets, probability, average="macro"),
         "average_precision": metrics.average_precision_score(targets, probability),
         "f1": metrics.f1_score(targets, predicted, average="micro"),
@@ -62,7 +62,7 @@ def test_ratios_are_exact() -> None:
     """342/360 is a little less than 0.95 in float32."""
     logits = torch.tensor([[1.0]] * 342 + [[-1.0]] * 18)
     values = multilabel_quality(logits, torch.ones(360, 1))
-    assert values["accuracy"] == values["worst_label_recall"] == 0.95
+    assert values["accuracy"] == values["worst_class_recall"] == 0.95
 
 
 def test_labels_that_say_nothing_are_left_out() -> None:
@@ -72,13 +72,13 @@ def test_labels_that_say_nothing_are_left_out() -> None:
     assert values["auroc"] == values["average_precision"] == 1
     # A: 1. C occurs twice, is predicted once and found once: 2/3.
     assert values["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
-    assert values["worst_label_recall"] == 1 / 2
+    assert values["worst_class_recall"] == 1 / 2
 
 
 def test_without_any_label_recall_and_ranking_are_undefined() -> None:
     values = multilabel_quality(torch.full((2, 2), -1.0), torch.zeros(2, 2))
     assert values["accuracy"] == 1
-    for name in ("f1", "macro_f1", "worst_label_recall", "auroc", "average_precision"):
+    for name in ("f1", "macro_f1", "worst_class_recall", "auroc", "average_precision"):
         assert math.isnan(values[name])
 
 
@@ -94,7 +94,7 @@ def test_nan_predicts_nothing_and_is_wrong() -> None:
     assert values["accuracy"] == 4 / 6
     # A occurs twice, is predicted and found once; B occurs, is predicted and found once.
     assert values["f1"] == pytest.approx(2 * 2 / (3 + 2))
-    assert values["worst_label_recall"] == 1 / 2
+    assert values["worst_class_recall"] == 1 / 2
     assert all(math.isnan(values[name]) for name in UNDEFINED_BY_ONE_NAN)
 
 

@@ -17,7 +17,7 @@ def test_known_answers(shape: tuple[int, ...]) -> None:
     values = regression_quality(outputs, torch.tensor([1.0, 3.0, 5.0, 7.0]))
     # The errors are 1, 0, -2, 1; the targets are 3, 1, 1, 3 away from their mean 4.
     assert values == {
-        "loss": 6 / 4,
+        "mse": 6 / 4,
         "mae": 4 / 4,
         "rmse": math.sqrt(6 / 4),
         "r2": 1 - 6 / (9 + 1 + 1 + 9),
@@ -32,7 +32,7 @@ def test_as_scikit_learn_has_it(num_outputs: int, scale: float, offset: float) -
     targets = scale * torch.randn(100, num_outputs, generator=generator) + offset
     outputs = targets + 0.5 * scale * torch.randn(100, num_outputs, generator=generator)
     expected = {
-        "loss": metrics.mean_squared_error(targets.double(), outputs.double()),
+        "mse": metrics.mean_squared_error(targets.double(), outputs.double()),
         "mae": metrics.mean_absolute_error(targets.double(), outputs.double()),
         "rmse": math.sqrt(metrics.mean_squared_error(targets.double(), outputs.double())),
         "r2": metrics.r2_score(targets.double(), outputs.double()),
