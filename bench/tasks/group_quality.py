@@ -66,10 +66,10 @@ def _require_groups(groups: Tensor, num_samples: int) -> None:
 
 def _accuracies(right: Tensor, groups: Tensor) -> Tensor:
     """The accuracy of each group that occurs, float64."""
-    shares = right.reshape(len(right), -1)
-    num_right = torch.bincount(groups, weights=shares.sum(dim=1))
+    by_sample = right.reshape(len(right), -1)
     sizes = torch.bincount(groups)
-    return (num_right / (sizes * shares.shape[1]))[sizes > 0]
+    num_right = right.new_zeros(len(sizes)).index_add(0, groups, by_sample.sum(dim=1))
+    return (num_right / (sizes * by_sample.shape[1]))[sizes > 0]
 
 
 def _recalls(right: Tensor, targets: Tensor, groups: Tensor, num_classes: int) -> Tensor:

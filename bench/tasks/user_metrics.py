@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-# `at` and `num_samples` stand beside the qualities in the record; every task has a loss.
+from bench.core.metric import Better
+from bench.core.qualities import QUALITIES
+
+# `at` and `num_samples` stand beside the qualities in the record; a loss is what is trained.
 _RESERVED = ("at", "num_samples", "loss")
 
 
@@ -24,25 +28,28 @@ class UserMetrics:
             own_names: The qualities that the task itself reports.
 
         Raises:
-            ValueError: A name is taken or is no name, or an object is not a torchmetrics.Metric.
+            ValueError: A name is taken, is no name, or is in the catalogue with the other
+                direction, or an object is not a torchmetrics.Metric.
         """
         for name, metric in metrics.items():
             _require_name(name, own_names)
             _require_metric(name, metric)
+            _require_meaning(name, metric)
         self._metrics: dict[str, Metric] = dict(metrics)
         for metric in self._metrics.values():
             _keep_to_one_rank(metric)
+        self._has_nan: list[Tensor] = []  # per batch, on its device, so that none is waited for
 
     @property
-    def directions(self) -> dict[str, Literal["max", "min"] | None]:
+    def directions(self) -> dict[str, Better | None]:
         """The better direction of each metric; None if torchmetrics does not know it."""
-        words: dict[bool | None, Literal["max", "min"] | None] = {True: "max", False: "min"}
-        return {name: words.get(metric.higher_is_better) for name, metric in self._metrics.items()}
+        return {name: _direction(metric) for name, metric in self._metrics.items()}
 
     def reset(self) -> None:
         """Forget earlier batches; call this before each evaluation."""
         for metric in self._metrics.values():
             metric.reset()
+        self._has_nan.clear()
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
         """Add a batch.
@@ -55,6 +62,7 @@ class UserMetrics:
         Raises:
             ValueError: A metric does not take them; the message names it and has the reason.
         """
+        self._has_nan.append(predictions.isnan().any())
         for name, metric in self._metrics.items():
             if metric.device != predictions.device:
                 metric.to(predictions.device)
@@ -63,10 +71,15 @@ class UserMetrics:
     def compute(self) -> dict[str, float]:
         """Compute the value of each metric over the batches since reset().
 
+        All are NaN if a prediction was. Most metrics of torchmetrics take NaN for class 0, so a
+        model that has diverged could reach a target.
+
         Raises:
             ValueError: A metric cannot be computed, or its value is not one number; the message
                 names it.
         """
+        if any(self._has_nan):
+            return dict.fromkeys(self._metrics, math.nan)
         return {
             name: _number(name, metric, _run(name, metric.compute))
             for name, metric in self._metrics.items()
@@ -90,6 +103,23 @@ def _require_metric(name: str, metric: Any) -> None:
         raise ValueError(
             f"metrics.{name}: _target_ gave {_describe(metric)}, must give a torchmetrics.Metric"
         )
+
+
+def _require_meaning(name: str, metric: Metric) -> None:
+    """Refuse a name of the catalogue for a metric that is better the other way."""
+    direction = _direction(metric)
+    if name in QUALITIES and direction not in (None, QUALITIES[name].mode):
+        better = "larger" if direction == "max" else "smaller"
+        raise ValueError(
+            f"metrics.{name}: {type(metric).__name__} is better when it is {better}, and {name} "
+            "of other tasks the other way; choose another name"
+        )
+
+
+def _direction(metric: Metric) -> Better | None:
+    if metric.higher_is_better is None:
+        return None
+    return "max" if metric.higher_is_better else "min"
 
 
 def _keep_to_one_rank(metric: Metric) -> None:

@@ -12,9 +12,10 @@ import torchmetrics
 from torchmetrics.classification import (
     BinaryCohenKappa,
     BinaryConfusionMatrix,
+    BinarySpecificity,
     BinaryStatScores,
 )
-from torchmetrics.regression import MeanAbsolutePercentageError
+from torchmetrics.regression import MeanAbsoluteError, MeanAbsolutePercentageError
 from torchmetrics.wrappers import MinMaxMetric
 
 from bench.tasks.user_metrics import UserMetrics
@@ -82,6 +83,17 @@ def test_an_undefined_value_is_nan() -> None:
         assert math.isnan(mine.compute()["kappa"])
 
 
+def test_a_prediction_that_is_nan_leaves_no_value() -> None:
+    """torchmetrics would take it for class 0, and call all samples of class 0 right."""
+    mine = UserMetrics({"specificity": BinarySpecificity()}, OWN)
+    mine.update(torch.tensor([0.1, math.nan]), torch.tensor([0, 0]))
+    mine.update(torch.tensor([0.1]), torch.tensor([0]))
+    assert math.isnan(mine.compute()["specificity"])
+    mine.reset()
+    mine.update(torch.tensor([0.1]), torch.tensor([0]))
+    assert mine.compute() == {"specificity": 1.0}
+
+
 def test_ranks_are_not_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rank sees the whole split, and the others may not compute at all."""
     monkeypatch.setattr("torch.distributed.is_available", lambda: True)
@@ -93,6 +105,13 @@ def test_ranks_are_not_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_name_that_is_taken_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=rf"metrics\.{name}: this name is taken"):
         UserMetrics({name: BinaryCohenKappa()}, OWN)
+
+
+def test_a_name_of_another_task_keeps_its_direction() -> None:
+    assert UserMetrics({"mae": MeanAbsoluteError()}, OWN).directions == {"mae": "min"}
+    message = r"metrics\.r2: MeanAbsoluteError is better when it is smaller, and r2 of other tasks"
+    with pytest.raises(ValueError, match=message):
+        UserMetrics({"r2": MeanAbsoluteError()}, OWN)
 
 
 @pytest.mark.parametrize("name", ["a.b", "my metric", "1st", ""])
