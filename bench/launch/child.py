@@ -17,7 +17,12 @@ from multiprocessing.reduction import DupFd
 from typing import Any
 
 from bench.core.lock import adopt_lock
-from bench.launch.stopping import COMMAND_GONE, STOP_SIGNALS, stop_reason
+from bench.launch.stopping import (
+    COMMAND_GONE,
+    STOP_SIGNALS,
+    have_forks_end_by_signals,
+    stop_reason,
+)
 
 # Long enough to finish an evaluation and write the record, and short enough for a waiting person.
 GRACE_S = 30.0
@@ -68,7 +73,7 @@ def begin_job(
     interrupt = _InterruptOnce()
     for number in STOP_SIGNALS:
         signal.signal(number, interrupt)
-    _have_forks_end_by_signals()
+    have_forks_end_by_signals(lambda: (signal.SIGTERM, signal.SIGHUP))
     # This process came from a fork server, and the workers of a data loader would too: slowly, on
     # the clock, and without the lock and the open files of this process. Start them as usual.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
@@ -98,29 +103,6 @@ class _InterruptOnce:
         if not self._is_done:
             self._is_done = True
             raise Interrupted(self.reason or stop_reason(number))
-
-
-def _have_forks_end_by_signals() -> None:
-    """Let SIGTERM and SIGHUP end a process that the job forks, such as a loader's worker.
-
-    The signals are blocked during the fork, because Python would lose a signal that reaches the
-    child before its handlers are reset.
-    """
-    ending = {signal.SIGTERM, signal.SIGHUP}
-
-    def let_through() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
-
-    def without_handlers() -> None:
-        for number in ending:
-            signal.signal(number, signal.SIG_DFL)
-        let_through()
-
-    os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ending),
-        after_in_parent=let_through,
-        after_in_child=without_handlers,
-    )
 
 
 def _interrupt_when_orphaned(interrupt: _InterruptOnce) -> None:

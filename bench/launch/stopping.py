@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 # Signals by which a terminal, a person or a batch system ends a command.
@@ -45,8 +47,11 @@ def delay_signals() -> Iterator[None]:
     """Delay signals until after the block, so that what is written in it is complete.
 
     This uses handlers and not a mask: a mask applies to one thread, and another would take the
-    signal.
+    signal. Python runs handlers in its main thread, so a block in another one needs no delay.
     """
+    if not _in_main_thread():
+        yield
+        return
     pending: list[int] = []
     before = {
         number: signal.signal(number, lambda number, frame: pending.append(number))
@@ -59,6 +64,73 @@ def delay_signals() -> Iterator[None]:
             signal.signal(number, handler)
         if pending:
             signal.raise_signal(pending[0])
+
+
+class StopSignals:
+    """Turns signals that would end the process at once into an exception, in a user's program.
+
+    Signals for which the program has a handler of its own are left to it. Ctrl-C raises an
+    exception already.
+
+    Attributes:
+        caught: The first signal that was caught; None if there was none.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is caught before catch()."""
+        self.caught: int | None = None
+        self._numbers: list[int] = []
+
+    def catch(self) -> None:
+        """Raise Stopped at the first signal; only the main thread can catch signals."""
+        if not _in_main_thread():
+            return
+        have_forks_end_by_signals(lambda: self._numbers)
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, self._stop)
+                self._numbers.append(number)
+
+    def release(self) -> None:
+        """Catch no more; the signal that was caught now ends the process, as it would have."""
+        for number in self._numbers:
+            signal.signal(number, signal.SIG_DFL)
+        self._numbers.clear()
+        if self.caught is not None:
+            signal.raise_signal(self.caught)
+
+    def _stop(self, number: int, frame: object) -> None:
+        if self.caught is None:
+            self.caught = number
+            raise Stopped(number)
+
+
+def have_forks_end_by_signals(numbers: Callable[[], Collection[int]]) -> None:
+    """Let signals that this process handles end a process that it forks, such as a loader's worker.
+
+    The signals are blocked during the fork, because Python would lose a signal that reaches the
+    child before its handlers are reset. This cannot be undone.
+
+    Args:
+        numbers: Gives the signals at the time of a fork.
+    """
+
+    def block() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers())
+
+    def let_through() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers())
+
+    def without_handlers() -> None:
+        for number in numbers():
+            signal.signal(number, signal.SIG_DFL)
+        let_through()
+
+    os.register_at_fork(before=block, after_in_parent=let_through, after_in_child=without_handlers)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def interrupt_on_signals() -> None:

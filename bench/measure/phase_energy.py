@@ -148,6 +148,8 @@ class PhaseMeter:
 
     Attributes:
         book: The joules by phase so far.
+        times: Cumulative times where the last phase ended.
+        energy: The energy at the last reading, without its rows.
     """
 
     def __init__(self, meters: MeterSet, clock: PhaseClock) -> None:
@@ -164,6 +166,8 @@ class PhaseMeter:
         self._init = WindowEnergy()
         self._init_s: float | None = None
         self.book = PhaseBook(EnergyReading(0.0, {}), [])
+        self.times = AT_START
+        self.energy = WindowEnergy()
 
     def open(self) -> None:
         """Take the reading from which set-up is metered; the meters are open."""
@@ -197,15 +201,17 @@ class PhaseMeter:
         """
         reading = self._meters.read()
         ends = self._clock.phase
-        return self.book.book(reading, self._clock.switch(phase), ends)
+        self.times = self._clock.switch(phase)
+        self.energy = self.book.book(reading, self.times, ends)
+        return self.energy
 
-    def switch_quickly(self, phase: Phase) -> None:
+    def switch_quickly(self, phase: Phase) -> WindowEnergy:
         """Do as switch(), but skip the reading if no counter can have refreshed since the last."""
         since_s = self._clock.elapsed_s() - self.book.times.total_s
-        if since_s < self.book.shortest_refresh_s:
-            self._clock.switch(phase)
-        else:
-            self.switch(phase)
+        if since_s >= self.book.shortest_refresh_s:
+            return self.switch(phase)
+        self.times = self._clock.switch(phase)
+        return self.energy
 
     def stop(self, reading: EnergyReading, times: PhaseTimes) -> None:
         """Book the last stretch; the clock has stopped, with this reading."""

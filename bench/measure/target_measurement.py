@@ -26,7 +26,7 @@ class Seen:
     """What a training has gone through so far; None for what is unknown."""
 
     samples: int | None = 0
-    steps: int = 0
+    steps: int | None = None
     epochs: float | None = None
 
 
@@ -96,7 +96,7 @@ class TargetMeasurement:
         self.window.synchronize()  # steps that the device has not finished belong to `train`
         self.window.phases.switch("eval")
 
-    def keep_row(self, train_loss: float | None, quality: Mapping[str, float]) -> None:
+    def keep_row(self, train_loss: float | None, quality: Mapping[str, float | None]) -> None:
         """Read, keep the row of an evaluation that has ended, and begin the phase `checkpoint`.
 
         Args:
@@ -111,12 +111,12 @@ class TargetMeasurement:
         self.rows.append(row)
         self.on_row(row)
 
-    def _read_row(self, train_loss: float | None, quality: Mapping[str, float]) -> CurveRow:
+    def _read_row(self, train_loss: float | None, quality: Mapping[str, float | None]) -> CurveRow:
         """Synchronise, read the counters, then the clock."""
         self.window.synchronize()
         phases = self.window.phases
-        energy = phases.switch("checkpoint")
-        times = phases.book.times
+        energy = phases.switch_quickly("checkpoint")
+        times = phases.times
         return CurveRow(
             time_s=times.total_s,
             train_time_s=times.train_s,

@@ -22,6 +22,7 @@ from bench.core.ledger import Ledger, append_ledger, ledger_held, next_repeat
 from bench.core.records.run import RunError, RunIdentity, RunRecord, Status
 from bench.core.store import CurveWriter, create_run_folder, new_identity, write_record
 from bench.core.target import TargetConfig
+from bench.launch.stopping import delay_signals
 from bench.measure.sampler import write_telemetry
 from bench.measure.target_measurement import TargetMeasurement, phases_of
 from bench.runs.charges import with_costs, with_default_charges
@@ -138,7 +139,8 @@ class OwnRun:
             **measurement.outcome(),
         )
         priced = with_costs(record)
-        self.write(priced)
+        with delay_signals():
+            self.write(priced)
         return priced
 
     def write(self, record: RunRecord) -> None:

@@ -20,7 +20,7 @@ class CurveRow:
         eval_time_s: Part of it in the phase `eval`.
         checkpoint_time_s: Part of it in the phase `checkpoint`.
         samples: Training samples seen on all ranks. None if the size of a batch is unknown.
-        steps: Optimizer steps.
+        steps: Optimizer steps. None if a loop of one's own does not count them.
         epochs: Passes over the training split.
         energy_total_j: Cumulative reading of the meters, without constants.
         energy_label: Weakest label of the components in `energy_total_j`.
@@ -37,7 +37,7 @@ class CurveRow:
     eval_time_s: float
     checkpoint_time_s: float
     samples: int | None
-    steps: int
+    steps: int | None
     epochs: float | None
     energy_total_j: float | None
     energy_label: EnergyLabel | None
