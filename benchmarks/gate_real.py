@@ -48,7 +48,7 @@ from bench.gate.sides.read import read_side
 
 Kind = Literal["none", "sleep", "work"]
 
-MODULE = Path("bench/tasks/classifier.py")
+MODULE = Path("bench/tasks/task_module.py")
 STEP = "        return cross_entropy(self(images), labels)\n"
 LEAST_SLEEP_S = 0.002
 SLOWDOWNS_FRAC = (0.0, 0.1, 0.2)

@@ -17,8 +17,9 @@ from bench.core.records.curve import CurveRow
 from bench.core.store import CurveWriter
 from bench.measure.sampler import write_telemetry
 from bench.runs.instruments import build_window
-from bench.tasks.classifier import Classifier
+from bench.tasks.find_task import make_task
 from bench.tasks.schedules import constant
+from bench.tasks.task_module import TaskModule
 from bench.training.job import build_profiler, save_model
 from bench.training.loop import build_trainer, train_to_target
 from bench.training.parts import Parts
@@ -52,7 +53,7 @@ def ours(workload: Workload, watch: Stopwatch) -> None:
             on_end=partial(save_model, folder / "checkpoint.pt"),
         )
         try:
-            train_to_target(parts.module, parts.data, profiler, parts.trainer)
+            train_to_target(parts.module, profiler, parts.trainer)
         finally:
             curve.close()
             write_telemetry(folder / "telemetry.parquet", window.telemetry())
@@ -78,9 +79,9 @@ def build(workload: Workload, watch: Stopwatch, config: TrainConfig) -> Parts:
     schedule = partial(constant, lr=workload.lr, total_steps=workload.num_steps)
     return Parts(
         config=config,
-        data=Data(workload.data, watch),
-        module=Classifier(
+        module=TaskModule(
             workload.network(),
+            make_task("classification", Data(workload.data, watch)),
             workload.optimizer,
             schedule,
             channels_last=workload.memory_format is torch.channels_last,

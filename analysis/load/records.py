@@ -100,6 +100,10 @@ def _flags_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return ",".join(row_flags(rows))
 
 
+def _pairs_text(pairs: Mapping[str, str]) -> str:
+    return ",".join(f"{name}:{value}" for name, value in pairs.items())
+
+
 # Lists of components with joules, and the columns made from each.
 _TEXTS: Mapping[tuple[str, ...], Sequence[tuple[str, Text]]] = {
     ("energy",): [("energy_components", parts_text), (ENERGY_ROW_FLAGS, _flags_text)],
@@ -136,6 +140,8 @@ def _leaf(path: tuple[str, ...], hint: Any) -> Iterator[Leaf]:
             yield from (Leaf(path, pa.string(), *each) for each in _TEXTS[path])
         elif get_args(hint)[0] is str:
             yield Leaf(path, pa.string(), name, _SEPARATORS.get(path[-1], ",").join)
+    elif get_origin(hint) is dict:
+        yield Leaf(path, pa.string(), name, _pairs_text)
     elif hint in _TYPES:
         yield Leaf(path, _TYPES[hint], name)
     else:

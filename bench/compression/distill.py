@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from typing_extensions import override
 
-from bench.tasks.classifier import Classifier, MakeOptimizer, MakeSchedule
 from bench.tasks.loaders import Batch
+from bench.tasks.task import Task
+from bench.tasks.task_module import MakeOptimizer, MakeSchedule, TaskModule
 
 
 def distillation_loss(
@@ -82,12 +83,13 @@ class Teacher:
         self.network.compile()
 
 
-class Distilled(Classifier):
+class Distilled(TaskModule):
     """A classifier whose training loss is against its teacher and the labels."""
 
     def __init__(
         self,
         network: nn.Module,
+        task: Task,
         make_optimizer: MakeOptimizer,
         make_schedule: MakeSchedule,
         channels_last: bool,
@@ -100,14 +102,15 @@ class Distilled(Classifier):
 
         Args:
             network: The student.
-            make_optimizer: As in Classifier.
-            make_schedule: As in Classifier.
-            channels_last: As in Classifier.
+            task: Classification, with one class for each example.
+            make_optimizer: As in TaskModule.
+            make_schedule: As in TaskModule.
+            channels_last: As in TaskModule.
             teacher: A network for the same classes.
             temperature: As in distillation_loss.
             alpha: As in distillation_loss.
         """
-        super().__init__(network, make_optimizer, make_schedule, channels_last)
+        super().__init__(network, task, make_optimizer, make_schedule, channels_last)
         self._teacher = teacher
         self._temperature = temperature
         self._alpha = alpha

@@ -21,9 +21,11 @@ from bench.core.checks import (
     Threads,
     one_of,
     refuse_contradictions,
+    require_one_of,
     value_at,
 )
 from bench.core.identity import CHOICES, without_key
+from bench.core.qualities import TASK_QUALITIES
 from bench.core.target import TargetConfig
 
 # Keys that copy another key. A different value would be ignored or, worse, half used.
@@ -89,6 +91,8 @@ class TrainConfig(RunConfig):
     lr_scaling: Annotated[str, one_of(("none", "linear", "sqrt"))] = "none"
     lr_reference_batch_size: PositiveCount = 32
     precision: Annotated[str, one_of(("32", "bf16-mixed", "16-mixed"))] = "32"
+    task: Annotated[str, one_of(TASK_QUALITIES)] = "classification"
+    metrics: dict[str, Any] = field(default_factory=dict)
     data: Any = MISSING
     model: Any = MISSING
     optimizer: Any = MISSING
@@ -132,7 +136,10 @@ class TrainConfig(RunConfig):
         """
         refuse_contradictions(values, _REPEATED)
         _refuse_ignored_keys(values)
-        return super().from_dict(without_key(dict(values), CHOICES), above)
+        config = super().from_dict(without_key(dict(values), CHOICES), above)
+        names = [*TASK_QUALITIES[config.task], *config.metrics]
+        require_one_of("target.metric", config.target.metric, names)
+        return config
 
 
 def _refuse_ignored_keys(values: Mapping[str, Any]) -> None:

@@ -85,11 +85,6 @@ class TargetConfig(KeyGroup):
         """
         facts = QUALITIES.get(self.metric)
         if facts is None:
-            if self.mode is None:
-                raise ValueError(
-                    f"target.metric={self.metric}: whether more or less of it is better is not "
-                    "known; give target.mode=max or target.mode=min"
-                )
             return
         for key, value in [("value", self.value), *(("ladder", rung) for rung in self.ladder)]:
             if not facts.lower <= value <= facts.upper:
@@ -105,11 +100,21 @@ class TargetConfig(KeyGroup):
             )
 
     def build(self) -> Target:
-        """The target as the measuring code takes it."""
+        """The target as the measuring code takes it.
+
+        Raises:
+            ValueError: The suite does not know which direction of the metric is better.
+        """
+        mode = self.mode or (QUALITIES[self.metric].mode if self.metric in QUALITIES else None)
+        if mode is None:
+            raise ValueError(
+                f"target.metric={self.metric}: whether more or less of it is better is not known; "
+                "give target.mode=max or target.mode=min"
+            )
         return Target(
             metric=self.metric,
             value=self.value,
-            mode=self.mode or QUALITIES[self.metric].mode,  # type: ignore[arg-type]  # checked
+            mode=mode,  # type: ignore[arg-type]  # checked
             rule=self.rule,  # type: ignore[arg-type]  # checked
             consecutive=self.consecutive,
             ladder=tuple(self.ladder),

@@ -136,7 +136,8 @@ class TargetMeasurement:
 
 
 def _refuse_divergence(row: CurveRow) -> None:
-    for name, value in (("training", row.train_loss), ("validation", row.quality.get("loss"))):
+    validation = row.quality.get("loss", row.quality.get("mse"))
+    for name, value in (("training", row.train_loss), ("validation", validation)):
         if value is not None and not math.isfinite(value):
             after = f"{row.steps} steps" if row.samples is None else f"{row.samples} samples"
             raise DivergedError(f"the {name} loss is {value} after {after}")

@@ -34,7 +34,13 @@ _FILE_DATA = {node._target_: name for name, node in NODES["data"].items() if has
 _TARGETS = "bench.runs.importable"
 
 # Arguments that the job adds to those in the configuration.
-_ADDED = {"data": ("batch_size", "seed"), "model": ("input_shape", "num_classes")}
+_ADDED_TO_DATA = ("batch_size", "seed")
+# By task: as Task.model_arguments() gives them, but without importing torch.
+ADDED_TO_MODEL = {
+    "classification": ("input_shape", "num_classes"),
+    "regression": ("input_shape", "num_outputs"),
+    "language_modelling": ("vocabulary_size", "context"),
+}
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_", "_mode_"}
 
 
@@ -62,14 +68,15 @@ def target_needs(values: Mapping[str, Any], owner: str = "") -> list[Need]:
         owner: The beginning of messages if the configuration is that of another run.
     """
     needs = []
+    added = {"data": _ADDED_TO_DATA, "model": ADDED_TO_MODEL[values.get("task", "classification")]}
     for key, target in _targets(values):
         if target in _BUILT_IN:
             continue
         name = f"{owner}{key}"
         needs.append(Need(f"{_TARGETS}:require_target", (name, target)))
         part = key.removesuffix("._target_")
-        if part in _ADDED and not owner:  # another run has already called its classes
-            arguments = sorted({*_ADDED[part], *values[part]} - _HYDRA_KEYS)
+        if part in added and not owner:  # another run has already called its classes
+            arguments = sorted({*added[part], *values[part]} - _HYDRA_KEYS)
             needs.append(Need(f"{_TARGETS}:require_call", (name, target, tuple(arguments))))
     return needs
 

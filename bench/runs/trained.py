@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from hydra.utils import get_object, instantiate
@@ -31,20 +31,11 @@ from bench.core.store import read_record
 
 if TYPE_CHECKING:  # it imports Lightning, which a server that only needs a network can do without
     from bench.tasks.data import DataModule
+    from bench.tasks.task import Task
 
 # The file beside the checkpoint of a pruned network: how its layers differ from those of its class.
 STRUCTURE = "structure.json"
 _Allowed = Callable[..., Any] | tuple[Callable[..., Any], str]
-
-
-class DataShapes(NamedTuple):
-    """What a network must know of the data: (channels, height, width), and the number of classes.
-
-    Small enough to be written beside a model; a data module has the same attributes.
-    """
-
-    input_shape: tuple[int, int, int]
-    num_classes: int
 
 
 def load_data(folder: Path, trust: Sequence[str] = (), *, root: str | None = None) -> DataModule:
@@ -74,13 +65,13 @@ def load_data(folder: Path, trust: Sequence[str] = (), *, root: str | None = Non
 
 
 def load_network(
-    folder: Path, data: DataModule | DataShapes, trust: Sequence[str] = ()
+    folder: Path, arguments: Mapping[str, Any], trust: Sequence[str] = ()
 ) -> nn.Module:
     """Load the trained network of a run, on the CPU and in evaluation mode.
 
     Args:
         folder: The run folder.
-        data: Gives the shape of inputs and the number of classes.
+        arguments: What the data decides of the model, by Task.model_arguments().
         trust: Code that may be called besides this project's own; see require_trusted().
 
     Raises:
@@ -89,7 +80,7 @@ def load_network(
     """
     config = read_record(folder).config
     path = folder / "checkpoint.pt"
-    network = _full_network(config, data, folder, trust)
+    network = _full_network(config, arguments, folder, trust)
     recipe = config.get("recipe") or {}
     structure = _read_structure(folder) if recipe.get("name") == "prune" else {}
     weights = _read_weights(path, trust)
@@ -133,16 +124,12 @@ def _imported(name: str, folder: Path, trust: Sequence[str]) -> Callable[..., An
 
 def _full_network(
     config: Mapping[str, Any],
-    data: DataModule | DataShapes,
+    arguments: Mapping[str, Any],
     folder: Path,
     trust: Sequence[str],
 ) -> nn.Module:
     """Make the network as its class makes it: with random weights, and before any pruning."""
-    network: nn.Module = instantiate(
-        _trusted_part(config, "model", folder, trust),
-        input_shape=data.input_shape,
-        num_classes=data.num_classes,
-    )
+    network: nn.Module = instantiate(_trusted_part(config, "model", folder, trust), **arguments)
     return network
 
 
@@ -186,15 +173,13 @@ def _read_structure(folder: Path) -> Structure:
     return structure
 
 
-def pruned_network(
-    source: Path, config: TrainConfig, data: DataModule, folder: Path | None
-) -> nn.Module:
+def pruned_network(source: Path, config: TrainConfig, task: Task, folder: Path | None) -> nn.Module:
     """Load the network of a run and prune it, on the CPU and in training mode.
 
     Args:
         source: The folder of the run.
         config: The configuration of the new run; it has the same model, and recipe=prune.
-        data: Gives the shape of inputs and the number of classes.
+        task: Gives the shape of inputs and what the data decides of the model.
         folder: Where the structure is written for load_network(); None writes nothing.
 
     Raises:
@@ -203,9 +188,10 @@ def pruned_network(
     """
     recipe: PruneConfig = config.recipe
     trust = config.trust  # with_source() has added the classes of this command
-    network = load_network(source, data, trust)
+    arguments = task.model_arguments()
+    network = load_network(source, arguments, trust)
     # Noise from a separate generator leaves the random state of the run as it is.
-    example = torch.randn((1, *data.input_shape), generator=torch.Generator().manual_seed(0))
+    example = torch.randn((1, *task.data.input_shape), generator=torch.Generator().manual_seed(0))
     prune_network(
         network,
         example,
@@ -213,7 +199,7 @@ def pruned_network(
         iterative_steps=recipe.iterative_steps,
         round_to=recipe.round_to,
     )
-    full = _full_network({"model": config.model}, data, source, trust)
+    full = _full_network({"model": config.model}, arguments, source, trust)
     frozen = {name for name, part in full.named_modules() if not part.training}
     structure = checked_structure(network, full, example)
     if folder is not None:

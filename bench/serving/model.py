@@ -19,9 +19,11 @@ from bench.config.serve import ServeConfig
 from bench.core.records.model import ModelFacts, Quality
 from bench.core.records.run import RunRecord
 from bench.runs.find import trained_record
-from bench.runs.trained import DataShapes, load_data, load_network
+from bench.runs.trained import load_data, load_network
 from bench.serving.find_backend import combination
+from bench.tasks.classification import Classification
 from bench.tasks.data import DataModule, test_batches
+from bench.tasks.find_task import make_task
 from bench.tasks.loaders import Batch, RawSplit
 from bench.tasks.quality import quality, recorded
 
@@ -54,7 +56,7 @@ class TrainedModel:
         self.folder = folder
         self.record: RunRecord = trained_record(folder, allow_missed=config.allow_missed)
         self._data: DataModule = load_data(folder, config.trust, root=config.data_root)
-        self._shapes = DataShapes(self._data.input_shape, self._data.num_classes)
+        self._task = make_task(self.record.config.get("task", Classification.name), self._data)
         images, labels = _arrays(test_batches(self._data))
         self.test = TestSplit(
             images=images,
@@ -94,7 +96,7 @@ class TrainedModel:
         """
         folder.mkdir(parents=True)
         return prepare(
-            partial(load_network, self.folder, self._shapes, list(config.trust)),
+            partial(load_network, self.folder, self._task.model_arguments(), list(config.trust)),
             combination(config.backend.runtime, method, config.backend.device),
             channels_last=bool(self.record.config["trainer"]["channels_last"]),
             calibration=self._calibration(config.compression.num_calibration_samples),

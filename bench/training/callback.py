@@ -25,7 +25,7 @@ from bench.core.records.run import RunError, RunRecord, Status
 from bench.measure.window import Window
 from bench.runs.exit_handling import explain
 from bench.runs.own_run import OwnRun
-from bench.tasks.classifier import TrainLoss
+from bench.tasks.task_module import TrainLoss
 from bench.training.batches import SampleCounter, batches_of_pass
 from bench.training.callback_trainer import (
     Monitor,

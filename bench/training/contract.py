@@ -18,29 +18,20 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from bench.config.train import TrainConfig
-from bench.tasks.classifier import Classifier
-from bench.tasks.data import DataModule
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import evaluating, unchanged
-from bench.tasks.quality import quality
+from bench.tasks.task import Task, describe
+from bench.tasks.task_module import TaskModule
 from bench.training.splits import (
-    describe,
     first_batch,
     pass_samples,
     require_same_order,
     require_size,
-    shape_text,
     split_batches,
 )
 
 # Lightning calls these hooks in its loops only, so quality and serving would see other images.
 _HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
-# What must be there after setup(), and how to provide it.
-_ATTRIBUTES = {
-    "num_classes": "give the number of classes",
-    "input_shape": "give (channels, height, width) of one image",
-    "num_train_samples": "give the number of samples in the training split",
-}
 Precision = Callable[[], AbstractContextManager[None]]
 
 
@@ -50,7 +41,7 @@ class Examples(NamedTuple):
     Attributes:
         batch: A batch of the training split, on the device of the training.
         eval_sizes: The sizes of the batches of an evaluation, each once.
-        changes_input: Whether the model writes into the images that it is given.
+        changes_input: Whether the model writes into the inputs that it is given.
     """
 
     batch: Batch
@@ -91,12 +82,11 @@ def require_network(network: Any, target: str) -> nn.Module:
     return network
 
 
-def require_attributes(data: Any) -> None:
-    """Refuse data that lacks an attribute after setup(), or that has a hook for batches.
+def refuse_hooks(data: Any) -> None:
+    """Refuse data that has a hook for batches.
 
     Raises:
-        ValueError: An attribute is missing or not a number, or a hook is overridden; the message
-            names it.
+        ValueError: A hook is overridden; the message names it.
     """
     for name in _HOOKS:
         if isinstance(data, pl.LightningDataModule) and is_overridden(name, data):
@@ -104,18 +94,10 @@ def require_attributes(data: Any) -> None:
                 f"data: {name} would be called in training only, not where quality and serving are "
                 "measured; change the samples in the data set or in the collate function"
             )
-    for name, remedy in _ATTRIBUTES.items():
-        if not hasattr(data, name):
-            raise ValueError(f"data: {name} is missing after setup(); {remedy}")
-    for name in ("num_classes", "num_train_samples"):
-        value = getattr(data, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"data: {name} is {value!r}, must be a whole number of at least 1")
 
 
 def check_contract(
-    module: Classifier,
-    data: DataModule,
+    module: TaskModule,
     config: TrainConfig,
     *,
     device: torch.device,
@@ -126,8 +108,7 @@ def check_contract(
     Call it where its effects on model and data are undone (bench.tasks.neutral.unchanged).
 
     Args:
-        module: The module, on the device.
-        data: The data after setup("fit").
+        module: The module, on the device; the data of its task is set up.
         config: Has the batch size and the number of devices.
         device: The device of the training.
         precision: Enters the precision of the training.
@@ -135,57 +116,61 @@ def check_contract(
     Raises:
         ValueError: Data or model break the contract.
     """
-    images, labels = first_batch(data, "train_dataloader")
+    task = module.task
+    inputs, targets = first_batch(task, "train_dataloader")
     # The batches of several ranks are checked when the ranks have met (bench.training.ranks).
     if config.trainer.devices == 1:
-        _require_batch_size(data, len(labels), config.batch_size)
-    require_same_order(data)
-    batch = (images.to(device), labels.to(device))
-    _check_loss(module, batch, data.num_classes, precision)
-    changes_input = _check_evaluation(module, data, "val_dataloader", device, precision)
-    _check_evaluation(module, data, "test_dataloader", device, precision)
-    # A wrong label may be in any batch, so all are looked at.
-    sizes = {len(labels) for _, labels in split_batches(data, "val_dataloader")}
-    for _ in split_batches(data, "test_dataloader"):
+        _require_batch_size(task, len(targets), config.batch_size)
+    require_same_order(task)
+    batch = (inputs.to(device), targets.to(device))
+    _check_loss(module, batch, precision)
+    changes_input = _check_evaluation(module, "val_dataloader", device, precision)
+    _check_evaluation(module, "test_dataloader", device, precision)
+    # A wrong target may be in any batch, so all are looked at.
+    sizes = {len(targets) for _, targets in split_batches(task, "val_dataloader")}
+    for _ in split_batches(task, "test_dataloader"):
         pass
     return Examples(batch, sorted(sizes), changes_input)
 
 
-def _require_batch_size(data: DataModule, num: int, batch_size: int) -> None:
+def _require_batch_size(task: Task, num: int, batch_size: int) -> None:
     """Refuse a first batch of another size than configured, or a pass of another length."""
     if num != batch_size:
         raise ValueError(
             f"data: train_dataloader gave {num} samples in its first batch, must give "
             f"batch_size={batch_size}"
         )
-    require_size(data.num_train_samples, [pass_samples(data.train_dataloader(), num)], num)
+    require_size(task.num_train_examples, [pass_samples(task.data.train_dataloader(), num)], num)
 
 
-def _check_loss(module: Classifier, batch: Batch, num_classes: int, precision: Precision) -> None:
+def _check_loss(module: TaskModule, batch: Batch, precision: Precision) -> None:
     """Compute the loss of a training step."""
-    images, labels = batch
+    inputs, targets = batch
     with precision():  # on copies, because a model may write into its input
-        _require_logits(module(images.clone()), len(labels), num_classes)
-        loss = module.training_step((images.clone(), labels), 0)
+        module.task.require_outputs(module(inputs.clone()), targets)
+        loss = module.training_step((inputs.clone(), targets), 0)
     if not loss.requires_grad:
         raise ValueError("model: the loss depends on no parameter that is trained")
 
 
 def _check_evaluation(
-    module: Classifier, data: DataModule, name: str, device: torch.device, precision: Precision
+    module: TaskModule, name: str, device: torch.device, precision: Precision
 ) -> bool:
     """Send a batch through model and metrics; return whether the model writes into its input."""
-    images, labels = first_batch(data, name)
-    before = images.clone()
+    task = module.task
+    inputs, targets = first_batch(task, name)
+    before = inputs.clone()
     with evaluating(module), torch.no_grad(), precision():
-        given = images.to(device)
-        logits = module(given)
-        _require_logits(logits, len(labels), data.num_classes)
-    quality(logits.float(), labels.to(device))
+        given = inputs.to(device)
+        outputs = module(given)
+        task.require_outputs(outputs, targets)
+    evaluation = task.evaluation("train")
+    evaluation.update(outputs.float(), targets.to(device))
+    evaluation.compute()
     if torch.equal(given.to(before.device), before):
         return False
-    again, _ = first_batch(data, name)
-    if torch.equal(again, images) and not torch.equal(again, before):
+    again, _ = first_batch(task, name)
+    if torch.equal(again, inputs) and not torch.equal(again, before):
         raise ValueError(
             f"model: it changes its input in place, and {name} gives the same memory again: "
             "each evaluation would change the data; have the model work on a copy"
@@ -193,21 +178,12 @@ def _check_evaluation(
     return True
 
 
-def _require_logits(logits: Any, num: int, num_classes: int) -> None:
-    """Refuse logits of another shape; a model may have more classes, which it rules out."""
-    wanted = f"model: must give logits of shape ({num}, {num_classes})"
-    if not isinstance(logits, Tensor):
-        raise ValueError(f"{wanted}, gave {describe(logits)}")
-    if logits.ndim != 2 or len(logits) != num or logits.shape[1] < num_classes:
-        raise ValueError(f"{wanted}, gave shape ({shape_text(logits.shape)})")
-
-
-def example_input(data: DataModule) -> Tensor:
-    """Take the first image of the training split, shape (1, c, h, w).
+def example_input(task: Task) -> Tensor:
+    """Take the first input of the training split, shape (1, ...).
 
     Raises:
-        ValueError: The training loader does not give images and labels.
+        ValueError: The training loader does not give inputs and targets.
     """
-    with unchanged([], data):
-        images, _ = first_batch(data, "train_dataloader")
-    return images[:1]
+    with unchanged([], task.data):
+        inputs, _ = first_batch(task, "train_dataloader")
+    return inputs[:1]

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from bench.core.records.model import Quality
+from bench.tasks.evaluation import Evaluation
 from bench.tasks.loaders import Batch
-from bench.tasks.quality import quality, recorded
+from bench.tasks.quality import recorded
 from bench.training.contract import Precision
 
 
 class Served(nn.Module):
-    """The trained model in the precision of its training, from images to float32 logits."""
+    """The trained model in the precision of its training, from inputs to float32 outputs."""
 
     def __init__(
         self, network: nn.Module, precision: Precision, *, copies_input: bool = False
@@ -24,7 +25,7 @@ class Served(nn.Module):
         """Wrap the network without changing it.
 
         Args:
-            network: Maps images to logits.
+            network: Maps inputs to outputs.
             precision: Enters the precision of the training.
             copies_input: Give the network a copy of its input, because it writes into it.
         """
@@ -34,15 +35,16 @@ class Served(nn.Module):
         self._copies_input = copies_input
 
     @override
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of images, (n, c, h, w) to (n, num_classes), float32."""
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Outputs of inputs, float32."""
         with self._precision():
-            logits: Tensor = self.network(images.clone() if self._copies_input else images)
-        return logits.float()
+            outputs: Tensor = self.network(inputs.clone() if self._copies_input else inputs)
+        return outputs.float()
 
 
 def evaluate(
     model: nn.Module,
+    evaluation: Evaluation,
     batches: Iterable[Batch],
     *,
     device: torch.device,
@@ -51,17 +53,16 @@ def evaluate(
     """Compute the quality over all batches of a split.
 
     Args:
-        model: Maps images (n, c, h, w) to logits (n, num_classes).
-        batches: Images and labels (n,).
+        model: Maps inputs to outputs.
+        evaluation: A new one of the task for this split.
+        batches: Inputs and targets.
         device: The device of the model.
         at: The state of training that the model is in.
     """
     model.eval()
-    outputs: list[Batch] = []
     with torch.inference_mode():
-        for images, labels in batches:
-            # Collect on the CPU: the logits of a large split need not fit on the device.
-            outputs.append((model(images.to(device)).cpu(), labels.cpu()))
-    logits = torch.cat([logits for logits, _ in outputs])
-    labels = torch.cat([labels for _, labels in outputs])
-    return Quality(at=at, num_samples=len(labels), values=recorded(quality(logits, labels)))
+        for inputs, targets in batches:
+            # Evaluate on the CPU: the outputs of a large split need not fit on the device.
+            evaluation.update(model(inputs.to(device)).cpu(), targets.cpu())
+    values = recorded(evaluation.compute())
+    return Quality(at=at, num_samples=evaluation.num_samples, values=values)

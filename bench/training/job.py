@@ -7,7 +7,7 @@ happens. The fork server imports this module once, so that jobs need not import 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,8 +30,10 @@ from bench.runs.exit_handling import carry_out, start_log
 from bench.runs.instruments import build_window
 from bench.runs.measured import measured_record
 from bench.runs.recipes import source_record, with_recipe
-from bench.tasks.classifier import Classifier
 from bench.tasks.data import test_batches
+from bench.tasks.loaders import Batch
+from bench.tasks.task import Split
+from bench.tasks.task_module import TaskModule
 from bench.training.evaluate import Served, evaluate
 from bench.training.loop import gpu_uuids, require_devices, train_to_target
 from bench.training.parts import Parts, build_parts, model_facts, model_name
@@ -96,7 +98,7 @@ class TrainingRun:
             parts = build_parts(config, self._job.folder)
             window.synchronize = parts.synchronize
             model = model_facts(parts, model_name(self._job.config))
-            self._fields["model"] = model
+            self._fields |= {"model": model, "task": parts.task.facts()}
             examples = parts.compile_and_warm_up()
             self._train(parts, window)
         checkpoint = self._job.folder / "checkpoint.pt"
@@ -141,12 +143,18 @@ class TrainingRun:
         """Measure quality and serving cost of the model in its state at the end of the run."""
         target = self.record("ok", None).target
         at: Literal["crossing", "end"] = "crossing" if target and target.reached else "end"
-        splits = {"quality": parts.data.val_dataloader(), "quality_test": test_batches(parts.data)}
-        for field, batches in splits.items():
-            self._fields[field] = evaluate(served, batches, device=parts.device, at=at)
+        task = parts.task
+        splits: list[tuple[str, Split, Iterable[Batch]]] = [
+            ("quality", "val", task.data.val_dataloader()),
+            ("quality_test", "test", test_batches(task.data)),
+        ]
+        for field, split, batches in splits:
+            evaluation = task.evaluation(split)
+            self._fields[field] = evaluate(served, evaluation, batches, device=parts.device, at=at)
         self._fields["serving"] = probe_serving(
             served,
-            parts.example_images(max(self._config.probe.batch_sizes)),
+            parts.example_inputs(max(self._config.probe.batch_sizes)),
+            samples_per_input=task.samples_per_example,
             config=self._config.probe,
             synchronize=parts.synchronize,
             meters=meters,
@@ -199,7 +207,7 @@ def build_profiler(
     window: Window,
     *,
     on_row: Callable[[CurveRow], None],
-    on_end: Callable[[Classifier], None],
+    on_end: Callable[[TaskModule], None],
 ) -> TargetProfiler:
     """Make the profiler of a run."""
     config = parts.config
@@ -207,7 +215,7 @@ def build_profiler(
         target=config.target.build(),
         budget=config.budget,
         max_steps=parts.max_steps,
-        num_train_samples=parts.data.num_train_samples,
+        num_train_samples=parts.task.data.num_train_samples,
         window=window,
         on_row=on_row,
         on_end=on_end,
@@ -217,10 +225,10 @@ def build_profiler(
 def train_parts(parts: Parts, profiler: TargetProfiler) -> None:
     """Train the parts of a run; as train_to_target()."""
     batch_size = parts.config.batch_size
-    train_to_target(parts.module, parts.data, profiler, parts.trainer, batch_size)
+    train_to_target(parts.module, profiler, parts.trainer, batch_size)
 
 
-def save_model(path: Path, module: Classifier) -> None:
+def save_model(path: Path, module: TaskModule) -> None:
     """Save the weights; config.yaml beside them says how to build the model."""
     # Open the file here: a full disk is then an OSError, where torch would raise something else.
     with path.open("wb") as file:

@@ -18,7 +18,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 
 from bench.config.train import TrainConfig
-from bench.tasks.classifier import Classifier
+from bench.tasks.task_module import TaskModule
 from bench.training.profiler import TargetProfiler
 from bench.training.ranks import require_shares
 
@@ -26,7 +26,7 @@ _ROUNDING = 1e-12
 _LIGHTNING_PRECISION = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
 
 
-def eval_every_steps(eval_every_samples: int | None, batch_size: int) -> int:
+def eval_every_steps(eval_every_samples: int | None, step_samples: int) -> int:
     """Convert the evaluation cadence from samples to steps, rounded up to whole batches.
 
     Raises:
@@ -34,19 +34,19 @@ def eval_every_steps(eval_every_samples: int | None, batch_size: int) -> int:
     """
     if eval_every_samples is None:
         raise ValueError("target.eval_every_samples=null: give a number of samples")
-    return math.ceil(eval_every_samples / batch_size)
+    return math.ceil(eval_every_samples / step_samples)
 
 
-def schedule_steps(max_epochs: float, num_train_samples: int, batch_size: int, every: int) -> int:
+def schedule_steps(max_epochs: float, num_train_samples: int, step_samples: int, every: int) -> int:
     """Compute the length of the schedule in steps, rounded up so that it ends with an evaluation.
 
     Args:
         max_epochs: The budget in passes over the training split.
         num_train_samples: Samples of one epoch.
-        batch_size: Samples of one step.
+        step_samples: Samples of one step.
         every: Steps between evaluations.
     """
-    num_evaluations = max_epochs * num_train_samples / batch_size / every
+    num_evaluations = max_epochs * num_train_samples / step_samples / every
     # 0.7 * 10 is 7.000000000000001, which must not be rounded up to 8 evaluations.
     return max(1, math.ceil(num_evaluations * (1 - _ROUNDING))) * every
 
@@ -125,8 +125,7 @@ def build_trainer(
 
 
 def train_to_target(
-    module: Classifier,
-    data: Any,
+    module: TaskModule,
     profiler: TargetProfiler,
     trainer: pl.Trainer,
     batch_size: int | None = None,
@@ -134,8 +133,8 @@ def train_to_target(
     """Train until the profiler stops the trainer or the schedule ends.
 
     Args:
-        module: The module.
-        data: The data module. Its method train_dataloader is replaced by one that starts the clock.
+        module: The module. The method train_dataloader of its task's data is replaced by one that
+            starts the clock.
         profiler: Measures, keeps the readings, and stops the trainer.
         trainer: The trainer.
         batch_size: Of all ranks together, for the check of their shares; None skips the check.
@@ -145,6 +144,7 @@ def train_to_target(
         ValueError: The ranks do not share the data correctly (bench.training.ranks).
     """
     on_sigterm = signal.getsignal(signal.SIGTERM)
+    data = module.task.data
     make_loader = data.train_dataloader
 
     # Lightning then makes the loader's iterator, and workers begin to load: a hook is too late.
@@ -154,7 +154,7 @@ def train_to_target(
         signal.signal(signal.SIGTERM, on_sigterm)
         # By now the ranks have met, and the clock has not started.
         if batch_size is not None and trainer.world_size > 1 and not profiler.started:
-            require_shares(data, make_loader, batch_size)
+            require_shares(module.task, make_loader, batch_size)
         profiler.start()
         return make_loader()
 

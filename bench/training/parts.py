@@ -19,16 +19,19 @@ from bench.config.recipe import DistillConfig, PruneConfig
 from bench.config.train import TrainConfig
 from bench.core.identity import part_name
 from bench.core.records.model import ModelFacts
+from bench.core.suggest import did_you_mean
 from bench.runs.recipes import source_folder
 from bench.runs.trained import load_network, pruned_network
-from bench.tasks.classifier import Classifier
-from bench.tasks.data import DataModule, test_batches
+from bench.tasks.data import test_batches
+from bench.tasks.find_task import make_task
 from bench.tasks.flops import count_flops
+from bench.tasks.task import Task
+from bench.tasks.task_module import TaskModule
 from bench.training import loop
 from bench.training.contract import (
     Examples,
     example_input,
-    require_attributes,
+    refuse_hooks,
     require_network,
 )
 from bench.training.evaluate import Served
@@ -41,19 +44,22 @@ class Parts:
 
     Attributes:
         config: The configuration of the run.
-        data: The data, set up.
-        module: The module to train.
+        module: The module to train; it has the task, and that has the data.
         trainer: Lightning's trainer.
         max_steps: Length of the schedule in steps.
         teacher: For distillation, the network that the module also learns from.
     """
 
     config: TrainConfig
-    data: DataModule
-    module: Classifier
+    module: TaskModule
     trainer: pl.Trainer
     max_steps: int
     teacher: Teacher | None = None
+
+    @property
+    def task(self) -> Task:
+        """What is learned."""
+        return self.module.task
 
     @property
     def device(self) -> torch.device:
@@ -81,7 +87,6 @@ class Parts:
                 self.teacher.compile()
         return prepare(
             self.module,
-            self.data,
             self.config,
             device=self.device,
             precision=self.trainer.precision_plugin.forward_context,
@@ -93,14 +98,14 @@ class Parts:
         precision = self.trainer.precision_plugin.forward_context
         return Served(self.module, precision, copies_input=examples.changes_input).eval()
 
-    def example_images(self, num: int) -> Tensor:
-        """Load the first `num` images or more of the test split, on the device, (n, c, h, w)."""
-        images: list[Tensor] = []
-        for batch, _ in test_batches(self.data):
-            images.append(batch)
-            if sum(map(len, images)) >= num:
+    def example_inputs(self, num: int) -> Tensor:
+        """Load the first `num` inputs or more of the test split, on the device."""
+        inputs: list[Tensor] = []
+        for batch, _ in test_batches(self.task.data):
+            inputs.append(batch)
+            if sum(map(len, inputs)) >= num:
                 break
-        return torch.cat(images).to(self.device)
+        return torch.cat(inputs).to(self.device)
 
 
 def build_parts(config: TrainConfig, folder: Path | None) -> Parts:
@@ -117,16 +122,22 @@ def build_parts(config: TrainConfig, folder: Path | None) -> Parts:
     # Lightning would call these in fit(), but the model needs the shapes before that.
     data.prepare_data()
     data.setup("fit")
-    require_attributes(data)
-    every = loop.eval_every_steps(config.target.eval_every_samples, config.batch_size)
+    refuse_hooks(data)
+    task = make_task(config.task, data, instantiate(config.metrics))
+    _require_reported(config.target.metric, task)
+    step_samples = config.batch_size * task.samples_per_example
+    every = loop.eval_every_steps(config.target.eval_every_samples, step_samples)
     max_steps = loop.schedule_steps(
-        config.budget.max_epochs, data.num_train_samples, config.batch_size, every
+        config.budget.max_epochs, data.num_train_samples, step_samples, every
     )
-    network = _network(config, data, folder)
-    teacher = _teacher(config, data)
+    if config.trainer.channels_last and len(data.input_shape) != 3:
+        raise ValueError("trainer.channels_last=true: the inputs are no images; leave it out")
+    network = _network(config, task, folder)
+    teacher = _teacher(config, task)
     lr = config.effective_lr()
-    module = _classifier(config, teacher)(
+    module = _module_class(config, teacher)(
         network,
+        task,
         partial(instantiate(config.optimizer), lr=lr),
         partial(instantiate(config.schedule), lr=lr, total_steps=max_steps),
         channels_last=config.trainer.channels_last,
@@ -136,7 +147,6 @@ def build_parts(config: TrainConfig, folder: Path | None) -> Parts:
     )
     return Parts(
         config=config,
-        data=data,
         module=module,
         trainer=trainer,
         max_steps=max_steps,
@@ -144,36 +154,48 @@ def build_parts(config: TrainConfig, folder: Path | None) -> Parts:
     )
 
 
-def _network(config: TrainConfig, data: DataModule, folder: Path | None) -> nn.Module:
+def _require_reported(metric: str, task: Task) -> None:
+    """Refuse a target that nothing measures on this data."""
+    names = task.directions()
+    if metric not in names:
+        raise ValueError(
+            f"target.metric={metric}: task={task.name} reports no {metric} on this data; use one "
+            f"of {', '.join(names)}{did_you_mean(metric, list(names))}"
+        )
+
+
+def _network(config: TrainConfig, task: Task, folder: Path | None) -> nn.Module:
     """Make a network with random weights, or prune a trained one."""
     recipe = config.recipe
     if isinstance(recipe, PruneConfig):
-        return pruned_network(source_folder(config.results, recipe), config, data, folder)
-    shapes = {"input_shape": data.input_shape, "num_classes": data.num_classes}
-    for name, value in shapes.items():
+        return pruned_network(source_folder(config.results, recipe), config, task, folder)
+    arguments = task.model_arguments()
+    for name, value in arguments.items():
         given = config.model.get(name)
         if given is not None and given != (list(value) if isinstance(value, tuple) else value):
             raise ValueError(f"model.{name}={given}: contradicts the data's {name}={value}")
-    network = instantiate(config.model, **shapes)
+    network = instantiate(config.model, **arguments)
     return require_network(network, str(config.model["_target_"]))
 
 
-def _teacher(config: TrainConfig, data: DataModule) -> Teacher | None:
+def _teacher(config: TrainConfig, task: Task) -> Teacher | None:
     recipe = config.recipe
     if not isinstance(recipe, DistillConfig):
         return None
     # The teacher's class draws random weights before the trained ones are loaded. With a separate
     # random state, the student starts exactly as it would without a teacher.
     with torch.random.fork_rng(devices=[]):
-        network = load_network(source_folder(config.results, recipe), data, config.trust)
+        network = load_network(
+            source_folder(config.results, recipe), task.model_arguments(), config.trust
+        )
     return Teacher(network, channels_last=config.trainer.channels_last)
 
 
-def _classifier(config: TrainConfig, teacher: Teacher | None) -> Callable[..., Classifier]:
+def _module_class(config: TrainConfig, teacher: Teacher | None) -> Callable[..., TaskModule]:
     """Choose the class of the module once, so that a plain training step need not check."""
     recipe = config.recipe
     if teacher is None or not isinstance(recipe, DistillConfig):
-        return Classifier
+        return TaskModule
     return partial(Distilled, teacher=teacher, temperature=recipe.temperature, alpha=recipe.alpha)
 
 
@@ -198,11 +220,11 @@ def model_facts(parts: Parts, name: str) -> ModelFacts:
         ValueError: The model or the data break their contract.
     """
     network = parts.module.network  # without the teacher of a distillation
-    flops, uncounted = count_flops(network, example_input(parts.data))
+    flops, uncounted = count_flops(network, example_input(parts.task))
     return ModelFacts(
         name=name,
         num_parameters=sum(parameter.numel() for parameter in network.parameters()),
-        flops_per_sample=flops,
+        flops_per_sample=round(flops / parts.task.samples_per_example),
         flops_uncounted_ops=uncounted,
     )
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from bench.cli.messages import root_cause
 from bench.cli.overrides import Checked, Planned, key_of, plain_values, with_choices
 from bench.config.recipe import PruneConfig
 from bench.config.train import TrainConfig
@@ -64,6 +68,7 @@ def _source_and_needs(
     """The run that a job builds on, and what the job needs; see check_training()."""
     config = check_values(values)
     require_rates(config)
+    target_mode(config)
     source = find_source(config)
     refuse_other_model(config.model, source, overrides)
     needs = training_needs(config, source)
@@ -87,11 +92,42 @@ def plan_training(config: DictConfig) -> list[Planned]:
     source, needs = _source_and_needs(values, _overrides(config))
     require(needs)
     settled = with_source(with_choices(config, values), source)
+    # The record must say which way is better even if the run is killed.
+    settled["target"]["mode"] = target_mode(TrainConfig.from_dict(values))
     chosen = settled[CHOICES]
     title = f"{chosen.get('model', 'model')} on {chosen.get('data', 'data')}"
     if source is not None:
         title = f"{title}, {source.recipe.name}"
     return [Planned(config=settled, digest=hash_of(config, source), title=title)]
+
+
+def target_mode(config: TrainConfig) -> str | None:
+    """The direction of the target's metric: as configured, else that of the user's own metric.
+
+    Raises:
+        ValueError: The metric cannot be made, or its class does not know its direction.
+    """
+    metric, mode = config.target.metric, config.target.mode
+    if metric not in config.metrics or mode is not None:
+        return mode
+    return _direction(metric, json.dumps(config.metrics[metric]))
+
+
+@cache
+def _direction(metric: str, node: str) -> str:
+    from bench.tasks.user_metrics import UserMetrics  # it imports torch
+
+    try:
+        made = instantiate(json.loads(node))
+    except InstantiationException as error:
+        raise ValueError(f"metrics.{metric}: {root_cause(error)}") from error
+    direction = UserMetrics({metric: made}, ()).directions[metric]
+    if direction is None:
+        raise ValueError(
+            f"target.metric={metric}: {type(made).__name__} does not say whether more or less of "
+            "it is better; give target.mode=max or target.mode=min"
+        )
+    return direction
 
 
 def _overrides(config: DictConfig) -> list[str]:

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from bench.config.train import BudgetConfig
 from bench.measure.target_measurement import Seen, TargetMeasurement
-from bench.tasks.classifier import Classifier
+from bench.tasks.task_module import TaskModule
 from bench.training.warm_up import num_compiled_graphs
 
 # Reading an energy meter costs system calls. Once per second is often enough for a budget.
@@ -46,7 +46,7 @@ class TargetProfiler(TargetMeasurement):
         stop_at_target: Whether to stop the trainer at the crossing.
     """
 
-    on_end: Callable[[Classifier], None] = nothing
+    on_end: Callable[[TaskModule], None] = nothing
     budget: BudgetConfig | None = None
     max_steps: int | None = None
     num_train_samples: int | None = None
@@ -118,7 +118,7 @@ class TargetProfiler(TargetMeasurement):
         """Begin the phase `eval`."""
         self.begin_evaluation()
 
-    def validation_ended(self, trainer: pl.Trainer, module: Classifier) -> None:
+    def validation_ended(self, trainer: pl.Trainer, module: TaskModule) -> None:
         """Read, keep the row, and stop the trainer at the crossing or if a budget is spent.
 
         Raises:
@@ -148,7 +148,7 @@ class TargetProfiler(TargetMeasurement):
             trainer.should_stop = True
         self.window.phases.switch_quickly("train")
 
-    def training_ended(self, module: Classifier) -> None:
+    def training_ended(self, module: TaskModule) -> None:
         """Hand over the trained module, and stop the clock."""
         self.window.synchronize()
         self.window.phases.switch("checkpoint")

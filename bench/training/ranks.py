@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from math import log2
 from typing import Any
 
-from bench.tasks.data import DataModule
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import unchanged
+from bench.tasks.task import Task
 from bench.training.batches import digest, gather
 from bench.training.splits import pass_samples, require_size, shape_text, split_batches
 
@@ -108,40 +108,40 @@ class Share:
 
     num_samples: int
     content: str
-    labels: tuple[int, ...] | None
+    labels: tuple[float, ...] | None
     pass_samples: int | None
 
 
-def require_shares(data: DataModule, make_loader: Callable[[], Any], batch_size: int) -> None:
+def require_shares(task: Task, make_loader: Callable[[], Any], batch_size: int) -> None:
     """Refuse data that the ranks do not share correctly.
 
     Call it on every rank once there is a process group. The state of the data is put back.
 
     Args:
-        data: The data after setup().
+        task: Has the data after setup().
         make_loader: Makes the training loader of this rank.
         batch_size: Samples of a step, of all ranks together.
 
     Raises:
         ValueError: Any rank has wrong data; every rank raises it.
     """
-    with unchanged([], data):
-        share = training_share(data, make_loader())
-    require_different_samples(gather(share), data.num_train_samples, batch_size)
+    with unchanged([], task.data):
+        share = training_share(task, make_loader())
+    require_different_samples(gather(share), task.num_train_examples, batch_size)
     for name in ("val_dataloader", "test_dataloader"):
-        with unchanged([], data):
-            content = whole_split(split_batches(data, name))
+        with unchanged([], task.data):
+            content = whole_split(split_batches(task, name))
         require_whole_split(name, gather(content))
 
 
-def training_share(data: DataModule, loader: Any) -> Share:
+def training_share(task: Task, loader: Any) -> Share:
     """Read what this rank trains on, from as many batches as are needed to tell ranks apart."""
     first: Batch | None = None
-    labels: list[int] = []
-    for batch in split_batches(data, "train_dataloader", loader):
+    labels: list[float] = []
+    for batch in split_batches(task, "train_dataloader", loader):
         first = first or batch
-        labels += batch[1].tolist()
-        if _bits(labels) >= _ENOUGH_BITS or len(labels) >= data.num_train_samples:
+        labels += batch[1].flatten().tolist()
+        if _bits(labels) >= _ENOUGH_BITS or len(labels) >= task.data.num_train_samples:
             break
     assert first is not None, "split_batches() gives one or raises"
     return Share(
@@ -220,7 +220,7 @@ def _add_up(num_train_samples: int, passes: list[int | None], batch_size: int) -
     return len(known) == len(passes) and abs(sum(known) - num_train_samples) < batch_size
 
 
-def _bits(labels: list[int]) -> float:
+def _bits(labels: list[float]) -> float:
     """How unlikely it is to draw these labels from their classes by chance, as -log2."""
     shares = [num / len(labels) for num in Counter(labels).values()]
     return -len(labels) * log2(sum(share**2 for share in shares))

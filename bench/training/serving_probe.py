@@ -1,6 +1,6 @@
 """The serving probe: latency of one prediction, throughput in batch, joules per prediction.
 
-It runs in this process in a closed loop, from a tensor on the device to logits on the device,
+It runs in this process in a closed loop, from a tensor on the device to outputs on the device,
 without a network or a queue. It has four parts: warm-up, requests of one input each, batches of
 each size, and an energy window. None takes longer than max_s. Inputs are cycled, so that no request
 repeats the one before.
@@ -38,15 +38,16 @@ class _Throughput:
 
     @property
     def per_s(self) -> float:
-        """Samples per second."""
+        """Inputs per second."""
         return self.batch_size * self.num_batches / self.elapsed_s
 
 
 @torch.inference_mode()
 def probe_serving(
     network: nn.Module,
-    images: Tensor,
+    inputs: Tensor,
     *,
+    samples_per_input: int,
     config: ProbeConfig,
     synchronize: Callable[[], None],
     meters: MeterSet,
@@ -55,9 +56,11 @@ def probe_serving(
     """Measure what it costs to serve a model.
 
     Args:
-        network: Maps images to logits in the precision to measure. It is put into evaluation mode.
-        images: Inputs on the network's device, shape (n, c, h, w), n >= 1. With fewer than twice
-            the largest batch size, batches of that size share inputs.
+        network: Maps inputs to outputs in the precision to measure. It is put into evaluation mode.
+        inputs: On the network's device, shape (n, ...), n >= 1. With fewer than twice the largest
+            batch size, batches of that size share inputs.
+        samples_per_input: Samples that an input holds. Throughput and joules are per sample, and
+            latencies are those of one input.
         config: Sizes and times.
         synchronize: Waits until the device has finished its work.
         meters: Open energy meters.
@@ -68,12 +71,12 @@ def probe_serving(
         does not resolve them.
 
     Raises:
-        ValueError: There is no image.
+        ValueError: There is no input.
     """
-    if len(images) == 0:
-        raise ValueError(f"images of shape {tuple(images.shape)}: the probe needs at least one")
+    if len(inputs) == 0:
+        raise ValueError(f"inputs of shape {tuple(inputs.shape)}: the probe needs at least one")
     network.eval()
-    prober = _Prober(network, images, config, synchronize, clock)
+    prober = _Prober(network, inputs, config, synchronize, clock)
     latencies_ms = prober.latencies_ms()
     best = prober.best_throughput()
     spent, num = None, 0
@@ -81,19 +84,24 @@ def probe_serving(
     if best is not None and meters.refresh_s is not None and meters.complete:
         window_s = MIN_REFRESHES * meters.refresh_s
         spent, num = prober.energy_of_predictions(best, EnergyWindow(meters), window_s)
-    return _as_recorded(latencies_ms, best, spent, num)
+    return _as_recorded(latencies_ms, best, spent, num, samples_per_input)
 
 
 def _as_recorded(
-    latencies_ms: Sequence[float], best: _Throughput | None, spent: WindowEnergy | None, num: int
+    latencies_ms: Sequence[float],
+    best: _Throughput | None,
+    spent: WindowEnergy | None,
+    num_inputs: int,
+    samples_per_input: int,
 ) -> Serving:
-    """Put the measurements into a record; `spent` is the energy of `num` predictions."""
+    """Put the measurements into a record; `spent` is the energy of `num_inputs` inputs."""
+    num = num_inputs * samples_per_input
     return Serving(
         num_requests=len(latencies_ms),
         latency_p50_ms=latency_percentile(latencies_ms, 0.5),
         latency_p90_ms=latency_percentile(latencies_ms, 0.9),
         latency_p99_ms=latency_percentile(latencies_ms, 0.99),
-        throughput_per_s=best.per_s if best else None,
+        throughput_per_s=best.per_s * samples_per_input if best else None,
         throughput_batch_size=best.batch_size if best else None,
         energy_per_prediction_j=spent.total_j / num if spent and spent.total_j else None,
         energy_per_prediction_label=spent.label if spent else None,
@@ -107,15 +115,15 @@ class _Prober:
     """Makes the three measurements of a model on its device."""
 
     _network: nn.Module
-    _images: Tensor
+    _inputs: Tensor
     _config: ProbeConfig
     _synchronize: Callable[[], None]
     _clock: Clock
 
     def latencies_ms(self) -> list[float]:
-        """Time one input after another, each until its logits are there, without the warm-up."""
+        """Time one input after another, each until its outputs are there, without the warm-up."""
         # The same input again and again could be answered faster, from caches.
-        inputs = itertools.cycle(_batches(self._images, 1))
+        inputs = itertools.cycle(_batches(self._inputs, 1))
         self._requests_ms(inputs, self._config.warmup_requests)
         return self._requests_ms(inputs, self._config.num_requests)
 
@@ -126,9 +134,9 @@ class _Prober:
         end_s = self._clock()
         deadline_s = end_s + self._config.max_s
         while len(latencies_ms) < num_requests and end_s < deadline_s:
-            image = next(inputs)
+            one = next(inputs)
             start_s = self._clock()
-            self._network(image)
+            self._network(one)
             self._synchronize()
             end_s = self._clock()
             latencies_ms.append((end_s - start_s) * 1e3)
@@ -159,7 +167,7 @@ class _Prober:
         The last group counts. The device is synchronised at the ends of a group only. If it were
         after each batch, the time of small batches would mostly be waiting.
         """
-        batches = itertools.cycle(_batches(self._images, batch_size))
+        batches = itertools.cycle(_batches(self._inputs, batch_size))
         # A new batch size may have to be compiled for, which is not part of the measurement.
         self._timed_s(batches, 1)
         spent_s = 0.0
@@ -192,7 +200,7 @@ class _Prober:
         """
         if window_s > self._config.max_s:  # the meter is too slow for the time that is allowed
             return None, 0
-        batches = itertools.cycle(_batches(self._images, best.batch_size))
+        batches = itertools.cycle(_batches(self._inputs, best.batch_size))
         num_predictions = 0
         elapsed_s = 0.0
         self._synchronize()
@@ -209,13 +217,13 @@ class _Prober:
         return spent, num_predictions
 
 
-def _batches(images: Tensor, batch_size: int) -> list[Tensor]:
-    """Make full batches that together hold every image; the last one starts over at the first.
+def _batches(inputs: Tensor, batch_size: int) -> list[Tensor]:
+    """Make full batches that together hold every input; the last one starts over at the first.
 
     Args:
-        images: Shape (n, c, h, w), n >= 1.
-        batch_size: Images of each batch. If it is more than n, images repeat within a batch.
+        inputs: Shape (n, ...), n >= 1.
+        batch_size: Inputs of each batch. If it is more than n, inputs repeat within a batch.
     """
-    offsets = torch.arange(batch_size, device=images.device)
-    starts = range(0, len(images), batch_size)
-    return [images[(start + offsets) % len(images)] for start in starts]
+    offsets = torch.arange(batch_size, device=inputs.device)
+    starts = range(0, len(inputs), batch_size)
+    return [inputs[(start + offsets) % len(inputs)] for start in starts]

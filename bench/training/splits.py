@@ -5,35 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import torch
 from lightning_fabric.utilities.data import sized_len
 from torch import Tensor
 
-from bench.tasks.data import DataModule, test_batches
+from bench.tasks.data import test_batches
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import unchanged
-from bench.tasks.quality import require_classes
+from bench.tasks.task import Task, describe
 
-_LABELS = (torch.int64, torch.uint8)  # the types of classes that torch's cross-entropy takes
-_NUM_LABELS = 64  # labels that are compared: enough to tell two orders apart
+_NUM_TARGETS = 64  # targets that are compared: enough to tell two orders apart
 
 
-def first_batch(data: DataModule, name: str) -> Batch:
+def first_batch(task: Task, name: str) -> Batch:
     """Load the first batch of a split; see split_batches()."""
-    return next(split_batches(data, name))
+    return next(split_batches(task, name))
 
 
-def split_batches(data: DataModule, name: str, loader: Any = None) -> Iterator[Batch]:
+def split_batches(task: Task, name: str, loader: Any = None) -> Iterator[Batch]:
     """Load the batches of a split and check each of them.
 
     Args:
-        data: Has the shape of an image and the number of classes.
+        task: Has the data, and knows what its inputs and targets are.
         name: The method that gives the loader, such as `val_dataloader`.
         loader: The loader, if the method must not be called again.
 
     Raises:
-        ValueError: It is not a loader, gives no batch, or a batch that is not images and labels.
+        ValueError: It is not a loader, gives no batch, or a batch that is not inputs and targets.
     """
+    data = task.data
     if loader is None:
         loader = test_batches(data) if name == "test_dataloader" else getattr(data, name)()
     if isinstance(loader, Sequence | dict) or not isinstance(loader, Iterable):
@@ -41,51 +40,49 @@ def split_batches(data: DataModule, name: str, loader: Any = None) -> Iterator[B
     empty = True
     for batch in loader:
         empty = False
-        yield _checked(data, name, batch)
+        yield _checked(task, name, batch)
     if empty:
         raise ValueError(f"data: {name} gave no batch; it needs at least one sample")
 
 
-def _checked(data: DataModule, name: str, batch: Any) -> Batch:
+def _checked(task: Task, name: str, batch: Any) -> Batch:
+    words = (task.input_word, task.target_word)
     if not isinstance(batch, tuple | list) or len(batch) != 2:
-        raise ValueError(f"data: a batch of {name} must be (images, labels), is {describe(batch)}")
-    images, labels = batch
-    for part, value in (("images", images), ("labels", labels)):
+        raise ValueError(
+            f"data: a batch of {name} must be ({', '.join(words)}), is {describe(batch)}"
+        )
+    inputs, targets = batch
+    for part, value in zip(words, batch, strict=True):
         if not isinstance(value, Tensor):
             raise ValueError(
                 f"data: {part} of {name} must be a torch.Tensor, are {describe(value)}"
             )
-    shape = tuple(data.input_shape)
-    if images.ndim == 0 or tuple(images.shape[1:]) != shape:
+    shape = tuple(task.data.input_shape)
+    if inputs.ndim == 0 or tuple(inputs.shape[1:]) != shape:
         raise ValueError(
-            f"data: images of {name} must be of shape (n, {shape_text(shape)}) by input_shape, "
-            f"are of shape ({shape_text(images.shape)})"
+            f"data: {task.input_word} of {name} must be of shape (n, {shape_text(shape)}) by "
+            f"input_shape, are of shape ({shape_text(inputs.shape)})"
         )
-    if labels.shape != images.shape[:1] or labels.dtype not in _LABELS:
-        raise ValueError(
-            f"data: labels of {name} must be int64 of shape ({len(images)},), are "
-            f"{str(labels.dtype).removeprefix('torch.')} of shape ({shape_text(labels.shape)})"
-        )
-    require_classes(labels, data.num_classes, where=f"data: {name}")
-    return images, labels
+    task.require_targets(targets, len(inputs), name)
+    return inputs, targets
 
 
-def require_same_order(data: DataModule) -> None:
+def require_same_order(task: Task) -> None:
     """Refuse training data that gives other samples when it is read again.
 
-    Samples read before the clock would then be missing from the training. Labels are compared
-    instead of images, because a data set may change images at random each time.
+    Samples read before the clock would then be missing from the training. Targets are compared
+    instead of inputs, because a data set may change images at random each time.
 
     Args:
-        data: Its state is put back after each reading.
+        task: The state of its data is put back after each reading.
 
     Raises:
-        ValueError: The second reading gave other labels than the first.
+        ValueError: The second reading gave other targets than the first.
     """
     readings = []
     for _ in range(2):
-        with unchanged([], data):
-            readings.append(_first_labels(data))
+        with unchanged([], task.data):
+            readings.append(_first_targets(task))
     if readings[0] != readings[1]:
         raise ValueError(
             "data: train_dataloader gave other samples when it was asked again, so what is checked "
@@ -94,24 +91,24 @@ def require_same_order(data: DataModule) -> None:
         )
 
 
-def _first_labels(data: DataModule) -> list[int]:
-    labels: list[int] = []
-    for _, more in split_batches(data, "train_dataloader"):
-        labels += more.tolist()
-        if len(labels) >= _NUM_LABELS:
+def _first_targets(task: Task) -> list[float]:
+    targets: list[float] = []
+    for _, more in split_batches(task, "train_dataloader"):
+        targets += more.flatten().tolist()
+        if len(targets) >= _NUM_TARGETS:
             break
-    return labels
+    return targets
 
 
-def pass_samples(loader: Any, batch_size: int) -> int | None:
+def pass_samples(loader: Any, num_samples: int) -> int | None:
     """Estimate the samples of one pass of a loader; None if it has no length.
 
     Args:
         loader: A loader, whose last batch may be smaller.
-        batch_size: The size of its first batch.
+        num_samples: The samples of its first batch.
     """
     num_batches = sized_len(loader)
-    return None if num_batches is None else num_batches * batch_size
+    return None if num_batches is None else num_batches * num_samples
 
 
 def require_size(num_train_samples: int, passes: Sequence[int | None], batch_size: int) -> None:
@@ -134,12 +131,6 @@ def require_size(num_train_samples: int, passes: Sequence[int | None], batch_siz
             f"data: num_train_samples is {num_train_samples}, but one pass of train_dataloader "
             f"gives about {total}; give the samples of a pass, which epochs are counted by"
         )
-
-
-def describe(value: Any) -> str:
-    """Say what a value is, for an error: `a list of 2`, `a Tensor`."""
-    name = type(value).__name__
-    return f"a {name} of {len(value)}" if isinstance(value, tuple | list | dict) else f"a {name}"
 
 
 def shape_text(shape: Sequence[int]) -> str:

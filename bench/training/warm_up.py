@@ -15,16 +15,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bench.config.train import TrainConfig
-from bench.tasks.classifier import Classifier
-from bench.tasks.data import DataModule
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import evaluating, unchanged
+from bench.tasks.task_module import TaskModule
 from bench.training.contract import Examples, Precision, check_contract
 
 
 def prepare(
-    module: Classifier,
-    data: DataModule,
+    module: TaskModule,
     config: TrainConfig,
     *,
     device: torch.device,
@@ -33,8 +31,7 @@ def prepare(
     """Check the contract of data and model, then warm up; weights and random states stay.
 
     Args:
-        module: The module, which is moved to the device.
-        data: The data after setup("fit").
+        module: The module, which is moved to the device; the data of its task is set up.
         config: Has the batch size, the number of warm-up steps, and whether to compile.
         device: The device of the training.
         precision: Enters the precision of the training.
@@ -44,12 +41,13 @@ def prepare(
     """
     module.to(device)
     options = config.trainer
+    data = module.task.data
     with unchanged(module.networks(), data):
-        examples = check_contract(module, data, config, device=device, precision=precision)
-        images, labels = examples.batch
+        examples = check_contract(module, config, device=device, precision=precision)
+        inputs, targets = examples.batch
         # The full batch of this rank first, then a smaller last one if there is one.
         sizes = (config.batch_size // options.devices, _last_size(data.train_dataloader()))
-        batches = [(_repeat(images, size), _repeat(labels, size)) for size in sizes if size]
+        batches = [(_repeat(inputs, size), _repeat(targets, size)) for size in sizes if size]
         for _ in range(options.num_warmup_steps):
             for batch in batches:
                 _train(module, batch, precision)
@@ -64,21 +62,21 @@ def num_compiled_graphs() -> int:
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
-def _train(module: Classifier, batch: Batch, precision: Precision) -> None:
-    images, labels = batch
+def _train(module: TaskModule, batch: Batch, precision: Precision) -> None:
+    inputs, targets = batch
     with precision():
         # On a copy, because a model may write into its input.
-        loss = module.training_step((images.clone(), labels), 0)
+        loss = module.training_step((inputs.clone(), targets), 0)
         loss.backward()  # type: ignore[no-untyped-call]
     module.zero_grad(set_to_none=True)
 
 
-def _evaluate(module: Classifier, examples: Examples, precision: Precision) -> None:
+def _evaluate(module: TaskModule, examples: Examples, precision: Precision) -> None:
     """Run the forward pass as Lightning's validation does, on training samples."""
-    images, _ = examples.batch
+    inputs, _ = examples.batch
     with evaluating(module), torch.no_grad(), precision():
         for size in examples.eval_sizes:
-            module(_repeat(images, size))
+            module(_repeat(inputs, size))
 
 
 def _last_size(loader: Any) -> int:

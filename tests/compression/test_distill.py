@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bench.compression.distill import Distilled, Teacher, distillation_loss
+from bench.tasks.find_task import make_task
 from bench.tasks.models import Cnn
 from bench.tasks.quality import quality
 from bench.tasks.schedules import constant
@@ -84,9 +86,13 @@ def trained() -> nn.Module:
     return Cnn((1, 8, 8), 10, width=4, depth=2)
 
 
+DATA = SimpleNamespace(input_shape=(1, 8, 8), num_classes=10, num_train_samples=8)
+
+
 def distilled(student: nn.Module, teacher: nn.Module) -> Distilled:
     return Distilled(
         student,
+        make_task("classification", DATA),
         partial(torch.optim.SGD, lr=0.1),
         partial(constant, lr=0.1, total_steps=1),
         channels_last=False,
@@ -130,6 +136,7 @@ def test_a_step_is_the_loss_of_the_batch_and_an_evaluation_is_of_the_student_alo
     )
     assert module.training_step((images, labels), 0).item() == pytest.approx(expected.item())
 
+    module.on_validation_epoch_start()
     module.validation_step((images, labels), 0)
     assert module.take_validation_quality() == quality(student(images).detach(), labels)
 

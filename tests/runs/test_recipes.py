@@ -425,14 +425,20 @@ class TestCommand:
         import torch
 
         from bench.runs.trained import load_data, load_network
+        from bench.tasks.find_task import make_task
         from bench.training.evaluate import evaluate
 
         for record in records(folder):
             path = folder / "results" / "train" / record.run_id
             data = load_data(path)
-            network = load_network(path, data)
+            task = make_task("classification", data)
+            network = load_network(path, task.model_arguments())
             measured = evaluate(
-                network, data.test_dataloader(), device=torch.device("cpu"), at="crossing"
+                network,
+                task.evaluation("test"),
+                data.test_dataloader(),
+                device=torch.device("cpu"),
+                at="crossing",
             )
             assert record.quality_test is not None
             assert measured["accuracy"] == record.quality_test["accuracy"]
@@ -440,13 +446,15 @@ class TestCommand:
 
     def test_a_lost_structure_is_said(self, folder: Path, tmp_path: Path) -> None:
         from bench.runs.trained import load_data, load_network
+        from bench.tasks.find_task import make_task
 
         pruned = records(folder)[-1]
         source = folder / "results" / "train" / pruned.run_id
         for name in ("config.yaml", "run.json", "checkpoint.pt"):
             (tmp_path / name).write_bytes((source / name).read_bytes())
+        arguments = make_task("classification", load_data(source)).model_arguments()
         with pytest.raises(ValueError, match=r"structure\.json: .*; train the run again") as caught:
-            load_network(tmp_path, load_data(source))
+            load_network(tmp_path, arguments)
         assert len(str(caught.value).splitlines()) == 1
 
 

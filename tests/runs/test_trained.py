@@ -24,6 +24,7 @@ from bench.runs.find import find_runs
 from bench.runs.recipes import find_source, with_source
 from bench.runs.trained import load_data, load_network
 from bench.tasks.data import digits
+from bench.tasks.find_task import make_task
 from bench.tasks.images import ImageDataModule
 from bench.tasks.models import Mlp
 
@@ -60,8 +61,12 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
+def arguments(data: Any) -> dict[str, Any]:
+    return make_task("classification", data).model_arguments()
+
+
 def test_saved_weights_are_restored(run: Path, data: ImageDataModule) -> None:
-    network = load_network(run, data)
+    network = load_network(run, arguments(data))
     saved = torch.load(run / "checkpoint.pt", weights_only=True)
     assert not network.training
     assert all(torch.equal(saved[name], value) for name, value in network.state_dict().items())
@@ -73,13 +78,13 @@ def test_a_checkpoint_that_is_missing_corrupt_or_of_another_model_is_named(
     checkpoint = run / "checkpoint.pt"
     torch.save(Mlp((1, 8, 8), 10, width=5, depth=1).state_dict(), checkpoint)
     with pytest.raises(StoreError, match=r"checkpoint\.pt: no usable .*Error.* loading"):
-        load_network(run, data)
+        load_network(run, arguments(data))
     checkpoint.write_bytes(b"no weights")
     with pytest.raises(StoreError, match=r"checkpoint\.pt: no usable checkpoint"):
-        load_network(run, data)
+        load_network(run, arguments(data))
     checkpoint.unlink()
     with pytest.raises(StoreError, match=r"no usable checkpoint \(.*No such file"):
-        load_network(run, data)
+        load_network(run, arguments(data))
 
 
 def test_a_run_is_named_by_id_folder_glob_or_latest(run: Path, tmp_path: Path) -> None:
@@ -172,7 +177,7 @@ def test_code_that_a_foreign_folder_names_is_not_called(
     ]
     loads: dict[str, Callable[[], object]] = {
         "data": lambda: load_data(run, ["my_parts"]),
-        "model": lambda: load_network(run, data, ["my_parts"]),
+        "model": lambda: load_network(run, arguments(data), ["my_parts"]),
     }
     for changes in nested:
         configure(run, changes)
@@ -236,10 +241,10 @@ class TestUserModule:
         network = my_parts.Net((1, 8, 8), 10, width=4, depth=1)
         torch.save(network.state_dict(), run / "checkpoint.pt")
         with pytest.raises(ValueError, match=r"trust=\[my_parts\]"):
-            load_network(run, data)
-        assert load_network(run, data, ["my_parts"]).scale == 2.0
+            load_network(run, arguments(data))
+        assert load_network(run, arguments(data), ["my_parts"]).scale == 2.0
         with pytest.raises(ValueError, match=r"checkpoint\.pt=my_parts\.Scale is neither code"):
-            load_network(run, data, ["my_parts.Net"])
+            load_network(run, arguments(data), ["my_parts.Net"])
 
     @pytest.mark.parametrize(
         ("target", "module"),
@@ -251,7 +256,7 @@ class TestUserModule:
         configure(run, {"model": {"_target_": target}})
         words = rf"{target}, .* in {module}, .* trust=\[{target}\]"
         with pytest.raises(ValueError, match=words):
-            load_network(run, data, ["my_parts"])
+            load_network(run, arguments(data), ["my_parts"])
 
     def test_a_missing_class_is_reported_in_one_line(
         self, run: Path, data: ImageDataModule
@@ -261,7 +266,7 @@ class TestUserModule:
             with pytest.raises(
                 ValueError, match=f"its class {target} cannot be imported .*PYTHONPATH"
             ):
-                load_network(run, data, ["my_parts"])
+                load_network(run, arguments(data), ["my_parts"])
 
 
 def test_a_checkpoint_is_plain_data(run: Path, data: ImageDataModule) -> None:
@@ -269,12 +274,12 @@ def test_a_checkpoint_is_plain_data(run: Path, data: ImageDataModule) -> None:
     for content in (Evil(str(mark)), {"head.weight": Evil(str(mark))}):
         torch.save(content, run / "checkpoint.pt")
         with pytest.raises(ValueError, match=r"checkpoint\.pt"):
-            load_network(run, data, ["my_parts"])
+            load_network(run, arguments(data), ["my_parts"])
         assert not mark.exists()
     for nothing in ([1], torch.zeros(3), None, {1: torch.zeros(1)}):
         torch.save(nothing, run / "checkpoint.pt")
         with pytest.raises(StoreError, match="no usable checkpoint"):
-            load_network(run, data)
+            load_network(run, arguments(data))
 
 
 def test_a_structure_only_sets_attributes_that_a_layer_has(
@@ -290,11 +295,11 @@ def test_a_structure_only_sets_attributes_that_a_layer_has(
     for structure in strange:
         (run / "structure.json").write_text(json.dumps(structure))
         with pytest.raises(StoreError, match="structure of another model"):
-            load_network(run, data)
+            load_network(run, arguments(data))
     for text in ("[1]", '{"a": 1}', "null", "[" * 100_000):
         (run / "structure.json").write_text(text)
         with pytest.raises(StoreError, match=r"structure\.json: .*; train the run again"):
-            load_network(run, data)
+            load_network(run, arguments(data))
 
 
 def test_a_stored_configuration_downloads_nothing(

@@ -14,12 +14,13 @@ import torch
 from torch import nn
 
 from bench.config.train import TrainConfig, TrainerConfig
-from bench.tasks.classifier import Classifier
+from bench.tasks.find_task import make_task
+from bench.tasks.task_module import TaskModule
 from bench.training.contract import (
     Examples,
     check_contract,
     example_input,
-    require_attributes,
+    refuse_hooks,
     require_network,
 )
 from tests.training.own_data import (
@@ -41,12 +42,16 @@ def _no_schedule(optimizer: object) -> None:
 
 
 def check(network: nn.Module, data: Any, num_ranks: int = 1) -> Examples:
-    module = Classifier(
-        network, partial(torch.optim.SGD, lr=0.1), _no_schedule, channels_last=False
+    module = TaskModule(
+        network,
+        make_task("classification", data),
+        partial(torch.optim.SGD, lr=0.1),
+        _no_schedule,
+        channels_last=False,
     )
     config = TrainConfig(batch_size=BATCH_SIZE, trainer=TrainerConfig(devices=num_ranks))
     device = torch.device("cpu")
-    return check_contract(module, data, config, device=device, precision=nullcontext)
+    return check_contract(module, config, device=device, precision=nullcontext)
 
 
 def data_with(**methods: Callable[[OwnData], Any]) -> OwnData:
@@ -210,14 +215,14 @@ def test_an_attribute_that_is_missing_is_named(name: str) -> None:
     data = type("Data", (), {"num_classes": 3, "input_shape": (1,), "num_train_samples": 4})
     delattr(data, name)
     with pytest.raises(ValueError, match=rf"data: {name} is missing after setup\(\)"):
-        require_attributes(data())
+        make_task("classification", data())
 
 
 def test_a_number_of_samples_that_is_none_is_named() -> None:
     data = OwnData()
     data.num_train_samples = 0
     with pytest.raises(ValueError, match="data: num_train_samples is 0, must be a whole number"):
-        require_attributes(data)
+        make_task("classification", data)
 
 
 @pytest.mark.parametrize("hook", ["on_after_batch_transfer", "transfer_batch_to_device"])
@@ -225,8 +230,8 @@ def test_data_that_changes_batches_where_only_lightning_calls_it_is_refused(hook
     """Accuracy would be that of other images at the crossing and in serving than in the curve."""
     changing = type("Changing", (OwnData,), {hook: lambda self, batch, *_: batch})
     with pytest.raises(ValueError, match=f"data: {hook} would be called in training only"):
-        require_attributes(changing())
-    require_attributes(OwnData())
+        refuse_hooks(changing())
+    refuse_hooks(OwnData())
 
 
 def test_the_example_is_a_training_image_and_takes_nothing_from_the_order() -> None:
@@ -234,7 +239,9 @@ def test_the_example_is_a_training_image_and_takes_nothing_from_the_order() -> N
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    assert torch.equal(example_input(data), data.splits["train"][0][:1])
+    assert torch.equal(
+        example_input(make_task("classification", data)), data.splits["train"][0][:1]
+    )
     assert torch.equal(torch.rand(1), expected)
 
 

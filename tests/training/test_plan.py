@@ -26,7 +26,7 @@ from tests.cli.planning import plan
         ("trainer.num_threads=99999", "trainer.num_threads=99999: must be at most 1024"),
         ("lr=-0.1", "lr=-0.1: must be a positive number"),
         ("target.value=1.5", "target.value=1.5: accuracy lies between 0 and 1"),
-        ("target.metric=auc", "target.metric=auc: must be one of accuracy"),
+        ("target.metric=auc", "target.metric=auc: must be one of loss, accuracy"),
         ("model.width=wide", "model.width"),
         ("model.widht=1", "model.widht"),
         ("model=custom", "model._target_"),

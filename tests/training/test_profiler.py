@@ -21,8 +21,9 @@ from bench.core.target import Target
 from bench.measure.energy import WindowEnergy
 from bench.measure.meters.base import Meter, MeterUnavailable, Reading
 from bench.measure.window import Window
-from bench.tasks.classifier import Classifier
+from bench.tasks.find_task import make_task
 from bench.tasks.schedules import constant
+from bench.tasks.task_module import TaskModule
 from bench.training.loop import train_to_target
 from bench.training.profiler import TargetProfiler, UncheckedBudget
 from tests.fakes import FunctionMeter, PoweredClock, ScriptedMeter
@@ -77,13 +78,14 @@ class Loader:
         return self._batches()
 
 
-class Scripted(Classifier):
+class Scripted(TaskModule):
     """Its validation accuracy is given; the training is real."""
 
     def __init__(self, accuracies: list[float], loss: float = 0.5) -> None:
         network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
         super().__init__(
             network,
+            make_task("classification", Data(PoweredClock(), 0.0)),
             partial(torch.optim.SGD, lr=0.1),
             partial(constant, lr=0.1, total_steps=1),
             channels_last=False,
@@ -156,16 +158,17 @@ class Run:
             enable_progress_bar=False,
         )
         self.module = module
+        module.task = make_task("classification", self.data)
 
     def _write(self, row: CurveRow) -> None:
         self.clock.advance(WRITE_S, self.write_w)
 
-    def _end(self, module: Classifier) -> None:
+    def _end(self, module: TaskModule) -> None:
         self.ended += 1
         self.clock.advance(3.0, self.write_w)
 
     def fit(self) -> TargetProfiler:
-        train_to_target(self.module, self.data, self.profiler, self.trainer)
+        train_to_target(self.module, self.profiler, self.trainer)
         return self.profiler
 
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
+from bench.tasks.find_task import make_task
+from bench.tasks.task import Task
 from bench.training.ranks import (
     require_different_samples,
     require_shares,
@@ -28,14 +30,14 @@ def split(num_classes: int = 3, *, noise_seed: int = 0) -> TensorDataset:
     return TensorDataset(torch.rand(NUM, *SHAPE, generator=noise), labels)
 
 
-def data() -> OwnData:
-    made = OwnData()
-    made.num_train_samples = NUM
-    return made
+def task() -> Task:
+    data = OwnData()
+    data.num_train_samples = NUM
+    return make_task("classification", data)
 
 
 def judge(loader_of_rank: Callable[[int], Any], batch_size: int = 8) -> None:
-    shares = [training_share(data(), loader_of_rank(rank)) for rank in range(2)]
+    shares = [training_share(task(), loader_of_rank(rank)) for rank in range(2)]
     require_different_samples(shares, NUM, batch_size)
 
 
@@ -85,7 +87,7 @@ def test_ranks_with_an_order_of_their_own_are_fine() -> None:
 
 
 def test_a_wrong_number_of_samples_is_refused() -> None:
-    shares = [training_share(data(), shared_out(split(), rank, 4)) for rank in range(2)]
+    shares = [training_share(task(), shared_out(split(), rank, 4)) for rank in range(2)]
     with pytest.raises(ValueError, match="num_train_samples is 2400, but one pass of train_data"):
         require_different_samples(shares, 2400, 8)
 
@@ -100,7 +102,7 @@ def test_a_split_must_be_whole_on_every_rank() -> None:
 
 def test_looking_at_the_shares_leaves_the_order_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other rank has a share with the same sizes and other samples."""
-    other = training_share(data(), DataLoader(split(noise_seed=5), 4, sampler=range(1, NUM)))
+    other = training_share(task(), DataLoader(split(noise_seed=5), 4, sampler=range(1, NUM)))
 
     def gather(found: list[Any], own: Any) -> None:
         found[:] = [own, own if isinstance(own, tuple) else other]
@@ -112,6 +114,6 @@ def test_looking_at_the_shares_leaves_the_order_alone(monkeypatch: pytest.Monkey
         torch.manual_seed(0)
         shuffled = DataLoader(split(), 4, shuffle=True)
         if looks:
-            require_shares(data(), lambda: shuffled, 8)  # noqa: B023
+            require_shares(task(), lambda: shuffled, 8)  # noqa: B023
         orders.append([labels.tolist() for _, labels in shuffled])
     assert orders[0] == orders[1]

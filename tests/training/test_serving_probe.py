@@ -70,6 +70,7 @@ def probed(
     return probe_serving(
         device,
         images,
+        samples_per_input=1,
         config=ProbeConfig(**config),
         clock=device.clock,
         synchronize=device.synchronize,
@@ -260,6 +261,7 @@ def test_without_a_meter_that_was_lost_in_the_run_there_are_no_joules() -> None:
     serving = probe_serving(
         device,
         numbered(600),
+        samples_per_input=1,
         config=ProbeConfig(),
         clock=device.clock,
         synchronize=device.synchronize,
@@ -298,6 +300,7 @@ def test_a_real_model_on_the_real_clock() -> None:
     serving = probe_serving(
         network,
         torch.randn(20, 1, 8, 8),
+        samples_per_input=1,
         config=ProbeConfig(warmup_requests=5, min_batch_s=0.01),
         synchronize=lambda: None,
         meters=meter_set(FunctionMeter(time.process_time, label="modelled"), time.perf_counter),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
+from bench.tasks.find_task import make_task
 from bench.training.splits import pass_samples, require_same_order, require_size
 from tests.training.own_data import SHAPE, OwnData
 
@@ -58,7 +59,7 @@ class Given(OwnData):
 def test_a_stream_that_can_be_read_once_is_refused() -> None:
     data = Given(DataLoader(Stream(), 4))
     with pytest.raises(ValueError, match="gave other samples when it was asked again, so what"):
-        require_same_order(data)
+        require_same_order(make_task("classification", data))
 
 
 def test_an_order_that_can_be_put_back_is_fine() -> None:
@@ -66,12 +67,12 @@ def test_an_order_that_can_be_put_back_is_fine() -> None:
     draws = torch.Generator().manual_seed(0)
     data = Given(DataLoader(samples, 4, sampler=RandomSampler(samples, generator=draws)))  # type: ignore[arg-type]
     expected = draws.get_state()
-    require_same_order(data)
+    require_same_order(make_task("classification", data))
     assert torch.equal(draws.get_state(), expected)
 
 
 def test_images_that_change_at_random_are_fine() -> None:
-    require_same_order(Given(DataLoader(Noisy(), 4)))
+    require_same_order(make_task("classification", Given(DataLoader(Noisy(), 4))))
 
 
 @pytest.mark.parametrize(

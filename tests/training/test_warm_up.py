@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from bench.config.train import BudgetConfig, TrainConfig, TrainerConfig
 from bench.core.target import TargetConfig
-from bench.tasks.classifier import Classifier
+from bench.tasks.find_task import make_task
+from bench.tasks.task_module import TaskModule
 from bench.training.warm_up import prepare
 from tests.training.own_data import BATCH_SIZE, InPlace, OwnData
 
@@ -47,14 +48,16 @@ def config(num_warmup_steps: int, *, compile: bool = False) -> TrainConfig:
     )
 
 
-def classifier(network: nn.Module) -> Classifier:
-    return Classifier(network, partial(torch.optim.SGD, lr=0.1), _no_schedule, channels_last=False)
+def module_of(network: nn.Module, data: OwnData | None = None) -> TaskModule:
+    task = make_task("classification", data or OwnData())
+    optimizer = partial(torch.optim.SGD, lr=0.1)
+    return TaskModule(network, task, optimizer, _no_schedule, channels_last=False)
 
 
-def warmed_up(network: nn.Module, data: OwnData, num_steps: int) -> Classifier:
-    module = classifier(network)
+def warmed_up(network: nn.Module, data: OwnData, num_steps: int) -> TaskModule:
+    module = module_of(network, data)
     device = torch.device("cpu")
-    prepare(module, data, config(num_steps), device=device, precision=nullcontext)
+    prepare(module, config(num_steps), device=device, precision=nullcontext)
     return module
 
 
@@ -122,6 +125,6 @@ def test_a_model_that_is_not_compiled_though_it_should_be_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("bench.training.warm_up.num_compiled_graphs", lambda: 0)
-    module, device = classifier(Watched([])), torch.device("cpu")
+    module, device = module_of(Watched([])), torch.device("cpu")
     with pytest.raises(ValueError, match=r"trainer\.compile=true: torch\.compile compiled nothing"):
-        prepare(module, OwnData(), config(1, compile=True), device=device, precision=nullcontext)
+        prepare(module, config(1, compile=True), device=device, precision=nullcontext)

@@ -19,6 +19,7 @@ from bench.core.records.placement import Placement
 from bench.core.records.recipe import Recipe
 from bench.core.records.serving import RateStep, Serving, Stage, TrainedRun
 from bench.core.records.target import LadderRung, TargetResult
+from bench.core.records.task import TaskFacts
 
 SCHEMA_VERSION = 2
 # The kind of error of a run that was interrupted before its process began.
@@ -73,6 +74,7 @@ class RunRecord:
         config: Resolved configuration.
         host: Name, system, CPU, memory, Python, libraries, GPUs, git commit and whether it was
             dirty; for `bench.serve` also the runtime. See Identity and the ledger.
+        task: What was learned, from which data.
         target: The target, and the cost of reaching it.
         ladder: For each further threshold, the first evaluation that met it.
         phases: Wall time by phase.
@@ -116,6 +118,7 @@ class RunRecord:
     error: RunError | None = None
     config: dict[str, Any]
     host: dict[str, Any]
+    task: TaskFacts | None = None
     target: TargetResult | None = None
     ladder: list[LadderRung] = field(default_factory=list)
     phases: Phases = field(default_factory=Phases)

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
+from bench.tasks.evaluation import Evaluation
 from bench.tasks.loaders import Batch
-from bench.tasks.quality import quality
+from bench.tasks.task import Task
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 MakeSchedule = Callable[[Optimizer], LRScheduler | None]
@@ -33,10 +33,10 @@ class Observer(Protocol):
     def validation_started(self) -> None:
         """An evaluation begins."""
 
-    def validation_ended(self, trainer: pl.Trainer, module: Classifier) -> None:
+    def validation_ended(self, trainer: pl.Trainer, module: TaskModule) -> None:
         """An evaluation has ended; its predictions are still in the module."""
 
-    def training_ended(self, module: Classifier) -> None:
+    def training_ended(self, module: TaskModule) -> None:
         """The trainer has stopped without an error."""
 
 
@@ -66,12 +66,13 @@ class TrainLoss:
         return mean
 
 
-class Classifier(pl.LightningModule):
-    """A network that maps images to logits, trained with cross-entropy."""
+class TaskModule(pl.LightningModule):
+    """A network that learns a task."""
 
     def __init__(
         self,
         network: nn.Module,
+        task: Task,
         make_optimizer: MakeOptimizer,
         make_schedule: MakeSchedule,
         channels_last: bool,
@@ -79,7 +80,8 @@ class Classifier(pl.LightningModule):
         """Take the network; Lightning has its optimizer made when training starts.
 
         Args:
-            network: Maps images (n, c, h, w) to logits (n, num_classes).
+            network: Maps inputs (n, ...) to the outputs of the task.
+            task: Has the loss and the qualities.
             make_optimizer: Makes the optimizer of some parameters.
             make_schedule: Makes the schedule of an optimizer; None keeps its learning rate.
             channels_last: Keep images and weights in memory with the channels last, which is often
@@ -91,33 +93,35 @@ class Classifier(pl.LightningModule):
         self.network = network.to(memory_format=self._memory_format)
         self._make_optimizer = make_optimizer
         self._make_schedule = make_schedule
+        self.task = task
         self.observer: Observer | None = None
         self.train_loss = TrainLoss()
-        self._validation: list[Batch] = []
+        self._evaluation: Evaluation | None = None
 
     def networks(self) -> list[nn.Module]:
         """All modules that a training step runs."""
         return [self.network]
 
     @override
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, num_classes) of images (n, c, h, w)."""
-        logits: Tensor = self.network(images.contiguous(memory_format=self._memory_format))
-        return logits
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Outputs of inputs (n, ...)."""
+        outputs: Tensor = self.network(inputs.contiguous(memory_format=self._memory_format))
+        return outputs
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean cross-entropy of a batch, a scalar."""
-        images, labels = batch
+        """Loss of a batch, a scalar."""
+        inputs, targets = batch
         # Nothing is logged here: self.log() would take longer than a small step.
-        return cross_entropy(self(images), labels)
+        return self.task.loss(self(inputs), targets)
 
     @override
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Keep the loss, which Lightning has detached, and notify the observer."""
         self.train_loss.add(outputs["loss"])
         if self.observer is not None:
-            self.observer.step_ended(self.trainer, batch[1].shape[0])
+            num_samples = batch[1].shape[0] * self.task.samples_per_example
+            self.observer.step_ended(self.trainer, num_samples)
 
     @override
     def on_validation_start(self) -> None:
@@ -139,31 +143,26 @@ class Classifier(pl.LightningModule):
 
     @override
     def on_validation_epoch_start(self) -> None:
-        """Drop the predictions of an earlier evaluation."""
-        self._validation.clear()
+        """Begin a new evaluation, without the batches of an earlier one."""
+        self._evaluation = self.task.evaluation("val")
 
     @override
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep the logits and labels of a batch."""
-        images, labels = batch
-        # Quality needs the whole split: F1 and calibration are not means over batches.
-        self._validation.append((self(images).float(), labels))
+        """Add the outputs and targets of a batch to the evaluation."""
+        inputs, targets = batch
+        assert self._evaluation is not None, "Lightning begins the epoch before its batches"
+        self._evaluation.update(self(inputs).float(), targets)
 
     def take_validation_quality(self) -> dict[str, float]:
         """Compute the quality over all validation batches of this evaluation, and drop them.
 
-        Returns:
-            As bench.tasks.quality.quality().
-
         Raises:
             ValueError: There was no validation batch.
         """
-        if not self._validation:
+        evaluation, self._evaluation = self._evaluation, None
+        if evaluation is None or not evaluation.num_samples:
             raise ValueError("the validation loader gave no batch: it needs at least one sample")
-        logits = torch.cat([logits for logits, _ in self._validation])
-        labels = torch.cat([labels for _, labels in self._validation])
-        self._validation.clear()
-        return quality(logits, labels)
+        return evaluation.compute()
 
     @override
     def configure_optimizers(self) -> Any:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from bench.tasks.classifier import Classifier
+from bench.tasks.evaluation import classification_quality
+from bench.tasks.find_task import make_task
 from bench.tasks.loaders import Batch
-from bench.tasks.quality import quality
 from bench.tasks.schedules import constant
+from bench.tasks.task_module import TaskModule
+
+TASK = make_task(
+    "classification",
+    SimpleNamespace(input_shape=(2, 1, 1), num_classes=2, num_train_samples=4),
+)
 
 
 @pytest.fixture
-def module() -> Classifier:
+def module() -> TaskModule:
     """A network that gives its inputs back: images of shape (n, 2, 1, 1) are logits."""
     optimizer = partial(torch.optim.SGD, lr=0.1)
     schedule = partial(constant, lr=0.1, total_steps=1)
-    return Classifier(nn.Flatten(), optimizer, schedule, channels_last=False)
+    return TaskModule(nn.Flatten(), TASK, optimizer, schedule, channels_last=False)
 
 
 def batch(logits: list[list[float]]) -> Batch:
@@ -28,14 +35,14 @@ def batch(logits: list[list[float]]) -> Batch:
     return images, torch.zeros(len(logits), dtype=torch.long)
 
 
-def train(module: Classifier, one: Batch) -> None:
+def train(module: TaskModule, one: Batch) -> None:
     """A step as Lightning makes it; its optimization loop hands on a detached copy of the loss."""
     loss = module.training_step(one, 0)
     module.on_train_batch_end({"loss": loss.detach().clone()}, one, 0)
 
 
 def test_the_training_loss_is_the_mean_over_the_steps_since_it_was_last_taken(
-    module: Classifier,
+    module: TaskModule,
 ) -> None:
     assert module.train_loss.take_mean() is None
     # Equal logits have a loss of log 2; logits of log 3 and 0 give class 0 a probability of 3/4.
@@ -46,7 +53,7 @@ def test_the_training_loss_is_the_mean_over_the_steps_since_it_was_last_taken(
     assert module.train_loss.take_mean() is None
 
 
-def test_a_loss_that_was_nan_once_shows(module: Classifier) -> None:
+def test_a_loss_that_was_nan_once_shows(module: TaskModule) -> None:
     for logit in (0.0, math.nan, 0.0):
         train(module, batch([[logit, 0]]))
     loss = module.train_loss.take_mean()
@@ -54,23 +61,26 @@ def test_a_loss_that_was_nan_once_shows(module: Classifier) -> None:
     assert math.isnan(loss)
 
 
-def test_validation_quality_is_over_samples_not_over_batches(module: Classifier) -> None:
+def test_validation_quality_is_over_samples_not_over_batches(module: TaskModule) -> None:
     batches = [batch([[1, 0], [2, 0], [0, 1]]), batch([[0, 3]])]
+    module.on_validation_epoch_start()
     for index, one in enumerate(batches):
         module.validation_step(one, index)
     images, labels = (torch.cat(part) for part in zip(*batches, strict=True))
     values = module.take_validation_quality()
-    assert values == quality(images.flatten(1), labels)
+    assert values == classification_quality(images.flatten(1), labels)
     assert values["accuracy"] == 2 / 4  # the mean of the batches would be 1/3
 
 
-def test_an_evaluation_forgets_the_one_before(module: Classifier) -> None:
+def test_an_evaluation_forgets_the_one_before(module: TaskModule) -> None:
+    module.on_validation_epoch_start()
     module.validation_step(batch([[0, 1]]), 0)
     module.on_validation_epoch_start()
     module.validation_step(batch([[1, 0]]), 0)
     assert module.take_validation_quality()["accuracy"] == 1
 
 
-def test_an_empty_validation_split_is_refused(module: Classifier) -> None:
+def test_an_empty_validation_split_is_refused(module: TaskModule) -> None:
+    module.on_validation_epoch_start()
     with pytest.raises(ValueError, match="gave no batch"):
         module.take_validation_quality()

@@ -1,0 +1,29 @@
+"""What a run learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFacts:
+    """The task of a run, as it followed from the configuration and the data.
+
+    Attributes:
+        name: Value of the key `task`.
+        kind: Kind of the task, which follows from the data: `multiclass`, `binary`, `multilabel`,
+            `regression` or `next_token`.
+        sample: What is counted as one sample: an `image`, a `row` of a table or a `token`.
+            Throughput, latency and joules per sample are those of one.
+        directions: For each quality that the run reports, which direction is better: `max` or
+            `min`. A metric whose direction nobody knows has none.
+        data_hash: Hash of the data, if the data gives one: two runs on different versions of a file
+            cannot be compared.
+    """
+
+    name: str
+    kind: str
+    sample: str
+    directions: dict[str, Literal["max", "min"]] = field(default_factory=dict)
+    data_hash: str | None = None
