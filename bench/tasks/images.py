@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
@@ -15,15 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from bench.tasks.loaders import (
-    Batch,
-    BatchOrder,
-    PreparedSplit,
-    RawSplit,
-    TensorLoader,
-    distributed_world,
-)
+from bench.tasks.loaders import Batch, BatchOrder, PreparedSplit, RawSplit
 from bench.tasks.sources import NUM_CLASSES, LabelledImages, Pools
+from bench.tasks.split_data import SplitDataModule
 
 # Images that need more than this as floats stay bytes. The rest of the memory is for a copy while
 # they are prepared, for the model and for the system.
@@ -63,44 +56,31 @@ def physical_memory_bytes() -> int:
 
 
 @dataclass(kw_only=True, eq=False)
-class ImageDataModule(pl.LightningDataModule):
+class ImageDataModule(SplitDataModule):
     """Images with one label each, in a training, a validation and a test split.
 
     Nothing is read before setup(), which also sets the attributes after num_workers.
 
     Attributes:
         read: Gives the samples for training and validation, and the test split.
-        batch_size: Samples of one training step, over all ranks together.
-        seed: Seed of the order of training samples, and of nothing else.
         num_validation_samples: Size of the validation split, stratified by class.
         split_seed: Decides which samples are in the validation split.
         in_memory: Keep standardised float32 images (True), or bytes that a DataLoader standardises
             (False). With None, float32 images are kept if a quarter of the memory is enough.
-        eval_batch_size: Samples of one evaluation batch.
         num_workers: Processes of the DataLoader.
         input_shape: (channels, height, width) of an image.
-        num_train_samples: Samples of the training split.
         raw_test: The pixels of the test split before they are standardised.
     """
 
     read: Callable[[], Pools]
-    batch_size: int
-    seed: int
     num_validation_samples: int
     split_seed: int = 0
     in_memory: bool | None = None
-    eval_batch_size: int = 512
     num_workers: int = 0
     input_shape: tuple[int, int, int] = field(init=False)
-    num_train_samples: int = field(init=False)
     raw_test: RawSplit | None = field(init=False, default=None)
 
     num_classes = NUM_CLASSES
-
-    def __post_init__(self) -> None:
-        """Prepare what Lightning keeps of a data module."""
-        super().__init__()
-        self._splits: dict[str, PreparedSplit | RawSplit] = {}
 
     @override
     def setup(self, stage: str = "fit") -> None:
@@ -111,7 +91,7 @@ class ImageDataModule(pl.LightningDataModule):
                 are workers without work.
             FileNotFoundError: The data is not found; see bench.tasks.sources.
         """
-        if self._splits:
+        if self.splits:
             return
         development, test = self.read()
         train, validation = self._cut(development)
@@ -119,28 +99,13 @@ class ImageDataModule(pl.LightningDataModule):
         channels, height, width = train.images.shape[1:]
         self.input_shape = (channels, height, width)
         self.num_train_samples = len(train.labels)
-        self._train_order()  # refuses a batch that is too large, before the costly preparation
+        self.train_order()  # refuses a batch that is too large, before the costly preparation
         num_values = train.images.size + validation.images.size + test.images.size
         in_memory = self._keeps_floats(num_values)
         for name, part in (("train", train), ("val", validation), ("test", test)):
             raw = RawSplit(torch.from_numpy(part.images), torch.from_numpy(part.labels), mean, std)
-            self._splits[name] = raw.prepared() if in_memory else raw
+            self.splits[name] = raw.prepared() if in_memory else raw
         self.raw_test = raw
-
-    @override
-    def train_dataloader(self) -> Iterable[Batch]:
-        """Full batches in an order that depends on the seed and is redrawn for each epoch."""
-        return self._loader("train", self._train_order())
-
-    @override
-    def val_dataloader(self) -> Iterable[Batch]:
-        """The whole validation split on every rank, so that quality is exact."""
-        return self._loader("val", self._eval_order("val"))
-
-    @override
-    def test_dataloader(self) -> Iterable[Batch]:
-        """The whole test split."""
-        return self._loader("test", self._eval_order("test"))
 
     def _keeps_floats(self, num_values: int) -> bool:
         in_memory = self.in_memory
@@ -153,23 +118,12 @@ class ImageDataModule(pl.LightningDataModule):
             )
         return in_memory
 
-    def _train_order(self) -> BatchOrder:
-        return BatchOrder(
-            self.num_train_samples,
-            self.batch_size,
-            shuffle=True,
-            drop_last=True,  # then samples = steps x batch_size
-            seed=self.seed,
-            world=distributed_world,
-        )
-
-    def _eval_order(self, name: str) -> BatchOrder:
-        return BatchOrder(len(self._splits[name]), self.eval_batch_size)
-
-    def _loader(self, name: str, order: BatchOrder) -> Iterable[Batch]:
-        split = self._splits[name]
+    @override
+    def make_loader(self, name: str, order: BatchOrder) -> Iterable[Batch]:
+        """Load the batches of a split, of bytes with a DataLoader."""
+        split = self.splits[name]
         if isinstance(split, PreparedSplit):
-            return TensorLoader(split, order)
+            return super().make_loader(name, order)
         # The order is drawn in this process, so it does not depend on the number of workers.
         return DataLoader(
             split,

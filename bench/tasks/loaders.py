@@ -79,31 +79,36 @@ class BatchOrder(Sampler[Index]):
                 f"batch_size={self.batch_size}: must be a multiple of the number of "
                 f"processes, {num_ranks}"
             )
-        order: Index = np.arange(self.num_samples)
-        if self.shuffle:
-            order = torch.randperm(self.num_samples, generator=self._generator).numpy()
+        order = self._draw()
         for batch in range(len(self)):
             # All ranks draw the same order, so contiguous parts of a batch never overlap.
             start = batch * self.batch_size + rank * share
             yield order[start : start + share]
 
+    def _draw(self) -> Index:
+        """The samples of one pass in order, shape (num_samples,)."""
+        order: Index = np.arange(self.num_samples)
+        if self.shuffle:
+            order = torch.randperm(self.num_samples, generator=self._generator).numpy()
+        return order
+
 
 @dataclass(eq=False)
 class PreparedSplit(Dataset[Batch]):
-    """A split that is standardised once and kept in memory, so that a batch costs two gathers.
+    """A split that is prepared once and kept in memory, so that a batch costs two gathers.
 
-    Its index is a whole batch. images are float32 (n, c, h, w), labels int64 (n,).
+    Its index is a whole batch. inputs and targets have one row for each sample.
     """
 
-    images: Tensor
-    labels: Tensor
+    inputs: Tensor
+    targets: Tensor
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
     def __getitem__(self, index: Index) -> Batch:
         chosen = torch.from_numpy(index)
-        return self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
+        return self.inputs.index_select(0, chosen), self.targets.index_select(0, chosen)
 
 
 @dataclass(eq=False)
@@ -147,7 +152,7 @@ def standardise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 class TensorLoader:
     """Loads batches of a split in this thread, without the cost of workers, queues or collation."""
 
-    split: PreparedSplit
+    split: Dataset[Batch]
     order: BatchOrder
 
     def __len__(self) -> int:
