@@ -42,6 +42,9 @@ _SPLITS = {
     "eval_batch_size": int,
 }
 _IN_FILES = {**_SPLITS, "root": str | None, "download": bool}
+_TABLE = {"split_seed": int, "eval_batch_size": int}
+_GROUPED = {**_TABLE, "group": str | None}
+_OWN_FILE = {"path": str, "root": str | None}
 
 # {group: {name: class}}: a file of the group begins with `- /schema/<group>@_here_: <name>`.
 NODES: dict[str, dict[str, Any]] = {
@@ -50,11 +53,29 @@ NODES: dict[str, dict[str, Any]] = {
         "fashion_mnist": _node("bench.tasks.data.fashion_mnist", _IN_FILES),
         "mnist": _node("bench.tasks.data.mnist", _IN_FILES),
         "cifar10": _node("bench.tasks.data.cifar10", _IN_FILES),
+        "breast_cancer": _node("bench.tasks.tabular.breast_cancer", _GROUPED),
+        "diabetes": _node("bench.tasks.tabular.diabetes", _TABLE),
+        "csv": _node(
+            "bench.tasks.tabular.csv_file",
+            {**_OWN_FILE, "target": Any, "separator": str, "task": str, **_GROUPED},
+        ),
+        "text": _node(
+            "bench.tasks.text.text",
+            {**_OWN_FILE, "path": str | None, "context": int, "eval_batch_size": int},
+        ),
     },
     "model": {
         "mlp": _node("bench.tasks.models.Mlp", {"width": int, "depth": int, "dropout": float}),
         "cnn": _node("bench.tasks.models.Cnn", {"width": int, "depth": int}),
         "torchvision": _node("bench.tasks.models.torchvision_model", {"name": str}),
+        "gpt": _node(
+            "bench.tasks.gpt.Gpt", {"width": int, "depth": int, "heads": int, "dropout": float}
+        ),
+        "timm": _node("bench.tasks.optional_models.timm_model", {"name": str}),
+        "transformers": _node(
+            "bench.tasks.optional_models.transformers_model",
+            {"name": str, "config": dict[str, Any], "_convert_": str},
+        ),
     },
     "optimizer": {
         "sgd": _node(

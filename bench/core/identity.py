@@ -31,7 +31,10 @@ UNHASHED = (
 )
 # Keys of a data set that change neither the samples in its splits nor their content.
 SAME_SAMPLES = frozenset(
-    ("batch_size", "seed", "root", "download", "in_memory", "num_workers", "eval_batch_size")
+    (
+        *("batch_size", "seed", "root", "download", "in_memory", "num_workers", "eval_batch_size"),
+        "group",
+    )
 )
 
 

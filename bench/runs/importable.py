@@ -78,11 +78,20 @@ def require_call(key: str, target: str, names: Sequence[str]) -> None:
         ) from error
 
 
-def require_splits(key: str, size: int, data: str) -> None:
-    """Refuse a validation split that the data set has too few samples for."""
+def require_splits(key: str, value: object, data: str) -> None:
+    """Refuse data that cannot be read and split as configured, by doing it.
+
+    Args:
+        key: The key that decides whether it can.
+        value: Its value.
+        data: The data's part of the configuration, as JSON.
+
+    Raises:
+        ValueError: It cannot; the message has the reason.
+    """
     try:
         module = instantiate(json.loads(data), batch_size=1, seed=0)
         module.prepare_data()
         module.setup("fit")
     except InstantiationException as error:
-        raise ValueError(f"{key}={size}: {root_cause(error)}") from error
+        raise ValueError(f"{key}={value}: {root_cause(error)}") from error

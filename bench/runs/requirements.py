@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import cache
@@ -30,7 +31,18 @@ _BUILT_IN = frozenset(
         *(f"{LOGGERS}{name}" for name in ("CSVLogger", *LOGGER_MODULES)),
     ]
 )
-_FILE_DATA = {node._target_: name for name, node in NODES["data"].items() if hasattr(node, "root")}
+_DOWNLOADED = {
+    node._target_: name for name, node in NODES["data"].items() if hasattr(node, "download")
+}
+# Reading and splitting these may fail by what the user chose: the file or, without one, the group.
+_TRIED = {
+    node._target_: key
+    for node in NODES["data"].values()
+    for key in ("group", "path")
+    if hasattr(node, key)
+}
+# Models whose library comes with the extra of the same name.
+_OPTIONAL = {NODES["model"][name]._target_: name for name in ("timm", "transformers")}
 _TARGETS = "bench.runs.importable"
 
 # Arguments that the job adds to those in the configuration.
@@ -66,10 +78,16 @@ def target_needs(values: Mapping[str, Any], owner: str = "") -> list[Need]:
     Args:
         values: Groups of a configuration.
         owner: The beginning of messages if the configuration is that of another run.
+
+    Raises:
+        ValueError: The library of a model of ours is not installed.
     """
     needs = []
     added = {"data": _ADDED_TO_DATA, "model": ADDED_TO_MODEL[values.get("task", "classification")]}
     for key, target in _targets(values):
+        if target in _OPTIONAL:
+            extra = _OPTIONAL[target]
+            require_module(f"{owner}model={extra}", extra, extra)
         if target in _BUILT_IN:
             continue
         name = f"{owner}{key}"
@@ -97,8 +115,13 @@ def _targets(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def file_needs(data: Mapping[str, Any], key: str) -> list[Need]:
-    """Require the files of a data set of ours that is read from files."""
-    name = _FILE_DATA.get(data["_target_"])
+    """Require the files of a data set of ours, and that it can be split as configured."""
+    target = data["_target_"]
+    tried, name = _TRIED.get(target), _DOWNLOADED.get(target)
+    # A table that comes with a library can only fail by its group.
+    if tried == "path" or (tried is not None and data.get(tried) is not None):
+        arguments = (f"data.{tried}", data.get(tried), json.dumps(dict(data)))
+        return [Need(f"{_TARGETS}:require_splits", arguments)]
     if name is None:
         return []
     return [

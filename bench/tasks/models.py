@@ -1,12 +1,14 @@
 """Models: two small ones, and torchvision's classifiers by name.
 
-Each is called with input_shape (channels, height, width) and num_classes, and maps images
-(n, c, h, w) to logits (n, num_classes). Weights are drawn at random; nothing is downloaded.
+Each is called with the data's input_shape, (channels, height, width) or (num_features,), and with
+num_classes, num_labels or num_outputs, whichever the data has. It maps inputs (n, *input_shape) to
+as many outputs (n, num_outputs). Weights are drawn at random; nothing is downloaded.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -23,7 +25,56 @@ _SMALL_KERNEL = 3
 # By default these two return extra outputs in training.
 _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
-InputShape = tuple[int, int, int]
+InputShape = tuple[int, ...]
+# What data of one task or another gives for the size of the output.
+_OUTPUTS = frozenset(("num_classes", "num_labels", "num_outputs"))
+
+
+def count_outputs(model: str, num_classes: int | None, others: Mapping[str, int]) -> int:
+    """Find out how many outputs the data asks of a model: classes, labels or values.
+
+    Args:
+        model: The model's key and value, for the error.
+        num_classes: Number of classes; None if the task is not a classification.
+        others: What the data gives instead.
+
+    Raises:
+        ValueError: The data does not give exactly one of the three.
+    """
+    given = {**({} if num_classes is None else {"num_classes": num_classes}), **others}
+    if len(given) != 1 or not given.keys() <= _OUTPUTS:
+        raise ValueError(
+            f"{model}: needs one of {', '.join(sorted(_OUTPUTS))} of the data, which gave "
+            f"{', '.join(given) or 'none'}; use model=gpt for text, or a model of your own"
+        )
+    return next(iter(given.values()))
+
+
+def require_images(model: str, input_shape: InputShape) -> None:
+    """Refuse data that is not images.
+
+    Args:
+        model: The model's key and value, for the error.
+        input_shape: The shape of one input.
+
+    Raises:
+        ValueError: It is not (channels, height, width).
+    """
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"{model}: takes images, and an input of this data has the shape {tuple(input_shape)}; "
+            "use model=mlp, or data with images"
+        )
+
+
+def require_dropout(dropout: float) -> None:
+    """Refuse a fraction of dropped values that leaves none.
+
+    Raises:
+        ValueError: It is not in [0, 1).
+    """
+    if not 0 <= dropout < 1:
+        raise ValueError(f"model.dropout={dropout}: must be at least 0 and less than 1")
 
 
 class Mlp(nn.Sequential):
@@ -32,51 +83,65 @@ class Mlp(nn.Sequential):
     def __init__(
         self,
         input_shape: InputShape,
-        num_classes: int,
+        num_classes: int | None = None,
+        *,
         width: int,
         depth: int,
         dropout: float = 0.0,
+        **others: int,
     ) -> None:
         """Make the layers.
 
         Args:
-            input_shape: (channels, height, width).
-            num_classes: Logits per image.
+            input_shape: Any shape; an input is flattened.
+            num_classes: Logits per input, for classes.
             width: Units of each hidden layer.
             depth: Number of hidden layers.
             dropout: Fraction of hidden units dropped in training, in [0, 1).
+            others: num_labels or num_outputs instead of num_classes.
 
         Raises:
-            ValueError: A value is out of range.
+            ValueError: A value is out of range, or the task asks for no such outputs.
         """
+        num_outputs = count_outputs("model=mlp", num_classes, others)
         require_at_least("model.width", width, 1)
         require_at_least("model.depth", depth, 0)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"model.dropout={dropout}: must be at least 0 and less than 1")
+        require_dropout(dropout)
         layers: list[nn.Module] = [nn.Flatten()]
         num_features = math.prod(input_shape)
         for _ in range(depth):
             layers += [nn.Linear(num_features, width), nn.ReLU()]
             layers += [nn.Dropout(dropout)] if dropout else []
             num_features = width
-        super().__init__(*layers, nn.Linear(num_features, num_classes))
+        super().__init__(*layers, nn.Linear(num_features, num_outputs))
 
 
 class Cnn(nn.Sequential):
     """3x3 convolutions, each with batch norm, ReLU and max pooling, then a linear layer."""
 
-    def __init__(self, input_shape: InputShape, num_classes: int, width: int, depth: int) -> None:
+    def __init__(
+        self,
+        input_shape: InputShape,
+        num_classes: int | None = None,
+        *,
+        width: int,
+        depth: int,
+        **others: int,
+    ) -> None:
         """Make the layers.
 
         Args:
             input_shape: (channels, height, width).
-            num_classes: Logits per image.
+            num_classes: Logits per image, for classes.
             width: Channels of the first convolution; each one after it has twice as many.
             depth: Number of convolutions.
+            others: num_labels or num_outputs instead of num_classes.
 
         Raises:
-            ValueError: A value is out of range.
+            ValueError: A value is out of range, or the data or the task does not fit.
         """
+        num_outputs = count_outputs("model=cnn", num_classes, others)
+        require_images("model=cnn", input_shape)
         require_at_least("model.width", width, 1)
         require_at_least("model.depth", depth, 1)
         num_channels, *sides = input_shape
@@ -93,11 +158,13 @@ class Cnn(nn.Sequential):
                 layers.append(nn.MaxPool2d(2))
                 side //= 2
             num_channels = num_filters
-        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(num_channels, num_classes)]
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(num_channels, num_outputs)]
         super().__init__(*layers, *head)
 
 
-def torchvision_model(name: str, input_shape: InputShape, num_classes: int) -> nn.Module:
+def torchvision_model(
+    name: str, input_shape: InputShape, num_classes: int | None = None, **others: int
+) -> nn.Module:
     """Make a classifier of torchvision and adapt its stem to the input.
 
     The first convolution gets as many channels as the images have. For images below 64 pixels it
@@ -106,21 +173,24 @@ def torchvision_model(name: str, input_shape: InputShape, num_classes: int) -> n
     Args:
         name: One of torchvision.models.list_models(module=torchvision.models).
         input_shape: (channels, height, width).
-        num_classes: Logits per image.
+        num_classes: Logits per image, for classes.
+        others: num_labels or num_outputs instead of num_classes.
 
     Raises:
-        ValueError: There is no such model, or it cannot take inputs of this shape.
+        ValueError: There is no such model, or the data or the task does not fit.
     """
+    num_outputs = count_outputs(f"model.name={name}", num_classes, others)
+    require_images(f"model.name={name}", input_shape)
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         hint = did_you_mean(name, known) or f"; use {', '.join(known)}"
         raise ValueError(f"model.name={name}: torchvision has no such model{hint}")
-    options: dict[str, Any] = {"weights": None, "num_classes": num_classes}
+    options: dict[str, Any] = {"weights": None, "num_classes": num_outputs}
     if name in _WITH_AUXILIARY_HEADS:
         options |= {"aux_logits": False, "init_weights": True}
     model: nn.Module = torchvision.models.get_model(name, **options)
     _adapt_stem(model, input_shape)
-    _require_fitting_input(model, name, input_shape)
+    require_fitting_input(model, name, input_shape)
     return model
 
 
@@ -158,8 +228,14 @@ def _stem_convolution(first: nn.Conv2d, num_channels: int, *, small: bool) -> nn
     return stem
 
 
-def _require_fitting_input(model: nn.Module, name: str, input_shape: InputShape) -> None:
-    """Try one input, in evaluation mode so that no statistics or random states change."""
+def require_fitting_input(model: nn.Module, name: str, input_shape: InputShape) -> None:
+    """Refuse a model that cannot take an input, by trying one.
+
+    It runs in evaluation mode, so that no statistics or random states change.
+
+    Raises:
+        ValueError: It cannot; the message has the reason.
+    """
     model.eval()
     try:
         with torch.no_grad():

@@ -42,14 +42,22 @@ OPTIONS = sorted(
     f"{group}={path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml")
 )
 NEEDS = {
+    "data=csv": ["data.path=table.csv", "data.target=y"],
     "data=custom": ["data._target_=bench.tasks.data.digits"],
     "model=custom": ["model._target_=tests.cli.broken.Linear"],
+    "model=timm": ["model.name=resnet10t"],
     "model=torchvision": ["model.name=mnasnet0_5"],
+    "model=transformers": [
+        "model.name=vit",
+        "+model.config.num_hidden_layers=1",
+        "+model.config.patch_size=4",
+    ],
     "recipe=distill": ["recipe.teacher=latest"],
     "recipe=prune": ["recipe.run=latest"],
     "optimizer=custom": ["optimizer._target_=torch.optim.RMSprop"],
 }
 SHAPES = {"digits": (1, 8, 8), "fashion_mnist": (1, 28, 28), "mnist": (1, 28, 28)}
+OPTIONAL = ("timm", "transformers")
 
 
 @pytest.fixture(autouse=True)
@@ -69,9 +77,10 @@ def make_all(config: dict[str, Any]) -> nn.Module:
     """Instantiate every part but the data itself, which may not be on this machine."""
     instantiate(config["data"], batch_size=32, seed=0)  # reads nothing before setup()
     name = config["data"]["_target_"].rpartition(".")[2]
-    model: nn.Module = instantiate(
-        config["model"], input_shape=SHAPES.get(name, (3, 32, 32)), num_classes=10
-    )
+    sizes: dict[str, Any] = {"input_shape": SHAPES.get(name, (3, 32, 32)), "num_classes": 10}
+    if config["model"]["_target_"] == "bench.tasks.gpt.Gpt":
+        sizes = {"input_shape": (16,), "vocabulary_size": 256, "context": 16}
+    model: nn.Module = instantiate(config["model"], **sizes)
     optimizer = instantiate(config["optimizer"])(model.parameters(), lr=0.1)
     instantiate(config["schedule"])(optimizer=optimizer, lr=0.1, total_steps=100)
     build_window(TrainConfig.from_dict(config), lambda: None)
@@ -119,6 +128,8 @@ def test_a_cloud_placement_is_rented_unless_a_price_is_given() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_and_instantiates(option: str) -> None:
+    if (library := option.removeprefix("model=")) in OPTIONAL:
+        pytest.importorskip(library)
     make_all(values_of(option, *NEEDS.get(option, [])))
 
 

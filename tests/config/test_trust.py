@@ -37,7 +37,7 @@ def refused(config: dict[str, Any], *trust: str) -> str | None:
 
 
 def test_targets_of_this_projects_options_need_no_trust() -> None:
-    assert len(BUILT_IN) == 7
+    assert len(BUILT_IN) == 14
     for part in ("data", "model"):
         for node in NODES[part].values():
             assert refused({**OURS, part: {"_target_": vars(node)["_target_"]}}) is None

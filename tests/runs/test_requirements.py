@@ -19,6 +19,7 @@ from bench.launch.isolation import Ending, ForkServer
 from bench.launch.needs import Need, forget, refusal, require
 from bench.runs import requirements
 from bench.runs.exit_handling import explain
+from bench.runs.requirements import file_needs
 from bench.serving.plan import serving_needs
 from bench.training.plan import splits_need
 from tests.cli.planning import plan
@@ -123,6 +124,20 @@ def test_a_split_is_tried(size: int, fits: bool) -> None:
     assert (told is None) == fits
     if told is not None:
         assert "data.num_validation_samples=5000: must be between 10" in told
+
+
+def test_a_table_and_a_text_are_tried_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("age,sex,y\n1,2,3\n")
+    table = {"_target_": "bench.tasks.tabular.csv_file", "path": "table.csv", "root": str(tmp_path)}
+    (need,) = file_needs({**table, "target": "z", "task": "regression"}, "data.root")
+    assert refusal(need) == "data.target=z: no such column among age, sex, y"
+    text = {"_target_": "bench.tasks.text.text", "path": None, "context": 10**6}
+    (need,) = file_needs(text, "data.root")
+    assert str(refusal(need)).startswith("data.context=1000000: the training split has only ")
+    cancer = {"_target_": "bench.tasks.tabular.breast_cancer", "group": "radius"}
+    (need,) = file_needs(cancer, "data.root")
+    assert str(refusal(need)).startswith("data.group=radius: no such column among mean radius, ")
+    assert file_needs({**cancer, "group": None}, "data.root") == []
 
 
 @pytest.mark.parametrize(
@@ -244,9 +259,14 @@ def test_a_module_that_ends_the_process_is_told(monkeypatch: pytest.MonkeyPatch)
     [
         (["logger=wandb"], "logger=wandb: wandb is not installed; .*'wandb'"),
         (["logger=mlflow"], "logger=mlflow: mlflow is not installed; .*'mlflow'"),
+        (["model=timm", "model.name=x"], "model=timm: timm is not installed; .*'timm'"),
+        (
+            ["model=transformers", "model.name=x"],
+            "model=transformers: transformers is not installed; .*'transformers'",
+        ),
     ],
 )
-def test_a_logger_without_its_library_is_refused(
+def test_a_logger_or_a_model_without_its_library_is_refused(
     overrides: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requirements.require_module.cache_clear()
