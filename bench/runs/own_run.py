@@ -8,20 +8,22 @@ free again. On a file system without locks, two such runs may get the same repea
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from bench.core.checks import require_at_least
 from bench.core.host import host_facts
 from bench.core.identity import config_hash
 from bench.core.ledger import Ledger, append_ledger, ledger_held, next_repeat
+from bench.core.records.model import Quality
 from bench.core.records.run import RunError, RunIdentity, RunRecord, Status
 from bench.core.store import CurveWriter, create_run_folder, new_identity, write_record
-from bench.core.target import TargetConfig
+from bench.core.target import TargetConfig, crossing_index
 from bench.launch.stopping import delay_signals
 from bench.measure.sampler import write_telemetry
 from bench.measure.target_measurement import TargetMeasurement, phases_of
@@ -132,7 +134,7 @@ class OwnRun:
             measurement.rows,
             window,
             host=host_facts(),
-            fields=fields,
+            fields={"quality": _quality_of(measurement) if status == "ok" else None, **fields},
             status=status,
             error=error,
             phases=phases_of(measurement.times, init_s=init_s),
@@ -164,6 +166,21 @@ class OwnRun:
             raise ValueError(f"{key}={number!r}: must be a whole number")
         require_at_least(key, number, 0)
         return number
+
+
+def _quality_of(measurement: TargetMeasurement) -> Quality | None:
+    """The quality at the crossing or, if there is none, at the last evaluation."""
+    rows = measurement.rows
+    if not rows:
+        return None
+    crossing = crossing_index(rows, measurement.target, finished=measurement.finished)
+    row = rows[-1 if crossing is None else crossing]
+    values = {
+        name: value if value is not None and math.isfinite(value) else None
+        for name, value in row.quality.items()
+    }
+    at: Literal["crossing", "end"] = "end" if crossing is None else "crossing"
+    return Quality(at=at, num_samples=None, values=values)
 
 
 def lock_run(folder: Path) -> BinaryIO:

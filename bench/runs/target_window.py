@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.core.records.model import RESERVED
 from bench.core.records.run import RunError, RunRecord
 from bench.core.target import require_possible
 from bench.launch.stopping import Stopped, StopSignals
@@ -230,6 +231,8 @@ class TargetWindow:
 
     def _numbers(self, quality: Mapping[str, Any]) -> dict[str, float | None]:
         """Take the metrics of an evaluation."""
+        if taken := [name for name in RESERVED if name in quality]:
+            raise ValueError(f"{taken[0]}: the record uses this name; give the metric another one")
         metric = self._measurement.target.metric
         values = {name: _number(name, value) for name, value in quality.items()}
         value = values.get(metric)

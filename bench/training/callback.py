@@ -4,8 +4,8 @@
     pl.Trainer(callbacks=[profiler]).fit(model, data)
 
 writes the same record as bench.train: time and energy to accuracy, phases, utilization, health.
-Fields that the callback cannot know are null: every quality except the target metric, model and
-serving.
+Every metric that the module logs in validation is recorded. Fields that the callback cannot know
+are null, such as serving.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from bench.training.callback_trainer import (
     call_off,
     devices,
     is_fitting,
+    model_facts,
     require_from_scratch,
     require_validation,
     schedule_done,
@@ -62,6 +63,8 @@ class ProfilerCallback(pl.Callback):
         metric: The metric of the target, by its name in the record, such as "accuracy".
         value: The threshold of the target.
         monitor: The name under which the module logs the metric in validation; by default `metric`.
+        mode: "max" if more of the metric is better, "min" if less is; only needed for a metric
+            that the suite does not know.
         rule: Decides when the target is reached: first, consecutive or final.
         consecutive: The number of evaluations in a row, for rule="consecutive".
         ladder: More thresholds to report.
@@ -86,6 +89,7 @@ class ProfilerCallback(pl.Callback):
         metric: str,
         value: float,
         monitor: str | None = None,
+        mode: str | None = None,
         rule: str = "first",
         consecutive: int = 2,
         ladder: Sequence[float] = (),
@@ -104,14 +108,10 @@ class ProfilerCallback(pl.Callback):
         """
         self.record: RunRecord | None = None
         self.folder: Path | None = None
-        target = {"metric": metric, "value": value, "rule": rule, "consecutive": consecutive}
+        target = {"metric": metric, "value": value, "mode": mode, "rule": rule}
+        target |= {"consecutive": consecutive, "ladder": list(ladder)}
         self._run = OwnRun(
-            COMMAND,
-            target={**target, "ladder": list(ladder)},
-            results=results,
-            config=config,
-            seed=seed,
-            repeat=repeat,
+            COMMAND, target=target, results=results, config=config, seed=seed, repeat=repeat
         )
         self._target = self._run.target.build()
         self._monitor = Monitor(monitor or metric, self._target)
@@ -209,7 +209,7 @@ class ProfilerCallback(pl.Callback):
         """
         if not is_fitting(trainer):
             return
-        quality = {self._target.metric: self._monitor.value(trainer)}
+        quality = self._monitor.quality(trainer)
         self._running.evaluated(trainer, self._train_loss.take_mean(), quality)
 
     @override
@@ -218,14 +218,15 @@ class ProfilerCallback(pl.Callback):
         profiler = self._running
         profiler.finished = schedule_done(trainer)
         profiler.stop()
+        model = model_facts(trainer, pl_module) if trainer.is_global_zero else None
         reason = why_unknown(profiler, self._target.rule)
         if reason is None:
-            self._write("ok", None)
+            self._write("ok", None, model=model)
             return
         _log.error(reason)
         # Otherwise the record would say that the target was missed, which nobody knows.
         profiler.finished = False
-        self._write("failed", RunError(kind="not_evaluated", message=reason))
+        self._write("failed", RunError(kind="not_evaluated", message=reason), model=model)
 
     @override
     def on_exception(
@@ -264,10 +265,10 @@ class ProfilerCallback(pl.Callback):
         if self.folder is not None:
             self._run.curve.append(row)
 
-    def _write(self, status: Status, error: RunError | None) -> None:
+    def _write(self, status: Status, error: RunError | None, **fields: Any) -> None:
         # First, so that an error while writing does not lead to a second record.
         self._is_written = True
         if self.folder is None:
             self._running.window.close()
         else:
-            self.record = self._run.end(self._running, status, error)
+            self.record = self._run.end(self._running, status, error, **fields)

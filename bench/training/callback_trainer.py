@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
+from typing_extensions import override
 
+from bench.core.errors import kind_and_line
+from bench.core.records.model import RESERVED, ModelFacts
 from bench.core.target import Target, meets, require_possible
 from bench.training.profiler import TargetProfiler
 
@@ -120,6 +127,40 @@ def why_unknown(profiler: TargetProfiler, rule: str) -> str | None:
     return None
 
 
+class _Counted(io.RawIOBase):
+    """A file that keeps only the number of bytes written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size_bytes = 0
+
+    @override
+    def write(self, data: Any) -> int:
+        size_bytes = memoryview(data).nbytes
+        self.size_bytes += size_bytes
+        return size_bytes
+
+
+def model_facts(trainer: pl.Trainer, module: pl.LightningModule) -> ModelFacts:
+    """Measure the size of the model; unknown where each rank has only a part of it.
+
+    Args:
+        trainer: The trainer, after its fit.
+        module: Its module.
+    """
+    name = type(module).__name__
+    if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+        return ModelFacts(name=name)
+    facts = ModelFacts(name=name, num_parameters=sum(one.numel() for one in module.parameters()))
+    file = _Counted()
+    try:
+        torch.save(module.state_dict(), file)  # type: ignore[arg-type]  # it is only written to
+    except Exception as error:  # a user's extra state may fail in any way
+        _log.warning("the size of the model is not known: %s", kind_and_line(error))
+        return facts
+    return replace(facts, size_bytes=file.size_bytes)
+
+
 class Monitor:
     """Reads what the module logged in the validation that just ended, and in no other."""
 
@@ -132,6 +173,7 @@ class Monitor:
         """
         self._name, self._target = name, target
         self._before: Mapping[str, Tensor] = {}
+        self._skipped: set[str] = set()
 
     def validation_started(self, trainer: pl.Trainer) -> None:
         """Remember what was logged before, because Lightning keeps it, also of training steps."""
@@ -142,7 +184,7 @@ class Monitor:
         return self._name in self._logged(trainer)
 
     def value(self, trainer: pl.Trainer) -> float:
-        """Read the value that was logged.
+        """Read the value of the metric of the target.
 
         Raises:
             ValueError: None was logged in this validation, or the metric cannot have this value.
@@ -158,6 +200,31 @@ class Monitor:
             raise ValueError(f"monitor={self._name}: {error}") from error
         self._warn_of_coarse(value)
         return value
+
+    def quality(self, trainer: pl.Trainer) -> dict[str, float]:
+        """Read everything that was logged, the metric of the target under its own name.
+
+        Raises:
+            ValueError: As value().
+        """
+        values = {self._target.metric: self.value(trainer)}
+        for name, value in self._logged(trainer).items():
+            if name == self._name:
+                continue
+            if name in values or name in RESERVED or value.numel() != 1:
+                self._skip(name)
+            else:
+                values[name] = float(value)
+        return values
+
+    def _skip(self, name: str) -> None:
+        if name not in self._skipped:
+            self._skipped.add(name)
+            _log.warning(
+                "%s: logged in validation but not recorded, because it is not one number, or the "
+                "record uses the name for something else",
+                name,
+            )
 
     def _logged(self, trainer: pl.Trainer) -> dict[str, Tensor]:
         # Lightning makes a new tensor for each logged value, so the same tensor is an old value.

@@ -102,6 +102,8 @@ def test_the_record_is_in_the_run_folder_with_its_curve_and_the_ledger(tmp_path:
     assert folder is not None
     assert folder.parent == tmp_path / "own"
     assert read_record(folder) == record
+    assert record.quality is not None
+    assert (record.quality.at, record.quality["loss"]) == ("crossing", 1.0)
     assert (record.config["lr"], record.config["target"]["value"], record.seed) == (0.1, 0.9, 3)
     rows = read_curve(folder)
     assert [row.quality for row in rows] == [
@@ -158,6 +160,8 @@ def test_a_miss_is_censored_at_what_was_spent(tmp_path: Path) -> None:
     assert (record.status, record.target.reached) == ("ok", False)
     assert (record.target.censored_at_s, record.target.censored_at_j) == (9.0, 90.0)
     assert record.target.cost_to_target_usd is None
+    assert record.quality is not None
+    assert (record.quality.at, record.quality["accuracy"]) == ("end", 0.6)
 
 
 def test_a_training_without_an_evaluation_has_failed(
@@ -198,6 +202,7 @@ def test_an_exception_ends_the_run_with_its_reason_and_is_passed_on(
         ({"samples": 200, "steps": "a", "accuracy": 0.5}, "steps='a': must be a whole number"),
         ({"samples": 200, "loss": 0.1}, "accuracy: missing, and the target .*; given: loss"),
         ({"samples": 200, "accuracy": None}, "accuracy: missing"),
+        ({"samples": 200, "accuracy": 0.5, "at": 1}, "at: the record uses this name"),
         ({"samples": 200, "accuracy": 95.0}, "accuracy=95: .* log it as a fraction"),
         ({"samples": 200, "accuracy": [0.1, 0.2]}, "accuracy: a value of type list is not one"),
         ({"samples": 200, "accuracy": torch.ones(2)}, "accuracy: a value of type Tensor is not"),

@@ -61,6 +61,76 @@ def test_the_record_is_in_the_run_folder_with_its_curve_and_the_ledger(tmp_path:
     assert [line["event"] for line in Ledger(tmp_path).events] == ["launched", "ended"]
 
 
+class LogsMore(Stranger):
+    """Logs several metrics: some in validation, some in training, some under names in use."""
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self.log("train_acc", 0.5)
+        return super().training_step(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        self.log_dict({"val_f1": 0.75, "num_samples": 12.0, "accuracy": 0.1})
+
+
+def test_all_that_is_logged_in_validation_is_recorded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    profiler = fit(tmp_path, [0.5, 0.95], module=LogsMore)
+    record, folder = profiler.record, profiler.folder
+    assert record is not None
+    assert record.quality is not None
+    assert folder is not None
+    # The monitored metric has the name of the target; two other names are in use.
+    assert record.quality.values == pytest.approx({"accuracy": 0.95, "val_f1": 0.75})
+    assert (record.quality.at, record.quality.num_samples) == ("crossing", None)
+    assert [row.quality["val_f1"] for row in read_curve(folder)] == [0.75, 0.75]
+    skipped = [line for line in caplog.messages if "logged in validation but not recorded" in line]
+    assert [line.partition(":")[0] for line in skipped] == ["num_samples", "accuracy"]
+
+
+def test_a_metric_that_the_suite_does_not_know_is_a_target_with_its_direction(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ValueError, match=r"target\.metric=val_f1: .*give target\.mode=max or"):
+        ProfilerCallback(metric="val_f1", value=0.7)
+    record = fit(
+        tmp_path, [0.5], module=LogsMore, metric="val_f1", monitor=None, mode="max", value=0.7
+    ).record
+    assert record is not None
+    assert record.target is not None
+    assert record.target.reached
+
+
+def test_the_size_of_the_model_is_that_of_its_weights_as_a_file(tmp_path: Path) -> None:
+    record = fit(tmp_path, [0.95]).record
+    assert record is not None
+    assert record.model is not None
+    torch.save(Stranger(FakeClock(), []).state_dict(), tmp_path / "weights.pt")
+    size_bytes = (tmp_path / "weights.pt").stat().st_size
+    assert (record.model.name, record.model.num_parameters) == ("Stranger", 2 * 2 + 2)
+    # The name of a file is part of it.
+    assert record.model.size_bytes == pytest.approx(size_bytes, abs=256)
+
+
+class Unsaved(Stranger):
+    """Has an extra state that cannot be saved."""
+
+    def get_extra_state(self) -> object:
+        return open(__file__)
+
+
+def test_a_model_that_cannot_be_saved_has_no_size(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = fit(tmp_path, [0.95], module=Unsaved).record
+    assert record is not None
+    assert record.model is not None
+    assert (record.status, record.model.num_parameters) == ("ok", 6)
+    assert record.model.size_bytes is None
+    assert "the size of the model is not known: TypeError" in caplog.text
+
+
 def test_a_miss_is_censored(tmp_path: Path) -> None:
     record = fit(tmp_path, [0.5, 0.6], max_epochs=2).record
     assert record is not None

@@ -18,12 +18,13 @@ class Quality:
     Attributes:
         at: Which model was evaluated: the one at the `crossing`, the one at the `end` of a run that
             missed, or the one that was `served`.
-        num_samples: Size of the split, in samples of the task.
+        num_samples: Size of the split, in samples of the task. None for a training of one's own,
+            which only says what it measured.
         values: Values of the task's metrics, by name; None if a value is not a finite number.
     """
 
     at: Literal["crossing", "end", "served"]
-    num_samples: int
+    num_samples: int | None
     values: dict[str, float | None] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> float | None:
@@ -59,7 +60,8 @@ class ModelFacts:
         name: Name of the model.
         num_parameters: All parameters.
         size_bytes: Size of `checkpoint.pt`, the weights as PyTorch saves them. For `bench.serve`,
-            the size of all files of the served model.
+            the size of all files of the served model. With `ProfilerCallback`, the size that the
+            weights of the module would have as such a file.
         flops_per_sample: Floating-point operations of one forward pass of one sample, by torch's
             `FlopCounterMode` (a multiply-add counts two).
         flops_uncounted_ops: Operators without a formula in the counter, which are not in the sum.
