@@ -96,10 +96,8 @@ QUALITIES: Mapping[str, QualityFacts] = {
     ),
     "worst_group_recall": _fraction(
         "max",
-        "Smallest recall among the groups: of class 1 if there are two classes, else the mean over "
-        "the classes, or labels, that occur in the group. Groups without such samples are left "
-        "out.",
-        "recall of the worst group",
+        "Smallest recall of a class, or label, in a group in which it occurs.",
+        "recall of the worst class of a group",
     ),
     "mse": QualityFacts(
         mode="min",

@@ -16,11 +16,9 @@ def group_quality(
 ) -> dict[str, float]:
     """Compare the groups of a split by their accuracy and by their recall.
 
-    A group without a sample in the split is left out. The recall of a group is that of class 1 if
-    there are two classes, so the worst is 1 minus the largest false negative rate ("equal
-    opportunity"). With more classes, or several labels, it is the mean recall of those that occur
-    in the group. Groups without a sample of class 1, or without any label, have no recall and are
-    left out of `worst_group_recall` only.
+    A group without a sample in the split is left out. The worst recall is that over all classes
+    (or labels) of all groups, as far as they occur together. With the recall of class 1 alone, a
+    model that always answers 1 would be the fairest of all.
 
     Args:
         predicted: Predicted classes of shape (n,), or for several labels 1 and 0 of shape
@@ -31,13 +29,14 @@ def group_quality(
 
     Returns:
         Fractions in [0, 1]: `worst_group_accuracy`, `group_accuracy_gap` (largest minus smallest;
-        NaN if the samples are all of one group) and `worst_group_recall` (NaN if no group has a
-        recall). If no sample has a prediction, all are NaN.
+        NaN if the samples are all of one group) and `worst_group_recall` (NaN if no label
+        occurs). If no sample has a prediction, all are NaN.
 
     Raises:
         ValueError: There is not one group per sample, or an index is negative.
 
-    Source: Hardt et al., arXiv 1610.02413, definition 2.2 (equal opportunity).
+    Source: Sagawa et al., arXiv 1911.08731: worst-group accuracy, where a group is a pair of
+        attribute and class; here that is `worst_group_recall`.
     """
     _require_groups(groups, len(targets))
     if (predicted == NO_CLASS).all():
@@ -73,7 +72,7 @@ def _accuracies(right: Tensor, groups: Tensor) -> Tensor:
 
 
 def _recalls(right: Tensor, targets: Tensor, groups: Tensor, num_classes: int) -> Tensor:
-    """The recall of each group that has one, float64."""
+    """The recall of each class, or label, in each group in which it occurs, float64."""
     num_groups = int(groups.max()) + 1
     if targets.ndim == 1:
         table = right.new_zeros(num_groups, num_classes)
@@ -84,5 +83,4 @@ def _recalls(right: Tensor, targets: Tensor, groups: Tensor, num_classes: int) -
         found = table.index_add(0, groups, right * targets)
         occurring = table.index_add(0, groups, targets.double())
     recalls = found / occurring  # 0/0 is NaN: the class does not occur in the group
-    by_group = recalls[:, 1] if targets.ndim == 1 and num_classes == 2 else recalls.nanmean(dim=1)
-    return by_group[~by_group.isnan()]
+    return recalls[~recalls.isnan()]

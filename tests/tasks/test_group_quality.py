@@ -24,8 +24,8 @@ def of_groups(
 
 
 def test_two_classes() -> None:
-    """Group 0 has 3 of 4 right, and finds 1 of 2 of class 1; group 1 has 1 of 2, and finds all."""
-    values = of_groups([1, 0, 0, 0, 1, 1], [1, 1, 0, 0, 1, 0], [0, 0, 0, 0, 1, 1])
+    """Group 0 has 3 of 4 right: 1 of 2 of class 1, 2 of 2 of class 0. Group 1 has only class 1."""
+    values = of_groups([1, 0, 0, 0, 1, 0], [1, 1, 0, 0, 1, 1], [0, 0, 0, 0, 1, 1])
     assert values == {
         "worst_group_accuracy": 1 / 2,
         "group_accuracy_gap": 3 / 4 - 1 / 2,
@@ -33,12 +33,17 @@ def test_two_classes() -> None:
     }
 
 
-def test_more_classes_have_the_mean_recall_of_those_in_the_group() -> None:
+def test_always_the_same_answer_is_not_fair() -> None:
+    """Class 1 is always found, class 0 never."""
+    assert of_groups([1] * 4, [1, 0, 1, 0], [0, 0, 1, 1])["worst_group_recall"] == 0
+
+
+def test_more_classes() -> None:
     """Group 0 finds 1 of 2 of class 0 and 1 of 1 of class 2; group 1 finds 1 of 3 of class 1."""
     values = of_groups([0, 1, 2, 1, 0, 0], [0, 0, 2, 1, 1, 1], [0, 0, 0, 1, 1, 1], num_classes=3)
     assert values["worst_group_accuracy"] == 1 / 3
     assert values["group_accuracy_gap"] == pytest.approx(2 / 3 - 1 / 3)
-    assert values["worst_group_recall"] == 1 / 3  # group 0 has (1/2 + 1) / 2
+    assert values["worst_group_recall"] == 1 / 3  # of class 1 in group 1
 
 
 def test_labels() -> None:
@@ -49,7 +54,7 @@ def test_labels() -> None:
     assert values == {
         "worst_group_accuracy": 3 / 4,
         "group_accuracy_gap": 1 / 4,
-        "worst_group_recall": (0 + 1) / 2,
+        "worst_group_recall": 0.0,  # of label A in group 0
     }
 
 
@@ -67,11 +72,13 @@ def test_groups_without_a_sample_are_left_out() -> None:
     }
 
 
-def test_a_group_without_class_1_has_no_recall() -> None:
-    """Group 1 would otherwise be the worst, with 0 of 0."""
+def test_a_class_that_does_not_occur_in_a_group_has_no_recall_there() -> None:
+    """Class 1 of group 1 would otherwise be the worst, with 0 of 0."""
     values = of_groups([1, 0, 0], [1, 0, 0], [0, 0, 1])
     assert values["worst_group_recall"] == 1
-    assert math.isnan(of_groups([0, 0], [0, 0], [0, 1])["worst_group_recall"])
+    no_label = torch.zeros(2, 1)
+    values = group_quality(no_label.long(), no_label, torch.tensor([0, 1]), num_classes=2)
+    assert math.isnan(values["worst_group_recall"])
 
 
 def test_one_group_has_no_gap() -> None:
