@@ -1,7 +1,7 @@
 """Models: two small ones, and torchvision's classifiers by name.
 
 Each is called with the data's input_shape, (channels, height, width) or (num_features,), and with
-num_classes, num_labels or num_outputs, whichever the data has. It maps inputs (n, *input_shape) to
+num_classes (or labels) or num_outputs, whichever the data has. It maps inputs (n, *input_shape) to
 as many outputs (n, num_outputs). Weights are drawn at random; nothing is downloaded.
 """
 
@@ -27,19 +27,19 @@ _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
 InputShape = tuple[int, ...]
 # What data of one task or another gives for the size of the output.
-_OUTPUTS = frozenset(("num_classes", "num_labels", "num_outputs"))
+_OUTPUTS = frozenset(("num_classes", "num_outputs"))
 
 
 def count_outputs(model: str, num_classes: int | None, others: Mapping[str, int]) -> int:
-    """Find out how many outputs the data asks of a model: classes, labels or values.
+    """Find out how many outputs the data asks of a model: for classes, labels or values.
 
     Args:
         model: The model's key and value, for the error.
-        num_classes: Number of classes; None if the task is not a classification.
+        num_classes: Number of classes or labels; None if the task is not a classification.
         others: What the data gives instead.
 
     Raises:
-        ValueError: The data does not give exactly one of the three.
+        ValueError: The data does not give exactly one of the two numbers.
     """
     given = {**({} if num_classes is None else {"num_classes": num_classes}), **others}
     if len(given) != 1 or not given.keys() <= _OUTPUTS:
@@ -98,7 +98,7 @@ class Mlp(nn.Sequential):
             width: Units of each hidden layer.
             depth: Number of hidden layers.
             dropout: Fraction of hidden units dropped in training, in [0, 1).
-            others: num_labels or num_outputs instead of num_classes.
+            others: num_outputs instead of num_classes.
 
         Raises:
             ValueError: A value is out of range, or the task asks for no such outputs.
@@ -135,7 +135,7 @@ class Cnn(nn.Sequential):
             num_classes: Logits per image, for classes.
             width: Channels of the first convolution; each one after it has twice as many.
             depth: Number of convolutions.
-            others: num_labels or num_outputs instead of num_classes.
+            others: num_outputs instead of num_classes.
 
         Raises:
             ValueError: A value is out of range, or the data or the task does not fit.
@@ -174,7 +174,7 @@ def torchvision_model(
         name: One of torchvision.models.list_models(module=torchvision.models).
         input_shape: (channels, height, width).
         num_classes: Logits per image, for classes.
-        others: num_labels or num_outputs instead of num_classes.
+        others: num_outputs instead of num_classes.
 
     Raises:
         ValueError: There is no such model, or the data or the task does not fit.

@@ -34,7 +34,7 @@ def timm_model(
         name: One of timm.list_models().
         input_shape: (channels, height, width).
         num_classes: Logits per image, for classes.
-        others: num_labels or num_outputs instead of num_classes.
+        others: num_outputs instead of num_classes.
 
     Raises:
         ValueError: timm is not installed or has no such model, or the data or the task does not
@@ -104,7 +104,7 @@ def transformers_model(
         num_classes: Logits per image.
         vocabulary_size: Number of different tokens.
         context: Tokens of the longest sequence.
-        others: num_labels or num_outputs instead of num_classes.
+        others: num_outputs instead of num_classes.
 
     Raises:
         ValueError: transformers is not installed or has no such kind, or the configuration or the

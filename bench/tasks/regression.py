@@ -1,10 +1,15 @@
-"""Regression: one or several numbers for each example."""
+"""Regression: one or several numbers for each example.
+
+A network gives standardised numbers if the data has `target_mean` and `target_std`: it would take
+long to learn a unit such as 150 +- 75. Qualities are in the unit of the data.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from typing_extensions import override
@@ -16,10 +21,20 @@ from bench.tasks.task import Split, Task, wrong_targets
 
 
 class Regression(Task):
-    """num_outputs numbers: outputs and targets (n, num_outputs), or (n,) for one."""
+    """num_outputs numbers: outputs and targets (n, num_outputs), or (n,) for one.
+
+    The loss is that of standardised targets, so that each output counts the same.
+    """
 
     name: ClassVar[str] = "regression"
     needs: ClassVar[Mapping[str, str]] = {"num_outputs": "give the numbers of one target"}
+
+    def __init__(self, data: Any, metrics: Mapping[str, Any] | None = None) -> None:
+        """Take the data; its target_mean and target_std are float32 of shape (num_outputs,)."""
+        super().__init__(data, metrics)
+        num_outputs = int(data.num_outputs)
+        self._mean: Tensor = getattr(data, "target_mean", torch.zeros(num_outputs))
+        self._std: Tensor = getattr(data, "target_std", torch.ones(num_outputs))
 
     @property
     @override
@@ -36,11 +51,19 @@ class Regression(Task):
 
     @override
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return mse_loss(matching_outputs(outputs, targets), targets)
+        mean, std = self._scale(targets)
+        return mse_loss(matching_outputs(outputs, targets), (targets - mean) / std)
 
     @override
     def predictions(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        return matching_outputs(outputs, targets), targets
+        mean, std = self._scale(targets)
+        return matching_outputs(outputs, targets) * std + mean, targets
+
+    def _scale(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation on the device of the targets, which stay there."""
+        if self._mean.device != targets.device:
+            self._mean, self._std = self._mean.to(targets.device), self._std.to(targets.device)
+        return self._mean, self._std
 
     @override
     def require_targets(self, targets: Tensor, num: int, where: str) -> None:
@@ -60,4 +83,6 @@ class Regression(Task):
 
     @override
     def _own_evaluation(self, split: Split) -> Evaluation:
-        return SplitEvaluation(regression_quality)
+        return SplitEvaluation(
+            lambda outputs, targets: regression_quality(*self.predictions(outputs, targets))
+        )

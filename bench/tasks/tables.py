@@ -163,7 +163,7 @@ def _labels(columns: Sequence[pd.Series[Any]]) -> NDArray[np.float32]:
     """Read columns of 0 and 1 as float32 of shape (n, num_labels)."""
     for column in columns:
         other = ~_numbers(column).isin((0, 1)).to_numpy()
-        remedy = "each of several targets must be 0 or 1; use task=regression for other numbers"
+        remedy = "targets in a list must be 0 or 1; for classes, name one column without brackets"
         _refuse_first(str(column.name), column, other, remedy)
     return _stack(columns)
 

@@ -91,7 +91,6 @@ def test_an_mlp_out_of_range_is_refused(changes: dict[str, float], words: str) -
 
 def test_rows_of_a_table_and_values_to_predict() -> None:
     assert Mlp((30,), num_outputs=2, width=4, depth=1)(torch.zeros(5, 30)).shape == (5, 2)
-    assert Mlp((30,), num_labels=3, width=4, depth=0)(torch.zeros(5, 30)).shape == (5, 3)
     assert Cnn((1, 8, 8), num_outputs=1, width=4, depth=1)(torch.zeros(5, 1, 8, 8)).shape == (5, 1)
 
 
@@ -105,7 +104,7 @@ def test_a_model_of_images_refuses_rows_of_a_table() -> None:
 
 @pytest.mark.parametrize("sizes", [{}, {"vocabulary_size": 256, "context": 8}, {"num_clases": 3}])
 def test_a_model_without_outputs_for_the_task_is_refused(sizes: dict[str, int]) -> None:
-    words = "model=mlp: needs one of num_classes, num_labels, num_outputs of the data, which gave"
+    words = "model=mlp: needs one of num_classes, num_outputs of the data, which gave"
     with pytest.raises(ValueError, match=words) as caught:
         Mlp((8,), width=4, depth=1, **sizes)
     assert f"gave {', '.join(sizes) or 'none'}; use model=gpt for text" in str(caught.value)
