@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import io
+import json
 import re
 import runpy
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import analysis.report
+import bench.compare
 from bench.core.store import read_record
-from tests.cli.command import ROOT, records, serve_apart, train_apart
+from tests.analysis.made import make_sweep
+from tests.cli.command import ROOT, records, run_here, serve_apart, train_apart
 
 README = (ROOT / "README.md").read_text()
 EXAMPLES = ROOT / "examples"
@@ -26,18 +32,11 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(EXAMPLES, tmp_path / "examples"))
 
 
-@pytest.fixture
-def run(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[str], list[str]]:
-    """Runs a script as `python NAME` in the folder would, and gives the lines it prints."""
-    monkeypatch.chdir(folder)
-
-    def of(name: str) -> list[str]:
+def lines_of(folder: Path, name: str) -> list[str]:
+    """Run a script as `python NAME` in the folder would, and give the lines that it prints."""
+    with chdir(folder), redirect_stdout(io.StringIO()) as out:
         runpy.run_path(name, run_name="__main__")
-        return capsys.readouterr().out.splitlines()
-
-    return of
+    return out.getvalue().splitlines()
 
 
 def test_a_users_model_and_data_set_train_as_the_readme_says(folder: Path) -> None:
@@ -137,22 +136,84 @@ def test_several_processes_share_the_batches_of_the_example(
         assert sorted(whole) == sorted(first + second)
 
 
-def test_a_plain_loop_is_measured(run: Callable[[str], list[str]]) -> None:
-    time_s, energy_j, label, _ = run("my_loop.py")[0].split()
+def test_a_plain_loop_is_measured(folder: Path) -> None:
+    time_s, energy_j, label, _ = lines_of(folder, "my_loop.py")[0].split()
     assert float(time_s) > 0
     assert float(energy_j) > 0
     assert label in {"counter", "integrated", "modelled"}
 
 
-def test_a_users_lightning_training_writes_a_record(
-    folder: Path, run: Callable[[str], list[str]]
-) -> None:
-    time_s, energy_j = run("my_training.py")[-1].split()
+def test_a_users_lightning_training_writes_a_record(folder: Path) -> None:
+    time_s, energy_j = lines_of(folder, "my_training.py")[-1].split()
     (run_folder,) = (folder / "results" / "lightning").iterdir()
     target = read_record(run_folder).target
     assert target is not None
     assert target.reached
     assert (target.time_to_target_s, target.energy_to_target_j) == (float(time_s), float(energy_j))
+
+
+OWN = {"my_own_loop": "mlp", "my_sklearn": "linear"}  # their configurations say which model
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The examples with a run of PyTorch, one of scikit-learn, and a sweep beside them.
+
+    What a script printed is in a file.
+    """
+    folder = Path(shutil.copytree(EXAMPLES, tmp_path_factory.mktemp("own") / "examples"))
+    make_sweep(folder / "results", batch_sizes=(32,), seeds=range(2))
+    for name in OWN:
+        (folder / f"{name}.txt").write_text(lines_of(folder, f"{name}.py")[-1])
+    return folder
+
+
+@pytest.mark.xdist_group("own")  # one worker, so that they are run once
+@pytest.mark.parametrize("name", OWN)
+def test_a_training_loop_of_ones_own_writes_a_record(name: str, own: Path) -> None:
+    (record,) = [one for one in records(own, "own") if one.config["model"] == OWN[name]]
+    target = record.target
+    assert target is not None
+    assert (record.status, target.reached) == ("ok", True)
+    printed = (own / f"{name}.txt").read_text().split()
+    assert [target.time_to_target_s, target.energy_to_target_j] == [float(one) for one in printed]
+    assert record.phases.eval_s
+    assert [rung.reached for rung in record.ladder] == [True, True]
+    assert record.quality is not None
+    assert record.quality["accuracy"] == target.best_value
+    assert set(record.quality.values) == {"accuracy", "loss"}
+
+
+@pytest.mark.xdist_group("own")
+def test_trainings_of_ones_own_are_reported_beside_others(own: Path) -> None:
+    options = ("figures=[tta_eta]", "formats=[svg]", "widths=[one]")
+    answer = run_here(own, analysis.report.main, *options)
+    assert answer.code == 0, answer.out + answer.err
+    assert "runs: 4" in answer.out
+    assert answer.err == ""
+    assert (own / "report" / "figures" / "tta_eta_one.svg").exists()
+    points = (own / "report" / "figures" / "tta_eta.csv").read_text()
+    rows = (own / "report" / "tables" / "time.csv").read_text()
+    for label in ("model=linear", "model=mlp", "Mlp"):
+        assert label in points
+        assert label in rows
+
+
+@pytest.mark.xdist_group("own")
+def test_trainings_of_ones_own_are_judged(own: Path) -> None:
+    """By what is exact: a single run of each is too little for times."""
+    shutil.copytree(own / "results" / "own", own / "base" / "own")
+    keys = ("baseline=base", "candidate=results", "metrics=[samples_to_target]", "force=[health]")
+    answer = run_here(own, bench.compare.main, *keys, "allow_missing=true")
+    assert answer.code == 0, answer.out + answer.err
+    assert answer.out.count("no change (exact)") == 2
+    for file in (own / "base" / "own").glob("*/run.json"):
+        told = json.loads(file.read_text())
+        told["target"]["samples_to_target"] //= 2
+        file.write_text(json.dumps(told))
+    answer = run_here(own, bench.compare.main, *keys, "allow_missing=true")
+    assert answer.code == 1, answer.out + answer.err
+    assert "own model=linear target.value=0.93 alpha=0.0001" in answer.out
 
 
 def test_what_the_readme_quotes_is_in_the_examples() -> None:

@@ -18,6 +18,7 @@ LIBRARIES = (
     "torchvision",
     "pytorch-lightning",
     "torchmetrics",
+    "scikit-learn",
     "codecarbon",
     "nvidia-ml-py",
     "numpy",

@@ -51,7 +51,7 @@ def with_default_charges(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: The price or the grid in config cannot be charged; the message names the key.
     """
-    charged = {**_default_charges(), **config}
+    charged = {**config, **{k: v for k, v in _default_charges().items() if k not in config}}
     for group in ("price", "grid"):
         if not isinstance(charged[group], Mapping):
             raise ValueError(

@@ -20,8 +20,10 @@ from bench.core.checks import require_at_least
 from bench.core.host import host_facts
 from bench.core.identity import config_hash
 from bench.core.ledger import Ledger, append_ledger, ledger_held, next_repeat
+from bench.core.qualities import QUALITIES
 from bench.core.records.model import Quality
 from bench.core.records.run import RunError, RunIdentity, RunRecord, Status
+from bench.core.records.task import TaskFacts
 from bench.core.store import CurveWriter, create_run_folder, new_identity, write_record
 from bench.core.target import TargetConfig, crossing_index
 from bench.launch.stopping import delay_signals
@@ -30,6 +32,8 @@ from bench.measure.target_measurement import TargetMeasurement, phases_of
 from bench.runs.charges import with_costs, with_default_charges
 from bench.runs.measured import measured_record
 from bench.runs.plain_config import plain, plain_config
+
+OWN_TASK = "own"
 
 
 class OwnRun:
@@ -134,7 +138,11 @@ class OwnRun:
             measurement.rows,
             window,
             host=host_facts(),
-            fields={"quality": _quality_of(measurement) if status == "ok" else None, **fields},
+            fields={
+                "task": _task_of(measurement),
+                "quality": _quality_of(measurement) if status == "ok" else None,
+                **fields,
+            },
             status=status,
             error=error,
             phases=phases_of(measurement.times, init_s=init_s),
@@ -166,6 +174,15 @@ class OwnRun:
             raise ValueError(f"{key}={number!r}: must be a whole number")
         require_at_least(key, number, 0)
         return number
+
+
+def _task_of(measurement: TargetMeasurement) -> TaskFacts:
+    """What is known of what was learned: the directions of its qualities."""
+    names = dict.fromkeys(name for row in measurement.rows for name in row.quality)
+    known = {name: QUALITIES[name].mode for name in names if name in QUALITIES}
+    target = measurement.target
+    directions = {**known, target.metric: target.mode}
+    return TaskFacts(name=OWN_TASK, kind=OWN_TASK, sample="sample", directions=directions)
 
 
 def _quality_of(measurement: TargetMeasurement) -> Quality | None:

@@ -255,6 +255,8 @@ def test_a_metric_of_ones_own_needs_its_direction(tmp_path: Path) -> None:
     assert run.record is not None
     assert run.record.target is not None
     assert run.record.target.reached
+    assert run.record.task is not None
+    assert run.record.task.directions == {"reward": "max"}
 
 
 def test_the_rules_are_those_of_bench_train(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ class TaskFacts:
     """The task of a run, as it followed from the configuration and the data.
 
     Attributes:
-        name: Value of the key `task`.
+        name: Value of the key `task`; `own` for a training of one's own.
         kind: Kind of the task, which follows from the data: `multiclass`, `binary`, `multilabel`,
-            `regression` or `next_token`.
-        sample: What is counted as one sample: an `image`, a `row` of a table or a `token`.
+            `regression` or `next_token`; `own` for a training of one's own.
+        sample: What is counted as one sample: an `image`, a `row` of a table or a `token`; `sample`
+            if nobody knows.
             Throughput, latency and joules per sample are those of one.
         directions: For each quality that the run reports, which direction is better: `max` or
             `min`. A metric whose direction nobody knows has none.
