@@ -18,7 +18,7 @@ train, val = torch.randperm(len(labels)).split([1437, 360])
 model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
 optimizer = torch.optim.Adam(model.parameters(), lr=config["lr"])
 
-with TargetWindow(metric="accuracy", value=0.95, ladder=[0.8, 0.9], config=config) as run:
+with TargetWindow(metric="accuracy", value=0.9, ladder=[0.8], config=config) as run:
     samples = steps = 0
     for _ in range(50):
         for batch in train[torch.randperm(len(train))].split(config["batch_size"]):

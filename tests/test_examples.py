@@ -178,7 +178,7 @@ def test_a_training_loop_of_ones_own_writes_a_record(name: str, own: Path) -> No
     printed = (own / f"{name}.txt").read_text().split()
     assert [target.time_to_target_s, target.energy_to_target_j] == [float(one) for one in printed]
     assert record.phases.eval_s
-    assert [rung.reached for rung in record.ladder] == [True, True]
+    assert [rung.reached for rung in record.ladder] == [True]
     assert record.quality is not None
     assert record.quality["accuracy"] == target.best_value
     assert set(record.quality.values) == {"accuracy", "loss"}
@@ -213,7 +213,7 @@ def test_trainings_of_ones_own_are_judged(own: Path) -> None:
         file.write_text(json.dumps(told))
     answer = run_here(own, bench.compare.main, *keys, "allow_missing=true")
     assert answer.code == 1, answer.out + answer.err
-    assert "own model=linear target.value=0.93 alpha=0.0001" in answer.out
+    assert "own model=linear alpha=0.0001" in answer.out
 
 
 def test_what_the_readme_quotes_is_in_the_examples() -> None:
