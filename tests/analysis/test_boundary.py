@@ -186,7 +186,7 @@ def test_a_folder_of_something_else_is_passed_over(tmp_path: Path) -> None:
     assert answer.err == ""
 
 
-def test_lines_of_a_ledger_that_were_skipped_are_told(tmp_path: Path) -> None:
+def test_lines_of_a_ledger_that_were_skipped_are_reported(tmp_path: Path) -> None:
     make_run(tmp_path, Made(telemetry=False))
     with (tmp_path / LEDGER).open("ab") as file:
         file.write(b'{"event": "ended", "utc": "2026{"event": \n[1]\n\xff\xfe\n')
@@ -195,7 +195,7 @@ def test_lines_of_a_ledger_that_were_skipped_are_told(tmp_path: Path) -> None:
     assert unread == [{"folder": place, "reason": words}]
 
 
-def test_files_of_runs_that_cannot_be_read_are_told_once_and_listed(
+def test_files_of_runs_that_cannot_be_read_are_reported_once_and_listed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, *_ = make_sweep(tmp_path, batch_sizes=(32,), seeds=range(2))

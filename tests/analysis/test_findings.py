@@ -29,7 +29,7 @@ def words_of(loaded: Loaded) -> str:
     return "\n".join(" ".join([part.heading, *part.sentences]) for part in parts)
 
 
-def test_the_winner_stands_with_n_interval_and_how_sure_it_is(tmp_path: Path) -> None:
+def test_the_winner_is_shown_with_n_interval_and_evidence(tmp_path: Path) -> None:
     make_sweep(tmp_path, batch_sizes=(64, 512), seeds=range(8), base=Made(outcome="hit"))
     loaded = load_runs([tmp_path])
     words = words_of(loaded)
@@ -59,7 +59,7 @@ def test_configurations_with_incomparable_runs_are_not_ranked(tmp_path: Path) ->
     assert "There is no other configuration to compare with." in words
 
 
-def test_joules_that_nothing_measured_are_not_tested(tmp_path: Path) -> None:
+def test_modelled_joules_are_not_tested(tmp_path: Path) -> None:
     make_sweep(tmp_path, batch_sizes=(64, 512), seeds=range(8), base=Made(outcome="hit"))
     loaded = load_runs([tmp_path])
     words = words_of(loaded)

@@ -34,7 +34,7 @@ def test_ties_stand_and_fall_together() -> None:
     assert front([(1, 2), (1, 3)]) == [True, False]
 
 
-def test_what_is_missing_or_never_got_there_is_not_on_the_front() -> None:
+def test_missing_values_and_misses_are_not_on_the_front() -> None:
     assert front([(NAN, 0), (5, 5), (INF, 0), (0, INF)]) == [False, True, False, False]
     assert front([(1, -INF), (2, 0.5)], ("min", "max")) == [False, True]
     assert front([]) == []

@@ -46,7 +46,7 @@ def test_components_of_a_part_are_added_and_have_the_weakest_label() -> None:
     }
 
 
-def test_a_counted_gpu_is_judged_beside_a_modelled_cpu() -> None:
+def test_a_counted_gpu_is_judged_even_with_a_modelled_cpu() -> None:
     """The commonest machine in a cloud: no counter of the CPU, 90% of the joules counted."""
     base, candidate = side([GPU, MODELLED_CPU]), side([GPU, MODELLED_CPU], factors={"gpu0": 1.2})
     comparison = compared(base, candidate)
@@ -78,7 +78,7 @@ def test_the_parts_are_judged_in_place_of_a_total_of_several() -> None:
     assert row(comparison, "energy_per_sample_j").kind == "measured"  # has no parts of its own
 
 
-def test_a_total_of_one_part_is_judged_as_it_is() -> None:
+def test_a_total_of_one_part_is_judged_as_a_total() -> None:
     comparison = compared(side([CPU]), side([CPU], factors={"cpu0": 1.2}))
     assert {"cpu_energy_j", "cpu_energy_per_prediction_j"}.isdisjoint(names(comparison))
     assert row(comparison, "energy_to_target_j").verdict == "regression"
@@ -94,7 +94,7 @@ def test_a_total_that_is_asked_for_alone_is_judged() -> None:
     assert row(comparison, "energy_to_target_j").kind == "measured"  # not all of its parts are
 
 
-def test_a_part_without_a_metric_of_its_own_keeps_the_total_judged() -> None:
+def test_the_total_is_judged_if_a_part_has_no_metric() -> None:
     parts = [GPU, ("wall", 300.0, "counter")]
     comparison = compared(side(parts), side(parts, factors={"wall": 2.0}))
     assert verdicts(comparison, "energy_to_target_j", "gpu_energy_j") == {

@@ -39,7 +39,7 @@ def as_true(flag: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("flag", ROW_FLAGS)
-def test_joules_with_a_flag_of_their_own_decide_nothing(flag: str) -> None:
+def test_flagged_joules_decide_nothing(flag: str) -> None:
     record = metered([GPU, CPU])
     flagged = [replace(record.energy[0], **as_true(flag)), *record.energy[1:]]
     run = gate_run(replace(record, energy=flagged))
@@ -51,7 +51,7 @@ def test_joules_with_a_flag_of_their_own_decide_nothing(flag: str) -> None:
     assert f"joules are not compared of candidate {run.run_id} ({flag})" in comparison.remarks[0]
 
 
-def test_what_nothing_measured_need_not_be_flagged() -> None:
+def test_modelled_joules_need_no_flag() -> None:
     """On a small machine, the clock of a short run is below the resolution of the model."""
     record = metered([MODELLED_CPU])
     rows = [replace(row, below_resolution=True) for row in record.energy]

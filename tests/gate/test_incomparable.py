@@ -15,7 +15,7 @@ from tests.gate.made import CONFIG, made_run, made_runs, made_side, side_of
 from tests.gate.made_matches import FIVE, OTHER, kinds, matched, times
 
 
-def test_no_configuration_in_common_tells_what_differs() -> None:
+def test_without_a_common_configuration_the_report_names_what_differs() -> None:
     """Of two on the base, the one that differs in one key is nearer than that with three."""
     far = made_runs(
         {"init_s": FIVE},
@@ -32,7 +32,7 @@ def test_no_configuration_in_common_tells_what_differs() -> None:
     )
 
 
-def test_at_most_five_keys_that_differ_are_told() -> None:
+def test_at_most_five_keys_that_differ_are_reported() -> None:
     config = {f"key{number}": number for number in range(9)}
     candidate = times(FIVE, config_hash=OTHER, config={key: -1 for key in config})
     _, problems, _ = matched(times(FIVE, config=config), candidate)
@@ -46,12 +46,12 @@ def test_different_commands_have_nothing_in_common() -> None:
     assert "base has runs of train, candidate of serve" in problems[0].message
 
 
-def test_a_hash_that_differs_without_a_key_is_told() -> None:
+def test_a_hash_that_differs_without_a_key_is_reported() -> None:
     _, problems, _ = matched(times(FIVE), times(FIVE, config_hash=OTHER))
     assert "no key differs, but the hash" in problems[0].message
 
 
-def test_an_empty_side_without_a_problem_of_its_own_is_told() -> None:
+def test_an_empty_side_without_a_problem_is_reported() -> None:
     rows, problems, _ = matched(times(FIVE), Side(name="there", runs=[]))
     assert rows == {}
     assert kinds(problems) == [("empty", 3)]
@@ -90,7 +90,7 @@ def test_facts_that_differ_make_sides_incomparable_unless_forced(
         assert remarks == [f"{told} (forced)"]
 
 
-def test_another_machine_is_told_once_whatever_the_number_of_configurations() -> None:
+def test_another_machine_is_reported_once_for_all_configurations() -> None:
     def side(**facts: Any) -> Side:
         fields = {"facts": facts}
         other = made_runs({"init_s": FIVE}, config_hash=OTHER, config={"lr": 1}, **fields)
@@ -103,7 +103,7 @@ def test_another_machine_is_told_once_whatever_the_number_of_configurations() ->
     ]
 
 
-def test_a_side_that_mixes_machines_is_told() -> None:
+def test_a_side_that_mixes_machines_is_reported() -> None:
     runs = made_runs({"init_s": FIVE})
     runs[2] = replace(runs[2], facts={**runs[2].facts, "host.name": "other"})
     _, problems, _ = matched(made_side({"init_s": FIVE}), side_of(runs))
@@ -151,7 +151,7 @@ def incomparable_side(num_incomparable: int, num: int = 6) -> Side:
     return side_of(runs)
 
 
-def test_incomparable_runs_are_left_out_with_their_partners_and_told() -> None:
+def test_incomparable_runs_are_left_out_with_their_partners_and_reported() -> None:
     base = made_side({"init_s": [1.0] * 6})
     rows, problems, remarks = matched(base, incomparable_side(1))
     assert len(rows["init_s"].base) == len(rows["init_s"].candidate) == 5

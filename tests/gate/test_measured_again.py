@@ -51,7 +51,7 @@ def test_a_later_failure_is_not_hidden_by_an_earlier_run(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("status", ["interrupted", "killed"])
 @pytest.mark.parametrize("start_s", [-500.0, 500.0])
-def test_what_was_cut_off_does_not_count_beside_a_finished_run(
+def test_an_interrupted_run_does_not_count_if_another_finished(
     status: Status, start_s: float, tmp_path: Path
 ) -> None:
     write_runs(tmp_path, [2.0])
@@ -62,7 +62,7 @@ def test_what_was_cut_off_does_not_count_beside_a_finished_run(
     assert side.remarks[0].endswith(f"not {cut.name} ({status})")
 
 
-def test_a_killed_run_is_the_problem_where_none_finished(tmp_path: Path) -> None:
+def test_a_killed_run_is_the_problem_if_no_run_finished(tmp_path: Path) -> None:
     killed = write_run(tmp_path, replace(made_record(), status="killed"))
     write_run(tmp_path, replace(made_record(start_s=500), status="interrupted"))
     side = read_side(tmp_path)
@@ -123,7 +123,7 @@ def test_one_side_that_does_not_number_its_runs_is_enough(tmp_path: Path) -> Non
     assert ": candidate: 8 runs have the same seed" in verdict_line(comparison)
 
 
-def test_it_is_said_where_the_run_that_counts_is_incomparable_too(tmp_path: Path) -> None:
+def test_the_report_notes_if_the_run_that_counts_is_incomparable_too(tmp_path: Path) -> None:
     for side in ("a", "b"):
         for number in range(4):
             again = made_record(start_s=60.0 * number, flags=("other_load",))
@@ -141,7 +141,7 @@ def test_two_seeds_of_four_runs_each_are_two_runs(tmp_path: Path) -> None:
     assert told in comparison.problems[0].message
 
 
-def test_few_runs_are_asked_for_more_where_each_counts(tmp_path: Path) -> None:
+def test_a_few_runs_ask_for_more_if_each_one_counts(tmp_path: Path) -> None:
     """One of three was measured again, as after a crash: that is no mistake."""
     for side in ("a", "b"):
         write_runs(tmp_path / side, TIMES_S[:3])
@@ -160,7 +160,7 @@ def test_what_is_exact_is_judged_from_the_one_run_that_counts(tmp_path: Path) ->
     assert len(comparison.remarks) == 2  # of 8 runs each, seven do not count
 
 
-def test_runs_with_a_repeat_of_their_own_are_not_repeated(tmp_path: Path) -> None:
+def test_runs_with_different_repeats_do_not_replace_one_another(tmp_path: Path) -> None:
     write_runs(tmp_path, TIMES_S)
     assert not has_shared_places(read_side(tmp_path))
     assert shared_places([made_run(repeat=number, num_finished=1) for number in range(3)]) is None
@@ -168,7 +168,7 @@ def test_runs_with_a_repeat_of_their_own_are_not_repeated(tmp_path: Path) -> Non
     assert shared_places([]) is None
 
 
-def test_noise_is_not_told_from_runs_that_do_not_count(tmp_path: Path) -> None:
+def test_noise_is_not_measured_from_runs_that_do_not_count(tmp_path: Path) -> None:
     sides = [read_side(write_one_repeat(tmp_path / name, 4)) for name in ("one", "two")]
     with pytest.raises(NothingToStore, match="one: 4 runs have the same seed and repeat"):
         add_noise(tmp_path / "noise.json", *sides)

@@ -41,7 +41,7 @@ JOULE_METRICS = [metric for metric in GATE_METRICS if metric.unit == "J"]
 
 
 @pytest.mark.parametrize("metric", JOULE_METRICS, ids=lambda metric: metric.name)
-def test_joules_are_compared_only_if_obtained_alike_and_of_the_same(metric: Metric) -> None:
+def test_joules_are_compared_only_with_the_same_label_and_components(metric: Metric) -> None:
     assert metric.joules is not None
     assert set(metric.joules.facts) <= set(JOULE_FACTS)
     if metric.part is None:
@@ -88,7 +88,7 @@ def test_what_is_to_be_reached_is_censored_and_nothing_else() -> None:
     }
 
 
-def test_an_unknown_name_is_told_with_its_neighbours() -> None:
+def test_an_unknown_name_is_reported_with_similar_names() -> None:
     with pytest.raises(
         ValueError, match=r"metrics=latency_p99: no such metric; did you mean .*p99_ms"
     ):

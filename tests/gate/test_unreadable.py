@@ -83,7 +83,7 @@ IMPOSSIBLE: dict[str, Callable[[Record], object]] = {
 
 
 @pytest.mark.parametrize("change", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
-def test_one_impossible_record_is_told_and_the_others_are_compared(
+def test_one_impossible_record_is_reported_and_the_others_are_compared(
     change: Callable[[Record], object], base: Side, tmp_path: Path
 ) -> None:
     folder = write_runs(tmp_path, TIMES_S)[1]
@@ -111,7 +111,7 @@ ODD: dict[str, Callable[[Record], object]] = {
 
 
 @pytest.mark.parametrize("change", ODD.values(), ids=ODD)
-def test_odd_values_take_nothing_down(
+def test_odd_values_do_not_stop_the_command(
     change: Callable[[Record], object], base: Side, tmp_path: Path
 ) -> None:
     edit(write_runs(tmp_path, TIMES_S)[0], change)
@@ -147,7 +147,7 @@ def test_a_folder_of_something_else_is_passed_over(base: Side, tmp_path: Path) -
     assert side.remarks == [told]
 
 
-def test_a_cut_record_is_told_whatever_its_folder_is_called(tmp_path: Path) -> None:
+def test_a_cut_record_is_reported_whatever_its_folder_is_called(tmp_path: Path) -> None:
     (folder,) = write_runs(tmp_path, [1.0])
     renamed = folder.rename(folder.with_name("mine"))
     assert len(read_side(tmp_path).runs) == 1
@@ -172,7 +172,7 @@ def test_a_run_that_was_killed_before_it_began_is_passed_over(
     assert compared(base, tmp_path).exit_code == 5
 
 
-def test_links_in_a_circle_are_told_or_passed_over(base: Side, tmp_path: Path) -> None:
+def test_links_in_a_circle_are_reported_or_skipped(base: Side, tmp_path: Path) -> None:
     write_runs(tmp_path, TIMES_S)
     for name in ("loop", "20261128T013440Z-7c747d9703a4-1ae28caf"):
         link = tmp_path / "train" / name
@@ -180,7 +180,7 @@ def test_links_in_a_circle_are_told_or_passed_over(base: Side, tmp_path: Path) -
     assert compared(base, tmp_path).exit_code == 0
 
 
-def test_a_folder_that_cannot_be_read_is_told_and_the_others_are(
+def test_a_folder_that_cannot_be_read_is_reported_and_the_others_are_read(
     base: Side, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_runs(tmp_path, TIMES_S)
@@ -247,7 +247,7 @@ def test_what_is_refused_fails_only_where_it_was_served(
     assert {row.num_base for row in comparison.rows} == {3}
 
 
-def test_what_both_sides_refuse_is_nothing_to_compare(tmp_path: Path) -> None:
+def test_a_configuration_that_both_sides_refuse_is_not_compared(tmp_path: Path) -> None:
     write_run(tmp_path, refused(made_record()))
     side = read_side(tmp_path)
     comparison = compare(side, side, JudgeConfig())
@@ -382,7 +382,7 @@ def test_values_that_cannot_be_do_not_make_a_floor_or_a_baseline(
             reader(path)
 
 
-def test_a_file_nested_without_end_is_no_file_of_its_kind(tmp_path: Path) -> None:
+def test_a_deeply_nested_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "deep.json").write_text("[" * 100_000)
     with pytest.raises(ValueError, match=r"deep\.json: not a file of perf baseline, or cut"):
         read_baseline(tmp_path / "deep.json")

@@ -26,7 +26,7 @@ def test_a_folder_without_a_configuration_hides_no_other_run(tmp_path: Path) -> 
         assert find_runs(tmp_path, run) == (whole,)
 
 
-def test_where_there_is_none_the_key_and_the_folder_are_named(tmp_path: Path) -> None:
+def test_without_a_match_the_key_and_the_folder_are_named(tmp_path: Path) -> None:
     made(tmp_path, "b", "run.json")
     find_runs.cache_clear()
     with pytest.raises(ValueError, match=rf"run=latest: no training run .* in {tmp_path}/train"):

@@ -299,12 +299,12 @@ class TestTotals:
         assert recipe.total_energy_to_target_j is None
         assert recipe.total_energy_label is None
 
-    def test_a_run_whose_own_total_was_not_written_is_not_taken_for_cheap(self) -> None:
+    def test_a_source_without_a_total_leaves_the_total_unknown(self) -> None:
         recipe = recipe_of(run_of(2), run_of(3))  # the source has a recipe and no total
         assert recipe.source_time_s is None
         assert recipe.total_time_to_target_s is None
 
-    def test_without_a_recipe_the_record_stays_as_it_is(self) -> None:
+    def test_without_a_recipe_the_record_is_unchanged(self) -> None:
         record = plain_run(2)
         assert with_recipe(record, None) is record
 
@@ -444,7 +444,7 @@ class TestCommand:
             assert measured["accuracy"] == record.quality_test["accuracy"]
             assert measured["loss"] == pytest.approx(record.quality_test["loss"], rel=1e-5)
 
-    def test_a_lost_structure_is_said(self, folder: Path, tmp_path: Path) -> None:
+    def test_a_lost_structure_is_reported(self, folder: Path, tmp_path: Path) -> None:
         from bench.runs.trained import load_data, load_network
         from bench.tasks.find_task import make_task
 

@@ -89,7 +89,7 @@ def test_a_class_that_cannot_be_had_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("name", ["Whole", "Own", "NoTest.setup"])
-def test_data_whose_loaders_cannot_be_told_from_its_class_is_taken(parts: str, name: str) -> None:
+def test_data_whose_class_does_not_show_its_loaders_is_accepted(parts: str, name: str) -> None:
     assert refusal(Need(TARGET, ("data._target_", f"{parts}.{name}"))) is None
 
 
@@ -228,7 +228,7 @@ class Asked:
         (["logger=csv", "optimizer=adamw", "schedule=one_cycle", "price=aws_g5_xlarge"], []),
     ],
 )
-def test_what_is_looked_at_in_a_process_of_its_own(
+def test_user_code_is_checked_in_a_separate_process(
     overrides: list[str], asked: list[Need], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = Asked(monkeypatch)
@@ -238,7 +238,7 @@ def test_what_is_looked_at_in_a_process_of_its_own(
     assert seen.needs == asked, "what is known is not asked again"
 
 
-def test_the_first_thing_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_thing_that_is_missing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = [Need(TARGET, (f"model.{name}", name)) for name in ("a", "b", "c")]
     seen = Asked(monkeypatch, answers=[None, "b: there is no b"])
     with pytest.raises(ValueError, match="b: there is no b"):
@@ -248,7 +248,7 @@ def test_the_first_thing_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch
     assert seen.needs == [*wanted, *wanted[1:]]
 
 
-def test_a_module_that_ends_the_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_ends_the_process_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     Asked(monkeypatch, answers=[None])
     with pytest.raises(ValueError, match=r"b=B: the check ended by SIGSEGV \(Fatal error"):
         require([Need(TARGET, ("a", "A")), Need(TARGET, ("b", "B"))])

@@ -217,7 +217,7 @@ def test_an_unknown_format_or_width_is_refused(
         draw_figure("hits", hits.data, "three")  # type: ignore[arg-type]
 
 
-def test_an_unknown_figure_is_refused_with_what_is_like_it() -> None:
+def test_an_unknown_figure_is_refused_with_similar_names() -> None:
     with pytest.raises(ValueError, match="figures=tta: no such figure; did you mean tta_eta"):
         require_figures(["tta"])
     with pytest.raises(ValueError, match="one of accuracy_time, "):
@@ -265,7 +265,7 @@ def test_numbers_are_short(value: float, text: str) -> None:
 @pytest.mark.parametrize(
     "limits", [(2e-5, 3e-4), (7e-4, 2e-3), (5e3, 2e5), (2e4, 5e6), (0.01, 3.0)]
 )
-def test_the_ticks_of_an_axis_are_written_alike(limits: tuple[float, float]) -> None:
+def test_all_ticks_of_an_axis_have_one_format(limits: tuple[float, float]) -> None:
     """Not 0.001 beside 9e-4, nor 1e-5 beside 0.0001."""
     axes = Figure().subplots()
     axes.set_xlim(*limits)

@@ -171,7 +171,7 @@ def test_a_group_without_what_is_shown_is_named_with_the_reason() -> None:
         panel_data(DataFrame(), groups_of(2), lambda _: data_of(DataFrame({"n": [0]})))
 
 
-def test_what_is_not_shown_stands_in_the_figure(two_targets: Frames) -> None:
+def test_the_figure_names_what_it_does_not_show(two_targets: Frames) -> None:
     data = figure_data("restarts", two_targets).assign(omitted="Not shown: mnist (3 runs): why.")
     assert "Not shown: mnist (3 runs): why." in words_of(draw_figure("restarts", data, "one"))
 

@@ -151,7 +151,7 @@ def test_an_even_choice_is_no_longer_than_asked_for_and_keeps_the_first(
         assert chosen[-1] == num - 1
 
 
-def test_names_lose_what_all_share_and_what_is_left_out_is_said() -> None:
+def test_names_lose_their_common_part_and_the_note_shows_it() -> None:
     names = ["model=Mlp lr=0.1 | backend=http", "model=Cnn lr=0.1 | backend=http"]
     short, common = short_names(names)
     assert short == {names[0]: "Mlp", names[1]: "Cnn"}
@@ -165,7 +165,7 @@ def test_a_part_of_the_model_and_the_same_part_of_the_serving_are_two() -> None:
     assert short == {names[0]: "batch_size=1 lr=2", names[1]: "lr=2 batch_size=1"}
 
 
-def test_a_side_without_parts_is_no_part() -> None:
+def test_an_empty_side_of_a_name_is_not_counted_as_a_part() -> None:
     """As of a name whose scenario stands above its panel."""
     short, common = short_names(["model=mlp |", "model=cnn |"])
     assert (list(short.values()), common) == (["mlp", "cnn"], "")
@@ -179,5 +179,5 @@ def test_names_that_would_become_equal_or_empty_stay_whole() -> None:
     assert common == ""
 
 
-def test_a_single_name_is_not_shortened_to_nothing() -> None:
+def test_a_single_name_is_never_shortened_to_an_empty_text() -> None:
     assert short_names(["model=Mlp lr=0.1"]) == ({"model=Mlp lr=0.1": "Mlp lr=0.1"}, "")

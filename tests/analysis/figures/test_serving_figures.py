@@ -42,7 +42,7 @@ def test_a_distribution_of_many_samples_is_thinned_and_keeps_its_tail() -> None:
     assert (steps["share"] > 0.999).sum() > 5
 
 
-def test_no_requests_kept_is_said() -> None:
+def test_a_run_without_kept_requests_is_reported() -> None:
     runs = frame(served("a", serving__latency_p50_ms=1.0))
     with pytest.raises(NothingToDraw, match="kept its requests"):
         data_latency(runs, DataFrame({"run_id": [], "latency_ms": []}))
@@ -87,7 +87,7 @@ def test_stages_are_of_one_query_at_a_time_where_there_are_such_runs() -> None:
         data_stages(runs, stages.iloc[:0])
 
 
-def test_a_run_of_which_no_answer_told_a_stage_is_not_without_it() -> None:
+def test_a_run_without_a_stage_does_not_count_as_0_in_its_mean() -> None:
     runs = frame(served("near", run_id="p"), served("near", run_id="q"), served("far", run_id="r"))
     stages = DataFrame(
         {
@@ -177,7 +177,7 @@ def test_lives_are_compared_at_one_rate_in_one_scenario_and_with_one_target() ->
     }
 
 
-def test_the_rate_that_was_searched_for_is_no_rate_that_was_asked_for() -> None:
+def test_a_rate_found_by_search_is_not_a_requested_rate() -> None:
     search = {"serving__max_rate_per_s": 200.0}
     runs = frame(
         reached("t", 1.0, run_id="t1", folder="/t1"),

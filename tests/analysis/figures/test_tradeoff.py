@@ -33,7 +33,7 @@ def test_the_front_is_of_medians_and_the_beaten_stay() -> None:
     assert np.isnan([row["front_share"] for row in data.values()]).all()
 
 
-def test_the_legend_shows_the_letters_that_stand_beside_the_points() -> None:
+def test_the_legend_shows_the_letters_of_the_points() -> None:
     """Formulas are off, so that a marker `$A$` would be those three signs in one blot."""
     data = data_tradeoff(frame(reached("a", 1.0, 2.0), reached("b", 2.0, 1.0)), x=TIME, y=ENERGY)
     figure = draw_tradeoff(data)
@@ -78,7 +78,7 @@ def test_runs_that_are_incomparable_decide_no_front() -> None:
 
 
 @pytest.mark.parametrize("flag", ROW_FLAGS)
-def test_joules_with_a_flag_of_their_own_decide_no_front(flag: str) -> None:
+def test_flagged_joules_decide_no_front(flag: str) -> None:
     runs = frame(
         reached("flagged", 1.0, 1.0, energy_row_flags=flag),
         reached("fine", 5.0, 5.0, energy_row_flags=""),
@@ -127,7 +127,7 @@ def test_a_quantity_without_a_direction_is_refused_with_its_key() -> None:
         data_tradeoff(runs, x="utilization.gpu_busy_frac", y=TIME)
 
 
-def test_against_a_setting_there_is_no_front_and_the_note_says_so() -> None:
+def test_a_setting_on_an_axis_means_no_front_and_the_note_says_so() -> None:
     runs = frame(reached("a", 1.0, config__lr=0.1), reached("b", 2.0, config__lr=0.2))
     data = data_tradeoff(runs, x="config.lr", y=TIME)
     assert list(data["x"]) == [0.1, 0.2]
@@ -282,12 +282,12 @@ def test_joules_of_another_label_have_a_front_of_their_own() -> None:
     assert {row["labels"] for row in data.values()} == {"counter, modelled"}
 
 
-def test_runs_that_lack_one_of_the_two_are_counted() -> None:
+def test_runs_without_one_of_the_two_quantities_are_counted() -> None:
     runs = frame(reached("a", 1.0, 2.0), reached("a", 1.0, None))
     assert set(data_tradeoff(runs, x=TIME, y=ENERGY)["num_without"]) == {1}
 
 
-def test_no_run_with_both_is_said_with_their_names() -> None:
+def test_if_no_run_has_both_quantities_their_names_are_reported() -> None:
     with pytest.raises(NothingToDraw, match=f"{TIME} and {ENERGY}"):
         data_tradeoff(frame(reached("a", 1.0)), x=TIME, y=ENERGY)
     with pytest.raises(ValueError, match=r"y=model\.size: no such column; did you mean model\.siz"):
@@ -332,7 +332,7 @@ def test_latency_and_throughput_of_one_model_come_from_two_passes() -> None:
     assert set(data["num_without"]) == {1}
 
 
-def test_without_runs_of_bench_serve_the_probe_of_the_training_stands_in() -> None:
+def test_without_servings_the_probes_of_trainings_are_shown() -> None:
     runs = frame(
         reached(
             "a", 1.0, serving__num_requests=500, serving__latency_p90_ms=1.0, serving__scenario=None

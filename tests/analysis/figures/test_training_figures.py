@@ -314,7 +314,7 @@ def test_a_phase_that_a_command_does_not_have_is_absent_and_not_unknown() -> Non
     assert "left out" not in data["remark"].iloc[0]
 
 
-def test_what_the_first_run_of_a_command_pays_for_all_is_no_part_of_a_bar() -> None:
+def test_start_up_paid_by_the_first_run_of_a_command_is_not_in_its_bar() -> None:
     """A8: the imports of the first run were drawn as a property of its configuration."""
     runs = frame(
         reached("first", 1.0, phases__launch_s=10.0, phases__init_s=1.0, phases__train_s=2.0),
@@ -427,7 +427,7 @@ def test_a_failure_at_an_unknown_time_stays_in_the_probability_of_a_hit() -> Non
     assert (data["kind"] == "missed").sum() == 0  # where it ended is not known
 
 
-def test_nothing_is_expected_where_a_cost_is_not_known() -> None:
+def test_an_unknown_cost_means_no_expected_cost() -> None:
     unknown: dict[str, Any] = {"phases__wall_time_s": None, "target__censored_at_s": None}
     runs = frame(reached("a", 1.0), failed("a", 1.0, **unknown), reached("b", 2.0))
     data = by(data_restarts(runs), "configuration")

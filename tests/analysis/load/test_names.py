@@ -44,7 +44,7 @@ def test_a_label_is_made_of_what_differs_and_equal_for_repeats(tmp_path: Path) -
     ]
 
 
-def test_seeds_and_their_copies_are_no_part_of_it(tmp_path: Path) -> None:
+def test_seeds_and_their_copies_are_not_part_of_a_label(tmp_path: Path) -> None:
     """data.seed is a copy of the seed; here no two runs have the same configuration."""
     make_run(tmp_path, Made(batch_size=32, seed=0))
     make_run(tmp_path, Made(batch_size=64, seed=1))
@@ -56,7 +56,7 @@ def test_one_configuration_is_named_by_its_model(tmp_path: Path) -> None:
     assert labels(tmp_path) == ["Mlp"]
 
 
-def test_what_follows_from_the_model_is_not_told_again(tmp_path: Path) -> None:
+def test_settings_that_follow_from_the_model_are_not_repeated(tmp_path: Path) -> None:
     mlp, cnn = (make_run(tmp_path, Made(model=model)) for model in ("Mlp", "Cnn"))
     edit(mlp, model={"_target_": "bench.tasks.models.Mlp", "width": 64, "depth": 2})
     edit(cnn, model={"_target_": "bench.tasks.models.Cnn", "width": 16})
@@ -66,7 +66,7 @@ def test_what_follows_from_the_model_is_not_told_again(tmp_path: Path) -> None:
     assert "model=Mlp model.width=256" in labels(tmp_path)
 
 
-def test_where_results_lie_is_no_part_of_it(tmp_path: Path) -> None:
+def test_the_results_folder_is_not_part_of_a_label(tmp_path: Path) -> None:
     first, second = make_sweep(tmp_path, batch_sizes=[32], seeds=range(2))
     edit(first, results="/here", data={"batch_size": 32, "root": "/here"})
     edit(second, results="/there", data={"batch_size": 32, "root": "/there"})
@@ -99,14 +99,14 @@ def test_of_several_models_the_one_that_is_served_is_named_as_in_its_training(
 
 
 @pytest.mark.parametrize("label", [None, "counter"])
-def test_what_was_measured_is_no_part_of_it(tmp_path: Path, label: Any) -> None:
+def test_measured_values_are_not_part_of_a_label(tmp_path: Path, label: Any) -> None:
     base = Made(outcome="hit")
     make_run(tmp_path, base)
     make_run(tmp_path, replace(base, seed=1, label=label, flags=("steal",)))
     assert labels(tmp_path) == ["Mlp"]
 
 
-def test_what_follows_from_a_part_that_lies_around_it_is_not_told_again(tmp_path: Path) -> None:
+def test_settings_that_follow_from_an_outer_part_are_not_repeated(tmp_path: Path) -> None:
     near, far, farther = (make_run(tmp_path, Made(seed=seed)) for seed in range(3))
     edit(near, backend={"name": "eager", "http": None})
     edit(far, backend={"name": "http", "http": {"runtime": "eager", "port": 0}})
@@ -147,7 +147,7 @@ def test_a_repeat_from_before_options_were_stored_has_the_name_of_the_others(
     assert labels(tmp_path) == ["model=mlp", "model=cnn"]
 
 
-def test_parts_of_the_users_own_are_named_by_their_class(tmp_path: Path) -> None:
+def test_a_users_own_parts_are_named_by_their_class(tmp_path: Path) -> None:
     mine, theirs, cnn = (make_run(tmp_path, Made(model="Cnn", seed=seed)) for seed in range(3))
     edit(mine, model={"_target_": "mine.Net"}, choices={"model": "custom"})
     edit(theirs, model={"_target_": "theirs.Other"}, choices={"model": "custom"})
@@ -162,7 +162,7 @@ def test_an_option_that_stood_for_two_classes_names_neither(tmp_path: Path) -> N
     assert sorted(labels(tmp_path)) == ["model=First", "model=Second"]
 
 
-def test_models_of_torchvision_are_named_by_their_own_names(tmp_path: Path) -> None:
+def test_models_of_torchvision_keep_their_names(tmp_path: Path) -> None:
     folders = [make_run(tmp_path, Made(model="Cnn", seed=seed)) for seed in range(3)]
     target = "bench.tasks.models.torchvision_model"
     for folder, name in zip(folders, ("resnet18", "squeezenet1_1"), strict=False):

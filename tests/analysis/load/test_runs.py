@@ -245,7 +245,7 @@ def test_only_unreadable_runs_are_no_error(tmp_path: Path) -> None:
     assert len(loaded.unread) == 4
 
 
-def test_a_copied_run_is_counted_once_and_told(sweep: Path, tmp_path: Path) -> None:
+def test_a_copied_run_is_counted_once_and_reported(sweep: Path, tmp_path: Path) -> None:
     shutil.copytree(sweep / "train", tmp_path / "train")
     loaded = load_runs([sweep, tmp_path])
     assert len(loaded.runs) == 7
@@ -253,7 +253,7 @@ def test_a_copied_run_is_counted_once_and_told(sweep: Path, tmp_path: Path) -> N
     assert loaded.unread["reason"].str.startswith("a copy of ").all()
 
 
-def test_a_run_whose_folder_was_deleted_is_told_from_the_ledger(tmp_path: Path) -> None:
+def test_a_run_whose_folder_was_deleted_is_reported_from_the_ledger(tmp_path: Path) -> None:
     kept, deleted = make_sweep(tmp_path, batch_sizes=[32], seeds=[0, 1])
     shutil.rmtree(deleted)
     append_ledger(tmp_path, "launched", identity("serve", Made().config, SWEEP_START))
@@ -334,7 +334,7 @@ def test_long_frames_of_no_runs_have_their_columns(sweep: Path) -> None:
     assert "latency_ms" in load_requests(none)
 
 
-def test_a_damaged_curve_is_told_and_the_others_are_read(tmp_path: Path) -> None:
+def test_a_damaged_curve_is_reported_and_the_others_are_read(tmp_path: Path) -> None:
     broken, fine = make_sweep(tmp_path, batch_sizes=[32], seeds=[0, 1])
     (broken / "curve.jsonl").write_text('{"time_s": "soon"}\n')
     (broken / "telemetry.parquet").write_bytes(b"PAR1 but not really")

@@ -39,7 +39,7 @@ def test_the_closest_of_all_others_counts() -> None:
     assert p_of(groups) == pytest.approx(2 * 2 / 70)
 
 
-def test_a_miss_is_the_worst_and_all_equal_is_no_best() -> None:
+def test_a_miss_is_the_worst_and_equal_values_have_no_best() -> None:
     assert p_of(contenders([1, 2, 3, 4], [INF] * 4)) == pytest.approx(2 / 70)
     assert p_of(contenders([1] * 6, [1] * 6)) == 1
 
@@ -54,7 +54,7 @@ def test_a_miss_is_the_worst_and_all_equal_is_no_best() -> None:
     ],
     ids=["few", "one", "none_comparable", "incomparable_leader"],
 )
-def test_nothing_is_said_where_nothing_can_be(groups: list[Contender]) -> None:
+def test_without_enough_evidence_there_is_no_best_value(groups: list[Contender]) -> None:
     assert p_of(groups) is None
 
 

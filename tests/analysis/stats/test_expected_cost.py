@@ -84,7 +84,7 @@ def test_the_spread_of_costs_is_added_to_that_of_the_rate() -> None:
     [(5, 0), (3, 2), (8, 0), (16, 0), (1, 9)],
     ids=["few", "few_mixed", "no_miss", "many_without_miss", "one_hit"],
 )
-def test_no_interval_where_nothing_tells_how_sure_it_is(num_hits: int, num_others: int) -> None:
+def test_no_interval_without_any_information_on_the_spread(num_hits: int, num_others: int) -> None:
     estimate = expected_cost(made([1.0] * num_hits, [2.0] * num_others))
     assert estimate.value is not None
     assert (estimate.low, estimate.high) == (None, None)

@@ -67,7 +67,7 @@ def test_the_latest_of_several_finished_runs_counts(tmp_path: Path) -> None:
     assert counted_runs(runs)["run_id"].tolist() == [failed.name, repeat.name]
 
 
-def test_a_killed_run_counts_where_none_finished(tmp_path: Path) -> None:
+def test_a_killed_run_counts_if_no_run_finished(tmp_path: Path) -> None:
     make_sweep(tmp_path, batch_sizes=[32], seeds=range(2), interrupted=[0])
     runs = load_runs([tmp_path]).runs
     killed = runs.assign(status=["killed", "ok"])
@@ -133,7 +133,7 @@ def test_a_run_that_was_killed_before_its_first_evaluation_has_an_unknown_cost(
     assert any(note.startswith("unknown: a run was cut off") for note in table.notes)
 
 
-def test_a_run_that_ended_in_its_own_set_up_spent_nothing_on_the_clock(tmp_path: Path) -> None:
+def test_a_run_that_ended_during_set_up_spent_nothing_on_the_clock(tmp_path: Path) -> None:
     make_sweep(tmp_path, batch_sizes=[32], seeds=range(2), failed=[0])
     runs = load_runs([tmp_path]).runs
     runs.loc[0, ["phases.wall_time_s", "energy_total_j", "target.time_per_sample_s"]] = np.nan
@@ -145,7 +145,7 @@ def test_a_run_that_ended_in_its_own_set_up_spent_nothing_on_the_clock(tmp_path:
 
 
 @pytest.mark.filterwarnings("error")
-def test_unknown_costs_are_no_division_by_nothing(tmp_path: Path) -> None:
+def test_unknown_costs_cause_no_division_by_zero(tmp_path: Path) -> None:
     folder = make_run(tmp_path, Made(seed=0, outcome="interrupted", telemetry=False))
     (folder / "curve.jsonl").write_text("")
     runs = load_runs([tmp_path]).runs.assign(status="killed")
@@ -153,7 +153,7 @@ def test_unknown_costs_are_no_division_by_nothing(tmp_path: Path) -> None:
     assert found["time"].rows[0][2].text == "0"
 
 
-def test_what_a_search_cost_is_a_lower_bound_where_a_part_is_not_known(tmp_path: Path) -> None:
+def test_the_cost_of_a_search_is_a_lower_bound_if_a_part_is_unknown(tmp_path: Path) -> None:
     folder = make_run(tmp_path, Made(seed=0, outcome="interrupted", telemetry=False))
     (folder / "curve.jsonl").write_text("")
     rows = tables(load_runs([tmp_path]).runs)["search"].rows

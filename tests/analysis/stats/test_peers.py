@@ -107,9 +107,7 @@ def test_a_run_that_names_no_host_belongs_to_the_only_one_of_its_configuration()
     assert titles(training("a"), killed("a"), training("b")) == [""]
 
 
-def test_a_run_that_names_no_host_is_a_group_of_its_own_where_its_configuration_has_several() -> (
-    None
-):
+def test_a_run_without_a_host_is_a_separate_group_if_its_configuration_ran_on_several() -> None:
     found = peer_groups(
         frame(training("a"), training("a"), training("a", host__cpu_name="other"), killed("a"))
     )
@@ -117,7 +115,7 @@ def test_a_run_that_names_no_host_is_a_group_of_its_own_where_its_configuration_
     assert [len(group.runs) for group in found] == [2, 1, 1]
 
 
-def test_a_run_of_a_configuration_that_nobody_else_has_is_a_group_of_its_own() -> None:
+def test_the_only_run_of_a_configuration_is_a_separate_group() -> None:
     assert titles(training("a"), training("a"), killed("b")) == ["cpu", f"host {NOT_RECORDED}"]
 
 
@@ -150,7 +148,7 @@ def test_a_training_and_a_serving_are_never_in_one_group() -> None:
     assert titles(*several) == ["servings", "accuracy at 0.8", "accuracy at 0.9"]
 
 
-def test_further_keys_make_groups_and_stand_in_titles() -> None:
+def test_further_keys_split_groups_and_appear_in_titles() -> None:
     runs = frame(training("a"), training("b"))
     basis = Series(["electricity", "rental"], index=runs.index)
     assert [group.title for group in peer_groups(runs, more={"basis": basis})] == [

@@ -140,7 +140,7 @@ def test_the_median_is_the_first_time_at_which_half_have_hit() -> None:
     assert kaplan_meier(made([1, 3], missed=[4, 4])).median() == 3
 
 
-def test_a_median_that_is_never_reached_is_none() -> None:
+def test_a_median_that_is_never_reached_is_missing() -> None:
     assert kaplan_meier(made([1], missed=[2, 2, 2])).median() is None
 
 

@@ -196,7 +196,7 @@ def test_a_run_that_never_evaluated_is_listed_and_the_others_are_written(tmp_pat
     assert '"opt_name", "value": "adam"' in (tmp_path / "out" / f"{free.name}.log").read_text()
 
 
-def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
+def test_runs_that_cannot_be_exported_are_reported(tmp_path: Path) -> None:
     (folder,) = make_sweep(tmp_path, batch_sizes=[32], seeds=[0])
     served = make_served(tmp_path, folder, Served())
     unreadable = make_unreadable(tmp_path)

@@ -84,7 +84,7 @@ def test_every_run_that_counts_is_behind_the_numbers(runs: pd.DataFrame) -> None
     assert np.isnan(ert["low"])
 
 
-def test_a_killed_run_that_tells_no_host_belongs_to_its_configuration(runs: pd.DataFrame) -> None:
+def test_a_killed_run_without_a_host_belongs_to_its_configuration(runs: pd.DataFrame) -> None:
     killed = runs.assign(status=runs["status"].replace("interrupted", "killed"))
     assert killed["host.cpu_name"].isna().sum() == 1
     summary = summarise(killed)
@@ -204,7 +204,7 @@ def test_three_runs_each_are_not_tested_and_do_not_count_as_a_column(tmp_path: P
     assert any("No value is bold" in note for note in tables(runs)["time"].notes)
 
 
-def test_a_best_that_rests_on_incomparable_runs_is_none(eight: pd.DataFrame) -> None:
+def test_incomparable_runs_decide_no_best_value(eight: pd.DataFrame) -> None:
     clear = with_values(eight, TIME, times(1, 2, 3))
     incomparable_leader, incomparable_rival = clear.copy(), clear.copy()
     incomparable_leader.loc[
@@ -225,7 +225,7 @@ def test_a_best_that_rests_on_incomparable_runs_is_none(eight: pd.DataFrame) -> 
     assert third[third["metric"] == metric]["p_best"].isna().all()
 
 
-def test_a_best_that_rests_on_joules_with_a_flag_is_none(eight: pd.DataFrame) -> None:
+def test_joules_with_a_flag_decide_no_best_value(eight: pd.DataFrame) -> None:
     joules = "target.energy_to_target_j"
     clear = with_values(eight, joules, times(1, 2, 3)).assign(energy_label="counter")
     assert one(summarise(clear), "energy_to_target_j", "batch_size=16")["p_best"] < 0.05
@@ -238,7 +238,7 @@ def test_a_best_that_rests_on_joules_with_a_flag_is_none(eight: pd.DataFrame) ->
 COMPARABLE = "health.comparable"
 
 
-def test_bold_stands_in_all_formats(eight: pd.DataFrame) -> None:
+def test_the_best_value_is_marked_in_all_formats(eight: pd.DataFrame) -> None:
     table = tables(with_values(eight, TIME, times(1, 2, 3)))["time"]
     place = table.columns.index("TTA (s)")
     assert [row[place].best for row in table.rows] == [True, False, False]
@@ -411,7 +411,7 @@ def test_an_accuracy_has_at_least_the_bounds_of_its_sampling_error(runs: pd.Data
     assert column(tables(pair.iloc[:1])["time"], "test accuracy") == ["0.950 [0.922, 0.968]"]
 
 
-def test_a_rate_that_was_asked_for_is_no_throughput(tmp_path: Path) -> None:
+def test_a_requested_rate_is_not_shown_as_throughput(tmp_path: Path) -> None:
     trained = make_run(tmp_path / "t", Made(outcome="hit"))
     make_served(tmp_path / "s", trained, Served(scenario="server"))
     runs = load_runs([tmp_path / "s"]).runs
@@ -431,7 +431,7 @@ def test_a_rate_that_was_asked_for_is_no_throughput(tmp_path: Path) -> None:
     ]
 
 
-def test_a_quantity_that_no_hit_has_is_no_miss(runs: pd.DataFrame) -> None:
+def test_a_quantity_that_no_hit_has_does_not_count_as_missed(runs: pd.DataFrame) -> None:
     """Without a price, what a hit cost is not known: that is not "not reached"."""
     unpriced = runs[runs["command"] == "train"].copy()
     unpriced[["target.cost_to_target_usd", "config.price.usd_per_kwh"]] = np.nan
@@ -548,7 +548,7 @@ def test_money_at_another_price_and_carbon_of_another_grid_are_kept_apart(tmp_pa
     }
 
 
-def test_a_run_that_was_made_again_at_another_price_supersedes_none(tmp_path: Path) -> None:
+def test_a_run_repeated_at_another_price_supersedes_no_other(tmp_path: Path) -> None:
     """Of one seed and repeat: a sweep over prices asks for the money at each."""
     for n, rate in enumerate((0.1, 0.4)):
         made = Made(start=SWEEP_START + timedelta(minutes=n))

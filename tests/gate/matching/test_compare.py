@@ -49,7 +49,7 @@ def test_the_same_again_passes_and_a_faster_one_too() -> None:
     assert (row(faster).verdict, faster.exit_code) == ("improvement", 0)
 
 
-def test_a_look_may_have_a_level_of_its_own() -> None:
+def test_each_look_can_have_its_own_significance_level() -> None:
     """8 against 8, completely apart: p = 1 / C(16, 8) = 1 / 12870 = 7.8e-5."""
     sides = one(SPREAD), one(1.2 * SPREAD)
     assert row(compare(*sides, JudgeConfig(), alpha=8e-5)).verdict == "regression"
@@ -58,7 +58,7 @@ def test_a_look_may_have_a_level_of_its_own() -> None:
     assert row(strict).verdict != "regression"
 
 
-def test_one_run_of_each_is_enough_for_what_is_exact_only() -> None:
+def test_one_run_per_side_is_enough_for_exact_metrics() -> None:
     base = made_side({"time_to_target_s": [1.0], "samples_to_target": [1000.0]})
     candidate = made_side({"time_to_target_s": [2.0], "samples_to_target": [1024.0]})
     comparison = compare(base, candidate, JudgeConfig())
@@ -74,7 +74,7 @@ def test_a_candidate_that_misses_is_a_regression() -> None:
     assert comparison.exit_code == 1
 
 
-def test_where_all_missed_there_is_a_reason() -> None:
+def test_if_all_runs_missed_the_reason_is_given() -> None:
     missed = one(np.full(8, math.inf))
     settings = JudgeConfig(metrics=["time_to_target_s"])
     comparison = compare(missed, missed, settings)
@@ -84,7 +84,7 @@ def test_where_all_missed_there_is_a_reason() -> None:
     assert "nothing was judged" in comparison.problems[0].message
 
 
-def test_where_all_is_modelled_there_is_a_reason() -> None:
+def test_if_all_joules_are_modelled_the_reason_is_given() -> None:
     side = made_side(
         {"energy_to_target_j": SPREAD.tolist()},
         modelled=["energy_to_target_j"],

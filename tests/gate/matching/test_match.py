@@ -81,7 +81,7 @@ def test_samples_that_cannot_be_counted_are_missing_values_and_no_failure() -> N
     assert "samples_to_target: only base has it" in problems[0].message
 
 
-def test_a_run_without_a_partner_is_told_with_the_counts() -> None:
+def test_a_run_without_a_partner_is_reported_with_the_counts() -> None:
     rows, problems, _ = matched(times(FIVE), times(FIVE[:3]))
     assert len(rows["time_to_target_s"].base) == 3
     assert kinds(problems) == [("missing", 3)]

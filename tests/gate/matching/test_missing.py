@@ -16,7 +16,7 @@ def changed(config: dict[str, Any], config_hash: str = OTHER) -> Side:
     return made_side(values, name="candidate", config_hash=config_hash, config=config)
 
 
-def test_a_key_that_one_side_lacks_is_told_with_the_way_to_compare() -> None:
+def test_a_key_missing_on_one_side_is_reported_with_a_remedy() -> None:
     rows, problems, _ = matched(times(FIVE), changed(WITH_A_KEY))
     assert rows == {}
     assert kinds(problems) == [("incomparable", 4)]

@@ -43,7 +43,7 @@ def test_everything_is_there_with_the_verdict_and_the_exit_code() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, np.float64("nan")])
-def test_what_is_no_number_is_null(value: float) -> None:
+def test_a_number_that_is_not_finite_is_null(value: float) -> None:
     odd = replace(REGRESSED, base=value, p=value, ratio=ratio(value, 1.0, None))
     (row,) = read(comparison([odd], provenance={"base": {"load": [value]}}))["rows"]
     assert (row["base"], row["p"], row["ratio"]["value"]) == (None, None, None)

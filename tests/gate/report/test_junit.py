@@ -82,7 +82,7 @@ def test_a_configuration_without_a_name_has_a_class_all_the_same() -> None:
     assert case.attrib["classname"] == "train.defaults"
 
 
-def test_properties_say_where_both_sides_are_from() -> None:
+def test_properties_name_the_origin_of_both_sides() -> None:
     properties = {
         each.attrib["name"]: each.attrib["value"] for each in suite_of(EVERYTHING).iter("property")
     }

@@ -49,7 +49,7 @@ def tables(text: str) -> list[list[list[str]]]:
     return found
 
 
-def test_verdict_problems_failing_rows_the_rest_and_where_from_in_this_order() -> None:
+def test_the_order_is_verdict_problems_failing_rows_other_rows_origin() -> None:
     text = markdown(EVERYTHING)
     parts = [
         "## REGRESSION: 1 of 5 rows",
@@ -66,7 +66,7 @@ def test_verdict_problems_failing_rows_the_rest_and_where_from_in_this_order() -
     assert places == sorted(places)
 
 
-def test_failing_rows_are_in_a_table_of_their_own_and_the_others_folded() -> None:
+def test_failing_rows_are_in_a_separate_table_and_the_others_are_folded() -> None:
     failing, others = tables(markdown(EVERYTHING))
     assert failing[0][:3] == ["configuration", "metric", "base -> candidate"]
     assert [row[1] for row in failing[1:]] == ["time_to_target_s", "latency_p99_ms"]

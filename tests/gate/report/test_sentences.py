@@ -134,7 +134,7 @@ def test_each_verdict_has_its_words(made: GateRow, shown: tuple[str, ...]) -> No
     assert cells_of(made) == shown
 
 
-def test_a_loss_of_what_is_better_when_larger_has_a_minus() -> None:
+def test_a_loss_of_a_metric_to_maximise_has_a_minus() -> None:
     lost = replace(
         IMPROVED,
         candidate=3.0e6,
@@ -163,7 +163,7 @@ def test_a_row_of_which_both_sides_mostly_missed_has_no_unit() -> None:
     assert cells(more)["medians"] == "missed -> missed"
 
 
-def test_an_infinite_bound_is_told() -> None:
+def test_an_infinite_bound_is_reported() -> None:
     assert cells(replace(REGRESSED, ratio=ratio(1.121, 1.08, None)))["change"] == (
         "+12% [+8%, inf)"
     )
@@ -206,7 +206,7 @@ def test_changes_have_two_digits(frac: float, shown: str) -> None:
     assert cells(row(loss_frac=frac))["change"] == f"~ {shown}"
 
 
-def test_an_exact_change_is_told_however_small_it_is() -> None:
+def test_an_exact_change_is_reported_however_small_it_is() -> None:
     grown = row("num_parameters", base=1e8, candidate=1e8 + 1, loss_frac=1e-8, verdict="regression")
     assert (cells(grown)["medians"], cells(grown)["change"]) == (
         "100000000 -> 100000001",
@@ -225,7 +225,7 @@ def test_very_small_p_values_are_bounded_and_others_have_two_digits() -> None:
     assert shown == ["<0.001", "0.012", "1"]
 
 
-def test_what_could_not_have_been_seen_is_said() -> None:
+def test_the_report_states_which_losses_it_could_not_have_seen() -> None:
     blind = replace(UNCHANGED, smallest_seen_frac=None)
     assert cells(blind)["verdict"] == "no change: could not have seen a loss"
 
@@ -289,7 +289,7 @@ def test_failing_rows_come_first_the_worst_at_the_top() -> None:
     ]
 
 
-def test_both_sides_say_where_they_are_from() -> None:
+def test_both_sides_name_their_origin() -> None:
     assert provenance_lines(comparison()) == [
         "base: perf/baseline.json, commit aaaaaaaaaa, host made, CPU Made CPU, 8 runs, "
         "measured 2026-01-05T09:00:00Z to 2026-01-05T09:07:00Z",

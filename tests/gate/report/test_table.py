@@ -35,7 +35,7 @@ def printed(made: Comparison, width: int = 1000) -> list[str]:
     return [line.strip() for line in file.getvalue().splitlines()]
 
 
-def test_the_verdict_is_first_then_failing_rows_then_the_rest_then_what_is_to_be_said() -> None:
+def test_the_verdict_is_first_then_failing_rows_then_other_rows_then_notes() -> None:
     lines = printed(comparison(ROWS, [LACKING], ["drifted, see force=[host]"]))
     assert lines[0] == "REGRESSION: 1 of 5 rows, worst time_to_target_s +12% (train batch_size=32)"
     starts = [
@@ -57,7 +57,7 @@ def test_the_verdict_is_first_then_failing_rows_then_the_rest_then_what_is_to_be
     assert found == sorted(found)
 
 
-def test_a_problem_that_the_verdict_tells_is_told_once() -> None:
+def test_a_problem_that_the_verdict_names_is_reported_once() -> None:
     lines = printed(comparison([], [FAILED]))
     assert lines[0] == f"A RUN FAILED: {FAILED.message}"
     assert sum(FAILED.message in line for line in lines) == 1
@@ -80,7 +80,7 @@ def test_nothing_is_cut_off_on_a_narrow_terminal(width: int) -> None:
         assert any(word in each for each in shown), word
 
 
-def test_where_the_configurations_have_no_room_beside_the_rows_they_stand_above_them() -> None:
+def test_without_room_beside_the_rows_configurations_are_above_them() -> None:
     other = replace(REGRESSED, configuration="train batch_size=256 model.width=64 [x]")
     lines = printed(comparison([UNCHANGED, other]), width=80)
     # No wider than the longest name of a metric.

@@ -38,7 +38,7 @@ def test_a_loss_is_a_share_of_the_base(
     assert loss_of(np.array(base, float), np.array(candidate, float), better) == pytest.approx(loss)
 
 
-def test_nothing_is_known_where_both_missed_as_often() -> None:
+def test_equally_many_misses_on_both_sides_show_nothing() -> None:
     assert math.isnan(loss_of(np.array([1, INF, INF]), np.array([9, INF, INF]), "min"))
 
 

@@ -65,7 +65,7 @@ def test_a_rate_is_worse_when_it_falls() -> None:
     assert only(samples(STEADY, scaled(1.1), RATE)).verdict == "improvement"
 
 
-def test_an_improvement_has_a_family_of_its_own() -> None:
+def test_improvements_are_a_separate_family_of_tests() -> None:
     """p is that of a regression throughout: 1, as every arrangement is at least as good."""
     better, worse = judge([samples(STEADY, scaled(0.9)), samples(STEADY, scaled(1.1))])
     assert (better.verdict, worse.verdict) == ("improvement", "regression")
@@ -195,7 +195,7 @@ def test_a_miss_of_the_base_weighs_on_the_evidence() -> None:
     assert row.note == "runs that missed: base 1 of 8, candidate 0 of 8"
 
 
-def test_where_most_of_both_missed_the_share_of_misses_is_the_effect() -> None:
+def test_if_most_runs_of_both_sides_missed_the_share_of_misses_is_the_effect() -> None:
     row = only(samples([1, 1.1, 1.2, 1.3, *[INF] * 4], [INF] * 8))
     # All 4 hits on the base's side: (12 choose 4) of (16 choose 8), as its other 4 are any.
     assert row.p == pytest.approx(math.comb(12, 4) / math.comb(16, 8))
@@ -209,7 +209,7 @@ def test_a_rate_that_missed_is_the_worst_too() -> None:
     assert (row.verdict, row.loss_frac) == ("regression", None)
 
 
-def test_where_all_runs_missed_nothing_is_judged_and_no_test_is_counted() -> None:
+def test_if_all_runs_missed_nothing_is_judged_and_no_test_counts() -> None:
     missed, worse = judge([samples([INF] * 8, [INF] * 8), samples(STEADY, scaled(1.1))])
     assert (missed.verdict, missed.note) == ("not judged", "all runs of both sides missed")
     assert (missed.p, missed.loss_frac, missed.base) == (None, None, None)
@@ -218,7 +218,7 @@ def test_where_all_runs_missed_nothing_is_judged_and_no_test_is_counted() -> Non
     assert (exact.verdict, exact.smallest_seen_frac) == ("not judged", None)
 
 
-def test_zeros_are_equal_and_more_than_nothing_is_infinitely_worse() -> None:
+def test_two_zeros_are_equal_and_a_loss_from_zero_is_infinite() -> None:
     equal = only(samples([0.0] * 8, [0.0] * 8))
     assert (equal.verdict, equal.loss_frac, equal.base) == ("no change", 0.0, 0.0)
     assert equal.ratio is not None
@@ -323,7 +323,7 @@ def test_too_few_runs_are_no_pass(num: int, num_metrics: int, more_runs: int | N
     assert {row.verdict for row in rows} == {"underpowered" if more_runs else "regression"}
 
 
-def test_a_loss_that_is_shown_on_its_own_only_needs_more_runs() -> None:
+def test_a_loss_that_is_significant_before_the_correction_only_needs_more_runs() -> None:
     """Of 5 against 5 with a rank sum of 16 at p = 2/252, among seven metrics: 0.056 by Holm."""
     base, candidate = [1, 2, 3, 4, 6], [5, 17, 18, 19, 20]
     rows = judge([samples(base, candidate)] + [samples(STEADY, STEADY)] * 6)
@@ -337,7 +337,7 @@ def test_a_loss_that_is_shown_on_its_own_only_needs_more_runs() -> None:
 
 
 @pytest.mark.parametrize(("num_metrics", "verdict"), [(6, "underpowered"), (7, "no change")])
-def test_a_loss_far_from_shown_among_so_many_is_no_change_and_is_told(
+def test_a_loss_far_from_significant_in_its_family_is_no_change_and_is_reported(
     num_metrics: int, verdict: str
 ) -> None:
     """A rank sum of 17 of 5 against 5 has p = 4/252: 0.095 by Holm among six, 0.11 among seven."""
@@ -354,7 +354,7 @@ def test_a_loss_far_from_shown_among_so_many_is_no_change_and_is_told(
 # The smallest loss that would have been found.
 
 
-def test_the_smallest_loss_seen_is_the_least_effect_where_runs_are_steady() -> None:
+def test_the_smallest_visible_loss_is_the_least_effect_if_runs_are_steady() -> None:
     row = only(samples(STEADY, STEADY))
     assert (row.verdict, row.smallest_seen_frac) == ("no change", 0.05)
     assert only(samples(STEADY, STEADY, RATE)).smallest_seen_frac == 0.05
@@ -363,7 +363,7 @@ def test_the_smallest_loss_seen_is_the_least_effect_where_runs_are_steady() -> N
     assert only(samples([1.0] * 8, [1.0] * 8, any_loss)).smallest_seen_frac == 1e-4
 
 
-def test_the_smallest_loss_seen_parts_the_two_sides_where_all_of_them_have_to_be() -> None:
+def test_the_smallest_visible_loss_separates_the_sides_if_all_runs_must_differ() -> None:
     """Twelve metrics, 5 against 5: only 1/252 reaches 0.05/12, so all of the candidate has to be
     above all of the base: 0.8 (1 + loss) > 1.3, a loss above 62.5% (that of a grid 3% apart).
     """

@@ -193,7 +193,7 @@ def test_no_change_stops_at_the_first_look_and_one_commit_is_remarked_on(
     assert repository.calls()[0]["argv"][0].startswith("results=")  # the benchmark's defaults
 
 
-def test_what_is_not_clear_is_measured_on_to_the_most_runs(
+def test_unclear_metrics_are_measured_up_to_the_most_runs(
     repository: MadeRepository, compared: Compared
 ) -> None:
     # The same times on both sides, so far apart that so few do not exclude a loss of 5%.
@@ -300,7 +300,7 @@ def test_a_revision_that_cannot_be_installed_ends_with_6_in_every_file(
     assert repository.calls() == []
 
 
-def test_a_training_of_ones_own_is_judged_at_one_seed_by_its_repeats(
+def test_a_users_own_training_is_judged_by_its_repeats_at_one_seed(
     repository: MadeRepository, compared: Compared
 ) -> None:
     """As with ProfilerCallback: another command, one seed, the repeat that bench.ab gives."""
@@ -337,7 +337,7 @@ def test_base_that_is_ahead_is_remarked_on(repository: MadeRepository, compared:
     assert "note: base has commits that head lacks (1), and what these gained counts" in answer.out
 
 
-def test_a_module_that_writes_no_run_is_told_at_once(
+def test_a_module_that_writes_no_run_is_reported_at_once(
     repository: MadeRepository, compared: Compared
 ) -> None:
     answer = compared("nothing", base="HEAD")
@@ -408,7 +408,7 @@ def test_it_is_run_in_the_folder_that_corresponds_and_both_must_have_it(
         compared(base="good")
 
 
-def test_a_folder_without_a_repository_and_a_missing_git_are_told(
+def test_a_folder_without_a_repository_and_a_missing_git_are_reported(
     tmp_path: Path, compared: Compared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

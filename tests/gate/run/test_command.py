@@ -22,7 +22,7 @@ def split(*arguments: str) -> tuple[list[str], list[str]]:
     return split_arguments(arguments, "ab", KEYS)
 
 
-def test_what_stands_after_the_dashes_is_the_benchmark_s() -> None:
+def test_keys_after_the_dashes_go_to_the_benchmark() -> None:
     theirs = ["-m", "batch_size=32,64", "--", "~logger"]
     assert split("alpha=0.1", "--cfg", "job", "--", *theirs) == (
         ["alpha=0.1", "--cfg", "job"],
@@ -45,7 +45,7 @@ def test_what_stands_after_the_dashes_is_the_benchmark_s() -> None:
         "experiment=smoke",
     ],
 )
-def test_what_is_the_benchmark_s_may_not_stand_before_them(argument: str) -> None:
+def test_keys_of_the_benchmark_are_refused_before_the_dashes(argument: str) -> None:
     with pytest.raises(
         ValueError, match=r": is for the benchmark; .* bench\.ab base=origin/main --"
     ):
@@ -53,7 +53,7 @@ def test_what_is_the_benchmark_s_may_not_stand_before_them(argument: str) -> Non
 
 
 @pytest.mark.parametrize("argument", ["results=x", "repeat=1", "++repeat=1"])
-def test_what_each_run_is_given_may_not_stand_after_them(argument: str) -> None:
+def test_keys_that_bench_ab_sets_are_refused_after_the_dashes(argument: str) -> None:
     with pytest.raises(ValueError, match=r": bench\.ab gives each run its own; leave it out after"):
         split("--", argument)
 
@@ -127,7 +127,7 @@ def test_the_command_that_stores_is_quoted(path: str, quoted: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["my runs", "a=b,c", "it's", "back\\slash\\", "\\'", "[x]{y}"])
-def test_what_is_quoted_reaches_the_command_as_it_was(path: str) -> None:
+def test_quoted_arguments_reach_the_command_unchanged(path: str) -> None:
     words = shlex.split(compare_line(path, "results", "accept=true"))[3:]
     values = [each.value() for each in OverridesParser.create().parse_overrides(words)]
     assert [str(value) for value in values] == [path, "results", "True"]

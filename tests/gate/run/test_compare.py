@@ -86,7 +86,7 @@ sys.exit(comparing.compare_command())
 """
 
 
-def test_an_error_of_its_own_does_not_end_with_1_which_is_a_regression(
+def test_an_internal_error_does_not_end_with_the_code_of_a_regression(
     tmp_path: Path, commands: ForkServer
 ) -> None:
     sides = ("baseline=a", "candidate=b")
@@ -210,7 +210,7 @@ def test_a_record_that_was_cut_counts_as_a_failed_run(
     assert str(record) in answer.out.splitlines()[0]
 
 
-def test_a_run_that_failed_ends_with_5_even_beside_a_regression(
+def test_a_failed_run_ends_with_5_even_if_there_is_a_regression(
     made: Path, tmp_path: Path, compared: Compared
 ) -> None:
     write_runs(tmp_path, SLOW_S)
@@ -251,7 +251,7 @@ def test_one_run_each_judges_exact_metrics_only(tmp_path: Path, compared: Compar
     assert (exact.code, exact.out.splitlines()[0]) == (0, "PASS: no regression in 1 row")
 
 
-def test_another_host_is_incomparable_unless_forced_and_then_it_is_said(
+def test_another_host_is_incomparable_unless_forced_and_the_report_notes_it(
     made: Path, tmp_path: Path, compared: Compared
 ) -> None:
     write_runs(tmp_path, TIMES_S, host={"cpu_name": "Other CPU"})
@@ -295,7 +295,7 @@ def test_a_folder_compared_with_itself_passes_and_says_that_this_means_nothing(
 # A baseline file
 
 
-def test_an_improvement_prints_the_command_that_stores_it_and_drift_is_told(
+def test_an_improvement_prints_the_command_that_stores_it_and_drift_is_reported(
     made: Path, tmp_path: Path, compared: Compared
 ) -> None:
     baseline = tmp_path / "perf" / "base line.json"
@@ -321,9 +321,7 @@ def test_an_improvement_prints_the_command_that_stores_it_and_drift_is_told(
     assert "time_to_target_s has drifted by -20.0% since the oldest accepted baseline" in again.out
 
 
-def test_a_regression_may_be_accepted_and_it_is_said(
-    made: Path, tmp_path: Path, compared: Compared
-) -> None:
+def test_an_accepted_regression_is_reported(made: Path, tmp_path: Path, compared: Compared) -> None:
     baseline = tmp_path / "perf.json"
     compared(baseline, made / "base", accept=True)
     answer = compared(baseline, made / "slow", accept=True)
@@ -334,7 +332,7 @@ def test_a_regression_may_be_accepted_and_it_is_said(
     assert compared(baseline, made / "base").code == 0  # faster than what was accepted
 
 
-def test_a_regression_beside_an_improvement_is_not_to_be_stored(
+def test_an_improvement_together_with_a_regression_is_not_offered_for_storing(
     made: Path, tmp_path: Path, compared: Compared
 ) -> None:
     baseline = tmp_path / "perf.json"

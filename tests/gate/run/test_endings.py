@@ -166,7 +166,7 @@ def test_ab_that_is_ended_from_outside_says_so_in_a_line(
 
 
 @pytest.mark.parametrize("command", [ab_command, noise_command])
-def test_what_cannot_be_checked_out_is_no_wrong_key(
+def test_a_failed_checkout_is_not_reported_as_a_wrong_key(
     command: Callable[[], int], repository: MadeRepository, tmp_path: Path
 ) -> None:
     """As with a filter of git that fails: of large files, say."""
@@ -206,7 +206,7 @@ def test_a_pull_of_ctrl_c_ends_an_installation_that_hangs(
     assert repository.num_worktrees() == 1
 
 
-def test_pairs_that_are_all_incomparable_stop_it_and_can_be_judged_by_the_command_that_is_told(
+def test_if_all_pairs_are_incomparable_it_stops_and_prints_the_command_that_judges_them(
     repository: MadeRepository, tmp_path: Path
 ) -> None:
     repository.commit("busy", times_s=SLOW_S, incomparable_below=99)
@@ -292,7 +292,7 @@ def test_compare_that_breaks_says_so_in_its_files(
         assert answer.err == "error: Input/output error: run.json\n"
 
 
-def test_no_report_of_an_error_is_written_over_what_is_compared(made: Path, tmp_path: Path) -> None:
+def test_an_error_report_never_overwrites_compared_files(made: Path, tmp_path: Path) -> None:
     (tmp_path / "perf.json").write_text("precious")
     sides = ("baseline=perf.json", f"candidate={made / 'base'}")
     for wrong in (("json=./perf.json",), ("junit=perf.json", "x=1"), (f"markdown={tmp_path}",)):
@@ -330,7 +330,7 @@ def test_a_home_and_variables_are_replaced_in_every_path(
 
 
 @pytest.mark.parametrize("place", ["/proc/x/o.json", "/dev/null/o.json", "loop/o.json"])
-def test_a_place_that_cannot_be_written_is_told_before_anything_is_measured(
+def test_a_place_that_cannot_be_written_is_reported_before_anything_is_measured(
     place: str, repository: MadeRepository
 ) -> None:
     (repository.folder / "loop").symlink_to("loop")
@@ -362,7 +362,7 @@ def test_a_reader_that_leaves_does_not_change_the_exit_code(
     assert json.loads((tmp_path / "o.json").read_text())["exit_code"] == 3
 
 
-def test_an_output_on_a_full_disk_is_told_and_the_files_have_the_verdict(
+def test_an_output_on_a_full_disk_is_reported_and_the_files_have_the_verdict(
     made: Path, files: Files, commands: ForkServer
 ) -> None:
     sides = ("baseline=base", "candidate=base")

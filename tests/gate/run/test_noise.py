@@ -50,7 +50,7 @@ def test_one_revision_is_measured_against_itself_and_stored_for_the_gate(
     assert root.is_dir()
 
 
-def test_what_cannot_be_stored_is_told_before_or_with_where_the_runs_lie(
+def test_noise_that_cannot_be_stored_is_reported_first_or_with_the_folder_of_the_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repository = made_repository(tmp_path)

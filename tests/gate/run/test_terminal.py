@@ -36,7 +36,7 @@ def test_line_breaks_stay_and_brackets_are_no_markup() -> None:
     assert console.file.getvalue() == "[bold]a[/x]\n\\x3a:debug::b\n"
 
 
-def test_a_closed_output_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_output_is_not_treated_as_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     console = wide_console()
     assert console.width == 1000

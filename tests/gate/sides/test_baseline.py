@@ -123,7 +123,7 @@ def test_what_failed_is_not_accepted(path: Path) -> None:
         ('{"kind": "perf baseline", "format": 1}', "accepted_utc: Field required; take the file"),
     ],
 )
-def test_a_file_that_is_none_is_told(path: Path, text: str, message: str) -> None:
+def test_a_file_of_another_kind_is_reported(path: Path, text: str, message: str) -> None:
     path.parent.mkdir()
     path.write_text(text)
     for read in (read_baseline, lambda path: drift(path, times(1.0)), read_side):
@@ -134,14 +134,14 @@ def test_a_file_that_is_none_is_told(path: Path, text: str, message: str) -> Non
     assert path.read_text() == text  # nothing is written over what is not understood
 
 
-def test_a_cut_file_is_told(path: Path) -> None:
+def test_a_cut_file_is_reported(path: Path) -> None:
     write_baseline(path, times(1.0))
     path.write_text(path.read_text()[:-300])
     with pytest.raises(ValueError, match="or cut"):
         read_baseline(path)
 
 
-def test_a_damaged_run_is_told_with_its_place(path: Path) -> None:
+def test_a_damaged_run_is_reported_with_its_place(path: Path) -> None:
     write_baseline(path, times(1.0))
     tree = json.loads(path.read_text())
     tree["configurations"][0]["runs"][2]["values"]["time_to_target_s"] = "fast"
@@ -152,7 +152,7 @@ def test_a_damaged_run_is_told_with_its_place(path: Path) -> None:
         read_baseline(path)
 
 
-def test_where_nothing_can_be_written_is_told(path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_reported(path: Path) -> None:
     path.parent.write_text("a file")
     with pytest.raises(ValueError, match=r"perf/baseline\.json: cannot write there"):
         write_baseline(path, times(1.0))

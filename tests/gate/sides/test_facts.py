@@ -29,13 +29,11 @@ from tests.gate.made_matches import FIVE, kinds, matched, times
         ([[{"A": "1"}], [None]], None),
     ],
 )
-def test_a_difference_names_what_differs_with_both_values(
-    sides: list[list[Any]], told: str | None
-) -> None:
+def test_a_difference_is_named_with_both_values(sides: list[list[Any]], told: str | None) -> None:
     assert difference("some.fact", sides) == told
 
 
-def test_a_variable_that_one_side_lacks_is_unset() -> None:
+def test_a_variable_missing_on_one_side_counts_as_unset() -> None:
     sides: list[list[dict[str, str]]] = [[{"OMP_NUM_THREADS": "1"}], [{}]]
     assert difference("host.environment", sides) == "OMP_NUM_THREADS 1 / unset"
 
@@ -58,7 +56,7 @@ def test_facts_that_only_one_side_records_are_a_remark(older: str) -> None:
 
 
 @pytest.mark.parametrize("fact", ["host.name", "host.gpus", "target.rule", "data", "precision"])
-def test_the_older_facts_are_treated_alike(fact: str) -> None:
+def test_older_facts_are_read_like_present_ones(fact: str) -> None:
     value = FACT_VALUES[fact] if FACT_VALUES[fact] is not None else "first"
     _, problems, remarks = matched(
         times(FIVE, facts={fact: value}), times(FIVE, facts={fact: None})
@@ -72,7 +70,7 @@ def test_facts_that_no_side_records_are_no_remark() -> None:
     assert matched(old, old)[1:] == ([], [])
 
 
-def test_what_is_recorded_by_some_runs_only_is_compared_as_far_as_it_is() -> None:
+def test_facts_that_only_some_runs_record_are_compared_among_those() -> None:
     some = [*times(FIVE[:2], facts=without("host.num_threads")).runs]
     mixed = side_of([*some, *times(FIVE).runs[2:]])
     _, problems, remarks = matched(times(FIVE), mixed)

@@ -69,7 +69,7 @@ def test_a_floor_is_the_same_each_time() -> None:
     assert floor_of(values) == floor_of(values)
 
 
-def test_zeros_beside_other_values_have_an_infinite_floor() -> None:
+def test_zeros_among_other_values_have_an_infinite_floor() -> None:
     assert floor_of([0.0, 0.0, 1.0, 1.0]) == math.inf
     assert spread_of([0.0, 0.0, 0.0, 1.0]) == 0.0
     assert spread_of([-1.0, 0.0, 1.0]) == math.inf
@@ -182,7 +182,7 @@ def test_a_failed_run_is_no_noise(path: Path) -> None:
         ('{"kind": "noise floors", "format": 1, "hosts": [{}]}', "hosts.0.host: Field required"),
     ],
 )
-def test_a_file_that_is_none_is_told_and_kept(path: Path, text: str, message: str) -> None:
+def test_a_file_of_another_kind_is_reported_and_kept(path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"noise\.json: {message}"):
         read_noise(path)
@@ -191,6 +191,6 @@ def test_a_file_that_is_none_is_told_and_kept(path: Path, text: str, message: st
     assert path.read_text() == text
 
 
-def test_a_file_that_is_not_there_is_told(path: Path) -> None:
+def test_a_missing_file_is_reported(path: Path) -> None:
     with pytest.raises(ValueError, match=r"noise\.json: cannot be read .*bench.noise writes"):
         read_noise(path)

@@ -104,13 +104,13 @@ def test_facts_that_an_older_record_does_not_hold_are_unknown() -> None:
     assert [facts[name] for name in names] == [None] * 4
 
 
-def test_a_dirty_tree_is_told() -> None:
+def test_a_dirty_tree_is_reported() -> None:
     assert gate_run(made_record(host={"git_dirty": True})).git_commit == f"{COMMIT}-dirty"
     assert gate_run(made_record(host={"git_commit": None, "git_dirty": None})).git_commit is None
 
 
 @pytest.mark.parametrize("label", ["modelled", "constant"])
-def test_joules_that_nothing_measured_are_modelled(label: EnergyLabel) -> None:
+def test_joules_without_a_measurement_count_as_modelled(label: EnergyLabel) -> None:
     run = gate_run(made_record(label=label))
     totals = {"energy_to_target_j", "energy_per_sample_j", "energy_per_prediction_j"}
     assert set(run.modelled) - {"gpu_energy_j", "dram_energy_j"} == {*totals, "cpu_energy_j"}
@@ -124,7 +124,7 @@ def test_a_miss_has_no_costs_to_the_target_but_those_of_a_sample() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
-def test_what_is_no_number_is_left_out_and_zero_is_not(value: float | None) -> None:
+def test_values_that_are_not_numbers_are_left_out_and_zero_is_kept(value: float | None) -> None:
     record = made_record()
     assert record.serving is not None
     serving = replace(record.serving, latency_p50_ms=value, latency_p90_ms=0.0)
@@ -133,7 +133,7 @@ def test_what_is_no_number_is_left_out_and_zero_is_not(value: float | None) -> N
     assert values["latency_p90_ms"] == 0.0
 
 
-def test_what_is_not_known_of_a_run_is_no_value() -> None:
+def test_an_unknown_value_of_a_run_is_left_out() -> None:
     """Phases of a run that says nothing of them, samples of batches whose size is not known."""
     record = made_record()
     assert record.target is not None
@@ -230,7 +230,7 @@ def test_a_side_can_be_read_from_every_level(tmp_path: Path) -> None:
     assert [run.run_id for run in read_side(folders[1]).runs] == [folders[1].name]
 
 
-def test_a_side_tells_where_it_is_from(tmp_path: Path) -> None:
+def test_a_side_names_its_origin(tmp_path: Path) -> None:
     write_runs(tmp_path, [1.0, 1.1])
     write_runs(tmp_path, [1.0], seed=5, host={"git_dirty": True, "name": "other"})
     assert read_side(tmp_path).provenance == {
@@ -256,7 +256,7 @@ def test_a_folder_without_runs_is_empty(tmp_path: Path) -> None:
     assert str(tmp_path) in problem.message
 
 
-def test_failed_runs_are_told_and_kept_out(tmp_path: Path) -> None:
+def test_failed_runs_are_reported_and_kept_out(tmp_path: Path) -> None:
     write_runs(tmp_path, [1.0])
     failed = write_run(tmp_path, made_record(seed=1, outcome="failed"))
     side = read_side(tmp_path)
@@ -268,7 +268,7 @@ def test_failed_runs_are_told_and_kept_out(tmp_path: Path) -> None:
     )
 
 
-def test_a_run_that_was_cut_off_is_told_and_has_not_failed(tmp_path: Path) -> None:
+def test_an_interrupted_run_is_reported_and_has_not_failed(tmp_path: Path) -> None:
     folder = make_run(tmp_path, Made(outcome="interrupted"))
     side = read_side(tmp_path)
     assert (side.runs, side.problems) == ([], [])
@@ -276,7 +276,7 @@ def test_a_run_that_was_cut_off_is_told_and_has_not_failed(tmp_path: Path) -> No
     assert side.remarks == [told]
 
 
-def test_what_cannot_be_read_is_told_and_the_others_are_read(tmp_path: Path) -> None:
+def test_runs_that_cannot_be_read_are_reported_and_the_others_are_read(tmp_path: Path) -> None:
     write_runs(tmp_path, [1.0])
     broken = make_unreadable(tmp_path)
     (tmp_path / "train" / "notes").mkdir()

@@ -65,7 +65,7 @@ def test_numbers_too_far_apart_have_units_of_their_own() -> None:
     assert common_unit([1e-9, 1.0], PLAIN) is not None  # there is no other
 
 
-def test_what_is_not_known_or_infinite_has_no_say_in_the_unit() -> None:
+def test_unknown_and_infinite_values_do_not_decide_the_unit() -> None:
     unit = common_unit([None, float("inf"), 0.0, 0.002], TIME)
     assert unit is not None
     assert unit.name == "ms"
