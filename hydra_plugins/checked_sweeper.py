@@ -144,6 +144,8 @@ class CheckedSweeper(BasicSweeper):
         """
         assert self.config is not None
         config = self._compose(list(first))
+        if not config.hydra.sweep.dir:
+            raise ValueError("hydra.sweep.dir=: must name a folder; leave it out for the usual one")
         folder = Path(config.hydra.sweep.dir)
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -94,18 +94,16 @@ def run_once(
     if MULTIRUN & set(sys.argv[1:]):  # Hydra would make a folder before it refuses this
         print(f"error: -m: {config_name} has nothing to sweep; leave it out", file=sys.stderr)
         return USAGE_ERROR
-    jobs: list[dict[str, Any]] = []
-
-    def task(config: DictConfig) -> None:
-        jobs.append(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-
+    jobs: list[DictConfig] = []
     wants_traceback = _wants_traceback()  # before run_app sets the variable
     ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
-    code = run_app(config_name, task, keys)
-    # Run the job outside of Hydra, which would add lines of its own to an error. With a flag such
-    # as --cfg, Hydra only prints something, and there is no job.
-    with _exit_code(config_name, keys, wants_traceback, (ValueError,)) as outcome:
-        outcome.code = code or max((run(job) for job in jobs), default=0)
+    code = run_app(config_name, jobs.append, keys)
+    # Resolve and run the job outside of Hydra, which would add lines of its own to an error. With a
+    # flag such as --cfg, Hydra only prints something, and there is no job.
+    refusals = (OmegaConfBaseException, ValueError)
+    with _exit_code(config_name, keys, wants_traceback, refusals) as outcome:
+        values: list[Any] = [OmegaConf.to_container(job, resolve=True) for job in jobs]
+        outcome.code = code or max((run(each) for each in values), default=0)
     return outcome.code
 
 

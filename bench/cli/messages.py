@@ -15,12 +15,33 @@ from bench.cli.overrides import MULTIRUN, how_to_quote, parses, quote_for_shell,
 from bench.core.printable import printable
 from bench.core.suggest import did_you_mean
 
-_UNKNOWN = re.compile(r"Could not override '([^']+)'")
+# Of a key inside a mapping, the first line names only the mapping.
+_UNKNOWN = re.compile(r"Could not override '([^']+)'(?:.*?full_key: ([^\n]+))?", re.DOTALL)
 _NOT_THERE = re.compile(r"Could not delete from config\. '([^']+)'")
-_OPTION = re.compile(r"Could not find '([^']+)/([^'/]+)'")
+_OPTION = re.compile(r"Could not find '([^']+)/([^'/]*)'")
 _NO_TEXT = re.compile(r"Config group override must be a string or a list")
 _WRONG_TYPE = re.compile(r"Error merging override ([^\n]*)\n(.*?)(?:\n|$)")
 _AMBIGUOUS = re.compile(r"Ambiguous value for argument '([^=]*)=(.*?)'\n", re.DOTALL)
+_FULL_KEY = re.compile(r"full_key: (\S+)")
+# Texts of Hydra and OmegaConf, and what to print instead.
+_REWORDED = (
+    (r"An item is already at '([^']+)'", "+{}: this key exists already; leave out the +"),
+    (r"Key '([^']+)' not in '\w+'", "~{}: the command needs this key; leave this argument out"),
+    (r"Missing mandatory value: (\S+)", "{}: must be given"),
+)
+_INTERPOLATIONS = (
+    (r"Interpolation key '([^']*)' not found", "there is no key {}"),
+    (r"Environment variable '([^']*)' not found", "the environment variable {} is not set"),
+    (r"Unsupported interpolation type (\S+)", "there is no resolver {}"),
+    (r"()Recursive interpolation detected", "the value refers to itself"),
+)
+_TYPES = (
+    (r"to Integer$", "must be a whole number"),
+    (r"to Float$", "must be a number"),
+    (r"(to Boolean|is not a valid bool.*)$", "must be true or false"),
+    (r"is not Optional$", "must have a value"),
+    (r"to Dict\[", "must be a mapping, such as {NAME: VALUE}"),
+)
 
 
 def one_line(error: BaseException, config_name: str = "", keys: Sequence[str] = ()) -> str:
@@ -63,21 +84,39 @@ def _explain(error: BaseException, command: str, keys: Sequence[str] = ()) -> st
     if isinstance(error, OverrideParseException):
         return _unparsable(error.override, command, keys)
     text = f"{error}\n{error.__cause__ or ''}" if isinstance(error, HydraException) else str(error)
-    if match := _UNKNOWN.search(text) or _NOT_THERE.search(text):
-        return _no_such_key(match[1], command, keys)
+    if match := _UNKNOWN.search(text):
+        return _no_such_key(match[2] or match[1], command, keys)
+    if match := _NOT_THERE.search(text):
+        return _no_such_key(match[1], command, keys, deletes=True)
     if match := _OPTION.search(text):
         known = _docs_for(command).options.get(match[1])
         return None if known is None else no_such_option(match[1], match[2], known)
     if _NO_TEXT.search(text):
         return _no_option(command)
     if match := _WRONG_TYPE.search(text):
-        return f"{match[1]}: {match[2]}"
+        reasons = (reason for pattern, reason in _TYPES if re.search(pattern, match[2]))
+        return f"{match[1]}: {next(reasons, match[2])}"
     if match := _AMBIGUOUS.search(text):
         key, value = match[1], match[2]
         docs = _docs_for(command)
         if key not in (*keys, *docs.names(), *docs.options):
             return _no_such_key(key, command, keys)
         return f"{key}={value}: {_what_commas_are_for(key, value, docs)}"
+    for pattern, words in _REWORDED:
+        if match := re.search(pattern, text):
+            return words.format(match[1])
+    return _unresolved(text)
+
+
+def _unresolved(text: str) -> str | None:
+    """Explain a `${...}` that cannot be resolved; None if the error is of another kind."""
+    for pattern, reason in _INTERPOLATIONS:
+        if match := re.search(pattern, text):
+            # OmegaConf names the key only sometimes, so look for the argument too.
+            typed = [each for each in sys.argv[1:] if "${" in each and match[1] in each]
+            key = _FULL_KEY.search(text)
+            where = typed[0] if typed else key[1] if key else "${...}"
+            return f"{where}: {reason.format(match[1])}"
     return None
 
 
@@ -103,13 +142,16 @@ def _unparsable(override: str, command: str, keys: Sequence[str]) -> str:
     return f"{override}: {how_to_quote(key, value, sweeps=sweeps)}"
 
 
-def _no_such_key(key: str, command: str, keys: Sequence[str]) -> str:
+def _no_such_key(key: str, command: str, keys: Sequence[str], *, deletes: bool = False) -> str:
     docs = _docs_for(command)
+    if deletes and key in (*keys, *docs.names()):
+        return f"~{key}: has no value that could be left out"
     group = key.partition(".")[0]
     others = keys_of_options(sys.argv[1:], group) if group in docs.options else {}
     if key in others:  # another option of the group has this key
         return f"{key}: no such key of {group}={docs.chosen[group]}; {group}={others[key]} has it"
-    known = [*keys, *docs.names(), *others]
+    # The group that a key is in exists, but is not what was meant.
+    known = [name for name in (*keys, *docs.names(), *others) if not key.startswith(f"{name}.")]
     return f"{key}: no such key{did_you_mean(key, known) or '; --help shows all keys'}"
 
 

@@ -29,6 +29,13 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
+def job_overrides(config: DictConfig) -> list[str]:
+    """The overrides of this job on the command line, before the job runs or while it does."""
+    if "hydra" in config:
+        return list(config.hydra.overrides.task)
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
 _PLAIN = re.compile(r"[\w/\\+.$%*@?|:\s-]", re.ASCII)  # allowed in Hydra's grammar without quotes
 _SHELL_SPECIAL = re.compile(r'["$`\\!]')  # a shell interprets these inside double quotes
 

@@ -83,7 +83,7 @@ class Sweep:
                     require_lock(lock_path())
         except (ValueError, OSError, OmegaConfBaseException) as error:
             self._refused = True
-            self._say_error(one_line(error))
+            self._say_error(one_line(error, self._command.name))
             return
         for each in planned:
             self._run(each, [*overrides, *each.adds])

@@ -188,7 +188,7 @@ def _message(error: ErrorDetails, group: type, above: str) -> str:
         else "must be a positive number",
         "less_than_equal": "must be at most {le:.10g}",
         "less_than": "must be less than {lt:g}",
-        "too_short": "must be one or more of them",
+        "too_short": "must have at least one element",
         "refused": "{reason}",
     }
     # Other messages are pydantic's own: "Input should be a valid integer, unable to parse ..."

@@ -48,18 +48,18 @@ GATE_METRICS = tuple(
 _BY_NAME = {metric.name: metric for metric in GATE_METRICS}
 
 
-def metric_named(name: str, *, key: str = "metrics") -> Metric:
+def metric_named(name: str, *, key: str = "metrics=") -> Metric:
     """The metric of that name.
 
     Args:
         name: Such as `time_to_target_s`.
-        key: Of the configuration that named it, for the error.
+        key: What stands before the name on the command line, for the error.
 
     Raises:
         ValueError: There is none; the message names the key and the nearest names.
     """
     if name not in _BY_NAME:
-        raise ValueError(f"{key}={name}: no such metric; {nearest(name, _BY_NAME)}")
+        raise ValueError(f"{key}{name}: no such metric; {nearest(name, _BY_NAME)}")
     return _BY_NAME[name]
 
 

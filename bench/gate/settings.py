@@ -46,11 +46,12 @@ def require_known(config: JudgeConfig) -> None:
     for name in config.metrics or []:
         metric_named(name)
     for name in config.min_effect:
-        metric_named(name, key="min_effect")
+        metric_named(name, key="min_effect.")
     for name in config.force:
         if not any(is_forced(fact, [name]) for fact in _KNOWN):
-            groups = dict.fromkeys(fact.partition(".")[0] for fact in _KNOWN)
-            raise ValueError(f"force=[{name}]: no such fact; {nearest(name, [*groups, *_KNOWN])}")
+            groups = (fact.partition(".")[0] for fact in _KNOWN)
+            known = dict.fromkeys([*groups, *_KNOWN])  # each once: a fact may be its own group
+            raise ValueError(f"force=[{name}]: no such fact; {nearest(name, known)}")
     if config.noise is not None:
         require_floors(config.noise)
 

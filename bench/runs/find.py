@@ -33,7 +33,8 @@ def find_runs(results: Path, run: str, *, key: str = "run") -> Sequence[Path]:
     if run == "latest":  # a run without a record is still running, or was killed
         matches = [path for path in runs.glob("*") if (path / "run.json").is_file()]
     else:
-        matches = [*runs.glob(run)] if "/" not in run else [*map(Path, glob.glob(run))]
+        root = "" if "/" in run else runs
+        matches = [Path(root, name) for name in glob.glob(run, root_dir=root or None)]
     with_config = (path.absolute() for path in matches if (path / "config.yaml").is_file())
     folders = sorted(with_config, key=lambda folder: start_order(folder.name))
     if not folders:

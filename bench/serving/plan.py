@@ -10,7 +10,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from bench.cli.overrides import Checked, Planned, plain_values, with_choices
+from bench.cli.overrides import (
+    Checked,
+    Planned,
+    job_overrides,
+    key_of,
+    plain_values,
+    with_choices,
+)
 from bench.cli.terminal import say
 from bench.config.serve import ServeConfig
 from bench.config.trust import PARTS, require_trusted
@@ -37,7 +44,7 @@ def plan_serving(config: DictConfig) -> list[Planned]:
             something that serving it needs is missing here.
     """
     values = with_choices(config, serving_values(config))
-    require(check_serving(values, ()).needs)
+    require(check_serving(values, job_overrides(config)).needs)
     checked = ServeConfig.from_dict(values)
     folders = _folders(checked)
     planned = []
@@ -72,13 +79,14 @@ def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checke
 
     Args:
         values: Resolved, with paths as a shell has them.
-        overrides: The job's overrides on the command line; this check does not need them.
+        overrides: The job's overrides on the command line.
 
     Raises:
         ValueError: As plan_serving, except for needs on this machine.
     """
     checked = ServeConfig.from_dict(values)
     _refuse_no_compiler(checked)
+    _refuse_ignored_batch_size(checked, overrides)
     require_rates(checked)
     folders = _folders(checked)
     records = [trained_record(folder, allow_missed=checked.allow_missed) for folder in folders]
@@ -131,6 +139,23 @@ def _refuse_no_compiler(config: ServeConfig) -> None:
         return
     if find_backend(backend.runtime, backend.runtime_key).compiles:
         refuse_disabled_compiler(f"{backend.runtime_key}={backend.runtime}")
+
+
+def _refuse_ignored_batch_size(config: ServeConfig, overrides: Sequence[str]) -> None:
+    """Refuse a batch size of the scenario over HTTP, where the server makes the batches.
+
+    Only one that was typed: the default differs between scenarios, and nobody asked for it.
+
+    Raises:
+        ValueError: It was typed; the message names the key that has an effect.
+    """
+    key = "scenario.max_batch_size"
+    if config.backend.http is not None and key in map(key_of, overrides):
+        raise ValueError(
+            f"{key}={config.scenario.max_batch_size}: has no effect with backend="
+            f"{config.backend.name}, whose server makes the batches; set "
+            "backend.http.max_batch_size instead"
+        )
 
 
 def model_name(record: RunRecord) -> str:

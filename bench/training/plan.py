@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from bench.cli.messages import root_cause
-from bench.cli.overrides import Checked, Planned, key_of, plain_values, with_choices
+from bench.cli.overrides import Checked, Planned, job_overrides, key_of, plain_values, with_choices
 from bench.config.recipe import PruneConfig
 from bench.config.train import TrainConfig
 from bench.core.environment import refuse_disabled_compiler, refuse_trainer_variables
@@ -89,7 +88,7 @@ def plan_training(config: DictConfig) -> list[Planned]:
             something that it needs is not on this machine.
     """
     values = plain_values(config)
-    source, needs = _source_and_needs(values, _overrides(config))
+    source, needs = _source_and_needs(values, job_overrides(config))
     require(needs)
     settled = with_source(with_choices(config, values), source)
     # The record must say which way is better even if the run is killed.
@@ -128,13 +127,6 @@ def _direction(metric: str, node: str) -> str:
             "it is better; give target.mode=max or target.mode=min"
         )
     return direction
-
-
-def _overrides(config: DictConfig) -> list[str]:
-    """The overrides of this job on the command line, before the job runs or while it does."""
-    if "hydra" in config:
-        return list(config.hydra.overrides.task)
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 def hash_of(config: DictConfig, source: Source | None = None) -> str:

@@ -12,11 +12,15 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from bench.cli.app import register
 from bench.cli.messages import one_line
+from bench.config.gate import CompareConfig
 from bench.config.report import ReportConfig
 from bench.core.files import config_dir
+from bench.gate.settings import known_keys, with_least_effects
+from bench.training.plan import plan_training
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +51,15 @@ OF_TRAIN = {
         "target=0.9: must be one of default; target.KEY=VALUE sets a key of it, see --help"
     ),
     "optimizer=null": "optimizer=null: must be one of adamw, custom, sgd",
-    "batch_size=abc": (
-        "batch_size=abc: Value 'abc' of type 'str' could not be converted to Integer"
+    "batch_size=abc": "batch_size=abc: must be a whole number",
+    "lr=abc": "lr=abc: must be a number",
+    "progress=abc": "progress=abc: must be true or false",
+    "results=null": "results=null: must have a value",
+    "model=": (
+        "model=: must be one of cnn, custom, efficientnet_b0, mlp, mobilenet_v3_small, resnet18, "
+        "shufflenet_v2_x0_5, squeezenet1_1, torchvision"
     ),
+    "+seed=1": "+seed: this key exists already; leave out the +",
     "=3": "=3: is not KEY=VALUE",
 }
 
@@ -90,6 +100,49 @@ def test_every_name_is_a_key_or_group_of_the_command(monkeypatch: pytest.MonkeyP
 
 def test_a_wrong_key_and_a_wrong_option_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "did you mean cnn?" in answer(monkeypatch, "train", "model=cn", "lrr=1")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("lr=${nope}", "lr=${nope}: there is no key nope"),
+        ("lr=${lr}", "lr=${lr}: the value refers to itself"),
+        ("lr=${nope:3}", "lr=${nope:3}: there is no resolver nope"),
+        (
+            "results=${oc.env:NOPE_X}",
+            "results=${oc.env:NOPE_X}: the environment variable NOPE_X is not set",
+        ),
+        ("~model", "model: must be given"),
+        ("~seed", "~seed: the command needs this key; leave this argument out"),
+    ],
+)
+def test_a_value_that_cannot_be_resolved_is_reported(
+    argument: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["command", argument])
+    with pytest.raises((OmegaConfBaseException, ValueError)) as caught:
+        plan_training(compose("train", overrides=[argument]))
+    assert one_line(caught.value, "train") == message
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("min_effect={nope:0.1}", "min_effect.nope: no such key; --help shows all keys"),
+        ("min_effect.energ=1", "min_effect.energ: no such key; did you mean min_effect.energy"),
+        ("min_effect=3", "min_effect=3: must be a mapping, such as {NAME: VALUE}"),
+        ("~baseline", "~baseline: has no value that could be left out"),
+    ],
+)
+def test_keys_of_the_gate_are_explained(
+    argument: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = with_least_effects(CompareConfig)
+    ConfigStore.instance().store(name="compare_schema", node=schema)
+    monkeypatch.setattr("sys.argv", ["command", argument])
+    with pytest.raises(HydraException) as caught:
+        compose("compare", overrides=[argument])
+    assert one_line(caught.value, "compare", known_keys(schema)).startswith(message)
 
 
 def untaken(argument: str) -> str:

@@ -99,6 +99,7 @@ def test_every_command_that_sweeps_is_planned() -> None:
     [
         (["seed=1,2,-1"], "seed=-1: must be at least 0"),
         (["model=custom", "model._target_=nosuch_a.A,nosuch_b.B"], "No module named 'nosuch_a'"),
+        (["hydra.sweep.dir="], "hydra.sweep.dir=: must name a folder"),
         (["results=/dev/null/x"], "results=/dev/null/x: cannot write there"),
     ],
 )

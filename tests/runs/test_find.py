@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,5 +30,7 @@ def test_a_folder_without_a_configuration_hides_no_other_run(tmp_path: Path) -> 
 def test_without_a_match_the_key_and_the_folder_are_named(tmp_path: Path) -> None:
     made(tmp_path, "b", "run.json")
     find_runs.cache_clear()
-    with pytest.raises(ValueError, match=rf"run=latest: no training run .* in {tmp_path}/train"):
-        find_runs(tmp_path, "latest")
+    for run in ("latest", "", ".", "no*"):
+        message = rf"run={re.escape(run)}: no training run .* in {tmp_path}/train"
+        with pytest.raises(ValueError, match=message):
+            find_runs(tmp_path, run)

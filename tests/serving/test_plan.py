@@ -56,3 +56,11 @@ def test_what_does_not_compile_here_does_not_care(
     monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
     with pytest.raises(ValueError, match="run=latest: no training run of that name"):
         plan(tmp_path, *overrides)
+
+
+def test_a_batch_size_that_the_server_would_ignore_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^scenario\.max_batch_size=4: has no effect with .*http"):
+        plan(tmp_path, "backend=http", "scenario.max_batch_size=4")
+    for fine in (["backend=http", "backend.http.max_batch_size=4"], ["scenario.max_batch_size=4"]):
+        with pytest.raises(ValueError, match="run=latest: no training run of that name"):
+            plan(tmp_path, *fine)
