@@ -23,7 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from bench.serving.http.failures import Failures, Patience, Reason
+from bench.serving.http.failures import EndWatch, Failures, Patience, Reason
 from bench.serving.http.network import Delays
 from bench.serving.http.protocols import RequestProtocol, read_reply
 from bench.serving.http.transport import (
@@ -37,9 +37,7 @@ from bench.serving.system import Done, LoopThread, Sample, System
 
 _log = logging.getLogger(__name__)
 
-# A server that has just been killed may refuse connections before the kernel reports its end.
-_DEATH_TRIES = 20
-_DEATH_WAIT_S = 0.05
+_UNAVAILABLE = 503
 _NULL_PERIOD_S = 0.1
 _GIVEN_UP = Reason("given up, as the pass had failed")
 
@@ -82,7 +80,7 @@ class HttpSystem(System):
         self._patience = Patience(max_timeouts, request_timeout_s)
         self._timeout_s = request_timeout_s
         self._delays = delays
-        self._gone = gone
+        self._end_watch = EndWatch(gone)
         self._clock = clock
         self._requests: list[Request] = []
         self._done: Done = lambda ids: None
@@ -121,6 +119,7 @@ class HttpSystem(System):
         self._done = done
         self._collect = collect
         self._some_ok = False
+        self._end_watch.begin()
         self._thread.call(self._begin())
 
     @override
@@ -241,6 +240,8 @@ class HttpSystem(System):
             body = self._protocol.body(request.index)
             reply = await self._transport.ask(request, self._protocol.path, body)
             self._patience.answered(request.received_s)
+            if reply.status >= 500:
+                self.fail(await self._end_watch.reason(waits=reply.status == _UNAVAILABLE))
             return self._read(request, reply)
         except TimeoutError:
             self._note_timeout(began_s)
@@ -256,9 +257,6 @@ class HttpSystem(System):
 
     def _read(self, request: Request, reply: Reply) -> Reason | None:
         """Read an answer; return why it has no logits, or None."""
-        if reply.status >= 500:
-            # A proxy answers for a server that is gone.
-            self.fail(self._gone())
         # Only the accuracy pass needs the logits; reading them in others would slow the client.
         logits = read_reply(self._protocol, reply, in_full=self._collect)
         if isinstance(logits, Reason):
@@ -279,13 +277,8 @@ class HttpSystem(System):
     async def _check_server(self, error: Exception) -> None:
         """After a connection broke or was refused, fail the pass if the server is gone."""
         refused = isinstance(getattr(error, "os_error", error), ConnectionRefusedError)
-        for _ in range(_DEATH_TRIES if refused else 1):
-            self.fail(self._gone())
-            if self.failure is not None:
-                return
-            if refused:
-                await asyncio.sleep(_DEATH_WAIT_S)
-        if refused:
+        self.fail(await self._end_watch.reason(waits=refused))
+        if refused and self.failure is None:
             self.fail(ConnectionRefusedError(f"{self._url}: nothing answers there any more"))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.core.printable import printable
@@ -12,6 +14,8 @@ from bench.core.printable import printable
 _QUOTED_BYTES = 200
 # A server may give a different reason for each request: report only the most frequent ones.
 _MAX_KINDS = 5
+_END_TRIES = 40
+_END_WAIT_S = 0.05
 # In the accuracy pass, if this many requests fail and none succeeds, the rest would fail, too.
 _FIRST_REQUESTS = 20
 
@@ -74,6 +78,41 @@ class Failures:
             f"none of the first {self._numbers.total()} requests got its logits, so the others "
             f"are not sent; {'; '.join(self.lines())}"
         )
+
+
+class EndWatch:
+    """Looks whether the server has ended; in each pass, it waits for that once.
+
+    A server that ends refuses connections, or its proxy answers 503, before its process has ended:
+    after SIGTERM, it first closes its model.
+    """
+
+    def __init__(self, gone: Callable[[], BaseException | None]) -> None:
+        """Take a function that returns why the server has ended, or None while it runs."""
+        self._gone = gone
+        self._lock = asyncio.Lock()
+        self.begin()
+
+    def begin(self) -> None:
+        """Start again for a new pass."""
+        self._has_waited = False
+
+    async def reason(self, *, waits: bool) -> BaseException | None:
+        """Return why the server has ended; None if it runs.
+
+        Args:
+            waits: Wait a little for its end. Only one request of a pass does, and those that fail
+                meanwhile wait for its answer; so an overloaded server that answers 503 costs
+                little.
+        """
+        async with self._lock:
+            for _ in range(_END_TRIES if waits and not self._has_waited else 1):
+                if (died := self._gone()) is not None:
+                    return died
+                if waits and not self._has_waited:
+                    await asyncio.sleep(_END_WAIT_S)
+            self._has_waited |= waits
+        return None
 
 
 class Patience:

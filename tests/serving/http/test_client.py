@@ -16,7 +16,7 @@ import pytest
 from typing_extensions import override
 
 from bench.config.serve import HttpConfig
-from bench.serving.http import client, transport
+from bench.serving.http import failures, transport
 from bench.serving.http.client import HttpSystem
 from bench.serving.http.failures import Patience, ServerHangs, WrongAnswers
 from bench.serving.http.process import HttpServer, ServerDied
@@ -103,7 +103,7 @@ def test_a_server_that_dies_in_the_middle_ends_the_pass(tmp_path: Path) -> None:
 
 
 def test_an_address_where_nobody_is_ends_the_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_DEATH_WAIT_S", 0.001)  # no server has to be seen to end
+    monkeypatch.setattr(failures, "_END_WAIT_S", 0.001)  # no server has to be seen to end
     with socket.socket() as silent:  # has the port, so that nobody else takes it, and listens not
         silent.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -253,6 +253,35 @@ def test_a_server_that_answers_no_image_is_given_up(
         assert str(system.failure).startswith(first + reason)
         assert len(str(system.failure)) < len(first + reason) + 250
         assert system.num_failed == 50
+
+
+def test_a_server_that_ends_slowly_is_reported_and_not_its_503(
+    foreign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after SIGTERM: the proxy answers 503 while the process still closes its model."""
+    monkeypatch.setattr(Foreign, "always", (503, b"upstream connect error"))
+    monkeypatch.setattr(failures, "_END_WAIT_S", 0.001)
+    looks = iter([None] * 10)
+    died = ServerDied("the server was ended by SIGTERM")
+    with HttpSystem(
+        foreign, FeaturesProtocol(), concurrency=4, gone=lambda: next(looks, died)
+    ) as system:
+        Load(system).run([[0] * 50], collect=True)
+        assert system.failure is died
+
+
+def test_a_server_that_answers_503_and_runs_on_is_waited_for_once(
+    foreign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "_END_WAIT_S", 0.001)
+    looks: list[None] = []
+    with HttpSystem(
+        foreign, FeaturesProtocol(), concurrency=1, gone=lambda: looks.append(None)
+    ) as system:
+        Load(system).run([[5], [6], [0]])  # 503, 503, and an answer
+        assert system.failure is None
+        assert system.num_failed == 2
+    assert len(looks) == failures._END_TRIES + 1
 
 
 def test_a_redirect_is_not_followed(foreign: str, monkeypatch: pytest.MonkeyPatch) -> None:
