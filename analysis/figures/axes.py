@@ -77,10 +77,12 @@ def canvas(
     """
     if width not in WIDTH_IN:
         raise ValueError(f"width={width}: must be one of {', '.join(WIDTH_IN)}")
+    # Rounds up: the last row may have fewer axes than columns.
     rows = -(-num // columns)
     figure: Canvas | None = _PANEL.get()
     if figure is None:
         height_in = rows * (height_in or _HEIGHT_IN[width])
+        # Not pyplot, whose figures stay in memory until someone closes them.
         figure = Figure(figsize=(WIDTH_IN[width], height_in), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
     for surplus in grid.ravel()[num:]:
@@ -100,12 +102,14 @@ def log_axis(
             1, 2 and 5 of a short range and at powers of ten of a long one.
         most: Number of values that there is room for.
     """
+    # The smallest positive value of the data; infinite if no value is positive.
     least = axes.dataLim.minposx if which == "x" else axes.dataLim.minposy
     if axes.has_data() and not np.isfinite(least):
         plain_axis(axes, which)  # no value is above 0, as when runs cost nothing
         return
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    # Minor ticks of a short log axis would get labels of their own, which overlap.
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value, axis.get_view_interval())))
     if values is not None:
@@ -117,6 +121,7 @@ def log_axis(
         # A log axis this short would have no ticks, so use those of a linear one.
         axis.set_major_locator(MaxNLocator(4 if which == "x" else 5, steps=_STEPS))
     else:
+        # Four to seven ticks, however many decades the data span.
         subs = (1.0, 2.0, 5.0) if decades < 1.8 else (1.0, 3.0) if decades < 3 else (1.0,)
         axis.set_major_locator(LogLocator(10, subs=subs, numticks=7))
 
@@ -160,9 +165,11 @@ def legend_below(figure: Canvas, handles: Sequence[Artist], width: Width) -> Non
     if not handles:
         return
     texts = [str(handle.get_label()) for handle in handles]
+    # Seven characters of room for the mark before the text and the gap after it.
     longest = max(len(line) for text in texts for line in text.splitlines()) + 7
     columns = max(1, min(4, len(handles), int(WIDTH_IN[width] * 18.5) // longest))
     rows = -(-len(handles) // columns)
+    # Inches per line of the legend's type, measured on figures of one and two columns.
     _grow(figure, 0.135 * max(sum(text.count("\n") + 1 for text in texts) / columns, rows) + 0.1)
     figure.legend(handles=list(handles), loc="outside lower left", ncols=columns, borderaxespad=0.2)
 
@@ -201,6 +208,7 @@ def _pieces(word: str, characters: int) -> list[str]:
     while len(word) > characters:
         line = word[:characters]
         key = line.partition("=")[0]
+        # In order of preference: a key and its value stay together as long as possible.
         places = (key.rfind("."), line.rfind("="), max(line.rfind(sign) for sign in "_-/"))
         place = next((place + 1 for place in places if place > 0), characters)
         pieces.append(word[:place])

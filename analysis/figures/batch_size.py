@@ -54,6 +54,7 @@ def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
             "energy_label": energy_labels(trained),
         }
     )
+    # A run without one of the two, such as one of a user's own configuration, has no cell.
     in_cells = table[["batch_size", "lr"]].notna().all(axis=1)
     in_cells &= counted_costs(trained, cost, quantity)
     if not table["value"][in_cells].notna().any():
@@ -84,9 +85,11 @@ def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFr
         known["architecture"].isin(evenly(names, MOST_PANELS))
         & known["lr"].isin(evenly(rates, _MOST_RATES))
     ]
+    # The median of costs, not of hits alone: a cell where most runs missed has no cheap median.
     cells = medians(shown, _CELL, "value").assign(
         kind="median", energy_label=shown["energy_label"].iloc[0]
     )
+    # Every run is drawn as well, since a median of three runs hides how far apart they are.
     singles = shown.drop(columns="num_without").assign(kind="run")
     return concat([cells, singles], ignore_index=True).assign(
         quantity=quantity,
@@ -110,6 +113,7 @@ def draw_batch_size(data: DataFrame, *, width: Width = "one") -> Canvas:
     panels[0].margins(x=0.1)
     room = 8 if width == "one" or columns < 3 else 6
     sizes = sorted(data["batch_size"].unique())
+    # One panel is enough: all of them share both axes.
     log_axis(panels[0], "x", sizes, most=room if columns == 1 or width == "two" else 5)
     log_axis(panels[0], "y")
     label = cost_label(data)
@@ -147,6 +151,7 @@ def _draw_panel(axes: Axes, data: DataFrame, rates: list[float]) -> None:
         axes.plot(
             cells["place"], cells["value"], color=style["color"], linestyle=style["linestyle"]
         )
+        # A missing upper end is infinite (half of the runs missed), so the bar ends at the median.
         top = cells["high"].fillna(cells["value"])
         axes.vlines(cells["place"], cells["low"], top, color=style["color"], linewidth=0.8)
         draw_runs(

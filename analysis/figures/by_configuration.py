@@ -16,11 +16,13 @@ def variants(runs: DataFrame) -> Series:
     Args:
         runs: Of `training_runs`.
     """
+    # The keys that the figures of a sweep have axes, colours or panels for.
     cell = [runs["architecture"], numbers(runs, "config.lr"), numbers(runs, "config.batch_size")]
     cells = runs["configuration"].groupby(cell, dropna=False)
     if cells.nunique().max() < 2:
         return runs["architecture"]
     rest = runs["configuration"].map(
+        # What follows ` [` is the label of the joules, which the architecture has already.
         lambda name: "".join(f" {part}" for part in name.split(" [")[0].split() if _is_other(part))
     )
     return runs["architecture"] + rest

@@ -29,6 +29,7 @@ def data_codecarbon(runs: DataFrame) -> DataFrame:
         NothingToDraw: No run has both.
     """
     ours, theirs = numbers(runs, "energy_total_j"), numbers(runs, "codecarbon_energy_j")
+    # A log axis has no 0, and CodeCarbon reports 0 when it could read nothing.
     both = (ours > 0) & (theirs > 0)
     if not both.any():
         raise NothingToDraw("no run has both energy_total_j and codecarbon_energy_j")
@@ -69,6 +70,7 @@ def draw_codecarbon(data: DataFrame, *, width: Width = "one") -> Canvas:
         text = f"{label}: n = {len(rows)}, median ratio {short_number(rows['ratio'].median())}"
         handles.append(dot(text, COLOURS[place], marker=MARKERS[place]))
     both = data[["ours_j", "codecarbon_j"]]
+    # One range for both axes, so that equality is the diagonal.
     span = np.array([both.min().min() / 1.3, both.max().max() * 1.3])
     for factor, style in ((1.0, "-"), (2.0, ":"), (0.5, ":")):
         axes.plot(span, span * factor, color=INK, linewidth=0.7, linestyle=style, zorder=0)

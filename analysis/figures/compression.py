@@ -34,7 +34,9 @@ def data_compression(runs: DataFrame) -> DataFrame:
             "configuration": served["configuration"],
             "method": column(served, "compression.method"),
             "accuracy_change_pct": 100 * numbers(served, "compression.accuracy_change"),
+            # The record has compressed / uncompressed, and a reader expects more to be better.
             "speed_up": 1 / numbers(served, "compression.latency_ratio"),
+            # The inverse swaps the ends of an interval.
             "speed_up_low": 1 / numbers(served, "compression.latency_ratio_high"),
             "speed_up_high": 1 / numbers(served, "compression.latency_ratio_low"),
             "size_ratio": numbers(served, "compression.size_bytes")
@@ -61,6 +63,7 @@ def draw_compression(data: DataFrame, *, width: Width = "one") -> Canvas:
     shown = evenly(methods, _MOST_METHODS)
     for place, method in enumerate(methods):
         rows = data[data["method"] == method]
+        # Number 7 is grey: with too many methods, none has a colour of its own.
         colour = place if len(methods) == len(shown) else 7
         _draw_method(panels[0], rows, "speed_up", colour, len(data))
         _draw_method(panels[1], rows, "size_ratio", colour, len(data))

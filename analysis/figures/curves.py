@@ -26,6 +26,7 @@ from bench.core.arrays import Floats
 Axis = Literal["time_s", "energy_total_j"]
 Pair = tuple[Floats, Floats]
 
+# Places on the common grid of a curve: a figure of 7 inches shows no more.
 _POINTS = 120
 _LABELS = {"time_s": "time (s)", "energy_total_j": "energy (J, {label})"}
 
@@ -59,6 +60,7 @@ def data_curves(runs: DataFrame, curves: DataFrame, *, x: Axis = "time_s") -> Da
     evaluated = trained[trained["run_id"].isin(by_run)]
     order = ranked(evaluated)
     places = np.concatenate([place for place, _ in by_run.values()])
+    # Evenly spaced on the log axis on which it is drawn.
     grid = np.geomspace(places.min(), places.max(), _POINTS)
     runs_by_name = dict(list(evaluated.groupby("configuration", sort=False)))
     parts = [
@@ -70,6 +72,7 @@ def data_curves(runs: DataFrame, curves: DataFrame, *, x: Axis = "time_s") -> Da
         )
         for name, shown in drawn(order).items()
     ]
+    # Runs of one group share their target; a figure of mixed runs has no line for it.
     values = evaluated["target.value"].unique()
     return with_counts(parts, trained, len(order)).assign(
         target_value=float(values[0]) if len(values) == 1 else np.nan,
@@ -86,6 +89,7 @@ def _qualities(trained: DataFrame, curves: DataFrame, x: str) -> dict[str, Pair]
         if metric not in rows or x not in rows:
             continue
         known = rows[[x, metric]].dropna().astype(float)
+        # An evaluation before the first step has no place on a log axis.
         known = known[known[x] > 0].sort_values(x, kind="stable")
         if len(known):
             pairs[str(run)] = (known[x].to_numpy(), known[metric].to_numpy())
@@ -94,11 +98,13 @@ def _qualities(trained: DataFrame, curves: DataFrame, x: str) -> dict[str, Pair]
 
 def _band(pairs: list[Pair], grid: Floats, x: str) -> DataFrame:
     """Median and range over runs, at the points of the grid that the configuration spans."""
+    # Before that, the median would be over fewer runs, and would jump where one more joins.
     start = max(float(place[0]) for place, _ in pairs)
     end = max(float(place[-1]) for place, _ in pairs)
     inner = grid[(grid > start) & (grid < end)]
     places = np.unique(np.concatenate([[start], inner, [end]]))
     values = np.stack(
+        # The index of the last evaluation at or before each place.
         [quality[np.searchsorted(place, places, side="right") - 1] for place, quality in pairs]
     )
     return DataFrame(

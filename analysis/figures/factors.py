@@ -73,6 +73,8 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
             "architecture": trained["architecture"],
             "kind": _kinds(trained),
             "batch_size": numbers(trained, "config.batch_size"),
+            # A miss recorded no samples to the target, but its cost and its cost per sample give
+            # them.
             "samples": samples.fillna(cost["value"] / per_sample),
             "per_sample": per_sample,
             "bound": cost["bound"],
@@ -82,6 +84,7 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
     complete = known[["samples", "per_sample"]].notna().all(axis=1)
     if not complete.any():
         raise NothingToDraw(f"no run has samples to target and {_PER_SAMPLE[quantity]}")
+    # Misses stay in, or a configuration that hit once would look like its luckiest run.
     known = known[complete | (known["bound"] & counted_costs(trained, cost, quantity))]
     data = _cells(known).dropna(subset=["samples", "per_sample"])
     return data.assign(quantity=quantity, energy_label=energy_labels(trained))
@@ -89,6 +92,7 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
 
 def _cells(known: DataFrame) -> DataFrame:
     """Medians of each configuration; that of the cost per sample is over the runs that have one."""
+    # A miss only bounds the samples; the cost of each sample is known all the same.
     known = known.assign(samples_bound=known["bound"], per_sample_bound=False)
     data = paired_medians(known, "samples", "per_sample")
     data["missed"] = data["samples"].isna()
@@ -114,6 +118,7 @@ def draw_factors(data: DataFrame, *, width: Width = "one") -> Canvas:
     if not raster:
         shades = [colours.get(size, INK) for size in data["batch_size"]]
         draw_bars(axes, data, "samples", "per_sample", color=shades, linewidth=0.7)
+    # One call for each shape and colour: scatter has one marker per call.
     for (kind, size), rows in data.groupby(["kind", "batch_size"], dropna=False):
         marker = MARKERS[kinds.index(kind)] if kind in kinds else "."
         _draw_cell(axes, rows, colours.get(size, INK), marker, raster=raster)
@@ -154,10 +159,12 @@ def _iso_lines(axes: Axes, unit: str) -> None:
     """Draw lines of equal product at 1, 3 and 10 of every decade, each with its value."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     low, high = np.log10(left * bottom), np.log10(right * top)
+    # Lines at 3 as well, unless there are so many decades that the lines would be a grid.
     steps = (0.0,) if high - low > 4 else (0.0, np.log10(3.0))
     for decade in range(int(np.floor(low)), int(np.ceil(high)) + 1):
         for step in steps:
             product = 10 ** (decade + step)
+            # It would only cut a corner, without room for its value.
             if not low + 0.1 < np.log10(product) < high - 0.1:
                 continue
             axes.plot(
@@ -169,6 +176,7 @@ def _iso_lines(axes: Axes, unit: str) -> None:
                 zorder=0,
             )
             _name_line(axes, product, (left, right), (bottom, top), unit)
+    # Drawing the lines has widened the limits.
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
 

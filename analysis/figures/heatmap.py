@@ -41,6 +41,7 @@ def data_heatmap(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
     known = sweep_runs(runs, quantity)
     names = sorted(known["architecture"].unique())
     shown = known[known["architecture"].isin(evenly(names, MOST_PANELS))]
+    # Thin rates and sizes out, not cells, so that the table stays complete.
     for key in ("lr", "batch_size"):
         shown = shown[shown[key].isin(evenly(sorted(shown[key].unique()), _MOST_CELLS))]
     cells = medians(shown, ["architecture", "lr", "batch_size"], "value")
@@ -61,7 +62,9 @@ def draw_heatmap(data: DataFrame, *, width: Width = "one") -> Canvas:
     figure, panels = canvas(width, height_in, num=len(names), columns=columns)
     values = data["value"].dropna()
     low, high = (values.min(), values.max()) if len(values) else (1.0, 1.0)
+    # Costs differ by factors. Equal limits would divide by zero.
     norm = LogNorm(low, high if high > low else low * 1.01)
+    # The first row of a heatmap is at the top, where the largest rate belongs.
     rates = sorted(data["lr"].unique(), reverse=True)
     sizes = sorted(data["batch_size"].unique())
     for axes, name in zip(panels, names, strict=True):
@@ -71,6 +74,7 @@ def draw_heatmap(data: DataFrame, *, width: Width = "one") -> Canvas:
     if high > low:
         bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=panels, label=label)
         bar.ax.yaxis.set_minor_locator(NullLocator())
+        # The ends and the middle of the log scale; by default a short scale has no tick at all.
         bar.set_ticks(sorted({low, float(np.sqrt(low * high)), high}))
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     missed = Patch(facecolor="white", edgecolor=INK, hatch="////", label="half or more missed")
@@ -136,6 +140,7 @@ def _write_cell(axes: Axes, across: int, down: int, row: object, norm: LogNorm) 
         text += f"\n{hits}"
     if row.num_incomparable:  # type: ignore[attr-defined]
         text += "*"
+    # Black on the dark half of the colours would not be readable.
     dark = not missed and norm(value) > 0.5
     box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
     axes.text(

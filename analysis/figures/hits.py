@@ -47,6 +47,7 @@ def data_hits(runs: DataFrame) -> DataFrame:
     # A failed run never hits, so it counts even if the time of the failure is unknown.
     known = trained[timed | ended.failed]
     order = ranked(known)
+    # A failure at an unknown time counts until the end: it never hits, whenever it ended.
     last_s = float(ended.cost[timed].max())
     groups = outcomes_by_configuration(known)
     parts = [
@@ -72,6 +73,7 @@ def _steps(group: Outcomes, last_s: float, *, with_band: bool) -> DataFrame:
             "kind": "step",
             "time_s": np.concatenate([[0.0], curve.time]),
             "probability": np.concatenate([[0.0], probability]),
+            # The estimate is of not having hit yet, so its upper bound is our lower one.
             "low": np.concatenate([[0.0], 1 - curve.high]),
             "high": np.concatenate([[0.0], 1 - curve.low]),
         }
@@ -86,6 +88,7 @@ def _steps(group: Outcomes, last_s: float, *, with_band: bool) -> DataFrame:
 
 def _p_value(best: list[Outcomes]) -> float:
     """The p-value of the log-rank test of the best two; NaN with fewer, or without any hit."""
+    # The test compares when hits happen; without any, it divides by zero.
     if len(best) < 2 or best[0].num_hits + best[1].num_hits == 0:
         return float("nan")
     return log_rank(*best).p_value
@@ -115,12 +118,14 @@ def _on_log_axis(steps: DataFrame, data: DataFrame) -> DataFrame:
     """Start the steps just below the earliest time, as a log axis has no 0, and extend them."""
     first = float(data.loc[data["time_s"] > 0, "time_s"].min()) / 1.3
     steps = steps.assign(time_s=steps["time_s"].clip(lower=first))
+    # A step function holds its last value, and lines that end early would look cut off.
     ends = steps.drop_duplicates("configuration", keep="last")
     return concat([steps, ends.assign(time_s=float(data["time_s"].max()))], ignore_index=True)
 
 
 def _set_axes(axes: Axes, label: str) -> None:
     log_axis(axes, "x")
+    # So that lines at 0 and 1 are not hidden by the frame.
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("time (s)")
     axes.set_ylabel(label)
@@ -160,6 +165,7 @@ def data_ecdf_targets(runs: DataFrame, ladder: DataFrame) -> DataFrame:
     if rungs.empty or not rungs["reached"].astype(bool).any():
         raise NothingToDraw("no run reached a rung of its ladder")
     shares = target_ecdf(rungs, trained, "time_s").rename(columns={"solved_frac": "share"})
+    # Without a solved pair there is no time, and the share is 0 from the start.
     shares = shares.assign(time_s=shares["time_s"].fillna(0.0))
     present = set(shares["configuration"])
     order = [name for name in ranked(trained) if name in present]

@@ -44,6 +44,7 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
     """
     trained = trained_for(runs, quantity)
     cost = spent_quantity(trained, quantity)
+    # Without a meter, neither hits nor misses have joules; counting only the misses is unfair.
     trained = trained[counted_costs(trained, cost, quantity)]
     known = _known_rungs(trained, ladder, quantity)
     present = set(known["configuration"])
@@ -69,6 +70,7 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
 def _known_rungs(trained: DataFrame, ladder: DataFrame, quantity: Quantity) -> DataFrame:
     """The rungs that each run reached at a known cost, or did not reach (`bound`)."""
     rows = ladder.merge(trained[["run_id", "configuration", "comparable"]], on="run_id")
+    # An empty merge has columns of type object, which `~` cannot negate.
     rows["bound"] = ~rows["reached"].astype(bool) if len(rows) else False
     known = rows[rows["bound"] | rows[quantity].notna()] if len(rows) else rows
     if known.empty or known["bound"].all():
@@ -81,6 +83,7 @@ def draw_ladder(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_ladder` gives."""
     figure, (axes,) = canvas(width)
     rungs = sorted(data["rung"].unique())
+    # Rungs crowd towards the best quality, so they are drawn evenly spaced.
     data = data.assign(place=data["rung"].map({rung: n for n, rung in enumerate(rungs)}))
     draw_grey(axes, data, "place", "value")
     best = data[data["shown"] == "line"]
@@ -88,6 +91,7 @@ def draw_ladder(data: DataFrame, *, width: Width = "one") -> Canvas:
     handles = []
     groups = list(best.groupby("configuration", sort=False))
     for place, (name, rows) in enumerate(groups):
+        # Side by side, so that bars of different configurations do not cover one another.
         dodge = 0.06 * (place - (len(groups) - 1) / 2)
         handles.append(_draw_line(axes, names[str(name)], rows, place, dodge, width))
     log_axis(axes, "y")

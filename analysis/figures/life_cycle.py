@@ -41,6 +41,7 @@ def life_peers(runs: DataFrame, *, quantity: Quantity = "energy_j") -> list[Grou
     }
     if quantity == "cost_usd":
         more["price"] = cost_bases(runs)
+        # A life whose training was on a rented machine is not comparable with one all on one's own.
         more["price of training"] = _training_words(runs, "training: " + cost_bases(runs))
     if quantity != "time_s":
         parts = column(runs, "energy_components").astype(object).fillna("no joules")
@@ -93,6 +94,7 @@ def data_life_cycle(runs: DataFrame, *, quantity: Quantity = "energy_j") -> Data
             f"{reasons}"
         )
     models = _models(served[known])
+    # A free model beats every other at any number, and a log axis has no 0.
     if not (models["training"] + models["per_prediction"] > 0).all():
         raise NothingToDraw(f"a model has a {quantity} of 0: there is nothing to compare")
     cheapest = cheapest_in_turn(models)
@@ -107,6 +109,7 @@ def _reason_words(reasons: Sequence[str]) -> str:
 
 
 def _models(pairs: DataFrame) -> DataFrame:
+    # Pairs of a training run and a serving of its model: each serving counts once.
     alike = pairs.groupby(["configuration", *ALIKE], sort=True, dropna=False)
     models = alike[["training", "per_prediction"]].median()
     for name in ("training", "per_prediction"):

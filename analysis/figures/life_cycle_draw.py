@@ -20,6 +20,7 @@ _LABELS = {
     "energy_j": "energy over the life\n(J: {label})",
     "cost_usd": "cost over the life\n(USD: {label})",
 }
+# More grey lines would only be a blot.
 _OTHERS = 40
 
 
@@ -32,7 +33,9 @@ def draw_life_cycle(data: DataFrame, *, width: Width = "one") -> Canvas:
     places = _named(models, list(best.index))
     others = evenly([place for place in models.index if place not in places], _OTHERS)
     figure, (axes,) = canvas(width)
+    # Show every break-even, and the point where predictions have cost as much as training.
     reach = points["num_predictions"].max() if len(points) else np.nan
+    # Ten times further, where the model that is cheapest in the long run is clearly below.
     last = max(10.0, 10 * np.nanmax([reach, _training_worth(models)]))
     num = np.geomspace(1, last, 200)
     for place in others:
@@ -71,6 +74,7 @@ def _named(models: DataFrame, cheapest: list[int]) -> list[int]:
 def _label_words(models: DataFrame) -> str:
     """How joules were obtained and what money pays for, in training and serving together."""
     labels = {*models["training_label"], *models["serving_label"]} - {"", None}
+    # A label may consist of several parts, such as `electricity, modelled`.
     parts = {part for label in labels if isinstance(label, str) for part in label.split(", ")}
     return ", ".join(sorted(parts)) or "no label"
 

@@ -178,6 +178,7 @@ def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
         runs, as bench.core.stats.intervals.median gives it; missing if infinite, and the last two
         also for a single run), `num_runs`, `num_reached`, `num_incomparable`.
     """
+    # What a run spent without reaching its target says only that more was needed.
     values = np.where(runs["bound"], np.inf, runs[value].astype(float))
     incomparable = ~runs["comparable"].to_numpy(dtype=bool)
     rows = []
@@ -196,6 +197,7 @@ def medians(runs: DataFrame, by: Sequence[str], value: str) -> DataFrame:
                 "num_incomparable": int(incomparable[places].sum()),
             }
         )
+    # Missing numbers are None, which would make a column of type object.
     numbers = [value, "low", "high"]
     return DataFrame(rows).astype(dict.fromkeys(numbers, "float64"))
 

@@ -55,6 +55,7 @@ def panel_data(
     Raises:
         NothingToDraw: No group has what the figure shows.
     """
+    # One group needs no title. Without any, the function raises with the reason.
     if len(groups) < 2:
         return data_of(groups[0].runs if groups else runs)
     parts: list[DataFrame] = []
@@ -67,11 +68,13 @@ def panel_data(
             reasons.append(reason)
             omitted.append(f"{group.title} ({len(group.runs)} runs): {reason}")
             continue
+        # The groups come largest first, so the small ones are named instead of drawn.
         if len(parts) < MOST_PANELS:
             parts.append(data.assign(group=group.title))
         else:
             omitted.append(f"{group.title} ({len(group.runs)} runs): no room")
     if not parts:
+        # The reason of the largest group is the one that a user looks for.
         raise reasons[0]
     return concat(parts, ignore_index=True).assign(omitted=_omitted_words(omitted))
 
@@ -109,6 +112,7 @@ def draw_panels(data: DataFrame, draw: Callable[..., Canvas], width: Width) -> C
     panels = figure.subfigures(len(rows_in), columns, squeeze=False, height_ratios=rows_in)
     for panel, title, (_, rows) in zip(panels.ravel(), titles, parts, strict=False):
         panel.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
+        # A panel inside the panel, because both the title and the note of a figure are a suptitle.
         with drawing_on(panel.subfigures(1, 1)):
             draw(rows, width=panel_width)
     omitted = data["omitted"].iloc[0]

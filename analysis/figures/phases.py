@@ -38,6 +38,7 @@ def data_phases(runs: DataFrame) -> DataFrame:
     table = DataFrame({phase: numbers(trained, f"phases.{phase}") for phase in PHASES})
     # If no run of a command has a phase, the command does not have it.
     has = table.notna().groupby(_commands(trained)).transform("any")
+    # Every phase that the command has is known, and it has some.
     known = (table.notna() | ~has).all(axis=1) & has.any(axis=1)
     if not known.any():
         raise NothingToDraw("no run has a known time for all of its phases")
@@ -84,12 +85,14 @@ def data_phase_energy(runs: DataFrame) -> DataFrame:
         NothingToDraw: No run has energy by phase.
     """
     trained = trained_for(runs, "energy_j")
+    # Init is before the clock, and is not always metered.
     on_clock = [numbers(trained, f"phase_energy.{phase}_j").notna() for phase in ENERGY_PHASES[1:]]
     measured = trained[np.logical_and.reduce(on_clock)]
     if measured.empty:
         raise NothingToDraw("no run has energy by phase")
     has_init = numbers(measured, "phase_energy.init_j").notna()
     others_have = has_init.groupby(measured["configuration"]).transform("any")
+    # Within a configuration, a mean over runs with and without init would mix two totals.
     shown = measured[has_init | ~others_have]
     long = pd.concat([_phase_rows(shown, phase) for phase in ENERGY_PHASES], ignore_index=True)
     data = stacked(shown, long[["run_id", "part", "value"]], ranked(shown))
@@ -214,6 +217,7 @@ def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:
         raise NothingToDraw("no run of bench.serve has stages")
     is_single = served["serving.scenario"] == "single_stream"
     remark = ""
+    # Means with and without a queue describe different things.
     if is_single.any() and not is_single.all():
         remark = f"One query at a time; {int((~is_single).sum())} runs under load are not shown."
         served = served[is_single]
@@ -225,6 +229,7 @@ def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:
         served = served[complete]
         long = long[long["run_id"].isin(served["run_id"])]
     sums = long.groupby("run_id")["value"].sum()
+    # The fastest at the top: for latency there is no target to rank by.
     total = served["run_id"].map(sums).groupby(served["configuration"]).median()
     order = [str(name) for name in total.sort_values(kind="stable").index]
     data = stacked(served[["run_id", "configuration", "comparable"]], long, order)

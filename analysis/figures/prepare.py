@@ -85,6 +85,7 @@ def serving_runs(runs: DataFrame) -> DataFrame:
 
 def _counted(runs: DataFrame) -> DataFrame:
     """Copy the runs that count, with every column that the statistics read."""
+    # A copy, because the callers add columns.
     return counted_runs(runs.assign(**{n: np.nan for n in _NEEDED if n not in runs})).copy()
 
 
@@ -114,6 +115,7 @@ def architectures(runs: DataFrame) -> Series:
     named = name.copy()
     for _, rows in runs.groupby(name, sort=False):
         for key in settings:
+            # Only settings that differ: a name with all settings would not fit a legend.
             if rows[key].nunique() > 1:
                 known = rows.dropna(subset=[key])
                 named[known.index] += " " + texts_of(known, [key]).str.removeprefix("model.")
@@ -134,6 +136,7 @@ def spent(runs: DataFrame, name: str) -> DataFrame:
     quantity = COSTS[name]
     missed = runs["outcome"] != "reached"
     if quantity is None:
+        # The record does not say what a miss emitted, so there is no bound.
         value = numbers(runs, name).where(~missed)
     else:
         value = Series(outcomes(runs, quantity).cost, index=runs.index)
@@ -199,6 +202,7 @@ def trained_for(runs: DataFrame, quantity: str) -> DataFrame:
         NothingToDraw: There are none.
     """
     trained = training_runs(runs)
+    # Time and samples are measured in one way only.
     if quantity.startswith("time") or quantity == "samples":
         return trained
     return with_label_names(trained, joule_kinds(trained))
@@ -226,6 +230,7 @@ def ranked(runs: DataFrame) -> list[str]:
         }
     )
     groups = table.groupby("configuration", sort=True)
+    # Reliability before speed: a fast configuration that mostly misses is no winner.
     order = DataFrame({"hit": -groups["hit"].mean(), "cost": groups["cost"].median()})
     return [str(name) for name in order.sort_values(["hit", "cost"], kind="stable").index]
 

@@ -117,6 +117,7 @@ def counted_costs(runs: DataFrame, cost: DataFrame, name: str) -> Series:
     metered = column(runs, "energy_label").notna()
     if not metered.any() or not name.endswith(("_j", "_usd", "_gco2e")):
         return cost["value"].notna() | cost["bound"]
+    # A run that was killed may have had a meter, whose label it did not live to record.
     cut_off = ~column(runs, "status").isin(["ok", "failed", "out_of_memory"])
     return cost["value"].notna() | (cost["bound"] & (metered | cut_off))
 

@@ -270,6 +270,7 @@ def _data(
     """The data of some runs; the entry may select a few whose long frames are read."""
     chosen = None
     if entry.pick is not None:
+        # Reading the requests of every run could take gigabytes, and a figure shows a few runs.
         chosen = function_of(entry.pick)(runs, **picked)
         runs = chosen if entry.groups is None else runs
     long = [frames.long(need, chosen) for need in entry.needs]

@@ -18,6 +18,7 @@ from analysis.stats.expected_cost import expected_cost, simulated_restarts
 from analysis.stats.outcomes import Outcomes, outcomes
 from bench.core.stats.intervals import MIN_RUNS
 
+# More rows than a page of a paper has room for.
 _MOST_ROWS = 16
 
 
@@ -46,6 +47,7 @@ def data_restarts(runs: DataFrame) -> DataFrame:
 
     def rank(name: str) -> tuple[bool, float]:
         one = ended[name]
+        # The point estimate of the expected time, without its costly interval: all costs / hits.
         return one.num_hits == 0, float(np.nansum(one.cost)) / max(one.num_hits, 1)
 
     rows = [
@@ -56,6 +58,7 @@ def data_restarts(runs: DataFrame) -> DataFrame:
         }
         for name in evenly(sorted(ended, key=rank), _MOST_ROWS)
     ]
+    # None in a column of numbers would make it one of objects.
     floats = dict.fromkeys(("expected_s", "low", "high"), "float64")
     return DataFrame(rows).astype(floats).assign(num_configurations=len(ended))
 
@@ -64,6 +67,7 @@ def _expected(ended: Outcomes) -> dict[str, Any]:
     """The numbers of one configuration; without a hit, or with an unknown cost, only the total."""
     estimate = expected_cost(ended)
     is_known = ended.num_hits > 0 and ended.num_unknown == 0
+    # Percentiles of NaN are NaN, as for every number of a configuration without a hit.
     tries = simulated_restarts(ended) if is_known else np.array([np.nan])
     return {
         "expected_s": estimate.value,
@@ -110,6 +114,7 @@ def _row_name(row: dict[Any, Any], names: dict[str, str], width: Width) -> str:
 def _draw_hits(axes: Axes, data: DataFrame) -> None:
     heights = data["height"]
     axes.hlines(heights, data["tenth_s"], data["ninetieth_s"], color="0.7", linewidth=0.9)
+    # A bar needs an end, also where the interval has none.
     bounded = data["high"].fillna(data["ninetieth_s"].fillna(data["expected_s"]))
     axes.hlines(heights, data["low"], bounded, color=COLOURS[0], linewidth=2.2)
     are_comparable = data["num_incomparable"] == 0

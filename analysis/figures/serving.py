@@ -16,6 +16,7 @@ from analysis.load.values import numbers
 from bench.core.stats.percentiles import latency_percentile, percentile_floor
 
 _PERCENTILES = (0.5, 0.9, 0.99, 0.999)
+# Steps of a distribution: a figure of 7 inches shows no more.
 _POINTS = 300
 _MOST_LINES = 4  # configurations of a scenario
 _PANELS = ("single_stream", "multi_stream", "server", "offline")
@@ -39,6 +40,7 @@ def pick_served(runs: DataFrame) -> DataFrame:
     picked = []
     for _, rows in served.dropna(subset=["p50"]).groupby("serving.scenario", sort=True):
         groups = rows.sort_values(["p50", "run_id"]).groupby("configuration", sort=False)
+        # A typical run, because a distribution over several runs would mix their levels.
         middle = [group.iloc[(len(group) - 1) // 2]["run_id"] for _, group in groups]
         picked += evenly(middle, _MOST_LINES)
     return served[served["run_id"].isin(picked)]
@@ -86,7 +88,9 @@ def data_latency(runs: DataFrame, requests: DataFrame) -> DataFrame:
 def _ecdf(latency_ms: npt.NDArray[np.float64]) -> DataFrame:
     """Steps of the distribution at evenly spaced shares, with more of them in the tail."""
     ordered, num = np.sort(latency_ms), len(latency_ms)
+    # Evenly spaced shares alone would have three points above p99.
     shares = np.concatenate([np.linspace(0, 1, _POINTS), 1 - np.geomspace(1e-4, 0.01, 40)])
+    # The nearest rank, as the percentiles of a record.
     ranks = np.unique(np.clip(np.ceil(shares * num), 1, num).astype(int))
     return DataFrame({"kind": "ecdf", "latency_ms": ordered[ranks - 1], "share": ranks / num})
 
@@ -180,6 +184,7 @@ def data_load(runs: DataFrame, rate_search: DataFrame) -> DataFrame:
         NothingToDraw: No run searched for its rate.
     """
     served = serving_runs(runs)
+    # Only runs that are drawn: the merge drops rates of other runs.
     steps = rate_search.merge(
         DataFrame(
             {
@@ -194,6 +199,7 @@ def data_load(runs: DataFrame, rate_search: DataFrame) -> DataFrame:
     )
     if steps.empty:
         raise NothingToDraw("no run of bench.serve tried several rates")
+    # The largest rates come first, since they are the best.
     best = steps.groupby("configuration")["max_rate_per_s"].median()
     order = [str(name) for name in best.sort_values(ascending=False).index]
     names = ["configuration", "run_id", "rate_per_s", "latency_p50_ms", "latency_p99_ms", "valid"]

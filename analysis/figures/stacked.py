@@ -38,6 +38,7 @@ def stacked(runs: DataFrame, long: DataFrame, order: list[str]) -> DataFrame:
     long = long.merge(runs[columns], on="run_id")
     long = long[long["configuration"].isin(shown)]
     sums = long.groupby(["configuration", "run_id"])["value"].sum().groupby("configuration")
+    # One row per run: the runs that have any part.
     members = long.drop_duplicates("run_id").set_index("configuration")
     reached = members["outcome"] == "reached" if "outcome" in members else None
     facts = DataFrame(
@@ -51,6 +52,7 @@ def stacked(runs: DataFrame, long: DataFrame, order: list[str]) -> DataFrame:
     )
     every = MultiIndex.from_product([shown, dict.fromkeys(long["part"])])
     every.names = ["configuration", "part"]
+    # Divide the sum by all runs: a run without the part counts with 0, not as missing.
     part_sums = long.groupby(every.names)["value"].sum().reindex(every, fill_value=0.0)
     means = part_sums.div(facts["num_runs"], level="configuration")
     data = means.rename("mean").reset_index().merge(facts, on="configuration", how="left")
@@ -73,11 +75,13 @@ def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
     handles = []
     for place, part in enumerate(dict.fromkeys(data["part"])):
         rows = data[data["part"] == part].set_index("configuration").reindex(names)
+        # A part that is 0 everywhere would only be an entry of the legend.
         if not rows["mean"].any():
             continue
         modelled = bool((rows["label"] == "modelled").any())
         style: dict[str, Any] = {
             "facecolor": COLOURS[place % len(COLOURS)],
+            # Slanted hatches are reserved for what was modelled.
             "hatch": "////" if modelled else HATCHES[place % len(HATCHES)].replace("////", "--"),
             "edgecolor": INK,
             "linewidth": 0.4,
@@ -86,6 +90,7 @@ def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
         left += rows["mean"].to_numpy(dtype=float)
         handles.append(Patch(label=str(part), **style))
     _ranges(axes, data, names, places)
+    # The number stands to the right of the bar and of its range.
     ends = data.groupby("configuration")["total_high"].first().reindex(names)
     for place, total, end in zip(places, left, ends, strict=True):
         where = max(total, end), place

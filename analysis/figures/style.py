@@ -37,6 +37,7 @@ HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++", "oo", "**")
 GREY = "0.72"
 INK = "0.25"
 
+# Sizes in points are those of a caption in a paper with two columns: figures are not scaled.
 _SETTINGS: Any = {  # keys of matplotlib's rcParams
     "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
     "text.parse_math": False,  # no text is a formula: a $ in a name stays a $
@@ -106,6 +107,7 @@ def short_names(names: Iterable[str]) -> tuple[dict[str, str], str]:
         name: _plain([part for part in words if part not in shared])
         for name, words in parts.items()
     }
+    # Two equal names, or an empty one, would name no configuration.
     if len(set(short.values())) < len(distinct) or not all(short.values()):
         return whole, ""
     common = _plain([part for part in parts[distinct[0]] if part in shared])
@@ -115,6 +117,7 @@ def short_names(names: Iterable[str]) -> tuple[dict[str, str], str]:
 def _parts(name: str) -> list[tuple[int, str]]:
     """Split a name into parts, each with its side of `|`: what was served, and how."""
     sides = [side.strip() for side in name.split("|")]
+    # With its side, because `model=` may stand on both and mean different things.
     return [(place, part) for place, side in enumerate(sides) if side for part in side.split(" ")]
 
 

@@ -54,6 +54,7 @@ def pick_run(runs: DataFrame, run: str | None = None) -> DataFrame:
         return runs.loc[runs["run_id"].eq(run)]
     groups = trainings(runs)
     trained = training_runs(groups[0].runs if groups else runs)
+    # A run that was disturbed would show the disturbance instead of the training.
     good = trained[(trained["outcome"] == "reached") & trained["comparable"]]
     if good.empty:
         picked = trained["run_id"].iloc[0]
@@ -144,7 +145,9 @@ def phase_spans(curve: DataFrame, first_s: float) -> DataFrame:
     if len(curve):
         rows = curve.sort_values("time_s")
         end = rows["time_s"].to_numpy(dtype=float)
+        # The columns are cumulative; their differences are the lengths.
         evaluating = np.diff(rows["eval_time_s"].to_numpy(dtype=float), prepend=0.0)
+        # One fewer: what follows the last row has no row to end in.
         writing = np.diff(rows["checkpoint_time_s"].to_numpy(dtype=float))
         parts.append(DataFrame({"series": "evaluation", "t_s": end - evaluating, "end_s": end}))
         parts.append(

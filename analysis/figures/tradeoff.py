@@ -40,6 +40,7 @@ def tradeoff_peers(runs: DataFrame, *, x: str, y: str, area: str | None = None) 
     """
     require_axes(runs, x, y, area)
     trained = column(runs, "target.metric").notna()
+    # A training that missed has no cost to the target, but belongs to the group as a miss.
     only = trained if x in COSTS or y in COSTS else _holds(runs, x) & _holds(runs, y)
     more = {"rate": rate_words(runs)}
     if _is_money(x) or _is_money(y):
@@ -76,6 +77,7 @@ def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -
     """
     require_axes(runs, x, y, area)
     table = _run_values(runs, x, y, area)
+    # A bound is enough: it counts as infinite.
     known = table[(table["x"].notna() | table["x_bound"]) & (table["y"].notna() | table["y_bound"])]
     if known.empty:
         raise NothingToDraw(f"no run holds both {x} and {y}")
@@ -109,6 +111,7 @@ def _with_fronts(data: DataFrame, known: DataFrame, x: str, y: str) -> DataFrame
     labels = known.groupby("configuration")["label"].first()
     data["label"] = data["configuration"].map(labels)
     ways = direction(x), direction(y)
+    # Against a setting, no point is better than another.
     if ways[0] is None or ways[1] is None:
         return data.assign(front=False, front_share=np.nan)
     missed = known["x_bound"] | known["y_bound"]
@@ -134,6 +137,7 @@ def _with_fronts(data: DataFrame, known: DataFrame, x: str, y: str) -> DataFrame
 def _noise(rows: DataFrame, axis: str, name: str) -> Noise:
     if is_share(name):
         return Noise(num_samples=rows[f"{axis}_samples"])
+    # For other metrics, the scatter of the runs or the least effect of the gate.
     return noise_of(rows, name)
 
 
@@ -207,6 +211,7 @@ def _cells(known: DataFrame) -> DataFrame:
         _widen(data, axis, configurations[f"{axis}_samples"].agg(least_num))
     data["num_reached"] = configurations["reached"].sum()
     data["missed"] = data["x"].isna() | data["y"].isna()
+    # Also for quantities that a miss has, such as accuracy: the reader must see that most missed.
     data["off_target"] = configurations["reached"].mean() <= 0.5
     for axis in ("x", "y"):
         data[axis] = data[axis].fillna(configurations[axis].median())

@@ -47,6 +47,7 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
     sizes = _areas(drawn["area"])
     _draw_points(axes, others, sizes, "0.55")
     _draw_points(axes, front, sizes, COLOURS[0])
+    # Joules of different labels are not comparable, so no line connects them.
     for _, members in front.groupby("label", dropna=False):
         steps = _strictly_better(members, direction(y) == "min")
         axes.plot(
@@ -56,6 +57,7 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
             linestyle="--",
         )
     for which, name in (("x", x), ("y", y)):
+        # Shares are read as percentages, on a linear axis.
         if _spans(drawn[which]) and "fraction" not in label_of(name):
             log_axis(axes, which)
         else:
@@ -101,6 +103,8 @@ def _areas(area: Series) -> Series:
     """Areas of points in points squared, in proportion to the column; all equal without one."""
     if area.isna().all() or area.max() <= 0:
         return Series(22.0, index=area.index)
+    # The area, not the radius, is in proportion, because that is what the eye compares; 6 points
+    # squared is the least that can be seen.
     sizes: Series = (6 + 70 * area.clip(lower=0) / area.max()).fillna(6.0)
     return sizes
 
@@ -108,6 +112,7 @@ def _areas(area: Series) -> Series:
 def _draw_points(axes: Axes, rows: DataFrame, sizes: Series, colour: str) -> None:
     if rows.empty:
         return
+    # Thousands of bars hide the points, so a large figure has none.
     raster = many(len(rows))
     if not raster:
         known = rows[~rows["missed"]]  # what misses spent has no interval
@@ -132,6 +137,7 @@ def _draw_points(axes: Axes, rows: DataFrame, sizes: Series, colour: str) -> Non
 def _letters(axes: Axes, front: DataFrame, others: DataFrame, characters: int) -> list[Line2D]:
     """Write letters next to points of the front, and of others if there are few."""
     capitals = _named(axes, front, "ABCDEFGH", COLOURS[0], characters)
+    # Letters on some of many beaten points would look like a choice.
     few = others if len(others) <= _MOST_LETTERS else others.iloc[:0]
     return capitals + _named(axes, few, "abcdefgh", "0.4", characters)
 

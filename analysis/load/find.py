@@ -47,6 +47,7 @@ def run_folders(roots: Sequence[Path | str]) -> list[Path]:
 
 
 def _places(root: Path | str) -> list[str]:
+    # Links are resolved below, so that a run which is reached by two paths is found once.
     name = os.path.abspath(expand_path(root))
     if os.path.exists(name):  # checked before globs, since a folder's name may hold brackets
         if not os.path.isdir(name):
@@ -98,6 +99,7 @@ class Ledgers:
         known = set(map(str, folders))
         return {
             place: "the ledger lists its launch, but its folder is gone"
+            # The ledger outlives the folders, so it shows what somebody has deleted.
             for place in self.launched
             if place not in known and not os.path.exists(place)
         }

@@ -40,6 +40,7 @@ from bench.core.records.serving import RateStep, Stage
 from bench.core.records.target import LadderRung
 from bench.core.store import read_curve, read_record
 
+# Fixed, because a frame without rows must have them as well.
 UNREAD_COLUMNS = ("folder", "reason")
 _FLOAT, _TEXT = pa.float64(), pa.string()
 
@@ -93,11 +94,13 @@ def load_runs(roots: Sequence[Path | str]) -> Loaded:
     records, unreadable = read_records(folders)
     ledgers = Ledgers(folders)
     runs, copies = _without_copies(_ordered(records))
+    # By folder, so each has one reason.
     reasons = unreadable | copies | ledgers.vanished(folders) | ledgers.damaged
     unread = DataFrame(
         [(printable(place), reason) for place, reason in reasons.items()],
         columns=list(UNREAD_COLUMNS),
     ).astype(str)
+    # A run that never began measured nothing; its command was stopped while it waited.
     began = runs["error.kind"].ne(NOT_STARTED)
     num_not_started = int((~began).sum())
     runs = runs[began].reset_index(drop=True)
@@ -164,6 +167,7 @@ def load_energy(runs: DataFrame) -> DataFrame:
 
     A run has no row if a health flag speaks against its joules.
     """
+    # Joules by component cannot be blanked one by one: the flag is about the run.
     return _of_record(runs[~doubtful(runs)], EnergyRow, lambda record: record.energy)
 
 
@@ -191,6 +195,7 @@ def load_requests(runs: DataFrame) -> DataFrame:
 
     A run that kept none has no row.
     """
+    # Other columns differ between scenarios, and casting decides that a file is damaged.
     columns = dict.fromkeys(("sample", "image_index", "scheduled_s", "latency_ms"), _FLOAT)
     return _of_tables(runs, "requests.parquet", columns)
 
@@ -223,6 +228,7 @@ def _each(runs: DataFrame, read: Callable[[Path], Any]) -> Iterable[tuple[str, A
         try:
             yield run_id, read(Path(folder))
         except (ValueError, OSError) as error:
+            # A warning and not an error, because a damaged file costs its rows and not the report.
             warnings.warn(UnreadFile(folder, reason_of(error)), stacklevel=4)
 
 
@@ -235,6 +241,7 @@ def _of_tables(runs: DataFrame, name: str, columns: Mapping[str, pa.DataType]) -
             return None
         require_file(path)
         try:
+            # Not read_table, which would also look for partitions in the folder's name.
             return pq.ParquetFile(path).read().select(list(columns)).cast(schema)
         except (OSError, KeyError, pa.ArrowException) as error:
             raise ValueError(f"{name}: {reason_of(error)}") from error

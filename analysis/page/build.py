@@ -81,6 +81,7 @@ def page_html(runs: DataFrame, listed: Listed, make: Make = at_once) -> str:
     no_dicts: list[dict[str, Any]] = []
     no_details: dict[str, dict[str, Any]] = {}
     no_words: list[Part] = []
+    # Curves and telemetry of all runs would make the page too large for a browser.
     shown = part("runs in detail", lambda: detailed_runs(runs), runs.iloc[:0])
     rows = part("table of runs", lambda: page_rows(runs), no_dicts)
     data = {
@@ -144,6 +145,7 @@ def write_page(runs: DataFrame, listed: Listed, path: Path, make: Make = at_once
 
 
 def _template() -> Template:
+    # Everything is escaped, and a name that the template misspells is an error.
     loader = PackageLoader("analysis.page", ".")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     return environment.get_template("report.html")
@@ -151,6 +153,7 @@ def _template() -> Template:
 
 def _json(value: Any) -> Markup:
     """JSON inside a script, escaped so that nothing in the records can end the script."""
+    # NaN is no JSON, and a browser would refuse the whole page.
     text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
@@ -180,6 +183,7 @@ def _style(text: str) -> Markup:
 @cache
 def _vega() -> str:
     """Vega, Vega-Lite and vega-embed in the version that Altair writes for."""
+    # Another version of Vega-Lite may draw a specification of Altair differently.
     version = "_".join(alt.SCHEMA_VERSION.split(".")[:2])
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
 
@@ -187,6 +191,7 @@ def _vega() -> str:
 def _provenance(runs: DataFrame) -> list[dict[str, Any]]:
     """Each combination of host and revision, and the number of its runs."""
     facts = DataFrame({title: column(runs, name) for name, title in _PROVENANCE.items()})
+    # Texts, because groupby leaves out rows with a missing key.
     texts = facts.astype(object).where(facts.notna(), "not recorded").map(_text)
     texts["host"] = hosts(runs)
     texts = texts.drop(columns="processor")

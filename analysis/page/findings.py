@@ -47,6 +47,7 @@ def _cost(words: str, quantity: Quantity) -> _Cost:
     return _Cost(words=words, metric=METRICS[TO_TARGET[quantity]], quantity=quantity)
 
 
+# Each has a winner of its own: the tradeoff between them is the point of the page.
 _COSTS = (_cost("time", "time_s"), _cost("energy", "energy_j"), _cost("money", "cost_usd"))
 
 
@@ -67,10 +68,12 @@ def summary_words(
     if trained.empty:
         return parts
     groups = [group for _, group in trained.groupby(["peer_group", "host"], sort=True)]
+    # The sort is stable, so groups of equal size stay in alphabetical order.
     groups.sort(key=lambda group: -len(group))
     headings = [_heading(group) for group in groups]
     for heading, group in list(zip(headings, groups, strict=True))[:_MOST_TARGETS]:
         title = group["peer_group"].iloc[0]
+        # Groups that differ in their data, for example, have the same heading otherwise.
         more = f": {title}" if headings.count(heading) > 1 and title else ""
         parts.append(Part(heading=heading + more, sentences=tuple(_target_words(group, summary))))
     if len(groups) > _MOST_TARGETS:
@@ -121,6 +124,7 @@ def _read(runs: DataFrame, unread: DataFrame) -> Iterator[str]:
 
 
 def _uncounted(runs: DataFrame, num_not_started: int) -> Iterator[str]:
+    # Refused runs are described above.
     num = len(runs) - len(counted_runs(runs)) - int(refused(runs).sum())
     if num:
         yield (
@@ -165,12 +169,14 @@ def _target_words(group: DataFrame, summary: DataFrame) -> Iterator[str]:
         yield f"None of {_count(len(group), 'run')} reached it, so none is the cheapest."
         return
     incomparable = sorted(set(group.loc[~are_comparable(group), "configuration"]))
+    # A disturbed run is usually slower, so ranking it would favour the others.
     group = group[~group["configuration"].isin(incomparable)]
     if incomparable:
         yield f"Not ranked, since some of their runs are incomparable: {', '.join(incomparable)}."
     quantities = summary.merge(group[list(KEYS)].drop_duplicates(), on=list(KEYS))
     for cost in _COSTS:
         rows = quantities[quantities["metric"] == cost.metric.name]
+        # Joules of each label and set of parts have a winner of their own.
         kinds = [rows[name].fillna("") for name in ("label", "components")]
         for (label, _), part in rows.groupby(kinds, sort=True):
             yield from _cheapest(group, part, cost, str(label))
@@ -178,6 +184,7 @@ def _target_words(group: DataFrame, summary: DataFrame) -> Iterator[str]:
 
 def _cheapest(group: DataFrame, rows: DataFrame, cost: _Cost, label: str) -> Iterator[str]:
     """The best configuration in one cost, how certain that is, and what it loses in the others."""
+    # The value is missing if half of the runs or more missed the target.
     known = rows.dropna(subset=["value"]).sort_values("value", kind="stable")
     kind = f", {label}" if label else ""
     if known.empty:
@@ -191,6 +198,7 @@ def _cheapest(group: DataFrame, rows: DataFrame, cost: _Cost, label: str) -> Ite
         f"{estimate_text(as_estimate(best))} {cost.metric.unit}{kind} (median{_bounds(best)}, n = "
         f"{best['num']}, {_hits(runs)} hit). {_against_others(known, rows, cost, label)}"
     )
+    # A winner in time that costs twice the energy is only half of the finding.
     others = [(each.words, each.quantity) for each in _COSTS if each != cost]
     worse = list(losses(group, str(best["configuration"]), others))
     if worse:
@@ -219,6 +227,7 @@ def _against_others(known: DataFrame, rows: DataFrame, cost: _Cost, label: str) 
     )
     if is_modelled(label):
         return f"{words}; not tested, since joules that nothing measured cannot rank them."
+    # Only the leader of a column has one.
     p_values = rows["p_best_holm"].dropna()
     if p_values.empty:
         return f"{words}; not tested, since there are too few comparable runs."

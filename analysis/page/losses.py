@@ -42,6 +42,7 @@ def losses(group: DataFrame, winner: str, others: Sequence[tuple[str, Quantity]]
 
 def _is_one_kind(group: DataFrame, quantity: Quantity) -> bool:
     """Whether all joules have one label and the same parts, and all money pays for the same."""
+    # A ratio of a measured and a modelled cost would compare two methods, not two models.
     kinds = ["energy_label", "energy_components"]
     if quantity == "cost_usd":
         kinds.append(COST_BASIS)
@@ -57,12 +58,14 @@ def _cost_loss(group: DataFrame, winner: str, words: str, quantity: Quantity) ->
     if winner not in costs or len(costs) < 2:
         return
     best = min(costs, key=lambda name: float(np.median(costs[name])))
+    # Every configuration missed mostly: there is nothing to compare with.
     if not np.isfinite(np.median(costs[best])):
         return
     if best == winner:
         yield f"the least {words} as well"
         return
     ratio = ratio_of_medians(costs[winner], costs[best])
+    # Hits of an unknown cost are left out, so misses may be the majority here.
     times = "infinitely many" if ratio.value is None else estimate_text(ratio)
     yield f"{times} times the {words} of {best} (n = {ratio.num})"
 
@@ -74,6 +77,7 @@ def _accuracy_loss(group: DataFrame, winner: str) -> Iterator[str]:
     medians = {name: float(np.median(known)) for name, known in values.items()}
     best = max(medians, key=lambda name: medians[name])
     winning, highest = medians[winner], medians[best]
+    # A tie is no loss.
     if best == winner or winning == highest:
         return
     nums = {
@@ -91,6 +95,7 @@ def _ratio_loss(group: DataFrame, winner: str, metric: Metric) -> Iterator[str]:
     values = _by_configuration(group, metric.path)
     if winner not in values or len(values) < 2:
         return
+    # So that the best is always the smallest.
     sign = 1 if metric.direction == "min" else -1
     best = min(values, key=lambda each: sign * float(np.median(values[each])))
     ratio = ratio_of_medians(values[winner], values[best])
@@ -99,9 +104,11 @@ def _ratio_loss(group: DataFrame, winner: str, metric: Metric) -> Iterator[str]:
 
 
 def _is_difference(ratio: Estimate, least_frac: float) -> bool:
+    # The gate would not call it a regression either.
     if ratio.value is None or abs(ratio.value - 1) <= least_frac:
         return False
     low, high = ratio.low, ratio.high
+    # Without an interval (few runs), the least effect alone decides.
     holds_one = low is not None and low <= 1 and (high is None or high >= 1)
     return not holds_one
 

@@ -14,6 +14,7 @@ from analysis.figures.style import COLOURS
 from analysis.page.titles import TITLES, title_of
 
 PLACES = "places"
+# More lines are a blot, and slow in a browser.
 _MOST_LINES = 500
 # The axes: the column of a row, and whether it is drawn on a logarithmic axis.
 _IS_LOGARITHMIC = {
@@ -41,6 +42,7 @@ def _title(name: str, rows: Sequence[dict[str, Any]]) -> str:
 
 def dimensions(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The axes: columns in which runs differ, and money only if it pays for the same in all."""
+    # Rent and electricity are not on one scale.
     several = len({row["basis"] for row in rows} - {None}) > 1
     return [
         name
@@ -61,6 +63,7 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     crossings = []
     for name in dimensions(rows):
         values = [row[name] for row in rows if row[name] is not None]
+        # A run that cost nothing has no logarithm, so the axis is linear then.
         log_axis = _IS_LOGARITHMIC[name] and min(values) > 0
         low, high = min(values), max(values)
         for row in evenly(list(rows), _MOST_LINES):
@@ -76,6 +79,7 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                     "outcome": row["outcome"],
                     "health": "comparable" if row["comparable"] else "not comparable",
                     "dimension": _title(name, rows),
+                    # A tenth of a pixel; more digits only make the page larger.
                     "place": round(place, 4),
                     "value": row[name],
                     "low": low,
@@ -116,6 +120,7 @@ def _lines(base: Any, x: Any) -> Any:
             .then(alt.value(1.0))
             .when(chosen)
             .then(alt.value(0.4))
+            # Faint instead of hidden, so that the chosen lines keep their context.
             .otherwise(alt.value(0.03)),
             strokeWidth=alt.condition(hovered, alt.value(3), alt.value(1)),
             tooltip=["configuration:N", "value:Q", "run_id:N"],

@@ -113,6 +113,7 @@ def _tables(
     runs: DataFrame, folder: Path, make: Make, written: list[Path]
 ) -> tuple[list[TextTable], DataFrame]:
     """Write the tables; return them and the summary behind them."""
+    # What the other parts go on with if one of these fails through a defect.
     no_summary, no_costs = (DataFrame(columns=list(names)) for names in (COLUMNS, COST_COLUMNS))
     summary = make("summary of the tables", lambda: summarise(runs), no_summary)
     costs = make("cost of the search", lambda: search_cost(runs), no_costs)
@@ -143,6 +144,7 @@ def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -
         return _nothing_read(config.results)
     options: dict[str, Any] = {}
     if config.figure == TRADEOFF:
+        # Other figures have no such keys.
         options = {"x": config.x, "y": config.y, "area": config.area}
     attempts = Attempts(wants_traceback=wants_traceback)
     frames, out = Frames(loaded.runs), expand_path(config.out)

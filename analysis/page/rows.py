@@ -28,6 +28,7 @@ _TEXTS = {
     "started_utc": "started_utc",
     "folder": "folder",
 }
+# More than a chart or a table shows; all digits are in the files of the tables.
 _DIGITS = 5
 ALL = "all runs"  # the title of the group if there is only one
 
@@ -80,6 +81,7 @@ def _outcomes(runs: DataFrame) -> Series:
         ended = outcomes(trained)
         names = np.select([ended.hit, ended.failed], ["reached", "failed"], "missed")
         shown.loc[trained.index] = names
+    # The table shows every run, also those that count nowhere, and says so.
     left_out = ~runs.index.isin(counted_runs(runs).index)
     shown[left_out] = "superseded"
     for status in ("interrupted", REFUSED):

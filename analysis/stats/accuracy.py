@@ -48,9 +48,11 @@ def sampling_bounds(value: float, num: float) -> Bounds:
     """
     if math.isnan(value) or not num >= 1:
         return value, value
+    # Back from the share to a count; it was computed from one.
     interval = share(round(value * num), int(num))
     assert interval.low is not None
     assert interval.high is not None
+    # Rounding to a count may leave the value just outside of the interval.
     return min(interval.low, value), max(interval.high, value)
 
 
@@ -71,6 +73,7 @@ def with_sampling_error(estimate: Estimate, num: float) -> Estimate:
         estimate,
         low=low if estimate.low is None else min(low, estimate.low),
         high=high if estimate.high is None else max(high, estimate.high),
+        # A single run has no range of runs: its only bounds are those of the sampling error.
         kind="interval" if estimate.num == 1 else estimate.kind,
     )
 
@@ -92,6 +95,7 @@ def differs(first: float, second: float, first_num: float, second_num: float) ->
     (more, more_num), (less, less_num) = sorted(
         ((first, first_num), (second, second_num)), reverse=True
     )
+    # Only the ends that face each other matter for the difference.
     least = sampling_bounds(more, more_num)[0]
     most = sampling_bounds(less, less_num)[1]
     return more - less > math.hypot(more - least, most - less)

@@ -29,6 +29,7 @@ def target_ecdf(ladder: DataFrame, runs: DataFrame, cost: Cost = "time_s") -> Da
     Source: Hansen et al., "COCO: performance assessment", arXiv 1605.03560, section 5 (runtime
         distributions over targets).
     """
+    # A run that occurred twice would count its rungs twice, so that is an error.
     named = ladder.merge(runs[["run_id", "configuration"]], on="run_id", validate="many_to_one")
     rows = []
     for configuration, group in named.groupby("configuration", sort=False):
@@ -39,6 +40,7 @@ def target_ecdf(ladder: DataFrame, runs: DataFrame, cost: Cost = "time_s") -> Da
             "num_runs": group["run_id"].nunique(),
             "num_pairs": len(group),
         }
+        # Without a row, a configuration that reached nothing would vanish from the figure.
         if not len(costs):
             rows.append({**facts, cost: np.nan, "solved_frac": 0.0})
         for each, total in zip(costs, np.cumsum(counts), strict=True):

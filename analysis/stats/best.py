@@ -65,6 +65,7 @@ def p_best(contenders: Sequence[Contender], leader: int, better: Better) -> floa
     """
     first = contenders[leader]
     others = [each.values for place, each in enumerate(contenders) if place != leader]
+    # The leader must beat all others, so one that cannot be tested decides the matter.
     if not first.comparable or any(
         _least_p(len(first.values), len(values)) >= ALPHA for values in others
     ):

@@ -46,6 +46,7 @@ def expected_cost(outcomes: Outcomes) -> Estimate:
         raise ValueError("expected cost: no runs")
     num_hits = outcomes.num_hits
     total = math.nan if outcomes.num_unknown else float(outcomes.cost.sum())
+    # Misses are paid for before each hit, so their costs are part of the total.
     value = total / num_hits if num_hits else math.inf
     known = math.isfinite(value)
     low, high = _bounds(outcomes, value) if known else (math.nan, math.nan)
@@ -57,6 +58,7 @@ def _bounds(outcomes: Outcomes, value: float) -> Bounds:
     if num < MIN_RUNS or len(hits) < 2 or not len(others):
         return math.nan, math.nan
     rate = binomtest(len(hits), num).proportion_ci(CONFIDENCE, method="exact")
+    # Misses per hit. A high hit rate means few misses, so its upper bound gives the lower odds.
     odds, least, most = (1 / share - 1 for share in (len(hits) / num, rate.high, rate.low))
     hit_cost, other_cost = float(hits.mean()), odds * float(others.mean())
     hit_width = _half_width(hits)
@@ -97,11 +99,13 @@ def simulated_restarts(outcomes: Outcomes, *, num_draws: int = 10_000, seed: int
         raise ValueError(f"restarts: the cost of {outcomes.num_unknown} runs is unknown")
     if not outcomes.num_hits:
         raise ValueError("restarts: no run hit its target; restarting would never end")
+    # A fixed seed, so that a figure is the same each time.
     rng = np.random.default_rng(seed)
     total = np.zeros(num_draws)
     pending = np.arange(num_draws)
     while len(pending):
         drawn = rng.integers(0, len(outcomes), size=len(pending))
         total[pending] += outcomes.cost[drawn]
+        # All simulations step together, as arrays: a loop over each of them would be slow.
         pending = pending[~outcomes.hit[drawn]]
     return total

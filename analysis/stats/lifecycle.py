@@ -51,10 +51,12 @@ def lives(runs: DataFrame, quantity: Quantity) -> DataFrame:
         `reason`, why the costs are unknown, empty if they are known.
     """
     trained_ids = column(runs, "trained.run_id").astype(object)
+    # The training of each serving, row by row; all missing where it was not loaded.
     trained = runs.set_index("run_id").reindex(trained_ids).set_axis(runs.index)
     training = numbers(trained, TO_TARGET[quantity])
     total = numbers(trained, TO_TARGET[quantity].replace("target.", "recipe.total_"))
     has_recipe = column(trained, "recipe.name").notna()
+    # A pruned or distilled model could not exist without the run that it builds on.
     training = training.where(~has_recipe, total)
     per_prediction = _per_prediction(runs, quantity)
     joules = column(trained, "recipe.total_energy_label").astype(object)
@@ -86,6 +88,7 @@ def _per_prediction(runs: DataFrame, quantity: Quantity) -> Series:
         return numbers(runs, "serving.cost_per_million_usd") / 1e6
     mean_s = numbers(runs, "serving.duration_s") / numbers(runs, "serving.num_predictions")
     is_server = column(runs, "serving.scenario").eq("server")
+    # With a bound on latency, the system could answer faster, but not in time.
     return mean_s.where(~is_server, 1 / numbers(runs, "serving.max_rate_per_s"))
 
 
@@ -110,6 +113,7 @@ def _reasons(
         "its training is not among the runs": column(trained, "command").isna(),
         "the training missed its target or was not metered": training.isna(),
         "nothing was served": (num == 0) | numbers(runs, "serving.duration_s").isna(),
+        # An invalid pass may not have had the load that its configuration names.
         "the pass was not valid": column(runs, "serving.valid").eq(False),
         "served at a rate that was asked for, not as fast as it can": fixed_rates(runs).notna()
         & is_time,
@@ -153,6 +157,7 @@ def break_even_predictions(first: Mapping[Any, Any], second: Mapping[Any, Any]) 
         one, other = (None if pd.isna(each[name]) else each[name] for each in (first, second))
         if one != other:
             raise ValueError(f"{name}: {one} and {other} cannot be compared; measure both alike")
+    # Lines of equal slope never cross.
     saved_each = first["per_prediction"] - second["per_prediction"]
     if saved_each == 0:
         return None
@@ -175,7 +180,9 @@ def cheapest_in_turn(models: DataFrame) -> list[int]:
     """
     kinds = models.groupby(list(ALIKE), sort=False, dropna=False).indices.values()
     rows = models.to_dict("records")
+    # The most common kind, so that most models are compared.
     pool = {int(place): rows[place] for place in max(kinds, key=len)}
+    # Of models that cost the same to train, the one that is cheaper to serve.
     now = min(pool, key=lambda place: (pool[place]["training"], pool[place]["per_prediction"]))
     order = [now]
     while True:
@@ -187,5 +194,7 @@ def cheapest_in_turn(models: DataFrame) -> list[int]:
         ]
         if not ahead:
             return order
+        # The earliest crossing; of several at once, the flattest line, which stays below the
+        # others.
         now = min(ahead)[2]
         order.append(now)

@@ -85,6 +85,7 @@ _ONE_PLACE = (
     COST_BASIS,
     GRID,
 )
+# Of peer_keys: the same work on another kind of host is another measurement.
 _HOST = ("processor", "num_cpus", "memory_gib", "gpus")
 
 
@@ -167,8 +168,11 @@ def outcomes(runs: DataFrame, quantity: Quantity = "time_s") -> Outcomes:
     hit = reached(runs)
     without_hit = spent(runs, quantity)
     if quantity in _CENSORED:
+        # A record says itself when a miss was censored: at the end of its budget, not of its
+        # process.
         without_hit = numbers(runs, _CENSORED[quantity]).fillna(without_hit)
     cost: Floats = np.asarray(runs[TO_TARGET[quantity]].where(hit, without_hit), dtype=np.float64)
+    # Interrupted runs do not count anyway; nothing is known about how they would have ended.
     failed = ~hit & ~runs["status"].isin(["ok", "interrupted"])
     return Outcomes(cost=cost, hit=hit.to_numpy(), failed=failed.to_numpy())
 
@@ -191,6 +195,7 @@ def spent(runs: DataFrame, quantity: Quantity) -> Series:
     if quantity == "energy_j":
         return energy_j
     if quantity == "samples":
+        # The record has samples only up to the target.
         samples = time_s / numbers(runs, "target.time_per_sample_s")
         return samples.round().mask(unused, 0.0)
     return _money_usd(runs, time_s, energy_j)

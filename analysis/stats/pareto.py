@@ -75,6 +75,7 @@ def pareto_front(
         (2008), Construction of confidence limits about effect measures (MOVER).
     """
     costs = _as_costs(values, better)
+    # NaN compares as false, so this drops missing values as well as misses.
     usable = (costs < np.inf).all(axis=1)
     front = np.zeros(len(costs), dtype=bool)
     # Sorted, because a benefit becomes a cost by its sign: its lower bound is then the upper one.
@@ -86,8 +87,11 @@ def pareto_front(
 def _front(costs: Floats, down: Floats, upper: Floats) -> Bools:
     """The front of costs of shape (n, 2) with the distances to their lower and upper bounds."""
     gain = costs[None] - costs[:, None]  # [i, j]: how much less i costs than j
+    # The gain must exceed the uncertainty of the difference: the upper side of the better one and
+    # the lower side of the worse one.
     beats = gain > np.hypot((upper - costs)[:, None], down[None])
     beats_in_one = beats.any(axis=2)
+    # Better in one metric, and not beaten in any.
     dominates = beats_in_one & ~beats_in_one.T
     front: Bools = np.logical_not(np.logical_or.reduce(dominates, axis=0))
     return front if front.any() else np.ones(len(costs), dtype=bool)
@@ -146,6 +150,7 @@ def front_probability(
     values = runs[[x, y]].to_numpy(dtype=np.float64, na_value=np.nan)
     if missed is not None:
         worst = [np.inf if direction == "min" else -np.inf for direction in better]
+        # Both metrics, because what a miss spent is no price of reaching the target.
         values = np.where(missed.to_numpy(dtype=bool)[:, None], worst, values)
     indices = runs.groupby("configuration", sort=False).indices
     known = [rows[~np.isnan(values[rows]).any(axis=1)] for rows in indices.values()]
@@ -188,6 +193,7 @@ def _bounds(values: Floats, middle: float, noise: Noise, rows: npt.NDArray[np.in
     low = high = middle
     if noise.num_samples is not None:
         low, high = sampling_bounds(middle, least_num(noise.num_samples.iloc[rows]))
+    # From six runs on, the runs themselves show the scatter.
     if len(values) >= MIN_RUNS:
         spread = median(values)
         return (
@@ -207,6 +213,7 @@ def _shares(
     seed: int,
 ) -> Floats:
     """The share of resamples in which each sample is on the front; NaN with too few runs."""
+    # The front depends on all of them, so one small sample makes all shares unreliable.
     if any(0 < len(sample) < MIN_RUNS for sample in samples):
         return np.full(len(samples), np.nan)
     rng = np.random.default_rng(seed)
@@ -215,6 +222,8 @@ def _shares(
         if len(sample):
             rows = rng.integers(0, len(sample), size=(num_resamples, len(sample)))
             drawn[:, place] = _medians(sample[rows])
+    # Each resample has its own medians, but the widths of the intervals are those of the data:
+    # computing a thousand intervals of intervals would take minutes.
     middle = _all_medians(samples)
     with np.errstate(invalid="ignore"):  # an infinite median has no distance to its bounds
         low, high = (

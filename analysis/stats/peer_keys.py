@@ -48,6 +48,7 @@ def peer_keys(runs: DataFrame) -> DataFrame:
     """
     data, settings = _data(runs)
     keys = {
+        # Records of before there were several tasks do not name theirs.
         "task": _filled(runs, _text(runs, "config.task")).replace(NOT_RECORDED, ""),
         **{name: _text(runs, f"target.{name}").fillna("") for name in ("metric", "mode", "value")},
         "rule": _rules(runs),
@@ -94,6 +95,7 @@ def _host(runs: DataFrame) -> dict[str, Series]:
     memory_gib = numbers(runs, "host.memory_bytes") / _GIB
     return {
         "processor": _text(runs, "host.cpu_name"),
+        # The CPUs that the process may use decide its speed, not those that the machine has.
         "num_cpus": allowed.fillna(installed),
         # Rounded, because virtual machines of one kind differ by some kilobytes.
         "memory_gib": _texts(memory_gib.round()),

@@ -101,6 +101,7 @@ def _titles(keys: DataFrame) -> list[str]:
     if len(keys) < 2:
         return [""] * len(keys)
     # Empty values do not count: beside servings, which have no target, trainings may share theirs.
+    # A title names only what differs: nobody reads a title of twelve keys.
     varying = {str(name) for name in keys if keys[name].replace("", None).nunique() > 1}
     rows = keys.to_dict("records")
     parts: list[list[str]] = [[] for _ in rows]
@@ -115,6 +116,7 @@ def _titles(keys: DataFrame) -> list[str]:
     for name, texts in further.items():
         if name in varying and len(set(map(tuple, parts))) < len(parts):
             _append(parts, texts)
+    # If only this differs, it is the title.
     kinds = ["trainings" if row["metric"] else "servings" for row in rows]
     return _distinct(
         [short_name(", ".join(words) or kind) for words, kind in zip(parts, kinds, strict=True)]
@@ -174,6 +176,7 @@ def _gpu_words(row: Mapping[Any, Any]) -> str:
         return ""
     if row["gpus"] == NO_GPU:
         return "no GPU"
+    # The record has one name per card.
     counts = Counter(row["gpus"].split(","))
     return " + ".join(name if num == 1 else f"{num} x {name}" for name, num in counts.items())
 

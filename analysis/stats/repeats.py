@@ -30,6 +30,7 @@ def _titles(runs: DataFrame) -> Series:
     # A pass at one rate does not compete with a pass at another.
     keys = peer_keys(known).assign(rate=_rates(known))
     titles = Series("", index=runs.index, dtype=object)
+    # Trainings and servings are never compared, so they do not have to be told apart by titles.
     for rows in rows_by_key(runs[["command"]]).values():
         part = keys.iloc[rows]
         for title, places in titled_rows(part):
@@ -64,6 +65,7 @@ def run_counts(runs: DataFrame) -> DataFrame:
         num_runs=1,
         num_with_target=counted["target.metric"].notna().astype(int),
         num_hits=reached(counted).astype(int),
+        # Refused runs are not among the counted ones.
         num_failed=(~counted["status"].isin(["ok", "interrupted"])).astype(int),
         num_incomparable=counted["health.comparable"].eq(False).astype(int),
         num_invalid=counted["serving.valid"].eq(False).astype(int),

@@ -56,14 +56,17 @@ def search_cost(runs: DataFrame) -> DataFrame:
 def _rows(runs: DataFrame, title: str) -> Iterator[dict[str, object]]:
     until, whole = _until(runs, "time_s"), spent(runs, "time_s")
     yield _row(runs, until, whole, peer_group=title, quantity="time_s")
+    # Missing if either is: a sum of the known part would look complete.
     before: Series = runs["phases.launch_s"].astype("float64") + runs["phases.init_s"]
     name = "time_with_launch_s"
     yield _row(runs, before + until, before + whole, peer_group=title, quantity=name)
+    # A run that failed early has no label, but its time was spent in the same search.
     label, parts = _filled(runs["energy_label"]), _filled(runs["energy_components"])
     yield from _rows_by_kind(runs, "energy_j", label, parts, title)
     basis = _filled(runs[COST_BASIS])
     metered = basis.str.contains(ELECTRICITY)
     paid_for = basis.where(~metered | (label == ""), basis + ", " + label)
+    # Without a price there is no money to add up, not an unknown amount of it.
     priced = runs[runs[COST_BASIS].notna()]
     yield from _rows_by_kind(priced, "cost_usd", paid_for, parts.where(metered, ""), title)
 
@@ -91,6 +94,7 @@ def _filled(values: Series) -> Series:
 def _row(runs: DataFrame, until: Series, whole: Series, **facts: object) -> dict[str, object]:
     hits = np.flatnonzero(reached(runs).to_numpy())
     first = int(hits[0]) if len(hits) else None
+    # Every earlier run was paid in full; of the first hit only the part until it hit.
     parts = None if first is None else concat([whole.iloc[:first], until.iloc[[first]]])
     return {
         **facts,

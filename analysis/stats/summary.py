@@ -31,6 +31,7 @@ from bench.core.metric import Joules, Metric, Quantity
 from bench.core.stats.intervals import Estimate, median, share
 from bench.core.stats.ranks import ALPHA, holm
 
+# The columns of the configuration that the statistics read.
 _USED = ("config.price.", "config.scenario.")
 NO_LABEL = "unlabelled"
 COLUMNS = (
@@ -73,6 +74,7 @@ class _Repeats:
         self.hit = reached(runs)
         # Neither the run's health nor the load generator speaks against comparing it.
         self.comparable = ~(runs["health.comparable"].eq(False) | runs["serving.valid"].eq(False))
+        # Several columns of a table are about the same quantity.
         self.outcomes = cache(self._outcomes)
 
     def _outcomes(self, quantity: Quantity) -> Outcomes:
@@ -101,6 +103,7 @@ class _Configuration:
         if charged_by == COST_BASIS:
             basis = _labels(runs[COST_BASIS])
             metered = basis.str.contains(ELECTRICITY)
+            # Rent has no label: it does not depend on how joules were obtained.
             label = basis.where(~metered, basis + ", " + label)
             parts = parts.where(metered, "")
         rows = rows_by_key(DataFrame({"label": label, "parts": parts}))
@@ -128,6 +131,7 @@ def summarise(runs: DataFrame) -> DataFrame:
     """
     counted = with_keys(counted_runs(runs))
     counted = counted[[name for name in counted if _is_used(str(name))]]
+    # Costs of reaching a target say nothing about a serving.
     trained = _configurations(with_target(counted))
     every = _configurations(counted)
     rows = [
@@ -181,6 +185,7 @@ def _row(repeats: _Repeats, column: TableColumn, facts: dict[str, Any]) -> _Row 
         return None
     runs, comparable = repeats.runs, repeats.comparable
     if column.joules is not None:
+        # A flag on the joules does not speak against the time of the same run.
         comparable = comparable & ~joules_in_doubt(runs)
     return _Row(
         facts={
@@ -210,6 +215,7 @@ def _estimate(repeats: _Repeats, column: TableColumn, values: Series) -> Estimat
             return replace(expected_cost(ended), num=len(ended) - ended.num_unknown)
     known: Floats = np.asarray(values.dropna())
     # Misses are known to be the worst. If nothing is known of the hits, they alone say nothing.
+    # All runs missed: the median is infinite, which is known.
     has_only_misses = column.statistic == "to_target" and not repeats.hit.any()
     if not len(known) or not (has_only_misses or np.isfinite(known).any()):
         return None
@@ -225,6 +231,7 @@ def _values(repeats: _Repeats, statistic: Statistic, metric: Metric) -> Series:
     if statistic == "to_target":
         values = values.where(repeats.hit, np.inf)
     if metric.path == "serving.throughput_per_s":
+        # At a rate that was asked for, the throughput is that rate.
         values = values.mask(has_fixed_rate(repeats.runs))
     return values
 
@@ -238,6 +245,7 @@ def _tested(rows: list[_Row]) -> list[dict[str, Any]]:
     """The result of the test in each row: only the leader of a column has a p-value."""
     columns: dict[tuple[Any, ...], list[int]] = {}
     for place, row in enumerate(rows):
+        # Modelled joules rank nothing, so they are not tested and do not count in the correction.
         if row.column.better is not None and not is_modelled(row.facts["label"]):
             names = ("topic", "label", "components", "command", "peer_group")
             key = (row.column.name, *(row.facts[name] for name in names))
@@ -260,6 +268,7 @@ def _tested(rows: list[_Row]) -> list[dict[str, Any]]:
 
 
 def _numbers(estimate: Estimate) -> dict[str, Any]:
+    # An interval without an upper bound is still one.
     bounded = estimate.low is not None or estimate.high is not None
     is_interval = bounded and estimate.kind == "interval"
     return {

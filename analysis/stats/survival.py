@@ -105,6 +105,7 @@ def censored(outcomes: Outcomes) -> CensoredData:
     if outcomes.num_unknown:
         raise ValueError(f"survival: the cost of {outcomes.num_unknown} runs is unknown")
     end = float(outcomes.cost.max())
+    # scipy has no competing events; a failure that stays at risk until the end has the same effect.
     last = np.where(outcomes.failed, end, outcomes.cost)
     return CensoredData(uncensored=outcomes.cost[outcomes.hit], right=last[~outcomes.hit])
 

@@ -67,6 +67,7 @@ class TableColumn:
 
 
 def _columns(topic: Topic) -> Iterator[TableColumn]:
+    # The only column without a row in the catalogue: no single run has a rate.
     if topic == "time":
         yield TableColumn(name="hit_rate", title="hit rate", statistic="hit_rate")
     for metric in METRICS.values():
@@ -75,6 +76,8 @@ def _columns(topic: Topic) -> Iterator[TableColumn]:
         yield TableColumn(
             name=metric.name,
             title=metric.column_heading,
+            # What a miss would have cost is unknown but large; what it uses per sample is simply
+            # known.
             statistic="to_target" if metric.censored_by else "per_run",
             metric=metric,
         )

@@ -91,9 +91,11 @@ def estimate_text(estimate: Estimate, scale: float = 1.0) -> str:
         None if each is None else each * scale
         for each in (estimate.low, estimate.value, estimate.high)
     )
+    # No bounds: a single run, or nothing known.
     if low is None:
         return "not reached" if value is None else _of_few(value)
     if value is not None and low == high:
+        # Parameters and bytes are exact, so rounding them would lose what is known.
         return str(round(value)) if value == round(value) else _of_few(value)
     place = place_of(estimate, scale) if estimate.kind == "interval" else None
 

@@ -68,6 +68,7 @@ def _bounds_notes(rows: DataFrame) -> Iterator[str]:
 
 
 def _best_notes(summary: DataFrame, rows: DataFrame) -> Iterator[str]:
+    # Over all topics, as the correction is.
     num_columns = int(summary["p_best"].notna().sum())
     if not num_columns or rows["p_best"].isna().all():
         yield "No value is bold: no column has enough comparable runs to name its best value."
@@ -90,6 +91,7 @@ def _expected_notes(rows: DataFrame, listed: DataFrame) -> Iterator[str]:
         f" of hits. It has an interval from {MIN_RUNS} runs on if at least two hit and at least one"
         " did not: without a miss, the data do not show how often runs miss and at what cost."
     )
+    # Without a hit the expected cost is infinite, so an unknown cost makes no difference.
     expected = rows[rows["statistic"] == "expected"]
     if expected["num_missing"].any() and listed["num_hits"].any():
         yield f"{UNKNOWN}: a run was cut off before it recorded its cost."
@@ -103,6 +105,7 @@ def _label_notes(rows: DataFrame) -> Iterator[str]:
         f"How joules were obtained, and what money is for: {'; '.join(labels)}. Only values of one"
         " kind may be compared. The systematic bound is not scatter: runs on one machine share it."
     )
+    # The label is unexplained otherwise: it is no label of a meter.
     if NO_LABEL in labels:
         yield f"{NO_LABEL}: runs that failed before any meter was read."
 

@@ -62,6 +62,7 @@ def topic_table(
     if topic not in TOPICS:
         raise ValueError(f"topic={topic}: must be of {', '.join(TOPICS)}")
     rows = summary[summary["topic"] == topic]
+    # Only configurations with a value in this topic have a row.
     listed = counts.merge(rows[list(KEYS)].drop_duplicates(), on=list(KEYS))
     if listed.empty:
         return None
@@ -90,10 +91,12 @@ def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> Iterator[tuple[s
     """Heading and cells of each column."""
     yield "configuration", list(map(_name_cell, listed.to_dict("records")))
     peers = _peer_texts(listed)
+    # With one group, the column would hold the same text everywhere.
     if len(set(peers)) > 1:
         yield "compared within", list(map(_cell, peers))
     yield "runs", list(map(_cell, listed["num_runs"]))
     if listed["num_with_target"].any():
+        # A serving has no target, which is not the same as 0 hits.
         pairs = zip(listed["num_hits"], listed["num_with_target"], strict=True)
         yield "hits", [_cell(hits if has_target else "-") for hits, has_target in pairs]
     for column in TOPICS[topic]:
@@ -136,6 +139,7 @@ def _kinds(rows: DataFrame) -> Iterator[tuple[str, DataFrame]]:
 
 def _aligned(part: DataFrame, listed: DataFrame) -> list[dict[Any, Any] | None]:
     """The row of the summary for each row of the table; None if it has none."""
+    # A summary has a row only for configurations that have the quantity.
     by_key = {tuple(row[key] for key in KEYS): row for row in part.to_dict("records")}
     keys = zip(*(listed[key] for key in KEYS), strict=True)
     return [by_key.get(key) for key in keys]
@@ -152,6 +156,7 @@ def _value_cell(
         text = UNKNOWN
     else:
         text = estimate_text(estimate, column.scale)
+    # The column `runs` says n for every other cell.
     if estimate.num != count["num_runs"]:
         text += f" (n={estimate.num})"
     return Cell(text=text, best=bool(row["best"]))
@@ -178,6 +183,7 @@ def summary_tables(
     """Make the same tables from an existing summary and costs, each by calling `make`."""
     counts = run_counts(runs)
     num_refused = int(refused(runs).sum())
+    # Counted over all topics: a run is in the tables or in this number.
     num_uncounted = len(runs) - num_refused - int(counts["num_runs"].sum())
     functions: dict[str, Callable[[], TextTable | None]] = {
         topic: partial(topic_table, summary, counts, topic, num_uncounted, num_refused)

@@ -45,6 +45,7 @@ def to_markdown(table: TextTable) -> str:
         return f"**{escaped}**" if cell.best else escaped
 
     head = [Cell(text=column) for column in table.columns]
+    # The first column holds names, the others hold numbers.
     rule = ["---", *["---:"] * (len(table.columns) - 1)]
     lines = [_pipes(map(text, head)), _pipes(rule)]
     lines += [_pipes(map(text, row)) for row in table.rows]
@@ -68,6 +69,7 @@ def to_csv(table: TextTable) -> str:
 
 def frame_csv(data: DataFrame) -> str:
     """Write a frame as CSV with all digits; no text in it is a formula for a spreadsheet."""
+    # A negative number also begins with a sign that a spreadsheet takes for a formula, but is safe.
     texts = data.select_dtypes(exclude="number")
     safe = texts.map(lambda value: csv_safe(value) if isinstance(value, str) else value)
     named = data.assign(**{str(name): safe[name] for name in safe})
@@ -129,6 +131,7 @@ def to_latex(table: TextTable, *, reference: str) -> str:
             r"\centering",
             rf"\caption{{{escape(table.title)}}}",
             rf"\label{{{reference}}}",
+            # A box of TeX, so that its width is known before it is set.
             r"\sbox0{%",
             rf"\begin{{tabular}}{{{alignment}}}",
             r"\toprule",
