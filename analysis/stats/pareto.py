@@ -223,7 +223,7 @@ def _shares(
             rows = rng.integers(0, len(sample), size=(num_resamples, len(sample)))
             drawn[:, place] = _medians(sample[rows])
     # Each resample has its own medians, but the widths of the intervals are those of the data:
-    # computing a thousand intervals of intervals would take minutes.
+    # computing those of every resample would be slow.
     middle = _all_medians(samples)
     with np.errstate(invalid="ignore"):  # an infinite median has no distance to its bounds
         low, high = (

@@ -45,6 +45,7 @@ def require_known(config: JudgeConfig) -> None:
     """
     for name in config.metrics or []:
         metric_named(name)
+    # Hydra checks the names on the command line; a configuration made in Python is checked here.
     for name in config.min_effect:
         metric_named(name, key="min_effect.")
     for name in config.force:

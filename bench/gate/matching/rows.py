@@ -49,6 +49,7 @@ class RowBuilder:
                 f"{name}: the noise file has no floors for this kind of host and configuration; "
                 "python -m bench.noise ref=BASE adds them"
             )
+        # Modelled and exact metrics have rows too: they are shown, or judged without a test.
         rows = (self._row(metric, pairs, name) for metric in self._metrics)
         return settle_parts([row for row in rows if row is not None], pairs, self._wanted)
 
@@ -60,6 +61,7 @@ class RowBuilder:
 
     def _row(self, metric: Metric, pairs: list[Pair], name: str) -> RowValues | None:
         values = [(value_or_miss(metric, one), value_or_miss(metric, two)) for one, two in pairs]
+        # Neither side measured it, which is no difference.
         if not any(value is not None for pair in values for value in pair):
             return None
         self._found.add(metric.name)
@@ -86,6 +88,7 @@ class RowBuilder:
             config_hash=first.config_hash,
             base=base,
             candidate=candidate,
+            # Numbered, one number per seed and model.
             strata=np.unique(seeds, return_inverse=True)[1].astype(np.int64),
             floor_frac=floor_frac,
             note="; ".join(notes),
@@ -165,6 +168,7 @@ def settle_parts(
             for row in rows
             if row.metric.part_of == total.metric.name and row.metric.part in names
         ]
+        # The total is the part: one row is enough.
         if len(names) == 1:
             for name in (row.metric.name for row in parts):
                 if name not in wanted:
@@ -182,6 +186,7 @@ def _make_up(parts: Sequence[RowValues], total: RowValues) -> bool:
         return False
     for side in SIDES:
         whole, summed = getattr(total, side), sum(getattr(row, side) for row in parts)
+        # A run that missed its target has no total to compare with.
         hit = np.isfinite(whole)
         if (np.abs(summed[hit] - whole[hit]) > _COVERED_FRAC * whole[hit]).any():
             return False

@@ -22,6 +22,7 @@ _NO_VALUE = "-"
 _MISSED = "missed"
 # Multiples of a metric's unit in which measured values are shown, largest first.
 _SCALES = {
+    # Units of the catalogue; others are shown as they are.
     "bytes": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
     "fraction": ((1.0, ""),),
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
@@ -74,6 +75,7 @@ def medians(row: GateRow) -> str:
     scales = _SCALES.get(row.metric.unit, ((1.0, row.metric.unit),))
     factor, unit = next(each for each in scales if each[0] == 1.0)
     if row.kind != "exact" and known:
+        # One unit for both sides, chosen by the larger one.
         factor, unit = next((each for each in scales if max(known) >= each[0]), scales[-1])
     base, candidate = (
         _format_value(each, factor, row.kind == "exact") for each in (row.base, row.candidate)
@@ -102,6 +104,7 @@ def _change_cell(row: GateRow) -> str:
     text = change(row)
     if text:
         text += _bounds(row.ratio)
+    # The sign ~ keeps a reader from taking noise for a change.
     if row.kind == "measured" and row.verdict in ("no change", "underpowered"):
         return f"~ {text}".rstrip()
     if row.loss_frac and row.verdict not in ("regression", "improvement"):

@@ -30,6 +30,7 @@ def report(comparison: Comparison, files: Mapping[str, Path]) -> int:
         As `write`; Exit.FAILED counts for a terminal that cannot be written to, too.
     """
     print_comparison(comparison, wide_console())
+    # A closed pipe raises nothing, so it has to be asked.
     is_printed = not output_was_lost()
     code = write(comparison, files)
     return code if is_printed else gravest([code, Exit.FAILED])
@@ -58,6 +59,7 @@ def write(comparison: Comparison, files: Mapping[str, Path]) -> int:
                     path.unlink()
     if summary := os.environ.get(SUMMARY):
         markdown_bytes = _WRITERS["markdown"](comparison)
+        # Appended: other steps of the job write to the same file.
         is_written &= _save(SUMMARY, Path(summary), markdown_bytes, mode="ab")
     return comparison.exit_code if is_written else gravest([comparison.exit_code, Exit.FAILED])
 

@@ -148,6 +148,7 @@ def _too_few(rows: Sequence[GateRow]) -> str:
     underpowered = _with_verdict(rows, "underpowered")
     if not underpowered:
         return "" if len(_with_verdict(rows, "not judged")) < len(rows) else "no row was judged"
+    # All rows share the runs, so the largest number decides.
     most = max(row.more_runs or 0 for row in underpowered)
     text = f"{len(underpowered)} of {_num_judged(rows)} underpowered"
     return f"{text}, {num_more(most, 'run')} per side needed" if most else text

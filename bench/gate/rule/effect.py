@@ -29,6 +29,7 @@ def without_rounding(values: Floats, rounding_frac: float) -> Floats:
     ordered = np.unique(values[np.isfinite(values)])
     if not rounding_frac or not len(ordered):
         return values
+    # Starts a new group where the gap to the previous value is more than rounding explains.
     is_first = np.append(True, np.diff(ordered) > rounding_frac * np.abs(ordered[1:]))
     firsts = ordered[is_first]
     place = np.searchsorted(firsts, values, side="right") - 1
@@ -48,9 +49,11 @@ def align(row: RowValues) -> tuple[Floats, Floats]:
     Source: Hodges and Lehmann (1962), Rank methods for combination of independent experiments.
     """
     values = np.concatenate([row.base, row.candidate])
+    # Pairs have one number for both of their runs.
     strata = np.tile(row.strata, 2)
     hit = np.isfinite(values)
     present = np.unique(strata)
+    # One cannot divide by a median of 0.
     if len(present) > 1 and (values[hit] > 0).all():
         for stratum in present[np.isin(present, strata[hit])]:
             inside = strata == stratum
@@ -112,11 +115,13 @@ def loss_of_exact(row: RowValues, loss: float) -> tuple[Kind, float, str]:
     """
     seeds = [row.strata == seed for seed in np.unique(row.strata)]
     sides = [(row.base[seed], row.candidate[seed]) for seed in seeds]
+    # Repeats of one seed on one side should be equal to the last digit.
     if any((values != values[0]).any() for pair in sides for values in pair):
         return "measured", loss, "differs between runs of one revision: judged as measured"
     losses = [loss_of(*pair, row.metric.direction) for pair in sides]
     # Two misses of one seed are equal, however far each run had come.
     losses = [0.0 if math.isnan(each) else each for each in losses]
+    # Exact means exact for each seed: a loss in one of them is real.
     extreme, least_frac = max(losses, key=abs), row.metric.least_effect_frac
     if min(losses) < 0 < max(losses) and abs(extreme) >= least_frac:
         return "measured", loss, "losses in some seeds and gains in others: judged as measured"

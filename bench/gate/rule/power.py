@@ -35,6 +35,7 @@ def too_few(strata: Ints, *, level: float, min_runs: int) -> int:
         level: The level that p has to reach.
         min_runs: Least number of runs per side.
     """
+    # No test below the least number of runs, whatever p it could reach.
     more = max(0, min_runs - len(strata))
     while not reaches(_smallest_p_with(strata, more), level):
         more += 1
@@ -44,6 +45,7 @@ def too_few(strata: Ints, *, level: float, min_runs: int) -> int:
 def _smallest_p_with(strata: Ints, more: int) -> float:
     _, sizes = np.unique(strata, return_counts=True)
     sizes = sizes + more if len(sizes) == 1 else np.append(sizes, np.ones(more, np.int64))
+    # Strata are permuted independently, so their smallest p-values multiply.
     return math.prod(smallest_p(int(size), int(size)) for size in sizes)
 
 
@@ -94,6 +96,7 @@ def smallest_detectable_loss(
     medians = np.median(base), np.median(candidate)
     if not np.isfinite(medians).all() or min(medians) <= 0:
         return None
+    # The spread of the candidate, without its observed effect.
     unchanged = candidate * (medians[0] / medians[1])
     sign = 1 if better == "min" else -1
 

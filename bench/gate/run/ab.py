@@ -76,6 +76,7 @@ def judge_config(config: AbConfig) -> AbConfig:
     Both revisions are given the same configuration: a key that only one of them has is no
     difference.
     """
+    # A commit that adds a key to the configuration changes the hash of every run.
     return replace(config, force=[*config.force, CONFIG])
 
 
@@ -101,6 +102,7 @@ class SequentialTest:
                 if is_first and self._trial.repeats_are_ignored():
                     self._look(interleaved.num_runs, line)
                     return
+            # The budget may end between two looks; the runs so far are then judged once.
             is_new = interleaved.num_runs not in self._levels
             if is_new and not self._look(interleaved.num_runs, line):
                 return
@@ -136,10 +138,12 @@ class SequentialTest:
             alpha=self._config.alpha,
         )
         base, head = (self._trial.side(name) for name in (BASE, HEAD))
+        # Each look spends a part of alpha, or looking often would raise false alarms.
         comparison = compare(base, head, self._judged, alpha=level)
         self._comparison = comparison
         self._levels[num_runs] = level
         self._none_comparable = (
+            # One round may have been disturbed; two in a row mean that the machine is not idle.
             num_runs > RUNS_PER_ROUND and not comparison.rows and _has(comparison, "health")
         )
         goes_on = not self._none_comparable and _may_change(comparison, base, head)
@@ -207,6 +211,7 @@ def _may_change(comparison: Comparison, base: Side, head: Side) -> bool:
     """Whether more runs could change the outcome."""
     if comparison.exit_code in (Exit.INCOMPARABLE, Exit.FAILED) or _has(comparison, "repeated"):
         return False
+    # A row whose verdict could still turn.
     if is_open(comparison.rows):
         return True
     # Incomparable runs are left out, and further ones may be comparable; an invalid one stays.

@@ -31,8 +31,10 @@ _END = "--"
 _WORD_FOR_WORD = ("base", "head", "ref", "install", "python")
 _INPUTS = ("baseline", "candidate", "noise")
 _PATHS = (*_INPUTS, "results", *OUTPUTS)
+# bench.ab gives each run its folder and its repeat.
 _SET_PER_RUN = ("results", "repeat")
 _NO_VALUE = ("", "null", "???")
+# Without = and quotes: such a value means the same with and without quotes.
 _PLAIN = re.compile(r"[\w./+-]+", re.ASCII)
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
@@ -52,6 +54,7 @@ def split_arguments(
     """
     own, theirs = _parted(arguments)
     dotted = (*keys_of(TrainConfig), *keys_of(ServeConfig))
+    # Of our own benchmarks; a user's module may have any other keys.
     benchmark_keys = {key.partition(".")[0] for key in dotted}
     base = "base=origin/main " if command == "ab" else ""
     for argument in own:
@@ -89,6 +92,7 @@ def word_for_word(arguments: Sequence[str]) -> list[str]:
 def _word_for_word(argument: str) -> str:
     key, _, value = argument.partition("=")
     is_path = key in _PATHS and "${" not in value and not _PLAIN.fullmatch(value)
+    # A user who quotes for Hydra knows its grammar.
     is_for_hydra = value in _NO_VALUE or _QUOTED.fullmatch(value)
     if is_for_hydra or not (is_path or key in _WORD_FOR_WORD):
         return argument
@@ -135,6 +139,7 @@ def run_gate_command(
         has_files: Whether the command has files and the summary of a job to write to.
     """
     _show_all_characters()
+    # A CI job must find a report however the command ended.
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"  # the commands set it later on
     write_end = _write_end if has_files else _write_nothing
     begun = False
@@ -158,6 +163,7 @@ def run_gate_command(
             return Exit.FAILED
 
     code = compose(run_reporting)
+    # Hydra refused the command line, so there is no configuration to take the files from.
     if code and not begun:
         message = "the command line cannot be read; what the command printed says why"
         kind: ProblemKind = "interrupted" if code == Exit.INTERRUPTED else "wrong"
@@ -221,5 +227,6 @@ def _is_given(value: Any) -> bool:
 
 def _uncomposed(arguments: Sequence[str]) -> dict[str, str]:
     """The keys of a command line that Hydra could not compose, with their values as text."""
+    # Hydra could not read them, but KEY=VALUE is enough to find the files.
     pairs = (argument.partition("=") for argument in _parted(arguments)[0])
     return {key: value.strip("'\"") for key, equals, value in pairs if equals}

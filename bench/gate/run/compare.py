@@ -49,6 +49,7 @@ def compare_runs(plain: Mapping[str, Any]) -> int:
     config = CompareConfig.from_dict(plain)
     require_known(config)
     candidate = _side("candidate", config.candidate)
+    # The first time there is nothing to compare with, and that is no error.
     if config.accept and not os.path.exists(config.baseline):
         return _accept(config, candidate, None)
     comparison = compare(_side("baseline", config.baseline), candidate, config)
@@ -58,6 +59,7 @@ def compare_runs(plain: Mapping[str, Any]) -> int:
     if not config.accept:
         return code
     stored = _accept(config, candidate, comparison)
+    # With accept=true a regression is not an error; a file that could not be written is.
     return stored if code == comparison.exit_code else gravest([code, stored])
 
 
@@ -77,6 +79,7 @@ def _remarks(comparison: Comparison, config: CompareConfig, candidate: Side) -> 
         return []
     remarks = drift(path, candidate)
     improved = any(row.verdict == "improvement" for row in comparison.rows)
+    # An improvement that is not stored can be lost again without anybody noticing.
     if improved and comparison.exit_code == Exit.PASS and not config.accept:
         line = compare_line(config.baseline, config.candidate, "accept=true")
         remarks.append(f"improved; store it to keep the gain: {line}")

@@ -106,6 +106,7 @@ def measure_noise(plain: Mapping[str, Any], given: BenchmarkInput) -> int:
     def work(interleaved: Interleaved, _: TrialLine) -> None:
         while interleaved.num_runs < config.num_runs:
             interleaved.round()
+            # The user's module ignores repeat=, so further runs would not count either.
             if interleaved.num_runs == RUNS_PER_ROUND and trial.repeats_are_ignored():
                 return
 
@@ -192,6 +193,7 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
             configuration=names[key],
             sessions=_sessions(*runs, utc_now()),
         )
+        # Floors of all sessions, because these are what the gate will use.
         rows += _rows(measured, noise.add(runs[0][0], measured))
     write_text(path, asdict(noise))
     return rows
@@ -204,6 +206,7 @@ def _common(first: Side, second: Side) -> dict[Configuration, tuple[list[GateRun
         NothingToStore: There is none, or the runs of one share seed and repeat.
     """
     groups = [by_configuration(_comparable_runs(side.runs)) for side in (first, second)]
+    # In the order of the first side, so that the table has the order of the command line.
     common = [key for key in groups[0] if key in groups[1]]
     if not common:
         raise NothingToStore(
@@ -224,6 +227,7 @@ def _comparable_runs(runs: Sequence[GateRun]) -> list[GateRun]:
 def _require_one_host(runs: Sequence[GateRun]) -> None:
     host = host_class(runs[0].facts)
     for run in runs:
+        # A mix of two machines would store their difference as noise.
         if (other := host_class(run.facts)) != host:
             raise ValueError(
                 f"{runs[0].run_id} and {run.run_id} are of different kinds of host ({host} / "
@@ -266,6 +270,7 @@ def _rows(measured: ConfigurationNoise, stored: ConfigurationNoise) -> list[Nois
             metric=metric.name,
             kind=metric.kind or "measured",
             num_runs=sum(map(len, values)),
+            # Of the noisiest seed, as the floor.
             spread_frac=max(map(spread_of, values)),
             floor_frac=stored.floor_frac(metric.name),
             demoted=stored.is_demoted(metric.name),

@@ -136,6 +136,7 @@ class Trial:
         self.root = Path(config.results).absolute() / command / name
         self.failure: Problem | None = None
         self._interleaved: Interleaved | None = None
+        # Before the revisions are checked out: the budget covers installing them too.
         self._started_s = time.monotonic()
 
     @property
@@ -180,9 +181,11 @@ class Trial:
                 TrialLine() as line,
             ):
                 self._interleaved = self._interleave(folders, line)
+                # Outside of the folders of both sides, so that no warm-up run is ever compared.
                 self._interleaved.prepare(self._config.warmup, self.root / "warmup")
                 work(self._interleaved, line)
         except RunFailed as failure:
+            # Runs that are finished are worth hours, so say where they are.
             complain(f"{failure}\nno verdict; {self._remains()}")
             code = Exit.NOT_INSTALLED if isinstance(failure, InstallFailed) else Exit.FAILED
             self.failure = Problem(kind="failed", message=str(failure), exit_code=code)
@@ -229,6 +232,7 @@ class Trial:
             ValueError: There are some, and allow_dirty is not set.
         """
         last = self._revisions[-1]
+        # Only then would a user expect the changes to be measured.
         if not self._repository.is_checked_out(last.ref) or not self._repository.is_dirty():
             return []
         text = f"{last.key}={last.ref}: the working tree has changes that are not committed"
@@ -241,6 +245,7 @@ class Trial:
     def _missing_commits(self) -> list[str]:
         """A remark on commits of the first revision that the second does not have."""
         first, last = (self._commits[each.name] for each in self._revisions)
+        # A branch that is behind would be blamed for what its base has gained since.
         if not (num := self._repository.num_missing(last, first)):
             return []
         names = [each.name for each in self._revisions]

@@ -30,6 +30,7 @@ def configuration_names(runs: Sequence[GateRun]) -> dict[Configuration, str]:
         runs: Any number of each configuration, which have the same `config`.
     """
     names: dict[Configuration, str] = {}
+    # Reversed, so that the first run of each configuration is the one that stays.
     firsts = {configuration_of(run): run for run in reversed(runs)}
     for command in sorted({command for command, _ in firsts}):
         group = [run for key, run in firsts.items() if key[0] == command]
@@ -49,6 +50,7 @@ def _describe(run: GateRun) -> str:
 def _distinguish(runs: Sequence[GateRun]) -> list[str]:
     """The keys in which each differs from the others, and its hash if they are not enough."""
     frame = _frame(runs)
+    # As analysis names configurations, so that a reader finds the same names in both.
     texts = list(texts_of(frame, differing_keys(frame)))
     return [
         text if texts.count(text) == 1 else f"{text} #{run.config_hash[:6]}".strip()
@@ -74,6 +76,7 @@ def _frame(runs: Sequence[GateRun]) -> DataFrame:
         {"config_hash": run.config_hash, **flat(config, PREFIX)}
         for run, config in zip(runs, configs, strict=True)
     ]
+    # Objects, because a column of integers with a missing value would become floats: 32.0.
     return DataFrame(rows).astype(object)
 
 
@@ -101,6 +104,7 @@ def nearest_differences(base: Sequence[GateRun], candidate: Sequence[GateRun]) -
 
 def _distance(pair: Sequence[GateRun]) -> int:
     one, other = (flat(run.config, PREFIX) for run in pair)
+    # The number of different keys.
     return sum(one.get(key) != other.get(key) for key in one.keys() | other.keys())
 
 
@@ -135,6 +139,7 @@ def find_partners(base: Groups, candidate: Groups) -> list[Partners]:
         (one, other)
         for one, config in unmatched[0].items()
         for other, other_config in unmatched[1].items()
+        # One command, and no key with two values.
         if one[0] == other[0] and _agree(config, other_config)
     ]
     # A guess between several would compare runs of different configurations.

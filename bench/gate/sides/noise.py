@@ -28,6 +28,7 @@ KIND = "noise floors"
 _REMEDY = "python -m bench.noise writes one"
 GROUP_SIZE = 5  # as many as the fewest runs that the gate judges from
 NUM_DRAWS = 4000
+# The complement of the gate's default level.
 PERCENTILE = 0.95
 # The median absolute deviation of a normal distribution is its standard deviation over this.
 _MAD_TO_STD = 1.4826
@@ -81,6 +82,7 @@ class ConfigurationNoise:
 
     def floor_frac(self, metric: str) -> float:
         """Least difference of medians that is not noise; 0 where it was not measured."""
+        # The noisiest session: a quiet night must not make the gate strict.
         return max(map(floor_of, self.values(metric)), default=0.0)
 
     def is_demoted(self, metric: str) -> bool:
@@ -165,13 +167,17 @@ def floor_of(values: Sequence[float]) -> float:
     size = min(GROUP_SIZE, len(values) // 2)
     if size == 0:
         return 0.0
+    # Seeded, so that the same file gives the same floor.
     rng = np.random.default_rng(0)
+    # Each row is a shuffled copy; its first values and the next ones are two disjoint groups.
     drawn = rng.permuted(np.tile(np.asarray(values, dtype=np.float64), (NUM_DRAWS, 1)), axis=1)
     above = np.median(drawn[:, :size], axis=1)
     below = np.median(drawn[:, size : 2 * size], axis=1)
+    # Where the median below is 0, any difference is infinitely large.
     apart = np.full(NUM_DRAWS, np.inf)
     np.divide(np.abs(above - below), np.abs(below), out=apart, where=below != 0)
     apart[above == below] = 0.0
+    # Not interpolated: the floor is a difference that occurred.
     return float(np.quantile(apart, PERCENTILE, method="higher"))
 
 

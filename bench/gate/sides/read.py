@@ -46,11 +46,13 @@ def read_side(path: Path) -> Side:
         return read_baseline(path)
     if not os.path.isdir(path):
         raise ValueError(f"{path}: no such folder or file; give a results folder or a baseline")
+    # Filled below: what is wrong with one run must not stop the others from being compared.
     side = Side(name=str(path), runs=[])
     records = _read_records(path, side)
     if not records and not side.problems:
         remedy = "give a results folder, a run folder or a baseline file"
         side.problems.append(problem("empty", f"{path}: no runs there; {remedy}"))
+    # A GateRun has no error, because a run that ended as ok has none.
     errors = {record.run_id: record.error for record in records}
     for run in _counting(reduced(records, side.problems), errors, side.remarks):
         _add(run, errors[run.run_id], side)
@@ -62,6 +64,7 @@ def _add(run: GateRun, error: RunError | None, side: Side) -> None:
     if run.status == "ok":
         side.runs.append(run)
     elif run.status == "refused":
+        # Not a failure: both sides may refuse the same combination, and then nothing has changed.
         side.refused.append((run, "no reason is recorded" if error is None else error.message))
     elif run.status == "interrupted":
         side.remarks.append(f"{run.run_id} was interrupted and does not count; {_AGAIN}")
@@ -88,6 +91,8 @@ def _read_records(path: Path, side: Side) -> list[RunRecord]:
     for folder in map(Path, sorted(runs_below(str(path), on_error=report_unlisted))):
         try:
             records.append(read_record(folder))
+        # Before ValueError, of which it is a kind: the record is whole, so measuring again is no
+        # remedy.
         except NewerSchema as error:
             side.problems.append(problem("incomparable", str(error)))
         except ValueError as error:
@@ -102,8 +107,10 @@ def _why_ignored(folder: Path) -> str | None:
     """Why a folder without a readable record holds no run; None if it may hold one."""
     try:
         record = record_path(folder)
+        # Ctrl-C while the command waited for the host leaves such a folder.
         if record is None and folder.is_dir() and not folder_began(folder):
             return "its run was ended before it began"
+        # Only in folders with another name: a run folder with a damaged record may hide a failure.
         if record is not None and not is_named_like_a_run(str(folder)) and _is_foreign(record):
             return "its run.json is not the record of a run"
     except OSError:
@@ -145,6 +152,7 @@ def _counting(
         index = choose_run(ends)
         run = runs[-1 if index is None else index]
         num_ok = sum(each.status == "ok" for each in runs)
+        # The number shows later whether runs share seed and repeat by mistake.
         kept.append(replace(run, num_finished=max(num_ok, 1)))
         if len(runs) > 1:
             others = [

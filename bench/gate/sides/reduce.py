@@ -30,6 +30,7 @@ def reduced(records: Sequence[RunRecord], problems: list[Problem]) -> list[GateR
             that each pairs with its own counterpart.
         problems: Filled with records that no run can be made of.
     """
+    # The run ids of the served models, by configuration and the seed of their training.
     models: dict[tuple[str, int], list[str]] = {}
     for record in records:
         if record.trained is not None:
@@ -47,6 +48,8 @@ def reduced(records: Sequence[RunRecord], problems: list[Problem]) -> list[GateR
             problems.append(problem("unreadable", message))
             continue
         if (trained := record.trained) is not None:
+            # Sorted by run id, which begins with the time: the first model of one side pairs with
+            # the first of the other.
             alike = models[record.config_hash, trained.seed]
             if place := alike.index(trained.run_id):
                 run = replace(run, served_model=f"{run.served_model} #{place + 1}")
@@ -62,6 +65,7 @@ def gate_run(record: RunRecord) -> GateRun:
     """
     flags = joule_flags(record)
     record = without_joules_in_doubt(record)
+    # After the doubtful joules are gone, so that their label is not a fact either.
     facts = facts_of(record)
     target, trained = record.target, record.trained
     health, serving = record.health, record.serving
@@ -105,6 +109,7 @@ def _value(record: RunRecord, metric: Metric) -> Any:
     # A run that missed its target has no joules to the target, whatever its clock used.
     if metric.censored_by and (record.target is None or not record.target.reached):
         return None
+    # A part such as `gpu` is the sum over all cards.
     part = by_part(value or []).get(metric.part)
     return None if part is None else part.energy_j
 
@@ -116,6 +121,7 @@ def _hashed_config(record: RunRecord) -> dict[str, Any]:
     for key in UNHASHED:
         config = without_key(config, key)
     if record.trained is not None:
+        # The folder differs between the sides although the model was trained alike.
         config["run"] = f"{record.trained.model or 'model'} {record.trained.config_hash[:6]}"
     return config
 
@@ -136,4 +142,5 @@ def _choices(stored: Any) -> dict[str, str]:
 
 def _commit(host: Mapping[str, Any]) -> str | None:
     commit = None if host.get("git_commit") is None else str(host["git_commit"])
+    # A report must not claim that uncommitted code is the commit.
     return f"{commit}-dirty" if commit and host.get("git_dirty") else commit

@@ -88,6 +88,7 @@ def shared_places(runs: Sequence[GateRun]) -> str | None:
         The reason with its remedy; None where most runs have a seed and repeat of their own.
     """
     num = sum(run.num_finished for run in runs)
+    # A few runs that were measured again are normal; that most of them were is a mistake.
     if not runs or num < 2 * len(runs):
         return None
     if len(runs) == 1:
@@ -127,4 +128,5 @@ def provenance_of(runs: Sequence[GateRun]) -> dict[str, Any]:
 
 
 def _distinct(values: Iterable[Any]) -> list[str]:
+    # Sorted, because a report must be the same for the same runs.
     return sorted({str(value) for value in values if value is not None})
