@@ -113,6 +113,7 @@ def _unresolved(text: str) -> str | None:
     for pattern, reason in _INTERPOLATIONS:
         if match := re.search(pattern, text):
             # OmegaConf names the key only sometimes, so look for the argument too.
+            # The first argument with the name; a default of conf/ may contain it as well.
             typed = [each for each in sys.argv[1:] if "${" in each and match[1] in each]
             key = _FULL_KEY.search(text)
             where = typed[0] if typed else key[1] if key else "${...}"

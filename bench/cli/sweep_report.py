@@ -67,6 +67,7 @@ def print_runs(
     for table in command.tables([(overrides, record) for overrides, _, record in runs], console):
         console.print(table, highlight=False)
     # Many runs of a sweep may fail for the same reason: print it once, with the first of them.
+    # By the text of the note, in the order of the runs.
     affected: dict[str, list[tuple[Path, RunRecord]]] = {}
     for _, folder, record in runs:
         for note in _notes(record):
@@ -90,6 +91,7 @@ def short_path(path: Path) -> Path:
 
 def has_failed(record: RunRecord) -> bool:
     """Whether a run failed, or served without a valid result; refused runs have not failed."""
+    # Null means that nothing was judged, as for a run of bench.train.
     invalid = bool(record.serving and record.serving.valid is False)
     return record.status not in ("ok", "refused") or invalid
 

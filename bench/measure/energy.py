@@ -92,6 +92,7 @@ def energy_between(
     length_s = end.at_s - start.at_s
     known = [(one, edges) for one in components if (edges := _edges(one, start, end))]
     moved = [(one, edges) for one, edges in known if _has_moved(one, *edges)]
+    # A counter that has not moved gives no row: 0 J would look like a saving.
     rows = [_row(one, *edges, length_s) for one, edges in moved]
     total = sum_between(start, end, components) if whole and len(moved) == len(known) else None
     return WindowEnergy(rows=rows) if total is None else total.as_window(rows)
@@ -150,6 +151,7 @@ def per_item(rows: Iterable[EnergyRow], num: int) -> list[ComponentEnergy]:
 
 def error_bound_j(component: Component, before: Reading, after: Reading) -> float:
     """Bound the error of the difference of two readings: sensor, edges and gaps together."""
+    # In proportion to the joules; the errors at the two edges are not.
     sensor_j = component.error_frac * (after.energy_j - before.energy_j)
     return sensor_j + component.edge_error_j + after.missed_j - before.missed_j
 

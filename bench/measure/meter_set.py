@@ -66,6 +66,7 @@ class MeterSet:
         self._scope = GpuScope()
         self._guarded: dict[str, GuardedMeter] = {}
         self._stack = ExitStack()
+        # The sampler's thread ticks meters while the main thread reads them at an edge.
         self._lock = threading.Lock()
 
     @property
@@ -99,6 +100,7 @@ class MeterSet:
         except (MeterUnavailable, MeterConfigError):
             self.close()
             raise
+        # Only opened meters know what they can measure here.
         offers = {name: meter.components for name, meter in opened.items()}
         kept, reasons = settle(offers, scope)
         for name, reason in reasons.items():

@@ -80,6 +80,7 @@ class Observer:
 
     def read_edge(self) -> None:
         """Read CPU times at the start of the clock, or at its end."""
+        # With a fresh look for children: those of the set-up may have ended.
         self._edges.append((self._cpu.read(refresh=True), self._cgroup.read()))
 
     def telemetry(self, origin_s: float) -> Sequence[TelemetryRow]:
@@ -96,6 +97,7 @@ class Observer:
             total_s: Length of the clock.
             flags: Flags that were raised elsewhere.
         """
+        # Only gaps on the clock count; before and after it, nobody is disturbed.
         report = self._sampler.stop((started_s, started_s + total_s))
         failures = [report.failure] if report.failure else []
         failures += self._gpus.failures

@@ -91,6 +91,7 @@ class PhaseBook:
         shares = self._shares(times, phase)
         self.times = times
         total = sum_between(self._start, end, self._components) if self.complete else None
+        # One missing reading, and no later joules can be booked on the right phase.
         if total is None:
             self.complete = False
             return WindowEnergy()
@@ -131,6 +132,7 @@ class PhaseBook:
         """
         passed_s = {one: times.of(one) - self.times.of(one) for one in _PHASES}
         whole_s = sum(passed_s.values())
+        # Two readings within one tick of the clock.
         if whole_s <= 0:
             return {phase: (1.0, 1.0)}
         return {
@@ -162,6 +164,7 @@ class PhaseMeter:
         self._meters = meters
         self._clock = clock
         self._opened: EnergyReading | None = None
+        # Set-up is metered between two readings of its own, since the clock has not started.
         self._init_ended: EnergyReading | None = None
         self._init = WindowEnergy()
         self._init_s: float | None = None
@@ -182,6 +185,7 @@ class PhaseMeter:
         components, whole = self._meters.components, self._meters.whole
         self.book = PhaseBook(reading, components, whole=whole)
         opened, ended = self._opened, self._init_ended
+        # Then the joules of set-up are unknown, and not those that were seen.
         if opened is None or ended is None or _unseen(opened, ended):
             return
         self._init = energy_between(opened, ended, components, whole=whole)

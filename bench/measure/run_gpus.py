@@ -49,6 +49,7 @@ def open_gpus(visible: str | None, uuids: Sequence[str] | None = None) -> RunGpu
     """
     if uuids is not None and not uuids:
         raise MeterUnavailable("the run uses no GPU")
+    # A text in place of a card says why it cannot be opened.
     cards = open_library()
     if uuids is None:
         wanted = _visible(visible, cards)
@@ -60,6 +61,7 @@ def open_gpus(visible: str | None, uuids: Sequence[str] | None = None) -> RunGpu
         raise MeterUnavailable("; ".join([none, *_lost(cards)]))
     problems = {name: card for name, card in wanted.items() if isinstance(card, str)}
     named = {card.name: card for card in wanted.values() if isinstance(card, Gpu)}
+    # A card that is divided by MIG counts the joules of all its instances together.
     divided = {name: f"it is divided: {_NO_COUNTER}" for name, g in named.items() if g.is_divided()}
     return RunGpus(
         gpus=[gpu for name, gpu in named.items() if name not in divided],
@@ -117,6 +119,7 @@ def visible_indices(visible: str | None, uuids: list[str]) -> list[int]:
             matches = [int(entry)] if int(entry) < len(uuids) else []
         else:
             matches = [i for i, uuid in enumerate(uuids) if entry and uuid.startswith(entry)]
+        # As CUDA does: an ambiguous, unknown or repeated entry ends the list.
         if len(matches) != 1 or matches[0] in chosen:
             break
         chosen += matches

@@ -51,6 +51,7 @@ def build_window(
     """
     return Window(
         build_meters(config.meter),
+        # With meter=NAME the user relies on that meter; with meter=auto any that works will do.
         required=config.meter.required,
         codecarbon=instantiate(config.codecarbon) if config.codecarbon else None,
         period_s=config.sampler.period_s,

@@ -90,6 +90,7 @@ def _headline_median(group: Group) -> Median | None:
     field = next((run.serving.headline for run in group.measured if run.serving), None)
     if field is None or all(value is None for value in values):
         return None
+    # For a rate, the worst of several passes is the smallest.
     is_larger_better = better(f"serving.{field}") == "max"
     return median_with_worst(values, is_larger_better=is_larger_better)
 
@@ -101,6 +102,7 @@ def _headlines(groups: Sequence[Group]) -> list[Column]:
     known = [each for each, m in zip(names, medians, strict=True) if m is not None and each]
     note = "Of several runs: the median; a pass that failed or is INVALID counts as the worst."
     note = note if any(len(group.measured) > 1 for group in groups) else ""
+    # Scenarios with one headline share a unit, so the heading can have it.
     if len({name for name, _ in known}) == 1:
         name, scale = known[0]
         heading = name.replace(" ", "\n")
@@ -130,6 +132,7 @@ def _ratio(groups: Sequence[Group]) -> Column:
     for group in groups:
         ratio = field_median(group.measured, _RATIO)
         text = value_text(ratio, PLAIN, None)
+        # Of several runs, their range says more than the interval of one of them.
         if ratio is not None and ratio.estimate.num == 1:
             text += _interval(group.measured)
         cells.append(text)

@@ -28,6 +28,7 @@ from bench.serving.model import TestSplit, TrainedModel, served_quality
 from bench.serving.scenarios import run_accuracy
 
 _ACCURACY_BATCH = 64  # any size gives the same accuracy, and a large one is faster
+# Of the bootstrap interval of the ratio.
 _CONFIDENCE = 0.95
 _SEED = 0
 
@@ -51,6 +52,7 @@ def compare_with_uncompressed(
     Raises:
         ValueError: The backend cannot run one of them.
     """
+    # The baseline is the same network in the same runtime, so that only the precision differs.
     plain = trained.prepare(config, "none", work / "uncompressed")
     images, requests = trained.test.images, config.compression.compare_requests
     rounds = config.compression.compare_rounds
@@ -59,6 +61,7 @@ def compare_with_uncompressed(
         ratio = latency_ratio(
             compressed, uncompressed, images, rounds=rounds, requests=requests, warmup=requests
         )
+        # Not the accuracy of the training: the runtime itself may change a few predictions.
         baseline = _accuracy(uncompressed, trained.test)
     return Compression(
         method=config.compression.method,

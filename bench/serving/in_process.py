@@ -51,6 +51,7 @@ class InProcessSystem(System):
         self._collect = collect
         self._indices, self._logits = [], []
         if self._queued:
+            # A thread of the pool: one that ends after calling LoadGen can crash the process.
             self._worker = LASTING_THREADS.submit(self._work)
 
     @override

@@ -82,6 +82,7 @@ class ServingRun:
         require_rates(config)
         self._report("loading the model and its data")
         trained = TrainedModel(Path(config.run), config)
+        # Now, so that the record of a failed run says what it wanted to serve.
         self._fields |= {"trained": trained_run(trained.record), "model": trained.facts(None)}
         with TemporaryDirectory(prefix="bench-serve-") as name:
             work = Path(name)

@@ -154,6 +154,7 @@ def _drive(
     logs = lg.LogSettings()
     logs.log_output.outdir = str(folder)
     logs.log_output.copy_detail_to_stdout = False
+    # LoadGen writes to the terminal by default, into our progress line.
     logs.log_output.copy_summary_to_stdout = False
     logs.enable_trace = settings.raw_latencies
     sut = lg.ConstructSUT(callbacks.issue, callbacks.flush)

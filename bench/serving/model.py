@@ -64,6 +64,7 @@ class TrainedModel:
             raw=getattr(self._data, "raw_test", None),
             num_classes=self._data.num_classes,
         )
+        # Taken before any model has seen the images.
         self._checksum = self.test.checksum
 
     @property
@@ -98,6 +99,7 @@ class TrainedModel:
         return prepare(
             partial(load_network, self.folder, self._task.model_arguments(), list(config.trust)),
             combination(config.backend.runtime, method, config.backend.device),
+            # In the memory format of the training, which convolutions were tuned for.
             channels_last=bool(self.record.config["trainer"]["channels_last"]),
             calibration=self._calibration(config.compression.num_calibration_samples),
             folder=folder,

@@ -15,6 +15,7 @@ from bench.serving.loadgen import OpenWindow, run_pass
 from bench.serving.pass_result import PassResult, PassSettings
 from bench.serving.system import System
 
+# MLPerf's own metric of each scenario.
 _HEADLINES = {
     "single_stream": "latency_p90_ms",
     "multi_stream": "latency_p99_ms",

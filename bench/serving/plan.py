@@ -180,6 +180,7 @@ def serving_needs(config: ServeConfig, trained: RunRecord) -> list[Need]:
     if config.placement.has_network:
         require_module(f"placement={config.placement.name}", "envoy", "serving")
     needs = target_needs(vars(config))
+    # A served model needs its own class and data, but not the optimizer of its training.
     parts = {name: trained.config[name] for name in ("data", "model")}
     needs += target_needs(parts, f"run={trained.run_id}: ")
     data = parts["data"]

@@ -116,6 +116,7 @@ def open_system(
             yield _over_http(config, http, http.url, None, test, log, stack)
             return
         assert artifact is not None
+        # The stack stops the client first, then the network, then the server.
         server = stack.enter_context(_server(config, http, artifact, test, work, log))
         yield _over_http(config, http, server.url, server, test, log, stack)
 
@@ -214,6 +215,7 @@ def _server(
         write_features(features, images, mean=mean, std=std)
     spec = ServerSpec(
         http=http,
+        # The server resolves `auto` itself: it may see other devices than this process.
         device=config.backend.device,
         num_threads=config.num_threads,
         artifact=artifact,

@@ -58,6 +58,7 @@ def serve_tables(runs: Sequence[Finished], console: Console) -> Sequence[Rendera
         console: The wider it is, the more columns the table has.
     """
     records = [record for _, record in runs]
+    # Overrides of bench.serve name a run by its id, which says nothing to a reader.
     names = _model_names(records)
     groups = group_runs(runs, lambda record: names[_trained_hash(record)])
     columns = [outcome_column(groups, "valid", _outcome, console), incomparable_column(groups)]
@@ -126,6 +127,7 @@ def _stages(groups: Sequence[Group], console: Console) -> FittedTable:
     }
     unit = unit_of(_SMALL_PART * max(longest.values(), default=0.0), TIME)
     by_length = sorted(names, key=lambda name: (name != WHOLE_STAGE, -longest[name]))
+    # A stage that is long somewhere comes first where there is no room for all.
     columns = [
         number_column(
             printable(name).replace("_", " "), medians[name], (unit,), rank=by_length.index(name)

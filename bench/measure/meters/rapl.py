@@ -73,6 +73,7 @@ class RaplMeter:
         Raises:
             MeterUnavailable: There is no package, or its counter cannot be used, with the remedy.
         """
+        # Some zones occur twice in sysfs, by MSR and by MMIO.
         all_zones = list(zones(self._root))
         if not any(zone.part == "cpu" for zone in all_zones):
             raise MeterUnavailable(

@@ -184,6 +184,7 @@ def _throttled_s(stats: Sequence[_Counters | None]) -> float | None:
     for stat in stats:
         if stat is None:
             return None
+        # A group without a quota of its own has no such counter.
         if "nr_throttled" not in stat:
             continue
         seconds = _seconds(stat.get("throttled_usec"), 1e6)
@@ -230,6 +231,7 @@ class Hierarchies:
         """
         key = controller if controller in self._own else _V2
         own = self._own.get(key)
+        # Above the namespace of a container, where its files are not visible.
         if own is None or ".." in own.parts:
             return []
         for mount in self._mounts:
@@ -261,6 +263,7 @@ def _mounts(mountinfo: str, root: Path) -> list[_Mount]:
     """Mounted hierarchies. Source: proc_pid_mountinfo(5)."""
     mounts = []
     for line in mountinfo.splitlines():
+        # Optional fields of any number come before the dash.
         place, _, kind = line.partition(" - ")
         file_system, _, options = kind.split(" ", 2)
         if file_system not in ("cgroup", "cgroup2"):

@@ -137,6 +137,7 @@ class HttpSystem(System):
     @override
     def answers(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """As in System; failed requests are left out."""
+        # In the order of issue; the caller sorts them by image.
         answers = [(each.index, each.logits) for each in self._requests if each.logits is not None]
         indices = np.array([index for index, _ in answers], dtype=np.int64)
         logits = [logits for _, logits in answers]
@@ -170,6 +171,8 @@ class HttpSystem(System):
         )
         self._is_open = True
         self._asking: set[asyncio.Task[None] | None] = set()
+        # One for each connection, so a request never waits inside the HTTP library, where its wait
+        # could not be measured.
         self._workers = [asyncio.create_task(self._work()) for _ in range(self.concurrency)]
         self._null: asyncio.Task[None] | None = None
 
@@ -239,6 +242,7 @@ class HttpSystem(System):
         try:
             body = self._protocol.body(request.index)
             reply = await self._transport.ask(request, self._protocol.path, body)
+            # Any answer shows that the server does not hang, even one with an error.
             self._patience.answered(request.received_s)
             if reply.status >= 500:
                 self.fail(await self._end_watch.reason(waits=reply.status == _UNAVAILABLE))

@@ -69,6 +69,8 @@ class Child:
         self.what = what
         self._log = log
         spawn = Path(__file__).with_name("spawn.py")
+        # Isolated and without site, because this interpreter only joins a group and becomes the
+        # program.
         become = [sys.executable, "-I", "-S", str(spawn), str(os.getpid()), str(procs or "")]
         with _open_log(log) as output:
             self._process = subprocess.Popen(
@@ -83,6 +85,7 @@ class Child:
 
     def gone(self) -> ServerDied | None:
         """The reason why it has ended; None while it runs."""
+        # Also reaps the process, so that it does not stay as a zombie.
         code = self._process.poll()
         if code is None:
             return None

@@ -123,6 +123,7 @@ class KserveProtocol(RequestProtocol):
             "data": image.reshape(-1).tolist(),
         }
         body = json.dumps({"inputs": [tensor]}, separators=(",", ":")).encode()
+        # Once the cache is full it stays as it is: the same inputs come again, in any order.
         if len(body) <= self._free_bytes:
             self._cache[index] = body
             self._free_bytes -= len(body)

@@ -159,6 +159,7 @@ class Transport:
             await asyncio.sleep(due_s - elapsed_s)
 
     def _new_session(self, limit: int, timeout_s: float) -> aiohttp.ClientSession:
+        # Only a trace tells when a connection was free: the call itself returns after the answer.
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(self._note_sent)
         return aiohttp.ClientSession(
