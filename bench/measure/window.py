@@ -123,8 +123,6 @@ class Window:
         """
         with ExitStack() as resources:
             self._hold_host(resources)
-            # In this order, because they are closed in reverse: meters before the library that they
-            # share.
             resources.callback(self._observer.close)
             resources.callback(self.meters.close)
             self.meters.open(self._observer.open_gpus())
@@ -149,7 +147,6 @@ class Window:
 
     def start(self) -> None:
         """Begin to measure: the last call before the first moment that counts."""
-        # Set-up ends here: what follows is part of measuring and not of the run.
         self.phases.end_init()
         self._observer.start()
         if self._idle_s:
@@ -182,8 +179,6 @@ class Window:
             self._end()
 
     def _end(self) -> None:
-        # In the reverse order of start(): the meters are the last before the clock and the first
-        # after.
         reading = self.meters.read()
         times = self.clock.stop()
         self.phases.stop(reading, times)
@@ -214,7 +209,6 @@ class Window:
         wrong |= self._window.impossible(end)
         for name, reason in wrong.items():
             self.meters.fail(name, reason)
-        # Once more, because the failed components are no longer part of it.
         self.energy = self._window.until(end)
         if wrong:
             self.phases.book.complete = False  # none of the joules by phase count either

@@ -55,10 +55,7 @@ OF_TRAIN = {
     "lr=abc": "lr=abc: must be a number",
     "progress=abc": "progress=abc: must be true or false",
     "results=null": "results=null: must have a value",
-    "model=": (
-        "model=: must be one of cnn, custom, efficientnet_b0, mlp, mobilenet_v3_small, resnet18, "
-        "shufflenet_v2_x0_5, squeezenet1_1, torchvision"
-    ),
+    "optimizer=": "optimizer=: must be one of adamw, custom, sgd",
     "+seed=1": "+seed: this key exists already; leave out the +",
     "=3": "=3: is not KEY=VALUE",
 }
