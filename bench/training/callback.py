@@ -11,6 +11,7 @@ are null, such as serving.
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from typing_extensions import override
 
 from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunError, RunRecord, Status
+from bench.launch.child import Interrupted
+from bench.launch.stopping import stop_reason
 from bench.measure.window import Window
 from bench.runs.exit_handling import explain
 from bench.runs.own_run import OwnRun
@@ -45,8 +48,6 @@ from bench.training.profiler import TargetProfiler
 _log = logging.getLogger(__name__)
 
 COMMAND = "lightning"
-# These end a training from outside; Lightning raises the second one after SIGTERM.
-INTERRUPTIONS = (KeyboardInterrupt, SIGTERMException)
 NO_BATCHES = (
     "the fit ended before its first batch; look at max_epochs, max_steps, limit_train_batches and "
     "the length of the training loader"
@@ -235,10 +236,9 @@ class ProfilerCallback(pl.Callback):
         """Write the record of what was measured so far."""
         if self._profiler is None or self._is_written:
             return
-        status, error = explain(exception)
-        if isinstance(exception, INTERRUPTIONS):
-            status = "interrupted"
-        self._end(trainer, status, error)
+        if isinstance(exception, SIGTERMException):
+            exception = Interrupted(stop_reason(signal.SIGTERM))
+        self._end(trainer, *explain(exception))
 
     @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

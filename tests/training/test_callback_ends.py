@@ -162,16 +162,21 @@ class Interrupted(Stranger):
 
 
 @pytest.mark.parametrize(
-    ("module", "raised"), [(Preempted, SIGTERMException), (Interrupted, SystemExit)]
+    ("module", "raised", "reason"),
+    [
+        (Preempted, SIGTERMException, "stopped by SIGTERM"),
+        (Interrupted, SystemExit, "stopped by Ctrl-C (SIGINT)"),
+    ],
 )
 def test_a_fit_ended_from_outside_is_interrupted_and_its_number_is_free(
-    module: type[Stranger], raised: type[BaseException], tmp_path: Path
+    module: type[Stranger], raised: type[BaseException], reason: str, tmp_path: Path
 ) -> None:
     with pytest.raises(raised):
         fit(tmp_path, [], module=module)
     (folder,) = (tmp_path / "lightning").iterdir()
     cut = read_record(folder)
-    assert (cut.status, cut.repeat) == ("interrupted", 0)
+    assert (cut.status, cut.error and cut.error.message) == ("interrupted", reason)
+    assert cut.repeat == 0
     assert cut.target is not None
     assert cut.target.censored_at_s is not None
     assert record_of(fit(tmp_path, [0.95])).repeat == 0
