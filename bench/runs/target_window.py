@@ -138,9 +138,9 @@ class TargetWindow:
             error = Stopped(self._signals.caught)  # which the training itself has caught
         try:
             self._measurement.stop()
-        except Exception as lost:  # the device, where the synchronisation fails
+        except BaseException as lost:  # the device, or Ctrl-C while the idle machine is measured
             self._end(error or lost)
-            if error is None:
+            if error is None or not isinstance(lost, Exception):
                 raise
             _log.exception("stopping failed")
             return
@@ -193,8 +193,10 @@ class TargetWindow:
         phase = self.window.clock.phase
         values = self._numbers(quality)
         self._measurement.seen = self._seen(samples, steps, epochs)
-        self._measurement.keep_row(_number("train_loss", train_loss), values)
-        self.window.phases.switch_quickly(phase)
+        try:
+            self._measurement.keep_row(_number("train_loss", train_loss), values)
+        finally:
+            self.window.phases.switch_quickly(phase)
         return self._measurement.reached
 
     def _end(self, error: BaseException | None) -> None:

@@ -312,6 +312,35 @@ def test_a_device_that_is_lost_at_the_end_fails_the_run(tmp_path: Path) -> None:
     assert record.phases.wall_time_s == 5.0
 
 
+def test_ctrl_c_while_the_idle_machine_is_measured_loses_nothing(tmp_path: Path) -> None:
+    clock = FakeClock()
+    waits = iter([None, KeyboardInterrupt()])  # before the clock, and after it
+
+    def sleep(seconds: float) -> None:
+        if error := next(waits):
+            raise error
+        clock.advance(seconds)
+
+    meter = FunctionMeter(lambda: 10.0 * clock())
+    window = Window({"ten_watts": meter}, clock=clock, sleep=sleep, idle_s=5.0, period_s=None)
+    training = Training(tmp_path, window=window)
+    training.clock = clock
+    record = training.end(lambda run: None)
+    assert isinstance(training.error, KeyboardInterrupt)
+    assert (record.status, record.energy_total_j) == ("interrupted", 50.0)
+
+
+def test_a_training_that_survives_its_divergence_goes_on_training(tmp_path: Path) -> None:
+    training = Training(tmp_path)
+    with training.run as run:
+        with pytest.raises(DivergedError):
+            run.evaluated(samples=1, accuracy=0.5, loss=float("nan"))
+        training.clock.advance(EPOCH_S)
+        run.evaluated(samples=2, accuracy=0.95)
+    assert run.record is not None
+    assert run.record.phases.train_s == EPOCH_S
+
+
 def test_the_device_is_waited_for_and_only_its_gpus_are_metered(tmp_path: Path) -> None:
     waits = []
     training = Training(tmp_path, synchronize=lambda: waits.append(1), gpus=[])
