@@ -82,7 +82,7 @@ class Mlp(nn.Sequential):
 
     def __init__(
         self,
-        input_shape: InputShape,
+        input_shape: InputShape = (),
         num_classes: int | None = None,
         *,
         width: int,
@@ -121,7 +121,7 @@ class Cnn(nn.Sequential):
 
     def __init__(
         self,
-        input_shape: InputShape,
+        input_shape: InputShape = (),
         num_classes: int | None = None,
         *,
         width: int,
@@ -163,7 +163,7 @@ class Cnn(nn.Sequential):
 
 
 def torchvision_model(
-    name: str, input_shape: InputShape, num_classes: int | None = None, **others: int
+    name: str, input_shape: InputShape = (), num_classes: int | None = None, **others: int
 ) -> nn.Module:
     """Make a classifier of torchvision and adapt its stem to the input.
 

@@ -23,7 +23,7 @@ from bench.tasks.models import (
 
 
 def timm_model(
-    name: str, input_shape: InputShape, num_classes: int | None = None, **others: int
+    name: str, input_shape: InputShape = (), num_classes: int | None = None, **others: int
 ) -> nn.Module:
     """Make a model of timm for images of this shape.
 

@@ -28,7 +28,8 @@ def locate_file(path: str, root: str | None) -> Path:
     except FileNotFoundError as error:
         place = "here" if root is None else f"in data.root={root}"
         raise ValueError(
-            f"data.path={path}: no such file {place}; give its path, or its folder in data.root"
+            f"data.path={path}: no such file {place}; give its path, or its folder in data.root "
+            "(in bench.serve: data_root)"
         ) from error
     except (OSError, ValueError) as error:  # no permission, a folder, a pipe
         reason = getattr(error, "strerror", None) or error

@@ -106,7 +106,7 @@ def test_a_model_of_images_refuses_rows_of_a_table() -> None:
 def test_a_model_without_outputs_for_the_task_is_refused(sizes: dict[str, int]) -> None:
     words = "model=mlp: needs one of num_classes, num_outputs of the data, which gave"
     with pytest.raises(ValueError, match=words) as caught:
-        Mlp((8,), width=4, depth=1, **sizes)
+        Mlp(width=4, depth=1, **sizes)
     assert f"gave {', '.join(sizes) or 'none'}; use model=gpt for text" in str(caught.value)
 
 
