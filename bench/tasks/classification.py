@@ -99,7 +99,7 @@ class Labelling(Classification):
 
     @override
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return binary_cross_entropy_with_logits(outputs, targets)
+        return binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype))
 
     @override
     def predictions(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

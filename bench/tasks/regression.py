@@ -52,7 +52,9 @@ class Regression(Task):
     @override
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         mean, std = self._scale(targets)
-        return mse_loss(matching_outputs(outputs, targets), (targets - mean) / std)
+        # A user's targets may be float64; the gradient needs one type.
+        standardised = ((targets - mean) / std).to(outputs.dtype)
+        return mse_loss(matching_outputs(outputs, targets), standardised)
 
     @override
     def predictions(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,11 +34,13 @@ class Task(ABC):
         samples_per_example: Samples that one row of a batch holds: 1, or the tokens of a sequence.
         input_word: What a row of a batch is called in messages.
         target_word: What its target is called.
+        output_word: What the model gives for it.
     """
 
     name: ClassVar[str]
     needs: ClassVar[Mapping[str, str]]
     target_word: ClassVar[str] = "targets"
+    output_word: ClassVar[str] = "outputs"
 
     def __init__(self, data: Any, metrics: Mapping[str, Any] | None = None) -> None:
         """Take the data.
@@ -131,8 +133,6 @@ class Task(ABC):
             raise ValueError(f"{text}, gave {describe(outputs)}")
         if not self._is_output_shape(tuple(outputs.shape), wanted):
             raise ValueError(f"{text}, gave shape ({_numbers(outputs.shape)})")
-
-    output_word: ClassVar[str] = "outputs"
 
     def _is_output_shape(self, shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
         return shape == wanted
