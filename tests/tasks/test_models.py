@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -103,7 +105,7 @@ def test_a_model_of_images_refuses_rows_of_a_table() -> None:
 
 
 @pytest.mark.parametrize("sizes", [{}, {"vocabulary_size": 256, "context": 8}, {"num_clases": 3}])
-def test_a_model_without_outputs_for_the_task_is_refused(sizes: dict[str, int]) -> None:
+def test_a_model_without_outputs_for_the_task_is_refused(sizes: dict[str, Any]) -> None:
     words = "model=mlp: needs one of num_classes, num_outputs of the data, which gave"
     with pytest.raises(ValueError, match=words) as caught:
         Mlp(width=4, depth=1, **sizes)
