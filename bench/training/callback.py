@@ -205,7 +205,7 @@ class ProfilerCallback(pl.Callback):
         """Read, and stop the trainer at the crossing.
 
         Raises:
-            ValueError: The monitored metric was not logged, or cannot have the logged value.
+            ValueError: The monitored metric was not logged, or cannot have what was logged.
             DivergedError: A loss is not finite.
         """
         if not is_fitting(trainer):

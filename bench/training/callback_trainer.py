@@ -187,12 +187,16 @@ class Monitor:
         """Read the value of the metric of the target.
 
         Raises:
-            ValueError: None was logged in this validation, or the metric cannot have this value.
+            ValueError: None was logged in this validation, it has several values, or the metric
+                cannot have the value.
         """
         logged = self._logged(trainer)
         if self._name not in logged:
             names = ", ".join(sorted(logged)) or "nothing"
             raise ValueError(f"monitor={self._name}: not logged in validation; logged: {names}")
+        num = logged[self._name].numel()
+        if num != 1:
+            raise ValueError(f"monitor={self._name}: has {num} values, must have one")
         value = float(logged[self._name])
         try:
             require_possible(self._target.metric, value)
