@@ -46,7 +46,6 @@ def test_values_out_of_range_are_named(changes: dict[str, Any], message: str) ->
     [
         ({"value": 1.5}, r"target.value=1.5: accuracy lies between 0 and 1"),
         ({"ladder": [0.5, 2.0]}, r"target.ladder=2.0: accuracy lies between 0 and 1"),
-        ({"metric": "auc"}, "target.metric=auc: must be one of accuracy, macro_f1"),
         ({"mode": "min"}, "target.mode=min: accuracy is better when it is larger; use max"),
         ({"mode": "up"}, "target.mode=up: must be one of max, min"),
         ({"rule": "last"}, "target.rule=last: must be one of first, consecutive, final"),
@@ -57,6 +56,13 @@ def test_values_out_of_range_are_named(changes: dict[str, Any], message: str) ->
 def test_targets_out_of_range_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TargetConfig.from_dict({**TARGET, **changes}, "target.")
+
+
+def test_a_metric_that_nobody_knows_needs_a_direction() -> None:
+    unknown = {**TARGET, "metric": "val_auc", "value": 12.0}
+    with pytest.raises(ValueError, match=r"target\.metric=val_auc: .* give target\.mode=max or"):
+        TargetConfig.from_dict(unknown, "target.").build()
+    assert TargetConfig.from_dict({**unknown, "mode": "max"}, "target.").build().mode == "max"
 
 
 @pytest.mark.parametrize("field", ["max_epochs", "max_time_s", "max_energy_j"])
