@@ -72,7 +72,8 @@ def find_source(config: TrainConfig) -> Source | None:
     folder = _one_run(results, key, str(getattr(recipe, recipe.source_key)))
     record = trained_record(folder, allow_missed=recipe.allow_missed, key=key)
     _require_same_data(key, record, config.data)
-    # Whoever names a class on the command line trusts it; a stored configuration is a stranger's.
+    # Whoever names a class on the command line trusts it; a stored configuration may be
+    # somebody else's.
     chosen = list_targets({"data": config.data, "model": config.model})
     trust = sorted({*config.trust, *chosen} - BUILT_IN)
     require_trusted(record.config, folder, trust, parts=("model",))

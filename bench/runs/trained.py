@@ -1,8 +1,8 @@
 """Makes the model and the data of a training run again; bench/runs/find.py finds the run.
 
-The files may be a stranger's. So a class that a configuration names is called only if it is trusted
-(bench/config/trust.py), weights are read as plain data, and a structure can only set numbers and
-texts that the layers have already.
+The files may be somebody else's. So a class that a configuration names is called only if it is
+trusted (bench/config/trust.py), weights are read as plain data, and a structure can only set
+numbers and texts that the layers have already.
 """
 
 from __future__ import annotations
