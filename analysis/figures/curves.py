@@ -60,7 +60,6 @@ def data_curves(runs: DataFrame, curves: DataFrame, *, x: Axis = "time_s") -> Da
     evaluated = trained[trained["run_id"].isin(by_run)]
     order = ranked(evaluated)
     places = np.concatenate([place for place, _ in by_run.values()])
-    # Evenly spaced on the log axis on which it is drawn.
     grid = np.geomspace(places.min(), places.max(), _POINTS)
     runs_by_name = dict(list(evaluated.groupby("configuration", sort=False)))
     parts = [
@@ -72,7 +71,6 @@ def data_curves(runs: DataFrame, curves: DataFrame, *, x: Axis = "time_s") -> Da
         )
         for name, shown in drawn(order).items()
     ]
-    # Runs of one group share their target; a figure of mixed runs has no line for it.
     values = evaluated["target.value"].unique()
     return with_counts(parts, trained, len(order)).assign(
         target_value=float(values[0]) if len(values) == 1 else np.nan,

@@ -73,8 +73,6 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
             "architecture": trained["architecture"],
             "kind": _kinds(trained),
             "batch_size": numbers(trained, "config.batch_size"),
-            # A miss recorded no samples to the target, but its cost and its cost per sample give
-            # them.
             "samples": samples.fillna(cost["value"] / per_sample),
             "per_sample": per_sample,
             "bound": cost["bound"],
@@ -84,7 +82,6 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
     complete = known[["samples", "per_sample"]].notna().all(axis=1)
     if not complete.any():
         raise NothingToDraw(f"no run has samples to target and {_PER_SAMPLE[quantity]}")
-    # Misses stay in, or a configuration that hit once would look like its luckiest run.
     known = known[complete | (known["bound"] & counted_costs(trained, cost, quantity))]
     data = _cells(known).dropna(subset=["samples", "per_sample"])
     return data.assign(quantity=quantity, energy_label=energy_labels(trained))

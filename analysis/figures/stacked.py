@@ -90,7 +90,6 @@ def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
         left += rows["mean"].to_numpy(dtype=float)
         handles.append(Patch(label=str(part), **style))
     _ranges(axes, data, names, places)
-    # The number stands to the right of the bar and of its range.
     ends = data.groupby("configuration")["total_high"].first().reindex(names)
     for place, total, end in zip(places, left, ends, strict=True):
         where = max(total, end), place

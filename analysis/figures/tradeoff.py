@@ -77,7 +77,6 @@ def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -
     """
     require_axes(runs, x, y, area)
     table = _run_values(runs, x, y, area)
-    # A bound is enough: it counts as infinite.
     known = table[(table["x"].notna() | table["x_bound"]) & (table["y"].notna() | table["y_bound"])]
     if known.empty:
         raise NothingToDraw(f"no run holds both {x} and {y}")

@@ -150,7 +150,6 @@ def front_probability(
     values = runs[[x, y]].to_numpy(dtype=np.float64, na_value=np.nan)
     if missed is not None:
         worst = [np.inf if direction == "min" else -np.inf for direction in better]
-        # Both metrics, because what a miss spent is no price of reaching the target.
         values = np.where(missed.to_numpy(dtype=bool)[:, None], worst, values)
     indices = runs.groupby("configuration", sort=False).indices
     known = [rows[~np.isnan(values[rows]).any(axis=1)] for rows in indices.values()]

@@ -96,7 +96,6 @@ def smallest_detectable_loss(
     medians = np.median(base), np.median(candidate)
     if not np.isfinite(medians).all() or min(medians) <= 0:
         return None
-    # The spread of the candidate, without its observed effect.
     unchanged = candidate * (medians[0] / medians[1])
     sign = 1 if better == "min" else -1
 

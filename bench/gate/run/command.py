@@ -139,7 +139,6 @@ def run_gate_command(
         has_files: Whether the command has files and the summary of a job to write to.
     """
     _show_all_characters()
-    # A CI job must find a report however the command ended.
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"  # the commands set it later on
     write_end = _write_end if has_files else _write_nothing
     begun = False
@@ -163,7 +162,6 @@ def run_gate_command(
             return Exit.FAILED
 
     code = compose(run_reporting)
-    # Hydra refused the command line, so there is no configuration to take the files from.
     if code and not begun:
         message = "the command line cannot be read; what the command printed says why"
         kind: ProblemKind = "interrupted" if code == Exit.INTERRUPTED else "wrong"

@@ -88,7 +88,6 @@ def decompose(
     latency = pd.Series(latency_ms, dtype=float)[ok]
     if latency.empty:
         return []
-    # A foreign server may report some stages, or none.
     reported = columns.loc[ok, _PARTS].dropna(axis="columns", how="all")
     stages = []
     for name, values in reported.items():
