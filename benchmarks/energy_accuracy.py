@@ -38,6 +38,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.core.errors import install_hint
+from bench.core.price import JOULES_PER_KWH
 from bench.measure.energy import EnergyWindow, WindowEnergy
 from bench.measure.meter_set import MeterSet
 from bench.measure.meters.base import Meter, MeterUnavailable
@@ -56,7 +57,6 @@ WINDOW_STEP_S = 0.137  # each window begins this much later than the one before
 PERIOD_S = 1.0  # CodeCarbon's measuring period
 LIMIT_W = 400.0
 EXACT_FRAC = 0.001
-JOULES_PER_KWH = 3.6e6
 
 Advance = Callable[[float], None]
 

@@ -20,6 +20,7 @@ from analysis.stats.peer_keys import peer_keys
 from bench.core.arrays import Bools, Floats
 from bench.core.counting import Ended, choose_run
 from bench.core.metric import Quantity
+from bench.core.price import JOULES_PER_KWH
 
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 # The cost of reaching the target in each quantity.
@@ -33,7 +34,6 @@ _CENSORED: dict[Quantity, str] = {
     "time_s": "target.censored_at_s",
     "energy_j": "target.censored_at_j",
 }
-_JOULES_PER_KWH = 3.6e6
 # A status. The combination does not exist, so the run is neither a miss nor a failure.
 REFUSED = "refused"
 
@@ -212,5 +212,5 @@ def _money_usd(runs: DataFrame, time_s: Series, energy_j: Series) -> Series:
     )
     rent_usd = (time_s / 3600 * per_hour).where(per_hour.notna(), 0.0)
     # Unknown joules do not matter if electricity is free.
-    electricity_usd = (energy_j / _JOULES_PER_KWH * per_kwh).where(per_kwh > 0, 0.0)
+    electricity_usd = (energy_j / JOULES_PER_KWH * per_kwh).where(per_kwh > 0, 0.0)
     return (rent_usd + electricity_usd).where(per_hour.notna() | per_kwh.notna())

@@ -41,6 +41,7 @@ def rounded(value: float, place: int) -> str:
     """
     if not value:
         return f"{value:.{-place if _SMALLEST <= place < 0 else 0}f}"
+    # The place of the first digit.
     power = math.floor(math.log10(abs(value)))
     if not _SMALLEST <= max(power, place) < _LARGEST:
         return f"{value:.{max(power - place, 0)}e}"

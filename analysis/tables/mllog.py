@@ -124,6 +124,7 @@ def _facts(record: RunRecord, rows: Sequence[CurveRow]) -> dict[str, Any]:
     """Everything in the record that the format has a key for."""
     config = record.config
     # The size of the training split: samples seen / passes over it.
+    # The record has no size of the split itself.
     sizes = [row.samples / row.epochs for row in rows if row.epochs and row.samples is not None]
     return _known(
         seed=record.seed,
@@ -154,6 +155,7 @@ def _evaluations(target: TargetResult, rows: Sequence[CurveRow], zero_s: float) 
             block["samples_count"] = row.samples - before.samples
         block["first_epoch_num"] = before.epochs or 0
         began_s, ended_s = zero_s + before.time_s, zero_s + row.time_s
+        # A row is recorded at the end of its evaluation; the columns are cumulative.
         eval_s = ended_s - (row.eval_time_s - before.eval_time_s)
         yield _line(began_s, "block_start", block, event_type=_START)
         yield _line(eval_s, "block_stop", block, event_type=_END)

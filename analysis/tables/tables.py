@@ -79,6 +79,7 @@ def topic_table(
 def _peers_together(listed: DataFrame) -> DataFrame:
     """Sort the rows so that peers are next to one another: trainings and large groups first."""
     peers = listed.groupby(["command", "peer_group"], sort=False)
+    # A reader looks for the target first, and for the group with the most runs.
     order = listed.assign(
         served=listed["command"] != "train",
         size=-peers["num_runs"].transform("sum"),
@@ -202,6 +203,7 @@ def search_table(costs: DataFrame, num_refused: int = 0) -> TextTable | None:
     headings = ["quantity", "until the first hit", "in all", "runs", "of unknown cost"]
     rows = []
     for row in costs.to_dict("records"):
+        # Not 0: without a hit nobody knows what it would have taken.
         until = "no hit"
         if not pd.isna(row["num_until_first_hit"]):
             until = _sum_text(row["until_first_hit"], row["num_unknown_until_first_hit"])

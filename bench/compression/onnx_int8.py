@@ -21,6 +21,7 @@ from bench.core.errors import CompressionRefused, LibraryMissing, needs_extra
 
 _log = logging.getLogger(__name__)
 
+# Of the calibration; it decides memory and not the scales.
 _BATCH_SIZE = 32
 _ERRORS_ONLY = 3
 _LINEAR = ("MatMul", "Gemm")
@@ -153,6 +154,7 @@ def optimised_operators(path: Path) -> Counter[str]:
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
+        # Only the optimised graph shows which layers really run in int8.
         options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
         onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         graph = onnx.load(options.optimized_model_filepath, load_external_data=False).graph

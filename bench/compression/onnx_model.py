@@ -59,8 +59,10 @@ def _export(
 ) -> None:
     # Not channels_last: in ONNX, channels come first, so it would only add transpositions.
     model = InferenceModel(network)
+    # A model that cannot be exported can still be served by torch itself.
     in_torch = [backend for backend in combination.known if backend.kind == "torch"]
     torch_instead = combination.advice(in_torch)
+    # A protobuf file holds 2 GB at most; larger models need a second file for their weights.
     num_bytes = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
     try:
         program = torch.onnx.export(

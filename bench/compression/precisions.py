@@ -55,6 +55,7 @@ class Combination:
             CompressionRefused: It would not; the message has the reason and an alternative.
             LibraryMissing: It is not installed, so that it cannot be asked.
         """
+        # First, because a backend without its library cannot say what it computes in.
         for library, extra in self.backend.libraries.items():
             if find_spec(library) is None:
                 raise LibraryMissing(
@@ -81,6 +82,7 @@ class Combination:
             for other in among
             if other is not self.backend and replace(self, backend=other)._works()
         ]
+        # The same backend may have kernels for the precision on the processor only.
         if self.device == "cuda" and self.backend in among and replace(self, device="cpu")._works():
             options.append("backend.device=cpu")
         if options:

@@ -65,6 +65,7 @@ def prune_network(
     Source: Fang et al., arXiv 2301.12900, "DepGraph"; importance is the L2 norm over a group.
     """
     num_before, shape = _num_parameters(network), network(example).shape
+    # Checked below, because torch-pruning may also cut the outputs of the network.
     pruned_shape = _cut_channels(network, example, ratio, iterative_steps, round_to or 1)
     if pruned_shape != shape:
         raise PruningError(
@@ -103,6 +104,7 @@ def _make_pruner(
 ) -> Any:
     with needs_extra("serving", "recipe=prune: torch_pruning", PruningError):
         import torch_pruning  # only this recipe needs it
+    # It follows torch's graph of gradients, so these must be on.
     with torch.enable_grad(), warnings.catch_warnings():
         # It warns about parameters outside layers; we check anyway that the network still works.
         warnings.simplefilter("ignore", UserWarning)
@@ -147,6 +149,7 @@ def _refuse_empty_layers(pruner: Any, ratio: float, round_to: int) -> None:
     ):
         layer = group[0].dep.target.module
         num_channels = graph.get_out_channels(layer) // pruner.out_channel_groups.get(layer, 1)
+        # A layer of one channel cannot lose any, so it stays.
         if num_channels > 1 and int(num_channels * (1 - ratio)) < round_to:
             raise PruningError(
                 f"recipe.ratio={ratio}: leaves nothing of a layer of {num_channels} channels, in "
@@ -221,6 +224,7 @@ def restore(network: nn.Module, structure: Structure, weights: Mapping[str, Tens
         known = _attributes(module)
         for key, value in attributes.items():
             restored = tuple(value) if isinstance(value, list) else value
+            # Only attributes that the layer has already: the file may come from somebody else.
             if key not in known or not _is_plain(restored):
                 raise PruningError(f"structure of another model: {name} has no attribute {key}")
             setattr(module, key, restored)
@@ -258,6 +262,8 @@ def checked_structure(pruned: nn.Module, full: nn.Module, example: Tensor) -> St
     try:
         restore(full, structure, pruned.state_dict())
         with torch.no_grad():
+            # The rebuilt network runs other kernels for other shapes, so its sums may round
+            # differently.
             same = torch.allclose(full.eval()(example), pruned(example))
     except RuntimeError as error:
         reason = first_line(error)

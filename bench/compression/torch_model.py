@@ -79,6 +79,7 @@ def _dynamic(network: nn.Module, channels_last: bool, combination: Combination) 
     with needs_extra("serving", "compression=int8_dynamic: torchao", LibraryMissing):
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
     model = InferenceModel(network, channels_last=channels_last)
+    # torchao replaces the classes of weights, which shows whether it has quantized any.
     types = {name: type(weight) for name, weight in model.named_parameters()}
     quantize_(
         model,

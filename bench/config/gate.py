@@ -122,6 +122,7 @@ class CompareConfig(JudgeConfig, OutputConfig):
                 the message names the key.
         """
         super().__post_init__()
+        # By their real paths: a link to a side is that side.
         sides = {os.path.realpath(self.baseline): "baseline"}
         sides.setdefault(os.path.realpath(self.candidate), "candidate")
         for key, path in self.output_files().items():
@@ -182,6 +183,7 @@ class AbConfig(JudgeConfig, OutputConfig, MeasuredConfig):
     def looks(self) -> list[int]:
         """Runs per side at each look, in order, rounded up to whole rounds."""
         first, last = _whole_rounds(self.min_runs), _whole_rounds(self.max_runs)
+        # The last look always comes, however many runs the steps would give.
         return [*range(first, last, _ROUNDS_PER_LOOK * RUNS_PER_ROUND), last]
 
 

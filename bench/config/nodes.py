@@ -26,6 +26,7 @@ def _node(target: str, keys: Mapping[str, Any], *, partial: bool = False) -> typ
     """
     fields: list[tuple[str, type, Any]] = [("_target_", str, field(default=target))]
     if partial:
+        # A field, so that Hydra accepts the key in the file of the option.
         fields.append(("_partial_", bool, field(default=True)))
     fields += [
         (name, kind, field(default=None if type(None) in get_args(kind) else MISSING))

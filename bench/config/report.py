@@ -76,5 +76,6 @@ class PlotConfig(FilesConfig):
         for key in ("x", "y", "area"):
             if getattr(self, key) is not None and self.figure != "tradeoff":
                 raise ValueError(f"{key}={getattr(self, key)}: only with figure=tradeoff")
+        # A key without effect would look as if the figure were about that run.
         if self.run is not None and self.figure != "timeline":
             raise ValueError(f"run={self.run}: only with figure=timeline")

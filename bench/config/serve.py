@@ -201,6 +201,8 @@ class ServeConfig(RunConfig):
     @property
     def num_threads(self) -> int | None:
         """Threads of the model: the smaller of the backend's and the placement's limits."""
+        # The placement stands for a smaller machine, so it cannot give more threads than the
+        # backend asks.
         limits = (self.backend.num_threads, self.placement.num_threads)
         return min((number for number in limits if number is not None), default=None)
 
@@ -213,6 +215,7 @@ class ServeConfig(RunConfig):
         """
         refuse_contradictions(values, {"codecarbon.country_iso_code": "grid.country_iso_code"})
         values = without_key(dict(values), CHOICES)
+        # A backend of the user's own has keys of its own.
         if "_target_" in values["backend"]:
             custom = CustomBackend.from_dict(values["backend"], f"{above}backend.")
             values = {**values, "backend": custom}

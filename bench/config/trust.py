@@ -21,6 +21,7 @@ from bench.core.printable import printable
 PARTS = ("data", "model")
 BUILT_IN = frozenset(vars(node)["_target_"] for part in PARTS for node in NODES[part].values())
 _TARGET = "_target_"
+# Far more than any configuration of ours has.
 _MAX_DEPTH = 32
 _MAX_SHOWN = 100
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
@@ -80,6 +81,7 @@ def require_defined(target: str, defined: object, folder: Path, trust: Sequence[
     Raises:
         ValueError: A module that is not trusted defines the object.
     """
+    # A full name in `trust` allows exactly this object, wherever it is defined.
     if target in BUILT_IN or target in trust:
         return
     module = getattr(defined, "__module__", None)
@@ -126,6 +128,7 @@ def _refuse_interpolations(node: Mapping[Any, Any], key: str, folder: Path) -> N
 
     The configurations that this project stores are resolved, so they contain none.
     """
+    # Keys too: Hydra would interpolate in either.
     for value in [*node, *node.values()]:
         if any("${" in text for text in _texts(value)):
             raise ValueError(

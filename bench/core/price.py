@@ -1,4 +1,4 @@
-"""Says what a price consists of: electricity, rental, or both."""
+"""Says what a price consists of: electricity, rental, or both; and the unit of electricity."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 CostBasis = Literal["electricity", "rental", "rental and electricity"]
 
+JOULES_PER_KWH = 3.6e6
 # Keys of a price, and their units in words.
 PRICES = {"usd_per_hour": "USD/h", "usd_per_kwh": "USD/kWh"}
 

@@ -30,8 +30,8 @@ from codecarbon.external.geography import GeoMetadata
 from codecarbon.input import DataSource
 from typing_extensions import override
 
+from bench.core.price import JOULES_PER_KWH
 from bench.core.records.energy import UnavailableMeter
-from bench.measure.cost import JOULES_PER_KWH
 
 TRACKING_MODES = ("machine", "process")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-JOULES_PER_KWH = 3.6e6
+from bench.core.price import JOULES_PER_KWH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

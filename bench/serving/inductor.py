@@ -81,6 +81,8 @@ class CompiledModel:
         start_s = self._clock()
         batch = torch.from_numpy(images).to(self._device)
         if len(batch) > 1 and not self._quantized:
+            # Else torch would compile for exactly this size first, and for any size at the next
+            # one.
             torch._dynamo.maybe_mark_dynamic(batch, 0)
         try:
             logits = self._compile_and_call(batch)
@@ -113,6 +115,8 @@ class CompiledModel:
             tempfile.TemporaryDirectory() as folder,
             fresh_cache(dir=folder),
             torch._dynamo.config.patch(recompile_limit=_MAX_GRAPHS),
+            # Weights become constants, as in the other runtimes, which know them when they
+            # optimise.
             torch._inductor.config.patch(freezing=True),
             warnings.catch_warnings(action="ignore", category=UserWarning),
         ):

@@ -49,6 +49,7 @@ class CompileBackend(Backend):
     @override
     def refusal(cls, method: str, device: str) -> str | None:
         """Why it would not compute in a precision here; see Backend."""
+        # Here, so that listing the backends does not import torch.
         from bench.compression.processor import half_refusal, is_x86
 
         if method != "int8_static":
