@@ -28,6 +28,7 @@ from bench.config.trust import (
 from bench.core.errors import kind_and_line
 from bench.core.files import StoreError, read_file, require_file
 from bench.core.store import read_record
+from bench.tasks.rescaled import Rescaled
 
 if TYPE_CHECKING:  # it imports Lightning, which a server that only needs a network can do without
     from bench.tasks.data import DataModule
@@ -130,7 +131,8 @@ def _full_network(
 ) -> nn.Module:
     """Make the network as its class makes it: with random weights, and before any pruning."""
     network: nn.Module = instantiate(_trusted_part(config, "model", folder, trust), **arguments)
-    return network
+    num_outputs = arguments.get("num_outputs")  # of a regression; its scale is in the checkpoint
+    return network if num_outputs is None else Rescaled(network, num_outputs)
 
 
 def _read_weights(path: Path, trust: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Regression: one or several numbers for each example.
 
-A network gives standardised numbers if the data has `target_mean` and `target_std`: it would take
-long to learn a unit such as 150 +- 75. Qualities are in the unit of the data.
+A network would take long to learn a unit such as 150 +- 75. Its outputs are therefore scaled by
+the mean and the deviation of the targets, if the data has `target_mean` and `target_std`. The
+scaling is part of the model, so what is trained, saved and served is in the unit of the data.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from typing_extensions import override
 
 from bench.core.qualities import REGRESSION
 from bench.tasks.evaluation import Evaluation, SplitEvaluation
 from bench.tasks.regression_quality import matching_outputs, regression_quality
+from bench.tasks.rescaled import Rescaled
 from bench.tasks.task import Split, Task, wrong_targets
 
 
@@ -29,12 +31,13 @@ class Regression(Task):
     name: ClassVar[str] = "regression"
     needs: ClassVar[Mapping[str, str]] = {"num_outputs": "give the numbers of one target"}
 
-    def __init__(self, data: Any, metrics: Mapping[str, Any] | None = None) -> None:
-        """Take the data; its target_mean and target_std are float32 of shape (num_outputs,)."""
-        super().__init__(data, metrics)
-        num_outputs = int(data.num_outputs)
-        self._mean: Tensor = getattr(data, "target_mean", torch.zeros(num_outputs))
-        self._std: Tensor = getattr(data, "target_std", torch.ones(num_outputs))
+    @override
+    def whole_model(self, network: nn.Module) -> nn.Module:
+        """Add the scaling of the outputs to a network."""
+        model = Rescaled(network, self.data.num_outputs)
+        model.mean.copy_(getattr(self.data, "target_mean", model.mean))
+        model.std.copy_(getattr(self.data, "target_std", model.std))
+        return model
 
     @property
     @override
@@ -51,21 +54,14 @@ class Regression(Task):
 
     @override
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        mean, std = self._scale(targets)
         # A user's targets may be float64; the gradient needs one type.
-        standardised = ((targets - mean) / std).to(outputs.dtype)
-        return mse_loss(matching_outputs(outputs, targets), standardised)
+        std = getattr(self.data, "target_std", torch.ones(())).to(outputs)
+        expected = targets.to(outputs.dtype) / std
+        return mse_loss(matching_outputs(outputs, targets) / std, expected)
 
     @override
     def predictions(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        mean, std = self._scale(targets)
-        return matching_outputs(outputs, targets) * std + mean, targets
-
-    def _scale(self, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation on the device of the targets, which stay there."""
-        if self._mean.device != targets.device:
-            self._mean, self._std = self._mean.to(targets.device), self._std.to(targets.device)
-        return self._mean, self._std
+        return matching_outputs(outputs, targets), targets
 
     @override
     def require_targets(self, targets: Tensor, num: int, where: str) -> None:
@@ -85,6 +81,4 @@ class Regression(Task):
 
     @override
     def _own_evaluation(self, split: Split) -> Evaluation:
-        return SplitEvaluation(
-            lambda outputs, targets: regression_quality(*self.predictions(outputs, targets))
-        )
+        return SplitEvaluation(regression_quality)

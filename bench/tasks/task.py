@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.core.metric import Better
 from bench.core.qualities import QUALITIES
@@ -95,6 +95,10 @@ class Task(ABC):
     @abstractmethod
     def model_arguments(self) -> dict[str, Any]:
         """What the data decides of a model, as arguments of its class."""
+
+    def whole_model(self, network: nn.Module) -> nn.Module:
+        """Add what the task itself does to the outputs of a network, to train and serve it too."""
+        return network
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

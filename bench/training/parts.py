@@ -175,7 +175,7 @@ def _network(config: TrainConfig, task: Task, folder: Path | None) -> nn.Module:
         if given is not None and given != (list(value) if isinstance(value, tuple) else value):
             raise ValueError(f"model.{name}={given}: contradicts the data's {name}={value}")
     network = instantiate(config.model, **arguments)
-    return require_network(network, str(config.model["_target_"]))
+    return task.whole_model(require_network(network, str(config.model["_target_"])))
 
 
 def _teacher(config: TrainConfig, task: Task) -> Teacher | None:

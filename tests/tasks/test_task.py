@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torchmetrics import MeanAbsoluteError
 from torchmetrics.classification import BinaryCohenKappa
 
 from bench.core.qualities import TASK_QUALITIES
@@ -144,10 +143,3 @@ def test_metrics_of_the_user_are_reported_beside_those_of_the_task() -> None:
         assert (values["kappa"], values["accuracy"]) == (0.0, 0.5)
     assert task.directions()["kappa"] == "max"
     assert task.facts().directions["kappa"] == "max"
-
-
-def test_metrics_get_values_in_the_unit_of_the_data() -> None:
-    scaled = data(num_outputs=1, target_mean=torch.tensor([10.0]), target_std=torch.tensor([2.0]))
-    task = make_task("regression", scaled, {"mean_error": MeanAbsoluteError()})
-    predicted, targets = task.predictions(torch.tensor([[0.0], [1.0]]), torch.tensor([10.0, 12.0]))
-    assert predicted.tolist() == targets.tolist() == [10.0, 12.0]
