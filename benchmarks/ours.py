@@ -20,7 +20,7 @@ from bench.runs.instruments import build_window
 from bench.tasks.find_task import make_task
 from bench.tasks.schedules import constant
 from bench.tasks.task_module import TaskModule
-from bench.training.job import build_profiler, save_model
+from bench.training.job import build_profiler, save_weights
 from bench.training.loop import build_trainer, train_to_target
 from bench.training.parts import Parts
 from bench.training.plan import check_values
@@ -50,7 +50,7 @@ def ours(workload: Workload, watch: Stopwatch) -> None:
             parts,
             window,
             on_row=keep,
-            on_end=partial(save_model, folder / "checkpoint.pt"),
+            on_end=lambda _: save_weights(folder / "checkpoint.pt", parts.weights()),
         )
         try:
             train_to_target(parts.module, profiler, parts.trainer)

@@ -34,6 +34,10 @@ _REPEATED = {
     "schedule.lr": "lr",
     "codecarbon.country_iso_code": "grid.country_iso_code",
 }
+# The task whose module and data are the user's own; its qualities are what the module logs.
+MODULE = "module"
+# Keys that a module decides itself, in configure_optimizers: they are null in its configuration.
+DECIDED_BY_MODULE = ("optimizer", "schedule", "lr_scaling", "lr_reference_batch_size")
 # Arguments that the job fills in itself, and the key that decides the value.
 _FILLED_IN = {
     "data.batch_size": "batch_size",
@@ -87,11 +91,11 @@ class TrainConfig(RunConfig):
     """The keys of bench.train."""
 
     batch_size: PositiveCount = 32
-    lr: PositiveAmount = 0.003
-    lr_scaling: Annotated[str, one_of(("none", "linear", "sqrt"))] = "none"
-    lr_reference_batch_size: PositiveCount = 32
+    lr: PositiveAmount | None = 0.003
+    lr_scaling: Annotated[str, one_of(("none", "linear", "sqrt"))] | None = "none"
+    lr_reference_batch_size: PositiveCount | None = 32
     precision: Annotated[str, one_of(("32", "bf16-mixed", "16-mixed"))] = "32"
-    task: Annotated[str, one_of(TASK_QUALITIES)] = "classification"
+    task: Annotated[str, one_of((*TASK_QUALITIES, MODULE))] = "classification"
     metrics: dict[str, Any] = field(default_factory=dict)
     data: Any = MISSING
     model: Any = MISSING
@@ -117,14 +121,21 @@ class TrainConfig(RunConfig):
                 f"batch_size={self.batch_size}: all devices together share this batch, so it must "
                 f"be a multiple of trainer.devices={self.trainer.devices}"
             )
+        if self.task == MODULE:
+            _require_module(self)
+        else:
+            for name in ("lr", *DECIDED_BY_MODULE):
+                if getattr(self, name) is None:
+                    raise ValueError(f"{name}=null: only task=module goes without; give a value")
 
     def effective_lr(self) -> float:
         """The learning rate after scaling from the reference batch size.
 
         Source: linear, Goyal et al., arXiv 1706.02677; square root, Krizhevsky, arXiv 1404.5997.
         """
-        ratio = self.batch_size / self.lr_reference_batch_size
-        factor = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.lr_scaling]
+        assert self.lr is not None, "only the optimizer of a module has its own"
+        ratio = self.batch_size / (self.lr_reference_batch_size or self.batch_size)
+        factor = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.lr_scaling or "none"]
         return self.lr * factor
 
     @classmethod
@@ -137,9 +148,47 @@ class TrainConfig(RunConfig):
         refuse_contradictions(values, _REPEATED)
         _refuse_ignored_keys(values)
         config = super().from_dict(without_key(dict(values), CHOICES), above)
-        names = [*TASK_QUALITIES[config.task], *config.metrics]
-        require_one_of("target.metric", config.target.metric, names)
+        if config.task != MODULE:  # what a module logs is only known once it has logged it
+            names = [*TASK_QUALITIES[config.task], *config.metrics]
+            require_one_of("target.metric", config.target.metric, names)
         return config
+
+
+def _require_module(config: TrainConfig) -> None:
+    """Refuse keys that a training of the user's own module cannot follow.
+
+    Raises:
+        ValueError: Such a key is set, or the direction of the target is not known.
+    """
+    if config.target != MISSING:
+        config.target.build()
+    target = str((config.model if isinstance(config.model, Mapping) else {}).get("_target_", ""))
+    refusals = {
+        f"model._target_={target}": (
+            target.startswith(("bench.", "torchvision.")),
+            "trains a LightningModule of your own; give model=custom model._target_=my.Module",
+        ),
+        f"metrics.{next(iter(config.metrics), '')}": (
+            bool(config.metrics),
+            "reports what the module logs; log the metric in validation_step",
+        ),
+        "recipe": (config.recipe is not None, "has no network to build on; use recipe=none"),
+        "trainer.compile=true": (
+            config.trainer.compile,
+            "does not know what to compile; call torch.compile in the module",
+        ),
+        "trainer.channels_last=true": (
+            config.trainer.channels_last,
+            "leaves the layout to the module; convert weights and images there",
+        ),
+        f"trainer.devices={config.trainer.devices}": (
+            config.trainer.devices > 1,
+            "trains on one device; use ProfilerCallback in a training of your own for several",
+        ),
+    }
+    for key, (is_set, reason) in refusals.items():
+        if is_set:
+            raise ValueError(f"{key}: task=module {reason}")
 
 
 def _refuse_ignored_keys(values: Mapping[str, Any]) -> None:

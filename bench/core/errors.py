@@ -18,6 +18,10 @@ class DivergedError(RuntimeError):
     """The loss is no longer finite. The run has failed, at a cost; a larger budget cannot help."""
 
 
+class NoMetricsError(ValueError):
+    """A module of the user's logged nothing in validation that a target could be judged by."""
+
+
 class PassFailed(RuntimeError):  # noqa: N818 -- says what happened to the pass
     """The system failed in a pass or when it was first tried; `__cause__` says how."""
 

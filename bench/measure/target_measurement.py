@@ -8,6 +8,7 @@ an evaluation belongs to the phase `checkpoint`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -135,9 +136,13 @@ class TargetMeasurement:
         )
 
 
+# Losses of a validation split, by our names and by those that modules log, such as `val_loss`.
+_LOSS = re.compile(r"mse|((val|valid|validation|eval|dev)[\W_]*)?loss")
+
+
 def _refuse_divergence(row: CurveRow) -> None:
-    validation = row.quality.get("loss", row.quality.get("mse"))
-    for name, value in (("training", row.train_loss), ("validation", validation)):
+    validation = [("validation", v) for name, v in row.quality.items() if _LOSS.fullmatch(name)]
+    for name, value in (("training", row.train_loss), *validation):
         if value is not None and not math.isfinite(value):
             after = f"{row.steps} steps" if row.samples is None else f"{row.samples} samples"
             raise DivergedError(f"the {name} loss is {value} after {after}")

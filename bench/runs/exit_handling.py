@@ -8,11 +8,13 @@ import traceback
 from typing import Protocol
 
 from bench.cli.messages import root_cause
-from bench.core.errors import CombinationRefused, DivergedError, PassFailed
+from bench.core.errors import CombinationRefused, DivergedError, NoMetricsError, PassFailed
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.launch.child import Interrupted
 from bench.launch.stopping import stop_reason
 
+# What the record calls these; other errors keep the name of their class.
+_KINDS: dict[type[BaseException], str] = {DivergedError: "diverged", NoMetricsError: "no_metrics"}
 # The kind of the exception or a word of its message, by library: PyTorch's devices, its allocator
 # on the CPU, and JAX. None of them has to be imported here.
 _OUT_OF_MEMORY_KIND = "OutOfMemoryError"
@@ -66,7 +68,7 @@ def explain(exception: BaseException) -> tuple[Status, RunError]:
     trace = "".join(traceback.format_exception(exception))
     exception = root_cause(exception)
     status: Status = "failed"
-    kind = "diverged" if isinstance(exception, DivergedError) else type(exception).__name__
+    kind = _KINDS.get(type(exception), type(exception).__name__)
     if isinstance(exception, CombinationRefused):
         status = "refused"  # a combination that does not exist has not failed
     elif _is_out_of_memory(exception):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from bench.config.train import MODULE
 from bench.core.counting import start_order
 from bench.core.records.run import RunRecord
 from bench.core.store import read_record
@@ -55,9 +56,15 @@ def trained_record(folder: Path, *, allow_missed: bool, key: str = "run") -> Run
         key: The key that named the run, for the error; `allow_missed` is a key of the same group.
 
     Raises:
-        ValueError: The run failed, or missed its target; or the record cannot be read.
+        ValueError: The run failed, or missed its target; its model is a module of the user's own;
+            or the record cannot be read.
     """
     record = read_record(folder)
+    if record.config.get("task") == MODULE:
+        raise ValueError(
+            f"{key}={record.run_id}: nothing is built on a run of task=module, whose module is "
+            "the user's own; choose another run, or train its network as model=custom"
+        )
     if record.status != "ok":
         raise ValueError(f"{key}={record.run_id}: it ended as {record.status}; choose another one")
     reached = record.target is not None and record.target.reached

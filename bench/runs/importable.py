@@ -15,16 +15,19 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
 from bench.cli.messages import root_cause
+from bench.config.train import MODULE
 from bench.core.suggest import did_you_mean
 from bench.tasks.data import require_loaders
+from bench.tasks.lightning_module import OPTIONAL_LOADERS, require_module_class
 
 
-def require_target(key: str, target: str) -> None:
+def require_target(key: str, target: str, task: str = "classification") -> None:
     """Refuse a `_target_` that cannot be imported or called.
 
     Args:
         key: The key that holds it.
         target: A dotted path.
+        task: The key `task`: a module of the user's own needs no test split.
 
     Raises:
         ValueError: It cannot; the message has the reason.
@@ -38,7 +41,9 @@ def require_target(key: str, target: str) -> None:
             f"{key}={target}: must be a class or a function, is a {type(part).__name__}"
         )
     if key == "data._target_":
-        require_loaders(part, target)
+        require_loaders(part, target, optional=OPTIONAL_LOADERS if task == MODULE else ())
+    if key == "model._target_" and task == MODULE:
+        require_module_class(part, target)
 
 
 def _reason(target: str, error: BaseException) -> str:

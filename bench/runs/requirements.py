@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from bench.config.nodes import NODES
+from bench.config.train import MODULE
 from bench.core.errors import install_hint
 from bench.launch.needs import Need
 
@@ -52,6 +53,7 @@ ADDED_TO_MODEL = {
     "classification": ("input_shape", "num_classes"),
     "regression": ("input_shape", "num_outputs"),
     "language_modelling": ("vocabulary_size", "context"),
+    MODULE: (),
 }
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_", "_mode_"}
 
@@ -83,7 +85,11 @@ def target_needs(values: Mapping[str, Any], owner: str = "") -> list[Need]:
         ValueError: The library of a model of ours is not installed.
     """
     needs = []
-    added = {"data": _ADDED_TO_DATA, "model": ADDED_TO_MODEL[values.get("task", "classification")]}
+    task = values.get("task", "classification")
+    added = {"data": _ADDED_TO_DATA, "model": ADDED_TO_MODEL[task]}
+    if task == MODULE:  # its classes are called as they are, see bench.training.user_module
+        added["data"] = ("batch_size",)
+        added["model"] = ("lr",) if values.get("lr") is not None else ()
     for key, target in _targets(values):
         if target in _OPTIONAL:
             extra = _OPTIONAL[target]
@@ -91,7 +97,8 @@ def target_needs(values: Mapping[str, Any], owner: str = "") -> list[Need]:
         if target in _BUILT_IN:
             continue
         name = f"{owner}{key}"
-        needs.append(Need(f"{_TARGETS}:require_target", (name, target)))
+        whose = (task,) if task == MODULE else ()
+        needs.append(Need(f"{_TARGETS}:require_target", (name, target, *whose)))
         part = key.removesuffix("._target_")
         if part in added and not owner:  # another run has already called its classes
             arguments = sorted({*added[part], *values[part]} - _HYDRA_KEYS)

@@ -6,7 +6,7 @@ repeats of one task. Data is read and prepared in setup(), before the clock star
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Any, Protocol
 
@@ -48,7 +48,7 @@ class DataModule(Protocol):
         """Batches that no decision depends on."""
 
 
-def require_loaders(kind: Any, target: str) -> None:
+def require_loaders(kind: Any, target: str, optional: Collection[str] = ()) -> None:
     """Refuse a class of data that has no loader for one of the splits.
 
     What the loaders of an object give is checked later (bench.training.contract).
@@ -56,6 +56,7 @@ def require_loaders(kind: Any, target: str) -> None:
     Args:
         kind: The class or function that the configuration's `_target_` names.
         target: The `_target_`.
+        optional: Loaders that it may do without.
 
     Raises:
         ValueError: It is a LightningDataModule without such a method; the message names it.
@@ -64,6 +65,8 @@ def require_loaders(kind: Any, target: str) -> None:
     if not (isinstance(kind, type) and issubclass(kind, pl.LightningDataModule)):
         return
     for name, use in _LOADERS.items():
+        if name in optional:
+            continue
         if getattr(kind, name) is getattr(pl.LightningDataModule, name):
             raise ValueError(f"data: {target} has no {name}; a run needs one {use}")
 

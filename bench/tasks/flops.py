@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from bench.tasks.neutral import evaluating, unchanged
@@ -28,12 +29,13 @@ _MOVES_DATA = frozenset(
 )
 
 
-def count_flops(module: nn.Module, example: Tensor) -> tuple[int, list[str]]:
+def count_flops(module: nn.Module, example: Any) -> tuple[int, list[str]]:
     """Count the FLOPs of a forward pass in evaluation mode; a multiply-add counts as two.
 
     Args:
         module: It and all random states are put back afterwards (bench.tasks.neutral.unchanged).
-        example: One input on the module's device, shape (1, c, h, w).
+        example: One input on the module's device, shape (1, c, h, w), or several such tensors in
+            tuples, lists and dicts.
 
     Returns:
         The FLOPs of all operators that torch has a formula for, and the sorted names of other
@@ -44,7 +46,7 @@ def count_flops(module: nn.Module, example: Tensor) -> tuple[int, list[str]]:
     # recorder, entered first, sees these parts.
     recorder = _Recorder()
     with unchanged([module]), evaluating(module), torch.no_grad(), recorder, counter:
-        module(example.clone())  # a model may write into its input
+        module(tree_map(torch.clone, example))  # a model may write into its input
     return counter.get_total_flops(), sorted(recorder.uncounted)
 
 

@@ -77,9 +77,12 @@ def _values(logits: Tensor, labels: Tensor, num_classes: int) -> tuple[float, ..
     )
 
 
-def recorded(values: Mapping[str, float]) -> dict[str, float | None]:
+def recorded(values: Mapping[str, float | None]) -> dict[str, float | None]:
     """Prepare values for a record: NaN and infinite ones become None."""
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return {
+        name: value if value is not None and math.isfinite(value) else None
+        for name, value in values.items()
+    }
 
 
 def predicted_classes(logits: Tensor) -> Tensor:

@@ -15,8 +15,9 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from typing_extensions import override
 
-from bench.core.errors import kind_and_line
+from bench.core.errors import NoMetricsError, kind_and_line
 from bench.core.records.model import RESERVED, ModelFacts
+from bench.core.suggest import did_you_mean
 from bench.core.target import Target, meets, require_possible
 from bench.training.profiler import TargetProfiler
 
@@ -66,6 +67,17 @@ def require_validation(trainer: pl.Trainer) -> None:
             "no validation: the target is judged by what it logs; give a validation loader and a "
             "validation_step, and limit_val_batches above 0"
         )
+
+
+def count_batches(trainer: pl.Trainer) -> None:
+    """Keep a trainer from ending the fit by its max_steps; another one counts batches.
+
+    Lightning counts optimizer steps, of which a batch may take several or none.
+
+    Args:
+        trainer: The trainer, in on_fit_start: the schedules of optimizers have read max_steps.
+    """
+    trainer.fit_loop.epoch_loop.max_steps = -1
 
 
 def call_before_training_data(trainer: pl.Trainer, act: Callable[[], None]) -> None:
@@ -164,14 +176,16 @@ def model_facts(trainer: pl.Trainer, module: pl.LightningModule) -> ModelFacts:
 class Monitor:
     """Reads what the module logged in the validation that just ended, and in no other."""
 
-    def __init__(self, name: str, target: Target) -> None:
+    def __init__(self, name: str, target: Target, *, key: str = "monitor") -> None:
         """Remember the name.
 
         Args:
             name: The name under which the module logs the metric in validation.
             target: The metric of the target, and its threshold.
+            key: The argument or key that gives the name, for messages.
         """
         self._name, self._target = name, target
+        self._label = f"{key}={name}"
         self._before: Mapping[str, Tensor] = {}
         self._skipped: set[str] = set()
 
@@ -187,21 +201,22 @@ class Monitor:
         """Read the value of the metric of the target.
 
         Raises:
-            ValueError: None was logged in this validation, it has several values, or the metric
-                cannot have the value.
+            NoMetricsError: None was logged in this validation.
+            ValueError: It has several values, or the metric cannot have the value.
         """
         logged = self._logged(trainer)
         if self._name not in logged:
-            names = ", ".join(sorted(logged)) or "nothing"
-            raise ValueError(f"monitor={self._name}: not logged in validation; logged: {names}")
+            names = ", ".join(sorted(logged)) or "nothing; call self.log in validation_step"
+            hint = did_you_mean(self._name, list(logged))
+            raise NoMetricsError(f"{self._label}: not logged in validation; logged: {names}{hint}")
         num = logged[self._name].numel()
         if num != 1:
-            raise ValueError(f"monitor={self._name}: has {num} values, must have one")
+            raise ValueError(f"{self._label}: has {num} values, must have one")
         value = float(logged[self._name])
         try:
             require_possible(self._target.metric, value)
         except ValueError as error:
-            raise ValueError(f"monitor={self._name}: {error}") from error
+            raise ValueError(f"{self._label}: {error}") from error
         self._warn_of_coarse(value)
         return value
 
@@ -246,7 +261,7 @@ class Monitor:
         for dtype in _COARSE:
             if value == float(torch.tensor(threshold, dtype=dtype)):
                 _log.warning(
-                    "monitor=%s: %g is %g rounded to %s, which misses it; if it was computed in "
+                    "%s: %g is %g rounded to %s, which misses it; if it was computed in "
                     "this type, log it in float32",
-                    *(self._name, value, threshold, dtype),
+                    *(self._label, value, threshold, dtype),
                 )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from bench.config.train import TrainConfig
+from bench.core.errors import first_line
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import evaluating, unchanged
 from bench.tasks.task import Task, describe
@@ -151,6 +152,22 @@ def _check_loss(module: TaskModule, batch: Batch, precision: Precision) -> None:
         loss = module.training_step((inputs.clone(), targets), 0)
     if not loss.requires_grad:
         raise ValueError("model: the loss depends on no parameter that is trained")
+    # Only some optimizers take sparse gradients, which they find out in their first step.
+    if any(getattr(part, "sparse", False) is True for part in module.network.modules()):
+        loss.backward()  # type: ignore[no-untyped-call]
+        _require_sparse_step(module)
+
+
+def _require_sparse_step(module: TaskModule) -> None:
+    made = module.configure_optimizers()
+    optimizer = made["optimizer"] if isinstance(made, dict) else made
+    try:
+        optimizer.step()
+    except RuntimeError as error:
+        raise ValueError(
+            f"optimizer: {type(optimizer).__name__} cannot train the model's sparse embeddings "
+            f"({first_line(error)}); use optimizer=sgd, or sparse=False in the model"
+        ) from error
 
 
 def _check_evaluation(

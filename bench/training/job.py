@@ -7,7 +7,7 @@ happens. The fork server imports this module once, so that jobs need not import 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,6 @@ from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.store import CurveWriter, write_record
 from bench.launch.job import Job, Progress
-from bench.measure.meter_set import MeterSet
 from bench.measure.sampler import write_telemetry
 from bench.measure.target_measurement import phases_of
 from bench.measure.window import Window
@@ -30,16 +29,11 @@ from bench.runs.exit_handling import carry_out, start_log
 from bench.runs.instruments import build_window
 from bench.runs.measured import measured_record
 from bench.runs.recipes import source_record, with_recipe
-from bench.tasks.data import test_batches
-from bench.tasks.loaders import Batch
-from bench.tasks.task import Split
-from bench.tasks.task_module import TaskModule
-from bench.training.evaluate import Served, evaluate
-from bench.training.loop import gpu_uuids, require_devices, train_to_target
-from bench.training.parts import Parts, build_parts, model_facts, model_name
+from bench.training.loop import gpu_uuids, require_devices
+from bench.training.parts import build_task_parts, model_name
 from bench.training.profiler import TargetProfiler, nothing
 from bench.training.ranks import follow_in_other_ranks
-from bench.training.serving_probe import probe_serving
+from bench.training.run_parts import RunParts, build_parts
 
 _SHOW_EVERY_S = 0.25
 
@@ -97,36 +91,36 @@ class TrainingRun:
             require_meter(config, window)
             parts = build_parts(config, self._job.folder)
             window.synchronize = parts.synchronize
-            model = model_facts(parts, model_name(self._job.config))
-            self._fields |= {"model": model, "task": parts.task.facts()}
-            examples = parts.compile_and_warm_up()
+            parts.prepare(self._fields, model_name(self._job.config))
             self._train(parts, window)
-        checkpoint = self._job.folder / "checkpoint.pt"
-        self._fields["model"] = replace(model, size_bytes=checkpoint.stat().st_size)
+        size_bytes = (self._job.folder / "checkpoint.pt").stat().st_size
+        self._fields["model"] = replace(self._fields["model"], size_bytes=size_bytes)
         self._send(Progress(stage="evaluating and timing the model"))
-        self._assess(parts, parts.served(examples), window.meters)
+        target = self.record("ok", None).target
+        at: Literal["crossing", "end"] = "crossing" if target and target.reached else "end"
+        self._fields |= parts.assess(at, window.meters)
 
     def close(self) -> None:
         """Release what the run holds."""
         if self._window is not None:
             self._window.close()
 
-    def _train(self, parts: Parts, window: Window) -> None:
+    def _train(self, parts: RunParts, window: Window) -> None:
         curve = CurveWriter(self._job.folder)
         profiler = self._profiler = build_profiler(
             parts,
             window,
             on_row=partial(self._keep, curve, parts),
-            on_end=partial(save_model, self._job.folder / "checkpoint.pt"),
+            on_end=lambda _: save_weights(self._job.folder / "checkpoint.pt", parts.weights()),
         )
         try:
-            train_parts(parts, profiler)
+            parts.train(profiler)
         finally:
             curve.close()
             if profiler.started:
                 write_telemetry(self._job.folder / "telemetry.parquet", window.telemetry())
 
-    def _keep(self, curve: CurveWriter, parts: Parts, row: CurveRow) -> None:
+    def _keep(self, curve: CurveWriter, parts: RunParts, row: CurveRow) -> None:
         curve.append(row)
         # Each message wakes the parent, which then competes with the training.
         if row.time_s >= self._shown_s + _SHOW_EVERY_S:
@@ -138,27 +132,6 @@ class TrainingRun:
             numbers = {name: getattr(row, name) for name in row.__slots__} | row.quality
             numeric = {k: v for k, v in numbers.items() if isinstance(v, int | float)}
             parts.trainer.logger.log_metrics(numeric, step=row.steps)
-
-    def _assess(self, parts: Parts, served: Served, meters: MeterSet) -> None:
-        """Measure quality and serving cost of the model in its state at the end of the run."""
-        target = self.record("ok", None).target
-        at: Literal["crossing", "end"] = "crossing" if target and target.reached else "end"
-        task = parts.task
-        splits: list[tuple[str, Split, Iterable[Batch]]] = [
-            ("quality", "val", task.data.val_dataloader()),
-            ("quality_test", "test", test_batches(task.data)),
-        ]
-        for field, split, batches in splits:
-            evaluation = task.evaluation(split)
-            self._fields[field] = evaluate(served, evaluation, batches, device=parts.device, at=at)
-        self._fields["serving"] = probe_serving(
-            served,
-            parts.example_inputs(max(self._config.probe.batch_sizes)),
-            samples_per_input=task.samples_per_example,
-            config=self._config.probe,
-            synchronize=parts.synchronize,
-            meters=meters,
-        )
 
     def record(self, status: Status, error: RunError | None) -> RunRecord:
         """Make the record of what has been measured so far."""
@@ -203,11 +176,11 @@ def prepare_process(config: TrainConfig) -> None:
 
 
 def build_profiler(
-    parts: Parts,
+    parts: RunParts,
     window: Window,
     *,
     on_row: Callable[[CurveRow], None],
-    on_end: Callable[[TaskModule], None],
+    on_end: Callable[[object], None],
 ) -> TargetProfiler:
     """Make the profiler of a run."""
     config = parts.config
@@ -215,31 +188,25 @@ def build_profiler(
         target=config.target.build(),
         budget=config.budget,
         max_steps=parts.max_steps,
-        num_train_samples=parts.task.data.num_train_samples,
+        num_train_samples=parts.num_train_samples,
         window=window,
         on_row=on_row,
         on_end=on_end,
     )
 
 
-def train_parts(parts: Parts, profiler: TargetProfiler) -> None:
-    """Train the parts of a run; as train_to_target()."""
-    batch_size = parts.config.batch_size
-    train_to_target(parts.module, profiler, parts.trainer, batch_size)
-
-
-def save_model(path: Path, module: TaskModule) -> None:
+def save_weights(path: Path, weights: dict[str, Any]) -> None:
     """Save the weights; config.yaml beside them says how to build the model."""
     # Open the file here: a full disk is then an OSError, where torch would raise something else.
     with path.open("wb") as file:
-        torch.save(module.network.state_dict(), file)
+        torch.save(weights, file)
 
 
 def follow(config: TrainConfig) -> None:
     """Train in a rank other than the first, which measures and writes nothing."""
     prepare_process(config)
-    parts = build_parts(config, None)
+    parts = build_task_parts(config, None)  # a module of the user's trains on one device
     parts.compile_and_warm_up()
     window = Window.time_only(parts.synchronize)
     profiler = build_profiler(parts, window, on_row=nothing, on_end=nothing)
-    train_parts(parts, profiler)
+    parts.train(profiler)

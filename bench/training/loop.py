@@ -10,10 +10,12 @@ import functools
 import math
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from hydra.utils import instantiate
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 
@@ -37,7 +39,9 @@ def eval_every_steps(eval_every_samples: int | None, step_samples: int) -> int:
     return math.ceil(eval_every_samples / step_samples)
 
 
-def schedule_steps(max_epochs: float, num_train_samples: int, step_samples: int, every: int) -> int:
+def schedule_steps(
+    max_epochs: float, num_train_samples: float, step_samples: int, every: int
+) -> int:
     """Compute the length of the schedule in steps, rounded up so that it ends with an evaluation.
 
     Args:
@@ -94,34 +98,53 @@ def gpu_uuids(devices: Sequence[torch.device]) -> list[str] | None:
 
 
 def build_trainer(
-    config: TrainConfig, *, max_steps: int, every: int, logger: Logger | None
+    config: TrainConfig, *, max_steps: int, every: int, logger: Logger | None, **more: Any
 ) -> pl.Trainer:
-    """Make a trainer in which none of Lightning's extras run on the clock.
+    """Make the trainer of a run.
+
+    Args:
+        config: The configuration of the run.
+        max_steps: Optimizer steps at which Lightning ends the fit.
+        every: Batches between evaluations.
+        logger: Lightning's logger; None for none.
+        **more: More arguments of Lightning's Trainer.
+
+    Raises:
+        ValueError: The device or the precision does not exist here.
+    """
+    return pl.Trainer(
+        **trainer_options(config),
+        max_steps=max_steps,
+        max_epochs=-1,
+        val_check_interval=every,
+        check_val_every_n_epoch=None,
+        logger=logger or False,
+        **more,
+    )
+
+
+def trainer_options(config: TrainConfig) -> dict[str, Any]:
+    """Arguments of a trainer in which none of Lightning's extras run on the clock.
 
     Raises:
         ValueError: The device or the precision does not exist here.
     """
     options = config.trainer
     devices = require_devices(options.accelerator, options.devices, config.precision)
-    return pl.Trainer(
-        accelerator="gpu" if devices[0].type == "cuda" else "cpu",
-        devices=options.devices,
-        strategy="ddp" if options.devices > 1 else "auto",
+    return {
+        "accelerator": "gpu" if devices[0].type == "cuda" else "cpu",
+        "devices": options.devices,
+        "strategy": "ddp" if options.devices > 1 else "auto",
         # Ranks are started by bench.training.ranks, even inside a job of Slurm or torchrun.
-        plugins=[LightningEnvironment()],
-        precision=_LIGHTNING_PRECISION[config.precision],  # type: ignore[arg-type]
-        max_steps=max_steps,
-        max_epochs=-1,
-        val_check_interval=every,
-        check_val_every_n_epoch=None,
-        deterministic=options.deterministic,
-        logger=logger or False,
-        num_sanity_val_steps=0,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        use_distributed_sampler=False,
-    )
+        "plugins": [LightningEnvironment()],
+        "precision": _LIGHTNING_PRECISION[config.precision],
+        "deterministic": options.deterministic,
+        "num_sanity_val_steps": 0,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "enable_progress_bar": False,
+        "use_distributed_sampler": False,
+    }
 
 
 def train_to_target(
@@ -164,3 +187,19 @@ def train_to_target(
         trainer.fit(module, datamodule=data)
     finally:
         profiler.stop()
+
+
+def build_logger(node: dict[str, Any] | None, folder: Path | None) -> Logger | None:
+    """Make Lightning's logger of a run.
+
+    Args:
+        node: The group `logger` of the configuration; None for none.
+        folder: The run folder; None on ranks that write nothing.
+    """
+    if not node or folder is None:
+        return None
+    if "tracking_uri" in node and node["tracking_uri"] is None:
+        # By default Lightning has MLflow write plain files, which MLflow refuses.
+        node = {**node, "tracking_uri": f"sqlite:///{folder}/mlflow.db"}
+    logger: Logger = instantiate(node, save_dir=str(folder))
+    return logger

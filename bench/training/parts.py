@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
-from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
 
 from bench.compression.distill import Distilled, Teacher
@@ -20,12 +19,14 @@ from bench.config.train import TrainConfig
 from bench.core.identity import part_name
 from bench.core.records.model import ModelFacts
 from bench.core.suggest import did_you_mean
+from bench.measure.meter_set import MeterSet
 from bench.runs.recipes import source_folder
 from bench.runs.trained import load_network, pruned_network
 from bench.tasks.data import test_batches
 from bench.tasks.find_task import make_task
 from bench.tasks.flops import count_flops
-from bench.tasks.task import Task
+from bench.tasks.loaders import Batch
+from bench.tasks.task import Split, Task
 from bench.tasks.task_module import TaskModule
 from bench.training import loop
 from bench.training.contract import (
@@ -34,13 +35,15 @@ from bench.training.contract import (
     refuse_hooks,
     require_network,
 )
-from bench.training.evaluate import Served
+from bench.training.evaluate import Served, evaluate
+from bench.training.profiler import TargetProfiler
+from bench.training.serving_probe import probe_serving
 from bench.training.warm_up import prepare
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Parts:
-    """What a run consists of.
+    """What the run of a built-in task consists of.
 
     Attributes:
         config: The configuration of the run.
@@ -55,6 +58,12 @@ class Parts:
     trainer: pl.Trainer
     max_steps: int
     teacher: Teacher | None = None
+    _examples: Examples | None = field(default=None, init=False)
+
+    @property
+    def num_train_samples(self) -> int:
+        """Samples of one epoch."""
+        return int(self.task.data.num_train_samples)
 
     @property
     def task(self) -> Task:
@@ -72,7 +81,20 @@ class Parts:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def compile_and_warm_up(self) -> Examples:
+    def prepare(self, facts: dict[str, Any], name: str) -> None:
+        """Check and warm up, before the clock.
+
+        Args:
+            facts: Receives `model` and `task` of the record.
+            name: Name of the model in the record.
+
+        Raises:
+            ValueError: Data or model break their contract.
+        """
+        facts |= {"model": model_facts(self, name), "task": self.task.facts()}
+        self.compile_and_warm_up()
+
+    def compile_and_warm_up(self) -> None:
         """Do the work that comes once per process, before the clock.
 
         Raises:
@@ -85,20 +107,54 @@ class Parts:
             self.module.network.compile()
             if self.teacher is not None:
                 self.teacher.compile()
-        return prepare(
+        self._examples = prepare(
             self.module,
             self.config,
             device=self.device,
             precision=self.trainer.precision_plugin.forward_context,
         )
 
-    def served(self, examples: Examples) -> Served:
+    def train(self, profiler: TargetProfiler) -> None:
+        """Train to the target; as bench.training.loop.train_to_target()."""
+        loop.train_to_target(self.module, profiler, self.trainer, self.config.batch_size)
+
+    def weights(self) -> dict[str, Any]:
+        """The weights to save: config.yaml says how to build the network that takes them."""
+        return self.module.network.state_dict()
+
+    def assess(self, at: Literal["crossing", "end"], meters: MeterSet) -> dict[str, Any]:
+        """Measure quality and serving cost of the model in its state at the end of the run.
+
+        Args:
+            at: The state of training that the model is in.
+            meters: Open energy meters.
+        """
+        task, served, fields = self.task, self._served(), {}
+        splits: list[tuple[str, Split, Iterable[Batch]]] = [
+            ("quality", "val", task.data.val_dataloader()),
+            ("quality_test", "test", test_batches(task.data)),
+        ]
+        for name, split, batches in splits:
+            evaluation = task.evaluation(split)
+            fields[name] = evaluate(served, evaluation, batches, device=self.device, at=at)
+        serving = probe_serving(
+            served,
+            self._example_inputs(max(self.config.probe.batch_sizes)),
+            samples_per_input=task.samples_per_example,
+            config=self.config.probe,
+            synchronize=self.synchronize,
+            meters=meters,
+        )
+        return {**fields, "serving": serving}
+
+    def _served(self) -> Served:
         """The model on its device, in the precision that it was trained in."""
+        assert self._examples is not None, "the model has been warmed up"
         self.module.to(self.device)
         precision = self.trainer.precision_plugin.forward_context
-        return Served(self.module, precision, copies_input=examples.changes_input).eval()
+        return Served(self.module, precision, copies_input=self._examples.changes_input).eval()
 
-    def example_inputs(self, num: int) -> Tensor:
+    def _example_inputs(self, num: int) -> Tensor:
         """Load the first `num` inputs or more of the test split, on the device."""
         inputs: list[Tensor] = []
         for batch, _ in test_batches(self.task.data):
@@ -108,8 +164,8 @@ class Parts:
         return torch.cat(inputs).to(self.device)
 
 
-def build_parts(config: TrainConfig, folder: Path | None) -> Parts:
-    """Build all parts of a run, before compilation and warm-up.
+def build_task_parts(config: TrainConfig, folder: Path | None) -> Parts:
+    """Build all parts of the run of a built-in task, before compilation and warm-up.
 
     Args:
         config: The configuration of the run; its groups with a `_target_` are instantiated here.
@@ -143,7 +199,7 @@ def build_parts(config: TrainConfig, folder: Path | None) -> Parts:
         channels_last=config.trainer.channels_last,
     )
     trainer = loop.build_trainer(
-        config, max_steps=max_steps, every=every, logger=_logger(config.logger, folder)
+        config, max_steps=max_steps, every=every, logger=loop.build_logger(config.logger, folder)
     )
     return Parts(
         config=config,
@@ -197,16 +253,6 @@ def _module_class(config: TrainConfig, teacher: Teacher | None) -> Callable[...,
     if teacher is None or not isinstance(recipe, DistillConfig):
         return TaskModule
     return partial(Distilled, teacher=teacher, temperature=recipe.temperature, alpha=recipe.alpha)
-
-
-def _logger(node: dict[str, Any] | None, folder: Path | None) -> Logger | None:
-    if not node or folder is None:
-        return None
-    if "tracking_uri" in node and node["tracking_uri"] is None:
-        # By default Lightning has MLflow write plain files, which MLflow refuses.
-        node = {**node, "tracking_uri": f"sqlite:///{folder}/mlflow.db"}
-    logger: Logger = instantiate(node, save_dir=str(folder))
-    return logger
 
 
 def model_facts(parts: Parts, name: str) -> ModelFacts:

@@ -27,6 +27,7 @@ from bench.runs.requirements import (
     require_module,
     target_needs,
 )
+from bench.training.module_plan import refuse_decided, with_module
 
 
 def check_values(values: Mapping[str, Any]) -> TrainConfig:
@@ -65,7 +66,9 @@ def _source_and_needs(
     values: Mapping[str, Any], overrides: Sequence[str]
 ) -> tuple[Source | None, list[Need]]:
     """The run that a job builds on, and what the job needs; see check_training()."""
-    config = check_values(values)
+    check_values(values)
+    refuse_decided(values, overrides)
+    config = TrainConfig.from_dict(with_module(values, overrides))
     require_rates(config)
     target_mode(config)
     source = find_source(config)
@@ -88,9 +91,10 @@ def plan_training(config: DictConfig) -> list[Planned]:
             something that it needs is not on this machine.
     """
     values = plain_values(config)
-    source, needs = _source_and_needs(values, job_overrides(config))
+    overrides = job_overrides(config)
+    source, needs = _source_and_needs(values, overrides)
     require(needs)
-    settled = with_source(with_choices(config, values), source)
+    settled = with_source(with_module(with_choices(config, values), overrides), source)
     # The record must say which way is better even if the run is killed.
     settled["target"]["mode"] = target_mode(TrainConfig.from_dict(values))
     chosen = settled[CHOICES]
@@ -140,7 +144,8 @@ def hash_of(config: DictConfig, source: Source | None = None) -> str:
     repeats = config.copy()
     repeats.seed = 0
     repeats.repeat = 0
-    return config_hash(with_source(plain_values(repeats), source, portable=True))
+    values = with_module(plain_values(repeats), job_overrides(config))
+    return config_hash(with_source(values, source, portable=True))
 
 
 def training_needs(config: TrainConfig, source: Source | None) -> list[Need]:

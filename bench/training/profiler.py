@@ -46,7 +46,7 @@ class TargetProfiler(TargetMeasurement):
         stop_at_target: Whether to stop the trainer at the crossing.
     """
 
-    on_end: Callable[[TaskModule], None] = nothing
+    on_end: Callable[[pl.LightningModule], None] = nothing
     budget: BudgetConfig | None = None
     max_steps: int | None = None
     num_train_samples: int | None = None
@@ -144,11 +144,12 @@ class TargetProfiler(TargetMeasurement):
         self.seen = self._seen_now()
         self.keep_row(train_loss, quality)
         self.finished = self.max_steps is not None and self.steps >= self.max_steps
-        if self._agreed(trainer, self._done()):
+        # Lightning ends a schedule of optimizer steps itself, but not one of batches.
+        if self._agreed(trainer, self.finished or self._done()):
             trainer.should_stop = True
         self.window.phases.switch_quickly("train")
 
-    def training_ended(self, module: TaskModule) -> None:
+    def training_ended(self, module: pl.LightningModule) -> None:
         """Hand over the trained module, and stop the clock."""
         self.window.synchronize()
         self.window.phases.switch("checkpoint")

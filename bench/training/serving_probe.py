@@ -13,9 +13,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from bench.config.train import ProbeConfig
 from bench.core.records.serving import Serving
@@ -23,6 +25,7 @@ from bench.core.stats.percentiles import latency_percentile
 from bench.measure.clock import Clock
 from bench.measure.energy import MIN_REFRESHES, EnergyWindow, WindowEnergy, per_item
 from bench.measure.meter_set import MeterSet
+from bench.tasks.lightning_module import num_rows, take_rows
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +48,7 @@ class _Throughput:
 @torch.inference_mode()
 def probe_serving(
     network: nn.Module,
-    inputs: Tensor,
+    inputs: Any,
     *,
     samples_per_input: int,
     config: ProbeConfig,
@@ -57,8 +60,9 @@ def probe_serving(
 
     Args:
         network: Maps inputs to outputs in the precision to measure. It is put into evaluation mode.
-        inputs: On the network's device, shape (n, ...), n >= 1. With fewer than twice the largest
-            batch size, batches of that size share inputs.
+        inputs: On the network's device, shape (n, ...), n >= 1; or several such tensors in tuples,
+            lists and dicts. With fewer than twice the largest batch size, batches of that size
+            share inputs.
         samples_per_input: Samples that an input holds. Throughput and joules are per sample, and
             latencies are those of one input.
         config: Sizes and times.
@@ -73,8 +77,9 @@ def probe_serving(
     Raises:
         ValueError: There is no input.
     """
-    if len(inputs) == 0:
-        raise ValueError(f"inputs of shape {tuple(inputs.shape)}: the probe needs at least one")
+    if num_rows(inputs) == 0:
+        shape = tuple(tree_leaves(inputs)[0].shape)
+        raise ValueError(f"inputs of shape {shape}: the probe needs at least one")
     network.eval()
     prober = _Prober(network, inputs, config, synchronize, clock)
     latencies_ms = prober.latencies_ms()
@@ -115,7 +120,7 @@ class _Prober:
     """Makes the three measurements of a model on its device."""
 
     _network: nn.Module
-    _inputs: Tensor
+    _inputs: Any
     _config: ProbeConfig
     _synchronize: Callable[[], None]
     _clock: Clock
@@ -127,7 +132,7 @@ class _Prober:
         self._requests_ms(inputs, self._config.warmup_requests)
         return self._requests_ms(inputs, self._config.num_requests)
 
-    def _requests_ms(self, inputs: Iterator[Tensor], num_requests: int) -> list[float]:
+    def _requests_ms(self, inputs: Iterator[Any], num_requests: int) -> list[float]:
         """Time this many requests, or as many as max_s allows."""
         latencies_ms: list[float] = []
         self._synchronize()
@@ -182,7 +187,7 @@ class _Prober:
             batch_size=batch_size, num_batches=num_batches, elapsed_s=elapsed_s, spent_s=spent_s
         )
 
-    def _timed_s(self, batches: Iterator[Tensor], num_batches: int) -> float:
+    def _timed_s(self, batches: Iterator[Any], num_batches: int) -> float:
         self._synchronize()
         start_s = self._clock()
         for batch in itertools.islice(batches, num_batches):
@@ -217,13 +222,13 @@ class _Prober:
         return spent, num_predictions
 
 
-def _batches(inputs: Tensor, batch_size: int) -> list[Tensor]:
+def _batches(inputs: Any, batch_size: int) -> list[Any]:
     """Make full batches that together hold every input; the last one starts over at the first.
 
     Args:
         inputs: Shape (n, ...), n >= 1.
         batch_size: Inputs of each batch. If it is more than n, inputs repeat within a batch.
     """
-    offsets = torch.arange(batch_size, device=inputs.device)
-    starts = range(0, len(inputs), batch_size)
-    return [inputs[(start + offsets) % len(inputs)] for start in starts]
+    num, device = num_rows(inputs), tree_leaves(inputs)[0].device
+    offsets = torch.arange(batch_size, device=device)
+    return [take_rows(inputs, (start + offsets) % num) for start in range(0, num, batch_size)]

@@ -63,6 +63,11 @@ def _checked(task: Task, name: str, batch: Any) -> Batch:
             f"data: {task.input_word} of {name} must be of shape (n, {shape_text(shape)}) by "
             f"input_shape, are of shape ({shape_text(inputs.shape)})"
         )
+    if inputs.is_floating_point() and bool(inputs.isnan().any()):
+        raise ValueError(
+            f"data: {task.input_word} of {name} have NaN in them; fill the missing values, or "
+            "leave these samples out"
+        )
     task.require_targets(targets, len(inputs), name)
     return inputs, targets
 

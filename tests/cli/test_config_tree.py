@@ -166,11 +166,11 @@ def test_an_installed_package_finds_its_configuration(
 
 
 def test_warm_up_changes_neither_weights_nor_statistics_nor_random_state() -> None:
-    from bench.training.parts import build_parts
+    from bench.training.parts import build_task_parts
 
     config = values_of("model=cnn", "trainer=cpu")
     torch.manual_seed(0)
-    parts = build_parts(TrainConfig.from_dict(config), None)
+    parts = build_task_parts(TrainConfig.from_dict(config), None)
     before = {name: value.clone() for name, value in parts.module.state_dict().items()}
     state = torch.get_rng_state()
     parts.compile_and_warm_up()

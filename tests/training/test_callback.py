@@ -166,7 +166,7 @@ def test_a_metric_that_is_not_logged_fails_the_fit_by_name_and_leaves_a_record(
     record = read_record(folder)
     assert record.status == "failed"
     assert record.error is not None
-    assert record.error.kind == "ValueError"
+    assert record.error.kind == "no_metrics"
     assert record.phases.wall_time_s == 7.5
     assert record.phase_energy is not None
     assert (record.phase_energy.train_j, record.phase_energy.eval_j) == (60.0, 15.0)

@@ -163,7 +163,7 @@ class Run:
     def _write(self, row: CurveRow) -> None:
         self.clock.advance(WRITE_S, self.write_w)
 
-    def _end(self, module: TaskModule) -> None:
+    def _end(self, module: pl.LightningModule) -> None:
         self.ended += 1
         self.clock.advance(3.0, self.write_w)
 

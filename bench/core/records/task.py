@@ -13,7 +13,8 @@ class TaskFacts:
     Attributes:
         name: Value of the key `task`; `own` for a training of one's own.
         kind: Kind of the task, which follows from the data: `multiclass`, `binary`, `multilabel`,
-            `regression` or `next_token`; `own` for a training of one's own.
+            `regression`, `next_token` or, with task=module, `module`; `own` for a training of one's
+            own.
         sample: What is counted as one sample: an `image`, a `row` of a table or a `token`; `sample`
             if nobody knows.
             Throughput, latency and joules per sample are those of one.
