@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.compression.artifact import Artifact
@@ -20,6 +19,7 @@ from bench.core.identity import part_name
 from bench.core.records.phases import Phases
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.records.serving import Serving, TrainedRun
+from bench.core.scratch import remove_left_folders, scratch_folder
 from bench.core.store import write_record
 from bench.launch.job import Job, Progress
 from bench.measure.energy import MIN_REFRESHES
@@ -84,8 +84,8 @@ class ServingRun:
         trained = TrainedModel(Path(config.run), config)
         # Now, so that the record of a failed run says what it wanted to serve.
         self._fields |= {"trained": trained_run(trained.record), "model": trained.facts(None)}
-        with TemporaryDirectory(prefix="bench-serve-") as name:
-            work = Path(name)
+        remove_left_folders()
+        with scratch_folder() as work:
             self._report("preparing the model")
             artifact = self._prepare(trained, work)
             self._report("opening the model")

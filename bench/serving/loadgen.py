@@ -12,7 +12,6 @@ Source: MLPerf Inference LoadGen (github.com/mlcommons/inference, loadgen); Redd
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -23,6 +22,7 @@ import mlperf_loadgen as lg
 import numpy as np
 
 from bench.core.errors import PassFailed
+from bench.core.scratch import scratch_folder
 from bench.serving.pass_result import PassResult, PassSettings, pass_result
 from bench.serving.pass_windows import PassMeter
 from bench.serving.system import LASTING_THREADS, Sample, System
@@ -54,8 +54,7 @@ def run_pass(
         PassFailed: The system failed.
         ValueError: A setting is missing or out of range, or LoadGen's logs have another format.
     """
-    with tempfile.TemporaryDirectory(prefix="loadgen-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         mode = lg.TestMode.PerformanceOnly
         _drive(system, _loadgen_settings(settings, mode), settings, folder, window)
         detail = read_detail(folder / "mlperf_log_detail.txt")
@@ -80,9 +79,9 @@ def run_accuracy_pass(system: System, *, num_images: int, seed: int) -> None:
     settings = PassSettings(
         scenario="offline", num_images=num_images, seed=seed, raw_latencies=False
     )
-    with tempfile.TemporaryDirectory(prefix="loadgen-") as name:
+    with scratch_folder() as folder:
         test_settings = _loadgen_settings(settings, lg.TestMode.AccuracyOnly)
-        _drive(system, test_settings, settings, Path(name), nullcontext, collect=True)
+        _drive(system, test_settings, settings, folder, nullcontext, collect=True)
 
 
 def loadgen_seeds(seed: int) -> tuple[int, int, int]:
