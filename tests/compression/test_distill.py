@@ -102,7 +102,7 @@ def distilled(student: nn.Module, teacher: nn.Module) -> Distilled:
     )
 
 
-def test_the_teacher_is_no_part_of_the_module(trained: nn.Module) -> None:
+def test_the_teacher_is_not_part_of_the_module(trained: nn.Module) -> None:
     student = Cnn((1, 8, 8), 10, width=2, depth=1)
     names = {f"network.{name}" for name in student.state_dict()}
     module = distilled(student, trained)

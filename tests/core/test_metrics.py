@@ -52,7 +52,7 @@ def test_known_directions(name: str, expected: str | None) -> None:
     assert better(name) == expected
 
 
-def test_what_is_no_number_of_a_record_is_refused() -> None:
+def test_a_path_outside_the_catalogue_is_refused() -> None:
     with pytest.raises(ValueError, match=r"config\.lr: no number of a record"):
         better("config.lr")
 
@@ -103,7 +103,7 @@ def test_shown_units_are_those_of_the_record_times_a_factor() -> None:
             assert factor == pytest.approx(of_one[metric.unit] / of_one[unit]), metric.path
 
 
-def test_a_column_that_is_no_number_of_a_record_has_its_own_name_in_words() -> None:
+def test_a_column_outside_the_catalogue_is_labelled_by_its_own_name() -> None:
     assert label_of("config.trainer.devices") == "trainer devices"
     assert label_of("config.budget.max_time_s") == "budget max time (s)"
     assert label_of("config.batch_size") == "batch size (samples)"

@@ -215,7 +215,9 @@ def test_a_folder_without_a_record_and_with_odd_keys_is_one_line(
 
 @pytest.mark.parametrize("name", ["run.json", "config.yaml", "curve.jsonl"])
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
-def test_what_is_no_file_is_not_waited_for(folder: Path, name: str, kind: str) -> None:
+def test_pipes_devices_and_folders_in_place_of_a_file_are_refused(
+    folder: Path, name: str, kind: str
+) -> None:
     (folder / name).unlink(missing_ok=True)
     if kind == "pipe":
         os.mkfifo(folder / name)
@@ -240,7 +242,7 @@ def test_an_identity_that_cannot_be_is_named(
         store.read_record(folder)
 
 
-def test_a_renamed_folder_without_a_record_is_no_run(folder: Path) -> None:
+def test_a_renamed_folder_without_a_record_is_not_a_run(folder: Path) -> None:
     with pytest.raises(StoreError, match="not named like a run"):
         store.read_record(folder.rename(folder.with_name("mine")))
 

@@ -100,12 +100,12 @@ def test_one_sample_short_is_a_miss(num: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
-def test_what_is_no_number_meets_nothing(mode: TargetMode) -> None:
+def test_a_value_that_is_not_a_number_meets_no_target(mode: TargetMode) -> None:
     assert not meets(math.nan, 0.5, mode)
 
 
 @pytest.mark.parametrize("metric", CLASSES[1:])
-def test_percent_is_no_fraction(metric: str) -> None:
+def test_a_percentage_is_refused_as_a_fraction(metric: str) -> None:
     with pytest.raises(ValueError, match=rf"{metric}=78.125: {metric} lies between 0 and 1"):
         require_possible(metric, 78.125)
     for value in (0.0, 0.78125, float32(1.0000001), math.nan):

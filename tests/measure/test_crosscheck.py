@@ -76,7 +76,7 @@ def test_the_reason_has_both_powers() -> None:
         (samples([4e6] * 20), "counter"),
     ],
 )
-def test_what_is_no_second_reading_contradicts_nothing(
+def test_without_a_second_reading_nothing_is_contradicted(
     telemetry: list[TelemetryRow], label: EnergyLabel
 ) -> None:
     assert found(600.0, telemetry, label=label) == {}

@@ -56,12 +56,12 @@ def test_constants_are_reported_but_not_summed() -> None:
     assert [(row.component, row.energy_j) for row in energy.rows] == [("cpu", 10), ("ram", 20)]
 
 
-def test_nothing_but_constants_is_no_total() -> None:
+def test_constants_alone_give_no_total() -> None:
     energy = started(opened(a=ScriptedMeter([0.0, 20.0], label="constant"))).read()
     assert (energy.total_j, energy.label, energy.error_frac) == (None, None, None)
 
 
-def test_no_meter_is_no_total() -> None:
+def test_without_a_meter_there_is_no_total() -> None:
     assert started(opened()).read() == WindowEnergy(rows=[])
 
 
@@ -233,7 +233,7 @@ class GpusMeter(FunctionMeter):
 
 
 @pytest.mark.parametrize("uuids", [None, ["GPU-b"]])
-def test_a_meter_that_knows_gpus_is_told_which_before_it_is_opened(
+def test_a_meter_of_gpus_gets_the_gpus_of_the_run_before_it_is_opened(
     uuids: list[str] | None,
 ) -> None:
     meter = GpusMeter(lambda: 1.0, component="gpu1")

@@ -32,7 +32,7 @@ def told(reader: GpuReader) -> dict[str, float]:
     return {metric: value for _, metric, value in reader.samples()}
 
 
-def test_power_temperature_clock_and_reasons_are_told_where_the_card_tells_them(
+def test_power_temperature_clock_and_reasons_are_sampled_if_the_card_offers_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gpu = FakeGpu(
@@ -208,7 +208,7 @@ def test_a_card_that_is_lost_later_takes_nothing_else_with_it(
     ("visible", "gpus", "devices"),
     [("0", None, ["GPU-a"]), (None, None, ["GPU-a"]), (None, ["GPU-a"], ["GPU-a"])],
 )
-def test_a_card_that_cannot_be_opened_and_is_not_the_runs_is_no_matter(
+def test_a_card_that_cannot_be_opened_is_ignored_if_the_run_does_not_use_it(
     monkeypatch: pytest.MonkeyPatch,
     visible: str | None,
     gpus: list[str] | None,
@@ -235,7 +235,7 @@ def test_a_card_of_the_run_that_cannot_be_opened_is_listed_and_must_be_measured(
     assert reader.scope.num_gpus == 2
 
 
-def test_a_percentage_that_is_none_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_percentage_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, FakeNvml([FakeGpu("GPU-a", busy_pct=65535)]))
     reader = GpuReader()
     reader.open()

@@ -120,7 +120,7 @@ def test_whatever_a_meter_raises_is_its_failure(error: Exception) -> None:
     assert failed.reason == f"failed while measuring: {type(error).__name__}: {error}"
 
 
-def test_ctrl_c_is_no_failure_of_a_meter() -> None:
+def test_ctrl_c_does_not_count_as_a_failure_of_a_meter() -> None:
     def interrupt() -> Any:
         raise KeyboardInterrupt
 
@@ -232,7 +232,7 @@ def test_a_slow_counter_may_stand_still_for_fifty_refreshes(tick_s: float | None
 
 
 @pytest.mark.parametrize(("watts", "can_be"), [(0.09, False), (0.11, True)])
-def test_a_counter_that_creeps_is_no_measurement(watts: float, can_be: bool) -> None:
+def test_a_counter_that_creeps_has_failed(watts: float, can_be: bool) -> None:
     clock = FakeClock()
     own = component("gpu0", refresh_s=0.1, least_w=0.1)
     meters = MeterSet({"own": OwnMeter(lambda: joules(gpu0=watts * clock()), own)}, clock=clock)
@@ -255,7 +255,7 @@ def test_a_component_that_states_its_most_power_cannot_gain_more(gone_j: float, 
     assert meters.complete == fits
 
 
-def test_rounding_in_the_last_digit_is_no_decrease() -> None:
+def test_rounding_in_the_last_digit_does_not_count_as_a_decrease() -> None:
     energy, _ = measured(
         [joules(gpu0=0.3), joules(gpu0=0.3 - 1e-16)], component("gpu0", label="modelled")
     )

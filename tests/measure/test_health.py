@@ -72,7 +72,9 @@ def test_what_stays_below_its_limit_is_not(end: CpuReading, sampler: SamplerRepo
 
 
 @pytest.mark.parametrize(("busy_s", "flags"), [(0.100, []), (0.120, ["other_load"])])
-def test_a_tick_on_each_cpu_is_no_load_on_a_short_clock(busy_s: float, flags: list[str]) -> None:
+def test_a_tick_on_each_cpu_does_not_count_as_load_on_a_short_clock(
+    busy_s: float, flags: list[str]
+) -> None:
     """Of 0.1 CPU seconds in 0.05 s on two CPUs; 0.08 are ours. A tick of 0.01 s on each is 20%, so
     0.02 for others may be none; 0.04 are at least 20%."""
     start, end = reading(0.0, 0.0, 0.0), reading(0.05, 0.08, busy_s)
@@ -238,7 +240,7 @@ def test_utilization_is_means_over_the_clock_and_peaks_over_the_run() -> None:
     assert found.gpu_power_cap_frac == 0.5
 
 
-def test_what_was_not_sampled_is_none() -> None:
+def test_values_that_were_not_sampled_are_none() -> None:
     found = utilization(START, START, [], total_s=0.0)
     assert found.cpu_process_frac is None
     assert found.memory_peak_bytes is None

@@ -149,9 +149,7 @@ def test_a_phase_is_below_resolution_where_its_stretches_are_few_refreshes_each(
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("lagging", [False, True])
-def test_phases_sum_to_the_total_and_are_no_farther_off_than_is_said(
-    seed: int, lagging: bool
-) -> None:
+def test_phases_sum_to_the_total_and_are_within_their_bounds(seed: int, lagging: bool) -> None:
     rng = random.Random(seed)
     machine = Machine(refresh_s=0.1, lagging=lagging)
     machine.works(rng.uniform(0.0, 1.0), 50.0)  # the counter's refreshes fall anywhere

@@ -351,7 +351,7 @@ def test_the_cgroup_probe_gives_shares_of_the_whole_machine(
     ]
 
 
-def test_what_the_machine_does_not_tell_is_no_sample() -> None:
+def test_values_that_the_machine_does_not_offer_are_not_sampled() -> None:
     readings = [
         CpuReading(at_s=at_s, process_s=at_s, machine_busy_s=None, steal_s=None, num_cpus=2)
         for at_s in (0.0, 1.0)

@@ -180,7 +180,7 @@ def test_heat_the_power_brake_and_strangers_on_a_gpu_are_flagged(
     assert [device["name"] for device in window.devices] == ["Fake RTX"]
 
 
-def test_a_gpu_at_its_power_cap_is_fit_and_the_share_is_told(
+def test_a_gpu_at_its_power_cap_is_comparable_and_the_share_is_recorded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

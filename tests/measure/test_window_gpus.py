@@ -121,7 +121,7 @@ def test_a_meter_of_a_users_own_is_limited_to_the_gpus_of_the_run(
     assert window.energy_j == pytest.approx(500.0)
 
 
-def test_a_meter_that_knows_nothing_of_gpus_works_where_there_is_no_driver(
+def test_a_meter_without_gpus_works_without_a_driver(
     monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:
     install(monkeypatch, NO_DRIVER)
@@ -169,7 +169,7 @@ def test_an_evaluation_of_such_a_run_has_none_either(
         assert window.phases.book.energy_j("train") is None
 
 
-def test_a_constant_is_no_measurement_of_a_gpu(
+def test_a_constant_does_not_count_as_a_measurement_of_a_gpu(
     monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:
     install(monkeypatch, FakeNvml(cards(clock, 300.0)))
@@ -282,7 +282,7 @@ def test_a_card_that_fails_in_the_middle_is_both(
     assert failed == "failed while measuring: gpu0: GPU is lost"
 
 
-def test_another_meter_that_fails_is_no_missing_gpu(
+def test_the_failure_of_another_meter_does_not_count_as_a_missing_gpu(
     monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:
     install(monkeypatch, NO_DRIVER)

@@ -47,7 +47,7 @@ class Answering(FakeBackend):
         ({"logits": np.zeros((2, 10))}, "gave a dict"),
     ],
 )
-def test_what_is_not_a_row_of_logits_for_each_image_is_refused_in_one_line(
+def test_other_outputs_than_one_row_of_logits_per_image_are_refused_in_one_line(
     answer: Any, gave: str
 ) -> None:
     with pytest.raises(ValueError, match="model") as caught:
@@ -67,7 +67,7 @@ def test_a_model_that_raises_is_named_with_what_it_should_have_given() -> None:
     assert isinstance(caught.value.__cause__, TypeError)
 
 
-def test_a_lack_of_memory_and_a_refusal_of_the_runtime_stay_what_they_are() -> None:
+def test_out_of_memory_keeps_its_cause_and_a_refusal_is_raised_unchanged() -> None:
     full = FakeBackend(fail_at=0, error=torch.OutOfMemoryError("too large"))
     with pytest.raises(PassFailed) as caught:
         call_once(full, images_of, [1])

@@ -52,7 +52,7 @@ def test_every_precision_that_a_backend_does_not_have_is_refused_with_a_reason(
     assert backend.refusal("none", "cpu") is None
 
 
-def test_a_dotted_path_that_is_no_backend_is_refused() -> None:
+def test_a_dotted_path_of_something_else_than_a_backend_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^backend=json.loads: must be a subclass of bench"):
         find_backend("json.loads")
 

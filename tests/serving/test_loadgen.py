@@ -388,7 +388,7 @@ def judged(log: Detail, rows: pd.DataFrame, num_failed: int = 0) -> PassResult:
     return pass_result(asked, log, rows, num_failed=num_failed, columns=pd.DataFrame())
 
 
-def test_a_bound_that_is_missed_is_said_with_both_numbers() -> None:
+def test_a_missed_bound_is_reported_with_both_numbers() -> None:
     log = detail(
         result_validity="INVALID", result_perf_constraints_met=False, early_stopping_met=False
     )
@@ -409,7 +409,7 @@ def test_a_bound_that_is_kept_may_be_kept_by_too_few_queries() -> None:
     assert not judged(log, rows_delayed([0.0] * 1000), num_failed=1).only_unsure
 
 
-def test_a_generator_that_is_late_itself_is_said() -> None:
+def test_a_late_generator_is_reported() -> None:
     # The 990th smallest of 1000 is the p99. Half of the bound is 10 ms.
     assert judged(detail(), rows_delayed([0.0] * 990 + [15.0] * 10)).valid
     late = judged(detail(), rows_delayed([0.0] * 989 + [15.0] * 11))
@@ -429,7 +429,7 @@ def test_a_verdict_without_a_reason_of_ours_has_loadgens() -> None:
     assert result.invalid_reasons == ("LoadGen: for a new reason",)
 
 
-def test_a_trace_that_lacks_a_sample_is_refused(tmp_path: Path) -> None:
+def test_a_trace_without_one_of_the_samples_is_refused(tmp_path: Path) -> None:
     line = (
         '{"name":"Sample","ts":1.5,"args":{"sample_seq":%d,"query_seq":0,"sample_idx":4,'
         '"issue_start_ns":10,"complete_ns":2000000}},\n'

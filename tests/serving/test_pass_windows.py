@@ -135,7 +135,7 @@ def measured(rows: list[EnergyRow], whole: WindowEnergy | None = None) -> PassWi
 ROWS = [row("gpu0", 30.0, "counter"), row("cpu", 10.0, "modelled"), row("dram", 5.0, "constant")]
 
 
-def test_joules_of_a_prediction_are_told_by_component_without_constants() -> None:
+def test_joules_of_a_prediction_are_recorded_by_component_without_constants() -> None:
     fields = energy_fields(measured(ROWS), 10)
     assert fields["energy_per_prediction_j"] == 4.0  # (30 + 10) / 10
     assert fields["throughput_per_w"] == 0.25  # 10 predictions of 40 J: 0.25 a second for 1 W

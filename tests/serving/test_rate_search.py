@@ -134,7 +134,7 @@ def test_the_lowest_rate_is_tried_before_the_search_gives_up() -> None:
     assert found.held_per_s <= 3 < found.failed_per_s
 
 
-def test_where_every_rate_holds_there_is_no_upper_end() -> None:
+def test_if_every_rate_holds_there_is_no_upper_end() -> None:
     tried = Tried(lambda _: True)
     found = tried.search(1.0, 3, up=100)
     assert max(tried.rates["full"]) == 100
@@ -202,7 +202,7 @@ def test_one_pass_in_ten_disturbed_moves_the_largest_rate_little() -> None:
 
 
 @pytest.mark.parametrize("start_per_s", [0.0, -1.0, float("inf"), float("nan")])
-def test_a_start_that_is_no_rate_is_refused(start_per_s: float) -> None:
+def test_a_search_refuses_a_start_that_is_not_positive(start_per_s: float) -> None:
     with pytest.raises(ValueError, match="start_per_s"):
         Tried(lambda _: True).search(start_per_s, 1)
 

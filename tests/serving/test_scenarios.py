@@ -111,7 +111,7 @@ def test_accuracy_gives_the_logits_of_every_image_in_order() -> None:
         np.testing.assert_array_equal(logits, logits_of(indices))
 
 
-def test_accuracy_that_lacks_an_image_is_refused() -> None:
+def test_accuracy_without_one_of_the_images_is_refused() -> None:
     class Forgetful(InstantSystem):
         @override
         def answers(self) -> Any:
@@ -196,7 +196,7 @@ def test_goodput_counts_what_was_answered_in_time() -> None:
     assert goodput_per_s(replace(some, scenario="offline"), 10.0) is None
 
 
-def test_a_request_that_failed_is_no_prediction() -> None:
+def test_a_failed_request_does_not_count_as_a_prediction() -> None:
     # LoadGen counts 100 a second; a quarter of them got no answer.
     some = result(num_samples=1000, num_failed=250, completed_per_s=100.0)
     found = serving_fields(config("offline"), Performance(result=some))
@@ -209,7 +209,7 @@ def test_offline_has_no_latency() -> None:
     assert found["headline"] == "throughput_per_s"
 
 
-def test_what_a_system_noted_stands_beside_each_request() -> None:
+def test_columns_of_the_system_are_stored_with_each_request() -> None:
     noted = result(samples=rows([1.0, 2.0]), columns=pd.DataFrame({"queue_ms": [0.5, 0.25]}))
     frame = requests_frame(noted)
     assert frame is not None
@@ -230,7 +230,7 @@ REFUSED: list[tuple[Callable[[], ScenarioConfig], str]] = [
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSED)
-def test_keys_that_a_scenario_would_ignore_or_lacks_are_refused(
+def test_keys_that_a_scenario_ignores_and_missing_keys_are_refused(
     make: Callable[[], ScenarioConfig], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):

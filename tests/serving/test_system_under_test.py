@@ -56,7 +56,7 @@ def test_compiling_speaks_against_the_pass_in_which_it_happened_and_no_other() -
     assert found.complaints(result()) == []
 
 
-def test_failed_requests_are_told_with_their_reason() -> None:
+def test_failed_requests_are_reported_with_their_reason() -> None:
     found = under_test(FailingSystem())
     assert found.complaints(result()) == ["3 requests failed: HTTP 500: no room"]
 

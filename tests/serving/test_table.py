@@ -194,13 +194,13 @@ def test_costs_that_are_not_known_have_no_column() -> None:
     assert "USD" not in printed(record(replace(SERVING, cost_per_million_usd=None)))
 
 
-def test_quality_that_is_no_number_is_absent() -> None:
+def test_a_quality_that_is_not_a_number_is_absent() -> None:
     absent = replace(QUALITY, values={"accuracy": None, "worst_class_recall": None})
     assert "recall" not in printed(record(quality=absent))
     assert "0.9500" in cells(record())
 
 
-def test_a_compressed_model_stands_beside_the_uncompressed_one() -> None:
+def test_a_compressed_model_is_in_a_row_next_to_the_uncompressed_one() -> None:
     compression = Compression(
         method="fp16",
         size_bytes=1,

@@ -34,7 +34,7 @@ def test_every_class_of_the_record_has_one_table() -> None:
     assert text.count("<!-- end -->") == len(record_classes()) + 2
 
 
-def test_a_table_is_made_anew_and_the_text_around_it_stays() -> None:
+def test_a_table_is_rewritten_and_the_text_around_it_stays() -> None:
     made = rendered("Before.\n<!-- fields: Idle -->\n| an old row |\n<!-- end -->\nAfter.\n")
     assert made.startswith(
         "Before.\n<!-- fields: Idle -->\n\n| field | unit | better | definition |"

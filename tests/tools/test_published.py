@@ -37,7 +37,7 @@ def test_the_tables_say_how_where_and_when_the_runs_were_made(published: Path) -
     assert facts["measured_utc"] == ["2026-01-05T09:00:00Z", "2026-01-05T09:00:30Z"]
 
 
-def test_figures_are_made_anew_from_their_tables_alone_and_are_the_same(
+def test_figures_drawn_from_their_tables_alone_are_the_same(
     published: Path, tmp_path: Path
 ) -> None:
     for n in (0, 1):

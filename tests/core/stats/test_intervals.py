@@ -131,7 +131,7 @@ def test_a_ratio_to_runs_that_do_not_vary_holds_the_truth_too(num: int) -> None:
     assert held / 600 >= 0.95 - 3 * 0.009
 
 
-def test_a_ratio_is_no_wider_than_it_has_to_be() -> None:
+def test_the_interval_of_a_ratio_is_not_wider_than_needed() -> None:
     """Of ten runs with a spread of 10%, Student's interval of a difference of means has half a
     width of 2.1 * 0.1 * sqrt(2 / 10) = 9.4%; a median is less sure by sqrt(pi / 2): 11.8%.
     """

@@ -57,7 +57,7 @@ def test_percentile_is_unknown_one_sample_below_its_floor() -> None:
 
 
 @pytest.mark.parametrize("q", [0.0, 1.0, 99.0, -0.5, float("nan")])
-def test_a_percentile_that_is_no_fraction_is_refused(q: float) -> None:
+def test_a_percentile_outside_0_to_1_is_refused(q: float) -> None:
     with pytest.raises(ValueError, match="must be a fraction between 0 and 1"):
         percentile_floor(q)
     with pytest.raises(ValueError, match=f"q={q}"):

@@ -165,7 +165,7 @@ def test_a_reader_sees_what_changes_in_files_that_it_keeps_open(tmp_path: Path) 
         ({"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": V2_MOUNT}, "no mounted cgroup"),
     ],
 )
-def test_where_there_is_no_group_to_be_read_the_reason_is_given(
+def test_without_a_readable_group_the_reason_is_given(
     tmp_path: Path, tree: Tree, reason: str
 ) -> None:
     reader = CgroupReader(write(tmp_path, tree))
@@ -291,7 +291,7 @@ def test_use_is_never_more_than_all_and_what_runs_backwards_is_not_known() -> No
     assert use == CgroupUse(cpu_frac=None, throttled_frac=None)
 
 
-def test_use_of_no_time_or_of_what_is_not_counted_is_not_known() -> None:
+def test_use_is_unknown_without_time_or_without_a_counter() -> None:
     start = reading(1.0, None, None)
     assert cgroup_use(start, start, num_cpus=4) is None
     assert cgroup_use(start, reading(2.0, 1.0, 1.0), num_cpus=4) == CgroupUse(

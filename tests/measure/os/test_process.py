@@ -59,7 +59,7 @@ def used_s(process: psutil.Process) -> float:
     return float(sum(process.cpu_times()[:4]))
 
 
-def test_a_kept_file_is_read_anew_each_time(tmp_path: Path) -> None:
+def test_a_kept_file_is_read_again_each_time(tmp_path: Path) -> None:
     path = tmp_path / "counter"
     path.write_text("1\n")
     file = KeptFile(path)

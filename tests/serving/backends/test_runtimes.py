@@ -176,7 +176,7 @@ class Branching(nn.Module):
         return images.flatten(1) if images.sum() > 0 else -images.flatten(1)
 
 
-def test_a_model_that_is_no_single_graph_is_refused_by_compile_in_one_line(
+def test_a_model_of_several_graphs_is_refused_by_compile_in_one_line(
     monkeypatch: pytest.MonkeyPatch, artifacts: dict[str, Artifact]
 ) -> None:
     model = InferenceModel(Branching())

@@ -41,7 +41,7 @@ def test_floats_come_back_unchanged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("index", [-1, 2, 2**63, 10**40])
-def test_an_unknown_id_is_told(tmp_path: Path, index: int) -> None:
+def test_an_unknown_id_is_reported(tmp_path: Path, index: int) -> None:
     write_features(tmp_path / "f", np.zeros((2, 1, 1, 1), dtype=np.float32))
     store = FeatureStore(tmp_path / "f")
     with pytest.raises(KeyError):
@@ -59,7 +59,7 @@ def test_what_cannot_be_stored_is_refused(tmp_path: Path) -> None:
         write_features(tmp_path / "f", pixels, mean=one, std=one)
 
 
-def test_a_file_that_is_no_store_is_refused_and_not_made(tmp_path: Path) -> None:
+def test_a_missing_store_and_a_file_of_another_kind_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such feature store"):
         FeatureStore(tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -109,7 +109,7 @@ def test_a_kernel_without_the_controller(tmp_path: Path) -> None:
         make_memory_group(12345678, name="server", root=tmp_path)
 
 
-def test_a_group_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_group_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     own = v1(tmp_path)
     (own / "server").write_text("in the way")
     with pytest.raises(LimitUnavailable, match="no permission to make a control group"):

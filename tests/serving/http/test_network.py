@@ -104,7 +104,7 @@ def test_a_server_that_dies_behind_it_ends_the_pass(tmp_path: Path) -> None:
 
 
 @needs_envoy
-def test_a_proxy_that_ends_is_told(server: HttpServer, tmp_path: Path) -> None:
+def test_a_proxy_that_ends_is_reported(server: HttpServer, tmp_path: Path) -> None:
     with Network(place(round_trip_ms=1), server.url, log=tmp_path / "log") as network:
         assert network._child is not None
         os.kill(network._child.pid, signal.SIGKILL)

@@ -125,7 +125,7 @@ def test_one_that_is_never_ready_is_ended(tmp_path: Path) -> None:
     assert not is_alive(server.pid)
 
 
-def test_one_that_is_killed_is_told(tmp_path: Path) -> None:
+def test_one_that_is_killed_is_reported(tmp_path: Path) -> None:
     with HttpServer(server_spec(tmp_path), log=tmp_path / "server.log") as server:
         os.kill(server.pid, signal.SIGKILL)
         assert wait_for_end(server.pid)

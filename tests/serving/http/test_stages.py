@@ -123,7 +123,7 @@ def waits(wait_ms: float) -> pd.DataFrame:
     )
 
 
-def test_a_client_that_holds_requests_up_is_told() -> None:
+def test_a_client_that_holds_requests_up_is_reported() -> None:
     assert client_complaints(waits(1), latency_p99_ms=10, concurrency=2) == []
     (complaint,) = client_complaints(waits(1.1), latency_p99_ms=10, concurrency=2)
     # The latency is the one of the table, whatever the columns say.
