@@ -27,9 +27,9 @@ class NumpyBackend(Backend):
         self.graph = ReferenceEvaluator(str(artifact.path))
         self.precision = "float32"
 
-    def predict(self, images):
-        """Logits (n, num_classes) of images (n, c, h, w)."""
-        return self.graph.run(None, {"images": images})[0]
+    def predict(self, inputs):
+        """Outputs (n, ...) of inputs (n, ...), such as logits of images."""
+        return self.graph.run(None, {"inputs": inputs})[0]
 
     def close(self):
         self.graph = None

@@ -191,12 +191,12 @@ def load_telemetry(runs: DataFrame) -> DataFrame:
 
 
 def load_requests(runs: DataFrame) -> DataFrame:
-    """Load requests of a performance pass: `run_id, sample, image_index, scheduled_s, latency_ms`.
+    """Load requests of a performance pass: `run_id, sample, scheduled_s, latency_ms`.
 
     A run that kept none has no row.
     """
     # Other columns differ between scenarios, and casting decides that a file is damaged.
-    columns = dict.fromkeys(("sample", "image_index", "scheduled_s", "latency_ms"), _FLOAT)
+    columns = dict.fromkeys(("sample", "scheduled_s", "latency_ms"), _FLOAT)
     return _of_tables(runs, "requests.parquet", columns)
 
 

@@ -13,10 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bench.compression.processor import is_x86, needs_smaller_int8
+from bench.core.arrays import Inputs, named_arrays
 from bench.core.errors import CompressionRefused, LibraryMissing, needs_extra
 
 _log = logging.getLogger(__name__)
@@ -36,23 +34,23 @@ _INT8_LAYERS = {
 
 
 class _Batches:
-    """Calibration images in batches, with the method that ONNX Runtime's calibrator calls."""
+    """Calibration inputs in batches, with the method that ONNX Runtime's calibrator calls."""
 
-    def __init__(self, images: NDArray[np.float32]) -> None:
-        self._batches: Iterator[NDArray[np.float32]] = (
-            images[start : start + _BATCH_SIZE] for start in range(0, len(images), _BATCH_SIZE)
+    def __init__(self, inputs: Inputs) -> None:
+        self._batches: Iterator[Inputs] = (
+            inputs[start : start + _BATCH_SIZE] for start in range(0, len(inputs), _BATCH_SIZE)
         )
 
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+    def get_next(self) -> dict[str, Inputs] | None:
         """The next batch; None after the last."""
         batch = next(self._batches, None)
-        return None if batch is None else {"images": batch}
+        return None if batch is None else named_arrays(batch) or {"inputs": batch}
 
 
 def quantize_statically(
     exported: Path,
     path: Path,
-    calibration: NDArray[np.float32],
+    calibration: Inputs,
     *,
     operators: Sequence[str] | None,
 ) -> None:
@@ -61,7 +59,7 @@ def quantize_statically(
     Args:
         exported: The model in float32.
         path: Where to write.
-        calibration: Training images, shape (n, c, h, w), n >= 1; scales span their activations.
+        calibration: Training inputs, shape (n, ...), n >= 1; scales span their activations.
         operators: Operators that get scales; None for ONNX Runtime's choice, whose optimised graph
             is then checked.
 

@@ -8,30 +8,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.onnx import OnnxExporterError
 
 from bench.compression.onnx_int8 import quantize_dynamically, quantize_statically
 from bench.compression.precisions import Combination
+from bench.core.arrays import Inputs
 from bench.core.errors import CompressionRefused, LibraryMissing, install_hint, kind_and_line
 from bench.tasks.inference import InferenceModel
+from bench.tasks.input_arrays import example_and_shapes
 
 _log = logging.getLogger(__name__)
 
-Calibration = NDArray[np.float32]
 # A protocol buffer file must be smaller than 2 GB: larger weights go to a second file.
 _MAX_SINGLE_FILE_BYTES = 1_000_000_000
 
 
 def write_onnx(
-    network: nn.Module, folder: Path, combination: Combination, calibration: Calibration
+    network: nn.Module, folder: Path, combination: Combination, calibration: Inputs
 ) -> None:
     """Write model.onnx to a folder, with large weights in a second file; see prepare.
 
-    The input is called `images` and the output `logits`; any batch size of at least 1 will do.
+    The output is called `outputs`. The input is called `inputs`; if there are several, each has its
+    own name. Any batch size of at least 1 will do.
 
     Raises:
         CompressionRefused: The model cannot be exported, or would not be computed in int8.
@@ -49,31 +49,29 @@ def write_onnx(
     with tempfile.TemporaryDirectory() as temporary:
         write = writers.get(combination.method)
         exported = (folder / "model.onnx") if write is None else Path(temporary) / "exported.onnx"
-        _export(network, exported, calibration.shape[1:], combination)
+        _export(network, exported, calibration, combination)
         if write is not None:
             write(exported, folder / "model.onnx")
 
 
-def _export(
-    network: nn.Module, path: Path, shape: tuple[int, ...], combination: Combination
-) -> None:
+def _export(network: nn.Module, path: Path, calibration: Inputs, combination: Combination) -> None:
     # Not channels_last: in ONNX, channels come first, so it would only add transpositions.
     model = InferenceModel(network)
     # A model that cannot be exported can still be served by torch itself.
     in_torch = [backend for backend in combination.known if backend.kind == "torch"]
     torch_instead = combination.advice(in_torch)
+    example, shapes = example_and_shapes(calibration)
     # A protobuf file holds 2 GB at most; larger models need a second file for their weights.
     num_bytes = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
     try:
         program = torch.onnx.export(
             model,
-            # Two images, because an export takes a batch size of one for a constant.
-            (torch.zeros(2, *shape),),
+            (example,),
             dynamo=True,
             verbose=False,
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            input_names=list(calibration.dtype.names or ["inputs"]),
+            output_names=["outputs"],
+            dynamic_shapes=(shapes,),
         )
     except ImportError as error:
         raise LibraryMissing(
@@ -99,13 +97,13 @@ def _refuse_fixed_batch(program: Any, torch_instead: str) -> None:
     if isinstance(size, int):
         raise CompressionRefused(
             f"the model was exported for batches of {size} only: it takes its batch size as a "
-            "Python number, as int(x.shape[0]) or a loop over the images does; have it use "
+            "Python number, as int(x.shape[0]) or a loop over the inputs does; have it use "
             f"x.shape[0] directly, or {torch_instead}"
         )
 
 
 def _to_float16(exported: Path, path: Path, runtime: str) -> None:
-    """Convert weights and arithmetic to float16; images and logits stay float32."""
+    """Convert weights and arithmetic to float16; inputs and outputs stay float32."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 

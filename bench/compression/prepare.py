@@ -18,14 +18,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from bench.compression.artifact import Artifact
 from bench.compression.onnx_model import write_onnx
 from bench.compression.precisions import Combination
 from bench.compression.torch_model import write_torch
+from bench.core.arrays import Inputs
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ def prepare(
     combination: Combination,
     *,
     channels_last: bool,
-    calibration: NDArray[np.float32],
+    calibration: Inputs,
     folder: Path,
 ) -> Artifact:
     """Write the model in the form that the backend opens, in the precision of the combination.
@@ -47,14 +46,15 @@ def prepare(
             be changed. If a torch model cannot be pickled, this is pickled beside its weights.
         combination: Backend, precision and device.
         channels_last: Whether a torch model has channels last in memory; ONNX has them first.
-        calibration: Training images, float32 (n, c, h, w), n >= 1, for the scales of int8_static.
+        calibration: Training inputs, shape (n, ...), n >= 1, for the scales of int8_static; they
+            also show the form of an input.
         folder: Exists and is empty; gets only the model's files, or nothing if this raises.
 
     Raises:
         CompressionRefused: The backend would not really compute in this precision, or cannot run
             the model.
         LibraryMissing: A library is not installed.
-        ValueError: There is no calibration image, or the folder is not empty.
+        ValueError: There is no calibration input, or the folder is not empty.
     """
     _check(calibration, folder)
     combination.require()
@@ -72,11 +72,10 @@ def prepare(
     return artifact
 
 
-def _check(calibration: NDArray[np.float32], folder: Path) -> None:
-    if calibration.ndim != 4 or len(calibration) == 0:
+def _check(calibration: Inputs, folder: Path) -> None:
+    if len(calibration) == 0:
         raise ValueError(
-            f"calibration images of shape {calibration.shape}: must be (n, c, h, w) with n at "
-            "least 1"
+            f"calibration inputs of shape {calibration.shape}: must be at least one input"
         )
     if any(folder.iterdir()):
         raise ValueError(f"{folder}: is not empty; give a folder of its own to each model")

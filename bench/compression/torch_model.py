@@ -7,20 +7,18 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from bench.compression.precisions import Combination
 from bench.compression.processor import needs_smaller_int8
 from bench.compression.torch_static import quantize_for_inductor
+from bench.core.arrays import Inputs
 from bench.core.errors import CompressionRefused, LibraryMissing, kind_and_line, needs_extra
 from bench.tasks.inference import ByWeights, InferenceModel
 
 _log = logging.getLogger(__name__)
 
-Calibration = NDArray[np.float32]
 _DTYPES = {"none": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -29,7 +27,7 @@ def write_torch(
     path: Path,
     combination: Combination,
     channels_last: bool,
-    calibration: Calibration,
+    calibration: Inputs,
 ) -> None:
     """Write a pickled InferenceModel; see prepare.
 

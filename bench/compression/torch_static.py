@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 from typing_extensions import override
 
 from bench.compression.precisions import Combination
 from bench.compression.processor import needs_smaller_int8
+from bench.core.arrays import Inputs
 from bench.core.errors import CompressionRefused, LibraryMissing, install_hint, kind_and_line
+from bench.tasks.input_arrays import Tensors, as_tensors, example_and_shapes
 
 _BATCH_SIZE = 32
 # Exceptions of the export and the quantizer for networks that they do not understand.
@@ -47,10 +46,10 @@ class ExportedNetwork(nn.Module):
         self.graph = program.module(check_guards=False)
 
     @override
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, num_classes) of images (n, c, h, w)."""
-        logits: Tensor = self.graph(images)
-        return logits
+    def forward(self, inputs: Tensors) -> Tensor:
+        """Outputs (n, ...) of inputs (n, ...)."""
+        outputs: Tensor = self.graph(inputs)
+        return outputs
 
     @override
     def train(self, mode: bool = True) -> ExportedNetwork:
@@ -63,20 +62,20 @@ class ExportedNetwork(nn.Module):
 
 
 def quantize_for_inductor(
-    network: nn.Module, calibration: NDArray[np.float32], combination: Combination
+    network: nn.Module, calibration: Inputs, combination: Combination
 ) -> ExportedNetwork:
-    """Quantize convolutions and linear layers to int8, with scales from calibration images.
+    """Quantize convolutions and linear layers to int8, with scales from calibration inputs.
 
     Args:
         network: In evaluation mode, on the CPU of an x86 machine.
-        calibration: Training images, shape (n, c, h, w), n >= 1.
+        calibration: Training inputs, shape (n, ...), n >= 1.
         combination: The backend that shall run it; for advice in errors.
 
     Raises:
         CompressionRefused: The quantizer does not accept this network.
         LibraryMissing: It is not installed.
     """
-    exported = _quantize_and_export(network, torch.from_numpy(calibration), combination)
+    exported = _quantize_and_export(network, calibration, combination)
     if not any(weight.dtype is torch.int8 for weight in exported.state_dict.values()):
         raise CompressionRefused(
             "compression=int8_static: torchao found no convolution or linear layer to quantize in "
@@ -91,12 +90,13 @@ def quantize_for_inductor(
 
 
 def _quantize_and_export(
-    network: nn.Module, images: Tensor, combination: Combination
+    network: nn.Module, calibration: Inputs, combination: Combination
 ) -> torch.export.ExportedProgram:
     try:
         with torch.no_grad():
-            quantized = _quantize(network, images)
-            return torch.export.export(quantized, (_example(images),), dynamic_shapes=_any_batch())
+            quantized = _quantize(network, calibration)
+            example, shapes = example_and_shapes(calibration)
+            return torch.export.export(quantized, (example,), dynamic_shapes=(shapes,))
     except ImportError as error:
         raise LibraryMissing(
             f"compression=int8_static: torchao is not installed; {install_hint('serving')}"
@@ -108,33 +108,25 @@ def _quantize_and_export(
         ) from error
 
 
-def _quantize(network: nn.Module, images: Tensor) -> torch.fx.GraphModule:
+def _quantize(network: nn.Module, calibration: Inputs) -> torch.fx.GraphModule:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
     # strict: only Dynamo can tell two calls of the same module apart, as in a ResNet.
-    graph = torch.export.export(
-        network, (_example(images),), dynamic_shapes=_any_batch(), strict=True
-    ).module(check_guards=False)
+    example, shapes = example_and_shapes(calibration)
+    graph = torch.export.export(network, (example,), dynamic_shapes=(shapes,), strict=True).module(
+        check_guards=False
+    )
     quantizer = x86.X86InductorQuantizer()
     quantizer.set_global(
         x86.get_default_x86_inductor_quantization_config(reduce_range=needs_smaller_int8())
     )
     observed = prepare_pt2e(graph, quantizer)
-    for batch in torch.split(images, _BATCH_SIZE):
-        observed(batch)
+    for start in range(0, len(calibration), _BATCH_SIZE):
+        observed(as_tensors(calibration[start : start + _BATCH_SIZE]))
     converted: torch.fx.GraphModule = convert_pt2e(observed)
     _delete_unused_tensors(converted)
     return converted
-
-
-def _example(images: Tensor) -> Tensor:
-    """Two images, because an export takes a batch size of one for a constant."""
-    return images.new_zeros(2, *images.shape[1:])
-
-
-def _any_batch() -> tuple[dict[int, Any]]:
-    return ({0: torch.export.Dim("batch", min=1, max=2**20)},)
 
 
 def _delete_unused_tensors(graph: torch.fx.GraphModule) -> None:

@@ -30,13 +30,19 @@ ModuleName = Annotated[
 ]
 
 
-def list_targets(config: Mapping[str, Any]) -> list[str]:
+def list_targets(config: Mapping[str, Any], *, parts: Sequence[str] = PARTS) -> list[str]:
     """List the targets of the data and the model of a configuration, at every depth.
 
     A command trusts the targets of its own configuration in the run that it builds on.
     """
-    nodes = (node for part in PARTS for _, node in _mappings(config.get(part), part))
+    nodes = (node for part in parts for _, node in _mappings(config.get(part), part))
     return [str(node[_TARGET]) for node in nodes if _TARGET in node]
+
+
+def user_metrics(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Names and nodes of the metrics that a user added to a task; older runs have none."""
+    nodes = config.get("metrics")
+    return list(nodes.items()) if isinstance(nodes, Mapping) else []
 
 
 def require_trusted(

@@ -264,7 +264,8 @@ _MODEL = (
     _exact("compression.size_bytes", name="compressed_size_bytes", title="compressed size"),
     *_shown("min", "compression.", "latency_ratio", "latency_ratio_low", "latency_ratio_high"),
     *_shown("max", "compression.", "accuracy_change"),
-    *_shown(None, "compression.", "baseline_size_bytes", "num_rounds"),
+    # The better direction of a quality is that of its metric.
+    *_shown(None, "compression.", "quality_change", "baseline_size_bytes", "num_rounds"),
 )
 _ORIGIN = (
     *_shown("min", "recipe.", "source_time_s", "source_energy_j", "source_cost_usd"),

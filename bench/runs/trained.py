@@ -24,6 +24,7 @@ from bench.config.trust import (
     require_allowed,
     require_defined,
     require_trusted,
+    user_metrics,
 )
 from bench.core.errors import kind_and_line
 from bench.core.files import StoreError, read_file, require_file
@@ -65,6 +66,23 @@ def load_data(folder: Path, trust: Sequence[str] = (), *, root: str | None = Non
     return data
 
 
+def load_metrics(folder: Path, trust: Sequence[str] = ()) -> dict[str, Any]:
+    """Make the metrics that the user of a training run had added to its task.
+
+    Args:
+        folder: The run folder.
+        trust: Code that may be called besides this project's own; see require_trusted().
+
+    Raises:
+        ValueError: A metric names code that is not trusted, or cannot be made.
+    """
+    nodes = {f"metrics.{name}": node for name, node in user_metrics(read_record(folder).config)}
+    return {
+        key.partition(".")[2]: instantiate(_trusted_part(nodes, key, folder, trust))
+        for key in nodes
+    }
+
+
 def load_network(
     folder: Path, arguments: Mapping[str, Any], trust: Sequence[str] = ()
 ) -> nn.Module:
@@ -99,7 +117,7 @@ def _trusted_part(
 ) -> Mapping[str, Any]:
     """Take a group of a stored configuration after checking that all it calls is trusted."""
     require_trusted(config, folder, trust, parts=(part,))
-    for target in list_targets({part: config[part]}):
+    for target in list_targets(config, parts=(part,)):
         _imported(target, folder, trust)
     node: Mapping[str, Any] = config[part]
     return node

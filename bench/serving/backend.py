@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.compression.artifact import Artifact, ArtifactKind
+from bench.core.arrays import Inputs
 from bench.core.errors import (
     CombinationRefused,
     PassFailed,
@@ -24,8 +25,7 @@ from bench.core.errors import (
     needs_extra,
 )
 
-Images = NDArray[np.float32]
-Logits = NDArray[np.float32]
+Outputs = NDArray[np.float32]
 
 
 class BackendUnavailable(ValueError):  # noqa: N818 -- named like MeterUnavailable
@@ -138,14 +138,16 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def predict(self, images: Images) -> Logits:
-        """Compute the logits of a batch and wait for the device.
+    def predict(self, inputs: Inputs) -> Outputs:
+        """Compute the outputs of a batch and wait for the device.
 
         Args:
-            images: float32 of shape (n, c, h, w), n >= 1.
+            inputs: Shape (n, ...), n >= 1: float32, or another type that the data has, such as
+                int64 for tokens. If an example is several tensors, their structured array (see
+                bench.core.arrays).
 
         Returns:
-            float32 of shape (n, num_classes), on the host.
+            float32 of shape (n, ...), on the host.
         """
 
     @abstractmethod
@@ -186,64 +188,76 @@ def _gpu_uuid() -> str:
 
 def call_once(
     backend: Backend,
-    make_images: Callable[[int], Images],
+    make_inputs: Callable[[int], Inputs],
     sizes: Iterable[int],
     *,
     model: str = "the model",
-    num_classes: int | None = None,
-) -> Logits:
+    output_shape: Sequence[int] | None = None,
+) -> Outputs:
     """Call a model once with each batch size, and check what it returns.
 
     A runtime may do extra work at the first call of a size, which must not be measured.
 
     Args:
         backend: Open.
-        make_images: Makes a batch of a size, float32 (n, c, h, w); the model may write into it.
+        make_inputs: Makes a batch of a size; the model may write into it.
         sizes: Sizes of the batches that will come, each at least 1.
         model: Name of the model, for errors.
-        num_classes: Required number of logits for each image; None if it is not known.
+        output_shape: Shape of the outputs for one input; None if it is not known.
 
     Returns:
-        The last logits.
+        The last outputs.
 
     Raises:
         BackendUnavailable: The runtime refuses the model.
         PassFailed: The model raised; the cause is what it raised.
-        ValueError: It gave something other than logits, or the wrong number of them.
+        ValueError: It gave something other than an array, or one of another shape.
     """
     for size in sizes:
-        images = make_images(size)
+        inputs = make_inputs(size)
         try:
-            logits = backend.predict(images)
+            outputs = backend.predict(inputs)
         except BackendUnavailable:
             raise
         except Exception as error:  # a model is its user's code: it may raise anything
-            expected = _expected(model, size, num_classes)
+            expected = _expected(model, size, output_shape)
             raise PassFailed(f"{expected}; {kind_and_line(error)}") from error
-        require_logits(logits, size, model=model, num_classes=num_classes)
-    return logits
+        require_outputs(outputs, size, model=model, output_shape=output_shape)
+    return outputs
 
 
-def require_logits(
-    logits: Logits, size: int, *, model: str = "the model", num_classes: int | None = None
+def require_outputs(
+    outputs: Outputs,
+    size: int,
+    *,
+    model: str = "the model",
+    output_shape: Sequence[int] | None = None,
 ) -> None:
-    """Refuse anything but one row of logits for each image.
+    """Refuse anything but the outputs of each input.
 
     Args:
-        logits: The output of a backend.
-        size: Number of images in its input.
+        outputs: What a backend gave.
+        size: Number of inputs.
         model: Name of the model, for errors.
-        num_classes: Logits of each row; None for any number.
+        output_shape: Shape of the outputs for one input; None for any. A single number may come
+            without a dimension.
 
     Raises:
-        ValueError: The output has another shape.
+        ValueError: The outputs have another shape.
     """
-    shape = getattr(logits, "shape", None)
-    if shape is None or len(shape) != 2 or shape[0] != size or num_classes not in (None, shape[1]):
-        given = f"a {type(logits).__name__}" if shape is None else f"shape {tuple(shape)}"
-        raise ValueError(f"{_expected(model, size, num_classes)}; gave {given}")
+    shape = tuple(getattr(outputs, "shape", ()))
+    if not shape or shape[0] != size or not _is_shape(shape[1:], output_shape):
+        given = f"shape {shape}" if hasattr(outputs, "shape") else f"a {type(outputs).__name__}"
+        raise ValueError(f"{_expected(model, size, output_shape)}; gave {given}")
 
 
-def _expected(model: str, size: int, num_classes: int | None) -> str:
-    columns = "num_classes" if num_classes is None else num_classes
-    return f"{model}: must give logits of shape ({size}, {columns}) for a batch of {size}"
+def _is_shape(shape: tuple[int, ...], wanted: Sequence[int] | None) -> bool:
+    if wanted is None:
+        return 0 not in shape
+    # A regression of one number may give shape (n,) for (n, 1).
+    return shape == tuple(wanted) or (shape, tuple(wanted)) == ((), (1,))
+
+
+def _expected(model: str, size: int, output_shape: Sequence[int] | None) -> str:
+    sizes = "..." if output_shape is None else ", ".join(map(str, output_shape))
+    return f"{model}: must give outputs of shape ({size}, {sizes}) for a batch of {size}"

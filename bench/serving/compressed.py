@@ -19,15 +19,17 @@ from scipy.stats import bootstrap
 
 from bench.compression.artifact import Artifact
 from bench.config.serve import ServeConfig
+from bench.core.arrays import Inputs
 from bench.core.records.compression import Compression
+from bench.core.records.model import Quality
 from bench.measure.clock import Clock
-from bench.serving.backend import Backend, Images
+from bench.serving.backend import Backend
 from bench.serving.find_backend import make_backend
 from bench.serving.in_process import InProcessSystem
-from bench.serving.model import TestSplit, TrainedModel, served_quality
+from bench.serving.model import TrainedModel
 from bench.serving.scenarios import run_accuracy
 
-_ACCURACY_BATCH = 64  # any size gives the same accuracy, and a large one is faster
+_BATCH = 64  # any size gives the same quality, and a large one is faster
 # Of the bootstrap interval of the ratio.
 _CONFIDENCE = 0.95
 _SEED = 0
@@ -37,16 +39,16 @@ def compare_with_uncompressed(
     config: ServeConfig,
     trained: TrainedModel,
     artifact: Artifact,
-    accuracy: float | None,
+    quality: Quality,
     work: Path,
 ) -> Compression:
-    """Compare size, accuracy and latency, with both models open in this process.
+    """Compare size, quality and latency, with both models open in this process.
 
     Args:
         config: The configuration.
         trained: The model's training run.
         artifact: The compressed model.
-        accuracy: Accuracy of the served model on the test split; None if it is not known.
+        quality: That of the served model on the test split.
         work: A folder for the uncompressed model.
 
     Raises:
@@ -54,20 +56,23 @@ def compare_with_uncompressed(
     """
     # The baseline is the same network in the same runtime, so that only the precision differs.
     plain = trained.prepare(config, "none", work / "uncompressed")
-    images, requests = trained.test.images, config.compression.compare_requests
+    inputs, requests = trained.test.inputs, config.compression.compare_requests
     rounds = config.compression.compare_rounds
     with ExitStack() as stack:
         compressed, uncompressed = (_open(config, each, stack) for each in (artifact, plain))
         ratio = latency_ratio(
-            compressed, uncompressed, images, rounds=rounds, requests=requests, warmup=requests
+            compressed, uncompressed, inputs, rounds=rounds, requests=requests, warmup=requests
         )
-        # Not the accuracy of the training: the runtime itself may change a few predictions.
-        baseline = _accuracy(uncompressed, trained.test)
+        # Not the quality of the training: the runtime itself may change a few predictions.
+        baseline = _quality(uncompressed, trained)
+    metric = trained.target_metric
     return Compression(
         method=config.compression.method,
         size_bytes=artifact.size_bytes,
         baseline_size_bytes=plain.size_bytes,
-        accuracy_change=_difference(accuracy, baseline),
+        accuracy_change=_change(quality, baseline, "accuracy"),
+        quality_metric=metric,
+        quality_change=_change(quality, baseline, metric),
         latency_ratio=ratio.ratio,
         latency_ratio_low=ratio.low,
         latency_ratio_high=ratio.high,
@@ -75,15 +80,17 @@ def compare_with_uncompressed(
     )
 
 
-def _difference(value: float | None, baseline: float | None) -> float | None:
-    return None if value is None or baseline is None else value - baseline
+def _change(quality: Quality, baseline: Quality, metric: str | None) -> float | None:
+    """How much larger a metric is than before; None if it is not known of both."""
+    value, before = quality.values.get(metric or ""), baseline.values.get(metric or "")
+    return None if value is None or before is None else value - before
 
 
-def _accuracy(backend: Backend, test: TestSplit) -> float | None:
-    """Accuracy on the test split."""
-    system = InProcessSystem(backend, test.images, max_batch_size=_ACCURACY_BATCH, queued=False)
-    _, logits = run_accuracy(system, len(test.labels))
-    return served_quality(logits, test.labels)["accuracy"]
+def _quality(backend: Backend, trained: TrainedModel) -> Quality:
+    """Quality on the test split."""
+    test = trained.test
+    system = InProcessSystem(backend, test.inputs, max_batch_size=_BATCH, queued=False)
+    return trained.quality(run_accuracy(system, len(test))[1])
 
 
 def _open(config: ServeConfig, artifact: Artifact, stack: ExitStack) -> Backend:
@@ -107,14 +114,14 @@ class Ratio(NamedTuple):
 def latency_ratio(
     compressed: Backend,
     baseline: Backend,
-    images: Images,
+    inputs: Inputs,
     *,
     rounds: int,
     requests: int,
     warmup: int,
     clock: Clock = time.perf_counter,
 ) -> Ratio:
-    """Ratio of the latencies of single inputs, each until its logits are on the host.
+    """Ratio of the latencies of single inputs, each until its outputs are on the host.
 
     In each round, both models predict the same `requests` inputs, one after the other. The ratio is
     that of the medians over rounds of the medians within each round.
@@ -122,39 +129,39 @@ def latency_ratio(
     Args:
         compressed: Open; the numerator.
         baseline: Open; the denominator.
-        images: Inputs to cycle through, float32 of shape (n, c, h, w), n >= 1.
+        inputs: Inputs to cycle through, shape (n, ...), n >= 1.
         rounds: Number of rounds, at least 2 for an interval; see ratio_of_rounds.
         requests: Requests to each model in each round, at least 1.
         warmup: Requests to each model before the first round, at least 0.
         clock: Monotonic seconds.
 
     Raises:
-        ValueError: A number is out of range, there is no image, or the clock did not advance.
+        ValueError: A number is out of range, there is no input, or the clock did not advance.
     """
-    numbers = f"rounds={rounds}, requests={requests}, warmup={warmup}, {len(images)} images"
-    if rounds < 2 or requests < 1 or warmup < 0 or len(images) == 0:
+    numbers = f"rounds={rounds}, requests={requests}, warmup={warmup}, {len(inputs)} inputs"
+    if rounds < 2 or requests < 1 or warmup < 0 or len(inputs) == 0:
         raise ValueError(f"{numbers}: must be at least 2, 1, 0 and 1")
     backends = (compressed, baseline)
-    inputs = itertools.cycle(images[index : index + 1] for index in range(len(images)))
+    single = itertools.cycle(inputs[index : index + 1] for index in range(len(inputs)))
     for backend in backends:
-        _median_s(backend, [images[[number % len(images)]] for number in range(warmup)], clock)
+        _median_s(backend, [inputs[[number % len(inputs)]] for number in range(warmup)], clock)
     medians_s: NDArray[np.float64] = np.empty((2, rounds))
     for number in range(rounds):
-        chosen = list(itertools.islice(inputs, requests))
+        chosen = list(itertools.islice(single, requests))
         for which in (0, 1) if number % 2 == 0 else (1, 0):
             medians_s[which, number] = _median_s(backends[which], chosen, clock)
     return ratio_of_rounds(medians_s[0], medians_s[1])
 
 
-def _median_s(backend: Backend, inputs: list[Images], clock: Clock) -> float:
-    """Median latency of these inputs in seconds; NaN if there are none.
+def _median_s(backend: Backend, requests: list[Inputs], clock: Clock) -> float:
+    """Median latency of these requests in seconds; NaN if there are none.
 
     The model gets a copy of each, made outside the timed part: it may write into its input, and the
     other model needs the same ones.
     """
     latencies_s: list[float] = []
-    for image in inputs:
-        copy = image.copy()
+    for inputs in requests:
+        copy = inputs.copy()
         start_s = clock()
         backend.predict(copy)
         latencies_s.append(clock() - start_s)

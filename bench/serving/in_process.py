@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from bench.serving.backend import Backend, Images, require_logits
+from bench.core.arrays import Inputs
+from bench.serving.backend import Backend, require_outputs
 from bench.serving.system import LASTING_THREADS, Done, Sample, System
 
 
@@ -23,25 +24,25 @@ class InProcessSystem(System):
     """
 
     def __init__(
-        self, backend: Backend, images: Images, *, max_batch_size: int, queued: bool
+        self, backend: Backend, inputs: Inputs, *, max_batch_size: int, queued: bool
     ) -> None:
         """Start nothing before the first pass.
 
         Args:
             backend: Open.
-            images: The test split, float32 of shape (n, c, h, w).
+            inputs: Those of the test split, shape (n, ...).
             max_batch_size: Most samples to predict at once.
             queued: Whether a separate thread predicts.
         """
         self._backend = backend
-        self._images = images
+        self._inputs = inputs
         self._max_batch_size = max_batch_size
         self._queued = queued
         self._queue: SimpleQueue[Sample | None] = SimpleQueue()
         self._worker: Future[None] | None = None
         self._collect = False
         self._indices: list[int] = []
-        self._logits: list[NDArray[np.float32]] = []
+        self._outputs: list[NDArray[np.float32]] = []
 
     @override
     def begin(self, done: Done, *, collect: bool) -> None:
@@ -49,7 +50,7 @@ class InProcessSystem(System):
         self.failure = None
         self._done = done
         self._collect = collect
-        self._indices, self._logits = [], []
+        self._indices, self._outputs = [], []
         if self._queued:
             # A thread of the pool: one that ends after calling LoadGen can crash the process.
             self._worker = LASTING_THREADS.submit(self._work)
@@ -76,14 +77,14 @@ class InProcessSystem(System):
 
     @override
     def answers(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Indices (n,) and logits (n, num_classes) of a pass that collected, in answering order.
+        """Indices (n,) and outputs (n, ...) of a pass that collected, in answering order.
 
         Raises:
             ValueError: The pass did not collect, or answered nothing.
         """
-        if not self._logits:
+        if not self._outputs:
             raise ValueError("no answers were kept: the pass must begin with collect=True")
-        return np.array(self._indices, dtype=np.int64), np.concatenate(self._logits)
+        return np.array(self._indices, dtype=np.int64), np.concatenate(self._outputs)
 
     def _work(self) -> None:
         """Answer queued samples in batches of whatever waits, until None comes."""
@@ -112,21 +113,21 @@ class InProcessSystem(System):
         """Predict one batch, filled up to a full one if `fill` is set.
 
         The last batch of a large query is filled, because a runtime that compiles for each size
-        would otherwise compile in the middle of a measurement. The model gets a copy of the images,
+        would otherwise compile in the middle of a measurement. The model gets a copy of the inputs,
         as a server's would: it may write into its input, but the test split must not change.
         """
         if len(samples) == 1 and not fill:
             index = samples[0].index
-            images = self._images[index : index + 1].copy()  # faster than a list of one index
+            inputs = self._inputs[index : index + 1].copy()  # faster than a list of one index
         else:
             indices = [sample.index for sample in samples]
             if fill:
                 indices += indices[:1] * (self._max_batch_size - len(indices))
-            images = self._images[indices]  # indexing by a list copies
-        logits = self._backend.predict(images)
-        if len(logits) < len(samples):
-            require_logits(logits, len(images))
+            inputs = self._inputs[indices]  # indexing by a list copies
+        outputs = self._backend.predict(inputs)
+        if len(outputs) < len(samples):
+            require_outputs(outputs, len(inputs))
         if self._collect:
             self._indices += [sample.index for sample in samples]
             # Copy them: the runtime may reuse its memory for the next batch.
-            self._logits.append(np.array(logits[: len(samples)], dtype=np.float32))
+            self._outputs.append(np.array(outputs[: len(samples)], dtype=np.float32))

@@ -17,14 +17,15 @@ import torch
 import torch._dynamo
 import torch._dynamo.utils
 import torch._inductor.config
-from torch import Tensor
 from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
 from torch._inductor.utils import fresh_cache
 
+from bench.core.arrays import Inputs
 from bench.core.errors import first_line, kind_and_line
-from bench.serving.backend import BackendRefuses, BackendUnavailable, Images, Logits
+from bench.serving.backend import BackendRefuses, BackendUnavailable, Outputs
 from bench.tasks.inference import InferenceModel
+from bench.tasks.input_arrays import Tensors, as_tensors, to_device
 
 # Most sizes of a graph that is compiled for each; torch's own limit is 8.
 _MAX_GRAPHS = 64
@@ -57,7 +58,7 @@ class CompiledModel:
             clock: Monotonic seconds.
         """
         # fullgraph: one graph or an error. Otherwise, parts could stay uncompiled without warning.
-        self.call: Callable[[Tensor], Tensor] = torch.compile(
+        self.call: Callable[[Tensors], torch.Tensor] = torch.compile(
             model, fullgraph=True, dynamic=False if quantized else None
         )
         self.compile_s = 0.0
@@ -68,30 +69,31 @@ class CompiledModel:
 
     # Not inference mode: int8 convolutions are not packed in it.
     @torch.no_grad()
-    def predict(self, images: Images) -> Logits:
-        """Compute the logits of a batch; see CompileBackend.predict."""
-        if images.shape not in self._shapes:
-            return self._predict_first(images)
-        logits: Logits = self.call(torch.from_numpy(images).to(self._device)).cpu().numpy()
-        return logits
+    def predict(self, inputs: Inputs) -> Outputs:
+        """Compute the outputs of a batch; see CompileBackend.predict."""
+        if inputs.shape not in self._shapes:
+            return self._predict_first(inputs)
+        outputs: Outputs = self.call(to_device(as_tensors(inputs), self._device)).cpu().numpy()
+        return outputs
 
-    def _predict_first(self, images: Images) -> Logits:
+    def _predict_first(self, inputs: Inputs) -> Outputs:
         """Predict with a new size, starting from an empty cache; count the time as compiling."""
         num_int8 = _num_int8_layers()
         start_s = self._clock()
-        batch = torch.from_numpy(images).to(self._device)
-        if len(batch) > 1 and not self._quantized:
+        batch = to_device(as_tensors(inputs), self._device)
+        if len(inputs) > 1 and not self._quantized:
             # Else torch would compile for exactly this size first, and for any size at the next
             # one.
-            torch._dynamo.maybe_mark_dynamic(batch, 0)
+            for tensor in [batch] if isinstance(batch, torch.Tensor) else batch.values():
+                torch._dynamo.maybe_mark_dynamic(tensor, 0)
         try:
-            logits = self._compile_and_call(batch)
+            outputs = self._compile_and_call(batch)
         except _FAILURES as error:
             kind = BackendRefuses if isinstance(error, _REFUSALS) else BackendUnavailable
             # Not backend=eager, which would compute a statically quantized graph in float32.
             instead = "backend=onnxruntime" if self._quantized else "backend=eager"
             raise kind(
-                f"backend=compile: torch.compile failed for a batch of {len(images)} "
+                f"backend=compile: torch.compile failed for a batch of {len(inputs)} "
                 f"({kind_and_line(error)}); use {instead}"
             ) from error
         except RuntimeError as error:
@@ -102,15 +104,15 @@ class CompiledModel:
         if not _num_graphs():
             raise BackendUnavailable(_UNCOMPILED)
         self.compile_s += self._clock() - start_s
-        self._shapes.add(images.shape)
+        self._shapes.add(inputs.shape)
         if self._quantized and _num_int8_layers() == num_int8:
             raise BackendRefuses(
                 "backend=compile compression=int8_static: Inductor compiled no layer of this model "
                 "in int8; use backend=onnxruntime"
             )
-        return logits
+        return outputs
 
-    def _compile_and_call(self, batch: Tensor) -> Logits:
+    def _compile_and_call(self, batch: Tensors) -> Outputs:
         with (
             tempfile.TemporaryDirectory() as folder,
             fresh_cache(dir=folder),
@@ -120,8 +122,8 @@ class CompiledModel:
             torch._inductor.config.patch(freezing=True),
             warnings.catch_warnings(action="ignore", category=UserWarning),
         ):
-            logits: Logits = self.call(batch).cpu().numpy()
-        return logits
+            outputs: Outputs = self.call(batch).cpu().numpy()
+        return outputs
 
 
 def _num_graphs() -> int:

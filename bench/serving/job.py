@@ -1,6 +1,6 @@
 """The body of bench.serve: serves one model in one way, in a fresh process of its own.
 
-It prepares the model, opens it in this process or behind a server, warms it up, has every image of
+It prepares the model, opens it in this process or behind a server, warms it up, has every input of
 the test split answered once, and measures the scenario. It writes the record whatever happens.
 """
 
@@ -29,7 +29,7 @@ from bench.runs.exit_handling import carry_out, start_log
 from bench.runs.instruments import build_window
 from bench.runs.measured import measured_record
 from bench.serving.compressed import compare_with_uncompressed
-from bench.serving.model import TrainedModel, served_quality
+from bench.serving.model import TrainedModel
 from bench.serving.pass_result import PassResult
 from bench.serving.pass_windows import PassWindows, energy_fields
 from bench.serving.performance import Passes, Performance, requests_frame, serving_fields
@@ -84,6 +84,7 @@ class ServingRun:
         trained = TrainedModel(Path(config.run), config)
         # Now, so that the record of a failed run says what it wanted to serve.
         self._fields |= {"trained": trained_run(trained.record), "model": trained.facts(None)}
+        self._fields["task"] = trained.task_facts()
         remove_left_folders()
         with scratch_folder() as work:
             self._report("preparing the model")
@@ -93,9 +94,8 @@ class ServingRun:
                 self._measure(self._under_test, trained)
             if config.compression.method != "none" and artifact is not None:
                 self._report("comparing with the uncompressed model")
-                accuracy = self._fields["quality_test"]["accuracy"]
                 self._fields["compression"] = compare_with_uncompressed(
-                    config, trained, artifact, accuracy, work
+                    config, trained, artifact, self._fields["quality_test"], work
                 )
         trained.require_unchanged_split()
 
@@ -120,14 +120,14 @@ class ServingRun:
 
     def _measure(self, under_test: UnderTest, trained: TrainedModel) -> None:
         config = self._config
-        num_images = len(trained.test.labels)
+        num_inputs = len(trained.test)
         system = under_test.system
         self._report("warming up")
-        warm = warm_up(system, config.scenario, num_images=num_images, seed=config.seed)
-        self._report("having every test image answered")
-        _, logits = run_accuracy(system, num_images, seed=config.seed)
+        warm = warm_up(system, config.scenario, num_inputs=num_inputs, seed=config.seed)
+        self._report("having every test input answered")
+        _, outputs = run_accuracy(system, num_inputs, seed=config.seed)
         trained.require_unchanged_split()
-        self._fields["quality_test"] = served_quality(logits, trained.test.labels)
+        self._fields["quality_test"] = trained.quality(outputs)
         self._report(f"measuring {config.scenario.name}")
         self._windows.answers_at_once = under_test.answers_at_once
         # Open the first window now, because only open meters know how often they refresh.
@@ -140,7 +140,7 @@ class ServingRun:
                 keep=self._keep,
             ),
             config.scenario,
-            num_images=num_images,
+            num_inputs=num_inputs,
             seed=config.seed,
             warm=warm,
             # Long enough for every meter to resolve its joules.

@@ -65,19 +65,19 @@ def run_pass(
     )
 
 
-def run_accuracy_pass(system: System, *, num_images: int, seed: int) -> None:
-    """Have every image answered once; the system then holds the answers.
+def run_accuracy_pass(system: System, *, num_inputs: int, seed: int) -> None:
+    """Have every input answered once; the system then holds the answers.
 
     Args:
         system: The system under test.
-        num_images: Images of the test split; one query issues them all.
+        num_inputs: Inputs of the test split; one query issues them all.
         seed: Seed of their order.
 
     Raises:
         PassFailed: The system failed.
     """
     settings = PassSettings(
-        scenario="offline", num_images=num_images, seed=seed, raw_latencies=False
+        scenario="offline", num_inputs=num_inputs, seed=seed, raw_latencies=False
     )
     with scratch_folder() as folder:
         test_settings = _loadgen_settings(settings, lg.TestMode.AccuracyOnly)
@@ -157,8 +157,8 @@ def _drive(
     logs.log_output.copy_summary_to_stdout = False
     logs.enable_trace = settings.raw_latencies
     sut = lg.ConstructSUT(callbacks.issue, callbacks.flush)
-    num_images = settings.num_images
-    qsl = lg.ConstructQSL(num_images, num_images, callbacks.load, callbacks.unload)
+    num_inputs = settings.num_inputs
+    qsl = lg.ConstructQSL(num_inputs, num_inputs, callbacks.load, callbacks.unload)
     # A path that does not exist, so that LoadGen does not read an audit.config of the working
     # directory, which would change the settings.
     arguments = (sut, qsl, test_settings, logs, str(folder / "no_audit.config"))

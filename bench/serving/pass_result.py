@@ -39,7 +39,7 @@ class PassSettings:
     """
 
     scenario: str
-    num_images: int
+    num_inputs: int
     seed: int
     min_duration_s: float = 0.0
     min_queries: int = 1

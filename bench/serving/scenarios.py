@@ -37,7 +37,7 @@ _RATE_PASS_S = 0.2
 _MAX_RATE_SAMPLES = 1_000_000
 
 
-def warm_up(system: System, config: ScenarioConfig, *, num_images: int, seed: int = 0) -> WarmUp:
+def warm_up(system: System, config: ScenarioConfig, *, num_inputs: int, seed: int = 0) -> WarmUp:
     """Warm the system up in passes of its own, and find out how fast it is.
 
     Everything runs at least twice, because the first time may be slower. Each pass has
@@ -52,7 +52,7 @@ def warm_up(system: System, config: ScenarioConfig, *, num_images: int, seed: in
     searches = config.name == "server" and config.rate_per_s is None
     settings = PassSettings(
         scenario=name,
-        num_images=num_images,
+        num_inputs=num_inputs,
         seed=seed,
         min_queries=max(percentile_floor(0.5) if searches else 1, config.warmup_queries),
         samples_per_query=config.samples_per_query,
@@ -84,44 +84,45 @@ def _run_full_queue(system: System, settings: PassSettings) -> PassResult:
 
 
 def run_accuracy(
-    system: System, num_images: int, *, seed: int = 0
+    system: System, num_inputs: int, *, seed: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Have every image of the test split answered once, as in LoadGen's accuracy mode.
+    """Have every input of the test split answered once, as in LoadGen's accuracy mode.
 
     Returns:
-        Indices 0 to num_images - 1, shape (num_images,), and their logits, shape
-        (num_images, num_classes), in that order.
+        Indices 0 to num_inputs - 1, shape (num_inputs,), and their outputs, shape
+        (num_inputs, ...), in that order.
 
     Raises:
         PassFailed: The system failed.
-        ValueError: There is not exactly one answer for each image.
+        ValueError: There is not exactly one answer for each input.
     """
-    run_accuracy_pass(system, num_images=num_images, seed=seed)
-    indices, logits = system.answers()
+    run_accuracy_pass(system, num_inputs=num_inputs, seed=seed)
+    indices, outputs = system.answers()
     order = np.argsort(indices, kind="stable")
-    if not np.array_equal(indices[order], np.arange(num_images)):
+    if not np.array_equal(indices[order], np.arange(num_inputs)):
         reasons = system.failure_reasons() or [f"{system.num_failed} requests failed"]
         raise ValueError(
-            f"accuracy: {len(indices)} answers for {len(np.unique(indices))} of {num_images} "
-            f"images, must be one for each; {'; '.join(reasons)}"
+            f"accuracy: {len(indices)} answers for {len(np.unique(indices))} of {num_inputs} "
+            f"inputs, must be one for each; {'; '.join(reasons)}"
         )
     # Minus infinity is a proper logit: a model may rule a class out.
-    num_unusable = int((np.isnan(logits) | np.isposinf(logits)).any(axis=1).sum())
+    unusable = np.isnan(outputs) | np.isposinf(outputs)
+    num_unusable = int(unusable.reshape(num_inputs, -1).any(axis=1).sum())
     if num_unusable:
         _log.warning(
-            "accuracy: %d of %d answers have logits that are not numbers (NaN, null or infinity) "
-            "and count as wrong; see docs/metrics.md",
+            "accuracy: %d of %d answers have outputs that are not numbers (NaN, null or infinity); "
+            "see docs/metrics.md",
             num_unusable,
-            num_images,
+            num_inputs,
         )
-    return indices[order], logits[order]
+    return indices[order], outputs[order]
 
 
 def run_performance(
     passes: Passes,
     config: ScenarioConfig,
     *,
-    num_images: int,
+    num_inputs: int,
     seed: int,
     warm: WarmUp,
     min_duration_s: float = 0.0,
@@ -131,7 +132,7 @@ def run_performance(
     Args:
         passes: Runs its passes; the last one that it kept is the one that is reported.
         config: The scenario.
-        num_images: Images of the test split.
+        num_inputs: Inputs of the test split.
         seed: Seed of the samples drawn and of the moments of arrival.
         warm: What the warm-up found.
         min_duration_s: Least length of the reported pass, if longer than that of the scenario.
@@ -141,7 +142,7 @@ def run_performance(
     """
     settings = PassSettings(
         scenario=config.name,
-        num_images=num_images,
+        num_inputs=num_inputs,
         seed=seed,
         min_duration_s=max(config.min_duration_s, min_duration_s),
         min_queries=config.min_queries,

@@ -2,7 +2,7 @@
 
 A pass is one run of the load generator: warm-up, accuracy or performance. During a pass, the
 generator issues queries of one or more samples. Each sample has an id of its own and the index of
-an image of the test split. The pass ends when `done` has been called for every sample.
+an input of the test split. The pass ends when `done` has been called for every sample.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Sample(Protocol):
 
     @property
     def index(self) -> int:
-        """The image in the test split."""
+        """The input in the test split."""
 
 
 class System(ABC):
@@ -62,8 +62,8 @@ class System(ABC):
         """Begin a pass and forget the one before.
 
         Args:
-            done: To be called once for each sample, when its logits are there.
-            collect: Whether to keep the logits for answers().
+            done: To be called once for each sample, when its outputs are there.
+            collect: Whether to keep the outputs for answers().
         """
 
     @abstractmethod
@@ -82,7 +82,7 @@ class System(ABC):
 
     @abstractmethod
     def answers(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Indices, shape (n,), and logits, shape (n, num_classes), of a pass that collected."""
+        """Indices, shape (n,), and outputs, shape (n, ...), of a pass that collected."""
 
     def columns(self) -> pd.DataFrame:
         """What else the system noted: a row for each sample of the pass, in the order of issue."""

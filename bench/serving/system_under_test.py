@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -99,7 +100,7 @@ def open_system(
 
     Raises:
         ValueError: It cannot be opened; the message has the reason: a runtime that is not
-            installed, a model that gives no logits, a port in use, a server that is not ready.
+            installed, a model that gives other outputs, a port in use, a server that is not ready.
         PassFailed: The model failed at its first call.
         ServerDied: The server ended.
     """
@@ -136,18 +137,18 @@ def _in_process(
     # A runtime may do extra work at the first call of a batch size, so call it before any
     # measurement. A queue makes batches of all sizes; without one there are full batches and
     # single samples.
-    largest = min(scenario.max_batch_size, len(test.images))
+    largest = min(scenario.max_batch_size, len(test.inputs))
     call_once(
         backend,
-        lambda size: test.images[:size].copy(),
+        lambda size: test.inputs[:size].copy(),
         range(1, largest + 1) if queued else sorted({1, largest}),
         model=trained.name,
-        num_classes=test.num_classes,
+        output_shape=test.output_shape,
     )
     try:
         yield UnderTest(
             system=InProcessSystem(
-                backend, test.images, max_batch_size=scenario.max_batch_size, queued=queued
+                backend, test.inputs, max_batch_size=scenario.max_batch_size, queued=queued
             ),
             runtime=backend.name,
             max_batch_size=scenario.max_batch_size,
@@ -174,7 +175,8 @@ def _over_http(
     network = stack.enter_context(
         Network(config.placement, url, log=log / "network.log", seed=config.seed)
     )
-    protocol = choose_protocol(http, url, test.images, num_classes=test.num_classes)
+    num_outputs = math.prod(test.output_shape)
+    protocol = choose_protocol(http, url, test.inputs, num_outputs=num_outputs)
     system = stack.enter_context(
         HttpSystem(
             network.url,
@@ -209,10 +211,10 @@ def _server(
     """Our server, not started yet, with the test split in its feature store."""
     features = work / "features.sqlite"
     if test.raw is None:
-        write_features(features, test.images)
+        write_features(features, test.inputs)
     else:
-        images, mean, std = (x.numpy() for x in (test.raw.images, test.raw.mean, test.raw.std))
-        write_features(features, images, mean=mean, std=std)
+        pixels, mean, std = (x.numpy() for x in (test.raw.images, test.raw.mean, test.raw.std))
+        write_features(features, pixels, mean=mean, std=std)
     spec = ServerSpec(
         http=http,
         # The server resolves `auto` itself: it may see other devices than this process.
@@ -220,7 +222,7 @@ def _server(
         num_threads=config.num_threads,
         artifact=artifact,
         features_path=features,
-        num_classes=test.num_classes,
+        output_shape=test.output_shape,
     )
     limit_bytes = config.placement.memory_limit_bytes
     return HttpServer(spec, log=log / "server.log", memory_limit_bytes=limit_bytes)

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from bench.compression.artifact import Artifact
-from bench.serving.backend import Backend, Images, Logits, unusable
+from bench.core.arrays import Inputs
+from bench.serving.backend import Backend, Outputs, unusable
 from bench.tasks.inference import InferenceModel
+from bench.tasks.input_arrays import as_tensors, to_device
 
 
 def open_torch(backend: Backend, artifact: Artifact) -> InferenceModel:
@@ -39,14 +41,14 @@ def open_torch(backend: Backend, artifact: Artifact) -> InferenceModel:
     return model.to(device).eval()
 
 
-def inference(model: InferenceModel, device: str) -> Callable[[Images], Logits]:
-    """Make a function that computes logits on the host, in inference mode."""
+def inference(model: InferenceModel, device: str) -> Callable[[Inputs], Outputs]:
+    """Make a function that computes outputs on the host, in inference mode."""
 
     @torch.inference_mode()
-    def predict(images: Images) -> Logits:
+    def predict(inputs: Inputs) -> Outputs:
         # On a CPU, nothing is copied. From a GPU, the copy to the host waits for the result.
-        logits: Logits = model(torch.from_numpy(images).to(device)).cpu().numpy()
-        return logits
+        outputs: Outputs = model(to_device(as_tensors(inputs), device)).cpu().numpy()
+        return outputs
 
     return predict
 

@@ -36,7 +36,7 @@ def read_samples(path: Path) -> pd.DataFrame:
         path: LoadGen's mlperf_log_trace.json.
 
     Returns:
-        Columns query, image_index, scheduled_s (from the scheduled time of the first sample),
+        Columns query, input_index, scheduled_s (from the scheduled time of the first sample),
         issue_delay_ms and latency_ms (both from the sample's own scheduled time).
 
     Raises:
@@ -44,7 +44,7 @@ def read_samples(path: Path) -> pd.DataFrame:
         ValueError: It does not hold exactly one line for each sample.
     """
     times_us = array("d")
-    integers = array("q")  # sequence number, query, image, issue delay and completion in ns
+    integers = array("q")  # sequence number, query, input, issue delay and completion in ns
     with path.open("rb") as file:
         for line in file:
             match = _SAMPLE.search(line)
@@ -63,7 +63,7 @@ def read_samples(path: Path) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "query": table[:, 1],
-            "image_index": table[:, 2],
+            "input_index": table[:, 2],
             "scheduled_s": (scheduled_us - scheduled_us[0]) / 1e6,
             "issue_delay_ms": table[:, 3] / 1e6,
             "latency_ms": table[:, 4] / 1e6,

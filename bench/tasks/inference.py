@@ -9,11 +9,16 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from bench.tasks.input_arrays import Tensors
+
+_IMAGE_DIMS = 4
+
 
 class InferenceModel(nn.Module):
-    """Takes float32 images and gives float32 logits, in whatever type the network computes.
+    """Takes float32 inputs and gives float32 outputs, in whatever type the network computes.
 
-    The casts are part of the served model: they are timed, exported and compressed with it.
+    The casts are part of the served model: they are timed, exported and compressed with it. Inputs
+    that are not floats, such as tokens, stay as they are.
     """
 
     def __init__(
@@ -26,8 +31,8 @@ class InferenceModel(nn.Module):
         """Take the network over and put it into evaluation mode.
 
         Args:
-            network: Maps images (n, c, h, w) to logits (n, num_classes).
-            dtype: The type of the weights, and of the images that the network gets.
+            network: Maps inputs (n, ...) to outputs (n, ...).
+            dtype: The type of the weights, and of the floats that the network gets.
             channels_last: Keep images and weights in memory with the channels last.
         """
         super().__init__()
@@ -39,12 +44,20 @@ class InferenceModel(nn.Module):
         self.eval()
 
     @override
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, num_classes), float32, of images (n, c, h, w), float32."""
-        logits: Tensor = self.network(
-            images.to(dtype=self.dtype, memory_format=self._memory_format)
-        )
-        return logits.float()
+    def forward(self, inputs: Tensors) -> Tensor:
+        """Outputs (n, ...), float32, of inputs (n, ...), a tensor or tensors by name."""
+        if isinstance(inputs, Tensor):
+            outputs: Tensor = self.network(self._cast(inputs))
+        else:
+            outputs = self.network({name: self._cast(each) for name, each in inputs.items()})
+        return outputs.float()
+
+    def _cast(self, inputs: Tensor) -> Tensor:
+        if not inputs.is_floating_point():
+            return inputs
+        # Only images have channels.
+        layout = self._memory_format if inputs.ndim == _IMAGE_DIMS else torch.contiguous_format
+        return inputs.to(dtype=self.dtype, memory_format=layout)
 
 
 class ByWeights:

@@ -56,7 +56,7 @@ def trained(network: nn.Module) -> nn.Module:
 
 
 def logits_of(network: nn.Module, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits of the network itself, (n, num_classes)."""
+    """Outputs of the network itself, (n, num_classes)."""
     with torch.no_grad():
         logits: NDArray[np.float32] = network(torch.from_numpy(images)).numpy()
     return logits

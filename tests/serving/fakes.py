@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from bench.compression.artifact import Artifact
-from bench.serving.backend import Backend, Images, Logits
+from bench.core.arrays import Inputs
+from bench.serving.backend import Backend, Outputs
 from bench.serving.system import Done, Sample, System
 
 
@@ -20,14 +21,14 @@ class FakeSample:
     index: int
 
 
-def numbered_images(num_images: int) -> Images:
+def numbered_inputs(num_inputs: int) -> Inputs:
     """Image i is full of i, so that a backend can tell which it was given."""
-    images = np.zeros((num_images, 1, 2, 2), dtype=np.float32)
-    images += np.arange(num_images, dtype=np.float32)[:, None, None, None]
+    images = np.zeros((num_inputs, 1, 2, 2), dtype=np.float32)
+    images += np.arange(num_inputs, dtype=np.float32)[:, None, None, None]
     return images
 
 
-def logits_of(indices: NDArray[np.int64]) -> Logits:
+def logits_of(indices: NDArray[np.int64]) -> Outputs:
     """What FakeBackend answers for images of these numbers: shape (n, 3)."""
     return np.stack([indices, -indices, indices % 3], axis=1).astype(np.float32)
 
@@ -41,7 +42,7 @@ class FakeBackend(Backend):
     def __init__(self, *, fail_at: int | None = None, error: BaseException | None = None) -> None:
         super().__init__(device="cpu", num_threads=None)
         self.batch_sizes: list[int] = []
-        self.last_images: Images | None = None
+        self.last_images: Inputs | None = None
         self.closed = False
         self._fail_at = fail_at
         self._error = error or RuntimeError("the model broke")
@@ -49,7 +50,7 @@ class FakeBackend(Backend):
     def open(self, artifact: Artifact) -> None:
         """Nothing to open."""
 
-    def predict(self, images: Images) -> Logits:
+    def predict(self, images: Inputs) -> Outputs:
         self.batch_sizes.append(len(images))
         self.last_images = images
         if len(self.batch_sizes) - 1 == self._fail_at:

@@ -13,7 +13,7 @@ from bench.serving.performance import Passes, Performance, WarmUp
 from bench.serving.scenarios import run_performance
 from bench.serving.system import System
 
-NUM_IMAGES = 40
+NUM_INPUTS = 40
 WARM = WarmUp(latency_s=1e-5, rate_per_s=50_000.0)
 
 
@@ -38,7 +38,7 @@ def measured(
     least_s = around.pop("min_duration_s", 0.0)
     passes = Passes(system=system, **around)
     return run_performance(
-        passes, asked, num_images=NUM_IMAGES, seed=0, warm=warm, min_duration_s=least_s
+        passes, asked, num_inputs=NUM_INPUTS, seed=0, warm=warm, min_duration_s=least_s
     )
 
 

@@ -7,18 +7,19 @@ import pytest
 import torch
 from typing_extensions import override
 
+from bench.core.arrays import Inputs
 from bench.core.errors import PassFailed
-from bench.serving.backend import BackendUnavailable, Images, Logits, call_once
-from tests.serving.fakes import FakeBackend, numbered_images
+from bench.serving.backend import BackendUnavailable, Outputs, call_once
+from tests.serving.fakes import FakeBackend, numbered_inputs
 
 
-def images_of(size: int) -> Images:
-    return numbered_images(size)
+def images_of(size: int) -> Inputs:
+    return numbered_inputs(size)
 
 
 def test_each_size_is_called_once_and_the_last_logits_come_back() -> None:
     backend = FakeBackend()
-    logits = call_once(backend, images_of, [1, 4], num_classes=3)
+    logits = call_once(backend, images_of, [1, 4], output_shape=(3,))
     assert backend.batch_sizes == [1, 4]
     assert logits.shape == (4, 3)
 
@@ -31,8 +32,8 @@ class Answering(FakeBackend):
         self._answer = answer
 
     @override
-    def predict(self, images: Images) -> Logits:
-        answer: Logits = self._answer
+    def predict(self, images: Inputs) -> Outputs:
+        answer: Outputs = self._answer
         return answer
 
 
@@ -51,9 +52,9 @@ def test_other_outputs_than_one_row_of_logits_per_image_are_refused_in_one_line(
     answer: Any, gave: str
 ) -> None:
     with pytest.raises(ValueError, match="model") as caught:
-        call_once(Answering(answer), images_of, [2], model="model cnn", num_classes=10)
+        call_once(Answering(answer), images_of, [2], model="model cnn", output_shape=(10,))
     assert str(caught.value) == (
-        f"model cnn: must give logits of shape (2, 10) for a batch of 2; {gave}"
+        f"model cnn: must give outputs of shape (2, 10) for a batch of 2; {gave}"
     )
 
 
@@ -62,7 +63,7 @@ def test_a_model_that_raises_is_named_with_what_it_should_have_given() -> None:
     with pytest.raises(PassFailed) as caught:
         call_once(backend, images_of, [1, 2], model="model cnn")
     assert str(caught.value) == (
-        "model cnn: must give logits of shape (2, num_classes) for a batch of 2; TypeError: no"
+        "model cnn: must give outputs of shape (2, ...) for a batch of 2; TypeError: no"
     )
     assert isinstance(caught.value.__cause__, TypeError)
 

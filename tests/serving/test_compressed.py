@@ -7,7 +7,8 @@ import pytest
 from typing_extensions import override
 
 from bench.compression.artifact import Artifact
-from bench.serving.backend import Backend, Images, Logits
+from bench.core.arrays import Inputs
+from bench.serving.backend import Backend, Outputs
 from bench.serving.compressed import latency_ratio, ratio_of_rounds
 from tests.fakes import FakeClock
 
@@ -37,7 +38,7 @@ class SlowBackend(Backend):
     def open(self, artifact: Artifact) -> None:
         """Nothing to open."""
 
-    def predict(self, images: Images) -> Logits:
+    def predict(self, images: Inputs) -> Outputs:
         assert images.shape == (1, 1, 1, 1)
         self.inputs.append(float(images.item()))
         self._clock.advance(self._latency_s * (1 + self._drift * len(self._calls)))
@@ -62,7 +63,7 @@ def test_each_model_is_given_inputs_of_its_own() -> None:
 
     class Writing(SlowBackend):
         @override
-        def predict(self, images: Images) -> Logits:
+        def predict(self, images: Inputs) -> Outputs:
             logits = super().predict(images).copy()
             images *= -1
             return logits
@@ -134,12 +135,12 @@ def test_the_interval_is_the_same_each_time() -> None:
         ({"rounds": 1}, "rounds=1"),
         ({"requests": 0}, "requests=0"),
         ({"warmup": -1}, "warmup=-1"),
-        ({"images": IMAGES[:0]}, "0 images"),
+        ({"inputs": IMAGES[:0]}, "0 inputs"),
     ],
 )
 def test_numbers_out_of_range_are_refused(change: dict[str, object], named: str) -> None:
     compressed, baseline, clock, _ = pair(0.001, 0.001)
-    options = {"images": IMAGES, "rounds": 2, "requests": 1, "warmup": 0, "clock": clock}
+    options = {"inputs": IMAGES, "rounds": 2, "requests": 1, "warmup": 0, "clock": clock}
     with pytest.raises(ValueError, match=named):
         latency_ratio(compressed, baseline, **{**options, **change})  # type: ignore[arg-type]
 

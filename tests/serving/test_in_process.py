@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from typing_extensions import override
 
-from bench.serving.backend import Images, Logits
+from bench.core.arrays import Inputs
+from bench.serving.backend import Outputs
 from bench.serving.in_process import InProcessSystem
 from bench.serving.system import System
-from tests.serving.fakes import FakeBackend, FakeSample, logits_of, numbered_images
+from tests.serving.fakes import FakeBackend, FakeSample, logits_of, numbered_inputs
 
-IMAGES = numbered_images(20)
+IMAGES = numbered_inputs(20)
 
 
 def samples(*indices: int) -> list[FakeSample]:
@@ -45,7 +46,7 @@ class GatedBackend(FakeBackend):
         self.go_on = threading.Event()
 
     @override
-    def predict(self, images: Images) -> Logits:
+    def predict(self, images: Inputs) -> Outputs:
         self.began.set()
         assert self.go_on.wait(30)
         return super().predict(images)
@@ -68,7 +69,7 @@ class WritingBackend(FakeBackend):
     """Answers, and leaves nothing of its input as it was."""
 
     @override
-    def predict(self, images: Images) -> Logits:
+    def predict(self, images: Inputs) -> Outputs:
         logits = super().predict(images)
         images *= -1
         return logits
@@ -94,7 +95,7 @@ class FewBackend(FakeBackend):
     """Gives one row for a whole batch."""
 
     @override
-    def predict(self, images: Images) -> Logits:
+    def predict(self, images: Inputs) -> Outputs:
         return super().predict(images)[:1]
 
 
@@ -103,7 +104,7 @@ def test_answers_that_are_not_one_for_each_image_end_the_pass() -> None:
     system.begin(Answered(), collect=True)
     system.issue(samples(1, 2, 3))
     assert str(system.failure) == (
-        "the model: must give logits of shape (3, num_classes) for a batch of 3; gave shape (1, 3)"
+        "the model: must give outputs of shape (3, ...) for a batch of 3; gave shape (1, 3)"
     )
 
 

@@ -17,18 +17,19 @@ import pytest
 from scipy.stats import kstest
 from typing_extensions import override
 
+from bench.core.arrays import Inputs
 from bench.core.errors import PassFailed
-from bench.serving.backend import Images, Logits
+from bench.serving.backend import Outputs
 from bench.serving.in_process import InProcessSystem
 from bench.serving.loadgen import run_accuracy_pass, run_pass
 from bench.serving.pass_result import PassResult, PassSettings, pass_result
 from bench.serving.pass_windows import PassMeter
 from bench.serving.system import Done, Sample
 from bench.serving.trace import Detail, read_detail, read_samples
-from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_images
+from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_inputs
 
-NUM_IMAGES = 40
-IMAGES = numbered_images(NUM_IMAGES)
+NUM_INPUTS = 40
+IMAGES = numbered_inputs(NUM_INPUTS)
 SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
 
 
@@ -36,7 +37,7 @@ def settings(scenario: str, **changes: Any) -> PassSettings:
     """A short pass of a scenario, as one that a busy machine finds valid too."""
     given: dict[str, Any] = {
         "scenario": scenario,
-        "num_images": NUM_IMAGES,
+        "num_inputs": NUM_INPUTS,
         "seed": 3,
         "min_queries": 700,
         "samples_per_query": 8 if scenario == "multi_stream" else 1,
@@ -67,7 +68,7 @@ def test_every_sample_is_answered_and_has_its_row(scenario: str) -> None:
         0 if scenario == "offline" else number // (num_samples // 700)
         for number in range(num_samples)
     ]
-    assert 0 <= rows.image_index.min() <= rows.image_index.max() < NUM_IMAGES
+    assert 0 <= rows.input_index.min() <= rows.input_index.max() < NUM_INPUTS
     assert rows.scheduled_s[0] == 0
     assert np.all(np.diff(rows.scheduled_s) >= 0)
     assert np.all(rows.latency_ms >= rows.issue_delay_ms)
@@ -153,9 +154,9 @@ def test_arrivals_are_poisson_at_the_asked_rate_and_follow_the_seed() -> None:
 @pytest.mark.parametrize("queued", [False, True])
 def test_an_accuracy_pass_issues_every_image_once(queued: bool) -> None:
     system = InProcessSystem(FakeBackend(), IMAGES, max_batch_size=7, queued=queued)
-    run_accuracy_pass(system, num_images=NUM_IMAGES, seed=0)
+    run_accuracy_pass(system, num_inputs=NUM_INPUTS, seed=0)
     indices, logits = system.answers()
-    assert sorted(indices.tolist()) == list(range(NUM_IMAGES))
+    assert sorted(indices.tolist()) == list(range(NUM_INPUTS))
     np.testing.assert_array_equal(logits, logits_of(indices))
 
 
@@ -257,7 +258,7 @@ def test_a_signal_ends_the_pass_early_and_comes_through() -> None:
 
     class Signalling(FakeBackend):
         @override
-        def predict(self, images: Images) -> Logits:
+        def predict(self, images: Inputs) -> Outputs:
             logits = super().predict(images)
             if len(self.batch_sizes) == 3:
                 signal.raise_signal(signal.SIGUSR1)
@@ -311,7 +312,7 @@ def test_nothing_is_left_behind_or_printed_and_the_working_directory_is_not_read
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     monkeypatch.chdir(working)
     result = run_pass(InstantSystem(), settings("single_stream", min_queries=100))
-    run_accuracy_pass(InstantSystem(), num_images=NUM_IMAGES, seed=0)
+    run_accuracy_pass(InstantSystem(), num_inputs=NUM_INPUTS, seed=0)
     with pytest.raises(PassFailed):
         run_pass(RaisingSystem("issue"), settings("single_stream"))
     assert result.num_queries == 100
@@ -330,7 +331,7 @@ def test_a_backlog_past_its_limit_ends_the_pass_and_is_a_reason() -> None:
 
     class Stuck(FakeBackend):
         @override
-        def predict(self, images: Images) -> Logits:
+        def predict(self, images: Inputs) -> Outputs:
             assert gate.wait(30)
             return super().predict(images)
 
@@ -375,7 +376,7 @@ def rows_delayed(delays_ms: Sequence[float]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "query": number,
-            "image_index": number,
+            "input_index": number,
             "scheduled_s": number / 100,
             "issue_delay_ms": delay_ms,
             "latency_ms": delay_ms + 1,
@@ -437,7 +438,7 @@ def test_a_trace_without_one_of_the_samples_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     path.write_text(line % 1 + '{"name":"Log","args":{"key":""x""}},\n' + line % 0)
     rows = read_samples(path)
-    assert rows.image_index.tolist() == [4, 4]
+    assert rows.input_index.tolist() == [4, 4]
     assert rows.latency_ms.tolist() == [2.0, 2.0]
     assert rows.issue_delay_ms.tolist() == [1e-5, 1e-5]
     path.write_text(line % 2 + line % 0)

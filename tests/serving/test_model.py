@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +12,14 @@ from bench.core.outcome import outcome_record
 from bench.core.records.model import ModelFacts
 from bench.core.store import new_identity
 from bench.serving.model import TestSplit as Split
-from bench.serving.model import TrainedModel, served_quality
-from tests.serving.fakes import numbered_images
+from bench.serving.model import TrainedModel
+from bench.tasks.find_task import make_task
+from tests.serving.fakes import numbered_inputs
 
 
 def split() -> Split:
     labels = np.arange(6, dtype=np.int64) % 3
-    return Split(images=numbered_images(6), labels=labels, raw=None, num_classes=3)
+    return Split(inputs=numbered_inputs(6), targets=labels, raw=None, output_shape=(3,))
 
 
 def trained(test: Split) -> TrainedModel:
@@ -28,31 +30,54 @@ def trained(test: Split) -> TrainedModel:
     model.record = replace(outcome_record(identity, {}, [], status="ok"), model=facts)
     model.test = test
     model._checksum = test.checksum
+    data = SimpleNamespace(num_classes=3, num_train_samples=6, input_shape=(1, 2, 2))
+    model._task = make_task("classification", data)
     return model
 
 
 def test_a_test_split_that_was_written_into_is_loud_and_names_the_model() -> None:
     model = trained(split())
     model.require_unchanged_split()
-    model.test.images[5, 0, 1, 1] = np.nextafter(np.float32(5), np.float32(6))  # one bit
+    model.test.inputs[5, 0, 1, 1] = np.nextafter(np.float32(5), np.float32(6))  # one bit
     with pytest.raises(ValueError, match="model scales: it wrote into the test split"):
         model.require_unchanged_split()
 
 
-def test_labels_are_part_of_the_split() -> None:
+def test_targets_are_part_of_the_split() -> None:
     model = trained(split())
-    model.test.labels[0] = 1
+    model.test.targets[0] = 1
     with pytest.raises(ValueError, match="test split"):
         model.require_unchanged_split()
 
 
 def test_answers_that_are_no_numbers_are_wrong_and_else_quality_is_not_known() -> None:
-    test = split()
-    logits = np.eye(3, dtype=np.float32)[test.labels] * 5
-    assert served_quality(logits, test.labels)["accuracy"] == 1.0
+    model = trained(split())
+    logits = np.eye(3, dtype=np.float32)[model.test.targets] * 5
+    assert model.quality(logits)["accuracy"] == 1.0
     logits[2, 0] = np.nan
-    found = served_quality(logits, test.labels)
+    found = model.quality(logits)
     assert (found["loss"], found["accuracy"], found["worst_class_recall"]) == (None, 5 / 6, 1 / 2)
     logits[:] = np.inf
-    assert served_quality(logits, test.labels)["accuracy"] is None
-    assert found.num_samples == 6
+    assert model.quality(logits)["accuracy"] is None
+    assert (found.at, found.num_samples) == ("served", 6)
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+def test_the_quality_is_that_of_the_task_whatever_shape_a_backend_gave(
+    shape: tuple[int, ...],
+) -> None:
+    # Errors 0, 1, 0, 0, 0, 2 of six: their mean is 1/2, and that of their squares 5/6.
+    values = np.arange(6, dtype=np.float32)
+    test = Split(
+        inputs=values[:, None],
+        targets=values + np.array([0, 1, 0, 0, 0, 2], np.float32),
+        raw=None,
+        output_shape=(1,),
+    )
+    model = trained(test)
+    data = SimpleNamespace(num_outputs=1, num_train_samples=6, input_shape=(1,))
+    model._task = make_task("regression", data)
+    found = model.quality(values.reshape(shape))
+    assert found["mae"] == pytest.approx(1 / 2)
+    assert found["mse"] == pytest.approx(5 / 6)
+    assert model.task_facts().sample == "row"

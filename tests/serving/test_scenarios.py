@@ -27,10 +27,10 @@ from bench.serving.performance import (
     serving_fields,
 )
 from bench.serving.scenarios import run_accuracy, warm_up
-from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_images
-from tests.serving.made_passes import NUM_IMAGES, config, measured, result
+from tests.serving.fakes import FakeBackend, InstantSystem, logits_of, numbered_inputs
+from tests.serving.made_passes import NUM_INPUTS, config, measured, result
 
-IMAGES = numbered_images(NUM_IMAGES)
+IMAGES = numbered_inputs(NUM_INPUTS)
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def test_every_file_of_the_group_is_a_scenario(name: str) -> None:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scenario_is_warmed_up_and_measured_by_the_real_load_generator(name: str) -> None:
     asked, system = config(name), system_for(name)
-    estimate = warm_up(system, asked, num_images=NUM_IMAGES)
+    estimate = warm_up(system, asked, num_inputs=NUM_INPUTS)
     assert estimate.latency_s > 0
     assert estimate.rate_per_s > 0
     performance = measured(system, asked, estimate)
@@ -77,7 +77,7 @@ def test_a_scenario_is_warmed_up_and_measured_by_the_real_load_generator(name: s
     assert list(frame) == [
         "sample",
         "query",
-        "image_index",
+        "input_index",
         "scheduled_s",
         "issue_delay_ms",
         "latency_ms",
@@ -86,28 +86,28 @@ def test_a_scenario_is_warmed_up_and_measured_by_the_real_load_generator(name: s
 
 def test_warm_up_asks_everything_twice_and_the_whole_range_of_batches() -> None:
     backend = FakeBackend()
-    warm_up(system_for("single_stream", backend), config("single_stream"), num_images=NUM_IMAGES)
+    warm_up(system_for("single_stream", backend), config("single_stream"), num_inputs=NUM_INPUTS)
     assert backend.batch_sizes == [1] * 40
     backend = FakeBackend()
-    warm_up(system_for("offline", backend), config("offline"), num_images=NUM_IMAGES)
+    warm_up(system_for("offline", backend), config("offline"), num_inputs=NUM_INPUTS)
     assert backend.batch_sizes[:43] == [1] * 40 + [8, 8, 8]
 
 
 def test_a_search_is_warmed_up_with_as_many_queries_as_a_median_needs() -> None:
     backend = FakeBackend()
     asked = config("server", rate_per_s=None, search_steps=1, warmup_queries=1)
-    warm_up(system_for("server", backend), asked, num_images=NUM_IMAGES)
+    warm_up(system_for("server", backend), asked, num_inputs=NUM_INPUTS)
     assert backend.batch_sizes[:22] == [1] * 22
     backend = FakeBackend()
-    warm_up(system_for("server", backend), config("server", warmup_queries=1), num_images=1)
+    warm_up(system_for("server", backend), config("server", warmup_queries=1), num_inputs=1)
     assert backend.batch_sizes[:3] == [1, 1, 1]  # and then a full queue
 
 
 def test_accuracy_gives_the_logits_of_every_image_in_order() -> None:
     for queued in (False, True):
         system = InProcessSystem(FakeBackend(), IMAGES, max_batch_size=7, queued=queued)
-        indices, logits = run_accuracy(system, NUM_IMAGES, seed=5)
-        assert indices.tolist() == list(range(NUM_IMAGES))
+        indices, logits = run_accuracy(system, NUM_INPUTS, seed=5)
+        assert indices.tolist() == list(range(NUM_INPUTS))
         np.testing.assert_array_equal(logits, logits_of(indices))
 
 
@@ -123,15 +123,15 @@ def test_accuracy_without_one_of_the_images_is_refused() -> None:
             return ["1 requests failed: HTTP 500: no room"]
 
     with pytest.raises(
-        ValueError, match=r"39 answers for 39 of 40 images.*1 requests failed: HTTP 500: no room"
+        ValueError, match=r"39 answers for 39 of 40 inputs.*1 requests failed: HTTP 500: no room"
     ):
-        run_accuracy(Forgetful(), NUM_IMAGES)
+        run_accuracy(Forgetful(), NUM_INPUTS)
 
 
 def test_a_model_that_breaks_in_the_warm_up_is_an_error() -> None:
     system = system_for("server", FakeBackend(fail_at=3))
     with pytest.raises(PassFailed, match="the model broke"):
-        warm_up(system, config("server"), num_images=NUM_IMAGES)
+        warm_up(system, config("server"), num_inputs=NUM_INPUTS)
 
 
 def test_an_estimate_that_is_far_too_slow_is_corrected() -> None:
@@ -172,7 +172,7 @@ def rows(latencies_ms: Sequence[float]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "query": number,
-            "image_index": number,
+            "input_index": number,
             "scheduled_s": number / 100,
             "issue_delay_ms": np.zeros(len(number)),
             "latency_ms": np.array(latencies_ms, dtype=np.float64),

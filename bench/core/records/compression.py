@@ -13,7 +13,10 @@ class Compression:
         method: How the model was compressed.
         size_bytes: Size of the compressed model.
         baseline_size_bytes: Size of the uncompressed model for the same runtime.
-        accuracy_change: Change of the served accuracy, as a fraction of the test split.
+        accuracy_change: Change of the served accuracy, as a fraction of the test split; None for a
+            task without accuracy.
+        quality_metric: Metric of the training's target, if it is a quality of the served model.
+        quality_change: Change of that metric, in its unit.
         latency_ratio: Compressed / uncompressed latency, one input at a time: the median over
             rounds in which one process runs both in turns (AB, BA, ...).
         latency_ratio_low: Lower end of the 95% bootstrap interval of the ratio over rounds. It
@@ -26,6 +29,8 @@ class Compression:
     size_bytes: int
     baseline_size_bytes: int
     accuracy_change: float | None = None
+    quality_metric: str | None = None
+    quality_change: float | None = None
     latency_ratio: float | None = None
     latency_ratio_low: float | None = None
     latency_ratio_high: float | None = None

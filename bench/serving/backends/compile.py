@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from bench.compression.artifact import Artifact
-from bench.serving.backend import Backend, Images, Logits
+from bench.core.arrays import Inputs
+from bench.serving.backend import Backend, Outputs
 from bench.serving.backends.eager import EagerBackend
 
 if TYPE_CHECKING:
@@ -88,15 +89,15 @@ class CompileBackend(Backend):
         )
 
     @override
-    def predict(self, images: Images) -> Logits:
-        """Compute the logits of a batch; compile at the first call of a size; see Backend.
+    def predict(self, inputs: Inputs) -> Outputs:
+        """Compute the outputs of a batch; compile at the first call of a size; see Backend.
 
         Raises:
             BackendUnavailable: The model cannot be compiled, or not for so many batch sizes, or
                 something has switched the compiler off.
         """
         assert self._model is not None, "predict() before open()"
-        return self._model.predict(images)
+        return self._model.predict(inputs)
 
     @override
     def close(self) -> None:

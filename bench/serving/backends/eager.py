@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing_extensions import override
 
 from bench.compression.artifact import Artifact
-from bench.serving.backend import Backend, Images, Logits
+from bench.core.arrays import Inputs
+from bench.serving.backend import Backend, Outputs
 
 
 class EagerBackend(Backend):
@@ -18,7 +19,7 @@ class EagerBackend(Backend):
     devices = ("cpu", "cuda")
     precisions = ("none", "bf16", "fp16", "int8_dynamic")
 
-    _predict: Callable[[Images], Logits] | None = None
+    _predict: Callable[[Inputs], Outputs] | None = None
 
     @classmethod
     @override
@@ -52,10 +53,10 @@ class EagerBackend(Backend):
         self._predict = inference(open_torch(self, artifact), self.device)
 
     @override
-    def predict(self, images: Images) -> Logits:
-        """Compute the logits of a batch; see Backend."""
+    def predict(self, inputs: Inputs) -> Outputs:
+        """Compute the outputs of a batch; see Backend."""
         assert self._predict is not None, "predict() before open()"
-        return self._predict(images)
+        return self._predict(inputs)
 
     @override
     def close(self) -> None:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from bench.compression.artifact import Artifact
-from bench.serving.backend import Backend, BackendUnavailable, Images, Logits, unusable
+from bench.core.arrays import Inputs, named_arrays
+from bench.serving.backend import Backend, BackendUnavailable, Outputs, unusable
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # By compression method; the preparation has refused those in which the provider does not compute.
@@ -109,10 +110,11 @@ class OnnxRuntimeBackend(Backend):
         self.precision = _PRECISIONS.get(artifact.compression, artifact.compression)
 
     @override
-    def predict(self, images: Images) -> Logits:
-        """Compute the logits of a batch; see Backend."""
-        logits: Logits = self._session.run(None, {self._input: images})[0]
-        return logits
+    def predict(self, inputs: Inputs) -> Outputs:
+        """Compute the outputs of a batch; see Backend."""
+        feeds = named_arrays(inputs) or {self._input: inputs}
+        outputs: Outputs = self._session.run(None, feeds)[0]
+        return outputs
 
     @override
     def close(self) -> None:

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from bench.compression.artifact import Artifact
+from bench.core.arrays import Inputs, named_arrays
 from bench.serving.backend import (
     Backend,
     BackendRefuses,
-    Images,
-    Logits,
+    Outputs,
     unusable,
 )
 
@@ -106,12 +106,13 @@ class OpenVinoBackend(Backend):
         self._request = compiled.create_infer_request()
 
     @override
-    def predict(self, images: Images) -> Logits:
-        """Compute the logits of a batch; see Backend."""
-        # The request reads writable images in place. The logits are copies, because the request
+    def predict(self, inputs: Inputs) -> Outputs:
+        """Compute the outputs of a batch; see Backend."""
+        # The request reads writable inputs in place. The outputs are copies, because the request
         # reuses its memory.
-        logits: Logits = self._request.infer([images], share_inputs=True)[0]
-        return logits
+        feeds = named_arrays(inputs) or [inputs]
+        outputs: Outputs = self._request.infer(feeds, share_inputs=True)[0]
+        return outputs
 
     @override
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """The server's web application: two protocols in front of one model.
 
-`features`: POST /v1/predict {"id": 123} is answered with {"id": 123, "class": 7, "logits": [...]};
-the server fetches the input by its id from the feature store. `kserve_v2`: the JSON form of the
-Open Inference Protocol, POST /v2/models/NAME/infer with the input in the request.
+`features`: POST /v1/predict {"id": 123} is answered with {"id": 123, "outputs": [...]}; the
+server fetches the input by its id from the feature store. `kserve_v2`: the JSON form of the Open
+Inference Protocol, POST /v2/models/NAME/infer with the input in the request.
 
 The Server-Timing header (W3C) of each answer has the server's time in milliseconds: queue (waiting
 for the model), fetch, preprocess, inference, postprocess, and total from the entry into the
@@ -22,7 +22,6 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -30,18 +29,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bench.config.serve import HttpConfig
+from bench.core.arrays import Inputs
 from bench.serving.http.batching import Answer, Batcher, ModelError
 from bench.serving.http.connections import error_body
 from bench.serving.http.features import FeatureStore
 from bench.serving.http.inputs import (
-    INPUT_NAME,
     Refused,
     json_numbers,
     json_object,
-    read_tensor,
+    read_inputs,
+    tensor_descriptions,
 )
 
-OUTPUT_NAME = "logits"
+OUTPUT_NAME = "outputs"
 
 _JSON = "application/json"
 # How much of an unknown address an error quotes.
@@ -51,8 +51,6 @@ _MAX_BATCHES = 16
 # A content-length with more digits is too large in any case, and Python refuses to convert very
 # long ones.
 _LENGTH_DIGITS = 18
-
-_Images = NDArray[np.float32]
 
 
 class BodyMemory:
@@ -114,13 +112,17 @@ class Service:
     """The endpoints of the application."""
 
     def __init__(
-        self, store: FeatureStore, batcher: Batcher, http: HttpConfig, num_classes: int
+        self,
+        store: FeatureStore,
+        batcher: Batcher,
+        http: HttpConfig,
+        output_shape: tuple[int, ...],
     ) -> None:
-        """Take the inputs, the model, the settings and the number of logits of an answer."""
+        """Take the inputs, the model, the settings and the shape of the outputs of an input."""
         self.store = store
         self.http = http
         self._batcher = batcher
-        self._num_classes = num_classes
+        self._output_shape = output_shape
         # Enough for the largest possible request on each connection of the benchmark's client.
         self._memory = BodyMemory(http.concurrency * http.max_request_bytes)
 
@@ -136,53 +138,52 @@ class Service:
             except KeyError:
                 raise Refused(404, f"id={index}: no such input") from None
         with timing.stage("preprocess"):
-            image = self.store.preprocess(raw)
-        answer = await self._ask([image], timing)
+            values = self.store.preprocess(raw)
+        answer = await self._ask([values], timing)
         with timing.stage("postprocess"):
-            logits = answer[0].logits
-            known = None if np.isnan(logits).any() else int(logits.argmax())
-            return {"id": index, "class": known, "logits": json_numbers(logits)}
+            return {"id": index, OUTPUT_NAME: json_numbers(answer[0].outputs)}
 
     async def infer(self, request: Request, timing: Timing) -> dict[str, Any]:
         """POST /v2/models/NAME/infer; the inputs of one request may share a batch with others."""
         self._require_model(request)
         async with self.body(request) as body:
             with timing.stage("preprocess"):
-                images, named = self._inputs(body)
-            answers = await self._ask(list(images), timing)
+                inputs, named = self._read(body)
+            answers = await self._ask(list(inputs), timing)
         with timing.stage("postprocess"):
-            logits = np.stack([answer.logits for answer in answers])
+            outputs = np.stack([answer.outputs for answer in answers])
             output = {
                 "name": OUTPUT_NAME,
-                "shape": list(logits.shape),
+                "shape": list(outputs.shape),
                 "datatype": "FP32",
-                "data": json_numbers(logits),
+                "data": json_numbers(outputs),
             }
             return {"model_name": self.http.model_name, **named, "outputs": [output]}
 
-    def _inputs(self, body: bytes) -> tuple[_Images, dict[str, str]]:
-        """The images of a request, and its id if it has one; the parsed JSON is not kept."""
+    def _read(self, body: bytes) -> tuple[Inputs, dict[str, str]]:
+        """The inputs of a request, and its id if it has one; the parsed JSON is not kept."""
         content = json_object(body)
-        images = read_tensor(content, self.store.shape)
-        max_images = _MAX_BATCHES * self.http.max_batch_size
-        if len(images) > max_images:
+        inputs = read_inputs(content, self.store.example)
+        max_inputs = _MAX_BATCHES * self.http.max_batch_size
+        if len(inputs) > max_inputs:
             raise Refused(
                 413,
-                f"inputs: {len(images)} images in one request, at most {max_images} "
+                f"inputs: {len(inputs)} inputs in one request, at most {max_inputs} "
                 f"({_MAX_BATCHES} times backend.http.max_batch_size)",
             )
-        return images, {"id": content["id"]} if isinstance(content.get("id"), str) else {}
+        return inputs, {"id": content["id"]} if isinstance(content.get("id"), str) else {}
 
     async def metadata(self, request: Request, timing: Timing) -> dict[str, Any]:
         """GET /v2/models/NAME."""
         self._require_model(request)
-        fp32 = {"datatype": "FP32"}
         return {
             "name": self.http.model_name,
             "versions": [],
             "platform": "operational-metrics-bench",
-            "inputs": [{"name": INPUT_NAME, **fp32, "shape": [-1, *self.store.shape]}],
-            "outputs": [{"name": OUTPUT_NAME, **fp32, "shape": [-1, self._num_classes]}],
+            "inputs": tensor_descriptions(self.store.example),
+            "outputs": [
+                {"name": OUTPUT_NAME, "datatype": "FP32", "shape": [-1, *self._output_shape]}
+            ],
         }
 
     async def health(self, request: Request, timing: Timing) -> dict[str, Any]:
@@ -194,9 +195,9 @@ class Service:
         if name != self.http.model_name:
             raise Refused(404, f"model {name}: no such model; use {self.http.model_name}")
 
-    async def _ask(self, images: list[_Images], timing: Timing) -> list[Answer]:
+    async def _ask(self, inputs: list[Inputs], timing: Timing) -> list[Answer]:
         try:
-            answers = await asyncio.gather(*map(self._batcher.submit, images))
+            answers = await asyncio.gather(*map(self._batcher.submit, inputs))
         except ModelError as error:
             raise Refused(500, str(error)) from error
         # The inputs of one request may run in several batches: report the one that ended last.

@@ -19,7 +19,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+from bench.core.arrays import Inputs
+
+Predict = Callable[[Inputs], NDArray[np.float32]]
 
 _log = logging.getLogger(__name__)
 
@@ -40,13 +42,13 @@ CallLater = Callable[[float, Callable[[], None]], Timer]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The logits of one input, shape (num_classes,), with the times that they took.
+    """The outputs of one input, of any shape, with the times that they took.
 
     queue_s is from the submission until the model begins with the batch. inference_s is that of the
     whole batch, because each input waits for all of it. batch_size is the size of the batch.
     """
 
-    logits: NDArray[np.float32]
+    outputs: NDArray[np.float32]
     queue_s: float
     inference_s: float
     batch_size: int
@@ -54,7 +56,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Input:
-    image: NDArray[np.float32]
+    values: Inputs
     submitted_s: float
     future: asyncio.Future[Answer]
 
@@ -77,8 +79,8 @@ class Batcher:
         """Run nothing before the first submit().
 
         Args:
-            predict: float32 (n, c, h, w) to float32 (n, num_classes); called from one thread, one
-                batch at a time.
+            predict: Inputs (n, ...) to float32 outputs (n, ...); called from one thread, one batch
+                at a time.
             max_batch_size: Inputs of a full batch.
             window_s: How long the first input of a batch waits for others.
             clock: Monotonic seconds.
@@ -94,17 +96,17 @@ class Batcher:
         self._timer: Timer | None = None
         self._busy = False
 
-    def submit(self, image: NDArray[np.float32]) -> asyncio.Future[Answer]:
+    def submit(self, values: Inputs) -> asyncio.Future[Answer]:
         """Take one input.
 
         Args:
-            image: Shape (c, h, w).
+            values: Its values, without the dimension of a batch.
 
         Returns:
             Its answer, or ModelError if the model failed.
         """
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Input(image, self._clock(), future))
+        self._waiting.append(_Input(values, self._clock(), future))
         self._schedule()
         return future
 
@@ -140,18 +142,18 @@ class Batcher:
     def _run(self, batch: list[_Input]) -> list[Answer]:
         """Predict a batch, in the model's thread; stacking it is part of the inference."""
         start_s = self._clock()
-        logits = self._predict(np.stack([each.image for each in batch]))
+        outputs = self._predict(np.stack([each.values for each in batch]))
         inference_s = self._clock() - start_s
-        if logits.ndim != 2 or len(logits) != len(batch):
-            raise ValueError(f"logits of shape {logits.shape} for {len(batch)} inputs")
+        if not outputs.ndim or len(outputs) != len(batch):
+            raise ValueError(f"outputs of shape {outputs.shape} for {len(batch)} inputs")
         return [
             Answer(
-                logits=row,
+                outputs=row,
                 queue_s=start_s - each.submitted_s,
                 inference_s=inference_s,
                 batch_size=len(batch),
             )
-            for each, row in zip(batch, logits, strict=True)
+            for each, row in zip(batch, outputs, strict=True)
         ]
 
     def _finish(self, batch: list[_Input], run: asyncio.Future[list[Answer]]) -> None:

@@ -6,7 +6,7 @@ is measured, and does not delay the requests after it. At the same time, null re
 same network at a low rate on a connection of their own: their round trip is the network's latency.
 
 A request that is not answered with 200 in time has failed; it is not sent again. The pass is given
-up if the server is gone or hangs, or if none of the first images gets its logits. Nothing more is
+up if the server is gone or hangs, or if none of the first inputs gets its outputs. Nothing more is
 sent then, and all remaining samples are reported as done, so that the pass ends.
 """
 
@@ -137,11 +137,13 @@ class HttpSystem(System):
     @override
     def answers(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """As in System; failed requests are left out."""
-        # In the order of issue; the caller sorts them by image.
-        answers = [(each.index, each.logits) for each in self._requests if each.logits is not None]
+        # In the order of issue; the caller sorts them by input.
+        answers = [
+            (each.index, values) for each in self._requests if (values := each.outputs) is not None
+        ]
         indices = np.array([index for index, _ in answers], dtype=np.int64)
-        logits = [logits for _, logits in answers]
-        return indices, np.stack(logits) if logits else np.empty((0, 0), dtype=np.float32)
+        outputs = [values for _, values in answers]
+        return indices, np.stack(outputs) if outputs else np.empty((0, 0), dtype=np.float32)
 
     @override
     def columns(self) -> pd.DataFrame:
@@ -260,12 +262,12 @@ class HttpSystem(System):
             return Reason.from_error(error)
 
     def _read(self, request: Request, reply: Reply) -> Reason | None:
-        """Read an answer; return why it has no logits, or None."""
-        # Only the accuracy pass needs the logits; reading them in others would slow the client.
-        logits = read_reply(self._protocol, reply, in_full=self._collect)
-        if isinstance(logits, Reason):
-            return logits
-        request.logits = logits
+        """Read an answer; return why it has no outputs, or None."""
+        # Only the accuracy pass needs the outputs; reading them in others would slow the client.
+        outputs = read_reply(self._protocol, reply, in_full=self._collect)
+        if isinstance(outputs, Reason):
+            return outputs
+        request.outputs = outputs
         return None
 
     def _note_timeout(self, began_s: float) -> None:

@@ -75,7 +75,7 @@ class Failures:
         if self._numbers.total() < _FIRST_REQUESTS:
             return None
         return WrongAnswers(
-            f"none of the first {self._numbers.total()} requests got its logits, so the others "
+            f"none of the first {self._numbers.total()} requests got its outputs, so the others "
             f"are not sent; {'; '.join(self.lines())}"
         )
 

@@ -17,6 +17,8 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.arrays import Inputs
+
 # Largest key of a row in SQLite.
 _MAX_ID = 2**63 - 1
 
@@ -25,7 +27,7 @@ _Floats = NDArray[np.float32]
 
 def write_features(
     path: Path,
-    images: NDArray[np.uint8] | _Floats,
+    inputs: Inputs,
     *,
     mean: _Floats | None = None,
     std: _Floats | None = None,
@@ -34,18 +36,16 @@ def write_features(
 
     Args:
         path: The file to write; its folder exists.
-        images: Shape (n, c, h, w), n >= 1: raw pixels as uint8, or prepared inputs as float32.
+        inputs: Shape (n, ...), n >= 1: raw pixels as uint8, or prepared inputs of any type.
         mean: Per channel, shape (c, 1, 1); for uint8 only.
         std: Per channel, shape (c, 1, 1), positive; for uint8 only.
 
     Raises:
-        ValueError: There is no image, or the file cannot be written.
+        ValueError: There is no input, or the file cannot be written.
     """
-    if images.ndim != 4 or not len(images):
-        raise ValueError(
-            f"features of shape {images.shape}: must be (n, c, h, w) with n of at least 1"
-        )
-    about: dict[str, Any] = {"shape": images.shape[1:], "dtype": images.dtype.name}
+    if not len(inputs):
+        raise ValueError(f"features of shape {inputs.shape}: must hold at least one input")
+    about: dict[str, Any] = {"shape": inputs.shape[1:], "dtype": inputs.dtype.descr}
     if mean is not None and std is not None:
         # JSON text keeps the exact value of a float32.
         about |= {"mean": mean.reshape(-1).tolist(), "std": std.reshape(-1).tolist()}
@@ -54,7 +54,7 @@ def write_features(
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("CREATE TABLE features (id INTEGER PRIMARY KEY, raw BLOB NOT NULL)")
             connection.execute("CREATE TABLE about (facts TEXT NOT NULL)")
-            rows = ((index, image.tobytes()) for index, image in enumerate(images))
+            rows = ((index, each.tobytes()) for index, each in enumerate(inputs))
             connection.executemany("INSERT INTO features VALUES (?, ?)", rows)
             connection.execute("INSERT INTO about VALUES (?)", (json.dumps(about),))
     except sqlite3.OperationalError as error:
@@ -65,9 +65,11 @@ def write_features(
 
 
 class FeatureStore:
-    """Reads a feature store; from one thread at a time."""
+    """Reads a feature store; from one thread at a time.
 
-    shape: tuple[int, int, int]
+    Attributes:
+        example: An input of zeros, in the form of preprocess().
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the file for reading only.
@@ -86,11 +88,11 @@ class FeatureStore:
             self._connection.close()
             raise ValueError(f"{path}: not a feature store ({error})") from error
         about = json.loads(facts)
-        channels, height, width = about["shape"]
-        self.shape = (channels, height, width)
-        self._dtype = np.dtype(about["dtype"])
+        self._shape = tuple(about["shape"])
+        self._dtype = _dtype(about["dtype"])
         self._mean = self._statistic(about.get("mean"))
         self._std = self._statistic(about.get("std"))
+        self.example = self.preprocess(np.zeros(self._shape, self._dtype).tobytes())
 
     def fetch(self, index: int) -> bytes:
         """The raw values of one input.
@@ -110,8 +112,8 @@ class FeatureStore:
         raw: bytes = row[0]
         return raw
 
-    def preprocess(self, raw: bytes) -> _Floats:
-        """The input in the model's form, float32 of shape (c, h, w).
+    def preprocess(self, raw: bytes) -> Inputs:
+        """The input in the model's form, without the dimension of a batch.
 
         The operations and their precision are those of bench.tasks.loaders.standardise, so that
         the model gets exactly the numbers on which it was tested.
@@ -119,11 +121,11 @@ class FeatureStore:
         Args:
             raw: Values from fetch().
         """
-        values = np.frombuffer(raw, dtype=self._dtype).reshape(self.shape)
+        values = np.frombuffer(raw, dtype=self._dtype).reshape(self._shape)
         if self._mean is None or self._std is None:
-            return values.astype(np.float32)
-        image: _Floats = (values.astype(np.float32) - self._mean) / self._std
-        return image
+            return values.copy()  # the bytes are read-only, and a model may write into its input
+        standardised: Inputs = (values.astype(np.float32) - self._mean) / self._std
+        return standardised
 
     def close(self) -> None:
         """Close the file."""
@@ -132,3 +134,10 @@ class FeatureStore:
     @staticmethod
     def _statistic(values: list[float] | None) -> _Floats | None:
         return None if values is None else np.array(values, dtype=np.float32).reshape(-1, 1, 1)
+
+
+def _dtype(described: list[list[Any]]) -> np.dtype[Any]:
+    """The type that NumPy described, after a passage through JSON."""
+    if len(described) == 1 and not described[0][0]:
+        return np.dtype(str(described[0][1]))
+    return np.dtype([(name, kind, *map(tuple, shape)) for name, kind, *shape in described])

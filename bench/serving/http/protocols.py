@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from bench.config.serve import HttpConfig
+from bench.core.arrays import Inputs, named_arrays
 from bench.core.printable import printable
 from bench.serving.http.failures import Reason
+from bench.serving.http.inputs import tensors_to_json
 from bench.serving.http.transport import CONNECTION_ERRORS, Reply, get
 
 _Floats = NDArray[np.float32]
@@ -27,28 +30,28 @@ class BadAnswer(ValueError):  # noqa: N818 -- the server's error, not this progr
 
 
 class RequestProtocol(ABC):
-    """Writes a request for an input, and reads the logits in the answer.
+    """Writes a request for an input, and reads the outputs in the answer.
 
     Attributes:
         path: Path of the requests.
-        field: Field that every answer contains.
+        fields: Every answer contains one of these.
         typical_bytes: Size of a request.
     """
 
     path: str
-    field: ClassVar[str]
+    fields: ClassVar[Sequence[str]]
     typical_bytes: int
 
-    def __init__(self, num_classes: int | None) -> None:
-        """Take the number of logits of an answer; None for any number."""
-        self._num_classes = num_classes
+    def __init__(self, num_outputs: int | None) -> None:
+        """Take the number of values in the outputs of an input; None for any number."""
+        self._num_outputs = num_outputs
 
     @abstractmethod
     def body(self, index: int) -> bytes:
         """The request for one input of the test split."""
 
-    def logits(self, body: bytes) -> _Floats:
-        """The logits in an answer, shape (num_classes,).
+    def outputs(self, body: bytes) -> _Floats:
+        """The outputs in an answer, flat: shape (num_outputs,).
 
         Raises:
             BadAnswer: It has none.
@@ -57,9 +60,10 @@ class RequestProtocol(ABC):
             content = json.loads(body)
         except (ValueError, RecursionError):
             raise BadAnswer("not JSON") from None
-        if not isinstance(content, dict) or self.field not in content:
-            raise BadAnswer(f'no "{self.field}" in the answer')
-        return _logits(self._values(content[self.field]), self._num_classes)
+        found = [name for name in self.fields if isinstance(content, dict) and name in content]
+        if not found:
+            raise BadAnswer(f'no "{self.fields[0]}" in the answer')
+        return _outputs(self._values(content[found[0]]), self._num_outputs)
 
     def _values(self, field: Any) -> Any:
         """The numbers in the field of an answer."""
@@ -70,12 +74,12 @@ class FeaturesProtocol(RequestProtocol):
     """POST /v1/predict {"id": 123}: the server has the inputs."""
 
     path = "/v1/predict"
-    field = "logits"
+    fields = ("outputs", "logits")  # the second is what servers of classifiers may say
     typical_bytes = len(b'{"id":1234}')
 
-    def __init__(self, *, num_classes: int | None = None) -> None:
+    def __init__(self, *, num_outputs: int | None = None) -> None:
         """As in RequestProtocol."""
-        super().__init__(num_classes)
+        super().__init__(num_outputs)
 
     @override
     def body(self, index: int) -> bytes:
@@ -89,22 +93,23 @@ class KserveProtocol(RequestProtocol):
     Source: Open Inference Protocol V2, "HTTP/REST", "Inference".
     """
 
-    field = "outputs"
+    fields = ("outputs",)
 
     def __init__(
-        self, images: _Floats, *, model_name: str, input_name: str, num_classes: int | None = None
+        self, inputs: Inputs, *, model_name: str, input_name: str, num_outputs: int | None = None
     ) -> None:
         """Encode the first input, whose size is typical.
 
         Args:
-            images: Inputs of the test split, shape (n, c, h, w), n >= 1.
+            inputs: Those of the test split, shape (n, ...), n >= 1.
             model_name: Name of the model at the server.
-            input_name: Name of its input in its metadata.
-            num_classes: As in RequestProtocol.
+            input_name: Name of the first input in its metadata; inputs of several tensors have
+                names of their own.
+            num_outputs: As in RequestProtocol.
         """
-        super().__init__(num_classes)
+        super().__init__(num_outputs)
         self.path = f"/v2/models/{model_name}/infer"
-        self._images = images
+        self._inputs = inputs
         self._input_name = input_name
         self._cache: dict[int, bytes] = {}
         self._free_bytes = _CACHE_BYTES
@@ -115,14 +120,8 @@ class KserveProtocol(RequestProtocol):
         """As in RequestProtocol."""
         if index in self._cache:
             return self._cache[index]
-        image = self._images[index]
-        tensor = {
-            "name": self._input_name,
-            "shape": [1, *image.shape],
-            "datatype": "FP32",
-            "data": image.reshape(-1).tolist(),
-        }
-        body = json.dumps({"inputs": [tensor]}, separators=(",", ":")).encode()
+        tensors = tensors_to_json(self._inputs[index], name=self._input_name)
+        body = json.dumps({"inputs": tensors}, separators=(",", ":")).encode()
         # Once the cache is full it stays as it is: the same inputs come again, in any order.
         if len(body) <= self._free_bytes:
             self._cache[index] = body
@@ -131,22 +130,22 @@ class KserveProtocol(RequestProtocol):
 
     @override
     def _values(self, field: Any) -> Any:
-        """The data of the first output, which must be the logits."""
+        """The data of the first output."""
         if not isinstance(field, list) or not field or not isinstance(field[0], dict):
             raise BadAnswer("no outputs that are a list of objects with data")
         return field[0].get("data")
 
 
 def choose_protocol(
-    http: HttpConfig, url: str, images: _Floats, *, num_classes: int | None = None
+    http: HttpConfig, url: str, inputs: Inputs, *, num_outputs: int | None = None
 ) -> RequestProtocol:
     """The protocol of a server, which must report that it is ready.
 
     Args:
         http: Its protocol, the name of the model and the timeout of a request.
         url: Address of the server.
-        images: Inputs of the test split, float32 (n, c, h, w), for kserve_v2.
-        num_classes: Logits of an answer; None for any number.
+        inputs: Those of the test split, for kserve_v2.
+        num_outputs: As in RequestProtocol.
 
     Raises:
         ValueError: The server cannot be reached, is not ready, or does not have the model.
@@ -156,17 +155,18 @@ def choose_protocol(
     if ready.status >= 500:
         raise ValueError(f"backend.http.url={url}: the server is not ready, {_quoted(ready)}")
     if http.protocol == "features":
-        return FeaturesProtocol(num_classes=num_classes)
-    if not np.isfinite(images).all():
+        return FeaturesProtocol(num_outputs=num_outputs)
+    arrays = named_arrays(inputs) or {"": inputs}
+    if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError(
-            "backend.http.protocol=kserve_v2: a test image has NaN or infinity in it, which JSON "
+            "backend.http.protocol=kserve_v2: a test input has NaN or infinity in it, which JSON "
             "cannot express; repair the data, or use backend.http.protocol=features"
         )
     return KserveProtocol(
-        images,
+        inputs,
         model_name=http.model_name,
         input_name=_input_name(http, url),
-        num_classes=num_classes,
+        num_outputs=num_outputs,
     )
 
 
@@ -211,24 +211,24 @@ def _quoted(reply: Reply) -> str:
     return f"{reason.kind}{reason.example}"
 
 
-def _logits(values: Any, num_classes: int | None) -> _Floats:
-    """Logits as float32.
+def _outputs(values: Any, num_outputs: int | None) -> _Floats:
+    """Outputs as float32, flat.
 
     Null and NaN are allowed, because a model may well give them; the quality is then unknown.
     """
     try:
         numbers = np.array(_nulls_to_nan(values))
     except (ValueError, TypeError, OverflowError, RecursionError):  # lists of unequal length
-        raise BadAnswer("the logits are not a list of numbers") from None
+        raise BadAnswer("the outputs are not a list of numbers") from None
     if numbers.dtype.kind not in "iuf":  # a conversion would accept true and "1", too
-        raise BadAnswer("the logits are not a list of numbers")
+        raise BadAnswer("the outputs are not a list of numbers")
     with np.errstate(over="ignore"):  # -1e39 is minus infinity as a 32-bit float
-        logits = numbers.astype(np.float32).reshape(-1)
-    if not logits.size:
-        raise BadAnswer("no logits in the list")
-    if num_classes is not None and len(logits) != num_classes:
-        raise BadAnswer(f"{len(logits)} logits for {num_classes} classes")
-    return logits
+        outputs = numbers.astype(np.float32).reshape(-1)
+    if not outputs.size:
+        raise BadAnswer("no outputs in the list")
+    if num_outputs is not None and len(outputs) != num_outputs:
+        raise BadAnswer(f"{len(outputs)} outputs, must be {num_outputs}")
+    return outputs
 
 
 def _nulls_to_nan(values: Any) -> Any:
@@ -246,19 +246,19 @@ def read_reply(
     Args:
         protocol: The protocol of the request.
         reply: The answer.
-        in_full: Whether to read the logits. If not, an answer that seems to have some will do.
+        in_full: Whether to read the outputs. If not, an answer that seems to have some will do.
 
     Returns:
-        Logits, shape (num_classes,); None for an answer that was not read; the reason if it has
+        Outputs, shape (num_outputs,); None for an answer that was not read; the reason if it has
         none.
     """
     if reply.status != 200:
         where = f", redirected to {printable(reply.location)}" if reply.location else ""
         return Reason.from_answer(f"HTTP {reply.status}{where}", reply.content)
-    if not in_full and f'"{protocol.field}"'.encode() in reply.content:
+    if not in_full and any(f'"{name}"'.encode() in reply.content for name in protocol.fields):
         return None
     try:
-        logits = protocol.logits(reply.content)
+        outputs = protocol.outputs(reply.content)
     except BadAnswer as error:
         return Reason.from_answer(f"HTTP 200, {error}", reply.content)
-    return logits if in_full else None
+    return outputs if in_full else None

@@ -84,11 +84,11 @@ def _serve(spec: ServerSpec, listener: socket.socket, store: FeatureStore, repor
     backend = make_backend(http.runtime, device=spec.device, num_threads=spec.num_threads)
     backend.open(spec.artifact)
     loaded_s = time.perf_counter()
-    logits = call_once(
+    outputs = call_once(
         backend,
-        lambda size: np.zeros((size, *store.shape), dtype=np.float32),
+        lambda size: np.stack([store.example] * size),
         range(1, http.max_batch_size + 1),
-        num_classes=spec.num_classes,
+        output_shape=spec.output_shape,
     )
     ready = {
         "port": listener.getsockname()[1],
@@ -103,7 +103,7 @@ def _serve(spec: ServerSpec, listener: socket.socket, store: FeatureStore, repor
         window_s=http.batch_window_ms / 1e3,
     )
     with closing(backend), closing(batcher):
-        server = _uvicorn(Service(store, batcher, http, logits.shape[1]))
+        server = _uvicorn(Service(store, batcher, http, outputs.shape[1:]))
         _write(report, ready)
         server.run(sockets=[listener])
 

@@ -21,7 +21,7 @@ class ServerSpec:
         num_threads: Threads of one operator; None lets the runtime choose.
         artifact: The model on disk.
         features_path: The feature store.
-        num_classes: Required number of logits for each input; None for any.
+        output_shape: Shape of the outputs for one input; None for any.
     """
 
     http: HttpConfig
@@ -29,7 +29,7 @@ class ServerSpec:
     num_threads: int | None
     artifact: Artifact
     features_path: Path
-    num_classes: int | None = None
+    output_shape: tuple[int, ...] | None = None
 
     def write(self, path: Path) -> None:
         """Write it as JSON.

@@ -23,7 +23,7 @@ from bench.serving.http.stages import SERVER_STAGES, TOTAL, parse_server_timing
 _NULL_PATH = "/v2/health/live"
 # Longer than any pass, so that no connection is closed between requests.
 _KEEP_ALIVE_S = 3600.0
-# Four times the logits of a hundred thousand classes as text.
+# Four times the outputs of a hundred thousand classes as text.
 _MAX_ANSWER_BYTES = 8 * 1024**2
 _TIMING_HEADER = "server-timing"
 
@@ -42,7 +42,7 @@ class Request:
     received_s: float = math.nan
     timing: str = ""
     ok: bool = False
-    logits: NDArray[np.float32] | None = None
+    outputs: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

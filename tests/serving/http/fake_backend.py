@@ -17,7 +17,7 @@ NUM_CLASSES = 3
 
 
 class Fake(Backend):
-    """Logits of an image: its sum, minus its sum, and the size of the batch it was in."""
+    """Outputs of an image: its sum, minus its sum, and the size of the batch it was in."""
 
     name = "fake"
     kind = "onnx"

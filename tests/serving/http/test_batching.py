@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from bench.serving.http.batching import Answer, Batcher, ModelError
 from tests.fakes import FakeClock
 
-Images = NDArray[np.float32]
+Inputs = NDArray[np.float32]
 
 
-def image(value: float) -> Images:
+def image(value: float) -> Inputs:
     return np.full((1, 1, 1), value, dtype=np.float32)
 
 
-def one_logit(images: Images) -> Images:
+def one_logit(images: Inputs) -> Inputs:
     return images.reshape(len(images), 1)
 
 
@@ -59,7 +59,7 @@ class HeldModel:
         self.go_on = Event()
         self.sizes: list[int] = []
 
-    def __call__(self, images: Images) -> Images:
+    def __call__(self, images: Inputs) -> Inputs:
         self.sizes.append(len(images))
         self.began.set()
         assert self.go_on.wait(30)
@@ -87,7 +87,7 @@ def test_what_comes_while_the_model_works_is_its_next_batch() -> None:
     # The model was free for the first; of the five that waited, three fit into a batch.
     assert model.sizes == [1, 3, 2]
     assert sizes(answers) == [1, 3, 3, 3, 2, 2]
-    assert [float(answer.logits[0]) for answer in answers] == [0, 1, 2, 3, 4, 5]
+    assert [float(answer.outputs[0]) for answer in answers] == [0, 1, 2, 3, 4, 5]
 
 
 def test_the_window_is_waited_for_and_a_full_batch_is_not() -> None:
@@ -161,7 +161,7 @@ def test_a_timer_that_comes_early_does_not_shorten_the_window() -> None:
 
 
 def test_a_model_that_fails_fails_its_batch_and_goes_on() -> None:
-    def fails_on_negative(images: Images) -> Images:
+    def fails_on_negative(images: Inputs) -> Inputs:
         if (images < 0).any():
             raise RuntimeError("negative")
         return one_logit(images)

@@ -191,7 +191,7 @@ def test_a_server_that_tells_no_stages(foreign: str) -> None:
 
 
 def test_answers_that_are_none_are_failures_with_their_status_and_their_body(foreign: str) -> None:
-    protocol = FeaturesProtocol(num_classes=2)
+    protocol = FeaturesProtocol(num_outputs=2)
     with HttpSystem(foreign, protocol, concurrency=1) as system:
         Load(system).run([[1], [2], [3], [4], [5], [6], [0]], collect=True)
         assert system.failure is None
@@ -199,9 +199,9 @@ def test_answers_that_are_none_are_failures_with_their_status_and_their_body(for
         assert system.failure_reasons() == [
             "2 requests failed: HTTP 503: busy, later",  # and the body of the first
             "1 request failed: HTTP 200, not JSON: <html>",
-            '1 request failed: HTTP 200, no "logits" in the answer: {"class":1}',
-            '1 request failed: HTTP 200, the logits are not a list of numbers: {"logits":["a"]}',
-            '1 request failed: HTTP 200, 3 logits for 2 classes: {"logits":[1,2,3]}',
+            '1 request failed: HTTP 200, no "outputs" in the answer: {"class":1}',
+            '1 request failed: HTTP 200, the outputs are not a list of numbers: {"logits":["a"]}',
+            '1 request failed: HTTP 200, 3 outputs, must be 2: {"logits":[1,2,3]}',
         ]
         assert system.answers()[0].tolist() == [0]
         Load(system).run([[1], [2], [3], [4], [5], [7]], collect=True)
@@ -214,13 +214,13 @@ def test_an_answer_without_logits_is_a_failure_where_no_logits_are_kept(foreign:
         assert system.columns()["ok"].tolist() == [1, 0, 0, 0]
         assert system.failure_reasons() == [
             "1 request failed: HTTP 200, not JSON: <html>",
-            '1 request failed: HTTP 200, no "logits" in the answer: {"class":1}',
+            '1 request failed: HTTP 200, no "outputs" in the answer: {"class":1}',
             "1 request failed: HTTP 500, with an empty body",
         ]
 
 
 def test_logits_that_are_no_numbers_to_count_with_are_answers_all_the_same(foreign: str) -> None:
-    with HttpSystem(foreign, FeaturesProtocol(num_classes=2), concurrency=1) as system:
+    with HttpSystem(foreign, FeaturesProtocol(num_outputs=2), concurrency=1) as system:
         Load(system).run([[8], [0]], collect=True)
         assert system.num_failed == 0
         indices, logits = system.answers()
@@ -232,12 +232,12 @@ def test_logits_that_are_no_numbers_to_count_with_are_answers_all_the_same(forei
     ("status", "body", "reason"),
     [
         (500, b'{"detail": "no such field"}', 'HTTP 500: {"detail": "no such field"}'),
-        (200, b'{"probs": [1]}', 'HTTP 200, no "logits" in the answer: {"probs": [1]}'),
+        (200, b'{"probs": [1]}', 'HTTP 200, no "outputs" in the answer: {"probs": [1]}'),
         (200, b"", "HTTP 200, not JSON, with an empty body"),
-        (200, b'{"logits": [1]}', 'HTTP 200, 1 logits for 2 classes: {"logits": [1]}'),
-        (200, b'{"logits": [[1], [2, 3]]}', "HTTP 200, the logits are not a list of numbers: "),
-        (200, b'{"logits": [true, false]}', "HTTP 200, the logits are not a list of numbers: "),
-        (200, b'{"logits": {"a": 1}}', "HTTP 200, the logits are not a list of numbers: "),
+        (200, b'{"logits": [1]}', 'HTTP 200, 1 outputs, must be 2: {"logits": [1]}'),
+        (200, b'{"logits": [[1], [2, 3]]}', "HTTP 200, the outputs are not a list of numbers: "),
+        (200, b'{"logits": [true, false]}', "HTTP 200, the outputs are not a list of numbers: "),
+        (200, b'{"logits": {"a": 1}}', "HTTP 200, the outputs are not a list of numbers: "),
         (200, b"\x1b[31m\n\xff" + b"x" * 999, "HTTP 200, not JSON: \\x1b[31m \ufffdxxx"),
     ],
 )
@@ -245,10 +245,10 @@ def test_a_server_that_answers_no_image_is_given_up(
     foreign: str, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, reason: str
 ) -> None:
     monkeypatch.setattr(Foreign, "always", (status, body))
-    with HttpSystem(foreign, FeaturesProtocol(num_classes=2), concurrency=1) as system:
+    with HttpSystem(foreign, FeaturesProtocol(num_outputs=2), concurrency=1) as system:
         Load(system).run([[0] * 50], collect=True)
         assert isinstance(system.failure, WrongAnswers)
-        first = "none of the first 20 requests got its logits, so the others are not sent; "
+        first = "none of the first 20 requests got its outputs, so the others are not sent; "
         first += "20 requests failed: "
         assert str(system.failure).startswith(first + reason)
         assert len(str(system.failure)) < len(first + reason) + 250

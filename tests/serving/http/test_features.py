@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bench.serving.http.features import FeatureStore, write_features
+from bench.tasks.input_arrays import joined_array
 from bench.tasks.loaders import standardise
 
 
@@ -21,7 +22,7 @@ def test_pixels_come_back_as_the_tests_of_the_model_had_them(tmp_path: Path) -> 
     wanted = standardise(
         torch.from_numpy(pixels), torch.from_numpy(mean), torch.from_numpy(std)
     ).numpy()
-    assert store.shape == (3, 4, 6)
+    assert (store.example.shape, store.example.dtype) == ((3, 4, 6), np.float32)
     for index in range(5):
         raw = store.fetch(index)
         image = store.preprocess(raw)
@@ -40,6 +41,16 @@ def test_floats_come_back_unchanged(tmp_path: Path) -> None:
     store.close()
 
 
+def test_inputs_of_several_tensors_come_back_with_their_types(tmp_path: Path) -> None:
+    tokens, mask = torch.arange(6).reshape(2, 3), torch.tensor([[0.5], [1.5]])
+    inputs = joined_array([{"tokens": tokens, "mask": mask}])
+    write_features(tmp_path / "f", inputs)
+    store = FeatureStore(tmp_path / "f")
+    assert store.example.dtype == inputs.dtype
+    assert store.preprocess(store.fetch(1)) == inputs[1]
+    store.close()
+
+
 @pytest.mark.parametrize("index", [-1, 2, 2**63, 10**40])
 def test_an_unknown_id_is_reported(tmp_path: Path, index: int) -> None:
     write_features(tmp_path / "f", np.zeros((2, 1, 1, 1), dtype=np.float32))
@@ -52,7 +63,7 @@ def test_an_unknown_id_is_reported(tmp_path: Path, index: int) -> None:
 def test_what_cannot_be_stored_is_refused(tmp_path: Path) -> None:
     pixels = np.zeros((2, 1, 1, 1), dtype=np.uint8)
     one = np.ones((1, 1, 1), dtype=np.float32)
-    with pytest.raises(ValueError, match="n of at least 1"):
+    with pytest.raises(ValueError, match="at least one input"):
         write_features(tmp_path / "f", pixels[:0])
     write_features(tmp_path / "f", pixels, mean=one, std=one)
     with pytest.raises(ValueError, match=r"cannot be written .*already exists"):

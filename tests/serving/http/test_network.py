@@ -70,7 +70,7 @@ def test_requests_are_really_held_up(server: HttpServer, tmp_path: Path) -> None
 @needs_envoy
 def test_a_slow_line_takes_longer_for_more(tmp_path: Path) -> None:
     # 0.1 Mbit/s are 100 bits in a millisecond: some 8 ms for a request of 100 bytes.
-    protocol = KserveProtocol(images(), model_name="model", input_name="images")
+    protocol = KserveProtocol(images(), model_name="model", input_name="inputs")
     line_ms = len(protocol.body(0)) * 8 / 100
     with (
         HttpServer(server_spec(tmp_path), log=tmp_path / "server.log") as server,

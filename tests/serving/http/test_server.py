@@ -33,14 +33,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def tensor(**changes: Any) -> dict[str, Any]:
-    values: dict[str, Any] = {"name": "images", "shape": [1, *SHAPE], "datatype": "FP32"}
+    values: dict[str, Any] = {"name": "inputs", "shape": [1, *SHAPE], "datatype": "FP32"}
     return {"inputs": [{**values, "data": [1, 2, 3, 4.5], **changes}]}
 
 
 def test_features_are_fetched_by_id(url: str) -> None:
     answer = ask(url, "POST", "/v1/predict", {"id": 2})
     # Four times 3; class 0 has the largest of 12, -12 and 1.
-    assert answer.content == {"id": 2, "class": 0, "logits": [12, -12, 1]}
+    assert answer.content == {"id": 2, "outputs": [12, -12, 1]}
     stages = parse_server_timing(answer.timing)
     assert set(stages) == {*SERVER_STAGES, "total"}
     assert min(stages.values()) >= 0
@@ -51,7 +51,7 @@ def test_features_are_fetched_by_id(url: str) -> None:
 @pytest.mark.parametrize("data", [[1, 2, 3, 4.5], [[[[1, 2], [3, 4.5]]]]])
 def test_open_inference_protocol(url: str, data: list[Any]) -> None:
     answer = ask(url, "POST", INFER, {"id": "mine", **tensor(data=data)})
-    output = {"name": "logits", "shape": [1, 3], "datatype": "FP32", "data": [10.5, -10.5, 1]}
+    output = {"name": "outputs", "shape": [1, 3], "datatype": "FP32", "data": [10.5, -10.5, 1]}
     assert answer.content == {"model_name": "model", "id": "mine", "outputs": [output]}
     # Nothing is fetched: the input is in the request.
     assert set(parse_server_timing(answer.timing)) == {*SERVER_STAGES, "total"} - {"fetch"}
@@ -70,8 +70,8 @@ def test_health_and_metadata(url: str) -> None:
         assert ask(url, "GET", path).status == 200
     metadata = ask(url, "GET", "/v2/models/model").content
     assert metadata["name"] == "model"
-    assert metadata["inputs"] == [{"name": "images", "datatype": "FP32", "shape": [-1, *SHAPE]}]
-    assert metadata["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [-1, 3]}]
+    assert metadata["inputs"] == [{"name": "inputs", "datatype": "FP32", "shape": [-1, *SHAPE]}]
+    assert metadata["outputs"] == [{"name": "outputs", "datatype": "FP32", "shape": [-1, 3]}]
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_bad_requests_for_features(url: str, body: Any, status: int, reason: str
         ("NaN", "not JSON, which has no NaN"),
         ("Infinity", "not JSON, which has no Infinity"),
         ("-Infinity", "not JSON, which has no -Infinity"),
-        ("1e39", "not a finite 32-bit float"),
-        ("-1e39", "not a finite 32-bit float"),
-        ("1e999", "not a finite 32-bit float"),
+        ("1e39", "not a finite float32"),
+        ("-1e39", "not a finite float32"),
+        ("1e999", "not a finite float32"),
         ("1" + "0" * 40, "list of numbers"),
     ],
 )
@@ -131,11 +131,11 @@ def test_a_request_may_hold_sixteen_batches(url: str) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ({}, "list of one tensor"),
-        ({"inputs": []}, "list of one tensor"),
-        ({"inputs": [1]}, "list of one tensor"),
-        (tensor(name="x"), "name must be images"),
-        (tensor(datatype="INT8"), "datatype FP32"),
+        ({}, "list of tensors: inputs"),
+        ({"inputs": []}, "list of tensors: inputs"),
+        ({"inputs": [1]}, "name must be each of inputs once"),
+        (tensor(name="x"), "name must be each of inputs once"),
+        (tensor(datatype="INT8"), "datatype of inputs must be FP32"),
         (tensor(shape=[1, 4]), "shape must be [n, 1, 2, 2]"),
         (tensor(shape=[0, *SHAPE]), "shape must be"),
         (tensor(shape=[True, *SHAPE]), "shape must be"),
@@ -192,9 +192,9 @@ def test_a_model_that_raises_is_500_and_the_server_stays(tmp_path: Path) -> None
 def test_logits_that_are_no_numbers_are_null_and_minus_infinity_is_one(tmp_path: Path) -> None:
     with HttpServer(server_spec(tmp_path, "not_finite"), log=tmp_path / "log") as server:
         answer = ask(server.url, "POST", "/v1/predict", {"id": 0})
-        assert answer.content == {"id": 0, "class": None, "logits": [None, None, -1e39]}
-        protocol = FeaturesProtocol(num_classes=3)
-        logits = protocol.logits(json.dumps(answer.content).encode())
+        assert answer.content == {"id": 0, "outputs": [None, None, -1e39]}
+        protocol = FeaturesProtocol(num_outputs=3)
+        logits = protocol.outputs(json.dumps(answer.content).encode())
         assert np.isnan(logits[:2]).all()
         assert logits[2] == -math.inf
         assert ask(server.url, "POST", INFER, tensor()).content["outputs"][0]["data"] == [
