@@ -29,8 +29,9 @@ from rich.table import Table
 
 from bench.compression.artifact import Artifact
 from bench.config.serve import HttpConfig
+from bench.core.arrays import Inputs
 from bench.core.host import host_facts
-from bench.serving.backend import Backend, Images, Logits
+from bench.serving.backend import Backend, Outputs
 from bench.serving.http.client import HttpSystem
 from bench.serving.http.features import write_features
 from bench.serving.http.process import HttpServer
@@ -42,7 +43,7 @@ from bench.serving.pass_result import PassResult, PassSettings
 from bench.serving.system import System
 
 TARGET_US = 5.0  # goal for the p90 of single_stream in process, with our Python code
-NUM_IMAGES, SHAPE, NUM_CLASSES = 1024, (1, 28, 28), 10
+NUM_INPUTS, SHAPE, NUM_CLASSES = 1024, (1, 28, 28), 10
 SEED = 0
 HTTP = "over HTTP"
 
@@ -64,7 +65,7 @@ class Case:
         """Settings of the pass: a number of queries, however long they take."""
         return PassSettings(
             scenario=self.scenario,
-            num_images=NUM_IMAGES,
+            num_inputs=NUM_INPUTS,
             seed=SEED,
             min_queries=self.num_queries,
             samples_per_query=self.samples_per_query,
@@ -111,8 +112,8 @@ class NullBackend(Backend):
     def open(self, artifact: Artifact) -> None:
         """There is nothing to open."""
 
-    def predict(self, images: Images) -> Logits:
-        """Return the same array for any images."""
+    def predict(self, inputs: Inputs) -> Outputs:
+        """Return the same array for any inputs."""
         return self._logits
 
     def close(self) -> None:
@@ -122,10 +123,10 @@ class NullBackend(Backend):
 @contextmanager
 def in_process(case: Case) -> Iterator[System]:
     """The null model in this process."""
-    images = np.zeros((NUM_IMAGES, *SHAPE), dtype=np.float32)
+    inputs = np.zeros((NUM_INPUTS, *SHAPE), dtype=np.float32)
     yield InProcessSystem(
         NullBackend(max_batch_size=case.max_batch_size),
-        images,
+        inputs,
         max_batch_size=case.max_batch_size,
         queued=case.scenario == "server",
     )
@@ -136,7 +137,7 @@ def over_http(case: Case) -> Iterator[System]:
     """The null model behind our server, over the loopback interface."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        write_features(folder / "features", np.zeros((NUM_IMAGES, *SHAPE), dtype=np.float32))
+        write_features(folder / "features", np.zeros((NUM_INPUTS, *SHAPE), dtype=np.float32))
         spec = ServerSpec(
             http=HttpConfig(
                 runtime=f"{__spec__.name if __spec__ else __name__}.{NullBackend.__name__}"

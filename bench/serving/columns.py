@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bench.core.flat import value_of
 from bench.core.metrics import METRICS, better
 from bench.core.price import cost_basis
+from bench.core.qualities import QUALITIES
 from bench.core.records.run import RunRecord
 from bench.runs.table.columns import Column, number_column, shared_text, spread_column
 from bench.runs.table.fields import (
@@ -37,7 +38,10 @@ from bench.runs.table.medians import (
 
 _RATE, _SIZE = "serving.throughput_per_s", "model.size_bytes"
 _CHANGE, _RATIO = "compression.accuracy_change", "compression.latency_ratio"
-_ACCURACY, _RECALL = "quality_test.accuracy", "quality_test.worst_class_recall"
+_OTHER_CHANGE = "compression.quality_change"
+# Shown besides the metric of the target, where the task reports them; the first ones count more.
+_QUALITIES = ("accuracy", "worst_class_recall", "mae", "r2", "perplexity", "bits_per_byte")
+_MOST_QUALITIES = 3
 _ENERGY = "serving.energy_per_prediction_j"
 _COST, _CARBON = "serving.cost_per_million_usd", "serving.emissions_per_million_gco2e"
 
@@ -48,9 +52,8 @@ def serve_columns(groups: Sequence[Group]) -> list[Column]:
         *_headlines(groups),
         latency_column(groups, rank=4, note="Latency: from when a request was due."),
         field_column(groups, _RATE, RATE, rank=5),
-        formatted_column(groups, _ACCURACY, ".4f", rank=2),
+        *_qualities(groups),
         _change(groups),
-        formatted_column(groups, _RECALL, ".3f", rank=11),
         field_column(groups, _SIZE, BYTES, rank=9),
         _ratio(groups),
         _energy(groups),
@@ -121,9 +124,30 @@ def _headlines(groups: Sequence[Group]) -> list[Column]:
     ]
 
 
+def _qualities(groups: Sequence[Group]) -> list[Column]:
+    """The quality of what was served: first the metrics that the models were trained to."""
+    runs = [run for group in groups for run in group.measured if run.quality_test]
+    targets = [run.trained.target_metric for run in runs if run.trained]
+    reported = {name for run in runs if run.quality_test for name in run.quality_test.values}
+    names = [name for name in dict.fromkeys([*targets, *_QUALITIES]) if name in reported]
+    return [
+        formatted_column(groups, f"quality_test.{name}", _digits_of(name), rank=11 if place else 2)
+        for place, name in enumerate(names[:_MOST_QUALITIES])
+    ]
+
+
+def _digits_of(name: str) -> str:
+    facts = QUALITIES.get(name)
+    return ".4f" if facts is not None and facts.unit == "fraction" else ".4g"
+
+
 def _change(groups: Sequence[Group]) -> Column:
-    note = "Accuracy change and latency ratio: compared with the same model uncompressed."
-    return formatted_column(groups, _CHANGE, "+.4f", rank=5, note=note)
+    """The change of accuracy, or else of the metric that the models were trained to."""
+    has_accuracy = any(value_of(run, _CHANGE) is not None for each in groups for run in each.runs)
+    path = _CHANGE if has_accuracy else _OTHER_CHANGE
+    changed = heading_of(path).replace("\n", " ").capitalize()
+    note = f"{changed} and latency ratio: compared with the same model uncompressed."
+    return formatted_column(groups, path, "+.4f" if has_accuracy else "+.4g", rank=5, note=note)
 
 
 def _ratio(groups: Sequence[Group]) -> Column:

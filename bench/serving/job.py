@@ -218,6 +218,7 @@ def trained_run(record: RunRecord) -> TrainedRun:
         config_hash=record.config_hash,
         seed=record.seed,
         reached=record.target.reached if record.target else None,
+        target_metric=record.target.metric if record.target else None,
         model=record.model.name if record.model else None,
         data=part_name(record.config, "data"),
     )

@@ -82,7 +82,7 @@ class TrainedModel:
             raw=getattr(self._data, "raw_test", None),
             output_shape=self._task.output_shape(targets[:1])[1:],
         )
-        # Taken before any model has seen the images.
+        # Taken before any model has seen the inputs.
         self._checksum = self.test.checksum
 
     @property

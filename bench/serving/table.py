@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 
 from bench.core.printable import printable
+from bench.core.qualities import QUALITIES
 from bench.core.records.run import RunRecord
 from bench.core.records.serving import WHOLE_STAGE
 from bench.runs.table.columns import FittedTable, fit_table, legend, number_column, prose
@@ -33,6 +34,7 @@ SWEEP_COLUMNS = (
     "trained.run_id",
     "trained.seed",
     "trained.data",
+    "trained.target_metric",
     "serving.scenario",
     "serving.backend",
     "serving.headline",
@@ -43,10 +45,13 @@ SWEEP_COLUMNS = (
     "serving.emissions_per_million_gco2e",
     "compression.method",
     "compression.accuracy_change",
+    "compression.quality_metric",
+    "compression.quality_change",
     "compression.latency_ratio",
     "compression.latency_ratio_low",
     "compression.latency_ratio_high",
-    "quality_test.worst_class_recall",
+    # The accuracy is among the fields of every command.
+    *(f"quality_test.{name}" for name in QUALITIES if name != "accuracy"),
 )
 
 

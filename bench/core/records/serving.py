@@ -173,6 +173,7 @@ class TrainedRun:
         config_hash: Hash of its configuration.
         seed: Seed of the run.
         reached: Whether the run reached its target.
+        target_metric: Metric of the target.
         model: Name of the model.
         data: Option of the group `data`, or the class of a data module of your own.
     """
@@ -181,5 +182,6 @@ class TrainedRun:
     config_hash: str
     seed: int
     reached: bool | None
+    target_metric: str | None = None
     model: str | None
     data: str | None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from bench.core.flat import value_of
 from bench.core.metrics import METRICS
+from bench.core.printable import printable
 from bench.core.records.run import RunRecord
 from bench.runs.table.columns import Column, number_column, shared_text
 from bench.runs.table.groups import Group
@@ -33,8 +34,10 @@ _MIXED = "mixed"
 
 
 def heading_of(path: str) -> str:
-    """The short title of a quantity of the catalogue, broken into two even lines."""
-    words = METRICS[path].short.split(" ")
+    """The short title of a quantity, broken into two even lines; its name if it is no row there."""
+    known = METRICS.get(path)
+    title = known.short if known else printable(path.rpartition(".")[2]).replace("_", " ")
+    words = title.split(" ")
     broken = [" ".join(words[:n]) + "\n" + " ".join(words[n:]) for n in range(len(words), 0, -1)]
     return min(broken, key=lambda text: max(map(len, text.split("\n")))).rstrip()
 
@@ -96,7 +99,7 @@ def field_column(
 def formatted_column(
     groups: Sequence[Group], name: str, spec: str, *, rank: int, note: str = ""
 ) -> Column:
-    """Make the column of a quantity without a unit, such as an accuracy.
+    """Make the column of a quantity without a scale, such as an accuracy or a loss.
 
     Args:
         groups: One row for each.

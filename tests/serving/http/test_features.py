@@ -22,7 +22,8 @@ def test_pixels_come_back_as_the_tests_of_the_model_had_them(tmp_path: Path) -> 
     wanted = standardise(
         torch.from_numpy(pixels), torch.from_numpy(mean), torch.from_numpy(std)
     ).numpy()
-    assert (store.example.shape, store.example.dtype) == ((3, 4, 6), np.float32)
+    assert store.example.shape == (3, 4, 6)
+    assert store.example.dtype == np.float32
     for index in range(5):
         raw = store.fetch(index)
         image = store.preprocess(raw)
