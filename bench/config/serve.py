@@ -25,7 +25,9 @@ from bench.core.checks import (
 )
 from bench.core.identity import CHOICES, without_key
 
-SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
+LOADGEN_SCENARIOS = ("single_stream", "multi_stream", "server", "offline")
+GENERATE = "generate"
+SCENARIOS = (*LOADGEN_SCENARIOS, GENERATE)
 COMPRESSIONS = ("none", "bf16", "fp16", "int8_dynamic", "int8_static")
 # The server runs each batch size once before it is ready, and each connection needs a file
 # descriptor.
@@ -98,7 +100,7 @@ class CustomBackend(BackendConfig):
 
 @dataclass(kw_only=True)
 class ScenarioConfig(KeyGroup):
-    """A scenario of LoadGen: how queries arrive, and for how long."""
+    """How queries arrive, and for how long."""
 
     name: Annotated[str, one_of(SCENARIOS)] = MISSING
     min_duration_s: PositiveAmount = MISSING
@@ -110,6 +112,8 @@ class ScenarioConfig(KeyGroup):
     latency_bound_ms: PositiveAmount | None = None
     search_steps: Count = 0
     raw_latencies: bool = True
+    prompt_tokens: PositiveCount | None = None
+    output_tokens: Annotated[PositiveCount, Ge(2)] | None = None
 
     def __post_init__(self) -> None:
         """Refuse keys that the scenario would ignore, and require those that it needs.
@@ -127,11 +131,48 @@ class ScenarioConfig(KeyGroup):
                 "scenario.rate_per_s and scenario.search_steps: only server takes them; leave them "
                 f"out for {self.name}"
             )
+        self._check_generation()
         if self.name == "server" and self.latency_bound_ms is None:
             raise ValueError("scenario.latency_bound_ms=null: the server scenario needs a bound")
         if self.name == "server" and self.rate_per_s is None and self.search_steps < 1:
             raise ValueError(
                 "scenario.search_steps=0: must be at least 1 to search, or give scenario.rate_per_s"
+            )
+
+    def require_context(self, context: int) -> None:
+        """Refuse prompts and answers that do not fit into the context of a language model.
+
+        Args:
+            context: Tokens of the longest sequence.
+
+        Raises:
+            ValueError: Together they are longer.
+        """
+        num_tokens = (self.prompt_tokens or 0) + (self.output_tokens or 0)
+        if num_tokens > context:
+            raise ValueError(
+                f"scenario.prompt_tokens={self.prompt_tokens} and scenario.output_tokens="
+                f"{self.output_tokens}: together {num_tokens}, longer than the model's context of "
+                f"{context} tokens; use fewer"
+            )
+
+    def _check_generation(self) -> None:
+        tokens = (self.prompt_tokens, self.output_tokens)
+        if self.name != GENERATE and tokens != (None, None):
+            raise ValueError(
+                "scenario.prompt_tokens and scenario.output_tokens: only generate takes them; "
+                f"leave them out for {self.name}"
+            )
+        if self.name != GENERATE:
+            return
+        if None in tokens:
+            raise ValueError(
+                "scenario.prompt_tokens and scenario.output_tokens: must be given for generate"
+            )
+        if self.max_batch_size != 1 or self.latency_bound_ms is not None:
+            raise ValueError(
+                "scenario.max_batch_size and scenario.latency_bound_ms: generate continues one "
+                "prompt at a time, without a bound; leave them out"
             )
 
 
@@ -181,6 +222,10 @@ class ServeConfig(RunConfig):
         Raises:
             ValueError: Two options contradict each other; the message names both.
         """
+        if self.scenario.name == GENERATE and self.backend.http is not None:
+            raise ValueError(
+                "scenario=generate: runs a model in this process only; use backend=eager"
+            )
         limited = self.placement.has_network or self.placement.memory_limit_bytes is not None
         if limited and self.backend.http is None:
             raise ValueError(

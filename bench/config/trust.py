@@ -39,10 +39,11 @@ def list_targets(config: Mapping[str, Any], *, parts: Sequence[str] = PARTS) -> 
     return [str(node[_TARGET]) for node in nodes if _TARGET in node]
 
 
-def user_metrics(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Names and nodes of the metrics that a user added to a task; older runs have none."""
+def metric_nodes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """List the metrics that a user added to a task, as `metrics.NAME`; older runs have none."""
     nodes = config.get("metrics")
-    return list(nodes.items()) if isinstance(nodes, Mapping) else []
+    nodes = nodes if isinstance(nodes, Mapping) else {}
+    return {f"metrics.{name}": node for name, node in nodes.items()}
 
 
 def require_trusted(

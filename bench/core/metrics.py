@@ -93,6 +93,20 @@ def _qualities(split: str, words: str, **accuracy_facts: Any) -> Iterator[Metric
     yield from _shown(None, f"{split}.", "num_samples")
 
 
+def _percentiles(name: str, title: str, heading: str) -> Iterator[Metric]:
+    """The percentiles of a time of serving."""
+    for percentile, effect_frac in (("p50", 0.10), ("p90", 0.10), ("p99", 0.20)):
+        titles = {"title": f"{title} {percentile}", "heading": f"{heading}{percentile}"}
+        path = f"serving.{name}_{percentile}_ms"
+        yield _measured(path, effect_frac, **titles, topics=("serving",))
+
+
+def _of_joules(path: str, better: Better, **facts: Any) -> Metric:
+    """A number that is not judged, since the gate judges the joules that it is computed from."""
+    facts |= {"topics": ("serving_cost",), "joules": PER_PREDICTION}
+    return metric_of(path, better, least_effect_frac=0.10, **facts)
+
+
 _SETTINGS = {"config.batch_size": "batch size (samples)", "config.lr": "learning rate"}
 _KILO, _MEGA = ("kB", 1e-3), ("MB", 1e-6)
 _MILLI, _MICRO = ("mJ", 1e3), ("us", 1e6)
@@ -186,9 +200,7 @@ _UTILIZATION = (
     *_shown(None, "utilization.", "cgroup_cpu_frac", "gpu_power_cap_frac"),
 )
 _SERVING = (
-    _measured("serving.latency_p50_ms", 0.10, heading="p50", topics=("serving",)),
-    _measured("serving.latency_p90_ms", 0.10, heading="p90", topics=("serving",)),
-    _measured("serving.latency_p99_ms", 0.20, heading="p99", topics=("serving",)),
+    *_percentiles("latency", "latency", ""),
     _measured("serving.latency_p999_ms", 0.30, title="latency p99.9"),
     _measured("serving.latency_mean_ms", 0.10),
     _measured(
@@ -204,38 +216,36 @@ _SERVING = (
         joules=PER_PREDICTION,
         error="serving.energy_per_prediction_error_frac",
     ),
-    metric_of(  # not judged, since the gate judges the joules that it is computed from
-        "serving.throughput_per_w",
-        "max",
-        least_effect_frac=0.10,
-        title="throughput per watt",
-        unit="1/s/W",
-        topics=("serving_cost",),
-        joules=PER_PREDICTION,
-    ),
-    metric_of(
-        "serving.cost_per_million_usd",
-        "min",
-        short="USD per million",
-        least_effect_frac=0.10,
-        topics=("serving_cost",),
-        joules=PER_PREDICTION,
-    ),
-    metric_of(
+    _of_joules("serving.throughput_per_w", "max", title="throughput per watt", unit="1/s/W"),
+    _of_joules("serving.cost_per_million_usd", "min", short="USD per million"),
+    _of_joules(
         "serving.emissions_per_million_gco2e",
         "min",
         heading="carbon per million",
         short="gCO2e per million",
-        least_effect_frac=0.10,
-        topics=("serving_cost",),
-        joules=PER_PREDICTION,
+    ),
+    *_percentiles("ttft", "time to first token", "TTFT "),
+    *_percentiles("tpot", "time per output token", "TPOT "),
+    _measured(
+        "serving.output_tokens_per_s",
+        0.10,
+        better="max",
+        title="output token rate",
+        heading="output tokens",
+        topics=("serving",),
+    ),
+    _of_joules(
+        "serving.energy_per_output_token_j",
+        "min",
+        shown=_MILLI,
+        error="serving.energy_per_prediction_error_frac",
     ),
     _measured("serving.load_s", 0.20),
     _measured("serving.compile_s", 0.20),
     *_shown("min", "serving.", "energy_per_prediction_error_frac", "num_failed", "prepare_s"),
     *_shown(None, "serving.", "num_requests", "throughput_batch_size", "num_threads"),
     *_shown(None, "serving.", "max_batch_size", "num_predictions", "duration_s"),
-    *_shown(None, "serving.", "latency_bound_ms", "rate_per_s"),
+    *_shown(None, "serving.", "latency_bound_ms", "rate_per_s", "prompt_tokens", "output_tokens"),
     # The upper end of a bracket, which was not achieved.
     *_shown(None, "serving.", "failed_rate_per_s"),
 )

@@ -21,10 +21,10 @@ from bench.config.recipe import PruneConfig
 from bench.config.train import TrainConfig
 from bench.config.trust import (
     list_targets,
+    metric_nodes,
     require_allowed,
     require_defined,
     require_trusted,
-    user_metrics,
 )
 from bench.core.errors import kind_and_line
 from bench.core.files import StoreError, read_file, require_file
@@ -76,9 +76,9 @@ def load_metrics(folder: Path, trust: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         ValueError: A metric names code that is not trusted, or cannot be made.
     """
-    nodes = {f"metrics.{name}": node for name, node in user_metrics(read_record(folder).config)}
+    nodes = metric_nodes(read_record(folder).config)
     return {
-        key.partition(".")[2]: instantiate(_trusted_part(nodes, key, folder, trust))
+        key.removeprefix("metrics."): instantiate(_trusted_part(nodes, key, folder, trust))
         for key in nodes
     }
 

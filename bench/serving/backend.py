@@ -8,7 +8,7 @@ the steps to add a backend.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -54,6 +54,7 @@ class Backend(ABC):
             choice, whose optimised graph is then checked.
         libraries: Modules that it needs, each with the extra of this project that installs it.
         compiles: Whether it needs torch's compiler.
+        generates: Whether it continues prompts; see generate().
     """
 
     name: ClassVar[str]
@@ -62,6 +63,7 @@ class Backend(ABC):
     precisions: ClassVar[Sequence[str]] = ("none",)
     libraries: ClassVar[Mapping[str, str]] = {}
     compiles: ClassVar[bool] = False
+    generates: ClassVar[bool] = False
     half_at_open: ClassVar[bool] = False
     int8_operators: ClassVar[Sequence[str] | None] = None
 
@@ -149,6 +151,27 @@ class Backend(ABC):
         Returns:
             float32 of shape (n, ...), on the host.
         """
+
+    def generate(self, prompt: Inputs, num_tokens: int) -> Iterator[int]:
+        """Continue a prompt, each time by the likeliest token; a language model needs this.
+
+        The model must keep what it has read (a key-value cache), so that each token after the first
+        costs one step.
+
+        Args:
+            prompt: Tokens, int64 of shape (1, prompt_length).
+            num_tokens: Tokens to generate, at least 1.
+
+        Yields:
+            Each token as soon as it is on the host.
+
+        Raises:
+            BackendRefuses: The backend or the model cannot do this.
+        """
+        raise BackendRefuses(
+            f"scenario=generate: backend={self.name} does not continue prompts with a key-value "
+            "cache; use backend=eager"
+        )
 
     @abstractmethod
     def close(self) -> None:

@@ -51,6 +51,8 @@ def serve_columns(groups: Sequence[Group]) -> list[Column]:
     return [
         *_headlines(groups),
         latency_column(groups, rank=4, note="Latency: from when a request was due."),
+        latency_column(groups, "ttft", rank=3, note="TTFT: time to first token."),
+        latency_column(groups, "tpot", rank=3, note="TPOT: time per output token after the first."),
         field_column(groups, _RATE, RATE, rank=5),
         *_qualities(groups),
         _change(groups),

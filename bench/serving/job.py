@@ -13,8 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bench.compression.artifact import Artifact
-from bench.config.serve import ServeConfig
+from bench.config.serve import GENERATE, ServeConfig
 from bench.core.identity import part_name
 from bench.core.records.phases import Phases
 from bench.core.records.run import RunError, RunRecord, Status
@@ -29,11 +31,13 @@ from bench.runs.exit_handling import carry_out, start_log
 from bench.runs.instruments import build_window
 from bench.runs.measured import measured_record
 from bench.serving.compressed import compare_with_uncompressed
+from bench.serving.generation import Generation, generation_fields
 from bench.serving.model import TrainedModel
 from bench.serving.pass_result import PassResult
 from bench.serving.pass_windows import PassWindows, energy_fields
-from bench.serving.performance import Passes, Performance, requests_frame, serving_fields
+from bench.serving.performance import Passes, requests_frame, serving_fields
 from bench.serving.scenarios import run_accuracy, run_performance, warm_up
+from bench.serving.system import System
 from bench.serving.system_under_test import UnderTest, open_system
 
 _log = logging.getLogger(__name__)
@@ -91,7 +95,9 @@ class ServingRun:
             artifact = self._prepare(trained, work)
             self._report("opening the model")
             with open_system(config, artifact, trained, work, self._job.folder) as self._under_test:
-                self._measure(self._under_test, trained)
+                generates = config.scenario.name == GENERATE
+                measure = self._measure_generation if generates else self._measure
+                measure(self._under_test, trained)
             if config.compression.method != "none" and artifact is not None:
                 self._report("comparing with the uncompressed model")
                 self._fields["compression"] = compare_with_uncompressed(
@@ -119,19 +125,15 @@ class ServingRun:
         return artifact
 
     def _measure(self, under_test: UnderTest, trained: TrainedModel) -> None:
+        """Measure how LoadGen's queries are answered."""
         config = self._config
         num_inputs = len(trained.test)
         system = under_test.system
         self._report("warming up")
         warm = warm_up(system, config.scenario, num_inputs=num_inputs, seed=config.seed)
-        self._report("having every test input answered")
-        _, outputs = run_accuracy(system, num_inputs, seed=config.seed)
-        trained.require_unchanged_split()
-        self._fields["quality_test"] = trained.quality(outputs)
-        self._report(f"measuring {config.scenario.name}")
+        self._answer_test_split(system, trained)
         self._windows.answers_at_once = under_test.answers_at_once
-        # Open the first window now, because only open meters know how often they refresh.
-        refresh_s = self._windows.open().meters.refresh_s or 0.0
+        min_duration_s = self._open_window()
         performance = run_performance(
             Passes(
                 system=system,
@@ -143,10 +145,46 @@ class ServingRun:
             num_inputs=num_inputs,
             seed=config.seed,
             warm=warm,
-            # Long enough for every meter to resolve its joules.
-            min_duration_s=_MARGIN * MIN_REFRESHES * refresh_s,
+            min_duration_s=min_duration_s,
         )
-        self._keep_performance(performance, under_test)
+        fields = serving_fields(config.scenario, performance)
+        self._keep_serving(fields, requests_frame(performance.result), under_test)
+        self._fields["rate_search"] = list(performance.steps)
+
+    def _measure_generation(self, under_test: UnderTest, trained: TrainedModel) -> None:
+        """Measure how a language model continues prompts."""
+        config = self._config
+        assert under_test.backend is not None, "generate runs in this process"
+        generation = Generation(
+            under_test.backend, trained.test.inputs, config.scenario, seed=config.seed
+        )
+        self._report("warming up")
+        generation.warm_up()
+        self._answer_test_split(under_test.system, trained)
+        min_duration_s = self._open_window()
+        with self._windows.around() as meter:
+            meter.first_query()
+            rows = generation.measure(min_duration_s)
+            meter.last_query()
+        self._windows.keep()
+        kept_rows = rows if config.scenario.raw_latencies else None
+        self._keep_serving(generation_fields(config.scenario, rows), kept_rows, under_test)
+
+    def _answer_test_split(self, system: System, trained: TrainedModel) -> None:
+        """Have every input answered, for the quality of what is served."""
+        self._report("having every test input answered")
+        _, outputs = run_accuracy(system, len(trained.test), seed=self._config.seed)
+        trained.require_unchanged_split()
+        self._fields["quality_test"] = trained.quality(outputs)
+        self._report(f"measuring {self._config.scenario.name}")
+
+    def _open_window(self) -> float:
+        """Open the first window; return how long every meter needs to resolve its joules.
+
+        It is opened now, because only open meters know how often they refresh.
+        """
+        refresh_s = self._windows.open().meters.refresh_s or 0.0
+        return _MARGIN * MIN_REFRESHES * refresh_s
 
     def _build_window(self) -> Window:
         gpus = self._under_test.gpus if self._under_test else []
@@ -159,16 +197,15 @@ class ServingRun:
         if self._under_test is not None:
             self._under_test.keep(result)
 
-    def _keep_performance(self, performance: Performance, under_test: UnderTest) -> None:
+    def _keep_serving(
+        self, fields: dict[str, Any], requests: pd.DataFrame | None, under_test: UnderTest
+    ) -> None:
         """Write the requests of the reported pass, and keep its fields for the record."""
         kept = self._windows.kept
         assert kept is not None, "the reported pass was kept"
-        result = performance.result
-        frame = requests_frame(result)
-        if frame is not None:
-            frame.to_parquet(self._job.folder / "requests.parquet", index=False)
-        fields = serving_fields(self._config.scenario, performance)
-        fields |= energy_fields(kept, result.num_answered)
+        if requests is not None:
+            requests.to_parquet(self._job.folder / "requests.parquet", index=False)
+        fields |= energy_fields(kept, fields["num_predictions"], fields.get("output_tokens"))
         self._fields["serving"] = Serving(
             **fields,
             max_batch_size=under_test.max_batch_size,
@@ -180,7 +217,6 @@ class ServingRun:
             load_s=under_test.load_s,
             compile_s=under_test.compile_s,
         )
-        self._fields["rate_search"] = list(performance.steps)
 
     def record(self, status: Status, error: RunError | None) -> RunRecord:
         """The record of what has been measured so far."""

@@ -127,12 +127,15 @@ class PassWindows:
         write_telemetry(self._telemetry, window.telemetry())
 
 
-def energy_fields(measured: PassWindow, num_samples: int) -> dict[str, Any]:
+def energy_fields(
+    measured: PassWindow, num_samples: int, output_tokens: int | None = None
+) -> dict[str, Any]:
     """The fields of Serving for the joules of one prediction.
 
     Args:
         measured: The window of the pass that is reported.
         num_samples: Predictions made in it.
+        output_tokens: Tokens that each prediction generated, if it did.
 
     Returns:
         Joules of each component that its meter resolves, and their sum if none is missing.
@@ -149,8 +152,10 @@ def energy_fields(measured: PassWindow, num_samples: int) -> dict[str, Any]:
         return fields
     if any(row.below_resolution for row in rows):
         return fields  # such a component is left out above, so a sum would be too small
+    each_j = energy.total_j / num_samples
     return fields | {
-        "energy_per_prediction_j": energy.total_j / num_samples,
+        "energy_per_prediction_j": each_j,
+        "energy_per_output_token_j": each_j / output_tokens if output_tokens else None,
         "energy_per_prediction_label": energy.label,
         "energy_per_prediction_error_frac": energy.error_frac,
         # Predictions per second over joules per second, of one window.

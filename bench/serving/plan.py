@@ -19,8 +19,8 @@ from bench.cli.overrides import (
     with_choices,
 )
 from bench.cli.terminal import say
-from bench.config.serve import ServeConfig
-from bench.config.trust import PARTS, require_trusted
+from bench.config.serve import GENERATE, ServeConfig
+from bench.config.trust import PARTS, metric_nodes, require_trusted
 from bench.core.environment import refuse_disabled_compiler
 from bench.core.identity import config_hash
 from bench.core.records.run import RunRecord
@@ -95,6 +95,10 @@ def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checke
     parts = ("data",) if checked.backend.serves_elsewhere else PARTS
     for folder, record in zip(folders, records, strict=True):
         require_trusted(record.config, folder, checked.trust, parts=parts)
+        metrics = metric_nodes(record.config)
+        require_trusted(metrics, folder, checked.trust, parts=list(metrics))
+    for record in records:
+        _refuse_generation(checked, record)
     needs = dict.fromkeys(need for each in records for need in serving_needs(checked, each))
     return Checked(num_runs=len(folders), needs=list(needs))
 
@@ -156,6 +160,31 @@ def _refuse_ignored_batch_size(config: ServeConfig, overrides: Sequence[str]) ->
             f"{config.backend.name}, whose server makes the batches; set "
             "backend.http.max_batch_size instead"
         )
+
+
+def _refuse_generation(config: ServeConfig, trained: RunRecord) -> None:
+    """Refuse to generate with a model or a backend that cannot, as far as the records tell.
+
+    Raises:
+        ValueError: It cannot; the message has the reason.
+    """
+    if config.scenario.name != GENERATE:
+        return
+    task = trained.config.get("task", "classification")
+    if task != "language_modelling":
+        raise ValueError(
+            f"scenario={GENERATE}: run={trained.run_id} learned task={task}, and only a language "
+            "model generates tokens; use scenario=single_stream"
+        )
+    runtime = config.backend.runtime
+    if "." not in runtime and not find_backend(runtime).generates:
+        raise ValueError(
+            f"scenario={GENERATE}: backend={runtime} does not continue prompts with a key-value "
+            "cache; use backend=eager"
+        )
+    context = trained.config["data"].get("context")
+    if isinstance(context, int):  # data of the user's own may only know it once it is set up
+        config.scenario.require_context(context)
 
 
 def model_name(record: RunRecord) -> str:

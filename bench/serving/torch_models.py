@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 
 from bench.compression.artifact import Artifact
 from bench.core.arrays import Inputs
-from bench.serving.backend import Backend, Outputs, unusable
+from bench.serving.backend import Backend, BackendRefuses, Outputs, unusable
+from bench.tasks.decoding import next_tokens
 from bench.tasks.inference import InferenceModel
 from bench.tasks.input_arrays import as_tensors, to_device
 
@@ -51,6 +53,26 @@ def inference(model: InferenceModel, device: str) -> Callable[[Inputs], Outputs]
         return outputs
 
     return predict
+
+
+@torch.inference_mode()
+def generated_tokens(
+    model: InferenceModel, prompt: Inputs, num_tokens: int, device: str
+) -> Iterator[int]:
+    """Continue a prompt; see Backend.generate.
+
+    Raises:
+        BackendRefuses: The network has no key-value cache.
+    """
+    network: Any = model.network
+    if not (hasattr(network, "prefill") and hasattr(network, "step")):
+        raise BackendRefuses(
+            f"scenario=generate: {type(network).__name__} has no prefill() and step() (see "
+            "bench.tasks.decoding.Decoder); without a key-value cache each token would read the "
+            "whole sequence again, so use scenario=single_stream"
+        )
+    for token in next_tokens(network, torch.from_numpy(prompt).to(device), num_tokens):
+        yield int(token)  # waits for the device
 
 
 def _accept_read_only_arrays() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
@@ -36,7 +37,6 @@ class Decoder(Protocol):
         """
 
 
-@torch.no_grad()
 def generate(model: Decoder, prompt: Tensor, num_tokens: int) -> Tensor:
     """Continue prompts, each time by the token with the highest logit.
 
@@ -51,9 +51,16 @@ def generate(model: Decoder, prompt: Tensor, num_tokens: int) -> Tensor:
     Raises:
         ValueError: Prompt and generated tokens exceed the context of the model.
     """
+    return torch.stack(list(next_tokens(model, prompt, num_tokens)), dim=1)
+
+
+@torch.no_grad()
+def next_tokens(model: Decoder, prompt: Tensor, num_tokens: int) -> Iterator[Tensor]:
+    """Continue prompts like generate(), and yield the tokens of each step, int64 of shape (n,)."""
     logits, cache = model.prefill(prompt)
-    tokens = [logits.argmax(dim=1)]
+    tokens = logits.argmax(dim=1)
+    yield tokens
     for _ in range(num_tokens - 1):
-        logits, cache = model.step(tokens[-1], cache)
-        tokens.append(logits.argmax(dim=1))
-    return torch.stack(tokens, dim=1)
+        logits, cache = model.step(tokens, cache)
+        tokens = logits.argmax(dim=1)
+        yield tokens

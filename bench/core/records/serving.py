@@ -24,7 +24,7 @@ class Serving:
         latency_p90_ms: 90th percentile of the same. None below 64 requests, and in `offline`.
         latency_p99_ms: 99th percentile of the same. None below 662 requests, and in `offline`.
         throughput_per_s: Probe: samples per second at the best batch size tried. `bench.serve`:
-            answered samples / duration.
+            answered samples / duration. None in `generate`, which has `output_tokens_per_s`.
         throughput_batch_size: Best of the batch sizes that the probe tried.
         energy_per_prediction_j: Joules / predictions. Probe: over a window of at least 50 refreshes
             at that batch size. `bench.serve`: from the first query issued to the last one answered,
@@ -42,7 +42,9 @@ class Serving:
         scenario: `single_stream`: each query follows the answer to the last one. `multi_stream`:
             the same, with 8 samples per query. `server`: one sample per query, Poisson arrivals.
             `offline`: all samples at once, in full batches (copies fill the last batch and do not
-            count). Only `bench.serve` fills this field and all that follow.
+            count). `generate`: a language model continues one prompt after another, token by token;
+            latencies are those of a whole answer. Only `bench.serve` fills this field and all that
+            follow.
         backend: Backend that was chosen.
         runtime: Runtime of the model; its version is in `host.runtime`.
         device: Device on which the model ran.
@@ -51,7 +53,8 @@ class Serving:
         headline: Field by which the scenario is judged: `latency_p90_ms` (`single_stream`),
             `latency_p99_ms` (of queries; `multi_stream`), `max_rate_per_s` (`server`) or
             `throughput_per_s` (`offline`). With `scenario.rate_per_s`, a `server` is judged by
-            `latency_p99_ms`, because the throughput would only repeat the rate.
+            `latency_p99_ms`, because the throughput would only repeat the rate. `generate`:
+            `output_tokens_per_s`.
         valid: Whether the pass was long enough, met its bound and kept its rate. If not, the
             command shows no headline and ends with exit code 5.
         invalid_reasons: Why the pass is not valid, in LoadGen's words or ours.
@@ -68,6 +71,20 @@ class Serving:
             pass; the smallest rate tried if none met the bound.
         goodput_per_s: Samples answered within `latency_bound_ms` / duration. None without a bound.
         num_failed: Requests without an answer, or with an error.
+        prompt_tokens: Tokens of each prompt (`generate`).
+        output_tokens: Tokens generated for each prompt.
+        ttft_p50_ms: Time to first token, median over prompts: from the prompt in memory to the
+            first generated token on the host. It includes reading the whole prompt. None below 11
+            prompts.
+        ttft_p90_ms: 90th percentile. None below 64 prompts.
+        ttft_p99_ms: 99th percentile. None below 662 prompts.
+        tpot_p50_ms: Time per output token, median over prompts: from the first token to the last,
+            divided by the tokens after the first. None below 11 prompts.
+        tpot_p90_ms: 90th percentile. None below 64 prompts.
+        tpot_p99_ms: 99th percentile. None below 662 prompts.
+        output_tokens_per_s: Generated tokens / duration, of one prompt at a time.
+        energy_per_output_token_j: Joules / generated tokens, with those of reading the prompts:
+            `energy_per_prediction_j` / `output_tokens`.
         prepare_s: Time to load, compress, export and write the model.
         load_s: Time to open the model that is served.
         compile_s: Time of the first call of each batch size with an empty compiler cache, if the
@@ -108,6 +125,16 @@ class Serving:
     failed_rate_per_s: float | None = None
     goodput_per_s: float | None = None
     num_failed: int = 0
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    ttft_p50_ms: float | None = None
+    ttft_p90_ms: float | None = None
+    ttft_p99_ms: float | None = None
+    tpot_p50_ms: float | None = None
+    tpot_p90_ms: float | None = None
+    tpot_p99_ms: float | None = None
+    output_tokens_per_s: float | None = None
+    energy_per_output_token_j: float | None = None
     prepare_s: float | None = None
     load_s: float | None = None
     compile_s: float | None = None

@@ -16,7 +16,7 @@ class TaskFacts:
             `regression`, `next_token` or, with task=module, `module`; `own` for a training of one's
             own.
         sample: What is counted as one sample: an `image`, a `row` of a table or a `token`; `sample`
-            if nobody knows.
+            if nobody knows. To `bench.serve`, a request of a language model is a `sequence`.
             Throughput, latency and joules per sample are those of one.
         directions: For each quality that the run reports, which direction is better: `max` or
             `min`. A metric whose direction nobody knows has none.

@@ -29,7 +29,7 @@ _MS = "_ms"
 # The field that says what a run spent if it missed its target, where the record has one.
 _SPENT = {"time_s": "target.censored_at_s", "energy_j": "target.censored_at_j"}
 _TOTAL = "recipe.total_"  # up to the target, including the run that the recipe builds on
-_PERCENTILES = [METRICS[f"serving.latency_{name}_ms"] for name in ("p50", "p90", "p99")]
+_PERCENTILES = ("p50", "p90", "p99")
 _MIXED = "mixed"
 
 
@@ -113,16 +113,25 @@ def formatted_column(
     return Column(heading=heading_of(name), cells=cells, rank=rank, note=note)
 
 
-def latency_column(groups: Sequence[Group], *, rank: int, note: str = "") -> Column:
-    """Make one column of the percentiles of latency: medians over runs, in one unit."""
-    rows = [
-        [field_median(group.measured, metric.path) for metric in _PERCENTILES] for group in groups
-    ]
+def latency_column(
+    groups: Sequence[Group], name: str = "latency", *, rank: int, note: str = ""
+) -> Column:
+    """Make one column of the percentiles of latency: medians over runs, in one unit.
+
+    Args:
+        groups: One row for each.
+        name: `latency`, or another time whose percentiles a serving has, such as `ttft`.
+        rank: The rank of the column.
+        note: A sentence for the legend.
+    """
+    percentiles = [(each, f"serving.{name}_{each}_ms") for each in _PERCENTILES]
+    rows = [[field_median(group.measured, path) for _, path in percentiles] for group in groups]
     unit = unit_for([each for row in rows for each in row], TIME)
     cells = ["/".join(value_text(each, TIME, unit) for each in row) for row in rows]
     cells = [cell if any(row) else "-" for cell, row in zip(cells, rows, strict=True)]
-    heading = " ".join(filter(None, ("latency", unit.name if unit else "")))
-    names = "/".join(metric.short for metric in _PERCENTILES)
+    title = name if name == "latency" else name.upper()
+    heading = " ".join(filter(None, (title, unit.name if unit else "")))
+    names = "/".join(_PERCENTILES)
     return Column(heading=f"{heading}\n{names}", cells=cells, rank=rank, note=note)
 
 

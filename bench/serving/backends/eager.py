@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from bench.compression.artifact import Artifact
 from bench.core.arrays import Inputs
 from bench.serving.backend import Backend, Outputs
+
+if TYPE_CHECKING:
+    from bench.tasks.inference import InferenceModel
 
 
 class EagerBackend(Backend):
@@ -18,8 +22,10 @@ class EagerBackend(Backend):
     kind = "torch"
     devices = ("cpu", "cuda")
     precisions = ("none", "bf16", "fp16", "int8_dynamic")
+    generates = True
 
     _predict: Callable[[Inputs], Outputs] | None = None
+    _model: InferenceModel | None = None
 
     @classmethod
     @override
@@ -50,7 +56,8 @@ class EagerBackend(Backend):
         """Load the model; see Backend."""
         from bench.serving.torch_models import inference, open_torch
 
-        self._predict = inference(open_torch(self, artifact), self.device)
+        self._model = open_torch(self, artifact)
+        self._predict = inference(self._model, self.device)
 
     @override
     def predict(self, inputs: Inputs) -> Outputs:
@@ -59,6 +66,14 @@ class EagerBackend(Backend):
         return self._predict(inputs)
 
     @override
+    def generate(self, prompt: Inputs, num_tokens: int) -> Iterator[int]:
+        """Continue a prompt; see Backend."""
+        from bench.serving.torch_models import generated_tokens
+
+        assert self._model is not None, "generate() before open()"
+        return generated_tokens(self._model, prompt, num_tokens, self.device)
+
+    @override
     def close(self) -> None:
         """Release the model."""
-        self._predict = None
+        self._predict = self._model = None

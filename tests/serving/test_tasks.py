@@ -1,0 +1,136 @@
+"""Models of each task are served by each runtime, and their quality is that of the task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.compression.artifact import Artifact
+from bench.config.serve import ServeConfig
+from bench.serving.compressed import compare_with_uncompressed
+from bench.serving.model import TrainedModel
+from bench.serving.scenarios import run_accuracy
+from bench.serving.system_under_test import open_system
+from bench.tasks.input_arrays import as_tensors
+from tests.serving.made_runs import made_task
+
+pytestmark = [
+    pytest.mark.xdist_group("tasks"),  # one worker, so that each run is made once
+    pytest.mark.usefixtures("one_instruction_set", "one_onnx_registry"),
+]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tasks") / "results"
+
+
+@cache
+def run_of(results: Path, task: str) -> Path:
+    return made_task(results, task)
+
+
+def config_of(
+    folder: Path, backend: str, *, method: str = "none", http: Mapping[str, object] | None = None
+) -> ServeConfig:
+    values = {
+        "run": str(folder),
+        "allow_missed": True,
+        "scenario": {
+            **{"name": "offline", "min_duration_s": 0.1, "min_queries": 1, "warmup_queries": 1},
+            "max_batch_size": 4,
+        },
+        "backend": {"name": backend, "device": "cpu", "num_threads": 1, "http": http},
+        "compression": {"method": method, "compare_rounds": 2, "compare_requests": 2},
+        "placement": {"name": "local"},
+        "price": {},
+        "grid": {},
+    }
+    return ServeConfig.from_dict(values)
+
+
+def direct_quality(trained: TrainedModel, folder: Path) -> dict[str, float]:
+    """The quality of the network itself, in one batch."""
+    from bench.runs.trained import load_network
+
+    network = load_network(folder, trained._task.model_arguments())
+    with torch.no_grad():
+        outputs = network(as_tensors(trained.test.inputs))
+    evaluation = trained._task.evaluation("test")
+    evaluation.update(outputs, torch.from_numpy(trained.test.targets))
+    return evaluation.compute()
+
+
+def prepared(trained: TrainedModel, config: ServeConfig, folder: Path) -> Artifact:
+    return trained.prepare(config, config.compression.method, folder)
+
+
+def served_quality(config: ServeConfig, trained: TrainedModel, work: Path) -> Mapping[str, object]:
+    artifact = prepared(trained, config, work / "model")
+    with open_system(config, artifact, trained, work, work) as under_test:
+        _, outputs = run_accuracy(under_test.system, len(trained.test))
+    trained.require_unchanged_split()
+    return trained.quality(outputs).values
+
+
+CASES = [
+    *((task, "eager") for task in ("binary", "regression", "language")),
+    *((task, "onnxruntime") for task in ("regression", "language")),
+    ("language", "openvino"),
+]
+
+
+@pytest.mark.parametrize(("task", "backend"), CASES)
+def test_the_quality_of_what_is_served_is_that_of_the_network(
+    results: Path, tmp_path: Path, task: str, backend: str
+) -> None:
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    folder = run_of(results, task)
+    config = config_of(folder, backend)
+    trained = TrainedModel(folder, config)
+    served = served_quality(config, trained, tmp_path)
+    assert served == pytest.approx(direct_quality(trained, folder), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("task", "protocol"), [("regression", "features"), ("language", "kserve_v2")]
+)
+def test_rows_and_tokens_are_served_over_http(
+    results: Path, tmp_path: Path, task: str, protocol: str
+) -> None:
+    folder = run_of(results, task)
+    config = config_of(folder, "http", http={"runtime": "eager", "protocol": protocol})
+    trained = TrainedModel(folder, config)
+    served = served_quality(config, trained, tmp_path)
+    assert served == pytest.approx(direct_quality(trained, folder), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("task", "backend", "method"),
+    [
+        ("regression", "onnxruntime", "int8_static"),
+        ("language", "onnxruntime", "int8_dynamic"),
+        ("language", "eager", "int8_dynamic"),
+    ],
+)
+def test_a_compressed_model_is_compared_by_the_metric_it_was_trained_to(
+    results: Path, tmp_path: Path, task: str, backend: str, method: str
+) -> None:
+    folder = run_of(results, task)
+    config = config_of(folder, backend, method=method)
+    trained = TrainedModel(folder, config)
+    artifact = prepared(trained, config, tmp_path / "model")
+    with open_system(config, artifact, trained, tmp_path, tmp_path) as under_test:
+        quality = trained.quality(run_accuracy(under_test.system, len(trained.test))[1])
+    found = compare_with_uncompressed(config, trained, artifact, quality, tmp_path)
+    plain = direct_quality(trained, folder)
+    metric = {"regression": "rmse", "language": "loss"}[task]
+    assert found.quality_metric == metric
+    change = (quality[metric] or 0.0) - plain[metric]
+    assert found.quality_change == pytest.approx(change, abs=1e-3 * plain[metric])
+    assert (found.accuracy_change is None) == (task == "regression")
