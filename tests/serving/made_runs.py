@@ -14,7 +14,7 @@ from bench.core.identity import config_hash, part_name
 from bench.core.outcome import outcome_record
 from bench.core.records.model import ModelFacts
 from bench.core.store import create_run_folder, new_identity, write_record
-from bench.training.parts import build_parts
+from bench.training.parts import build_task_parts
 from tests.cli.planning import composed
 
 GPT = ("model=gpt", "model.width=16", "model.depth=1", "model.heads=2")
@@ -42,7 +42,7 @@ def made_run(results: Path, *overrides: str) -> Path:
     """
     values = plain_values(composed(results, *overrides))
     torch.manual_seed(0)
-    parts = build_parts(TrainConfig.from_dict(values), None)
+    parts = build_task_parts(TrainConfig.from_dict(values), None)
     identity = new_identity("train", config_hash(values), 0, 0)
     folder = create_run_folder(results, identity, values)
     torch.save(parts.module.network.state_dict(), folder / "checkpoint.pt")

@@ -15,6 +15,8 @@ from bench.core.records.model import ModelFacts, Quality
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.records.serving import Serving, Stage, TrainedRun
 from bench.core.store import new_identity
+from bench.runs.table.groups import group_runs
+from bench.serving.columns import serve_columns
 from bench.serving.table import serve_line, serve_tables
 from tests.cli.shown import assert_fits, rows_under_rule, said_in_ascii, shown
 
@@ -259,3 +261,46 @@ def test_a_run_ends_with_one_line(run: RunRecord, line: str) -> None:
 
 def test_the_line_of_a_run_is_ascii_where_it_must_be() -> None:
     assert said_in_ascii(serve_line(record(FAST))) == "p90 latency 31 us"
+
+
+def of_task(target: str, **values: float | None) -> RunRecord:
+    made = record(quality=Quality(at="served", values=values, num_samples=89))
+    assert made.trained is not None
+    return replace(made, trained=replace(made.trained, target_metric=target))
+
+
+def test_the_qualities_are_those_of_the_task_and_the_target_comes_first() -> None:
+    regression = of_task("rmse", mse=4.0, rmse=2.0, mae=1.5, r2=0.25)
+    columns = serve_columns(group_runs([((), regression)]))
+    headings = [column.heading.replace("\n", " ") for column in columns]
+    assert [heading for heading in headings if heading.startswith("test ")] == [
+        "test root mean squared error",
+        "test mean absolute error",
+        "test R2",
+    ]
+    text = printed(regression)
+    assert "accuracy" not in text
+    (own,) = [
+        column
+        for column in serve_columns(group_runs([((), of_task("my_gain", my_gain=12345.678))]))
+        if column.heading == "my\ngain"
+    ]
+    assert own.cells == ["1.235e+04"]
+
+
+def test_the_change_of_a_model_without_accuracy_is_that_of_its_target() -> None:
+    change = Compression(
+        method="int8_dynamic",
+        size_bytes=1,
+        baseline_size_bytes=4,
+        quality_metric="rmse",
+        quality_change=0.5,
+    )
+    run = replace(of_task("rmse", rmse=2.0), compression=change)
+    (column,) = [
+        each
+        for each in serve_columns(group_runs([((), run)]))
+        if each.heading.replace("\n", " ") == "quality change"
+    ]
+    assert column.cells == ["+0.5"]
+    assert column.note.startswith("Quality change and latency ratio:")
