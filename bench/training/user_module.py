@@ -27,7 +27,7 @@ from bench.measure.meter_set import MeterSet
 from bench.tasks.lightning_module import require_module
 from bench.tasks.quality import recorded
 from bench.training import loop
-from bench.training.callback_trainer import Monitor
+from bench.training.callback_trainer import Monitor, why_unknown
 from bench.training.module_callbacks import Follower, KeptSignal, Reader
 from bench.training.module_data import build_data, epoch_length
 from bench.training.profiler import TargetProfiler
@@ -116,6 +116,7 @@ class ModuleParts:
         Raises:
             DivergedError: A loss is not finite.
             NoMetricsError: The metric of the target was not logged in a validation.
+            ValueError: The training ended before it was evaluated.
         """
         self._profiler = profiler
         self._follower = Follower(profiler, self._monitor())
@@ -124,6 +125,9 @@ class ModuleParts:
             self.trainer.fit(self.module, datamodule=self.data)
         finally:
             profiler.stop()
+        # A module may stop the trainer by callbacks of its own.
+        if (reason := why_unknown(profiler, self.config.target.rule)) is not None:
+            raise ValueError(reason)
 
     def weights(self) -> dict[str, Any]:
         """The weights to save."""

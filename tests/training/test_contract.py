@@ -69,6 +69,12 @@ def labelled(split: str, labels: list[Any]) -> OwnData:
     return data
 
 
+def incomplete(split: str, index: int) -> OwnData:
+    data = OwnData()
+    data.splits[split][0][index, 0, 0, 0] = torch.nan
+    return data
+
+
 def test_what_keeps_the_contract_tells_the_sizes_of_its_batches() -> None:
     examples = check(Network(), OwnData())
     assert examples.batch[0].shape == (BATCH_SIZE, 1, 2, 2)
@@ -148,6 +154,9 @@ def as_dicts(data: OwnData) -> Any:
         (labelled("val", [0, 1, 2, 0, 3]), "val_dataloader: a label is 3, must be 0 to 2"),
         (labelled("val", [-100, 1, 2, 0, 1]), "val_dataloader: a label is -100, must be 0 to 2"),
         (labelled("test", [0, 1, 2, 0, 1, 3]), "test_dataloader: a label is 3, must be 0 to 2"),
+        # The last of the validation images, and one of the first training batch.
+        (incomplete("val", 4), "images of val_dataloader have NaN in them; fill the missing value"),
+        (incomplete("train", 2), "images of train_dataloader have NaN in them"),
         (labelled("test", [0.0] * 6), r"labels of test_dataloader must be int64 .*are float32"),
     ],
 )

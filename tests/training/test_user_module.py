@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +9,13 @@ import pytest
 import torch
 
 from bench.core.records.run import RunRecord
-from bench.core.store import create_run_folder, new_identity, read_curve
-from bench.launch.job import Job
-from bench.runs.exit_handling import carry_out
-from bench.tasks.neutral import unchanged
-from bench.training.job import TrainingRun
+from bench.core.store import read_curve
 from tests.cli.planning import plan
 from tests.training import unusual
+from tests.training.in_process import QUICK, Make
 from tests.training.unusual import NUM_TEST, NUM_VAL
 
 HERE = "tests.training.unusual"
-QUICK = (
-    *(
-        "meter=none",
-        "codecarbon=none",
-        "shared=true",
-        "batch_size=4",
-        "target.eval_every_samples=8",
-    ),
-    *("probe.num_requests=2", "probe.warmup_requests=0", "probe.batch_sizes=[2]"),
-    *("probe.min_batch_s=0.0001", "trainer=cpu", "trainer.num_warmup_steps=1"),
-)
 
 
 def planned(folder: Path, *overrides: str, model: str = "Plain", data: str = "Data") -> Any:
@@ -50,30 +33,17 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture
-def made(
-    tmp_path: Path, configuration: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., tuple[RunRecord, Path]]]:
-    """Makes a run in this process, as its job does, and gives its record and its folder."""
-    monkeypatch.setitem(os.environ, "PL_GLOBAL_SEED", "0")
-    monkeypatch.setitem(os.environ, "PL_SEED_WORKERS", "0")
+def made(make: Make, configuration: dict[str, Any]) -> Make:
+    """Makes a run of a module and data of tests/training/unusual.py."""
 
-    def make(model: str = "Plain", data: str = "Data", **changes: Any) -> tuple[RunRecord, Path]:
-        config = copy.deepcopy(configuration)
-        config["model"] = {"_target_": f"{HERE}.{model}", **changes.pop("model_keys", {})}
-        config["data"] = {"_target_": f"{HERE}.{data}", **changes.pop("data_keys", {})}
-        config["budget"]["max_epochs"] = 2
-        for key, value in changes.items():
-            if isinstance(value, dict):
-                config[key] |= value
-            else:
-                config[key] = value
-        identity = new_identity("train", "0" * 12, 0, 0)
-        folder = create_run_folder(tmp_path, identity, config, overrides=[], sweep_id=None)
-        job = Job(identity=identity, folder=folder, title="", config=config, host={})
-        return carry_out(TrainingRun(job, lambda _: None, launch_s=0.0)), folder
+    def of(model: str = "Plain", data: str = "Data", **changes: Any) -> tuple[RunRecord, Path]:
+        parts = {
+            "model": {"_target_": f"{HERE}.{model}", **changes.pop("model_keys", {})},
+            "data": {"_target_": f"{HERE}.{data}", **changes.pop("data_keys", {})},
+        }
+        return make(configuration, **parts, **changes)
 
-    with unchanged([]):
-        yield make
+    return of
 
 
 def test_what_validation_logs_is_the_quality_of_curve_and_record(made: Any) -> None:
@@ -178,6 +148,27 @@ def test_a_given_learning_rate_reaches_the_module(made: Any) -> None:
     ]
     assert losses[0] == losses[1]  # its own default
     assert losses[1] != losses[2]
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+def test_the_users_optimizer_may_come_from_the_configuration(precision: str, made: Any) -> None:
+    """As a partial function, which Hydra makes and the module calls."""
+    optimizer = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.01}
+    record, _ = made("Configured", model_keys={"optimizer": optimizer}, precision=precision)
+    assert record.status == "ok", record.error
+    assert record.config["model"]["optimizer"]["lr"] == 0.01
+
+
+def test_a_module_that_stops_the_trainer_is_evaluated_at_its_end(made: Any) -> None:
+    """It stops after an epoch of three batches; the last evaluation is that after two."""
+    record, folder = made("Stopping", target={"value": 1.1})
+    assert record.status == "ok", record.error
+    assert [row.steps for row in read_curve(folder)] == [2]
+    assert record.quality is not None
+    assert (record.quality.at, record.quality.num_samples) == ("end", NUM_VAL)
+    record, _ = made("Stopping", target={"eval_every_samples": 80})
+    assert record.error is not None
+    assert record.error.message == "the fit ended without an evaluation"
 
 
 def test_a_budget_of_time_ends_the_run_with_an_evaluation_of_its_end(made: Any) -> None:

@@ -327,3 +327,26 @@ class Untested(Plain):
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         raise RuntimeError("no such split")
+
+
+class Configured(Plain):
+    """Takes its optimizer as a partial function."""
+
+    def __init__(self, optimizer: Any) -> None:
+        super().__init__()
+        self.make_optimizer = optimizer
+
+    def configure_optimizers(self) -> Any:
+        return self.make_optimizer(self.parameters())
+
+
+class Stopping(Plain):
+    """Stops the trainer after an epoch, by a callback of its own."""
+
+    def configure_callbacks(self) -> Any:
+        return [_StopAfterEpoch()]
+
+
+class _StopAfterEpoch(pl.Callback):
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = True

@@ -1,0 +1,26 @@
+"""Fixtures of the tests of trainings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from bench.core.records.run import RunRecord
+from bench.tasks.neutral import unchanged
+from tests.training.in_process import Make, make_run
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """make_run() in a folder of the test; seeds and random states are put back."""
+
+    def of(configuration: Mapping[str, Any], **changes: Any) -> tuple[RunRecord, Path]:
+        return make_run(tmp_path, configuration, changes)
+
+    with mock.patch.dict(os.environ), unchanged([]):
+        yield of
