@@ -15,13 +15,8 @@ from bench.training.job import TrainingRun
 
 Make = Callable[..., tuple[RunRecord, Path]]
 QUICK = (
-    *(
-        "meter=none",
-        "codecarbon=none",
-        "shared=true",
-        "batch_size=4",
-        "target.eval_every_samples=8",
-    ),
+    *("meter=none", "codecarbon=none", "shared=true", "trainer=cpu", "trainer.num_warmup_steps=1"),
+    *("batch_size=4", "target.eval_every_samples=8", "target.ladder=[]", "budget.max_epochs=2"),
     *("probe.num_requests=2", "probe.warmup_requests=0", "probe.batch_sizes=[2]"),
     "probe.min_batch_s=0.0001",
 )
