@@ -14,7 +14,7 @@ from analysis.page.rows import plain
 MOST_DETAILED = 150  # runs; with more, the file would be too large to send to a colleague
 _CURVE_POINTS = 100
 _TELEMETRY_POINTS = 100
-_CURVE = ("time_s", "energy_total_j", "samples", "train_loss", "loss")
+_CURVE = ("time_s", "energy_total_j", "samples", "train_loss")
 _TELEMETRY = ("cpu_busy_frac", "gpu_busy_frac", "gpu_power_w", "rss_bytes")
 _LONGEST_TEXT = 2000  # characters of a value; of a traceback, the end matters
 
@@ -61,8 +61,13 @@ def _curve(rows: DataFrame | None, metric: str | None) -> dict[str, list[Any]]:
     if rows is None or rows.empty:
         return {}
     thin = rows.iloc[evenly(list(range(len(rows))), _CURVE_POINTS)]
-    names = [name for name in (*_CURVE, metric) if name is not None and name in thin]
-    columns = {name: [plain(value) for value in thin[name]] for name in dict.fromkeys(names)}
+    # Of the qualities, only the validation loss and the metric of the target: the charts are small.
+    names = dict.fromkeys(_CURVE) | {f"quality.{name}": None for name in ("loss", metric) if name}
+    columns = {
+        name.removeprefix("quality."): [plain(value) for value in thin[name]]
+        for name in names
+        if name in thin
+    }
     return {name: values for name, values in columns.items() if any(v is not None for v in values)}
 
 

@@ -194,7 +194,7 @@ def test_results_must_be_a_text_or_texts(wrong: object) -> None:
 def test_keys_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(ValueError, match="area=seed: only with figure=tradeoff"):
         PlotConfig.from_dict({"figure": "hits", "area": "seed"})
-    with pytest.raises(ValueError, match="formats=\\[\\]: must be one or more"):
+    with pytest.raises(ValueError, match="formats=\\[\\]: must have at least one element"):
         PlotConfig.from_dict({"figure": "hits", "formats": []})
     with pytest.raises(ValueError, match="out=: must name a folder"):
         PlotConfig.from_dict({"figure": "hits", "out": ""})
