@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torchvision
 from torch import nn
 
 from bench.core.checks import require_at_least
@@ -181,6 +180,8 @@ def torchvision_model(
     """
     num_outputs = count_outputs(f"model.name={name}", num_classes, others)
     require_images(f"model.name={name}", input_shape)
+    import torchvision  # takes a second; a server of another model does not need it
+
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         hint = did_you_mean(name, known) or f"; use {', '.join(known)}"
