@@ -90,7 +90,8 @@ def _peers_together(listed: DataFrame) -> DataFrame:
 
 def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> Iterator[tuple[str, list[Cell]]]:
     """Heading and cells of each column."""
-    yield "configuration", list(map(_name_cell, listed.to_dict("records")))
+    counts = listed.to_dict("records")
+    yield "configuration", list(map(_name_cell, counts))
     peers = _peer_texts(listed)
     # With one group, the column would hold the same text everywhere.
     if len(set(peers)) > 1:
@@ -100,12 +101,12 @@ def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> Iterator[tuple[s
         # A serving has no target, which is not the same as 0 hits.
         pairs = zip(listed["num_hits"], listed["num_with_target"], strict=True)
         yield "hits", [_cell(hits if has_target else "-") for hits, has_target in pairs]
+    by_metric = dict(list(rows.groupby("metric", sort=False)))
     for column in TOPICS[topic]:
-        for kind, part in _kinds(rows[rows["metric"] == column.name]):
+        for kind, part in _kinds(by_metric[column.name]) if column.name in by_metric else ():
             aligned = _aligned(part, listed)
             cells = [
-                _value_cell(row, count, column)
-                for row, count in zip(aligned, listed.to_dict("records"), strict=True)
+                _value_cell(row, count, column) for row, count in zip(aligned, counts, strict=True)
             ]
             yield f"{column.title}, {kind}" if kind else column.title, cells
             if part["error_frac"].notna().any():
