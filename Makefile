@@ -9,8 +9,9 @@ READY := $(VENV)/.ready
 sweep: $(READY)
 	$(BIN)/python -m bench.train -m batch_size=32,256
 
+# With stored bytecode, the processes that tests start need not compile the suite anew each.
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,13 +1,12 @@
-"""Shared by all tests of commands: the fast Hydra, a fork server, and the end of its processes."""
+"""Shared by all tests of commands: the fast Hydra, and the end of their processes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from multiprocessing import forkserver
 
 import pytest
 
-from tests.cli.command import JOBS, STARTED
+from tests.cli.command import STARTED
 from tests.cli.quick_hydra import quick_hydra
 
 
@@ -15,12 +14,6 @@ from tests.cli.quick_hydra import quick_hydra
 def _hydra_is_quick() -> Iterator[None]:
     with quick_hydra():
         yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fork_server_has_the_libraries() -> None:
-    """Whichever test starts it: all jobs of this worker come from it."""
-    forkserver.set_forkserver_preload(JOBS)
 
 
 @pytest.fixture(autouse=True)

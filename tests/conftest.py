@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from functools import cache
 from itertools import islice
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -15,11 +16,11 @@ from hypothesis import settings
 
 # Fixtures of all tests, in a module of their own.
 from tests.commands import (  # noqa: F401
-    _fork_server_has_the_libraries,
     _hydra_is_quick,
     _no_command_outlives_its_test,
 )
 from tests.opened import OPENED
+from tests.scheduling import schedule_by_file, sort_slow_first
 
 # Two workers with a thread for each core wait for one another: one thread each is several times as
 # quick. Before anything imports torch, and for the commands that tests run, too.
@@ -43,6 +44,13 @@ settings.load_profile("bench")
 def _lock_of_this_worker(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Windows of several workers, and of whatever else is measured here, do not meet."""
     os.environ["BENCH_LOCK"] = str(tmp_path_factory.mktemp("lock") / "lock")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_file_waits_for_the_disk() -> Iterator[None]:
+    """Thousands of small files are written, and no test needs them after a loss of power."""
+    with mock.patch.object(os, "fsync", return_value=None):
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +87,15 @@ def one_onnx_registry() -> Iterator[None]:
     collect = staticmethod(cache(ONNXRegistry.from_torchlib))
     with mock.patch.object(ONNXRegistry, "from_torchlib", collect):
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    sort_slow_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Any:
+    return schedule_by_file(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_sessionfinish() -> None:

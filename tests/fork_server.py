@@ -1,7 +1,6 @@
-"""A fork server for the jobs of one module, beside the one that all tests of a worker share.
+"""Fork servers beside the usual one of multiprocessing, which is one for each process.
 
-A test may kill this one, or let it import little. Jobs of later tests then need not import torch
-again.
+A test may kill one of its own, or let it import little or much, without an effect on other tests.
 """
 
 from __future__ import annotations
@@ -15,10 +14,17 @@ _FUNCTIONS = ("ensure_running", "connect_to_new_process", "set_forkserver_preloa
 
 
 @contextmanager
+def forked_by(server: forkserver.ForkServer) -> Iterator[None]:
+    """Start processes from this server in place of the usual one."""
+    with patch.multiple(forkserver, **{name: getattr(server, name) for name in _FUNCTIONS}):
+        yield
+
+
+@contextmanager
 def own_fork_server() -> Iterator[None]:
     """Start jobs from a server of their own, which is ended afterwards."""
     server = forkserver.ForkServer()
-    with patch.multiple(forkserver, **{name: getattr(server, name) for name in _FUNCTIONS}):
+    with forked_by(server):
         try:
             yield
         finally:

@@ -8,8 +8,7 @@ import json
 import re
 import runpy
 import shutil
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +19,9 @@ import analysis.report
 import bench.compare
 from bench.core.store import read_record
 from tests.analysis.made import make_sweep
-from tests.cli.command import ROOT, records, run_here, serve_apart, train_apart
+from tests.cli.command import ROOT, own_modules, records, run_here, serve, train
 
+pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
 README = (ROOT / "README.md").read_text()
 EXAMPLES = ROOT / "examples"
 
@@ -39,32 +39,28 @@ def lines_of(folder: Path, name: str) -> list[str]:
     return out.getvalue().splitlines()
 
 
-def test_a_users_model_and_data_set_train_as_the_readme_says(folder: Path) -> None:
+# A fraction of a second, without meters.
+QUICK = ("scenario.min_duration_s=0.1", "scenario.warmup_queries=5", "meter=none")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of the examples, in which README's command has trained the user's model."""
+    folder = Path(shutil.copytree(EXAMPLES, tmp_path_factory.mktemp("trained") / "examples"))
     (command,) = re.findall(r"`(python -m bench\.train --config-dir [^`]*)`", README)
-    arguments = command.split()[3:]
-    answer = train_apart(folder, *arguments, "probe.max_s=0.1", "codecarbon=none")
-    assert answer.code == 0, answer.out + answer.err
-    (record,) = records(folder)
+    with own_modules(folder):
+        answer = train(folder, *command.split()[3:], "codecarbon=none", "probe.max_s=0.1")
+        assert answer.code == 0, answer.out + answer.err
+        yield folder
+
+
+def test_a_users_model_and_data_set_train_as_the_readme_says(trained: Path) -> None:
+    (record,) = records(trained)
     assert record.status == "ok"
     assert record.model is not None
     assert record.model.name == "two_layers"
 
 
-# A fraction of a second, without meters.
-QUICK = ("scenario.min_duration_s=0.2", "scenario.warmup_queries=5", "meter=none")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples, with a run of the model in them."""
-    folder = Path(shutil.copytree(EXAMPLES, tmp_path_factory.mktemp("trained") / "examples"))
-    quick = ("target.value=0.9", "codecarbon=none", "probe.max_s=0.1", "meter=none")
-    answer = train_apart(folder, "--config-dir", "my_conf", "experiment=cancer", *quick)
-    assert answer.code == 0, answer.out + answer.err
-    return folder
-
-
-@pytest.mark.xdist_group("my_backend")  # one worker, so that it is trained once
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -75,7 +71,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_users_backend_serves_in_process_and_over_http(
     trained: Path, name: str, options: Sequence[str]
 ) -> None:
-    answer = serve_apart(trained, "run=latest", "trust=[my_parts]", *QUICK, *options)
+    answer = serve(trained, "run=latest", "trust=[my_parts]", *QUICK, *options)
     assert answer.code == 0, answer.out + answer.err
     (record,) = [
         record
@@ -94,7 +90,6 @@ def test_a_users_backend_serves_in_process_and_over_http(
     assert record.quality_test["accuracy"] == pytest.approx(training.quality_test["accuracy"])
 
 
-@pytest.mark.xdist_group("my_backend")
 @pytest.mark.parametrize(
     ("target", "more", "code", "reason"),
     [
@@ -112,26 +107,22 @@ def test_a_class_that_cannot_serve_is_refused_with_the_reason(
     trained: Path, target: str, more: str, code: int, reason: str
 ) -> None:
     arguments = ["backend=custom", f"backend._target_={target}", *filter(None, [more])]
-    answer = serve_apart(trained, "run=latest", "trust=[my_parts]", *QUICK, *arguments)
+    answer = serve(trained, "run=latest", "trust=[my_parts]", *QUICK, *arguments)
     assert answer.code == code, answer.out + answer.err
     assert reason in answer.out + answer.err
     assert "Traceback" not in answer.err
 
 
-def test_several_processes_share_the_batches_of_the_example(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.delitem(sys.modules, "my_parts", raising=False)  # of another test
-    module = importlib.import_module("my_parts")
-
+def test_several_processes_share_the_batches_of_the_example(folder: Path) -> None:
     def pixels(rank: int, num_ranks: int) -> list[list[int]]:
-        data = module.BreastCancer(batch_size=32, seed=1)
+        data = importlib.import_module("my_parts").BreastCancer(batch_size=32, seed=1)
         data.setup("fit")
         data.trainer = SimpleNamespace(world_size=num_ranks, global_rank=rank)
         return [batch[0].flatten().tolist() for batch in data.train_dataloader()]
 
-    for whole, first, second in zip(pixels(0, 1), pixels(0, 2), pixels(1, 2), strict=True):
+    with own_modules(folder):
+        shares = zip(pixels(0, 1), pixels(0, 2), pixels(1, 2), strict=True)
+    for whole, first, second in shares:
         assert len(first) == len(second)
         assert sorted(whole) == sorted(first + second)
 
@@ -168,7 +159,6 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.xdist_group("own")  # one worker, so that they are run once
 @pytest.mark.parametrize("name", OWN)
 def test_a_training_loop_of_ones_own_writes_a_record(name: str, own: Path) -> None:
     (record,) = [one for one in records(own, "own") if one.config["model"] == OWN[name]]
@@ -184,7 +174,6 @@ def test_a_training_loop_of_ones_own_writes_a_record(name: str, own: Path) -> No
     assert set(record.quality.values) == {"accuracy", "loss"}
 
 
-@pytest.mark.xdist_group("own")
 def test_trainings_of_ones_own_are_reported_beside_others(own: Path) -> None:
     options = ("figures=[tta_eta]", "formats=[svg]", "widths=[one]")
     answer = run_here(own, analysis.report.main, *options)
@@ -199,7 +188,6 @@ def test_trainings_of_ones_own_are_reported_beside_others(own: Path) -> None:
         assert label in rows
 
 
-@pytest.mark.xdist_group("own")
 def test_trainings_of_ones_own_are_judged(own: Path) -> None:
     """By what is exact: a single run of each is too little for times."""
     shutil.copytree(own / "results" / "own", own / "base" / "own")

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from bench import opbench
-from tests.cli.command import ROOT, environment, records
+from tests.cli.command import ROOT, environment, own_modules, records, train
 
+pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
 SCRIPT = Path(sys.executable).with_name("opbench")
 
 
@@ -35,15 +36,20 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_run_with_a_users_model_and_meter_works(folder: Path) -> None:
+def test_a_users_model_is_served_with_a_users_meter(folder: Path) -> None:
+    with own_modules(folder):
+        cancer = ("--config-dir", "my_conf", "experiment=cancer", "target.value=0.9")
+        answer = train(folder, *cancer, "codecarbon=none", "probe.max_s=0.1", "meter=none")
+        assert answer.code == 0, answer.out + answer.err
     meter = ("meter=none", "+meter.sources.mine._target_=my_meter.ConstantPower")
-    quick = ("target.value=0.9", "codecarbon=none", "probe.max_s=0.1", *meter)
-    answer = run(folder, "train", "--config-dir", "my_conf", "experiment=cancer", *quick)
-    assert answer.returncode == 0, answer.stderr
-    (record,) = records(folder)
+    quick = ("scenario.min_duration_s=0.1", "scenario.warmup_queries=5")
+    done = run(folder, "serve", "run=latest", "trust=[my_parts]", *meter, *quick)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "results: results/serve"
+    (record,) = records(folder, "serve")
     assert record.status == "ok"
-    assert record.model is not None
-    assert record.model.name == "two_layers"
+    assert record.trained is not None
+    assert record.trained.model == "two_layers"
     (row,) = record.energy
     assert (row.component, row.source, row.label) == ("wall", "my_meter", "modelled")
     # 100 W over the clock; the readings lie within a few milliseconds of its ends.

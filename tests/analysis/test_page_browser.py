@@ -17,8 +17,6 @@ from tests.analysis.made import Made, Served, make_served, make_sweep
 from tests.analysis.made_page import EVIL, hostile_sweep, listed, listed_without_tables
 from tests.analysis.made_records import SWEEP_START
 
-pytestmark = pytest.mark.xdist_group("browser")  # one worker, so that it is started once
-
 CHROMIUM = shutil.which("chromium")
 DRIVER = shutil.which("chromedriver")
 

@@ -20,6 +20,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 import bench.serve
@@ -31,6 +32,7 @@ from bench.launch.needs import forget
 from bench.launch.stopping import STOP_SIGNALS
 from bench.runs import find as runs
 from bench.serving import plan as plan_serve
+from tests.fork_server import forked_by
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,8 +70,19 @@ LAUNCHER_VARIABLES = {
     "TORCHELASTIC_RUN_ID": "none",
     "WORLD_SIZE": "4",
 }
-# What the fork server imports, for all jobs of a worker.
-JOBS = ["bench.training.job", "bench.serving.job", "tests.cli.frozen"]
+
+
+class _JobServer(forkserver.ForkServer):
+    """The jobs of all tests of a worker come from one server, which imports the libraries once."""
+
+    def set_forkserver_preload(self, modules_names: list[str]) -> None:
+        """Import what any job needs, whatever this command would import for its own jobs."""
+        jobs = ["bench.training.job", "bench.serving.job", "tests.cli.frozen"]
+        super().set_forkserver_preload(jobs)
+
+
+_JOB_SERVER = _JobServer()
+_JOB_SERVER.set_forkserver_preload([])
 # Whatever a failing test leaves of these is ended: see conftest.py.
 STARTED: list[subprocess.Popen[str]] = []
 
@@ -90,35 +103,29 @@ def start(folder: Path, *arguments: str, module: str = "bench.train") -> subproc
 
 def train(folder: Path, *arguments: str, on_err: Callable[[str], None] | None = None) -> Answer:
     """Run bench.train to its end, in this process."""
-    _start_fork_server()
-    return run_here(folder, bench.train.main, *arguments, on_err=on_err)
+    with forked_by(_JOB_SERVER):
+        return run_here(folder, bench.train.main, *arguments, on_err=on_err)
 
 
 def serve(folder: Path, *arguments: str) -> Answer:
     """Run bench.serve to its end, in this process."""
-    _start_fork_server()
-    return run_here(folder, bench.serve.main, *arguments)
+    with forked_by(_JOB_SERVER):
+        return run_here(folder, bench.serve.main, *arguments)
 
 
-def _start_fork_server() -> None:
-    """All commands of this worker share it: only the first time this does anything."""
-    forkserver.set_forkserver_preload(JOBS)
-    forkserver.ensure_running()
-
-
-def train_apart(folder: Path, *arguments: str) -> Answer:
-    """Run `python -m bench.train` to its end, as a user does."""
-    return _ended(start(folder, *arguments))
-
-
-def serve_apart(folder: Path, *arguments: str) -> Answer:
-    """Run `python -m bench.serve` to its end, as a user does."""
-    return _ended(start(folder, *arguments, module="bench.serve"))
-
-
-def _ended(process: subprocess.Popen[str]) -> Answer:
-    out, err = process.communicate(timeout=240)
-    return Answer(code=process.returncode, out=out, err=err)
+@contextmanager
+def own_modules(folder: Path) -> Iterator[None]:
+    """Have Python find the modules of a folder, as it does for a command started there."""
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        try:
+            yield
+        finally:
+            for name in set(sys.modules) - before:
+                file = getattr(sys.modules[name], "__file__", None)
+                if file is not None and Path(file).is_relative_to(folder):
+                    del sys.modules[name]
 
 
 class _Watched(io.StringIO):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from bench.cli.app import register
+from bench.cli.conf_files import read_conf
 from bench.cli.help import command_docs
 from bench.cli.overrides import plain_values
 from bench.config.serve import ServeConfig
@@ -58,6 +60,7 @@ NEEDS = {
 }
 SHAPES = {"digits": (1, 8, 8), "fashion_mnist": (1, 28, 28), "mnist": (1, 28, 28)}
 OPTIONAL = ("timm", "transformers")
+READ_ONCE = cache(read_conf)
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +137,11 @@ def test_every_option_composes_and_instantiates(option: str) -> None:
 
 
 @pytest.mark.parametrize("command", sorted(path.stem for path in CONF.glob("*.yaml")))
-def test_every_key_of_every_option_has_a_comment(command: str) -> None:
+def test_every_key_of_every_option_has_a_comment(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("conf_files", "help"):  # each option would read most files anew
+        monkeypatch.setattr(f"bench.cli.{module}.read_conf", READ_ONCE)
     options = command_docs(command, []).options
     chosen = [[], *([f"{group}={each}"] for group, names in options.items() for each in names)]
     for arguments in chosen:

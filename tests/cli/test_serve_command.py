@@ -1,4 +1,7 @@
-"""bench.serve: a trained model served in each way, its failures, its records."""
+"""bench.serve: a trained model served in each way, its failures, its records.
+
+The commands run in the tests' process; tests/test_opbench.py runs one as a user does.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,9 +22,9 @@ import torch
 from bench.core.ledger import Ledger
 from bench.core.records.run import RunRecord
 from tests.cli.broken import Locked
-from tests.cli.command import Answer, records, serve, serve_apart, train
+from tests.cli.command import Answer, records, serve, train
 
-pytestmark = pytest.mark.xdist_group("serve")  # one worker, so that the base is trained once
+pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
 
 # A training with the shortest probe, and nothing that is not read here.
 QUICK = (
@@ -59,18 +62,15 @@ def only(folder: Path) -> RunRecord:
     return record
 
 
-def served(
-    folder: Path, *arguments: str, code: int = 0, run_it: Callable[..., Answer] = serve
-) -> tuple[RunRecord, Answer]:
+def served(folder: Path, *arguments: str, code: int = 0) -> tuple[RunRecord, Answer]:
     run = trained(folder).run_id
-    answer = run_it(folder, f"run={run}", *SHORT, *arguments)
+    answer = serve(folder, f"run={run}", *SHORT, *arguments)
     assert answer.code == code, answer.out + answer.err
     return only(folder), answer
 
 
 def test_a_serving_record_refers_to_its_training(folder: Path) -> None:
-    """By the command as a user runs it; the other tests run it in their own process."""
-    record, answer = served(folder, "meter=auto", "backend.num_threads=1", run_it=serve_apart)
+    record, answer = served(folder, "meter=auto", "backend.num_threads=1")
     training = trained(folder)
     assert record.command == "serve"
     assert record.trained is not None

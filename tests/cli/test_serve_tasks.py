@@ -10,7 +10,7 @@ import pytest
 from tests.cli.command import records, serve
 from tests.serving.made_runs import CONTEXT, made_task
 
-pytestmark = pytest.mark.xdist_group("serve_tasks")  # one worker, so that each run is made once
+pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
 
 SHORT = (
     *("allow_missed=true", "scenario.min_duration_s=0.1", "scenario.warmup_queries=2"),

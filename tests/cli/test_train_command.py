@@ -1,4 +1,4 @@
-"""The real command in a subprocess: the main job, its failures, and what it leaves behind."""
+"""The real command: the main job, its failures, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ from tests.cli.command import (
     Answer,
     environment,
     records,
+    start,
     train,
-    train_apart,
 )
+
+pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
 
 # Quick runs: the probe is as short as it may be.
 QUICK = (
@@ -48,10 +50,9 @@ def broken(name: str) -> tuple[str, ...]:
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
     """The main job, word for word."""
     folder = tmp_path_factory.mktemp("sweep")
-    return folder, train_apart(folder, "-m", "batch_size=32,256")
+    return folder, train(folder, "-m", "batch_size=32,256")
 
 
-@pytest.mark.xdist_group("main job")  # one worker, so that it is run once
 class TestMainJob:
     def test_reaches_the_target_and_shows_a_table(self, sweep: tuple[Path, Answer]) -> None:
         _, answer = sweep
@@ -127,7 +128,9 @@ class TestMainJob:
             assert record.phases.init_s is not None
             assert 0 < energy.init_metered_s < record.phases.init_s
             last = read_curve(sweep[0] / "results" / "train" / record.run_id)[-1]
-            assert last.eval_energy_j == pytest.approx(energy.eval_j)
+            # An end of the last evaluation that is shorter than the meter's refresh is booked with
+            # the next reading, after its row.
+            assert last.eval_energy_j == pytest.approx(energy.eval_j, abs=0.5)
 
     def test_a_run_folder_has_its_files_and_no_others(self, sweep: tuple[Path, Answer]) -> None:
         folder, _ = sweep
@@ -145,12 +148,14 @@ class TestMainJob:
         assert len({line["config_hash"] for line in lines}) == 2
 
     def test_resume_skips_finished_runs(self, sweep: tuple[Path, Answer]) -> None:
+        """By the command as a user runs it."""
         folder, _ = sweep
         before = {record.run_id for record in records(folder)}
-        answer = train(folder, "-m", "batch_size=32,256", "resume=true")
-        assert answer.code == 0, answer.err
+        process = start(folder, "-m", "batch_size=32,256", "resume=true")
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
         assert {record.run_id for record in records(folder)} == before
-        assert "batch_size=256" in answer.out
+        assert "batch_size=256" in out
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +168,6 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.xdist_group("quick")
 class TestQuickSweep:
     def test_the_same_seed_takes_the_same_number_of_samples(self, quick: Path) -> None:
         curves: dict[int, list[list[float | None]]] = {}

@@ -369,7 +369,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.xdist_group("recipes")  # one worker, so that they are run once
+@pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
 class TestCommand:
     def test_records_hold_what_the_runs_build_on(self, folder: Path) -> None:
         base, *built = records(folder)

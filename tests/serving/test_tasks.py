@@ -19,7 +19,7 @@ from bench.tasks.input_arrays import as_tensors
 from tests.serving.made_runs import made_task
 
 pytestmark = [
-    pytest.mark.xdist_group("tasks"),  # one worker, so that each run is made once
+    pytest.mark.xdist_group("runtimes"),  # with other files that compile and export
     pytest.mark.usefixtures("one_instruction_set", "one_onnx_registry"),
 ]
 

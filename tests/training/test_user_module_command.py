@@ -11,9 +11,9 @@ import pytest
 import analysis.report
 import bench.compare
 import bench.serve
-from tests.cli.command import ROOT, records, run_here, train_apart
+from tests.cli.command import ROOT, own_modules, records, run_here, train
 
-pytestmark = pytest.mark.xdist_group("my_module")  # one worker, so that it is trained once
+pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
 
 
 def command() -> list[str]:
@@ -27,7 +27,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("module")
     shutil.copy(ROOT / "examples" / "my_module.py", folder)
     quick = ("meter=none", "codecarbon=none", "trainer=cpu", "probe.max_s=0.1", "shared=true")
-    answer = train_apart(folder, *command(), *quick)
+    with own_modules(folder):
+        answer = train(folder, *command(), *quick)
     assert answer.code == 0, answer.out + answer.err
     assert "target val_f1 >= 0.9" in answer.out
     assert "reached val_f1" in answer.err

@@ -28,7 +28,6 @@ from tests.analysis.made import Made, make_served, make_sweep
 from tests.analysis.made_records import SWEEP_START
 from tests.analysis.made_served import Served
 
-pytestmark = pytest.mark.xdist_group("drawing")  # one worker, so that figures are drawn once
 _OF_SERVING = ("latency", "load", "stages", "compression", "life_cycle_time")
 
 

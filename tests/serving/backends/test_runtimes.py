@@ -29,6 +29,7 @@ from bench.serving.torch_models import torch_precision
 from bench.tasks.inference import InferenceModel
 from bench.tasks.models import Cnn, Mlp
 from tests.compression.networks import combination
+from tests.fork_server import own_fork_server
 
 # One worker, so that models are made once, and torch.compile finds its compiler once.
 pytestmark = [
@@ -255,10 +256,11 @@ def test_a_model_opens_in_another_process(
         ("eager", artifacts["torch-int8_static"]),
         ("onnxruntime", artifacts["onnx-none"]),
     ]
-    # It has imported the libraries, and has seen neither the models nor their classes.
-    process = get_context("forkserver").Process(target=save_logits, args=(tmp_path, opened))
-    process.start()
-    process.join(timeout=120)
+    # It has seen neither the models nor their classes.
+    with own_fork_server():
+        process = get_context("forkserver").Process(target=save_logits, args=(tmp_path, opened))
+        process.start()
+        process.join(timeout=120)
     assert process.exitcode == 0
     for number, tolerance in enumerate((TOLERANCE, 0.05 * np.abs(expected).max(), TOLERANCE)):
         logits = np.load(tmp_path / f"logits{number}.npy")
