@@ -102,9 +102,10 @@ def _explain(error: BaseException, command: str, keys: Sequence[str] = ()) -> st
         if key not in (*keys, *docs.names(), *docs.options):
             return _no_such_key(key, command, keys)
         return f"{key}={value}: {_what_commas_are_for(key, value, docs)}"
+    full_key = _FULL_KEY.search(text)
     for pattern, words in _REWORDED:
         if match := re.search(pattern, text):
-            return words.format(match[1])
+            return words.format((full_key or match)[1])
     return _unresolved(text)
 
 
