@@ -110,6 +110,7 @@ def test_a_wrong_key_and_a_wrong_option_are_reported(monkeypatch: pytest.MonkeyP
             "results=${oc.env:NOPE_X}: the environment variable NOPE_X is not set",
         ),
         ("~model", "model: must be given"),
+        ("recipe=distill", "recipe.teacher: must be given"),
         ("~seed", "~seed: the command needs this key; leave this argument out"),
     ],
 )
