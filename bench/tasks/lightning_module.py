@@ -80,11 +80,6 @@ class Inputs(NamedTuple):
     tensors: Any
     by_name: bool
 
-    @property
-    def is_image(self) -> bool:
-        """Whether an example is one image: channels, height and width."""
-        return is_image(self.tensors)
-
 
 def is_image(batch: Any) -> bool:
     """Whether the first tensor of a batch has the shape of images (n, c, h, w)."""
@@ -108,21 +103,22 @@ def forward_inputs(module: pl.LightningModule, batch: Any) -> Inputs:
     """
     if not is_overridden("forward", module):
         raise ValueError("it has no forward of its own")
-    given = module.example_input_array
-    if given is None:
-        found = _from_batch(batch, _required(module))
-    elif isinstance(given, Mapping):
-        found = Inputs(dict(given), by_name=True)
+    example = module.example_input_array
+    if example is None:
+        inputs = _from_batch(batch, _required(module))
+    elif isinstance(example, Mapping):
+        inputs = Inputs(dict(example), by_name=True)
     else:
-        found = Inputs(tuple(given) if isinstance(given, tuple | list) else (given,), by_name=False)
-    leaves = tree_leaves(found.tensors)
+        members = tuple(example) if isinstance(example, tuple | list) else (example,)
+        inputs = Inputs(members, by_name=False)
+    leaves = tree_leaves(inputs.tensors)
     rows = {len(leaf) for leaf in leaves if isinstance(leaf, Tensor) and leaf.ndim}
     if len(rows) != 1 or not all(isinstance(leaf, Tensor) and leaf.ndim for leaf in leaves):
         raise ValueError(
             "its inputs are not tensors with a row for each example; set example_input_array to "
             "what its forward takes"
         )
-    return found
+    return inputs
 
 
 def _required(module: pl.LightningModule) -> list[Parameter]:

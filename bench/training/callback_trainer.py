@@ -69,17 +69,6 @@ def require_validation(trainer: pl.Trainer) -> None:
         )
 
 
-def count_batches(trainer: pl.Trainer) -> None:
-    """Keep a trainer from ending the fit by its max_steps; another one counts batches.
-
-    Lightning counts optimizer steps, of which a batch may take several or none.
-
-    Args:
-        trainer: The trainer, in on_fit_start: the schedules of optimizers have read max_steps.
-    """
-    trainer.fit_loop.epoch_loop.max_steps = -1
-
-
 def call_before_training_data(trainer: pl.Trainer, act: Callable[[], None]) -> None:
     """Have a function called once, just before Lightning asks for the training loader.
 

@@ -98,7 +98,7 @@ def gpu_uuids(devices: Sequence[torch.device]) -> list[str] | None:
 
 
 def build_trainer(
-    config: TrainConfig, *, max_steps: int, every: int, logger: Logger | None, **more: Any
+    config: TrainConfig, *, max_steps: int, every: int, logger: Logger | None
 ) -> pl.Trainer:
     """Make the trainer of a run.
 
@@ -107,7 +107,6 @@ def build_trainer(
         max_steps: Optimizer steps at which Lightning ends the fit.
         every: Batches between evaluations.
         logger: Lightning's logger; None for none.
-        **more: More arguments of Lightning's Trainer.
 
     Raises:
         ValueError: The device or the precision does not exist here.
@@ -119,7 +118,6 @@ def build_trainer(
         val_check_interval=every,
         check_val_every_n_epoch=None,
         logger=logger or False,
-        **more,
     )
 
 

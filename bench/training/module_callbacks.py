@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,33 +16,10 @@ from bench.training.batches import SampleCounter, batches_of_pass, num_samples
 from bench.training.callback_trainer import (
     Monitor,
     call_before_training_data,
-    count_batches,
     require_validation,
 )
+from bench.training.module_trainer import ModuleTrainer
 from bench.training.profiler import TargetProfiler
-
-
-class KeptSignal(pl.Callback):
-    """Keeps the handler of SIGTERM, which Lightning replaces by one that waits for a batch."""
-
-    def __init__(self) -> None:
-        """Remember the handler."""
-        self._handler = signal.getsignal(signal.SIGTERM)
-
-    @override
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put it back."""
-        signal.signal(signal.SIGTERM, self._handler)
-
-    @override
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put it back."""
-        signal.signal(signal.SIGTERM, self._handler)
-
-    @override
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put it back."""
-        signal.signal(signal.SIGTERM, self._handler)
 
 
 class SplitSize:
@@ -89,7 +65,8 @@ class Follower(pl.Callback):
             ValueError: The fit evaluates nothing.
         """
         require_validation(trainer)
-        count_batches(trainer)
+        assert isinstance(trainer, ModuleTrainer)
+        trainer.count_batches()
         call_before_training_data(trainer, self._profiler.start)
 
     @override

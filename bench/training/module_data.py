@@ -72,6 +72,8 @@ def epoch_length(config: TrainConfig, data: pl.LightningDataModule) -> tuple[flo
     """
     with unchanged([], data):
         num_batches = batches_of_pass(data.train_dataloader())
+    if num_batches == 0:
+        raise no_batch(config.batch_size)
     if num_batches is not None:
         return num_batches, None
     num_samples = getattr(data, "num_train_samples", None)
@@ -81,3 +83,11 @@ def epoch_length(config: TrainConfig, data: pl.LightningDataModule) -> tuple[flo
             "an epoch is not known; give the data an attribute num_train_samples"
         )
     return num_samples / config.batch_size, num_samples
+
+
+def no_batch(batch_size: int) -> ValueError:
+    """The error for a training loader that gives nothing."""
+    return ValueError(
+        f"data: train_dataloader gave no batch; does the split have batch_size={batch_size} "
+        "samples, if its loader drops a smaller last batch?"
+    )

@@ -27,9 +27,11 @@ from bench.core.errors import kind_and_line
 from bench.tasks.flops import count_flops
 from bench.tasks.lightning_module import Forward, Inputs, forward_inputs, is_image, take_rows
 from bench.tasks.neutral import evaluating, unchanged
-from bench.training.callback_trainer import Monitor, count_batches, require_validation
+from bench.training.callback_trainer import Monitor, require_validation
 from bench.training.loop import trainer_options
-from bench.training.module_callbacks import KeptSignal, Reader
+from bench.training.module_callbacks import Reader
+from bench.training.module_data import no_batch
+from bench.training.module_trainer import KeptSignal, ModuleTrainer, Schedule
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class Rehearsal:
     """What a rehearsal found out.
 
     Attributes:
-        logged: Names of what the module logs in validation.
+        metrics: Names of what the module logs in validation.
         is_image: Whether an example is an image.
         num_train_batches: Batches of a pass over the training split; None if unknown.
         num_parameters: All parameters.
@@ -52,7 +54,7 @@ class Rehearsal:
         flops_uncounted_ops: Operators that are not in that number.
     """
 
-    logged: list[str]
+    metrics: list[str]
     is_image: bool
     num_train_batches: int | None
     num_parameters: int
@@ -89,7 +91,7 @@ def rehearse(
     config: TrainConfig,
     monitor: Monitor,
     *,
-    max_steps: int,
+    schedule: Schedule,
 ) -> Rehearsal:
     """Train and evaluate on a few batches; module, data and random states stay as they are.
 
@@ -98,7 +100,7 @@ def rehearse(
         data: Its data, set up.
         config: The configuration of the run.
         monitor: Reads what validation logs.
-        max_steps: Length of the schedule in batches, which the schedules of optimizers may read.
+        schedule: Length of the training, which the schedules of optimizers may read.
 
     Raises:
         NoMetricsError: The metric of the target was not logged in validation.
@@ -109,9 +111,8 @@ def rehearse(
     reader = Reader(monitor)
     with unchanged([module], data), tempfile.TemporaryDirectory() as folder:
         data.teardown = _keep  # type: ignore[method-assign]  # until it is put back
-        trainer = pl.Trainer(
+        trainer = ModuleTrainer(
             **trainer_options(config),
-            max_steps=max_steps,
             limit_train_batches=max(1, config.trainer.num_warmup_steps),
             limit_val_batches=_NUM_EVAL_BATCHES,
             limit_test_batches=_NUM_EVAL_BATCHES,
@@ -120,11 +121,12 @@ def rehearse(
             default_root_dir=folder,
             callbacks=[KeptSignal(), reader, _Limits()],
         )
+        trainer.set_schedule(schedule)
         trainer.fit(module, datamodule=data)
         _require_batches(reader, config.batch_size)
         if has_test(module, data):  # an error there must not show after hours of training
             trainer.test(module, datamodule=data, verbose=False)
-        return _found(module, reader, trainer)
+        return _findings(module, reader, trainer)
 
 
 def has_test(module: pl.LightningModule, data: pl.LightningDataModule) -> bool:
@@ -148,7 +150,8 @@ class _Limits(pl.Callback):
             ValueError: There is no validation, or a lazy layer has no weights.
         """
         require_validation(trainer)
-        count_batches(trainer)
+        assert isinstance(trainer, ModuleTrainer)
+        trainer.count_batches()
         _require_shapes(pl_module)
 
     @override
@@ -169,10 +172,7 @@ def _require_shapes(module: pl.LightningModule) -> None:
 def _require_batches(reader: Reader, batch_size: int) -> None:
     """Refuse training batches of another size than configured, or a loss that is not finite."""
     if not reader.has_trained:
-        raise ValueError(
-            f"data: train_dataloader gave no batch; does the split have batch_size={batch_size} "
-            "samples, if its loader drops a smaller last batch?"
-        )
+        raise no_batch(batch_size)
     num = reader.num_train_samples
     if num is not None and num != batch_size:
         raise ValueError(
@@ -187,9 +187,9 @@ def _require_batches(reader: Reader, batch_size: int) -> None:
             )
 
 
-def _found(module: pl.LightningModule, reader: Reader, trainer: pl.Trainer) -> Rehearsal:
+def _findings(module: pl.LightningModule, reader: Reader, trainer: pl.Trainer) -> Rehearsal:
     inputs: Inputs | None = None
-    counted: tuple[int | None, list[str]] = (None, [])
+    flops: tuple[int | None, list[str]] = (None, [])
     try:
         inputs = forward_inputs(module, reader.batch)
         served = ServedModule(module, inputs, trainer.precision_plugin.forward_context)
@@ -200,15 +200,15 @@ def _found(module: pl.LightningModule, reader: Reader, trainer: pl.Trainer) -> R
         _log.warning("serving is not measured: %s", kind_and_line(error))
         inputs = None
     else:
-        counted = _count_flops(served, one)
+        flops = _count_flops(served, one)
     return Rehearsal(
-        logged=sorted(reader.quality),
+        metrics=sorted(reader.quality),
         is_image=is_image(reader.batch if inputs is None else inputs.tensors),
         num_train_batches=reader.num_train_batches,
         num_parameters=sum(parameter.numel() for parameter in module.parameters()),
         inputs=inputs,
-        flops_per_sample=counted[0],
-        flops_uncounted_ops=counted[1],
+        flops_per_sample=flops[0],
+        flops_uncounted_ops=flops[1],
     )
 
 

@@ -19,7 +19,10 @@ class RunParts(Protocol):
     """What a run consists of, whatever its task."""
 
     config: TrainConfig
-    trainer: pl.Trainer
+
+    @property
+    def trainer(self) -> pl.Trainer:
+        """Lightning's trainer."""
 
     @property
     def max_steps(self) -> int:

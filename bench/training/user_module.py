@@ -7,6 +7,7 @@ and the profiler counts batches, samples, time and joules beside it.
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -28,8 +29,9 @@ from bench.tasks.lightning_module import require_module
 from bench.tasks.quality import recorded
 from bench.training import loop
 from bench.training.callback_trainer import Monitor, why_unknown
-from bench.training.module_callbacks import Follower, KeptSignal, Reader
+from bench.training.module_callbacks import Follower, Reader
 from bench.training.module_data import build_data, epoch_length
+from bench.training.module_trainer import KeptSignal, ModuleTrainer, Schedule
 from bench.training.profiler import TargetProfiler
 from bench.training.rehearsal import Rehearsal, ServedModule, has_test, rehearse
 from bench.training.serving_probe import probe_serving
@@ -46,19 +48,22 @@ class ModuleParts:
         module: The user's module.
         data: Its data, set up.
         trainer: Lightning's trainer.
-        max_steps: Length of the schedule in batches.
         num_train_samples: Samples of an epoch; None if only its batches are known.
     """
 
     config: TrainConfig
     module: pl.LightningModule
     data: pl.LightningDataModule
-    trainer: pl.Trainer
-    max_steps: int
+    trainer: ModuleTrainer
     num_train_samples: int | None = None
     _rehearsal: Rehearsal | None = field(default=None, init=False)
     _follower: Follower | None = field(default=None, init=False)
     _profiler: TargetProfiler | None = field(default=None, init=False)
+
+    @property
+    def max_steps(self) -> int:
+        """Length of the schedule in batches."""
+        return self.trainer.schedule.max_steps
 
     @property
     def device(self) -> torch.device:
@@ -83,26 +88,28 @@ class ModuleParts:
             ValueError: Module or data cannot be trained to the target.
         """
         facts["task"] = self._task_facts([], sample="row")
-        found = self._rehearsal = rehearse(
-            self.module, self.data, self.config, self._monitor(), max_steps=self.max_steps
+        rehearsal = self._rehearsal = rehearse(
+            *(self.module, self.data, self.config, self._monitor()),
+            schedule=self.trainer.schedule,
         )
-        facts["task"] = self._task_facts(found.logged, sample="image" if found.is_image else "row")
+        sample = "image" if rehearsal.is_image else "row"
+        facts["task"] = self._task_facts(rehearsal.metrics, sample=sample)
         facts["model"] = ModelFacts(
             name=name,
-            num_parameters=found.num_parameters,
-            flops_per_sample=found.flops_per_sample,
-            flops_uncounted_ops=found.flops_uncounted_ops,
+            num_parameters=rehearsal.num_parameters,
+            flops_per_sample=rehearsal.flops_per_sample,
+            flops_uncounted_ops=rehearsal.flops_uncounted_ops,
         )
 
-    def _task_facts(self, logged: list[str], *, sample: str) -> TaskFacts:
+    def _task_facts(self, metrics: list[str], *, sample: str) -> TaskFacts:
         """The direction of the target is given, and the suite knows those of its own qualities."""
         target = self.config.target.build()
-        known = {name: QUALITIES[name].mode for name in logged if name in QUALITIES}
+        directions = {name: QUALITIES[name].mode for name in metrics if name in QUALITIES}
         return TaskFacts(
             name=MODULE,
             kind=MODULE,
             sample=sample,
-            directions=known | {target.metric: target.mode},
+            directions=directions | {target.metric: target.mode},
             data_hash=getattr(self.data, "data_hash", None),
         )
 
@@ -167,9 +174,11 @@ class ModuleParts:
         reader = Reader(self._monitor())
         evaluator = self._evaluator(reader)
         evaluator.test(self.module, datamodule=self.data, verbose=False)
-        logged = evaluator.callback_metrics.items()
-        numbers = {name: float(one) for name, one in logged if one.numel() == 1}
-        values = {name: value for name, value in numbers.items() if name not in RESERVED}
+        values = {
+            name: float(value)
+            for name, value in evaluator.callback_metrics.items()
+            if value.numel() == 1 and name not in RESERVED
+        }
         return Quality(at=at, num_samples=reader.split.num_samples, values=recorded(values))
 
     def _evaluator(self, reader: Reader) -> pl.Trainer:
@@ -221,21 +230,20 @@ def build_module_parts(
     arguments = {} if config.lr is None else {"lr": config.lr}
     module = require_module(instantiate(config.model, **arguments), str(config.model["_target_"]))
     every = loop.eval_every_steps(config.target.eval_every_samples, config.batch_size)
-    trainer = loop.build_trainer(
-        config, max_steps=1, every=every, logger=logger, default_root_dir=folder
+    trainer = ModuleTrainer(
+        **loop.trainer_options(config),
+        val_check_interval=every,
+        check_val_every_n_epoch=None,
+        logger=logger or False,
+        default_root_dir=folder,
     )
     data.trainer = trainer  # as in Lightning's fit, for data that asks for the number of devices
     data.prepare_data()
     data.setup("fit")
     num_batches, num_samples = epoch_length(config, data)
     max_steps = loop.schedule_steps(config.budget.max_epochs, num_batches, 1, every)
-    # Schedules of optimizers read it, by trainer.estimated_stepping_batches for example.
-    trainer.fit_loop.epoch_loop.max_steps = max_steps
+    max_epochs = math.ceil(max_steps / num_batches) if num_samples is None else -1
+    trainer.set_schedule(Schedule(max_steps=max_steps, max_epochs=max_epochs))
     return ModuleParts(
-        config=config,
-        module=module,
-        data=data,
-        trainer=trainer,
-        max_steps=max_steps,
-        num_train_samples=num_samples,
+        config=config, module=module, data=data, trainer=trainer, num_train_samples=num_samples
     )

@@ -122,6 +122,17 @@ def test_unusual_modules_and_data_are_trained_and_served(model: str, data: str, 
     assert (record.quality_test is None) == (data == "Seeded" or model == "BuffersOnly")
 
 
+def test_two_loaders_of_validation_have_qualities_each(made: Any) -> None:
+    """Lightning gives their names the index of the loader."""
+    target = {"metric": "val/hits/dataloader_idx_1", "value": 1.1}
+    record, _ = made("OfTwoSplits", "TwoSplits", target=target)
+    assert record.status == "ok", record.error
+    assert record.quality is not None
+    assert record.quality.num_samples == NUM_VAL + NUM_TEST
+    names = [f"val/{name}/dataloader_idx_{index}" for name in ("hits", "loss") for index in (0, 1)]
+    assert record.quality.values.keys() == set(names)
+
+
 def test_a_module_without_forward_is_trained_and_not_served(
     made: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -146,6 +146,7 @@ class Scheduled(Plain):
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
         steps = self.trainer.estimated_stepping_batches
+        assert self.trainer.max_epochs == 2
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=int(steps))
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
@@ -350,3 +351,15 @@ class Stopping(Plain):
 class _StopAfterEpoch(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.should_stop = True
+
+
+class TwoSplits(Data):
+    """Validation has two loaders."""
+
+    def val_dataloader(self) -> Any:
+        return [self.loader(1, batch_size=3), self.loader(2, batch_size=3)]
+
+
+class OfTwoSplits(Plain):
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        super().validation_step(batch, batch_idx)
