@@ -13,13 +13,14 @@ from analysis.figures.marks import draw_points, range_words
 from analysis.figures.prepare import HIGHLIGHTED, NothingToDraw, evenly, serving_runs
 from analysis.figures.style import COLOURS, INK, LINES, MARKERS, Width, short_names
 from analysis.load.values import numbers
+from bench.config.serve import SCENARIOS
 from bench.core.stats.percentiles import latency_percentile, percentile_floor
 
 _PERCENTILES = (0.5, 0.9, 0.99, 0.999)
 # Steps of a distribution: a figure of 7 inches shows no more.
 _POINTS = 300
 _MOST_LINES = 4  # configurations of a scenario
-_PANELS = ("single_stream", "multi_stream", "server", "offline")
+_PANELS = SCENARIOS
 
 
 def pick_served(runs: DataFrame) -> DataFrame:

@@ -43,6 +43,7 @@ _OTHER_CHANGE = "compression.quality_change"
 _QUALITIES = ("accuracy", "worst_class_recall", "mae", "r2", "perplexity", "bits_per_byte")
 _MOST_QUALITIES = 3
 _ENERGY = "serving.energy_per_prediction_j"
+_TOKEN_ENERGY = "serving.energy_per_output_token_j"
 _COST, _CARBON = "serving.cost_per_million_usd", "serving.emissions_per_million_gco2e"
 
 
@@ -59,6 +60,7 @@ def serve_columns(groups: Sequence[Group]) -> list[Column]:
         field_column(groups, _SIZE, BYTES, rank=9),
         _ratio(groups),
         _energy(groups),
+        joules_column(heading_of(_TOKEN_ENERGY), joules_of(groups, _TOKEN_ENERGY), rank=3),
         _cost(groups),
         field_column(groups, _CARBON, PLAIN, rank=12),
     ]

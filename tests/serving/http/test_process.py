@@ -61,7 +61,7 @@ def test_the_specification_survives_its_file(tmp_path: Path) -> None:
 
 def test_a_model_that_gives_another_number_of_logits_is_refused(tmp_path: Path) -> None:
     server = HttpServer(server_spec(tmp_path, output_shape=(10,)), log=tmp_path / "server.log")
-    wanted = r"must give logits of shape \(1, 10\) for a batch of 1; gave shape \(1, 3\)"
+    wanted = r"must give outputs of shape \(1, 10\) for a batch of 1; gave shape \(1, 3\)"
     with pytest.raises(ValueError, match=wanted), server:
         pass
 
