@@ -66,12 +66,12 @@ def _export(network: nn.Module, path: Path, calibration: Inputs, combination: Co
     try:
         program = torch.onnx.export(
             model,
-            (example,),
+            kwargs={"inputs": example},  # by name: a positional mapping would be taken for these
             dynamo=True,
             verbose=False,
             input_names=list(calibration.dtype.names or ["inputs"]),
             output_names=["outputs"],
-            dynamic_shapes=(shapes,),
+            dynamic_shapes={"inputs": shapes},
         )
     except ImportError as error:
         raise LibraryMissing(

@@ -17,4 +17,5 @@ Inputs = npt.NDArray[Any]
 
 def named_arrays(inputs: Inputs) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a structured array by name; empty for one that is not structured."""
-    return {name: np.ascontiguousarray(inputs[name]) for name in inputs.dtype.names or ()}
+    # Copies: a view has the strides of the whole structure, which torch does not take.
+    return {name: inputs[name].copy() for name in inputs.dtype.names or ()}

@@ -47,20 +47,23 @@ def find_runs(results: Path, run: str, *, key: str = "run") -> Sequence[Path]:
 
 
 @cache
-def trained_record(folder: Path, *, allow_missed: bool, key: str = "run") -> RunRecord:
+def trained_record(
+    folder: Path, *, allow_missed: bool, key: str = "run", allow_module: bool = False
+) -> RunRecord:
     """Read the record of a training run to build on, once per command.
 
     Args:
         folder: The run folder.
         allow_missed: Accept a model that missed its target.
         key: The key that named the run, for the error; `allow_missed` is a key of the same group.
+        allow_module: Accept a module of the user's own.
 
     Raises:
         ValueError: The run failed, or missed its target; its model is a module of the user's own;
             or the record cannot be read.
     """
     record = read_record(folder)
-    if record.config.get("task") == MODULE:
+    if record.config.get("task") == MODULE and not allow_module:
         raise ValueError(
             f"{key}={record.run_id}: nothing is built on a run of task=module, whose module is "
             "the user's own; choose another run, or train its network as model=custom"

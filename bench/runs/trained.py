@@ -18,7 +18,7 @@ from torch import nn
 
 from bench.compression.prune import Structure, checked_structure, prune_network, restore
 from bench.config.recipe import PruneConfig
-from bench.config.train import TrainConfig
+from bench.config.train import MODULE, TrainConfig
 from bench.config.trust import (
     list_targets,
     metric_nodes,
@@ -26,6 +26,7 @@ from bench.config.trust import (
     require_defined,
     require_trusted,
 )
+from bench.core.arguments import takes_argument
 from bench.core.errors import kind_and_line
 from bench.core.files import StoreError, read_file, require_file
 from bench.core.store import read_record
@@ -59,8 +60,10 @@ def load_data(folder: Path, trust: Sequence[str] = (), *, root: str | None = Non
     elif node.get("root") is not None and "download" in node:
         node["download"] = False  # never write to a folder that a stored configuration names
     # A data module must be given both, but they only decide the order of training batches.
-    size, seed = config.get("batch_size", 1), config.get("seed", 0)
-    data: DataModule = instantiate(node, batch_size=size, seed=seed)
+    arguments = {"batch_size": config.get("batch_size", 1), "seed": config.get("seed", 0)}
+    if config.get("task") == MODULE and not takes_argument(get_object(node["_target_"]), "seed"):
+        del arguments["seed"]
+    data: DataModule = instantiate(node, **arguments)
     data.prepare_data()
     data.setup("fit")
     return data

@@ -39,7 +39,7 @@ def compare_with_uncompressed(
     config: ServeConfig,
     trained: TrainedModel,
     artifact: Artifact,
-    quality: Quality,
+    quality: Quality | None,
     work: Path,
 ) -> Compression:
     """Compare size, quality and latency, with both models open in this process.
@@ -48,7 +48,7 @@ def compare_with_uncompressed(
         config: The configuration.
         trained: The model's training run.
         artifact: The compressed model.
-        quality: That of the served model on the test split.
+        quality: That of the served model on the test split; None if it is not known.
         work: A folder for the uncompressed model.
 
     Raises:
@@ -71,7 +71,7 @@ def compare_with_uncompressed(
         size_bytes=artifact.size_bytes,
         baseline_size_bytes=plain.size_bytes,
         accuracy_change=_change(quality, baseline, "accuracy"),
-        quality_metric=metric,
+        quality_metric=metric if quality and metric in quality.values else None,
         quality_change=_change(quality, baseline, metric),
         latency_ratio=ratio.ratio,
         latency_ratio_low=ratio.low,
@@ -80,13 +80,15 @@ def compare_with_uncompressed(
     )
 
 
-def _change(quality: Quality, baseline: Quality, metric: str | None) -> float | None:
+def _change(quality: Quality | None, baseline: Quality | None, metric: str | None) -> float | None:
     """How much larger a metric is than before; None if it is not known of both."""
+    if quality is None or baseline is None:
+        return None
     value, before = quality.values.get(metric or ""), baseline.values.get(metric or "")
     return None if value is None or before is None else value - before
 
 
-def _quality(backend: Backend, trained: TrainedModel) -> Quality:
+def _quality(backend: Backend, trained: TrainedModel) -> Quality | None:
     """Quality on the test split."""
     test = trained.test
     system = InProcessSystem(backend, test.inputs, max_batch_size=_BATCH, queued=False)

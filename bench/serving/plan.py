@@ -49,7 +49,7 @@ def plan_serving(config: DictConfig) -> list[Planned]:
     folders = _folders(checked)
     planned = []
     for folder in folders:
-        record = trained_record(folder, allow_missed=checked.allow_missed)
+        record = _record(folder, allow_missed=checked.allow_missed)
         # The hash must not depend on which repeat of the training is served.
         hashed = {**values, "run": record.config_hash, "seed": 0, "repeat": 0}
         planned.append(
@@ -89,7 +89,7 @@ def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checke
     _refuse_ignored_batch_size(checked, overrides)
     require_rates(checked)
     folders = _folders(checked)
-    records = [trained_record(folder, allow_missed=checked.allow_missed) for folder in folders]
+    records = [_record(folder, allow_missed=checked.allow_missed) for folder in folders]
     # Check trust before importing anything that the records name. A server of the user's own has
     # its model already, so then only the data matters.
     parts = ("data",) if checked.backend.serves_elsewhere else PARTS
@@ -123,13 +123,17 @@ def servable_runs(results: Path, run: str, *, allow_missed: bool) -> Sequence[Pa
     reasons: dict[Path, ValueError] = {}
     for folder in folders:
         try:
-            trained_record(folder, allow_missed=allow_missed)
+            _record(folder, allow_missed=allow_missed)
         except ValueError as error:
             reasons[folder] = error
             say(Console(stderr=True), f"left out: {str(error).partition('; choose')[0]}")
     if len(reasons) == len(folders):
         raise reasons[folders[0]]
     return tuple(folder for folder in folders if folder not in reasons)
+
+
+def _record(folder: Path, *, allow_missed: bool) -> RunRecord:
+    return trained_record(folder, allow_missed=allow_missed, allow_module=True)
 
 
 def _refuse_no_compiler(config: ServeConfig) -> None:

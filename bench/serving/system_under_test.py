@@ -24,8 +24,9 @@ from bench.serving.http.protocols import choose_protocol
 from bench.serving.http.spec import ServerSpec
 from bench.serving.http.stages import client_complaints, decompose
 from bench.serving.in_process import InProcessSystem
-from bench.serving.model import TestSplit, TrainedModel
+from bench.serving.model import TrainedModel
 from bench.serving.pass_result import PassResult
+from bench.serving.sources import TestSplit
 from bench.serving.system import System
 
 
@@ -175,7 +176,7 @@ def _over_http(
     network = stack.enter_context(
         Network(config.placement, url, log=log / "network.log", seed=config.seed)
     )
-    num_outputs = math.prod(test.output_shape)
+    num_outputs = None if test.output_shape is None else math.prod(test.output_shape)
     protocol = choose_protocol(http, url, test.inputs, num_outputs=num_outputs)
     system = stack.enter_context(
         HttpSystem(

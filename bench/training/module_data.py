@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytorch_lightning as pl
 from hydra.utils import get_object, instantiate
 
 from bench.config.train import TrainConfig
+from bench.core.arguments import takes_argument
 from bench.tasks.neutral import unchanged
 from bench.tasks.task import describe
 from bench.training.batches import batches_of_pass
@@ -27,7 +26,7 @@ def build_data(config: TrainConfig) -> pl.LightningDataModule:
     """
     target = str(config.data["_target_"])
     arguments: dict[str, int] = {"batch_size": config.batch_size}
-    if _takes(get_object(target), "seed"):
+    if takes_argument(get_object(target), "seed"):
         arguments["seed"] = config.seed
     data = instantiate(config.data, **arguments)
     if not isinstance(data, pl.LightningDataModule):
@@ -38,15 +37,6 @@ def build_data(config: TrainConfig) -> pl.LightningDataModule:
     _call_once(data, "prepare_data")
     _call_once(data, "setup")
     return data
-
-
-def _takes(function: Callable[..., Any], name: str) -> bool:
-    """Whether a class or function takes an argument of this name."""
-    try:
-        inspect.signature(function).bind_partial(**{name: None})
-    except (TypeError, ValueError):  # C code may have no signature
-        return False
-    return True
 
 
 def _call_once(data: pl.LightningDataModule, name: str) -> None:

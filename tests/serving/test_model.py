@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bench.core.outcome import outcome_record
 from bench.core.records.model import ModelFacts
 from bench.core.store import new_identity
-from bench.serving.model import TestSplit as Split
 from bench.serving.model import TrainedModel
+from bench.serving.sources import TaskSource
+from bench.serving.sources import TestSplit as Split
 from bench.tasks.find_task import make_task
 from tests.serving.fakes import numbered_inputs
 
@@ -31,8 +34,15 @@ def trained(test: Split) -> TrainedModel:
     model.test = test
     model._checksum = test.checksum
     data = SimpleNamespace(num_classes=3, num_train_samples=6, input_shape=(1, 2, 2))
-    model._task = make_task("classification", data)
+    task = make_task("classification", data)
+    model._source, model._task_facts = TaskSource(task=task, folder=Path(), trust=()), task.facts()
     return model
+
+
+def accuracy_of(model: TrainedModel, logits: NDArray[np.float32]) -> float | None:
+    found = model.quality(logits)
+    assert found is not None
+    return found["accuracy"]
 
 
 def test_a_test_split_that_was_written_into_is_loud_and_names_the_model() -> None:
@@ -45,6 +55,7 @@ def test_a_test_split_that_was_written_into_is_loud_and_names_the_model() -> Non
 
 def test_targets_are_part_of_the_split() -> None:
     model = trained(split())
+    assert model.test.targets is not None
     model.test.targets[0] = 1
     with pytest.raises(ValueError, match="test split"):
         model.require_unchanged_split()
@@ -52,13 +63,15 @@ def test_targets_are_part_of_the_split() -> None:
 
 def test_answers_that_are_no_numbers_are_wrong_and_else_quality_is_not_known() -> None:
     model = trained(split())
+    assert model.test.targets is not None
     logits = np.eye(3, dtype=np.float32)[model.test.targets] * 5
-    assert model.quality(logits)["accuracy"] == 1.0
+    assert accuracy_of(model, logits) == 1.0
     logits[2, 0] = np.nan
     found = model.quality(logits)
+    assert found is not None
     assert (found["loss"], found["accuracy"], found["worst_class_recall"]) == (None, 5 / 6, 1 / 2)
     logits[:] = np.inf
-    assert model.quality(logits)["accuracy"] is None
+    assert accuracy_of(model, logits) is None
     assert (found.at, found.num_samples) == ("served", 6)
 
 
@@ -76,8 +89,12 @@ def test_the_quality_is_that_of_the_task_whatever_shape_a_backend_gave(
     )
     model = trained(test)
     data = SimpleNamespace(num_outputs=1, num_train_samples=6, input_shape=(1,))
-    model._task = make_task("regression", data)
+    task = make_task("regression", data)
+    model._source, model._task_facts = TaskSource(task=task, folder=Path(), trust=()), task.facts()
     found = model.quality(values.reshape(shape))
+    assert found is not None
     assert found["mae"] == pytest.approx(1 / 2)
     assert found["mse"] == pytest.approx(5 / 6)
-    assert model.task_facts().sample == "row"
+    facts = model.task_facts()
+    assert facts is not None
+    assert facts.sample == "row"

@@ -14,6 +14,7 @@ from bench.config.serve import ServeConfig
 from bench.serving.compressed import compare_with_uncompressed
 from bench.serving.model import TrainedModel
 from bench.serving.scenarios import run_accuracy
+from bench.serving.sources import TaskSource
 from bench.serving.system_under_test import open_system
 from bench.tasks.input_arrays import as_tensors
 from tests.serving.made_runs import made_task
@@ -53,14 +54,14 @@ def config_of(
     return ServeConfig.from_dict(values)
 
 
-def direct_quality(trained: TrainedModel, folder: Path) -> dict[str, float]:
+def direct_quality(trained: TrainedModel) -> dict[str, float]:
     """The quality of the network itself, in one batch."""
-    from bench.runs.trained import load_network
-
-    network = load_network(folder, trained._task.model_arguments())
+    source = trained._source
+    assert isinstance(source, TaskSource)
     with torch.no_grad():
-        outputs = network(as_tensors(trained.test.inputs))
-    evaluation = trained._task.evaluation("test")
+        outputs = source.network_maker()()(as_tensors(trained.test.inputs))
+    assert trained.test.targets is not None
+    evaluation = source.task.evaluation("test")
     evaluation.update(outputs, torch.from_numpy(trained.test.targets))
     return evaluation.compute()
 
@@ -74,7 +75,9 @@ def served_quality(config: ServeConfig, trained: TrainedModel, work: Path) -> Ma
     with open_system(config, artifact, trained, work, work) as under_test:
         _, outputs = run_accuracy(under_test.system, len(trained.test))
     trained.require_unchanged_split()
-    return trained.quality(outputs).values
+    quality = trained.quality(outputs)
+    assert quality is not None
+    return quality.values
 
 
 CASES = [
@@ -94,7 +97,7 @@ def test_the_quality_of_what_is_served_is_that_of_the_network(
     config = config_of(folder, backend)
     trained = TrainedModel(folder, config)
     served = served_quality(config, trained, tmp_path)
-    assert served == pytest.approx(direct_quality(trained, folder), rel=1e-3)
+    assert served == pytest.approx(direct_quality(trained), rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +110,7 @@ def test_rows_and_tokens_are_served_over_http(
     config = config_of(folder, "http", http={"runtime": "eager", "protocol": protocol})
     trained = TrainedModel(folder, config)
     served = served_quality(config, trained, tmp_path)
-    assert served == pytest.approx(direct_quality(trained, folder), rel=1e-3)
+    assert served == pytest.approx(direct_quality(trained), rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -127,8 +130,9 @@ def test_a_compressed_model_is_compared_by_the_metric_it_was_trained_to(
     artifact = prepared(trained, config, tmp_path / "model")
     with open_system(config, artifact, trained, tmp_path, tmp_path) as under_test:
         quality = trained.quality(run_accuracy(under_test.system, len(trained.test))[1])
+    assert quality is not None
     found = compare_with_uncompressed(config, trained, artifact, quality, tmp_path)
-    plain = direct_quality(trained, folder)
+    plain = direct_quality(trained)
     metric = {"regression": "rmse", "language": "loss"}[task]
     assert found.quality_metric == metric
     change = (quality[metric] or 0.0) - plain[metric]
