@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from bench.core.arrays import Inputs
 from bench.core.records.model import Quality
+from bench.core.store import read_record
 from bench.runs.trained import load_network
 from bench.tasks.data import test_batches
 from bench.tasks.input_arrays import joined_array
@@ -139,7 +140,10 @@ class ModuleSource:
         """
         self._data = data
         self._how: _How = "whole"
-        self._load = partial(load_network, folder, {}, list(trust))
+        # As in training: a learning rate of the command was given to the module.
+        lr = read_record(folder).config.get("lr")
+        arguments = {} if lr is None else {"lr": lr}
+        self._load = partial(load_network, folder, arguments, list(trust))
         self._module: Any = self._load()
 
     def test_split(self) -> TestSplit:

@@ -10,8 +10,7 @@ import pytest
 
 import analysis.report
 import bench.compare
-import bench.serve
-from tests.cli.command import ROOT, own_modules, records, run_here, train
+from tests.cli.command import ROOT, own_modules, records, run_here, serve, train
 
 pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
 
@@ -73,8 +72,17 @@ def test_the_gate_judges_it(trained: Path) -> None:
     assert "no change (exact)" in answer.out
 
 
-def test_it_is_not_served(trained: Path) -> None:
-    answer = run_here(trained, bench.serve.main, "run=latest")
-    assert answer.code == 2, answer.out + answer.err
-    assert "nothing is built on a run of task=module, whose module is the user's own" in answer.err
-    assert "Traceback" not in answer.err
+def test_its_forward_is_served_if_it_is_trusted(trained: Path) -> None:
+    short = ("run=latest", "meter=none", "scenario.min_duration_s=0.1", "scenario.min_queries=64")
+    with own_modules(trained):
+        answer = serve(trained, *short)
+        assert answer.code == 2
+        assert "allow it with trust=[my_module]" in answer.err
+        answer = serve(trained, *short, "trust=[my_module]", "backend.device=cpu")
+    assert answer.code == 0, answer.out + answer.err
+    (record,) = records(trained, "serve")
+    assert record.serving is not None
+    assert record.serving.latency_p90_ms is not None
+    assert record.task is not None
+    assert (record.task.name, record.task.sample) == ("module", "row")
+    assert record.quality_test is None  # only its own test_step could compute one
