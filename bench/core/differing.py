@@ -18,6 +18,8 @@ PREFIX = "config."
 _NAMING = ("name", "method", "_target_")
 # The option with which users give a class of their own.
 _CUSTOM = "custom"
+# What a run learns depends on its data first.
+_DATA_KEY, _OF_TASK = "data", ("task", "target", "metrics")
 # In the order that readers expect; other keys follow in the order of the configuration.
 _FIRST = ("model", "data", "batch_size", "lr", "optimizer", "schedule", "precision", "target.value")
 
@@ -88,9 +90,9 @@ def _chosen(runs: DataFrame, group: str, column: str) -> Series:
 def differing_keys(runs: DataFrame, never: Sequence[str] = UNHASHED) -> list[str]:
     """Find the columns of the configuration that differ between runs, except seed and repeat.
 
-    Three kinds are left out: keys that differ between runs of one config_hash, since they cannot
-    change a result; copies of another key; and keys that follow from a chosen part, such as the
-    layers of a model that is named.
+    Four kinds are left out: keys that differ between runs of one config_hash, since they cannot
+    change a result; copies of another key; keys that follow from a chosen part, such as the layers
+    of a model that is named; and task and target where the data tell them apart.
 
     Args:
         runs: Of one command, with config_hash and `config.` columns.
@@ -110,7 +112,7 @@ def differing_keys(runs: DataFrame, never: Sequence[str] = UNHASHED) -> list[str
         candidates = [name for name in candidates if within[name] == 1]
     kept = _without_copies(runs, sorted(candidates, key=_depth), sources)
     order = {name: place for place, name in enumerate(candidates)}
-    kept = _without_consequences(runs, kept)
+    kept = _without_task(runs, _without_consequences(runs, kept))
     return sorted(kept, key=lambda name: (_prominence(name), order[name]))
 
 
@@ -151,6 +153,18 @@ def _without_consequences(runs: DataFrame, names: Sequence[str]) -> list[str]:
         )
 
     return [name for name in names if not follows(name)]
+
+
+def _without_task(runs: DataFrame, names: Sequence[str]) -> list[str]:
+    """Drop task, target and metrics if each data set among the runs has only one of them."""
+    data = [name for name in names if key_of(name) == _DATA_KEY]
+    about = [name for name in names if _is_within(name, _OF_TASK)]
+    if not data or not about:
+        return list(names)
+    kinds = runs.groupby(data, dropna=False)[about].nunique(dropna=False)
+    # All or none: the metric without its threshold would be half of a target.
+    left_out = about if (kinds == 1).all(axis=None) else []
+    return [name for name in names if name not in left_out]
 
 
 def _prominence(name: str) -> int:

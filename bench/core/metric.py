@@ -13,7 +13,9 @@ Better = Literal["min", "max"]
 Kind = Literal["exact", "measured"]
 # What a run spends until it reaches its target, or until it ends without reaching it.
 Quantity = Literal["time_s", "energy_j", "cost_usd", "samples"]
-Topic = Literal["time", "energy", "factors", "cost", "utilization", "serving", "serving_cost"]
+Topic = Literal[
+    "time", "energy", "factors", "cost", "quality", "utilization", "serving", "serving_cost"
+]
 
 MONEY, CARBON = "USD", "g CO2e"
 # How names end, longest ending first, and the unit that it stands for.
@@ -69,6 +71,7 @@ class Metric:
         least_effect_frac: The smallest difference that matters, as a share of the value; 0 if any
             does. The gate ignores smaller losses, and smaller differences decide no Pareto front.
         rounding_frac: Values that differ by no more than this share are equal.
+        lower: Smallest possible value.
         censored_by: What a run that missed its target has spent instead; None if the quantity is
             not a cost of reaching the target.
         restarts: Title of the expected amount until the target with restarts; empty for none.
@@ -90,6 +93,7 @@ class Metric:
     kind: Kind | None = None
     least_effect_frac: float = SUM_EFFECT_FRAC
     rounding_frac: float = 0.0
+    lower: float = 0.0
     censored_by: Quantity | None = None
     restarts: str = ""
     topics: tuple[Topic, ...] = ()

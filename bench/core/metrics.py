@@ -6,8 +6,8 @@ page and docs/metrics.md read names, units, directions and least effects here an
 Why the least effects are what they are:
 
 - Counts that depend only on the work (steps, samples, parameters, bytes, FLOPs) are exact: any loss
-  counts. Accuracy is exact too for the same work, but it is measured on few images: losses below
-  one percent do not matter.
+  counts. Qualities are exact too for the same work, but they are measured on few samples: losses
+  below one percent do not matter.
 - Times, joules and memory of a training sum over many steps, which averages noise out: 5%. Money
   and carbon are computed from them. Starting up reads files and compiles, so it depends on what the
   machine has cached: 10%.
@@ -22,8 +22,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.core.metric import Better, Joules, Metric, metric_of, with_unit, words_and_unit
-from bench.core.qualities import QUALITIES
-from bench.core.target import FLOAT32_ROUNDING
+from bench.core.quality_rows import TEST, VALIDATION, is_quality, own_row, quality_rows
 
 ON_THE_CLOCK = Joules(label="energy_label", components="energy_components")
 PER_PREDICTION = Joules(
@@ -36,8 +35,8 @@ def label_of(path: str) -> str:
 
     A column without a row in the catalogue, such as a setting, is labelled by its own name.
     """
-    if path in METRICS:
-        return METRICS[path].axis_label
+    if path in METRICS or is_quality(path):
+        return metric_at(path).axis_label
     if path in _SETTINGS:
         return _SETTINGS[path]
     return with_unit(*words_and_unit(path.removeprefix("config.").replace(".", " ")))
@@ -49,9 +48,14 @@ def metric_at(path: str) -> Metric:
     Args:
         path: Dotted: `serving.latency_p90_ms`.
 
+    Returns:
+        For a quality by a user's own metric, a row without a direction, which only the runs know.
+
     Raises:
         ValueError: The catalogue has no such number, so its direction is unknown.
     """
+    if is_quality(path) and path not in METRICS:
+        return own_row(path)
     if path not in METRICS:
         raise ValueError(f"{path}: no number of a record, so its direction is not known")
     return METRICS[path]
@@ -79,18 +83,6 @@ def _shown(better: Better | None, prefix: str, *leaves: str, **facts: Any) -> li
     """Numbers that the gate does not judge; their name is the whole path."""
     paths = [f"{prefix}{leaf}" for leaf in leaves]
     return [metric_of(path, better, **({"name": path} | facts)) for path in paths]
-
-
-def _qualities(split: str, words: str, **accuracy_facts: Any) -> Iterator[Metric]:
-    """The qualities that tasks report on one split of their data."""
-    for name, facts in QUALITIES.items():
-        path = f"{split}.{name}"
-        title = facts.title or name.replace("_", " ")
-        row = {"name": path, "title": f"{words} {title}", "unit": facts.unit}
-        row |= {"short": "worst recall"} if name == "worst_class_recall" else {}
-        row |= accuracy_facts if name == "accuracy" else {}
-        yield metric_of(path, facts.mode, **row)
-    yield from _shown(None, f"{split}.", "num_samples")
 
 
 def _percentiles(name: str, title: str, heading: str) -> Iterator[Metric]:
@@ -260,17 +252,10 @@ _MODEL = (
         topics=("serving",),
     ),
     _exact("model.flops_per_sample", title="FLOPs per sample"),
-    *_qualities("quality", "validation"),
-    *_qualities(
-        "quality_test",
-        "test",
-        name="accuracy",
-        kind="exact",
-        least_effect_frac=0.01,
-        rounding_frac=FLOAT32_ROUNDING,  # records of older versions hold it in float32
-        shown=("", 1.0),
-        topics=("time", "serving"),
-    ),
+    *quality_rows(VALIDATION),
+    *_shown(None, "quality.", "num_samples"),
+    *quality_rows(TEST),
+    *_shown(None, "quality_test.", "num_samples"),
     _exact("compression.size_bytes", name="compressed_size_bytes", title="compressed size"),
     *_shown("min", "compression.", "latency_ratio", "latency_ratio_low", "latency_ratio_high"),
     *_shown("max", "compression.", "accuracy_change"),

@@ -142,6 +142,13 @@ GROUPS = ("worst_group_accuracy", "group_accuracy_gap", "worst_group_recall")
 REGRESSION = ("mse", "mae", "rmse", "r2")
 LANGUAGE = ("loss", "accuracy", "perplexity", "bits_per_byte")
 
+# The quality that stands for a run of each task where no target names another one.
+MAIN_QUALITY: Mapping[str, str] = {
+    "classification": "accuracy",
+    "regression": "rmse",
+    "language_modelling": "loss",
+}
+
 # By the name of the task: all that it can report. Which of them it does depends on the data.
 TASK_QUALITIES: Mapping[str, tuple[str, ...]] = {
     "classification": (*CLASSES, *LABELS, *GROUPS),

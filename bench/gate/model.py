@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR
 from bench.core.arrays import Floats, Ints
-from bench.core.metric import Metric
+from bench.core.metric import Better, Metric
 from bench.core.stats.intervals import Estimate
 
 # exact: the same whenever the same work is done, compared from a single run on; measured: takes
@@ -28,6 +28,8 @@ class GateRun:
     Attributes:
         comparable: Whether its health flags allow comparing it; None where none are recorded.
         values: By name of the metric; without those that the run does not have.
+        directions: Which direction of a user's own metric is better, by its name here; without
+            those of which that is not known.
         modelled: Names of metrics whose value was modelled in this run.
         missed: Whether it missed its target; None where there is none.
         facts: What has to be the same on both sides, by dotted name: host, target, data, schema,
@@ -53,6 +55,7 @@ class GateRun:
     flags: list[str] = field(default_factory=list)
     missed: bool | None = None
     values: dict[str, float] = field(default_factory=dict)
+    directions: dict[str, Better] = field(default_factory=dict)
     modelled: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.config.gate import JudgeConfig
 from bench.core.checks import keys_of
 from bench.core.metric import Metric
-from bench.gate.metrics import GATE_METRICS, metric_named, nearest
+from bench.gate.metrics import GATE_METRICS, is_own, metric_named, nearest
 from bench.gate.sides.facts import FACTS, is_forced
 from bench.gate.sides.noise import read_noise
 
@@ -70,11 +70,15 @@ def require_floors(path: str) -> None:
 
 
 def selected(config: JudgeConfig) -> list[Metric]:
-    """The metrics to compare, in the order of GATE_METRICS, with the least effects wanted."""
+    """The metrics to compare, in the order of GATE_METRICS, with the least effects wanted.
+
+    Those of a user's own follow. Their directions are not known yet.
+    """
+    own = [metric_named(name) for name in config.metrics or [] if is_own(name)]
     return [
         replace(
             metric, least_effect_frac=config.min_effect.get(metric.name, metric.least_effect_frac)
         )
-        for metric in GATE_METRICS
+        for metric in (*GATE_METRICS, *own)
         if config.metrics is None or metric.name in config.metrics
     ]

@@ -83,8 +83,8 @@ def test_one_name_needs_no_list(metrics: Any) -> None:
         ({"alpha": 1.0}, "alpha=1.0: must be less than 0.5"),
         ({"min_runs": 0}, "min_runs=0: must be at least 1"),
         ({"metrics": []}, r"metrics=\[\]: must have at least one element"),
-        ({"metrics": ["latency_p50"]}, "metrics=latency_p50: no such metric; did you mean"),
-        ({"min_effect": {"latency": 0.1}}, "min_effect.latency: no such metric; did you mean"),
+        ({"metrics": ["latency_p50"]}, "metrics=latency_p50: no such metric .*; did you mean"),
+        ({"min_effect": {"latency": 0.1}}, "min_effect.latency: no such metric .*; did you mean"),
         ({"min_effect": {"accuracy": -0.1}}, "min_effect.accuracy=-0.1: must be at least 0"),
         ({"min_effect": {"accuracy": float("nan")}}, "min_effect.accuracy=nan: must be a finite"),
         # Each fact is named once, although `health` and others are their own group.

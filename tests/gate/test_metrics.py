@@ -9,14 +9,16 @@ import pytest
 from bench.config.gate import JudgeConfig
 from bench.core.labels import ComponentEnergy, EnergyLabel
 from bench.core.metric import Metric
+from bench.core.quality_rows import is_quality
 from bench.core.records.energy import EnergyRow
 from bench.core.records.model import Quality
 from bench.core.records.run import RunRecord
 from bench.core.target import FLOAT32_ROUNDING
-from bench.gate.metrics import GATE_METRICS, metric_named
+from bench.gate.metrics import GATE_METRICS, is_default, metric_named
 from bench.gate.settings import require_known, selected
 from bench.gate.sides.facts import FACTS
 from bench.gate.sides.joules import JOULE_FACTS, PARTS
+from tests.gate.made import made_run
 
 
 def type_at(path: str) -> Any:
@@ -73,8 +75,8 @@ def test_names_are_unique_and_end_in_their_unit() -> None:
     suffixes = {"_s": "s", "_ms": "ms", "_j": "J", "_bytes": "bytes", "_per_s": "1/s"}
     for metric in GATE_METRICS:
         fitting = [s for s in suffixes if metric.name.endswith(s)]
-        counts = "fraction" if metric.name == "accuracy" else ""
-        assert metric.unit == (suffixes[max(fitting, key=len)] if fitting else counts)
+        if not is_quality(metric.path):
+            assert metric.unit == (suffixes[max(fitting, key=len)] if fitting else "")
 
 
 def test_what_is_to_be_reached_is_censored_and_nothing_else() -> None:
@@ -93,11 +95,11 @@ def test_what_is_to_be_reached_is_censored_and_nothing_else() -> None:
 
 def test_an_unknown_name_is_reported_with_similar_names() -> None:
     with pytest.raises(
-        ValueError, match=r"metrics=latency_p99: no such metric; did you mean .*p99_ms"
+        ValueError, match=r"metrics=latency_p99: no such metric .*; did you mean .*p99_ms"
     ):
         metric_named("latency_p99")
     with pytest.raises(
-        ValueError, match=r"min_effect\.zzz: no such metric; choose from time_to_tar"
+        ValueError, match=r"min_effect\.zzz: no such metric .*; choose from time_to_tar"
     ):
         metric_named("zzz", key="min_effect.")
 
@@ -144,3 +146,44 @@ GROUPS = ("host", "target", "serving", "health", "energy_label", "energy_compone
 @pytest.mark.parametrize("name", [*FACTS, *GROUPS])
 def test_facts_and_their_groups_can_be_forced(name: str) -> None:
     assert JudgeConfig(force=[name]).force == [name]
+
+
+OWN = "quality_test.val/f1"
+
+
+def test_metrics_of_ones_own_are_named_by_their_path() -> None:
+    own, known = selected(JudgeConfig(metrics=[OWN, "rmse"]))[::-1]
+    assert (own.name, own.kind, own.least_effect_frac, own.better) == (OWN, "exact", 0.01, None)
+    assert (known.path, known.better) == ("quality_test.rmse", "min")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("quality_test.rmse", "did you mean rmse"),
+        ("quality.val/f1", "named quality_test.NAME"),
+        ("quality_test.num_samples", "named quality_test.NAME"),
+        ("val/f1", "named quality_test.NAME"),
+    ],
+)
+def test_other_names_of_a_quality_are_refused(name: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=f"metrics={name}: no such metric.*{hint}"):
+        metric_named(name)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"target.metric": "accuracy"}, {"accuracy"}),  # a run without a task is of classification
+        ({"task.name": "regression", "target.metric": "r2"}, {"rmse", "r2"}),
+        ({"task.name": "language_modelling", "target.metric": None}, {"loss"}),
+        ({"task.name": "classification", "target.metric": "auroc"}, {"accuracy", "auroc"}),
+        ({"task.name": "module", "target.metric": "val/f1"}, set()),
+    ],
+)
+def test_few_qualities_are_judged_by_default(facts: dict[str, Any], expected: set[str]) -> None:
+    run = made_run(facts=facts)
+    qualities = [metric for metric in GATE_METRICS if is_quality(metric.path)]
+    assert {metric.name for metric in qualities if is_default(metric, run)} == expected
+    others = [metric for metric in GATE_METRICS if not is_quality(metric.path)]
+    assert all(is_default(metric, run) for metric in others)

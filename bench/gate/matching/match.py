@@ -35,6 +35,9 @@ from bench.gate.sides.side import (
     shared_places,
 )
 
+# What a difference means, where the name of the fact does not tell.
+_WHY = {"task.data_hash": " (the data have changed)"}
+
 
 def match(base: Side, candidate: Side, log: ProblemLog, noise: NoiseFile | None) -> list[RowValues]:
     """Collect the rows that can be compared.
@@ -120,8 +123,10 @@ def _match_configuration(
     min_runs = log.settings.min_runs
     pairs = _keep_comparable(_pair(base, candidate, name, log), name, log)
     rows: list[RowValues] = []
-    # A list: all facts are checked and reported. Those of joules matter only where these are.
-    if pairs and all([log.is_same(fact, pairs) for fact in FACTS if fact not in JOULE_FACTS]):
+    # Facts of joules matter only where these are compared.
+    facts = [fact for fact in FACTS if fact not in JOULE_FACTS]
+    # A list: all facts are checked and reported.
+    if pairs and all([log.is_same(fact, pairs, _WHY.get(fact, "")) for fact in facts]):
         _report_invalid(pairs, name, log)
         if builder.has_joules:
             _remark_on_joules(pairs, name, log)

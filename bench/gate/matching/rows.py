@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.core.metric import Metric
+from bench.core.metric import Better, Metric
 from bench.gate.matching.log import ProblemLog, listed
-from bench.gate.metrics import metric_named
+from bench.gate.metrics import is_default, is_own, metric_named
 from bench.gate.model import Kind, RowValues
 from bench.gate.settings import selected
 from bench.gate.sides.joules import value_or_miss
@@ -60,11 +60,17 @@ class RowBuilder:
                 self._log.add_missing(f"metrics={name}: no run of either side has it")
 
     def _row(self, metric: Metric, pairs: list[Pair], name: str) -> RowValues | None:
+        if not self._wanted and not any(is_default(metric, run) for pair in pairs for run in pair):
+            return None
         values = [(value_or_miss(metric, one), value_or_miss(metric, two)) for one, two in pairs]
         # Neither side measured it, which is no difference.
         if not any(value is not None for pair in values for value in pair):
             return None
         self._found.add(metric.name)
+        if is_own(metric.name):
+            metric = replace(metric, better=self._direction(metric.name, pairs))
+            if metric.better is None:
+                return None
         # Both runs of a pair or neither: the strata of both sides have to stay the same.
         used = [place for place, pair in enumerate(values) if None not in pair]
         if not used:
@@ -93,6 +99,19 @@ class RowBuilder:
             floor_frac=floor_frac,
             note="; ".join(notes),
         )
+
+    def _direction(self, name: str, pairs: list[Pair]) -> Better | None:
+        """Which direction of a user's own metric is better; None is a problem, which is added."""
+        known = {run.directions.get(name) for pair in pairs for run in pair} - {None}
+        if len(known) == 1:
+            return known.pop()
+        what = "differs between the runs" if known else "is not known"
+        self._log.add(
+            "incomparable",
+            f"metrics={name}: whether more or less of it is better {what}; take a metric with "
+            "higher_is_better, or make it the target with target.mode=max or target.mode=min",
+        )
+        return None
 
     def _report_unpaired(
         self, metric: Metric, values: Values, pairs: list[Pair], name: str

@@ -201,7 +201,7 @@ def _properties(comparison: Comparison) -> dict[str, Any]:
 def _row_case(row: GateRow) -> TestCase:
     texts = cells(row)
     name = texts["configuration"].removeprefix(f"{row.command} ")
-    case = TestCase(name=row.metric.name, classname=_xml_text(f"{row.command}.{name}"))
+    case = TestCase(name=_xml_text(row.metric.name), classname=_xml_text(f"{row.command}.{name}"))
     message = _xml_text(f"{texts['medians']}, {texts['change']}: {texts['verdict']}")
     details = _xml_text("\n".join(f"{HEADINGS[key]}: {text}" for key, text in texts.items()))
     if row.verdict == "regression":

@@ -65,7 +65,7 @@ def loss_of(base: Floats, candidate: Floats, better: Better) -> float:
     """By how much the candidate's median is worse, as a share of the base's; negative for better.
 
     Args:
-        base: Shape (n,), n >= 1, none negative but for an infinite miss.
+        base: Shape (n,), n >= 1; infinite for a miss.
         candidate: Shape (m,), likewise.
         better: Which direction is better.
 
@@ -83,10 +83,10 @@ def loss_of(base: Floats, candidate: Floats, better: Better) -> float:
     sign = 1 if better == "min" else -1
     if middle == 0 or math.isinf(middle) or math.isinf(other):
         return math.copysign(math.inf, sign * (other - middle))
-    return sign * (other / middle - 1)
+    return sign * (other - middle) / abs(middle)
 
 
-def ratio(base: Floats, candidate: Floats, strata: Ints | None = None) -> Estimate:
+def ratio(base: Floats, candidate: Floats, strata: Ints | None = None) -> Estimate | None:
     """The candidate's median over the base's, with its bounds; a rate that missed counts as 0.
 
     Runs of several seeds are compared pair by pair: what a seed does to both runs cancels.
@@ -95,7 +95,13 @@ def ratio(base: Floats, candidate: Floats, strata: Ints | None = None) -> Estima
         base: As they were measured, shape (n,).
         candidate: The partners of the base, shape (n,).
         strata: A number per pair; None if all are of one.
+
+    Returns:
+        None if a value is negative, as R2 may be: a ratio then says nothing.
     """
+    values = np.concatenate([base, candidate])
+    if (values[np.isfinite(values)] < 0).any():
+        return None
     base, candidate = np.maximum(base, 0), np.maximum(candidate, 0)
     if not base.any() and not candidate.any():  # 0/0 is not a number, yet the sides are equal
         base, candidate = np.ones_like(base), np.ones_like(candidate)

@@ -80,7 +80,7 @@ def judge(rows: Sequence[RowValues], *, alpha: float = ALPHA, min_runs: int = 5)
 
     Raises:
         ValueError: alpha is not between 0 and 0.5, or a row has no runs on a side, or has values
-            that are negative or not a number.
+            that the metric cannot have.
 
     Source: Holm (1979), A simple sequentially rejective multiple test procedure.
     """
@@ -99,8 +99,9 @@ def _test(values: RowValues) -> _Test:
     place = f"{values.metric.name} of {values.configuration}"
     if not len(values.base) or not len(values.candidate):
         raise ValueError(f"{place}: a side has no runs; leave the row out and say it is missing")
-    if np.isnan(both).any() or (both[np.isfinite(both)] < 0).any():
-        raise ValueError(f"{place}: values must be numbers from 0 on, or infinite for a miss")
+    lower = values.metric.lower
+    if np.isnan(both).any() or (both[np.isfinite(both)] < lower).any():
+        raise ValueError(f"{place}: values must be numbers from {lower:g} on; infinite for a miss")
     # Both sides on one scale: a rounded value and its exact one are equal.
     both = without_rounding(both, values.metric.rounding_frac)
     base, candidate = np.split(both, [len(values.base)])

@@ -19,7 +19,7 @@ from bench.core.files import utc_now
 from bench.core.metric import Metric
 from bench.core.printable import printable
 from bench.core.upgrade import with_comparable
-from bench.gate.metrics import GATE_METRICS
+from bench.gate.metrics import GATE_METRICS, is_default
 from bench.gate.model import GateRun
 from bench.gate.sides.configurations import configuration_names
 from bench.gate.sides.facts import difference, has_same_joules
@@ -253,12 +253,14 @@ def drift(path: Path, candidate: Side) -> list[str]:
 def _moved(medians: Mapping[str, _Accepted], runs: Sequence[GateRun]) -> list[str]:
     lines = []
     for metric in GATE_METRICS:
+        if not is_default(metric, runs[0]):
+            continue
         first, now = medians.get(metric.name), _median(metric, runs, "")
         if first is None or now is None or not _has_same_basis(first, now):
             continue
         if all(is_all_of_its_total(metric, run) for run in runs):
             continue  # its total has the same line
-        change = now.value / first.value - 1 if first.value else math.inf
+        change = (now.value - first.value) / abs(first.value) if first.value else math.inf
         if first.value == now.value or abs(change) < metric.least_effect_frac:
             continue
         moved = f"drifted by {change:+.1%}" if math.isfinite(change) else "drifted out of reach"

@@ -19,7 +19,10 @@ from bench.gate.model import GateRun
 from bench.gate.sides.joules import JOULE_FACTS, joule_facts
 
 _GIB = 2**30
-_TARGET = ("metric", "value", "mode", "rule", "consecutive")
+# Records of older versions have no task: what they learned is not known to differ.
+_TASK = ("name", "kind")
+_HASH_DIGITS = 12  # of the data: enough to tell two versions apart, and short enough for a sentence
+_TARGET = ("value", "mode", "rule", "consecutive")
 # How a key that one side does not have is shown, by the name of a fact that is a mapping.
 _ABSENT = {"host.environment": "unset"}
 
@@ -60,8 +63,23 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value
 
 
+def _target_metric(record: RunRecord) -> Any:
+    """Of a serving, that of its training: it says what the quality of the model is measured by."""
+    metric = value_of(record, "target.metric")
+    return value_of(record, "trained.target_metric") if metric is None else metric
+
+
 def _target(name: str) -> Callable[[RunRecord], Any]:
     return lambda record: value_of(record, f"target.{name}")
+
+
+def _task(name: str) -> Callable[[RunRecord], Any]:
+    return lambda record: value_of(record, f"task.{name}")
+
+
+def _data_hash(record: RunRecord) -> str | None:
+    digits = record.task.data_hash if record.task else None
+    return digits and digits[:_HASH_DIGITS]
 
 
 def _data_name(record: RunRecord) -> str | None:
@@ -90,8 +108,11 @@ _READERS: dict[str, Callable[[RunRecord], Any]] = {
     "host.name": _host("name", _scalar),
     **_HOST_CLASS,
     **_ENVIRONMENT,
+    "target.metric": _target_metric,
     **{f"target.{name}": _target(name) for name in _TARGET},
     "data": _data_name,
+    **{f"task.{name}": _task(name) for name in _TASK},
+    "task.data_hash": _data_hash,
     "precision": lambda record: record.config.get("precision"),
 }
 HOST_CLASS, ENVIRONMENT = tuple(_HOST_CLASS), tuple(_ENVIRONMENT)

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from bench.gate.metrics import metric_named
+from bench.core.printable import printable
+from bench.gate.metrics import lower_of, metric_named
 from bench.gate.model import GateRun
 from bench.gate.rule.effect import without_rounding
 from bench.gate.sides.facts import host_class
@@ -41,16 +42,6 @@ class Values:
     first: list[float]
     second: list[float]
 
-    def __post_init__(self) -> None:
-        """Refuse what no run can have: no floor could follow from it.
-
-        Raises:
-            ValueError: A value is negative, too large or not a number.
-        """
-        for value in self.pooled:
-            if not is_possible(value):
-                raise ValueError(f"{value}: cannot be")
-
     @property
     def pooled(self) -> list[float]:
         """Of both sides: the revision is the same."""
@@ -65,6 +56,17 @@ class NoiseSession:
     commit: str | None
     seed: str
     metrics: dict[str, Values]
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can have: no floor could follow from it.
+
+        Raises:
+            ValueError: A value is too small, too large or not a number.
+        """
+        for name, values in self.metrics.items():
+            for value in values.pooled:
+                if not is_possible(value, lower_of(name)):
+                    raise ValueError(f"{printable(name)}={value}: cannot be")
 
 
 @dataclass(slots=True, kw_only=True)

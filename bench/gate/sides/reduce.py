@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from bench.core.flat import value_of
 from bench.core.identity import CHOICES, UNHASHED, without_key
 from bench.core.labels import GUESSED
-from bench.core.metric import Metric
+from bench.core.metric import Better, Metric
 from bench.core.printable import printable
+from bench.core.quality_rows import TEST
 from bench.core.records.run import RunRecord
-from bench.gate.metrics import GATE_METRICS
+from bench.gate.metrics import GATE_METRICS, is_own
 from bench.gate.model import GateRun, Problem, problem
 from bench.gate.sides.facts import facts_of
 from bench.gate.sides.joules import by_part, joule_flags, without_joules_in_doubt
@@ -81,6 +82,7 @@ def gate_run(record: RunRecord) -> GateRun:
         flags=list(dict.fromkeys([*(health.flags if health else []), *flags])),
         missed=None if target is None else not target.reached,
         values=_values(record),
+        directions=_directions(record),
         modelled=[m.name for m in GATE_METRICS if m.joules and facts[m.joules.label] in GUESSED],
         facts=facts,
         config=_hashed_config(record),
@@ -94,11 +96,28 @@ def gate_run(record: RunRecord) -> GateRun:
 
 def _values(record: RunRecord) -> dict[str, float]:
     values = {metric.name: _value(record, metric) for metric in GATE_METRICS}
+    values |= {name: value for name, value in _own_qualities(record)}
     return {
         name: float(value)
         for name, value in values.items()
         if value is not None and math.isfinite(value)
     }
+
+
+def _own_qualities(record: RunRecord) -> Iterator[tuple[str, float | None]]:
+    """The qualities of the test split that no built-in task reports."""
+    for name, value in record.quality_test.values.items() if record.quality_test else ():
+        if is_own(path := f"{TEST}.{printable(name)}"):
+            yield path, value
+
+
+def _directions(record: RunRecord) -> dict[str, Better]:
+    """Which direction of each own metric is better, as task or target have it."""
+    known: dict[str, Better] = dict(record.task.directions) if record.task else {}
+    if record.target is not None:
+        known[record.target.metric] = record.target.mode
+    named = {f"{TEST}.{printable(name)}": better for name, better in known.items()}
+    return {name: better for name, better in named.items() if is_own(name)}
 
 
 def _value(record: RunRecord, metric: Metric) -> Any:

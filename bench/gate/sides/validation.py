@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.core.errors import first_error
 from bench.core.files import read_file, replace_file
 from bench.core.printable import printable
-from bench.gate.metrics import GATE_METRICS
+from bench.gate.metrics import GATE_METRICS, lower_of
 from bench.gate.model import GateRun
 
 _T = TypeVar("_T")
@@ -86,11 +86,11 @@ def require_possible(run: GateRun) -> None:
     """Refuse a run with a value that cannot be: it would end the comparison of all, or win it.
 
     Raises:
-        ValueError: A metric is negative or not finite, the components of joules are not counted, or
-            the configuration or a fact is nested too deep; the message names what it is.
+        ValueError: A metric has a value that it cannot have, the components of joules are not
+            counted, or the configuration or a fact is nested too deep; the message names it.
     """
     for name, value in run.values.items():
-        if not is_possible(value):
+        if not is_possible(value, lower_of(name)):
             raise ValueError(f"{printable(name)}={value}: cannot be")
     for name in _COMPONENTS & run.facts.keys():
         counts = run.facts[name]  # of a total by part, of a part one number
@@ -102,9 +102,9 @@ def require_possible(run: GateRun) -> None:
             raise ValueError(f"{name}: nested more than {_DEEPEST} levels deep")
 
 
-def is_possible(value: float) -> bool:
-    """Whether a metric can have this value."""
-    return 0 <= value < _LARGEST
+def is_possible(value: float, lower: float = 0.0) -> bool:
+    """Whether a metric whose smallest possible value is `lower` can have this value."""
+    return max(lower, -_LARGEST) <= value < _LARGEST
 
 
 def _is_shallow(tree: Any, levels: int) -> bool:

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from bench.core.arrays import Floats
 from bench.gate.rule.effect import loss_of, ratio
 
 INF = float("inf")
@@ -43,7 +44,20 @@ def test_equally_many_misses_on_both_sides_show_nothing() -> None:
 
 
 def test_a_ratio_of_zeros_is_one_and_a_missed_rate_is_zero() -> None:
-    assert ratio(np.zeros(3), np.zeros(3)).value == 1
-    assert ratio(np.ones(3), np.full(3, -INF)).value == 0
-    assert ratio(np.ones(3), np.full(3, INF)).value is None
-    assert ratio(np.full(3, INF), np.full(3, INF)).value is None
+    def value(base: Floats, candidate: Floats) -> float | None:
+        estimate = ratio(base, candidate)
+        assert estimate is not None
+        return estimate.value
+
+    assert value(np.zeros(3), np.zeros(3)) == 1
+    assert value(np.ones(3), np.full(3, -INF)) == 0
+    assert value(np.ones(3), np.full(3, INF)) is None
+    assert value(np.full(3, INF), np.full(3, INF)) is None
+
+
+def test_a_loss_from_a_negative_median_is_a_share_of_its_size() -> None:
+    """R2 from -0.2 to -0.3 is half of 0.2 less."""
+    base, candidate = np.full(3, -0.2), np.full(3, -0.3)
+    assert loss_of(base, candidate, "max") == pytest.approx(0.5)
+    assert loss_of(base, candidate, "min") == pytest.approx(-0.5)
+    assert ratio(base, candidate) is None
