@@ -13,6 +13,7 @@ from bench.core.flat import value_of
 from bench.core.metrics import METRICS
 from bench.core.outcome import best_value
 from bench.core.printable import printable
+from bench.core.quality_rows import TEST
 from bench.core.records.run import RunRecord
 from bench.core.records.target import TargetResult
 from bench.runs.table.columns import (
@@ -21,16 +22,18 @@ from bench.runs.table.columns import (
     legend,
     number_column,
     shared_text,
+    shortened,
     spread_column,
 )
 from bench.runs.table.fields import (
     field_column,
     field_medians,
-    formatted_column,
     heading_of,
     joules_column,
     joules_of,
     latency_column,
+    quality_column,
+    sample_note,
 )
 from bench.runs.table.groups import (
     Finished,
@@ -61,6 +64,7 @@ from bench.runs.table.medians import (
 _SOURCES = {"distill": "teacher", "prune": "base run"}
 _SINGLE = "(a, b]: the last evaluation that missed and the first that hit the target."
 _TIME_S, _ENERGY_J = "target.time_to_target_s", "target.energy_to_target_j"
+_LONGEST_METRIC = 16  # characters of a heading; a user's own metric may have any name
 _EACH_J, _RATE = "target.energy_per_sample_j", "serving.throughput_per_s"
 _TTA, _ETA = METRICS[_TIME_S].short, METRICS[_ENERGY_J].short
 # The fields that sweep.csv has for trainings only.
@@ -114,8 +118,11 @@ def sweep_tables(runs: Sequence[Finished], console: Console) -> Sequence[Rendera
 def _target_text(target: TargetResult | None) -> str:
     if target is None:
         return ABSENT
-    sign = ">=" if target.mode == "max" else "<="
-    return f"{printable(target.metric)} {sign} {target.value:g}"
+    return f"{printable(target.metric)} {_bound(target)}"
+
+
+def _bound(target: TargetResult) -> str:
+    return f"{'>=' if target.mode == 'max' else '<='} {target.value:g}"
 
 
 def _outcome(record: RunRecord) -> str | None:
@@ -135,9 +142,9 @@ def run_line(record: RunRecord) -> str:
     if target is None:
         return "ended"
     if target.reached:
-        metric, *bound = _target_text(target).split(" ")
         spent = _spent_text(target.time_to_target_s, target.energy_to_target_j)
-        return " ".join(["reached", metric, *_crossing_text(record, target), *bound, "in", spent])
+        parts = [printable(target.metric), *_crossing_text(record, target), _bound(target)]
+        return f"reached {' '.join(parts)} in {spent}"
     best = best_value(record)
     nearest = "no value" if best is None else quality_text(best, target.value)
     line = f"missed: best {printable(target.metric)} {nearest} of {target.value:g}"
@@ -166,12 +173,12 @@ def _columns(groups: Sequence[Group]) -> list[Column]:
         *_time_columns(groups),
         *_energy_columns(groups),
         *_source_columns(groups),
-        field_column(groups, "target.samples_to_target", COUNT, rank=7),
+        field_column(groups, "target.samples_to_target", COUNT, rank=7, note=sample_note(groups)),
         field_column(groups, "target.time_per_sample_s", TIME, rank=11, note=samples_note),
         joules_column(heading_of(_EACH_J), joules_of(groups, _EACH_J), rank=12),
         latency_column(groups, rank=9),
         _throughput_column(groups),
-        formatted_column(groups, "quality_test.accuracy", ".4f", rank=13),
+        *_quality_columns(groups),
         field_column(groups, "utilization.memory_peak_bytes", BYTES, rank=14),
         field_column(groups, "utilization.cpu_process_frac", PERCENT, rank=15),
         field_column(groups, "utilization.cpu_machine_frac", PERCENT, rank=16),
@@ -179,10 +186,23 @@ def _columns(groups: Sequence[Group]) -> list[Column]:
     ]
 
 
+def _metrics(groups: Sequence[Group]) -> list[str]:
+    """The metrics of the targets of all runs."""
+    metrics = (run.target.metric for group in groups for run in group.runs if run.target)
+    return list(dict.fromkeys(metrics))
+
+
+def _quality_columns(groups: Sequence[Group]) -> list[Column]:
+    """The quality on the test split by the metric of each target."""
+    return [quality_column(groups, f"{TEST}.{metric}", rank=13) for metric in _metrics(groups)]
+
+
 def _best_column(groups: Sequence[Group]) -> Column:
     """The best value of runs that missed: the lowest and the highest of several."""
-    metrics = {run.target.metric for group in groups for run in group.runs if run.target}
-    metric = printable(metrics.pop()).replace("_", " ") if len(metrics) == 1 else "value"
+    metrics = _metrics(groups)
+    metric = "value"
+    if len(metrics) == 1:
+        metric = shortened(printable(metrics[0]).replace("_", " "), _LONGEST_METRIC)
     cells = []
     for group in groups:
         # Sort by value, not by text: "0.9" and "0.10" would change places.
@@ -196,9 +216,13 @@ def _best_column(groups: Sequence[Group]) -> Column:
     return Column(heading=f"best\n{metric}\nif missed", cells=cells, rank=2)
 
 
+def _goal(groups: Sequence[Group]) -> str:
+    return "accuracy" if _metrics(groups) in ([], ["accuracy"]) else "the target"
+
+
 def _time_columns(groups: Sequence[Group]) -> list[Column]:
     medians = field_medians(groups, _TIME_S)
-    note = f"{_TTA}: time to accuracy, evaluation included."
+    note = f"{_TTA}: time to {_goal(groups)}, evaluation included."
     if any(len(group.measured) > 1 for group in groups):
         note += " Of several runs: the median."
     if any(run.target and not run.target.reached for group in groups for run in group.measured):
@@ -224,7 +248,7 @@ def _bracket(group: Group, unit: Unit | None) -> str:
 
 def _energy_columns(groups: Sequence[Group]) -> list[Column]:
     joules = joules_of(groups, _ENERGY_J)
-    note = f"{_ETA}: energy to accuracy, ± the bound of its error."
+    note = f"{_ETA}: energy to {_goal(groups)}, ± the bound of its error."
     spread = spread_column(f"{_ETA} range", [each.median for each in joules], ENERGY, rank=8)
     return [joules_column(_ETA, joules, rank=3, note=note), spread]
 
@@ -255,4 +279,5 @@ def _throughput_column(groups: Sequence[Group]) -> Column:
         sizes = {value_of(run, "serving.throughput_batch_size") for run in group.measured} - {None}
         texts.append(f"(batch {', '.join(map(str, sorted(sizes)))})" if sizes else "")
     heading, suffixes = shared_text(heading_of(_RATE), texts)
-    return number_column(heading, field_medians(groups, _RATE), RATE, rank=10, suffixes=suffixes)
+    medians, note = field_medians(groups, _RATE), sample_note(groups)
+    return number_column(heading, medians, RATE, rank=10, suffixes=suffixes, note=note)

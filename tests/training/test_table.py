@@ -17,6 +17,7 @@ from bench.core.records.model import ModelFacts, Quality
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.records.serving import Serving
 from bench.core.records.target import TargetResult
+from bench.core.records.task import TaskFacts
 from bench.core.store import new_identity
 from bench.runs.table.groups import _join_fitting
 from bench.training.table import run_line, sweep_tables
@@ -356,3 +357,62 @@ def test_the_value_of_a_run_that_reached_is_the_one_at_the_crossing() -> None:
 )
 def test_what_all_runs_share_is_named_whole_or_counted(width: int, text: str) -> None:
     assert _join_fitting(["lr=0.1", "budget.max_epochs=3", "seed=0"], width) == text
+
+
+OWN = "val/a rather long <b>name</b>_ms"
+TASKS = {
+    "rmse": TaskFacts(name="regression", kind="regression", sample="row"),
+    "perplexity": TaskFacts(name="language_modelling", kind="next_token", sample="token"),
+    OWN: TaskFacts(name="module", kind="module", sample="image"),
+}
+VALUES = {"rmse": 53.51234, "perplexity": 10.71, OWN: -1234.5}
+
+
+def learned(metric: str, name: str = "") -> RunRecord:
+    """A run that reached its target by a metric of another task."""
+    run = targeted(record(name), metric=metric, mode="min", value=60.0, best_value=53.5)
+    test = Quality(at="crossing", values={metric: VALUES[metric]}, num_samples=9)
+    return replace(run, task=TASKS[metric], quality_test=test)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("metric", TASKS)
+def test_runs_of_any_task_fit(metric: str, width: int) -> None:
+    runs = [([f"lr={n}"], learned(metric, str(n))) for n in range(3)]
+    assert_fits(printed(runs, width), width, ["reached", f"target {metric[:9]}", "60"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "heading", "value", "sample"),
+    [
+        ("rmse", "rmse", "53.51", "A sample is a row."),
+        ("perplexity", "perplexity", "10.71", "A sample is a token."),
+        # As it is recorded: a name that ends in a unit has no unit.
+        (OWN, "<b>name</b>_ms", "-1234", ""),
+    ],
+)
+def test_the_quality_is_that_of_the_target(
+    metric: str, heading: str, value: str, sample: str
+) -> None:
+    text = printed([(["lr=1"], learned(metric, "a")), (["lr=2"], learned(metric, "b"))])
+    assert heading in text
+    assert value in text
+    assert ("A sample is" in text) == bool(sample)
+    assert sample in text
+    assert "TTA: time to the target, evaluation included." in " ".join(text.split())
+    assert "accuracy" not in text
+
+
+def test_targets_of_two_metrics_have_a_column_each() -> None:
+    runs = [(["data=a"], learned("rmse", "a")), (["data=b"], learned("perplexity", "b"))]
+    text = printed(runs)
+    assert "A sample is a row or a token." in " ".join(text.split())
+    for begins, known in (("data=a", "53.51"), ("data=b", "10.71")):
+        cells = row(runs, begins)
+        assert known in cells
+        assert "-" in cells
+
+
+def test_a_line_names_a_metric_with_spaces() -> None:
+    line = run_line(learned(OWN))
+    assert line.startswith(f"reached {OWN} 53.5 <= 60 in 4 s")

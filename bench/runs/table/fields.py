@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bench.core.flat import value_of
-from bench.core.metrics import METRICS
+from bench.core.metrics import METRICS, metric_at
 from bench.core.printable import printable
+from bench.core.quality_rows import is_quality
 from bench.core.records.run import RunRecord
-from bench.runs.table.columns import Column, number_column, shared_text
+from bench.runs.table.columns import Column, number_column, shared_text, shortened
 from bench.runs.table.groups import Group
 from bench.runs.table.medians import (
     ENERGY,
@@ -26,6 +27,8 @@ from bench.runs.table.medians import (
 )
 
 _MS = "_ms"
+_LONGEST_WORD = 16  # characters of a heading; a user's own metric may have any name
+_VOWELS = tuple("aeiou")
 # The field that says what a run spent if it missed its target, where the record has one.
 _SPENT = {"time_s": "target.censored_at_s", "energy_j": "target.censored_at_j"}
 _TOTAL = "recipe.total_"  # up to the target, including the run that the recipe builds on
@@ -34,10 +37,8 @@ _MIXED = "mixed"
 
 
 def heading_of(path: str) -> str:
-    """The short title of a quantity, broken into two even lines; its name if it is no row there."""
-    known = METRICS.get(path)
-    title = known.short if known else printable(path.rpartition(".")[2]).replace("_", " ")
-    words = title.split(" ")
+    """The short title of a quantity, broken into two even lines."""
+    words = [shortened(word, _LONGEST_WORD) for word in printable(metric_at(path).short).split(" ")]
     broken = [" ".join(words[:n]) + "\n" + " ".join(words[n:]) for n in range(len(words), 0, -1)]
     return min(broken, key=lambda text: max(map(len, text.split("\n")))).rstrip()
 
@@ -45,7 +46,10 @@ def heading_of(path: str) -> str:
 def number_of(record: RunRecord, name: str) -> float | None:
     """Read a number of a record in its base unit: milliseconds become seconds."""
     value = value_of(record, name)
-    return None if value is None else float(value / 1000 if name.endswith(_MS) else value)
+    if value is None:
+        return None
+    # A user's own metric may have any name.
+    return float(value / 1000 if name.endswith(_MS) and not is_quality(name) else value)
 
 
 def field_median(runs: Sequence[RunRecord], name: str) -> Median | None:
@@ -111,6 +115,28 @@ def formatted_column(
     medians = field_medians(groups, name)
     cells = ["-" if each is None else format(each.estimate.value, spec) for each in medians]
     return Column(heading=heading_of(name), cells=cells, rank=rank, note=note)
+
+
+def quality_column(groups: Sequence[Group], name: str, *, rank: int) -> Column:
+    """Make the column of a quality of any task: a fraction has four decimals.
+
+    Args:
+        groups: One row for each.
+        name: Dotted path, such as `quality_test.rmse`.
+        rank: The rank of the column.
+    """
+    spec = ".4f" if metric_at(name).unit == "fraction" else ".4g"
+    return formatted_column(groups, name, spec, rank=rank)
+
+
+def sample_note(groups: Sequence[Group]) -> str:
+    """What a sample of these runs is, for the legend; empty for images and unknown samples."""
+    kinds = {run.task.sample for group in groups for run in group.runs if run.task}
+    samples = sorted(printable(kind) for kind in kinds - {"sample"})  # nobody knows that one
+    if samples in ([], ["image"]):
+        return ""
+    words = [f"{'an' if name[:1] in _VOWELS else 'a'} {name}" for name in samples]
+    return f"A sample is {' or '.join(words)}."
 
 
 def latency_column(
