@@ -22,6 +22,7 @@ _P = ParamSpec("_P")
 Canvas = Figure | SubFigure
 _HEIGHT_IN = {"one": 2.3, "two": 3.0}
 _NAME_CHARACTERS = {"one": 56, "two": 110}  # of a line of a legend
+_LABEL_CHARACTERS = {"x": 50, "y": 32}  # of a line of an axis label
 _NOTE_SIZE = 6
 _CHARACTERS_PER_INCH = 21  # of the note's type
 _MOST_VECTOR_POINTS = 2000
@@ -134,6 +135,12 @@ def _tick(value: float, limits: tuple[float, float]) -> str:
         return short_number(value)
     mantissa, exponent = f"{value:.2e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def name_axis(axes: Axes, which: str, label: str) -> None:
+    """Label an axis; a long label, such as one of a user's own metric, gets several lines."""
+    set_label = axes.set_xlabel if which == "x" else axes.set_ylabel
+    set_label(wrapped(label, _LABEL_CHARACTERS[which]))
 
 
 def plain_axis(axes: Axes, which: str) -> None:

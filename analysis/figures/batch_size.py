@@ -18,11 +18,10 @@ from analysis.figures.prepare import (
     spent_quantity,
     trained_for,
 )
-from analysis.figures.quantities import cost_label, counted_costs
+from analysis.figures.quantities import cost_label, counted_costs, label_in, sample_in, sample_of
 from analysis.figures.style import COLOURS, LINES, MARKERS, Width, short_number
 from analysis.load.values import numbers
 from bench.core.metric import Quantity
-from bench.core.metrics import label_of
 
 MOST_PANELS = 4  # architectures
 _MOST_RATES = 6  # learning rates that a reader can tell apart
@@ -34,7 +33,8 @@ def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
 
     Returns:
         `architecture` (with whatever else differs, see variants), `lr`, `batch_size`, `value`,
-        `bound`, `outcome`, `comparable`, `energy_label`, `num_without` (runs that are left out).
+        `bound`, `outcome`, `comparable`, `energy_label`, `sample` (of the task),
+        `num_without` (runs that are left out).
         `value` is missing for runs that did not reach the target and whose cost is unknown.
 
     Raises:
@@ -52,6 +52,7 @@ def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
             "outcome": trained["outcome"],
             "comparable": trained["comparable"],
             "energy_label": energy_labels(trained),
+            "sample": sample_of(trained),
         }
     )
     # A run without one of the two, such as one of a user's own configuration, has no cell.
@@ -74,7 +75,7 @@ def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFr
         `kind` is `median`: one cell of the sweep, with `value`, `low`, `high` over its runs, misses
         counting as infinite, so `value` is missing if half of them missed; `num_runs`,
         `num_reached`. All have `architecture`, `lr`, `batch_size`, `quantity`, `energy_label`,
-        `num_without`, and the numbers of architectures and rates.
+        `sample`, `num_without`, and the numbers of architectures and rates.
 
     Raises:
         NothingToDraw: No run has a batch size and a known cost.
@@ -87,7 +88,9 @@ def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFr
     ]
     # The median of costs, not of hits alone: a cell where most runs missed has no cheap median.
     cells = medians(shown, _CELL, "value").assign(
-        kind="median", energy_label=shown["energy_label"].iloc[0]
+        kind="median",
+        energy_label=shown["energy_label"].iloc[0],
+        sample=shown["sample"].iloc[0],
     )
     # Every run is drawn as well, since a median of three runs hides how far apart they are.
     singles = shown.drop(columns="num_without").assign(kind="run")
@@ -119,7 +122,7 @@ def draw_batch_size(data: DataFrame, *, width: Width = "one") -> Canvas:
     label = cost_label(data)
     for place, axes in enumerate(panels):
         if place + columns >= len(names):
-            axes.set_xlabel(label_of("config.batch_size"))
+            axes.set_xlabel(label_in("config.batch_size", sample_in(data)))
             axes.tick_params(labelbottom=True)
         if place % columns == 0:
             axes.set_ylabel(label)

@@ -1,15 +1,17 @@
-"""Compression: change of accuracy against speedup and against size."""
+"""Compression: change of accuracy, or of another quality, against speedup and against size."""
 
 from __future__ import annotations
 
 from matplotlib.axes import Axes
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
-from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, many, wrapped
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, many, name_axis, wrapped
 from analysis.figures.marks import dot, draw_points, incomparable_handles, range_words
 from analysis.figures.prepare import NothingToDraw, evenly, serving_runs
 from analysis.figures.style import COLOURS, INK, MARKERS, Width
 from analysis.load.values import column, numbers
+from bench.core.metrics import label_of
+from bench.core.quality_rows import TEST
 
 _MOST_METHODS = 8  # with a colour of their own
 
@@ -21,19 +23,22 @@ def data_compression(runs: DataFrame) -> DataFrame:
         runs: As loaded.
 
     Returns:
-        `configuration`, `method`, `accuracy_change_pct` (percentage points), `speed_up` (factor
-        over the uncompressed model) with `speed_up_low` and `speed_up_high` (95% interval over
-        rounds), `size_ratio` (compressed / uncompressed), `num_rounds`, `comparable`.
+        `configuration`, `method`, `change` (of accuracy in percentage points, else of the metric
+        of the training's target), `change_of` (which, in words), `speed_up` (factor over the
+        uncompressed model) with `speed_up_low` and `speed_up_high` (95% interval over rounds),
+        `size_ratio` (compressed / uncompressed), `num_rounds`, `comparable`.
 
     Raises:
         NothingToDraw: No run compressed its model and recorded the effect.
     """
     served = serving_runs(runs)
+    change, words = _changes(served)
     data = DataFrame(
         {
             "configuration": served["configuration"],
             "method": column(served, "compression.method"),
-            "accuracy_change_pct": 100 * numbers(served, "compression.accuracy_change"),
+            "change": change,
+            "change_of": words,
             # The record has compressed / uncompressed, and a reader expects more to be better.
             "speed_up": 1 / numbers(served, "compression.latency_ratio"),
             # The inverse swaps the ends of an interval.
@@ -46,11 +51,22 @@ def data_compression(runs: DataFrame) -> DataFrame:
         }
     )
     data = data[data["method"].notna() & (data["method"] != "none")]
-    data = data.dropna(subset=["accuracy_change_pct"])
+    data = data.dropna(subset=["change"])
     data = data.dropna(subset=["speed_up", "size_ratio"], how="all")
     if data.empty:
         raise NothingToDraw("no run of bench.serve compressed its model")
     return data.sort_values(["method", "configuration"], ignore_index=True)
+
+
+def _changes(served: DataFrame) -> tuple[Series, str]:
+    """The change of quality of each run, and of which quality, in words."""
+    accuracy = numbers(served, "compression.accuracy_change")
+    metrics = column(served, "compression.quality_metric").astype(object)
+    if accuracy.notna().any() or metrics.isna().all():
+        return 100 * accuracy, "accuracy (percentage points)"
+    metric = metrics.mode().iloc[0]
+    change = numbers(served, "compression.quality_change").where(metrics == metric)
+    return change, label_of(f"{TEST}.{metric}")
 
 
 @in_paper_style
@@ -70,7 +86,7 @@ def draw_compression(data: DataFrame, *, width: Width = "one") -> Canvas:
     for axes in panels:
         axes.axhline(0, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
         axes.axvline(1, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
-        axes.set_ylabel("change of accuracy\n(percentage points)")
+        name_axis(axes, "y", f"change of {data['change_of'].iloc[0]}")
     panels[0].set_xlabel("speedup (uncompressed / compressed latency)")
     panels[1].set_xlabel("size (compressed / uncompressed)")
     handles = [
@@ -88,16 +104,14 @@ def _draw_method(axes: Axes, rows: DataFrame, x: str, place: int, total: int) ->
     colour = COLOURS[place]
     if x == "speed_up" and not many(total):
         axes.hlines(
-            rows["accuracy_change_pct"],
+            rows["change"],
             rows["speed_up_low"],
             rows["speed_up_high"],
             color=colour,
             linewidth=0.8,
         )
     style = {"marker": MARKERS[place], "rasterized": many(total)}
-    draw_points(
-        axes, rows[x], rows["accuracy_change_pct"], rows["comparable"], colour, size=22, **style
-    )
+    draw_points(axes, rows[x], rows["change"], rows["comparable"], colour, size=22, **style)
 
 
 def _words(data: DataFrame) -> str:

@@ -8,7 +8,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
-from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis
+from analysis.figures.axes import (
+    Canvas,
+    canvas,
+    finished,
+    in_paper_style,
+    log_axis,
+    name_axis,
+    plain_axis,
+)
 from analysis.figures.lines import draw_lines
 from analysis.figures.marks import draw_band, n_words, write_beside
 from analysis.figures.prepare import (
@@ -28,6 +36,7 @@ Pair = tuple[Floats, Floats]
 
 # Places on the common grid of a curve: a figure of 7 inches shows no more.
 _POINTS = 120
+_SPAN = 10  # of values, as a factor, from which on the axis is logarithmic
 _LABELS = {"time_s": "time (s)", "energy_total_j": "energy (J, {label})"}
 
 
@@ -127,8 +136,16 @@ def draw_curves(data: DataFrame, *, width: Width = "one") -> Canvas:
     handles, common = draw_lines(axes, data, x, "median", width, draw_more=draw_more)
     _target_line(axes, data)
     log_axis(axes, "x")
+    label = quality_label(data["metric"])
+    least, most = float(data["low"].min()), float(data["high"].max())
+    # A perplexity or a squared error falls by orders of magnitude, of which only the first would
+    # show on a linear axis.
+    if 0 < _SPAN * least < most and "fraction" not in label:
+        log_axis(axes, "y")
+    else:
+        plain_axis(axes, "y")
     axes.set_xlabel(_LABELS[x].format(label=data["energy_label"].iloc[0]))
-    axes.set_ylabel(quality_label(data["metric"]))
+    name_axis(axes, "y", label)
     best = data[data["shown"] == "line"]
     return finished(figure, handles, f"{_words(data, best)} {common}", width)
 

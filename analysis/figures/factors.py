@@ -31,11 +31,11 @@ from analysis.figures.prepare import (
     spent_quantity,
     trained_for,
 )
-from analysis.figures.quantities import cost_label, counted_costs
+from analysis.figures.quantities import cost_label, counted_costs, label_in, sample_in, sample_of
 from analysis.figures.style import INK, MARKERS, Width, short_number
 from analysis.load.values import numbers
 from bench.core.metric import Quantity
-from bench.core.metrics import METRICS, label_of
+from bench.core.metrics import METRICS
 
 _PER_SAMPLE: dict[Quantity, str] = {
     "time_s": "target.time_per_sample_s",
@@ -58,7 +58,7 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
         from others of its batch size), `batch_size`, `samples`, `samples_low`, `samples_high`,
         `per_sample`, `per_sample_low`, `per_sample_high`, `missed` (whether the median run missed:
         samples are then those that it used), `num_runs`, `num_reached`, `num_incomparable`,
-        `quantity`, `energy_label`.
+        `quantity`, `energy_label`, `sample` (of the task).
 
     Raises:
         NothingToDraw: No run has the factors.
@@ -84,7 +84,8 @@ def data_factors(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
         raise NothingToDraw(f"no run has samples to target and {_PER_SAMPLE[quantity]}")
     known = known[complete | (known["bound"] & counted_costs(trained, cost, quantity))]
     data = _cells(known).dropna(subset=["samples", "per_sample"])
-    return data.assign(quantity=quantity, energy_label=energy_labels(trained))
+    facts = {"energy_label": energy_labels(trained), "sample": sample_of(trained)}
+    return data.assign(quantity=quantity, **facts)
 
 
 def _cells(known: DataFrame) -> DataFrame:
@@ -122,7 +123,7 @@ def draw_factors(data: DataFrame, *, width: Width = "one") -> Canvas:
     log_axis(axes, "x")
     log_axis(axes, "y")
     _iso_lines(axes, METRICS[_PER_SAMPLE[quantity]].unit)
-    axes.set_xlabel(label_of("target.samples_to_target"))
+    axes.set_xlabel(label_in("target.samples_to_target", sample_in(data)))
     axes.set_ylabel(cost_label(data, _PER_SAMPLE))
     return finished(figure, _handles(data, kinds, colours, width), _words(data), width)
 

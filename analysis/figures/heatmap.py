@@ -16,7 +16,7 @@ from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrap
 from analysis.figures.batch_size import MOST_PANELS, sweep_runs, without_words
 from analysis.figures.marks import medians, n_words
 from analysis.figures.prepare import evenly
-from analysis.figures.quantities import cost_label
+from analysis.figures.quantities import cost_label, label_in, sample_in
 from analysis.figures.style import INK, Width, short_number
 from bench.core.metric import Quantity
 from bench.core.metrics import label_of
@@ -32,8 +32,8 @@ def data_heatmap(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
     Returns:
         A row for each cell that was tried: `architecture`, `lr`, `batch_size`, `value` (missing if
         half of the runs or more missed), `low`, `high`, `num_runs`, `num_reached`,
-        `num_incomparable`, `quantity`, `energy_label`, `num_architectures`, `num_without` (runs
-        that are left out).
+        `num_incomparable`, `quantity`, `energy_label`, `sample`, `num_architectures`,
+        `num_without` (runs that are left out).
 
     Raises:
         NothingToDraw: No run has a batch size and a known cost.
@@ -48,6 +48,7 @@ def data_heatmap(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
     return cells.assign(
         quantity=quantity,
         energy_label=shown["energy_label"].iloc[0],
+        sample=shown["sample"].iloc[0],
         num_architectures=len(names),
         num_without=known["num_without"].iloc[0],
     )
@@ -120,7 +121,7 @@ def _draw_panel(
             _write_cell(axes, across, down, row, norm)
     _name_cells(axes.xaxis, sizes, 6 if width == "one" else 12 // columns)
     _name_cells(axes.yaxis, rates, 12)
-    axes.set_xlabel(label_of("config.batch_size"))
+    axes.set_xlabel(label_in("config.batch_size", sample_in(data)))
     axes.set_ylabel(label_of("config.lr"))
 
 

@@ -6,7 +6,15 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame
 
-from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, legend_name, log_axis
+from analysis.figures.axes import (
+    Canvas,
+    canvas,
+    finished,
+    in_paper_style,
+    legend_name,
+    log_axis,
+    name_axis,
+)
 from analysis.figures.lines import draw_grey
 from analysis.figures.marks import bars_words, draw_points, grey_handles, medians
 from analysis.figures.prepare import (
@@ -22,6 +30,7 @@ from analysis.figures.prepare import (
 )
 from analysis.figures.quantities import cost_label, counted_costs
 from analysis.figures.style import COLOURS, LINES, MARKERS, Width, short_names
+from analysis.load.values import column
 from bench.core.metric import Quantity
 
 
@@ -37,7 +46,7 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
         Rows per configuration and rung: `configuration`, `rung`, `value` (missing if half of the
         runs missed it), `low`, `high`, `num_runs`, `num_reached`, `hits` (of the target) and
         `incomparable` runs of the configuration, `shown` (`line` or `grey`), `num_configurations`,
-        `metric` (of the configuration's target), `quantity`, `energy_label`.
+        `metric` and `mode` (of the configuration's target), `quantity`, `energy_label`.
 
     Raises:
         NothingToDraw: No run has a rung.
@@ -56,12 +65,14 @@ def data_ladder(runs: DataFrame, ladder: DataFrame, *, quantity: Quantity = "tim
         "configuration", key=lambda names: names.map(order.index), kind="stable", ignore_index=True
     )
     totals = counts(trained)
+    targets = trained.assign(mode=column(trained, "target.mode")).groupby("configuration").first()
     return data.assign(
         hits=data["configuration"].map(totals["num_reached"]),
         incomparable=data["configuration"].map(totals["num_incomparable"]),
         shown=data["configuration"].map(shown),
         num_configurations=len(order),
-        metric=data["configuration"].map(trained.groupby("configuration")["target.metric"].first()),
+        metric=data["configuration"].map(targets["target.metric"]),
+        mode=data["configuration"].map(targets["mode"]),
         quantity=quantity,
         energy_label=energy_labels(trained),
     )
@@ -82,8 +93,9 @@ def _known_rungs(trained: DataFrame, ladder: DataFrame, quantity: Quantity) -> D
 def draw_ladder(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_ladder` gives."""
     figure, (axes,) = canvas(width)
-    rungs = sorted(data["rung"].unique())
-    # Rungs crowd towards the best quality, so they are drawn evenly spaced.
+    # Rungs crowd towards the best quality, so they are drawn evenly spaced. The hardest is on the
+    # right: the smallest one if less is better.
+    rungs = sorted(data["rung"].unique(), reverse=column(data, "mode").iloc[0] == "min")
     data = data.assign(place=data["rung"].map({rung: n for n, rung in enumerate(rungs)}))
     draw_grey(axes, data, "place", "value")
     best = data[data["shown"] == "line"]
@@ -96,7 +108,7 @@ def draw_ladder(data: DataFrame, *, width: Width = "one") -> Canvas:
         handles.append(_draw_line(axes, names[str(name)], rows, place, dodge, width))
     log_axis(axes, "y")
     axes.set_xticks(range(len(rungs)), [f"{rung:g}" for rung in rungs])
-    axes.set_xlabel(f"rung: {quality_label(data['metric'])}")
+    name_axis(axes, "x", f"rung: {quality_label(data['metric'])}")
     axes.set_ylabel(cost_label(data).replace("to target", "to the rung"))
     handles += grey_handles(data, len(groups))
     return finished(figure, handles, f"{_words(best)} {common}", width)

@@ -16,6 +16,8 @@ from analysis.load.values import column, numbers, short_name, with_only
 from analysis.stats.outcomes import TO_TARGET, counted_runs, hosts, outcomes
 from bench.core.differing import part_names, texts_of
 from bench.core.metric import Quantity
+from bench.core.metrics import label_of
+from bench.core.quality_rows import VALIDATION
 
 # Costs of reaching the target, and the quantity that gives what a run spent without reaching it.
 COSTS: dict[str, Quantity | None] = {
@@ -215,8 +217,8 @@ def energy_labels(runs: DataFrame) -> str:
 
 
 def quality_label(metrics: Series) -> str:
-    """The axis of the metrics of targets: `validation accuracy`."""
-    return f"validation {', '.join(sorted(metrics.unique())).replace('_', ' ')}"
+    """The axis of the metric of targets: `validation accuracy (fraction)`."""
+    return ", ".join(label_of(f"{VALIDATION}.{name}") for name in sorted(metrics.unique()))
 
 
 def ranked(runs: DataFrame) -> list[str]:

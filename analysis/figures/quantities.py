@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,11 +12,15 @@ from analysis.load import joules
 from analysis.load.values import column, numbers
 from analysis.stats.lifecycle import fixed_rates
 from analysis.stats.outcomes import TO_TARGET
-from bench.core.metric import Better, Quantity
+from analysis.stats.qualities import direction_of
+from bench.core.metric import Better, Quantity, with_unit
 from bench.core.metrics import METRICS, better, label_of
+from bench.core.quality_rows import is_quality
 from bench.core.suggest import did_you_mean
 
 SETTING = "config."
+_THROUGHPUT, _BATCH_SIZE = "serving.throughput_per_s", "config.batch_size"
+_SAMPLE = re.compile(r"\bsample(s?)\b")
 
 
 def require_axes(runs: DataFrame, x: str, y: str, area: str | None = None) -> None:
@@ -39,16 +44,55 @@ def require_axes(runs: DataFrame, x: str, y: str, area: str | None = None) -> No
             continue
         _require_numbers(runs, key, name)
         if key != "area" and not name.startswith(SETTING):
-            _require_direction(key, name)
+            _require_direction(runs, key, name)
 
 
-def direction(name: str) -> Better | None:
+def direction(runs: DataFrame, name: str) -> Better | None:
     """Which direction of an axis is better; None for a setting.
+
+    Args:
+        runs: As loaded; they know the direction of a user's own metric.
+        name: Of the column.
 
     Raises:
         ValueError: It is neither a setting nor a number of a record.
     """
+    if is_quality(name):
+        return direction_of(runs, name)
     return None if name.startswith(SETTING) else better(name)
+
+
+def is_charge(name: str, endings: tuple[str, ...] = ("_j", "_usd", "_gco2e")) -> bool:
+    """Whether a column holds joules, money or carbon; a user's own metric may end likewise."""
+    return name.endswith(endings) and not is_quality(name)
+
+
+def sample_of(runs: DataFrame) -> str:
+    """What is one sample in these runs, such as `row`; empty if it is not known or differs."""
+    kinds = column(runs, "task.sample").dropna().unique()
+    return str(kinds[0]) if len(kinds) == 1 else ""
+
+
+def sample_in(data: DataFrame) -> str:
+    """The sample of the data of a figure, whose column `sample` is that of sample_of."""
+    sample = column(data, "sample").iloc[0]
+    return sample if isinstance(sample, str) else ""  # an empty text in a file is missing
+
+
+def label_in(path: str, sample: str) -> str:
+    """Label a column for an axis, and say what one sample is: `throughput (rows/s)`.
+
+    Args:
+        path: Column of the runs.
+        sample: Of sample_of.
+    """
+    if not sample:
+        return label_of(path)
+    if path == _THROUGHPUT:
+        return with_unit(METRICS[path].title, f"{sample}s/s")
+    # A batch of a language model is counted in sequences, and a sample is a token.
+    counted = "sequence" if path == _BATCH_SIZE and sample == "token" else sample
+    return _SAMPLE.sub(lambda match: counted + match[1], label_of(path))
 
 
 def label_with(label: str, how: str) -> str:
@@ -60,10 +104,10 @@ def cost_label(data: DataFrame, paths: Mapping[Quantity, str] = TO_TARGET) -> st
     """Label the axis of a cost by the catalogue; for joules, add how they were obtained.
 
     Args:
-        data: With `quantity` and `energy_label`.
+        data: With `quantity`, `energy_label` and perhaps `sample`.
         paths: Column of the runs by quantity.
     """
-    label = label_of(paths[data["quantity"].iloc[0]])
+    label = label_in(paths[data["quantity"].iloc[0]], sample_in(data))
     is_time = data["quantity"].iloc[0] == "time_s"
     return label if is_time else label_with(label, data["energy_label"].iloc[0])
 
@@ -75,7 +119,19 @@ def _require_numbers(runs: DataFrame, key: str, name: str) -> None:
         raise ValueError(f"{key}={name}: holds no numbers; take a column that does")
 
 
-def _require_direction(key: str, name: str) -> None:
+def _require_direction(runs: DataFrame, key: str, name: str) -> None:
+    if is_quality(name):
+        try:
+            known = direction_of(runs, name)
+        except ValueError as error:
+            raise ValueError(f"{key}={error}") from error
+        # Runs without a value are not drawn, and need not know it.
+        if known is None and column(runs, name).notna().any():
+            raise ValueError(
+                f"{key}={name}: whether more or less of it is better is not known; take a metric "
+                "with higher_is_better, or one that was the target"
+            )
+        return
     if name not in METRICS or METRICS[name].better is None:
         raise ValueError(
             f"{key}={name}: neither more nor less of it is better, so there is nothing to trade "

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _TRAININGS, _SERVINGS = "panels:trainings", "panels:servings"
 _QUANTITIES = (("time", "time_s"), ("energy", "energy_j"), ("cost", "cost_usd"))
+# In place of a column: the main quality of the runs that are drawn, which their target names.
+MAIN = "main quality"
 # Its axes have to be given, so it is not among the figures of a report.
 TRADEOFF = "tradeoff"
 
@@ -78,7 +80,7 @@ def _tradeoff(title: str, **options: str | None) -> Entry:
     return _entry(title, "tradeoff", "tradeoff_draw:tradeoff", **more)
 
 
-def _served(title: str, x: str, y: str) -> Entry:
+def _served(title: str, x: str, y: str = MAIN) -> Entry:
     options = {"x": x, "y": y, "area": "model.size_bytes"}
     more = {"groups": "served:served_peers", "options": options}
     return _entry(title, "served:served_tradeoff", "tradeoff_draw:tradeoff", **more)
@@ -88,10 +90,10 @@ def _stacked(title: str, name: str, **more: Any) -> Entry:
     return _entry(title, f"phases:{name}", "stacked", **more)
 
 
-_ACCURACY, _LATENCY = "quality_test.accuracy", "serving.latency_p90_ms"
+_LATENCY = "serving.latency_p90_ms"
 FIGURES: dict[str, Entry] = {
     **{
-        f"accuracy_{short}": _entry(
+        f"quality_{short}": _entry(
             f"quality against {short}, per configuration, with the target",
             "curves",
             needs=("curves",),
@@ -126,11 +128,9 @@ FIGURES: dict[str, Entry] = {
     "energy_components": _stacked(
         "energy by component, per configuration", "energy_components", needs=("energy",)
     ),
-    "accuracy_latency": _served(
-        "accuracy against latency, with model size as area", _LATENCY, _ACCURACY
-    ),
-    "accuracy_prediction_energy": _served(
-        "accuracy against energy per prediction", "serving.energy_per_prediction_j", _ACCURACY
+    "quality_latency": _served("quality against latency, with model size as area", _LATENCY),
+    "quality_prediction_energy": _served(
+        "quality against energy per prediction", "serving.energy_per_prediction_j"
     ),
     "throughput_latency": _served(
         "throughput in batch against latency of one input", _LATENCY, "serving.throughput_per_s"
@@ -157,7 +157,7 @@ FIGURES: dict[str, Entry] = {
         pick="prepare:serving_runs",
     ),
     "compression": _entry(
-        "change of accuracy against speed-up and size of compressed models",
+        "change of quality against speed-up and size of compressed models",
         "compression",
         groups=_SERVINGS,
     ),

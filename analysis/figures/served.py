@@ -1,4 +1,4 @@
-"""The runs behind figures of accuracy, latency, throughput and energy of a prediction.
+"""The runs behind figures of quality, latency, throughput and energy of a prediction.
 
 These are runs of bench.serve if there are any: latency with one query at a time, throughput with
 all queries at once. Otherwise they are trainings, whose serving probe measures both in one run.
@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from pandas import DataFrame, Series
 
 from analysis.figures.prepare import NothingToDraw, serving_runs
+from analysis.figures.registry import MAIN
 from analysis.figures.tradeoff import data_tradeoff
 from analysis.load.values import column
 from analysis.stats.peers import Group, peer_groups
+from analysis.stats.qualities import main_qualities, main_values
+from bench.core.quality_rows import TEST
 
 # What two passes over the same served model share.
 _SAME = (
@@ -26,6 +29,7 @@ _SAME = (
     "placement.name",
     "host.cpu_name",
 )
+_NAME = f"{MAIN}: name"
 _THROUGHPUT = "serving.throughput_per_s"
 
 
@@ -35,11 +39,26 @@ def served_peers(runs: DataFrame, *, x: str, y: str, area: str | None = None) ->
     Raises:
         NothingToDraw: There are none.
     """
+    runs = with_main(runs)
     chosen, _ = serving_source(runs, (x, y))
     scenario = column(runs, "serving.scenario")
     if column(chosen, "serving.scenario").notna().any():
         return peer_groups(runs, only=scenario.notna(), ignore=["scenario"])
     return peer_groups(runs, only=scenario.isna() & column(runs, "serving.num_requests").notna())
+
+
+def with_main(runs: DataFrame) -> DataFrame:
+    """Add the value of each run's main quality on the test split, and its name."""
+    if MAIN in runs:
+        return runs
+    return runs.assign(**{MAIN: main_values(runs), _NAME: main_qualities(runs)})
+
+
+def _column_of(axis: str, runs: DataFrame) -> str:
+    """The column that an axis shows: for MAIN, the quality that stands for most of the runs."""
+    if axis != MAIN:
+        return axis
+    return f"{TEST}.{runs.loc[runs[MAIN].notna(), _NAME].mode().iloc[0]}"
 
 
 def serving_source(runs: DataFrame, needed: Sequence[str]) -> tuple[DataFrame, str]:
@@ -88,10 +107,11 @@ def _throughputs(offline: DataFrame) -> dict[str, float]:
 
 
 def data_served_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> DataFrame:
-    """As tradeoff.data_tradeoff, for the runs of `serving_source`.
+    """As tradeoff.data_tradeoff, for the runs of `serving_source`; an axis may be MAIN.
 
     Raises:
         NothingToDraw: There are none, or none has both metrics.
     """
-    chosen, remark = serving_source(runs, (x, y))
+    chosen, remark = serving_source(with_main(runs), (x, y))
+    x, y = _column_of(x, chosen), _column_of(y, chosen)
     return data_tradeoff(chosen, x=x, y=y, area=area).assign(remark=remark)

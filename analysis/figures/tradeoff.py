@@ -20,14 +20,17 @@ from analysis.figures.quantities import (
     cost_bases,
     counted_costs,
     direction,
+    is_charge,
     rate_words,
     require_axes,
+    sample_of,
 )
 from analysis.load.joules import grids, joules_in_doubt
 from analysis.load.values import column, numbers
 from analysis.stats.accuracy import is_share, least_num, sampling_bounds
 from analysis.stats.pareto import Noise, front_probability, noise_of
 from analysis.stats.peers import Group, peer_groups
+from bench.core.metric import Better
 
 
 def tradeoff_peers(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> list[Group]:
@@ -45,7 +48,7 @@ def tradeoff_peers(runs: DataFrame, *, x: str, y: str, area: str | None = None) 
     more = {"rate": rate_words(runs)}
     if _is_money(x) or _is_money(y):
         more["price"] = cost_bases(runs)
-    if any(name.endswith("_gco2e") for name in (x, y)):
+    if any(is_charge(name, ("_gco2e",)) for name in (x, y)):
         more["grid"] = grids(runs)
     return peer_groups(runs, only=only, more=more)
 
@@ -68,7 +71,8 @@ def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -
         `off_target` (whether half of the runs or more missed their target), `front` (judged by the
         comparable runs among configurations of the same `label`: none is better by more than noise
         and sampling error), `front_share` (of resamples; missing with too few runs), `num_runs`,
-        `num_reached`, `num_incomparable`, `x_name`, `y_name`, `area_name`, `labels` (how joules and
+        `num_reached`, `num_incomparable`, `x_name`, `y_name`, `area_name`, `x_better`, `y_better`
+        (`min` or `max`; missing for a setting), `sample` (of the task), `labels` (how joules and
         money were obtained), `num_without` (runs that lack one of the two), `remark`.
 
     Raises:
@@ -80,13 +84,17 @@ def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -
     known = table[(table["x"].notna() | table["x_bound"]) & (table["y"].notna() | table["y_bound"])]
     if known.empty:
         raise NothingToDraw(f"no run holds both {x} and {y}")
-    data = _with_fronts(_cells(known), known, x, y)
+    better = direction(runs, x), direction(runs, y)
+    data = _with_fronts(_cells(known), known, (x, y), better)
     if data[["x", "y"]].dropna().empty:
         raise NothingToDraw(f"all runs missed their target at an unknown cost: {x}")
     return data.assign(
         x_name=x,
         y_name=y,
         area_name=area,
+        x_better=better[0],
+        y_better=better[1],
+        sample=sample_of(runs),
         labels=", ".join(sorted(set(known["label"]) - {""})),
         num_without=len(table) - len(known),
         remark="",
@@ -98,10 +106,15 @@ def _holds(runs: DataFrame, name: str) -> Series:
 
 
 def _is_money(name: str) -> bool:
-    return name.endswith("_usd")
+    return is_charge(name, ("_usd",))
 
 
-def _with_fronts(data: DataFrame, known: DataFrame, x: str, y: str) -> DataFrame:
+def _with_fronts(
+    data: DataFrame,
+    known: DataFrame,
+    names: tuple[str, str],
+    better: tuple[Better | None, Better | None],
+) -> DataFrame:
     """Add the front of the comparable runs, one for each label of joules and money.
 
     A configuration without comparable runs is not on a front and beats no other one.
@@ -109,9 +122,8 @@ def _with_fronts(data: DataFrame, known: DataFrame, x: str, y: str) -> DataFrame
     # Each configuration has one label, so it takes part in one front only.
     labels = known.groupby("configuration")["label"].first()
     data["label"] = data["configuration"].map(labels)
-    ways = direction(x), direction(y)
     # Against a setting, no point is better than another.
-    if ways[0] is None or ways[1] is None:
+    if better[0] is None or better[1] is None:
         return data.assign(front=False, front_share=np.nan)
     missed = known["x_bound"] | known["y_bound"]
     fronts = [
@@ -119,9 +131,9 @@ def _with_fronts(data: DataFrame, known: DataFrame, x: str, y: str) -> DataFrame
             rows,
             "x",
             "y",
-            (ways[0], ways[1]),
+            (better[0], better[1]),
             missed=missed[rows.index],
-            noise=(_noise(rows, "x", x), _noise(rows, "y", y)),
+            noise=(_noise(rows, "x", names[0]), _noise(rows, "y", names[1])),
         )
         for _, rows in known[known["comparable"]].groupby(known["configuration"].map(labels))
     ]
@@ -192,13 +204,13 @@ def _labels(rows: DataFrame, x: str, y: str) -> Series | None:
     labels = None
     if any("per_prediction" in name or "per_million" in name for name in names):
         labels = filled_labels(rows, joule_kinds(rows, "serving"))
-    elif any(name.endswith(("_j", "_usd", "_gco2e")) for name in names):
+    elif any(is_charge(name) for name in names):
         labels = filled_labels(rows, joule_kinds(rows))
     if labels is None or not any(_is_money(name) for name in names):
         return labels
     basis = cost_bases(rows)
     # The price of a rented machine includes its electricity, however the joules were obtained.
-    matters = basis.str.contains("electricity") | any(name.endswith("_j") for name in names)
+    matters = basis.str.contains("electricity") | any(is_charge(name, ("_j",)) for name in names)
     return basis.where(~matters, basis + ", " + labels)
 
 

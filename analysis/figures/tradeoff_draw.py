@@ -18,11 +18,12 @@ from analysis.figures.axes import (
     in_paper_style,
     log_axis,
     many,
+    name_axis,
     plain_axis,
     wrapped,
 )
 from analysis.figures.marks import bars_words, dot, draw_bars, draw_points, n_words, write_beside
-from analysis.figures.quantities import direction, label_with
+from analysis.figures.quantities import SETTING, is_charge, label_in, label_with, sample_in
 from analysis.figures.style import COLOURS, INK, Width, short_names, short_number
 from analysis.stats.accuracy import is_share
 from bench.core.arrays import Floats
@@ -42,14 +43,15 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
     # Of all that are drawn: what the note says of all must be true of each point.
     names, common = short_names(drawn["configuration"])
     drawn = drawn.assign(configuration=drawn["configuration"].map(names))
-    front = drawn[drawn["front"]].sort_values("x", ascending=direction(x) == "min")
+    x_better, y_better = (data[f"{axis}_better"].iloc[0] for axis in ("x", "y"))
+    front = drawn[drawn["front"]].sort_values("x", ascending=x_better == "min")
     others = drawn[~drawn["front"]].sort_values("x")
     sizes = _areas(drawn["area"])
     _draw_points(axes, others, sizes, "0.55")
     _draw_points(axes, front, sizes, COLOURS[0])
     # Joules of different labels are not comparable, so no line connects them.
     for _, members in front.groupby("label", dropna=False):
-        steps = _strictly_better(members, direction(y) == "min")
+        steps = _strictly_better(members, y_better == "min")
         axes.plot(
             *staircase(steps["x"].to_numpy(float), steps["y"].to_numpy(float)),
             color=COLOURS[0],
@@ -62,7 +64,7 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
             log_axis(axes, which)
         else:
             plain_axis(axes, which)
-        getattr(axes, f"set_{which}label")(_label(data, name))
+        name_axis(axes, which, _label(data, name))
     characters = 50 if width == "one" else 100
     handles = [*_letters(axes, front, others, characters), *_other_handles(front, others)]
     return finished(figure, handles, f"{_words(data)} {common}", width)
@@ -91,10 +93,10 @@ def _spans(values: Series) -> bool:
 
 def _label(data: DataFrame, name: str) -> str:
     """The axis in words; for joules, money and carbon, with how joules were obtained."""
-    label, origin = label_of(name), data["labels"].iloc[0]
+    label, origin = label_in(name, sample_in(data)), data["labels"].iloc[0]
     if isinstance(origin, str) and "," in origin:
         origin = "by label"
-    if isinstance(origin, str) and origin and name.endswith(("_j", "_usd", "_gco2e")):
+    if isinstance(origin, str) and origin and is_charge(name):
         return label_with(label, origin)
     return label
 
@@ -189,7 +191,7 @@ def _words(data: DataFrame) -> str:
         span = short_number(low) if low == high else f"{short_number(low)} to {short_number(high)}"
         words += f" Area: {label_of(str(data['area_name'].iloc[0]))}, {span}."
     if any(is_share(name) for name in _axis_names(data)):
-        words += " Bars of accuracy include its sampling error on the split."
+        words += " Bars of a share of samples include its sampling error on the split."
     words += _front_words(data)
     if data["label"].nunique() > 1:
         words += " Each label of joules has a front of its own."
@@ -207,7 +209,7 @@ def _words(data: DataFrame) -> str:
 
 def _front_words(data: DataFrame) -> str:
     """Explain the front and its shares, or why there are none."""
-    settings = [label_of(name) for name in _axis_names(data) if direction(name) is None]
+    settings = [label_of(name) for name in _axis_names(data) if name.startswith(SETTING)]
     if settings:
         return f" No front: {' and '.join(settings)} is a setting, not a result."
     if not data["front"].any():
@@ -227,7 +229,7 @@ def _uncertainty(data: DataFrame) -> str:
     """What a difference has to exceed on each axis to count."""
     names = _axis_names(data)
     least = dict.fromkeys(metric_at(name).least_effect_frac for name in names if not is_share(name))
-    parts = ["sampling error of the accuracy"] if any(map(is_share, names)) else []
+    parts = ["sampling error of the share"] if any(map(is_share, names)) else []
     if least:
         shares = " or ".join(f"{100 * frac:g}%" for frac in least)
         parts.append(f"interval from {MIN_RUNS} runs on, else {shares}")

@@ -85,7 +85,7 @@ def page_html(runs: DataFrame, listed: Listed, make: Make = at_once) -> str:
     shown = part("runs in detail", lambda: detailed_runs(runs), runs.iloc[:0])
     rows = part("table of runs", lambda: page_rows(runs), no_dicts)
     data = {
-        "columns": table_columns(),
+        "columns": table_columns(rows),
         "runs": rows,
         "groups": part("charts", lambda: chart_groups(rows), no_dicts),
         "details": part("runs in detail", lambda: details(shown), no_details),

@@ -10,6 +10,7 @@ from pandas import DataFrame
 from analysis.figures.prepare import evenly
 from analysis.load.runs import load_curves, load_telemetry
 from analysis.page.rows import plain
+from bench.core.quality_rows import VALIDATION
 
 MOST_DETAILED = 150  # runs; with more, the file would be too large to send to a colleague
 _CURVE_POINTS = 100
@@ -50,24 +51,20 @@ def details(runs: DataFrame) -> dict[str, dict[str, Any]]:
         run_id = str(row["run_id"])
         metric = row.get("target.metric")
         by_run[run_id] = {
-            "curve": _curve(curves.get(run_id), metric if isinstance(metric, str) else None),
+            "curve": _curve(curves.get(run_id), metric if isinstance(metric, str) else "loss"),
             "telemetry": _telemetry(samples.get(run_id)),
             "record": record_pairs(row),
         }
     return by_run
 
 
-def _curve(rows: DataFrame | None, metric: str | None) -> dict[str, list[Any]]:
+def _curve(rows: DataFrame | None, metric: str) -> dict[str, list[Any]]:
     if rows is None or rows.empty:
         return {}
     thin = rows.iloc[evenly(list(range(len(rows))), _CURVE_POINTS)]
-    # Of the qualities, only the validation loss and the metric of the target: the charts are small.
-    names = dict.fromkeys(_CURVE) | {f"quality.{name}": None for name in ("loss", metric) if name}
-    columns = {
-        name.removeprefix("quality."): [plain(value) for value in thin[name]]
-        for name in names
-        if name in thin
-    }
+    qualities = dict.fromkeys((f"{VALIDATION}.{metric}", f"{VALIDATION}.loss"))
+    names = [name for name in (*_CURVE, *qualities) if name in thin]
+    columns = {name: [plain(value) for value in thin[name]] for name in names}
     return {name: values for name, values in columns.items() if any(v is not None for v in values)}
 
 

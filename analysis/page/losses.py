@@ -9,15 +9,15 @@ from pandas import DataFrame
 
 from analysis.load.joules import COST_BASIS
 from analysis.load.values import column
-from analysis.stats.accuracy import differs, least_num, num_samples
+from analysis.stats.accuracy import differs, is_share, least_num, num_samples
 from analysis.stats.outcomes import outcomes
 from analysis.tables.digits import estimate_text, with_digits
 from bench.core.arrays import Floats
 from bench.core.metric import Metric, Quantity
-from bench.core.metrics import METRICS
+from bench.core.metrics import METRICS, metric_at
+from bench.core.quality_rows import TEST
 from bench.core.stats.intervals import Estimate, ratio_of_medians
 
-_ACCURACY = "quality_test.accuracy"
 _RATIOS = (METRICS["serving.latency_p90_ms"], METRICS["model.size_bytes"])
 
 
@@ -35,7 +35,7 @@ def losses(group: DataFrame, winner: str, others: Sequence[tuple[str, Quantity]]
     for words, quantity in others:
         if quantity == "time_s" or _is_one_kind(group, quantity):
             yield from _cost_loss(group, winner, words, quantity)
-    yield from _accuracy_loss(group, winner)
+    yield from _quality_loss(group, winner)
     for metric in _RATIOS:
         yield from _ratio_loss(group, winner, metric)
 
@@ -70,25 +70,34 @@ def _cost_loss(group: DataFrame, winner: str, words: str, quantity: Quantity) ->
     yield f"{times} times the {words} of {best} (n = {ratio.num})"
 
 
-def _accuracy_loss(group: DataFrame, winner: str) -> Iterator[str]:
-    values = _by_configuration(group, _ACCURACY)
+def _quality_loss(group: DataFrame, winner: str) -> Iterator[str]:
+    """Compare the test quality by the metric of the target, which all runs of the group share."""
+    metric, mode = group["target.metric"].iloc[0], group["target.mode"].iloc[0]
+    path = f"{TEST}.{metric}"
+    values, words = _by_configuration(group, path), metric_at(path).title
     if winner not in values or len(values) < 2:
         return
+    sign = -1 if mode == "min" else 1
     medians = {name: float(np.median(known)) for name, known in values.items()}
-    best = max(medians, key=lambda name: medians[name])
+    best = max(medians, key=lambda name: sign * medians[name])
     winning, highest = medians[winner], medians[best]
     # A tie is no loss.
     if best == winner or winning == highest:
         return
+    if not is_share(path):
+        if abs(winning - highest) > metric_at(path).least_effect_frac * abs(highest):
+            pair = f"{with_digits(winning)} instead of the {with_digits(highest)} of {best}"
+            yield f"a {words} of {pair} (n = {len(values[winner])})"
+        return
     nums = {
-        name: least_num(num_samples(group[group["configuration"] == name], _ACCURACY))
+        name: least_num(num_samples(group[group["configuration"] == name], path))
         for name in (winner, best)
     }
     if differs(winning, highest, nums[winner], nums[best]):
         points = with_digits(100 * (highest - winning), 2)
-        yield f"{points} points less test accuracy than {best} (n = {len(values[winner])})"
+        yield f"{points} points less {words} than {best} (n = {len(values[winner])})"
     else:
-        yield f"no less test accuracy than {best}, within the sampling error of the test split"
+        yield f"no less {words} than {best}, within the sampling error of the test split"
 
 
 def _ratio_loss(group: DataFrame, winner: str, metric: Metric) -> Iterator[str]:

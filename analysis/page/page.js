@@ -83,9 +83,9 @@ async function draw(id, charts) {
 function curveCharts(curve) {
   if (!curve.time_s) return [];
   const series = (names) => names.filter((name) => curve[name]).flatMap((name) =>
-    curve.time_s.map((x, n) => ({ x, y: curve[name][n], name: name.replace("energy_total_j", "all components").replaceAll("_", " ") })));
-  const quality = Object.keys(curve).filter((name) => !["time_s", "energy_total_j", "samples", "train_loss", "loss"].includes(name));
-  const charts = [["quality", series(quality)], ["loss", series(["train_loss", "loss"])], ["energy (J)", series(["energy_total_j"])]];
+    curve.time_s.map((x, n) => ({ x, y: curve[name][n], name: name.replace("energy_total_j", "all components").replace(/^quality\./, "").replaceAll("_", " ") })));
+  const quality = Object.keys(curve).filter((name) => name.startsWith("quality.") && name !== "quality.loss");
+  const charts = [["quality", series(quality)], ["loss", series(["train_loss", "quality.loss"])], ["energy (J)", series(["energy_total_j"])]];
   return charts.filter(([, values]) => values.length).map(([title, values]) => lines("time (s)", title, values, title));
 }
 

@@ -25,7 +25,7 @@ _IS_LOGARITHMIC = {
     "energy_j": True,
     "cost_usd": True,
     "cpu_frac": False,
-    "accuracy": False,
+    "quality": False,
     "latency_p90_ms": True,
     "throughput_per_s": True,
     "size_bytes": True,

@@ -13,6 +13,7 @@ from analysis.figures.quantities import cost_bases
 from analysis.load.values import column, numbers
 from analysis.page.titles import COSTS, NUMBERS
 from analysis.stats.outcomes import REFUSED, counted_runs, hosts, outcomes, with_target
+from analysis.stats.qualities import main_qualities, main_values
 from analysis.stats.repeats import with_keys
 
 # Texts of a row: column of the runs, and name on the page.
@@ -43,10 +44,13 @@ def page_rows(runs: DataFrame) -> list[dict[str, Any]]:
         Numbers with five digits. `time_s`, `energy_j` and `cost_usd` are costs to the target or, if
         the run did not reach it, what it spent. `outcome` is reached, missed or failed, served for
         a run of bench.serve, and interrupted, refused or superseded for a run that does not count.
-        `group` is the title of its peers, `basis` what its money pays for.
+        `group` is the title of its peers, `basis` what its money pays for. `quality` is its main
+        quality on the test split, whose name is `metric`.
     """
     table = DataFrame({short: numbers(runs, name) for short, name in NUMBERS.items()})
     table = table.assign(**{short: column(runs, name) for name, short in _TEXTS.items()})
+    table = table.assign(quality=main_values(runs), metric=main_qualities(runs))
+    table["sample"] = column(runs, "task.sample")
     table["comparable"] = are_comparable(runs)
     table["host"] = hosts(runs)
     table["architecture"] = architectures(runs)

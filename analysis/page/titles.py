@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.figures.quantities import label_with
+from analysis.figures.quantities import label_in, label_with
 from analysis.stats.outcomes import TO_TARGET
 from bench.core.metric import Quantity
 from bench.core.metrics import label_of
+from bench.core.quality_rows import TEST
 
 # Costs to the target or, if a run did not reach it, what it spent.
 COSTS: tuple[Quantity, ...] = ("time_s", "energy_j", "cost_usd")
@@ -18,7 +19,6 @@ NUMBERS = {
     "lr": "config.lr",
     "samples": "target.samples_to_target",
     "time_per_sample_s": "target.time_per_sample_s",
-    "accuracy": "quality_test.accuracy",
     "latency_p90_ms": "serving.latency_p90_ms",
     "throughput_per_s": "serving.throughput_per_s",
     "energy_per_prediction_j": "serving.energy_per_prediction_j",
@@ -30,6 +30,8 @@ NUMBERS = {
 TITLES = {
     **{name: label_of(TO_TARGET[name]) for name in COSTS},
     **{name: label_of(path) for name, path in NUMBERS.items()},
+    "quality": "test quality",
+    "metric": "quality measured",
     "label": "joules",
     "basis": "money for",
     "flags": "incomparable because",
@@ -48,7 +50,8 @@ _TABLE = (
     "cost_usd",
     "basis",
     "samples",
-    "accuracy",
+    "quality",
+    "metric",
     "latency_p90_ms",
     "throughput_per_s",
     "energy_per_prediction_j",
@@ -61,24 +64,39 @@ _TABLE = (
 )
 
 
-def table_columns() -> list[tuple[str, str]]:
-    """Name and title of each column of the page's table."""
-    return [(name, TITLES.get(name, name)) for name in _TABLE]
+def table_columns(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Name and title of each column of the page's table.
+
+    A column names the quality of each run if they differ in it; otherwise its title does.
+    """
+    several = len(_known(rows, "metric")) > 1
+    titles = {name: TITLES.get(name, name) for name in _TABLE if several or name != "metric"}
+    return list((titles | {"quality": title_of("quality", rows)}).items())
+
+
+def _known(rows: Sequence[dict[str, Any]], name: str) -> list[str]:
+    return sorted({row[name] for row in rows} - {None})
 
 
 def labels_of(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The labels of these runs' joules."""
-    return sorted({row["label"] for row in rows} - {None})
+    return _known(rows, "label")
 
 
 def title_of(name: str, rows: Sequence[dict[str, Any]]) -> str:
-    """The title of a quantity; for joules and money, with how the joules were obtained.
+    """The title of a quantity: of which quality, of what samples, how joules were obtained.
 
     Args:
         name: Of TITLES.
         rows: Of page_rows, of the runs that are drawn.
     """
-    title, labels = TITLES[name], labels_of(rows)
+    metrics = _known(rows, "metric")
+    if name == "quality":
+        return label_of(f"{TEST}.{metrics[0]}") if len(metrics) == 1 else TITLES[name]
+    samples, labels = _known(rows, "sample"), labels_of(rows)
+    title = TITLES[name]
+    if name in NUMBERS and len(samples) == 1:
+        title = label_in(NUMBERS[name], samples[0])
     if not name.endswith(("_j", "_usd")) or not labels:
         return title
     return label_with(title, labels[0] if len(labels) == 1 else "by label")

@@ -15,9 +15,16 @@ from pandas import DataFrame, Series
 
 from bench.core.stats.intervals import Bounds, Estimate, share
 
-# Qualities that are shares of the split's samples. The last two give each class the same weight, so
-# their true error is larger than that of a plain share, which is used as a lower limit.
-SHARES = ("accuracy", "macro_f1", "worst_class_recall")
+# Qualities that are shares of the split's samples. All but the first depend on fewer samples than
+# the split has, so their true error is larger than that of a plain share, which is a lower limit.
+SHARES = (
+    "accuracy",
+    "macro_f1",
+    "worst_class_recall",
+    "f1",
+    "worst_group_accuracy",
+    "worst_group_recall",
+)
 
 
 def is_share(name: str) -> bool:

@@ -73,6 +73,7 @@ class Outcomes:
 
 
 # Runs that share all of these measured the same thing again; they are not further repeats.
+# A file of data may have changed under one configuration.
 # `configuration` differs between numbers of threads and environment variables. A run with another
 # price is kept beside the first, because somebody made it to learn what it costs.
 _ONE_PLACE = (
@@ -82,6 +83,7 @@ _ONE_PLACE = (
     "seed",
     "repeat",
     "trained.run_id",
+    "task.data_hash",
     COST_BASIS,
     GRID,
 )

@@ -10,10 +10,14 @@ from pandas import DataFrame, Series
 
 from analysis.load.values import numbers, with_only
 from bench.core.identity import SAME_SAMPLES
+from bench.core.qualities import TASK_QUALITIES
 
 # The columns of `peer_keys`. Runs that are equal in all of them are peers.
 KEYS = (
     "task",
+    "kind",
+    "sample",
+    "data_hash",
     "metric",
     "mode",
     "value",
@@ -29,6 +33,13 @@ KEYS = (
 NOT_RECORDED = "not recorded"
 NO_GPU = "none"
 _GIB = 2**30
+# The kind of a task where no record tells it: older versions learned classes only.
+_CLASSES = "classification"
+_KINDS = {
+    _CLASSES: "multiclass",
+    "regression": "regression",
+    "language_modelling": "next_token",
+}
 _DATA, _TRAINED_ID = "config.data.", "trained.run_id"
 
 
@@ -48,8 +59,7 @@ def peer_keys(runs: DataFrame) -> DataFrame:
     """
     data, settings = _data(runs)
     keys = {
-        # Records of before there were several tasks do not name theirs.
-        "task": _filled(runs, _text(runs, "config.task")).replace(NOT_RECORDED, ""),
+        **_task(runs, data, settings),
         **{name: _text(runs, f"target.{name}").fillna("") for name in ("metric", "mode", "value")},
         "rule": _rules(runs),
         "data": data,
@@ -58,6 +68,41 @@ def peer_keys(runs: DataFrame) -> DataFrame:
         "scenario": _text(runs, "serving.scenario").fillna(""),
     }
     return DataFrame(keys, index=runs.index, columns=list(KEYS))
+
+
+def _task(runs: DataFrame, data: Series, settings: Series) -> dict[str, Series]:
+    """What was learned, from which version of the data.
+
+    A run without a task is of an older version, which learned classes only, or of a loop of the
+    user's own: it gets the first task that reports the metric of its target. What else is unknown
+    is taken from runs of the same data.
+    """
+    name = _text(runs, "task.name").fillna(_text(runs, "config.task"))
+    name = _of_training(runs, name).fillna(_text(runs, "target.metric").map(_task_reporting))
+    name = name.fillna(_CLASSES)
+    alike = name + "\n" + data + "\n" + settings
+    kind, sample, data_hash = (
+        with_only(_of_training(runs, _text(runs, f"task.{each}")), alike)
+        for each in ("kind", "sample", "data_hash")
+    )
+    return {
+        "task": name,
+        "kind": kind.fillna(name.map(_KINDS)).fillna(NOT_RECORDED),
+        "sample": sample.fillna(""),
+        "data_hash": data_hash.fillna(""),
+    }
+
+
+def _task_reporting(metric: Any) -> str | None:
+    if metric is None:
+        return None
+    return next((task for task, names in TASK_QUALITIES.items() if metric in names), NOT_RECORDED)
+
+
+def _of_training(runs: DataFrame, values: Series) -> Series:
+    """Fill in missing values of servings from their trainings, if these are among the runs."""
+    run_id, trained_id = (_column(runs, key).astype(object) for key in ("run_id", _TRAINED_ID))
+    return values.fillna(trained_id.map(dict(zip(run_id, values, strict=True))))
 
 
 def _column(runs: DataFrame, name: str) -> Series:
@@ -109,12 +154,7 @@ def _data(runs: DataFrame) -> tuple[Series, Series]:
     A model is served on the data that it was trained on, which the training names if it is among
     the runs.
     """
-    name, settings = _configured_data(runs)
-    run_id, trained_id = (_column(runs, key).astype(object) for key in ("run_id", _TRAINED_ID))
-    name, settings = (
-        values.fillna(trained_id.map(dict(zip(run_id, values, strict=True))))
-        for values in (name, settings)
-    )
+    name, settings = (_of_training(runs, values) for values in _configured_data(runs))
     name = name.fillna(_text(runs, "trained.data"))
     # Servings of one training's configuration served the same data.
     trained_hash = _column(runs, "trained.config_hash").astype(object)

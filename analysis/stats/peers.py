@@ -1,8 +1,9 @@
 """Which runs may be compared with one another: they are peers.
 
-Two trainings are peers if they share task, target (metric, threshold, direction, rule), data and
-kind of host. Two servings are peers if they served the same data in the same scenario on the same
-kind of host. A group of peers is compared within itself and with nothing else.
+Two trainings are peers if they share task, target (metric, threshold, direction, rule), data in the
+same version, and kind of host. Two servings are peers if they served the same task and data in the
+same scenario on the same kind of host. A group of peers is compared within itself and with nothing
+else.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pandas import DataFrame, Series
 
 from analysis.load.values import rows_by_key, short_name
 from analysis.stats.peer_keys import KEYS, NO_GPU, NOT_RECORDED, peer_keys
+
+_HASH_DIGITS = 8  # of the data's version, in a title
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,6 +113,8 @@ def _titles(keys: DataFrame) -> list[str]:
             _append(parts, [words(row) for row in rows])
     if "data_settings" in varying:
         _append(parts, _differing_settings(keys))
+    if "data_hash" in varying:
+        _append(parts, _versions(keys))
     # Sizes of the host and what the figure adds are named only if titles would be equal without.
     further = {name: [words(row) for row in rows] for name, words in _SIZES.items()}
     further |= {str(name): list(keys[name]) for name in keys if name not in KEYS}
@@ -141,6 +146,15 @@ def _differing_settings(keys: DataFrame) -> list[str]:
     return [" ".join(sorted(settings - shared[name])) for name, settings in rows]
 
 
+def _versions(keys: DataFrame) -> list[str]:
+    """For each row, the version of its data if other rows have another version of the same data."""
+    several = keys.groupby("data")["data_hash"].transform("nunique") > 1
+    return [
+        f"data version {digits[:_HASH_DIGITS] or NOT_RECORDED}" if differs else ""
+        for digits, differs in zip(keys["data_hash"], several, strict=True)
+    ]
+
+
 def _distinct(titles: list[str]) -> list[str]:
     """Number equal titles: the difference may have no words of its own."""
     num = Counter(titles)
@@ -157,6 +171,15 @@ def _target_words(row: Mapping[Any, Any]) -> str:
         return ""
     sign = {"max": "≥", "min": "≤"}.get(row["mode"], "at")
     return f"{row['metric'].replace('_', ' ')} {sign} {row['value']}"
+
+
+def _task_words(row: Mapping[Any, Any]) -> str:
+    task = str(row["task"]).replace("_", " ")
+    if task == NOT_RECORDED:
+        return f"task {NOT_RECORDED}"
+    # What is in words elsewhere: a loop of the user's own, and the kinds of a classification.
+    words = {"own": "own training", "classification": f"{row['kind']} {task}"}
+    return words.get(task, task)
 
 
 def _data_words(row: Mapping[Any, Any]) -> str:
@@ -183,7 +206,7 @@ def _gpu_words(row: Mapping[Any, Any]) -> str:
 
 # Columns of the keys, and a function from a row to the words for them, in the order of a title.
 _WORDS: tuple[tuple[tuple[str, ...], Callable[[Mapping[Any, Any]], str]], ...] = (
-    (("task",), lambda row: row["task"]),
+    (("task", "kind"), _task_words),
     (("metric", "mode", "value"), _target_words),
     (("rule",), lambda row: row["rule"] and f"rule {row['rule']}"),
     (("data",), _data_words),

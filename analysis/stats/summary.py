@@ -24,7 +24,7 @@ from analysis.stats.best import Contender, leader_of, p_best
 from analysis.stats.expected_cost import expected_cost
 from analysis.stats.outcomes import Outcomes, counted_runs, outcomes, reached, with_target
 from analysis.stats.repeats import KEYS, has_fixed_rate, with_keys
-from analysis.stats.table_columns import OF_TRAINING, TOPICS, Statistic, TableColumn
+from analysis.stats.table_columns import OF_TRAINING, TOPICS, Statistic, TableColumn, columns_of
 from bench.core.arrays import Floats
 from bench.core.labels import GUESSED
 from bench.core.metric import Joules, Metric, Quantity
@@ -114,7 +114,7 @@ class _Configuration:
 
 
 def summarise(runs: DataFrame) -> DataFrame:
-    """Estimate every quantity of TOPICS for every configuration, with its interval.
+    """Estimate every quantity of the tables for every configuration, with its interval.
 
     Args:
         runs: Of load_runs; one run counts per configuration, seed and repeat.
@@ -134,10 +134,11 @@ def summarise(runs: DataFrame) -> DataFrame:
     # Costs of reaching a target say nothing about a serving.
     trained = _configurations(with_target(counted))
     every = _configurations(counted)
+    columns = {topic: columns_of(topic, runs) for topic in TOPICS}
     rows = [
         row
         for topic in TOPICS
-        for column in TOPICS[topic]
+        for column in columns[topic]
         for row in _rows(trained if topic in OF_TRAINING else every, topic, column)
     ]
     cells = [

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from pandas import DataFrame
+
 from analysis.load.joules import COST_BASIS, GRID
+from analysis.stats.qualities import main_qualities, reported
 from bench.core.metric import CARBON, MONEY, Better, Joules, Metric, Topic, with_unit
-from bench.core.metrics import METRICS
+from bench.core.metrics import METRICS, metric_at
+from bench.core.quality_rows import TEST, is_quality
 
 Statistic = Literal["hit_rate", "to_target", "expected", "per_run"]
 
@@ -66,6 +70,17 @@ class TableColumn:
         return 1.0 if self.metric is None else self.metric.shown[1]
 
 
+def quality_column(name: str) -> TableColumn:
+    """The column of a quality.
+
+    Args:
+        name: Of a metric, such as `rmse`, or of a column, such as `quality_test.rmse`.
+    """
+    metric = metric_at(name if is_quality(name) else f"{TEST}.{name}")
+    title = metric.column_heading
+    return TableColumn(name=metric.name, title=title, statistic="per_run", metric=metric)
+
+
 def _columns(topic: Topic) -> Iterator[TableColumn]:
     # The only column without a row in the catalogue: no single run has a rate.
     if topic == "time":
@@ -92,6 +107,21 @@ def _columns(topic: Topic) -> Iterator[TableColumn]:
 
 # Topics of runs with a target only.
 OF_TRAINING = ("time", "energy", "factors", "cost")
+# Topics that end with the main quality of the runs.
+WITH_QUALITY = ("time", "serving")
+QUALITY = "quality"
+# Columns of qualities are not among these: they follow from the runs.
 TOPICS: dict[str, tuple[TableColumn, ...]] = {
-    topic: tuple(_columns(topic)) for topic in get_args(Topic)
+    topic: () if topic == QUALITY else tuple(_columns(topic)) for topic in get_args(Topic)
 }
+
+
+def columns_of(topic: str, runs: DataFrame) -> list[TableColumn]:
+    """All columns of a topic that these runs may fill."""
+    if topic == QUALITY:
+        return [quality_column(path) for path in reported(runs)]
+    if topic not in WITH_QUALITY:
+        return list(TOPICS[topic])
+    main = dict.fromkeys(main_qualities(runs).dropna())
+    held = [path for path in reported(runs) if path in {f"{TEST}.{name}" for name in main}]
+    return [*TOPICS[topic], *map(quality_column, held)]

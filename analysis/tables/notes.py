@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 from pandas import DataFrame
 
+from analysis.load.values import column
+from analysis.stats.accuracy import is_share
 from analysis.stats.best import runs_needed
 from analysis.stats.summary import NO_LABEL
+from bench.core.quality_rows import TEST
 from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS
 from bench.core.stats.ranks import ALPHA
 
@@ -36,10 +39,10 @@ def table_notes(
     yield from _best_notes(summary, rows)
     if (rows["statistic"] == "expected").any():
         yield from _expected_notes(rows, listed)
-    if (rows["metric"] == "accuracy").any():
+    if any(is_share(f"{TEST}.{name}") for name in rows["metric"].unique()):
         yield (
-            "The interval of an accuracy includes at least the sampling error of the test split"
-            " (Wilson's interval of one run)."
+            "The interval of an accuracy, F1 or recall includes at least the sampling error of the"
+            " test split (Wilson's interval of one run)."
         )
     yield from _label_notes(rows)
     if num_uncounted:
@@ -54,6 +57,15 @@ def table_notes(
         yield f"{INCOMPARABLE}: includes runs that are not comparable (health.flags)."
     if listed["num_invalid"].any():
         yield f"{INVALID}: includes passes that the load generator calls invalid."
+
+
+def sample_notes(runs: DataFrame) -> Iterator[str]:
+    """What samples, throughput and time per sample count, as far as the runs record it."""
+    kinds = sorted(set(column(runs, "task.sample").dropna()) - {"sample"})  # nobody knows
+    if kinds:
+        words = " or ".join(f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}" for kind in kinds)
+        more = ", depending on the task" if len(kinds) > 1 else ""
+        yield f"A sample is {words}{more}; throughput counts samples."
 
 
 def _bounds_notes(rows: DataFrame) -> Iterator[str]:

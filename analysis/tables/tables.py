@@ -7,6 +7,7 @@ are those of analysis.stats.summary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,17 @@ from analysis.stats.outcomes import refused
 from analysis.stats.repeats import KEYS, run_counts
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import as_estimate, summarise
-from analysis.stats.table_columns import TOPICS, TableColumn
+from analysis.stats.table_columns import TOPICS, TableColumn, quality_column
 from analysis.tables.digits import estimate_text, with_digits
 from analysis.tables.files import Make, at_once, writing
-from analysis.tables.notes import INCOMPARABLE, INVALID, UNKNOWN, search_notes, table_notes
+from analysis.tables.notes import (
+    INCOMPARABLE,
+    INVALID,
+    UNKNOWN,
+    sample_notes,
+    search_notes,
+    table_notes,
+)
 from analysis.tables.text_table import Cell, TextTable, frame_csv, to_csv, to_latex, to_markdown
 
 _TITLES = {
@@ -29,10 +37,15 @@ _TITLES = {
     "energy": "Energy to the target",
     "factors": "Statistical and hardware efficiency: TTA = samples x time per sample",
     "cost": "Money and carbon to the target",
+    "quality": "Quality: what the models can do",
     "utilization": "Utilization",
     "serving": "Serving: latency, throughput and size",
     "serving_cost": "Serving: energy, money and carbon",
 }
+
+
+# Tables with quantities that count samples.
+_OF_SAMPLES = ("factors", "serving")
 
 
 def topic_table(
@@ -101,8 +114,11 @@ def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> Iterator[tuple[s
         # A serving has no target, which is not the same as 0 hits.
         pairs = zip(listed["num_hits"], listed["num_with_target"], strict=True)
         yield "hits", [_cell(hits if has_target else "-") for hits, has_target in pairs]
-    by_metric = dict(list(rows.groupby("metric", sort=False)))
-    for column in TOPICS[topic]:
+    by_metric = {str(name): part for name, part in rows.groupby("metric", sort=False)}
+    # Columns of qualities follow from the runs.
+    static = {column.name: column for column in TOPICS[topic]}
+    qualities = {name: quality_column(name) for name in by_metric if name not in static}
+    for column in (static | qualities).values():
         for kind, part in _kinds(by_metric[column.name]) if column.name in by_metric else ():
             aligned = _aligned(part, listed)
             cells = [
@@ -193,7 +209,12 @@ def summary_tables(
     }
     functions["search"] = partial(search_table, costs, num_refused)
     made = {topic: make(f"table {topic}", function, None) for topic, function in functions.items()}
-    return {topic: table for topic, table in made.items() if table is not None}
+    notes = {topic: tuple(sample_notes(runs)) for topic in _OF_SAMPLES}
+    return {
+        topic: replace(table, notes=(*table.notes, *notes.get(topic, ())))
+        for topic, table in made.items()
+        if table is not None
+    }
 
 
 def search_table(costs: DataFrame, num_refused: int = 0) -> TextTable | None:

@@ -164,14 +164,16 @@ def _rate_search(serving: Serving) -> list[RateStep]:
     return steps
 
 
-def _compression(served: Served, size_bytes: int) -> Compression:
+def _compression(served: Served, size_bytes: int, metric: str, *, by_accuracy: bool) -> Compression:
     ratio, of_size, change = COMPRESSIONS[served.compression]
     plain = served.compression == "none"
     return Compression(
         method=served.compression,
         size_bytes=round(size_bytes * of_size),
         baseline_size_bytes=size_bytes,
-        accuracy_change=None if plain else change,
+        accuracy_change=change if by_accuracy and not plain else None,
+        quality_metric=metric,
+        quality_change=None if plain else change,
         latency_ratio=None if plain else ratio,
         latency_ratio_low=None if plain else 0.95 * ratio,
         latency_ratio_high=None if plain else 1.06 * ratio,
@@ -194,7 +196,7 @@ def served_record(
     duration_s = serving.duration_s or 0.0
     size_bytes = trained.model.size_bytes or 0
     of_size, change = COMPRESSIONS[served.compression][1:]
-    old = trained.quality_test
+    old, metric = trained.quality_test, trained.target.metric if trained.target else "accuracy"
     return RunRecord(
         run_id=who.run_id,
         command="serve",
@@ -213,9 +215,9 @@ def served_record(
             at="served",
             values=old.values
             | {
-                "accuracy": _changed(old["accuracy"], change),
-                "macro_f1": _changed(old["macro_f1"], change),
-                "worst_class_recall": _changed(old["worst_class_recall"], 2 * change),
+                name: _changed(old[name], factor * change)
+                for name, factor in (("accuracy", 1), ("macro_f1", 1), ("worst_class_recall", 2))
+                if name in old.values
             },
             num_samples=old.num_samples,
         ),
@@ -231,10 +233,12 @@ def served_record(
             config_hash=trained.config_hash,
             seed=trained.seed,
             reached=trained.target.reached if trained.target else None,
+            target_metric=metric,
             model=trained.model.name,
-            data="digits",
+            data=trained.config["data"]["_target_"].rpartition(".")[2],
         ),
-        compression=_compression(served, size_bytes),
+        task=trained.task,
+        compression=_compression(served, size_bytes, metric, by_accuracy="accuracy" in old.values),
         placement=Placement(
             name=served.place,
             round_trip_ms=PLACES[served.place][0],

@@ -200,7 +200,7 @@ def test_files_of_runs_that_cannot_be_read_are_reported_once_and_listed(
 ) -> None:
     folder, *_ = make_sweep(tmp_path, batch_sizes=(32,), seeds=range(2))
     (folder / "curve.jsonl").write_text('{"time_s": "soon"}\n')
-    asked = config(tmp_path / "out", figures=["accuracy_time", "accuracy_energy"])
+    asked = config(tmp_path / "out", figures=["quality_time", "quality_energy"])
     assert produce.report(load_runs([tmp_path]), asked) == 0
     told = capsys.readouterr().err
     assert told.count("not read: ") == 1

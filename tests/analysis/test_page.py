@@ -116,7 +116,7 @@ def test_details_thin_curve_and_telemetry(sweep: Loaded) -> None:
     found = details(sweep.runs.head(1))
     (detail,) = found.values()
     assert 2 < len(detail["curve"]["time_s"]) <= 100
-    assert {"accuracy", "energy_total_j", "loss"} < set(detail["curve"])
+    assert {"quality.accuracy", "energy_total_j", "quality.loss"} < set(detail["curve"])
     assert all(len(series["t_s"]) <= 100 for series in detail["telemetry"])
     assert {series["name"] for series in detail["telemetry"]} >= {"machine cpu_busy_frac"}
 
@@ -147,8 +147,8 @@ def test_charts_name_their_data_and_do_not_hold_it(sweep: Loaded) -> None:
 def row(run_id: str, **more: Any) -> dict[str, Any]:
     names = (
         *("batch_size", "lr", "samples", "time_s", "energy_j", "cost_usd", "basis", "label"),
-        *("cpu_frac", "accuracy", "latency_p90_ms", "throughput_per_s", "size_bytes"),
-        *("time_per_sample_s", "energy_per_prediction_j"),
+        *("cpu_frac", "quality", "latency_p90_ms", "throughput_per_s", "size_bytes"),
+        *("time_per_sample_s", "energy_per_prediction_j", "metric", "sample"),
     )
     missing = dict.fromkeys(names)
     facts = {"configuration": "c", "outcome": "reached", "comparable": True, "group": "g"}

@@ -247,8 +247,8 @@ _SCATTERS = {
     "Energy against time to target",
     "Time to target against batch size",
     "The two factors",
-    "Accuracy against latency",
-    "Accuracy against energy per prediction",
+    "Quality against latency",
+    "Quality against energy per prediction",
     "Throughput against latency",
 }
 

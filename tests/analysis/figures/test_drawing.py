@@ -219,7 +219,7 @@ def test_an_unknown_format_or_width_is_refused(
 def test_an_unknown_figure_is_refused_with_similar_names() -> None:
     with pytest.raises(ValueError, match="figures=tta: no such figure; did you mean tta_eta"):
         require_figures(["tta"])
-    with pytest.raises(ValueError, match="one of accuracy_time, "):
+    with pytest.raises(ValueError, match="one of quality_time, "):
         require_figures(["zzzz"])
 
 

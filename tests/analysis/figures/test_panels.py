@@ -26,7 +26,7 @@ from tests.analysis.made_records import SWEEP_START
 
 LATER = SWEEP_START + timedelta(hours=1)
 TRAININGS = (
-    "accuracy_time",
+    "quality_time",
     "batch_size_time",
     "factors_time",
     "heatmap_time",
@@ -137,7 +137,7 @@ def test_servings_of_other_data_are_not_compared() -> None:
             **(facts | {"serving__latency_p90_ms": 9.0}),
         ),
     )
-    data = figure_data("accuracy_latency", Frames(runs))
+    data = figure_data("quality_latency", Frames(runs))
     assert data["front"].all()
     assert set(data["group"]) == {"digits", "mnist"}
 
@@ -189,7 +189,7 @@ def test_a_sweep_that_was_interrupted_and_resumed_is_drawn_and_counts_once(tmp_p
     make_sweep(tmp_path, batch_sizes=(32,), seeds=(0,), base=again)
     frames = Frames(load_runs([tmp_path]).runs)
     assert len(frames.runs) == 5
-    for name in ("tta_eta", "accuracy_latency", "accuracy_prediction_energy", "phase_energy"):
+    for name in ("tta_eta", "quality_latency", "quality_prediction_energy", "phase_energy"):
         words_of(draw_figure(name, figure_data(name, frames), "one"))
     data = figure_data("restarts", frames).set_index("configuration")
     assert dict(data["num_runs"]) == {"batch_size=32": 2, "batch_size=64": 2}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from pandas import DataFrame
 
 from analysis.figures.quantities import direction, require_axes
 from tests.analysis.figures.literal import frame, reached
@@ -66,6 +67,7 @@ def test_results_and_settings_are_axes_and_any_number_is_an_area() -> None:
 
 
 def test_a_setting_has_no_direction_and_a_result_its_own() -> None:
-    assert direction("config.lr") is None
-    assert direction("compression.accuracy_change") == "max"
-    assert direction(TIME) == "min"
+    none = DataFrame()
+    assert direction(none, "config.lr") is None
+    assert direction(none, "compression.accuracy_change") == "max"
+    assert direction(none, TIME) == "min"

@@ -121,7 +121,7 @@ def test_a_speed_up_is_the_inverse_of_the_ratio_and_its_bounds_change_places() -
     (row,) = data_compression(runs).to_dict("records")
     assert row["speed_up"] == 2.0
     assert (row["speed_up_low"], row["speed_up_high"]) == (1.25, 2.5)
-    assert row["accuracy_change_pct"] == -1.0
+    assert (row["change"], row["change_of"]) == (-1.0, "accuracy (percentage points)")
     assert row["size_ratio"] == 0.25
 
 

@@ -52,6 +52,14 @@ def test_runs_that_may_be_compared_are_one_group_without_a_title() -> None:
             ["rule first", "rule 3 in a row"],
         ),
         ({"config__data___target_": "mine.Faces"}, ["digits", "Faces"]),
+        (
+            {"task__name": "regression", "task__kind": "regression"},
+            ["multiclass classification", "regression"],
+        ),
+        (
+            {"config__task": "language_modelling"},
+            ["multiclass classification", "language modelling"],
+        ),
         ({"config__data__split_seed": 1}, ["split_seed=0", "split_seed=1"]),
         ({"host__cpu_name": "other cpu"}, ["cpu", "other cpu"]),
         ({"host__num_cpus": 4}, ["8 CPUs", "4 CPUs"]),
@@ -180,3 +188,60 @@ def test_a_list_of_dicts_becomes_a_text_for_each_of_its_leaves() -> None:
         "host.gpus.name": "H100,H100",
     }
     assert flat({"gpus": [], "ladder": [0.5, 0.9]}, "") == {"gpus": "", "ladder": "0.5,0.9"}
+
+
+NEW = {"task__name": "classification", "task__kind": "multiclass", "task__sample": "image"}
+
+
+def test_runs_of_older_versions_have_the_task_that_there_was() -> None:
+    old, new = training("a"), training("b", **NEW)
+    assert titles(old, new) == [""]
+    keys = peer_keys(frame(old, new))
+    assert list(keys["task"]) == ["classification"] * 2
+    assert list(keys["sample"]) == ["image"] * 2  # from the other run on the same data
+
+
+@pytest.mark.parametrize(
+    ("metric", "task"),
+    [
+        ("rmse", "regression"),
+        ("perplexity", "language_modelling"),
+        ("loss", "classification"),
+        ("mine", NOT_RECORDED),
+    ],
+)
+def test_a_loop_without_a_task_has_the_first_that_reports_its_metric(
+    metric: str, task: str
+) -> None:
+    assert list(peer_keys(frame(training("a", target__metric=metric)))["task"]) == [task]
+
+
+def test_kinds_of_a_task_are_apart() -> None:
+    runs = training("a", **NEW), training("b", **NEW | {"task__kind": "binary"})
+    assert titles(*runs) == ["binary classification", "multiclass classification"]
+
+
+def test_versions_of_the_data_are_apart() -> None:
+    one, other = "a" * 64, "b" * 64
+    runs = (
+        training("a", **NEW, task__data_hash=one),
+        training("a", **NEW, task__data_hash=one),
+        training("a", **NEW, task__data_hash=other),
+    )
+    assert titles(*runs) == ["data version aaaaaaaa", "data version bbbbbbbb"]
+    # A run that did not record it has the only version that there is.
+    assert titles(runs[0], training("b", **NEW)) == [""]
+    named = titles(*runs, training("b", **NEW))
+    assert "data version not recorded" in named
+
+
+def test_versions_of_different_data_are_no_difference() -> None:
+    faces = {"config__data___target_": "mine.Faces", "task__data_hash": "b" * 64}
+    runs = (training("a", **NEW, task__data_hash="a" * 64), training("b", **NEW, **faces))
+    assert titles(*runs) == ["digits", "Faces"]
+
+
+def test_a_serving_has_the_task_of_its_training() -> None:
+    trained = training("a", **NEW | {"task__name": "regression", "task__kind": "regression"})
+    runs = frame(trained, served("s", trained__run_id=trained["run_id"]))
+    assert list(peer_keys(runs)["task"]) == ["regression"] * 2

@@ -15,6 +15,7 @@ from bench.config.report import ExportConfig
 from bench.core.records.run import RunRecord
 from bench.core.store import read_curve, read_record
 from tests.analysis.made import Made, Served, make_run, make_served, make_sweep, make_unreadable
+from tests.analysis.made_tasks import TASKS, make_task_run
 from tests.cli.command import run_here
 
 LAUNCHED_MS = 1767603600_000  # 2026-01-05T09:00:00Z
@@ -160,6 +161,19 @@ def test_another_metric_is_not_called_accuracy(hit: Path, metric: str) -> None:
     assert "eval_accuracy" not in keys
     found = [event["value"] for event in events if event["key"] == f"eval_{metric}"]
     assert found == [row.quality[metric] for row in rows]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_runs_of_any_task_are_exported(tmp_path: Path, name: str) -> None:
+    task = TASKS[name]
+    make_task_run(tmp_path, task, Made(seed=1))
+    (path,) = export_runs([tmp_path], tmp_path / "out").paths
+    events = [json.loads(line[9:]) for line in path.read_text().splitlines()[1:]]
+    found = [event["value"] for event in events if event["key"] == f"eval_{task.metric}"]
+    target = task.target(Made()).value
+    reached = [value <= target if task.mode == "min" else value >= target for value in found]
+    assert reached == [False] * (len(found) - 1) + [True]
+    assert events[-1]["metadata"]["status"] == "success"
 
 
 def test_samples_and_metrics_that_are_not_known_are_left_out(hit: Path) -> None:

@@ -293,7 +293,7 @@ def test_only_served_runs_give_tables_of_serving(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "a", Made(outcome="hit"))
     make_served(tmp_path / "b", folder, Served())
     found = tables(load_runs([tmp_path / "b"]).runs)
-    assert set(found) == {"serving", "serving_cost"}
+    assert set(found) == {"quality", "serving", "serving_cost"}
 
 
 def test_tables_without_any_hit_say_so(tmp_path: Path) -> None:
