@@ -274,9 +274,9 @@ def test_the_qualities_are_those_of_the_task_and_the_target_comes_first() -> Non
     columns = serve_columns(group_runs([((), regression)]))
     headings = [column.heading.replace("\n", " ") for column in columns]
     assert [heading for heading in headings if heading.startswith("test ")] == [
-        "test root mean squared error",
-        "test mean absolute error",
-        "test R2",
+        "test rmse",
+        "test mae",
+        "test r2",
     ]
     text = printed(regression)
     assert "accuracy" not in text
