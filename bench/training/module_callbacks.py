@@ -31,6 +31,7 @@ class SplitSize:
 
     def add(self, batch: Any, loaders: Any, batch_idx: int, loader_idx: int) -> None:
         """Add a batch; from one whose size is not clear on, the number is unknown."""
+        # Lightning gives one loader as it is, and several as a list.
         loader = loaders[loader_idx] if isinstance(loaders, list | tuple) else loaders
         num = _clear_size(batch, loader, batch_idx)
         known = self.num_samples is not None and num is not None
@@ -106,6 +107,7 @@ class Follower(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Count the samples."""
+        # On the clock, but it takes microseconds, and no pass need be like the one before.
         self.split.add(batch, trainer.val_dataloaders, batch_idx, dataloader_idx)
 
     @override
@@ -116,6 +118,7 @@ class Follower(pl.Callback):
             NoMetricsError: The metric of the target was not logged.
             DivergedError: A loss is not finite.
         """
+        # By now Lightning has reduced over the split what each batch has logged.
         quality = self._monitor.quality(trainer)
         self._profiler.evaluated(trainer, self._train_loss.take_mean(), quality)
 
@@ -154,6 +157,7 @@ class Reader(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Look at the first batch."""
+        # Before the step, because a module may change its batch.
         if not self.has_trained:
             self.has_trained = True
             self.num_train_batches = batches_of_pass(trainer.train_dataloader)
@@ -222,6 +226,7 @@ def _clear_size(batch: Any, loader: Any, batch_idx: int) -> int | None:
 
 def loss_of(outputs: Any) -> Tensor | None:
     """The loss of a training step, a detached scalar; None if it gave none."""
+    # A module that optimizes by hand may return nothing, or anything under that name.
     loss = outputs.get("loss") if isinstance(outputs, Mapping) else None
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         return None

@@ -61,4 +61,5 @@ def with_module(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str
 
 def _sets_lr(values: Mapping[str, Any], overrides: Sequence[str]) -> bool:
     """Whether the user set the learning rate, on the command line or in a file of their own."""
+    # Composed values do not show who set them: a file that sets the default counts as silent.
     return "lr" in map(key_of, overrides) or values["lr"] != TrainConfig.lr

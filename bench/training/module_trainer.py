@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pytorch_lightning as pl
+from pytorch_lightning.loggers.logger import DummyLogger
 from typing_extensions import override
+
+from bench.config.train import TrainConfig
 
 
 class Schedule(NamedTuple):
@@ -45,6 +48,14 @@ class ModuleTrainer(pl.Trainer):
     def estimated_stepping_batches(self) -> int:
         """Batches of the training; Lightning would load the training data to estimate them."""
         return self.schedule.max_steps
+
+
+def stand_in_logger(config: TrainConfig) -> DummyLogger | Literal[False]:
+    """A logger that keeps nothing, for all but the training of a run that has one.
+
+    The module may call methods of its logger, in evaluations as well.
+    """
+    return DummyLogger() if config.logger else False
 
 
 class KeptSignal(pl.Callback):

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -31,7 +30,7 @@ from bench.training.callback_trainer import Monitor, require_validation
 from bench.training.loop import trainer_options
 from bench.training.module_callbacks import Reader
 from bench.training.module_data import no_batch
-from bench.training.module_trainer import KeptSignal, ModuleTrainer, Schedule
+from bench.training.module_trainer import KeptSignal, ModuleTrainer, Schedule, stand_in_logger
 
 _log = logging.getLogger(__name__)
 
@@ -116,8 +115,7 @@ def rehearse(
             limit_train_batches=max(1, config.trainer.num_warmup_steps),
             limit_val_batches=_NUM_EVAL_BATCHES,
             limit_test_batches=_NUM_EVAL_BATCHES,
-            # A module may call methods of the logger that the run has.
-            logger=DummyLogger() if config.logger else False,
+            logger=stand_in_logger(config),
             default_root_dir=folder,
             callbacks=[KeptSignal(), reader, _Limits()],
         )
@@ -193,7 +191,7 @@ def _findings(module: pl.LightningModule, reader: Reader, trainer: pl.Trainer) -
     try:
         inputs = forward_inputs(module, reader.batch)
         served = ServedModule(module, inputs, trainer.precision_plugin.forward_context)
-        one = take_rows(inputs.tensors, torch.tensor([0]))
+        one = take_rows(inputs.tensors, torch.tensor([0]))  # a FLOP count is that of one example
         with evaluating(served), torch.inference_mode():
             served(tree_map(torch.clone, one))
     except Exception as error:  # a user's forward may fail in any way

@@ -31,7 +31,7 @@ from bench.training import loop
 from bench.training.callback_trainer import Monitor, why_unknown
 from bench.training.module_callbacks import Follower, Reader
 from bench.training.module_data import build_data, epoch_length
-from bench.training.module_trainer import KeptSignal, ModuleTrainer, Schedule
+from bench.training.module_trainer import KeptSignal, ModuleTrainer, Schedule, stand_in_logger
 from bench.training.profiler import TargetProfiler
 from bench.training.rehearsal import Rehearsal, ServedModule, has_test, rehearse
 from bench.training.serving_probe import probe_serving
@@ -158,6 +158,7 @@ class ModuleParts:
         assert self._profiler is not None
         assert self._follower is not None
         rows = self._profiler.rows
+        # Evaluating again could give another value than that of the crossing, where it is random.
         if rows and rows[-1].steps == self._profiler.steps:
             size = self._follower.split.num_samples
             return Quality(at=at, num_samples=size, values=recorded(rows[-1].quality))
@@ -182,10 +183,12 @@ class ModuleParts:
         return Quality(at=at, num_samples=reader.split.num_samples, values=recorded(values))
 
     def _evaluator(self, reader: Reader) -> pl.Trainer:
-        options = loop.trainer_options(self.config)
-        folder = self.trainer.default_root_dir
+        # A new one: that of the fit has stopped, and its callbacks would take this for training.
         return pl.Trainer(
-            **options, logger=False, callbacks=[KeptSignal(), reader], default_root_dir=folder
+            **loop.trainer_options(self.config),
+            logger=stand_in_logger(self.config),
+            callbacks=[KeptSignal(), reader],
+            default_root_dir=self.trainer.default_root_dir,
         )
 
     def _serving(self, meters: MeterSet) -> Serving | None:

@@ -170,6 +170,15 @@ def test_the_users_optimizer_may_come_from_the_configuration(precision: str, mad
     assert record.config["model"]["optimizer"]["lr"] == 0.01
 
 
+def test_a_module_may_call_the_logger_of_the_run(made: Any) -> None:
+    logger = {"_target_": "pytorch_lightning.loggers.CSVLogger", "name": "csv", "version": ""}
+    record, folder = made("Logging", logger=logger)
+    assert record.status == "ok", record.error
+    written = (folder / "csv" / "metrics.csv").read_text()
+    assert "mine" in written
+    assert "val/hits" in written
+
+
 def test_a_module_that_stops_the_trainer_is_evaluated_at_its_end(made: Any) -> None:
     """It stops after an epoch of three batches; the last evaluation is that after two."""
     record, folder = made("Stopping", target={"value": 1.1})

@@ -363,3 +363,19 @@ class TwoSplits(Data):
 class OfTwoSplits(Plain):
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         super().validation_step(batch, batch_idx)
+
+
+class Logging(Plain):
+    """Calls its logger, in the test step, too."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        self._write()
+        return super().training_step(batch, batch_idx)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self._write()
+        super().test_step(batch, batch_idx)
+
+    def _write(self) -> None:
+        assert self.logger is not None
+        self.logger.log_metrics({"mine": 1.0}, step=self.global_step)
