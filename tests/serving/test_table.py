@@ -283,7 +283,7 @@ def test_the_qualities_are_those_of_the_task_and_the_target_comes_first() -> Non
     (own,) = [
         column
         for column in serve_columns(group_runs([((), of_task("my_gain", my_gain=12345.678))]))
-        if column.heading == "my\ngain"
+        if column.heading == "test\nmy_gain"
     ]
     assert own.cells == ["1.235e+04"]
 
