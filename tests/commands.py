@@ -1,4 +1,4 @@
-"""Shared by all tests of commands: the fast Hydra, and the end of their processes."""
+"""Shared by all tests of commands: the fast Hydra, a fork server, and the end of its processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ import pytest
 
 from tests.cli.command import STARTED
 from tests.cli.quick_hydra import quick_hydra
+from tests.fork_server import JobServer, forked_by
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _jobs_come_from_one_server() -> Iterator[None]:
+    """It starts with the first job. Tests with jobs are one group, so only one worker has it."""
+    with forked_by(JobServer()):
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

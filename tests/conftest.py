@@ -17,6 +17,7 @@ from hypothesis import settings
 # Fixtures of all tests, in a module of their own.
 from tests.commands import (  # noqa: F401
     _hydra_is_quick,
+    _jobs_come_from_one_server,
     _no_command_outlives_its_test,
 )
 from tests.opened import OPENED

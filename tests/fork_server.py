@@ -13,6 +13,19 @@ from unittest.mock import patch
 _FUNCTIONS = ("ensure_running", "connect_to_new_process", "set_forkserver_preload")
 
 
+class JobServer(forkserver.ForkServer):
+    """Imports what any job needs, once, whatever a command would import for its own jobs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_forkserver_preload([])
+
+    def set_forkserver_preload(self, modules_names: list[str]) -> None:
+        """Keep to the modules of all jobs."""
+        jobs = ["bench.training.job", "bench.serving.job", "tests.cli.frozen"]
+        super().set_forkserver_preload(jobs)
+
+
 @contextmanager
 def forked_by(server: forkserver.ForkServer) -> Iterator[None]:
     """Start processes from this server in place of the usual one."""

@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
 
@@ -32,7 +31,6 @@ from bench.launch.needs import forget
 from bench.launch.stopping import STOP_SIGNALS
 from bench.runs import find as runs
 from bench.serving import plan as plan_serve
-from tests.fork_server import forked_by
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,19 +68,6 @@ LAUNCHER_VARIABLES = {
     "TORCHELASTIC_RUN_ID": "none",
     "WORLD_SIZE": "4",
 }
-
-
-class _JobServer(forkserver.ForkServer):
-    """The jobs of all tests of a worker come from one server, which imports the libraries once."""
-
-    def set_forkserver_preload(self, modules_names: list[str]) -> None:
-        """Import what any job needs, whatever this command would import for its own jobs."""
-        jobs = ["bench.training.job", "bench.serving.job", "tests.cli.frozen"]
-        super().set_forkserver_preload(jobs)
-
-
-_JOB_SERVER = _JobServer()
-_JOB_SERVER.set_forkserver_preload([])
 # Whatever a failing test leaves of these is ended: see conftest.py.
 STARTED: list[subprocess.Popen[str]] = []
 
@@ -103,14 +88,12 @@ def start(folder: Path, *arguments: str, module: str = "bench.train") -> subproc
 
 def train(folder: Path, *arguments: str, on_err: Callable[[str], None] | None = None) -> Answer:
     """Run bench.train to its end, in this process."""
-    with forked_by(_JOB_SERVER):
-        return run_here(folder, bench.train.main, *arguments, on_err=on_err)
+    return run_here(folder, bench.train.main, *arguments, on_err=on_err)
 
 
 def serve(folder: Path, *arguments: str) -> Answer:
     """Run bench.serve to its end, in this process."""
-    with forked_by(_JOB_SERVER):
-        return run_here(folder, bench.serve.main, *arguments)
+    return run_here(folder, bench.serve.main, *arguments)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from bench.core.identity import UNHASHED
 from bench.training.parts import model_name
 from tests.cli.planning import plan
 
+pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
+
 
 @pytest.mark.parametrize(
     ("argument", "words"),

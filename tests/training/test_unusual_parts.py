@@ -18,6 +18,7 @@ from bench.runs.trained import load_network
 from tests.cli.planning import plan
 from tests.training.in_process import QUICK, Make
 
+pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
 HERE = "tests.training.unusual_parts"
 
 

@@ -15,6 +15,7 @@ from tests.training import unusual
 from tests.training.in_process import QUICK, Make
 from tests.training.unusual import NUM_TEST, NUM_VAL
 
+pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
 HERE = "tests.training.unusual"
 
 
