@@ -25,7 +25,7 @@ from tests.serving.test_tasks import config_of
 from tests.training.unusual import NUM_TEST
 
 pytestmark = [
-    pytest.mark.xdist_group("modules"),
+    pytest.mark.xdist_group("runtimes"),  # with other files that compile and export
     pytest.mark.usefixtures("one_onnx_registry"),
 ]
 
