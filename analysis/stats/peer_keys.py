@@ -29,7 +29,10 @@ KEYS = (
     "memory_gib",
     "gpus",
     "scenario",
+    "prompt_tokens",
+    "output_tokens",
 )
+_LENGTHS = ("prompt_tokens", "output_tokens")
 NOT_RECORDED = "not recorded"
 NO_GPU = "none"
 _GIB = 2**30
@@ -66,6 +69,8 @@ def peer_keys(runs: DataFrame) -> DataFrame:
         "data_settings": settings,
         **{name: _filled(runs, values) for name, values in _host(runs).items()},
         "scenario": _text(runs, "serving.scenario").fillna(""),
+        # The time to the first token grows with the prompt, so other lengths are other work.
+        **{name: _text(runs, f"serving.{name}").fillna("") for name in _LENGTHS},
     }
     return DataFrame(keys, index=runs.index, columns=list(KEYS))
 

@@ -190,6 +190,11 @@ def _host_words(row: Mapping[Any, Any]) -> str:
     return f"host {NOT_RECORDED}" if row["processor"] == NOT_RECORDED else str(row["processor"])
 
 
+def _length_words(row: Mapping[Any, Any]) -> str:
+    lengths = (row["prompt_tokens"], row["output_tokens"])
+    return "prompts of {} tokens, answers of {}".format(*lengths) if all(lengths) else ""
+
+
 def _size_words(row: Mapping[Any, Any], name: str, unit: str) -> str:
     return f"{row[name]} {unit}" if row[name] != NOT_RECORDED else ""
 
@@ -211,6 +216,7 @@ _WORDS: tuple[tuple[tuple[str, ...], Callable[[Mapping[Any, Any]], str]], ...] =
     (("rule",), lambda row: row["rule"] and f"rule {row['rule']}"),
     (("data",), _data_words),
     (("scenario",), lambda row: row["scenario"].replace("_", " ")),
+    (("prompt_tokens", "output_tokens"), _length_words),
     (("processor",), _host_words),
 )
 _SIZES: Mapping[str, Callable[[Mapping[Any, Any]], str]] = {

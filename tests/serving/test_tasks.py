@@ -17,7 +17,7 @@ from bench.serving.scenarios import run_accuracy
 from bench.serving.sources import TaskSource
 from bench.serving.system_under_test import open_system
 from bench.tasks.input_arrays import as_tensors
-from tests.serving.made_runs import made_task
+from tests.serving.made_runs import TASKS, made_run, made_task
 
 pytestmark = [
     pytest.mark.xdist_group("runtimes"),  # with other files that compile and export
@@ -138,3 +138,18 @@ def test_a_compressed_model_is_compared_by_the_metric_it_was_trained_to(
     change = (quality[metric] or 0.0) - plain[metric]
     assert found.quality_change == pytest.approx(change, abs=1e-3 * plain[metric])
     assert (found.accuracy_change is None) == (task == "regression")
+
+
+def test_metrics_that_were_added_to_a_task_are_computed_if_they_are_trusted(
+    results: Path, tmp_path: Path
+) -> None:
+    kappa = "torchmetrics.classification.BinaryCohenKappa"
+    folder = made_run(results, *TASKS["binary"], f"+metrics.kappa._target_={kappa}")
+    config = config_of(folder, "eager")
+    with pytest.raises(ValueError, match=r"metrics.kappa._target_=.*trust=\[torchmetrics\]"):
+        TrainedModel(folder, config)
+    config.trust = ["torchmetrics"]
+    trained = TrainedModel(folder, config)
+    served = served_quality(config, trained, tmp_path)
+    assert served["kappa"] is not None
+    assert served == pytest.approx(direct_quality(trained), rel=1e-3)

@@ -150,6 +150,14 @@ def test_servings_of_other_scenarios_are_groups_unless_that_is_ignored() -> None
     assert titles(*runs, ignore=["scenario"]) == [""]
 
 
+def test_generations_of_other_lengths_are_groups() -> None:
+    runs = [
+        served("a", "generate", serving__prompt_tokens=prompt, serving__output_tokens=8)
+        for prompt in (16, 32)
+    ]
+    assert titles(*runs) == [f"prompts of {n} tokens, answers of 8" for n in (16, 32)]
+
+
 def test_a_training_and_a_serving_are_never_in_one_group() -> None:
     assert titles(reached("a", 1.0), served("s")) == ["servings", "trainings"]
     several = (reached("a", 1.0), reached("b", 1.0, target__value=0.8), served("s"))
