@@ -79,7 +79,9 @@ def summary_words(
     if len(groups) > _MOST_TARGETS:
         rest = sum(len(group) for group in groups[_MOST_TARGETS:])
         num = len(groups) - _MOST_TARGETS
-        sentence = f"{_count(rest, 'run')} with {num} other combinations of target and host."
+        sentence = (
+            f"{_count(rest, 'run')} with {_count(num, 'other combination')} of target and host."
+        )
         parts.append(Part(heading="Not described here", sentences=(sentence,)))
     return parts
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from bench.core.flat import value_of
 from bench.core.metrics import METRICS, better
 from bench.core.price import cost_basis
-from bench.core.qualities import QUALITIES
 from bench.core.records.run import RunRecord
 from bench.runs.table.columns import Column, number_column, shared_text, spread_column
 from bench.runs.table.fields import (
@@ -20,6 +19,7 @@ from bench.runs.table.fields import (
     joules_of,
     latency_column,
     number_of,
+    quality_column,
 )
 from bench.runs.table.groups import Group
 from bench.runs.table.medians import (
@@ -135,14 +135,9 @@ def _qualities(groups: Sequence[Group]) -> list[Column]:
     reported = {name for run in runs if run.quality_test for name in run.quality_test.values}
     names = [name for name in dict.fromkeys([*targets, *_QUALITIES]) if name in reported]
     return [
-        formatted_column(groups, f"quality_test.{name}", _digits_of(name), rank=11 if place else 2)
+        quality_column(groups, f"quality_test.{name}", rank=11 if place else 2)
         for place, name in enumerate(names[:_MOST_QUALITIES])
     ]
-
-
-def _digits_of(name: str) -> str:
-    facts = QUALITIES.get(name)
-    return ".4f" if facts is not None and facts.unit == "fraction" else ".4g"
 
 
 def _change(groups: Sequence[Group]) -> Column:
