@@ -379,3 +379,18 @@ class Logging(Plain):
     def _write(self) -> None:
         assert self.logger is not None
         self.logger.log_metrics({"mine": 1.0}, step=self.global_step)
+
+
+class OfDigits(Plain):
+    """For the images of data=digits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layer(x.flatten(1))
+
+
+class Unvalidated(Data):
+    val_dataloader = pl.LightningDataModule.val_dataloader
