@@ -18,7 +18,13 @@ from analysis.figures.style import COLOURS, GREY, LINES, Width, short_names
 def draw_grey(axes: Axes, data: DataFrame, x: str, y: str, **style: Any) -> None:
     """Draw the configurations that are not among the best."""
     for _, rows in data[data["shown"] == "grey"].groupby("configuration", sort=False):
-        axes.plot(rows[x], rows[y], color=GREY, linewidth=0.6, zorder=1, **style)
+        look = style | _mark(rows)
+        axes.plot(rows[x], rows[y], color=GREY, linewidth=0.6, zorder=1, **look)
+
+
+def _mark(rows: DataFrame) -> dict[str, Any]:
+    """A line through one place alone would not be visible."""
+    return {"marker": "o", "markersize": 3.5} if len(rows) == 1 else {}
 
 
 def draw_lines(
@@ -55,6 +61,6 @@ def draw_lines(
         first = rows.iloc[0]
         numbers = (first["num_runs"], first["num_reached"], first["num_incomparable"])
         label = legend_name(counted_name(names[str(name)], *numbers), width)
-        look = {"color": COLOURS[place], "linestyle": LINES[place]}
+        look = {"color": COLOURS[place], "linestyle": LINES[place]} | _mark(rows)
         handles += axes.plot(rows[x], rows[y], label=label, drawstyle="steps-post", **look)
     return [*handles, *grey_handles(data, len(handles))], common

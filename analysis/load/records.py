@@ -225,7 +225,8 @@ def read_records(folders: Sequence[Path]) -> tuple[DataFrame, Unreadable]:
     floats = {name: "float64" for name in whole if name.startswith(_QUALITIES)}
     free = bounded_floats(free.astype(floats))
     missing = {n: Series(None, index=free.index, dtype="str") for n in _ALWAYS if n not in free}
-    return concat([record, free.assign(**missing)], axis=1), unreadable
+    # Copied, because converting columns one by one has fragmented the frame: pandas would warn.
+    return concat([record, free.assign(**missing)], axis=1).copy(), unreadable
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.text import Text
-from pandas import DataFrame
+from pandas import DataFrame, concat
 
 from analysis.figures.batch_size import data_batch_size
 from analysis.figures.codecarbon import data_codecarbon
@@ -53,6 +53,19 @@ def test_curves_give_median_and_range_of_the_last_evaluation_so_far() -> None:
     assert set(data["num_runs"]) == {2}
     assert set(data["num_reached"]) == {2}
     assert set(data["target_value"]) == {0.9}
+
+
+def test_a_curve_of_one_evaluation_is_a_mark() -> None:
+    """A line from a place to itself is not visible."""
+    runs = frame(reached("a", 1.0, run_id="p"), reached("b", 2.0, run_id="q"))
+    rows = [curve_rows("p", [1.0], [0.9]), curve_rows("q", [1.0, 2.0], [0.5, 0.9])]
+    figure = draw_curves(data_curves(runs, concat(rows, ignore_index=True)))
+    marks = {
+        str(line.get_label()).split()[0]: line.get_marker()
+        for line in figure.axes[0].get_lines()
+        if not str(line.get_label()).startswith("_")
+    }
+    assert marks == {"a": "o", "b": "None"}
 
 
 def test_curves_highlight_a_few_and_thin_the_rest() -> None:
