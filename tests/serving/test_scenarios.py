@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from typing_extensions import override
 
 from bench.cli.app import register
-from bench.config.serve import SCENARIOS, ScenarioConfig
+from bench.config.serve import LOADGEN_SCENARIOS, ScenarioConfig
 from bench.core.errors import PassFailed
 from bench.core.files import config_dir
 from bench.core.records.serving import Serving
@@ -45,7 +45,7 @@ def system_for(name: str, backend: FakeBackend | None = None) -> InProcessSystem
     )
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", LOADGEN_SCENARIOS)
 def test_every_file_of_the_group_is_a_scenario(name: str) -> None:
     register()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
@@ -57,7 +57,7 @@ def test_every_file_of_the_group_is_a_scenario(name: str) -> None:
     assert first.startswith("# ")
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", LOADGEN_SCENARIOS)
 def test_a_scenario_is_warmed_up_and_measured_by_the_real_load_generator(name: str) -> None:
     asked, system = config(name), system_for(name)
     estimate = warm_up(system, asked, num_inputs=NUM_INPUTS)
