@@ -58,7 +58,14 @@ NODES: dict[str, dict[str, Any]] = {
         "diabetes": _node("bench.tasks.tabular.diabetes", _TABLE),
         "csv": _node(
             "bench.tasks.tabular.csv_file",
-            {**_OWN_FILE, "target": Any, "separator": str, "task": str, **_GROUPED},
+            {
+                **_OWN_FILE,
+                "target": Any,
+                "separator": str,
+                "decimal": str,
+                "task": str,
+                **_GROUPED,
+            },
         ),
         "text": _node(
             "bench.tasks.text.text",

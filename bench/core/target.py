@@ -19,6 +19,8 @@ from bench.core.records.target import LadderRung, TargetMode, TargetResult, Targ
 # 2**-24, and a mean over batches is rounded a few times. In float32, 19/20 is 0.949999988.
 FLOAT32_ROUNDING = 2.0**-21
 RULES = ("first", "consecutive", "final")
+# The thresholds of conf/target/default.yaml, which suit metrics between 0 and 1.
+DEFAULT_LADDER = (0.5, 0.8, 0.9, 0.93, 0.95, 0.97)
 
 
 def meets(measured: float, threshold: float, mode: TargetMode) -> bool:
@@ -80,12 +82,16 @@ class TargetConfig(KeyGroup):
     def __post_init__(self) -> None:
         """Check the threshold and the direction against the metric.
 
+        Thresholds of the default ladder that the metric cannot have are left out: nobody gave them.
+
         Raises:
             ValueError: The metric cannot have them; the message names the key and the remedy.
         """
         facts = QUALITIES.get(self.metric)
         if facts is None:
             return
+        if tuple(self.ladder) == DEFAULT_LADDER:
+            self.ladder = [rung for rung in self.ladder if facts.lower <= rung <= facts.upper]
         for key, value in [("value", self.value), *(("ladder", rung) for rung in self.ladder)]:
             if not facts.lower <= value <= facts.upper:
                 raise ValueError(

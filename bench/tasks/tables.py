@@ -7,8 +7,10 @@ and column. Splits, missing features and standardisation come later (bench/tasks
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +27,8 @@ from bench.tasks.own_files import hash_file, locate_file
 Kind = Literal["classification", "multilabel", "regression"]
 _TASKS = ("classification", "regression")
 _MAX_LISTED = 30  # columns in a message
+_TAB = r"\t"  # a tab as it is typed: neither the shell nor Hydra turns it into one character
+_COMMA_NUMBER = r"[+-]?[\d.]*,\d+"
 Targets = NDArray[np.int64] | NDArray[np.float32]
 
 
@@ -71,7 +75,9 @@ def _read_bundled(bunch: Any, kind: Kind) -> Table:
     )
 
 
-def read_csv(path: str, root: str | None, separator: str, target: Any, task: str) -> Table:
+def read_csv(
+    path: str, root: str | None, separator: str, target: Any, task: str, *, decimal: str = "."
+) -> Table:
     """Read a CSV file with a header.
 
     Args:
@@ -80,6 +86,7 @@ def read_csv(path: str, root: str | None, separator: str, target: Any, task: str
         separator: What separates two values of a row.
         target: The column to predict. A list of columns is multilabel, or several values.
         task: `classification` or `regression`.
+        decimal: The decimal point of numbers.
 
     Raises:
         ValueError: The file, a column or a value cannot be used.
@@ -87,8 +94,14 @@ def read_csv(path: str, root: str | None, separator: str, target: Any, task: str
     require_one_of("data.task", task, _TASKS)
     several = isinstance(target, Sequence) and not isinstance(target, str)
     names = [str(name) for name in target] if several else [str(target)]
-    file = locate_file(path, root)
-    frame = _read_frame(path, lambda: pd.read_csv(file, sep=separator, low_memory=False))
+    if len(names) != len(set(names)):
+        raise ValueError(f"data.target=[{','.join(names)}]: names a column twice; name each once")
+    frame = _read_frame(path, locate_file(path, root), separator, decimal)
+    if len(frame.columns) == 1 and names != [*frame.columns]:
+        raise ValueError(
+            f"data.path={path}: its first line has one name, {list_names(frame.columns)}, if "
+            f"{separator!r} separates values; give data.separator if another character does"
+        )
     for name in names:
         require_column("data.target", name, frame.columns)
     features = frame.drop(columns=names)
@@ -97,7 +110,7 @@ def read_csv(path: str, root: str | None, separator: str, target: Any, task: str
             f"data.path={path}: needs a row, a target and another column to learn from; it has "
             f"{len(frame)} rows of {list_names(frame.columns)}"
         )
-    _require_finite_features(features)
+    _require_numbers(features)
     columns = [frame[name] for name in names]
     kind: Kind = "regression"
     if task == "classification":
@@ -107,12 +120,37 @@ def read_csv(path: str, root: str | None, separator: str, target: Any, task: str
         "multilabel": lambda: _labels(columns),
         "regression": lambda: _values(columns),
     }
-    return Table(features=features, targets=read[kind](), kind=kind, data_hash=hash_file(file))
+    return Table(
+        features=features,
+        targets=read[kind](),
+        kind=kind,
+        data_hash=hash_file(locate_file(path, root)),
+    )
 
 
-def _read_frame(path: str, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+def _read_frame(path: str, file: Path, separator: str, decimal: str) -> pd.DataFrame:
+    sep = "\t" if separator == _TAB else separator
+    for key, character in (("separator", sep), ("decimal", decimal)):
+        if len(character) != 1:
+            example = f"; or {_TAB} for a tab" if key == "separator" else ","
+            raise ValueError(f"data.{key}={character}: must be one character, such as {example}")
     try:
-        frame = read()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # Without index_col=False, a row that is too long would shift its columns to the left.
+            frame = pd.read_csv(
+                file,
+                sep=sep,
+                decimal=decimal,
+                index_col=False,
+                skipinitialspace=True,
+                low_memory=False,
+            )
+    except pd.errors.ParserWarning as error:
+        raise ValueError(
+            f"data.path={path}: rows have more values than the first line has names; name each "
+            f"column there, or set data.separator if {separator!r} is not what separates values"
+        ) from error
     except (ValueError, OSError, EOFError) as error:  # no CSV, an empty file, other text encodings
         raise ValueError(f"data.path={path}: no CSV file ({first_line(error)})") from error
     frame.columns = frame.columns.map(str)
@@ -138,10 +176,16 @@ def list_names(columns: Sequence[str] | pd.Index[str]) -> str:
     return printable(f"{names} and {rest} more" if rest > 0 else names)
 
 
-def _require_finite_features(features: pd.DataFrame) -> None:
+def _require_numbers(features: pd.DataFrame) -> None:
     for name, column in features.select_dtypes("number").items():
         beyond = ~_is_finite(column) & column.notna().to_numpy()
         _refuse_first(str(name), column, beyond, "features must be finite numbers or missing")
+    for name, column in features.select_dtypes(exclude=["number", "bool"]).items():
+        texts = column.dropna().astype(str)
+        if len(texts) and texts.str.fullmatch(_COMMA_NUMBER).all():
+            # As texts, each of these numbers would be a category of its own.
+            remedy = "like all its values; give data.decimal=',' or write numbers without commas"
+            _refuse_first(str(name), column, column.notna().to_numpy(), remedy)
 
 
 def _classes(name: str, column: pd.Series[Any]) -> NDArray[np.int64]:

@@ -58,10 +58,11 @@ def csv_file(
     task: str,
     root: str | None = None,
     separator: str = ",",
+    decimal: str = ".",
     **options: Any,
 ) -> TabularDataModule:
     """A CSV file of the user's; see bench.tasks.tables.read_csv for the arguments."""
-    read = partial(read_csv, path, root, separator, target, task)
+    read = partial(read_csv, path, root, separator, target, task, decimal=decimal)
     return TabularDataModule(read=read, **options)
 
 

@@ -4,9 +4,11 @@ import copy
 from typing import Any
 
 import pytest
+import yaml
 
 from bench.config.run import SamplerConfig
 from bench.config.train import BudgetConfig, TrainConfig, TrainerConfig
+from bench.core.files import config_dir
 from bench.core.identity import config_hash
 from bench.core.target import TargetConfig
 
@@ -56,6 +58,16 @@ def test_values_out_of_range_are_named(changes: dict[str, Any], message: str) ->
 def test_targets_out_of_range_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TargetConfig.from_dict({**TARGET, **changes}, "target.")
+
+
+def test_the_default_ladder_is_cut_to_what_the_metric_can_have() -> None:
+    default = yaml.safe_load((config_dir() / "target" / "default.yaml").read_text())["ladder"]
+    assert TargetConfig.from_dict({**TARGET, "ladder": default}, "target.").ladder == default
+    # No perplexity is below 1.
+    perplexity = {**TARGET, "metric": "perplexity", "value": 3.0}
+    assert TargetConfig.from_dict({**perplexity, "ladder": default}, "target.").ladder == []
+    with pytest.raises(ValueError, match=r"target.ladder=0.9: perplexity lies between 1 and inf"):
+        TargetConfig.from_dict({**perplexity, "ladder": [0.9, 2.0]}, "target.")
 
 
 def test_a_metric_that_nobody_knows_needs_a_direction() -> None:

@@ -123,3 +123,41 @@ def test_an_absolute_path_is_looked_up_by_its_name_in_another_folder(tmp_path: P
     (tmp_path / "table.csv").write_text("x;y\n1;2\n")
     table = read_csv("/elsewhere/table.csv", str(tmp_path), ";", "y", "regression")
     assert table.targets.tolist() == [[2]]
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "separator", "message"),
+    [
+        ("x,y\n1,2,0\n", "y", ",", "rows have more values than the first line has names"),
+        ("x;y\n1;0\n", "y", ",", "one name, x;y, if ',' separates values; give data.separator"),
+        ("x,y\n1,0\n", "y", "ab", "data.separator=ab: must be one character, such as ; or"),
+        ("x,y\n1,0\n", "y", "", "data.separator=: must be one character"),
+        ("x;y\n14,23;0\n;1\n-1.000,5;1\n", "y", ";", "row 1 of column x is 14,23; like all"),
+        ("x,y,z\n1,0,1\n", ["y", "y"], ",", r"data.target=\[y,y\]: names a column twice"),
+    ],
+)
+def test_a_table_that_would_be_misread_is_refused(
+    tmp_path: Path, text: str, target: Any, separator: str, message: str
+) -> None:
+    (tmp_path / "table.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_csv("table.csv", str(tmp_path), separator, target, "classification")
+
+
+@pytest.mark.parametrize(
+    ("text", "separator", "decimal"),
+    [
+        ("x;y\n1,5;0\n2,5;1\n", ";", ","),
+        ("x\ty\n1.5\t0\n2.5\t1\n", r"\t", "."),  # as the shell and Hydra hand a tab on
+        ("x, y\n1.5, 0\n2.5, 1\n", ",", "."),
+        ("x,y\n1.5,0,\n2.5,1,\n", ",", "."),  # lines that end with the separator
+        ("\ufeffx,y\n1.5,0\n2.5,1\n", ",", "."),
+    ],
+)
+def test_tables_of_other_programs_are_read(
+    tmp_path: Path, text: str, separator: str, decimal: str
+) -> None:
+    (tmp_path / "table.csv").write_text(text, encoding="utf-8")
+    table = read_csv("table.csv", str(tmp_path), separator, "y", "classification", decimal=decimal)
+    assert table.features["x"].tolist() == [1.5, 2.5]
+    assert table.targets.tolist() == [0, 1]
