@@ -25,6 +25,7 @@ from hydra.core.global_hydra import GlobalHydra
 import bench.serve
 import bench.train
 from bench.cli.app import sweep_id
+from bench.core.counting import start_order
 from bench.core.records.run import RunRecord
 from bench.core.store import read_record
 from bench.launch.needs import forget
@@ -176,4 +177,4 @@ def _as_if_new(variables: Mapping[str, str]) -> Iterator[None]:
 def records(folder: Path, command: str = "train") -> list[RunRecord]:
     """The records of all runs of a command, in the order in which they were started."""
     runs = [read_record(path) for path in (folder / "results" / command).iterdir()]
-    return sorted(runs, key=lambda record: record.started_utc)
+    return sorted(runs, key=lambda record: start_order(record.run_id, record.started_utc))
