@@ -148,7 +148,7 @@ def _check_loss(module: TaskModule, batch: Batch, precision: Precision) -> None:
     """Compute the loss of a training step."""
     inputs, targets = batch
     with precision():  # on copies, because a model may write into its input
-        module.task.require_outputs(module(inputs.clone()), targets)
+        module.task.require_outputs(_outputs(module, inputs.clone(), "train_dataloader"), targets)
         loss = module.training_step((inputs.clone(), targets), 0)
     if not loss.requires_grad:
         raise ValueError("model: the loss depends on no parameter that is trained")
@@ -156,6 +156,22 @@ def _check_loss(module: TaskModule, batch: Batch, precision: Precision) -> None:
     if any(getattr(part, "sparse", False) is True for part in module.network.modules()):
         loss.backward()  # type: ignore[no-untyped-call]
         _require_sparse_step(module)
+
+
+def _outputs(module: TaskModule, inputs: Tensor, name: str) -> Any:
+    """Send a batch of a loader through the model; numbers of NumPy are often float64."""
+    try:
+        return module(inputs)
+    except RuntimeError as error:
+        weights = {each.dtype for each in module.parameters() if each.is_floating_point()}
+        # A model may convert its inputs itself, so another type alone is no error.
+        if inputs.dtype in weights or len(weights) != 1 or "type" not in str(error):
+            raise
+        found, wanted = (str(kind).removeprefix("torch.") for kind in (inputs.dtype, *weights))
+        raise ValueError(
+            f"data: {module.task.input_word} of {name} are {found}, and the model takes "
+            f"{wanted} ({first_line(error)}); convert them in the data set"
+        ) from error
 
 
 def _require_sparse_step(module: TaskModule) -> None:
@@ -179,7 +195,7 @@ def _check_evaluation(
     before = inputs.clone()
     with evaluating(module), torch.no_grad(), precision():
         given = inputs.to(device)
-        outputs = module(given)
+        outputs = _outputs(module, given, name)
         task.require_outputs(outputs, targets)
     evaluation = task.evaluation("train")
     evaluation.update(outputs.float(), targets.to(device))

@@ -165,6 +165,30 @@ def test_data_that_gives_something_else_is_named(data: Any, words: str) -> None:
         check(Network(), data)
 
 
+class Converting(Network):
+    """Takes numbers of any type."""
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return super().forward(images.float())
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_inputs_of_another_type_than_the_weights_are_named(split: str) -> None:
+    """Whoever makes tensors of NumPy's numbers has float64."""
+    data = OwnData()
+    images, labels = data.splits[split]
+    data.splits[split] = images.double(), labels
+    words = f"images of {split}_dataloader are float64, and the model takes float32 .*convert them"
+    with pytest.raises(ValueError, match=words):
+        check(Network(), data)
+    assert check(Converting(), data).eval_sizes == [2, 3]
+
+
+def test_another_error_of_the_model_is_left_as_it_is() -> None:
+    with pytest.raises(RuntimeError, match="mat1 and mat2 shapes cannot be multiplied"):
+        check(nn.Sequential(nn.Flatten(), nn.Linear(3, NUM_CLASSES)), OwnData())
+
+
 class Staged(OwnData):
     """Makes its test split in setup("test") only, as Lightning documents it."""
 
