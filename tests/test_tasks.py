@@ -13,6 +13,8 @@ import analysis.report
 import bench.compare
 from tests.cli.command import records, run_here, serve, train
 
+pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
+
 # A few steps each, without meters.
 QUICK = (
     *("codecarbon=none", "meter=none", "trainer=cpu", "trainer.num_warmup_steps=1"),

@@ -18,6 +18,8 @@ from bench.launch.needs import Need
 from hydra_plugins.checked_sweeper import PLANNINGS, CheckedSweeper, Planning
 from tests.cli.command import train
 
+pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
+
 
 def said(console: Console) -> str:
     assert isinstance(console.file, io.StringIO)
