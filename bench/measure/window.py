@@ -120,7 +120,10 @@ class Window:
 
         Raises:
             MeterUnavailable: A meter cannot be opened, and they are required.
+            RuntimeError: The window has measured before; its clock would count that time, too.
         """
+        if self.clock.started:
+            raise RuntimeError("a Window measures once: make a new one for each measurement")
         with ExitStack() as resources:
             self._hold_host(resources)
             resources.callback(self._observer.close)
@@ -279,19 +282,16 @@ class Window:
         if not self._stopped:
             return fields
         carbon = self.codecarbon
-        return (
-            fields
-            | (carbon.record_fields() if carbon else {})
-            | {
-                "energy": list(self.energy.rows),
-                "energy_total_j": self.energy.total_j,
-                "energy_label": self.energy.label,
-                "energy_error_frac": self.energy.error_frac,
-                "idle": self.idle,
-                "utilization": self.utilization,
-                "health": self.health,
-            }
-        )
+        fields |= carbon.record_fields() if carbon else {}
+        return fields | {
+            "energy": list(self.energy.rows),
+            "energy_total_j": self.energy.total_j,
+            "energy_label": self.energy.label,
+            "energy_error_frac": self.energy.error_frac,
+            "idle": self.idle,
+            "utilization": self.utilization,
+            "health": self.health,
+        }
 
     def _measure_idle(self) -> WindowEnergy:
         window = EnergyWindow(self.meters)

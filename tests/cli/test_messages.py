@@ -55,6 +55,7 @@ OF_TRAIN = {
     "lr=abc": "lr=abc: must be a number",
     "progress=abc": "progress=abc: must be true or false",
     "results=null": "results=null: must have a value",
+    "target.ladder=0.9": "target.ladder=0.9: must be a list, such as [A,B]",
     "optimizer=": "optimizer=: must be one of adamw, custom, sgd",
     "+seed=1": "+seed: this key exists already; leave out the +",
     "=3": "=3: is not KEY=VALUE",

@@ -134,6 +134,8 @@ def test_stopping_twice_changes_nothing_and_a_window_is_used_once() -> None:
     assert window.energy_j == 10.0
     with pytest.raises(RuntimeError, match="started before"):
         window.start()
+    with pytest.raises(RuntimeError, match="a Window measures once: make a new one"):
+        window.open()
 
 
 def test_a_counter_that_stood_still_for_the_whole_clock_has_failed() -> None:
