@@ -7,8 +7,8 @@ must give. Otherwise the run would fail after hours, or deep inside a library.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -158,20 +158,35 @@ def _check_loss(module: TaskModule, batch: Batch, precision: Precision) -> None:
         _require_sparse_step(module)
 
 
-def _outputs(module: TaskModule, inputs: Tensor, name: str) -> Any:
-    """Send a batch of a loader through the model; numbers of NumPy are often float64."""
+@contextmanager
+def types_explained(network: nn.Module, inputs: Tensor, place: str) -> Iterator[None]:
+    """Explain the error of a model that meets inputs of another type; NumPy's are often float64.
+
+    Args:
+        network: The model that the block calls.
+        inputs: What it is called with.
+        place: What and where the inputs are.
+
+    Raises:
+        ValueError: The model does not take their type.
+    """
     try:
-        return module(inputs)
+        yield
     except RuntimeError as error:
-        weights = {each.dtype for each in module.parameters() if each.is_floating_point()}
+        weights = {each.dtype for each in network.parameters() if each.is_floating_point()}
         # A model may convert its inputs itself, so another type alone is no error.
         if inputs.dtype in weights or len(weights) != 1 or "type" not in str(error):
             raise
         found, wanted = (str(kind).removeprefix("torch.") for kind in (inputs.dtype, *weights))
         raise ValueError(
-            f"data: {module.task.input_word} of {name} are {found}, and the model takes "
-            f"{wanted} ({first_line(error)}); convert them in the data set"
+            f"data: {place} are {found}, and the model takes {wanted} ({first_line(error)}); "
+            "convert them in the data set"
         ) from error
+
+
+def _outputs(module: TaskModule, inputs: Tensor, name: str) -> Any:
+    with types_explained(module, inputs, f"{module.task.input_word} of {name}"):
+        return module(inputs)
 
 
 def _require_sparse_step(module: TaskModule) -> None:

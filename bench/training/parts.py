@@ -34,6 +34,7 @@ from bench.training.contract import (
     example_input,
     refuse_hooks,
     require_network,
+    types_explained,
 )
 from bench.training.evaluate import Served, evaluate
 from bench.training.profiler import TargetProfiler
@@ -266,7 +267,9 @@ def model_facts(parts: Parts, name: str) -> ModelFacts:
         ValueError: The model or the data break their contract.
     """
     network = parts.module.network  # without the teacher of a distillation
-    flops, uncounted = count_flops(network, example_input(parts.task))
+    example = example_input(parts.task)
+    with types_explained(network, example, f"{parts.task.input_word} of train_dataloader"):
+        flops, uncounted = count_flops(network, example)
     return ModelFacts(
         name=name,
         num_parameters=sum(parameter.numel() for parameter in network.parameters()),
