@@ -49,6 +49,7 @@ class TrainedModel:
 
     def _open_source(self, config: ServeConfig) -> Source:
         data = load_data(self.folder, config.trust, root=config.data_root)
+        self._require_same_data(getattr(data, "data_hash", None))
         name = self.record.config.get("task", Classification.name)
         if name == MODULE:
             return ModuleSource(self.folder, data, config.trust)
@@ -56,6 +57,15 @@ class TrainedModel:
         # A run of an earlier version has none in its record.
         self._task_facts = task.facts()
         return TaskSource(task=task, folder=self.folder, trust=config.trust)
+
+    def _require_same_data(self, found: str | None) -> None:
+        """Refuse other data: rows of its test split may have been trained on."""
+        known = self.record.task.data_hash if self.record.task else None
+        if None not in (known, found) and known != found:
+            raise ValueError(
+                f"{self.folder}: its data has changed since the training; give the folder of the "
+                "data as it was in data_root, or train again"
+            )
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from bench.compression.artifact import Artifact
 from bench.config.serve import ServeConfig
+from bench.core.store import read_record, write_record
 from bench.serving.compressed import compare_with_uncompressed
 from bench.serving.model import TrainedModel
 from bench.serving.scenarios import run_accuracy
@@ -153,3 +155,12 @@ def test_metrics_that_were_added_to_a_task_are_computed_if_they_are_trusted(
     served = served_quality(config, trained, tmp_path)
     assert served["kappa"] is not None
     assert served == pytest.approx(direct_quality(trained), rel=1e-3)
+
+
+def test_data_that_has_changed_since_the_training_is_refused(tmp_path: Path) -> None:
+    folder = made_task(tmp_path / "results", "regression")
+    record = read_record(folder)
+    assert record.task is not None
+    write_record(folder, replace(record, task=replace(record.task, data_hash="of other data")))
+    with pytest.raises(ValueError, match=r"its data has changed since the training; .*data_root"):
+        TrainedModel(folder, config_of(folder, "eager"))
