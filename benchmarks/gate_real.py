@@ -49,7 +49,7 @@ from bench.gate.sides.read import read_side
 Kind = Literal["none", "sleep", "work"]
 
 MODULE = Path("bench/tasks/task_module.py")
-STEP = "        return cross_entropy(self(images), labels)\n"
+STEP = "        return self.task.loss(self(inputs), targets)\n"
 LEAST_SLEEP_S = 0.002
 SLOWDOWNS_FRAC = (0.0, 0.1, 0.2)
 PLANTED_METRIC = "time_per_sample_s"
@@ -133,7 +133,7 @@ def work_code(num_passes: float) -> str:
     return f"""\
         self.owed_passes = getattr(self, "owed_passes", 0.0) + {num_passes!r}
         while self.owed_passes >= 1:
-            self(images)
+            self(inputs)
             self.owed_passes -= 1
 """
 

@@ -282,12 +282,12 @@ CALIBRATION = Calibration(step_s=0.001, pass_s=0.0001)
 def stepped(code: str, steps: int, names: dict[str, object]) -> object:
     """An object on which planted lines of a training step were run so many times."""
     lines = "\n".join(line.removeprefix("    ") for line in code.splitlines())
-    exec(f"def step(self, images):\n{lines}\n", names)
+    exec(f"def step(self, inputs):\n{lines}\n", names)
 
     class Module:
         passes = 0
 
-        def __call__(self, images: object) -> None:
+        def __call__(self, inputs: object) -> None:
             self.passes += 1
 
     module = Module()
@@ -331,12 +331,12 @@ def test_slowdowns_are_planted_in_the_training_step_there_is() -> None:
     ]
     none, sleep, work = (gate_real.planted_source(source, one, CALIBRATION) for one in planned)
     assert none == source
-    for planted, word in ((sleep, "time.sleep(self.owed_s)"), (work, "            self(images)")):
-        compile(planted, "classifier.py", "exec")
-        before, _, _ = planted.partition("return cross_entropy(self(images), labels)")
+    for planted, word in ((sleep, "time.sleep(self.owed_s)"), (work, "            self(inputs)")):
+        compile(planted, "task_module.py", "exec")
+        before, _, _ = planted.partition("return self.task.loss(self(inputs), targets)")
         assert before.endswith("        ")
         assert word in before
-    with pytest.raises(ValueError, match="not one line 'return cross_entropy"):
+    with pytest.raises(ValueError, match="not one line 'return self"):
         gate_real.planted_source("", planned[0], CALIBRATION)
 
 

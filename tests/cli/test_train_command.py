@@ -128,9 +128,7 @@ class TestMainJob:
             assert record.phases.init_s is not None
             assert 0 < energy.init_metered_s < record.phases.init_s
             last = read_curve(sweep[0] / "results" / "train" / record.run_id)[-1]
-            # An end of the last evaluation that is shorter than the meter's refresh is booked with
-            # the next reading, after its row.
-            assert last.eval_energy_j == pytest.approx(energy.eval_j, abs=0.5)
+            assert last.eval_energy_j == pytest.approx(energy.eval_j)
 
     def test_a_run_folder_has_its_files_and_no_others(self, sweep: tuple[Path, Answer]) -> None:
         folder, _ = sweep

@@ -135,25 +135,6 @@ def test_what_is_evaluated_inside_of_its_phase_is_followed_by_training(tmp_path:
     assert (run.record.phases.eval_s, run.record.phases.train_s) == (1.0, 4.0)
 
 
-def test_a_reading_right_after_a_phase_is_not_repeated(tmp_path: Path) -> None:
-    """Each reading adds the error of its edges, and no counter has refreshed in between."""
-    num_reads = 0
-
-    def read() -> float:
-        nonlocal num_reads
-        num_reads += 1
-        return 10.0 * num_reads
-
-    window = Window({"counter": FunctionMeter(read)}, clock=FakeClock(), period_s=None)
-    with TargetWindow(metric="accuracy", value=0.9, results=tmp_path, window=window) as run:
-        before = num_reads
-        with run.evaluation():
-            pass
-        assert num_reads == before + 2
-        run.evaluated(samples=1, accuracy=0.5)
-        assert num_reads == before + 2
-
-
 def test_a_miss_is_censored_at_what_was_spent(tmp_path: Path) -> None:
     record = Training(tmp_path).fit([0.5, 0.6])
     assert record.target is not None

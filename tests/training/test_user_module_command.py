@@ -58,7 +58,7 @@ def test_the_record_has_what_the_module_logs(trained: Path) -> None:
 
 
 def test_it_is_reported(trained: Path) -> None:
-    options = ("figures=[accuracy_time]", "formats=[svg]", "widths=[one]")
+    options = ("figures=[quality_time]", "formats=[svg]", "widths=[one]")
     answer = run_here(trained, analysis.report.main, *options)
     assert answer.code == 0, answer.out + answer.err
     assert "runs: 1" in answer.out
