@@ -25,7 +25,7 @@ from bench.core.checks import (
     value_at,
 )
 from bench.core.identity import CHOICES, without_key
-from bench.core.qualities import TASK_QUALITIES
+from bench.core.qualities import TASK_QUALITIES, require_metric_name
 from bench.core.target import TargetConfig
 
 # Keys that copy another key. A different value would be ignored or, worse, half used.
@@ -148,6 +148,13 @@ class TrainConfig(RunConfig):
         refuse_contradictions(values, _REPEATED)
         _refuse_ignored_keys(values)
         config = super().from_dict(without_key(dict(values), CHOICES), above)
+        for name, node in config.metrics.items():
+            require_metric_name(name)
+            if not isinstance(node, Mapping) or "_target_" not in node:
+                raise ValueError(
+                    f"metrics.{name}={node}: must name a class of torchmetrics; give "
+                    f"+metrics.{name}._target_=torchmetrics.CLASS"
+                )
         if config.task != MODULE:  # what a module logs is only known once it has logged it
             names = [*TASK_QUALITIES[config.task], *config.metrics]
             require_one_of("target.metric", config.target.metric, names)

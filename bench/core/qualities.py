@@ -6,10 +6,11 @@ key target.mode.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bench.core.metric import Better
+from bench.core.records.model import RESERVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,29 @@ QUALITIES: Mapping[str, QualityFacts] = {
         unit="bits",
     ),
 }
+
+# Names that no metric of a user can have: a loss is what is trained.
+_TAKEN = (*RESERVED, "loss")
+
+
+def require_metric_name(name: str, taken: Collection[str] = ()) -> None:
+    """Refuse a name that a user's own metric cannot have.
+
+    Args:
+        name: The name under `metrics`.
+        taken: Names of the qualities that the task itself reports.
+
+    Raises:
+        ValueError: It is no name, or it is taken.
+    """
+    if not str(name).isidentifier():
+        raise ValueError(
+            f"metrics.{name}: a name has letters, digits and underscores, and begins with no digit"
+        )
+    if name in (*_TAKEN, *taken):
+        names = ", ".join(sorted({*taken, *_TAKEN}))
+        raise ValueError(f"metrics.{name}: this name is taken; choose one other than {names}")
+
 
 # What every classifier reports.
 CLASSES = ("loss", "accuracy", "macro_f1", "worst_class_recall", "expected_calibration_error")

@@ -146,6 +146,7 @@ def _read_frame(path: str, file: Path, separator: str, decimal: str) -> pd.DataF
                 skipinitialspace=True,
                 low_memory=False,
             )
+        header = pd.read_csv(file, sep=sep, header=None, nrows=1, dtype=str, skipinitialspace=True)
     except pd.errors.ParserWarning as error:
         raise ValueError(
             f"data.path={path}: rows have more values than the first line has names; name each "
@@ -153,6 +154,11 @@ def _read_frame(path: str, file: Path, separator: str, decimal: str) -> pd.DataF
         ) from error
     except (ValueError, OSError, EOFError) as error:  # no CSV, an empty file, other text encodings
         raise ValueError(f"data.path={path}: no CSV file ({first_line(error)})") from error
+    # pandas would call the second one `y.1`: a copy of the target would become a feature.
+    names = header.iloc[0].dropna()
+    if names.duplicated().any():
+        name = printable(names[names.duplicated()].iloc[0])
+        raise ValueError(f"data.path={path}: two columns are called {name}; rename one of them")
     frame.columns = frame.columns.map(str)
     return frame
 

@@ -11,10 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from bench.core.metric import Better
-from bench.core.qualities import QUALITIES
-
-# `at` and `num_samples` stand beside the qualities in the record; a loss is what is trained.
-_RESERVED = ("at", "num_samples", "loss")
+from bench.core.qualities import QUALITIES, require_metric_name
 
 
 class UserMetrics:
@@ -32,7 +29,7 @@ class UserMetrics:
                 direction, or an object is not a torchmetrics.Metric.
         """
         for name, metric in metrics.items():
-            _require_name(name, own_names)
+            require_metric_name(name, own_names)
             _require_metric(name, metric)
             _require_meaning(name, metric)
         self._metrics: dict[str, Metric] = dict(metrics)
@@ -84,18 +81,6 @@ class UserMetrics:
             name: _number(name, metric, _run(name, metric.compute))
             for name, metric in self._metrics.items()
         }
-
-
-def _require_name(name: str, own_names: Collection[str]) -> None:
-    if not str(name).isidentifier():
-        raise ValueError(
-            f"metrics.{name}: a name has letters, digits and underscores, and begins with no digit"
-        )
-    if name in _RESERVED or name in own_names:
-        taken = sorted({*own_names, *_RESERVED})
-        raise ValueError(
-            f"metrics.{name}: this name is taken; choose one other than {', '.join(taken)}"
-        )
 
 
 def _require_metric(name: str, metric: Any) -> None:

@@ -77,6 +77,21 @@ def test_a_metric_that_nobody_knows_needs_a_direction() -> None:
     assert TargetConfig.from_dict({**unknown, "mode": "max"}, "target.").build().mode == "max"
 
 
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ({"x": 3}, r"metrics.x=3: must name a class of torchmetrics; give \+metrics.x._target_="),
+        ({"num_samples": {"_target_": "a.B"}}, "metrics.num_samples: this name is taken"),
+        ({"a-b": {"_target_": "a.B"}}, "metrics.a-b: a name has letters, digits and underscores"),
+    ],
+)
+def test_metrics_of_the_user_are_checked_before_the_run(
+    metrics: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        config(metrics=metrics)
+
+
 @pytest.mark.parametrize("field", ["max_epochs", "max_time_s", "max_energy_j"])
 def test_budgets_are_positive(field: str) -> None:
     with pytest.raises(ValueError, match=f"budget.{field}=0"):

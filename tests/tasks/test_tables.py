@@ -161,3 +161,10 @@ def test_tables_of_other_programs_are_read(
     table = read_csv("table.csv", str(tmp_path), separator, "y", "classification", decimal=decimal)
     assert table.features["x"].tolist() == [1.5, 2.5]
     assert table.targets.tolist() == [0, 1]
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    """The second one would be a feature, and may be a copy of the target."""
+    (tmp_path / "twice.csv").write_text("x,y,y\n" + "1,2,2\n" * 10)
+    with pytest.raises(ValueError, match="two columns are called y; rename one of them"):
+        read_csv(str(tmp_path / "twice.csv"), None, ",", "y", "regression")
