@@ -7,10 +7,9 @@ targets and outputs look like; the training, the serving and the record ask it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
 from bench.core.metric import Better
@@ -132,11 +131,11 @@ class Task(ABC):
             ValueError: They are no tensor or have another shape.
         """
         wanted = self.output_shape(targets)
-        text = f"model: must give {self.output_word} of shape ({_numbers(wanted)})"
+        text = f"model: must give {self.output_word} of shape ({shape_text(wanted)})"
         if not isinstance(outputs, Tensor):
             raise ValueError(f"{text}, gave {describe(outputs)}")
         if not self._is_output_shape(tuple(outputs.shape), wanted):
-            raise ValueError(f"{text}, gave shape ({_numbers(outputs.shape)})")
+            raise ValueError(f"{text}, gave shape ({shape_text(outputs.shape)})")
 
     def _is_output_shape(self, shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
         return shape == wanted
@@ -181,7 +180,8 @@ def describe(value: Any) -> str:
     return f"a {name} of {len(value)}" if isinstance(value, tuple | list | dict) else f"a {name}"
 
 
-def _numbers(shape: tuple[int, ...] | torch.Size) -> str:
+def shape_text(shape: Sequence[int]) -> str:
+    """Write numbers for an error: `1, 8, 8`."""
     return ", ".join(map(str, shape))
 
 
@@ -189,5 +189,6 @@ def wrong_targets(where: str, word: str, wanted: str, targets: Tensor) -> ValueE
     """The error for targets of another type or shape."""
     kind = str(targets.dtype).removeprefix("torch.")
     return ValueError(
-        f"data: {word} of {where} must be {wanted}, are {kind} of shape ({_numbers(targets.shape)})"
+        f"data: {word} of {where} must be {wanted}, are {kind} of shape "
+        f"({shape_text(targets.shape)})"
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from bench.training.callback_trainer import (
     require_from_scratch,
     require_validation,
     schedule_done,
+    step_loss,
     why_unknown,
 )
 from bench.training.loop import gpu_uuids
@@ -183,8 +184,8 @@ class ProfilerCallback(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Count the step and keep its loss, if Lightning knows it."""
-        if isinstance(outputs, Mapping) and "loss" in outputs:
-            self._train_loss.add(outputs["loss"])
+        if (loss := step_loss(outputs)) is not None:
+            self._train_loss.add(loss)
         self._running.step_ended(trainer, self._count(trainer, batch, batch_idx))
 
     @override

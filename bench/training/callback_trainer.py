@@ -254,3 +254,12 @@ class Monitor:
                     "this type, log it in float32",
                     *(self._label, value, threshold, dtype),
                 )
+
+
+def step_loss(outputs: Any) -> Tensor | None:
+    """The loss of a training step, a detached scalar; None if it gave none."""
+    # A module that optimizes by hand may return nothing, or anything under that name.
+    loss = outputs.get("loss") if isinstance(outputs, Mapping) else None
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        return None
+    return loss.detach().reshape(())

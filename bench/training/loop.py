@@ -97,6 +97,23 @@ def gpu_uuids(devices: Sequence[torch.device]) -> list[str] | None:
     ]
 
 
+class OnDevice:
+    """What is trained on the device of its trainer."""
+
+    trainer: pl.Trainer
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the training."""
+        device: torch.device = self.trainer.strategy.root_device
+        return device
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished its work; a CPU always has."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
 def build_trainer(
     config: TrainConfig, *, max_steps: int, every: int, logger: Logger | None
 ) -> pl.Trainer:

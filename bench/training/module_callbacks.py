@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,6 +16,7 @@ from bench.training.callback_trainer import (
     Monitor,
     call_before_training_data,
     require_validation,
+    step_loss,
 )
 from bench.training.module_trainer import ModuleTrainer
 from bench.training.profiler import TargetProfiler
@@ -85,7 +85,7 @@ class Follower(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Count the batch and keep its loss, if Lightning knows it."""
-        if (loss := loss_of(outputs)) is not None:
+        if (loss := step_loss(outputs)) is not None:
             self._train_loss.add(loss)
         self._profiler.step_ended(trainer, self._count(trainer, batch, batch_idx))
 
@@ -173,7 +173,7 @@ class Reader(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Keep the loss, if Lightning knows it."""
-        if (loss := loss_of(outputs)) is not None:
+        if (loss := step_loss(outputs)) is not None:
             self.losses.append(loss)
 
     @override
@@ -222,15 +222,6 @@ def _clear_size(batch: Any, loader: Any, batch_idx: int) -> int | None:
         return num_samples(batch, loader, batch_idx)
     except Exception:  # a user's batch may be any object; the module accepts it
         return None
-
-
-def loss_of(outputs: Any) -> Tensor | None:
-    """The loss of a training step, a detached scalar; None if it gave none."""
-    # A module that optimizes by hand may return nothing, or anything under that name.
-    loss = outputs.get("loss") if isinstance(outputs, Mapping) else None
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        return None
-    return loss.detach().reshape(())
 
 
 def _on_cpu(batch: Any) -> Any:

@@ -43,7 +43,7 @@ from bench.training.warm_up import prepare
 
 
 @dataclass(kw_only=True, eq=False)
-class Parts:
+class Parts(loop.OnDevice):
     """What the run of a built-in task consists of.
 
     Attributes:
@@ -70,17 +70,6 @@ class Parts:
     def task(self) -> Task:
         """What is learned."""
         return self.module.task
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the training."""
-        device: torch.device = self.trainer.strategy.root_device
-        return device
-
-    def synchronize(self) -> None:
-        """Wait until the device has finished its work; a CPU always has."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
     def prepare(self, facts: dict[str, Any], name: str) -> None:
         """Check and warm up, before the clock.

@@ -23,9 +23,9 @@ from typing import Any
 
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import unchanged
-from bench.tasks.task import Task
+from bench.tasks.task import Task, shape_text
 from bench.training.batches import digest, gather
-from bench.training.splits import pass_samples, require_size, shape_text, split_batches
+from bench.training.splits import pass_samples, require_size, split_batches
 
 _JOIN_S = 30.0
 # From this many bits on, the labels of two ranks agree by chance once in 2^40 times.

@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.tasks.data import test_batches
 from bench.tasks.loaders import Batch
 from bench.tasks.neutral import unchanged
-from bench.tasks.task import Task, describe
+from bench.tasks.task import Task, describe, shape_text
 
 _NUM_TARGETS = 64  # targets that are compared: enough to tell two orders apart
 
@@ -136,8 +136,3 @@ def require_size(num_train_samples: int, passes: Sequence[int | None], batch_siz
             f"data: num_train_samples is {num_train_samples}, but one pass of train_dataloader "
             f"gives about {total}; give the samples of a pass, which epochs are counted by"
         )
-
-
-def shape_text(shape: Sequence[int]) -> str:
-    """Write numbers for an error: `1, 8, 8`."""
-    return ", ".join(map(str, shape))

@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True, eq=False)
-class ModuleParts:
+class ModuleParts(loop.OnDevice):
     """What a run of a user's module consists of.
 
     Attributes:
@@ -64,17 +64,6 @@ class ModuleParts:
     def max_steps(self) -> int:
         """Length of the schedule in batches."""
         return self.trainer.schedule.max_steps
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the training."""
-        device: torch.device = self.trainer.strategy.root_device
-        return device
-
-    def synchronize(self) -> None:
-        """Wait until the device has finished its work; a CPU always has."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
     def prepare(self, facts: dict[str, Any], name: str) -> None:
         """Rehearse the training before the clock.
