@@ -21,7 +21,7 @@ class CurveRow:
         checkpoint_time_s: Part of it in the phase `checkpoint`.
         samples: Training samples seen on all ranks. None if the size of a batch is unknown.
         steps: Optimizer steps; batches for a module of the user's, which may take several steps in
-            one. None if a loop of one's own does not count them.
+            one. None if a user's own loop does not count them.
         epochs: Passes over the training split.
         energy_total_j: Cumulative reading of the meters, without constants.
         energy_label: Weakest label of the components in `energy_total_j`.

@@ -18,7 +18,7 @@ class Quality:
     Attributes:
         at: Which model was evaluated: the one at the `crossing`, the one at the `end` of a run that
             missed, or the one that was `served`.
-        num_samples: Size of the split, in samples of the task. None for a training of one's own,
+        num_samples: Size of the split, in samples of the task. None for a user's own training loop,
             which only says what it measured, and where batches do not show their size.
         values: Values of the task's metrics, by name; None if a value is not a finite number.
     """

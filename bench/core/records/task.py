@@ -11,7 +11,7 @@ class TaskFacts:
     """The task of a run, as it followed from the configuration and the data.
 
     Attributes:
-        name: Value of the key `task`; `own` for a training of one's own.
+        name: Value of the key `task`; `own` for a user's own training loop.
         kind: Kind of the task, which follows from the data: `multiclass`, `binary`, `multilabel`,
             `regression`, `next_token` or, with task=module, `module`; `own` for a training of one's
             own.
