@@ -1,0 +1,264 @@
+"""The folder of a sweep: what was planned, and how far each job has come.
+
+results/<...>/sweeps/<id>/plan.json is written before anything is launched. Each job has one file,
+jobs/<num>.json, which only the process that makes the job writes. These files, and not the values
+that a launcher returns, say what became of a sweep: a job may be made on another node, and may be
+lost with its process.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+from pydantic import TypeAdapter, ValidationError
+
+from bench.core.errors import first_error
+from bench.core.files import StoreError, read_file, replace_file, unwritable_message
+
+_PLAN = "plan.json"
+_LAUNCHED = "launched.json"
+_JOBS = "jobs"
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process on some host, as it can be found again.
+
+    Attributes:
+        host: The name of the host.
+        pid: Its number there.
+        created_s: When it was created, in seconds since 1970; a number may be used again.
+    """
+
+    host: str
+    pid: int
+    created_s: float
+
+    @classmethod
+    def current(cls) -> Process:
+        """This process."""
+        pid = os.getpid()
+        return cls(host=platform.node(), pid=pid, created_s=psutil.Process(pid).create_time())
+
+    def is_alive(self) -> bool | None:
+        """Whether it is alive; None if it is on another host, where nobody can look."""
+        if self.host != platform.node():
+            return None
+        try:
+            return bool(abs(psutil.Process(self.pid).create_time() - self.created_s) < 1.0)
+        except psutil.Error:
+            return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunKey:
+    """What tells a run apart from those that resume= does not repeat."""
+
+    command: str
+    config_hash: str
+    seed: int
+    repeat: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedJob:
+    """A job that is going to be launched.
+
+    Attributes:
+        num: Its number in the sweep, from 0.
+        overrides: Its overrides on the command line.
+        keys: The runs that it makes.
+    """
+
+    num: int
+    overrides: Sequence[str]
+    keys: Sequence[RunKey] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPlan:
+    """All jobs of a sweep, as they were planned before the first one was launched.
+
+    Attributes:
+        command: The command, such as `train`.
+        process: The process that launches the jobs and gathers their records.
+        swept: The keys that differ between the jobs.
+        num_runs: Number of runs of all jobs.
+        jobs: The jobs in order.
+    """
+
+    command: str
+    process: Process
+    swept: Sequence[str]
+    num_runs: int
+    jobs: Sequence[PlannedJob]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRun:
+    """A run of a job.
+
+    Attributes:
+        folder: The folder of the run.
+        overrides: What distinguishes it, as overrides.
+        key: What resume= recognises it by.
+        found: Whether resume= found it finished, so that it was not made again.
+        ended: Whether it has ended and has its record.
+    """
+
+    folder: str
+    overrides: Sequence[str]
+    key: RunKey
+    found: bool = False
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobNote:
+    """How far a job has come, in the words of the process that makes it.
+
+    Attributes:
+        num: The number of the job in its sweep.
+        overrides: Its overrides on the command line.
+        process: The process that makes it.
+        scheduler: The batch system's facts about the job; None without one.
+        runs: Its runs so far.
+        errors: Why it could not start, or could not go on; one line each.
+        ended: Whether the process has finished with it.
+    """
+
+    num: int
+    overrides: Sequence[str]
+    process: Process
+    scheduler: Mapping[str, Any] | None = None
+    runs: Sequence[JobRun] = field(default_factory=list)
+    errors: Sequence[str] = field(default_factory=list)
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launched:
+    """The names by which a batch system knows the jobs of a sweep.
+
+    Attributes:
+        scheduler: The batch system: `slurm`.
+        job_ids: Its name of each job, by the number of the job.
+    """
+
+    scheduler: str
+    job_ids: Mapping[int, str]
+
+
+_PLAN_FORM: TypeAdapter[SweepPlan] = TypeAdapter(SweepPlan)
+_LAUNCHED_FORM: TypeAdapter[Launched] = TypeAdapter(Launched)
+_NOTE_FORM: TypeAdapter[JobNote] = TypeAdapter(JobNote)
+
+
+class SweepFolder:
+    """Reads and writes the files of a sweep.
+
+    Attributes:
+        path: The folder, results/sweeps/<id>.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read and write nothing yet."""
+        self.path = path
+        self._notes: dict[int, JobNote] = {}
+        self._stamps: dict[int, tuple[int, int]] = {}  # of the files that were read
+
+    def write_plan(self, plan: SweepPlan) -> None:
+        """Write down what is going to be launched.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        self._write(_PLAN, _PLAN_FORM.dump_json(plan, indent=1))
+
+    def read_plan(self) -> SweepPlan | None:
+        """The plan; None for a sweep that another sweeper than ours makes up as it goes.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        return self._read(_PLAN, _PLAN_FORM)
+
+    def write_launched(self, launched: Launched) -> None:
+        """Write down by which names the batch system knows the jobs.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        self._write(_LAUNCHED, _LAUNCHED_FORM.dump_json(launched))
+
+    def read_launched(self) -> Launched | None:
+        """The names of the jobs in the batch system; None if none were written down.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        return self._read(_LAUNCHED, _LAUNCHED_FORM)
+
+    def write_note(self, note: JobNote) -> None:
+        """Write how far a job has come, in place of what its file said before.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        self._write(f"{_JOBS}/{note.num}.json", _NOTE_FORM.dump_json(note, indent=1))
+
+    def read_notes(self) -> Mapping[int, JobNote]:
+        """The notes of all jobs that have begun, by their numbers.
+
+        Only files that have changed since the last call are read. A file that cannot be read counts
+        as one that is not there yet.
+        """
+        folder = self.path / _JOBS
+        with suppress(OSError):
+            os.utime(folder)  # a network file system then does not answer from an old listing
+            with os.scandir(folder) as entries:
+                names = [entry.name for entry in entries if entry.name[0] != "."]
+            for name in names:
+                self._read_note(folder / name)
+        return self._notes
+
+    def _read_note(self, path: Path) -> None:
+        num = int(path.stem) if path.stem.isdecimal() else -1
+        before = self._notes.get(num)
+        if num < 0 or (before is not None and before.ended):
+            return
+        facts = path.stat()
+        stamp = (facts.st_ino, facts.st_mtime_ns)
+        if self._stamps.get(num) == stamp:
+            return
+        with suppress(StoreError):
+            note = self._read(f"{_JOBS}/{path.name}", _NOTE_FORM)
+            if note is not None:
+                self._notes[num], self._stamps[num] = note, stamp
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = self.path / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, content + b"\n")
+        except OSError as error:
+            raise StoreError(unwritable_message(self.path, error)) from error
+
+    def _read(self, name: str, form: TypeAdapter[_T]) -> _T | None:
+        path = self.path / name
+        try:
+            return form.validate_json(read_file(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
+        except ValidationError as error:
+            raise StoreError(f"{path}: {first_error(error)}") from error
