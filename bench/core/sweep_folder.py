@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import psutil
 from pydantic import TypeAdapter, ValidationError
@@ -155,6 +155,25 @@ class Launched:
 
     scheduler: str
     job_ids: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostJob:
+    """A job that ended without noting its end, as a batch system describes it.
+
+    Attributes:
+        num: The number of the job.
+        state: Its state in the batch system, such as `TIMEOUT`.
+        node: The node that made it; None if it never began.
+        reason: What happened, in one line for people.
+        status: How the record of its run reads.
+    """
+
+    num: int
+    state: str
+    node: str | None
+    reason: str
+    status: Literal["killed", "interrupted"]
 
 
 _PLAN_FORM: TypeAdapter[SweepPlan] = TypeAdapter(SweepPlan)
