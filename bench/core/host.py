@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.environment import deciding_variables
+from bench.core.scheduler import scheduler_facts
 
 LIBRARIES = (
     "operational-metrics-bench",
@@ -55,7 +56,7 @@ def _git(*arguments: str) -> str | None:
 
 @cache
 def host_facts() -> dict[str, Any]:
-    """Machine, versions, and the revision of the repository that the command was started in."""
+    """Machine, batch job, versions, and the revision of the repository the command started in."""
     status = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "name": platform.node(),
@@ -66,6 +67,7 @@ def host_facts() -> dict[str, Any]:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "environment": deciding_variables(),
+        "scheduler": scheduler_facts(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records.curve import CurveRow
+from bench.core.records.health import Health
 from bench.core.records.run import RunIdentity, RunRecord
 from bench.measure.window import Window
 
@@ -37,7 +38,20 @@ def measured_record(
     facts = {**host, **_torch_threads(), "gpus": window.devices if window else []}
     record = outcome_record(identity, config, rows, host=facts, **ending)
     measured = window.record_fields() if window else {}
-    return without_doubtful_joules(replace(record, **measured, **(fields or {})))
+    record = replace(record, **measured, **(fields or {}))
+    return without_doubtful_joules(replace(record, health=_judged_by_node(record.health, host)))
+
+
+def _judged_by_node(health: Health | None, host: Mapping[str, Any]) -> Health | None:
+    """Add the flag of a job that did not have its node to itself.
+
+    The other jobs may have been quiet, but nobody looked: only a part of what they can do to a run
+    (caches, memory, disk, clock rates) shows in the other flags.
+    """
+    scheduler = host.get("scheduler") or {}
+    if health is None or scheduler.get("exclusive") is not False:
+        return health
+    return replace(health, comparable=False, flags=[*health.flags, "shared_node"])
 
 
 def _torch_threads() -> dict[str, int]:
