@@ -27,9 +27,10 @@ from bench.cli.sweep_report import (
 from bench.cli.terminal import ProgressLine, RunCounter, say, wide_console
 from bench.core.environment import settle_environment
 from bench.core.files import StoreError
+from bench.core.finished import FinishedRuns
 from bench.core.host import host_facts
 from bench.core.identity import charges_of
-from bench.core.ledger import FinishedRuns, append_ledger
+from bench.core.ledger import append_ledger
 from bench.core.lock import lock_path, measuring_lock, require_lock
 from bench.core.records.run import RunRecord
 from bench.core.store import (
@@ -101,10 +102,11 @@ class Sweep:
                 self._num_found += 1
                 return
             identity = new_identity(*key)
-            # A signal in between would leave a launch in the ledger without a folder.
+            # A signal in between would leave a folder without its line in the ledger.
             with delay_signals():
                 facts = {"overrides": list(overrides), "sweep_id": sweep_id()}
-                folder = create_run_folder(results, identity, config, **facts)
+                folder = create_run_folder(results, identity, config)
+                append_ledger(results, "launched", identity, **facts)
         except StoreError as error:
             # After other runs succeeded, the folder was lost (a full disk, say): that is a failure.
             # Before the first one, it is a wrong value of results=.
@@ -121,16 +123,13 @@ class Sweep:
         """Find a finished run with the same identity and prices that resume= accepts.
 
         Raises:
-            StoreError: The ledger cannot be read.
+            StoreError: The results cannot be read.
         """
         resume = config["resume"]
         if not resume:
             return None
-        if results not in self._finished:
-            finished = self._finished[results] = FinishedRuns(results)
-            if finished.ledger.skipped_note:
-                say(self._console, f"note: {finished.ledger.skipped_note}")
-        for folder in self._finished[results].find(*key):
+        finished = self._finished.setdefault(results, FinishedRuns(results))
+        for folder in finished.find(*key):
             try:
                 record = read_record(folder)
             except StoreError as error:

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import stat
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -67,6 +68,25 @@ def read_file(path: Path) -> bytes:
     """
     require_file(path)
     return path.read_bytes()
+
+
+def list_folder(folder: Path) -> list[str]:
+    """What is in a folder now, even if another host of a network file system has just added it.
+
+    Returns:
+        Names in no order; none if there is no such folder.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    with suppress(OSError):
+        os.utime(folder)  # else a network file system may answer from a listing that it remembers
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be read ({error.strerror})") from error
 
 
 def write_whole(file: int, data: bytes) -> None:

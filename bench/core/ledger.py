@@ -1,6 +1,7 @@
 """The ledger of a results folder: one line when a run is launched, and one when it ends.
 
-It is an index; the truth is in the run folders. A line that cannot be read does not affect others.
+It is an index for people, and shows which folders somebody has deleted. Nothing relies on it: the
+truth is in the run folders. A line that cannot be read does not affect others.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ Event = dict[str, Any]
 
 
 def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any) -> None:
-    """Append a line to the ledger; lines of several processes do not mix.
+    """Append a line to the ledger; lines of several processes of one host do not mix.
 
-    The line of a launch is written before the run's folder gets its final name. A command that is
-    killed in between therefore never leaves a folder without its line.
+    Only a command appends. Its runs may be made on other hosts, and network file systems mix what
+    several hosts append.
 
     Raises:
         StoreError: The ledger cannot be written.
@@ -168,48 +169,3 @@ def next_repeat(
         if wanted.items() <= event.items() and event.get("status") != "interrupted"
     }
     return next(each for each in itertools.count() if each not in taken and each not in reserved)
-
-
-class FinishedRuns:
-    """Finds the runs of a results folder that may have ended as ok, by configuration and seed.
-
-    A run without a line of its end is included: its command may have been killed while the record
-    was written. The record says how the run really ended.
-    """
-
-    def __init__(self, results: Path) -> None:
-        """Read the ledger.
-
-        Raises:
-            StoreError: The ledger cannot be read.
-        """
-        self._results = results
-        self.ledger = Ledger(results)
-        self._folders: dict[tuple[str, str, int, int], list[Path]] = {}
-        self._take(self.ledger.events)
-
-    def find(self, command: str, config_hash: str, seed: int, repeat: int) -> list[Path]:
-        """Folders of the runs of this configuration, seed and repeat, the latest first.
-
-        Folders that have been deleted are left out.
-
-        Raises:
-            StoreError: The ledger cannot be read.
-        """
-        self._take(self.ledger.read())
-        folders = self._folders.get((command, config_hash, seed, repeat), [])
-        return [folder for folder in reversed(folders) if folder.is_dir()]
-
-    def _take(self, events: list[Event]) -> None:
-        for event in events:
-            digest = event.get("config_hash")
-            if not digest:
-                continue
-            key = (event["command"], str(digest), event["seed"], event["repeat"])
-            folder = self._results / event["command"] / event["run_id"]
-            folders = self._folders.setdefault(key, [])
-            may_be_ok = event["event"] == "launched" or event.get("status") == "ok"
-            if may_be_ok and folder not in folders:
-                folders.append(folder)
-            elif not may_be_ok and folder in folders:
-                folders.remove(folder)

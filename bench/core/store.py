@@ -32,7 +32,6 @@ from bench.core.files import (
     unwritable_message,
     write_whole,
 )
-from bench.core.ledger import append_ledger
 from bench.core.outcome import outcome_record
 from bench.core.printable import printable
 from bench.core.records.curve import CurveRow
@@ -41,7 +40,7 @@ from bench.core.upgrade import not_started, upgrade_record, upgrade_row
 
 _RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
 _ROW: TypeAdapter[CurveRow] = TypeAdapter(Annotated[CurveRow, BeforeValidator(upgrade_row)])
-_CONFIG = "config.yaml"
+CONFIG = "config.yaml"
 # Ends of the names of quantities that cannot be below 0.
 _NEVER_NEGATIVE = ("_s", "_ms", "_bytes", "_utc", "samples", "steps", "_usd", "_per_s")
 # Except the parts of a latency, two of which are differences between two clocks, and qualities,
@@ -72,30 +71,27 @@ def new_identity(command: str, config_hash: str, seed: int, repeat: int) -> RunI
     )
 
 
-def create_run_folder(
-    results: Path, identity: RunIdentity, config: dict[str, Any], **facts: Any
-) -> Path:
-    """Make the folder of a run with its configuration in it, and note the launch in the ledger.
+def create_run_folder(results: Path, identity: RunIdentity, config: dict[str, Any]) -> Path:
+    """Make the folder of a run with its configuration in it.
 
-    The folder appears whole or not at all, after its line in the ledger. A process that is killed
-    here leaves nothing that a reader would take for a run.
+    The folder appears whole or not at all. A process that is killed here leaves nothing that a
+    reader would take for a run. The ledger is the caller's business: a process on another host
+    must not write to it.
 
     Args:
         results: The results folder.
         identity: Identity of the run.
         config: The resolved configuration.
-        facts: Further facts for the line in the ledger.
 
     Raises:
-        StoreError: The folder or the ledger cannot be written.
+        StoreError: The folder cannot be written.
     """
     folder = results / identity.command / identity.run_id
     hidden = folder.with_name(f".{folder.name}.new")
     try:
         hidden.mkdir(parents=True, exist_ok=False)
         try:
-            replace_file(hidden / _CONFIG, yaml.safe_dump(config, sort_keys=False).encode())
-            append_ledger(results, "launched", identity, **facts)
+            replace_file(hidden / CONFIG, yaml.safe_dump(config, sort_keys=False).encode())
             hidden.rename(folder)
         except BaseException:
             shutil.rmtree(hidden, ignore_errors=True)
@@ -265,7 +261,7 @@ def began(folder: Path) -> bool:
 
 def _interrupted(folder: Path) -> RunRecord:
     """Make the record of a run that ended without writing one."""
-    path = folder / _CONFIG
+    path = folder / CONFIG
     if not path.exists():
         raise StoreError(f"{folder}: no run here (neither run.json nor config.yaml)")
     config = yaml.safe_load(read_file(path))

@@ -106,6 +106,7 @@ class OwnRun:
                 repeat = free_repeat(self._results, self._command, digest, seed)
             self.config |= {"seed": seed, "repeat": repeat}
             self.identity = new_identity(self._command, digest, seed, repeat)
+            append_ledger(self._results, "launched", self.identity)
             self.folder = create_run_folder(self._results, self.identity, self.config)
             self._lock = lock_run(self.folder)
         self.curve = CurveWriter(self.folder)

@@ -87,7 +87,8 @@ def make_run(results: Path, made: Made) -> Path:
     three evaluations) or `interrupted` (killed: no run.json).
     """
     who = identity("train", made.config, made.start)
-    folder = create_run_folder(results, who, made.config, overrides=[], sweep_id="made")
+    folder = create_run_folder(results, who, made.config)
+    append_ledger(results, "launched", who, overrides=[], sweep_id="made")
     rows = curve_of(made)
     if made.outcome == "hit" and (rows[-1].quality["accuracy"] or 0.0) < made.target:
         raise ValueError(f"{made}: does not reach its target; give it more samples")
@@ -197,7 +198,8 @@ def make_served(results: Path, trained: Path, served: Served) -> Path:
     hashed = identity("serve", same, served.start).config_hash
     who = replace(who, config_hash=hashed, run_id=who.run_id.replace(who.config_hash, hashed))
     config = served.config(training)
-    folder = create_run_folder(results, who, config, overrides=[], sweep_id="made")
+    folder = create_run_folder(results, who, config)
+    append_ledger(results, "launched", who, overrides=[], sweep_id="made")
     columns = requests_of(served, training)
     pq.write_table(pa.table(columns), folder / "requests.parquet")
     (folder / "log.txt").write_text("")

@@ -150,7 +150,8 @@ def make_task_run(results: Path, task: MadeTask, made: Made) -> Path:
     """One training run of a task; the folder that it is in."""
     config = task.config(made)
     who = identity("train", config, made.start)
-    folder = create_run_folder(results, who, config, overrides=[], sweep_id="made")
+    folder = create_run_folder(results, who, config)
+    append_ledger(results, "launched", who, overrides=[], sweep_id="made")
     rows = [
         replace(row, quality=dict(task.qualities(_progress(row.quality["accuracy"] or 0.0))))
         for row in curve_of(made)

@@ -174,11 +174,10 @@ def test_a_flag_may_stand_between_the_overrides(tmp_path: Path) -> None:
     assert sorted(statuses(tmp_path)) == [0, 5]
 
 
-def test_resume_takes_a_run_whose_command_was_killed_over_its_record(tmp_path: Path) -> None:
-    """The ledger has no line of its end then."""
+def test_resume_looks_at_the_folders_and_not_at_the_ledger(tmp_path: Path) -> None:
+    """A run on another host, or of a command that was killed, may have no line there."""
     assert sweep(tmp_path, "seed=0").code == 0
-    ledger = tmp_path / "results" / "ledger.jsonl"
-    ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:1]))
+    (tmp_path / "results" / "ledger.jsonl").unlink()
     answer = sweep(tmp_path, "seed=0", "resume=true")
     assert answer.code == 0, answer.err
     assert "1 of 1 runs were finished before" in answer.err
@@ -259,16 +258,13 @@ def test_resume_repeats_a_run_with_another_price(tmp_path: Path) -> None:
     assert num_runs() == 3
 
 
-def test_resume_repeats_unreadable_runs_and_reports_odd_lines(tmp_path: Path) -> None:
+def test_resume_repeats_unreadable_runs(tmp_path: Path) -> None:
     assert sweep(tmp_path, "seed=0").code == 0
     (first,) = (tmp_path / "results" / "train").iterdir()
     (first / "run.json").write_text("{")
-    with (tmp_path / "results" / "ledger.jsonl").open("a") as file:
-        file.write('[1]\n{"event": "ended", "utc": "2026')
     answer = sweep(tmp_path, "seed=0", "resume=true")
     assert answer.code == 0
     assert "made again: " in answer.err
-    assert "skipped 2 lines" in answer.err or "skipped 1 line " in answer.err
     assert len(list((tmp_path / "results" / "train").iterdir())) == 2
     assert sweep(tmp_path, "seed=0", "resume=true").code == 0
     assert len(list((tmp_path / "results" / "train").iterdir())) == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.files import StoreError
-from bench.core.ledger import FinishedRuns, Ledger, append_ledger, next_repeat
+from bench.core.ledger import Ledger, append_ledger, next_repeat
 from bench.core.records.run import RunIdentity
 from bench.core.store import new_identity
 
@@ -47,25 +47,6 @@ def test_the_ledger_lists_launches_and_ends(tmp_path: Path, identity: RunIdentit
     events = [line["event"] for line in ledger.events]
     assert events == ["launched", "launched", "ended", "ended"]
     assert (ledger.num_skipped, ledger.skipped_note) == (0, None)
-
-
-def test_a_finished_run_ended_ok_and_has_a_folder(tmp_path: Path, identity: RunIdentity) -> None:
-    finished = FinishedRuns(tmp_path)
-    key = ("train", "0123456789ab")
-    append_ledger(tmp_path, "ended", replace(identity, seed=4), status="failed")
-    append_ledger(tmp_path, "ended", identity, status="ok")
-    assert finished.find(*key, 3, 1) == []
-    folder = tmp_path / "train" / identity.run_id
-    folder.mkdir(parents=True)
-    assert finished.find(*key, 3, 1) == [folder]
-    assert finished.find(*key, 4, 1) == []
-    assert finished.find(*key, 3, 0) == []
-    assert finished.find("train", "another", 3, 1) == []
-    # What ends while it is held is known at once; the latest is the first.
-    again = replace(identity, run_id="again")
-    append_ledger(tmp_path, "ended", again, status="ok")
-    (tmp_path / "train" / "again").mkdir()
-    assert finished.find(*key, 3, 1) == [tmp_path / "train" / "again", folder]
 
 
 def test_a_line_cut_by_a_full_disk_loses_only_that_line(

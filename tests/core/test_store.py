@@ -137,10 +137,7 @@ def test_a_record_of_schema_1_has_no_zero_for_what_was_absent(
     assert read.phases.eval_s == (None if expected is None else 0.0)
 
 
-@pytest.mark.parametrize(
-    "step",
-    ["bench.core.store.replace_file", "bench.core.store.append_ledger", "pathlib.Path.rename"],
-)
+@pytest.mark.parametrize("step", ["bench.core.store.replace_file", "pathlib.Path.rename"])
 def test_a_process_killed_while_it_makes_a_folder_leaves_no_run(
     tmp_path: Path, identity: RunIdentity, step: str
 ) -> None:
@@ -158,7 +155,7 @@ def test_a_folder_that_cannot_be_made_whole_is_not_made(
     tmp_path: Path, identity: RunIdentity, error: BaseException
 ) -> None:
     with (
-        mock.patch("bench.core.store.append_ledger", side_effect=error),
+        mock.patch("pathlib.Path.rename", side_effect=error),
         pytest.raises((KeyboardInterrupt, StoreError)),
     ):
         store.create_run_folder(tmp_path, identity, CONFIG)

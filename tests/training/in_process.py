@@ -39,7 +39,7 @@ def make_run(
         is_part = isinstance(value, dict) and "_target_" not in value
         config[key] = config[key] | value if is_part else value
     identity = new_identity("train", "0" * 12, 0, 0)
-    folder = create_run_folder(results, identity, config, overrides=[], sweep_id=None)
+    folder = create_run_folder(results, identity, config)
     job = Job(identity=identity, folder=folder, title="", config=config, host={})
     record = carry_out(TrainingRun(job, lambda _: None, launch_s=0.0))
     write_record(folder, record)

@@ -1,0 +1,87 @@
+"""Finds the runs of a results folder that have ended, by looking at their folders.
+
+The folders are the truth. The ledger is only an index: a run on another host may have no line in
+it, and somebody may have deleted it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.core.files import list_folder, read_file
+from bench.core.find import is_named_like_a_run
+from bench.core.store import CONFIG, record_path
+
+# The lines of two keys at the top level of a config.yaml, as bench.core.store writes them: values
+# and deeper keys are indented. Parsing a whole file takes a hundred times as long.
+_NUMBER = re.compile(rb"^(seed|repeat): (\d+)$", re.MULTILINE)
+_Key = tuple[str, str, int, int]  # command, hash of the configuration, seed, repeat
+
+
+class FinishedRuns:
+    """Finds the runs of a results folder that have a record, by configuration, seed and repeat.
+
+    Each call lists the folder of a command again, because other hosts may have added runs. The seed
+    and the repeat of a run never change, so they are read once.
+    """
+
+    def __init__(self, results: Path) -> None:
+        """Read nothing yet.
+
+        Args:
+            results: The results folder; it need not exist.
+        """
+        self._results = results
+        self._seen: dict[str, set[str]] = {}  # names of folders by command
+        self._unread: dict[tuple[str, str], list[Path]] = {}  # by command and hash
+        self._folders: dict[_Key, list[Path]] = {}
+
+    def find(self, command: str, config_hash: str, seed: int, repeat: int) -> list[Path]:
+        """Folders of the runs of this configuration, seed and repeat that have a record.
+
+        The record may be damaged, and says how the run ended.
+
+        Returns:
+            The latest first.
+
+        Raises:
+            StoreError: The folder of the command cannot be read.
+        """
+        self._read_new(command, config_hash)
+        folders = self._folders.get((command, config_hash, seed, repeat), [])
+        return sorted(filter(record_path, folders), reverse=True)
+
+    def ended(self, command: str, config_hash: str, seed: int) -> Iterator[tuple[int, Path]]:
+        """Repeats and folders of the runs of this configuration and seed that have a record.
+
+        Raises:
+            StoreError: The folder of the command cannot be read.
+        """
+        self._read_new(command, config_hash)
+        for key, folders in self._folders.items():
+            if key[:3] == (command, config_hash, seed):
+                yield from ((key[3], folder) for folder in filter(record_path, folders))
+
+    def _read_new(self, command: str, config_hash: str) -> None:
+        """Read the seed and the repeat of the runs of a configuration that have been added."""
+        seen = self._seen.setdefault(command, set())
+        new = set(list_folder(self._results / command)) - seen
+        seen |= new
+        for name in filter(is_named_like_a_run, new):
+            folder = self._results / command / name
+            self._unread.setdefault((command, name.split("-")[1]), []).append(folder)
+        for folder in self._unread.pop((command, config_hash), []):
+            numbers = _seed_and_repeat(folder)
+            if numbers is not None:
+                self._folders.setdefault((command, config_hash, *numbers), []).append(folder)
+
+
+def _seed_and_repeat(folder: Path) -> tuple[int, int] | None:
+    """The seed and the repeat of a run; None if its configuration is not one of a run."""
+    try:
+        numbers = {name: int(value) for name, value in _NUMBER.findall(read_file(folder / CONFIG))}
+    except (OSError, ValueError):  # ValueError: not a regular file
+        return None
+    return (numbers[b"seed"], numbers[b"repeat"]) if len(numbers) == 2 else None
