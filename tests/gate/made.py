@@ -42,6 +42,7 @@ FACT_VALUES: dict[str, Any] = {
     "host.num_threads": 1,
     "host.num_interop_threads": 1,
     "host.environment": {"OMP_NUM_THREADS": "1"},
+    "host.scheduler": "none",
     "target.metric": "accuracy",
     "target.value": 0.95,
     "data": "digits",

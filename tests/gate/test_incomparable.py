@@ -73,6 +73,7 @@ def test_an_empty_side_without_a_problem_is_reported() -> None:
             {"MKL_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"},
             "host.environment differs: MKL_NUM_THREADS unset / 2, OMP_NUM_THREADS 1 / 2",
         ),
+        ("host.scheduler", "slurm bench", "host.scheduler differs: none / slurm bench"),
     ],
 )
 def test_facts_that_differ_make_sides_incomparable_unless_forced(

@@ -46,6 +46,27 @@ def _scalar(value: Any) -> Any:
     return value
 
 
+def _scheduler(record: RunRecord) -> str | None:
+    """The batch system and its partition; `none` outside of it, None where it is not recorded.
+
+    Limits, priorities and bindings to cores come with a partition, and no other fact shows them.
+    """
+    if "scheduler" in record.host and record.host["scheduler"] is None:
+        return "none"
+    facts = _host("scheduler", _mapping)(record) or {}
+    return " ".join(str(facts[key]) for key in ("kind", "partition") if facts.get(key)) or None
+
+
+def _entry_of(group: str, name: str, convert: Callable[[Any], Any]) -> Callable[[RunRecord], Any]:
+    """Read an entry of a mapping of the host; None without the mapping."""
+    return _host(group, lambda value: convert(_mapping(value).get(name)))
+
+
+def _number(text: Any) -> int | None:
+    """A backend that does not know a number says so in words, which are nothing to compare."""
+    return int(text) if isinstance(text, str) and text.isdecimal() else None
+
+
 def _gib(memory_bytes: float) -> int:
     """Rounded: virtual machines of one kind differ by some kilobytes."""
     return round(memory_bytes / _GIB)
@@ -100,7 +121,10 @@ _HOST_CLASS = {
 _ENVIRONMENT = {
     "host.num_threads": _host("num_threads", _scalar),
     "host.num_interop_threads": _host("num_interop_threads", _scalar),
+    "host.runtime.threads": _entry_of("runtime", "threads", _number),
     "host.environment": _host("environment", _mapping),
+    "host.scheduler": _scheduler,
+    "host.scheduler.exclusive": _entry_of("scheduler", "exclusive", _scalar),
 }
 # In the order in which differences are reported.
 _READERS: dict[str, Callable[[RunRecord], Any]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -56,6 +57,7 @@ class OnnxRuntimeBackend(Backend):
                 f"backend=onnxruntime device={device}: this onnxruntime has no {self._provider}; "
                 "install onnxruntime-gpu in its place, or use device=cpu"
             )
+        self._threads = str(num_threads or "its own choice")
         self._session: Any = None
         self._input = ""
 
@@ -81,7 +83,7 @@ class OnnxRuntimeBackend(Backend):
         """Provider, threads, and what the threads do while they wait."""
         return {
             "provider": self._provider,
-            "threads": str(self.num_threads or "one for each physical core"),
+            "threads": self._threads,
             "spinning": "threads spin between operators and requests, as by default",
         }
 
@@ -93,6 +95,7 @@ class OnnxRuntimeBackend(Backend):
         options.intra_op_num_threads = self.num_threads or 0
         options.inter_op_num_threads = 1  # operators run one after another
         options.log_severity_level = _ERRORS_ONLY
+        others = _threads()
         try:
             session = self._library.InferenceSession(
                 str(artifact.path), options, providers=[self._provider]
@@ -105,6 +108,10 @@ class OnnxRuntimeBackend(Backend):
                 f"backend=onnxruntime device={self.device}: {self._provider} did not start and "
                 f"{session.get_providers()[0]} would have run in its place; use device=cpu"
             )
+        if others and self.device == "cpu":
+            # No call of the library tells their number. By default it takes a thread for each core
+            # of the machine, also where this process may use fewer. The calling thread is one.
+            self._threads = str(1 + len(_threads() - others))
         self._session = session
         self._input = session.get_inputs()[0].name
         self.precision = _PRECISIONS.get(artifact.compression, artifact.compression)
@@ -120,6 +127,14 @@ class OnnxRuntimeBackend(Backend):
     def close(self) -> None:
         """Release the session and its threads."""
         self._session = None
+
+
+def _threads() -> set[str]:
+    """The threads of this process; empty where the system does not list them."""
+    try:
+        return set(os.listdir("/proc/self/task"))
+    except OSError:
+        return set()
 
 
 def _exceptions() -> tuple[type[Exception], ...]:

@@ -51,7 +51,7 @@ def test_facts_that_only_one_side_records_are_a_remark(older: str) -> None:
     assert problems == []
     assert remarks == [
         f"{older}: not all runs record host.num_threads, host.num_interop_threads, "
-        "host.environment, which may differ"
+        "host.environment, host.scheduler, which may differ"
     ]
 
 

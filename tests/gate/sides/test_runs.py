@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from bench.core.records.run import SCHEMA_VERSION, RunRecord
 from bench.core.records.serving import Serving, TrainedRun
 from bench.core.store import NewerSchema, read_record
 from bench.gate.metrics import GATE_METRICS
+from bench.gate.sides.facts import ENVIRONMENT
 from bench.gate.sides.read import read_side
 from bench.gate.sides.reduce import gate_run
 from bench.gate.sides.side import Side
@@ -61,6 +64,8 @@ def test_facts_are_what_has_to_be_the_same() -> None:
         "num_threads": 2,
         "num_interop_threads": 4,
         "environment": {"OMP_NUM_THREADS": "2"},
+        "runtime": {"threads": "3"},
+        "scheduler": {"kind": "slurm", "job_id": "12", "partition": "bench", "exclusive": True},
     }
     run = gate_run(made_record(host=host, label="counter"))
     assert run.facts == {
@@ -72,7 +77,10 @@ def test_facts_are_what_has_to_be_the_same() -> None:
         "host.gpus": ["Made GPU"],
         "host.num_threads": 2,
         "host.num_interop_threads": 4,
+        "host.runtime.threads": 3,
         "host.environment": {"OMP_NUM_THREADS": "2"},
+        "host.scheduler": "slurm bench",
+        "host.scheduler.exclusive": True,
         "target.metric": "accuracy",
         "target.value": 0.93,
         "target.mode": "max",
@@ -107,8 +115,41 @@ def test_facts_that_an_older_record_does_not_hold_are_unknown() -> None:
     record = made_record()
     host = {key: value for key, value in record.host.items() if key != "gpus"}
     facts = gate_run(replace(record, host=host)).facts
-    names = ("host.gpus", "host.num_threads", "host.num_interop_threads", "host.environment")
-    assert [facts[name] for name in names] == [None] * 4
+    assert {facts[name] for name in ("host.gpus", *ENVIRONMENT)} == {None}
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "facts"),
+    [
+        (None, ("none", None)),  # measured without one
+        ({"kind": "flux", "partition": None, "exclusive": None}, ("flux", None)),
+        ({"kind": "slurm", "partition": "bench", "exclusive": False}, ("slurm bench", False)),
+    ],
+)
+def test_a_batch_system_is_known_by_its_kind_and_its_partition(
+    scheduler: Any, facts: tuple[Any, ...]
+) -> None:
+    run = gate_run(made_record(host={"scheduler": scheduler}))
+    assert tuple(run.facts[f"host.scheduler{name}"] for name in ("", ".exclusive")) == facts
+
+
+@pytest.mark.parametrize("words", ["its own choice", "one for each physical core", None])
+def test_threads_that_a_backend_does_not_know_are_nothing_to_compare(words: str | None) -> None:
+    run = gate_run(made_record(host={"runtime": {"threads": words}}))
+    assert run.facts["host.runtime.threads"] is None
+
+
+@pytest.mark.parametrize(
+    ("host", "key"),
+    [
+        ({"scheduler": "slurm"}, "scheduler=slurm"),
+        ({"scheduler": {"exclusive": [1]}}, "scheduler={'exclusive': [1]}"),
+        ({"runtime": ["eager"]}, "runtime=['eager']"),
+    ],
+)
+def test_a_host_of_another_form_is_refused(host: dict[str, Any], key: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"host.{key}: cannot be")):
+        gate_run(made_record(host=host))
 
 
 def test_a_dirty_tree_is_reported() -> None:

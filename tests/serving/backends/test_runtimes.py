@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -303,6 +304,21 @@ def test_a_missing_model_and_one_of_another_kind_are_refused(
     other = "onnx" if kind == "torch" else "torch"
     with pytest.raises(BackendUnavailable, match=f"opens kind {kind}"):
         backend.open(artifacts[f"{other}-none"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system lists no threads")
+@pytest.mark.parametrize("num_threads", [1, 3, None])
+def test_onnx_runtime_says_how_many_threads_it_really_uses(
+    artifacts: dict[str, Artifact], num_threads: int | None
+) -> None:
+    """They are counted, so a number that was asked for is found again."""
+    pytest.importorskip("onnxruntime")
+    backend = make_backend("onnxruntime", device="cpu", num_threads=num_threads)
+    assert backend.facts["threads"] == str(num_threads or "its own choice")
+    backend.open(artifacts["onnx-none"])
+    counted = int(backend.facts["threads"])
+    assert counted == num_threads if num_threads else 1 <= counted <= (os.cpu_count() or 1)
+    backend.close()
 
 
 def test_precision_says_what_float32_products_are_reduced_to() -> None:
