@@ -63,7 +63,7 @@ class Ledgers:
     """The contents of the ledgers of some results folders.
 
     Attributes:
-        launched: Folders of the runs of these commands, in the order of launch.
+        listed: Folders of the runs of these commands, in the order of their lines.
         damaged: Ledgers with parts that cannot be read, and why.
     """
 
@@ -73,7 +73,7 @@ class Ledgers:
         Args:
             folders: Of runs.
         """
-        self.launched: dict[str, None] = {}  # each once
+        self.listed: dict[str, None] = {}  # each once
         self.damaged: Unreadable = {}
         commands: dict[Path, set[str]] = {}
         for folder in folders:
@@ -91,15 +91,15 @@ class Ledgers:
         if ledger.skipped_note is not None:
             self.damaged[place] = ledger.skipped_note.removeprefix(f"{place}: ")
         for line in ledger.events:
-            if line["event"] == "launched" and line["command"] in commands:
-                self.launched[f"{results}/{line['command']}/{line['run_id']}"] = None
+            if line["command"] in commands:  # its first line may be missing
+                self.listed[f"{results}/{line['command']}/{line['run_id']}"] = None
 
     def vanished(self, folders: Sequence[Path]) -> Unreadable:
-        """Runs that were launched and whose folder no longer exists."""
+        """Runs that are listed and whose folder no longer exists."""
         known = set(map(str, folders))
         return {
-            place: "the ledger lists its launch, but its folder is gone"
+            place: "the ledger lists it, but its folder is gone"
             # The ledger outlives the folders, so it shows what somebody has deleted.
-            for place in self.launched
+            for place in self.listed
             if place not in known and not os.path.exists(place)
         }

@@ -7,7 +7,6 @@ it, and somebody may have deleted it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from bench.core.files import list_folder, read_file
@@ -52,17 +51,6 @@ class FinishedRuns:
         self._read_new(command, config_hash)
         folders = self._folders.get((command, config_hash, seed, repeat), [])
         return sorted(filter(record_path, folders), reverse=True)
-
-    def ended(self, command: str, config_hash: str, seed: int) -> Iterator[tuple[int, Path]]:
-        """Repeats and folders of the runs of this configuration and seed that have a record.
-
-        Raises:
-            StoreError: The folder of the command cannot be read.
-        """
-        self._read_new(command, config_hash)
-        for key, folders in self._folders.items():
-            if key[:3] == (command, config_hash, seed):
-                yield from ((key[3], folder) for folder in filter(record_path, folders))
 
     def _read_new(self, command: str, config_hash: str) -> None:
         """Read the seed and the repeat of the runs of a configuration that have been added."""

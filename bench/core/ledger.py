@@ -7,18 +7,14 @@ truth is in the run folders. A line that cannot be read does not affect others.
 from __future__ import annotations
 
 import errno
-import fcntl
-import itertools
 import json
 import os
 import stat
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.core.files import StoreError, require_file, unwritable_message, utc_now, write_whole
+from bench.core.files import StoreError, read_file, unwritable_message, utc_now, write_whole
 from bench.core.records.run import RunIdentity
 
 LEDGER = "ledger.jsonl"
@@ -30,8 +26,8 @@ Event = dict[str, Any]
 def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any) -> None:
     """Append a line to the ledger; lines of several processes of one host do not mix.
 
-    Only a command appends. Its runs may be made on other hosts, and network file systems mix what
-    several hosts append.
+    Only a command appends, and not the processes of its runs: they may be on other hosts, and a
+    network file system may mix what several hosts append.
 
     Raises:
         StoreError: The ledger cannot be written.
@@ -62,31 +58,11 @@ def _ends_with_newline(file: int) -> bool:
     return size == 0 or os.pread(file, 1, size - 1) == b"\n"
 
 
-@contextmanager
-def ledger_held(results: Path) -> Iterator[None]:
-    """Lock the ledger, so that others wait; without effect on a file system without locks.
-
-    Raises:
-        StoreError: The ledger cannot be written.
-    """
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        file = _open_regular(results / LEDGER)
-    except OSError as error:
-        raise StoreError(unwritable_message(results, error)) from error
-    try:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
-
-
 class Ledger:
-    """The events of a ledger in order; read() reads only what was added since the last time.
+    """The events of a ledger in order.
 
     Attributes:
-        events: The events so far.
+        events: The events.
         num_skipped: Number of lines without an event, because a full disk cut them or something
             else wrote them.
     """
@@ -100,35 +76,19 @@ class Ledger:
         Raises:
             StoreError: The ledger cannot be read.
         """
-        self.events: list[Event] = []
-        self.num_skipped = 0
         self._path = results / LEDGER
-        self._read_bytes = 0
-        self.read()
+        # A last line without an end is being written, or was cut.
+        lines = [line for line in self._content().split(b"\n")[:-1] if line.strip()]
+        self.events = [event for event in map(_event, lines) if event is not None]
+        self.num_skipped = len(lines) - len(self.events)
 
-    def read(self) -> list[Event]:
-        """Read and return the events that were added since the last time.
-
-        A last line without an end is being written, or was cut; it is read once it has an end.
-
-        Raises:
-            StoreError: The ledger cannot be read.
-        """
+    def _content(self) -> bytes:
         try:
-            require_file(self._path)
-            with self._path.open("rb") as file:
-                file.seek(self._read_bytes)
-                added, _, _ = file.read().rpartition(b"\n")
+            return read_file(self._path)
         except FileNotFoundError:
-            return []
+            return b""
         except OSError as error:
             raise StoreError(f"{self._path}: cannot be read ({error.strerror})") from error
-        self._read_bytes += len(added) + bool(added)
-        lines = [line for line in added.split(b"\n") if line.strip()]
-        events = [event for event in map(_event, lines) if event is not None]
-        self.num_skipped += len(lines) - len(events)
-        self.events += events
-        return events
 
     @property
     def skipped_note(self) -> str | None:
@@ -152,20 +112,3 @@ def _event(line: bytes) -> Event | None:
     # These become parts of a path, which must not lead out of the results folder.
     named = texts and "/" not in event["run_id"] + event["command"]
     return event if named and numbers else None
-
-
-def next_repeat(
-    results: Path, command: str, config_hash: str, seed: int, *, reserved: Collection[int] = ()
-) -> int:
-    """The first free repeat of a configuration and seed.
-
-    A repeat is taken if a run ended with it or if it is in `reserved`. An interrupted run leaves
-    its repeat free.
-    """
-    wanted = {"event": "ended", "command": command, "config_hash": config_hash, "seed": seed}
-    taken = {
-        event["repeat"]
-        for event in Ledger(results).events
-        if wanted.items() <= event.items() and event.get("status") != "interrupted"
-    }
-    return next(each for each in itertools.count() if each not in taken and each not in reserved)

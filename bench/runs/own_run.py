@@ -1,25 +1,17 @@
-"""The identity, the folder and the record of a run that a user's own training makes.
-
-Several processes may start runs of one configuration at the same time, and each needs a repeat of
-its own. So a run locks its curve for as long as its process lives: if it is killed, its repeat is
-free again. On a file system without locks, two such runs may get the same repeat.
-"""
+"""The identity, the folder and the record of a run that a user's own training makes."""
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from bench.core.checks import require_at_least
 from bench.core.host import host_facts
 from bench.core.identity import config_hash
-from bench.core.ledger import Ledger, append_ledger, ledger_held, next_repeat
 from bench.core.qualities import QUALITIES
 from bench.core.records.model import Quality
 from bench.core.records.run import RunError, RunIdentity, RunRecord, Status
@@ -32,6 +24,7 @@ from bench.measure.target_measurement import TargetMeasurement, phases_of
 from bench.runs.charges import with_costs, with_default_charges
 from bench.runs.measured import measured_record
 from bench.runs.plain_config import plain, plain_config
+from bench.runs.repeats import claim_free_repeat, claim_given_repeat
 
 OWN_TASK = "own"
 
@@ -50,7 +43,6 @@ class OwnRun:
     identity: RunIdentity
     folder: Path
     curve: CurveWriter
-    _lock: BinaryIO
 
     def __init__(
         self,
@@ -87,7 +79,7 @@ class OwnRun:
         self._repeat = self._agreed_number("repeat", repeat)
 
     def open(self, opened_s: float) -> None:
-        """Make the folder and the line of the ledger.
+        """Claim a repeat, and make the folder.
 
         Args:
             opened_s: The reading of the window's clock from which set-up counts.
@@ -96,19 +88,17 @@ class OwnRun:
             StoreError: The results folder cannot be written.
         """
         self._opened_s = opened_s
-        digest = config_hash(self.config)
         seed, repeat = self._seed, self._repeat
         if seed is None:
             seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))  # set by seed_everything()
-        # Two processes would find the same free repeat if both looked before one of them wrote.
-        with ledger_held(self._results):
-            if repeat is None:
-                repeat = free_repeat(self._results, self._command, digest, seed)
-            self.config |= {"seed": seed, "repeat": repeat}
-            self.identity = new_identity(self._command, digest, seed, repeat)
-            append_ledger(self._results, "launched", self.identity)
-            self.folder = create_run_folder(self._results, self.identity, self.config)
-            self._lock = lock_run(self.folder)
+        identity = new_identity(self._command, config_hash(self.config), seed, repeat or 0)
+        if repeat is None:
+            identity = claim_free_repeat(self._results, identity)
+        else:
+            claim_given_repeat(self._results, identity)
+        self.identity = identity
+        self.config |= {"seed": identity.seed, "repeat": identity.repeat}
+        self.folder = create_run_folder(self._results, identity, self.config)
         self.curve = CurveWriter(self.folder)
 
     def end(
@@ -151,18 +141,8 @@ class OwnRun:
         )
         priced = with_costs(record)
         with delay_signals():
-            self.write(priced)
+            write_record(self.folder, priced)
         return priced
-
-    def write(self, record: RunRecord) -> None:
-        """Write the record and the second line of the ledger; then the run has ended."""
-        reached = record.target is not None and record.target.reached
-        facts = {"status": record.status, "reached": reached}
-        try:
-            write_record(self.folder, record)
-            append_ledger(self._results, "ended", self.identity, **facts)
-        finally:
-            unlock_run(self._lock)
 
     def _agreed_number(self, key: str, given: int | None) -> int | None:
         """Take a number from the argument or from the configuration; they must not differ."""
@@ -199,48 +179,3 @@ def _quality_of(measurement: TargetMeasurement) -> Quality | None:
     }
     at: Literal["crossing", "end"] = "end" if crossing is None else "crossing"
     return Quality(at=at, num_samples=None, values=values)
-
-
-def lock_run(folder: Path) -> BinaryIO:
-    """Mark a run as running until unlock_run(), or until the process ends."""
-    curve = (folder / "curve.jsonl").open("ab")
-    with suppress(OSError):
-        fcntl.flock(curve, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return curve
-
-
-def unlock_run(curve: BinaryIO) -> None:
-    """Mark the run as ended."""
-    with suppress(OSError):
-        # Closing alone is not enough while a worker of a loader still has the file open.
-        fcntl.flock(curve, fcntl.LOCK_UN)
-    curve.close()
-
-
-def free_repeat(results: Path, command: str, config_hash: str, seed: int) -> int:
-    """Find the first repeat that no finished or running run of a configuration and seed has.
-
-    Args:
-        results: The results folder. Hold its ledger until the new run has its line there.
-        command: The command of the run.
-        config_hash: The hash of its configuration.
-        seed: Its seed.
-    """
-    wanted = {"event": "launched", "command": command, "config_hash": config_hash, "seed": seed}
-    running = {
-        line["repeat"]
-        for line in Ledger(results).events
-        if wanted.items() <= line.items() and _is_running(results / command / line["run_id"])
-    }
-    return next_repeat(results, command, config_hash, seed, reserved=running)
-
-
-def _is_running(folder: Path) -> bool:
-    try:
-        with (folder / "curve.jsonl").open("rb") as curve:
-            fcntl.flock(curve, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # there is no such run, or the file system has no locks
-        return False
-    return False

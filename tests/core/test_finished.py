@@ -97,13 +97,6 @@ def test_what_is_no_run_is_passed_over(tmp_path: Path) -> None:
     assert FinishedRuns(tmp_path).find("train", HASH, 0, 0) == [folder]
 
 
-def test_ended_runs_of_one_seed_are_listed_with_their_repeats(tmp_path: Path) -> None:
-    folders = {repeat: make_run(tmp_path, seed=5, repeat=repeat) for repeat in (0, 3)}
-    make_run(tmp_path, seed=5, repeat=1, record=None)
-    make_run(tmp_path, seed=6, repeat=2)
-    assert dict(FinishedRuns(tmp_path).ended("train", HASH, 5)) == folders
-
-
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "train").write_text("no folder")
     with pytest.raises(StoreError, match="train: cannot be read"):

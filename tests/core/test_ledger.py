@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.files import StoreError
-from bench.core.ledger import Ledger, append_ledger, next_repeat
+from bench.core.ledger import Ledger, append_ledger
 from bench.core.records.run import RunIdentity
 from bench.core.store import new_identity
 
@@ -16,24 +16,6 @@ from bench.core.store import new_identity
 @pytest.fixture
 def identity() -> RunIdentity:
     return new_identity("train", "0123456789ab", 3, 1)
-
-
-def test_the_next_repeat_is_the_first_free_one(tmp_path: Path) -> None:
-    def end(repeat: int, status: str, seed: int = 0) -> None:
-        identity = new_identity("lightning", "0123456789ab", seed, repeat)
-        append_ledger(tmp_path, "launched", identity)
-        append_ledger(tmp_path, "ended", identity, status=status)
-
-    def following() -> int:
-        return next_repeat(tmp_path, "lightning", "0123456789ab", 0)
-
-    assert following() == 0
-    end(0, "ok")
-    end(1, "interrupted")  # its number is taken again
-    end(5, "ok", seed=1)
-    assert following() == 1
-    end(1, "failed")
-    assert following() == 2
 
 
 def test_the_ledger_lists_launches_and_ends(tmp_path: Path, identity: RunIdentity) -> None:

@@ -1,17 +1,11 @@
-"""Repeats of runs at the same time and of runs that were cut off, and what a run is charged by."""
+"""What a run of a user's own training is charged by."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.core.outcome import outcome_record
-from bench.core.records.run import Status
 from bench.runs.own_run import OwnRun
 
 OPTIONS: dict[str, Any] = {
@@ -20,60 +14,10 @@ OPTIONS: dict[str, Any] = {
     "seed": None,
     "repeat": None,
 }
-FORKING = multiprocessing.get_context("fork")
 
 
-def opened(results: Path, **options: int) -> OwnRun:
-    given = {**OPTIONS, "results": results, "seed": 0, **options}
-    run = OwnRun("lightning", config={"lr": 0.1}, **given)
-    run.open(0.0)
-    return run
-
-
-def end(run: OwnRun, status: Status = "ok") -> None:
-    run.curve.close()
-    run.write(outcome_record(run.identity, run.config, [], status=status))
-
-
-def test_runs_at_the_same_time_have_different_repeats(tmp_path: Path) -> None:
-    first, second = opened(tmp_path), opened(tmp_path)
-    assert (first.identity.repeat, second.identity.repeat) == (0, 1)
-    assert opened(tmp_path, seed=1).identity.repeat == 0
-    end(first, "interrupted")  # its number is taken again
-    third, fourth = opened(tmp_path), opened(tmp_path)
-    assert (third.identity.repeat, fourth.identity.repeat) == (0, 2)
-
-
-def test_a_number_that_was_given_is_not_taken_meanwhile(tmp_path: Path) -> None:
-    given = opened(tmp_path, repeat=0)
-    assert opened(tmp_path).identity.repeat == 1
-    end(given)
-
-
-def _begin(results: Path, pipe: Connection) -> None:
-    run = opened(results)
-    pipe.send(run.identity.repeat)
-    pipe.recv()
-    os._exit(1)  # as if it was killed
-
-
-def test_processes_do_not_share_a_number_and_a_killed_one_gives_it_back(tmp_path: Path) -> None:
-    pipes, processes = [], []
-    for _ in range(4):
-        ours, theirs = FORKING.Pipe()
-        process = FORKING.Process(target=_begin, args=(tmp_path, theirs), daemon=True)
-        process.start()
-        pipes.append(ours)
-        processes.append(process)
-    assert sorted(pipe.recv() for pipe in pipes) == [0, 1, 2, 3]
-    for pipe, process in zip(pipes, processes, strict=True):
-        pipe.send("die")
-        process.join()
-    assert opened(tmp_path).identity.repeat == 0
-
-
-def test_a_run_is_charged_by_the_default_price_and_grid_or_by_its_own(tmp_path: Path) -> None:
-    run = opened(tmp_path)
+def test_a_run_is_charged_by_the_default_price_and_grid_or_by_its_own() -> None:
+    run = OwnRun("own", config={"lr": 0.1}, **OPTIONS)
     assert run.config["price"]["name"] == "this_machine"
     assert run.config["grid"] == {"country_iso_code": "USA"}
     german = OwnRun("own", config={"grid": {"country_iso_code": "DEU"}}, **OPTIONS)

@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from bench.core.errors import DivergedError
-from bench.core.ledger import Ledger
 from bench.core.records.run import RunRecord
 from bench.core.store import read_curve, read_record
 from bench.launch.stopping import Stopped
@@ -95,7 +94,7 @@ def test_time_and_energy_to_the_target_are_those_of_the_evaluation_that_crosses(
     assert (record.command, record.status, record.repeat) == ("own", "ok", 0)
 
 
-def test_the_record_is_in_the_run_folder_with_its_curve_and_the_ledger(tmp_path: Path) -> None:
+def test_the_record_is_in_the_run_folder_with_its_curve(tmp_path: Path) -> None:
     training = Training(tmp_path, config={"lr": 0.1}, seed=3)
     record = training.fit([0.5, 0.95])
     folder = training.run.folder
@@ -112,7 +111,6 @@ def test_the_record_is_in_the_run_folder_with_its_curve_and_the_ledger(tmp_path:
     ]
     assert [(row.eval_time_s, row.eval_energy_j) for row in rows] == [(0.5, 5.0), (1.0, 10.0)]
     assert (folder / "telemetry.parquet").exists()
-    assert [line["event"] for line in Ledger(tmp_path).events] == ["launched", "ended"]
     assert Training(tmp_path, config={"lr": 0.1}, seed=3).fit([0.95]).repeat == 1
 
 

@@ -10,7 +10,6 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from bench.core.ledger import Ledger
 from bench.core.store import read_curve, read_record
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.window import Window
@@ -47,7 +46,7 @@ def test_time_and_energy_to_the_target_are_those_of_the_evaluation_that_crosses(
     assert record.status == "ok"
 
 
-def test_the_record_is_in_the_run_folder_with_its_curve_and_the_ledger(tmp_path: Path) -> None:
+def test_the_record_is_in_the_run_folder_with_its_curve(tmp_path: Path) -> None:
     profiler = fit(tmp_path, [0.5, 0.95])
     assert profiler.folder is not None
     assert profiler.folder.parent == tmp_path / "lightning"
@@ -58,7 +57,6 @@ def test_the_record_is_in_the_run_folder_with_its_curve_and_the_ledger(tmp_path:
     assert [row.quality.get("macro_f1") for row in rows] == [None, None]
     assert [row.eval_energy_j for row in rows] == [15.0, 30.0]
     assert (profiler.folder / "telemetry.parquet").exists()
-    assert [line["event"] for line in Ledger(tmp_path).events] == ["launched", "ended"]
 
 
 class LogsMore(Stranger):
@@ -228,7 +226,6 @@ def test_a_meter_that_is_required_and_missing_fails_the_fit_with_a_record(tmp_pa
         fit(tmp_path, [0.5], window=Window({"rapl": absent}, required=True))
     (folder,) = (tmp_path / "lightning").iterdir()
     assert read_record(folder).status == "failed"
-    assert [line["event"] for line in Ledger(tmp_path).events] == ["launched", "ended"]
 
 
 def test_an_accuracy_in_percent_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
-from bench.core.ledger import Ledger
 from bench.core.records.run import RunRecord
 from bench.core.records.target import TargetResult
 from bench.core.store import read_curve, read_record
@@ -106,7 +105,6 @@ def test_a_fit_without_a_batch_has_a_failed_record(options: dict[str, Any], tmp_
     assert record.error.message.startswith("the fit ended before its first batch; look at")
     assert profiler.folder is not None
     assert read_record(profiler.folder) == record
-    assert [line["event"] for line in Ledger(tmp_path).events] == ["launched", "ended"]
     assert "sampler" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -126,7 +124,6 @@ def test_an_exception_before_the_first_batch_has_a_failed_record(tmp_path: Path)
     record = record_of(profiler)
     assert record.error is not None
     assert (record.status, record.error.message) == ("failed", "no such data")
-    assert [line["event"] for line in Ledger(tmp_path).events] == ["launched", "ended"]
     assert "setup_data" not in vars(trainer.fit_loop)
 
 
