@@ -3,6 +3,9 @@
 The lock is a file that everybody may read, locked with flock. The kernel frees it when the last
 process that has the file open ends. A job inherits it, so a run whose command was killed still
 keeps others from measuring at the same time.
+
+The file is on a disk of the host, not in a shared folder: other hosts may measure meanwhile, and
+locks do not reach across all network file systems.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs that start at the same time get different repeats; one that was cut off gives its own back."""
+"""Runs that start at once get different repeats; one that was cut off gives its own back."""
 
 from __future__ import annotations
 
