@@ -15,14 +15,13 @@ def main() -> int:
     """Serve one configuration or a sweep."""
     if (code := print_help("bench.serve")) is not None:
         return code
-    from bench.cli.app import run_app  # slow to import, and not needed for help
-    from bench.cli.sweep import Sweep
+    from bench.cli.sweep import run_command  # slow to import, and not needed for help
     from bench.cli.sweep_report import Command
     from bench.runs.instruments import MeterCheck
     from bench.serving.plan import plan_serving
     from bench.serving.table import SWEEP_COLUMNS, serve_line, serve_tables
 
-    sweep = Sweep(
+    return run_command(
         Command(
             name="serve",
             job="bench.serving.job:run",
@@ -30,11 +29,9 @@ def main() -> int:
             check=MeterCheck(),
             tables=serve_tables,
             line=serve_line,
-            complete=lambda record: record,
             columns=SWEEP_COLUMNS,
         )
     )
-    return sweep.finish(run_app("serve", sweep.run_job))
 
 
 if __name__ == "__main__":

@@ -14,15 +14,14 @@ def main() -> int:
     """Run one configuration or a sweep."""
     if (code := print_help("bench.train")) is not None:
         return code
-    from bench.cli.app import run_app  # slow to import, and not needed for help
-    from bench.cli.sweep import Sweep
+    from bench.cli.sweep import run_command  # slow to import, and not needed for help
     from bench.cli.sweep_report import Command
     from bench.runs.charges import complete_training
     from bench.runs.instruments import MeterCheck
     from bench.training.plan import plan_training
     from bench.training.table import SWEEP_COLUMNS, run_line, sweep_tables
 
-    sweep = Sweep(
+    return run_command(
         Command(
             name="train",
             job="bench.training.job:run",
@@ -34,7 +33,6 @@ def main() -> int:
             columns=SWEEP_COLUMNS,
         )
     )
-    return sweep.finish(run_app("train", sweep.run_job))
 
 
 if __name__ == "__main__":

@@ -5,21 +5,29 @@ Hydra finds sweepers only in this namespace package.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobStatus
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from bench.cli.app import LaunchFailed
 from bench.cli.job_values import JobValues
-from bench.cli.overrides import AGENDA, Checked, key_of, plain_values, with_paths
-from bench.cli.terminal import CheckingLine
+from bench.cli.multirun import MULTIRUN
+from bench.cli.overrides import Checked, key_of, plain_values, with_paths
+from bench.cli.resume import Resumed
+from bench.cli.terminal import CheckingLine, say
+from bench.core.errors import kind_and_line
 from bench.core.files import expand_path, unwritable_message
+from bench.core.sweep_folder import PlannedJob, Process, RunKey, SweepFolder, SweepPlan
 from bench.launch.needs import Need, require
+
+_BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 class Planning(NamedTuple):  # no dataclass: Hydra imports a plugin without naming its module
@@ -29,22 +37,25 @@ class Planning(NamedTuple):  # no dataclass: Hydra imports a plugin without nami
         values: Resolves a composed configuration.
         check: Refuses wrong values, or returns the number of runs of the job and their needs. It
             gets the values and the overrides.
+        digests: The hash of each run of a job. It gets the values with seed and repeat 0, and the
+            overrides.
     """
 
     values: Callable[[DictConfig], dict[str, Any]]
     check: Callable[[Mapping[str, Any], Sequence[str]], Checked]
+    digests: Callable[[Mapping[str, Any], Sequence[str]], Sequence[str]]
 
 
 def _training() -> Planning:
-    from bench.training.plan import check_training
+    from bench.training.plan import check_training, training_digests
 
-    return Planning(values=plain_values, check=check_training)
+    return Planning(values=plain_values, check=check_training, digests=training_digests)
 
 
 def _serving() -> Planning:
-    from bench.serving.plan import check_serving, serving_values
+    from bench.serving.plan import check_serving, serving_digests, serving_values
 
-    return Planning(values=serving_values, check=check_serving)
+    return Planning(values=serving_values, check=check_serving, digests=serving_digests)
 
 
 # By the name of the command's primary file. Functions, because Hydra imports this module for every
@@ -59,11 +70,12 @@ class CheckedSweeper(BasicSweeper):
     """
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Plan the jobs, store the request, and run the jobs.
+        """Plan the jobs, store the request and the plan, and run the jobs.
 
         Raises:
             ValueError: A value of a job is wrong, something that it needs is missing, the results
                 cannot be written, or the command cannot sweep.
+            LaunchFailed: The launcher failed. What it launched may have been measured.
         """
         assert self.hydra_context is not None
         assert self.config is not None
@@ -71,21 +83,50 @@ class CheckedSweeper(BasicSweeper):
         command = self.config.hydra.job.config_name
         if command not in PLANNINGS:
             raise ValueError(f"-m: {command} has nothing to sweep; leave it out")
+        if (refuse_missing := getattr(self.launcher, "require", None)) is not None:
+            refuse_missing()
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        self.overrides = self.split_arguments(overrides, self.max_batch_size)
-        jobs = list(chain.from_iterable(self.overrides))
-        for first in self._plan(PLANNINGS[command](), jobs):
+        batches = self.split_arguments(overrides, self.max_batch_size)
+        jobs = list(chain.from_iterable(batches))
+        agenda = self._plan(PLANNINGS[command](), command, jobs)
+        for first in agenda.first_jobs:
             self._keep_request(first)
-        returns = []
-        num_launched = 0
-        for batch in self.overrides:
-            results = self.launcher.launch(batch, initial_job_idx=num_launched)
-            num_launched += len(batch)
+        self._keep_plan(command, agenda.jobs)
+        launched = [list(job.overrides) for job in agenda.jobs]
+        return [
+            self._launch(batch, num)
+            for num, batch in _numbered(launched, self.max_batch_size or len(jobs))
+        ]
+
+    def _launch(self, batch: Sequence[Sequence[str]], num: int) -> Any:
+        """Launch jobs.
+
+        Raises:
+            Exception: What a job raised in this process.
+            LaunchFailed: The launcher failed.
+        """
+        assert self.launcher is not None
+        if self._is_local:
+            results = self.launcher.launch(batch, initial_job_idx=num)
             for result in results:
                 _ = result.return_value  # raises the exception of the job, if there was one
-            returns.append(results)
-        return returns
+            return results
+        try:
+            results = self.launcher.launch(batch, initial_job_idx=num)
+        except Exception as error:
+            MULTIRUN.error = kind_and_line(error)
+            raise LaunchFailed(f"hydra/launcher: {MULTIRUN.error}") from error
+        for result in results:
+            if result.status is JobStatus.FAILED:
+                MULTIRUN.error = kind_and_line(result._return_value)
+        return results
+
+    @property
+    def _is_local(self) -> bool:
+        """Whether the jobs are made here, one after another."""
+        assert self.config is not None
+        return bool(self.config.hydra.launcher._target_ == _BASIC_LAUNCHER)
 
     def _compose(self, overrides: list[str]) -> DictConfig:
         """Let Hydra compose the configuration of a job."""
@@ -107,34 +148,56 @@ class CheckedSweeper(BasicSweeper):
         )
         return bool(options)
 
-    def _plan(self, planning: Planning, jobs: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-        """Check all jobs, and set AGENDA for the sweep.
-
-        Returns:
-            The overrides of the first job of each results folder.
+    def _plan(self, planning: Planning, command: str, jobs: Sequence[Sequence[str]]) -> _Agenda:
+        """Check all jobs, and set MULTIRUN for the sweep.
 
         Raises:
             ValueError: A value of a job is wrong, or something that it needs is missing.
         """
         job_values = JobValues(self._compose, self._is_group)
+        digests = _Digests(
+            planning, lambda overrides: self._values(planning, job_values, overrides)
+        )
         needs: dict[Need, None] = {}
         first_jobs: dict[str, Sequence[str]] = {}
+        resumed = Resumed(command, lambda text: say(Console(stderr=True), text))
+        planned: list[PlannedJob] = []
         num_runs = 0
         with CheckingLine(Console(stderr=True), len(jobs)) as line:
             for index, overrides in enumerate(jobs):
-                values = job_values.find(overrides)
-                if values is None:  # composing takes a sixth of a second, so it is the last resort
-                    values = planning.values(self._compose(list(overrides)))
-                values = with_paths(values)
+                values = self._values(planning, job_values, overrides)
                 checked = planning.check(values, overrides)
                 num_runs += checked.num_runs
                 needs.update(dict.fromkeys(checked.needs))
                 first_jobs.setdefault(values["results"], overrides)
+                MULTIRUN.resume = str(values["resume"] or True).lower()
+                seed, repeat = values["seed"], values["repeat"]
+                facts = {name: values.get(name) for name in ("results", "resume", "price", "grid")}
+                keys = [
+                    RunKey(command=command, config_hash=each, seed=seed, repeat=repeat)
+                    for each in digests.of(overrides)
+                ]
+                if not resumed.covers(overrides, keys, facts):
+                    job = PlannedJob(num=len(planned), overrides=overrides, keys=keys)
+                    planned.append(job)
                 line.show(index + 1)
-        require(needs)  # once for all jobs, because each check may import large libraries
-        AGENDA.num_runs = num_runs
-        AGENDA.swept = _swept(jobs) + ["run"] * (num_runs > len(jobs))
-        return list(first_jobs.values())
+        if self._is_local:  # elsewhere, the node that makes a job checks what it needs
+            require(needs)  # once for all jobs, because each check may import large libraries
+        MULTIRUN.num_runs = num_runs
+        MULTIRUN.swept = _swept(jobs) + ["run"] * (num_runs > len(jobs))
+        MULTIRUN.found, MULTIRUN.order = resumed.found, jobs
+        MULTIRUN.num_found = sum(len(note.runs) for note in resumed.found)
+        resumed.report()
+        return _Agenda(list(first_jobs.values()), planned)
+
+    def _values(
+        self, planning: Planning, job_values: JobValues, overrides: Sequence[str]
+    ) -> dict[str, Any]:
+        """The resolved values of a job, until the next call."""
+        values = job_values.find(overrides)
+        if values is None:  # composing takes a sixth of a second, so it is the last resort
+            values = planning.values(self._compose(list(overrides)))
+        return with_paths(values)
 
     def _keep_request(self, first: Sequence[str]) -> None:
         """Store the request of the sweep in the results folder of a job.
@@ -154,8 +217,59 @@ class CheckedSweeper(BasicSweeper):
             raise ValueError(unwritable_message(expand_path(config.results), error)) from error
         # The launcher makes the folder that stands here; it must be the one with the request.
         self.config.hydra.sweep.dir = str(folder)
+        MULTIRUN.folder = folder
+
+    def _keep_plan(self, command: str, jobs: Sequence[PlannedJob]) -> None:
+        """Store which jobs are going to be launched, beside the request.
+
+        Raises:
+            ValueError: The folder cannot be written.
+        """
+        assert MULTIRUN.folder is not None
+        MULTIRUN.plan = SweepPlan(
+            command=command,
+            process=Process.current(),
+            swept=MULTIRUN.swept,
+            num_runs=MULTIRUN.num_runs,
+            jobs=jobs,
+        )
+        SweepFolder(MULTIRUN.folder).write_plan(MULTIRUN.plan)
 
 
 def _swept(jobs: Sequence[Sequence[str]]) -> list[str]:
     """The keys that differ between the jobs, by their names in the records."""
     return [key_of(values[0]) for values in zip(*jobs, strict=True) if len(set(values)) > 1]
+
+
+def _numbered(
+    jobs: Sequence[Sequence[str]], most: int
+) -> Iterator[tuple[int, Sequence[Sequence[str]]]]:
+    """The jobs in batches, each with the number of its first job."""
+    for num in range(0, len(jobs), most):
+        yield num, jobs[num : num + most]
+
+
+class _Agenda(NamedTuple):
+    """The first job of each results folder, and the jobs to launch."""
+
+    first_jobs: Sequence[Sequence[str]]
+    jobs: Sequence[PlannedJob]
+
+
+class _Digests:
+    """Computes the hashes of the runs of jobs, once for all seeds and repeats."""
+
+    def __init__(
+        self, planning: Planning, values: Callable[[Sequence[str]], dict[str, Any]]
+    ) -> None:
+        self._planning = planning
+        self._values = values
+        self._known: dict[tuple[str, ...], Sequence[str]] = {}
+
+    def of(self, overrides: Sequence[str]) -> Sequence[str]:
+        """The hash of each run of a job."""
+        others = [text for text in overrides if key_of(text) not in ("seed", "repeat")]
+        first = (*others, "seed=0", "repeat=0")
+        if first not in self._known:
+            self._known[first] = self._planning.digests(self._values(first), first)
+        return self._known[first]

@@ -69,7 +69,8 @@ def register() -> None:
     for group, nodes in _SCHEMAS.items():
         for name, node in nodes.items():
             store.store(group=f"schema/{group}", name=name, node=node)
-    OmegaConf.register_new_resolver("sweep_id", sweep_id, replace=True)
+    # The processes that make the jobs of a sweep get its value with the configuration.
+    OmegaConf.register_new_resolver("sweep_id", sweep_id, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("expanded", lambda path: str(expand_path(path)), replace=True)
 
 
@@ -136,6 +137,10 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[
     return outcome.code
 
 
+class LaunchFailed(Exception):  # noqa: N818 -- says what happened to the launch
+    """A launcher of Hydra has failed; one line with the reason."""
+
+
 @dataclass(slots=True)
 class _Outcome:
     code: int = 0
@@ -158,6 +163,12 @@ def _exit_code(
             traceback.print_exception(error)
         else:
             print(f"error: {one_line(error, config_name, keys)}", file=sys.stderr)
+    except LaunchFailed as error:
+        outcome.code = CRASHED
+        if wants_traceback:
+            traceback.print_exception(error)
+        else:
+            print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         outcome.code = INTERRUPTED
     except Exception:

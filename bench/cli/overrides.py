@@ -176,20 +176,3 @@ def with_choices(config: DictConfig, values: dict[str, Any]) -> dict[str, Any]:
         chosen = HydraConfig.get().runtime.choices
     names = {str(group): str(option) for group, option in chosen.items() if option is not None}
     return {**values, CHOICES: {group: names[group] for group in values if group in names}}
-
-
-@dataclass(slots=True)
-class Agenda:
-    """The runs of this command, as its sweeper planned them.
-
-    Attributes:
-        num_runs: Number of runs of all jobs.
-        swept: The keys that differ between the jobs.
-    """
-
-    num_runs: int = 1
-    swept: Sequence[str] = ()
-
-
-# Global, because Hydra creates the sweeper itself: nothing can be passed to it, or returned by it.
-AGENDA = Agenda()

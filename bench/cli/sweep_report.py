@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 from rich.console import Console, RenderableType
@@ -29,6 +29,19 @@ from bench.core.records.run import RunRecord
 Finished = tuple[Sequence[str], RunRecord]
 
 
+class Run(NamedTuple):
+    """A run of a command, with its overrides and its folder."""
+
+    overrides: Sequence[str]
+    folder: Path
+    record: RunRecord
+
+
+def unchanged(record: RunRecord) -> RunRecord:
+    """Add nothing to a record."""
+    return record
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """The parts of a command that differ between commands.
@@ -40,8 +53,8 @@ class Command:
         check: Raises ValueError if the machine lacks what a run needs, before any is launched.
         tables: Makes the tables that end the command.
         line: Describes a run that has just ended.
-        complete: Adds to a record what follows from its other fields.
         columns: The fields of the record that sweep.csv has for this command only.
+        complete: Adds to a record what follows from its other fields.
     """
 
     name: str
@@ -50,13 +63,11 @@ class Command:
     check: Callable[[Mapping[str, Any]], None]
     tables: Callable[[Sequence[Finished], Console], Sequence[RenderableType]]
     line: Callable[[RunRecord], str]
-    complete: Callable[[RunRecord], RunRecord]
     columns: Sequence[str]
+    complete: Callable[[RunRecord], RunRecord] = unchanged
 
 
-def print_runs(
-    command: Command, runs: Sequence[tuple[Sequence[str], Path, RunRecord]], console: Console
-) -> None:
+def print_runs(command: Command, runs: Sequence[Run], console: Console) -> None:
     """Print the tables of all runs, and why some failed.
 
     Args:
@@ -77,7 +88,7 @@ def print_runs(
         say(console, f"{first.run_id}{more}: {note}{_log_note(folder, first)}")
 
 
-def print_folders(runs: Sequence[tuple[Sequence[str], Path, RunRecord]], console: Console) -> None:
+def print_folders(runs: Sequence[Run], console: Console) -> None:
     """Print the folders of the runs; a sweep may have several results folders."""
     folders = dict.fromkeys(folder.parent for _, folder, _ in runs)
     say(console, f"results: {', '.join(str(short_path(folder)) for folder in folders)}")
@@ -141,7 +152,7 @@ _BOTH = (
 
 def write_sweep(
     path: Path,
-    runs: Sequence[tuple[Sequence[str], Path, RunRecord]],
+    runs: Sequence[Run],
     columns: Sequence[str],
 ) -> Path:
     """Write all runs of a sweep to a CSV file, in place of its earlier content.

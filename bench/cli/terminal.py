@@ -134,6 +134,10 @@ class RunCounter:
         place = f"run {self._num_started} of {max(num_runs, self._num_started)}, "
         return printable(place * (num_runs > 1) + name)
 
+    def skip_to(self, num: int) -> None:
+        """Count on from a number of runs that are made elsewhere."""
+        self._num_started = num
+
     def start(self) -> None:
         """Start to time the run, which no longer waits for another one."""
         self._started_s = self._clock()

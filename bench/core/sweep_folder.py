@@ -132,6 +132,7 @@ class JobNote:
         scheduler: The batch system's facts about the job; None without one.
         runs: Its runs so far.
         errors: Why it could not start, or could not go on; one line each.
+        failed: Whether one of the errors is a failure, and not a refusal before the run.
         ended: Whether the process has finished with it.
     """
 
@@ -141,6 +142,7 @@ class JobNote:
     scheduler: Mapping[str, Any] | None = None
     runs: Sequence[JobRun] = field(default_factory=list)
     errors: Sequence[str] = field(default_factory=list)
+    failed: bool = False
     ended: bool = False
 
 

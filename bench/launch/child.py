@@ -24,8 +24,9 @@ from bench.launch.stopping import (
     stop_reason,
 )
 
-# Long enough to finish an evaluation and write the record, and short enough for a waiting person.
-GRACE_S = 30.0
+# Long enough to finish an evaluation and write the record, and short enough for a waiting person
+# and for a batch system: SLURM kills a job 30 s after SIGTERM (KillWait).
+GRACE_S = 20.0
 
 
 class Interrupted(BaseException):

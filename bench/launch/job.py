@@ -11,6 +11,7 @@ from bench.core.outcome import outcome_record
 from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunError, RunIdentity, RunRecord, Status
 from bench.core.store import began, read_curve
+from bench.core.sweep_folder import LostJob
 from bench.core.upgrade import not_started
 from bench.launch.isolation import Ending
 
@@ -37,12 +38,13 @@ _MOST_BYTES = 2000  # at the end of a log, to find its last line
 _MEMORY = "; the kernel does this when memory runs out"
 
 
-def lost_record(job: Job, cause: Ending | BaseException) -> RunRecord:
+def lost_record(job: Job, cause: Ending | LostJob | BaseException) -> RunRecord:
     """Make the record of a run whose job left none.
 
     Args:
         job: The run.
-        cause: How its process ended, or the exception that prevented or ended the run.
+        cause: How its process ended, what a batch system says of it, or the exception that
+            prevented or ended the run.
     """
     status, error = _explain(cause, job.folder / "log.txt")
     if isinstance(cause, KeyboardInterrupt) and not began(job.folder):
@@ -65,7 +67,10 @@ def _rows(job: Job) -> list[CurveRow]:
         return []
 
 
-def _explain(cause: Ending | BaseException, log: Path) -> tuple[Status, RunError]:
+def _explain(cause: Ending | LostJob | BaseException, log: Path) -> tuple[Status, RunError]:
+    if isinstance(cause, LostJob):
+        kind = "interrupted" if cause.status == "interrupted" else "no_record"
+        return cause.status, RunError(kind=kind, message=cause.reason)
     if isinstance(cause, KeyboardInterrupt):
         return "interrupted", RunError(kind="interrupted", message=str(cause) or "stopped")
     if isinstance(cause, BaseException):

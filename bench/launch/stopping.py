@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
-# Signals by which a terminal, a person or a batch system ends a command.
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Signals by which a terminal, a person or a batch system ends a command. Batch systems send one of
+# the last two as a warning that the time limit is near.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 COMMAND_GONE = "stopped: the command that had started the run was killed"
 _NAMES = {int(each): each.name for each in signal.Signals}
 _REASONS: dict[int, str] = {
@@ -141,6 +142,26 @@ def interrupt_on_signals() -> None:
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt_once)
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Have a signal that would end the process raise Stopped in the block, once.
+
+    Other handlers, such as those of a batch system's client, do their work again afterwards.
+    Outside of the main thread this does nothing: only the main thread can catch signals.
+    """
+    if not _in_main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    for number in STOP_SIGNALS:
+        signal.signal(number, _interrupt_once)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt_once(number: int, frame: object) -> None:

@@ -50,17 +50,37 @@ def plan_serving(config: DictConfig) -> list[Planned]:
     planned = []
     for folder in folders:
         record = _record(folder, allow_missed=checked.allow_missed)
-        # The hash must not depend on which repeat of the training is served.
-        hashed = {**values, "run": record.config_hash, "seed": 0, "repeat": 0}
         planned.append(
             Planned(
                 config={**values, "run": str(folder)},
-                digest=config_hash(hashed),
+                digest=_digest(values, record),
                 title=f"{model_name(record)} {checked.backend.name} {checked.compression.method}",
                 adds=[f"run={record.run_id}"] if len(folders) > 1 else [],
             )
         )
     return planned
+
+
+def serving_digests(values: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
+    """The hash of each run of a job, as plan_serving() computes it.
+
+    Args:
+        values: The resolved values of the job.
+        overrides: The overrides of the job on the command line.
+
+    Raises:
+        ValueError: As check_serving().
+    """
+    checked = ServeConfig.from_dict(values)
+    return [
+        _digest(values, _record(folder, allow_missed=checked.allow_missed))
+        for folder in _folders(checked)
+    ]
+
+
+def _digest(values: Mapping[str, Any], trained: RunRecord) -> str:
+    # It must not depend on which repeat of the training is served.
+    return config_hash({**values, "run": trained.config_hash, "seed": 0, "repeat": 0})
 
 
 def serving_values(config: DictConfig) -> dict[str, Any]:

@@ -62,6 +62,24 @@ def check_training(values: Mapping[str, Any], overrides: Sequence[str]) -> Check
     return Checked(needs=_source_and_needs(values, overrides)[1])
 
 
+def training_digests(values: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
+    """The hash of the run of a job, as plan_training() computes it.
+
+    Args:
+        values: The resolved values of a job whose seed and repeat are 0.
+        overrides: The overrides of the job on the command line.
+
+    Raises:
+        ValueError: As check_training().
+    """
+    source = find_source(TrainConfig.from_dict(with_module(values, overrides)))
+    return [_digest(values, overrides, source)]
+
+
+def _digest(values: Mapping[str, Any], overrides: Sequence[str], source: Source | None) -> str:
+    return config_hash(with_source(with_module(values, overrides), source, portable=True))
+
+
 def _source_and_needs(
     values: Mapping[str, Any], overrides: Sequence[str]
 ) -> tuple[Source | None, list[Need]]:
@@ -144,8 +162,7 @@ def hash_of(config: DictConfig, source: Source | None = None) -> str:
     repeats = config.copy()
     repeats.seed = 0
     repeats.repeat = 0
-    values = with_module(plain_values(repeats), job_overrides(config))
-    return config_hash(with_source(values, source, portable=True))
+    return _digest(plain_values(repeats), job_overrides(config), source)
 
 
 def training_needs(config: TrainConfig, source: Source | None) -> list[Need]:

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from bench.cli.app import run_app
-from bench.cli.sweep import Sweep
-from bench.cli.sweep_report import Command
+from rich.console import Console, RenderableType
+
+from bench.cli.sweep import run_command
+from bench.cli.sweep_report import Command, Finished
+from bench.core.records.run import RunRecord
 from bench.training.plan import plan_training
+
+
+def nothing(config: Mapping[str, Any]) -> None:
+    """Check nothing."""
+
+
+def no_tables(runs: Sequence[Finished], console: Console) -> Sequence[RenderableType]:
+    """Make no table."""
+    return []
+
+
+def status(record: RunRecord) -> str:
+    """Tell how a run ended."""
+    return record.status
 
 
 def main() -> int:
     """Run it; the exit code."""
-    sweep = Sweep(
+    return run_command(
         Command(
             name="train",
             job="tests.cli.scripted:run",
             plan=plan_training,
-            check=lambda config: None,
-            tables=lambda runs, console: [],
-            line=lambda record: record.status,
-            complete=lambda record: record,
+            check=nothing,
+            tables=no_tables,
+            line=status,
             columns=[],
         )
     )
-    return sweep.finish(run_app("train", sweep.run_job))
 
 
 if __name__ == "__main__":

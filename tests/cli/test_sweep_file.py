@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.sweep_report import write_sweep
+from bench.cli.sweep_report import Run, write_sweep
 from bench.core.records.health import Health
 from bench.serving.table import SWEEP_COLUMNS as SERVING
 from bench.training.table import SWEEP_COLUMNS as TRAINING
@@ -25,8 +25,10 @@ def test_a_row_per_run_with_all_digits(tmp_path: Path) -> None:
     hit = replace(trained(seed=3, scale=1 / 3), health=Health(comparable=False, flags=["a", "b"]))
     missed = trained(accuracies=(0.6, 0.5))
     failed = trained(status="failed", message='broke, "so"\nit ended')
-    runs = [(["lr=0.1", "seed=3"], tmp_path / "Größe" / run.run_id, run) for run in (hit, missed)]
-    path = write_sweep(tmp_path / "sweeps" / "x.csv", [*runs, ([], tmp_path, failed)], TRAINING)
+    runs = [
+        Run(["lr=0.1", "seed=3"], tmp_path / "Größe" / run.run_id, run) for run in (hit, missed)
+    ]
+    path = write_sweep(tmp_path / "sweeps" / "x.csv", [*runs, Run([], tmp_path, failed)], TRAINING)
     first, second, third = rows(path)
     assert first["run_id"] == hit.run_id
     assert first["folder"] == str(tmp_path / "Größe" / hit.run_id)
@@ -46,7 +48,7 @@ def test_each_swept_key_is_a_column(tmp_path: Path) -> None:
     shared = ["codecarbon=none"]
     given = (["lr=0.1", "model=mlp", "seed=0"], ["lr=0.2", "model=cnn", "seed=1"])
     runs = [
-        ([*shared, *own], tmp_path, run) for own, run in zip(given, (first, second), strict=True)
+        Run([*shared, *own], tmp_path, run) for own, run in zip(given, (first, second), strict=True)
     ]
     found = rows(write_sweep(tmp_path / "x.csv", runs, TRAINING))
     assert [row["config.lr"] for row in found] == ["0.1", "0.2"]
@@ -55,7 +57,7 @@ def test_each_swept_key_is_a_column(tmp_path: Path) -> None:
 
 
 def test_served_runs_have_columns_of_their_own(tmp_path: Path) -> None:
-    (row,) = rows(write_sweep(tmp_path / "x.csv", [([], tmp_path, served())], SERVING))
+    (row,) = rows(write_sweep(tmp_path / "x.csv", [Run([], tmp_path, served())], SERVING))
     assert (row["serving.headline"], row["serving.latency_p99_ms"]) == ("latency_p99_ms", "12.5")
     assert (row["serving.valid"], row["trained.data"]) == ("true", "digits")
     assert "target.reached" not in row
@@ -64,7 +66,9 @@ def test_served_runs_have_columns_of_their_own(tmp_path: Path) -> None:
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     run = trained(status="failed", message="=cmd|' /C calc'!A0")
     run = replace(run, health=Health(comparable=False, flags=["@SUM(1)", "\x1b[31m"]))
-    (row,) = rows(write_sweep(tmp_path / "x.csv", [(["+lr=1", "-x"], Path("=1+1"), run)], TRAINING))
+    (row,) = rows(
+        write_sweep(tmp_path / "x.csv", [Run(["+lr=1", "-x"], Path("=1+1"), run)], TRAINING)
+    )
     assert row["error.message"] == "'=cmd|' /C calc'!A0"
     assert row["health.flags"] == "'@SUM(1) \\x1b[31m"
     assert row["overrides"] == "'+lr=1 -x"
@@ -74,5 +78,5 @@ def test_no_cell_is_a_formula(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "x.csv").mkdir()
     with pytest.raises(OSError, match="directory"):
-        write_sweep(tmp_path / "x.csv", [([], tmp_path, trained())], TRAINING)
+        write_sweep(tmp_path / "x.csv", [Run([], tmp_path, trained())], TRAINING)
     assert [each.name for each in tmp_path.iterdir()] == ["x.csv"]

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from hydra.errors import InstantiationException
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from bench.cli.messages import root_cause
-from bench.cli.overrides import AGENDA, Checked, with_paths
+from bench.cli.multirun import MULTIRUN
+from bench.cli.overrides import Checked, with_paths
 from bench.cli.terminal import CheckingLine
 from bench.launch.needs import Need
 from hydra_plugins.checked_sweeper import PLANNINGS, CheckedSweeper, Planning
@@ -54,20 +56,30 @@ class TestPlan:
 
     @pytest.fixture
     def sweeper(self, monkeypatch: pytest.MonkeyPatch) -> CheckedSweeper:
-        monkeypatch.setattr("bench.cli.overrides.AGENDA.num_runs", 1)
-        monkeypatch.setattr("bench.cli.overrides.AGENDA.swept", ())
+        MULTIRUN.clear()
         monkeypatch.setattr("hydra_plugins.checked_sweeper.JobValues", _AsGiven)
         # Not by its constructor: Hydra loads its base class anew where a test before composed one.
         sweeper = CheckedSweeper.__new__(CheckedSweeper)
         sweeper.hydra_context = SimpleNamespace(config_loader=None)  # type: ignore[assignment]
+        launcher = {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}
+        sweeper.config = OmegaConf.create({"hydra": {"launcher": launcher}})
         return sweeper
 
     def test_the_agenda_has_the_planned_runs(self, sweeper: CheckedSweeper) -> None:
-        planning = Planning(values=dict, check=lambda values, _: Checked(num_runs=2))
+        planning = Planning(
+            values=dict, check=lambda *_: Checked(num_runs=2), digests=lambda *_: ["a", "b"]
+        )
         jobs = [["+model.width=1", "model@a=x", "lr=1"], ["+model.width=2", "model@a=y", "lr=1"]]
-        assert sweeper._plan(planning, jobs) == [jobs[0]]
-        assert AGENDA.num_runs == 4
-        assert list(AGENDA.swept) == ["model.width", "model", "run"]
+        agenda = sweeper._plan(planning, "train", jobs)
+        assert agenda.first_jobs == [jobs[0]]
+        assert [(job.num, job.overrides) for job in agenda.jobs] == list(enumerate(jobs))
+        keys = agenda.jobs[1].keys
+        assert [(key.config_hash, key.seed, key.repeat) for key in keys] == [
+            ("a", 3, 0),
+            ("b", 3, 0),
+        ]
+        assert MULTIRUN.num_runs == 4
+        assert list(MULTIRUN.swept) == ["model.width", "model", "run"]
 
     def test_needs_are_checked_once_for_all_jobs(
         self, sweeper: CheckedSweeper, monkeypatch: pytest.MonkeyPatch
@@ -77,8 +89,10 @@ class TestPlan:
             "hydra_plugins.checked_sweeper.require", lambda needs: asked.append(list(needs))
         )
         needs = [Need("target", ("model", name)) for name in ("a", "b")]
-        planning = Planning(values=dict, check=lambda *_: Checked(needs=needs))
-        sweeper._plan(planning, [["seed=1"], ["seed=2"]])
+        planning = Planning(
+            values=dict, check=lambda *_: Checked(needs=needs), digests=lambda *_: ["a"]
+        )
+        sweeper._plan(planning, "train", [["seed=1"], ["seed=2"]])
         assert asked == [needs]
 
 
@@ -89,7 +103,7 @@ class _AsGiven:
         pass
 
     def find(self, overrides: list[str]) -> dict[str, Any]:
-        return {"results": "r"}
+        return {"results": "r", "resume": False, "seed": 3, "repeat": 0}
 
 
 def test_every_command_that_sweeps_is_planned() -> None:

@@ -6,7 +6,7 @@ None, never 0 or -1; every derived value can be derived again from what is store
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from bench.core.labels import EnergyLabel
@@ -146,3 +146,9 @@ class RunRecord:
     stages: list[Stage] = field(default_factory=list)
     rate_search: list[RateStep] = field(default_factory=list)
     health: Health | None = None
+
+    @property
+    def identity(self) -> RunIdentity:
+        """What identified the run before anything was measured."""
+        names = (each.name for each in fields(RunIdentity))
+        return RunIdentity(**{name: getattr(self, name) for name in names})

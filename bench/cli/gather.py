@@ -1,0 +1,253 @@
+"""Gathers the runs of a sweep from the notes of its jobs and from the run folders.
+
+A job may have been lost together with the process that made it. Its run then gets a record here,
+from the curve that it left.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from bench.cli.multirun import Multirun
+from bench.cli.sweep_report import Run
+from bench.cli.worker import Worker, end_in_ledger, launch_in_ledger
+from bench.core.files import read_file, utc_now
+from bench.core.records.run import RunIdentity, RunRecord
+from bench.core.store import identity_of, read_record, record_path, write_record
+from bench.core.sweep_folder import JobNote, JobRun, LostJob, SweepFolder
+from bench.launch.child import GRACE_S
+from bench.launch.job import Job, lost_record, unreadable_record
+
+# Until the last job of a launcher that has failed has noted its begin and its end. A job that is
+# alive may measure for hours, and is waited for.
+_PATIENCE_S = 30.0
+_LOOK_EVERY_S = 0.5
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What became of the jobs of a command.
+
+    Attributes:
+        runs: The runs, each with its overrides, its folder and its record.
+        errors: Why jobs were refused or failed beside their runs; one line each.
+        refused: Whether a job was refused.
+        failed: Whether a job failed beside its runs, or was never started.
+        num_found: Number of runs that resume= found finished.
+        num_missing: Number of runs that were never started.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    refused: bool = False
+    failed: bool = False
+    num_found: int = 0
+    num_missing: int = 0
+
+
+class Gathering:
+    """Gathers what became of the jobs of a command, when its launcher has returned."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        multirun: Multirun,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            worker: The worker of the command's own process.
+            multirun: The sweep as its sweeper planned it.
+            clock: Returns monotonic seconds.
+            sleep: Waits this number of seconds.
+        """
+        self._worker = worker
+        self._multirun = multirun
+        self._folder = None if multirun.folder is None else SweepFolder(multirun.folder)
+        self._clock = clock
+        self._sleep = sleep
+        self._result = Gathered()
+
+    def gather(self, *, interrupted: bool) -> Gathered:
+        """Read the records of all runs; write those that are missing.
+
+        Args:
+            interrupted: Whether a signal ended the command, so that some jobs were not started.
+        """
+        notes = self._all_notes()
+        for note in (*self._multirun.found, *notes):
+            for run in note.runs:
+                self._take(note, run)
+            self._take_errors(note)
+        self._count_missing(notes, interrupted=interrupted)
+        order = {tuple(each): place for place, each in enumerate(self._multirun.order)}
+        if order:
+            self._result.runs.sort(key=lambda run: _place(order, run.overrides))
+        return self._result
+
+    def _all_notes(self) -> list[JobNote]:
+        """The notes of this process and of others, once nothing more is to be expected."""
+        own = self._worker.notes
+        if self._folder is None or (plan := self._multirun.plan) is None:
+            others = self._folder.read_notes() if self._folder else {}
+            return [note for _, note in sorted({**others, **own}.items())]
+        nums = [job.num for job in plan.jobs]
+        if not set(nums) <= own.keys():
+            self._await(set(nums) - own.keys())
+        found = {**self._folder.read_notes(), **own}
+        return [found[num] for num in nums if num in found]
+
+    def _await(self, nums: set[int]) -> None:
+        """Wait for jobs of other processes that may still be at work."""
+        assert self._folder is not None
+        deadline_s = self._clock() + _PATIENCE_S
+        while True:
+            notes = self._folder.read_notes()
+            states = [self._is_at_work(num, notes.get(num)) for num in nums]
+            if True in states:
+                deadline_s = self._clock() + _PATIENCE_S
+            elif None not in states or self._clock() > deadline_s:
+                return
+            self._sleep(_LOOK_EVERY_S)
+
+    def _is_at_work(self, num: int, note: JobNote | None) -> bool | None:
+        """Whether a job is still being made; None if nobody can tell."""
+        if (note is not None and note.ended) or num in self._worker.lost:
+            return False
+        if note is not None:
+            return note.process.is_alive()
+        # The launcher started all jobs, unless it failed: then one may be on its way.
+        return None if self._multirun.error is not None and self._worker.lost == {} else False
+
+    def _take(self, note: JobNote, run: JobRun) -> None:
+        record = self._worker.records.get(run.folder)
+        if record is None:
+            record = self._read(note, run)
+        self._result.runs.append(Run(run.overrides, Path(run.folder), record))
+        self._result.num_found += run.found
+
+    def _read(self, note: JobNote, run: JobRun) -> RunRecord:
+        """Read the record of a run that another process made, or write it if that was lost."""
+        folder = Path(run.folder)
+        try:
+            if not run.found and record_path(folder) is None:
+                self._write_lost(note, folder)
+            record = read_record(folder)
+            if not run.found:
+                self._add_to_ledger(run, record)
+        except (OSError, ValueError) as error:
+            self._error(str(error), failed=True)
+            return unreadable_record(_job(run, folder), error)
+        return record
+
+    def _write_lost(self, note: JobNote, folder: Path) -> None:
+        """Write the record of a run that left none.
+
+        Raises:
+            OSError: The folder of the run cannot be read.
+            ValueError: It is not the folder of a run, or the record cannot be written.
+        """
+        lost = self._worker.lost.get(note.num) or _gone(note)
+        # A run whose command is killed stops by itself, and may still be writing its record.
+        deadline_s = self._clock() + GRACE_S
+        while is_written_to(folder / "log.txt") and self._clock() < deadline_s:
+            self._sleep(_LOOK_EVERY_S)
+        if record_path(folder) is not None:
+            return
+        config = yaml.safe_load(read_file(folder / "config.yaml"))
+        host = {"name": note.process.host, "scheduler": note.scheduler}
+        job = Job(
+            identity=identity_of(folder, config), folder=folder, title="", config=config, host=host
+        )
+        write_record(folder, self._worker.command.complete(lost_record(job, lost)))
+
+    def _add_to_ledger(self, run: JobRun, record: RunRecord) -> None:
+        """Note the launch and the end of a run that another process made."""
+        launch_in_ledger(Path(run.folder), record.identity, run.overrides)
+        end_in_ledger(Path(run.folder), record)
+
+    def _take_errors(self, note: JobNote) -> None:
+        if note.num in self._worker.notes and note not in self._multirun.found:
+            # Printed as they came.
+            self._result.refused |= bool(note.errors) and not note.failed
+            self._result.failed |= note.failed
+            return
+        for text in note.errors:
+            job = f"job {note.num + 1}, {' '.join(note.overrides)} ({note.process.host}): "
+            self._error(job + text, failed=note.failed)
+
+    def _count_missing(self, notes: Sequence[JobNote], *, interrupted: bool) -> None:
+        """Report the jobs that were never started, with the reason if it is known."""
+        plan = self._multirun.plan
+        if plan is None:
+            return
+        noted = {note.num for note in notes}
+        by_reason: dict[str, list[str]] = {}
+        for job in plan.jobs:
+            if job.num not in noted:
+                self._result.num_missing += len(job.keys)
+                lost = self._worker.lost.get(job.num)
+                reason = lost.reason if lost else self._multirun.error
+                by_reason.setdefault(reason or "", []).append(" ".join(job.overrides))
+        if interrupted:
+            return
+        for reason, jobs in by_reason.items():
+            more = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
+            why = f": {reason}" if reason else ""
+            self._error(f"{jobs[0]}{more}: never started{why}", failed=True)
+
+    def _error(self, text: str, *, failed: bool) -> None:
+        self._result.errors.append(text)
+        self._result.failed |= failed
+        self._result.refused |= not failed
+
+
+def _place(order: Mapping[tuple[str, ...], int], overrides: Sequence[str]) -> int:
+    """The place of a run's job; a job with several runs adds to their overrides."""
+    for length in range(len(overrides), -1, -1):
+        if (place := order.get(tuple(overrides[:length]))) is not None:
+            return place
+    return len(order)
+
+
+def _job(run: JobRun, folder: Path) -> Job:
+    """As much of a job as its note tells."""
+    identity = RunIdentity(
+        run_id=folder.name,
+        command=run.key.command,
+        config_hash=run.key.config_hash,
+        seed=run.key.seed,
+        repeat=run.key.repeat,
+        started_utc=utc_now(),
+    )
+    return Job(identity=identity, folder=folder, title="", config={}, host={})
+
+
+def _gone(note: JobNote) -> LostJob:
+    process = note.process
+    return LostJob(
+        num=note.num,
+        state="GONE",
+        node=process.host,
+        reason=f"process {process.pid} on {process.host}, which made the run, ended without a word",
+        status="killed",
+    )
+
+
+def is_written_to(log: Path) -> bool:
+    """Whether a process of this host still has the log of a run as its standard output."""
+    for process in Path("/proc").glob("[0-9]*/fd/1"):
+        with suppress(OSError):
+            if os.readlink(process) == str(log):
+                return True
+    return False

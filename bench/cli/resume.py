@@ -1,0 +1,146 @@
+"""What resume= need not make again: finished runs, and runs that another sweep is still making."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.core.files import StoreError
+from bench.core.identity import charges_of
+from bench.core.finished import FinishedRuns
+from bench.core.records.run import RunRecord
+from bench.core.store import read_record
+from bench.core.sweep_folder import JobNote, JobRun, Process, RunKey, SweepFolder
+
+RESUME_COMPARABLE = "comparable"  # value of resume= that repeats runs which are not comparable
+
+
+class Finished:
+    """Finds the finished runs that resume= accepts in place of new ones."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """Read nothing yet.
+
+        Args:
+            say: Told in one line about a run that has to be made again.
+        """
+        self._say = say
+        self._runs: dict[Path, FinishedRuns] = {}
+
+    def find(self, key: RunKey, config: Mapping[str, Any]) -> tuple[Path, RunRecord] | None:
+        """Find a run with this key and the same prices that resume= accepts.
+
+        Args:
+            key: The run that would be made.
+            config: Its resolved configuration.
+
+        Raises:
+            StoreError: The results folder cannot be read.
+        """
+        resume = config["resume"]
+        if not resume:
+            return None
+        results = Path(config["results"]).absolute()
+        runs = self._runs.setdefault(results, FinishedRuns(results))
+        for folder in runs.find(key.command, key.config_hash, key.seed, key.repeat):
+            try:
+                record = read_record(folder)
+            except StoreError as error:
+                self._say(f"made again: {error}")
+                continue
+            comparable = record.health is None or record.health.comparable
+            usable = record.status == "ok" and (comparable or resume != RESUME_COMPARABLE)
+            if usable and charges_of(record.config) == charges_of(config):
+                return folder, record
+        return None
+
+
+class Resumed:
+    """The jobs of a sweep that need not be launched.
+
+    Attributes:
+        found: A note for each job whose runs have all been found finished.
+    """
+
+    def __init__(self, command: str, say: Callable[[str], None]) -> None:
+        """Look at nothing yet.
+
+        Args:
+            command: The command.
+            say: Prints a line.
+        """
+        self.found: list[JobNote] = []
+        self._say = say
+        self._finished = Finished(lambda text: say(f"note: {text}"))
+        self._at_work: dict[Path, Mapping[RunKey, str]] = {}
+        self._running: dict[str, list[str]] = {}  # overrides, by who makes the run
+
+    def covers(
+        self, overrides: Sequence[str], keys: Sequence[RunKey], config: Mapping[str, Any]
+    ) -> bool:
+        """Whether all runs of a job are finished, or one of them is being made by another sweep.
+
+        Args:
+            overrides: The overrides of the job.
+            keys: Its runs.
+            config: Of the values of the job, at least `resume`, `results`, `price` and `grid`.
+
+        Raises:
+            StoreError: The results folder cannot be read.
+        """
+        if not config["resume"]:
+            return False
+        done = [self._finished.find(key, config) for key in keys]
+        runs = [
+            JobRun(folder=str(each[0]), overrides=overrides, key=key, found=True, ended=True)
+            for each, key in zip(done, keys, strict=True)
+            if each is not None
+        ]
+        if keys and len(runs) == len(keys):
+            note = JobNote(
+                num=-1, overrides=overrides, process=Process.current(), runs=runs, ended=True
+            )
+            self.found.append(note)
+            return True
+        results = Path(config["results"]).absolute()
+        if results not in self._at_work:
+            self._at_work[results] = runs_at_work(results)
+        makers = [self._at_work[results][key] for key in keys if key in self._at_work[results]]
+        for maker in makers[:1]:
+            self._running.setdefault(maker, []).append(" ".join(overrides))
+        return bool(makers)
+
+    def report(self) -> None:
+        """Print which runs other sweeps are still making."""
+        for maker, jobs in self._running.items():
+            more = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
+            self._say(f"not started again: {jobs[0]}{more}: still being made by {maker}")
+
+
+def runs_at_work(results: Path) -> Mapping[RunKey, str]:
+    """The runs that other sweeps are still making or are going to make, and who makes each.
+
+    A sweep that has written its table has ended, and so have its jobs.
+
+    Raises:
+        StoreError: The files of a sweep cannot be read.
+    """
+    found: dict[RunKey, str] = {}
+    for path in sorted((results / "sweeps").glob("*/")):
+        if (path / "sweep.csv").exists():
+            continue
+        folder = SweepFolder(path)
+        plan = folder.read_plan()
+        if plan is None:
+            continue
+        notes = folder.read_notes()
+        launcher = plan.process if plan.process.is_alive() else None
+        for job in plan.jobs:
+            note = notes.get(job.num)
+            if note is not None and note.ended:
+                continue
+            maker = note.process if note is not None and note.process.is_alive() else launcher
+            if maker is not None:
+                found |= dict.fromkeys(job.keys, f"process {maker.pid} on {maker.host}")
+    return found

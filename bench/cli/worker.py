@@ -1,0 +1,322 @@
+"""Makes the runs of a job, in the command's own process or wherever a launcher of Hydra starts it.
+
+The process that makes a job of a sweep writes down how far it has come (bench.core.sweep_folder).
+The command reads these notes and the run folders: what a launcher returns is not relied on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from bench.cli.app import register, sweep_id
+from bench.cli.messages import one_line
+from bench.cli.multirun import MULTIRUN, Multirun
+from bench.cli.overrides import Planned, key_of
+from bench.cli.resume import Finished
+from bench.cli.sweep_report import Command
+from bench.cli.terminal import ProgressLine, RunCounter, say
+from bench.core.environment import settle_environment
+from bench.core.files import StoreError
+from bench.core.host import host_facts
+from bench.core.ledger import append_ledger
+from bench.core.lock import lock_path, measuring_lock, require_lock
+from bench.core.records.run import RunIdentity, RunRecord
+from bench.core.store import (
+    create_run_folder,
+    new_identity,
+    read_record,
+    record_path,
+    write_record,
+)
+from bench.core.sweep_folder import JobNote, JobRun, LostJob, Process, RunKey, SweepFolder
+from bench.launch.isolation import Ending, ForkServer, NotStarted
+from bench.launch.job import Job, lost_record, unreadable_record
+from bench.launch.stopping import Stopped, delay_signals, signals_interrupt
+
+
+class Worker:
+    """Makes the runs of jobs; Hydra's launchers may pickle it for another process.
+
+    Attributes:
+        command: The command.
+        notes: What this process has noted of the jobs that it made, by their numbers.
+        records: The records of the runs that this process made or found, by their folders.
+        lost: What the launcher knows of jobs that ended without a word, by their numbers.
+    """
+
+    def __init__(self, command: Command) -> None:
+        """Make nothing yet."""
+        self.command = command
+        self.notes: dict[int, JobNote] = {}
+        self.records: dict[str, RunRecord] = {}
+        self.lost: dict[int, LostJob] = {}
+        self._multirun = MULTIRUN
+        # Whether this is a copy of the command's worker, in a process that a launcher has started.
+        self._is_copy = False
+
+    def __getstate__(self) -> tuple[Command, Multirun]:
+        return self.command, self._multirun.for_workers()
+
+    def __setstate__(self, state: tuple[Command, Multirun]) -> None:
+        register()  # before a launcher composes the configuration of the job
+        command, multirun = state
+        Worker.__init__(self, command)
+        self._multirun = multirun
+        self._is_copy = True
+
+    @cached_property
+    def console(self) -> Console:
+        """Where progress is printed."""
+        return Console(stderr=True)
+
+    @cached_property
+    def counter(self) -> RunCounter:
+        """Counts the runs that this process makes, after those that were found."""
+        counter = RunCounter(self.console)
+        counter.skip_to(self._multirun.num_found)
+        return counter
+
+    @cached_property
+    def _server(self) -> ForkServer:
+        # Preload this module too, because each child imports the command's main module.
+        return ForkServer(preload=[self.command.job.partition(":")[0], __name__])
+
+    @cached_property
+    def _finished(self) -> Finished:
+        return Finished(lambda text: say(self.console, f"note: {text}"))
+
+    def run_job(self, config: DictConfig) -> None:
+        """Make the runs of one job; Hydra calls this for each job.
+
+        A job that cannot start is refused with one line, and the sweep goes on.
+
+        Raises:
+            Stopped: A signal ended the job in the command's own process, and so ends the sweep.
+        """
+        hydra = HydraConfig.get()
+        num = hydra.job.num if hydra.mode == RunMode.MULTIRUN else len(self.notes)
+        if not self._is_copy:
+            self._make_job(num, list(hydra.overrides.task), config)
+            return
+        with _as_command():
+            self.counter.skip_to(self._multirun.num_found + num)
+            try:
+                self._make_job(num, list(hydra.overrides.task), config)
+            except Stopped:
+                return  # a launcher would take an exception for a loss, but everything is recorded
+
+    def _make_job(self, num: int, overrides: Sequence[str], config: DictConfig) -> None:
+        facts = host_facts()
+        note = JobNote(
+            num=num,
+            overrides=overrides,
+            process=Process.current(),
+            scheduler=facts.get("scheduler"),
+        )
+        self._keep(note)
+        try:
+            for planned in self._plan(num, config):
+                self._run(num, planned, [*overrides, *planned.adds])
+        except Stopped as error:
+            if not self.notes[num].runs:  # else the record of the run says it
+                self._note_error(num, str(error), failed=True)
+            raise
+        except Exception as error:
+            # A defect of this program; Hydra shows it where the command runs.
+            self._note_error(num, f"{type(error).__name__}: {error}", failed=True)
+            raise
+        finally:
+            self._keep(replace(self.notes[num], ended=True))
+
+    def _plan(self, num: int, config: DictConfig) -> Sequence[Planned]:
+        """Plan the runs of a job and check what they need; none if it must be refused."""
+        try:
+            planned = self.command.plan(config)
+            for each in planned:
+                self.command.check(each.config)
+                if not each.config["shared"]:
+                    require_lock(lock_path())
+        except (ValueError, OSError, OmegaConfBaseException) as error:
+            self._note_error(num, one_line(error, self.command.name), failed=False)
+            return ()
+        return planned
+
+    def _run(self, num: int, planned: Planned, overrides: Sequence[str]) -> None:
+        """Make one run and report it, unless resume= finds it finished."""
+        title = self.counter.name_next(self._multirun.num_runs, self._name(planned, overrides))
+        config = planned.config
+        self._multirun.resume = str(config["resume"] or True).lower()
+        results = Path(config["results"]).absolute()
+        key = RunKey(
+            command=self.command.name,
+            config_hash=planned.digest,
+            seed=config["seed"],
+            repeat=config["repeat"],
+        )
+        run = JobRun(folder="", overrides=overrides, key=key)
+        try:
+            if (done := self._finished.find(key, config)) is not None:
+                folder, record = str(done[0]), done[1]
+                self.records[folder] = record
+                self._add(num, replace(run, folder=folder, found=True, ended=True))
+                return
+            identity = new_identity(key.command, key.config_hash, key.seed, key.repeat)
+            # A signal in between would leave a folder without its line in the ledger.
+            with delay_signals():
+                run_folder = create_run_folder(results, identity, config)
+                if not self._is_copy:
+                    launch_in_ledger(run_folder, identity, overrides)
+        except StoreError as error:
+            # After other runs succeeded, the folder was lost (a full disk, say): that is a failure.
+            # Before the first one, it is a wrong value of results=.
+            self._note_error(num, str(error), failed=bool(self.records))
+            return
+        self._add(num, replace(run, folder=str(run_folder)))
+        job = Job(
+            identity=identity, folder=run_folder, title=title, config=config, host=host_facts()
+        )
+        self._make(num, job)
+
+    def _make(self, num: int, job: Job) -> None:
+        """Make one run. However it ends, read or write its record, and report it."""
+        cause: Ending | BaseException
+        try:
+            cause = self._measure(job)
+        except (OSError, ValueError, NotStarted) as error:
+            cause = error
+        except BaseException as error:
+            self._book(num, job, error)
+            raise
+        record = self._book(num, job, cause)
+        if job.config["progress"]:
+            is_last = self.counter.num_started >= self._multirun.num_runs
+            important = is_last or record.status != "ok"
+            self.counter.report(job.title, self.command.line(record), important=important)
+
+    def _book(self, num: int, job: Job, cause: Ending | BaseException) -> RunRecord:
+        """Add a run that has ended to the results, and in the command's process to the ledger."""
+        with delay_signals():
+            record = self._final_record(num, job, cause)
+            self.records[str(job.folder)] = record
+            if not self._is_copy:
+                try:
+                    end_in_ledger(job.folder, record)
+                except StoreError as error:
+                    self._note_error(num, str(error), failed=True)
+            *others, last = self.notes[num].runs
+            self._keep(replace(self.notes[num], runs=[*others, replace(last, ended=True)]))
+        return record
+
+    def _final_record(self, num: int, job: Job, cause: Ending | BaseException) -> RunRecord:
+        """Read the record that the job wrote; if there is none, write one from its curve."""
+        try:
+            if record_path(job.folder) is None:
+                write_record(job.folder, self.command.complete(lost_record(job, cause)))
+            written = record_path(job.folder)
+            if written is not None and written.parent != job.folder:
+                text = f"{job.folder} cannot be written to (disk full?); the record is {written}"
+                self._note_error(num, text, failed=True)
+            return read_record(job.folder)
+        except (OSError, ValueError) as error:
+            self._note_error(num, str(error), failed=True)
+            return unreadable_record(job, error)
+
+    def _measure(self, job: Job) -> Ending:
+        """Run the job, and unless shared=true, keep other runs on this host waiting meanwhile."""
+        if job.config["shared"]:
+            return self._start(job, None)
+        with measuring_lock(lock_path(), str(job.folder), self._say_waiting) as lock:
+            return self._start(job, lock)
+
+    def _start(self, job: Job, lock: int | None) -> Ending:
+        self.counter.start()
+        line = ProgressLine(
+            self.console,
+            job.title,
+            lambda: self.counter.time_left(self._multirun.num_runs),
+            wanted=bool(job.config["progress"]) and not self._is_copy,
+            is_first=self.counter.num_made == 0,
+        )
+        log = job.folder / "log.txt"
+        with line:
+            return self._server.run(self.command.job, job, log=log, on_message=line.show, lock=lock)
+
+    def _say_waiting(self, holder: str) -> None:
+        say(
+            self.console,
+            f"waiting: another run is being measured on this host ({holder}); "
+            "shared=true measures at the same time and marks the run",
+        )
+
+    def _name(self, planned: Planned, overrides: Sequence[str]) -> str:
+        """Name a run by what distinguishes it from the others of its command."""
+        swept = [text for text in overrides if key_of(text) in self._multirun.swept]
+        return " ".join([*swept, *planned.adds]) or planned.title
+
+    def _add(self, num: int, run: JobRun) -> None:
+        self._keep(replace(self.notes[num], runs=[*self.notes[num].runs, run]))
+
+    def _note_error(self, num: int, text: str, *, failed: bool) -> None:
+        """Note an error. The command prints it: at once, or when it gathers the notes."""
+        note = self.notes[num]
+        self._keep(replace(note, errors=[*note.errors, text], failed=note.failed or failed))
+        if not self._is_copy:
+            say(self.console, f"error: {text}")
+
+    def _keep(self, note: JobNote) -> None:
+        """Keep a note and, in a process of its own, write it for the command to read.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        self.notes[note.num] = note
+        if self._is_copy and self._multirun.folder is not None:
+            SweepFolder(self._multirun.folder).write_note(note)
+
+
+def launch_in_ledger(folder: Path, identity: RunIdentity, overrides: Sequence[str]) -> None:
+    """Note in the ledger that a run was launched.
+
+    Raises:
+        StoreError: The ledger cannot be written.
+    """
+    facts = {"overrides": list(overrides), "sweep_id": sweep_id()}
+    append_ledger(folder.parent.parent, "launched", identity, **facts)
+
+
+def end_in_ledger(folder: Path, record: RunRecord) -> None:
+    """Note in the ledger how a run has ended.
+
+    Raises:
+        StoreError: The ledger cannot be written.
+    """
+    reached = record.target.reached if record.target else None
+    results = folder.parent.parent
+    append_ledger(results, "ended", record.identity, status=record.status, reached=reached)
+
+
+@contextmanager
+def _as_command() -> Iterator[None]:
+    """Prepare the process of a launcher to make a job, as a command prepares its own.
+
+    Afterwards the launcher finds its environment and its handlers of signals as they were.
+    """
+    before = dict(os.environ)
+    settle_environment()
+    try:
+        with signals_interrupt():
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
