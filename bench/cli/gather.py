@@ -15,10 +15,12 @@ from pathlib import Path
 
 import yaml
 
+from bench.cli.app import sweep_id
 from bench.cli.multirun import Multirun
 from bench.cli.sweep_report import Run
-from bench.cli.worker import Worker, end_in_ledger, launch_in_ledger
+from bench.cli.worker import Worker
 from bench.core.files import read_file, utc_now
+from bench.core.ledger import note_end, note_launch
 from bench.core.records.run import RunIdentity, RunRecord
 from bench.core.store import identity_of, read_record, record_path, write_record
 from bench.core.sweep_folder import JobNote, JobRun, LostJob, SweepFolder
@@ -173,8 +175,8 @@ class Gathering:
 
     def _add_to_ledger(self, run: JobRun, record: RunRecord) -> None:
         """Note the launch and the end of a run that another process made."""
-        launch_in_ledger(Path(run.folder), record.identity, run.overrides)
-        end_in_ledger(Path(run.folder), record)
+        note_launch(Path(run.folder), record.identity, run.overrides, sweep_id())
+        note_end(Path(run.folder), record)
 
     def _take_errors(self, note: JobNote) -> None:
         if note.num in self._worker.notes and note not in self._multirun.found:

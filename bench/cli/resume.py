@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.files import StoreError
-from bench.core.identity import charges_of
 from bench.core.finished import FinishedRuns
+from bench.core.identity import charges_of
 from bench.core.records.run import RunRecord
 from bench.core.store import read_record
 from bench.core.sweep_folder import JobNote, JobRun, Process, RunKey, SweepFolder

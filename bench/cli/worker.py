@@ -20,18 +20,19 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from bench.cli.app import register, sweep_id
+from bench.cli.fresh_process import FreshProcesses
 from bench.cli.messages import one_line
 from bench.cli.multirun import MULTIRUN, Multirun
 from bench.cli.overrides import Planned, key_of
 from bench.cli.resume import Finished
 from bench.cli.sweep_report import Command
-from bench.cli.terminal import ProgressLine, RunCounter, say
+from bench.cli.terminal import RunCounter, say
 from bench.core.environment import settle_environment
 from bench.core.files import StoreError
 from bench.core.host import host_facts
-from bench.core.ledger import append_ledger
-from bench.core.lock import lock_path, measuring_lock, require_lock
-from bench.core.records.run import RunIdentity, RunRecord
+from bench.core.ledger import note_end, note_launch
+from bench.core.lock import lock_path, require_lock
+from bench.core.records.run import RunRecord
 from bench.core.store import (
     create_run_folder,
     new_identity,
@@ -40,7 +41,7 @@ from bench.core.store import (
     write_record,
 )
 from bench.core.sweep_folder import JobNote, JobRun, LostJob, Process, RunKey, SweepFolder
-from bench.launch.isolation import Ending, ForkServer, NotStarted
+from bench.launch.isolation import Ending, NotStarted
 from bench.launch.job import Job, lost_record, unreadable_record
 from bench.launch.stopping import Stopped, delay_signals, signals_interrupt
 
@@ -88,9 +89,15 @@ class Worker:
         return counter
 
     @cached_property
-    def _server(self) -> ForkServer:
-        # Preload this module too, because each child imports the command's main module.
-        return ForkServer(preload=[self.command.job.partition(":")[0], __name__])
+    def _processes(self) -> FreshProcesses:
+        # A process that a launcher has started writes into a log: it shows no line of progress.
+        return FreshProcesses(
+            self.command.job,
+            self.console,
+            self.counter,
+            num_runs=self._multirun.num_runs,
+            shows_progress=not self._is_copy,
+        )
 
     @cached_property
     def _finished(self) -> Finished:
@@ -176,7 +183,7 @@ class Worker:
             with delay_signals():
                 run_folder = create_run_folder(results, identity, config)
                 if not self._is_copy:
-                    launch_in_ledger(run_folder, identity, overrides)
+                    note_launch(run_folder, identity, overrides, sweep_id())
         except StoreError as error:
             # After other runs succeeded, the folder was lost (a full disk, say): that is a failure.
             # Before the first one, it is a wrong value of results=.
@@ -192,7 +199,7 @@ class Worker:
         """Make one run. However it ends, read or write its record, and report it."""
         cause: Ending | BaseException
         try:
-            cause = self._measure(job)
+            cause = self._processes.measure(job)
         except (OSError, ValueError, NotStarted) as error:
             cause = error
         except BaseException as error:
@@ -211,7 +218,7 @@ class Worker:
             self.records[str(job.folder)] = record
             if not self._is_copy:
                 try:
-                    end_in_ledger(job.folder, record)
+                    note_end(job.folder, record)
                 except StoreError as error:
                     self._note_error(num, str(error), failed=True)
             *others, last = self.notes[num].runs
@@ -231,33 +238,6 @@ class Worker:
         except (OSError, ValueError) as error:
             self._note_error(num, str(error), failed=True)
             return unreadable_record(job, error)
-
-    def _measure(self, job: Job) -> Ending:
-        """Run the job, and unless shared=true, keep other runs on this host waiting meanwhile."""
-        if job.config["shared"]:
-            return self._start(job, None)
-        with measuring_lock(lock_path(), str(job.folder), self._say_waiting) as lock:
-            return self._start(job, lock)
-
-    def _start(self, job: Job, lock: int | None) -> Ending:
-        self.counter.start()
-        line = ProgressLine(
-            self.console,
-            job.title,
-            lambda: self.counter.time_left(self._multirun.num_runs),
-            wanted=bool(job.config["progress"]) and not self._is_copy,
-            is_first=self.counter.num_made == 0,
-        )
-        log = job.folder / "log.txt"
-        with line:
-            return self._server.run(self.command.job, job, log=log, on_message=line.show, lock=lock)
-
-    def _say_waiting(self, holder: str) -> None:
-        say(
-            self.console,
-            f"waiting: another run is being measured on this host ({holder}); "
-            "shared=true measures at the same time and marks the run",
-        )
 
     def _name(self, planned: Planned, overrides: Sequence[str]) -> str:
         """Name a run by what distinguishes it from the others of its command."""
@@ -283,27 +263,6 @@ class Worker:
         self.notes[note.num] = note
         if self._is_copy and self._multirun.folder is not None:
             SweepFolder(self._multirun.folder).write_note(note)
-
-
-def launch_in_ledger(folder: Path, identity: RunIdentity, overrides: Sequence[str]) -> None:
-    """Note in the ledger that a run was launched.
-
-    Raises:
-        StoreError: The ledger cannot be written.
-    """
-    facts = {"overrides": list(overrides), "sweep_id": sweep_id()}
-    append_ledger(folder.parent.parent, "launched", identity, **facts)
-
-
-def end_in_ledger(folder: Path, record: RunRecord) -> None:
-    """Note in the ledger how a run has ended.
-
-    Raises:
-        StoreError: The ledger cannot be written.
-    """
-    reached = record.target.reached if record.target else None
-    results = folder.parent.parent
-    append_ledger(results, "ended", record.identity, status=record.status, reached=reached)
 
 
 @contextmanager

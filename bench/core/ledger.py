@@ -10,12 +10,13 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bench.core.files import StoreError, read_file, unwritable_message, utc_now, write_whole
-from bench.core.records.run import RunIdentity
+from bench.core.records.run import RunIdentity, RunRecord
 
 LEDGER = "ledger.jsonl"
 # A link could lead out of the results folder, and a pipe would have to be waited for.
@@ -43,6 +44,35 @@ def append_ledger(results: Path, event: str, identity: RunIdentity, **facts: Any
             os.close(file)
     except OSError as error:
         raise StoreError(unwritable_message(results, error)) from error
+
+
+def note_launch(
+    folder: Path, identity: RunIdentity, overrides: Sequence[str], sweep_id: str
+) -> None:
+    """Note that a run was launched.
+
+    Args:
+        folder: The folder of the run.
+        identity: Its identity.
+        overrides: Its overrides on the command line.
+        sweep_id: The id of the command that launched it.
+
+    Raises:
+        StoreError: The ledger cannot be written.
+    """
+    facts = {"overrides": list(overrides), "sweep_id": sweep_id}
+    append_ledger(folder.parent.parent, "launched", identity, **facts)
+
+
+def note_end(folder: Path, record: RunRecord) -> None:
+    """Note how a run has ended.
+
+    Raises:
+        StoreError: The ledger cannot be written.
+    """
+    reached = record.target.reached if record.target else None
+    results = folder.parent.parent
+    append_ledger(results, "ended", record.identity, status=record.status, reached=reached)
 
 
 def _open_regular(path: Path) -> int:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import psutil
 from pydantic import TypeAdapter, ValidationError
 
 from bench.core.errors import first_error
@@ -35,27 +34,40 @@ class Process:
     Attributes:
         host: The name of the host.
         pid: Its number there.
-        created_s: When it was created, in seconds since 1970; a number may be used again.
+        start_ticks: When it started, in the kernel's ticks since its boot; a number may be used
+            again. None if the system does not tell.
     """
 
     host: str
     pid: int
-    created_s: float
+    start_ticks: int | None
 
     @classmethod
     def current(cls) -> Process:
         """This process."""
         pid = os.getpid()
-        return cls(host=platform.node(), pid=pid, created_s=psutil.Process(pid).create_time())
+        return cls(host=platform.node(), pid=pid, start_ticks=_start_ticks(pid))
 
     def is_alive(self) -> bool | None:
         """Whether it is alive; None if it is on another host, where nobody can look."""
         if self.host != platform.node():
             return None
         try:
-            return bool(abs(psutil.Process(self.pid).create_time() - self.created_s) < 1.0)
-        except psutil.Error:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
             return False
+        except PermissionError:  # it belongs to another user
+            pass
+        return _start_ticks(self.pid) == self.start_ticks
+
+
+def _start_ticks(pid: int) -> int | None:
+    try:
+        # The name of the program, in parentheses, may contain anything.
+        values = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(values[19])  # field 22 of proc_pid_stat(5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -285,7 +285,7 @@ def test_brackets_in_a_path_are_not_markup(tmp_path: Path) -> None:
 def test_an_unusable_lock_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.cli.sweep.lock_path", lambda: tmp_path)
+    monkeypatch.setattr("bench.cli.worker.lock_path", lambda: tmp_path)
     answer = sweep(tmp_path, "seed=0")
     assert answer.code == 2
     assert "set BENCH_LOCK" in answer.err

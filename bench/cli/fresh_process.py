@@ -1,0 +1,73 @@
+"""Measures each run in a fresh process, while other measured runs on this host wait."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from bench.cli.terminal import ProgressLine, RunCounter, say
+from bench.core.lock import lock_path, measuring_lock
+from bench.launch.isolation import Ending, ForkServer
+from bench.launch.job import Job
+
+
+class FreshProcesses:
+    """Measures runs, one at a time."""
+
+    def __init__(
+        self,
+        target: str,
+        console: Console,
+        counter: RunCounter,
+        *,
+        num_runs: int,
+        shows_progress: bool,
+    ) -> None:
+        """Start nothing before the first run.
+
+        Args:
+            target: The `module:function` that makes one run.
+            console: The console to print to.
+            counter: Counts the runs.
+            num_runs: Number of runs of the whole command.
+            shows_progress: Whether to show how a run progresses, if there is a terminal.
+        """
+        # Preload the command's modules too, because each child imports its main module.
+        self._server = ForkServer(preload=[target.partition(":")[0], "bench.cli.worker"])
+        self._target = target
+        self._console = console
+        self._counter = counter
+        self._num_runs = num_runs
+        self._shows_progress = shows_progress
+
+    def measure(self, job: Job) -> Ending:
+        """Make a run and, unless shared=true, keep other runs on this host waiting meanwhile.
+
+        Raises:
+            KeyboardInterrupt: A signal came. It was passed to the run, which had time to end.
+            NotStarted: The process of the run could not be started.
+            LockError: The lock of this host cannot be used.
+        """
+        if job.config["shared"]:
+            return self._start(job, None)
+        with measuring_lock(lock_path(), str(job.folder), self._say_waiting) as lock:
+            return self._start(job, lock)
+
+    def _start(self, job: Job, lock: int | None) -> Ending:
+        self._counter.start()
+        line = ProgressLine(
+            self._console,
+            job.title,
+            lambda: self._counter.time_left(self._num_runs),
+            wanted=bool(job.config["progress"]) and self._shows_progress,
+            is_first=self._counter.num_made == 0,
+        )
+        log = job.folder / "log.txt"
+        with line:
+            return self._server.run(self._target, job, log=log, on_message=line.show, lock=lock)
+
+    def _say_waiting(self, holder: str) -> None:
+        say(
+            self._console,
+            f"waiting: another run is being measured on this host ({holder}); "
+            "shared=true measures at the same time and marks the run",
+        )
