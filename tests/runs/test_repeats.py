@@ -102,7 +102,7 @@ def identity() -> RunIdentity:
 def test_a_run_of_another_host_keeps_its_repeat_until_its_record_says_interrupted(
     tmp_path: Path, identity: RunIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere = Process(host="another", pid=1, created_s=0.0)
+    elsewhere = Process(host="another", pid=1, start_ticks=0)
     monkeypatch.setattr(Process, "current", lambda: elsewhere)
     assert claim_free_repeat(tmp_path, identity).repeat == 0
     monkeypatch.undo()
