@@ -127,7 +127,16 @@ def _log_note(folder: Path, record: RunRecord) -> str:
 
 
 _FIRST = ("run_id", "folder", "overrides", "config_hash", "seed", "repeat", "status")
-_LAST = ("health.comparable", "health.flags", "error.kind", "error.message")
+_LAST = (
+    "host.name",
+    "host.scheduler.job_id",
+    "host.scheduler.node",
+    "host.scheduler.exclusive",
+    "health.comparable",
+    "health.flags",
+    "error.kind",
+    "error.message",
+)
 
 _BOTH = (
     "energy_total_j",

@@ -11,9 +11,12 @@ Row = dict[str, Any]
 
 
 def value_of(record: object, name: str) -> Any:
-    """Get a field such as `target.time_to_target_s`; None if the record has no such part."""
+    """Get a field such as `target.time_to_target_s`; None if the record has no such part.
+
+    The keys of a mapping, such as `host`, are not fixed, so one that is not there is None, too.
+    """
     first, _, rest = name.partition(".")
-    value: Any = getattr(record, first)
+    value: Any = record.get(first) if isinstance(record, Mapping) else getattr(record, first)
     if isinstance(value, Quality) and rest not in RESERVED:
         return value.values.get(rest)  # the name of a user's metric may have dots in it
     return value_of(value, rest) if rest and value is not None else value

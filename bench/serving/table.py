@@ -25,6 +25,7 @@ from bench.runs.table.groups import (
     outcome_column,
 )
 from bench.runs.table.medians import TIME, Median, median_of, unit_of
+from bench.runs.table.nodes import node_columns, node_notes
 from bench.serving.columns import headline_text, serve_columns
 
 _SMALL_PART = 0.01  # share of the longest stage that the common unit must still show well
@@ -71,15 +72,20 @@ def serve_tables(runs: Sequence[Finished], console: Console) -> Sequence[Rendera
     # Overrides of bench.serve name a run by its id, which says nothing to a reader.
     names = _model_names(records)
     groups = group_runs(runs, lambda record: names[_trained_hash(record)])
-    columns = [outcome_column(groups, "valid", _outcome, console), incomparable_column(groups)]
-    tables = [fit_table(name_columns(groups, console), [*columns, *serve_columns(groups)], console)]
+    columns = [
+        outcome_column(groups, "valid", _outcome, console),
+        incomparable_column(groups),
+        *node_columns(groups),
+        *serve_columns(groups),
+    ]
+    tables = [fit_table(name_columns(groups, console), columns, console)]
     line = headline("serve", runs, groups, console, _served(records))
     shown: list[RenderableType] = [line, tables[0].table]
     staged = [group for group in groups if any(run.stages for run in group.runs)]
     if staged:
         tables.append(_stages(staged, console))
         shown += ["", prose("stages of a request: mean time in each", console), tables[1].table]
-    return [*shown, *legend(tables, console, *flag_notes(records))]
+    return [*shown, *legend(tables, console, *flag_notes(records), *node_notes(records))]
 
 
 def _outcome(record: RunRecord) -> str | None:

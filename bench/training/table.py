@@ -59,6 +59,7 @@ from bench.runs.table.medians import (
     quantity,
     unit_for,
 )
+from bench.runs.table.nodes import node_columns, node_notes
 
 # What each recipe calls the run that it builds on.
 _SOURCES = {"distill": "teacher", "prune": "base run"}
@@ -104,14 +105,16 @@ def sweep_tables(runs: Sequence[Finished], console: Console) -> Sequence[Rendera
     targets = [_target_text(group.runs[0].target) for group in groups]
     common = targets[0] if len(set(targets)) == 1 else None
     columns = [outcome_column(groups, "reached", _outcome, console), incomparable_column(groups)]
+    columns += node_columns(groups)
     if common is None:
         columns.append(Column(heading="target", cells=targets, rank=1, is_text=True))
     table = fit_table(name_columns(groups, console), [*columns, *_columns(groups)], console)
     fact = "" if common in (None, ABSENT) else f"target {common}"
+    records = [record for _, record in runs]
     return [
         headline("train", runs, groups, console, fact),
         table.table,
-        *legend([table], console, *flag_notes([record for _, record in runs])),
+        *legend([table], console, *flag_notes(records), *node_notes(records)),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,22 @@ def test_served_runs_have_columns_of_their_own(tmp_path: Path) -> None:
     assert (row["serving.headline"], row["serving.latency_p99_ms"]) == ("latency_p99_ms", "12.5")
     assert (row["serving.valid"], row["trained.data"]) == ("true", "digits")
     assert "target.reached" not in row
+
+
+def test_each_run_has_its_host_and_its_batch_job(tmp_path: Path) -> None:
+    job = {"kind": "slurm", "job_id": "12_3", "node": "node1", "exclusive": True}
+    hosts: list[dict[str, Any]] = [{"name": "a", "scheduler": job}, {"name": "b"}, {}]
+    found = rows(
+        write_sweep(
+            tmp_path / "x.csv",
+            [([], tmp_path, replace(trained(), host=host)) for host in hosts],
+            TRAINING,
+        )
+    )
+    assert [row["host.name"] for row in found] == ["a", "b", ""]
+    of_job = [{key: row[f"host.scheduler.{key}"] for key in list(job)[1:]} for row in found]
+    assert of_job[0] == {"job_id": "12_3", "node": "node1", "exclusive": "true"}
+    assert of_job[1] == of_job[2] == {"job_id": "", "node": "", "exclusive": ""}
 
 
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
