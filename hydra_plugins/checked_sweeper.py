@@ -187,7 +187,7 @@ class CheckedSweeper(BasicSweeper):
         MULTIRUN.swept = _swept(jobs) + ["run"] * (num_runs > len(jobs))
         MULTIRUN.found, MULTIRUN.order = resumed.found, jobs
         MULTIRUN.num_found = sum(len(note.runs) for note in resumed.found)
-        resumed.report()
+        resumed.report(MULTIRUN.swept)
         return _Agenda(list(first_jobs.values()), planned)
 
     def _values(

@@ -17,6 +17,7 @@ import yaml
 
 from bench.cli.app import sweep_id
 from bench.cli.multirun import Multirun
+from bench.cli.overrides import distinguishing
 from bench.cli.sweep_report import Run
 from bench.cli.worker import Worker
 from bench.core.files import read_file, utc_now
@@ -185,7 +186,7 @@ class Gathering:
             self._result.failed |= note.failed
             return
         for text in note.errors:
-            job = f"job {note.num + 1}, {' '.join(note.overrides)} ({note.process.host}): "
+            job = f"job {note.num + 1}, {self._name(note.overrides)} ({note.process.host}): "
             self._error(job + text, failed=note.failed)
 
     def _count_missing(self, notes: Sequence[JobNote], *, interrupted: bool) -> None:
@@ -200,13 +201,16 @@ class Gathering:
                 self._result.num_missing += len(job.keys)
                 lost = self._worker.lost.get(job.num)
                 reason = lost.reason if lost else self._multirun.error
-                by_reason.setdefault(reason or "", []).append(" ".join(job.overrides))
+                by_reason.setdefault(reason or "", []).append(self._name(job.overrides))
         if interrupted:
             return
         for reason, jobs in by_reason.items():
             more = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
             why = f": {reason}" if reason else ""
             self._error(f"{jobs[0]}{more}: never started{why}", failed=True)
+
+    def _name(self, overrides: Sequence[str]) -> str:
+        return distinguishing(overrides, self._multirun.swept)
 
     def _error(self, text: str, *, failed: bool) -> None:
         self._result.errors.append(text)

@@ -29,6 +29,11 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
+def distinguishing(overrides: Sequence[str], swept: Sequence[str]) -> str:
+    """Name a job by its overrides of the keys that differ between the jobs, or by all of them."""
+    return " ".join([text for text in overrides if key_of(text) in swept] or overrides)
+
+
 def job_overrides(config: DictConfig) -> list[str]:
     """The overrides of this job on the command line, before the job runs or while it does."""
     if "hydra" in config:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.cli.overrides import distinguishing
 from bench.core.files import StoreError
 from bench.core.finished import FinishedRuns
 from bench.core.identity import charges_of
@@ -74,7 +75,7 @@ class Resumed:
         self._say = say
         self._finished = Finished(lambda text: say(f"note: {text}"))
         self._at_work: dict[Path, Mapping[RunKey, str]] = {}
-        self._running: dict[str, list[str]] = {}  # overrides, by who makes the run
+        self._running: dict[str, list[Sequence[str]]] = {}  # overrides, by who makes the run
 
     def covers(
         self, overrides: Sequence[str], keys: Sequence[RunKey], config: Mapping[str, Any]
@@ -108,14 +109,21 @@ class Resumed:
             self._at_work[results] = runs_at_work(results)
         makers = [self._at_work[results][key] for key in keys if key in self._at_work[results]]
         for maker in makers[:1]:
-            self._running.setdefault(maker, []).append(" ".join(overrides))
+            self._running.setdefault(maker, []).append(overrides)
         return bool(makers)
 
-    def report(self) -> None:
-        """Print which runs other sweeps are still making."""
+    def report(self, swept: Sequence[str]) -> None:
+        """Print which runs other sweeps are still making.
+
+        Args:
+            swept: The keys that differ between the jobs.
+        """
         for maker, jobs in self._running.items():
             more = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
-            self._say(f"not started again: {jobs[0]}{more}: still being made by {maker}")
+            self._say(
+                f"not started again: {distinguishing(jobs[0], swept)}{more}: still being made by "
+                f"{maker}; the same command shows it once it has ended"
+            )
 
 
 def runs_at_work(results: Path) -> Mapping[RunKey, str]:

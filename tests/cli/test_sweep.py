@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 from bench.cli.sweep_report import print_runs
 from bench.core.ledger import Ledger
 from bench.core.store import read_record
+from bench.core.sweep_folder import SweepFolder
 from bench.launch.stopping import COMMAND_GONE
 from tests.cli import scripted, scripted_command
 from tests.cli.command import LAUNCHER_VARIABLES, Answer, records, run_here, start
@@ -135,6 +139,8 @@ def test_a_server_that_cannot_start_a_run_fails_it_and_the_table_is_printed(
         (signal.SIGINT, "stopped by Ctrl-C (SIGINT)"),
         (signal.SIGTERM, "stopped by SIGTERM"),
         (signal.SIGHUP, "stopped by SIGHUP: the terminal was closed"),
+        (signal.SIGUSR1, "stopped by SIGUSR1"),
+        (signal.SIGUSR2, "stopped by SIGUSR2"),
     ],
 )
 def test_a_signal_ends_the_sweep_and_names_the_command_to_continue(
@@ -290,3 +296,48 @@ def test_an_unusable_lock_is_reported_in_one_line(
     assert answer.code == 2
     assert "set BENCH_LOCK" in answer.err
     assert not (tmp_path / "results").exists()
+
+
+def test_the_plan_names_the_runs_before_they_are_made(tmp_path: Path) -> None:
+    """Resume= finds a run by its hash, seed and repeat, also one that waits in a queue."""
+    # An interpolation to the seed must not make each seed a configuration of its own.
+    swept = ["-m", "seed=0,5", "lr=0.1,0.2", "+data.extra=${seed}", "repeat=1"]
+    assert sweep(tmp_path, *swept).code == 0
+    (path,) = tmp_path.glob("results/sweeps/*")
+    plan = SweepFolder(path).read_plan()
+    assert plan is not None
+    planned = [(key.config_hash, key.seed, key.repeat) for job in plan.jobs for key in job.keys]
+    assert planned == [(r.config_hash, r.seed, r.repeat) for r in records(tmp_path)]
+    assert plan.process.is_alive()
+
+
+class TestResume:
+    """What another sweep has finished, or is still making."""
+
+    def test_finished_jobs_are_shown_and_not_launched(self, tmp_path: Path) -> None:
+        assert sweep(tmp_path, "-m", "seed=0", "repeat=2,0").code == 0
+        answer = sweep(tmp_path, "-m", "seed=0", "repeat=0,1,2", "resume=true")
+        assert "2 of 3 runs were finished before" in answer.err
+        assert "run 3 of 3, repeat=1" in answer.err
+        assert len(records(tmp_path)) == 3
+        newest = max(tmp_path.glob("results/sweeps/*"), key=lambda path: path.stat().st_mtime_ns)
+        with (newest / "sweep.csv").open() as file:
+            assert [row["repeat"] for row in csv.DictReader(file)] == ["0", "1", "2"]
+
+    @pytest.mark.parametrize("alive", [True, False])
+    def test_a_job_that_another_sweep_still_makes_is_named_and_not_started(
+        self, tmp_path: Path, alive: bool
+    ) -> None:
+        assert sweep(tmp_path, "-m", "seed=0", "repeat=0,1").code == 0
+        (path,) = tmp_path.glob("results/sweeps/*")
+        plan = SweepFolder(path).read_plan()
+        assert plan is not None
+        # As if its command was still waiting for the second job, or had been killed before it.
+        (path / "sweep.csv").unlink()
+        shutil.rmtree(tmp_path / "results" / "train" / records(tmp_path)[1].run_id)
+        if not alive:
+            gone = replace(plan.process, pid=2**22 + 1)
+            SweepFolder(path).write_plan(replace(plan, process=gone))
+        answer = sweep(tmp_path, "-m", "seed=0", "repeat=0,1", "resume=true")
+        assert ("not started again: repeat=1: still being made by process" in answer.err) == alive
+        assert len(records(tmp_path)) == (1 if alive else 2)

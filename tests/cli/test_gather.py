@@ -1,0 +1,224 @@
+"""What is gathered of a sweep whose jobs were made, or lost, in other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from bench.cli.gather import Gathered, Gathering
+from bench.cli.multirun import Multirun
+from bench.cli.sweep_report import Command
+from bench.cli.worker import Worker
+from bench.core.ledger import Ledger
+from bench.core.outcome import outcome_record
+from bench.core.store import CurveWriter, create_run_folder, new_identity, read_record, write_record
+from bench.core.sweep_folder import (
+    JobNote,
+    JobRun,
+    LostJob,
+    PlannedJob,
+    Process,
+    RunKey,
+    SweepFolder,
+    SweepPlan,
+)
+from tests.cli.scripted_command import no_tables, nothing, status
+from tests.rows import curve
+
+# No process has this number: Linux gives none above 2^22.
+DEAD = replace(Process.current(), pid=2**22 + 1)
+ELSEWHERE = replace(Process.current(), host="node7")
+KEY = RunKey(command="train", config_hash="0123456789ab", seed=0, repeat=0)
+CONFIG = {"seed": 0, "repeat": 0, "lr": 0.1, "target": {"metric": "accuracy", "value": 0.9}}
+
+
+class Sweep:
+    """A sweep of jobs that were launched elsewhere; time passes only while it waits."""
+
+    def __init__(self, results: Path, num_jobs: int) -> None:
+        self.results = results
+        self.folder = SweepFolder(results / "sweeps" / "x")
+        jobs = [PlannedJob(num=n, overrides=[f"seed={n}"], keys=[KEY]) for n in range(num_jobs)]
+        plan = SweepPlan(
+            command="train", process=DEAD, swept=["seed"], num_runs=num_jobs, jobs=jobs
+        )
+        self.multirun = Multirun(
+            folder=self.folder.path, num_runs=num_jobs, plan=plan, order=[j.overrides for j in jobs]
+        )
+        self.worker = Worker(
+            Command(
+                name="train",
+                job="tests.cli.scripted:run",
+                plan=lambda _: [],
+                check=nothing,
+                tables=no_tables,
+                line=status,
+                columns=[],
+            )
+        )
+        self.now_s = 0.0
+        self.on_sleep: Callable[[], None] = lambda: None
+
+    def job(self, num: int, process: Process, folders: Sequence[Path], *, ended: bool) -> None:
+        """Note how far a job has come."""
+        runs = [
+            JobRun(folder=str(each), overrides=[f"seed={num}"], key=KEY, ended=ended)
+            for each in folders
+        ]
+        note = JobNote(num=num, overrides=[f"seed={num}"], process=process, runs=runs, ended=ended)
+        self.folder.write_note(note)
+
+    def run(self, *, values: Sequence[float] = (0.5, 0.95), has_record: bool = False) -> Path:
+        """Leave the folder of a run, as its process does."""
+        identity = new_identity("train", KEY.config_hash, KEY.seed, KEY.repeat)
+        folder = create_run_folder(self.results, identity, CONFIG)
+        writer = CurveWriter(folder)
+        for row in curve(list(values)):
+            writer.append(row)
+        writer.close()
+        if has_record:
+            write_record(folder, outcome_record(identity, CONFIG, curve([0.95]), status="ok"))
+        return folder
+
+    def gather(self, *, interrupted: bool = False) -> Gathered:
+        def sleep(seconds: float) -> None:
+            self.now_s += seconds
+            self.on_sleep()
+
+        gathering = Gathering(self.worker, self.multirun, clock=lambda: self.now_s, sleep=sleep)
+        return gathering.gather(interrupted=interrupted)
+
+
+def test_the_runs_of_other_processes_are_read_and_noted_in_the_ledger(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, 2)
+    folders = [sweep.run(has_record=True) for _ in range(2)]
+    for num, folder in enumerate(folders):
+        sweep.job(num, ELSEWHERE, [folder], ended=True)
+    gathered = sweep.gather()
+    assert [(run.folder, run.record.status) for run in gathered.runs] == [
+        (folder, "ok") for folder in folders
+    ]
+    events = [(line["event"], line["run_id"]) for line in Ledger(tmp_path).events]
+    assert events == [(e, f.name) for f in folders for e in ("launched", "ended")]
+    assert (gathered.failed, gathered.refused, gathered.errors) == (False, False, [])
+    assert sweep.now_s == 0
+
+
+def test_a_run_whose_worker_was_killed_gets_a_record_from_its_curve(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, 1)
+    folder = sweep.run(values=[0.5, 0.7])
+    sweep.job(0, DEAD, [folder], ended=False)
+    (run,) = sweep.gather().runs
+    assert run.record == read_record(folder)
+    assert run.record.status == "killed"
+    assert run.record.error is not None
+    assert f"process {DEAD.pid} on {DEAD.host}" in run.record.error.message
+    assert run.record.host["name"] == DEAD.host
+    assert run.record.target is not None
+    assert run.record.target.best_value == 0.7
+    assert (folder / "run.json").exists()
+
+
+@pytest.mark.parametrize("status", ["killed", "interrupted"])
+def test_what_a_batch_system_says_of_a_lost_job_is_in_its_record(
+    tmp_path: Path, status: Literal["killed", "interrupted"]
+) -> None:
+    sweep = Sweep(tmp_path, 1)
+    folder = sweep.run()
+    sweep.job(0, ELSEWHERE, [folder], ended=False)
+    sweep.worker.lost[0] = LostJob(
+        num=0, state="TIMEOUT", node="node7", reason="SLURM ended its job as TIMEOUT", status=status
+    )
+    (run,) = sweep.gather().runs
+    assert run.record.status == status
+    assert run.record.error is not None
+    assert run.record.error.message == "SLURM ended its job as TIMEOUT"
+
+
+def test_a_record_that_was_written_before_the_worker_was_lost_stays(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, 1)
+    sweep.job(0, DEAD, [sweep.run(has_record=True)], ended=False)
+    (run,) = sweep.gather().runs
+    assert run.record.status == "ok"
+
+
+def test_a_job_that_never_began_is_named_with_the_reason(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, 3)
+    sweep.job(0, ELSEWHERE, [sweep.run(has_record=True)], ended=True)
+    for num in (1, 2):
+        sweep.worker.lost[num] = LostJob(
+            num=num, state="REFUSED", node=None, reason="no such partition", status="killed"
+        )
+    gathered = sweep.gather()
+    assert gathered.errors == ["seed=1 and 1 more: never started: no such partition"]
+    assert (gathered.failed, gathered.num_missing, len(gathered.runs)) == (True, 2, 1)
+
+
+def test_after_a_signal_jobs_that_never_began_are_only_counted(tmp_path: Path) -> None:
+    gathered = Sweep(tmp_path, 2).gather(interrupted=True)
+    assert (gathered.errors, gathered.failed, gathered.num_missing) == ([], False, 2)
+
+
+def test_a_job_that_is_still_made_here_is_waited_for_after_the_launcher_has_failed(
+    tmp_path: Path,
+) -> None:
+    sweep = Sweep(tmp_path, 1)
+    sweep.multirun.error = "TerminatedWorkerError"
+    folder = sweep.run()
+    sweep.job(0, Process.current(), [folder], ended=False)
+
+    def end_after_an_hour() -> None:
+        if sweep.now_s > 3600 and not (folder / "run.json").exists():
+            identity = new_identity("train", KEY.config_hash, 0, 0)
+            identity = replace(identity, run_id=folder.name)
+            write_record(folder, outcome_record(identity, CONFIG, curve([0.95]), status="ok"))
+            sweep.job(0, Process.current(), [folder], ended=True)
+
+    sweep.on_sleep = end_after_an_hour
+    (run,) = sweep.gather().runs
+    assert run.record.status == "ok"
+    assert sweep.now_s > 3600
+
+
+def test_a_job_of_another_host_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, 2)
+    sweep.multirun.error = "the launcher has failed"
+    sweep.job(0, ELSEWHERE, [sweep.run()], ended=False)
+    gathered = sweep.gather()
+    assert [run.record.status for run in gathered.runs] == ["killed"]
+    assert gathered.errors == ["seed=1: never started: the launcher has failed"]
+    assert 10 < sweep.now_s < 120
+
+
+def test_errors_of_other_processes_name_the_job_and_its_host(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, 1)
+    note = JobNote(
+        num=0,
+        overrides=["seed=0"],
+        process=ELSEWHERE,
+        errors=["meter=rapl: no powercap here"],
+        ended=True,
+    )
+    sweep.folder.write_note(note)
+    gathered = sweep.gather()
+    assert gathered.errors == ["job 1, seed=0 (node7): meter=rapl: no powercap here"]
+    assert (gathered.refused, gathered.failed) == (True, False)
+
+
+def test_runs_that_were_found_finished_keep_their_place_in_the_table(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, 1)
+    found, made = sweep.run(has_record=True), sweep.run(has_record=True)
+    run = JobRun(folder=str(found), overrides=["seed=7"], key=KEY, found=True, ended=True)
+    sweep.multirun.found = [
+        JobNote(num=-1, overrides=["seed=7"], process=ELSEWHERE, runs=[run], ended=True)
+    ]
+    sweep.multirun.order = [["seed=0"], ["seed=7"]]
+    sweep.job(0, ELSEWHERE, [made], ended=True)
+    gathered = sweep.gather()
+    assert [run.folder for run in gathered.runs] == [made, found]
+    assert gathered.num_found == 1
+    assert len(Ledger(tmp_path).events) == 2  # a run that was found has its lines already
