@@ -70,7 +70,7 @@ def test_each_run_has_its_host_and_its_batch_job(tmp_path: Path) -> None:
     found = rows(
         write_sweep(
             tmp_path / "x.csv",
-            [([], tmp_path, replace(trained(), host=host)) for host in hosts],
+            [Run([], tmp_path, replace(trained(), host=host)) for host in hosts],
             TRAINING,
         )
     )
