@@ -33,6 +33,9 @@ _INPUTS = ("baseline", "candidate", "noise")
 _PATHS = (*_INPUTS, "results", *OUTPUTS)
 # bench.ab gives each run its folder and its repeat.
 _SET_PER_RUN = ("results", "repeat")
+# With these Hydra makes jobs elsewhere, or in another order than that of the two revisions.
+_SPREADS = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper")
+_HERE = ("basic", "checked")  # options that make the jobs here, one after the other
 _NO_VALUE = ("", "null", "???")
 # Without = and quotes: such a value means the same with and without quotes.
 _PLAIN = re.compile(r"[\w./+-]+", re.ASCII)
@@ -50,9 +53,10 @@ def split_arguments(
         keys: Those that the command has.
 
     Raises:
-        ValueError: An argument stands on the wrong side of `--`.
+        ValueError: An argument stands on the wrong side of `--`, or would spread the runs.
     """
     own, theirs = _parted(arguments)
+    _refuse_to_spread(arguments, command)
     dotted = (*keys_of(TrainConfig), *keys_of(ServeConfig))
     # Of our own benchmarks; a user's module may have any other keys.
     benchmark_keys = {key.partition(".")[0] for key in dotted}
@@ -71,6 +75,30 @@ def split_arguments(
                 "(results=DIR before it says where all runs go)"
             )
     return word_for_word(own), theirs
+
+
+def _refuse_to_spread(arguments: Sequence[str], command: str) -> None:
+    """Refuse launchers and sweepers: both revisions have to be measured on one machine, in turn.
+
+    Raises:
+        ValueError: There is one; the message has the command to give to SLURM instead.
+    """
+    spreading = [argument for argument in arguments if _spreads(argument)]
+    if not spreading:
+        return
+    kept = [argument for argument in arguments if argument not in spreading]
+    job = shlex.join(["python", "-m", f"bench.{command}", *kept])
+    raise ValueError(
+        f"{spreading[0]}: bench.{command} measures both sides in turn on one machine, since a "
+        "difference between machines would look like one between revisions; on SLURM, give the "
+        f"whole command to one job: sbatch --exclusive --wrap {shlex.quote(job)}"
+    )
+
+
+def _spreads(argument: str) -> bool:
+    key, _, value = argument.lstrip("+~").partition("=")
+    group = key.partition("@")[0]
+    return group.startswith(_SPREADS) and value not in _HERE
 
 
 def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -56,6 +57,32 @@ def test_keys_of_the_benchmark_are_refused_before_the_dashes(argument: str) -> N
 def test_keys_that_bench_ab_sets_are_refused_after_the_dashes(argument: str) -> None:
     with pytest.raises(ValueError, match=r": bench\.ab gives each run its own; leave it out after"):
         split("--", argument)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "hydra/launcher=slurm",
+        "+hydra/launcher=joblib",
+        "hydra/launcher@hydra.launcher=ray",
+        "hydra.launcher.partition=gpu",
+        "hydra/sweeper=optuna",
+        "+hydra.sweeper.n_trials=9",
+    ],
+)
+def test_runs_of_two_revisions_are_never_spread(argument: str) -> None:
+    instead = "sbatch --exclusive --wrap 'python -m bench.ab base=main -- -m lr=0.1,0.2'"
+    for theirs in (["-m", argument, "lr=0.1,0.2"], ["-m", "lr=0.1,0.2", argument]):
+        with pytest.raises(ValueError, match=rf"^{re.escape(argument)}: bench\.ab .* in turn") as e:
+            split("base=main", "--", *theirs)
+        assert str(e.value).endswith(instead)
+    with pytest.raises(ValueError, match="in turn on one machine"):
+        split("base=main", argument, "--", "-m", "lr=0.1,0.2")
+
+
+@pytest.mark.parametrize("argument", ["hydra/launcher=basic", "hydra/sweeper=checked"])
+def test_what_runs_the_jobs_here_is_passed_on(argument: str) -> None:
+    assert split("--", argument) == ([], [argument])
 
 
 @pytest.mark.parametrize(
