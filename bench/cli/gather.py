@@ -180,7 +180,7 @@ class Gathering:
         note_end(Path(run.folder), record)
 
     def _take_errors(self, note: JobNote) -> None:
-        if note.num in self._worker.notes and note not in self._multirun.found:
+        if note.num in self._worker.notes:
             # Printed as they came.
             self._result.refused |= bool(note.errors) and not note.failed
             self._result.failed |= note.failed

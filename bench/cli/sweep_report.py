@@ -27,6 +27,7 @@ from bench.core.printable import csv_safe
 from bench.core.records.run import RunRecord
 
 Finished = tuple[Sequence[str], RunRecord]
+_MOST_NOTES = 20  # reasons of failures that are printed after the tables
 
 
 class Run(NamedTuple):
@@ -83,9 +84,15 @@ def print_runs(command: Command, runs: Sequence[Run], console: Console) -> None:
     for _, folder, record in runs:
         for note in _notes(record):
             affected.setdefault(note, []).append((folder, record))
+    # Of very many reasons, print those of the most runs.
+    kept = sorted(affected, key=lambda note: -len(affected[note]))[:_MOST_NOTES]
     for note, ((folder, first), *others) in affected.items():
-        more = f" and {len(others)} more" if others else ""
-        say(console, f"{first.run_id}{more}: {note}{_log_note(folder, first)}")
+        if note in kept:
+            more = f" and {len(others)} more" if others else ""
+            say(console, f"{first.run_id}{more}: {note}{_log_note(folder, first)}")
+    if len(affected) > len(kept):
+        num = len(affected) - len(kept)
+        say(console, f"{num} more reasons: run.json of each run has its own")
 
 
 def print_folders(runs: Sequence[Run], console: Console) -> None:

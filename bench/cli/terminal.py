@@ -109,7 +109,8 @@ class RunCounter:
         self._clock = clock
         self._num_started = 0
         self._started_s = clock()  # when the current run started
-        self._durations_s: list[float] = []  # of the runs that have ended
+        self._num_made = 0
+        self._spent_s = 0.0  # by the runs that have ended
         self._shown_s = -_LINE_EVERY_S
         self._num_unreported = 0
 
@@ -121,7 +122,7 @@ class RunCounter:
     @property
     def num_made(self) -> int:
         """Number of runs that were made and have ended."""
-        return len(self._durations_s)
+        return self._num_made
 
     def name_next(self, num_runs: int, name: str) -> str:
         """Count the next run and return its title: `run 3 of 24, lr=0.1 model=cnn`.
@@ -151,7 +152,8 @@ class RunCounter:
             important: Whether to print the line in any case.
         """
         now_s = self._clock()
-        self._durations_s.append(now_s - self._started_s)
+        self._num_made += 1
+        self._spent_s += now_s - self._started_s
         if not important and now_s < self._shown_s + _LINE_EVERY_S:
             self._num_unreported += 1
             return
@@ -166,9 +168,9 @@ class RunCounter:
         Args:
             num_runs: Number of runs of the whole command.
         """
-        if not self._durations_s or num_runs <= self._num_started:
+        if not self._num_made or num_runs <= self._num_started:
             return ""
-        mean_s = sum(self._durations_s) / len(self._durations_s)
+        mean_s = self._spent_s / self._num_made
         running_s = self._clock() - self._started_s
         rest_s = mean_s * (num_runs - self._num_started) + max(0.0, mean_s - running_s)
         return f"; about {_duration(rest_s)} left"

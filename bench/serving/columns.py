@@ -35,6 +35,7 @@ from bench.runs.table.medians import (
     spread_text,
     value_text,
 )
+from bench.runs.table.selection import Rank, rank_of
 
 _RATE, _SIZE = "serving.throughput_per_s", "model.size_bytes"
 _CHANGE, _RATIO = "compression.accuracy_change", "compression.latency_ratio"
@@ -100,6 +101,12 @@ def _headline_median(group: Group) -> Median | None:
     # For a rate, the worst of several passes is the smallest.
     is_larger_better = better(f"serving.{field}") == "max"
     return median_with_worst(values, is_larger_better=is_larger_better)
+
+
+def headline_rank(group: Group) -> Rank | None:
+    """Rank a configuration by the headline of its scenario; None if no pass has a valid one."""
+    median = _headline_median(group)
+    return None if median is None else rank_of(_headline_name(group.measured[0])[0], median)
 
 
 def _headlines(groups: Sequence[Group]) -> list[Column]:

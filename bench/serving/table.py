@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from bench.runs.table.groups import (
 )
 from bench.runs.table.medians import TIME, Median, median_of, unit_of
 from bench.runs.table.nodes import node_columns, node_notes
-from bench.serving.columns import headline_text, serve_columns
+from bench.runs.table.selection import select_rows
+from bench.serving.columns import headline_rank, headline_text, serve_columns
 
 _SMALL_PART = 0.01  # share of the longest stage that the common unit must still show well
 _SHORT_HASH = 6  # characters of a configuration's hash that tell two models of a sweep apart
@@ -64,6 +66,8 @@ SWEEP_COLUMNS = (
 def serve_tables(runs: Sequence[Finished], console: Console) -> Sequence[RenderableType]:
     """The table of a serving, a row per configuration; for requests over HTTP also their stages.
 
+    Of many configurations, the table shows the best and the worst by the headline of the scenario.
+
     Args:
         runs: Records, each with the overrides it was started with.
         console: The wider it is, the more columns the table has.
@@ -72,20 +76,21 @@ def serve_tables(runs: Sequence[Finished], console: Console) -> Sequence[Rendera
     # Overrides of bench.serve name a run by its id, which says nothing to a reader.
     names = _model_names(records)
     groups = group_runs(runs, lambda record: names[_trained_hash(record)])
+    rows, gaps, note = select_rows(groups, [headline_rank(group) for group in groups])
     columns = [
-        outcome_column(groups, "valid", _outcome, console),
-        incomparable_column(groups),
-        *node_columns(groups),
-        *serve_columns(groups),
+        outcome_column(rows, "valid", _outcome, console),
+        incomparable_column(rows),
+        *node_columns(rows),
+        *serve_columns(rows),
     ]
-    tables = [fit_table(name_columns(groups, console), columns, console)]
+    tables = [fit_table(name_columns(rows, console), columns, console, gaps=gaps)]
     line = headline("serve", runs, groups, console, _served(records))
     shown: list[RenderableType] = [line, tables[0].table]
-    staged = [group for group in groups if any(run.stages for run in group.runs)]
+    staged = [group for group in rows if any(run.stages for run in group.runs)]
     if staged:
         tables.append(_stages(staged, console))
         shown += ["", prose("stages of a request: mean time in each", console), tables[1].table]
-    return [*shown, *legend(tables, console, *flag_notes(records), *node_notes(records))]
+    return [*shown, *legend(tables, console, note, *flag_notes(records), *node_notes(records))]
 
 
 def _outcome(record: RunRecord) -> str | None:
@@ -121,10 +126,10 @@ def _model_names(records: Sequence[RunRecord]) -> dict[str, str]:
         models[_trained_hash(record)] = name or models.get(_trained_hash(record), "")
     if len(models) == 1:
         return dict.fromkeys(models, "")
-    names = list(models.values())
+    uses = Counter(models.values())
     return {
         digest: f"model={printable(name)}"
-        if name and names.count(name) == 1
+        if name and uses[name] == 1
         else f"model={printable(name)}({digest[:_SHORT_HASH]})"
         for digest, name in models.items()
     }

@@ -60,6 +60,7 @@ from bench.runs.table.medians import (
     unit_for,
 )
 from bench.runs.table.nodes import node_columns, node_notes
+from bench.runs.table.selection import rank_of, select_rows
 
 # What each recipe calls the run that it builds on.
 _SOURCES = {"distill": "teacher", "prune": "base run"}
@@ -97,24 +98,28 @@ SWEEP_COLUMNS = (
 def sweep_tables(runs: Sequence[Finished], console: Console) -> Sequence[RenderableType]:
     """Show the runs: a headline, a row per configuration, and what the columns mean.
 
+    Of many configurations, the table shows those with the smallest and the largest TTA.
+
     Args:
         runs: Records, each with the overrides it was started with.
         console: Where the table is printed; a wider one shows more columns.
     """
     groups = group_runs(runs)
-    targets = [_target_text(group.runs[0].target) for group in groups]
-    common = targets[0] if len(set(targets)) == 1 else None
-    columns = [outcome_column(groups, "reached", _outcome, console), incomparable_column(groups)]
-    columns += node_columns(groups)
-    if common is None:
-        columns.append(Column(heading="target", cells=targets, rank=1, is_text=True))
-    table = fit_table(name_columns(groups, console), [*columns, *_columns(groups)], console)
-    fact = "" if common in (None, ABSENT) else f"target {common}"
+    targets = {_target_text(group.runs[0].target) for group in groups}
+    ranks = [rank_of(_TTA, median) for median in field_medians(groups, _TIME_S)]
+    rows, gaps, note = select_rows(groups, ranks)
+    columns = [outcome_column(rows, "reached", _outcome, console), incomparable_column(rows)]
+    columns += node_columns(rows)
+    if len(targets) > 1:
+        cells = [_target_text(group.runs[0].target) for group in rows]
+        columns.append(Column(heading="target", cells=cells, rank=1, is_text=True))
+    table = fit_table(name_columns(rows, console), [*columns, *_columns(rows)], console, gaps=gaps)
+    fact = "" if len(targets) > 1 or ABSENT in targets else f"target {targets.pop()}"
     records = [record for _, record in runs]
     return [
         headline("train", runs, groups, console, fact),
         table.table,
-        *legend([table], console, *flag_notes(records), *node_notes(records)),
+        *legend([table], console, note, *flag_notes(records), *node_notes(records)),
     ]
 
 

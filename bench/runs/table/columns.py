@@ -6,8 +6,9 @@ flags that come from elsewhere, so their text is never read as markup.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rich import box
@@ -24,6 +25,7 @@ _PROSE_WIDTH = 100  # characters; a pipe takes lines of any length, but a reader
 _MIN_NAME_WIDTH = 16
 _CUT = "..."
 _WANTED_RANK = 3
+NO_GAPS: Mapping[int, str] = MappingProxyType({})
 # box.SIMPLE_HEAD in ASCII; rich itself would draw a frame on a console that has only ASCII.
 _ASCII_RULE = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
@@ -150,6 +152,7 @@ def fit_table(
     console: Console,
     *,
     wanted_rank: int = _WANTED_RANK,
+    gaps: Mapping[int, str] = NO_GAPS,
 ) -> FittedTable:
     """Make a table of as many columns as there is room for, with a name before each row.
 
@@ -159,6 +162,7 @@ def fit_table(
         columns: In the order in which they are shown.
         console: Where the table is printed.
         wanted_rank: Names are shortened to make room for columns up to this rank.
+        gaps: Texts that stand in lines of their own, each before the row of this number.
     """
     is_ascii = console.options.ascii_only
     if is_ascii:
@@ -181,7 +185,9 @@ def fit_table(
     for column in shown:
         justify = "left" if column.is_text else "right"
         table.add_column(plain_text(column.heading), justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for cells in zip(*rows, strict=True):
+    for place, cells in enumerate(zip(*rows, strict=True)):
+        if place in gaps:
+            table.add_row(gaps[place])
         table.add_row(*map(plain_text, cells))
     return FittedTable(table, shown, len(columns) - len(shown))
 
