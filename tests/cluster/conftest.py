@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.slurm import Slurm, SlurmError, missing, running_slurm
+from tests.cluster.slurm import Slurm, SlurmStartError, missing, running_slurm
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
             tmp_path_factory.mktemp("slurm"), tmp_path_factory.getbasetemp()
         ) as slurm:
             yield slurm
-    except SlurmError as error:
+    except SlurmStartError as error:
         pytest.skip(f"SLURM does not start: {error}")
 
 

@@ -27,7 +27,7 @@ PROGRAMS = {
 START_LIMIT_S = 120.0  # it takes 8 s on an idle machine
 
 
-class SlurmError(Exception):
+class SlurmStartError(Exception):
     """SLURM cannot run on this machine; the message says why."""
 
 
@@ -80,8 +80,12 @@ class Slurm:
             module: The command.
             variables: Environment variables to set besides the usual ones.
         """
+        return self.start_program(folder, sys.executable, "-m", module, *arguments, **variables)
+
+    def start_program(self, folder: Path, *command: str, **variables: str) -> subprocess.Popen[str]:
+        """Start any program as a user of the cluster does."""
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            command,
             cwd=folder,
             env=self._environment(folder) | variables,
             stdout=subprocess.PIPE,
@@ -151,7 +155,7 @@ def running_slurm(folder: Path, *paths: Path) -> Iterator[Slurm]:
         paths: What its nodes see of this machine's /tmp.
 
     Raises:
-        SlurmError: It does not start.
+        SlurmStartError: It does not start.
     """
     script = Path(__file__).with_name("slurm.sh")
     interpreter = {Path(sys.prefix), Path(sys.prefix).resolve(), Path(sys.base_prefix)}
@@ -170,7 +174,7 @@ def running_slurm(folder: Path, *paths: Path) -> Iterator[Slurm]:
         line = process.stdout.readline().strip()
         limit.cancel()
         if line != "ready":
-            raise SlurmError(line or f"SLURM is not ready after {START_LIMIT_S:.0f} s")
+            raise SlurmStartError(line or f"SLURM is not ready after {START_LIMIT_S:.0f} s")
         yield Slurm(folder / "slurm.conf")
     finally:
         limit.cancel()

@@ -21,7 +21,7 @@ shift
 PATHS=("$HERE" "$@")
 
 # Whatever else runs in this namespace (-1) ends first, so that nothing is written afterwards.
-trap '{ kill -KILL -1; wait; } 2>/dev/null || true; rm -rf "${HERE:?}"/*' EXIT
+trap 'exec 2>/dev/null; kill -KILL -1; wait; rm -rf "${HERE:?}"/*' EXIT
 trap 'exit 0' INT TERM
 
 # Standard input is closed by whoever started this, or by the kernel if that process is killed.
@@ -29,6 +29,7 @@ exec 3<&0
 { cat >/dev/null && kill -TERM $$; } <&3 &
 lifeline=$!
 
+unset TMPDIR # a folder of this machine that the nodes may not have
 export SLURM_CONF=$HERE/slurm.conf
 export MYSQL_UNIX_PORT=$HERE/mysql.socket # where slurmdbd looks for the database
 
@@ -91,8 +92,6 @@ StateSaveLocation=$HERE/state
 SlurmdSpoolDir=$HERE/spool.%n
 SlurmctldPidFile=$HERE/slurmctld.pid
 SlurmdPidFile=$HERE/slurmd.%n.pid
-SlurmctldLogFile=$HERE/slurmctld.log
-SlurmdLogFile=$HERE/slurmd.%n.log
 SlurmdParameters=config_overrides
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
@@ -104,12 +103,12 @@ CONF
 }
 
 start_accounting() {
-    mariadb-install-db --no-defaults --datadir="$HERE/mysql" --user=root --skip-test-db \
-        --auth-root-authentication-method=normal >"$HERE/mariadbd.log"
+    mkdir "$HERE/mysql"
     echo "create database slurm_acct_db;" >"$HERE/database.sql"
-    mariadbd --no-defaults --datadir="$HERE/mysql" --user=root --socket="$MYSQL_UNIX_PORT" \
-        --skip-networking --pid-file="$HERE/mysql.pid" --init-file="$HERE/database.sql" \
-        --innodb-buffer-pool-size=64M >>"$HERE/mariadbd.log" 2>&1 &
+    # Without tables of users, which the client's package would have to install.
+    mariadbd --no-defaults --datadir="$HERE/mysql" --user=root --skip-grant-tables --skip-networking \
+        --socket="$MYSQL_UNIX_PORT" --pid-file="$HERE/mysql.pid" --init-file="$HERE/database.sql" \
+        --innodb-buffer-pool-size=64M >"$HERE/mariadbd.log" 2>&1 &
     wait_for mariadbd test -S "$MYSQL_UNIX_PORT"
     cat >"$HERE/slurmdbd.conf" <<CONF
 AuthType=auth/munge
@@ -122,11 +121,10 @@ StorageType=accounting_storage/mysql
 StorageHost=localhost
 StorageUser=root
 StorageLoc=slurm_acct_db
-LogFile=$HERE/slurmdbd.log
 PidFile=$HERE/slurmdbd.pid
 CONF
     chmod 600 "$HERE/slurmdbd.conf" # slurmdbd looks for it beside $SLURM_CONF
-    slurmdbd -D >/dev/null 2>&1 &
+    slurmdbd -D >"$HERE/slurmdbd.log" 2>&1 &
     wait_for slurmdbd sacctmgr --noheader show cluster
     for entity in 'cluster tests' 'account tests' 'user root account=tests'; do
         sacctmgr --immediate --quiet add $entity >/dev/null
@@ -136,24 +134,27 @@ CONF
 # A slurmd that looks like a machine of its own. Mounts that it makes are seen by it alone.
 start_node() {
     unshare --mount --uts bash -c '
+        set -e
         hostname "$1"
         mount --bind /tmp /mnt
         mount -t tmpfs tmpfs /tmp && chmod 1777 /tmp
         for path in "${@:2}"; do
-            [ "${path#/tmp/}" = "$path" ] && continue
-            mkdir -p "$path" && mount --bind "/mnt${path#/tmp}" "$path"
+            [ "${path#/tmp/}" != "$path" ] || continue
+            mkdir -p "$path"
+            mount --bind "/mnt${path#/tmp}" "$path"
         done
         umount /mnt
-        exec slurmd -D -N "$1"' _ "$1" "${PATHS[@]}" >/dev/null 2>&1 &
+        exec slurmd -D -N "$1"' _ "$1" "${PATHS[@]}" >"$HERE/$1.log" 2>&1 &
 }
 
 mkdir "$HERE/state" "$HERE/spool.node1" "$HERE/spool.node2"
+echo CgroupPlugin=cgroup/v1 >"$HERE/cgroup.conf" # else slurmd looks which version the system has
 start_munged
 write_config
 start_accounting
-slurmctld -D >/dev/null 2>&1 &
+slurmctld -D >"$HERE/slurmctld.log" 2>&1 &
 start_node node1
 start_node node2
-wait_for slurmctld bash -c '[ "$(sinfo --noheader --partition bench --states idle --format %D)" = 2 ]'
+wait_for node2 bash -c '[ "$(sinfo --noheader --partition bench --states idle --format %D)" = 2 ]'
 echo ready
 wait $lifeline

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.cli.command import ROOT
-from tests.cluster.slurm import Slurm, SlurmError, running_slurm, wait_until
+from tests.cluster.slurm import Slurm, SlurmStartError, running_slurm, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 def test_two_nodes_look_like_two_machines(slurm: Slurm) -> None:
     printed = slurm.ask("srun", "--nodes=2", "--ntasks=2", "bash", "-c", "hostname; ls /tmp")
     assert {"node1", "node2"} <= set(printed.split())
+    accounts = ("sacct", "--allocations", "--noheader", "--format=State")
+    wait_until("sacct knows the job", lambda: "COMPLETED" in slurm.ask(*accounts))
 
 
 def test_nothing_is_left_when_whoever_started_it_is_killed(slurm: Slurm, tmp_path: Path) -> None:
@@ -39,7 +41,7 @@ def test_what_fails_is_reported(slurm: Slurm, tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 30)  # the name of a socket has at most 107 characters
     folder.mkdir()
     message = "munged does not answer: munged: Error: Exceeded maximum length of 108"
-    with pytest.raises(SlurmError, match=message), running_slurm(folder):
+    with pytest.raises(SlurmStartError, match=message), running_slurm(folder):
         pytest.fail("SLURM runs without munged")
     assert running(folder) == []
 
