@@ -36,6 +36,7 @@ from bench.config.serve import (
     ScenarioConfig,
     ServeConfig,
 )
+from bench.config.slurm import SlurmConfig
 from bench.config.train import TrainConfig
 from bench.core.files import config_dir, expand_path
 from bench.launch.stopping import interrupt_on_signals
@@ -51,6 +52,7 @@ _SCHEMAS = {
     "http": {"http": HttpConfig},
     "compression": {"compression": CompressionConfig},
     "placement": {"placement": PlacementConfig},
+    "launcher": {"slurm": SlurmConfig},
 }
 
 

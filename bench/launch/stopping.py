@@ -154,7 +154,10 @@ def signals_interrupt() -> Iterator[None]:
     if not _in_main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    before = {number: signal.getsignal(number) for number in (*STOP_SIGNALS, signal.SIGCONT)}
+    # SLURM sends SIGCONT before SIGTERM. While the main thread handles the first one, the kernel
+    # may give the second one to another thread, and a main thread that waits would not wake up.
+    signal.signal(signal.SIGCONT, signal.SIG_DFL)
     for number in STOP_SIGNALS:
         signal.signal(number, _interrupt_once)
     try:

@@ -1,0 +1,218 @@
+"""Launches the jobs of a sweep on a SLURM cluster, through submitit, and waits for them.
+
+What became of the jobs is in the folder of the sweep, not in what they return: a job that is
+cancelled or loses its node returns nothing, and must not cost the others.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from bench.cli.cluster_progress import JobsLine, RunLines, standing_text
+from bench.cli.launched_job import LaunchedJob, SharedState
+from bench.cli.multirun import MULTIRUN
+from bench.cli.terminal import say
+from bench.cli.worker import Worker
+from bench.config.slurm import SlurmConfig
+from bench.core.errors import install_hint
+from bench.core.files import StoreError
+from bench.core.sweep_folder import Launched, SweepFolder
+from bench.launch.slurm import SlurmError, last_line, max_array_size, require_commands
+from bench.launch.slurm_jobs import SlurmJobs
+from bench.launch.stopping import delay_signals
+
+if TYPE_CHECKING:
+    from submitit import SlurmExecutor
+
+_LOOK_EVERY_S = 1.0  # at the notes of the jobs
+# After Ctrl-C: SLURM kills a job 30 s after it has asked it to end.
+_FAREWELL_S, _FAREWELL_EVERY_S = 38.0, 2.0
+_LOGS = ".submitit"
+
+
+class SlurmLauncher(Launcher):
+    """Makes each job of a sweep on a node of its own."""
+
+    def __init__(self, **keys: Any) -> None:
+        """Keep the keys of conf/hydra/launcher/slurm.yaml."""
+        values = OmegaConf.to_container(OmegaConf.create(keys), resolve=True)
+        self._config = SlurmConfig.from_dict(values, "hydra.launcher.")  # type: ignore[arg-type]
+        self._console = Console(stderr=True)
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what Hydra gives to a launcher."""
+        self.hydra_context = hydra_context
+        self.task_function = task_function
+        self.config = config
+        self._wants_progress = bool(config.get("progress", True))
+
+    @property
+    def _worker(self) -> Worker:
+        """The worker of this process, a copy of which makes each job."""
+        worker = getattr(self.task_function, "__self__", None)
+        assert isinstance(worker, Worker)
+        return worker
+
+    def require(self) -> None:
+        """Refuse a machine from which nothing can be submitted, before anything is made.
+
+        Raises:
+            ValueError: A library or a command is missing; the message has the remedy.
+        """
+        if find_spec("submitit") is None:
+            hint = install_hint("slurm")
+            raise ValueError(f"hydra/launcher=slurm: submitit is not installed; {hint}")
+        require_commands()
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Submit jobs, and wait until each has ended or is lost.
+
+        Args:
+            job_overrides: The overrides of each job.
+            initial_job_idx: The number of the first one.
+
+        Returns:
+            For each job, that Hydra has nothing to raise: what became of it is in its note, or in
+            `lost` of the worker.
+        """
+        folder = Path(self.config.hydra.sweep.dir).absolute()
+        sweep = SweepFolder(folder)
+        jobs = SlurmJobs(sweep, lambda job_id: folder / _LOGS / job_id / f"{job_id}_0_log.err")
+        try:
+            self._submit(jobs, sweep, job_overrides, initial_job_idx)
+            self._wait(jobs)
+        except KeyboardInterrupt:
+            self._cancel(jobs)
+            raise
+        finally:
+            self._worker.lost.update(jobs.lost)
+        return [
+            JobReturn(overrides=list(each), status=JobStatus.COMPLETED) for each in job_overrides
+        ]
+
+    def _submit(
+        self,
+        jobs: SlurmJobs,
+        sweep: SweepFolder,
+        job_overrides: Sequence[Sequence[str]],
+        first: int,
+    ) -> None:
+        """Submit jobs, in arrays that are not larger than SLURM takes."""
+        state = sweep.path / _LOGS / f"state_{first}.pkl"
+        SharedState(
+            hydra_context=self.hydra_context,
+            config=self.config,
+            task_function=self.task_function,
+            singletons=Singleton.get_state(),
+        ).write(state)
+        size = max_array_size()
+        starts = range(0, len(job_overrides), size)
+        executor = self._executor(sweep.path, num_arrays=len(starts))
+        for start in starts:
+            chunk = [list(each) for each in job_overrides[start : start + size]]
+            nums = range(first + start, first + start + len(chunk))
+            try:
+                # A signal in between would leave jobs in the queue whose ids nobody knows.
+                with delay_signals():
+                    ids = _submit_array(executor, LaunchedJob(state=state), chunk, nums)
+                    jobs.add(ids)
+                    self._write_ids(sweep, ids)
+            except SlurmError as error:
+                jobs.refuse(range(nums.start, first + len(job_overrides)), str(error))
+                return
+            array = ids[nums.start].partition("_")[0]
+            say(self._console, f"SLURM job {array}: {len(ids)} jobs of the sweep")
+
+    def _write_ids(self, sweep: SweepFolder, ids: Mapping[int, str]) -> None:
+        """Add jobs to those whose ids are written down, for a later resume=true to ask about."""
+        try:
+            before = sweep.read_launched()
+            known = before.job_ids if before else {}
+            sweep.write_launched(Launched(scheduler="slurm", job_ids={**known, **ids}))
+        except StoreError as error:  # the jobs are in the queue, and must be waited for
+            say(self._console, f"note: {error}")
+
+    def _executor(self, folder: Path, num_arrays: int) -> SlurmExecutor:
+        from submitit import SlurmExecutor
+
+        parameters = self._config.parameters()
+        # SLURM counts for each array by itself.
+        most = max(1, self._config.array_parallelism // num_arrays)
+        executor = SlurmExecutor(folder=folder / _LOGS / "%j", max_num_timeout=0)
+        executor.update_parameters(**parameters | {"array_parallelism": most})
+        return executor
+
+    def _wait(self, jobs: SlurmJobs) -> None:
+        """Wait until each job has ended or is lost, and show how far they are."""
+        runs = RunLines(self._worker.counter, MULTIRUN, self._worker.command.line)
+        is_silent = False
+        with JobsLine(self._console, wanted=self._wants_progress) as line:
+            while True:
+                notes = jobs.update()
+                if self._wants_progress:
+                    runs.show(notes)
+                if jobs.are_over():
+                    return
+                line.show(standing_text(jobs.standing(notes)))
+                if jobs.outage and not is_silent:
+                    say(self._console, f"waiting: SLURM does not answer ({jobs.outage})")
+                is_silent = jobs.outage is not None
+                sleep(_LOOK_EVERY_S)
+
+    def _cancel(self, jobs: SlurmJobs) -> None:
+        """Cancel the jobs, and give them time to write their records and leave the queue."""
+        deadline_s = monotonic() + _FAREWELL_S
+        is_cancelled, refusal = False, ""
+        say(self._console, f"cancelling SLURM job {', '.join(jobs.ids())}")
+        while monotonic() < deadline_s:
+            try:
+                if not is_cancelled:
+                    jobs.cancel()
+                is_cancelled = True
+            except SlurmError as error:
+                refusal = str(error)
+            sleep(_FAREWELL_EVERY_S)
+            if is_cancelled and jobs.have_left():
+                break
+        jobs.update()
+        if not is_cancelled:
+            say(self._console, f"error: {refusal}; scancel {' '.join(jobs.ids())} ends the jobs")
+        jobs.give_up()
+
+
+def _submit_array(
+    executor: SlurmExecutor, job: LaunchedJob, overrides: Sequence[list[str]], nums: range
+) -> dict[int, str]:
+    """Submit jobs as one array.
+
+    Returns:
+        SLURM's id of each job, by its number.
+
+    Raises:
+        SlurmError: SLURM does not take them.
+    """
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    try:
+        with redirect_stderr(io.StringIO()):  # submitit prints what it also raises
+            submitted = executor.map_array(job, overrides, nums)
+    except (FailedJobError, FailedSubmissionError, OSError) as error:
+        raise SlurmError(last_line(str(error)) or "sbatch failed") from error
+    return {num: each.job_id for num, each in zip(nums, submitted, strict=True)}
