@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -149,6 +150,7 @@ class Worker:
     def _plan(self, num: int, config: DictConfig) -> Sequence[Planned]:
         """Plan the runs of a job and check what they need; none if it must be refused."""
         try:
+            _refuse_launcher(HydraConfig.get())
             planned = self.command.plan(config)
             for each in planned:
                 self.command.check(each.config)
@@ -263,6 +265,17 @@ class Worker:
         self.notes[note.num] = note
         if self._is_copy and self._multirun.folder is not None:
             SweepFolder(self._multirun.folder).write_note(note)
+
+
+def _refuse_launcher(hydra: HydraConf) -> None:
+    """Refuse a launcher for a single run: Hydra would make the run here and ignore the launcher.
+
+    Raises:
+        ValueError: One was chosen.
+    """
+    name = hydra.runtime.choices["hydra/launcher"]
+    if hydra.mode == RunMode.RUN and name != "basic":
+        raise ValueError(f"hydra/launcher={name}: Hydra launches sweeps only; add -m")
 
 
 @contextmanager

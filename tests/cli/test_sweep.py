@@ -298,6 +298,14 @@ def test_an_unusable_lock_is_reported_in_one_line(
     assert not (tmp_path / "results").exists()
 
 
+def test_a_launcher_of_a_single_run_is_refused(tmp_path: Path) -> None:
+    """Hydra would ignore it, and measure on the host where the command was typed."""
+    answer = sweep(tmp_path, "hydra/launcher=slurm")
+    assert answer.code == 2
+    assert answer.err == "error: hydra/launcher=slurm: Hydra launches sweeps only; add -m\n"
+    assert not (tmp_path / "results" / "train").exists()
+
+
 def test_the_plan_names_the_runs_before_they_are_made(tmp_path: Path) -> None:
     """Resume= finds a run by its hash, seed and repeat, also one that waits in a queue."""
     # An interpolation to the seed must not make each seed a configuration of its own.
