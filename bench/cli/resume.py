@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from bench.core.finished import FinishedRuns
 from bench.core.identity import charges_of
 from bench.core.records.run import RunRecord
 from bench.core.store import read_record
-from bench.core.sweep_folder import JobNote, JobRun, Process, RunKey, SweepFolder
+from bench.core.sweep_folder import JobNote, JobRun, PlannedJob, Process, RunKey, SweepFolder
+from bench.launch.slurm import SlurmJob, SlurmStates
 
 RESUME_COMPARABLE = "comparable"  # value of resume= that repeats runs which are not comparable
 
@@ -106,7 +108,7 @@ class Resumed:
             return True
         results = Path(config["results"]).absolute()
         if results not in self._at_work:
-            self._at_work[results] = runs_at_work(results)
+            self._at_work[results] = runs_at_work(results, self._say)
         makers = [self._at_work[results][key] for key in keys if key in self._at_work[results]]
         for maker in makers[:1]:
             self._running.setdefault(maker, []).append(overrides)
@@ -126,29 +128,55 @@ class Resumed:
             )
 
 
-def runs_at_work(results: Path) -> Mapping[RunKey, str]:
+def runs_at_work(results: Path, say: Callable[[str], None]) -> Mapping[RunKey, str]:
     """The runs that other sweeps are still making or are going to make, and who makes each.
 
     A sweep that has written its table has ended, and so have its jobs.
 
+    Args:
+        results: The results folder.
+        say: Prints a line.
+
     Raises:
         StoreError: The files of a sweep cannot be read.
+        SlurmError: SLURM does not say which of its jobs still run.
     """
     found: dict[RunKey, str] = {}
     for path in sorted((results / "sweeps").glob("*/")):
-        if (path / "sweep.csv").exists():
-            continue
         folder = SweepFolder(path)
-        plan = folder.read_plan()
-        if plan is None:
+        if (path / "sweep.csv").exists() or (plan := folder.read_plan()) is None:
             continue
         notes = folder.read_notes()
+        jobs = [job for job in plan.jobs if job.num not in notes or not notes[job.num].ended]
+        queued = _queued_jobs(folder, jobs, say)
         launcher = plan.process if plan.process.is_alive() else None
-        for job in plan.jobs:
-            note = notes.get(job.num)
-            if note is not None and note.ended:
-                continue
-            maker = note.process if note is not None and note.process.is_alive() else launcher
+        for job in jobs:
+            note, maker = notes.get(job.num), queued.get(job.num)
+            process = note.process if note is not None and note.process.is_alive() else launcher
+            if maker is None and process is not None and job.num not in queued:
+                maker = f"process {process.pid} on {process.host}"
             if maker is not None:
-                found |= dict.fromkeys(job.keys, f"process {maker.pid} on {maker.host}")
+                found |= dict.fromkeys(job.keys, maker)
     return found
+
+
+def _queued_jobs(
+    folder: SweepFolder, jobs: Sequence[PlannedJob], say: Callable[[str], None]
+) -> Mapping[int, str | None]:
+    """Which of the jobs SLURM still has, by their numbers; None for those that it no longer has."""
+    launched = folder.read_launched()
+    ids = launched.job_ids if launched is not None else {}
+    wanted = {job.num: ids[job.num] for job in jobs if job.num in ids}
+    if not wanted:
+        return {}
+    if shutil.which("squeue") is None:
+        say(f"note: {folder.path}: whether its jobs still run cannot be seen here, without squeue")
+        return {}
+    states = SlurmStates().ask(wanted.values())
+    return {num: _in_slurm(job_id, states[job_id]) for num, job_id in wanted.items()}
+
+
+def _in_slurm(job_id: str, job: SlurmJob) -> str | None:
+    if job.is_over:
+        return None
+    return f"SLURM job {job_id}, {job.state.lower()}{f' on {job.node}' if job.node else ''}"
