@@ -57,8 +57,9 @@ def run_counts(runs: DataFrame) -> DataFrame:
         runs: Of load_runs; one run counts per configuration, seed and repeat.
 
     Returns:
-        `KEYS, num_runs, num_with_target, num_hits, num_failed, num_incomparable, num_invalid`:
-        incomparable by their health (see health.flags), invalid by the load generator.
+        `KEYS, num_runs, num_with_target, num_hits, num_failed, num_incomparable, num_invalid,
+        nodes`: incomparable by their health (see health.flags), invalid by the load generator, and
+        the names of their machines, in alphabetical order.
     """
     counted = with_keys(counted_runs(runs))
     rows = counted[list(KEYS)].assign(
@@ -70,5 +71,7 @@ def run_counts(runs: DataFrame) -> DataFrame:
         num_incomparable=counted["health.comparable"].eq(False).astype(int),
         num_invalid=counted["serving.valid"].eq(False).astype(int),
     )
-    grouped: DataFrame = rows.groupby(list(KEYS), sort=False).sum().reset_index()
-    return grouped
+    grouped: DataFrame = rows.groupby(list(KEYS), sort=False).sum()
+    by_row = counted["host.name"].groupby([counted[key] for key in KEYS], sort=False)
+    grouped["nodes"] = by_row.agg(lambda names: sorted(names.dropna().unique()))
+    return grouped.reset_index()

@@ -53,10 +53,27 @@ def table_notes(
         )
     if num_refused:
         yield _refused_note(num_refused)
+    if has_several_nodes(listed):
+        yield (
+            "Nodes with the same processor, CPUs, memory and GPUs stand for one another in these"
+            " tables, though they are never quite alike: a difference between rows may be one"
+            " between nodes. bench.compare compares times of different nodes only with"
+            " force=[host.name]."
+        )
     if listed["num_incomparable"].any():
         yield f"{INCOMPARABLE}: includes runs that are not comparable (health.flags)."
     if listed["num_invalid"].any():
         yield f"{INVALID}: includes passes that the load generator calls invalid."
+
+
+def has_several_nodes(listed: DataFrame) -> bool:
+    """Whether any runs that may be compared were measured on different machines.
+
+    Args:
+        listed: Rows of run_counts.
+    """
+    groups = listed.groupby(["command", "peer_group"], sort=False)["nodes"]
+    return any(len({name for names in lists for name in names}) > 1 for _, lists in groups)
 
 
 def sample_notes(runs: DataFrame) -> Iterator[str]:

@@ -6,7 +6,7 @@ are those of analysis.stats.summary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from analysis.tables.notes import (
     INCOMPARABLE,
     INVALID,
     UNKNOWN,
+    has_several_nodes,
     sample_notes,
     search_notes,
     table_notes,
@@ -44,6 +45,7 @@ _TITLES = {
 }
 
 
+_MOST_NODES = 2  # that a cell names
 # Tables with quantities that count samples.
 _OF_SAMPLES = ("factors", "serving")
 
@@ -109,6 +111,8 @@ def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> Iterator[tuple[s
     # With one group, the column would hold the same text everywhere.
     if len(set(peers)) > 1:
         yield "compared within", list(map(_cell, peers))
+    if has_several_nodes(listed):
+        yield "node", [_cell(_nodes_text(nodes)) for nodes in listed["nodes"]]
     yield "runs", list(map(_cell, listed["num_runs"]))
     if listed["num_with_target"].any():
         # A serving has no target, which is not the same as 0 hits.
@@ -131,6 +135,10 @@ def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> Iterator[tuple[s
 
 def _cell(value: object) -> Cell:
     return Cell(text=str(value))
+
+
+def _nodes_text(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _MOST_NODES else f"{len(names)} nodes"
 
 
 def _name_cell(count: Mapping[Any, Any]) -> Cell:

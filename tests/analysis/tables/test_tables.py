@@ -105,6 +105,29 @@ def test_the_same_configuration_on_two_processors_is_two_rows(runs: pd.DataFrame
     ]
 
 
+def on_nodes(runs: pd.DataFrame, *names: str | None) -> pd.DataFrame:
+    """The runs as if they had been measured on these machines of one kind in turn."""
+    hosts = [names[num % len(names)] for num in range(len(runs))]
+    return runs.assign(**{"host.name": pd.Series(hosts, index=runs.index, dtype=object)})
+
+
+def test_runs_of_several_nodes_of_one_kind_name_them(eight: pd.DataFrame) -> None:
+    """They are repeats of one another; three configurations of eight runs, in their order."""
+    table = tables(on_nodes(eight, "node1", "node2"))["time"]
+    assert column(table, "node") == ["node1, node2"] * 3
+    assert any("force=[host.name]" in note for note in table.notes)
+    many = tables(on_nodes(eight, "node1", "node2", "node3", None))["time"]
+    assert column(many, "node") == ["3 nodes"] * 3
+    assert column(many, "runs") == ["8"] * 3
+
+
+@pytest.mark.parametrize("names", [("node1",), ("node1", None), (None,)])
+def test_runs_of_one_node_do_not(eight: pd.DataFrame, names: tuple[str | None, ...]) -> None:
+    table = tables(on_nodes(eight, *names))["time"]
+    assert "node" not in table.columns
+    assert not any("host.name" in note for note in table.notes)
+
+
 def test_joules_of_different_labels_are_never_in_one_column(tmp_path: Path) -> None:
     make_sweep(tmp_path, batch_sizes=[32, 64], seeds=range(4), base=Made(outcome="hit"))
     counter = Made(outcome="hit", label="counter")
