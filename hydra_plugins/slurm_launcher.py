@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep
@@ -48,8 +49,7 @@ class SlurmLauncher(Launcher):
 
     def __init__(self, **keys: Any) -> None:
         """Keep the keys of conf/hydra/launcher/slurm.yaml."""
-        values = OmegaConf.to_container(OmegaConf.create(keys), resolve=True)
-        self._config = SlurmConfig.from_dict(values, "hydra.launcher.")  # type: ignore[arg-type]
+        self._keys = keys
         self._console = Console(stderr=True)
 
     def setup(
@@ -60,6 +60,12 @@ class SlurmLauncher(Launcher):
         self.task_function = task_function
         self.config = config
         self._wants_progress = bool(config.get("progress", True))
+
+    @cached_property
+    def _config(self) -> SlurmConfig:
+        """The checked keys; not by the constructor, whose exceptions Hydra wraps in its own."""
+        values: Any = OmegaConf.to_container(OmegaConf.create(self._keys), resolve=True)
+        return SlurmConfig.from_dict(values, "hydra.launcher.")
 
     @property
     def _worker(self) -> Worker:
@@ -72,8 +78,10 @@ class SlurmLauncher(Launcher):
         """Refuse a machine from which nothing can be submitted, before anything is made.
 
         Raises:
-            ValueError: A library or a command is missing; the message has the remedy.
+            ValueError: A key is wrong, or a library or a command is missing; the message has the
+                remedy.
         """
+        _ = self._config  # checks the keys
         if find_spec("submitit") is None:
             hint = install_hint("slurm")
             raise ValueError(f"hydra/launcher=slurm: submitit is not installed; {hint}")

@@ -216,7 +216,7 @@ def test_wrong_keys_are_refused(
     make: Callable[..., Launch], keys: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        make(**keys)
+        make(**keys).launcher.require()
 
 
 def test_missing_commands_and_libraries_are_refused(

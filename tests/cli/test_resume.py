@@ -1,0 +1,89 @@
+"""Which runs resume= leaves to other sweeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.cli.resume import runs_at_work
+from bench.core.sweep_folder import (
+    JobNote,
+    Launched,
+    PlannedJob,
+    Process,
+    RunKey,
+    SweepFolder,
+    SweepPlan,
+)
+from bench.launch.slurm import SlurmError
+from tests.launch.slurm_commands import SlurmCommands, no_slurm, queued
+
+HERE = Process.current()
+DEAD = replace(HERE, pid=2**22 + 1)  # Linux gives no number above 2^22
+ELSEWHERE = replace(HERE, host="node7")
+KEYS = [RunKey(command="train", config_hash="0123456789ab", seed=n, repeat=0) for n in range(4)]
+
+
+class Sweep:
+    """A sweep of four jobs; the first has ended, the second runs elsewhere."""
+
+    def __init__(self, results: Path, command: Process) -> None:
+        self.folder = SweepFolder(results / "sweeps" / "x")
+        jobs = [PlannedJob(num=n, overrides=[f"seed={n}"], keys=[KEYS[n]]) for n in range(4)]
+        self.folder.write_plan(
+            SweepPlan(command="train", process=command, swept=["seed"], num_runs=4, jobs=jobs)
+        )
+        for num, ended in ((0, True), (1, False)):
+            self.folder.write_note(
+                JobNote(num=num, overrides=[f"seed={num}"], process=ELSEWHERE, ended=ended)
+            )
+
+    def submit(self) -> None:
+        ids = {num: f"7_{num}" for num in range(4)}
+        self.folder.write_launched(Launched(scheduler="slurm", job_ids=ids))
+
+
+def test_the_jobs_of_a_command_that_is_alive_are_its_own(tmp_path: Path) -> None:
+    Sweep(tmp_path, HERE)
+    maker = f"process {HERE.pid} on {HERE.host}"
+    assert runs_at_work(tmp_path, print) == dict.fromkeys(KEYS[1:], maker)
+
+
+def test_a_sweep_whose_command_was_killed_has_ended(tmp_path: Path) -> None:
+    Sweep(tmp_path, DEAD)
+    assert runs_at_work(tmp_path, print) == {}
+
+
+def test_jobs_in_slurm_outlive_their_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm = SlurmCommands(tmp_path / "bin", monkeypatch)
+    slurm.add(
+        "squeue",
+        queued("7_0", "RUNNING", "0", "node1", "None"),  # its note says that it has ended
+        queued("7_1", "RUNNING", "0", "node2", "None"),
+        queued("7_2", "PENDING", "0", "", "Priority"),
+        queued("7_3", "FAILED", "256", "node1", "NonZeroExitCode"),
+    )
+    sweep = Sweep(tmp_path, DEAD)
+    sweep.submit()
+    makers = {KEYS[1]: "SLURM job 7_1, running on node2", KEYS[2]: "SLURM job 7_2, pending"}
+    assert runs_at_work(tmp_path, print) == makers
+    slurm.add("squeue", error="slurm_load_jobs error: connect failure", code=1)
+    with pytest.raises(SlurmError, match="connect failure"):
+        runs_at_work(tmp_path, print)
+    (sweep.folder.path / "sweep.csv").touch()  # its command has gathered all records
+    assert runs_at_work(tmp_path, print) == {}
+
+
+def test_without_squeue_a_note_says_that_nobody_can_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Sweep(tmp_path, DEAD)
+    sweep.submit()
+    no_slurm(monkeypatch, tmp_path / "empty")
+    said: list[str] = []
+    assert runs_at_work(tmp_path, said.append) == {}
+    assert "cannot be seen here, without squeue" in said[0]
