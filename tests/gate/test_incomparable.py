@@ -174,6 +174,21 @@ def test_too_few_fit_runs_are_a_problem() -> None:
     assert (rows, kinds(problems)) == ({}, [("health", 3)])
 
 
+def test_facts_that_differ_are_reported_even_if_no_run_is_fit() -> None:
+    """Else they would show only after all runs were measured again."""
+    base = made_side({"init_s": [1.0] * 6}, facts={"host.name": "node1"})
+    rows, problems, _ = matched(base, incomparable_side(6))
+    assert (rows, kinds(problems)) == ({}, [("health", 3), ("incomparable", 4)])
+    assert problems[1].message.startswith("host.name differs: node1 / made; ")
+
+
+def test_an_unfit_run_of_another_machine_is_only_left_out() -> None:
+    unfit, *others = incomparable_side(1).runs
+    elsewhere = replace(unfit, facts={**unfit.facts, "host.name": "node2"})
+    _, problems, _ = matched(made_side({"init_s": [1.0] * 6}), side_of([elsewhere, *others]))
+    assert problems == []
+
+
 def test_incomparable_runs_may_be_kept() -> None:
     rows, problems, remarks = matched(
         made_side({"init_s": [1.0] * 6}), incomparable_side(2), force=["health"]

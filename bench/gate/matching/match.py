@@ -121,12 +121,18 @@ def _match_configuration(
 ) -> list[RowValues]:
     """The rows of the runs of one configuration."""
     min_runs = log.settings.min_runs
-    pairs = _keep_comparable(_pair(base, candidate, name, log), name, log)
+    paired = _pair(base, candidate, name, log)
+    pairs = _keep_comparable(paired, name, log)
     rows: list[RowValues] = []
     # Facts of joules matter only where these are compared.
     facts = [fact for fact in FACTS if fact not in JOULE_FACTS]
+    # Whoever is told to measure again should learn now what else would be in the way.
+    checked = pairs or paired
     # A list: all facts are checked and reported.
-    if pairs and all([log.is_same(fact, pairs, _WHY.get(fact, "")) for fact in facts]):
+    are_alike = bool(checked) and all(
+        [log.is_same(fact, checked, _WHY.get(fact, "")) for fact in facts]
+    )
+    if pairs and are_alike:
         _report_invalid(pairs, name, log)
         if builder.has_joules:
             _remark_on_joules(pairs, name, log)
