@@ -20,10 +20,11 @@ from bench.runs.instruments import build_window
 from bench.tasks.find_task import make_task
 from bench.tasks.schedules import constant
 from bench.tasks.task_module import TaskModule
-from bench.training.job import build_profiler, save_weights
+from bench.training.job import save_weights
 from bench.training.loop import build_trainer, train_to_target
 from bench.training.parts import Parts
 from bench.training.plan import check_values
+from bench.training.rank import build_profiler
 from benchmarks.ways import Data, Stopwatch, Workload
 
 

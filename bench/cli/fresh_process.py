@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from bench.cli.overrides import Planned
 from bench.cli.terminal import ProgressLine, RunCounter, say
 from bench.core.lock import lock_path, measuring_lock
 from bench.launch.isolation import Ending, ForkServer
 from bench.launch.job import Job
+from bench.launch.team import Nodes
 
 
 class FreshProcesses:
@@ -51,6 +53,18 @@ class FreshProcesses:
             return self._start(job, None)
         with measuring_lock(lock_path(), str(job.folder), self._say_waiting) as lock:
             return self._start(job, lock)
+
+    def follow(self, nodes: Nodes, planned: Planned) -> str | None:
+        """Take part in a run that another node makes.
+
+        Returns:
+            Why the part of this node failed, in one line; None if it did not.
+
+        Raises:
+            KeyboardInterrupt: A signal came. It was passed to this part, which had time to end.
+        """
+        digest, config = planned.digest, planned.config
+        return nodes.follow(digest, config, server=self._server, target=self._target)
 
     def _start(self, job: Job, lock: int | None) -> Ending:
         self._counter.start()

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from bench.core.checks import value_at
@@ -181,3 +183,14 @@ def with_choices(config: DictConfig, values: dict[str, Any]) -> dict[str, Any]:
         chosen = HydraConfig.get().runtime.choices
     names = {str(group): str(option) for group, option in chosen.items() if option is not None}
     return {**values, CHOICES: {group: names[group] for group in values if group in names}}
+
+
+def refuse_launcher(hydra: HydraConf) -> None:
+    """Refuse a launcher for a single run: Hydra would make the run here and ignore the launcher.
+
+    Raises:
+        ValueError: One was chosen.
+    """
+    name = hydra.runtime.choices["hydra/launcher"]
+    if hydra.mode == RunMode.RUN and name != "basic":
+        raise ValueError(f"hydra/launcher={name}: Hydra launches sweeps only; add -m")

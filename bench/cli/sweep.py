@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -22,6 +23,7 @@ from bench.cli.terminal import say, wide_console
 from bench.cli.worker import Worker
 from bench.core.environment import settle_environment
 from bench.launch.stopping import Stopped, delay_signals
+from bench.launch.team import Nodes
 
 RUN_FAILED = 5
 
@@ -31,9 +33,10 @@ def run_command(command: Command) -> int:
 
     Whatever the launcher of Hydra does, what was measured is gathered and reported.
     """
+    nodes = Nodes(os.environ)  # before the variables of a launcher are removed
     settle_environment()
     MULTIRUN.clear()
-    worker = Worker(command)
+    worker = Worker(command, nodes)
     code = run_app(command.name, worker.run_job)
     return _Report(worker).finish(code)
 
@@ -59,7 +62,7 @@ class _Report:
                 self._report()
         except Stopped:
             exit_code = exit_code or INTERRUPTED
-        if exit_code == INTERRUPTED:
+        if exit_code == INTERRUPTED and not self._worker.nodes.follows:
             self._say_how_to_go_on()
         if exit_code:
             return exit_code

@@ -13,10 +13,9 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
@@ -24,7 +23,7 @@ from bench.cli.app import register, sweep_id
 from bench.cli.fresh_process import FreshProcesses
 from bench.cli.messages import one_line
 from bench.cli.multirun import MULTIRUN, Multirun
-from bench.cli.overrides import Planned, key_of
+from bench.cli.overrides import Planned, key_of, refuse_launcher
 from bench.cli.resume import Finished
 from bench.cli.sweep_report import Command
 from bench.cli.terminal import RunCounter, say
@@ -45,6 +44,7 @@ from bench.core.sweep_folder import JobNote, JobRun, LostJob, Process, RunKey, S
 from bench.launch.isolation import Ending, NotStarted
 from bench.launch.job import Job, lost_record, unreadable_record
 from bench.launch.stopping import Stopped, delay_signals, signals_interrupt
+from bench.launch.team import Nodes
 
 
 class Worker:
@@ -55,11 +55,13 @@ class Worker:
         notes: What this process has noted of the jobs that it made, by their numbers.
         records: The records of the runs that this process made or found, by their folders.
         lost: What the launcher knows of jobs that ended without a word, by their numbers.
+        nodes: The part of this process in a training over several nodes.
     """
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Command, nodes: Nodes | None = None) -> None:
         """Make nothing yet."""
         self.command = command
+        self.nodes = nodes or Nodes({})
         self.notes: dict[int, JobNote] = {}
         self.records: dict[str, RunRecord] = {}
         self.lost: dict[int, LostJob] = {}
@@ -150,19 +152,26 @@ class Worker:
     def _plan(self, num: int, config: DictConfig) -> Sequence[Planned]:
         """Plan the runs of a job and check what they need; none if it must be refused."""
         try:
-            _refuse_launcher(HydraConfig.get())
+            refuse_launcher(HydraConfig.get())
+            self.nodes.prepare(OmegaConf.select(config, "trainer.num_nodes") or 1)
             planned = self.command.plan(config)
             for each in planned:
                 self.command.check(each.config)
                 if not each.config["shared"]:
                     require_lock(lock_path())
         except (ValueError, OSError, OmegaConfBaseException) as error:
-            self._note_error(num, one_line(error, self.command.name), failed=False)
+            text = one_line(error, self.command.name)
+            self._note_error(num, text, failed=False)
+            self.nodes.refuse(text)
             return ()
         return planned
 
     def _run(self, num: int, planned: Planned, overrides: Sequence[str]) -> None:
         """Make one run and report it, unless resume= finds it finished."""
+        if self.nodes.follows:  # node 0 makes the run and reports it
+            if error := self._processes.follow(self.nodes, planned):
+                self._note_error(num, error, failed=True)
+            return
         title = self.counter.name_next(self._multirun.num_runs, self._name(planned, overrides))
         config = planned.config
         self._multirun.resume = str(config["resume"] or True).lower()
@@ -193,7 +202,12 @@ class Worker:
             return
         self._add(num, replace(run, folder=str(run_folder)))
         job = Job(
-            identity=identity, folder=run_folder, title=title, config=config, host=host_facts()
+            identity=identity,
+            folder=run_folder,
+            title=title,
+            config=config,
+            host=host_facts(),
+            team=self.nodes.team,
         )
         self._make(num, job)
 
@@ -265,17 +279,6 @@ class Worker:
         self.notes[note.num] = note
         if self._is_copy and self._multirun.folder is not None:
             SweepFolder(self._multirun.folder).write_note(note)
-
-
-def _refuse_launcher(hydra: HydraConf) -> None:
-    """Refuse a launcher for a single run: Hydra would make the run here and ignore the launcher.
-
-    Raises:
-        ValueError: One was chosen.
-    """
-    name = hydra.runtime.choices["hydra/launcher"]
-    if hydra.mode == RunMode.RUN and name != "basic":
-        raise ValueError(f"hydra/launcher={name}: Hydra launches sweeps only; add -m")
 
 
 @contextmanager

@@ -66,11 +66,17 @@ class TrainerConfig(KeyGroup):
 
     accelerator: Annotated[str, one_of(("auto", "cpu", "gpu"))] = "auto"
     devices: PositiveCount = 1
+    num_nodes: PositiveCount = 1
     num_threads: Threads | None = None
     compile: bool = False
     channels_last: bool = False
     num_warmup_steps: Count = 3
     deterministic: bool = False
+
+    @property
+    def num_ranks(self) -> int:
+        """Processes that train together: one for each device of each node."""
+        return self.devices * self.num_nodes
 
 
 @dataclass(kw_only=True)
@@ -116,10 +122,12 @@ class TrainConfig(RunConfig):
         """
         if self.precision == "16-mixed" and self.trainer.accelerator == "cpu":
             raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
-        if self.batch_size % self.trainer.devices:
+        if self.batch_size % self.trainer.num_ranks:
+            nodes = f" x trainer.num_nodes={self.trainer.num_nodes}"
             raise ValueError(
                 f"batch_size={self.batch_size}: all devices together share this batch, so it must "
                 f"be a multiple of trainer.devices={self.trainer.devices}"
+                f"{nodes * (self.trainer.num_nodes > 1)}"
             )
         if self.task == MODULE:
             _require_module(self)
@@ -191,6 +199,10 @@ def _require_module(config: TrainConfig) -> None:
         f"trainer.devices={config.trainer.devices}": (
             config.trainer.devices > 1,
             "trains on one device; use ProfilerCallback in a training of your own for several",
+        ),
+        f"trainer.num_nodes={config.trainer.num_nodes}": (
+            config.trainer.num_nodes > 1,
+            "trains on one node; use ProfilerCallback in a training of your own for several",
         ),
     }
     for key, (is_set, reason) in refusals.items():

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from bench.core.checks import value_at
+
 # In a stored configuration, this key holds the option that was chosen for each group, such as
 # `model: cnn`. Users cannot set it.
 CHOICES = "choices"
@@ -29,6 +31,9 @@ UNHASHED = (
     "trust",
     *CHARGES,
 )
+# Keys that did not always exist, with the value that runs had before. With this value they are not
+# hashed, so that earlier runs of the same configuration are still repeats.
+ADDED_LATER = {"trainer.num_nodes": 1}
 # Keys of a data set that change neither the samples in its splits nor their content.
 SAME_SAMPLES = frozenset(
     (
@@ -79,7 +84,8 @@ def config_hash(config: dict[str, Any]) -> str:
     Returns:
         12 hex digits.
     """
-    for key in UNHASHED:
+    added = [key for key, before in ADDED_LATER.items() if value_at(config, key) == before]
+    for key in (*UNHASHED, *added):
         config = without_key(config, key)
     # Sorted, because the order of overrides decides the order of keys.
     text = json.dumps(config, sort_keys=True, separators=(",", ":"))

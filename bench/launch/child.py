@@ -106,6 +106,17 @@ class _InterruptOnce:
             raise Interrupted(self.reason or stop_reason(number))
 
 
+def interrupt_main(reason: str) -> None:
+    """Interrupt the job from another thread, as a signal does.
+
+    Native code is not interrupted: a job that waits in it for another rank goes on waiting.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if isinstance(handler, _InterruptOnce):
+        handler.reason = reason
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _interrupt_when_orphaned(interrupt: _InterruptOnce) -> None:
     """Stop the job when its command dies, because nobody would see its results.
 

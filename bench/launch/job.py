@@ -13,18 +13,43 @@ from bench.core.records.run import RunError, RunIdentity, RunRecord, Status
 from bench.core.store import began, read_curve
 from bench.core.sweep_folder import LostJob
 from bench.core.upgrade import not_started
+from bench.launch.child import Inherited
 from bench.launch.isolation import Ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Team:
+    """The nodes of one training, as the job of one of them finds them.
+
+    Attributes:
+        node: Rank of this node.
+        num_nodes: Number of nodes.
+        address: Name or address of node 0.
+        connection: On node 0 the port at which the other nodes call; on these the connection with
+            node 0.
+        port: The port of node 0 at which the ranks meet; None on node 0, which chooses it.
+    """
+
+    node: int
+    num_nodes: int
+    address: str
+    connection: Inherited
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run to make, which the command passes to the fresh process; `title` is for people."""
+    """One run to make, which the command passes to the fresh process; `title` is for people.
+
+    `team` is None for a run on one node.
+    """
 
     identity: RunIdentity
     folder: Path
     title: str
     config: dict[str, Any]
     host: dict[str, Any]
+    team: Team | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 
 from bench.cli.messages import root_cause
 from bench.config.run import GridConfig, RunConfig
+from bench.core.checks import value_at
 from bench.core.files import StoreError, config_dir
 from bench.core.records.run import RunRecord
 from bench.core.records.serving import Serving
@@ -111,7 +112,10 @@ def with_costs(record: RunRecord) -> RunRecord:
     # The cost of a target that was missed is unknown: more time would have cost more.
     if target is None or target.time_to_target_s is None:
         return record
-    usd, gco2e = charge(record.config, target.time_to_target_s, target.energy_to_target_j)
+    # The hourly price is that of one node.
+    num_nodes = value_at(record.config, "trainer.num_nodes") or 1
+    node_s = target.time_to_target_s * num_nodes
+    usd, gco2e = charge(record.config, node_s, target.energy_to_target_j)
     priced = replace(target, cost_to_target_usd=usd, emissions_to_target_gco2e=gco2e)
     return replace(record, target=priced)
 

@@ -11,10 +11,15 @@ from bench.cli.messages import root_cause
 from bench.core.errors import CombinationRefused, DivergedError, NoMetricsError, PassFailed
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.launch.child import Interrupted
+from bench.launch.link import NodeFailed
 from bench.launch.stopping import stop_reason
 
 # What the record calls these; other errors keep the name of their class.
-_KINDS: dict[type[BaseException], str] = {DivergedError: "diverged", NoMetricsError: "no_metrics"}
+_KINDS: dict[type[BaseException], str] = {
+    DivergedError: "diverged",
+    NoMetricsError: "no_metrics",
+    NodeFailed: "node_failed",
+}
 # The kind of the exception or a word of its message, by library: PyTorch's devices, its allocator
 # on the CPU, and JAX. None of them has to be imported here.
 _OUT_OF_MEMORY_KIND = "OutOfMemoryError"

@@ -9,9 +9,17 @@ from typing import Any
 
 from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records.curve import CurveRow
+from bench.core.records.energy import PhaseEnergy
 from bench.core.records.health import Health
+from bench.core.records.node import NodeFacts
 from bench.core.records.run import RunIdentity, RunRecord
 from bench.measure.window import Window
+
+# The facts of a host that tell nodes apart; software and repository are those of node 0.
+_OF_NODE = (
+    *("name", "os", "cpu_name", "num_cpus", "num_cpus_allowed", "memory_bytes"),
+    *("environment", "scheduler"),
+)
 
 
 def measured_record(
@@ -38,8 +46,34 @@ def measured_record(
     facts = {**host, **_torch_threads(), "gpus": window.devices if window else []}
     record = outcome_record(identity, config, rows, host=facts, **ending)
     measured = window.record_fields() if window else {}
-    record = replace(record, **measured, **(fields or {}))
+    record = replace(record, **{**measured, **(fields or {})})
     return without_doubtful_joules(replace(record, health=_judged_by_node(record.health, host)))
+
+
+def node_facts(
+    node: int,
+    host: Mapping[str, Any],
+    window: Window | None,
+    *,
+    telemetry: str | None,
+    phase_energy: PhaseEnergy | None,
+) -> NodeFacts:
+    """Collect what a node of a training over several nodes has measured so far.
+
+    Args:
+        node: Rank of the node.
+        host: Facts of its machine and its software.
+        window: Its window; None if its part ended before there was one.
+        telemetry: The file with its samples; None if there is none.
+        phase_energy: Its joules by phase; None if they are unknown.
+    """
+    facts = {name: host.get(name) for name in _OF_NODE}
+    facts |= {**_torch_threads(), "gpus": window.devices if window else []}
+    measured = window.record_fields() if window else {}
+    measured["health"] = _judged_by_node(measured.get("health"), host)
+    return NodeFacts(
+        node=node, host=facts, telemetry=telemetry, phase_energy=phase_energy, **measured
+    )
 
 
 def _judged_by_node(health: Health | None, host: Mapping[str, Any]) -> Health | None:
@@ -51,7 +85,8 @@ def _judged_by_node(health: Health | None, host: Mapping[str, Any]) -> Health | 
     scheduler = host.get("scheduler") or {}
     if health is None or scheduler.get("exclusive") is not False:
         return health
-    return replace(health, comparable=False, flags=[*health.flags, "shared_node"])
+    flags = dict.fromkeys([*health.flags, "shared_node"])
+    return replace(health, comparable=False, flags=list(flags))
 
 
 def _torch_threads() -> dict[str, int]:

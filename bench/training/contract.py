@@ -110,7 +110,7 @@ def check_contract(
 
     Args:
         module: The module, on the device; the data of its task is set up.
-        config: Has the batch size and the number of devices.
+        config: Has the batch size and the number of ranks.
         device: The device of the training.
         precision: Enters the precision of the training.
 
@@ -120,7 +120,7 @@ def check_contract(
     task = module.task
     inputs, targets = first_batch(task, "train_dataloader")
     # The batches of several ranks are checked when the ranks have met (bench.training.ranks).
-    if config.trainer.devices == 1:
+    if config.trainer.num_ranks == 1:
         _require_batch_size(task, len(targets), config.batch_size)
     require_same_order(task)
     batch = (inputs.to(device), targets.to(device))

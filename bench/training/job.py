@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import pytorch_lightning as pl
 import torch
 
 from bench.config.train import TrainConfig
+from bench.core.nodes import fields_of_nodes, phase_energy_of_nodes
 from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.store import CurveWriter, write_record
@@ -27,15 +27,19 @@ from bench.measure.window import Window
 from bench.runs.charges import require_rates, with_costs
 from bench.runs.exit_handling import carry_out, start_log
 from bench.runs.instruments import build_window
-from bench.runs.measured import measured_record
+from bench.runs.measured import measured_record, node_facts
 from bench.runs.recipes import source_record, with_recipe
+from bench.training.follower import run_follower
 from bench.training.loop import gpu_uuids, require_devices
-from bench.training.parts import build_task_parts, model_name
-from bench.training.profiler import TargetProfiler, nothing
+from bench.training.other_nodes import OtherNodes
+from bench.training.parts import model_name
+from bench.training.profiler import TargetProfiler
+from bench.training.rank import build_profiler, follow, prepare_process, require_meter
 from bench.training.ranks import follow_in_other_ranks
 from bench.training.run_parts import RunParts, build_parts
 
 _SHOW_EVERY_S = 0.25
+_TELEMETRY = "telemetry.parquet"
 
 
 def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
@@ -48,6 +52,9 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
     """
     launch_s = time.monotonic() - launched_s
     start_log()
+    if job.team is not None and job.team.node:
+        run_follower(job, job.team, send)
+        return
     training = TrainingRun(job, send, launch_s=launch_s)
     record = with_costs(carry_out(training))
     write_record(job.folder, with_recipe(record, training.source))
@@ -71,6 +78,7 @@ class TrainingRun:
         self._window: Window | None = None
         self._profiler: TargetProfiler | None = None
         self._fields: dict[str, Any] = {}
+        self._others = OtherNodes()
         self.source: RunRecord | None = None
 
     def make(self) -> None:
@@ -80,10 +88,14 @@ class TrainingRun:
         require_rates(config)
         self.source = source_record(self._job.config)
         prepare_process(config)
-        self._send(Progress(stage="preparing data, model and meters"))
+        self._say("preparing data, model and meters")
         options = config.trainer
         gpus = gpu_uuids(require_devices(options.accelerator, options.devices, config.precision))
-        with follow_in_other_ranks(options.devices, partial(follow, config)):
+        self._others = others = OtherNodes.meet(self._job, self._say)
+        with (
+            others.informed(),
+            follow_in_other_ranks(options.devices, partial(follow, config), others.group),
+        ):
             # Open the window first, so that the set-up is metered as well. Nothing is on the device
             # yet, so there is nothing to wait for.
             self._window = window = build_window(config, lambda: None, gpus=gpus)
@@ -92,13 +104,17 @@ class TrainingRun:
             parts = build_parts(config, self._job.folder)
             window.synchronize = parts.synchronize
             parts.prepare(self._fields, model_name(self._job.config))
+            others.wait_until_ready()
             self._train(parts, window)
         size_bytes = (self._job.folder / "checkpoint.pt").stat().st_size
         self._fields["model"] = replace(self._fields["model"], size_bytes=size_bytes)
-        self._send(Progress(stage="evaluating and timing the model"))
+        self._say("evaluating and timing the model")
         target = self.record("ok", None).target
         at: Literal["crossing", "end"] = "crossing" if target and target.reached else "end"
         self._fields |= parts.assess(at, window.meters)
+
+    def _say(self, stage: str) -> None:
+        self._send(Progress(stage=stage))
 
     def close(self) -> None:
         """Release what the run holds."""
@@ -118,7 +134,7 @@ class TrainingRun:
         finally:
             curve.close()
             if profiler.started:
-                write_telemetry(self._job.folder / "telemetry.parquet", window.telemetry())
+                write_telemetry(self._job.folder / _TELEMETRY, window.telemetry())
 
     def _keep(self, curve: CurveWriter, parts: RunParts, row: CurveRow) -> None:
         curve.append(row)
@@ -127,7 +143,7 @@ class TrainingRun:
             self._shown_s = row.time_s
             target = self._config.target
             value = f"{row.quality[target.metric]:.3f} of {target.value:g}"
-            self._send(Progress(stage=f"{target.metric} {value}, {row.time_s:.1f} s"))
+            self._say(f"{target.metric} {value}, {row.time_s:.1f} s")
         if parts.trainer.logger is not None:
             numbers = {name: getattr(row, name) for name in row.__slots__} | row.quality
             numeric = {k: v for k, v in numbers.items() if isinstance(v, int | float)}
@@ -140,59 +156,41 @@ class TrainingRun:
         started = window is not None and window.clock.started
         ready_s = window.clock.started_s if window and started else time.perf_counter()
         times = profiler.times if profiler else None
+        of_nodes, spent = self._sums_of_nodes()
+        outcome = profiler.outcome() if profiler else {}
         return measured_record(
             job.identity,
             job.config,
             profiler.rows if profiler else [],
             window,
             host=job.host,
-            fields=self._fields,
+            fields={**of_nodes, **self._fields},
             status=status,
             error=error,
             phases=phases_of(times, launch_s=self._launch_s, init_s=ready_s - self._entered_s),
-            **(profiler.outcome() if profiler else {}),
+            **{**outcome, **spent},
         )
 
-
-def require_meter(config: TrainConfig, window: Window) -> None:
-    """Refuse a budget of joules if no meter can check it.
-
-    Raises:
-        ValueError: No meter works; the message has the reasons.
-    """
-    limit_j = config.budget.max_energy_j
-    if limit_j is not None and window.meters.refresh_s is None:
-        reasons = "; ".join(f"{one.meter}: {one.reason}" for one in window.unavailable)
-        raise ValueError(
-            f"budget.max_energy_j={limit_j:g}: no meter works here to check it ({reasons})"
+    def _sums_of_nodes(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Put the nodes together: fields of the record, and what was spent; none of one node."""
+        if not self._others.facts:
+            return {}, {}
+        profiler, window = self._profiler, self._window
+        own = node_facts(
+            0,
+            self._job.host,
+            window,
+            telemetry=_TELEMETRY if profiler and profiler.started else None,
+            phase_energy=profiler.phase_energy if profiler else None,
         )
-
-
-def prepare_process(config: TrainConfig) -> None:
-    """Set seeds and threads, which each rank must do for its own process."""
-    if config.trainer.num_threads is not None:
-        torch.set_num_threads(config.trainer.num_threads)
-    pl.seed_everything(config.seed, workers=True, verbose=False)
-
-
-def build_profiler(
-    parts: RunParts,
-    window: Window,
-    *,
-    on_row: Callable[[CurveRow], None],
-    on_end: Callable[[object], None],
-) -> TargetProfiler:
-    """Make the profiler of a run."""
-    config = parts.config
-    return TargetProfiler(
-        target=config.target.build(),
-        budget=config.budget,
-        max_steps=parts.max_steps,
-        num_train_samples=parts.num_train_samples,
-        window=window,
-        on_row=on_row,
-        on_end=on_end,
-    )
+        nodes = [own, *(facts for _, facts in sorted(self._others.facts.items()))]
+        fields = fields_of_nodes(nodes)
+        if profiler is None or profiler.spent is None:
+            return fields, {}
+        return fields, {
+            "spent": replace(profiler.spent, energy_j=fields["energy_total_j"]),
+            "phase_energy": phase_energy_of_nodes(nodes),
+        }
 
 
 def save_weights(path: Path, weights: dict[str, Any]) -> None:
@@ -200,13 +198,3 @@ def save_weights(path: Path, weights: dict[str, Any]) -> None:
     # Open the file here: a full disk is then an OSError, where torch would raise something else.
     with path.open("wb") as file:
         torch.save(weights, file)
-
-
-def follow(config: TrainConfig) -> None:
-    """Train in a rank other than the first, which measures and writes nothing."""
-    prepare_process(config)
-    parts = build_task_parts(config, None)  # a module of the user's trains on one device
-    parts.compile_and_warm_up()
-    window = Window.time_only(parts.synchronize)
-    profiler = build_profiler(parts, window, on_row=nothing, on_end=nothing)
-    parts.train(profiler)

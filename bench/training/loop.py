@@ -10,6 +10,7 @@ import functools
 import math
 import signal
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from hydra.utils import instantiate
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
 
 from bench.config.train import TrainConfig
 from bench.tasks.task_module import TaskModule
@@ -25,6 +27,8 @@ from bench.training.profiler import TargetProfiler
 from bench.training.ranks import require_shares
 
 _ROUNDING = 1e-12
+# Evaluations are the longest stretch without an exchange between ranks; see trainer_options().
+_GROUP_TIMEOUT = timedelta(minutes=10)
 _LIGHTNING_PRECISION = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
 
 
@@ -146,11 +150,15 @@ def trainer_options(config: TrainConfig) -> dict[str, Any]:
     """
     options = config.trainer
     devices = require_devices(options.accelerator, options.devices, config.precision)
+    # A node that is lost without closing its connections is missed after this time.
+    ddp = DDPStrategy(timeout=_GROUP_TIMEOUT) if options.num_ranks > 1 else "auto"
     return {
         "accelerator": "gpu" if devices[0].type == "cuda" else "cpu",
         "devices": options.devices,
-        "strategy": "ddp" if options.devices > 1 else "auto",
-        # Ranks are started by bench.training.ranks, even inside a job of Slurm or torchrun.
+        "num_nodes": options.num_nodes,
+        "strategy": ddp,
+        # Ranks are started by bench.training.ranks, even inside a job of Slurm or torchrun. This
+        # also keeps Lightning from catching the signals by which SLURM announces a requeue.
         "plugins": [LightningEnvironment()],
         "precision": _LIGHTNING_PRECISION[config.precision],
         "deterministic": options.deterministic,

@@ -15,6 +15,7 @@ from bench.cli.messages import root_cause
 from bench.cli.overrides import Checked, Planned, job_overrides, key_of, plain_values, with_choices
 from bench.config.recipe import PruneConfig
 from bench.config.train import TrainConfig
+from bench.core.checks import value_at
 from bench.core.environment import refuse_disabled_compiler, refuse_trainer_variables
 from bench.core.identity import CHOICES, config_hash
 from bench.launch.needs import Need, require
@@ -57,8 +58,15 @@ def check_training(values: Mapping[str, Any], overrides: Sequence[str]) -> Check
         overrides: The overrides of this job on the command line.
 
     Raises:
-        ValueError: As plan_training(), except for what the job needs on this machine.
+        ValueError: As plan_training(), except for what the job needs on this machine; or the job is
+            a training over several nodes, each of which a launcher starts by itself.
     """
+    num_nodes = value_at(values, "trainer.num_nodes")
+    if num_nodes != 1:
+        raise ValueError(
+            f"trainer.num_nodes={num_nodes}: a sweep is made on one node; leave -m out, and call "
+            "srun or torchrun once for each combination of values"
+        )
     return Checked(needs=_source_and_needs(values, overrides)[1])
 
 

@@ -15,8 +15,10 @@ import torch
 from typing_extensions import override
 
 from bench.config.train import BudgetConfig
+from bench.core.records.curve import CurveRow
 from bench.measure.target_measurement import Seen, TargetMeasurement
 from bench.tasks.task_module import TaskModule
+from bench.training.node_sum import NodeSum
 from bench.training.warm_up import num_compiled_graphs
 
 # Reading an energy meter costs system calls. Once per second is often enough for a budget.
@@ -44,6 +46,7 @@ class TargetProfiler(TargetMeasurement):
         num_train_samples: Samples of one epoch; None if unknown.
         steps_per_epoch: Steps of one epoch, for trainings whose samples may be unknown.
         stop_at_target: Whether to stop the trainer at the crossing.
+        nodes: Adds up the joules of several nodes; None for a training on one node.
     """
 
     on_end: Callable[[pl.LightningModule], None] = nothing
@@ -52,6 +55,7 @@ class TargetProfiler(TargetMeasurement):
     num_train_samples: int | None = None
     steps_per_epoch: int | None = None
     stop_at_target: bool = True
+    nodes: NodeSum | None = None
 
     def __post_init__(self) -> None:
         """Start with nothing measured."""
@@ -67,13 +71,25 @@ class TargetProfiler(TargetMeasurement):
         self._num_ranks = 1
         self._num_graphs = 0
         self._energy_checked_s = 0.0
+        self._why_lost: str | None = None  # why the joules of all nodes are not known any more
 
     @override
     def start(self) -> None:
         """Start the clock, once; called when the training loader is asked for."""
-        if not self.started:
-            self._num_graphs = num_compiled_graphs()
+        if self.started:
+            return
+        self._num_graphs = num_compiled_graphs()
+        synchronize = self.window.synchronize
+        # The window waits for the device last of all before its clock. Wait for the other nodes
+        # there, so that no meter counts the set-up of another node.
+        self.window.synchronize = lambda: self._wait_for_all(synchronize)
         super().start()
+        self.window.synchronize = synchronize
+
+    def _wait_for_all(self, synchronize: Callable[[], None]) -> None:
+        synchronize()
+        if self.nodes is not None:
+            self.nodes.wait()
 
     @override
     def stop(self) -> None:
@@ -154,7 +170,16 @@ class TargetProfiler(TargetMeasurement):
         self.window.synchronize()
         self.window.phases.switch("checkpoint")
         self.on_end(module)
+        if self.nodes is not None:
+            self.nodes.wait()
         self.stop()
+
+    @override
+    def _read_row(self, train_loss: float | None, quality: Mapping[str, float | None]) -> CurveRow:
+        row = super()._read_row(train_loss, quality)
+        if self.nodes is not None:
+            row, self._why_lost = self.nodes.add_up(row, self.window)
+        return row
 
     def _epochs(self, samples: int | None) -> float | None:
         if self.steps_per_epoch:
@@ -173,15 +198,24 @@ class TargetProfiler(TargetMeasurement):
         if self._max_energy_j is None or now_s < self._energy_checked_s + period_s:
             return False
         self._energy_checked_s = now_s
-        energy_j = self.window.read().total_j
-        if energy_j is None and self.window.meters.complete:
+        energy_j, why_lost = self._energy_so_far()
+        if energy_j is None and why_lost is None:
             return False  # no counter has moved yet
         if energy_j is None:
-            reasons = "; ".join(f"{one.meter}: {one.reason}" for one in self.window.unavailable)
             raise UncheckedBudget(
-                f"budget.max_energy_j={self._max_energy_j:g} cannot be checked any more ({reasons})"
+                f"budget.max_energy_j={self._max_energy_j:g} cannot be checked any more "
+                f"({why_lost})"
             )
         return energy_j >= self._max_energy_j
+
+    def _energy_so_far(self) -> tuple[float | None, str | None]:
+        """The joules used, and why they are not known any more, if they are not."""
+        if self.nodes is not None:  # several ranks ask at evaluations only, so this row is of now
+            return self.rows[-1].energy_total_j, self._why_lost
+        energy_j = self.window.read().total_j
+        if self.window.meters.complete:
+            return energy_j, None
+        return energy_j, "; ".join(f"{one.meter}: {one.reason}" for one in self.window.unavailable)
 
     @staticmethod
     def _agreed(trainer: pl.Trainer, stop: bool) -> bool:

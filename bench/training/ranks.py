@@ -1,5 +1,7 @@
 """Training on several devices: starts a process for each, and checks how they share the data.
 
+Each node starts the ranks of its own devices.
+
 Samples are counted over all ranks, so each rank must train on different ones. Quality is measured
 on the first rank, so each rank must evaluate a whole split. The ranks check this before the clock.
 
@@ -32,31 +34,54 @@ _JOIN_S = 30.0
 _ENOUGH_BITS = 40
 
 
-def _free_port() -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Where the ranks of a training meet.
+
+    Attributes:
+        node: Rank of this node among the nodes.
+        address: Name or address of node 0.
+        port: A free port there.
+    """
+
+    node: int
+    address: str
+    port: int
+
+
+def free_port() -> int:
+    """A port that nothing uses at the moment."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind(("", 0))
         port: int = listener.getsockname()[1]
     return port
 
 
 @contextmanager
-def follow_in_other_ranks(num_devices: int, follow: Callable[[], None]) -> Iterator[None]:
+def follow_in_other_ranks(
+    num_devices: int, follow: Callable[[], None], group: Group | None = None
+) -> Iterator[None]:
     """Run `follow` in a process for each other rank, while the body runs as rank 0.
 
     Enter it before this process uses threads or a GPU, because the ranks are forked.
 
     Args:
-        num_devices: The number of ranks; with 1 nothing happens.
+        num_devices: The number of ranks on this node.
         follow: The work of the other ranks; Lightning finds their rank in the environment.
+        group: Where the ranks of several nodes meet. None for a training on one node: then nothing
+            happens with one device.
 
     Raises:
         RuntimeError: Another rank failed, and the body did not.
     """
-    if num_devices == 1:
-        yield
-        return
-    os.environ["MASTER_ADDR"] = "127.0.0.1"
-    os.environ["MASTER_PORT"] = str(_free_port())
+    if group is None:
+        if num_devices == 1:
+            yield
+            return
+        group = Group(node=0, address="127.0.0.1", port=free_port())
+    os.environ["MASTER_ADDR"] = group.address
+    os.environ["MASTER_PORT"] = str(group.port)
+    os.environ["NODE_RANK"] = str(group.node)
     os.environ["LOCAL_RANK"] = "0"  # with this, Lightning starts no processes itself
     context = multiprocessing.get_context("fork")
     others = [context.Process(target=_follow, args=(n, follow)) for n in range(1, num_devices)]

@@ -46,7 +46,7 @@ def prepare(
         examples = check_contract(module, config, device=device, precision=precision)
         inputs, targets = examples.batch
         # The full batch of this rank first, then a smaller last one if there is one.
-        sizes = (config.batch_size // options.devices, _last_size(data.train_dataloader()))
+        sizes = (config.batch_size // options.num_ranks, _last_size(data.train_dataloader()))
         batches = [(_repeat(inputs, size), _repeat(targets, size)) for size in sizes if size]
         for _ in range(options.num_warmup_steps):
             for batch in batches:

@@ -35,7 +35,11 @@ def config(**changes: Any) -> TrainConfig:
             {"precision": "16-mixed", "trainer": TrainerConfig(accelerator="cpu")},
             "precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32",
         ),
-        ({"batch_size": 33, "trainer": TrainerConfig(devices=2)}, "multiple of trainer.devices=2"),
+        ({"batch_size": 33, "trainer": TrainerConfig(devices=2)}, "multiple of trainer.devices=2$"),
+        (
+            {"batch_size": 34, "trainer": TrainerConfig(devices=2, num_nodes=2)},
+            "multiple of trainer.devices=2 x trainer.num_nodes=2",
+        ),
     ],
 )
 def test_values_out_of_range_are_named(changes: dict[str, Any], message: str) -> None:
@@ -101,6 +105,8 @@ def test_budgets_are_positive(field: str) -> None:
 def test_trainer_and_sampler_ranges_are_named() -> None:
     with pytest.raises(ValueError, match=r"trainer.accelerator=tpu: must be one of auto, cpu, gpu"):
         TrainerConfig.from_dict({"accelerator": "tpu"}, "trainer.")
+    with pytest.raises(ValueError, match=r"trainer.num_nodes=0: must be at least 1"):
+        TrainerConfig.from_dict({"num_nodes": 0}, "trainer.")
     with pytest.raises(ValueError, match=r"trainer.num_threads=0"):
         TrainerConfig.from_dict({"num_threads": 0}, "trainer.")
     with pytest.raises(ValueError, match=r"sampler.period_s=0"):
@@ -152,6 +158,14 @@ def test_paths_seed_and_repeat_are_not_part_of_the_hash(key: str) -> None:
 @pytest.mark.parametrize("key", ["batch_size", "data._target_", "data.split_seed"])
 def test_every_other_key_changes_the_hash(key: str) -> None:
     assert config_hash(changed(key, 7)) != config_hash(PLAIN)
+
+
+def test_a_key_that_was_added_later_is_hashed_unless_it_is_as_before() -> None:
+    before, one, two = (
+        {**PLAIN, "trainer": {"devices": 2, **more}}
+        for more in ({}, {"num_nodes": 1}, {"num_nodes": 2})
+    )
+    assert config_hash(before) == config_hash(one) != config_hash(two)
 
 
 def test_the_order_of_keys_does_not_change_the_hash() -> None:

@@ -14,6 +14,7 @@ from bench.core.records.compression import Compression
 from bench.core.records.energy import EnergyRow, Idle, PhaseEnergy, UnavailableMeter
 from bench.core.records.health import Health, Utilization
 from bench.core.records.model import ModelFacts, Quality
+from bench.core.records.node import NodeFacts
 from bench.core.records.phases import Phases
 from bench.core.records.placement import Placement
 from bench.core.records.recipe import Recipe
@@ -106,6 +107,10 @@ class RunRecord:
         stages: Parts of the latency over HTTP; one row each.
         rate_search: Every pass of the search for the largest rate, in order.
         health: Whether the run may be compared with others.
+        nodes: Each node of a training over several nodes. The fields above that are measured are
+            sums over the nodes (joules, powers, emissions), means (shares of utilization) or the
+            largest (peaks of memory, overhead of the sampler); the clock and `host` are those of
+            node 0. Empty for a training on one node.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -146,6 +151,7 @@ class RunRecord:
     stages: list[Stage] = field(default_factory=list)
     rate_search: list[RateStep] = field(default_factory=list)
     health: Health | None = None
+    nodes: list[NodeFacts] = field(default_factory=list)
 
     @property
     def identity(self) -> RunIdentity:

@@ -34,7 +34,8 @@ class TargetResult:
         samples_to_target: Training samples seen until then.
         steps_to_target: Optimizer steps until then.
         epochs_to_target: Passes over the training split until then.
-        cost_to_target_usd: TTA x hourly price + ETA x electricity price; see Cost and emissions.
+        cost_to_target_usd: TTA x hourly price of all nodes + ETA x electricity price; see Cost and
+            emissions.
         emissions_to_target_gco2e: ETA in kWh x carbon intensity of the country; see Cost and
             emissions.
         censored_at_s: Time used by a run that missed or was interrupted. None for a run that

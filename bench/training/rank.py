@@ -1,0 +1,82 @@
+"""What each rank of a training does in its own process, whichever node and device it is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytorch_lightning as pl
+import torch
+
+from bench.config.train import TrainConfig
+from bench.core.records.curve import CurveRow
+from bench.measure.window import Window
+from bench.training.node_sum import NodeSum
+from bench.training.parts import build_task_parts
+from bench.training.profiler import TargetProfiler, nothing
+from bench.training.run_parts import RunParts
+
+
+def require_meter(config: TrainConfig, window: Window) -> None:
+    """Refuse a budget of joules if no meter can check it.
+
+    Raises:
+        ValueError: No meter works; the message has the reasons.
+    """
+    limit_j = config.budget.max_energy_j
+    if limit_j is not None and window.meters.refresh_s is None:
+        reasons = "; ".join(f"{one.meter}: {one.reason}" for one in window.unavailable)
+        raise ValueError(
+            f"budget.max_energy_j={limit_j:g}: no meter works here to check it ({reasons})"
+        )
+
+
+def prepare_process(config: TrainConfig) -> None:
+    """Set seeds and threads, which each rank must do for its own process."""
+    if config.trainer.num_threads is not None:
+        torch.set_num_threads(config.trainer.num_threads)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+
+
+def build_profiler(
+    parts: RunParts,
+    window: Window,
+    *,
+    on_row: Callable[[CurveRow], None],
+    on_end: Callable[[pl.LightningModule], None],
+    node: int = 0,
+    has_meters: bool = True,
+) -> TargetProfiler:
+    """Make the profiler of a rank.
+
+    Args:
+        parts: What the run consists of.
+        window: The window of this rank.
+        on_row: Receives each evaluation.
+        on_end: Receives the trained module.
+        node: Rank of the node.
+        has_meters: Whether this rank reads the meters of its node.
+    """
+    config = parts.config
+    several = config.trainer.num_nodes > 1
+    return TargetProfiler(
+        target=config.target.build(),
+        budget=config.budget,
+        max_steps=parts.max_steps,
+        num_train_samples=parts.num_train_samples,
+        window=window,
+        on_row=on_row,
+        on_end=on_end,
+        nodes=NodeSum(node=node, has_meters=has_meters) if several else None,
+    )
+
+
+def follow(config: TrainConfig, node: int = 0) -> None:
+    """Train in a rank other than the first of its node, which measures and writes nothing."""
+    prepare_process(config)
+    parts = build_task_parts(config, None)  # a module of the user's trains on one device
+    parts.compile_and_warm_up()
+    window = Window.time_only(parts.synchronize)
+    profiler = build_profiler(
+        parts, window, on_row=nothing, on_end=nothing, node=node, has_meters=False
+    )
+    parts.train(profiler)
