@@ -30,6 +30,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 _MARKED = re.compile(
     r"(<!-- (fields: (\w+)|metrics of the gate|qualities) -->\n).*?(<!-- end -->)", re.S
 )
+_NODES = "nodes[]."
 _BETTER: dict[Better | None, str] = {"min": "lower", "max": "higher", None: ""}
 
 
@@ -77,7 +78,12 @@ def record_classes() -> dict[str, tuple[type, tuple[str, ...]]]:
     places: dict[type, list[str]] = {}
     for cls, place in [*_nested(RunRecord, ""), *_nested(CurveRow, "")]:
         places.setdefault(cls, []).append(place)
-    return {cls.__name__: (cls, tuple(names)) for cls, names in places.items()}
+    # What a node has is defined where the run has it, too.
+    kept = {
+        cls: [name for name in names if not name.startswith(_NODES) or name == _NODES] or names
+        for cls, names in places.items()
+    }
+    return {cls.__name__: (cls, tuple(names)) for cls, names in kept.items()}
 
 
 def _nested(cls: type, place: str) -> Iterator[tuple[type, str]]:

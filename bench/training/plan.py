@@ -61,13 +61,14 @@ def check_training(values: Mapping[str, Any], overrides: Sequence[str]) -> Check
         ValueError: As plan_training(), except for what the job needs on this machine; or the job is
             a training over several nodes, each of which a launcher starts by itself.
     """
-    num_nodes = value_at(values, "trainer.num_nodes")
-    if num_nodes != 1:
+    needs = _source_and_needs(values, overrides)[1]
+    num_nodes = value_at(values, "trainer.num_nodes") or 1
+    if num_nodes > 1:
         raise ValueError(
             f"trainer.num_nodes={num_nodes}: a sweep is made on one node; leave -m out, and call "
             "srun or torchrun once for each combination of values"
         )
-    return Checked(needs=_source_and_needs(values, overrides)[1])
+    return Checked(needs=needs)
 
 
 def training_digests(values: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
