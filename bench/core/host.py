@@ -26,7 +26,7 @@ LIBRARIES = (
 )
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     """The processor's name according to the kernel, or the architecture."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -61,7 +61,7 @@ def host_facts() -> dict[str, Any]:
     return {
         "name": platform.node(),
         "os": platform.platform(),
-        "cpu_name": _cpu_name(),
+        "cpu_name": cpu_name(),
         "num_cpus": os.cpu_count(),
         "num_cpus_allowed": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")

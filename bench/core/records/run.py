@@ -74,8 +74,8 @@ class RunRecord:
             `killed`, `interrupted` or `refused`; see How a run ends.
         error: Why the run did not end as `ok`: `kind`, `message` and `traceback`.
         config: Resolved configuration.
-        host: Name, system, CPU, memory, Python, libraries, GPUs, git commit and whether it was
-            dirty; for `bench.serve` also the runtime. See Identity and the ledger.
+        host: Name, system, CPU, memory, batch job, threads, Python, libraries, GPUs, git commit and
+            whether it was dirty; for `bench.serve` also the runtime. See Identity and the ledger.
         task: What was learned, from which data.
         target: The target, and the cost of reaching it.
         ladder: For each further threshold, the first evaluation that met it.

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.core.host import host_facts
+from bench.core.host import cpu_name
 from bench.measure.carbon import DEFAULT_W_PER_THREAD, IDLE_SHARE, processor_tdp_w
 from bench.measure.clock import Clock
 from bench.measure.meters.base import Component, MeterConfigError, MeterUnavailable, Reading
@@ -129,7 +129,7 @@ class CpuModelMeter:
         self._watts = choose_watts(
             self._idle_w,
             self._full_w,
-            cpu_name=str(host_facts()["cpu_name"]),
+            cpu_name=cpu_name(),
             num_cpus=self._num_cpus,
             num_sockets=num_sockets(),
         )
