@@ -1,0 +1,99 @@
+"""What the tests of launchers have in common: short and endless runs, and a look at a sweep."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from bench.core.records.run import RunRecord
+from bench.core.sweep_folder import JobNote, SweepFolder
+from tests.cli.command import records
+from tests.cluster.slurm import wait_until
+
+ON_SLURM = "hydra/launcher=slurm"
+# Seconds of work, nearly all of them imports. A node has one CPU.
+QUICK = (
+    *("experiment=smoke", "trainer.num_threads=1", "trainer.num_warmup_steps=1", "codecarbon=none"),
+    *("probe.num_requests=1", "probe.batch_sizes=[1]", "probe.min_batch_s=0.01"),
+)
+# With as many epochs as these, a run does not end by itself; with others, it misses its target.
+TARGET = "target.value=0.99999"
+ENDLESS = 400000
+
+
+def sweep_folder(folder: Path) -> SweepFolder:
+    """The latest sweep that was started in a folder."""
+    return SweepFolder(max((folder / "results" / "sweeps").iterdir()))
+
+
+def wait_for_note(folder: Path, num: int) -> JobNote:
+    """Wait until a job has begun, and return what it noted."""
+
+    def notes() -> list[JobNote]:
+        sweeps = sorted((folder / "results").glob("sweeps/*/"))
+        found = SweepFolder(sweeps[-1]).read_notes().get(num) if sweeps else None
+        return [found] if found is not None and found.runs else []
+
+    wait_until(f"job {num} has begun", lambda: bool(notes()))
+    return notes()[0]
+
+
+def wait_for_curve(folder: Path, num: int) -> JobNote:
+    """Wait until the run of a job was evaluated, and return what the job has noted."""
+    note = wait_for_note(folder, num)
+    curve = Path(note.runs[0].folder) / "curve.jsonl"
+    wait_until(f"job {num} is measured", lambda: curve.exists() and curve.stat().st_size > 0)
+    return note
+
+
+def job_id(folder: Path, num: int) -> str:
+    """How SLURM knows a job of the latest sweep."""
+    launched = sweep_folder(folder).read_launched()
+    assert launched is not None
+    return launched.job_ids[num]
+
+
+def workers(slurm_job: str) -> list[int]:
+    """The processes of a SLURM job that make its runs, as submitit started them."""
+    array, _, task = slurm_job.partition("_")
+    wanted = {"SLURM_ARRAY_JOB_ID": array, "SLURM_ARRAY_TASK_ID": task}
+    found = []
+    for process in psutil.process_iter(["name", "cmdline"]):
+        with suppress(psutil.Error):  # it has just ended
+            is_worker = "submitit.core._submit" in process.info["cmdline"]
+            if (
+                is_worker
+                and process.info["name"] != "srun"
+                and wanted.items() <= process.environ().items()
+            ):
+                found.append(process.pid)
+    return found
+
+
+def processes_in(folder: Path) -> list[str]:
+    """The command lines of the processes that work in a folder, on this machine or on a node."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        with suppress(psutil.Error):
+            if process.cwd() == str(folder):
+                found.append(" ".join(process.info["cmdline"] or ()))
+    return found
+
+
+def kill(pid: int) -> None:
+    """As `kill -9` does."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def by_epochs(folder: Path) -> dict[int, RunRecord]:
+    """The records of a sweep over budget.max_epochs."""
+    return {int(record.config["budget"]["max_epochs"]): record for record in records(folder)}
+
+
+def hosts(folder: Path) -> list[str]:
+    """The hosts that made the runs, sorted."""
+    return sorted(record.host["name"] for record in records(folder))

@@ -1,0 +1,40 @@
+"""Launchers of Hydra that start processes on this machine keep the same promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import records, start
+from tests.cluster.slurm import answer
+from tests.cluster.sweeps import ENDLESS, QUICK, TARGET, by_epochs, kill, wait_for_curve
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+
+
+@pytest.mark.parametrize("launcher", ["submitit_local", "joblib"])
+def test_all_runs_are_made_and_found_again(tmp_path: Path, launcher: str) -> None:
+    arguments = ("-m", f"hydra/launcher={launcher}", *QUICK, "seed=0,1")
+    ended = answer(start(tmp_path, *arguments))
+    assert ended.code == 0, ended.err
+    assert [record.status for record in records(tmp_path)] == ["ok", "ok"]
+    again = answer(start(tmp_path, *arguments, "resume=true"))
+    assert again.code == 0, again.err
+    assert "2 of 2 runs were finished before" in again.err
+    assert len(records(tmp_path)) == 2
+
+
+def test_a_killed_worker_of_joblib_costs_no_record(tmp_path: Path) -> None:
+    two = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "shared=true")
+    epochs = f"budget.max_epochs={ENDLESS},2"
+    command = start(tmp_path, "-m", *two, *QUICK, TARGET, epochs)
+    worker = wait_for_curve(tmp_path, 0).process
+    kill(worker.pid)
+    ended = answer(command)
+    assert ended.code == 5, ended.err
+    runs = by_epochs(tmp_path)
+    assert runs[2].status == "ok"
+    assert runs[ENDLESS].status in ("killed", "interrupted")
+    assert "kill" in str(runs[ENDLESS].error)
+    assert "Traceback" not in ended.err
