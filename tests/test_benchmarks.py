@@ -13,13 +13,16 @@ import pytest
 from rich.table import Table
 
 from bench.core.arrays import Floats
+from bench.core.ledger import Ledger
 from bench.gate.model import Comparison, GateRun, RowValues
 from bench.gate.report.writers import as_json
 from bench.gate.rule.rule import judge
 from bench.gate.rule.sequential import is_open
-from benchmarks import gate_power, gate_real, gate_rules
+from benchmarks import gate_power, gate_real, gate_rules, sweep_scale
 from benchmarks.energy_accuracy import CASES, Case, Result, complaints, measured
 from benchmarks.gate_real import Calibration, Check, Clone
+from benchmarks.sweep_scale import Cost
+from tests.cli.command import run_here
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -457,3 +460,34 @@ def test_the_published_checks_give_the_table_of_the_docs(
         assert cell in rows["none 0%"]
     for cell in ("1.1 (1.08-1.11)", "100 (72.2-100)", "90 (", " 6.0 ", "95"):
         assert cell in rows["work 10%"]
+
+
+def test_a_made_sweep_is_gathered_and_then_found_finished(tmp_path: Path) -> None:
+    """Its runs come from other processes, so the command itself writes both lines of the ledger."""
+    costs: list[Cost] = []
+
+    def command() -> int:
+        costs.append(sweep_scale.measure("seeds", "resume" if costs else "first", 42))
+        return 0
+
+    for num_launched in (42, 0):
+        run_here(tmp_path, command)
+        assert costs[-1].num_launched == num_launched
+        assert costs[-1].cpu_s.keys() >= {sweep_scale.GATHERING, sweep_scale.WHOLE}
+    events = [line["event"] for line in Ledger(tmp_path / "results").events]
+    assert events == ["launched", "ended"] * 42
+    files = sorted((tmp_path / "results" / "sweeps").glob("*/sweep.csv"))
+    assert [len(path.read_text().splitlines()) for path in files] == [43, 43]
+    assert sweep_scale.verdicts(costs) == ["the goals are for 2000 jobs"]
+
+
+@pytest.mark.parametrize(
+    ("cpu_s", "peak_mb", "words"), [(4.9, 499, "met"), (5.1, 9, "MISSED"), (1, 501, "MISSED")]
+)
+def test_goals_of_a_large_sweep_are_of_time_and_memory(
+    cpu_s: float, peak_mb: float, words: str
+) -> None:
+    cost = Cost(shape="seeds", command="first", num_jobs=2000, peak_mb=peak_mb)
+    cost.cpu_s[sweep_scale.GATHERING] = cpu_s
+    (line,) = sweep_scale.verdicts([cost])
+    assert line.startswith(f"seeds, first: {words}: ")

@@ -32,6 +32,7 @@ from bench.launch.job import Job, lost_record, unreadable_record
 # alive may measure for hours, and is waited for.
 _PATIENCE_S = 30.0
 _LOOK_EVERY_S = 0.5
+_MOST_LINES = 10  # of jobs with the same error
 
 
 @dataclass(slots=True)
@@ -80,6 +81,7 @@ class Gathering:
         self._clock = clock
         self._sleep = sleep
         self._result = Gathered()
+        self._jobs: dict[tuple[str, bool], list[str]] = {}  # by their error, and if it is a failure
 
     def gather(self, *, interrupted: bool) -> Gathered:
         """Read the records of all runs; write those that are missing.
@@ -92,6 +94,7 @@ class Gathering:
             for run in note.runs:
                 self._take(note, run)
             self._take_errors(note)
+        self._report_errors()
         self._count_missing(notes, interrupted=interrupted)
         order = {tuple(each): place for place, each in enumerate(self._multirun.order)}
         if order:
@@ -186,8 +189,16 @@ class Gathering:
             self._result.failed |= note.failed
             return
         for text in note.errors:
-            job = f"job {note.num + 1}, {self._name(note.overrides)} ({note.process.host}): "
-            self._error(job + text, failed=note.failed)
+            job = f"job {note.num + 1}, {self._name(note.overrides)} ({note.process.host})"
+            self._jobs.setdefault((text, note.failed), []).append(job)
+
+    def _report_errors(self) -> None:
+        """Report the errors of jobs: one line for each job, but one for very many with the same."""
+        for (text, failed), jobs in self._jobs.items():
+            is_long = len(jobs) > _MOST_LINES
+            more = f" and {len(jobs) - 1} more" if is_long else ""
+            for job in jobs[:1] if is_long else jobs:
+                self._error(f"{job}{more}: {text}", failed=failed)
 
     def _count_missing(self, notes: Sequence[JobNote], *, interrupted: bool) -> None:
         """Report the jobs that were never started, with the reason if it is known."""

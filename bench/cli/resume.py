@@ -22,13 +22,15 @@ RESUME_COMPARABLE = "comparable"  # value of resume= that repeats runs which are
 class Finished:
     """Finds the finished runs that resume= accepts in place of new ones."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], *, at_once: bool = False) -> None:
         """Read nothing yet.
 
         Args:
             say: Told in one line about a run that has to be made again.
+            at_once: Whether all questions are about the same moment.
         """
         self._say = say
+        self._at_once = at_once
         self._runs: dict[Path, FinishedRuns] = {}
 
     def find(self, key: RunKey, config: Mapping[str, Any]) -> tuple[Path, RunRecord] | None:
@@ -45,7 +47,7 @@ class Finished:
         if not resume:
             return None
         results = Path(config["results"]).absolute()
-        runs = self._runs.setdefault(results, FinishedRuns(results))
+        runs = self._runs.setdefault(results, FinishedRuns(results, at_once=self._at_once))
         for folder in runs.find(key.command, key.config_hash, key.seed, key.repeat):
             try:
                 record = read_record(folder)
@@ -75,7 +77,7 @@ class Resumed:
         """
         self.found: list[JobNote] = []
         self._say = say
-        self._finished = Finished(lambda text: say(f"note: {text}"))
+        self._finished = Finished(lambda text: say(f"note: {text}"), at_once=True)
         self._at_work: dict[Path, Mapping[RunKey, str]] = {}
         self._running: dict[str, list[Sequence[str]]] = {}  # overrides, by who makes the run
 

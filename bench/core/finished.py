@@ -22,17 +22,20 @@ _Key = tuple[str, str, int, int]  # command, hash of the configuration, seed, re
 class FinishedRuns:
     """Finds the runs of a results folder that have a record, by configuration, seed and repeat.
 
-    Each call lists the folder of a command again, because other hosts may have added runs. The seed
-    and the repeat of a run never change, so they are read once.
+    The seed and the repeat of a run never change, so they are read once.
     """
 
-    def __init__(self, results: Path) -> None:
+    def __init__(self, results: Path, *, at_once: bool = False) -> None:
         """Read nothing yet.
 
         Args:
             results: The results folder; it need not exist.
+            at_once: List the folder of a command only once, because all questions are about the
+                same moment. Otherwise each question lists it again, as other hosts may have added
+                runs.
         """
         self._results = results
+        self._at_once = at_once
         self._seen: dict[str, set[str]] = {}  # names of folders by command
         self._unread: dict[tuple[str, str], list[Path]] = {}  # by command and hash
         self._folders: dict[_Key, list[Path]] = {}
@@ -54,16 +57,24 @@ class FinishedRuns:
 
     def _read_new(self, command: str, config_hash: str) -> None:
         """Read the seed and the repeat of the runs of a configuration that have been added."""
+        if not (self._at_once and command in self._seen):
+            self._list(command)
+        left = []
+        for folder in self._unread.pop((command, config_hash), []):
+            numbers = _seed_and_repeat(folder)
+            if numbers is None:  # a file server may be away for a moment: try again next time
+                left.append(folder)
+            else:
+                self._folders.setdefault((command, config_hash, *numbers), []).append(folder)
+        self._unread[command, config_hash] = left
+
+    def _list(self, command: str) -> None:
         seen = self._seen.setdefault(command, set())
         new = set(list_folder(self._results / command)) - seen
         seen |= new
         for name in filter(is_named_like_a_run, new):
             folder = self._results / command / name
             self._unread.setdefault((command, name.split("-")[1]), []).append(folder)
-        for folder in self._unread.pop((command, config_hash), []):
-            numbers = _seed_and_repeat(folder)
-            if numbers is not None:
-                self._folders.setdefault((command, config_hash, *numbers), []).append(folder)
 
 
 def _seed_and_repeat(folder: Path) -> tuple[int, int] | None:

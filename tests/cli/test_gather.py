@@ -209,6 +209,26 @@ def test_errors_of_other_processes_name_the_job_and_its_host(tmp_path: Path) -> 
     assert (gathered.refused, gathered.failed) == (True, False)
 
 
+@pytest.mark.parametrize(("num_jobs", "num_lines"), [(10, 10), (11, 1)])
+def test_very_many_jobs_with_the_same_error_share_a_line(
+    tmp_path: Path, num_jobs: int, num_lines: int
+) -> None:
+    sweep = Sweep(tmp_path, num_jobs)
+    for num in range(num_jobs):
+        note = JobNote(
+            num=num,
+            overrides=[f"seed={num}"],
+            process=ELSEWHERE,
+            errors=["meter=rapl: no powercap here"],
+            ended=True,
+        )
+        sweep.folder.write_note(note)
+    gathered = sweep.gather()
+    assert len(gathered.errors) == num_lines
+    more = " and 10 more" if num_lines == 1 else ""
+    assert gathered.errors[0] == f"job 1, seed=0 (node7){more}: meter=rapl: no powercap here"
+
+
 def test_runs_that_were_found_finished_keep_their_place_in_the_table(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, 1)
     found, made = sweep.run(has_record=True), sweep.run(has_record=True)

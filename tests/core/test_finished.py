@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -56,6 +58,16 @@ def test_what_is_added_meanwhile_is_found_and_the_latest_is_the_first(tmp_path: 
     assert finished.find("train", HASH, 0, 0) == [first]
 
 
+def test_questions_about_one_moment_list_the_folder_once(tmp_path: Path) -> None:
+    """Listing 2,000 runs for each of 2,000 jobs would take seconds, and minutes over a network."""
+    first = make_run(tmp_path)
+    finished = FinishedRuns(tmp_path, at_once=True)
+    assert finished.find("train", HASH, 1, 0) == []
+    make_run(tmp_path, seed=1)
+    assert finished.find("train", HASH, 1, 0) == []
+    assert finished.find("train", HASH, 0, 0) == [first]
+
+
 def test_a_run_is_finished_once_it_has_its_record(tmp_path: Path) -> None:
     """Whatever the record says: whoever reads it decides."""
     folder = make_run(tmp_path, record=None)
@@ -101,3 +113,15 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "train").write_text("no folder")
     with pytest.raises(StoreError, match="train: cannot be read"):
         FinishedRuns(tmp_path).find("train", HASH, 0, 0)
+
+
+def test_a_configuration_that_could_not_be_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(tmp_path)
+    finished = FinishedRuns(tmp_path)
+    error = OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.core.finished.read_file", mock.Mock(side_effect=error))
+        assert finished.find("train", HASH, 0, 0) == []
+    assert finished.find("train", HASH, 0, 0) == [folder]
