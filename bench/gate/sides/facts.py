@@ -46,6 +46,12 @@ def _scalar(value: Any) -> Any:
     return value
 
 
+def _host_name(record: RunRecord) -> Any:
+    """The name of the host, of a training over several nodes the names of all."""
+    names = sorted(str(node.host["name"]) for node in record.nodes if node.host.get("name"))
+    return ", ".join(names) or _host("name", _scalar)(record)
+
+
 def _scheduler(record: RunRecord) -> str | None:
     """The batch system and its partition; `none` outside of it, None where it is not recorded.
 
@@ -129,7 +135,7 @@ _ENVIRONMENT = {
 # In the order in which differences are reported.
 _READERS: dict[str, Callable[[RunRecord], Any]] = {
     "schema_version": attrgetter("schema_version"),
-    "host.name": _host("name", _scalar),
+    "host.name": _host_name,
     **_HOST_CLASS,
     **_ENVIRONMENT,
     "target.metric": _target_metric,

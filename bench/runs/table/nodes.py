@@ -17,10 +17,11 @@ _NOTE = (
 
 
 def node_columns(groups: Sequence[Group]) -> list[Column]:
-    """Make the column of the nodes of each configuration; none if there is only one node."""
-    hosts = _hosts([run for group in groups for run in group.runs])
-    if len(hosts) < 2:
+    """Make the column of the nodes of each configuration; none if all runs were on the same."""
+    runs = [run for group in groups for run in group.runs]
+    if not _differ(runs):
         return []
+    hosts = _hosts(runs)
     short = {name: name.partition(".")[0] for name in hosts}
     if len(set(short.values())) < len(hosts):  # only the domain tells them apart
         short = {name: name for name in hosts}
@@ -36,9 +37,15 @@ def _cell(names: Sequence[str]) -> str:
 
 def node_notes(records: Sequence[RunRecord]) -> list[str]:
     """Say that times of several nodes are not compared as they are; nothing if there is one."""
-    return [_NOTE] if len(_hosts(records)) > 1 else []
+    return [_NOTE] if _differ(records) else []
+
+
+def _differ(records: Sequence[RunRecord]) -> bool:
+    """Whether runs were measured on different nodes, or on different sets of nodes."""
+    return len({tuple(names) for run in records if (names := _hosts([run]))}) > 1
 
 
 def _hosts(records: Sequence[RunRecord]) -> list[str]:
     """The names of the hosts, in alphabetical order, as far as records hold them."""
-    return sorted({str(run.host["name"]) for run in records if run.host.get("name")})
+    hosts = [host for run in records for host in (run.host, *(node.host for node in run.nodes))]
+    return sorted({str(host["name"]) for host in hosts if host.get("name")})

@@ -13,6 +13,7 @@ from bench.core.files import StoreError
 from bench.core.identity import CHOICES
 from bench.core.labels import EnergyLabel
 from bench.core.qualities import CLASSES, QUALITIES
+from bench.core.records.node import NodeFacts
 from bench.core.records.phases import Phases
 from bench.core.records.run import SCHEMA_VERSION, RunRecord
 from bench.core.records.serving import Serving, TrainedRun
@@ -131,6 +132,12 @@ def test_a_batch_system_is_known_by_its_kind_and_its_partition(
 ) -> None:
     run = gate_run(made_record(host={"scheduler": scheduler}))
     assert tuple(run.facts[f"host.scheduler{name}"] for name in ("", ".exclusive")) == facts
+
+
+def test_the_host_of_a_training_over_several_nodes_are_all_of_them() -> None:
+    nodes = [NodeFacts(node=n, host={"name": name}) for n, name in enumerate(["node2", "node1"])]
+    run = gate_run(replace(made_record(host={"name": "node2"}), nodes=nodes))
+    assert run.facts["host.name"] == "node1, node2"
 
 
 @pytest.mark.parametrize("words", ["its own choice", "one for each physical core", None])

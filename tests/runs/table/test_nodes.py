@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from bench.core.records.node import NodeFacts
 from bench.core.records.run import RunRecord
 from bench.serving.table import serve_tables
 from bench.training.table import sweep_tables
@@ -54,6 +55,19 @@ def test_repeats_of_two_nodes_name_both_and_more_are_counted() -> None:
     runs = [([f"seed={n}"], on(f"node{n + 1}", trained(seed=n))) for n in range(3)]
     assert " node1 node2 " in shown(sweep_tables, runs[:2])
     assert "3 nodes" in shown(sweep_tables, runs)
+
+
+def test_trainings_over_several_nodes_name_all_of_theirs() -> None:
+    def over(*hosts: str) -> RunRecord:
+        nodes = [NodeFacts(node=n, host={"name": host}) for n, host in enumerate(hosts)]
+        return replace(on(hosts[0], trained(hosts[-1])), nodes=nodes)
+
+    def text(*runs: RunRecord) -> str:
+        return shown(sweep_tables, [([f"lr={n}"], run) for n, run in enumerate(runs)])
+
+    assert " node1 node2 " in text(over("node1", "node2"), on("node1", trained()))
+    assert NOTE in text(over("node1", "node2"), over("node1", "node3"))
+    assert "node" not in text(over("node1", "node2"), over("node2", "node1"))
 
 
 def test_a_domain_that_all_nodes_share_is_left_out() -> None:
