@@ -14,6 +14,7 @@ from bench.cli.start import INTERRUPTED, USAGE_ERROR, output_was_lost
 from bench.cli.sweep_report import (
     Command,
     has_failed,
+    print_errors,
     print_folders,
     print_runs,
     short_path,
@@ -72,8 +73,7 @@ class _Report:
         return USAGE_ERROR if self._gathered.refused else 0
 
     def _report(self) -> None:
-        for text in self._gathered.errors:
-            say(self._console, f"error: {text}")
+        print_errors(self._gathered.errors, self._console)
         if runs := self._gathered.runs:
             console = wide_console()
             path = self._write_file()  # first, because printing waits for a slow reader

@@ -27,7 +27,7 @@ from bench.core.printable import csv_safe
 from bench.core.records.run import RunRecord
 
 Finished = tuple[Sequence[str], RunRecord]
-_MOST_NOTES = 20  # reasons of failures that are printed after the tables
+_MOST_NOTES = 20  # errors before the tables, and reasons of failures after them
 
 
 class Run(NamedTuple):
@@ -66,6 +66,14 @@ class Command:
     line: Callable[[RunRecord], str]
     columns: Sequence[str]
     complete: Callable[[RunRecord], RunRecord] = unchanged
+
+
+def print_errors(errors: Sequence[str], console: Console) -> None:
+    """Print the first errors, and how many there are besides."""
+    for text in errors[:_MOST_NOTES]:
+        say(console, f"error: {text}")
+    if len(errors) > _MOST_NOTES:
+        say(console, f"error: {len(errors) - _MOST_NOTES} more jobs or runs have errors like these")
 
 
 def print_runs(command: Command, runs: Sequence[Run], console: Console) -> None:

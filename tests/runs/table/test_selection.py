@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.cli.sweep_report import Command, Run, print_runs
+from bench.cli.sweep_report import Command, Run, print_errors, print_runs
 from bench.core.records.run import RunRecord
 from bench.runs.table.selection import ENDS, MOST_ROWS
 from bench.serving.table import serve_tables
@@ -137,3 +137,16 @@ def test_of_very_many_reasons_those_of_the_most_runs_are_printed(
     assert (len(lines), last) == (20, "11 more reasons: run.json of each run has its own")
     assert lines[0].endswith("failed: nan at step 0")
     assert lines[-1].endswith(" and 1 more: failed: disk full")
+
+
+@pytest.mark.parametrize(
+    ("num", "last"),
+    [(20, "error: job 19"), (22, "error: 2 more jobs or runs have errors like these")],
+)
+def test_of_very_many_errors_the_first_are_printed(
+    num: int, last: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_errors([f"job {each}" for each in range(num)], Console(width=1000))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:20] == [f"error: job {each}" for each in range(20)]
+    assert lines[-1] == last
