@@ -68,7 +68,8 @@ class JobsLine(Line):
 
 def standing_text(standing: Standing) -> str:
     """Put in words how far the jobs have come: `3 of 12 done, 2 running on node1, node2`."""
-    parts = [f"{standing.num_done} of {standing.num_jobs} done"]
+    lost = f" ({standing.num_lost} lost)" if standing.num_lost else ""
+    parts = [f"{standing.num_done} of {standing.num_jobs} done{lost}"]
     if standing.nodes:
         nodes = sorted(set(standing.nodes))
         where = ", ".join(nodes) if len(nodes) <= _MOST_NAMES else f"{len(nodes)} nodes"
@@ -110,7 +111,7 @@ class RunLines:
     def _report(self, run: JobRun, note: JobNote) -> None:
         node = (note.scheduler or {}).get("node") or note.process.host
         swept = [text for text in run.overrides if key_of(text) in self._swept]
-        name = " ".join(swept or run.overrides)
+        name = " ".join(swept) or Path(run.folder).name
         title = self._counter.name_next(self._num_runs, f"{name} ({node})")
         if run.found:
             return

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from bench.core.checks import MISSING, Count, KeyGroup, PositiveAmount, PositiveCount
+from bench.core.checks import MISSING, CheckedAs, Count, KeyGroup, PositiveAmount, PositiveCount
 
 # Without these, a run would share its node, or be measured a second time behind the command's back.
 _ALWAYS: dict[str, Any] = {"exclusive": True, "no-requeue": True}
@@ -33,11 +33,12 @@ class SlurmConfig(KeyGroup):
     setup: list[str] = field(default_factory=list)
     array_parallelism: PositiveCount = MISSING
     signal_delay_s: Count = MISSING
-    additional_parameters: dict[str, Any] = field(default_factory=dict)
+    # Any, since Hydra would not let a value such as {exclusive: false} add keys to a mapping
+    additional_parameters: Annotated[Any, CheckedAs(dict[str, Any] | None)] = None
 
     def parameters(self) -> dict[str, Any]:
         """The parameters by submitit's names: one node, whole, and one process on it."""
-        chosen = {**_ALWAYS, **self.additional_parameters}
+        chosen = {**_ALWAYS, **(self.additional_parameters or {})}
         own = {
             key: value
             for key, value in vars(self).items()

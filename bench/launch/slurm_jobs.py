@@ -40,12 +40,14 @@ class Standing:
     Attributes:
         num_jobs: Number of all jobs.
         num_done: Number of jobs that have ended or are lost.
+        num_lost: Number of those that are lost.
         nodes: The nodes of the jobs that run, one for each job.
         waiting: Number of jobs that wait in the queue, by SLURM's reason.
     """
 
     num_jobs: int
     num_done: int
+    num_lost: int
     nodes: Sequence[str]
     waiting: Mapping[str, int]
 
@@ -131,7 +133,11 @@ class SlurmJobs:
                 waiting[""] += 1
         num_jobs = len(self._ids) + sum(num not in self._ids for num in self.lost)
         return Standing(
-            num_jobs=num_jobs, num_done=num_jobs - len(self._open), nodes=nodes, waiting=waiting
+            num_jobs=num_jobs,
+            num_done=num_jobs - len(self._open),
+            num_lost=len(self.lost),
+            nodes=nodes,
+            waiting=waiting,
         )
 
     def ids(self) -> list[str]:

@@ -131,6 +131,22 @@ def test_each_job_gets_a_node_of_its_own(make: Callable[..., Launch]) -> None:
     assert launch.worker.lost == {}
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "hydra.launcher.additional_parameters={nodelist: node2}",
+        "+hydra.launcher.additional_parameters.nodelist=node2",
+    ],
+)
+def test_options_of_sbatch_can_be_added(override: str) -> None:
+    register()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = compose(
+            "train", overrides=["hydra/launcher=slurm", override], return_hydra_config=True
+        )
+    assert config.hydra.launcher.additional_parameters == {"nodelist": "node2"}
+
+
 def test_the_user_may_share_the_node(make: Callable[..., Launch]) -> None:
     launch = make(additional_parameters={"exclusive": False, "reservation": "morning"})
     launch.end(0)
@@ -210,6 +226,7 @@ def test_ctrl_c_cancels_the_jobs_and_waits_until_they_have_left(
         ({"timeout_min": 0}, r"^hydra\.launcher\.timeout_min=0: must be at least 1"),
         ({"foo": 1}, r"^hydra\.launcher\.foo: no such key"),
         ({"array_parallelism": 0}, r"^hydra\.launcher\.array_parallelism=0: must be at least 1"),
+        ({"additional_parameters": 3}, r"^hydra\.launcher\.additional_parameters=3: must be"),
     ],
 )
 def test_wrong_keys_are_refused(
@@ -249,9 +266,12 @@ class TestProgress:
     def test_the_standing_in_words(
         self, nodes: list[str], waiting: dict[str, int], text: str
     ) -> None:
-        assert (
-            standing_text(Standing(num_jobs=15, num_done=3, nodes=nodes, waiting=waiting)) == text
-        )
+        standing = Standing(num_jobs=15, num_done=3, num_lost=0, nodes=nodes, waiting=waiting)
+        assert standing_text(standing) == text
+
+    def test_lost_jobs_are_counted(self) -> None:
+        standing = Standing(num_jobs=15, num_done=3, num_lost=1, nodes=["a"], waiting={})
+        assert standing_text(standing) == "3 of 15 done (1 lost), 1 running on a"
 
     def _after(self, texts: Sequence[str], *, terminal: bool, wanted: bool = True) -> str:
         """Show a text every 20 seconds."""

@@ -67,13 +67,15 @@ def trial(tmp_path: Path) -> Trial:
 
 
 def test_jobs_wait_run_and_end(trial: Trial) -> None:
-    assert trial.wait(1) == Standing(num_jobs=2, num_done=0, nodes=[], waiting={"": 2})
+    assert trial.wait(1) == Standing(num_jobs=2, num_done=0, num_lost=0, nodes=[], waiting={"": 2})
     assert trial.wait(2) == Standing(
-        num_jobs=2, num_done=0, nodes=["node1"], waiting={"Priority": 1}
+        num_jobs=2, num_done=0, num_lost=0, nodes=["node1"], waiting={"Priority": 1}
     )
     trial.note(0, ended=True)
     trial.note(1, ended=False)  # it has begun, which SLURM was not asked since
-    assert trial.wait(1) == Standing(num_jobs=2, num_done=1, nodes=["node1"], waiting={})
+    assert trial.wait(1) == Standing(
+        num_jobs=2, num_done=1, num_lost=0, nodes=["node1"], waiting={}
+    )
     trial.note(1, ended=True)
     trial.wait(1)
     assert trial.jobs.are_over()
@@ -206,7 +208,8 @@ def test_jobs_that_were_not_taken_are_lost_with_the_reason(trial: Trial) -> None
         "sbatch: error: no such partition"
     ] * 2
     assert trial.wait(3).num_jobs == 4
-    assert trial.wait(3).num_done == 2
+    standing = trial.wait(3)
+    assert (standing.num_done, standing.num_lost) == (2, 2)
 
 
 def test_all_jobs_are_cancelled_and_those_without_a_note_given_up(
