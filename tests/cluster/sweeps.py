@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,31 +58,38 @@ def job_id(folder: Path, num: int) -> str:
     return launched.job_ids[num]
 
 
-def workers(slurm_job: str) -> list[int]:
-    """The processes of a SLURM job that make its runs, as submitit started them."""
-    array, _, task = slurm_job.partition("_")
-    wanted = {"SLURM_ARRAY_JOB_ID": array, "SLURM_ARRAY_TASK_ID": task}
+def worker(folder: Path, num: int) -> int:
+    """The process that makes the runs of a job of the latest sweep, as submitit started it."""
+    (found,) = [
+        process.pid
+        for process in processes_in(folder)
+        if "submitit.core._submit" in process.cmdline()
+        and process.name() != "srun"
+        and _job_id(process.environ()) == job_id(folder, num)
+    ]
+    return found
+
+
+def _job_id(variables: Mapping[str, str]) -> str | None:
+    """SLURM's id of the job that has these variables in its environment."""
+    if "SLURM_ARRAY_JOB_ID" in variables:
+        return f"{variables['SLURM_ARRAY_JOB_ID']}_{variables['SLURM_ARRAY_TASK_ID']}"
+    return variables.get("SLURM_JOB_ID")
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """The processes that work in a folder, on this machine or on a node."""
     found = []
-    for process in psutil.process_iter(["name", "cmdline"]):
+    for process in psutil.process_iter():
         with suppress(psutil.Error):  # it has just ended
-            is_worker = "submitit.core._submit" in process.info["cmdline"]
-            if (
-                is_worker
-                and process.info["name"] != "srun"
-                and wanted.items() <= process.environ().items()
-            ):
-                found.append(process.pid)
-    return found
-
-
-def processes_in(folder: Path) -> list[str]:
-    """The command lines of the processes that work in a folder, on this machine or on a node."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        with suppress(psutil.Error):
             if process.cwd() == str(folder):
-                found.append(" ".join(process.info["cmdline"] or ()))
+                found.append(process)
     return found
+
+
+def wait_for_end(folder: Path, num: int) -> None:
+    """Wait until a job has noted its end."""
+    wait_until(f"job {num} has ended", lambda: sweep_folder(folder).read_notes()[num].ended)
 
 
 def kill(pid: int) -> None:

@@ -8,7 +8,16 @@ import pytest
 
 from tests.cli.command import records, start
 from tests.cluster.slurm import answer
-from tests.cluster.sweeps import ENDLESS, QUICK, TARGET, by_epochs, kill, wait_for_curve
+from tests.cluster.sweeps import (
+    ENDLESS,
+    QUICK,
+    TARGET,
+    by_epochs,
+    kill,
+    wait_for_curve,
+    wait_for_end,
+    wait_for_note,
+)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
@@ -30,6 +39,8 @@ def test_a_killed_worker_of_joblib_costs_no_record(tmp_path: Path) -> None:
     epochs = f"budget.max_epochs={ENDLESS},2"
     command = start(tmp_path, "-m", *two, *QUICK, TARGET, epochs)
     worker = wait_for_curve(tmp_path, 0).process
+    wait_for_note(tmp_path, 1)
+    wait_for_end(tmp_path, 1)  # joblib kills its other workers when it loses one
     kill(worker.pid)
     ended = answer(command)
     assert ended.code == 5, ended.err

@@ -20,7 +20,7 @@ from tests.cluster.sweeps import (
     kill,
     processes_in,
     wait_for_curve,
-    workers,
+    worker,
 )
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
@@ -31,8 +31,7 @@ KILLED, CANCELLED, PREEMPTED, FINISHED = ENDLESS, ENDLESS + 1, ENDLESS + 2, 2
 
 def kill_worker(folder: Path, num: int) -> None:
     wait_for_curve(folder, num)
-    (worker,) = workers(job_id(folder, num))
-    kill(worker)
+    kill(worker(folder, num))
 
 
 @pytest.fixture(scope="module")

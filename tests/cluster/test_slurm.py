@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.cli.command import ROOT
-from tests.cluster.slurm import Slurm, SlurmStartError, running_slurm, wait_until
+from tests.cluster.slurm import Slurm, SlurmStartError, missing, running_slurm, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
@@ -52,3 +52,13 @@ def running(folder: Path) -> list[str]:
         " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])
     ]
     return [line for line in lines if str(folder) in line]
+
+
+def test_missing_programs_are_named_by_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert missing() == (
+        "needs the Debian packages munge slurmctld slurmd slurm-client slurmdbd mariadb-server-core"
+    )
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert missing() == "starting SLURM needs Linux and root"
