@@ -47,7 +47,7 @@ def claim_free_repeat(results: Path, identity: RunIdentity) -> RunIdentity:
     Raises:
         StoreError: The results folder cannot be read or written.
     """
-    finished = FinishedRuns(results)
+    finished = FinishedRuns(results, at_once=True)  # a run that ends meanwhile has its claim
     claimed = replace(identity, repeat=0)
     while _has_ended(finished, claimed) or not _claim(results, claimed, _is_given_back):
         claimed = replace(claimed, repeat=claimed.repeat + 1)
