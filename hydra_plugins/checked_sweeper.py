@@ -39,11 +39,14 @@ class Planning(NamedTuple):  # no dataclass: Hydra imports a plugin without nami
             gets the values and the overrides.
         digests: The hash of each run of a job. It gets the values with seed and repeat 0, and the
             overrides.
+        spread: Makes one job for each run of a job. It gets the values and the overrides; None if
+            a job has one run in any case.
     """
 
     values: Callable[[DictConfig], dict[str, Any]]
     check: Callable[[Mapping[str, Any], Sequence[str]], Checked]
     digests: Callable[[Mapping[str, Any], Sequence[str]], Sequence[str]]
+    spread: Callable[[Mapping[str, Any], Sequence[str]], Sequence[Sequence[str]]] | None = None
 
 
 def _training() -> Planning:
@@ -53,9 +56,14 @@ def _training() -> Planning:
 
 
 def _serving() -> Planning:
-    from bench.serving.plan import check_serving, serving_digests, serving_values
+    from bench.serving.plan import check_serving, serving_digests, serving_values, spread_serving
 
-    return Planning(values=serving_values, check=check_serving, digests=serving_digests)
+    return Planning(
+        values=serving_values,
+        check=check_serving,
+        digests=serving_digests,
+        spread=spread_serving,
+    )
 
 
 # By the name of the command's primary file. Functions, because Hydra imports this module for every
@@ -155,6 +163,7 @@ class CheckedSweeper(BasicSweeper):
             ValueError: A value of a job is wrong, or something that it needs is missing.
         """
         job_values = JobValues(self._compose, self._is_group)
+        jobs = self._spread(planning, job_values, jobs)
         digests = _Digests(
             planning, lambda overrides: self._values(planning, job_values, overrides)
         )
@@ -189,6 +198,18 @@ class CheckedSweeper(BasicSweeper):
         MULTIRUN.num_found = sum(len(note.runs) for note in resumed.found)
         resumed.report(MULTIRUN.swept)
         return _Agenda(list(first_jobs.values()), planned)
+
+    def _spread(
+        self, planning: Planning, job_values: JobValues, jobs: Sequence[Sequence[str]]
+    ) -> Sequence[Sequence[str]]:
+        """Make a job of each run, so that a launcher can have each made on a node of its own."""
+        if self._is_local or planning.spread is None:
+            return jobs
+        return [
+            each
+            for overrides in jobs
+            for each in planning.spread(self._values(planning, job_values, overrides), overrides)
+        ]
 
     def _values(
         self, planning: Planning, job_values: JobValues, overrides: Sequence[str]

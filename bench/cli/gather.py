@@ -6,21 +6,19 @@ from the curve that it left.
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from bench.cli.app import sweep_id
+from bench.cli.await_jobs import Waiting
 from bench.cli.multirun import Multirun
 from bench.cli.overrides import distinguishing
 from bench.cli.sweep_report import Run
 from bench.cli.worker import Worker
-from bench.core.files import read_file, utc_now
+from bench.core.files import StoreError, read_file, utc_now
 from bench.core.ledger import note_end, note_launch
 from bench.core.records.run import RunIdentity, RunRecord
 from bench.core.store import identity_of, read_record, record_path, write_record
@@ -28,10 +26,8 @@ from bench.core.sweep_folder import JobNote, JobRun, LostJob, SweepFolder
 from bench.launch.child import GRACE_S
 from bench.launch.job import Job, lost_record, unreadable_record
 
-# Until the last job of a launcher that has failed has noted its begin and its end. A job that is
-# alive may measure for hours, and is waited for.
-_PATIENCE_S = 30.0
-_LOOK_EVERY_S = 0.5
+# A record that another host has written shows up here within this time.
+_SHOWS_UP_S = 60.0
 _MOST_LINES = 10  # of jobs with the same error
 
 
@@ -63,23 +59,19 @@ class Gathering:
         self,
         worker: Worker,
         multirun: Multirun,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        waiting: Waiting | None = None,
     ) -> None:
         """Read nothing yet.
 
         Args:
             worker: The worker of the command's own process.
             multirun: The sweep as its sweeper planned it.
-            clock: Returns monotonic seconds.
-            sleep: Waits this number of seconds.
+            waiting: What to wait with for jobs that may still be made.
         """
         self._worker = worker
         self._multirun = multirun
         self._folder = None if multirun.folder is None else SweepFolder(multirun.folder)
-        self._clock = clock
-        self._sleep = sleep
+        self._waiting = waiting or Waiting()
         self._result = Gathered()
         self._jobs: dict[tuple[str, bool], list[str]] = {}  # by their error, and if it is a failure
 
@@ -109,31 +101,12 @@ class Gathering:
             return [note for _, note in sorted({**others, **own}.items())]
         nums = [job.num for job in plan.jobs]
         if not set(nums) <= own.keys():
-            self._await(set(nums) - own.keys())
+            unknown = set(nums) - own.keys() - self._worker.lost.keys()
+            # A launcher that returned has started all jobs; one that failed may have, too.
+            may_begin = self._multirun.error is not None and not self._worker.lost
+            self._waiting.for_jobs(self._folder, unknown, may_begin=may_begin)
         found = {**self._folder.read_notes(), **own}
         return [found[num] for num in nums if num in found]
-
-    def _await(self, nums: set[int]) -> None:
-        """Wait for jobs of other processes that may still be at work."""
-        assert self._folder is not None
-        deadline_s = self._clock() + _PATIENCE_S
-        while True:
-            notes = self._folder.read_notes()
-            states = [self._is_at_work(num, notes.get(num)) for num in nums]
-            if True in states:
-                deadline_s = self._clock() + _PATIENCE_S
-            elif None not in states or self._clock() > deadline_s:
-                return
-            self._sleep(_LOOK_EVERY_S)
-
-    def _is_at_work(self, num: int, note: JobNote | None) -> bool | None:
-        """Whether a job is still being made; None if nobody can tell."""
-        if (note is not None and note.ended) or num in self._worker.lost:
-            return False
-        if note is not None:
-            return note.process.is_alive()
-        # The launcher started all jobs, unless it failed: then one may be on its way.
-        return None if self._multirun.error is not None and self._worker.lost == {} else False
 
     def _take(self, note: JobNote, run: JobRun) -> None:
         record = self._worker.records.get(run.folder)
@@ -146,8 +119,12 @@ class Gathering:
         """Read the record of a run that another process made, or write it if that was lost."""
         folder = Path(run.folder)
         try:
-            if not run.found and record_path(folder) is None:
+            if run.ended:
+                self._waiting.for_file(folder / "run.json", _SHOWS_UP_S)
+            elif record_path(folder) is None:
                 self._write_lost(note, folder)
+            if record_path(folder) is None:
+                raise StoreError(f"{folder}: its record is on {note.process.host} and not here")
             record = read_record(folder)
             if not run.found:
                 self._add_to_ledger(run, record)
@@ -164,10 +141,7 @@ class Gathering:
             ValueError: It is not the folder of a run, or the record cannot be written.
         """
         lost = self._worker.lost.get(note.num) or _gone(note)
-        # A run whose command is killed stops by itself, and may still be writing its record.
-        deadline_s = self._clock() + GRACE_S
-        while is_written_to(folder / "log.txt") and self._clock() < deadline_s:
-            self._sleep(_LOOK_EVERY_S)
+        self._waiting.for_log(folder / "log.txt", GRACE_S)
         if record_path(folder) is not None:
             return
         config = yaml.safe_load(read_file(folder / "config.yaml"))
@@ -259,12 +233,3 @@ def _gone(note: JobNote) -> LostJob:
         reason=f"process {process.pid} on {process.host}, which made the run, ended without a word",
         status="killed",
     )
-
-
-def is_written_to(log: Path) -> bool:
-    """Whether a process of this host still has the log of a run as its standard output."""
-    for process in Path("/proc").glob("[0-9]*/fd/1"):
-        with suppress(OSError):
-            if os.readlink(process) == str(log):
-                return True
-    return False

@@ -16,6 +16,7 @@ from bench.cli.overrides import (
     job_overrides,
     key_of,
     plain_values,
+    quote_value,
     with_choices,
 )
 from bench.cli.terminal import say
@@ -75,6 +76,28 @@ def serving_digests(values: Mapping[str, Any], overrides: Sequence[str]) -> list
     return [
         _digest(values, _record(folder, allow_missed=checked.allow_missed))
         for folder in _folders(checked)
+    ]
+
+
+def spread_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> list[list[str]]:
+    """Make one job for each run that the key `run` of a job names.
+
+    Args:
+        values: The resolved values of the job.
+        overrides: The overrides of the job on the command line.
+
+    Raises:
+        ValueError: As check_serving().
+    """
+    checked = ServeConfig.from_dict(values)
+    folders = _folders(checked)
+    if len(folders) == 1:
+        return [list(overrides)]
+    trained = Path(checked.results).absolute() / "train"
+    others = [text for text in overrides if key_of(text) != "run"]
+    return [
+        [f"run={each.name if each.parent == trained else quote_value(str(each))}", *others]
+        for each in folders
     ]
 
 

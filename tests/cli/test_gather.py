@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from bench.cli.await_jobs import Waiting
 from bench.cli.gather import Gathered, Gathering
 from bench.cli.multirun import Multirun
 from bench.cli.sweep_report import Command
@@ -26,6 +27,7 @@ from bench.core.sweep_folder import (
     SweepFolder,
     SweepPlan,
 )
+from bench.launch.slurm import SlurmJob, SlurmStates
 from tests.cli.scripted_command import no_tables, nothing, status
 from tests.rows import curve
 
@@ -62,6 +64,7 @@ class Sweep:
         )
         self.now_s = 0.0
         self.on_sleep: Callable[[], None] = lambda: None
+        self.states = SlurmStates()
 
     def job(self, num: int, process: Process, folders: Sequence[Path], *, ended: bool) -> None:
         """Note how far a job has come."""
@@ -89,8 +92,8 @@ class Sweep:
             self.now_s += seconds
             self.on_sleep()
 
-        gathering = Gathering(self.worker, self.multirun, clock=lambda: self.now_s, sleep=sleep)
-        return gathering.gather(interrupted=interrupted)
+        waiting = Waiting(states=self.states, clock=lambda: self.now_s, sleep=sleep)
+        return Gathering(self.worker, self.multirun, waiting).gather(interrupted=interrupted)
 
 
 def test_the_runs_of_other_processes_are_read_and_noted_in_the_ledger(tmp_path: Path) -> None:
@@ -242,3 +245,60 @@ def test_runs_that_were_found_finished_keep_their_place_in_the_table(tmp_path: P
     assert [run.folder for run in gathered.runs] == [made, found]
     assert gathered.num_found == 1
     assert len(Ledger(tmp_path).events) == 2  # a run that was found has its lines already
+
+
+def test_a_job_that_slurm_still_has_is_waited_for_after_the_launcher_has_failed(
+    tmp_path: Path,
+) -> None:
+    """As with Hydra's own launcher for SLURM, which gives up all jobs with the first lost one."""
+    sweep = Sweep(tmp_path, 1)
+    sweep.multirun.error = "UncompletedJobError"
+    folder = sweep.run()
+    note = JobNote(
+        num=0,
+        overrides=["seed=0"],
+        process=ELSEWHERE,
+        scheduler={"kind": "slurm", "job_id": "12_3"},
+        runs=[JobRun(folder=str(folder), overrides=["seed=0"], key=KEY)],
+    )
+    sweep.folder.write_note(note)
+    sweep.states = _Slurm(lambda: sweep.now_s < 3600)
+    (run,) = sweep.gather().runs
+    assert run.record.status == "killed"
+    assert 3600 < sweep.now_s < 3700
+
+
+class _Slurm(SlurmStates):
+    """Has the job 12_3 as long as it is told."""
+
+    def __init__(self, has: Callable[[], bool]) -> None:
+        self._has = has
+
+    def ask(self, job_ids: Collection[str]) -> dict[str, SlurmJob]:
+        assert list(job_ids) == ["12_3"]
+        return {"12_3": SlurmJob(state="RUNNING" if self._has() else "NODE_FAIL")}
+
+
+def test_a_record_that_its_node_could_not_share_is_not_written_a_second_time(
+    tmp_path: Path,
+) -> None:
+    sweep = Sweep(tmp_path, 1)
+    folder = sweep.run()
+    sweep.job(0, ELSEWHERE, [folder], ended=True)
+    gathered = sweep.gather()
+    assert gathered.errors == [f"{folder}: its record is on node7 and not here"]
+    assert (gathered.failed, [run.record.status for run in gathered.runs]) == (True, ["failed"])
+    assert not (folder / "run.json").exists()
+
+
+def test_a_record_may_show_up_late(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, 1)
+    folder = sweep.run()
+    sweep.job(0, ELSEWHERE, [folder], ended=True)
+
+    def show() -> None:
+        identity = replace(new_identity("train", KEY.config_hash, 0, 0), run_id=folder.name)
+        write_record(folder, outcome_record(identity, CONFIG, curve([0.95]), status="ok"))
+
+    sweep.on_sleep = show
+    assert [run.record.status for run in sweep.gather().runs] == ["ok"]
