@@ -86,24 +86,18 @@ class Waiting:
             return False
         alive = note.process.is_alive()
         # The note of a job that SLURM no longer has may still be on its way.
-        return (self._in_slurm.get(_slurm_id(note)) or None) if alive is None else alive
+        return (self._in_slurm.get(note.slurm_id or "") or None) if alive is None else alive
 
     def _ask_slurm(self, nums: Collection[int], notes: Mapping[int, JobNote]) -> None:
         """Ask which jobs of other hosts SLURM still has, but not too often."""
         now_s = self._clock()
         others = [notes[num] for num in nums if num in notes and not notes[num].ended]
-        ids = [_slurm_id(note) for note in others if note.process.is_alive() is None]
-        ids = [each for each in ids if each]
+        ids = [note.slurm_id for note in others if note.slurm_id and not note.process.is_alive()]
         if ids and now_s - self._asked_s >= _ASK_EVERY_S:
             self._asked_s = now_s
             with suppress(SlurmError):  # then nobody can tell, as for a host without a scheduler
                 answer = self._slurm.ask(ids)
                 self._in_slurm = {each: not job.is_over for each, job in answer.items()}
-
-
-def _slurm_id(note: JobNote) -> str:
-    scheduler = note.scheduler or {}
-    return str(scheduler.get("job_id") or "") if scheduler.get("kind") == "slurm" else ""
 
 
 def is_written_to(log: Path) -> bool:

@@ -150,7 +150,7 @@ def runs_at_work(results: Path, say: Callable[[str], None]) -> Mapping[RunKey, s
             continue
         notes = folder.read_notes()
         jobs = [job for job in plan.jobs if job.num not in notes or not notes[job.num].ended]
-        queued = _queued_jobs(folder, jobs, say)
+        queued = _queued_jobs(folder, jobs, notes, say)
         launcher = plan.process if plan.process.is_alive() else None
         for job in jobs:
             note, maker = notes.get(job.num), queued.get(job.num)
@@ -163,11 +163,16 @@ def runs_at_work(results: Path, say: Callable[[str], None]) -> Mapping[RunKey, s
 
 
 def _queued_jobs(
-    folder: SweepFolder, jobs: Sequence[PlannedJob], say: Callable[[str], None]
+    folder: SweepFolder,
+    jobs: Sequence[PlannedJob],
+    notes: Mapping[int, JobNote],
+    say: Callable[[str], None],
 ) -> Mapping[int, str | None]:
     """Which of the jobs SLURM still has, by their numbers; None for those that it no longer has."""
     launched = folder.read_launched()
-    ids = launched.job_ids if launched is not None else {}
+    # Hydra's own launcher for SLURM writes no ids down, but a job that has begun knows its own.
+    ids = {note.num: note.slurm_id for note in notes.values() if note.slurm_id is not None}
+    ids |= launched.job_ids if launched is not None else {}
     wanted = {job.num: ids[job.num] for job in jobs if job.num in ids}
     if not wanted:
         return {}

@@ -157,6 +157,12 @@ class JobNote:
     failed: bool = False
     ended: bool = False
 
+    @property
+    def slurm_id(self) -> str | None:
+        """The job's number in SLURM; None if another batch system or none has it."""
+        scheduler = self.scheduler or {}
+        return scheduler.get("job_id") if scheduler.get("kind") == "slurm" else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launched:
