@@ -6,18 +6,22 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 
 from bench.cli.app import register
 from bench.core.files import config_dir
-from bench.serving.plan import plan_serving
+from bench.serving.plan import plan_serving, serving_values, spread_serving
+
+
+def composed(results: Path, *overrides: str) -> DictConfig:
+    register()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        given = [f"results={results}", *overrides]
+        return compose("serve", overrides=given, return_hydra_config=True)
 
 
 def plan(results: Path, *overrides: str) -> None:
-    register()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        given = [f"results={results}", "run=latest", *overrides]
-        config = compose("serve", overrides=given, return_hydra_config=True)
-    plan_serving(config)
+    plan_serving(composed(results, "run=latest", *overrides))
 
 
 @pytest.mark.parametrize("variable", ["TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE"])
@@ -64,3 +68,18 @@ def test_a_batch_size_that_the_server_would_ignore_is_refused(tmp_path: Path) ->
     for fine in (["backend=http", "backend.http.max_batch_size=4"], ["scenario.max_batch_size=4"]):
         with pytest.raises(ValueError, match="run=latest: no training run of that name"):
             plan(tmp_path, *fine)
+
+
+def test_each_run_of_a_glob_is_a_job_of_its_own_for_a_launcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [tmp_path / "train" / "20261128T100000Z-0123456789ab-01234567", Path("/other, place/x")]
+    monkeypatch.setattr("bench.serving.plan.servable_runs", lambda *_, **__: found)
+    overrides = ["backend=eager", "run='*'", "scenario=offline"]
+    values = serving_values(composed(tmp_path, *overrides))
+    assert spread_serving(values, overrides) == [
+        [f"run={found[0].name}", "backend=eager", "scenario=offline"],
+        ["run='/other, place/x'", "backend=eager", "scenario=offline"],
+    ]
+    monkeypatch.setattr("bench.serving.plan.servable_runs", lambda *_, **__: found[:1])
+    assert spread_serving(values, overrides) == [overrides]
