@@ -38,10 +38,11 @@ _END_S = 2.0
 class Follower:
     """The part of one node in a run."""
 
-    def __init__(self, job: Job, team: Team) -> None:
-        """Nothing is opened yet."""
+    def __init__(self, job: Job, team: Team, send: Callable[[Any], None]) -> None:
+        """Open nothing yet; for the arguments see run_follower()."""
         self._job = job
         self._team = team
+        self._send = send
         self._config = TrainConfig.from_dict(job.config)
         self._link = Link(socket.socket(fileno=team.connection.file))
         self._window: Window | None = None
@@ -94,15 +95,12 @@ class Follower:
             self.end("stopped", reason)
             os._exit(1)
 
-    def end(self, how: str, error: str | None) -> str | None:
+    def end(self, how: str, error: str | None) -> None:
         """Stop the meters, and tell node 0 how this part ended; only the first call does.
 
         Args:
             how: `ok`, `stopped` by node 0, `interrupted`, or another status of a run.
-            error: One line; None if there is none.
-
-        Returns:
-            The error, or why node 0 had ended the training before.
+            error: One line, which the command prints; None if there is none.
         """
         with self._lock:
             if not self._has_ended.is_set():
@@ -111,9 +109,10 @@ class Follower:
                 facts = FACTS.dump_python(self._facts(), mode="json")
                 self._link.send(end=how, error=error, facts=facts)
                 self._has_ended.set()
+                if error is not None:
+                    self._send(error)
                 if self._window is not None:
                     self._window.close()
-        return error
 
     def _facts(self) -> NodeFacts:
         job, window, profiler, name = self._job, self._window, self._profiler, None
@@ -142,13 +141,13 @@ def run_follower(job: Job, team: Team, send: Callable[[Any], None]) -> None:
     Raises:
         SystemExit: It failed.
     """
-    node = Follower(job, team)
+    node = Follower(job, team, send)
     try:
         node.make()
     except BaseException as exception:
         status, error = explain(exception)
         logging.exception("the part of node%d ended as %s", team.node, status)
-        send(node.end(status, error.message))
+        node.end(status, error.message)
         raise SystemExit(1) from exception
     node.end("ok", None)
 

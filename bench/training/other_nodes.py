@@ -43,14 +43,14 @@ class OtherNodes:
     Attributes:
         group: Where the ranks of all nodes meet; None in a training on one node.
         facts: What the nodes have reported, by their ranks.
-        names: The nodes by their ranks, as messages call them, such as `node1 (host)`.
+        hosts: The names of their hosts, by their ranks.
     """
 
     def __init__(self, group: Group | None = None) -> None:
         """Know no other node."""
         self.group = group
         self.facts: dict[int, NodeFacts] = {}
-        self.names: dict[int, str] = {}
+        self.hosts: dict[int, str] = {}
         self._links: dict[int, Link] = {}  # of the nodes that have not reported yet
         self._failure: BaseException | None = None  # the first of NodeFailed and Interrupted
         self._is_over = threading.Event()
@@ -69,13 +69,13 @@ class OtherNodes:
         team = job.team
         if team is None:
             return cls()
-        say(f"waiting for {team.num_nodes - 1} other nodes")
+        say("waiting for the other nodes")
         others = cls(Group(node=0, address=team.address, port=free_port()))
         with socket.socket(fileno=team.connection.file) as listener:
             deadline_s = time.monotonic() + MEET_S
-            while len(others.names) < team.num_nodes - 1:
+            while len(others.hosts) < team.num_nodes - 1:
                 if not wait([listener], max(0.0, deadline_s - time.monotonic())):
-                    missing = sorted(set(range(1, team.num_nodes)) - set(others.names))
+                    missing = sorted(set(range(1, team.num_nodes)) - set(others.hosts))
                     raise NodeFailed(f"node{missing[0]} has not called within {MEET_S:g} s")
                 others._greet(Link(listener.accept()[0]), job)
         for link in others._links.values():
@@ -89,16 +89,19 @@ class OtherNodes:
         except (KeyError, TypeError, ValueError, TimeoutError):
             link.close()  # something else that looks for open ports
             return
-        self.names[node] = f"node{node} ({hello.get('host')})"
+        self.hosts[node] = str(hello.get("host"))
         if "error" in hello:
             link.close()
-            raise NodeFailed(f"{self.names[node]}: {hello['error']}")
+            raise NodeFailed(f"{self._name(node)}: {hello['error']}")
         if hello.get("run") != run_key(job.identity.config_hash, job.config):
             text = "was started with another configuration, seed or repeat than node 0"
             link.send(error=f"node{node} {text}")
             link.close()
-            raise NodeFailed(f"{self.names[node]} {text}; start all nodes with the same command")
+            raise NodeFailed(f"{self._name(node)} {text}; start all nodes with the same command")
         self._links[node] = link
+
+    def _name(self, node: int) -> str:
+        return f"node{node} ({self.hosts[node]})"
 
     def wait_until_ready(self) -> None:
         """Wait until every node is ready for the clock, and let them begin.
@@ -126,7 +129,7 @@ class OtherNodes:
         nodes = self._nodes_by_connection()
         ended = wait(list(nodes))
         if not self._is_over.wait(GRACE_S):
-            name = self.names[nodes[ended[0]]]
+            name = self._name(nodes[ended[0]])
             _log.error("%s was lost, and the training waited for it", name)
             os._exit(1)
 
@@ -173,10 +176,10 @@ class OtherNodes:
     def _take(self, node: int, message: dict[str, Any] | None) -> None:
         """Take the last message of a node; None if it was lost without one."""
         self._links.pop(node).close()
-        name = self.names[node]
+        name = self._name(node)
         failure: BaseException | None = None
         if message is None:
-            self.facts[node] = NodeFacts(node=node, host={"name": name})
+            self.facts[node] = NodeFacts(node=node, host={"name": self.hosts[node]})
             failure = NodeFailed(f"{name} was lost")
         else:
             self.facts[node] = FACTS.validate_python(message["facts"])

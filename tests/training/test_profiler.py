@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -412,3 +413,61 @@ def test_what_was_spent_is_kept_when_the_training_breaks() -> None:
     # It broke at the end of the evaluation.
     assert (energy.train_j, energy.eval_j) == (4 * BATCH_S * 10, EVAL_S * 40)
     assert energy.checkpoint_j == 0.0
+
+
+class OtherNode:
+    """Stands for a second node, which uses as many joules as this one."""
+
+    def __init__(self, why_lost: str | None = None) -> None:
+        self.waited_s: list[float] = []
+        self._why_lost = why_lost
+        self.clock = PoweredClock()
+
+    def wait(self) -> None:
+        self.waited_s.append(self.clock())
+
+    def add_up(self, row: CurveRow, window: Window) -> tuple[CurveRow, str | None]:
+        own_j = row.energy_total_j
+        total_j = None if own_j is None or self._why_lost else 2 * own_j
+        return replace(row, energy_total_j=total_j), self._why_lost
+
+
+def of_two_nodes(node: OtherNode, max_energy_j: float) -> tuple[Run, Any]:
+    """A run whose clock has started, and the trainer of its two ranks."""
+    budget = BudgetConfig(max_epochs=2, max_energy_j=max_energy_j)
+    run = Run(Scripted([0.5] * 5), budget=budget)
+    node.clock = run.clock
+    run.profiler.nodes = node  # type: ignore[assignment]
+    run.profiler.start()
+    strategy = SimpleNamespace(
+        root_device=torch.device("cpu"),
+        reduce=lambda value, reduce_op: 2 * value,
+        broadcast=lambda value: value,
+    )
+    return run, SimpleNamespace(world_size=2, strategy=strategy, should_stop=False)
+
+
+def test_the_joules_of_all_nodes_are_in_the_curve_and_decide_about_the_budget() -> None:
+    node = OtherNode()
+    run, trainer = of_two_nodes(node, 100.0)
+    stopped = []
+    for _ in range(2):
+        run.clock.advance(4.0)  # at 10 W; with writing the first row, 81.25 J of one node after 8 s
+        run.profiler.step_ended(trainer, 4)
+        run.profiler.evaluated(trainer, 0.5, {"accuracy": 0.5})
+        stopped.append(trainer.should_stop)
+    energies = [row.energy_total_j for row in run.profiler.rows]
+    assert energies == [2 * 40.0, pytest.approx(2 * (80.0 + 10 * WRITE_S))]
+    assert stopped == [False, True]
+    # The nodes wait for one another just before the clock, once the idle machine was measured, and
+    # after the model was saved.
+    run.profiler.training_ended(run.module)
+    assert node.waited_s == [100.0, pytest.approx(100.0 + 8.0 + 2 * WRITE_S + 3.0)]
+
+
+def test_a_node_whose_meters_are_lost_ends_a_run_with_a_budget_of_joules() -> None:
+    run, trainer = of_two_nodes(OtherNode("node1: rapl: gone"), 100.0)
+    run.clock.advance(4.0)
+    with pytest.raises(UncheckedBudget, match=r"cannot be checked any more \(node1: rapl: gone\)"):
+        run.profiler.evaluated(trainer, 0.5, {"accuracy": 0.5})
+    assert run.profiler.rows[0].energy_total_j is None
