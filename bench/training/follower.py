@@ -25,7 +25,7 @@ from bench.runs.exit_handling import explain
 from bench.runs.instruments import build_window
 from bench.runs.measured import node_facts
 from bench.training.loop import gpu_uuids, require_devices
-from bench.training.other_nodes import FACTS
+from bench.training.other_nodes import FACTS, LAST_WORDS_S
 from bench.training.parts import build_task_parts
 from bench.training.profiler import TargetProfiler, nothing
 from bench.training.rank import build_profiler, follow, prepare_process, require_meter
@@ -48,6 +48,7 @@ class Follower:
         self._window: Window | None = None
         self._profiler: TargetProfiler | None = None
         self._lock = threading.Lock()
+        self._is_ending = threading.Event()
         self._has_ended = threading.Event()
         self._stopped: str | None = None  # why node 0 ended the training early
 
@@ -85,14 +86,17 @@ class Follower:
         The main thread may wait for a rank of node 0 in native code, where nothing interrupts it.
         """
         reason = _reason(self._link.receive())
-        if self._has_ended.is_set():
-            return
-        self._stopped = reason
-        interrupt_main(reason)
-        if not self._has_ended.wait(_END_S):
+        # Node 0 also closes the connection once this node has reported.
+        if not self._is_ending.is_set():
+            self._stopped = reason
+            interrupt_main(reason)
+            self._is_ending.wait(_END_S)
+        if not self._is_ending.is_set():
             if self._window is not None:
                 self._window.synchronize = lambda: None  # the device may be waiting as well
             self.end("stopped", reason)
+            os._exit(1)
+        if not self._has_ended.wait(LAST_WORDS_S):
             os._exit(1)
 
     def end(self, how: str, error: str | None) -> None:
@@ -103,6 +107,7 @@ class Follower:
             error: One line, which the command prints; None if there is none.
         """
         with self._lock:
+            self._is_ending.set()
             if not self._has_ended.is_set():
                 if self._stopped is not None:
                     how, error = "stopped", self._stopped

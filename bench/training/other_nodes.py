@@ -31,7 +31,7 @@ from bench.training.ranks import Group, free_port
 FACTS: TypeAdapter[NodeFacts] = TypeAdapter(NodeFacts)
 # How long a node may take to report after the training, with its telemetry, and after a failure.
 _REPORT_S = 60.0
-_LAST_WORDS_S = 10.0
+LAST_WORDS_S = 10.0
 _HELLO_S = 10.0
 
 _log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class OtherNodes:
         except BaseException as error:
             for link in self._links.values():
                 link.send(stop=explain(error)[1].message)
-            self._collect(_LAST_WORDS_S)
+            self._collect(LAST_WORDS_S)
             if self._failure is not None and _is_consequence(error):
                 raise self._failure from error
             raise
