@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from bench.core.environment import deciding_variables
 from bench.core.sweep_folder import JobNote, SweepPlan
 
 
@@ -26,6 +28,8 @@ class Multirun:
         order: The overrides of all jobs, in the order in which tables show them.
         resume: The value of resume= that continues the sweep.
         error: Why the launcher failed; None if it did not.
+        host: The name of the command's host; empty in its own process.
+        variables: Those of the command's environment that decide how fast a run is.
     """
 
     folder: Path | None = None
@@ -37,6 +41,8 @@ class Multirun:
     order: Sequence[Sequence[str]] = ()
     resume: str = "true"
     error: str | None = None
+    host: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def clear(self) -> None:
         """Forget the sweep of an earlier command in this process."""
@@ -46,7 +52,14 @@ class Multirun:
 
     def for_workers(self) -> Multirun:
         """What the processes that make the jobs need to know."""
-        return replace(self, plan=None, found=(), order=())
+        return replace(
+            self,
+            plan=None,
+            found=(),
+            order=(),
+            host=platform.node(),
+            variables=deciding_variables(),
+        )
 
 
 # Global, because Hydra creates the sweeper itself: nothing can be passed to it, or returned by it.

@@ -7,6 +7,7 @@ The command reads these notes and the run folders: what a launcher returns is no
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,12 +28,13 @@ from bench.cli.overrides import Planned, key_of, refuse_launcher
 from bench.cli.resume import Finished
 from bench.cli.sweep_report import Command
 from bench.cli.terminal import RunCounter, say
-from bench.core.environment import settle_environment
+from bench.core.environment import restore_variables, settle_environment
 from bench.core.files import StoreError
 from bench.core.host import host_facts
 from bench.core.ledger import note_end, note_launch
 from bench.core.lock import lock_path, require_lock
 from bench.core.records.run import RunRecord
+from bench.core.scheduler import scheduler_facts
 from bench.core.store import (
     create_run_folder,
     new_identity,
@@ -119,7 +121,7 @@ class Worker:
         if not self._is_copy:
             self._make_job(num, list(hydra.overrides.task), config)
             return
-        with _as_command():
+        with _as_command(self._multirun):
             self.counter.skip_to(self._multirun.num_found + num)
             try:
                 self._make_job(num, list(hydra.overrides.task), config)
@@ -282,13 +284,17 @@ class Worker:
 
 
 @contextmanager
-def _as_command() -> Iterator[None]:
+def _as_command(multirun: Multirun) -> Iterator[None]:
     """Prepare the process of a launcher to make a job, as a command prepares its own.
 
     Afterwards the launcher finds its environment and its handlers of signals as they were.
     """
     before = dict(os.environ)
     settle_environment()
+    # On the command's own host, a job of joblib or Ray would get fewer threads than without them,
+    # although runs take turns. Elsewhere the user decides, for example in the set-up of a node.
+    if multirun.host == platform.node() and scheduler_facts() is None:
+        restore_variables(multirun.variables)
     try:
         with signals_interrupt():
             yield

@@ -118,6 +118,20 @@ def settle_environment(environment: MutableMapping[str, str] = os.environ) -> No
     environment.setdefault("PYTHONHASHSEED", "0")
 
 
+def restore_variables(
+    variables: Mapping[str, str], environment: MutableMapping[str, str] = os.environ
+) -> None:
+    """Make the variables that decide speed or results what they were, and remove all others.
+
+    Args:
+        variables: What deciding_variables() returned earlier.
+        environment: The environment; changed in place.
+    """
+    for name in deciding_variables(environment).keys() - variables.keys():
+        del environment[name]
+    environment.update(variables)
+
+
 def refuse_disabled_compiler(key: str, environment: Mapping[str, str] = os.environ) -> None:
     """Refuse to compile if the environment disables torch.compile.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from bench.launch.child import GRACE_S, Inherited, begin_job, report_parent
@@ -139,7 +141,8 @@ def _start_process(process: BaseProcess, sender: Connection, receiver: Connectio
         NotStarted: The process did not start, or the server died meanwhile.
     """
     try:
-        process.start()
+        with _as_plain_process():
+            process.start()
     except (EOFError, OSError) as error:
         sender.close()
         # The server may have been killed after it forked the child. The child then holds the other
@@ -150,6 +153,24 @@ def _start_process(process: BaseProcess, sender: Connection, receiver: Connectio
         reason = getattr(error, "strerror", None) or "the fork server ended"
         raise NotStarted(f"its process could not be started: {reason}") from error
     sender.close()
+
+
+@contextmanager
+def _as_plain_process() -> Iterator[None]:
+    """Have multiprocessing tell a child nothing about the program of this process.
+
+    A child would import this program's main module, such as a worker of Ray, while its clock runs.
+    It would also ask for this process's start method, which in a worker of joblib is one that only
+    joblib knows.
+    """
+    main, method = sys.modules["__main__"], multiprocessing.get_start_method(allow_none=True)
+    sys.modules["__main__"] = ModuleType("__main__")
+    multiprocessing.set_start_method("forkserver", force=True)
+    try:
+        yield
+    finally:
+        multiprocessing.set_start_method(method, force=True)
+        sys.modules["__main__"] = main
 
 
 def _accompany(
