@@ -110,13 +110,19 @@ def run_once(
     return outcome.code
 
 
-def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[str] = ()) -> int:
+def run_app(
+    config_name: str,
+    task: Callable[[DictConfig], Any],
+    keys: Sequence[str] = (),
+    on_signal: Callable[[int], None] | None = None,
+) -> int:
     """Run a Hydra command; print one line for a wrong key, value or path.
 
     Args:
         config_name: Name of its primary file.
         task: Called for each job.
         keys: Further dotted keys to suggest for a misspelt one, besides those in conf/.
+        on_signal: Called with the first signal, before it interrupts a launcher of Hydra.
 
     Returns:
         The exit code so far: 0, USAGE_ERROR, INTERRUPTED, or CRASHED after any other error.
@@ -129,7 +135,7 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any], keys: Sequence[
     arguments = sys.argv[1:]
     sys.argv[1:] = sorted(arguments, key=lambda each: each not in MULTIRUN)
     open_streams()
-    interrupt_on_signals()
+    interrupt_on_signals(on_signal)
     decorate = hydra.main(
         version_base="1.3", config_path=str(config_dir()), config_name=config_name
     )

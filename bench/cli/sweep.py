@@ -11,6 +11,7 @@ from bench.cli.app import run_app
 from bench.cli.gather import Gathered, Gathering
 from bench.cli.multirun import MULTIRUN
 from bench.cli.start import INTERRUPTED, USAGE_ERROR, output_was_lost
+from bench.cli.stop_jobs import stop_jobs
 from bench.cli.sweep_report import (
     Command,
     has_failed,
@@ -38,7 +39,9 @@ def run_command(command: Command) -> int:
     settle_environment()
     MULTIRUN.clear()
     worker = Worker(command, nodes)
-    code = run_app(command.name, worker.run_job)
+    code = run_app(
+        command.name, worker.run_job, on_signal=lambda number: stop_jobs(MULTIRUN.folder, number)
+    )
     return _Report(worker).finish(code)
 
 

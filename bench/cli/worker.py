@@ -26,6 +26,7 @@ from bench.cli.messages import one_line
 from bench.cli.multirun import MULTIRUN, Multirun
 from bench.cli.overrides import Planned, key_of, refuse_launcher
 from bench.cli.resume import Finished
+from bench.cli.stop_jobs import is_stopped
 from bench.cli.sweep_report import Command
 from bench.cli.terminal import RunCounter, say
 from bench.core.environment import restore_variables, settle_environment
@@ -120,6 +121,8 @@ class Worker:
         num = hydra.job.num if hydra.mode == RunMode.MULTIRUN else len(self.notes)
         if not self._is_copy:
             self._make_job(num, list(hydra.overrides.task), config)
+            return
+        if is_stopped(self._multirun.folder):
             return
         with _as_command(self._multirun):
             self.counter.skip_to(self._multirun.num_found + num)

@@ -134,14 +134,24 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def interrupt_on_signals() -> None:
+def interrupt_on_signals(on_first: Callable[[int], None] | None = None) -> None:
     """Make Ctrl-C, a batch system's SIGTERM and a closed terminal end the command alike.
 
     A signal that is ignored from the start, as with `nohup`, stays ignored.
+
+    Args:
+        on_first: Called with the first signal, before it interrupts what the command is doing.
     """
+
+    def interrupt(number: int, frame: object) -> None:
+        _take_no_more()
+        if on_first is not None:
+            on_first(number)
+        raise Stopped(number)
+
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _interrupt_once)
+            signal.signal(number, interrupt)
 
 
 @contextmanager
@@ -168,13 +178,17 @@ def signals_interrupt() -> Iterator[None]:
 
 
 def _interrupt_once(number: int, frame: object) -> None:
-    """End the sweep at the first signal; a second one must not interrupt the writing of records.
+    _take_no_more()
+    raise Stopped(number)
+
+
+def _take_no_more() -> None:
+    """Ignore further signals: a second one must not interrupt the writing of records.
 
     For example, `timeout` sends SIGTERM twice: to the command and to its group.
     """
-    for each in STOP_SIGNALS:
-        signal.signal(each, _do_nothing)
-    raise Stopped(number)
+    for number in STOP_SIGNALS:
+        signal.signal(number, _do_nothing)
 
 
 def _do_nothing(number: int, frame: object) -> None:
