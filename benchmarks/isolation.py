@@ -22,7 +22,7 @@ from rich.table import Table
 
 from bench.launch.isolation import ForkServer
 
-PRELOAD = ["bench.training.job", "bench.cli.sweep"]
+PRELOAD = ["bench.training.job"]
 
 
 def job(argument: None, send: Callable[[float], None], launched_s: float) -> None:

@@ -33,8 +33,7 @@ class FreshProcesses:
             num_runs: Number of runs of the whole command.
             shows_progress: Whether to show how a run progresses, if there is a terminal.
         """
-        # Preload the command's modules too, because each child imports its main module.
-        self._server = ForkServer(preload=[target.partition(":")[0], "bench.cli.worker"])
+        self._server = ForkServer(preload=[target.partition(":")[0]])
         self._target = target
         self._console = console
         self._counter = counter

@@ -6,10 +6,7 @@ The command reads these notes and the run folders: what a launcher returns is no
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +19,7 @@ from rich.console import Console
 
 from bench.cli.app import register, sweep_id
 from bench.cli.fresh_process import FreshProcesses
+from bench.cli.job_process import as_command
 from bench.cli.messages import one_line
 from bench.cli.multirun import MULTIRUN, Multirun
 from bench.cli.overrides import Planned, key_of, refuse_launcher
@@ -29,13 +27,11 @@ from bench.cli.resume import Finished
 from bench.cli.stop_jobs import is_stopped
 from bench.cli.sweep_report import Command
 from bench.cli.terminal import RunCounter, say
-from bench.core.environment import restore_variables, settle_environment
 from bench.core.files import StoreError
 from bench.core.host import host_facts
 from bench.core.ledger import note_end, note_launch
 from bench.core.lock import lock_path, require_lock
 from bench.core.records.run import RunRecord
-from bench.core.scheduler import scheduler_facts
 from bench.core.store import (
     create_run_folder,
     new_identity,
@@ -46,7 +42,7 @@ from bench.core.store import (
 from bench.core.sweep_folder import JobNote, JobRun, LostJob, Process, RunKey, SweepFolder
 from bench.launch.isolation import Ending, NotStarted
 from bench.launch.job import Job, lost_record, unreadable_record
-from bench.launch.stopping import Stopped, delay_signals, signals_interrupt
+from bench.launch.stopping import Stopped, delay_signals
 from bench.launch.team import Nodes
 
 
@@ -124,7 +120,7 @@ class Worker:
             return
         if is_stopped(self._multirun.folder):
             return
-        with _as_command(self._multirun):
+        with as_command(self._multirun):
             self.counter.skip_to(self._multirun.num_found + num)
             try:
                 self._make_job(num, list(hydra.overrides.task), config)
@@ -284,23 +280,3 @@ class Worker:
         self.notes[note.num] = note
         if self._is_copy and self._multirun.folder is not None:
             SweepFolder(self._multirun.folder).write_note(note)
-
-
-@contextmanager
-def _as_command(multirun: Multirun) -> Iterator[None]:
-    """Prepare the process of a launcher to make a job, as a command prepares its own.
-
-    Afterwards the launcher finds its environment and its handlers of signals as they were.
-    """
-    before = dict(os.environ)
-    settle_environment()
-    # On the command's own host, a job of joblib or Ray would get fewer threads than without them,
-    # although runs take turns. Elsewhere the user decides, for example in the set-up of a node.
-    if multirun.host == platform.node() and scheduler_facts() is None:
-        restore_variables(multirun.variables)
-    try:
-        with signals_interrupt():
-            yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -48,4 +49,21 @@ def test_a_killed_worker_of_joblib_costs_no_record(tmp_path: Path) -> None:
     assert runs[2].status == "ok"
     assert runs[ENDLESS].status in ("killed", "interrupted")
     assert "kill" in str(runs[ENDLESS].error)
+    assert "Traceback" not in ended.err
+
+
+def test_ctrl_c_ends_the_runs_of_joblib_with_their_records(tmp_path: Path) -> None:
+    """joblib kills its processes when a signal interrupts it; the runs have ended before."""
+    two = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "shared=true")
+    epochs = f"budget.max_epochs={ENDLESS},2,3"
+    command = start(tmp_path, "-m", *two, *QUICK, TARGET, epochs)
+    wait_for_curve(tmp_path, 0)
+    command.send_signal(signal.SIGINT)
+    ended = answer(command)
+    assert ended.code == 130, ended.err
+    run = by_epochs(tmp_path)[ENDLESS]
+    assert run.status == "interrupted"
+    assert run.error is not None
+    assert run.error.message == "stopped by Ctrl-C (SIGINT)"
+    assert "resume=true continues" in ended.err
     assert "Traceback" not in ended.err

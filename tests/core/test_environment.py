@@ -6,6 +6,7 @@ from bench.core.environment import (
     deciding_variables,
     refuse_disabled_compiler,
     refuse_trainer_variables,
+    restore_variables,
     settle_environment,
 )
 
@@ -109,3 +110,10 @@ def test_the_users_hash_seed_is_kept() -> None:
     environment = {"PYTHONHASHSEED": "random"}
     settle_environment(environment)
     assert environment == {"PYTHONHASHSEED": "random"}
+
+
+def test_what_a_launcher_has_set_is_undone() -> None:
+    """joblib gives each of two workers on two cores one thread, unless the command says more."""
+    environment = {"OMP_NUM_THREADS": "1", "MKL_DEBUG": "2", "JOB": "7"}
+    restore_variables({"MKL_DEBUG": "1", "OMP_WAIT_POLICY": "passive"}, environment)
+    assert environment == {"MKL_DEBUG": "1", "OMP_WAIT_POLICY": "passive", "JOB": "7"}

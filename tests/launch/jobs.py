@@ -32,6 +32,11 @@ def compare_with_the_import(argument: Any, send: Send, launched_s: float) -> Non
     send((launched_s, IMPORTED_S))
 
 
+def tell_main_module(argument: Any, send: Send, launched_s: float) -> None:
+    """Whether the job has a main module from a file, that of the program that started it."""
+    send(hasattr(sys.modules["__main__"], "__file__"))
+
+
 def kill_itself(argument: Any, send: Send, launched_s: float) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,29 @@ def test_imports_are_paid_before_the_first_job_is_launched(tmp_path: Path) -> No
     )
     launched_s, imported_s = map(float, answer.stdout.strip("()\n").split(", "))
     assert imported_s < launched_s
+
+
+class _LokyContext(ForkServerContext):
+    """Known to this process only, as the one that joblib has in its workers."""
+
+    _name = "known_here_only"
+
+
+def test_a_job_learns_nothing_of_the_program_that_a_launcher_runs_in(
+    server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would import Ray's worker on its clock, or look for a start method of joblib's."""
+    contexts = multiprocessing.context._concrete_contexts  # type: ignore[attr-defined]
+    monkeypatch.setitem(contexts, _LokyContext._name, _LokyContext())
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method(_LokyContext._name, force=True)
+    try:
+        ending, messages = run(server, "tell_main_module", None, tmp_path / "log.txt")
+        assert multiprocessing.get_start_method() == _LokyContext._name
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert ending == Ending(exit_code=0, signal_name=None), (tmp_path / "log.txt").read_text()
+    assert messages == [False]
 
 
 def test_the_output_of_a_job_goes_to_its_log(
