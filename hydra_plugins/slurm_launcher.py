@@ -31,7 +31,13 @@ from bench.config.slurm import SlurmConfig
 from bench.core.errors import install_hint
 from bench.core.files import StoreError
 from bench.core.sweep_folder import Launched, SweepFolder
-from bench.launch.slurm import SlurmError, last_line, max_array_size, require_commands
+from bench.launch.slurm import (
+    SlurmError,
+    last_line,
+    max_array_size,
+    require_commands,
+    without_own_job,
+)
 from bench.launch.slurm_jobs import SlurmJobs
 from bench.launch.stopping import delay_signals
 
@@ -219,7 +225,8 @@ def _submit_array(
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
-        with redirect_stderr(io.StringIO()):  # submitit prints what it also raises
+        # submitit prints what it also raises
+        with without_own_job(), redirect_stderr(io.StringIO()):
             submitted = executor.map_array(job, overrides, nums)
     except (FailedJobError, FailedSubmissionError, OSError) as error:
         raise SlurmError(last_line(str(error)) or "sbatch failed") from error

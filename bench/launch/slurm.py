@@ -13,12 +13,17 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 # submitit looks for srun before it calls sbatch.
 _COMMANDS = ("sbatch", "srun", "squeue", "scancel")
 _PATIENCE_S = 30.0  # for one call; SLURM's own commands give up after some 10 to 20 s
 _USUAL_ARRAY_SIZE = 1001  # SLURM's default for MaxArraySize
+
+# Variables that SLURM sets for a job, and those with which users choose and reach a cluster.
+_OF_A_JOB = ("SLURM_", "SLURMD_", "SRUN_")
+_OF_THE_CLUSTER = ("SLURM_CLUSTERS", "SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
 
 UNKNOWN = "UNKNOWN"
 # States after which a job does not come back; all others may change.
@@ -77,6 +82,28 @@ def require_commands() -> None:
                 f"hydra/launcher=slurm: there is no {name} on PATH; start the command on a login "
                 "node of the cluster, or leave hydra/launcher= out"
             )
+
+
+@contextmanager
+def without_own_job() -> Iterator[None]:
+    """Hide the variables of a job in which this command itself runs, from jobs that it submits.
+
+    They would get the environment of the command, and their `srun` would take its memory limit, for
+    example, as the one of the job.
+    """
+    hidden = {}
+    if "SLURM_JOB_ID" in os.environ:
+        hidden = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(_OF_A_JOB) and name not in _OF_THE_CLUSTER
+        }
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def cancel(job_ids: Collection[str]) -> None:

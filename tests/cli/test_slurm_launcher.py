@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -154,6 +155,25 @@ def test_the_user_may_share_the_node(make: Callable[..., Launch]) -> None:
     asked = options(launch.scripts()[0])
     assert "exclusive" not in asked
     assert asked.items() >= {"no-requeue": "", "reservation": "morning"}.items()
+
+
+def test_a_job_may_submit_jobs_that_do_not_inherit_its_limits(
+    make: Callable[..., Launch], slurm: SlurmCommands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (slurm.folder / "sbatch").write_text(
+        f"#!/bin/sh\nenv > {slurm.folder}/environment\necho Submitted batch job 7\n"
+    )
+    own = {"SLURM_JOB_ID": "5", "SLURM_MEM_PER_NODE": "500"}
+    kept = {"SLURM_CONF": "/etc/slurm.conf", "SBATCH_ACCOUNT": "me"}
+    for name, value in (own | kept).items():
+        monkeypatch.setenv(name, value)
+    launch = make()
+    launch.end(0)
+    launch.launch(1)
+    given = (slurm.folder / "environment").read_text().splitlines()
+    assert {f"{name}={value}" for name, value in kept.items()} <= set(given)
+    assert not [line for line in given if line.startswith(tuple(own))]
+    assert {name: os.environ[name] for name in own} == own
 
 
 def test_many_jobs_are_submitted_in_arrays(
