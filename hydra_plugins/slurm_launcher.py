@@ -186,7 +186,10 @@ class SlurmLauncher(Launcher):
                     return
                 line.show(standing_text(jobs.standing(notes)))
                 if jobs.outage and not is_silent:
-                    say(self._console, f"waiting: SLURM does not answer ({jobs.outage})")
+                    say(
+                        self._console,
+                        f"waiting: SLURM does not answer; jobs go on without it ({jobs.outage})",
+                    )
                 is_silent = jobs.outage is not None
                 sleep(_LOOK_EVERY_S)
 
