@@ -20,7 +20,6 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from bench.cli.cluster_progress import JobsLine, RunLines, standing_text
 from bench.cli.launched_job import LaunchedJob, SharedState
@@ -56,7 +55,6 @@ class SlurmLauncher(Launcher):
     def __init__(self, **keys: Any) -> None:
         """Keep the keys of conf/hydra/launcher/slurm.yaml."""
         self._keys = keys
-        self._console = Console(stderr=True)
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -65,6 +63,8 @@ class SlurmLauncher(Launcher):
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
+        # That of the worker: a line that is redrawn must know what else is printed.
+        self._console = self._worker.console
         self._wants_progress = bool(config.get("progress", True))
 
     @cached_property

@@ -67,6 +67,8 @@ class Launch:
             columns=[],
         )
         self.worker = Worker(command)
+        self.printed = io.StringIO()
+        self.worker.console = Console(file=self.printed, width=200)
         register()
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
             config = compose(
@@ -83,8 +85,6 @@ class Launch:
             task_function=self.worker.run_job,
             config=config,
         )
-        self.printed = io.StringIO()
-        self.launcher._console = Console(file=self.printed, width=200)
 
     def end(self, *nums: int) -> None:
         """Note that jobs have ended."""
