@@ -212,7 +212,9 @@ def _money_usd(runs: DataFrame, time_s: Series, energy_j: Series) -> Series:
     per_hour, per_kwh = (
         numbers(runs, f"config.price.{name}") for name in ("usd_per_hour", "usd_per_kwh")
     )
-    rent_usd = (time_s / 3600 * per_hour).where(per_hour.notna(), 0.0)
+    # The hourly price is that of one node.
+    num_nodes = numbers(runs, "config.trainer.num_nodes").fillna(1.0)
+    rent_usd = (time_s / 3600 * per_hour * num_nodes).where(per_hour.notna(), 0.0)
     # Unknown joules do not matter if electricity is free.
     electricity_usd = (energy_j / JOULES_PER_KWH * per_kwh).where(per_kwh > 0, 0.0)
     return (rent_usd + electricity_usd).where(per_hour.notna() | per_kwh.notna())

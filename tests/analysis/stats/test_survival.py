@@ -186,6 +186,9 @@ def test_money_of_a_miss_is_by_the_prices_of_its_configuration(tmp_path: Path) -
     runs["config.price.usd_per_hour"] = [2.0, 2.0, None, None]
     runs["config.price.usd_per_kwh"] = [0.5, None, 0.5, None]
     assert spent(runs, "cost_usd").tolist() == pytest.approx([2.5, 2.0, 0.5, np.nan], nan_ok=True)
+    # The price of an hour is paid for each node, the electricity is that of all of them.
+    runs["config.trainer.num_nodes"] = [3.0, 1.0, 3.0, np.nan]
+    assert spent(runs, "cost_usd").tolist() == pytest.approx([6.5, 2.0, 0.5, np.nan], nan_ok=True)
 
 
 def test_a_run_without_a_target_and_an_unknown_quantity_are_refused(tmp_path: Path) -> None:
