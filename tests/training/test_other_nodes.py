@@ -164,3 +164,16 @@ def test_a_node_that_does_not_call_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     )  # fmt: skip
     with pytest.raises(NodeFailed, match="node1 has not called within 0 s"):
         OtherNodes.meet(job, lambda stage: None)
+
+
+def test_node_0_does_not_wait_for_ever_for_a_lost_node(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with GPUs, on which nothing tells a rank that another one is gone."""
+    exited = threading.Event()
+    monkeypatch.setattr("bench.training.other_nodes.GRACE_S", 0.0)
+    monkeypatch.setattr("bench.training.other_nodes.os._exit", lambda code: exited.set())
+    with met(vanishes) as others:
+        others.wait_until_ready()
+        assert exited.wait(10.0)
+    assert "node1 (h1) was lost, and the training waited for it" in caplog.text

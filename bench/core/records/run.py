@@ -46,8 +46,8 @@ class RunError:
     """Why a run did not end as ok.
 
     Attributes:
-        kind: Kind of the error, such as `diverged`, `no_metrics`, `not_evaluated`, `no_batches` or
-            `not_started`.
+        kind: Kind of the error, such as `diverged`, `no_metrics`, `not_evaluated`, `no_batches`,
+            `node_failed` or `not_started`.
         message: One line. For a refused run, it says what does not exist and what exists instead.
         traceback: Traceback, if an exception ended the run.
     """
