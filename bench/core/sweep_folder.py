@@ -21,9 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.core.errors import first_error
 from bench.core.files import StoreError, read_file, replace_file, unwritable_message
 
-_PLAN = "plan.json"
-_LAUNCHED = "launched.json"
-_JOBS = "jobs"
+_PLAN, _LAUNCHED, _JOBS = "plan.json", "launched.json", "jobs"
 _T = TypeVar("_T")
 
 
@@ -279,8 +277,7 @@ class SweepFolder:
         if self._stamps.get(num) == stamp:
             return
         with suppress(StoreError):
-            note = self._read(f"{_JOBS}/{path.name}", _NOTE_FORM)
-            if note is not None:
+            if (note := self._read(f"{_JOBS}/{path.name}", _NOTE_FORM)) is not None:
                 self._notes[num], self._stamps[num] = note, stamp
 
     def _write(self, name: str, content: bytes) -> None:
