@@ -169,10 +169,6 @@ class Worker:
 
     def _run(self, num: int, planned: Planned, overrides: Sequence[str]) -> None:
         """Make one run and report it, unless resume= finds it finished."""
-        if self.nodes.follows:  # node 0 makes the run and reports it
-            if error := self._processes.follow(self.nodes, planned):
-                self._note_error(num, error, failed=True)
-            return
         title = self.counter.name_next(self._multirun.num_runs, self._name(planned, overrides))
         config = planned.config
         self._multirun.resume = str(config["resume"] or True).lower()
@@ -185,7 +181,12 @@ class Worker:
         )
         run = JobRun(folder="", overrides=overrides, key=key)
         try:
-            if (done := self._finished.find(key, config)) is not None:
+            done = self._finished.find(key, config)
+            if self.nodes.follows:  # node 0 makes the run, unless it is finished, and reports it
+                if not done and (error := self._processes.follow(self.nodes, planned)):
+                    self._note_error(num, error, failed=True)
+                return
+            if done is not None:
                 folder, record = str(done[0]), done[1]
                 self.records[folder] = record
                 self._add(num, replace(run, folder=folder, found=True, ended=True))
