@@ -152,7 +152,8 @@ class SlurmLauncher(Launcher):
                 jobs.refuse(range(nums.start, first + len(job_overrides)), str(error))
                 return
             array = ids[nums.start].partition("_")[0]
-            say(self._console, f"SLURM job {array}: {len(ids)} jobs of the sweep")
+            jobs_text = "1 job" if len(ids) == 1 else f"{len(ids)} jobs"
+            say(self._console, f"SLURM job {array}: {jobs_text} of the sweep")
 
     def _write_ids(self, sweep: SweepFolder, ids: Mapping[int, str]) -> None:
         """Add jobs to those whose ids are written down, for a later resume=true to ask about."""

@@ -109,9 +109,10 @@ class SlurmJobs:
         """Read the notes that have changed, and ask SLURM if it is time to.
 
         Returns:
-            The notes of all jobs that have begun, by their numbers.
+            The notes of those of the jobs that have begun, by their numbers.
         """
-        notes = self._folder.read_notes()
+        found = self._folder.read_notes()  # of earlier batches of the sweep, too
+        notes = {num: found[num] for num in self._ids if num in found}
         self._open -= {num for num, note in notes.items() if note.ended}
         now_s = self._clock()
         if self._open and now_s - self._asked_s >= _ASK_EVERY_S:

@@ -82,6 +82,12 @@ def test_jobs_wait_run_and_end(trial: Trial) -> None:
     assert trial.jobs.lost == {}
 
 
+def test_jobs_of_an_earlier_batch_are_not_its_own(trial: Trial) -> None:
+    trial.note(5, ended=True)
+    trial.note(1, ended=True)
+    assert list(trial.jobs.update()) == [1]
+
+
 def test_slurm_is_asked_at_most_every_ten_seconds(trial: Trial) -> None:
     trial.wait(62)  # at 2, 12, 22, 32, 42, 52 and 62 s
     assert trial.states.num_asked == 7
