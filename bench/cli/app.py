@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from traceback import walk_tb
 from typing import Any
 
 import hydra
@@ -38,6 +39,7 @@ from bench.config.serve import (
 )
 from bench.config.slurm import SlurmConfig
 from bench.config.train import TrainConfig
+from bench.core.errors import kind_and_line
 from bench.core.files import config_dir, expand_path
 from bench.launch.stopping import interrupt_on_signals
 
@@ -54,6 +56,10 @@ _SCHEMAS = {
     "placement": {"placement": PlacementConfig},
     "launcher": {"slurm": SlurmConfig},
 }
+
+
+# Hydra finds plugins in this package, which those of others share.
+_OWN_PLUGINS = ("hydra_plugins.checked_sweeper", "hydra_plugins.slurm_launcher")
 
 
 @cache
@@ -179,9 +185,20 @@ def _exit_code(
             print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         outcome.code = INTERRUPTED
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
         outcome.code = CRASHED
+        if wants_traceback or _is_own(error):
+            traceback.print_exc()
+        else:
+            text = f"hydra/sweeper= or hydra/launcher= failed: {kind_and_line(error)}"
+            print(f"error: {text}; HYDRA_FULL_ERROR=1 shows where", file=sys.stderr)
+
+
+def _is_own(error: Exception) -> bool:
+    """Whether code of this project raised an exception, rather than a plugin of Hydra."""
+    modules = {frame.f_globals.get("__name__") for frame, _ in walk_tb(error.__traceback__)}
+    ours = ("bench.", "analysis.", *_OWN_PLUGINS)
+    return any(str(name).startswith(ours) for name in modules - {__name__})
 
 
 def _wants_traceback() -> bool:

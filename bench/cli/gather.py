@@ -96,10 +96,13 @@ class Gathering:
     def _all_notes(self) -> list[JobNote]:
         """The notes of this process and of others, once nothing more is to be expected."""
         own = self._worker.notes
-        if self._folder is None or (plan := self._multirun.plan) is None:
-            others = self._folder.read_notes() if self._folder else {}
-            return [note for _, note in sorted({**others, **own}.items())]
-        nums = [job.num for job in plan.jobs]
+        if self._folder is None:
+            return [own[num] for num in sorted(own)]
+        # Without a plan, another sweeper than ours has made up the jobs as it went.
+        plan = self._multirun.plan
+        nums = (
+            [job.num for job in plan.jobs] if plan else sorted({**self._folder.read_notes(), **own})
+        )
         if not set(nums) <= own.keys():
             unknown = set(nums) - own.keys() - self._worker.lost.keys()
             # A launcher that returned has started all jobs; one that failed may have, too.

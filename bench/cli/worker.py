@@ -7,6 +7,7 @@ The command reads these notes and the run folders: what a launcher returns is no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ from bench.core.files import StoreError
 from bench.core.host import host_facts
 from bench.core.ledger import note_end, note_launch
 from bench.core.lock import lock_path, require_lock
+from bench.core.objective import objective_of
 from bench.core.records.run import RunRecord
 from bench.core.store import (
     create_run_folder,
@@ -105,10 +107,13 @@ class Worker:
     def _finished(self) -> Finished:
         return Finished(lambda text: say(self.console, f"note: {text}"))
 
-    def run_job(self, config: DictConfig) -> None:
+    def run_job(self, config: DictConfig) -> float | None:
         """Make the runs of one job; Hydra calls this for each job.
 
         A job that cannot start is refused with one line, and the sweep goes on.
+
+        Returns:
+            The value of `objective`, for a sweeper that searches; None without one.
 
         Raises:
             Stopped: A signal ended the job in the command's own process, and so ends the sweep.
@@ -117,15 +122,26 @@ class Worker:
         num = hydra.job.num if hydra.mode == RunMode.MULTIRUN else len(self.notes)
         if not self._is_copy:
             self._make_job(num, list(hydra.overrides.task), config)
-            return
+            return self._objective(num, config)
         if is_stopped(self._multirun.folder):
-            return
+            return None
         with as_command(self._multirun):
             self.counter.skip_to(self._multirun.num_found + num)
-            try:
+            # A launcher would take an exception for a loss, but everything is recorded.
+            with suppress(Stopped):
                 self._make_job(num, list(hydra.overrides.task), config)
-            except Stopped:
-                return  # a launcher would take an exception for a loss, but everything is recorded
+        return self._objective(num, config)
+
+    def _objective(self, num: int, config: DictConfig) -> float | None:
+        note, name = self.notes[num], config.get("objective")
+        if name is None:
+            return None
+        # A job that was refused or failed beside its runs has not all of them.
+        runs = [] if note.errors else [self.records[each.folder] for each in note.runs]
+        try:
+            return objective_of(name, runs)
+        except ValueError:  # the job was refused because of its objective
+            return None
 
     def _make_job(self, num: int, overrides: Sequence[str], config: DictConfig) -> None:
         facts = host_facts()

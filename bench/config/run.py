@@ -16,6 +16,7 @@ from bench.core.checks import (
     Seed,
     one_of,
 )
+from bench.core.objective import require_objective
 
 
 @dataclass(kw_only=True)
@@ -56,4 +57,14 @@ class RunConfig(KeyGroup):
     resume: Annotated[Any, one_of((False, True, "comparable"))] = False
     shared: bool = False
     progress: bool = True
+    objective: str | None = None
     trust: list[ModuleName] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Refuse an objective that no sweeper can go by.
+
+        Raises:
+            ValueError: There is no such quantity, or it has no better direction.
+        """
+        if self.objective is not None:
+            require_objective(self.objective)

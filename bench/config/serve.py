@@ -222,6 +222,7 @@ class ServeConfig(RunConfig):
         Raises:
             ValueError: Two options contradict each other; the message names both.
         """
+        super().__post_init__()
         if self.scenario.name == GENERATE and self.backend.http is not None:
             raise ValueError(
                 "scenario=generate: runs a model in this process only; use backend=eager"

@@ -120,6 +120,7 @@ class TrainConfig(RunConfig):
         Raises:
             ValueError: Two keys contradict each other; the message names both.
         """
+        super().__post_init__()
         if self.precision == "16-mixed" and self.trainer.accelerator == "cpu":
             raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
         if self.batch_size % self.trainer.num_ranks:

@@ -15,13 +15,15 @@ CHOICES = "choices"
 # Prices and the carbon intensity of the grid change money and carbon, but nothing that is measured.
 CHARGES = ("price", "grid", "codecarbon.country_iso_code")
 # Keys that may differ between two runs of one configuration: paths, seed and repeat, how the run
-# was watched, names of options, and charges. Hashing them would separate runs that are repeats.
+# was watched, what a sweeper looks at, names of options, and charges. Hashing them would separate
+# runs that are repeats.
 UNHASHED = (
     CHOICES,
     "results",
     "resume",
     "shared",
     "progress",
+    "objective",
     "logger",
     "seed",
     "repeat",
