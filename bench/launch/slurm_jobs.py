@@ -23,13 +23,14 @@ _ASK_FIRST_S = 2.0  # soon after a start, so that the first line says where the 
 _OUTAGE_S = 60.0  # a controller that restarts is silent for so long
 # How long a note may take to arrive after its job has ended: network file systems cache folders.
 _GRACE_S = 5.0
-_GRACES_S = {"COMPLETED": 60.0, UNKNOWN: 15.0}
+_GRACES_S = {"COMPLETED": 60.0, UNKNOWN: 60.0}
 # Ended from outside, and not because something broke.
 _INTERRUPTED = {"CANCELLED", "TIMEOUT", "PREEMPTED", "DEADLINE", "REVOKED"}
 _REFUSED = "REFUSED"  # not a state of SLURM: it did not take the job
 # What SLURM and submitit print around the last words of a job.
 _NOISE = ("srun:", "slurmstepd:", "submitit ")
 _MOST_BYTES, _MOST_LINES = 4000, 40
+_NO_FOLDER = 53  # what SLURM gives as the signal if a node cannot open the files of a job
 _BY_SIGNAL = 128  # a shell adds this to the number of the signal that ended a program
 
 
@@ -218,6 +219,11 @@ class SlurmJobs:
         """The signal, or the exit code and the last words, with which a job ended by itself."""
         if job.state in _INTERRUPTED or job.exit_code is None:
             return ""
+        if job.signal == _NO_FOLDER:
+            folder = self._logs(job_id).parent.parent
+            return (
+                f": it cannot write to {folder}; start the command where all nodes share a folder"
+            )
         number = job.signal or max(0, job.exit_code - _BY_SIGNAL)
         if number:
             return f" ({signal_name(number)})"

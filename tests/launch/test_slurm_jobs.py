@@ -119,6 +119,12 @@ def test_slurm_is_asked_at_most_every_ten_seconds(trial: Trial) -> None:
             "SLURM ended its job 7_0 as FAILED on node2 (exit code 1): ModuleNotFoundError: bench",
         ),
         (
+            SlurmJob(state="FAILED", node="node2", exit_code=0, signal=53),
+            "killed",
+            "SLURM ended its job 7_0 as FAILED on node2: it cannot write to {sweep}; start the "
+            "command where all nodes share a folder",
+        ),
+        (
             SlurmJob(state="PENDING", reason="launch failed requeued held"),
             "killed",
             "SLURM could not start its job 7_0 (launch failed requeued held)",
@@ -141,6 +147,7 @@ def test_a_job_that_left_no_note_is_lost_with_the_reason(
     )
     trial.states.jobs["7_0"] = job
     lost = trial.lost()
+    reason = reason.format(sweep=tmp_path)
     assert (lost.status, lost.reason, lost.state) == (status, reason, job.state)
     assert lost.node == job.node
     assert commands.calls("scancel") == ["--quiet 7"] * job.is_held
@@ -182,7 +189,7 @@ def test_a_completed_job_without_a_note_is_lost(trial: Trial) -> None:
 def test_a_job_that_nobody_knows_is_lost_and_names_the_node_of_its_note(trial: Trial) -> None:
     trial.states.jobs["7_0"] = SlurmJob(state="UNKNOWN")
     trial.note(0, ended=False)
-    trial.wait(16)
+    trial.wait(61)
     assert trial.jobs.lost == {}
     assert trial.lost(2).node == "node1"
     assert "does not know its job 7_0 any more, which ran on node1" in trial.jobs.lost[0].reason
