@@ -29,7 +29,9 @@ from bench.cli.worker import Worker
 from bench.config.slurm import SlurmConfig
 from bench.core.errors import install_hint
 from bench.core.files import StoreError
-from bench.core.sweep_folder import Launched, SweepFolder
+from bench.core.objective import objective_of
+from bench.core.store import read_record
+from bench.core.sweep_folder import JobNote, Launched, SweepFolder
 from bench.launch.slurm import (
     SlurmError,
     last_line,
@@ -103,9 +105,13 @@ class SlurmLauncher(Launcher):
             initial_job_idx: The number of the first one.
 
         Returns:
-            For each job, that Hydra has nothing to raise: what became of it is in its note, or in
-            `lost` of the worker.
+            For each job its objective, if the sweeper searches. Hydra has nothing to raise: what
+            became of a job is in its note, or in `lost` of the worker.
+
+        Raises:
+            ValueError: Nothing can be submitted from this machine.
         """
+        self.require()  # not every sweeper does it before
         folder = Path(self.config.hydra.sweep.dir).absolute()
         sweep = SweepFolder(folder)
         jobs = SlurmJobs(sweep, lambda job_id: folder / _LOGS / job_id / f"{job_id}_0_log.err")
@@ -117,9 +123,24 @@ class SlurmLauncher(Launcher):
             raise
         finally:
             self._worker.lost.update(jobs.lost)
-        return [
-            JobReturn(overrides=list(each), status=JobStatus.COMPLETED) for each in job_overrides
-        ]
+        returned = []
+        for num, overrides in enumerate(job_overrides, start=initial_job_idx):
+            job = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
+            job.return_value = self._objective(sweep.read_notes().get(num))
+            returned.append(job)
+        return returned
+
+    def _objective(self, note: JobNote | None) -> float | None:
+        """The objective of a job; None if the sweeper has planned its jobs and does not search."""
+        name = self.config.get("objective")
+        if name is None or MULTIRUN.plan is not None:
+            return None
+        # As bad as can be without a complete job.
+        runs = note.runs if note is not None and note.ended and not note.errors else []
+        try:
+            return objective_of(name, [read_record(Path(run.folder)) for run in runs])
+        except StoreError:
+            return objective_of(name, [])
 
     def _submit(
         self,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +26,7 @@ from bench.cli.terminal import RunCounter
 from bench.cli.worker import Worker
 from bench.core.files import config_dir
 from bench.core.outcome import outcome_record
-from bench.core.store import create_run_folder, new_identity, write_record
+from bench.core.store import create_run_folder, new_identity, read_record, write_record
 from bench.core.sweep_folder import JobNote, JobRun, Process, RunKey, SweepFolder
 from bench.launch.slurm_jobs import Standing
 from bench.launch.stopping import Stopped
@@ -118,9 +120,7 @@ def test_each_job_gets_a_node_of_its_own(make: Callable[..., Launch]) -> None:
     launch = make(partition="gpu", nodelist="node2", mem_gb=1.5, setup=["module load cuda"])
     launch.end(0, 1)
     returned = launch.launch(2)
-    assert [(each.status, each.return_value) for each in returned] == [
-        (JobStatus.COMPLETED, None)
-    ] * 2
+    assert [each.status for each in returned] == [JobStatus.COMPLETED] * 2
     (script,) = launch.scripts()
     asked = options(script)
     alone = {"exclusive": "", "no-requeue": "", "nodes": "1", "ntasks-per-node": "1"}
@@ -130,6 +130,25 @@ def test_each_job_gets_a_node_of_its_own(make: Callable[..., Launch]) -> None:
     assert "\nmodule load cuda\n" in script
     assert launch.sweep.read_launched().job_ids == {0: "7_0", 1: "7_1"}  # type: ignore[union-attr]
     assert launch.worker.lost == {}
+
+
+def test_a_sweeper_that_searches_gets_the_objective_of_each_job(
+    make: Callable[..., Launch], tmp_path: Path
+) -> None:
+    identity = new_identity("train", KEY.config_hash, 0, 0)
+    config = {"seed": 0, "repeat": 0, "target": {"metric": "accuracy", "value": 0.9}}
+    folder = create_run_folder(tmp_path, identity, config)
+    write_record(folder, outcome_record(identity, config, curve([0.5, 0.95]), status="ok"))
+    launch = make()
+    run = JobRun(folder=str(folder), overrides=["seed=0"], key=KEY, ended=True)
+    note = JobNote(num=0, overrides=["seed=0"], process=ELSEWHERE, runs=[run], ended=True)
+    launch.sweep.write_note(note)
+    launch.sweep.write_note(replace(note, num=1, runs=[replace(run, folder=str(tmp_path))]))
+    launch.sweep.write_note(replace(note, num=2, errors=["refused"]))
+    record = read_record(folder)
+    assert record.target is not None
+    values = [job.return_value for job in launch.launch(3)]
+    assert values == [record.target.time_to_target_s, math.inf, math.inf]
 
 
 @pytest.mark.parametrize(
