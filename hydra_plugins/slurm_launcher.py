@@ -123,10 +123,10 @@ class SlurmLauncher(Launcher):
             raise
         finally:
             self._worker.lost.update(jobs.lost)
-        returned = []
+        returned, notes = [], sweep.read_notes()
         for num, overrides in enumerate(job_overrides, start=initial_job_idx):
             job = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
-            job.return_value = self._objective(sweep.read_notes().get(num))
+            job.return_value = self._objective(notes.get(num))
             returned.append(job)
         return returned
 
@@ -217,6 +217,8 @@ class SlurmLauncher(Launcher):
 
     def _cancel(self, jobs: SlurmJobs) -> None:
         """Cancel the jobs, and give them time to write their records and leave the queue."""
+        if jobs.are_over():
+            return
         deadline_s = monotonic() + _FAREWELL_S
         is_cancelled, refusal = False, ""
         say(self._console, f"cancelling SLURM job {', '.join(jobs.ids())}")

@@ -259,6 +259,21 @@ def test_ctrl_c_cancels_the_jobs_and_waits_until_they_have_left(
     assert "cancelling SLURM job 7" in launch.printed.getvalue()
 
 
+def test_a_signal_before_the_first_submission_cancels_nothing(
+    make: Callable[..., Launch], slurm: SlurmCommands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> int:
+        raise Stopped(signal.SIGINT)
+
+    monkeypatch.setattr("hydra_plugins.slurm_launcher.max_array_size", interrupt)
+    launch = make()
+    with pytest.raises(Stopped):
+        launch.launch(2)
+    assert slurm.calls("scancel") == slurm.calls("squeue") == []
+    assert launch.printed.getvalue() == ""
+    assert launch.worker.lost == {}
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
