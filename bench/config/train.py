@@ -203,7 +203,7 @@ def _require_module(config: TrainConfig) -> None:
         ),
         f"trainer.num_nodes={config.trainer.num_nodes}": (
             config.trainer.num_nodes > 1,
-            "trains on one node; use ProfilerCallback in a training of your own for several",
+            "trains on one node; train a built-in task on several",
         ),
     }
     for key, (is_set, reason) in refusals.items():

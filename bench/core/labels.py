@@ -13,7 +13,7 @@ STRENGTH: tuple[EnergyLabel, ...] = get_args(EnergyLabel)
 
 # Health flags that concern only the joules of a run: its time and quality stay comparable, but no
 # statement is made about its energy.
-ENERGY_FLAGS = ("gpu_energy_missing", "meter_failed")
+ENERGY_FLAGS = ("gpu_energy_missing", "meter_failed", "nodes_unmeasured")
 
 # Flags of a component's joules. Flagged joules are shown with their bound, and decide nothing.
 ROW_FLAGS = ("below_resolution", "counter_reset", "counter_gap")

@@ -158,6 +158,8 @@ class ProfilerCallback(pl.Callback):
             self._window.use_gpus(gpu_uuids(used))
             self._window.synchronize = synchronize
             self.folder = self._run.folder
+            if trainer.num_nodes > 1:  # nobody reads the meters of the others
+                self._window.flag("nodes_unmeasured")
         else:
             self._window = Window.time_only(synchronize)
         self._profiler = TargetProfiler(

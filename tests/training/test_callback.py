@@ -46,6 +46,20 @@ def test_time_and_energy_to_the_target_are_those_of_the_evaluation_that_crosses(
     assert record.status == "ok"
 
 
+def test_a_training_over_several_nodes_has_no_joules_but_its_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The callback reads the meters of one node only."""
+    monkeypatch.setattr(pl.Trainer, "num_nodes", 2)
+    record = fit(tmp_path, [0.5, 0.95]).record
+    assert record is not None
+    assert record.target is not None
+    assert (record.target.time_to_target_s, record.target.energy_to_target_j) == (15.0, None)
+    assert record.energy_total_j is None
+    assert record.health is not None
+    assert "nodes_unmeasured" in record.health.flags
+
+
 def test_the_record_is_in_the_run_folder_with_its_curve(tmp_path: Path) -> None:
     profiler = fit(tmp_path, [0.5, 0.95])
     assert profiler.folder is not None

@@ -335,6 +335,7 @@ def test_the_configuration_leaves_out_what_the_module_decides(tmp_path: Path) ->
         (["trainer.compile=true"], "trainer.compile=true: task=module does not know what to"),
         (["trainer.channels_last=true"], "trainer.channels_last=true: task=module leaves"),
         (["trainer=auto", "trainer.devices=2"], "trainer.devices=2: task=module trains on one"),
+        (["trainer.num_nodes=2"], "trainer.num_nodes=2: task=module trains on one node; train a"),
         (["+metrics.f1._target_=torchmetrics.F1Score"], "metrics.f1: task=module reports what"),
         (["target.mode=null"], "give target.mode=max or target.mode=min"),
         (["target.mode=up"], "target.mode=up: must be one of max, min"),
