@@ -61,7 +61,10 @@ class Nodes:
 
     def close(self) -> None:
         self._second.kill()
-        self._second.communicate()
+        self._second.wait()
+        for stream in (self._second.stdin, self._second.stdout):
+            assert stream is not None
+            stream.close()  # without waiting for its fork server, which ends by itself
 
     def train(
         self,
