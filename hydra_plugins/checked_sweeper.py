@@ -104,7 +104,7 @@ class CheckedSweeper(BasicSweeper):
         launched = [list(job.overrides) for job in agenda.jobs]
         return [
             self._launch(batch, num)
-            for num, batch in _numbered(launched, self.max_batch_size or len(jobs))
+            for num, batch in _numbered(launched, self.max_batch_size or max(1, len(launched)))
         ]
 
     def _launch(self, batch: Sequence[Sequence[str]], num: int) -> Any:

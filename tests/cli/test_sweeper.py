@@ -16,6 +16,7 @@ from bench.cli.messages import root_cause
 from bench.cli.multirun import MULTIRUN
 from bench.cli.overrides import Checked, with_paths
 from bench.cli.terminal import CheckingLine
+from bench.core.sweep_folder import PlannedJob
 from bench.launch.needs import Need
 from hydra_plugins.checked_sweeper import PLANNINGS, CheckedSweeper, Planning
 from tests.cli.command import train
@@ -80,6 +81,32 @@ class TestPlan:
         ]
         assert MULTIRUN.num_runs == 4
         assert list(MULTIRUN.swept) == ["model.width", "model", "run"]
+
+    @pytest.mark.parametrize(("most", "sizes"), [(None, [4]), (3, [3, 1])])
+    def test_what_a_job_was_spread_into_is_launched_together(
+        self,
+        sweeper: CheckedSweeper,
+        monkeypatch: pytest.MonkeyPatch,
+        most: int | None,
+        sizes: list[int],
+    ) -> None:
+        planned = [PlannedJob(num=num, overrides=[f"run={num}"]) for num in range(4)]
+        agenda = SimpleNamespace(first_jobs=[], jobs=planned)
+        monkeypatch.setattr(sweeper, "_plan", lambda *_: agenda)
+        monkeypatch.setattr(sweeper, "_keep_plan", lambda *_: None)
+        monkeypatch.setattr(sweeper, "_parse_config", list)
+        sweeper.max_batch_size = most
+        facts = {"job": {"config_name": "serve"}, "launcher": {"_target_": "elsewhere"}}
+        sweeper.config = OmegaConf.create({"hydra": facts})
+        launched: list[int] = []
+
+        def launch(batch: list[list[str]], initial_job_idx: int) -> list[Any]:
+            launched.append(len(batch))
+            return []
+
+        sweeper.launcher = SimpleNamespace(launch=launch)  # type: ignore[assignment]
+        sweeper.sweep(["run=x"])  # one job on the command line
+        assert launched == sizes
 
     def test_needs_are_checked_once_for_all_jobs(
         self, sweeper: CheckedSweeper, monkeypatch: pytest.MonkeyPatch
