@@ -5,18 +5,20 @@ Hydra finds sweepers only in this namespace package.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobStatus
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from bench.cli.app import LaunchFailed
+from bench.cli.digests import Digests
 from bench.cli.job_values import JobValues
 from bench.cli.multirun import MULTIRUN
 from bench.cli.overrides import Checked, key_of, plain_values, with_paths
@@ -95,17 +97,37 @@ class CheckedSweeper(BasicSweeper):
             refuse_missing()
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        batches = self.split_arguments(overrides, self.max_batch_size)
-        jobs = list(chain.from_iterable(batches))
+        jobs = self._all_jobs(overrides)
         agenda = self._plan(PLANNINGS[command](), command, jobs)
-        for first in agenda.first_jobs:
+        if not self._is_local and len(agenda.first_jobs) > 1:
+            raise ValueError(
+                f"results={','.join(agenda.first_jobs)}: the jobs of a launcher share one results "
+                "folder; sweep into each folder by a command of its own"
+            )
+        for first in agenda.first_jobs.values():
             self._keep_request(first)
         self._keep_plan(command, agenda.jobs)
         launched = [list(job.overrides) for job in agenda.jobs]
+        size = self.max_batch_size or max(1, len(launched))
         return [
-            self._launch(batch, num)
-            for num, batch in _numbered(launched, self.max_batch_size or max(1, len(launched)))
+            self._launch(launched[num : num + size], num) for num in range(0, len(launched), size)
         ]
+
+    def _all_jobs(self, overrides: list[Override]) -> list[Sequence[str]]:
+        """The overrides of all jobs.
+
+        Raises:
+            ValueError: There is none, or Hydra could not cut them into batches.
+        """
+        size = self.max_batch_size
+        if size is not None and size < 1:
+            raise ValueError(f"hydra.sweeper.max_batch_size={size}: must be at least 1")
+        jobs = chain.from_iterable(self.split_arguments(overrides, size))
+        if first := next(jobs, None):
+            return [first, *jobs]
+        swept = [each for each in overrides if each.is_sweep_override()]
+        empty = [str(each.input_line) for each in swept if not [*each.sweep_string_iterator()]]
+        raise ValueError(f"{', '.join(empty)}: has no values to sweep")
 
     def _launch(self, batch: Sequence[Sequence[str]], num: int) -> Any:
         """Launch jobs.
@@ -164,8 +186,8 @@ class CheckedSweeper(BasicSweeper):
         """
         job_values = JobValues(self._compose, self._is_group)
         jobs = self._spread(planning, job_values, jobs)
-        digests = _Digests(
-            planning, lambda overrides: self._values(planning, job_values, overrides)
+        digests = Digests(
+            planning.digests, lambda overrides: self._values(planning, job_values, overrides)
         )
         needs: dict[Need, None] = {}
         first_jobs: dict[str, Sequence[str]] = {}
@@ -197,7 +219,7 @@ class CheckedSweeper(BasicSweeper):
         MULTIRUN.found, MULTIRUN.order = resumed.found, jobs
         MULTIRUN.num_found = sum(len(note.runs) for note in resumed.found)
         resumed.report(MULTIRUN.swept)
-        return _Agenda(list(first_jobs.values()), planned)
+        return _Agenda(first_jobs, planned)
 
     def _spread(
         self, planning: Planning, job_values: JobValues, jobs: Sequence[Sequence[str]]
@@ -231,6 +253,10 @@ class CheckedSweeper(BasicSweeper):
         if not config.hydra.sweep.dir:
             raise ValueError("hydra.sweep.dir=: must name a folder; leave it out for the usual one")
         folder = Path(config.hydra.sweep.dir)
+        if (folder / "jobs").exists():  # their notes would be taken for those of the new jobs
+            raise ValueError(
+                f"hydra.sweep.dir={folder}: has the jobs of an earlier sweep; name a new folder"
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(self.config, folder / "multirun.yaml")
@@ -262,35 +288,8 @@ def _swept(jobs: Sequence[Sequence[str]]) -> list[str]:
     return [key_of(values[0]) for values in zip(*jobs, strict=True) if len(set(values)) > 1]
 
 
-def _numbered(
-    jobs: Sequence[Sequence[str]], most: int
-) -> Iterator[tuple[int, Sequence[Sequence[str]]]]:
-    """The jobs in batches, each with the number of its first job."""
-    for num in range(0, len(jobs), most):
-        yield num, jobs[num : num + most]
-
-
 class _Agenda(NamedTuple):
-    """The first job of each results folder, and the jobs to launch."""
+    """The first job of each results folder, by the folder, and the jobs to launch."""
 
-    first_jobs: Sequence[Sequence[str]]
+    first_jobs: Mapping[str, Sequence[str]]
     jobs: Sequence[PlannedJob]
-
-
-class _Digests:
-    """Computes the hashes of the runs of jobs, once for all seeds and repeats."""
-
-    def __init__(
-        self, planning: Planning, values: Callable[[Sequence[str]], dict[str, Any]]
-    ) -> None:
-        self._planning = planning
-        self._values = values
-        self._known: dict[tuple[str, ...], Sequence[str]] = {}
-
-    def of(self, overrides: Sequence[str]) -> Sequence[str]:
-        """The hash of each run of a job."""
-        others = [text for text in overrides if key_of(text) not in ("seed", "repeat")]
-        first = (*others, "seed=0", "repeat=0")
-        if first not in self._known:
-            self._known[first] = self._planning.digests(self._values(first), first)
-        return self._known[first]

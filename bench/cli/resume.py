@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.cli.overrides import distinguishing
 from bench.core.files import StoreError
@@ -13,7 +13,15 @@ from bench.core.finished import FinishedRuns
 from bench.core.identity import charges_of
 from bench.core.records.run import RunRecord
 from bench.core.store import read_record
-from bench.core.sweep_folder import JobNote, JobRun, PlannedJob, Process, RunKey, SweepFolder
+from bench.core.sweep_folder import (
+    JobNote,
+    JobRun,
+    PlannedJob,
+    Process,
+    RunKey,
+    SweepFolder,
+    SweepPlan,
+)
 from bench.launch.slurm import SlurmJob, SlurmStates
 
 RESUME_COMPARABLE = "comparable"  # value of resume= that repeats runs which are not comparable
@@ -143,44 +151,67 @@ def runs_at_work(results: Path, say: Callable[[str], None]) -> Mapping[RunKey, s
         StoreError: The files of a sweep cannot be read.
         SlurmError: SLURM does not say which of its jobs still run.
     """
+    sweeps = _open_sweeps(results)
+    states = _ask_slurm([each for sweep in sweeps for each in sweep.ids.values()], say)
     found: dict[RunKey, str] = {}
-    for path in sorted((results / "sweeps").glob("*/")):
-        folder = SweepFolder(path)
-        if (path / "sweep.csv").exists() or (plan := folder.read_plan()) is None:
-            continue
-        notes = folder.read_notes()
-        jobs = [job for job in plan.jobs if job.num not in notes or not notes[job.num].ended]
-        queued = _queued_jobs(folder, jobs, notes, say)
+    for plan, jobs, notes, ids in sweeps:
         launcher = plan.process if plan.process.is_alive() else None
         for job in jobs:
-            note, maker = notes.get(job.num), queued.get(job.num)
+            note, in_slurm = notes.get(job.num), states.get(ids.get(job.num, ""))
             process = note.process if note is not None and note.process.is_alive() else launcher
-            if maker is None and process is not None and job.num not in queued:
+            maker = None
+            if in_slurm is not None:
+                maker = _in_slurm(ids[job.num], in_slurm)
+            elif process is not None:
                 maker = f"process {process.pid} on {process.host}"
             if maker is not None:
                 found |= dict.fromkeys(job.keys, maker)
     return found
 
 
-def _queued_jobs(
-    folder: SweepFolder,
-    jobs: Sequence[PlannedJob],
-    notes: Mapping[int, JobNote],
-    say: Callable[[str], None],
-) -> Mapping[int, str | None]:
-    """Which of the jobs SLURM still has, by their numbers; None for those that it no longer has."""
-    launched = folder.read_launched()
-    # Hydra's own launcher for SLURM writes no ids down, but a job that has begun knows its own.
-    ids = {note.num: note.slurm_id for note in notes.values() if note.slurm_id is not None}
-    ids |= launched.job_ids if launched is not None else {}
-    wanted = {job.num: ids[job.num] for job in jobs if job.num in ids}
-    if not wanted:
+class _OpenSweep(NamedTuple):
+    """A sweep that has written no table: its plan, and what is known of its open jobs."""
+
+    plan: SweepPlan
+    jobs: Sequence[PlannedJob]
+    notes: Mapping[int, JobNote]
+    ids: Mapping[int, str]  # of the jobs in SLURM
+
+
+def _open_sweeps(results: Path) -> Sequence[_OpenSweep]:
+    """The sweeps that may still have jobs.
+
+    Raises:
+        StoreError: The files of a sweep cannot be read.
+    """
+    sweeps = []
+    for path in sorted((results / "sweeps").glob("*/")):
+        folder = SweepFolder(path)
+        try:
+            if (path / "sweep.csv").exists() or (plan := folder.read_plan()) is None:
+                continue
+            launched = folder.read_launched()
+        except StoreError as error:
+            hint = "resume= cannot tell what this sweep still makes; if nothing, remove its folder"
+            raise StoreError(f"{error}; {hint}") from error
+        notes = folder.read_notes()
+        jobs = [job for job in plan.jobs if job.num not in notes or not notes[job.num].ended]
+        # Hydra's own launcher for SLURM writes no ids down, but a job that has begun knows its own.
+        ids = {note.num: note.slurm_id for note in notes.values() if note.slurm_id is not None}
+        ids |= launched.job_ids if launched is not None else {}
+        open_ids = {job.num: ids[job.num] for job in jobs if job.num in ids}
+        sweeps.append(_OpenSweep(plan, jobs, notes, open_ids))
+    return sweeps
+
+
+def _ask_slurm(ids: Collection[str], say: Callable[[str], None]) -> Mapping[str, SlurmJob]:
+    """Ask for the jobs of all sweeps at once: there may be many old sweeps."""
+    if not ids:
         return {}
     if shutil.which("squeue") is None:
-        say(f"note: {folder.path}: whether its jobs still run cannot be seen here, without squeue")
+        say(f"note: whether {len(ids)} jobs still run cannot be seen here, without squeue")
         return {}
-    states = SlurmStates().ask(wanted.values())
-    return {num: _in_slurm(job_id, states[job_id]) for num, job_id in wanted.items()}
+    return SlurmStates().ask(ids)
 
 
 def _in_slurm(job_id: str, job: SlurmJob) -> str | None:

@@ -11,6 +11,12 @@ from bench.core.checks import MISSING, CheckedAs, Count, KeyGroup, PositiveAmoun
 
 # Without these, a run would share its node, or be measured a second time behind the command's back.
 _ALWAYS: dict[str, Any] = {"exclusive": True, "no-requeue": True}
+# The launcher relies on its own values of these: with others, two processes would make the same
+# run, or nobody would find what a job has written.
+_OURS = {
+    *("array", "chdir", "error", "input", "nodes", "ntasks", "ntasks-per-node", "open-mode"),
+    *("output", "parsable", "requeue", "test-only", "wait", "wrap"),
+}
 
 
 @dataclass(kw_only=True)
@@ -35,6 +41,20 @@ class SlurmConfig(KeyGroup):
     signal_delay_s: Count = MISSING
     # Any, since Hydra would not let a value such as {exclusive: false} add keys to a mapping
     additional_parameters: Annotated[Any, CheckedAs(dict[str, Any] | None)] = None
+
+    def __post_init__(self) -> None:
+        """Refuse options of sbatch that the launcher sets itself.
+
+        Raises:
+            ValueError: There is one.
+        """
+        extra = self.additional_parameters if isinstance(self.additional_parameters, dict) else {}
+        for name in extra:
+            if str(name).replace("_", "-") in _OURS:
+                raise ValueError(
+                    f"hydra.launcher.additional_parameters.{name}: the launcher sets this option "
+                    "itself; leave it out"
+                )
 
     def parameters(self) -> dict[str, Any]:
         """The parameters by submitit's names: one node, whole, and one process on it."""

@@ -52,7 +52,8 @@ def kind_and_line(error: BaseException) -> str:
 def first_error(error: ValidationError) -> str:
     """The first error that pydantic found in data from a file, in one line with its location."""
     first = error.errors()[0]
-    return printable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+    place = ".".join(map(str, first["loc"]))  # none if the data is not JSON at all
+    return printable(": ".join(filter(None, (place, first["msg"]))))
 
 
 def install_hint(extra: str) -> str:

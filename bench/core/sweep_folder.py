@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from bench.core.errors import first_error
-from bench.core.files import StoreError, read_file, replace_file, unwritable_message
+from bench.core.files import StoreError, list_folder, read_file, replace_file, unwritable_message
 
 _PLAN, _LAUNCHED, _JOBS = "plan.json", "launched.json", "jobs"
 _T = TypeVar("_T")
@@ -52,7 +52,7 @@ class Process:
             return None
         try:
             os.kill(self.pid, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):  # no process has so large a number
             return False
         except PermissionError:  # it belongs to another user
             pass
@@ -259,11 +259,8 @@ class SweepFolder:
         as one that is not there yet.
         """
         folder = self.path / _JOBS
-        with suppress(OSError):
-            os.utime(folder)  # a network file system then does not answer from an old listing
-            with os.scandir(folder) as entries:
-                names = [entry.name for entry in entries if entry.name[0] != "."]
-            for name in names:
+        with suppress(StoreError):
+            for name in list_folder(folder):
                 self._read_note(folder / name)
         return self._notes
 
@@ -272,11 +269,11 @@ class SweepFolder:
         before = self._notes.get(num)
         if num < 0 or (before is not None and before.ended):
             return
-        facts = path.stat()
-        stamp = (facts.st_ino, facts.st_mtime_ns)
-        if self._stamps.get(num) == stamp:
-            return
-        with suppress(StoreError):
+        with suppress(StoreError, OSError):  # one that cannot be read must not hide the others
+            facts = path.stat()
+            stamp = (facts.st_ino, facts.st_mtime_ns)
+            if self._stamps.get(num) == stamp:
+                return
             if (note := self._read(f"{_JOBS}/{path.name}", _NOTE_FORM)) is not None:
                 self._notes[num], self._stamps[num] = note, stamp
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.resume import runs_at_work
+from bench.core.files import StoreError
 from bench.core.sweep_folder import (
     JobNote,
     Launched,
@@ -29,8 +30,8 @@ KEYS = [RunKey(command="train", config_hash="0123456789ab", seed=n, repeat=0) fo
 class Sweep:
     """A sweep of four jobs; the first has ended, the second runs elsewhere."""
 
-    def __init__(self, results: Path, command: Process) -> None:
-        self.folder = SweepFolder(results / "sweeps" / "x")
+    def __init__(self, results: Path, command: Process, name: str = "x") -> None:
+        self.folder = SweepFolder(results / "sweeps" / name)
         jobs = [PlannedJob(num=n, overrides=[f"seed={n}"], keys=[KEYS[n]]) for n in range(4)]
         self.folder.write_plan(
             SweepPlan(command="train", process=command, swept=["seed"], num_runs=4, jobs=jobs)
@@ -76,6 +77,41 @@ def test_jobs_in_slurm_outlive_their_command(
         runs_at_work(tmp_path, print)
     (sweep.folder.path / "sweep.csv").touch()  # its command has gathered all records
     assert runs_at_work(tmp_path, print) == {}
+
+
+def test_slurm_is_asked_once_for_all_sweeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm = SlurmCommands(tmp_path / "bin", monkeypatch)
+    slurm.add("squeue", queued("7_1", "RUNNING", "0", "node2", "None"))
+    for name in ("x", "y", "z"):
+        Sweep(tmp_path, DEAD, name).submit()
+    assert runs_at_work(tmp_path, print) == {KEYS[1]: "SLURM job 7_1, running on node2"}
+    assert len(slurm.calls("squeue")) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("", "Invalid JSON: EOF"), ('{"command": "train"}', "process: Field required")],
+)
+def test_a_damaged_plan_is_named_with_the_remedy(tmp_path: Path, content: str, reason: str) -> None:
+    plan = Sweep(tmp_path, DEAD).folder.path / "plan.json"
+    plan.write_text(content)
+    with pytest.raises(StoreError, match=r"if nothing, remove its folder$") as caught:
+        runs_at_work(tmp_path, print)
+    assert str(caught.value).startswith(f"{plan}: {reason}")
+
+
+def test_a_process_number_that_cannot_be_is_of_no_process(tmp_path: Path) -> None:
+    Sweep(tmp_path, replace(HERE, pid=10**30))
+    assert runs_at_work(tmp_path, print) == {}
+
+
+def test_a_note_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    folder = Sweep(tmp_path, DEAD).folder.path
+    for num in (2, 3):
+        (folder / "jobs" / f"{num}.json").symlink_to("/nowhere")
+    assert sorted(SweepFolder(folder).read_notes()) == [0, 1]
 
 
 def test_without_squeue_a_note_says_that_nobody_can_tell(

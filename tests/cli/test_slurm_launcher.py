@@ -281,6 +281,8 @@ def test_a_signal_before_the_first_submission_cancels_nothing(
         ({"foo": 1}, r"^hydra\.launcher\.foo: no such key"),
         ({"array_parallelism": 0}, r"^hydra\.launcher\.array_parallelism=0: must be at least 1"),
         ({"additional_parameters": 3}, r"^hydra\.launcher\.additional_parameters=3: must be"),
+        ({"additional_parameters": {"nodes": 2}}, r"\.nodes: the launcher sets this option itself"),
+        ({"additional_parameters": {"ntasks_per_node": 2}}, r"\.ntasks_per_node: the launcher"),
     ],
 )
 def test_wrong_keys_are_refused(

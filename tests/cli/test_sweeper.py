@@ -72,7 +72,7 @@ class TestPlan:
         )
         jobs = [["+model.width=1", "model@a=x", "lr=1"], ["+model.width=2", "model@a=y", "lr=1"]]
         agenda = sweeper._plan(planning, "train", jobs)
-        assert agenda.first_jobs == [jobs[0]]
+        assert agenda.first_jobs == {"r": jobs[0]}
         assert [(job.num, job.overrides) for job in agenda.jobs] == list(enumerate(jobs))
         keys = agenda.jobs[1].keys
         assert [(key.config_hash, key.seed, key.repeat) for key in keys] == [
@@ -144,6 +144,12 @@ def test_every_command_that_sweeps_is_planned() -> None:
         (["model=custom", "model._target_=nosuch_a.A,nosuch_b.B"], "No module named 'nosuch_a'"),
         (["hydra.sweep.dir="], "hydra.sweep.dir=: must name a folder"),
         (["results=/dev/null/x"], "results=/dev/null/x: cannot write there"),
+        (["seed=range(3,3)", "lr=0.1,0.2"], "seed=range(3,3): has no values to sweep"),
+        (["hydra.sweeper.max_batch_size=0"], "hydra.sweeper.max_batch_size=0: must be at least 1"),
+        (
+            ["hydra/launcher=joblib", "results=a,b"],
+            "results=a,b: the jobs of a launcher share one results folder",
+        ),
     ],
 )
 def test_an_impossible_sweep_is_one_line_and_leaves_no_files(
@@ -155,6 +161,18 @@ def test_an_impossible_sweep_is_one_line_and_leaves_no_files(
     assert len(errors) == 1
     assert words in errors[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_an_earlier_sweep_is_not_used_again(tmp_path: Path) -> None:
+    """The notes of its jobs would be taken for those of the new ones."""
+    note = tmp_path / "earlier" / "jobs" / "0.json"
+    note.parent.mkdir(parents=True)
+    note.touch()
+    answer = train(tmp_path, "-m", "codecarbon=none", "seed=1", "hydra.sweep.dir=earlier")
+    assert answer.code == 2
+    message = "hydra.sweep.dir=earlier: has the jobs of an earlier sweep; name a new folder"
+    assert message in answer.err
+    assert [*tmp_path.iterdir(), *note.parents[1].iterdir()] == [note.parents[1], note.parent]
 
 
 def test_paths_are_expanded_and_names_are_not(
