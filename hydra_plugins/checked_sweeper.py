@@ -14,7 +14,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobStatus
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 from rich.console import Console
 
 from bench.cli.app import LaunchFailed
@@ -263,7 +263,8 @@ class CheckedSweeper(BasicSweeper):
         except OSError as error:
             raise ValueError(unwritable_message(expand_path(config.results), error)) from error
         # The launcher makes the folder that stands here; it must be the one with the request.
-        self.config.hydra.sweep.dir = str(folder)
+        with read_write(self.config.hydra):  # Hydra 1.4 protects it
+            self.config.hydra.sweep.dir = str(folder)
         MULTIRUN.folder = folder
 
     def _keep_plan(self, command: str, jobs: Sequence[PlannedJob]) -> None:
