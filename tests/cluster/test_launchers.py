@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
 @pytest.mark.parametrize("launcher", ["submitit_local", "joblib"])
 def test_all_runs_are_made_and_found_again(tmp_path: Path, launcher: str) -> None:
-    arguments = ("-m", f"hydra/launcher={launcher}", *QUICK, "seed=0,1")
+    arguments = ("-m", f"hydra/launcher={launcher}", *QUICK, "shared=true", "seed=0,1")
     ended = answer(start(tmp_path, *arguments))
     assert ended.code == 0, ended.err
     assert [record.status for record in records(tmp_path)] == ["ok", "ok"]

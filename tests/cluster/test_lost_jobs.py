@@ -99,14 +99,3 @@ def test_a_preempted_job_is_not_queued_again(cluster: Slurm, lost: tuple[Path, A
 
 def test_no_process_is_left_on_the_nodes(lost: tuple[Path, Answer]) -> None:
     wait_until("no process of the sweep is left", lambda: processes_in(lost[0]) == [])
-
-
-def test_without_accounting_a_killed_worker_is_noticed(slurm: Slurm, tmp_path: Path) -> None:
-    command = slurm.start(
-        *(tmp_path, "-m", ON_SLURM, *QUICK, TARGET, f"budget.max_epochs={KILLED}"),
-        SLURM_CONF=slurm.without_accounting(),
-    )
-    kill_worker(tmp_path, 0)
-    ended = answer(command)
-    assert ended.code == 5, ended.err
-    assert by_epochs(tmp_path)[KILLED].status == "interrupted"

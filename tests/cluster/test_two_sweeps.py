@@ -1,4 +1,4 @@
-"""Two sweeps at the same time into one results folder, one of them on nodes that it shares."""
+"""One results folder for two sweeps at the same time, and for the models that they trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from bench.core.ledger import Ledger
 from tests.cli.command import records
 from tests.cluster.slurm import Slurm, answer
-from tests.cluster.sweeps import ON_SLURM, QUICK
+from tests.cluster.sweeps import EASY, ON_SLURM, QUICK
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
@@ -19,8 +19,8 @@ def both(cluster: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seed 0 has a node to itself; Hydra's own launcher makes seed 1 on one that others may use."""
     folder = tmp_path_factory.mktemp("both")
     sweeps = [
-        cluster.start(folder, "-m", ON_SLURM, *QUICK, "seed=0"),
-        cluster.start(folder, "-m", "hydra/launcher=submitit_slurm", *QUICK, "seed=1"),
+        cluster.start(folder, "-m", ON_SLURM, *QUICK, EASY, "seed=0"),
+        cluster.start(folder, "-m", "hydra/launcher=submitit_slurm", *QUICK, EASY, "seed=1"),
     ]
     for each in sweeps:
         ended = answer(each)
@@ -42,3 +42,12 @@ def test_a_run_on_a_node_that_others_may_use_is_not_comparable(both: Path) -> No
         assert record.health is not None
         assert ("shared_node" in record.health.flags) is not is_alone
         assert is_alone or not record.health.comparable
+
+
+def test_the_models_of_both_are_served_on_nodes(slurm: Slurm, both: Path) -> None:
+    short = ("scenario.min_duration_s=0.1", "scenario.warmup_queries=1", "meter=none")
+    ended = slurm.run(both, "-m", ON_SLURM, "run=*", *short, module="bench.serve")
+    assert ended.code == 0, ended.err
+    served = records(both, "serve")
+    assert len(served) == 2
+    assert {record.host["name"] for record in served} <= {"node1", "node2"}
