@@ -91,7 +91,7 @@ class TestPlan:
         sizes: list[int],
     ) -> None:
         planned = [PlannedJob(num=num, overrides=[f"run={num}"]) for num in range(4)]
-        agenda = SimpleNamespace(first_jobs=[], jobs=planned)
+        agenda = SimpleNamespace(first_jobs={}, jobs=planned)
         monkeypatch.setattr(sweeper, "_plan", lambda *_: agenda)
         monkeypatch.setattr(sweeper, "_keep_plan", lambda *_: None)
         monkeypatch.setattr(sweeper, "_parse_config", list)
