@@ -416,3 +416,14 @@ def test_targets_of_two_metrics_have_a_column_each() -> None:
 def test_a_line_names_a_metric_with_spaces() -> None:
     line = run_line(learned(OWN))
     assert line.startswith(f"reached {OWN} 53.5 <= 60 in 4 s")
+
+
+def test_a_column_of_failures_is_in_base_units() -> None:
+    """The median of a miss and a failure is infinite, which has no size to choose a unit by."""
+    missed = record("a", 0, accuracies=(0.6, 0.5))
+    killed = record("a", 1, accuracies=(0.6, 0.5), status="killed", message="x")
+    lines = printed([(["seed=0"], missed), (["seed=1"], killed)]).splitlines()
+    (units,) = [line.split() for line in lines if line.startswith("outcome")]
+    assert "s" in units
+    assert "J" in units
+    assert not {"ns", "nJ"} & set(units)

@@ -71,11 +71,12 @@ def common_unit(values: Iterable[float | None], scale: Scale) -> Unit | None:
         scale: Units to choose from.
 
     Returns:
-        None if the values span too many orders of magnitude for one unit.
+        None if the values span too many orders of magnitude for one unit. The base unit if there
+        is no value to choose by.
     """
     sizes = [abs(value) for value in values if value and math.isfinite(value)]
     if not sizes:
-        return scale[0]
+        return next((unit for unit in scale if unit.size == 1.0), scale[0])
     # With a single unit to choose from, the span makes no difference.
     if len(scale) > 1 and max(sizes) > _SPAN * min(sizes):
         return None
