@@ -40,7 +40,7 @@ _TYPES = (
     (r"to Float$", "must be a number"),
     (r"(to Boolean|is not a valid bool.*)$", "must be true or false"),
     (r"is not Optional$", "must have a value"),
-    (r"is not a ListConfig, list or tuple", "must be a list, such as [A,B]"),
+    (r"is not a ListConfig, (TupleConfig, )?list,? or tuple", "must be a list, such as [A,B]"),
     (r"to Dict\[", "must be a mapping, such as {NAME: VALUE}"),
 )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from bench.cli.stop_jobs import forget_stop
 from bench.core.environment import deciding_variables
 from bench.core.sweep_folder import JobNote, SweepPlan
 
@@ -73,3 +74,4 @@ class NoteFolder(Callback):
         """Take it from the configuration of the sweep."""
         if config.hydra.sweep.dir:
             MULTIRUN.folder = Path(config.hydra.sweep.dir)
+            forget_stop(MULTIRUN.folder)

@@ -58,6 +58,12 @@ def stop_jobs(
         sleep(_LOOK_EVERY_S)
 
 
+def forget_stop(folder: Path) -> None:
+    """Let the jobs of a new sweep begin in a folder in which an earlier one was stopped."""
+    with suppress(OSError):  # a folder that cannot be written is reported by whoever must write
+        (folder / _STOPPED).unlink()
+
+
 def is_stopped(folder: Path | None) -> bool:
     """Whether the command of a sweep was stopped, so that no further job may begin."""
     return folder is not None and (folder / _STOPPED).exists()

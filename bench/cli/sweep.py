@@ -87,7 +87,7 @@ class _Report:
         if num := self._gathered.num_found:
             say(
                 self._console,
-                f"{num} of {max(MULTIRUN.num_runs, num)} runs were finished before: "
+                f"{num} of {max(MULTIRUN.num_runs, len(runs))} runs were finished before: "
                 f"resume={MULTIRUN.resume} does not repeat them",
             )
 

@@ -75,6 +75,11 @@ def test_it_is_given_the_objective_and_every_run_is_gathered(tmp_path: Path) -> 
     (table,) = tmp_path.glob("results/sweeps/*/sweep.csv")
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [(row["seed"], row["status"]) for row in rows] == [("2", "failed"), ("0", "ok")]
+    # A finished run is found when its turn comes, and gives the same number.
+    again = search(tmp_path, "resume=true")
+    assert Searcher.seen == [math.inf, 4.0]
+    assert "1 of 2 runs were finished before" in again.err
+    assert len(list(tmp_path.glob("results/train/*/run.json"))) == 3
 
 
 def test_a_refused_job_is_as_bad_as_can_be(tmp_path: Path) -> None:

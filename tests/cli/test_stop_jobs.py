@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from bench.cli.multirun import MULTIRUN, NoteFolder
 from bench.cli.stop_jobs import is_stopped, stop_jobs
 from bench.core.sweep_folder import JobNote, Process, SweepFolder, _start_ticks
 
@@ -71,3 +73,11 @@ def test_before_the_launch_nothing_is_created(tmp_path: Path) -> None:
     stop_jobs(tmp_path / "sweep", signal.SIGTERM)
     stop_jobs(None, signal.SIGTERM)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_new_sweep_in_the_same_folder_begins(tmp_path: Path) -> None:
+    stop_jobs(tmp_path, signal.SIGTERM)
+    assert is_stopped(tmp_path)
+    NoteFolder().on_multirun_start(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    MULTIRUN.clear()
+    assert not is_stopped(tmp_path)
