@@ -44,7 +44,8 @@ def lost(cluster: Slurm, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     wait_for_curve(folder, 1)
     cluster.ask("scancel", job_id(folder, 1))
     node = wait_for_curve(folder, 2).process.host
-    cluster.ask("sbatch", "--partition=urgent", f"--nodelist={node}", "--wrap=true")
+    urgent = ("--partition=urgent", f"--nodelist={node}", "--output=/dev/null")
+    cluster.ask("sbatch", *urgent, "--wrap=true")
     return folder, answer(command)
 
 

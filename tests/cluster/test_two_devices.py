@@ -13,23 +13,22 @@ from tests.cluster.sweeps import ON_SLURM, QUICK
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
-
-def assert_two_ranks(folder: Path) -> None:
-    (record,) = records(folder)
-    assert record.status == "ok", record.error
-    (log,) = folder.glob("results/train/*/log.txt")
-    assert "GLOBAL_RANK: 1" in log.read_text()
-    assert "auto-requeue" not in log.read_text()
+TWO = (*QUICK, "trainer.devices=2")
 
 
-def test_in_a_job_of_a_sweep(slurm: Slurm, tmp_path: Path) -> None:
-    ended = slurm.run(tmp_path, "-m", ON_SLURM, *QUICK, "trainer.devices=2")
-    assert ended.code == 0, ended.err
-    assert_two_ranks(tmp_path)
-
-
-def test_in_a_step_that_the_user_starts(slurm: Slurm, tmp_path: Path) -> None:
-    train = (sys.executable, "-m", "bench.train", *QUICK, "trainer.devices=2")
-    ended = answer(slurm.start_program(tmp_path, "srun", *train))
-    assert ended.code == 0, ended.err
-    assert_two_ranks(tmp_path)
+def test_both_ranks_train_and_lightning_queues_nothing_again(slurm: Slurm, tmp_path: Path) -> None:
+    sweep, step = tmp_path / "sweep", tmp_path / "step"
+    sweep.mkdir()
+    step.mkdir()
+    commands = [
+        slurm.start(sweep, "-m", ON_SLURM, *TWO),
+        slurm.start_program(step, "srun", sys.executable, "-m", "bench.train", *TWO),
+    ]
+    for folder, command in zip((sweep, step), commands, strict=True):
+        ended = answer(command)
+        assert ended.code == 0, ended.err
+        (record,) = records(folder)
+        assert record.status == "ok", record.error
+        (log,) = folder.glob("results/train/*/log.txt")
+        assert "GLOBAL_RANK: 1" in log.read_text()
+        assert "auto-requeue" not in log.read_text()
