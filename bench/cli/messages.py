@@ -22,12 +22,20 @@ _OPTION = re.compile(r"Could not find '([^']+)/([^'/]*)'")
 _NO_TEXT = re.compile(r"Config group override must be a string or a list")
 _WRONG_TYPE = re.compile(r"Error merging override ([^\n]*)\n(.*?)(?:\n|$)")
 _AMBIGUOUS = re.compile(r"Ambiguous value for argument '([^=]*)=(.*?)'\n", re.DOTALL)
+_SWEPT_HYDRA = re.compile(
+    r"Sweeping over Hydra's configuration is not supported : '([^=']*)=(.*)'$"
+)
 _FULL_KEY = re.compile(r"full_key: (\S+)")
 # Texts of Hydra and OmegaConf, and what to print instead.
 _REWORDED = (
     (r"An item is already at '([^']+)'", "+{}: this key exists already; leave out the +"),
     (r"Key '([^']+)' not in '\w+'", "~{}: the command needs this key; leave this argument out"),
     (r"Missing mandatory value: (\S+)", "{}: must be given"),
+    (
+        r"()Input config does not have a `_target_` field",
+        "hydra/launcher= or hydra/sweeper=: the file has no _target_; begin it with "
+        "`defaults: [slurm]`, or with another option of its group{}",
+    ),
 )
 _INTERPOLATIONS = (
     (r"Interpolation key '([^']*)' not found", "there is no key {}"),
@@ -103,6 +111,9 @@ def _explain(error: BaseException, command: str, keys: Sequence[str] = ()) -> st
         if key not in (*keys, *docs.names(), *docs.options):
             return _no_such_key(key, command, keys)
         return f"{key}={value}: {_what_commas_are_for(key, value, docs)}"
+    if match := _SWEPT_HYDRA.search(text.strip()):
+        argument = f"{match[1]}={quote_value(match[2])}"
+        return f"{match[1]}: cannot be swept; one value with commas is {quote_for_shell(argument)}"
     full_key = _FULL_KEY.search(text)
     for pattern, words in _REWORDED:
         if match := re.search(pattern, text):

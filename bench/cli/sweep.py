@@ -77,6 +77,7 @@ class _Report:
 
     def _report(self) -> None:
         print_errors(self._gathered.errors, self._console)
+        self._name_logs()
         if runs := self._gathered.runs:
             console = wide_console()
             path = self._write_file()  # first, because printing waits for a slow reader
@@ -90,6 +91,12 @@ class _Report:
                 f"{num} of {max(MULTIRUN.num_runs, len(runs))} runs were finished before: "
                 f"resume={MULTIRUN.resume} does not repeat them",
             )
+
+    def _name_logs(self) -> None:
+        """Say where jobs that failed outside of their runs left their messages and tracebacks."""
+        logs = MULTIRUN.folder and MULTIRUN.folder / ".submitit"
+        if logs and self._gathered.failed and self._gathered.errors and any(logs.glob("*/*.err")):
+            say(self._console, f"what the jobs printed: {short_path(logs)}")
 
     def _write_file(self) -> Path | None:
         """Write all runs of a sweep to one file, in Hydra's folder of the sweep."""

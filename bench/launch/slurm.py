@@ -19,6 +19,7 @@ from dataclasses import dataclass
 # submitit looks for srun before it calls sbatch.
 _COMMANDS = ("sbatch", "srun", "squeue", "scancel")
 _PATIENCE_S = 30.0  # for one call; SLURM's own commands give up after some 10 to 20 s
+_HINT = 'Try "'  # `Try "sbatch --help" for more information`, after the error itself
 _USUAL_ARRAY_SIZE = 1001  # SLURM's default for MaxArraySize
 
 # Variables that SLURM sets for a job, and those with which users choose and reach a cluster.
@@ -256,7 +257,8 @@ def _call(*command: str) -> str:
 def last_line(text: str) -> str:
     """The last line of what a command printed that says something; empty if there is none."""
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    telling = [line for line in lines if not line.startswith(_HINT)]
+    return (telling or lines or [""])[-1]
 
 
 def _code(number: int) -> str:

@@ -144,6 +144,26 @@ def test_keys_of_the_gate_are_explained(
     assert one_line(caught.value, "compare", known_keys(schema)).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "Sweeping over Hydra's configuration is not supported : "
+            "'hydra.launcher.exclude=node3,node4'",
+            "hydra.launcher.exclude: cannot be swept; one value with commas is "
+            "\"hydra.launcher.exclude='node3,node4'\"",
+        ),
+        (
+            "Input config does not have a `_target_` field",
+            "hydra/launcher= or hydra/sweeper=: the file has no _target_; begin it with "
+            "`defaults: [slurm]`, or with another option of its group",
+        ),
+    ],
+)
+def test_values_of_a_launcher_are_explained(text: str, message: str) -> None:
+    assert one_line(HydraException(text), "train") == message
+
+
 def untaken(argument: str) -> str:
     """What is said of an argument that the grammar does not take."""
     with pytest.raises(HydraException) as caught:

@@ -11,10 +11,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from bench.cli.gather import Gathered
+from bench.cli.multirun import MULTIRUN
+from bench.cli.sweep import _Report
 from bench.cli.sweep_report import print_runs
 from bench.core.ledger import Ledger
 from bench.core.store import read_record
@@ -318,6 +322,21 @@ def test_the_plan_names_the_runs_before_they_are_made(tmp_path: Path) -> None:
     planned = [(key.config_hash, key.seed, key.repeat) for job in plan.jobs for key in job.keys]
     assert planned == [(r.config_hash, r.seed, r.repeat) for r in records(tmp_path)]
     assert plan.process.is_alive()
+
+
+def test_the_messages_of_jobs_that_failed_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / ".submitit" / "7_0" / "7_0_0_log.err"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    monkeypatch.setattr(MULTIRUN, "folder", tmp_path)
+    report = _Report(SimpleNamespace())  # type: ignore[arg-type]
+    report._report()
+    assert ".submitit" not in capsys.readouterr().err
+    report._gathered = Gathered(errors=["job 1, lr=1 (node1): RuntimeError: boom"], failed=True)
+    report._report()
+    assert capsys.readouterr().err.endswith(f"what the jobs printed: {tmp_path}/.submitit\n")
 
 
 class TestResume:

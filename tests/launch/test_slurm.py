@@ -11,6 +11,7 @@ from bench.launch.slurm import (
     SlurmJob,
     SlurmStates,
     cancel,
+    last_line,
     max_array_size,
     require_commands,
 )
@@ -150,3 +151,9 @@ def test_a_machine_without_slurm_is_refused(
     no_slurm(monkeypatch, tmp_path / "empty")
     with pytest.raises(ValueError, match=r"no sbatch on PATH; start .* on a login node"):
         require_commands()
+
+
+def test_the_last_words_of_a_command_are_its_error_and_not_its_hint() -> None:
+    text = "sbatch: unrecognized option '--foo'\nTry \"sbatch --help\" for more information\n"
+    assert last_line(text) == "sbatch: unrecognized option '--foo'"
+    assert last_line(" \n") == ""
