@@ -95,7 +95,7 @@ def test_a_preempted_job_is_not_queued_again(cluster: Slurm, lost: tuple[Path, A
     ids = ["--jobs", job_id(lost[0], 2)]
     states = cluster.ask("sacct", "--duplicates", "-X", "--noheader", "--format=State", *ids)
     assert states.split() == ["PREEMPTED"]
-    assert cluster.queue() == []
+    wait_until("nothing is left in the queue", lambda: cluster.queue() == [])
 
 
 def test_no_process_is_left_on_the_nodes(lost: tuple[Path, Answer]) -> None:
