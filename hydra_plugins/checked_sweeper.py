@@ -90,6 +90,7 @@ class CheckedSweeper(BasicSweeper):
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
+        MULTIRUN.folder = None  # until it is this sweep's: the one that is named may be in use
         command = self.config.hydra.job.config_name
         if command not in PLANNINGS:
             raise ValueError(f"-m: {command} has nothing to sweep; leave it out")

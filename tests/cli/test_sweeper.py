@@ -16,7 +16,7 @@ from bench.cli.messages import root_cause
 from bench.cli.multirun import MULTIRUN
 from bench.cli.overrides import Checked, with_paths
 from bench.cli.terminal import CheckingLine
-from bench.core.sweep_folder import PlannedJob
+from bench.core.sweep_folder import JobNote, PlannedJob, Process, SweepFolder
 from bench.launch.needs import Need
 from hydra_plugins.checked_sweeper import PLANNINGS, CheckedSweeper, Planning
 from tests.cli.command import train
@@ -163,16 +163,24 @@ def test_an_impossible_sweep_is_one_line_and_leaves_no_files(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folder_of_an_earlier_sweep_is_not_used_again(tmp_path: Path) -> None:
-    """The notes of its jobs would be taken for those of the new ones."""
-    note = tmp_path / "earlier" / "jobs" / "0.json"
-    note.parent.mkdir(parents=True)
-    note.touch()
-    answer = train(tmp_path, "-m", "codecarbon=none", "seed=1", "hydra.sweep.dir=earlier")
+@pytest.mark.parametrize(
+    ("seed", "message"),
+    [
+        (1, "hydra.sweep.dir=earlier: has the jobs of an earlier sweep; name a new folder"),
+        (-1, "seed=-1: must be at least 0"),
+    ],
+)
+def test_the_jobs_of_an_earlier_sweep_are_not_taken_for_those_of_this_one(
+    tmp_path: Path, seed: int, message: str
+) -> None:
+    earlier = SweepFolder(tmp_path / "earlier")
+    earlier.write_note(
+        JobNote(num=0, overrides=[], process=Process.current(), errors=["refused"], ended=True)
+    )
+    answer = train(tmp_path, "-m", "codecarbon=none", f"seed={seed}", "hydra.sweep.dir=earlier")
     assert answer.code == 2
-    message = "hydra.sweep.dir=earlier: has the jobs of an earlier sweep; name a new folder"
-    assert message in answer.err
-    assert [*tmp_path.iterdir(), *note.parents[1].iterdir()] == [note.parents[1], note.parent]
+    assert [line for line in answer.err.splitlines() if "error" in line] == [f"error: {message}"]
+    assert [each.name for each in earlier.path.iterdir()] == ["jobs"]
 
 
 def test_paths_are_expanded_and_names_are_not(
