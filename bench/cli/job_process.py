@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,6 +30,9 @@ def as_command(multirun: Multirun) -> Iterator[None]:
     try:
         with signals_interrupt():
             yield
+    except Exception:  # a defect of this program, of which some launchers return only the text
+        traceback.print_exc()
+        raise
     finally:
         os.environ.clear()
         os.environ.update(before)
