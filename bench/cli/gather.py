@@ -82,6 +82,7 @@ class Gathering:
             interrupted: Whether a signal ended the command, so that some jobs were not started.
         """
         notes = self._all_notes()
+        self._compare_with_plan(notes)
         for note in (*self._multirun.found, *notes):
             for run in note.runs:
                 self._take(note, run)
@@ -110,6 +111,19 @@ class Gathering:
             self._waiting.for_jobs(self._folder, unknown, may_begin=may_begin)
         found = {**self._folder.read_notes(), **own}
         return [found[num] for num in nums if num in found]
+
+    def _compare_with_plan(self, notes: Sequence[JobNote]) -> None:
+        """Report the jobs that made other runs than were planned: each composes its own."""
+        plan = self._multirun.plan
+        planned = {job.num: job.keys for job in plan.jobs} if plan is not None else {}
+        for note in notes:
+            keys = planned.get(note.num, ())
+            if keys and not all(run.key in keys for run in note.runs):
+                text = (
+                    "its configuration is not the one that was planned: a file of conf/, of "
+                    "--config-dir or of the code has changed, or the node has other variables"
+                )
+                self._add_error(note, text, failed=True)
 
     def _take(self, note: JobNote, run: JobRun) -> None:
         record = self._worker.records.get(run.folder)
@@ -166,8 +180,11 @@ class Gathering:
             self._result.failed |= note.failed
             return
         for text in note.errors:
-            job = f"job {note.num + 1}, {self._name(note.overrides)} ({note.process.host})"
-            self._jobs.setdefault((text, note.failed), []).append(job)
+            self._add_error(note, text, failed=note.failed)
+
+    def _add_error(self, note: JobNote, text: str, *, failed: bool) -> None:
+        job = f"job {note.num + 1}, {self._name(note.overrides)} ({note.process.host})"
+        self._jobs.setdefault((text, failed), []).append(job)
 
     def _report_errors(self) -> None:
         """Report the errors of jobs: one line for each job, but one for very many with the same."""

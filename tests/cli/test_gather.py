@@ -111,6 +111,21 @@ def test_the_runs_of_other_processes_are_read_and_noted_in_the_ledger(tmp_path: 
     assert sweep.now_s == 0
 
 
+def test_a_job_that_made_another_run_than_was_planned_is_reported(tmp_path: Path) -> None:
+    """For example because somebody has edited a file of conf/ while it waited in the queue."""
+    sweep = Sweep(tmp_path, 2)
+    for num, key in enumerate((KEY, replace(KEY, config_hash="f" * 12))):
+        run = JobRun(folder=str(sweep.run(has_record=True)), overrides=[], key=key, ended=True)
+        sweep.folder.write_note(
+            JobNote(num=num, overrides=[f"seed={num}"], process=DEAD, runs=[run], ended=True)
+        )
+    gathered = sweep.gather()
+    assert len(gathered.runs) == 2
+    assert gathered.failed
+    (error,) = gathered.errors
+    assert error.startswith(f"job 2, seed=1 ({DEAD.host}): its configuration is not the one that")
+
+
 def test_a_run_whose_worker_was_killed_gets_a_record_from_its_curve(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, 1)
     folder = sweep.run(values=[0.5, 0.7])
