@@ -41,7 +41,7 @@ from bench.measure.meters.cpu_model import CpuModelMeter
 
 class OnNode0(CpuModelMeter):
     def open(self):
-        if os.environ["NODE_OF_TEST"] == "1":
+        if os.environ.get("NODE_OF_TEST") == "1":  # its fork server may be older than the test
             raise MeterUnavailable("no counter here")
         super().open()
 """
