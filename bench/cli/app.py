@@ -173,25 +173,24 @@ def _exit_code(
         yield outcome
     except refusals as error:
         outcome.code = USAGE_ERROR
-        if wants_traceback:
-            traceback.print_exception(error)
-        else:
-            print(f"error: {one_line(error, config_name, keys)}", file=sys.stderr)
+        _print_error(error, one_line(error, config_name, keys), wants_traceback)
     except LaunchFailed as error:
         outcome.code = CRASHED
-        if wants_traceback:
-            traceback.print_exception(error)
-        else:
-            print(f"error: {error}", file=sys.stderr)
+        _print_error(error, str(error), wants_traceback)
     except KeyboardInterrupt:
         outcome.code = INTERRUPTED
     except Exception as error:
         outcome.code = CRASHED
-        if wants_traceback or _is_own(error):
-            traceback.print_exc()
-        else:
-            text = f"hydra/sweeper= or hydra/launcher= failed: {kind_and_line(error)}"
-            print(f"error: {text}; HYDRA_FULL_ERROR=1 shows where", file=sys.stderr)
+        text = f"hydra/sweeper= or hydra/launcher= failed: {kind_and_line(error)}"
+        text = f"{text}; HYDRA_FULL_ERROR=1 shows where"
+        _print_error(error, text, wants_traceback or _is_own(error))
+
+
+def _print_error(error: Exception, text: str, wants_traceback: bool) -> None:
+    if wants_traceback:
+        traceback.print_exception(error)
+    else:
+        print(f"error: {text}", file=sys.stderr)
 
 
 def _is_own(error: Exception) -> bool:

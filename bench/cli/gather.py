@@ -136,10 +136,11 @@ class Gathering:
         """Read the record of a run that another process made, or write it if that was lost."""
         folder = Path(run.folder)
         try:
-            if run.ended:
-                self._waiting.for_file(folder / "run.json", _SHOWS_UP_S)
-            elif record_path(folder) is None:
-                self._write_lost(note, folder)
+            if record_path(folder) is None:
+                if run.ended:
+                    self._waiting.for_file(folder / "run.json", _SHOWS_UP_S)
+                else:
+                    self._write_lost(note, folder)
             if record_path(folder) is None:
                 raise StoreError(f"{folder}: its record is on {note.process.host} and not here")
             record = read_record(folder)

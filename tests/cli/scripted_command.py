@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from omegaconf import DictConfig
 from rich.console import Console, RenderableType
 
+from bench.cli.overrides import Planned
 from bench.cli.sweep import run_command
 from bench.cli.sweep_report import Command, Finished
 from bench.core.records.run import RunRecord
@@ -28,19 +30,22 @@ def status(record: RunRecord) -> str:
     return record.status
 
 
+def scripted(plan: Callable[[DictConfig], Sequence[Planned]]) -> Command:
+    """The command with these plans for its scripted runs."""
+    return Command(
+        name="train",
+        job="tests.cli.scripted:run",
+        plan=plan,
+        check=nothing,
+        tables=no_tables,
+        line=status,
+        columns=[],
+    )
+
+
 def main() -> int:
     """Run it; the exit code."""
-    return run_command(
-        Command(
-            name="train",
-            job="tests.cli.scripted:run",
-            plan=plan_training,
-            check=nothing,
-            tables=no_tables,
-            line=status,
-            columns=[],
-        )
-    )
+    return run_command(scripted(plan_training))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import pytest
 from bench.cli.await_jobs import Waiting
 from bench.cli.gather import Gathered, Gathering
 from bench.cli.multirun import Multirun
-from bench.cli.sweep_report import Command
 from bench.cli.worker import Worker
 from bench.core.ledger import Ledger
 from bench.core.outcome import outcome_record
@@ -28,7 +27,7 @@ from bench.core.sweep_folder import (
     SweepPlan,
 )
 from bench.launch.slurm import SlurmJob, SlurmStates
-from tests.cli.scripted_command import no_tables, nothing, status
+from tests.cli.scripted_command import scripted
 from tests.rows import curve
 
 # No process has this number: Linux gives none above 2^22.
@@ -51,17 +50,7 @@ class Sweep:
         self.multirun = Multirun(
             folder=self.folder.path, num_runs=num_jobs, plan=plan, order=[j.overrides for j in jobs]
         )
-        self.worker = Worker(
-            Command(
-                name="train",
-                job="tests.cli.scripted:run",
-                plan=lambda _: [],
-                check=nothing,
-                tables=no_tables,
-                line=status,
-                columns=[],
-            )
-        )
+        self.worker = Worker(scripted(lambda _: []))
         self.now_s = 0.0
         self.on_sleep: Callable[[], None] = lambda: None
         self.states = SlurmStates()
@@ -317,3 +306,20 @@ def test_a_record_may_show_up_late(tmp_path: Path) -> None:
 
     sweep.on_sleep = show
     assert [run.record.status for run in sweep.gather().runs] == ["ok"]
+
+
+def test_a_finished_run_whose_record_went_to_the_temporary_folder_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    sweep = Sweep(tmp_path / "results", 0)
+    folder = sweep.run()
+    identity = replace(new_identity("train", KEY.config_hash, 0, 0), run_id=folder.name)
+    record = outcome_record(identity, CONFIG, curve([0.95]), status="ok")
+    write_record(folder, record).rename(tmp_path / f"{folder.name}.run.json")
+    run = JobRun(folder=str(folder), overrides=["seed=0"], key=KEY, found=True, ended=True)
+    sweep.multirun.found = [
+        JobNote(num=-1, overrides=["seed=0"], process=ELSEWHERE, runs=[run], ended=True)
+    ]
+    assert [run.record.status for run in sweep.gather().runs] == ["ok"]
+    assert sweep.now_s == 0

@@ -21,7 +21,6 @@ from rich.console import Console
 from bench.cli.app import register
 from bench.cli.cluster_progress import JobsLine, RunLines, standing_text
 from bench.cli.multirun import Multirun
-from bench.cli.sweep_report import Command
 from bench.cli.terminal import RunCounter
 from bench.cli.worker import Worker
 from bench.core.files import config_dir
@@ -31,7 +30,7 @@ from bench.core.sweep_folder import JobNote, JobRun, Process, RunKey, SweepFolde
 from bench.launch.slurm_jobs import Standing
 from bench.launch.stopping import Stopped
 from hydra_plugins.slurm_launcher import SlurmLauncher
-from tests.cli.scripted_command import no_tables, nothing, status
+from tests.cli.scripted_command import scripted, status
 from tests.fakes import FakeClock
 from tests.launch.slurm_commands import SlurmCommands, no_slurm, queued
 from tests.rows import curve
@@ -59,16 +58,7 @@ class Launch:
 
     def __init__(self, folder: Path, **keys: Any) -> None:
         self.sweep = SweepFolder(folder)
-        command = Command(
-            name="train",
-            job="tests.cli.scripted:run",
-            plan=lambda _: [],
-            check=nothing,
-            tables=no_tables,
-            line=status,
-            columns=[],
-        )
-        self.worker = Worker(command)
+        self.worker = Worker(scripted(lambda _: []))
         self.printed = io.StringIO()
         self.worker.console = Console(file=self.printed, width=200)
         register()
