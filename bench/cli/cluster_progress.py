@@ -15,7 +15,7 @@ from rich.progress import TextColumn
 from rich.table import Column
 
 from bench.cli.multirun import Multirun
-from bench.cli.overrides import key_of
+from bench.cli.overrides import of_swept_keys
 from bench.cli.terminal import Line, RunCounter, safe_line, say
 from bench.core.files import StoreError
 from bench.core.records.run import RunRecord
@@ -110,8 +110,7 @@ class RunLines:
 
     def _report(self, run: JobRun, note: JobNote) -> None:
         node = (note.scheduler or {}).get("node") or note.process.host
-        swept = [text for text in run.overrides if key_of(text) in self._swept]
-        name = " ".join(swept) or Path(run.folder).name
+        name = " ".join(of_swept_keys(run.overrides, self._swept)) or Path(run.folder).name
         title = self._counter.name_next(self._num_runs, f"{name} ({node})")
         if run.found:
             return

@@ -20,6 +20,7 @@ from bench.cli.sweep_report import Run
 from bench.cli.worker import Worker
 from bench.core.files import StoreError, read_file, utc_now
 from bench.core.ledger import note_end, note_launch
+from bench.core.printable import first_and_more
 from bench.core.records.run import RunIdentity, RunRecord
 from bench.core.store import identity_of, read_record, record_path, write_record
 from bench.core.sweep_folder import JobNote, JobRun, LostJob, SweepFolder
@@ -190,10 +191,8 @@ class Gathering:
     def _report_errors(self) -> None:
         """Report the errors of jobs: one line for each job, but one for very many with the same."""
         for (text, failed), jobs in self._jobs.items():
-            is_long = len(jobs) > _MOST_LINES
-            more = f" and {len(jobs) - 1} more" if is_long else ""
-            for job in jobs[:1] if is_long else jobs:
-                self._error(f"{job}{more}: {text}", failed=failed)
+            for named in [first_and_more(jobs)] if len(jobs) > _MOST_LINES else jobs:
+                self._error(f"{named}: {text}", failed=failed)
 
     def _count_missing(self, notes: Sequence[JobNote], *, interrupted: bool) -> None:
         """Report the jobs that were never started, with the reason if it is known."""
@@ -211,9 +210,8 @@ class Gathering:
         if interrupted:
             return
         for reason, jobs in by_reason.items():
-            more = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
             why = f": {reason}" if reason else ""
-            self._error(f"{jobs[0]}{more}: never started{why}", failed=True)
+            self._error(f"{first_and_more(jobs)}: never started{why}", failed=True)
 
     def _name(self, overrides: Sequence[str]) -> str:
         return distinguishing(overrides, self._multirun.swept)

@@ -31,9 +31,14 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
+def of_swept_keys(overrides: Sequence[str], swept: Sequence[str]) -> list[str]:
+    """The overrides of the keys that differ between the jobs."""
+    return [text for text in overrides if key_of(text) in swept]
+
+
 def distinguishing(overrides: Sequence[str], swept: Sequence[str]) -> str:
     """Name a job by its overrides of the keys that differ between the jobs, or by all of them."""
-    return " ".join([text for text in overrides if key_of(text) in swept] or overrides)
+    return " ".join(of_swept_keys(overrides, swept) or overrides)
 
 
 def job_overrides(config: DictConfig) -> list[str]:

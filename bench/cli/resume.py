@@ -11,6 +11,7 @@ from bench.cli.overrides import distinguishing
 from bench.core.files import StoreError
 from bench.core.finished import FinishedRuns
 from bench.core.identity import charges_of
+from bench.core.printable import first_and_more
 from bench.core.records.run import RunRecord
 from bench.core.store import read_record
 from bench.core.sweep_folder import (
@@ -131,10 +132,10 @@ class Resumed:
             swept: The keys that differ between the jobs.
         """
         for maker, jobs in self._running.items():
-            more = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
+            names = first_and_more([distinguishing(each, swept) for each in jobs])
             self._say(
-                f"not started again: {distinguishing(jobs[0], swept)}{more}: still being made by "
-                f"{maker}; the same command shows it once it has ended"
+                f"not started again: {names}: still being made by {maker}; the same "
+                "command shows it once it has ended"
             )
 
 

@@ -23,7 +23,7 @@ from bench.core.files import replace_file
 from bench.core.flat import value_of
 from bench.core.identity import CHOICES
 from bench.core.outcome import best_value
-from bench.core.printable import csv_safe
+from bench.core.printable import csv_safe, first_and_more
 from bench.core.records.run import RunRecord
 
 Finished = tuple[Sequence[str], RunRecord]
@@ -94,10 +94,10 @@ def print_runs(command: Command, runs: Sequence[Run], console: Console) -> None:
             affected.setdefault(note, []).append((folder, record))
     # Of very many reasons, print those of the most runs.
     kept = sorted(affected, key=lambda note: -len(affected[note]))[:_MOST_NOTES]
-    for note, ((folder, first), *others) in affected.items():
+    for note, having in affected.items():
         if note in kept:
-            more = f" and {len(others)} more" if others else ""
-            say(console, f"{first.run_id}{more}: {note}{_log_note(folder, first)}")
+            names = first_and_more([record.run_id for _, record in having])
+            say(console, f"{names}: {note}{_log_note(*having[0])}")
     if len(affected) > len(kept):
         num = len(affected) - len(kept)
         say(console, f"{num} more reasons: run.json of each run has its own")

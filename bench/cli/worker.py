@@ -23,7 +23,7 @@ from bench.cli.fresh_process import FreshProcesses
 from bench.cli.job_process import as_command
 from bench.cli.messages import one_line
 from bench.cli.multirun import MULTIRUN, Multirun
-from bench.cli.overrides import Planned, key_of, refuse_launcher
+from bench.cli.overrides import Planned, of_swept_keys, refuse_launcher
 from bench.cli.resume import Finished
 from bench.cli.stop_jobs import is_stopped
 from bench.cli.sweep_report import Command
@@ -275,7 +275,7 @@ class Worker:
 
     def _name(self, planned: Planned, overrides: Sequence[str]) -> str:
         """Name a run by what distinguishes it from the others of its command."""
-        swept = [text for text in overrides if key_of(text) in self._multirun.swept]
+        swept = of_swept_keys(overrides, self._multirun.swept)
         return " ".join([*swept, *planned.adds]) or planned.title
 
     def _add(self, num: int, run: JobRun) -> None:

@@ -7,6 +7,7 @@ output escapes its own markup where it is written.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # Control characters, marks that change the direction of writing, and surrogates: they move the
 # cursor of a terminal, hide text, or cannot be encoded.
@@ -50,3 +51,8 @@ def markdown_safe(text: str) -> str:
     """One line that no reader of Markdown takes for markup, a link, a mention or an issue."""
     line = _MARKUP.sub(r"\\\g<0>", " ".join(printable(text).split()))
     return _REFERENCE.sub(rf"\g<0>{_NO_SPACE}", line).translate(_BRACKETS)
+
+
+def first_and_more(names: Sequence[str]) -> str:
+    """Name the first of several, and count the others: `seed=1 and 2 more`."""
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
