@@ -1,0 +1,174 @@
+"""The configuration of bench.maintain: every key, its type, its default and its range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Self
+
+from annotated_types import Ge, Gt, Le
+
+from bench.config.run import RunConfig
+from bench.config.train import BudgetConfig, TrainerConfig
+from bench.core.checks import (
+    MISSING,
+    Amount,
+    Count,
+    KeyGroup,
+    PositiveAmount,
+    PositiveCount,
+    one_of,
+    refuse_contradictions,
+)
+from bench.core.identity import CHOICES, without_key
+from bench.core.target import TargetConfig
+
+DRIFTS = ("none", "covariate", "label", "concept")
+SCHEDULES = ("sudden", "gradual", "incremental", "seasonal", "burst")
+FAULTS = ("none", "celsius", "missing", "stale_scaler")
+LABELS = ("immediate", "delayed", "partial", "selective", "natural")
+_Share = Annotated[float, Ge(0), Le(1)]
+_PositiveShare = Annotated[float, Gt(0), Le(1)]
+
+
+@dataclass(kw_only=True)
+class StreamConfig(KeyGroup):
+    """Where the samples come from, and how the stream is cut; counts are predictions."""
+
+    source: Any = MISSING
+    num_windows: Annotated[PositiveCount, Ge(2)] = MISSING
+    window: Annotated[PositiveCount, Ge(10)] = MISSING
+    initial_samples: Annotated[PositiveCount, Ge(50)] = MISSING
+    held_out_frac: Annotated[float, Gt(0), Le(0.9)] = 0.25
+    rate_per_s: PositiveAmount | None = None
+
+    @property
+    def num_predictions(self) -> int:
+        """Predictions of the whole stream."""
+        return self.num_windows * self.window
+
+
+@dataclass(kw_only=True)
+class DriftConfig(KeyGroup):
+    """What changes in the world, and when; times are predictions since the start of the stream.
+
+    Attributes:
+        kind: Which distribution changes.
+        schedule: How the strength changes over time.
+        at: When it begins: for gradual, when half of the samples are of the new concept. None
+            begins in the middle of the stream, and seasonal at its start.
+        width: gradual: the time scale of the transition; incremental: how long the parameters move;
+            burst: how long it lasts. None takes a tenth of the stream.
+        period: seasonal: how long a season lasts. None takes half of the stream.
+        strength: covariate: gamma, in standard deviations of the feature; label: the share of the
+            class that becomes frequent; concept: the share of labels of the region that change.
+        feature: covariate and concept: the feature that decides, by name or number; None takes the
+            first principal component of the initial samples.
+        target_class: label: the class that becomes frequent. concept: the class that labels of the
+            region become.
+        region: concept: two quantiles of the feature, between which labels change.
+    """
+
+    kind: Annotated[str, one_of(DRIFTS)] = "none"
+    schedule: Annotated[str, one_of(SCHEDULES)] = "sudden"
+    at: Count | None = None
+    width: PositiveCount | None = None
+    period: PositiveCount | None = None
+    strength: Amount = 0.0
+    feature: Any = None
+    target_class: Count = 0
+    region: list[_Share] = field(default_factory=lambda: [0.5, 1.0])
+
+
+@dataclass(kw_only=True)
+class FaultConfig(KeyGroup):
+    """What goes wrong on the way to the model; times are predictions, as for the drift."""
+
+    kind: Annotated[str, one_of(FAULTS)] = "none"
+    feature: Any = None
+    at: Count | None = None
+    until: Count | None = None
+    fill: Annotated[str, one_of(("mean", "zero"))] = "mean"
+    where: Annotated[str, one_of(("serving", "both"))] = "serving"
+
+
+@dataclass(kw_only=True)
+class LabelsConfig(KeyGroup):
+    """When labels become known, which of them, and at what price."""
+
+    kind: Annotated[str, one_of(LABELS)] = "immediate"
+    delay: Count = 0
+    fraction: _PositiveShare = 1.0
+    positive_class: Count = 1
+    held_out: _Share = 0.0
+    price_usd: Amount = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse keys that this kind of labels would ignore.
+
+        Raises:
+            ValueError: A key is superfluous; the message names it.
+        """
+        ignored = {
+            "delay": self.kind in ("immediate", "natural") and self.delay,
+            "fraction": self.kind != "partial" and self.fraction != 1.0,
+            "held_out": self.kind != "selective" and self.held_out,
+        }
+        for key, is_ignored in ignored.items():
+            if is_ignored:
+                raise ValueError(
+                    f"labels.{key}={getattr(self, key):g}: labels={self.kind} ignores it; choose "
+                    "other labels, or leave it out"
+                )
+
+
+@dataclass(kw_only=True)
+class RetrainConfig(KeyGroup):
+    """How a new model is trained, and what people do around it."""
+
+    start: Annotated[str, one_of(("scratch", "warm"))] = "scratch"
+    samples: Annotated[str, one_of(("all", "newest"))] = "newest"
+    num_samples: PositiveCount | None = None
+    promote: Annotated[str, one_of(("always", "if_better"))] = "always"
+    min_new_labels: Count = 0
+    cooldown: Count = 0
+    max_retrainings: Count | None = None
+    manual_hours: Amount = 0.0
+    manual_delay: Count = 0
+    usd_per_person_hour: Amount = 0.0
+    usd: Amount | None = None
+
+
+@dataclass(kw_only=True)
+class MaintainConfig(RunConfig):
+    """The keys of bench.maintain."""
+
+    batch_size: PositiveCount = 32
+    lr: PositiveAmount = 0.05
+    precision: Annotated[str, one_of(("32", "bf16-mixed", "16-mixed"))] = "32"
+    serving_batch_size: PositiveCount = 64
+    error_price_usd: Amount = 0.0
+    stream: StreamConfig = MISSING
+    drift: DriftConfig = field(default_factory=DriftConfig)
+    fault: FaultConfig = field(default_factory=FaultConfig)
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
+    detector: Any = None
+    alpha: Annotated[float, Gt(0), Le(0.5)] = 0.05
+    policy: Any = MISSING
+    retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    model: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+    target: TargetConfig = MISSING
+    budget: BudgetConfig = MISSING
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], above: str = "") -> Self:
+        """Check resolved values and make the dataclass; groups with a `_target_` stay dicts.
+
+        Raises:
+            ValueError: A value is wrong; the message names the key and the remedy.
+        """
+        refuse_contradictions(values, {"codecarbon.country_iso_code": "grid.country_iso_code"})
+        return super().from_dict(without_key(dict(values), CHOICES), above)

@@ -1,0 +1,124 @@
+"""What a drift detector is: it watches what is served, and raises an alarm."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.drift.samples import Floats, Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Held-out samples that the deployed model has not been trained on, and what it says of them.
+
+    Attributes:
+        inputs: What the model gets, after preprocessing, float32 (n, num_features); images are
+            flattened.
+        probabilities: Of the classes, float32 (n, num_classes).
+        labels: Classes, int64 (n,).
+    """
+
+    inputs: Floats
+    probabilities: Floats
+    labels: Index
+
+    @property
+    def errors(self) -> NDArray[np.bool_]:
+        """Whether the model is wrong, (n,)."""
+        wrong: NDArray[np.bool_] = self.probabilities.argmax(1) != self.labels
+        return wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """Predictions of the deployed model whose labels have become known.
+
+    Attributes:
+        predictions: Numbers of the predictions in the stream, int64 (m,), in the order in which
+            their labels became known.
+        errors: Whether the model was wrong, (m,).
+        propensities: The probability with which each label was to become known at all, (m,). It is
+            below 1 if the system's own actions decide which labels it sees.
+    """
+
+    predictions: Index
+    errors: NDArray[np.bool_]
+    propensities: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A stretch of the stream that the deployed model has served.
+
+    Attributes:
+        first: Number of its first prediction in the stream.
+        inputs: What the model got, after fault and preprocessing, float32 (n, num_features).
+        probabilities: Of the classes, as served, float32 (n, num_classes).
+        outcomes: What became known by the end of the stretch, about this stretch or earlier ones.
+    """
+
+    first: int
+    inputs: Floats
+    probabilities: Floats
+    outcomes: Outcomes
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """What a detector says after a stretch.
+
+    Attributes:
+        alarm: Number of the prediction after which the alarm was raised; None if there is none. A
+            detector that waits for labels raises it when a label arrives: at the end of the
+            stretch.
+        statistic: What the detector compares with its threshold, for people; None if it has none.
+        threshold: The threshold, likewise.
+    """
+
+    alarm: int | None = None
+    statistic: float | None = None
+    threshold: float | None = None
+
+
+class Detector(ABC):
+    """Watches a stream for a change since the deployed model was trained.
+
+    Attributes:
+        name: Value of the key `detector`.
+        needs_labels: Whether it watches errors, and so needs labels.
+        is_controlled: Whether alpha bounds the probability of a false alarm in a whole stream.
+    """
+
+    name: ClassVar[str]
+    needs_labels: ClassVar[bool] = False
+    is_controlled: ClassVar[bool] = True
+
+    @abstractmethod
+    def start(self, reference: Reference, *, alpha: float, num_windows: int, seed: int) -> None:
+        """Begin to watch a model, or begin anew after an alarm.
+
+        Args:
+            reference: Of the deployed model.
+            alpha: The probability of a false alarm until the end of the stream; a detector that is
+                not controlled ignores it.
+            num_windows: How often update() will be called at most.
+            seed: For what the detector draws at random.
+
+        Raises:
+            ValueError: The reference is too small to keep that promise.
+        """
+
+    @abstractmethod
+    def update(self, served: Served) -> Detection:
+        """Look at a stretch. After an alarm, start() comes before the next one."""
