@@ -39,7 +39,6 @@ class StreamConfig(KeyGroup):
     num_windows: Annotated[PositiveCount, Ge(2)] = MISSING
     window: Annotated[PositiveCount, Ge(10)] = MISSING
     initial_samples: Annotated[PositiveCount, Ge(50)] = MISSING
-    held_out_frac: Annotated[float, Gt(0), Le(0.9)] = 0.25
     rate_per_s: PositiveAmount | None = None
 
     @property
@@ -129,6 +128,8 @@ class RetrainConfig(KeyGroup):
     start: Annotated[str, one_of(("scratch", "warm"))] = "scratch"
     samples: Annotated[str, one_of(("all", "newest"))] = "newest"
     num_samples: PositiveCount | None = None
+    validation_frac: Annotated[float, Gt(0), Le(0.4)] = 0.2
+    reference_frac: Annotated[float, Gt(0), Le(0.4)] = 0.2
     promote: Annotated[str, one_of(("always", "if_better"))] = "always"
     min_new_labels: Count = 0
     cooldown: Count = 0
@@ -147,6 +148,7 @@ class MaintainConfig(RunConfig):
     lr: PositiveAmount = 0.05
     precision: Annotated[str, one_of(("32", "bf16-mixed", "16-mixed"))] = "32"
     serving_batch_size: PositiveCount = 64
+    accuracy_to_hold: _PositiveShare | None = None
     error_price_usd: Amount = 0.0
     stream: StreamConfig = MISSING
     drift: DriftConfig = field(default_factory=DriftConfig)
@@ -162,6 +164,31 @@ class MaintainConfig(RunConfig):
     target: TargetConfig = MISSING
     budget: BudgetConfig = MISSING
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse keys that contradict each other.
+
+        Raises:
+            ValueError: Two keys contradict each other, or a key cannot be followed here.
+        """
+        super().__post_init__()
+        if self.target != MISSING and self.target.metric != "accuracy":
+            raise ValueError(
+                f"target.metric={self.target.metric}: what is held over a stream is the accuracy "
+                "of its predictions; use target.metric=accuracy"
+            )
+        if self.trainer.num_ranks > 1:
+            raise ValueError(
+                f"trainer.devices={self.trainer.devices} and trainer.num_nodes="
+                f"{self.trainer.num_nodes}: a deployment trains on one device of one node"
+            )
+        if self.precision == "16-mixed" and self.trainer.accelerator == "cpu":
+            raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
+
+    @property
+    def held_accuracy(self) -> float:
+        """The accuracy to hold in each window."""
+        return self.target.value if self.accuracy_to_hold is None else self.accuracy_to_hold
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], above: str = "") -> Self:
