@@ -179,8 +179,8 @@ def train_to_target(
     """Train until the profiler stops the trainer or the schedule ends.
 
     Args:
-        module: The module. The method train_dataloader of its task's data is replaced by one that
-            starts the clock.
+        module: The module. Meanwhile, the method train_dataloader of its task's data is replaced by
+            one that starts the clock.
         profiler: Measures, keeps the readings, and stops the trainer.
         trainer: The trainer.
         batch_size: Of all ranks together, for the check of their shares; None skips the check.
@@ -210,6 +210,7 @@ def train_to_target(
         trainer.fit(module, datamodule=data)
     finally:
         profiler.stop()
+        data.train_dataloader = make_loader  # for another training on the same data
 
 
 def build_logger(node: dict[str, Any] | None, folder: Path | None) -> Logger | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -168,6 +168,30 @@ def build_task_parts(config: TrainConfig, folder: Path | None) -> Parts:
     # Lightning would call these in fit(), but the model needs the shapes before that.
     data.prepare_data()
     data.setup("fit")
+    return task_parts_on(config, data, folder)
+
+
+def task_parts_on(
+    config: TrainConfig,
+    data: Any,
+    folder: Path | None,
+    *,
+    weights: Mapping[str, Tensor] | None = None,
+) -> Parts:
+    """Build all parts of a training on data that is loaded already; as build_task_parts().
+
+    A process may train again and again: each training needs parts of its own.
+
+    Args:
+        config: The configuration of the training; its group `data` is not read.
+        data: What config.data would make, set up for "fit", in batches of config.batch_size.
+        folder: The folder for a logger and for a pruned network; None to write nothing.
+        weights: What the network starts from, as Parts.weights() gives it; None for random weights.
+
+    Raises:
+        RuntimeError: The weights are not those of this network.
+        ValueError: A part does not exist, or cannot be built from its configuration.
+    """
     refuse_hooks(data)
     task = make_task(config.task, data, instantiate(config.metrics))
     _require_reported(config.target.metric, task)
@@ -179,6 +203,8 @@ def build_task_parts(config: TrainConfig, folder: Path | None) -> Parts:
     if config.trainer.channels_last and len(data.input_shape) != 3:
         raise ValueError("trainer.channels_last=true: the inputs are no images; leave it out")
     network = _network(config, task, folder)
+    if weights is not None:
+        network.load_state_dict(weights)
     teacher = _teacher(config, task)
     lr = config.effective_lr()
     module = _module_class(config, teacher)(
@@ -192,11 +218,7 @@ def build_task_parts(config: TrainConfig, folder: Path | None) -> Parts:
         config, max_steps=max_steps, every=every, logger=loop.build_logger(config.logger, folder)
     )
     return Parts(
-        config=config,
-        module=module,
-        trainer=trainer,
-        max_steps=max_steps,
-        teacher=teacher,
+        config=config, module=module, trainer=trainer, max_steps=max_steps, teacher=teacher
     )
 
 
