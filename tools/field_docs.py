@@ -23,6 +23,7 @@ from bench.core.metric import Better, words_and_unit
 from bench.core.metrics import METRICS
 from bench.core.qualities import QUALITIES, TASK_QUALITIES
 from bench.core.records.curve import CurveRow
+from bench.core.records.maintenance import MaintenanceEvent, WindowRow
 from bench.core.records.run import RunRecord
 from bench.gate.metrics import GATE_METRICS
 
@@ -31,6 +32,8 @@ _MARKED = re.compile(
     r"(<!-- (fields: (\w+)|metrics of the gate|qualities) -->\n).*?(<!-- end -->)", re.S
 )
 _NODES = "nodes[]."
+# Rows of files beside the record.
+_ROWS = (CurveRow, WindowRow, MaintenanceEvent)
 _BETTER: dict[Better | None, str] = {"min": "lower", "max": "higher", None: ""}
 
 
@@ -70,13 +73,13 @@ def definitions(cls: type) -> dict[str, str]:
 
 @cache
 def record_classes() -> dict[str, tuple[type, tuple[str, ...]]]:
-    """Find the classes of a record and of a curve row, and the places at which each occurs.
+    """Find the classes of a record and of rows in other files, and the places of each.
 
     A place is a prefix: empty for the record itself, `target.` for a nested class and `energy[].`
     for the rows of a list.
     """
     places: dict[type, list[str]] = {}
-    for cls, place in [*_nested(RunRecord, ""), *_nested(CurveRow, "")]:
+    for cls, place in [found for root in (RunRecord, *_ROWS) for found in _nested(root, "")]:
         places.setdefault(cls, []).append(place)
     # What a node has is defined where the run has it, too.
     kept = {
@@ -122,9 +125,9 @@ def fields_table(name: str) -> list[list[str]]:
 
 def _unit_and_better(cls: type, place: str, name: str) -> tuple[str, str]:
     metric = METRICS.get(f"{place}{name}")
-    if cls is not CurveRow and metric is not None:
+    if cls not in _ROWS and metric is not None:
         return metric.unit, _BETTER[metric.better]
-    # The catalogue has no rows of lists or of the curve, so the unit comes from the field's name.
+    # The catalogue has no rows of lists or of other files: the unit comes from the field's name.
     hint = get_type_hints(cls)[name]
     is_number = bool({int, float} & {hint, *get_args(hint)})
     return (words_and_unit(name)[1] if is_number else ""), ""

@@ -14,7 +14,15 @@ Kind = Literal["exact", "measured"]
 # What a run spends until it reaches its target, or until it ends without reaching it.
 Quantity = Literal["time_s", "energy_j", "cost_usd", "samples"]
 Topic = Literal[
-    "time", "energy", "factors", "cost", "quality", "utilization", "serving", "serving_cost"
+    "time",
+    "energy",
+    "factors",
+    "cost",
+    "quality",
+    "utilization",
+    "serving",
+    "serving_cost",
+    "maintenance",
 ]
 
 MONEY, CARBON = "USD", "g CO2e"
@@ -52,6 +60,12 @@ class Joules:
     def facts(self) -> tuple[str, str]:
         """Both names."""
         return self.label, self.components
+
+
+ON_THE_CLOCK = Joules(label="energy_label", components="energy_components")
+PER_PREDICTION = Joules(
+    label="serving.energy_per_prediction_label", components="serving.energy_components"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,3 +167,21 @@ def metric_of(path: str, better: Better | None, **facts: Any) -> Metric:
     defaults = {"name": leaf, "title": title, "heading": heading, "short": heading}
     defaults |= {"unit": unit, "shown": (unit, 1.0)}
     return Metric(path=path, better=better, **(defaults | facts))
+
+
+def exact_row(path: str, **facts: Any) -> Metric:
+    """A number that is equal whenever the same work is done; less is better by default."""
+    better = facts.pop("better", "min")
+    return metric_of(path, better, **({"kind": "exact", "least_effect_frac": 0.0} | facts))
+
+
+def measured_row(path: str, least_effect_frac: float, **facts: Any) -> Metric:
+    """A number of which a difference needs evidence; less is better by default."""
+    better = facts.pop("better", "min")
+    return metric_of(path, better, kind="measured", least_effect_frac=least_effect_frac, **facts)
+
+
+def shown_rows(better: Better | None, prefix: str, *leaves: str, **facts: Any) -> list[Metric]:
+    """Numbers that the gate does not judge; their name is the whole path."""
+    paths = [f"{prefix}{leaf}" for leaf in leaves]
+    return [metric_of(path, better, **({"name": path} | facts)) for path in paths]

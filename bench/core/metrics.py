@@ -14,6 +14,8 @@ Why the least effects are what they are:
 - Latency percentiles are noisier in the tail, where fewer requests decide them: 10% for p50, p90
   and the mean, 20% for p99, 30% for p99.9. Rates depend on the latencies: 10%.
 - Loading and compiling happen once in a run and mostly wait for the disk: 20%.
+- What a policy decides depends on the seed and the data alone, so counts of a maintained deployment
+  are exact. A retraining is short and begins with a set-up, and detection takes microseconds: 10%.
 """
 
 from __future__ import annotations
@@ -21,13 +23,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bench.core.metric import Better, Joules, Metric, metric_of, with_unit, words_and_unit
-from bench.core.quality_rows import TEST, VALIDATION, is_quality, own_row, quality_rows
-
-ON_THE_CLOCK = Joules(label="energy_label", components="energy_components")
-PER_PREDICTION = Joules(
-    label="serving.energy_per_prediction_label", components="serving.energy_components"
+from bench.core.maintenance_rows import MAINTENANCE_ROWS
+from bench.core.metric import (
+    ON_THE_CLOCK,
+    PER_PREDICTION,
+    Better,
+    Metric,
+    exact_row,
+    measured_row,
+    metric_of,
+    shown_rows,
+    with_unit,
+    words_and_unit,
 )
+from bench.core.quality_rows import TEST, VALIDATION, is_quality, own_row, quality_rows
 
 
 def label_of(path: str) -> str:
@@ -70,27 +79,12 @@ def better(path: str) -> Better | None:
     return metric_at(path).better
 
 
-def _exact(path: str, **facts: Any) -> Metric:
-    return metric_of(path, "min", **({"kind": "exact", "least_effect_frac": 0.0} | facts))
-
-
-def _measured(path: str, least_effect_frac: float, **facts: Any) -> Metric:
-    better = facts.pop("better", "min")
-    return metric_of(path, better, kind="measured", least_effect_frac=least_effect_frac, **facts)
-
-
-def _shown(better: Better | None, prefix: str, *leaves: str, **facts: Any) -> list[Metric]:
-    """Numbers that the gate does not judge; their name is the whole path."""
-    paths = [f"{prefix}{leaf}" for leaf in leaves]
-    return [metric_of(path, better, **({"name": path} | facts)) for path in paths]
-
-
 def _percentiles(name: str, title: str, heading: str) -> Iterator[Metric]:
     """The percentiles of a time of serving."""
     for percentile, effect_frac in (("p50", 0.10), ("p90", 0.10), ("p99", 0.20)):
         titles = {"title": f"{title} {percentile}", "heading": f"{heading}{percentile}"}
         path = f"serving.{name}_{percentile}_ms"
-        yield _measured(path, effect_frac, **titles, topics=("serving",))
+        yield measured_row(path, effect_frac, **titles, topics=("serving",))
 
 
 def _of_joules(path: str, better: Better, **facts: Any) -> Metric:
@@ -104,7 +98,7 @@ _KILO, _MEGA = ("kB", 1e-3), ("MB", 1e-6)
 _MILLI, _MICRO = ("mJ", 1e3), ("us", 1e6)
 
 _TARGET = (
-    _measured(
+    measured_row(
         "target.time_to_target_s",
         0.05,
         heading="TTA",
@@ -112,8 +106,8 @@ _TARGET = (
         censored_by="time_s",
         topics=("time",),
     ),
-    _measured("target.train_time_to_target_s", 0.05, censored_by="time_s"),
-    _measured(
+    measured_row("target.train_time_to_target_s", 0.05, censored_by="time_s"),
+    measured_row(
         "target.energy_to_target_j",
         0.05,
         heading="ETA",
@@ -123,11 +117,11 @@ _TARGET = (
         joules=ON_THE_CLOCK,
         error="target.energy_to_target_error_frac",
     ),
-    _exact("target.samples_to_target", censored_by="samples", topics=("factors",)),
-    _exact("target.steps_to_target", censored_by="samples"),
+    exact_row("target.samples_to_target", censored_by="samples", topics=("factors",)),
+    exact_row("target.steps_to_target", censored_by="samples"),
     metric_of("target.epochs_to_target", "min", least_effect_frac=0.0, censored_by="samples"),
-    _measured("target.time_per_sample_s", 0.05, shown=_MICRO, topics=("factors",)),
-    _measured(
+    measured_row("target.time_per_sample_s", 0.05, shown=_MICRO, topics=("factors",)),
+    measured_row(
         "target.energy_per_sample_j", 0.05, shown=_MILLI, topics=("factors",), joules=ON_THE_CLOCK
     ),
     metric_of(
@@ -147,25 +141,25 @@ _TARGET = (
         topics=("cost",),
         joules=ON_THE_CLOCK,
     ),
-    *_shown("min", "target.", "energy_to_target_error_frac"),
+    *shown_rows("min", "target.", "energy_to_target_error_frac"),
     # The better direction of the best value is that of the run, target.mode.
-    *_shown(None, "target.", "value", "best_value", "consecutive", "last_miss_s"),
-    *_shown(None, "target.", "censored_at_s", "censored_at_j"),
+    *shown_rows(None, "target.", "value", "best_value", "consecutive", "last_miss_s"),
+    *shown_rows(None, "target.", "censored_at_s", "censored_at_j"),
 )
 _OF_THE_RUN = (
     metric_of("phases.launch_s", "min", least_effect_frac=0.10),
-    _measured("phases.init_s", 0.10),
-    *_shown("min", "phases.", "train_s", "eval_s", "checkpoint_s", "serve_s", "wall_time_s"),
-    *_shown("min", "", "energy_total_j", "energy_error_frac"),
-    *_shown("min", "phase_energy.", "init_j", "train_j", "eval_j", "checkpoint_j"),
-    *_shown("min", "phase_energy.", "init_error_frac", "train_error_frac", "eval_error_frac"),
-    *_shown("min", "phase_energy.", "checkpoint_error_frac"),
-    *_shown("min", "idle.", "net_energy_j", "net_error_frac"),
-    *_shown("min", "", "codecarbon_energy_j", "codecarbon_emissions_gco2e"),
-    *_shown("min", "health.", "sampler_overhead_frac"),
-    *_shown(None, "phase_energy.", "init_metered_s"),
-    *_shown(None, "idle.", "each_s", "before_w", "after_w"),
-    *_shown(None, "", "schema_version", "seed", "repeat"),
+    measured_row("phases.init_s", 0.10),
+    *shown_rows("min", "phases.", "train_s", "eval_s", "checkpoint_s", "serve_s", "wall_time_s"),
+    *shown_rows("min", "", "energy_total_j", "energy_error_frac"),
+    *shown_rows("min", "phase_energy.", "init_j", "train_j", "eval_j", "checkpoint_j"),
+    *shown_rows("min", "phase_energy.", "init_error_frac", "train_error_frac", "eval_error_frac"),
+    *shown_rows("min", "phase_energy.", "checkpoint_error_frac"),
+    *shown_rows("min", "idle.", "net_energy_j", "net_error_frac"),
+    *shown_rows("min", "", "codecarbon_energy_j", "codecarbon_emissions_gco2e"),
+    *shown_rows("min", "health.", "sampler_overhead_frac"),
+    *shown_rows(None, "phase_energy.", "init_metered_s"),
+    *shown_rows(None, "idle.", "each_s", "before_w", "after_w"),
+    *shown_rows(None, "", "schema_version", "seed", "repeat"),
 )
 _UTILIZATION = (
     metric_of(
@@ -174,7 +168,7 @@ _UTILIZATION = (
     metric_of(
         "utilization.cpu_machine_frac", None, title="CPU of the machine", topics=("utilization",)
     ),
-    _measured(
+    measured_row(
         "utilization.memory_peak_bytes",
         0.05,
         title="peak memory",
@@ -182,25 +176,25 @@ _UTILIZATION = (
         topics=("utilization",),
     ),
     metric_of("utilization.gpu_busy_frac", None, title="GPU busy", topics=("utilization",)),
-    _measured(
+    measured_row(
         "utilization.gpu_memory_peak_bytes",
         0.05,
         title="peak GPU memory",
         shown=_MEGA,
         topics=("utilization",),
     ),
-    *_shown(None, "utilization.", "cgroup_cpu_frac", "gpu_power_cap_frac"),
+    *shown_rows(None, "utilization.", "cgroup_cpu_frac", "gpu_power_cap_frac"),
 )
 _SERVING = (
     *_percentiles("latency", "latency", ""),
-    _measured("serving.latency_p999_ms", 0.30, title="latency p99.9"),
-    _measured("serving.latency_mean_ms", 0.10),
-    _measured(
+    measured_row("serving.latency_p999_ms", 0.30, title="latency p99.9"),
+    measured_row("serving.latency_mean_ms", 0.10),
+    measured_row(
         "serving.throughput_per_s", 0.10, better="max", short="predictions", topics=("serving",)
     ),
-    _measured("serving.max_rate_per_s", 0.10, better="max", topics=("serving",)),
-    _measured("serving.goodput_per_s", 0.10, better="max"),
-    _measured(
+    measured_row("serving.max_rate_per_s", 0.10, better="max", topics=("serving",)),
+    measured_row("serving.goodput_per_s", 0.10, better="max"),
+    measured_row(
         "serving.energy_per_prediction_j",
         0.10,
         shown=_MILLI,
@@ -218,7 +212,7 @@ _SERVING = (
     ),
     *_percentiles("ttft", "time to first token", "TTFT "),
     *_percentiles("tpot", "time per output token", "TPOT "),
-    _measured(
+    measured_row(
         "serving.output_tokens_per_s",
         0.10,
         better="max",
@@ -232,18 +226,20 @@ _SERVING = (
         shown=_MILLI,
         error="serving.energy_per_prediction_error_frac",
     ),
-    _measured("serving.load_s", 0.20),
-    _measured("serving.compile_s", 0.20),
-    *_shown("min", "serving.", "energy_per_prediction_error_frac", "num_failed", "prepare_s"),
-    *_shown(None, "serving.", "num_requests", "throughput_batch_size", "num_threads"),
-    *_shown(None, "serving.", "max_batch_size", "num_predictions", "duration_s"),
-    *_shown(None, "serving.", "latency_bound_ms", "rate_per_s", "prompt_tokens", "output_tokens"),
+    measured_row("serving.load_s", 0.20),
+    measured_row("serving.compile_s", 0.20),
+    *shown_rows("min", "serving.", "energy_per_prediction_error_frac", "num_failed", "prepare_s"),
+    *shown_rows(None, "serving.", "num_requests", "throughput_batch_size", "num_threads"),
+    *shown_rows(None, "serving.", "max_batch_size", "num_predictions", "duration_s"),
+    *shown_rows(
+        None, "serving.", "latency_bound_ms", "rate_per_s", "prompt_tokens", "output_tokens"
+    ),
     # The upper end of a bracket, which was not achieved.
-    *_shown(None, "serving.", "failed_rate_per_s"),
+    *shown_rows(None, "serving.", "failed_rate_per_s"),
 )
 _MODEL = (
-    _exact("model.num_parameters", title="parameters"),
-    _exact(
+    exact_row("model.num_parameters", title="parameters"),
+    exact_row(
         "model.size_bytes",
         title="model size",
         heading="size",
@@ -251,31 +247,33 @@ _MODEL = (
         shown=_KILO,
         topics=("serving",),
     ),
-    _exact("model.flops_per_sample", title="FLOPs per sample"),
+    exact_row("model.flops_per_sample", title="FLOPs per sample"),
     *quality_rows(VALIDATION),
-    *_shown(None, "quality.", "num_samples"),
+    *shown_rows(None, "quality.", "num_samples"),
     *quality_rows(TEST),
-    *_shown(None, "quality_test.", "num_samples"),
-    _exact("compression.size_bytes", name="compressed_size_bytes", title="compressed size"),
-    *_shown("min", "compression.", "latency_ratio", "latency_ratio_low", "latency_ratio_high"),
-    *_shown("max", "compression.", "accuracy_change"),
+    *shown_rows(None, "quality_test.", "num_samples"),
+    exact_row("compression.size_bytes", name="compressed_size_bytes", title="compressed size"),
+    *shown_rows("min", "compression.", "latency_ratio", "latency_ratio_low", "latency_ratio_high"),
+    *shown_rows("max", "compression.", "accuracy_change"),
     # The better direction of a quality is that of its metric.
-    *_shown(None, "compression.", "quality_change", "baseline_size_bytes", "num_rounds"),
+    *shown_rows(None, "compression.", "quality_change", "baseline_size_bytes", "num_rounds"),
 )
 _ORIGIN = (
-    *_shown("min", "recipe.", "source_time_s", "source_energy_j", "source_cost_usd"),
-    *_shown("min", "recipe.", "source_emissions_gco2e", "total_time_to_target_s"),
-    *_shown("min", "recipe.", "total_energy_to_target_j", "total_cost_to_target_usd"),
-    *_shown("min", "recipe.", "total_emissions_to_target_gco2e"),
-    *_shown(None, "recipe.", "source_num_parameters", "source_flops_per_sample"),
-    *_shown(None, "trained.", "seed"),
-    *_shown(None, "placement.", "round_trip_ms", "jitter_ms", "bandwidth_mbit_per_s"),
-    *_shown(None, "placement.", "num_threads", "memory_limit_bytes"),
+    *shown_rows("min", "recipe.", "source_time_s", "source_energy_j", "source_cost_usd"),
+    *shown_rows("min", "recipe.", "source_emissions_gco2e", "total_time_to_target_s"),
+    *shown_rows("min", "recipe.", "total_energy_to_target_j", "total_cost_to_target_usd"),
+    *shown_rows("min", "recipe.", "total_emissions_to_target_gco2e"),
+    *shown_rows(None, "recipe.", "source_num_parameters", "source_flops_per_sample"),
+    *shown_rows(None, "trained.", "seed"),
+    *shown_rows(None, "placement.", "round_trip_ms", "jitter_ms", "bandwidth_mbit_per_s"),
+    *shown_rows(None, "placement.", "num_threads", "memory_limit_bytes"),
 )
 
 # By path, in the order of the gate's output and of tables.
 METRICS: dict[str, Metric] = {
     metric.path: metric
-    for group in (_TARGET, _OF_THE_RUN, _UTILIZATION, _SERVING, _MODEL, _ORIGIN)
+    for group in (
+        *(_TARGET, _OF_THE_RUN, _UTILIZATION, _SERVING, MAINTENANCE_ROWS, _MODEL, _ORIGIN),
+    )
     for metric in group
 }

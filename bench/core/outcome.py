@@ -7,8 +7,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bench.core.labels import ENERGY_FLAGS
-from bench.core.metric import CARBON, MONEY
-from bench.core.metrics import METRICS, PER_PREDICTION
+from bench.core.metric import CARBON, MONEY, PER_PREDICTION
+from bench.core.metrics import METRICS
+from bench.core.price import known_basis
 from bench.core.records.curve import CurveRow
 from bench.core.records.energy import PhaseEnergy
 from bench.core.records.phases import Phases
@@ -52,6 +53,12 @@ _JOULES_OF_PREDICTION = (
         if metric.joules == PER_PREDICTION and metric.unit not in (MONEY, CARBON)
     ),
 )
+_OF_MAINTENANCE = "maintenance."
+_JOULES_OF_MAINTENANCE = tuple(
+    path.removeprefix(_OF_MAINTENANCE)
+    for path, metric in METRICS.items()
+    if path.startswith(_OF_MAINTENANCE) and metric.joules
+)
 
 
 def without_doubtful_joules(record: RunRecord) -> RunRecord:
@@ -66,17 +73,21 @@ def without_doubtful_joules(record: RunRecord) -> RunRecord:
 
 def without_joules(record: RunRecord) -> RunRecord:
     """Drop the joules of a record, except the rows of the components that were measured."""
-    target, serving = record.target, record.serving
+    target, serving, maintenance = record.target, record.serving, record.maintenance
     of_run: dict[str, Any] = dict.fromkeys(_JOULES_OF_RUN)
     of_target: dict[str, Any] = dict.fromkeys(_JOULES_OF_TARGET)
     of_prediction: dict[str, Any] = dict.fromkeys(_JOULES_OF_PREDICTION)
     of_prediction["energy_per_prediction_components"] = []
+    of_maintenance: dict[str, Any] = dict.fromkeys(_JOULES_OF_MAINTENANCE)
+    if maintenance and known_basis(record.config.get("price")) == "rental":
+        of_maintenance["cost_usd"] = maintenance.cost_usd  # no part of it is for joules
     return replace(
         record,
         **of_run,
         target=target and replace(target, **of_target),
         ladder=[replace(rung, energy_j=None) for rung in record.ladder],
         serving=serving and replace(serving, **of_prediction),
+        maintenance=maintenance and replace(maintenance, **of_maintenance),
     )
 
 

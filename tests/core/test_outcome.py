@@ -15,6 +15,7 @@ from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records.curve import CurveRow
 from bench.core.records.energy import EnergyRow, PhaseEnergy
 from bench.core.records.health import Health
+from bench.core.records.maintenance import Maintenance
 from bench.core.records.run import RunIdentity, Status
 from bench.core.records.serving import Serving
 from bench.core.target import Spent
@@ -159,6 +160,41 @@ def test_joules_that_a_flag_speaks_against_are_in_no_number_of_the_record(
         serving, energy_per_prediction_j=None, energy_per_prediction_label=None
     )
     assert kept.energy == [row]  # what was measured of a component is no sum
+
+
+@pytest.mark.parametrize(
+    ("price", "cost_usd"),
+    [({"usd_per_hour": 1.0, "usd_per_kwh": None}, 3.0), ({"usd_per_kwh": 0.2}, None), (None, None)],
+)
+def test_the_upkeep_of_a_deployment_goes_but_for_money_that_pays_no_joules(
+    price: dict[str, Any] | None, cost_usd: float | None, identity: RunIdentity
+) -> None:
+    kept = Maintenance(
+        policy="every",
+        num_windows=2,
+        num_predictions=200,
+        target_value=0.9,
+        num_errors=12,
+        retrain_init_s=0.3,
+        upkeep_j=50.0,
+        detect_energy_per_prediction_j=1e-4,
+        energy_per_1000_on_target_j=500.0,
+        emissions_gco2e=0.1,
+        cost_usd=3.0,
+    )
+    whole = replace(
+        outcome_record(identity, {**CONFIG, "price": price}, [], status="ok"),
+        maintenance=kept,
+        health=Health(comparable=True, flags=[ENERGY_FLAGS[0]]),
+    )
+    assert without_doubtful_joules(whole).maintenance == replace(
+        kept,
+        upkeep_j=None,
+        detect_energy_per_prediction_j=None,
+        energy_per_1000_on_target_j=None,
+        emissions_gco2e=None,
+        cost_usd=cost_usd,
+    )
 
 
 def test_other_flags_leave_the_joules(identity: RunIdentity) -> None:

@@ -73,6 +73,7 @@ def test_only_what_older_records_hold_in_float32_is_rounded() -> None:
 def test_names_are_unique_and_end_in_their_unit() -> None:
     assert len({metric.name for metric in GATE_METRICS}) == len(GATE_METRICS)
     suffixes = {"_s": "s", "_ms": "ms", "_j": "J", "_bytes": "bytes", "_per_s": "1/s"}
+    suffixes["_frac"] = "fraction"
     for metric in GATE_METRICS:
         fitting = [s for s in suffixes if metric.name.endswith(s)]
         if not is_quality(metric.path):

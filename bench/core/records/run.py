@@ -13,6 +13,7 @@ from bench.core.labels import EnergyLabel
 from bench.core.records.compression import Compression
 from bench.core.records.energy import EnergyRow, Idle, PhaseEnergy, UnavailableMeter
 from bench.core.records.health import Health, Utilization
+from bench.core.records.maintenance import Maintenance
 from bench.core.records.model import ModelFacts, Quality
 from bench.core.records.node import NodeFacts
 from bench.core.records.phases import Phases
@@ -106,6 +107,7 @@ class RunRecord:
         placement: Where the model was served.
         stages: Parts of the latency over HTTP; one row each.
         rate_search: Every pass of the search for the largest rate, in order.
+        maintenance: What it cost to keep a deployed model accurate (`bench.maintain`).
         health: Whether the run may be compared with others.
         nodes: Each node of a training over several nodes. The fields above that are measured are
             sums over the nodes (joules, powers, emissions), means (shares of utilization) or the
@@ -150,6 +152,7 @@ class RunRecord:
     placement: Placement | None = None
     stages: list[Stage] = field(default_factory=list)
     rate_search: list[RateStep] = field(default_factory=list)
+    maintenance: Maintenance | None = None
     health: Health | None = None
     nodes: list[NodeFacts] = field(default_factory=list)
 

@@ -18,8 +18,7 @@ from bench.core.labels import (
     row_flags,
     weakest_label,
 )
-from bench.core.metric import Joules, Metric
-from bench.core.metrics import ON_THE_CLOCK, PER_PREDICTION
+from bench.core.metric import ON_THE_CLOCK, PER_PREDICTION, Joules, Metric
 from bench.core.outcome import without_joules
 from bench.core.records.energy import EnergyRow
 from bench.core.records.run import RunRecord

@@ -1,0 +1,51 @@
+"""The catalogue's rows of a maintained deployment (bench.maintain)."""
+
+from __future__ import annotations
+
+from bench.core.metric import ON_THE_CLOCK, Topic, exact_row, measured_row, metric_of, shown_rows
+
+_TOPICS: tuple[Topic, ...] = ("maintenance",)
+_OF_JOULES = {"joules": ON_THE_CLOCK, "least_effect_frac": 0.10}
+
+MAINTENANCE_ROWS = (
+    exact_row("maintenance.on_target_frac", better="max", title="on target", topics=_TOPICS),
+    exact_row("maintenance.excess_errors", title="excess errors", topics=_TOPICS),
+    exact_row("maintenance.num_retrains", title="retrainings", topics=_TOPICS),
+    exact_row("maintenance.retrain_samples", title="samples of retrainings"),
+    exact_row("maintenance.labels_used", title="labels used", topics=_TOPICS),
+    exact_row("maintenance.num_false_alarms", title="false alarms", topics=_TOPICS),
+    measured_row(
+        "maintenance.detect_time_per_prediction_s",
+        0.10,
+        title="detection per prediction",
+        shown=("us", 1e6),
+        topics=_TOPICS,
+    ),
+    measured_row(
+        "maintenance.energy_per_1000_on_target_j",
+        0.10,
+        title="upkeep per 1,000 predictions on target",
+        heading="upkeep per 1,000 on target",
+        topics=_TOPICS,
+        joules=ON_THE_CLOCK,
+    ),
+    metric_of(
+        "maintenance.cost_usd",
+        "min",
+        name="maintenance.cost_usd",
+        title="cost of upkeep",
+        topics=_TOPICS,
+        **_OF_JOULES,
+    ),
+    *shown_rows("min", "maintenance.", "emissions_gco2e", title="carbon of upkeep", **_OF_JOULES),
+    *shown_rows("min", "maintenance.", "upkeep_j", "detect_energy_per_prediction_j", **_OF_JOULES),
+    *shown_rows("min", "maintenance.", "num_errors", "num_wasted", "num_missed", "manual_hours"),
+    *shown_rows("min", "maintenance.", "retrain_init_s", "initial_s", "initial_j"),
+    *shown_rows("min", "maintenance.", "labels_cost_usd", "held_out_errors", "staleness_mean"),
+    *shown_rows("min", "maintenance.", "swap_delay_mean", "detection_delay_mean"),
+    *shown_rows("min", "maintenance.", "false_alarms_per_10k", "monitor_latency_ratio"),
+    *shown_rows("min", "maintenance.", "monitor_latency_ratio_low", "monitor_latency_ratio_high"),
+    *shown_rows("max", "maintenance.", "mean_accuracy", "worst_accuracy", unit="fraction"),
+    *shown_rows(None, "maintenance.", "num_windows", "num_predictions", "num_promoted"),
+    *shown_rows(None, "maintenance.", "num_alarms", "target_value"),
+)
