@@ -42,6 +42,7 @@ _TITLES = {
     "utilization": "Utilization",
     "serving": "Serving: latency, throughput and size",
     "serving_cost": "Serving: energy, money and carbon",
+    "maintenance": "Keeping a deployed model accurate",
 }
 
 
