@@ -130,4 +130,12 @@ NODES: dict[str, dict[str, Any]] = {
             },
         )
     },
+    "policy": {
+        "never": _node("bench.drift.policies.periodic.Never", {}),
+        "every": _node("bench.drift.policies.periodic.Every", {"windows": int}),
+        "performance": _node(
+            "bench.drift.policies.performance.Performance",
+            {"threshold": float | None, "patience": int, "min_labels": int},
+        ),
+    },
 }

@@ -28,6 +28,7 @@ class View:
         error_price_usd: Price of one wrong prediction.
         retraining_usd: Price of the last retraining, people and labels included; at first that of
             the initial training. None if nothing measures it.
+        is_censored: Whether the labels of some predictions can never be seen, by design.
     """
 
     window: int
@@ -40,6 +41,7 @@ class View:
     windows_since_retraining: int
     error_price_usd: float
     retraining_usd: float | None
+    is_censored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +70,14 @@ class Policy(ABC):
         needs_labels: Whether it can decide nothing without labels. Retraining needs them in any
             case.
         needs_detector: Whether it needs alarms.
+        needs_error_price: Whether it needs the price of a wrong prediction, and of a retraining.
         retrains: Whether it ever retrains.
     """
 
     name: ClassVar[str]
     needs_labels: ClassVar[bool] = False
     needs_detector: ClassVar[bool] = False
+    needs_error_price: bool = False
     retrains: ClassVar[bool] = True
 
     @abstractmethod
