@@ -72,6 +72,19 @@ NODES: dict[str, dict[str, Any]] = {
             {**_OWN_FILE, "path": str | None, "context": int, "eval_batch_size": int},
         ),
     },
+    # Sources of streams, in `stream.source`.
+    "source": {
+        "synthetic": _node(
+            "bench.drift.streams.synthetic.synthetic",
+            {
+                "num_samples": int,
+                "num_features": int,
+                "num_classes": int,
+                "separation": float,
+                "seed": int,
+            },
+        ),
+    },
     "model": {
         "mlp": _node("bench.tasks.models.Mlp", {"width": int, "depth": int, "dropout": float}),
         "cnn": _node("bench.tasks.models.Cnn", {"width": int, "depth": int}),

@@ -1,0 +1,203 @@
+"""Builds the stream of a configuration, and checks in another process that it can be built."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from bench.cli.messages import root_cause
+from bench.config.maintain import DriftConfig, MaintainConfig, StreamConfig
+from bench.drift.samples import UNKNOWN, Index, Pool, Samples
+from bench.drift.streams.refusals import (
+    refuse_ignored,
+    refuse_impossible,
+    require_classes,
+    require_length,
+    require_pool,
+)
+from bench.drift.streams.scalar import input_scalar, region_of
+from bench.drift.streams.schedules import Strengths, resolve_schedule
+from bench.drift.streams.shifts import ConceptDrift, CovariateShift, LabelShift, Shift
+from bench.launch.needs import Need
+
+# What random numbers are for; each purpose has a generator of its own.
+_PARTITION, _MIXTURE, _CONCEPT, _WINDOW = range(4)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DriftStream:
+    """A stream with the drift of a configuration; see bench.drift.streams.base.Stream.
+
+    Attributes:
+        pool: Where the samples come from.
+        initial: Samples to train the first model on.
+        num_windows: Number of windows.
+        window: Predictions of one window.
+        changes: As the protocol says. A pool that is ordered has changes of its own, so nobody
+            knows them all, and there are none here even with a concept drift on top.
+    """
+
+    pool: Pool
+    initial: Samples
+    num_windows: int
+    window: int
+    changes: Sequence[int]
+    # Places in the pool that each window draws from, its strengths, and how it draws.
+    _chunks: Sequence[Index]
+    _strengths: Strengths
+    _shift: Shift
+    _seed: int
+
+    def samples(self, window: int) -> Samples:
+        """The samples of a window, in the order in which they are served.
+
+        Raises:
+            ValueError: The pool has too few samples for this shift.
+        """
+        strengths = self._window_strengths(window)
+        generator = np.random.default_rng([self._seed, _WINDOW, window])
+        chosen = self._shift.draw(self._chunks[window], strengths, generator)
+        samples = self.pool.samples[chosen]
+        return replace(samples, labels=self._shift.labels(samples.labels, chosen, strengths))
+
+    def strength(self, window: int) -> float | None:
+        """Mean strength of the drift in a window; for gradual, the share of the new concept."""
+        return None if self.pool.is_ordered else float(self._window_strengths(window).mean())
+
+    def _window_strengths(self, window: int) -> Strengths:
+        return self._strengths[window * self.window : (window + 1) * self.window]
+
+
+def build_stream(config: MaintainConfig) -> DriftStream:
+    """Build the stream of a configuration.
+
+    Raises:
+        ValueError: The stream or its drift is impossible; one line with key, value and remedy.
+    """
+    return make_stream(config.stream, config.drift, config.seed)
+
+
+def make_stream(stream: StreamConfig, drift: DriftConfig, seed: int) -> DriftStream:
+    """Build a stream from its own part of a configuration; raises as build_stream()."""
+    refuse_ignored(drift)
+    schedule = resolve_schedule(drift, stream.num_predictions)
+    pool = _read_pool(stream)
+    refuse_impossible(drift, pool)
+    require_length(stream, pool)
+    initial, chunks = _divide(stream, pool, seed)
+    require_classes(stream, pool, pool.samples.labels[initial])
+    predictions = np.arange(stream.num_predictions)
+    strengths = schedule.strength(predictions)
+    if schedule.is_mixture:
+        mixture = np.random.default_rng([seed, _MIXTURE])
+        strengths = (mixture.random(len(strengths)) < strengths).astype(np.float64)
+    has_drift = drift.kind != "none"
+    return DriftStream(
+        pool=pool,
+        initial=_known_at_start(pool.samples[initial]),
+        num_windows=stream.num_windows,
+        window=stream.window,
+        changes=schedule.changes(len(strengths)) if has_drift and not pool.is_ordered else (),
+        _chunks=chunks,
+        _strengths=strengths if has_drift else np.zeros_like(strengths),
+        _shift=_build_shift(drift, pool, initial, seed),
+        _seed=seed,
+    )
+
+
+def _read_pool(stream: StreamConfig) -> Pool:
+    target = dict(stream.source).get("_target_")
+    try:
+        pool = instantiate(stream.source)
+    except InstantiationException as error:
+        cause = root_cause(error)
+        if isinstance(cause, ValueError | OSError):  # it names its key already
+            raise ValueError(str(cause)) from error
+        raise ValueError(f"stream.source._target_={target}: {cause}") from error
+    require_pool(f"stream.source._target_={target}", pool)
+    return pool  # type: ignore[no-any-return]  # require_pool has checked it
+
+
+def _divide(stream: StreamConfig, pool: Pool, seed: int) -> tuple[Index, list[Index]]:
+    """Places of the initial samples, and of the chunk of each window; all are disjoint."""
+    num = len(pool.samples)
+    if pool.is_ordered:
+        end = stream.initial_samples + stream.num_predictions
+        initial, rest = np.split(np.arange(end), [stream.initial_samples])
+        return initial, np.split(rest, stream.num_windows)
+    order = np.random.default_rng([seed, _PARTITION]).permutation(num)
+    initial, rest = np.split(order, [stream.initial_samples])
+    size = len(rest) // stream.num_windows
+    return initial, np.split(rest[: size * stream.num_windows], stream.num_windows)
+
+
+def _known_at_start(initial: Samples) -> Samples:
+    """Take away the labels that are only known after the stream has begun."""
+    if initial.known_after is None:
+        return initial
+    until_start = np.arange(len(initial))[::-1]  # predictions between each one and the stream
+    late = initial.known_after > until_start
+    return replace(initial, labels=np.where(late, UNKNOWN, initial.labels))
+
+
+def _build_shift(drift: DriftConfig, pool: Pool, initial: Index, seed: int) -> Shift:
+    labels = pool.samples.labels
+    if drift.kind == "covariate":
+        scalar = input_scalar(pool, initial, drift.feature)
+        return CovariateShift(scalar=scalar, strength=drift.strength)
+    if drift.kind == "label":
+        counts = np.bincount(labels[labels != UNKNOWN], minlength=pool.num_classes)
+        return LabelShift(
+            classes=labels,
+            shares=counts / counts.sum(),
+            target_class=drift.target_class,
+            strength=drift.strength,
+        )
+    if drift.kind == "concept":
+        scalar = input_scalar(pool, initial, drift.feature)
+        in_region = region_of(scalar, initial, drift)
+        return ConceptDrift(
+            in_region=in_region,
+            coins=np.random.default_rng([seed, _CONCEPT]).random(len(labels)),
+            target_class=drift.target_class,
+            num_classes=pool.num_classes,
+            strength=drift.strength,
+        )
+    return Shift()
+
+
+def stream_need(config: MaintainConfig) -> Need:
+    """Require that the stream of a configuration can be built, with every window of it."""
+    parts = {"stream": vars(config.stream), "drift": vars(config.drift), "seed": config.seed}
+    target = config.stream.source.get("_target_")
+    return Need(
+        f"{__name__}:require_stream",
+        ("stream.source._target_", target, json.dumps(parts, sort_keys=True)),
+    )
+
+
+def require_stream(key: str, value: object, parts: str) -> None:
+    """Refuse a stream that cannot be built, by building all of it.
+
+    Args:
+        key: The key of its source, for the message if this process crashes.
+        value: Its value.
+        parts: The keys `stream`, `drift` and `seed` of the configuration, as JSON.
+
+    Raises:
+        ValueError: It cannot be built; one line with key, value and remedy.
+    """
+    values: dict[str, Any] = json.loads(parts)
+    stream = make_stream(
+        StreamConfig.from_dict(values["stream"], "stream."),
+        DriftConfig.from_dict(values["drift"], "drift."),
+        values["seed"],
+    )
+    for window in range(stream.num_windows):
+        stream.samples(window)

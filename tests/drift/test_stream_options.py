@@ -1,0 +1,36 @@
+"""Every option of conf/stream, conf/drift and conf/fault composes, and its keys have a schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from bench.cli.app import register
+from bench.config.maintain import DriftConfig, StreamConfig
+from bench.core.checks import KeyGroup
+from bench.core.files import config_dir
+from bench.drift.streams.refusals import refuse_ignored
+
+GROUPS: dict[str, type[KeyGroup]] = {"stream": StreamConfig, "drift": DriftConfig}
+NEEDS: dict[str, list[str]] = {}
+OPTIONS = [(group, path.stem) for group in GROUPS for path in (config_dir() / group).glob("*.yaml")]
+
+
+def composed(group: str, option: str, *overrides: str) -> Any:
+    register()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        chosen = [f"+{group}={option}", "+seed=7", *overrides]
+        config = compose(overrides=chosen)
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    return GROUPS[group].from_dict(values[group], f"{group}.")
+
+
+@pytest.mark.parametrize(("group", "option"), sorted(OPTIONS))
+def test_an_option_is_in_range(group: str, option: str) -> None:
+    config = composed(group, option, *NEEDS.get(f"{group}={option}", []))
+    if isinstance(config, DriftConfig):
+        assert config.kind == option
+        refuse_ignored(config)
