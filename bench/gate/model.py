@@ -31,6 +31,7 @@ class GateRun:
         directions: Which direction of a user's own metric is better, by its name here; without
             those of which that is not known.
         modelled: Names of metrics whose value was modelled in this run.
+        inexact: Names of exact metrics that depend on a measured time or cost in this run.
         missed: Whether it missed its target; None where there is none.
         facts: What has to be the same on both sides, by dotted name: host, target, data, schema,
             how joules were obtained and of what. Nothing momentary; None for what is not recorded.
@@ -57,6 +58,7 @@ class GateRun:
     values: dict[str, float] = field(default_factory=dict)
     directions: dict[str, Better] = field(default_factory=dict)
     modelled: list[str] = field(default_factory=list)
+    inexact: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     git_commit: str | None = None

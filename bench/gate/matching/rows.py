@@ -156,6 +156,9 @@ class RowBuilder:
         floor_frac = 0.0 if known is None else known.floor_frac(metric.name)
         if metric.kind != "exact":
             return "measured", floor_frac, []
+        if any(metric.name in run.inexact for pair in pairs for run in pair):
+            note = "depends on measured times or costs: judged as measured"
+            return "measured", floor_frac, [note]
         if known is not None and known.is_demoted(metric.name):
             note = "differs between runs of one revision, by the noise file: judged as measured"
             return "measured", floor_frac, [note]

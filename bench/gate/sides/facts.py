@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
+from bench.core.checks import value_at
 from bench.core.flat import value_of
 from bench.core.metric import Metric
 from bench.core.printable import printable
@@ -110,10 +111,10 @@ def _data_hash(record: RunRecord) -> str | None:
 
 
 def _data_name(record: RunRecord) -> str | None:
-    """The name of the data set, of a serving that of its model."""
+    """The name of the data set, of a serving that of its model, of a deployment its stream's."""
     if record.trained is not None:
         return record.trained.data
-    return part_name(record.config.get("data"))
+    return part_name(record.config.get("data") or value_at(record.config, "stream.source"))
 
 
 # These make up a kind of host: machines that can stand for one another, as noise floors assume.

@@ -16,6 +16,7 @@ from bench.core.quality_rows import TEST
 from bench.core.records.run import RunRecord
 from bench.gate.metrics import GATE_METRICS, is_own
 from bench.gate.model import GateRun, Problem, problem
+from bench.gate.sides.exactness import inexact_metrics
 from bench.gate.sides.facts import facts_of
 from bench.gate.sides.joules import by_part, joule_flags, without_joules_in_doubt
 from bench.gate.sides.validation import require_possible
@@ -84,6 +85,7 @@ def gate_run(record: RunRecord) -> GateRun:
         values=_values(record),
         directions=_directions(record),
         modelled=[m.name for m in GATE_METRICS if m.joules and facts[m.joules.label] in GUESSED],
+        inexact=inexact_metrics(record),
         facts=facts,
         config=_hashed_config(record),
         choices=_choices(record.config.get(CHOICES)),

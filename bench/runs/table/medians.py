@@ -54,6 +54,13 @@ ENERGY = (
 BYTES = (Unit("B", 1.0), Unit("kB", 1e3, 1e3), Unit("MB", 1e6, 1e6), Unit("GB", 1e9, 1e9))
 COUNT = (Unit("", 1.0), Unit("k", 1e3, 1e4), Unit("M", 1e6, 1e6), Unit("G", 1e9, 1e9))
 RATE = (Unit("/s", 1.0), Unit("k/s", 1e3, 1e4), Unit("M/s", 1e6, 1e6))
+MONEY = (
+    Unit("nUSD", 1e-9),
+    Unit("µUSD", 1e-6, 1e-6),
+    Unit("mUSD", 1e-3, 1e-3),
+    Unit("USD", 1.0, 0.1),
+    Unit("kUSD", 1e3, 1e4),
+)
 PERCENT = (Unit("%", 0.01),)
 PLAIN = (Unit("", 1.0),)
 
