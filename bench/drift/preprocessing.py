@@ -31,7 +31,8 @@ class Preprocessing:
     def fit(cls, features: Floats) -> Self:
         """Take the statistics of raw features, (n, num_columns) or (n, channels, ...)."""
         rows = np.moveaxis(features, 1, -1).reshape(-1, features.shape[1])
-        scaler = StandardScaler().fit(rows)  # it ignores NaN
+        with np.errstate(invalid="ignore"):  # it ignores NaN, but divides by their number
+            scaler = StandardScaler().fit(rows)
         # Equal values are a constant exactly; a standard deviation would have rounding errors. Of
         # NaN alone, both ends are NaN, and the comparison is false too.
         varies = np.fmax.reduce(rows) > np.fmin.reduce(rows)

@@ -9,12 +9,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from bench.cli.app import register
-from bench.config.maintain import DriftConfig, StreamConfig
+from bench.config.maintain import DriftConfig, FaultConfig, StreamConfig
 from bench.core.checks import KeyGroup
 from bench.core.files import config_dir
-from bench.drift.streams.refusals import refuse_ignored
 
-GROUPS: dict[str, type[KeyGroup]] = {"stream": StreamConfig, "drift": DriftConfig}
+GROUPS: dict[str, type[KeyGroup]] = {
+    "stream": StreamConfig,
+    "drift": DriftConfig,
+    "fault": FaultConfig,
+}
 NEEDS: dict[str, list[str]] = {}
 OPTIONS = [(group, path.stem) for group in GROUPS for path in (config_dir() / group).glob("*.yaml")]
 
@@ -31,6 +34,5 @@ def composed(group: str, option: str, *overrides: str) -> Any:
 @pytest.mark.parametrize(("group", "option"), sorted(OPTIONS))
 def test_an_option_is_in_range(group: str, option: str) -> None:
     config = composed(group, option, *NEEDS.get(f"{group}={option}", []))
-    if isinstance(config, DriftConfig):
+    if isinstance(config, (DriftConfig, FaultConfig)):
         assert config.kind == option
-        refuse_ignored(config)

@@ -12,7 +12,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from bench.cli.messages import root_cause
-from bench.config.maintain import DriftConfig, MaintainConfig, StreamConfig
+from bench.config.maintain import DriftConfig, FaultConfig, MaintainConfig, StreamConfig
+from bench.drift.faults import build_fault
 from bench.drift.samples import UNKNOWN, Index, Pool, Samples
 from bench.drift.streams.refusals import (
     refuse_ignored,
@@ -173,8 +174,13 @@ def _build_shift(drift: DriftConfig, pool: Pool, initial: Index, seed: int) -> S
 
 
 def stream_need(config: MaintainConfig) -> Need:
-    """Require that the stream of a configuration can be built, with every window of it."""
-    parts = {"stream": vars(config.stream), "drift": vars(config.drift), "seed": config.seed}
+    """Require that the stream of a configuration and its fault can be built."""
+    parts = {
+        "stream": vars(config.stream),
+        "drift": vars(config.drift),
+        "fault": vars(config.fault),
+        "seed": config.seed,
+    }
     target = config.stream.source.get("_target_")
     return Need(
         f"{__name__}:require_stream",
@@ -183,12 +189,12 @@ def stream_need(config: MaintainConfig) -> Need:
 
 
 def require_stream(key: str, value: object, parts: str) -> None:
-    """Refuse a stream that cannot be built, by building all of it.
+    """Refuse a stream or a fault that cannot be built, by building every window.
 
     Args:
         key: The key of its source, for the message if this process crashes.
         value: Its value.
-        parts: The keys `stream`, `drift` and `seed` of the configuration, as JSON.
+        parts: The keys `stream`, `drift`, `fault` and `seed` of the configuration, as JSON.
 
     Raises:
         ValueError: It cannot be built; one line with key, value and remedy.
@@ -199,5 +205,7 @@ def require_stream(key: str, value: object, parts: str) -> None:
         DriftConfig.from_dict(values["drift"], "drift."),
         values["seed"],
     )
+    fault = FaultConfig.from_dict(values["fault"], "fault.")
+    build_fault(fault, stream.pool, stream.num_windows * stream.window)
     for window in range(stream.num_windows):
         stream.samples(window)
