@@ -150,5 +150,12 @@ NODES: dict[str, dict[str, Any]] = {
             "bench.drift.policies.performance.Performance",
             {"threshold": float | None, "patience": int, "min_labels": int},
         ),
+        "drift": _node("bench.drift.policies.drift.Drift", {}),
+        "estimated": _node("bench.drift.policies.estimated.Estimated", {"threshold": float | None}),
+        "reweight": _node("bench.drift.policies.reweight.Reweight", {"memory": int}),
+        "cost_aware": _node("bench.drift.policies.cost_aware.CostAware", {"min_labels": int}),
+        "oracle": _node(
+            "bench.drift.policies.oracle.Oracle", {"matrix": str | None, "objective": str}
+        ),
     },
 }

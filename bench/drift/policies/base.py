@@ -43,6 +43,11 @@ class View:
     retraining_usd: float | None
     is_censored: bool = False
 
+    @property
+    def last_retraining(self) -> int:
+        """The window at whose end the last retraining was begun; -1 for the initial training."""
+        return self.window - self.windows_since_retraining
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:

@@ -1,0 +1,59 @@
+"""Follows the frequencies of the classes without retraining."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.checks import require_at_least
+from bench.drift.estimates import adjusted, label_shift
+from bench.drift.policies.base import Decision, Policy, View
+from bench.drift.samples import Floats
+
+# The least factor. With 0, a class would never be predicted again, even if the estimate that it has
+# disappeared is a matter of chance; and the factor could not be undone.
+_LEAST = 1e-3
+
+
+class Reweight(Policy):
+    """Multiplies the predicted probabilities by how much more frequent each class has become.
+
+    It estimates the frequencies from the predictions of the last windows (BBSE), with no labels. It
+    is the remedy for label shift, and for nothing else. Where the frequencies cannot be estimated,
+    probabilities stay as the model gives them.
+    """
+
+    name: ClassVar[str] = "reweight"
+    retrains: ClassVar[bool] = False
+
+    def __init__(self, *, memory: int) -> None:
+        """Set the number of windows to estimate from.
+
+        Raises:
+            ValueError: It is less than 1.
+        """
+        require_at_least("policy.memory", memory, 1)
+        self._own: deque[Floats] = deque(maxlen=memory)
+        self._factors: NDArray[np.float64] | None = None
+
+    def decide(self, view: View) -> Decision:
+        """Set the factors for the next window."""
+        served = view.served.probabilities
+        if self._factors is not None:  # what the model gave, before the factors in force
+            served = adjusted(served, 1 / self._factors)
+        self._own.append(served)
+        shift = label_shift(
+            view.reference.probabilities, view.reference.labels, np.concatenate(self._own)
+        )
+        if shift.weights is None:
+            self._factors = np.ones(served.shape[1])
+            return Decision(class_weights=self._factors, reason=shift.reason)
+        self._factors = np.maximum(shift.weights, _LEAST)
+        changed = int(np.abs(np.log(self._factors)).argmax())
+        return Decision(
+            class_weights=self._factors,
+            reason=f"class {changed} is {self._factors[changed]:.3g} times as frequent",
+        )
