@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from bench.cli.messages import one_line
 from bench.cli.overrides import MULTIRUN
 from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR, open_streams
-from bench.config.maintain import DriftConfig, FaultConfig, StreamConfig
+from bench.config.maintain import DriftConfig, FaultConfig, LabelsConfig, StreamConfig
 from bench.config.nodes import NODES
 from bench.config.recipe import RECIPES
 from bench.config.run import GridConfig, MeterConfig
@@ -58,6 +58,7 @@ _SCHEMAS = {
     "stream": {"stream": StreamConfig},
     "drift": {"drift": DriftConfig},
     "fault": {"fault": FaultConfig},
+    "labels": {"labels": LabelsConfig},
     "launcher": {"slurm": SlurmConfig},
 }
 

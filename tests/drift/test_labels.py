@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
+from bench.cli.app import register
 from bench.config.maintain import LabelsConfig
+from bench.core.files import config_dir
 from bench.drift.labels import LabelVault, SealedLabel
 from bench.drift.samples import UNKNOWN, Index, Samples
+
+CONF = config_dir()
 
 
 def served(labels: list[int], known_after: list[int] | None = None) -> Samples:
@@ -165,3 +173,12 @@ def test_the_positive_class_must_exist() -> None:
     config = LabelsConfig(kind="selective", positive_class=2)
     with pytest.raises(ValueError, match=r"labels.positive_class=2: .* classes 0 to 1"):
         LabelVault(config, num_classes=2, seed=0)
+
+
+@pytest.mark.parametrize("option", sorted(path.stem for path in CONF.glob("labels/*.yaml")))
+def test_every_option_is_in_range_and_of_its_kind(option: str) -> None:
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose(overrides=[f"+labels={option}"])
+    values: Any = OmegaConf.to_container(composed.labels, resolve=True)
+    assert LabelsConfig.from_dict(values, "labels.").kind == option
