@@ -37,6 +37,7 @@ from bench.core.metric import (
     words_and_unit,
 )
 from bench.core.quality_rows import TEST, VALIDATION, is_quality, own_row, quality_rows
+from bench.core.records.phases import MAINTENANCE_PHASES, TRAINING_PHASES
 
 
 def label_of(path: str) -> str:
@@ -146,14 +147,14 @@ _TARGET = (
     *shown_rows(None, "target.", "value", "best_value", "consecutive", "last_miss_s"),
     *shown_rows(None, "target.", "censored_at_s", "censored_at_j"),
 )
+_PHASES = (*TRAINING_PHASES, *MAINTENANCE_PHASES)
 _OF_THE_RUN = (
     metric_of("phases.launch_s", "min", least_effect_frac=0.10),
     measured_row("phases.init_s", 0.10),
-    *shown_rows("min", "phases.", "train_s", "eval_s", "checkpoint_s", "serve_s", "wall_time_s"),
+    *shown_rows("min", "phases.", *(f"{phase}_s" for phase in _PHASES), "wall_time_s"),
     *shown_rows("min", "", "energy_total_j", "energy_error_frac"),
-    *shown_rows("min", "phase_energy.", "init_j", "train_j", "eval_j", "checkpoint_j"),
-    *shown_rows("min", "phase_energy.", "init_error_frac", "train_error_frac", "eval_error_frac"),
-    *shown_rows("min", "phase_energy.", "checkpoint_error_frac"),
+    *shown_rows("min", "phase_energy.", *(f"{phase}_j" for phase in ("init", *_PHASES))),
+    *shown_rows("min", "phase_energy.", *(f"{phase}_error_frac" for phase in ("init", *_PHASES))),
     *shown_rows("min", "idle.", "net_energy_j", "net_error_frac"),
     *shown_rows("min", "", "codecarbon_energy_j", "codecarbon_emissions_gco2e"),
     *shown_rows("min", "health.", "sampler_overhead_frac"),

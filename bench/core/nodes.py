@@ -108,24 +108,18 @@ def phase_energy_of_nodes(nodes: Sequence[NodeFacts]) -> PhaseEnergy | None:
     if len(known) < len(parts):
         return None
 
-    def bound(phase: str) -> float | None:
-        pairs = [(getattr(p, f"{phase}_j"), getattr(p, f"{phase}_error_frac")) for p in known]
-        return _error_frac(pairs)
-
     short = [part.below_resolution for part in known]
+    values: dict[str, Any] = {}
+    for name in (each.name for each in fields(PhaseEnergy) if each.name.endswith("_j")):
+        bound = name.removesuffix("_j") + "_error_frac"
+        values[name] = _sum(getattr(part, name) for part in known)
+        values[bound] = _error_frac([(getattr(p, name), getattr(p, bound)) for p in known])
     return PhaseEnergy(
-        init_j=_sum(part.init_j for part in known),
-        train_j=sum(part.train_j for part in known),
-        eval_j=sum(part.eval_j for part in known),
-        checkpoint_j=sum(part.checkpoint_j for part in known),
         init_metered_s=known[0].init_metered_s,
-        init_error_frac=bound("init"),
-        train_error_frac=bound("train"),
-        eval_error_frac=bound("eval"),
-        checkpoint_error_frac=bound("checkpoint"),
         below_resolution=None
         if None in short
         else list(dict.fromkeys(phase for part in short for phase in part or ())),
+        **values,
     )
 
 

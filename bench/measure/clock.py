@@ -7,13 +7,14 @@ what the phases include.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
+
+from bench.core.records.phases import TRAINING_PHASES, Phase
 
 # Seconds on a monotonic time line whose zero means nothing.
 Clock = Callable[[], float]
-Phase = Literal["train", "eval", "checkpoint"]
 T = TypeVar("T")
 
 # Reading the kernel's counters takes 0.1 ms, and with a look for children 1 ms.
@@ -51,33 +52,49 @@ def _timed(clock: Clock, read: Callable[[], T]) -> tuple[float, tuple[float, T]]
     return took_s, (began_s + took_s / 2, value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class PhaseTimes:
-    """Seconds since the clock started; total_s is the sum of the phases, to the last bit."""
+    """Seconds since the clock started, in total and by phase.
+
+    total_s is the sum of the phases in their order, to the last bit.
+    """
 
     total_s: float
-    train_s: float
-    eval_s: float
-    checkpoint_s: float
+    by_phase_s: Mapping[Phase, float]
+
+    @classmethod
+    def at_start(cls, phases: Sequence[Phase]) -> PhaseTimes:
+        """No time has passed."""
+        return cls(0.0, dict.fromkeys(phases, 0.0))
 
     def of(self, phase: Phase) -> float:
         """Seconds of one phase."""
-        return {"train": self.train_s, "eval": self.eval_s, "checkpoint": self.checkpoint_s}[phase]
-
-
-AT_START = PhaseTimes(total_s=0.0, train_s=0.0, eval_s=0.0, checkpoint_s=0.0)
+        return self.by_phase_s[phase]
 
 
 class PhaseClock:
     """Books the time that passes on the current phase.
 
     switch() costs one reading of the clock and a few additions, so it can mark every edge.
+
+    Attributes:
+        phases: Its phases, in the order of their sum.
+        phase: The current one.
     """
 
-    def __init__(self, clock: Clock = time.perf_counter) -> None:
+    def __init__(
+        self, clock: Clock = time.perf_counter, phases: Sequence[Phase] = TRAINING_PHASES
+    ) -> None:
+        """Book nothing yet.
+
+        Args:
+            clock: Monotonic seconds.
+            phases: Its phases, at least one.
+        """
+        self.phases = tuple(phases)
+        self.phase = self.phases[0]
         self._clock = clock
-        self._booked_s: dict[Phase, float] = {"train": 0.0, "eval": 0.0, "checkpoint": 0.0}
-        self._phase: Phase = "train"
+        self._booked_s = dict.fromkeys(self.phases, 0.0)
         self._started_s: float | None = None
         self._switched_s = 0.0
         self._stopped = False
@@ -102,20 +119,16 @@ class PhaseClock:
         """The injected clock, whether this one has been started or not."""
         return self._clock()
 
-    @property
-    def phase(self) -> Phase:
-        """The current phase."""
-        return self._phase
-
-    def start(self, phase: Phase = "train") -> None:
-        """Start, once, in this phase.
+    def start(self, phase: Phase | None = None) -> None:
+        """Start, once, in this phase; by default in the first one.
 
         Raises:
             RuntimeError: It was started before. A clock that starts twice would have paused.
+            ValueError: The clock has no such phase.
         """
         if self._started_s is not None:
             raise RuntimeError("the phase clock was started before; use a new one for each run")
-        self._phase = phase
+        self.phase = self._known(phase or self.phase)
         self._started_s = self._switched_s = self._clock()
 
     def switch(self, phase: Phase) -> PhaseTimes:
@@ -128,10 +141,11 @@ class PhaseClock:
 
         Raises:
             RuntimeError: It has not been started.
+            ValueError: The clock has no such phase.
         """
         times = self.reading()
         if not self._stopped:
-            self._phase = phase
+            self.phase = self._known(phase)
         return times
 
     def elapsed_s(self) -> float:
@@ -150,12 +164,12 @@ class PhaseClock:
         """
         if not self._stopped:
             self._book()
-        train_s, eval_s, checkpoint_s = self._booked_s.values()
-        # The sum, not now - start: rounding would let the phases miss the total by a few ulp.
-        total_s = train_s + eval_s + checkpoint_s
-        return PhaseTimes(
-            total_s=total_s, train_s=train_s, eval_s=eval_s, checkpoint_s=checkpoint_s
-        )
+        # The sum, not now - start: rounding would let the phases miss the total by a few ulp. Not
+        # sum(), which from Python 3.12 on rounds otherwise than additions one after another.
+        total_s = 0.0
+        for seconds in self._booked_s.values():
+            total_s += seconds
+        return PhaseTimes(total_s, self._booked_s.copy())
 
     def stop(self) -> PhaseTimes:
         """Stop for good; stopping again gives the same times.
@@ -167,9 +181,14 @@ class PhaseClock:
         self._stopped = True
         return times
 
+    def _known(self, phase: Phase) -> Phase:
+        if phase not in self._booked_s:
+            raise ValueError(f"phase {phase}: this clock has only {', '.join(self.phases)}")
+        return phase
+
     def _book(self) -> None:
         if self._started_s is None:
             raise RuntimeError("the phase clock has not been started")
         now_s = self._clock()
-        self._booked_s[self._phase] += now_s - self._switched_s
+        self._booked_s[self.phase] += now_s - self._switched_s
         self._switched_s = now_s

@@ -13,10 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any
 
 from bench.core.records.energy import PhaseEnergy
-from bench.measure.clock import AT_START, Phase, PhaseClock, PhaseTimes
+from bench.core.records.phases import Phase
+from bench.measure.clock import PhaseClock, PhaseTimes
 from bench.measure.energy import (
     MIN_REFRESHES,
     EnergySum,
@@ -26,8 +27,6 @@ from bench.measure.energy import (
 )
 from bench.measure.meter_set import EnergyReading, MeterSet
 from bench.measure.meters.base import Component
-
-_PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 @dataclass(slots=True)
@@ -55,25 +54,31 @@ class PhaseBook:
     """
 
     def __init__(
-        self, start: EnergyReading, components: Sequence[Component], *, whole: bool = True
+        self,
+        phases: Sequence[Phase],
+        start: EnergyReading,
+        components: Sequence[Component],
+        *,
+        whole: bool = True,
     ) -> None:
         """Nothing is booked yet.
 
         Args:
+            phases: The phases of the clock.
             start: Reading at the start of the clock.
             components: What is measured; constants are left out, as in every total.
             whole: Whether the components are all that the total needs.
         """
         summed = [one for one in components if one.label != "constant"]
         refreshes_s = [one.refresh_s for one in summed]
-        self.times = AT_START
+        self.times = PhaseTimes.at_start(phases)
         self.complete = whole and bool(summed)
         self.shortest_refresh_s = min(refreshes_s, default=math.inf)
         self._longest_refresh_s = max(refreshes_s, default=0.0)
         self._start = start
         self._components = components
         self._edge_error_j = sum(one.edge_error_j for one in summed)
-        self._booked: Mapping[Phase, _Booked] = {phase: _Booked() for phase in _PHASES}
+        self._booked: Mapping[Phase, _Booked] = {phase: _Booked() for phase in phases}
         # The edges of the whole are subtracted: each stretch has its own two, counted in `edges`.
         self._total = EnergySum(0.0, self._edge_error_j, None)
 
@@ -130,7 +135,7 @@ class PhaseBook:
         that power x the refresh; hence the split counts as t (1 - t/T) / refresh of it, on top of
         the share t/T of the edges of the whole.
         """
-        passed_s = {one: times.of(one) - self.times.of(one) for one in _PHASES}
+        passed_s = {one: times.of(one) - self.times.of(one) for one in self._booked}
         whole_s = sum(passed_s.values())
         # Two readings within one tick of the clock.
         if whole_s <= 0:
@@ -168,8 +173,8 @@ class PhaseMeter:
         self._init_ended: EnergyReading | None = None
         self._init = WindowEnergy()
         self._init_s: float | None = None
-        self.book = PhaseBook(EnergyReading(0.0, {}), [])
-        self.times = AT_START
+        self.book = PhaseBook(clock.phases, EnergyReading(0.0, {}), [])
+        self.times = self.book.times
         self.energy = WindowEnergy()
 
     def open(self) -> None:
@@ -183,7 +188,7 @@ class PhaseMeter:
     def start(self, reading: EnergyReading) -> None:
         """Begin to book phases; the clock has just started, with this reading."""
         components, whole = self._meters.components, self._meters.whole
-        self.book = PhaseBook(reading, components, whole=whole)
+        self.book = PhaseBook(self._clock.phases, reading, components, whole=whole)
         opened, ended = self._opened, self._init_ended
         # Then the joules of set-up are unknown, and not those that were seen.
         if opened is None or ended is None or _unseen(opened, ended):
@@ -224,21 +229,19 @@ class PhaseMeter:
     @property
     def result(self) -> PhaseEnergy | None:
         """Joules by phase until the last reading; None if any part was not measured."""
-        train_j, eval_j, checkpoint_j = (self.book.energy_j(phase) for phase in _PHASES)
-        if train_j is None or eval_j is None or checkpoint_j is None:
+        if not self.book.complete:
             return None
+        joules: dict[str, Any] = {}
+        for phase in self._clock.phases:
+            joules[f"{phase}_j"] = self.book.energy_j(phase)
+            joules[f"{phase}_error_frac"] = self.book.error_frac(phase)
         too_short = any(row.below_resolution for row in self._init.rows if row.label != "constant")
         return PhaseEnergy(
             init_j=self._init.total_j,
-            train_j=train_j,
-            eval_j=eval_j,
-            checkpoint_j=checkpoint_j,
             init_metered_s=None if self._init.total_j is None else self._init_s,
             init_error_frac=self._init.error_frac,
-            train_error_frac=self.book.error_frac("train"),
-            eval_error_frac=self.book.error_frac("eval"),
-            checkpoint_error_frac=self.book.error_frac("checkpoint"),
             below_resolution=["init"] * too_short + list(self.book.below_resolution()),
+            **joules,
         )
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.core.errors import DivergedError
 from bench.core.records.curve import CurveRow
 from bench.core.records.energy import PhaseEnergy
-from bench.core.records.phases import Phases
+from bench.core.records.phases import TRAINING_PHASES, Phase, Phases
 from bench.core.target import Spent, Target, crossing_index
-from bench.measure.clock import AT_START, PhaseTimes
+from bench.measure.clock import PhaseTimes
 from bench.measure.window import Window
 
 
@@ -121,9 +121,9 @@ class TargetMeasurement:
         times = phases.times
         return CurveRow(
             time_s=times.total_s,
-            train_time_s=times.train_s,
-            eval_time_s=times.eval_s,
-            checkpoint_time_s=times.checkpoint_s,
+            train_time_s=times.of("train"),
+            eval_time_s=times.of("eval"),
+            checkpoint_time_s=times.of("checkpoint"),
             samples=self.seen.samples,
             steps=self.seen.steps,
             epochs=self.seen.epochs,
@@ -150,7 +150,11 @@ def _refuse_divergence(row: CurveRow) -> None:
 
 
 def phases_of(
-    times: PhaseTimes | None, *, launch_s: float | None = None, init_s: float | None = None
+    times: PhaseTimes | None,
+    *,
+    launch_s: float | None = None,
+    init_s: float | None = None,
+    phases: Sequence[Phase] = TRAINING_PHASES,
 ) -> Phases:
     """Give the wall time by phase for a record.
 
@@ -158,13 +162,8 @@ def phases_of(
         times: Readings of the clock; None if it never started.
         launch_s: Time until the process ran; None if unknown.
         init_s: Time from there to the start of the clock; None if unknown.
+        phases: The phases of the clock, for one that never started.
     """
-    spent = times or AT_START
-    return Phases(
-        launch_s=launch_s,
-        init_s=init_s,
-        train_s=spent.train_s,
-        eval_s=spent.eval_s,
-        checkpoint_s=spent.checkpoint_s,
-        wall_time_s=spent.total_s,
-    )
+    spent = times or PhaseTimes.at_start(phases)
+    by_phase: dict[str, Any] = {f"{phase}_s": s for phase, s in spent.by_phase_s.items()}
+    return Phases(launch_s=launch_s, init_s=init_s, wall_time_s=spent.total_s, **by_phase)

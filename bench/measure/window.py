@@ -24,6 +24,7 @@ from bench.core.labels import EnergyLabel
 from bench.core.lock import hold_if_free
 from bench.core.records.energy import Idle, UnavailableMeter
 from bench.core.records.health import Health, Utilization
+from bench.core.records.phases import TRAINING_PHASES, Phase
 from bench.measure.carbon import CarbonEstimate, CodeCarbonTracker
 from bench.measure.clock import Clock, PhaseClock
 from bench.measure.crosscheck import contradicted
@@ -52,6 +53,7 @@ class Window:
         sleep: Waits for a number of seconds.
         gpus: UUIDs of the GPUs that the run uses, with or without the prefix "GPU-"; None for all
             that are visible to the process, an empty list for none.
+        phases: The phases of its clock, which starts in the first one.
     """
 
     def __init__(
@@ -67,9 +69,10 @@ class Window:
         clock: Clock = time.perf_counter,
         sleep: Callable[[float], None] = time.sleep,
         gpus: Sequence[str] | None = None,
+        phases: Sequence[Phase] = TRAINING_PHASES,
     ) -> None:
         """Nothing is read yet."""
-        self.clock = PhaseClock(clock)
+        self.clock = PhaseClock(clock, phases)
         self.synchronize = synchronize
         self.energy = WindowEnergy()
         self.idle: Idle | None = None
@@ -183,8 +186,7 @@ class Window:
 
     def _end(self) -> None:
         reading = self.meters.read()
-        times = self.clock.stop()
-        self.phases.stop(reading, times)
+        self.phases.stop(reading, self.clock.stop())
         self._observer.read_edge()
         try:
             if self._codecarbon is not None:
@@ -213,8 +215,7 @@ class Window:
         for name, reason in wrong.items():
             self.meters.fail(name, reason)
         self.energy = self._window.until(end)
-        if wrong:
-            self.phases.book.complete = False  # none of the joules by phase count either
+        self.phases.book.complete &= not wrong  # then no joules by phase count either
         failed = self.meters.failed
         if any(one.name in failed for one in components if one.label != "constant"):
             self.flag("meter_failed")
@@ -281,8 +282,7 @@ class Window:
         fields: dict[str, Any] = {"unavailable_meters": self.unavailable}
         if not self._stopped:
             return fields
-        carbon = self.codecarbon
-        fields |= carbon.record_fields() if carbon else {}
+        fields |= self.codecarbon.record_fields() if self.codecarbon else {}
         return fields | {
             "energy": list(self.energy.rows),
             "energy_total_j": self.energy.total_j,

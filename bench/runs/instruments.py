@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 
 from bench.config.run import MeterConfig, RunConfig
 from bench.core.checks import value_at
+from bench.core.records.phases import TRAINING_PHASES, Phase
 from bench.measure.meter_set import MeterSet
 from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.settle import GpuScope
@@ -38,6 +39,7 @@ def build_window(
     synchronize: Callable[[], None],
     *,
     gpus: Sequence[str] | None = None,
+    phases: Sequence[Phase] = TRAINING_PHASES,
 ) -> Window:
     """Build the window of a run, without opening it.
 
@@ -45,6 +47,7 @@ def build_window(
         config: The configuration of the run.
         synchronize: Waits until the device is idle.
         gpus: UUIDs of the GPUs that the run uses, as in Window.
+        phases: The phases of its clock.
 
     Raises:
         ValueError: The values of a meter contradict each other.
@@ -59,6 +62,7 @@ def build_window(
         shared=True if config.shared else None,
         synchronize=synchronize,
         gpus=gpus,
+        phases=phases,
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
 
 import pytest
 
-from bench.measure.clock import Phase
+from bench.core.records.energy import PhaseEnergy
+from bench.core.records.phases import MAINTENANCE_PHASES, TRAINING_PHASES, Phase
 from bench.measure.meters.base import Meter, MeterUnavailable, Reading
 from bench.measure.window import Window
 from tests.fakes import FakeClock, FunctionMeter, ScriptedMeter
@@ -59,10 +61,15 @@ class Machine:
         return 0.0
 
 
-def window_on(machine: Machine, meters: Mapping[str, Meter] | None = None) -> Window:
+def window_on(
+    machine: Machine,
+    meters: Mapping[str, Meter] | None = None,
+    phases: Sequence[Phase] = TRAINING_PHASES,
+) -> Window:
     window = Window(
         {"meter": machine.meter()} if meters is None else meters,
         period_s=None,
+        phases=phases,
         clock=machine.clock,
         idle_s=0.0,
     )
@@ -170,12 +177,11 @@ def test_phases_sum_to_the_total_and_are_within_their_bounds(seed: int, lagging:
     energy = window.phases.result
     assert energy is not None
     assert window.energy_j is not None
-    parts = {"train": energy.train_j, "eval": energy.eval_j, "checkpoint": energy.checkpoint_j}
-    assert sum(parts.values()) == pytest.approx(window.energy_j, rel=1e-12)
-    errors = (energy.train_error_frac, energy.eval_error_frac, energy.checkpoint_error_frac)
-    for (name, booked_j), error_frac in zip(parts.items(), errors, strict=True):
-        assert error_frac is not None
-        assert abs(booked_j - machine.true_j[name]) <= error_frac * booked_j  # type: ignore[index]
+    booked_j = {phase: getattr(energy, f"{phase}_j") for phase in WATTS}
+    assert sum(booked_j.values()) == pytest.approx(window.energy_j, rel=1e-12)
+    for each, joules in booked_j.items():
+        error_frac = getattr(energy, f"{each}_error_frac")
+        assert abs(joules - machine.true_j[each]) <= error_frac * joules
 
 
 def test_a_reading_at_an_edge_is_the_windows_own_without_the_rows() -> None:
@@ -201,6 +207,27 @@ def test_a_reading_at_an_edge_is_the_windows_own_without_the_rows() -> None:
     assert at_edge.error_frac == pytest.approx(whole.error_frac)
     assert at_edge.error_frac == pytest.approx((0.1 * 7.0 + 0.5 + 2.0) / 10.0)
     assert (len(at_edge.rows), len(whole.rows)) == (0, 3)
+
+
+def test_each_joule_is_booked_on_a_phase_whatever_the_phases_are() -> None:
+    machine = Machine()
+    window = window_on(machine, phases=MAINTENANCE_PHASES)
+    for seconds, phase in enumerate(MAINTENANCE_PHASES, start=1):
+        if phase != window.clock.phase:
+            window.phases.switch(phase)
+        machine.works(float(seconds), 10.0)
+    window.stop()
+    # 10 W for 1 s, 2 s, ... 6 s; the edges of each are off by at most 100 W x 0.001 s.
+    booked = {f"{phase}_j": 10.0 * n for n, phase in enumerate(MAINTENANCE_PHASES, start=1)}
+    bounds = {
+        f"{phase}_error_frac": 0.1 / (10.0 * n)
+        for n, phase in enumerate(MAINTENANCE_PHASES, start=1)
+    }
+    expected = {field.name: None for field in fields(PhaseEnergy)} | booked | bounds
+    energy = window.phases.result
+    assert energy is not None
+    assert asdict(energy) == pytest.approx({**expected, "below_resolution": []})
+    assert window.energy_j == 210.0
 
 
 def test_joules_between_two_readings_at_one_moment_belong_to_the_phase_that_ends() -> None:
@@ -233,7 +260,7 @@ def test_without_a_meter_energy_by_phase_is_absent_and_time_goes_on(
     window = window_on(machine, meters)
     one_evaluation(machine, window)
     assert window.phases.result is None
-    assert window.clock.reading().checkpoint_s == 0.5
+    assert window.clock.reading().of("checkpoint") == 0.5
 
 
 def set_up(

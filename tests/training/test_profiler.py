@@ -204,7 +204,7 @@ def test_each_joule_of_the_clock_belongs_to_its_phase() -> None:
     assert spent is not None
     assert (energy.train_j, energy.eval_j) == (2 * train_j, 2 * eval_j)
     assert energy.checkpoint_j == 2 * write_j + 3.0 * 2  # and saving the model for 3 s
-    assert spent.energy_j == energy.train_j + energy.eval_j + energy.checkpoint_j
+    assert spent.energy_j == 2 * train_j + 2 * eval_j + 2 * write_j + 3.0 * 2
 
 
 def test_without_a_meter_no_energy_is_told_of_any_phase() -> None:
@@ -244,7 +244,7 @@ def test_the_run_stops_at_the_crossing_and_then_saves_the_model() -> None:
     total_s = 4 * BATCH_S + EVAL_S + WRITE_S + 3.0
     assert profiler.spent.time_s == pytest.approx(total_s)
     assert profiler.times is not None
-    assert profiler.times.checkpoint_s == pytest.approx(WRITE_S + 3.0)
+    assert profiler.times.of("checkpoint") == pytest.approx(WRITE_S + 3.0)
 
 
 def test_a_schedule_that_ends_without_a_hit_is_finished() -> None:

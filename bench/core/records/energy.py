@@ -46,36 +46,63 @@ class EnergyRow:
 class PhaseEnergy:
     """Joules by phase, without constants; the phases are those of Phases.
 
+    The joules of a phase are None if the command does not have it or if they are unknown. The
+    others, without `init_j`, add up to `energy_total_j`, except for rounding, and have its label.
+
     Attributes:
         init_j: Joules of the same components during set-up, before the clock; not part of the sum.
             They cover less than `phases.init_s`: they begin after the meters are open, and end
             before the idle machine is measured and the sampler and CodeCarbon start. None if joules
             may have gone unseen, because power that must be integrated is not sampled before the
             clock.
-        train_j: Joules in the phase `train`. `train_j`, `eval_j` and `checkpoint_j` add up to
-            `energy_total_j`, except for rounding, and have its label.
+        train_j: Joules in the phase `train`.
         eval_j: Joules in the phase `eval`.
         checkpoint_j: Joules in the phase `checkpoint`.
+        serve_j: Joules in the phase `serve` of `bench.maintain`.
+        detect_j: Joules in the phase `detect`.
+        decide_j: Joules in the phase `decide`.
+        retrain_j: Joules in the phase `retrain`.
+        promote_j: Joules in the phase `promote`.
+        observe_j: Joules in the phase `observe`.
         init_metered_s: Time that `init_j` covers.
         init_error_frac: Bound on the systematic error of `init_j`, as a share of it. This and the
-            next three are None if the phase has no joules, or if only the curve is known.
+            bounds of the other phases are None if the phase has no joules, or if only the curve
+            is known.
         train_error_frac: The same for `train_j`; includes the edges of every stretch of the phase.
         eval_error_frac: The same for `eval_j`.
         checkpoint_error_frac: The same for `checkpoint_j`.
+        serve_error_frac: The same for `serve_j`.
+        detect_error_frac: The same for `detect_j`.
+        decide_error_frac: The same for `decide_j`.
+        retrain_error_frac: The same for `retrain_j`.
+        promote_error_frac: The same for `promote_j`.
+        observe_error_frac: The same for `observe_j`.
         below_resolution: Phases whose stretches are on average shorter than 50 refreshes of the
             slowest counter, so that the edges alone can shift the joules by more than 2%. None if
             only the curve is known.
     """
 
     init_j: float | None = None
-    train_j: float
-    eval_j: float
-    checkpoint_j: float
+    train_j: float | None = None
+    eval_j: float | None = None
+    checkpoint_j: float | None = None
+    serve_j: float | None = None
+    detect_j: float | None = None
+    decide_j: float | None = None
+    retrain_j: float | None = None
+    promote_j: float | None = None
+    observe_j: float | None = None
     init_metered_s: float | None = None
     init_error_frac: float | None = None
     train_error_frac: float | None = None
     eval_error_frac: float | None = None
     checkpoint_error_frac: float | None = None
+    serve_error_frac: float | None = None
+    detect_error_frac: float | None = None
+    decide_error_frac: float | None = None
+    retrain_error_frac: float | None = None
+    promote_error_frac: float | None = None
+    observe_error_frac: float | None = None
     below_resolution: list[str] | None = None
 
 

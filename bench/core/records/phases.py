@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+# The phases on the clock. Each command has some of them.
+TrainingPhase = Literal["train", "eval", "checkpoint"]
+MaintenancePhase = Literal["serve", "detect", "decide", "retrain", "promote", "observe"]
+Phase = TrainingPhase | MaintenancePhase
+TRAINING_PHASES: tuple[Phase, ...] = get_args(TrainingPhase)
+MAINTENANCE_PHASES: tuple[Phase, ...] = get_args(MaintenancePhase)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +30,14 @@ class Phases:
             them.
         eval_s: Evaluations on the validation split, metrics included.
         checkpoint_s: Writing rows to the curve and to a logger, and saving the model.
-        serve_s: Window around the performance pass of `bench.serve`; LoadGen also prepares its
-            queries in it. `serving.duration_s` is the pass alone.
+        serve_s: `bench.serve`: window around the performance pass; LoadGen also prepares its
+            queries in it. `serving.duration_s` is the pass alone. `bench.maintain`: preprocessing
+            and predictions of the deployed model.
+        detect_s: The drift detector. This and the next four are phases of `bench.maintain`.
+        decide_s: Opening labels that have become known, and deciding whether to retrain.
+        retrain_s: Retrainings: choosing their samples, set-up, training.
+        promote_s: Comparing a new model with the deployed one, and replacing it.
+        observe_s: Work that only the benchmark needs: computing the true accuracy, writing rows.
         wall_time_s: Sum of the command's phases on the clock.
     """
 
@@ -33,4 +47,9 @@ class Phases:
     eval_s: float | None = None
     checkpoint_s: float | None = None
     serve_s: float | None = None
+    detect_s: float | None = None
+    decide_s: float | None = None
+    retrain_s: float | None = None
+    promote_s: float | None = None
+    observe_s: float | None = None
     wall_time_s: float | None = None
