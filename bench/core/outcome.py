@@ -53,6 +53,7 @@ _JOULES_OF_PREDICTION = (
         if metric.joules == PER_PREDICTION and metric.unit not in (MONEY, CARBON)
     ),
 )
+_DEPLOYMENT = "maintain"  # the command
 _OF_MAINTENANCE = "maintenance."
 _JOULES_OF_MAINTENANCE = tuple(
     path.removeprefix(_OF_MAINTENANCE)
@@ -113,7 +114,8 @@ def outcome_record(
     if spent is None and last is not None:
         spent, phase_energy = Spent.at(last), _phase_energy_at(last)
     facts: dict[str, Any] = {}
-    if target_keys := config.get("target"):  # a run of bench.serve has none
+    # A run of bench.serve has none, and in a deployment each training has one of its own.
+    if identity.command != _DEPLOYMENT and (target_keys := config.get("target")):
         target = TargetConfig.from_dict(target_keys, "target.").build()
         # A run that failed or was killed would not have hit later.
         censored = status in ("ok", "interrupted")

@@ -12,20 +12,65 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from bench.core.counting import start_order
 from bench.core.identity import charges_of, config_hash, without_key
-from bench.core.records.maintenance import Maintenance
 from bench.core.records.run import RunRecord
 
 ORACLE, NEVER = "oracle", "never"
 # Keys in which the policies that are compared differ. All others decide the stream or the price of
 # a retraining.
-_OF_POLICY = ("policy", "detector", "alpha")
+OF_POLICY = ("policy", "detector", "alpha")
 NO_ORACLE = "no run of policy=oracle on the same stream"
-_UNKNOWN_COST = "its cost is unknown"
-_UNKNOWN_ORACLE = "the cost of the oracle is unknown"
+
+
+class Charged(Protocol):
+    """What a deployment cost, and the errors that its users saw; None if unknown."""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Cost of the upkeep."""
+
+    @property
+    def num_errors(self) -> int | None:
+        """Wrong predictions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """What must be known of a run to compare it with an oracle.
+
+    Attributes:
+        run_id: The run.
+        started_utc: When it was started.
+        has_ended: Whether it served its whole stream.
+        stream: Of stream_hash.
+        seed: Its seed.
+        repeat: Its repeat.
+        policy: Name of its policy.
+        cost_usd: Cost of its upkeep; None if unknown.
+        num_errors: Its wrong predictions; None if unknown.
+        error_price_usd: Price of one of them.
+        regret_reason: Why it cannot be compared with an oracle; empty if it can.
+    """
+
+    run_id: str
+    started_utc: str
+    has_ended: bool
+    stream: str
+    seed: int
+    repeat: int
+    policy: str
+    cost_usd: float | None
+    num_errors: int | None
+    error_price_usd: float
+    regret_reason: str = ""
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """What it shares with the run of another policy that met the same task."""
+        return self.stream, self.seed, self.repeat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,24 +97,44 @@ def stream_hash(config: Mapping[str, Any]) -> str:
         charged differently cannot be compared.
     """
     same = dict(config)
-    for key in _OF_POLICY:
+    for key in OF_POLICY:
         same = without_key(same, key)
     return config_hash({**same, "charges": charges_of(config)})
 
 
-def total_usd(maintenance: Maintenance, error_price_usd: float) -> float | None:
+def deployment_of(record: RunRecord) -> Deployment | None:
+    """What must be known of a record of bench.maintain; None for one that served nothing."""
+    kept = record.maintenance
+    if kept is None:
+        return None
+    return Deployment(
+        run_id=record.run_id,
+        started_utc=record.started_utc,
+        has_ended=record.status == "ok",
+        stream=stream_hash(record.config),
+        seed=record.seed,
+        repeat=record.repeat,
+        policy=kept.policy,
+        cost_usd=kept.cost_usd,
+        num_errors=kept.num_errors,
+        error_price_usd=record.config["error_price_usd"],
+        regret_reason=kept.regret_reason,
+    )
+
+
+def total_usd(run: Charged, error_price_usd: float) -> float | None:
     """What a deployment cost: its upkeep and its errors; None if one of them is unknown.
 
     Args:
-        maintenance: Of the run.
+        run: The run.
         error_price_usd: Price of one wrong prediction.
     """
-    if maintenance.cost_usd is None or maintenance.num_errors is None:
+    if run.cost_usd is None or run.num_errors is None:
         return None
-    return maintenance.cost_usd + maintenance.num_errors * error_price_usd
+    return run.cost_usd + run.num_errors * error_price_usd
 
 
-def paying_error_price_usd(run: Maintenance, never: Maintenance) -> float | None:
+def paying_error_price_usd(run: Charged, never: Charged) -> float | None:
     """The price of an error from which on a policy is cheaper than never retraining.
 
     It is the counterpart of break-even predictions: (cost - cost of never) / errors saved.
@@ -82,57 +147,49 @@ def paying_error_price_usd(run: Maintenance, never: Maintenance) -> float | None
         0 if the policy costs no more than never retraining. None if it saves no errors, or if
         costs or errors are unknown.
     """
-    costs, errors = (run.cost_usd, never.cost_usd), (run.num_errors, never.num_errors)
-    if None in costs or None in errors:
+    if run.cost_usd is None or never.cost_usd is None:
         return None
-    saved = (never.num_errors or 0) - (run.num_errors or 0)
-    if saved <= 0:
+    if run.num_errors is None or never.num_errors is None or run.num_errors >= never.num_errors:
         return None
-    return max(0.0, (run.cost_usd or 0.0) - (never.cost_usd or 0.0)) / saved
+    return max(0.0, run.cost_usd - never.cost_usd) / (never.num_errors - run.num_errors)
 
 
-def counterparts(records: Sequence[RunRecord], policy: str) -> list[Maintenance | None]:
-    """For each run, what a policy achieved on the same stream with the same seed and repeat.
+def counterparts(runs: Sequence[Deployment], policy: str) -> list[Deployment | None]:
+    """For each run, that of a policy on the same stream, with the same seed and repeat.
 
     Args:
-        records: Runs of bench.maintain.
+        runs: Runs of any policies.
         policy: Name of the policy, such as ORACLE.
 
     Returns:
-        In the order of the records; None where no such run ended well. Of several, the latest.
+        In the order of the runs; None where no such run served its whole stream. Of several, the
+        latest.
     """
-    found: dict[tuple[str, int, int], Maintenance] = {}
-    for record in sorted(records, key=lambda each: start_order(each.run_id, each.started_utc)):
-        kept = record.maintenance
-        if kept is not None and kept.policy == policy and record.status == "ok":
-            found[_place(record)] = kept
-    return [found.get(_place(record)) for record in records]
+    found = {
+        run.place: run
+        for run in sorted(runs, key=lambda each: start_order(each.run_id, each.started_utc))
+        if run.policy == policy and run.has_ended
+    }
+    return [found.get(run.place) for run in runs]
 
 
-def regrets(records: Sequence[RunRecord]) -> list[Regret]:
+def regrets(runs: Sequence[Deployment]) -> list[Regret]:
     """The regret of each run at the price of an error in its configuration, in the same order."""
     return [
-        _regret(record, oracle)
-        for record, oracle in zip(records, counterparts(records, ORACLE), strict=True)
+        _regret(run, oracle) for run, oracle in zip(runs, counterparts(runs, ORACLE), strict=True)
     ]
 
 
-def _regret(record: RunRecord, oracle: Maintenance | None) -> Regret:
-    run = record.maintenance
-    if run is None or record.status != "ok":
-        return Regret(reason="the run did not end")
-    if reason := run.regret_reason:
-        return Regret(reason=reason)
+def _regret(run: Deployment, oracle: Deployment | None) -> Regret:
+    if not run.has_ended:
+        return Regret(reason="the run did not serve its whole stream")
+    if run.regret_reason:
+        return Regret(reason=run.regret_reason)
     if oracle is None:
         return Regret(reason=NO_ORACLE)
-    price_usd = record.config["error_price_usd"]
-    total, least = (total_usd(each, price_usd) for each in (run, oracle))
+    total, least = (total_usd(each, run.error_price_usd) for each in (run, oracle))
     if total is None:
-        return Regret(reason=_UNKNOWN_COST)
+        return Regret(reason="its cost is unknown")
     if least is None:
-        return Regret(reason=_UNKNOWN_ORACLE)
+        return Regret(reason="the cost of the oracle is unknown")
     return Regret(usd=total - least)
-
-
-def _place(record: RunRecord) -> tuple[str, int, int]:
-    return stream_hash(record.config), record.seed, record.repeat

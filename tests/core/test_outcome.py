@@ -197,6 +197,11 @@ def test_the_upkeep_of_a_deployment_goes_but_for_money_that_pays_no_joules(
     )
 
 
+def test_a_deployment_has_no_target_of_its_own(identity: RunIdentity) -> None:
+    record = outcome_record(replace(identity, command="maintain"), CONFIG, [], status="ok")
+    assert (record.target, record.ladder) == (None, [])
+
+
 def test_other_flags_leave_the_joules(identity: RunIdentity) -> None:
     whole = replace(
         outcome_record(identity, CONFIG, curve([0.5, 0.95]), status="ok"),

@@ -10,8 +10,10 @@ from bench.core.records.maintenance import Maintenance
 from bench.core.records.run import RunRecord
 from bench.core.regret import (
     NO_ORACLE,
+    Deployment,
     Regret,
     counterparts,
+    deployment_of,
     paying_error_price_usd,
     regrets,
     stream_hash,
@@ -43,17 +45,20 @@ def kept(policy: str, cost_usd: float | None, num_errors: int, **facts: Any) -> 
 
 def run(
     policy: str, cost_usd: float | None, num_errors: int, seed: int = 0, **more: Any
-) -> RunRecord:
+) -> Deployment:
     """A run; `config` and `status` replace what it has by default, the rest is of Maintenance."""
     config = {**CONFIG, "policy": {"_target_": policy}, **more.pop("config", {})}
     identity = new_identity("maintain", "0123456789ab", seed, 0)
-    return RunRecord(
+    record = RunRecord(
         **{name: getattr(identity, name) for name in identity.__dataclass_fields__},
         status=more.pop("status", "ok"),
         config={**config, "seed": seed, "repeat": 0},
         host={},
         maintenance=kept(policy, cost_usd, num_errors, **more),
     )
+    made = deployment_of(record)
+    assert made is not None
+    return made
 
 
 def test_the_total_is_upkeep_and_errors() -> None:
@@ -97,12 +102,16 @@ def test_policy_detector_and_alpha_may_differ_and_nothing_else() -> None:
             run("oracle", 1.0, 9),
             "warm starts",
         ),
-        (run("every", 1.0, 9, status="failed"), run("oracle", 1.0, 9), "the run did not end"),
+        (
+            run("every", 1.0, 9, status="failed"),
+            run("oracle", 1.0, 9),
+            "the run did not serve its whole stream",
+        ),
         (run("every", 1.0, 9), run("oracle", 1.0, 9, status="interrupted"), NO_ORACLE),
         (run("every", 1.0, 9), run("oracle", 1.0, 9, seed=1), NO_ORACLE),
     ],
 )
-def test_what_is_unknown_has_a_reason(policy: RunRecord, oracle: RunRecord, reason: str) -> None:
+def test_what_is_unknown_has_a_reason(policy: Deployment, oracle: Deployment, reason: str) -> None:
     assert regrets([policy, oracle])[0] == Regret(reason=reason)
 
 
@@ -110,7 +119,7 @@ def test_of_two_oracles_the_latest_counts() -> None:
     early, late = run("oracle", 5.0, 0), run("oracle", 1.0, 0)
     for runs in ([early, late], [late, early]):
         # Run ids begin with the time, and the later one was made later.
-        assert counterparts(runs, "oracle") == [late.maintenance] * 2
+        assert counterparts(runs, "oracle") == [late] * 2
 
 
 def test_a_policy_pays_from_the_price_that_covers_its_cost() -> None:
