@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bench.core.checks import value_at
 from bench.core.counting import start_order
 from bench.core.identity import charges_of, config_hash, without_key
 from bench.core.records.run import RunRecord
@@ -22,6 +23,7 @@ ORACLE, NEVER = "oracle", "never"
 # Keys in which the policies that are compared differ. All others decide the stream or the price of
 # a retraining.
 OF_POLICY = ("policy", "detector", "alpha")
+_COST = "cost"  # the objective of an oracle
 NO_ORACLE = "no run of policy=oracle on the same stream"
 
 
@@ -114,12 +116,17 @@ def deployment_of(record: RunRecord) -> Deployment | None:
         stream=stream_hash(record.config),
         seed=record.seed,
         repeat=record.repeat,
-        policy=kept.policy,
+        policy=_policy_name(kept.policy, value_at(record.config, "policy.objective")),
         cost_usd=kept.cost_usd,
         num_errors=kept.num_errors,
         error_price_usd=record.config["error_price_usd"],
         regret_reason=kept.regret_reason,
     )
+
+
+def _policy_name(policy: str, objective: str | None) -> str:
+    """The policy; an oracle that saves joules instead of money is no measure of regret."""
+    return policy if objective in (None, _COST) else f"{policy} of {objective}"
 
 
 def total_usd(run: Charged, error_price_usd: float) -> float | None:

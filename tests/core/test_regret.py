@@ -115,6 +115,13 @@ def test_what_is_unknown_has_a_reason(policy: Deployment, oracle: Deployment, re
     assert regrets([policy, oracle])[0] == Regret(reason=reason)
 
 
+def test_an_oracle_that_saves_joules_is_no_measure_of_regret() -> None:
+    saving = run("oracle", 0.0, 0, config={"policy": {"objective": "energy"}})
+    assert regrets([run("every", 1.0, 9), saving])[0].reason == NO_ORACLE
+    cheapest = run("oracle", 0.5, 9, config={"policy": {"objective": "cost"}})
+    assert regrets([run("every", 1.0, 9), saving, cheapest])[0].usd == 0.5
+
+
 def test_of_two_oracles_the_latest_counts() -> None:
     early, late = run("oracle", 5.0, 0), run("oracle", 1.0, 0)
     for runs in ([early, late], [late, early]):

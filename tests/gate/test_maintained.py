@@ -76,6 +76,7 @@ def test_code_that_retrains_more_is_a_regression_that_names_it(tmp_path: Path) -
         ("drift", {}, True),
         ("oracle", {}, False),
         ("oracle", {"retrain": {"usd": 0.01}}, True),
+        ("oracle", {"retrain": {"usd": 0.01}, "policy": {"objective": "energy"}}, False),
         ("every", {"stream": {"rate_per_s": 100.0}}, False),
         ("oracle", {"retrain": {"usd": 0.01}, "stream": {"rate_per_s": 100.0}}, False),
     ],

@@ -26,5 +26,7 @@ def inexact_metrics(record: RunRecord) -> list[str]:
         return []
     waits = value_at(record.config, "stream.rate_per_s") is not None
     weighs = record.maintenance.policy not in _TIMELESS
-    is_measured = waits or (weighs and value_at(record.config, "retrain.usd") is None)
+    # An oracle of energy weighs joules, whatever a retraining costs.
+    joules = value_at(record.config, "policy.objective") == "energy"
+    is_measured = waits or (weighs and (joules or value_at(record.config, "retrain.usd") is None))
     return list(_OF_A_DEPLOYMENT) if is_measured else []
