@@ -10,12 +10,12 @@ from bench.config.maintain import DriftConfig, StreamConfig
 from bench.drift.samples import Index, Pool, Samples
 from bench.drift.streams.build import DriftStream, make_stream
 
-SYNTHETIC = {"num_features": 10, "num_classes": 3, "separation": 3.25}
-
 
 def source_of(num_samples: int = 20_000, **keys: Any) -> dict[str, Any]:
+    """The source of a synthetic pool."""
     target = "bench.drift.streams.synthetic.synthetic"
-    return {"_target_": target, "num_samples": num_samples, "seed": 0, **SYNTHETIC, **keys}
+    sizes = {"num_samples": num_samples, "num_features": 10, "num_classes": 3}
+    return {"_target_": target, **sizes, "separation": 3.25, "seed": 0, **keys}
 
 
 def stream_of(**keys: Any) -> StreamConfig:
@@ -28,10 +28,31 @@ def make(stream: dict[str, Any] | None = None, seed: int = 0, **drift: Any) -> D
     return make_stream(stream_of(**(stream or {})), DriftConfig(**drift), seed)
 
 
-def made_pool(labels: Index, **keys: Any) -> Pool:
-    """A pool of one feature, the place of each sample, with these labels."""
-    ids = np.arange(len(labels))
-    features = ids.astype(np.float32)[:, None]
-    known_after = keys.pop("known_after", None)
-    samples = Samples(ids=ids, features=features, labels=labels, known_after=known_after)
-    return Pool(samples=samples, **{"num_classes": int(labels.max()) + 1, **keys})
+def made_source(labels: Index, **keys: Any) -> dict[str, Any]:
+    """The source of a pool that is given as arrays."""
+    return {"_target_": f"{__name__}.made_pool", "_convert_": "object", "arrays": [labels, keys]}
+
+
+def made_pool(arrays: Any) -> Pool:
+    labels, keys = arrays
+    return _pool(labels, **keys)
+
+
+def _pool(
+    labels: Index,
+    *,
+    ids: Index | None = None,
+    features: Index | None = None,
+    known_after: Index | None = None,
+    num_classes: int = 3,
+    is_ordered: bool = False,
+) -> Pool:
+    places = np.arange(len(labels))
+    values = places if features is None else features
+    samples = Samples(
+        ids=places if ids is None else ids,
+        features=values.astype(np.float32)[:, None],
+        labels=labels,
+        known_after=known_after,
+    )
+    return Pool(samples=samples, num_classes=num_classes, is_ordered=is_ordered)

@@ -24,7 +24,7 @@ from bench.drift.streams.refusals import (
 )
 from bench.drift.streams.scalar import input_scalar, region_of
 from bench.drift.streams.schedules import Strengths, resolve_schedule
-from bench.drift.streams.shifts import ConceptDrift, CovariateShift, LabelShift, Shift
+from bench.drift.streams.shifts import ConceptDrift, CovariateDrift, Drift, LabelDrift
 from bench.launch.needs import Need
 
 # What random numbers are for; each purpose has a generator of its own.
@@ -52,7 +52,7 @@ class DriftStream:
     # Places in the pool that each window draws from, its strengths, and how it draws.
     _chunks: Sequence[Index]
     _strengths: Strengths
-    _shift: Shift
+    _drift: Drift
     _seed: int
 
     def samples(self, window: int) -> Samples:
@@ -63,9 +63,9 @@ class DriftStream:
         """
         strengths = self._window_strengths(window)
         generator = np.random.default_rng([self._seed, _WINDOW, window])
-        chosen = self._shift.draw(self._chunks[window], strengths, generator)
+        chosen = self._drift.draw(self._chunks[window], strengths, generator)
         samples = self.pool.samples[chosen]
-        return replace(samples, labels=self._shift.labels(samples.labels, chosen, strengths))
+        return replace(samples, labels=self._drift.labels(samples.labels, chosen, strengths))
 
     def strength(self, window: int) -> float | None:
         """Mean strength of the drift in a window; for gradual, the share of the new concept."""
@@ -107,7 +107,7 @@ def make_stream(stream: StreamConfig, drift: DriftConfig, seed: int) -> DriftStr
         changes=schedule.changes(len(strengths)) if has_drift and not pool.is_ordered else (),
         _chunks=chunks,
         _strengths=strengths if has_drift else np.zeros_like(strengths),
-        _shift=_build_shift(drift, pool, initial, seed),
+        _drift=_build_drift(drift, pool, initial, seed),
         _seed=seed,
     )
 
@@ -147,14 +147,14 @@ def _known_at_start(initial: Samples) -> Samples:
     return replace(initial, labels=np.where(late, UNKNOWN, initial.labels))
 
 
-def _build_shift(drift: DriftConfig, pool: Pool, initial: Index, seed: int) -> Shift:
+def _build_drift(drift: DriftConfig, pool: Pool, initial: Index, seed: int) -> Drift:
     labels = pool.samples.labels
     if drift.kind == "covariate":
         scalar = input_scalar(pool, initial, drift.feature)
-        return CovariateShift(scalar=scalar, strength=drift.strength)
+        return CovariateDrift(scalar=scalar, strength=drift.strength)
     if drift.kind == "label":
         counts = np.bincount(labels[labels != UNKNOWN], minlength=pool.num_classes)
-        return LabelShift(
+        return LabelDrift(
             classes=labels,
             shares=counts / counts.sum(),
             target_class=drift.target_class,
@@ -162,15 +162,14 @@ def _build_shift(drift: DriftConfig, pool: Pool, initial: Index, seed: int) -> S
         )
     if drift.kind == "concept":
         scalar = input_scalar(pool, initial, drift.feature)
-        in_region = region_of(scalar, initial, drift)
         return ConceptDrift(
-            in_region=in_region,
+            in_region=region_of(scalar, initial, drift),
             coins=np.random.default_rng([seed, _CONCEPT]).random(len(labels)),
             target_class=drift.target_class,
             num_classes=pool.num_classes,
             strength=drift.strength,
         )
-    return Shift()
+    return Drift()
 
 
 def stream_need(config: MaintainConfig) -> Need:

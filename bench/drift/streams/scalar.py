@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from bench.config.maintain import DriftConfig
+from bench.core.printable import printable
 from bench.drift.columns import find_column
 from bench.drift.preprocessing import Preprocessing
 from bench.drift.samples import Index, Pool
@@ -43,7 +44,7 @@ def input_scalar(pool: Pool, initial: Index, feature: Any) -> NDArray[np.float64
     deviation = scalar[initial].std()
     if not deviation > 0:
         raise ValueError(
-            f"drift.feature={feature}: is the same in all initial samples, so nothing can depend "
+            f"drift.feature={_shown(feature)}: is the same in all initial samples, so nothing can depend "
             "on it; choose another one"
         )
     standardised: NDArray[np.float64] = (scalar - scalar[initial].mean()) / deviation
@@ -52,6 +53,9 @@ def input_scalar(pool: Pool, initial: Index, feature: Any) -> NDArray[np.float64
 
 def region_of(scalar: NDArray[np.float64], initial: Index, drift: DriftConfig) -> NDArray[np.bool_]:
     """Find the samples between two quantiles of a scalar, both ends included.
+
+    Beyond the quantiles 0 and 1 of the initial samples, there are other samples in the pool: a
+    region that begins or ends there has no end.
 
     Args:
         scalar: Of each sample of the pool, (n,).
@@ -65,12 +69,18 @@ def region_of(scalar: NDArray[np.float64], initial: Index, drift: DriftConfig) -
         ValueError: So many samples have the same value that the region is another one.
     """
     low, high = np.quantile(scalar[initial], drift.region)
+    low = low if drift.region[0] > 0 else -np.inf
+    high = high if drift.region[1] < 1 else np.inf
     in_region: NDArray[np.bool_] = (scalar >= low) & (scalar <= high)
     share, wanted = in_region[initial].mean(), drift.region[1] - drift.region[0]
     if abs(share - wanted) > _REGION_TOLERANCE:
         raise ValueError(
             f"drift.region={drift.region}: many samples have the same value of "
-            f"drift.feature={drift.feature}, so the region holds {share:.0%} of the initial "
+            f"drift.feature={_shown(drift.feature)}, so the region holds {share:.0%} of the initial "
             "samples; choose other quantiles or another feature"
         )
     return in_region
+
+
+def _shown(feature: Any) -> str:
+    return "null" if feature is None else printable(feature)

@@ -25,8 +25,8 @@ _LEAST_WINDOWS = 3.0
 _STEPS = 20
 
 
-class Shift:
-    """No shift: a window is the first samples of its chunk, which are random ones."""
+class Drift:
+    """No drift: a window is the first samples of its chunk, which are random ones."""
 
     def draw(self, chunk: Index, strengths: Strengths, generator: np.random.Generator) -> Index:
         """Draw the samples of a window without replacement.
@@ -56,7 +56,7 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True)
-class CovariateShift(Shift):
+class CovariateDrift(Drift):
     """Prefers inputs with a large scalar; P(y|x) stays, because only the input decides.
 
     A scalar that is normal with mean 0 becomes normal with mean `strength`.
@@ -82,13 +82,19 @@ class CovariateShift(Shift):
             # A share of the chunk in proportion, so that no level takes what another one needs.
             ends = [count * len(chunk) // len(levels) for count in (done, done + len(mine))]
             part = chunk[slice(*ends)]
-            weights = np.exp(self.strength * level * self.scalar[part])
+            weights = self._weights(part, float(level))
             chosen[mine] = part[draw_in_proportion(weights, len(mine), generator)]
             done += len(mine)
         return chosen
 
+    def _weights(self, places: Index, level: float) -> NDArray[np.float64]:
+        """Up to a factor, so that the largest is 1 and none overflows."""
+        exponents = self.strength * level * self.scalar[places]
+        weights: NDArray[np.float64] = np.exp(exponents - exponents.max())
+        return weights
+
     def _require_samples(self, chunk: Index, level: float, window: int) -> None:
-        weights = np.exp(self.strength * level * self.scalar[chunk])
+        weights = self._weights(chunk, level)
         effective = weights.sum() ** 2 / (weights**2).sum()
         if effective < _LEAST_WINDOWS * window:
             raise ValueError(
@@ -133,7 +139,7 @@ def draw_in_proportion(
 
 
 @dataclass(frozen=True, slots=True)
-class LabelShift(Shift):
+class LabelDrift(Drift):
     """Makes one class more frequent, the others less in proportion; P(x|y) stays.
 
     Attributes:
@@ -180,7 +186,7 @@ class LabelShift(Shift):
 
 
 @dataclass(frozen=True, slots=True)
-class ConceptDrift(Shift):
+class ConceptDrift(Drift):
     """Changes labels in a region of the inputs; the inputs are those without a drift, bit for bit.
 
     Attributes:
