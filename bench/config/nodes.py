@@ -46,6 +46,7 @@ _IN_FILES = {**_SPLITS, "root": str | None, "download": bool}
 _TABLE = {"split_seed": int, "eval_batch_size": int}
 _GROUPED = {**_TABLE, "group": str | None}
 _OWN_FILE = {"path": str, "root": str | None}
+_DETECTORS = "bench.drift.detectors"
 
 # {group: {name: class}}: a file of the group begins with `- /schema/<group>@_here_: <name>`.
 NODES: dict[str, dict[str, Any]] = {
@@ -129,6 +130,35 @@ NODES: dict[str, dict[str, Any]] = {
             "bench.measure.carbon.CodeCarbonTracker",
             {"country_iso_code": str, "measure_period_s": float, "tracking_mode": str},
         )
+    },
+    "detector": {
+        "error_eprocess": _node(f"{_DETECTORS}.error_eprocess.ErrorEprocess", {"tolerance": float}),
+        "two_sample": _node(f"{_DETECTORS}.two_sample.TwoSample", {}),
+        "bbsd": _node(f"{_DETECTORS}.two_sample.BlackBoxShift", {"outputs": str}),
+        "adwin": _node(
+            f"{_DETECTORS}.river_errors.Adwin",
+            {
+                "delta": float,
+                "clock": int,
+                "max_buckets": int,
+                "min_window_length": int,
+                "grace_period": int,
+            },
+        ),
+        "page_hinkley": _node(
+            f"{_DETECTORS}.river_errors.PageHinkley",
+            {
+                "min_instances": int,
+                "delta": float,
+                "threshold": float,
+                "alpha": float,
+                "mode": str,
+            },
+        ),
+        "ddm": _node(
+            f"{_DETECTORS}.river_errors.Ddm",
+            {"warm_start": int, "warning_threshold": float, "drift_threshold": float},
+        ),
     },
     "price": {
         "price": _node(

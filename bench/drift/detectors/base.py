@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -44,11 +45,14 @@ class Outcomes:
         errors: Whether the model was wrong, (m,).
         propensities: The probability with which each label was to become known at all, (m,). It is
             below 1 if the system's own actions decide which labels it sees.
+        least_propensity: The smallest of these probabilities in the whole stream, of labels that
+            stay unknown too; 0 if some can never become known.
     """
 
     predictions: Index
     errors: NDArray[np.bool_]
     propensities: NDArray[np.float64]
+    least_propensity: float = 1.0
 
     def __len__(self) -> int:
         return len(self.predictions)
@@ -73,15 +77,19 @@ class Served:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    @property
+    def last(self) -> int:
+        """Number of its last prediction in the stream."""
+        return self.first + len(self) - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
     """What a detector says after a stretch.
 
     Attributes:
-        alarm: Number of the prediction after which the alarm was raised; None if there is none. A
-            detector that waits for labels raises it when a label arrives: at the end of the
-            stretch.
+        alarm: Number of the prediction after which the alarm was raised; None if there is none.
+            Nobody looks before the stretch ends, so it is the last one of the stretch.
         statistic: What the detector compares with its threshold, for people; None if it has none.
         threshold: The threshold, likewise.
     """
@@ -98,11 +106,13 @@ class Detector(ABC):
         name: Value of the key `detector`.
         needs_labels: Whether it watches errors, and so needs labels.
         is_controlled: Whether alpha bounds the probability of a false alarm in a whole stream.
+        library: The module of the extra `maintain` that it needs; None if it needs none.
     """
 
     name: ClassVar[str]
     needs_labels: ClassVar[bool] = False
     is_controlled: ClassVar[bool] = True
+    library: ClassVar[str | None] = None
 
     @abstractmethod
     def start(self, reference: Reference, *, alpha: float, num_windows: int, seed: int) -> None:
@@ -121,4 +131,23 @@ class Detector(ABC):
 
     @abstractmethod
     def update(self, served: Served) -> Detection:
-        """Look at a stretch. After an alarm, start() comes before the next one."""
+        """Look at a stretch. After an alarm, start() comes before the next one.
+
+        Raises:
+            ValueError: The reference is too small for stretches of this size, or the labels that
+                become known do not tell the error of the model.
+        """
+
+
+def alpha_of_start(alpha: float, start: int) -> float:
+    """The share of alpha that a detector gets when it is started anew, so that alpha holds for all.
+
+    The shares of all starts, however many there are, add up to alpha.
+
+    Args:
+        alpha: The probability of a false alarm in the whole stream.
+        start: Number of the start, from 1.
+    Source: sum over k of 1/k^2 = pi^2/6 (Euler); alpha-spending over an open-ended sequence of
+        tests as in Foster, Stine: "alpha-investing", JRSS B 70 (2008).
+    """
+    return 6 * alpha / (math.pi * start) ** 2
