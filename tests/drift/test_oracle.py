@@ -9,6 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.drift.oracle import cheapest, deployed_models, fewest_joules, total_usd
+from bench.drift.policies.base import Policy
+from bench.drift.policies.cost_aware import CostAware
+from bench.drift.policies.oracle import Oracle
+from bench.drift.policies.performance import Performance
+from bench.drift.policies.periodic import Every, Never
+from tests.drift.made_views import WINDOW, outcomes, view_of
 
 Doubles = NDArray[np.float64]
 PRICE = 0.1
@@ -113,3 +119,69 @@ def test_four_hundred_windows_take_no_time_worth_mentioning() -> None:
     for interval in (1, 4, 400):
         periodic = tuple(range(interval - 1, 399, interval))
         assert found.total_usd <= total_usd(periodic, errors, np.full(400, 40.0), 1.0)
+
+
+def drifting(seed: int, shape: str) -> Doubles:
+    """Errors of each model in each window of a stream whose world moves as its shape says.
+
+    A model errs in 5% of the predictions, and in more, the farther the world has moved since the
+    window before it.
+    """
+    rng, time = np.random.default_rng([5, seed]), np.arange(37) / 36
+    world = {
+        "none": 0 * time,
+        "sudden": (time > 0.5).astype(np.float64),
+        "gradual": time,
+        "seasonal": (1 - np.cos(4 * np.pi * time)) / 2,
+    }[shape]
+    moved = np.abs(world[None, 1:] - world[:-1, None])
+    return rng.binomial(WINDOW, 0.05 + 0.4 * moved).astype(np.float64)
+
+
+def executed(policy: Policy, errors: Doubles, retraining_usd: float, price: float) -> list[int]:
+    """The windows at whose end a policy retrains, if it knows the errors of each window at once."""
+    windows: list[int] = []
+    for window in range(len(errors)):
+        last = windows[-1] if windows else -1
+        view = view_of(
+            window,
+            outcomes(int(errors[last + 1, window])),
+            since=window - last,
+            error_price_usd=price,
+            retraining_usd=retraining_usd,
+        )
+        if policy.decide(view).retrain and window + 1 < len(errors):
+            windows.append(window)
+    return windows
+
+
+@pytest.mark.parametrize("shape", ["none", "sudden", "gradual", "seasonal"])
+@pytest.mark.parametrize("price", [0.01, 0.1, 1.0])
+def test_no_policy_is_cheaper_than_the_oracle_which_can_be_executed(
+    shape: str, price: float
+) -> None:
+    for seed in range(10):
+        errors, prices = drifting(seed, shape), np.full(36, 2.0)
+        best = cheapest(errors, prices, price)
+        assert best.total_usd is not None
+        for policy in (
+            Never(),
+            Every(windows=1),
+            Every(windows=4),
+            Performance(threshold=None, patience=1, min_labels=30),
+            CostAware(min_labels=30),
+        ):
+            windows = executed(policy, errors, 2.0, price)
+            assert total_usd(windows, errors, prices, price) >= best.total_usd - 1e-9
+        oracle = Oracle(matrix=None, objective="cost")
+        oracle.set_schedule(best.windows)
+        assert executed(oracle, errors, 2.0, price) == list(best.windows)
+
+
+def test_the_cost_aware_policy_spends_less_than_the_clock_where_nothing_changes() -> None:
+    errors, prices = drifting(0, "none"), np.full(36, 2.0)
+    spent = {
+        policy.name: total_usd(executed(policy, errors, 2.0, 0.1), errors, prices, 0.1)
+        for policy in (CostAware(min_labels=30), Every(windows=4))
+    }
+    assert spent["cost_aware"] + 15 < spent["every"]

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from bench.cli.app import register
 from bench.core.files import config_dir
-from bench.drift.detectors.base import Detection, Outcomes, Reference, Served
+from bench.drift.detectors.base import Reference
 from bench.drift.estimates import adjusted
-from bench.drift.policies.base import Policy, View
+from bench.drift.policies.base import Policy
 from bench.drift.policies.cost_aware import CostAware
 from bench.drift.policies.drift import Drift
 from bench.drift.policies.estimated import Estimated
@@ -25,56 +24,7 @@ from bench.drift.policies.performance import Performance
 from bench.drift.policies.periodic import Every, Never
 from bench.drift.policies.reweight import Reweight
 from bench.drift.samples import Floats, Index
-
-WINDOW = 100
-
-
-def outcomes(
-    num_errors: int, num_labels: int = WINDOW, propensities: NDArray[np.float64] | None = None
-) -> Outcomes:
-    return Outcomes(
-        predictions=np.arange(num_labels),
-        errors=np.arange(num_labels) < num_errors,
-        propensities=np.ones(num_labels) if propensities is None else propensities,
-    )
-
-
-def view_of(
-    window: int = 0,
-    known: Outcomes | None = None,
-    *,
-    since: int | None = None,
-    probabilities: Floats | None = None,
-    reference: Reference | None = None,
-    alarm: int | None = None,
-    is_censored: bool = False,
-    retraining_usd: float | None = None,
-) -> View:
-    """A view of a window of a stream whose target is 0.9; no retraining so far unless `since`."""
-    shown = np.full((WINDOW, 2), 0.5, dtype=np.float32) if probabilities is None else probabilities
-    return View(
-        window=window,
-        num_windows=20,
-        target=0.9,
-        served=Served(
-            first=window * WINDOW,
-            inputs=np.zeros((len(shown), 1), dtype=np.float32),
-            probabilities=shown,
-            outcomes=outcomes(0, 0) if known is None else known,
-        ),
-        reference=reference
-        or Reference(
-            inputs=np.zeros((2, 1), dtype=np.float32),
-            probabilities=np.eye(2, dtype=np.float32),
-            labels=np.arange(2),
-        ),
-        detection=Detection(alarm=alarm),
-        num_new_labels=0,
-        windows_since_retraining=window + 1 if since is None else since,
-        error_price_usd=0.01,
-        retraining_usd=retraining_usd,
-        is_censored=is_censored,
-    )
+from tests.drift.made_views import WINDOW, outcomes, view_of
 
 
 def test_never_does_nothing() -> None:
@@ -238,7 +188,7 @@ def test_reweight_follows_the_classes_and_undoes_its_own_factors(balanced: Refer
         assert not decision.retrain
         assert decision.class_weights is not None
         factors = decision.class_weights
-        # What it sees has its own factors in it; without undoing them, it would see 0.95 as more.
+        # What it sees has its own factors in it, and it must not count these twice.
         np.testing.assert_allclose(factors, [0.1, 1.9], atol=0.1)
     # Bayes accuracy: the threshold moves from 0 to -log(19)/2 = -1.472, so 0.95 x P(Z > -2.472) +
     # 0.05 x P(Z < -0.472) = 0.9595; without factors P(Z < 1) = 0.841.
