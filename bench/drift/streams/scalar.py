@@ -44,8 +44,8 @@ def input_scalar(pool: Pool, initial: Index, feature: Any) -> NDArray[np.float64
     deviation = scalar[initial].std()
     if not deviation > 0:
         raise ValueError(
-            f"drift.feature={_shown(feature)}: is the same in all initial samples, so nothing can depend "
-            "on it; choose another one"
+            f"drift.feature={_shown(feature)}: is the same in all initial samples, so "
+            "nothing can depend on it; choose another one"
         )
     standardised: NDArray[np.float64] = (scalar - scalar[initial].mean()) / deviation
     return standardised
@@ -76,8 +76,8 @@ def region_of(scalar: NDArray[np.float64], initial: Index, drift: DriftConfig) -
     if abs(share - wanted) > _REGION_TOLERANCE:
         raise ValueError(
             f"drift.region={drift.region}: many samples have the same value of "
-            f"drift.feature={_shown(drift.feature)}, so the region holds {share:.0%} of the initial "
-            "samples; choose other quantiles or another feature"
+            f"drift.feature={_shown(drift.feature)}, so the region holds {share:.0%} of the "
+            "initial samples; choose other quantiles or another feature"
         )
     return in_region
 
