@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
 from bench.config.maintain import DriftConfig
 from bench.core.printable import printable
@@ -37,17 +38,16 @@ def input_scalar(pool: Pool, initial: Index, feature: Any) -> NDArray[np.float64
         features = features[:, [find_column("drift.feature", feature, pool)]]
     preprocessing = Preprocessing.fit(features[initial])
     values = preprocessing.apply(features).reshape(len(features), -1)
-    if feature is None:
-        component = PCA(1, svd_solver="covariance_eigh").fit(values[initial])
-        values = component.transform(values)
-    scalar = values[:, 0].astype(np.float64)
-    deviation = scalar[initial].std()
-    if not deviation > 0:
+    if not values[initial].any():  # a constant is 0 after preprocessing
         raise ValueError(
             f"drift.feature={_shown(feature)}: is the same in all initial samples, so "
             "nothing can depend on it; choose another one"
         )
-    standardised: NDArray[np.float64] = (scalar - scalar[initial].mean()) / deviation
+    if feature is None:
+        component = PCA(1, svd_solver="covariance_eigh").fit(values[initial])
+        values = component.transform(values)
+    scaler = StandardScaler().fit(values[initial])
+    standardised: NDArray[np.float64] = scaler.transform(values)[:, 0].astype(np.float64)
     return standardised
 
 
