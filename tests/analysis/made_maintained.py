@@ -341,9 +341,7 @@ def maintained_record(made: Maintained, who: RunIdentity) -> tuple[RunRecord, _D
         energy_error_frac=None if made.label is None else ERROR_FRAC,
         phase_energy=None
         if made.label is None
-        else PhaseEnergy(
-            train_j=0.0, eval_j=0.0, checkpoint_j=0.0, **_sums(PhaseEnergy, one.rows, "j")
-        ),
+        else PhaseEnergy(**_sums(PhaseEnergy, one.rows, "j")),
         maintenance=_maintenance(made, one),
         health=Health(comparable=not made.flags, flags=list(made.flags)),
     )
