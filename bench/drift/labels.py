@@ -57,7 +57,8 @@ class LabelVault:
     depends on the seed and on the number of the prediction alone, so that policies share coins.
 
     Attributes:
-        is_censored: Whether the labels of some predictions can never be seen, by design.
+        least_propensity: The smallest probability with which a label becomes known, of those that
+            the data has.
         num_opened: Labels opened so far; each is paid for.
         held_out_errors: Samples let through so far that did harm.
     """
@@ -73,7 +74,9 @@ class LabelVault:
                 f"labels.positive_class={config.positive_class}: the data has the classes 0 to "
                 f"{num_classes - 1}"
             )
-        self.is_censored = config.kind == "selective" and config.held_out == 0
+        self.least_propensity = {"partial": config.fraction, "selective": config.held_out}.get(
+            config.kind, 1.0
+        )
         self.num_opened = 0
         self.held_out_errors = 0
         self._config = config
@@ -82,6 +85,11 @@ class LabelVault:
         self._known_at: Index = np.empty(0, dtype=np.int64)
         self._propensities = np.empty(0)
         self._opened_until = 0
+
+    @property
+    def is_censored(self) -> bool:
+        """Whether the labels of some predictions can never be seen, by design."""
+        return self.least_propensity == 0
 
     def add(self, first: int, samples: Samples, predicted: Index) -> None:
         """Store the labels of samples that have just been served.
@@ -152,9 +160,8 @@ class LabelVault:
     def _propensities_of(self, is_positive: NDArray[np.bool_]) -> NDArray[np.float64]:
         """The probability with which the label of each prediction is to become known, (n,)."""
         if self._config.kind == "selective":
-            return np.where(is_positive, self._config.held_out, 1.0)
-        fraction = self._config.fraction if self._config.kind == "partial" else 1.0
-        return np.full(len(is_positive), fraction)
+            return np.where(is_positive, self.least_propensity, 1.0)
+        return np.full(len(is_positive), self.least_propensity)
 
     def _delays(self, samples: Samples) -> Index | int:
         """Predictions between each one and its label."""

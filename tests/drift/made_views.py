@@ -13,12 +13,16 @@ WINDOW = 100
 
 
 def outcomes(
-    num_errors: int, num_labels: int = WINDOW, propensities: NDArray[np.float64] | None = None
+    num_errors: int,
+    num_labels: int = WINDOW,
+    propensities: NDArray[np.float64] | None = None,
+    least_propensity: float = 1.0,
 ) -> Outcomes:
     return Outcomes(
         predictions=np.arange(num_labels),
         errors=np.arange(num_labels) < num_errors,
         propensities=np.ones(num_labels) if propensities is None else propensities,
+        least_propensity=least_propensity,
     )
 
 
@@ -30,7 +34,6 @@ def view_of(
     probabilities: Floats | None = None,
     reference: Reference | None = None,
     alarm: int | None = None,
-    is_censored: bool = False,
     error_price_usd: float = 0.01,
     retraining_usd: float | None = None,
 ) -> View:
@@ -57,5 +60,4 @@ def view_of(
         windows_since_retraining=window + 1 if since is None else since,
         error_price_usd=error_price_usd,
         retraining_usd=retraining_usd,
-        is_censored=is_censored,
     )

@@ -120,7 +120,7 @@ def test_partial_labels_are_drawn_with_their_propensity() -> None:
     opened = vault.open(2000)
     # 4 standard errors of a share of 0.3 in 2,000.
     assert len(opened) / 2000 == pytest.approx(0.3, abs=4 * np.sqrt(0.3 * 0.7 / 2000))
-    assert set(opened.propensities) == {0.3}
+    assert set(opened.propensities) == {0.3} == {vault.least_propensity}
 
 
 def test_selective_labels_are_seen_where_the_model_says_no() -> None:
@@ -133,7 +133,7 @@ def test_selective_labels_are_seen_where_the_model_says_no() -> None:
     assert set(opened.propensities[:1000]) == {1.0}
     assert set(opened.propensities[1000:]) == {0.2}
     assert vault.held_out_errors == int((let_through % 2 == 1).sum()) > 0
-    assert not vault.is_censored
+    assert (vault.least_propensity, vault.is_censored) == (0.2, False)
 
 
 def test_without_held_out_traffic_a_refusal_is_never_judged() -> None:

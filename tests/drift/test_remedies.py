@@ -43,11 +43,12 @@ def mean_accuracy(policy: Policy, stream: DriftStream, *, skipped: int) -> float
     accuracies = []
     for window in range(stream.num_windows):
         samples = stream.samples(window)
-        shown = adjusted(deployed.predict(samples.features), factors)
+        own = deployed.predict(samples.features)
+        shown = adjusted(own, factors)
         accuracies.append(float((shown.argmax(1) == samples.labels).mean()))
         since += 1
         decision = policy.decide(
-            view_of(window, since=since, probabilities=shown, reference=deployed.reference)
+            view_of(window, since=since, probabilities=own, reference=deployed.reference)
         )
         if decision.class_weights is not None:
             factors = decision.class_weights

@@ -65,7 +65,8 @@ class Served:
     Attributes:
         first: Number of its first prediction in the stream.
         inputs: What the model got, after fault and preprocessing, float32 (n, num_features).
-        probabilities: Of the classes, as served, float32 (n, num_classes).
+        probabilities: Of the classes, as the network gave them, float32 (n, num_classes). A policy
+            may have served them with other weights of the classes.
         outcomes: What became known by the end of the stretch, about this stretch or earlier ones.
     """
 

@@ -28,7 +28,6 @@ class View:
         error_price_usd: Price of one wrong prediction.
         retraining_usd: Price of the last retraining, people and labels included; at first that of
             the initial training. None if nothing measures it.
-        is_censored: Whether the labels of some predictions can never be seen, by design.
     """
 
     window: int
@@ -41,7 +40,6 @@ class View:
     windows_since_retraining: int
     error_price_usd: float
     retraining_usd: float | None
-    is_censored: bool = False
 
     @property
     def last_retraining(self) -> int:

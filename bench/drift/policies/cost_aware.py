@@ -61,7 +61,7 @@ class CostAware(Policy):
         self._num_unjudged += len(view.served)
         if len(self._known) < self._min_labels:
             return Decision(reason=f"{len(self._known)} labels, fewer than {self._min_labels}")
-        known = self._known.estimate(view)
+        known = self._known.estimate()
         if known.error is None:
             return Decision(reason=known.reason)
         excess = max(0.0, view.target - (1 - known.error)) * self._num_unjudged

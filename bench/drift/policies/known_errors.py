@@ -31,10 +31,10 @@ class KnownErrors:
         """Forget all."""
         self._outcomes.clear()
 
-    def estimate(self, view: View) -> ErrorEstimate:
+    def estimate(self) -> ErrorEstimate:
         """Estimate the error of the model, with labels weighted by the inverse propensity."""
         return hajek_error(
             np.concatenate([outcomes.errors for outcomes in self._outcomes]),
             np.concatenate([outcomes.propensities for outcomes in self._outcomes]),
-            is_censored=view.is_censored,
+            is_censored=any(outcomes.least_propensity == 0 for outcomes in self._outcomes),
         )

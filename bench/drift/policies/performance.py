@@ -42,7 +42,7 @@ class Performance(Policy):
         self._known.add(view)
         if len(self._known) < self._min_labels:
             return Decision(reason=f"{len(self._known)} labels, fewer than {self._min_labels}")
-        known = self._known.estimate(view)
+        known = self._known.estimate()
         if known.error is None:
             return Decision(reason=known.reason)
         return self._threshold.decide(1 - known.error, view, "known")
