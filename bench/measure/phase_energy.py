@@ -191,7 +191,7 @@ class PhaseMeter:
         self.book = PhaseBook(self._clock.phases, reading, components, whole=whole)
         opened, ended = self._opened, self._init_ended
         # Then the joules of set-up are unknown, and not those that were seen.
-        if opened is None or ended is None or _unseen(opened, ended):
+        if opened is None or ended is None or unseen(opened, ended):
             return
         self._init = energy_between(opened, ended, components, whole=whole)
         self._init_s = ended.at_s - opened.at_s
@@ -245,7 +245,7 @@ class PhaseMeter:
         )
 
 
-def _unseen(before: EnergyReading, after: EnergyReading) -> bool:
+def unseen(before: EnergyReading, after: EnergyReading) -> bool:
     """Whether joules may have gone unseen between the two readings.
 
     Power is not sampled before the clock, so that could be all of them.

@@ -19,7 +19,7 @@ from bench.core.records.energy import PhaseEnergy
 from bench.core.records.phases import TRAINING_PHASES, Phase, Phases
 from bench.core.target import Spent, Target, crossing_index
 from bench.measure.clock import PhaseTimes
-from bench.measure.window import Window
+from bench.measure.phase_window import PhaseWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class TargetMeasurement:
     """
 
     target: Target
-    window: Window
+    window: PhaseWindow
     on_row: Callable[[CurveRow], None]
 
     def __post_init__(self) -> None:

@@ -20,24 +20,25 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from bench.core.labels import EnergyLabel
+from typing_extensions import override
+
 from bench.core.lock import hold_if_free
 from bench.core.records.energy import Idle, UnavailableMeter
 from bench.core.records.health import Health, Utilization
 from bench.core.records.phases import TRAINING_PHASES, Phase
 from bench.measure.carbon import CarbonEstimate, CodeCarbonTracker
-from bench.measure.clock import Clock, PhaseClock
+from bench.measure.clock import Clock
 from bench.measure.crosscheck import contradicted
 from bench.measure.energy import EnergyWindow, WindowEnergy, idle_and_net
 from bench.measure.meter_set import EnergyReading, MeterSet
 from bench.measure.meters.auto import auto_meters
 from bench.measure.meters.base import Meter
 from bench.measure.observer import Observer
-from bench.measure.phase_energy import PhaseMeter
+from bench.measure.phase_window import PhaseWindow
 from bench.measure.sampler import TelemetryRow
 
 
-class Window:
+class Window(PhaseWindow):
     """Measures from start() to stop(), once; as a context manager it opens and closes itself.
 
     Args:
@@ -72,17 +73,13 @@ class Window:
         phases: Sequence[Phase] = TRAINING_PHASES,
     ) -> None:
         """Nothing is read yet."""
-        self.clock = PhaseClock(clock, phases)
-        self.synchronize = synchronize
-        self.energy = WindowEnergy()
+        by_name = auto_meters() if meters is None else meters
+        # Open between open() and close(), for further windows: they may overlap and nest.
+        meter_set = MeterSet(by_name, required=required, clock=clock)
+        super().__init__(meter_set, clock=clock, phases=phases, synchronize=synchronize)
         self.idle: Idle | None = None
         self.utilization: Utilization | None = None
         self.health: Health | None = None
-        # Open between open() and close(), for further windows: they may overlap and nest.
-        by_name = auto_meters() if meters is None else meters
-        self.meters = MeterSet(by_name, required=required, clock=clock)
-        self.phases = PhaseMeter(self.meters, self.clock)
-        self._window = EnergyWindow(self.meters)
         self._codecarbon = codecarbon
         self._idle_s = idle_s
         self._sleep = sleep
@@ -92,7 +89,6 @@ class Window:
         self._observer = Observer(period_s=period_s, gpus=gpus)
         self._flags: list[str] = []
         self._before: WindowEnergy | None = None
-        self._stopped = False
         self._resources = ExitStack()
 
     @classmethod
@@ -151,9 +147,8 @@ class Window:
             else:
                 resources.callback(lock)
 
-    def start(self) -> None:
-        """Begin to measure: the last call before the first moment that counts."""
-        self.phases.end_init()
+    @override
+    def _prepare(self) -> None:
         self._observer.start()
         if self._idle_s:
             self._before = self._measure_idle()
@@ -161,40 +156,17 @@ class Window:
         if self._codecarbon is not None:
             self._codecarbon.start()
         self._observer.read_edge()
-        self.synchronize()
-        reading = self._window.start()
-        self.clock.start()
-        self.phases.start(reading)
 
-    def read(self) -> WindowEnergy:
-        """Return the energy since start(); synchronise the device first if it may be busy."""
-        return self._window.read()
-
-    def stop(self) -> None:
-        """End the window; stopping again, or without a start, changes nothing.
-
-        Raises:
-            RuntimeError: The device was lost; what the run used until now is kept nevertheless.
-        """
-        if self._stopped or not self.clock.started:
-            return
-        self._stopped = True
-        try:
-            self.synchronize()
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        reading = self.meters.read()
-        self.phases.stop(reading, self.clock.stop())
+    @override
+    def _conclude(self, end: EnergyReading) -> None:
         self._observer.read_edge()
         try:
             if self._codecarbon is not None:
                 self._codecarbon.stop()
         finally:
-            self._conclude(reading)
+            self._judge(end)
 
-    def _conclude(self, end: EnergyReading) -> None:
+    def _judge(self, end: EnergyReading) -> None:
         """Compute all results; Ctrl-C may interrupt the measurement of the idle machine."""
         self._settle_energy(end)
         try:
@@ -215,13 +187,15 @@ class Window:
         for name, reason in wrong.items():
             self.meters.fail(name, reason)
         self.energy = self._window.until(end)
-        self.phases.book.complete &= not wrong  # then no joules by phase count either
+        if wrong:
+            self.phases.book.complete = False  # none of the joules by phase count either
         failed = self.meters.failed
         if any(one.name in failed for one in components if one.label != "constant"):
             self.flag("meter_failed")
         if self.meters.misses_gpu:
             self.flag("gpu_energy_missing")
 
+    @override
     def flag(self, name: str) -> None:
         """Add a flag to the window's health; the flags of ENERGY_FLAGS leave it comparable.
 
@@ -230,31 +204,12 @@ class Window:
         """
         if self.health is not None:
             raise RuntimeError(f"flag {name}: the window has been concluded")
-        self._flags.append(name)
+        if name not in self._flags:  # several nested windows may have the same
+            self._flags.append(name)
 
     def close(self) -> None:
         """Release the meters, the GPUs and the host."""
         self._resources.close()
-
-    @property
-    def time_s(self) -> float:
-        """Seconds since start(), or from start() to stop()."""
-        return self.clock.elapsed_s()
-
-    @property
-    def energy_j(self) -> float | None:
-        """Joules from start() to stop(), without constants; None if any part was not measured."""
-        return self.energy.total_j
-
-    @property
-    def energy_label(self) -> EnergyLabel | None:
-        """The weakest label of the parts of energy_j."""
-        return self.energy.label
-
-    @property
-    def energy_error_frac(self) -> float | None:
-        """Bound on the systematic error of energy_j, as a share of it."""
-        return self.energy.error_frac
 
     @property
     def codecarbon(self) -> CarbonEstimate | None:
@@ -267,6 +222,7 @@ class Window:
         return self._observer.devices
 
     @property
+    @override
     def unavailable(self) -> list[UnavailableMeter]:
         """Meters that could not be read, with the reasons."""
         carbon = self._codecarbon.unavailable if self._codecarbon else None
@@ -282,7 +238,8 @@ class Window:
         fields: dict[str, Any] = {"unavailable_meters": self.unavailable}
         if not self._stopped:
             return fields
-        fields |= self.codecarbon.record_fields() if self.codecarbon else {}
+        carbon = self.codecarbon
+        fields |= carbon.record_fields() if carbon else {}
         return fields | {
             "energy": list(self.energy.rows),
             "energy_total_j": self.energy.total_j,

@@ -21,6 +21,7 @@ from bench.core.target import TargetConfig, crossing_index
 from bench.launch.stopping import delay_signals
 from bench.measure.sampler import write_telemetry
 from bench.measure.target_measurement import TargetMeasurement, phases_of
+from bench.measure.window import Window
 from bench.runs.charges import with_costs, with_default_charges
 from bench.runs.measured import measured_record
 from bench.runs.plain_config import plain, plain_config
@@ -104,6 +105,7 @@ class OwnRun:
     def end(
         self,
         measurement: TargetMeasurement,
+        window: Window,
         status: Status,
         error: RunError | None,
         **fields: Any,
@@ -112,11 +114,11 @@ class OwnRun:
 
         Args:
             measurement: What was measured; its clock has stopped, if it had started.
+            window: Its window.
             status: How the run ended.
             error: Why, unless it ended well.
             **fields: More fields of the record.
         """
-        window = measurement.window
         window.close()
         self.curve.close()
         init_s: float | None = None

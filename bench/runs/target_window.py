@@ -205,12 +205,12 @@ class TargetWindow:
         measurement.finished = error is None
         try:
             if error is not None:
-                self.record = self._run.end(measurement, *explain(error))
+                self.record = self._run.end(measurement, self.window, *explain(error))
             elif measurement.rows:
-                self.record = self._run.end(measurement, "ok", None)
+                self.record = self._run.end(measurement, self.window, "ok", None)
             else:
                 _log.error("%s: %s", self.folder, NOT_EVALUATED.message)
-                self.record = self._run.end(measurement, "failed", NOT_EVALUATED)
+                self.record = self._run.end(measurement, self.window, "failed", NOT_EVALUATED)
         finally:
             self._signals.release()
 

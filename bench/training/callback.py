@@ -271,7 +271,8 @@ class ProfilerCallback(pl.Callback):
     def _write(self, status: Status, error: RunError | None, **fields: Any) -> None:
         # First, so that an error while writing does not lead to a second record.
         self._is_written = True
+        assert self._window is not None, "on_fit_start was not called"
         if self.folder is None:
-            self._running.window.close()
+            self._window.close()
         else:
-            self.record = self._run.end(self._running, status, error, **fields)
+            self.record = self._run.end(self._running, self._window, status, error, **fields)

@@ -8,7 +8,7 @@ import torch
 
 from bench.core.nodes import NodeReading, reading_of, with_joules_of_nodes
 from bench.core.records.curve import CurveRow
-from bench.measure.window import Window
+from bench.measure.phase_window import PhaseWindow
 from bench.training.batches import gather
 
 
@@ -28,7 +28,7 @@ class NodeSum:
         """Wait for all ranks, so that the meters of all nodes cover the same time."""
         torch.distributed.barrier()
 
-    def add_up(self, row: CurveRow, window: Window) -> tuple[CurveRow, str | None]:
+    def add_up(self, row: CurveRow, window: PhaseWindow) -> tuple[CurveRow, str | None]:
         """Put the joules of all nodes into a row; every rank calls this.
 
         Args:
@@ -43,7 +43,7 @@ class NodeSum:
         lost = [each.why_lost for each in readings if each.why_lost is not None]
         return with_joules_of_nodes(row, readings), lost[0] if lost else None
 
-    def _why_lost(self, window: Window) -> str | None:
+    def _why_lost(self, window: PhaseWindow) -> str | None:
         if window.meters.complete:
             return None
         reasons = "; ".join(f"{one.meter}: {one.reason}" for one in window.unavailable)

@@ -9,6 +9,7 @@ import torch
 
 from bench.config.train import TrainConfig
 from bench.core.records.curve import CurveRow
+from bench.measure.phase_window import PhaseWindow
 from bench.measure.window import Window
 from bench.training.node_sum import NodeSum
 from bench.training.parts import build_task_parts
@@ -39,7 +40,7 @@ def prepare_process(config: TrainConfig) -> None:
 
 def build_profiler(
     parts: RunParts,
-    window: Window,
+    window: PhaseWindow,
     *,
     on_row: Callable[[CurveRow], None],
     on_end: Callable[[pl.LightningModule], None],
