@@ -7,7 +7,8 @@ windows at whose end a retraining happens, as a policy decides: window i - 1 for
 end of the last window would serve nothing.
 
 The matrix holds for all schedules only if a model does not depend on the retrainings before it: if
-it is trained from scratch, and is ready at once.
+it is trained from scratch on labels that do not depend on earlier answers, takes over in any case,
+and is ready at once.
 
 Both searches go backwards through the windows: with model i deployed at the beginning of window i,
 the best is min over k of (its windows i to k - 1, then model k, then the best from k on). With
