@@ -135,6 +135,9 @@ NODES: dict[str, dict[str, Any]] = {
         "error_eprocess": _node(f"{_DETECTORS}.error_eprocess.ErrorEprocess", {"tolerance": float}),
         "two_sample": _node(f"{_DETECTORS}.two_sample.TwoSample", {}),
         "bbsd": _node(f"{_DETECTORS}.two_sample.BlackBoxShift", {"outputs": str}),
+        "c2st": _node(f"{_DETECTORS}.c2st.ClassifierTwoSample", {}),
+        "ctm": _node(f"{_DETECTORS}.ctm.ConformalMartingale", {"score": str}),
+        "cbpe": _node(f"{_DETECTORS}.cbpe.EstimatedAccuracy", {}),
         "adwin": _node(
             f"{_DETECTORS}.river_errors.Adwin",
             {

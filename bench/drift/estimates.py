@@ -47,7 +47,12 @@ class Cbpe:
         Args:
             probabilities: Of samples without labels, (m, num_classes), m >= 1.
         """
-        return float(self._calibration.predict(probabilities.max(1)).mean())
+        return float(self.confidences(probabilities).mean())
+
+    def confidences(self, probabilities: Floats) -> _Doubles:
+        """Estimate the probability that each prediction is right, (m,)."""
+        confidences: _Doubles = self._calibration.predict(probabilities.max(1))
+        return confidences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,6 +139,10 @@ class Detector(ABC):
                 become known do not tell the error of the model.
         """
 
+    def _generator(self, seed: int, *numbers: int) -> np.random.Generator:
+        """Random numbers which no other part of the run draws from the same seed."""
+        return np.random.default_rng([seed, int.from_bytes(self.name.encode(), "big"), *numbers])
+
 
 def alpha_of_start(alpha: float, start: int) -> float:
     """The share of alpha that a detector gets when it is started anew, so that alpha holds for all.

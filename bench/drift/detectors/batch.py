@@ -22,7 +22,16 @@ class BatchDetector(Detector):
     """
 
     def start(self, reference: Reference, *, alpha: float, num_windows: int, seed: int) -> None:
-        """Keep what each window is compared with."""
+        """Keep what each window is compared with.
+
+        Raises:
+            ValueError: There is nothing to compare with.
+        """
+        if len(reference.labels) < 2:
+            raise ValueError(
+                f"detector={self.name}: {len(reference.labels)} held-out samples are too few to "
+                "compare with; give more stream.initial_samples"
+            )
         self._level = alpha / num_windows
         self._seed = seed
         self._num_reference = len(reference.labels)
@@ -34,7 +43,7 @@ class BatchDetector(Detector):
         Raises:
             ValueError: The samples are too few for any evidence.
         """
-        if self._num_reference < 2 or self._smallest_p(len(served)) > self._level:
+        if self._smallest_p(len(served)) > self._level:
             raise ValueError(
                 f"detector={self.name}: {self._num_reference} held-out samples and windows of "
                 f"{len(served)} are too few: no difference is significant at the level "
