@@ -139,7 +139,7 @@ NODES: dict[str, dict[str, Any]] = {
         "ctm": _node(f"{_DETECTORS}.ctm.ConformalMartingale", {"score": str}),
         "cbpe": _node(f"{_DETECTORS}.cbpe.EstimatedAccuracy", {}),
         "adwin": _node(
-            f"{_DETECTORS}.river_errors.Adwin",
+            f"{_DETECTORS}.river_detectors.Adwin",
             {
                 "delta": float,
                 "clock": int,
@@ -149,7 +149,7 @@ NODES: dict[str, dict[str, Any]] = {
             },
         ),
         "page_hinkley": _node(
-            f"{_DETECTORS}.river_errors.PageHinkley",
+            f"{_DETECTORS}.river_detectors.PageHinkley",
             {
                 "min_instances": int,
                 "delta": float,
@@ -159,7 +159,7 @@ NODES: dict[str, dict[str, Any]] = {
             },
         ),
         "ddm": _node(
-            f"{_DETECTORS}.river_errors.Ddm",
+            f"{_DETECTORS}.river_detectors.Ddm",
             {"warm_start": int, "warning_threshold": float, "drift_threshold": float},
         ),
     },

@@ -72,6 +72,13 @@ def stretches_of(errors: Bools, window: int) -> Iterator[Served]:
         yield served_of(first, np.zeros((len(part), 1)), outcomes=outcomes_of(part, first))
 
 
+def start(
+    detector: Detector, reference: Reference, *, windows: int = 25, window: int = 200, seed: int = 0
+) -> None:
+    """Begin to watch a stream of that size with alpha=0.05."""
+    detector.start(reference, alpha=ALPHA, num_windows=windows, window=window, seed=seed)
+
+
 def first_alarm(detector: Detector, stretches: Iterator[Served]) -> int | None:
     """The prediction after which a detector that was started raises its alarm."""
     found: Iterator[Detection] = (detector.update(served) for served in stretches)

@@ -11,7 +11,7 @@ from bench.drift.detectors.batch import BatchDetector, best_p
 from bench.drift.detectors.columns import Columns, ks_distance
 from bench.drift.detectors.two_sample import BlackBoxShift, TwoSample
 from bench.drift.samples import Floats as Singles
-from tests.drift.detecting import ALPHA, first_alarm, reference_of, served_of
+from tests.drift.detecting import ALPHA, first_alarm, reference_of, served_of, start
 
 REFERENCE, WINDOW, WINDOWS = 200, 100, 25
 STREAMS = 50
@@ -42,7 +42,7 @@ def false_alarms(detector: BatchDetector) -> int:
     for seed in range(STREAMS):
         rng = rng_of(seed)
         reference = reference_of(table(rng, REFERENCE), softmax(rng, REFERENCE))
-        detector.start(reference, alpha=ALPHA, num_windows=WINDOWS, seed=seed)
+        start(detector, reference, windows=WINDOWS, window=WINDOW, seed=seed)
         stream = (
             served_of(WINDOW * look, table(rng, WINDOW), softmax(rng, WINDOW))
             for look in range(WINDOWS)
@@ -73,7 +73,7 @@ def test_a_fault_of_one_input_of_ten_is_found_within_a_window(fault: str) -> Non
         rng = rng_of(seed)
         detector = TwoSample()
         reference = reference_of(rng.normal(size=(1_000, 10)))
-        detector.start(reference, alpha=ALPHA, num_windows=WINDOWS, seed=seed)
+        start(detector, reference, seed=seed)
         inputs = rng.normal(size=(200, 10))
         inputs[:, 3] = celsius(inputs[:, 3]) if fault == "celsius" else 0.0  # filled by the mean
         found += detector.update(served_of(0, inputs)).alarm == 199
@@ -85,7 +85,7 @@ def test_label_shift_is_found_in_the_answers() -> None:
         rng = rng_of(0)
         detector = BlackBoxShift(outputs=outputs)
         reference = reference_of(np.zeros((500, 1)), softmax(rng, 500))
-        detector.start(reference, alpha=ALPHA, num_windows=WINDOWS, seed=0)
+        start(detector, reference)
         changed = served_of(0, np.zeros((200, 1)), softmax(rng, 200, shift=2.0))
         assert detector.update(changed).alarm == 199
 
@@ -137,7 +137,7 @@ def test_two_classes_are_tested_once() -> None:
     detector = BlackBoxShift()
     shares = rng_of(1).random(50)
     reference = reference_of(np.zeros((50, 1)), np.column_stack([shares, 1 - shares]))
-    detector.start(reference, alpha=ALPHA, num_windows=2, seed=0)
+    start(detector, reference, windows=2)
     now = np.column_stack([shares, 1 - shares])[:20]
     expected = ks_2samp(shares.astype(np.float32), shares[:20].astype(np.float32)).pvalue
     assert detector.update(served_of(0, np.zeros((20, 1)), now)).statistic == expected
@@ -147,13 +147,10 @@ def test_two_classes_are_tested_once() -> None:
 def test_samples_that_can_never_raise_an_alarm_are_refused(detector: BatchDetector) -> None:
     """3 held-out samples and a window of 5: the smallest p-value is 2/56 > 0.05/25."""
     assert best_p(3, 5) == 1 / 56
-    rng = rng_of(0)
     shown = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
-    detector.start(
-        reference_of(rng.normal(size=(3, 1)), shown), alpha=ALPHA, num_windows=25, seed=0
-    )
-    with pytest.raises(ValueError, match=f"detector={detector.name}: 3 held-out .*initial_samples"):
-        detector.update(served_of(0, rng.normal(size=(5, 1))))
+    words = f"detector={detector.name}: 3 held-out samples and windows of 5 .*initial_samples"
+    with pytest.raises(ValueError, match=words):
+        start(detector, reference_of(np.arange(3.0)[:, None], shown), window=5)
 
 
 def test_unknown_outputs_are_refused() -> None:

@@ -13,7 +13,7 @@ from bench.core.errors import LibraryMissing
 from bench.drift.detectors.base import alpha_of_start
 from bench.drift.detectors.betting import Wealth
 from bench.drift.detectors.error_eprocess import ErrorEprocess, error_bound, growth_bets
-from bench.drift.detectors.river_errors import Adwin, Ddm, PageHinkley, RiverDetector
+from bench.drift.detectors.river_detectors import Adwin, Ddm, PageHinkley, RiverDetector
 from tests.drift.detecting import (
     ALPHA,
     MOST_OF_200,
@@ -21,6 +21,7 @@ from tests.drift.detecting import (
     outcomes_of,
     reference_with,
     served_of,
+    start,
     stretches_of,
 )
 
@@ -86,7 +87,7 @@ def test_the_class_computes_what_the_recursion_does(window: int) -> None:
     errors = errors_of(4, after=0.15)[0]
     detector = ErrorEprocess(tolerance=0.01)
     windows = -(-PREDICTIONS // window)
-    detector.start(reference_with(50, 1_000), alpha=ALPHA, num_windows=windows, seed=0)
+    start(detector, reference_with(50, 1_000), windows=windows, window=window)
     base = error_bound(50, 1_000, ALPHA / 2) + 0.01
     bets = growth_bets(base)
     wealth = Wealth(len(bets), horizon=windows * window)
@@ -145,7 +146,7 @@ def test_labels_seen_by_chance_are_weighted(rate: float, least: int, most: int) 
 
 def test_payoffs_of_labels_seen_by_chance() -> None:
     detector = ErrorEprocess()
-    detector.start(reference_with(50, 1_000), alpha=ALPHA, num_windows=10, seed=0)
+    start(detector, reference_with(50, 1_000))
     errors = np.array([True, False, True])
     equal = detector.payoffs(outcomes_of(errors))
     rare = outcomes_of(errors, propensities=np.array([0.2, 1.0, 1.0]), least=0.2)
@@ -164,7 +165,7 @@ def test_labels_that_say_nothing_of_the_error_are_refused(
     propensities: list[float], least: float, words: str
 ) -> None:
     detector = ErrorEprocess()
-    detector.start(reference_with(5, 100), alpha=ALPHA, num_windows=2, seed=0)
+    start(detector, reference_with(5, 100))
     outcomes = outcomes_of(np.array([True]), propensities=np.array(propensities), least=least)
     with pytest.raises(ValueError, match=f"detector=error_eprocess: .*{words}"):
         detector.update(served_of(0, np.zeros((10, 1)), outcomes=outcomes))
@@ -172,22 +173,20 @@ def test_labels_that_say_nothing_of_the_error_are_refused(
 
 def test_a_reference_that_allows_any_error_is_refused() -> None:
     with pytest.raises(ValueError, match=r"detector=error_eprocess: the 10 held-out .*initial_sam"):
-        ErrorEprocess(tolerance=0.5).start(
-            reference_with(5, 10), alpha=ALPHA, num_windows=25, seed=0
-        )
+        start(ErrorEprocess(tolerance=0.5), reference_with(5, 10))
     with pytest.raises(ValueError, match=r"detector\.tolerance=-1: "):
         ErrorEprocess(tolerance=-1)
 
 
 def test_without_labels_there_is_no_alarm() -> None:
     detector = ErrorEprocess()
-    detector.start(reference_with(5, 100), alpha=ALPHA, num_windows=2, seed=0)
+    start(detector, reference_with(5, 100))
     found = detector.update(served_of(0, np.zeros((10, 1))))
     assert (found.alarm, found.statistic, found.threshold) == (None, 1.0, 2 / ALPHA)
 
 
 def test_shares_of_alpha_add_up_to_alpha() -> None:
-    shares = [alpha_of_start(ALPHA, start) for start in range(1, 100_001)]
+    shares = [alpha_of_start(ALPHA, each) for each in range(1, 100_001)]
     assert sum(shares) == pytest.approx(ALPHA, rel=1e-4)
     assert sum(shares) < ALPHA
 
@@ -198,7 +197,7 @@ def test_adwin_is_as_fast_as_was_measured() -> None:
     delays = []
     for one in errors:
         detector = Adwin(**ADWIN)
-        detector.start(reference_with(5, 100), alpha=ALPHA, num_windows=500, seed=0)
+        start(detector, reference_with(5, 100), windows=500, window=10)
         alarm = first_alarm(detector, stretches_of(one, 10))
         assert alarm is not None
         delays.append(alarm - CHANGE)
@@ -221,7 +220,7 @@ def test_detectors_of_river_are_their_own(detector: RiverDetector, words: str) -
     errors = np.arange(400) >= 200
     alarms = []
     for _ in range(2):
-        detector.start(reference_with(5, 100), alpha=ALPHA, num_windows=40, seed=0)
+        start(detector, reference_with(5, 100), windows=40, window=10)
         alarms.append(first_alarm(detector, stretches_of(errors, 10)))
     assert alarms[0] == alarms[1]
     assert alarms[0] is not None
@@ -231,4 +230,4 @@ def test_detectors_of_river_are_their_own(detector: RiverDetector, words: str) -
 def test_missing_river_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "river.drift", None)
     with pytest.raises(LibraryMissing, match=r"detector=adwin: river is not .*extra 'maintain'"):
-        Adwin(**ADWIN).start(reference_with(5, 100), alpha=ALPHA, num_windows=2, seed=0)
+        start(Adwin(**ADWIN), reference_with(5, 100))

@@ -20,6 +20,7 @@ from tests.drift.detecting import (
     first_alarm,
     reference_of,
     served_of,
+    start,
 )
 
 LOOKS = 300
@@ -45,7 +46,7 @@ def test_p_values_are_small_no_more_often_than_they_say(detector: BatchDetector)
     p_values = []
     for seed in range(LOOKS):
         rng = np.random.default_rng([seed, 11])
-        detector.start(calibrated(rng, 60), alpha=ALPHA, num_windows=1, seed=seed)
+        start(detector, calibrated(rng, 60), windows=1, window=30, seed=seed)
         found = detector.update(served_of(0, rng.normal(size=(30, 3)), confidences(rng, 30)))
         assert found.statistic is not None
         assert (found.alarm is None) == (found.statistic > ALPHA)
@@ -58,7 +59,7 @@ def test_a_classifier_finds_a_change_of_two_inputs_together() -> None:
     """Each mean moves by 0.7 deviations, which no single one of two windows of 80 shows well."""
     rng = np.random.default_rng([0, 12])
     detector = ClassifierTwoSample()
-    detector.start(reference_of(rng.normal(size=(400, 5))), alpha=ALPHA, num_windows=25, seed=0)
+    start(detector, reference_of(rng.normal(size=(400, 5))), window=80)
     same = detector.update(served_of(0, rng.normal(size=(80, 5))))
     means = np.array([0.7, 0.7, 0, 0, 0])
     moved = detector.update(served_of(80, rng.normal(means, size=(80, 5))))
@@ -68,7 +69,7 @@ def test_a_classifier_finds_a_change_of_two_inputs_together() -> None:
 def test_estimated_accuracy_falls_under_covariate_shift_and_is_blind_to_concept_drift() -> None:
     rng = np.random.default_rng([0, 13])
     detector = EstimatedAccuracy()
-    detector.start(calibrated(rng, 500), alpha=ALPHA, num_windows=25, seed=0)
+    start(detector, calibrated(rng, 500))
     # Concept drift changes labels, which this detector never sees: the same as no change.
     assert detector.update(served_of(0, np.zeros((200, 3)), confidences(rng, 200))).alarm is None
     better = served_of(200, np.zeros((200, 3)), confidences(rng, 200, mean=0.97))
@@ -86,7 +87,7 @@ def test_false_alarms_of_a_conformal_martingale_stay_below_alpha() -> None:
     alarms, detector = 0, ConformalMartingale(score="distance")
     for seed in range(200):
         rng = np.random.default_rng([seed, 14])
-        detector.start(reference_of(scores(rng, 100)), alpha=ALPHA, num_windows=5, seed=seed)
+        start(detector, reference_of(scores(rng, 100)), windows=5, window=150, seed=seed)
         stream = (served_of(150 * look, scores(rng, 150)) for look in range(5))
         alarms += first_alarm(detector, stream) is not None
     assert alarms <= MOST_OF_200
@@ -97,7 +98,7 @@ def test_p_values_of_a_conformal_martingale_are_uniform_and_the_reference_grows(
     rng = np.random.default_rng([0, 15])
     detector = ConformalMartingale(score="distance")
     ties = rng.integers(0, 4, (1_040, 1)).astype(float)
-    detector.start(reference_of(ties[:40]), alpha=ALPHA, num_windows=1, seed=0)
+    start(detector, reference_of(ties[:40]))
     p_values = detector._p_values([float(value) for value in ties[40:, 0]])
     assert kstest(p_values, "uniform").pvalue > 0.001
     assert len(detector._seen) == 1_040
@@ -110,7 +111,7 @@ def test_a_change_of_one_deviation_is_found_in_both_scores() -> None:
     now = confidences(rng, 200, mean=0.75)
     for score in ("distance", "confidence"):
         detector = ConformalMartingale(score=score)
-        detector.start(reference_of(inputs, shown), alpha=ALPHA, num_windows=10, seed=0)
+        start(detector, reference_of(inputs, shown), windows=10)
         same = served_of(0, inputs[:200][::-1], confidences(rng, 200))
         assert detector.update(same).alarm is None
         assert detector.update(served_of(200, inputs[:200] + 0.1, now)).alarm == 399
@@ -130,12 +131,9 @@ def test_the_bets_are_those_of_crepes() -> None:
 @pytest.mark.parametrize("num", [1, 2])
 def test_too_small_a_reference_is_refused(detector: BatchDetector, num: int) -> None:
     """One sample to compare with 20 or 10 others: the smallest p-value is 1/21 or 1/11 > 0.002."""
-    rng = np.random.default_rng([0, 18])
-    detector.start(calibrated(rng, num), alpha=ALPHA, num_windows=25, seed=0)
-    with pytest.raises(
-        ValueError, match=f"detector={detector.name}: {num} held-out samples .*init"
-    ):
-        detector.update(served_of(0, np.zeros((20, 3)), confidences(rng, 20)))
+    words = f"detector={detector.name}: {num} held-out samples .*initial_samples"
+    with pytest.raises(ValueError, match=words):
+        start(detector, calibrated(np.random.default_rng([0, 18]), num), window=20)
 
 
 def test_an_unknown_score_is_refused() -> None:
@@ -153,6 +151,6 @@ def test_the_same_seed_gives_the_same_bits(
     reference, inputs, shown = calibrated(rng, 100), scores(rng, 50), confidences(rng, 50)
     found = []
     for seed in (0, 0, 1):
-        detector.start(reference, alpha=ALPHA, num_windows=3, seed=seed)
+        start(detector, reference, windows=3, seed=seed)
         found.append(detector.update(served_of(0, np.tile(inputs, 3), shown)).statistic)
     assert found[0] == found[1] != found[2]

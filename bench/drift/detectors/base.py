@@ -116,7 +116,9 @@ class Detector(ABC):
     library: ClassVar[str | None] = None
 
     @abstractmethod
-    def start(self, reference: Reference, *, alpha: float, num_windows: int, seed: int) -> None:
+    def start(
+        self, reference: Reference, *, alpha: float, num_windows: int, window: int, seed: int
+    ) -> None:
         """Begin to watch a model, or begin anew after an alarm.
 
         Args:
@@ -124,6 +126,7 @@ class Detector(ABC):
             alpha: The probability of a false alarm until the end of the stream; a detector that is
                 not controlled ignores it.
             num_windows: How often update() will be called at most.
+            window: Predictions of a full window; a stretch may have fewer, never more.
             seed: For what the detector draws at random.
 
         Raises:
@@ -135,8 +138,7 @@ class Detector(ABC):
         """Look at a stretch. After an alarm, start() comes before the next one.
 
         Raises:
-            ValueError: The reference is too small for stretches of this size, or the labels that
-                become known do not tell the error of the model.
+            ValueError: The labels that become known do not tell the error of the model.
         """
 
     def _generator(self, seed: int, *numbers: int) -> np.random.Generator:

@@ -21,35 +21,29 @@ class BatchDetector(Detector):
     test is for samples that do not depend on one another.
     """
 
-    def start(self, reference: Reference, *, alpha: float, num_windows: int, seed: int) -> None:
+    def start(
+        self, reference: Reference, *, alpha: float, num_windows: int, window: int, seed: int
+    ) -> None:
         """Keep what each window is compared with.
-
-        Raises:
-            ValueError: There is nothing to compare with.
-        """
-        if len(reference.labels) < 2:
-            raise ValueError(
-                f"detector={self.name}: {len(reference.labels)} held-out samples are too few to "
-                "compare with; give more stream.initial_samples"
-            )
-        self._level = alpha / num_windows
-        self._seed = seed
-        self._num_reference = len(reference.labels)
-        self._prepare(reference)
-
-    def update(self, served: Served) -> Detection:
-        """Test a window.
 
         Raises:
             ValueError: The samples are too few for any evidence.
         """
-        if self._smallest_p(len(served)) > self._level:
+        self._level = alpha / num_windows
+        self._seed = seed
+        num = len(reference.labels)
+        if num >= 2:
+            self._prepare(reference)
+        if num < 2 or self._smallest_p(window) > self._level:
             raise ValueError(
-                f"detector={self.name}: {self._num_reference} held-out samples and windows of "
-                f"{len(served)} are too few: no difference is significant at the level "
-                f"{self._level:.2g} of one window; give more stream.initial_samples, a larger "
-                "stream.window or a smaller stream.num_windows"
+                f"detector={self.name}: {num} held-out samples and windows of {window} are too "
+                f"few: no difference is significant at the level {self._level:.2g} of one window; "
+                "give more stream.initial_samples, a larger stream.window or a smaller "
+                "stream.num_windows"
             )
+
+    def update(self, served: Served) -> Detection:
+        """Test a window."""
         p_value = self._p_value(served)
         return Detection(
             alarm=served.last if p_value <= self._level else None,

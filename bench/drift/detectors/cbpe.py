@@ -35,7 +35,7 @@ class EstimatedAccuracy(BatchDetector):
     name: ClassVar[str] = "cbpe"
 
     def _prepare(self, reference: Reference) -> None:
-        order = self._generator(self._seed).permutation(self._num_reference)
+        order = self._generator(self._seed).permutation(len(reference.labels))
         calibrating, compared = np.array_split(order, 2)
         self._cbpe = Cbpe(reference.probabilities[calibrating], reference.labels[calibrating])
         self._compared = self._percents(reference.probabilities[compared])

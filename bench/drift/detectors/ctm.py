@@ -52,19 +52,17 @@ class ConformalMartingale(Detector):
             raise ValueError(f"detector.score={score}: must be confidence or distance")
         self._score = score
 
-    def start(self, reference: Reference, *, alpha: float, num_windows: int, seed: int) -> None:
+    def start(
+        self, reference: Reference, *, alpha: float, num_windows: int, window: int, seed: int
+    ) -> None:
         """Sort the scores of the reference."""
         self._seen: list[float] = sorted(self._scores(reference.inputs, reference.probabilities))
         self._rng = self._generator(seed)
         self._threshold = 1 / alpha
-        self._num_windows = num_windows
-        self._wealth: Wealth | None = None
+        self._wealth = Wealth(len(_BETS), horizon=num_windows * window, jump=_JUMP)
 
     def update(self, served: Served) -> Detection:
         """Bet on each prediction of a stretch."""
-        if self._wealth is None:
-            horizon = self._num_windows * len(served)
-            self._wealth = Wealth(len(_BETS), horizon=horizon, jump=_JUMP)
         p_values = self._p_values(self._scores(served.inputs, served.probabilities))
         most = self._wealth.peak(1 + (p_values[:, None] - 0.5) * _BETS)
         return Detection(

@@ -75,7 +75,9 @@ class ErrorEprocess(Detector):
             raise ValueError(f"detector.tolerance={tolerance:g}: must be at least 0 and below 1")
         self._tolerance = tolerance
 
-    def start(self, reference: Reference, *, alpha: float, num_windows: int, seed: int) -> None:
+    def start(
+        self, reference: Reference, *, alpha: float, num_windows: int, window: int, seed: int
+    ) -> None:
         """Bound the error on the reference.
 
         Raises:
@@ -91,9 +93,8 @@ class ErrorEprocess(Detector):
                 "alarm; give more stream.initial_samples or a smaller detector.tolerance"
             )
         self._threshold = 2 / alpha
-        self._num_windows = num_windows
         self._bets = growth_bets(self._base)
-        self._wealth: Wealth | None = None
+        self._wealth = Wealth(len(self._bets), horizon=num_windows * window)
         self._statistic = 1.0
 
     def update(self, served: Served) -> Detection:
@@ -102,9 +103,6 @@ class ErrorEprocess(Detector):
         Raises:
             ValueError: Some labels can never become known.
         """
-        if self._wealth is None:
-            horizon = self._num_windows * len(served)
-            self._wealth = Wealth(len(self._bets), horizon=horizon)
         if len(served.outcomes):
             self._statistic = self._wealth.peak(self.payoffs(served.outcomes))
         return Detection(

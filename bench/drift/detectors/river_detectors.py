@@ -30,7 +30,9 @@ class RiverDetector(Detector):
         """Keep the arguments of river's class, which have the names of the keys."""
         self._settings = settings
 
-    def start(self, reference: Reference, *, alpha: float, num_windows: int, seed: int) -> None:
+    def start(
+        self, reference: Reference, *, alpha: float, num_windows: int, window: int, seed: int
+    ) -> None:
         """Forget all errors.
 
         Raises:
