@@ -1,7 +1,7 @@
 """Gathers the runs of a sweep from the notes of its jobs and from the run folders.
 
 A job may have been lost together with the process that made it. Its run then gets a record here,
-from the curve that it left.
+from what it left in its folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.core.records.run import RunIdentity, RunRecord
 from bench.core.store import identity_of, read_record, record_path, write_record
 from bench.core.sweep_folder import JobNote, JobRun, LostJob, SweepFolder
 from bench.launch.child import GRACE_S
-from bench.launch.job import Job, lost_record, unreadable_record
+from bench.launch.job import Job, unreadable_record
 
 # A record that another host has written shows up here within this time.
 _SHOWS_UP_S = 60.0
@@ -168,7 +168,7 @@ class Gathering:
         job = Job(
             identity=identity_of(folder, config), folder=folder, title="", config=config, host=host
         )
-        write_record(folder, self._worker.command.complete(lost_record(job, lost)))
+        write_record(folder, self._worker.command.lost_record(job, lost))
 
     def _add_to_ledger(self, run: JobRun, record: RunRecord) -> None:
         """Note the launch and the end of a run that another process made."""

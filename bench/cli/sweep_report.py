@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,12 +20,15 @@ from rich.console import Console, RenderableType
 from bench.cli.overrides import Planned, key_of
 from bench.cli.terminal import say
 from bench.core.checks import value_at
-from bench.core.files import replace_file
+from bench.core.files import StoreError, replace_file
 from bench.core.flat import value_of
 from bench.core.identity import CHOICES
 from bench.core.outcome import best_value
 from bench.core.printable import csv_safe, first_and_more
 from bench.core.records.run import RunRecord
+from bench.core.sweep_folder import LostJob
+from bench.launch.isolation import Ending
+from bench.launch.job import Job, lost_record
 
 Finished = tuple[Sequence[str], RunRecord]
 _MOST_NOTES = 20  # errors before the tables, and reasons of failures after them
@@ -43,6 +47,11 @@ def unchanged(record: RunRecord) -> RunRecord:
     return record
 
 
+def nothing_recovered(folder: Path, record: RunRecord) -> RunRecord:
+    """Add nothing to the record of a run that left only a curve."""
+    return record
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """The parts of a command that differ between commands.
@@ -55,7 +64,8 @@ class Command:
         tables: Makes the tables that end the command.
         line: Describes a run that has just ended.
         columns: The fields of the record that sweep.csv has for this command only.
-        complete: Adds to a record what follows from its other fields.
+        recover: Adds to the record of a run that left none what is in its folder besides a curve.
+        complete: Adds to such a record what follows from its other fields.
     """
 
     name: str
@@ -65,7 +75,23 @@ class Command:
     tables: Callable[[Sequence[Finished], Console], Sequence[RenderableType]]
     line: Callable[[RunRecord], str]
     columns: Sequence[str]
+    recover: Callable[[Path, RunRecord], RunRecord] = nothing_recovered
     complete: Callable[[RunRecord], RunRecord] = unchanged
+
+    def lost_record(self, job: Job, cause: Ending | LostJob | BaseException) -> RunRecord:
+        """Make the record of a run whose job left none, from all that is in its folder.
+
+        Args:
+            job: The run.
+            cause: As bench.launch.job.lost_record() takes it.
+
+        Raises:
+            ValueError: As the command's `complete`.
+        """
+        record = lost_record(job, cause)
+        with suppress(StoreError):  # damaged; the error of the run is more important
+            record = self.recover(job.folder, record)
+        return self.complete(record)
 
 
 def print_errors(errors: Sequence[str], console: Console) -> None:

@@ -43,7 +43,7 @@ from bench.core.store import (
 )
 from bench.core.sweep_folder import JobNote, JobRun, LostJob, Process, RunKey, SweepFolder
 from bench.launch.isolation import Ending, NotStarted
-from bench.launch.job import Job, lost_record, unreadable_record
+from bench.launch.job import Job, unreadable_record
 from bench.launch.stopping import Stopped, delay_signals
 from bench.launch.team import Nodes
 
@@ -260,10 +260,10 @@ class Worker:
         return record
 
     def _final_record(self, num: int, job: Job, cause: Ending | BaseException) -> RunRecord:
-        """Read the record that the job wrote; if there is none, write one from its curve."""
+        """Read the record that the job wrote; if there is none, write one from its folder."""
         try:
             if record_path(job.folder) is None:
-                write_record(job.folder, self.command.complete(lost_record(job, cause)))
+                write_record(job.folder, self.command.lost_record(job, cause))
             written = record_path(job.folder)
             if written is not None and written.parent != job.folder:
                 text = f"{job.folder} cannot be written to (disk full?); the record is {written}"

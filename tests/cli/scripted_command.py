@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -12,6 +14,7 @@ from rich.console import Console, RenderableType
 from bench.cli.overrides import Planned
 from bench.cli.sweep import run_command
 from bench.cli.sweep_report import Command, Finished
+from bench.core.files import StoreError
 from bench.core.records.run import RunRecord
 from bench.training.plan import plan_training
 
@@ -30,6 +33,18 @@ def status(record: RunRecord) -> str:
     return record.status
 
 
+def with_log(folder: Path, record: RunRecord) -> RunRecord:
+    """Recover something of a lost run's folder: here the first words of its log.
+
+    Raises:
+        StoreError: There are none.
+    """
+    words = (folder / "log.txt").read_text().split(":")[0] if (folder / "log.txt").exists() else ""
+    if not words:
+        raise StoreError(f"{folder}: no log")
+    return replace(record, host={**record.host, "log": words})
+
+
 def scripted(plan: Callable[[DictConfig], Sequence[Planned]]) -> Command:
     """The command with these plans for its scripted runs."""
     return Command(
@@ -40,6 +55,7 @@ def scripted(plan: Callable[[DictConfig], Sequence[Planned]]) -> Command:
         tables=no_tables,
         line=status,
         columns=[],
+        recover=with_log,
     )
 
 

@@ -15,6 +15,7 @@ from bench.cli.multirun import Multirun
 from bench.cli.worker import Worker
 from bench.core.ledger import Ledger
 from bench.core.outcome import outcome_record
+from bench.core.records.run import RunRecord
 from bench.core.store import CurveWriter, create_run_folder, new_identity, read_record, write_record
 from bench.core.sweep_folder import (
     JobNote,
@@ -127,7 +128,27 @@ def test_a_run_whose_worker_was_killed_gets_a_record_from_its_curve(tmp_path: Pa
     assert run.record.host["name"] == DEAD.host
     assert run.record.target is not None
     assert run.record.target.best_value == 0.7
+    # What scripted_command.with_log wants to recover is not there.
+    assert "log" not in run.record.host
     assert (folder / "run.json").exists()
+
+
+def test_a_lost_run_gets_what_its_command_recovers_from_its_folder(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, 1)
+    folder = sweep.run()
+
+    def recover(found: Path, record: RunRecord) -> RunRecord:
+        assert (found, record.run_id) == (folder, folder.name)
+        return replace(record, phases=replace(record.phases, serve_s=4.0))
+
+    def complete(record: RunRecord) -> RunRecord:
+        return replace(record, energy_total_j=2.0 * (record.phases.serve_s or 0.0))
+
+    sweep.worker.command = replace(sweep.worker.command, recover=recover, complete=complete)
+    sweep.job(0, DEAD, [folder], ended=False)
+    (run,) = sweep.gather().runs
+    assert run.record == read_record(folder)
+    assert (run.record.phases.serve_s, run.record.energy_total_j) == (4.0, 8.0)
 
 
 @pytest.mark.parametrize("status", ["killed", "interrupted"])

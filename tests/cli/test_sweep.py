@@ -75,6 +75,14 @@ def test_the_sweep_goes_on_and_reports_every_run_however_one_ends(tmp_path: Path
     assert "results: results/train" in answer.out
 
 
+def test_a_run_that_is_killed_gets_what_its_command_recovers_from_its_folder(
+    tmp_path: Path,
+) -> None:
+    sweep(tmp_path, "-m", f"seed={scripted.KILLED},{scripted.OK}")
+    recovered = {record.status: record.host.get("log") for record in records(tmp_path)}
+    assert recovered == {"killed": "a line in the log, and the names of all variables", "ok": None}
+
+
 def test_a_job_inherits_no_variable_of_a_launcher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
