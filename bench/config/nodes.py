@@ -85,6 +85,14 @@ NODES: dict[str, dict[str, Any]] = {
                 "seed": int,
             },
         ),
+        "fashion_mnist": _node(
+            "bench.drift.streams.images.fashion_mnist", {"root": str | None, "download": bool}
+        ),
+        "flights": _node("bench.drift.streams.flights.flights", {}),
+        "csv": _node(
+            "bench.drift.streams.csv.csv_stream",
+            {**_OWN_FILE, "target": str, "time": str, "separator": str, "decimal": str},
+        ),
     },
     "model": {
         "mlp": _node("bench.tasks.models.Mlp", {"width": int, "depth": int, "dropout": float}),

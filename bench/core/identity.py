@@ -29,6 +29,7 @@ UNHASHED = (
     "repeat",
     "data.root",
     "data_root",
+    "stream.source.root",
     "keep_model",
     "trust",
     *CHARGES,

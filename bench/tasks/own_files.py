@@ -8,13 +8,14 @@ from pathlib import Path
 from bench.core.files import expand_path, require_file
 
 
-def locate_file(path: str, root: str | None) -> Path:
+def locate_file(path: str, root: str | None, owner: str = "data") -> Path:
     """Find a file by its path, or in another folder.
 
     Args:
         path: The path of the file.
         root: The folder that it is in; None takes the path as it is. An absolute path then only
             gives the file's name, because the folder may be that of another machine.
+        owner: The keys are those of this one, for messages.
 
     Raises:
         ValueError: There is no such file, or it cannot be read.
@@ -26,14 +27,15 @@ def locate_file(path: str, root: str | None) -> Path:
         require_file(file)
         file.open("rb").close()
     except FileNotFoundError as error:
-        place = "here" if root is None else f"in data.root={root}"
+        place = "here" if root is None else f"in {owner}.root={root}"
+        serving = " (in bench.serve: data_root)" if owner == "data" else ""
         raise ValueError(
-            f"data.path={path}: no such file {place}; give its path, or its folder in data.root "
-            "(in bench.serve: data_root)"
+            f"{owner}.path={path}: no such file {place}; give its path, or its folder in "
+            f"{owner}.root{serving}"
         ) from error
     except (OSError, ValueError) as error:  # no permission, a folder, a pipe
         reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"data.path={path}: cannot be read ({reason})") from error
+        raise ValueError(f"{owner}.path={path}: cannot be read ({reason})") from error
     return file
 
 

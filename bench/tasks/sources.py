@@ -94,20 +94,21 @@ def read_digits(split_seed: int) -> Pools:
     return pool[development], pool[test]
 
 
-def read_files(name: str, root: str | None, download: bool) -> Pools:
+def read_files(name: str, root: str | None, download: bool, key: str = "data.root") -> Pools:
     """Read a data set from files.
 
     Args:
         name: The name of its option in conf/data.
         root: The folder to look in; None for the usual places.
         download: Download the files if they are not found.
+        key: The key of the root, for messages.
 
     Raises:
         FileNotFoundError: The files were not found and not downloaded.
         ValueError: The root does not exist, or a file is corrupt or missing.
     """
     files = _FILE_SETS[name]
-    return files.read(locate(files, root, download=download))
+    return files.read(locate(files, root, download=download, key=key))
 
 
 def require_files(key: str, root: str | None, name: str, download: bool) -> None:
@@ -135,10 +136,11 @@ def locate(files: FileSet, root: str | None, *, download: bool, key: str = "data
         found = files.find(place) if place is not None else None
         if found is not None:
             return found
-    reason = _download(files, chosen or cache) if download else "data.download=false"
+    owner = key.rpartition(".")[0] or "data"  # bench.serve calls its root data_root
+    reason = _download(files, chosen or cache) if download else f"{owner}.download=false"
     found = files.find(chosen or cache)
     if found is None:
-        raise FileNotFoundError(_how_to_get(files, reason, key))
+        raise FileNotFoundError(_how_to_get(files, reason, key, owner))
     return found
 
 
@@ -158,12 +160,13 @@ def _cache_folder() -> Path:
     return expand_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "operational-metrics-bench"
 
 
-def _how_to_get(files: FileSet, reason: str, key: str) -> str:
+def _how_to_get(files: FileSet, reason: str, key: str, owner: str) -> str:
     package = f", or install the Debian package {files.package}" if files.package else ""
+    group = owner.partition(".")[0]
     return (
-        f"data={files.name}: no data found ({reason}); set {key}=DIR or the environment "
+        f"{group}={files.name}: no data found ({reason}); set {key}=DIR or the environment "
         f"variable {ROOT_VARIABLE} to a folder that holds {files.layout}{package}, or run once "
-        "with data.download=true where there is a network"
+        f"with {owner}.download=true where there is a network"
     )
 
 

@@ -69,14 +69,21 @@ def _read_bundled(bunch: Any, kind: Kind) -> Table:
     target = bunch.target
     return Table(
         features=bunch.data,
-        targets=_classes("target", target) if kind == "classification" else _values([target]),
+        targets=_classes("data", target) if kind == "classification" else _values("data", [target]),
         kind=kind,
         data_hash=hashlib.sha256(values.tobytes()).hexdigest(),
     )
 
 
 def read_csv(
-    path: str, root: str | None, separator: str, target: Any, task: str, *, decimal: str = "."
+    path: str,
+    root: str | None,
+    separator: str,
+    target: Any,
+    task: str,
+    *,
+    decimal: str = ".",
+    owner: str = "data",
 ) -> Table:
     """Read a CSV file with a header.
 
@@ -87,53 +94,57 @@ def read_csv(
         target: The column to predict. A list of columns is multilabel, or several values.
         task: `classification` or `regression`.
         decimal: The decimal point of numbers.
+        owner: The keys are those of this one, for messages.
 
     Raises:
         ValueError: The file, a column or a value cannot be used.
     """
-    require_one_of("data.task", task, _TASKS)
+    require_one_of(f"{owner}.task", task, _TASKS)
     several = isinstance(target, Sequence) and not isinstance(target, str)
     names = [str(name) for name in target] if several else [str(target)]
     if len(names) != len(set(names)):
-        raise ValueError(f"data.target=[{','.join(names)}]: names a column twice; name each once")
-    frame = _read_frame(path, locate_file(path, root), separator, decimal)
+        raise ValueError(
+            f"{owner}.target=[{','.join(names)}]: names a column twice; name each once"
+        )
+    file = locate_file(path, root, owner)
+    frame = _read_frame(owner, path, file, separator, decimal)
     if len(frame.columns) == 1 and names != [*frame.columns]:
         raise ValueError(
-            f"data.path={path}: its first line has one name, {list_names(frame.columns)}, if "
-            f"{separator!r} separates values; give data.separator if another character does"
+            f"{owner}.path={path}: its first line has one name, {list_names(frame.columns)}, if "
+            f"{separator!r} separates values; give {owner}.separator if another character does"
         )
     for name in names:
-        require_column("data.target", name, frame.columns)
+        require_column(f"{owner}.target", name, frame.columns)
     features = frame.drop(columns=names)
     if features.empty or not names:
         raise ValueError(
-            f"data.path={path}: needs a row, a target and another column to learn from; it has "
+            f"{owner}.path={path}: needs a row, a target and another column to learn from; it has "
             f"{len(frame)} rows of {list_names(frame.columns)}"
         )
-    _require_numbers(features)
+    _require_numbers(owner, features)
     columns = [frame[name] for name in names]
     kind: Kind = "regression"
     if task == "classification":
         kind = "multilabel" if several else "classification"
     read: dict[Kind, Callable[[], Targets]] = {
-        "classification": lambda: _classes(names[0], columns[0]),
-        "multilabel": lambda: _labels(columns),
-        "regression": lambda: _values(columns),
+        "classification": lambda: _classes(owner, columns[0]),
+        "multilabel": lambda: _labels(owner, columns),
+        "regression": lambda: _values(owner, columns),
     }
     return Table(
         features=features,
         targets=read[kind](),
         kind=kind,
-        data_hash=hash_file(locate_file(path, root)),
+        data_hash=hash_file(file),
     )
 
 
-def _read_frame(path: str, file: Path, separator: str, decimal: str) -> pd.DataFrame:
+def _read_frame(owner: str, path: str, file: Path, separator: str, decimal: str) -> pd.DataFrame:
     sep = "\t" if separator == _TAB else separator
     for key, character in (("separator", sep), ("decimal", decimal)):
         if len(character) != 1:
             example = f"; or {_TAB} for a tab" if key == "separator" else ","
-            raise ValueError(f"data.{key}={character}: must be one character, such as {example}")
+            raise ValueError(f"{owner}.{key}={character}: must be one character, such as {example}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -149,16 +160,16 @@ def _read_frame(path: str, file: Path, separator: str, decimal: str) -> pd.DataF
         header = pd.read_csv(file, sep=sep, header=None, nrows=1, dtype=str, skipinitialspace=True)
     except pd.errors.ParserWarning as error:
         raise ValueError(
-            f"data.path={path}: rows have more values than the first line has names; name each "
-            f"column there, or set data.separator if {separator!r} is not what separates values"
+            f"{owner}.path={path}: rows have more values than the first line has names; name each "
+            f"column there, or set {owner}.separator if {separator!r} is not what separates values"
         ) from error
     except (ValueError, OSError, EOFError) as error:  # no CSV, an empty file, other text encodings
-        raise ValueError(f"data.path={path}: no CSV file ({first_line(error)})") from error
+        raise ValueError(f"{owner}.path={path}: no CSV file ({first_line(error)})") from error
     # pandas would call the second one `y.1`: a copy of the target would become a feature.
     names = header.iloc[0].dropna()
     if names.duplicated().any():
         name = printable(names[names.duplicated()].iloc[0])
-        raise ValueError(f"data.path={path}: two columns are called {name}; rename one of them")
+        raise ValueError(f"{owner}.path={path}: two columns are called {name}; rename one of them")
     frame.columns = frame.columns.map(str)
     return frame
 
@@ -182,47 +193,54 @@ def list_names(columns: Sequence[str] | pd.Index[str]) -> str:
     return printable(f"{names} and {rest} more" if rest > 0 else names)
 
 
-def _require_numbers(features: pd.DataFrame) -> None:
+def _require_numbers(owner: str, features: pd.DataFrame) -> None:
     for name, column in features.select_dtypes("number").items():
         beyond = ~_is_finite(column) & column.notna().to_numpy()
-        _refuse_first(str(name), column, beyond, "features must be finite numbers or missing")
+        remedy = "features must be finite numbers or missing"
+        _refuse_first(owner, str(name), column, beyond, remedy)
     for name, column in features.select_dtypes(exclude=["number", "bool"]).items():
         texts = column.dropna().astype(str)
         if len(texts) and texts.str.fullmatch(_COMMA_NUMBER).all():
             # As texts, each of these numbers would be a category of its own.
-            remedy = "like all its values; give data.decimal=',' or write numbers without commas"
-            _refuse_first(str(name), column, column.notna().to_numpy(), remedy)
+            remedy = (
+                f"like all its values; give {owner}.decimal=',' or write numbers without commas"
+            )
+            _refuse_first(owner, str(name), column, column.notna().to_numpy(), remedy)
 
 
-def _classes(name: str, column: pd.Series[Any]) -> NDArray[np.int64]:
+def _classes(owner: str, column: pd.Series[Any]) -> NDArray[np.int64]:
     """Number the classes of a column in sorted order, int64 of shape (n,)."""
-    _refuse_first(name, column, column.isna().to_numpy(), "each row needs a class")
+    name = str(column.name)
+    _refuse_first(owner, name, column, column.isna().to_numpy(), "each row needs a class")
     if pd.api.types.is_float_dtype(column):
-        remedy = "a class must be a whole number or a text; use task=regression for other numbers"
-        _refuse_first(name, column, (column % 1 != 0).to_numpy(), remedy)
+        remedy = "a class must be a whole number or a text"
+        if owner == "data":  # a stream always has classes
+            remedy += "; use task=regression for other numbers"
+        _refuse_first(owner, name, column, (column % 1 != 0).to_numpy(), remedy)
     codes, classes = pd.factorize(column, sort=True)
     if len(classes) < 2:
         raise ValueError(
-            f"data.target={name}: has only one class, {printable(classes[0])}; a classification "
+            f"{owner}.target={name}: has only one class, {printable(classes[0])}; a classification "
             "needs two or more"
         )
     return codes.astype(np.int64)
 
 
-def _labels(columns: Sequence[pd.Series[Any]]) -> NDArray[np.float32]:
+def _labels(owner: str, columns: Sequence[pd.Series[Any]]) -> NDArray[np.float32]:
     """Read columns of 0 and 1 as float32 of shape (n, num_labels)."""
     for column in columns:
         other = ~_numbers(column).isin((0, 1)).to_numpy()
         remedy = "targets in a list must be 0 or 1; for classes, name one column without brackets"
-        _refuse_first(str(column.name), column, other, remedy)
+        _refuse_first(owner, str(column.name), column, other, remedy)
     return _stack(columns)
 
 
-def _values(columns: Sequence[pd.Series[Any]]) -> NDArray[np.float32]:
+def _values(owner: str, columns: Sequence[pd.Series[Any]]) -> NDArray[np.float32]:
     """Read columns of numbers as float32 of shape (n, num_outputs)."""
     for column in columns:
         remedy = "the target of a regression must be a finite number"
-        _refuse_first(str(column.name), column, ~_is_finite(_numbers(column)), remedy)
+        wrong = ~_is_finite(_numbers(column))
+        _refuse_first(owner, str(column.name), column, wrong, remedy)
     return _stack(columns)
 
 
@@ -242,10 +260,12 @@ def _is_finite(column: pd.Series[Any]) -> NDArray[np.bool_]:
     return finite
 
 
-def _refuse_first(name: str, column: pd.Series[Any], wrong: NDArray[np.bool_], remedy: str) -> None:
+def _refuse_first(
+    owner: str, name: str, column: pd.Series[Any], wrong: NDArray[np.bool_], remedy: str
+) -> None:
     """Name the first wrong value of a column; rows are counted from 1, without the header."""
     if wrong.any():
         row = int(wrong.argmax())
         value = column.iloc[row]
         text = "missing" if pd.isna(value) else printable(value)
-        raise ValueError(f"data: row {row + 1} of column {printable(name)} is {text}; {remedy}")
+        raise ValueError(f"{owner}: row {row + 1} of column {printable(name)} is {text}; {remedy}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from bench.cli.app import register
@@ -18,7 +19,10 @@ GROUPS: dict[str, type[KeyGroup]] = {
     "drift": DriftConfig,
     "fault": FaultConfig,
 }
-NEEDS: dict[str, list[str]] = {}
+NEEDS = {
+    "stream=csv": [f"stream.source.{key}=a" for key in ("path", "target", "time")],
+    "stream=custom": ["stream.source._target_=my_package.my_pool", "+stream.source.any=1"],
+}
 OPTIONS = [(group, path.stem) for group in GROUPS for path in (config_dir() / group).glob("*.yaml")]
 
 
@@ -36,3 +40,5 @@ def test_an_option_is_in_range(group: str, option: str) -> None:
     config = composed(group, option, *NEEDS.get(f"{group}={option}", []))
     if isinstance(config, (DriftConfig, FaultConfig)):
         assert config.kind == option
+    if group == "stream" and option != "custom":
+        assert callable(get_object(config.source["_target_"]))
