@@ -2,7 +2,8 @@
 
 Each combination of scenario, backend, compression and placement is served in a fresh process. It
 leaves a folder in results/serve/ that refers to its training run. Tables of all runs end the
-command. Exit code: 0, 2 wrong key or value, 5 a run failed, 130 after Ctrl-C.
+command. Exit code: 0, 1 training and serving differ (skew), 2 wrong key or value, 5 a run failed,
+130 after Ctrl-C.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ from bench.config.serve import (
     ScenarioConfig,
     ServeConfig,
 )
+from bench.config.skew import SkewConfig
 from bench.config.slurm import SlurmConfig
 from bench.config.train import TrainConfig
 from bench.core.errors import kind_and_line
@@ -59,6 +60,7 @@ _SCHEMAS = {
     "drift": {"drift": DriftConfig},
     "fault": {"fault": FaultConfig},
     "labels": {"labels": LabelsConfig},
+    "skew": {"skew": SkewConfig},
     "launcher": {"slurm": SlurmConfig},
 }
 

@@ -15,6 +15,7 @@ from bench.cli.stop_jobs import stop_jobs
 from bench.cli.sweep_report import (
     Command,
     has_failed,
+    has_found_skew,
     print_errors,
     print_folders,
     print_runs,
@@ -27,6 +28,7 @@ from bench.core.environment import settle_environment
 from bench.launch.stopping import Stopped, delay_signals
 from bench.launch.team import Nodes
 
+FOUND = 1
 RUN_FAILED = 5
 
 
@@ -73,6 +75,8 @@ class _Report:
         failed = self._gathered.failed or any(has_failed(run.record) for run in self._gathered.runs)
         if failed or output_was_lost():
             return RUN_FAILED
+        if any(has_found_skew(run.record) for run in self._gathered.runs):
+            return FOUND
         return USAGE_ERROR if self._gathered.refused else 0
 
     def _report(self) -> None:

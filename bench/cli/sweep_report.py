@@ -148,14 +148,21 @@ def has_failed(record: RunRecord) -> bool:
     return record.status not in ("ok", "refused") or invalid
 
 
+def has_found_skew(record: RunRecord) -> bool:
+    """Whether a run was measured, but its serving path differs from that of the training."""
+    return record.skew is not None and record.skew.found
+
+
 def _notes(record: RunRecord) -> list[str]:
-    """Explain what the table only marks: why a run failed, or why its serving is not valid."""
+    """Explain what the table only marks: why a run failed, is not valid, or has found skew."""
     notes = []
     if record.error is not None:
         kind = "" if record.error.message.startswith(record.status) else f"{record.status}: "
         notes.append(kind + record.error.message)
     if record.serving is not None:
         notes += [f"not valid: {reason}" for reason in record.serving.invalid_reasons]
+    if record.skew is not None and record.skew.finding is not None:
+        notes.append(record.skew.finding)
     return notes
 
 

@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le
 from typing_extensions import override
 
 from bench.config.run import RunConfig
+from bench.config.skew import Skew
 from bench.core.checks import (
     MISSING,
     Amount,
@@ -212,6 +213,8 @@ class ServeConfig(RunConfig):
     backend: BackendConfig = MISSING
     compression: CompressionConfig = MISSING
     placement: PlacementConfig = MISSING
+    skew: Skew = None
+    check_skew: bool = True
     allow_missed: bool = False
     keep_model: bool = False
     data_root: str | None = None
@@ -242,6 +245,15 @@ class ServeConfig(RunConfig):
             raise ValueError(
                 f"compression={self.compression.method}: only for a server that this command "
                 "starts; your own (backend.http.url) already has its model, so use compression=none"
+            )
+        if self.backend.serves_elsewhere and self.skew is not None:
+            raise ValueError(
+                f"skew={self.skew.kind}: can only be planted in a server that this command starts; "
+                "use skew=none with backend.http.url"
+            )
+        if self.skew is not None and not self.check_skew:
+            raise ValueError(
+                f"check_skew=false: skew={self.skew.kind} is planted to be found; leave one out"
             )
 
     @property

@@ -257,6 +257,9 @@ _MODEL = (
     *shown_rows(None, "quality_test.", "num_samples"),
     exact_row("compression.size_bytes", name="compressed_size_bytes", title="compressed size"),
     *shown_rows("min", "compression.", "latency_ratio", "latency_ratio_low", "latency_ratio_high"),
+    *shown_rows("min", "skew.", "features_max_difference", "outputs_max_difference"),
+    *shown_rows("min", "skew.", "changed_predictions_frac"),
+    *shown_rows(None, "skew.", "num_samples", "features_tolerance", "outputs_tolerance"),
     *shown_rows("max", "compression.", "accuracy_change"),
     # The better direction of a quality is that of its metric.
     *shown_rows(None, "compression.", "quality_change", "baseline_size_bytes", "num_rounds"),

@@ -8,6 +8,7 @@ from bench.core.flat import value_of
 from bench.core.metrics import METRICS, better
 from bench.core.price import cost_basis
 from bench.core.records.run import RunRecord
+from bench.core.records.skew import Skew
 from bench.runs.table.columns import Column, number_column, shared_text, spread_column
 from bench.runs.table.fields import (
     field_column,
@@ -57,6 +58,7 @@ def serve_columns(groups: Sequence[Group]) -> list[Column]:
         latency_column(groups, "tpot", rank=3, note="TPOT: time per output token after the first."),
         field_column(groups, _RATE, RATE, rank=5),
         *_qualities(groups),
+        *_skew(groups),
         _change(groups),
         field_column(groups, _SIZE, BYTES, rank=9),
         _ratio(groups),
@@ -145,6 +147,24 @@ def _qualities(groups: Sequence[Group]) -> list[Column]:
         quality_column(groups, f"quality_test.{name}", rank=11 if place else 2)
         for place, name in enumerate(names[:_MOST_QUALITIES])
     ]
+
+
+def _skew(groups: Sequence[Group]) -> list[Column]:
+    """The share of predictions that change between training and serving, if any run found skew."""
+    cells = [_skew_cell([run.skew for run in group.measured if run.skew]) for group in groups]
+    if not any(run.skew and run.skew.found for group in groups for run in group.measured):
+        return []
+    note = "Skew: predictions that change between the training and the serving path."
+    return [Column(heading="skew", cells=cells, rank=2, note=note)]
+
+
+def _skew_cell(skews: Sequence[Skew]) -> str:
+    """The worst of some runs, because one is enough for exit code 1."""
+    if not any(skew.found for skew in skews):
+        return "none" if skews else "-"
+    changed = [skew.changed_predictions_frac for skew in skews if skew.found]
+    known = [frac for frac in changed if frac is not None]
+    return f"{max(known):.1%}" if known else "found"
 
 
 def _change(groups: Sequence[Group]) -> Column:

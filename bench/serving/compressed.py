@@ -56,7 +56,7 @@ def compare_with_uncompressed(
     """
     # The baseline is the same network in the same runtime, so that only the precision differs.
     plain = trained.prepare(config, "none", work / "uncompressed")
-    inputs, requests = trained.test.inputs, config.compression.compare_requests
+    inputs, requests = trained.test.served, config.compression.compare_requests
     rounds = config.compression.compare_rounds
     with ExitStack() as stack:
         compressed, uncompressed = (_open(config, each, stack) for each in (artifact, plain))
@@ -91,7 +91,7 @@ def _change(quality: Quality | None, baseline: Quality | None, metric: str | Non
 def _quality(backend: Backend, trained: TrainedModel) -> Quality | None:
     """Quality on the test split."""
     test = trained.test
-    system = InProcessSystem(backend, test.inputs, max_batch_size=_BATCH, queued=False)
+    system = InProcessSystem(backend, test.served, max_batch_size=_BATCH, queued=False)
     return trained.quality(run_accuracy(system, len(test))[1])
 
 

@@ -30,6 +30,7 @@ from bench.runs.charges import require_rates, with_serving_costs
 from bench.runs.exit_handling import carry_out, start_log
 from bench.runs.instruments import build_window
 from bench.runs.measured import measured_record
+from bench.serving.backend import Outputs
 from bench.serving.compressed import compare_with_uncompressed
 from bench.serving.generation import Generation, generation_fields
 from bench.serving.model import TrainedModel
@@ -37,6 +38,7 @@ from bench.serving.pass_result import PassResult
 from bench.serving.pass_windows import PassWindows, energy_fields
 from bench.serving.performance import Passes, requests_frame, serving_fields
 from bench.serving.scenarios import run_accuracy, run_performance, warm_up
+from bench.serving.skew import check_skew
 from bench.serving.system import System
 from bench.serving.system_under_test import UnderTest, open_system
 
@@ -97,7 +99,12 @@ class ServingRun:
             with open_system(config, artifact, trained, work, self._job.folder) as self._under_test:
                 generates = config.scenario.name == GENERATE
                 measure = self._measure_generation if generates else self._measure
-                measure(self._under_test, trained)
+                answers = measure(self._under_test, trained)
+                if config.check_skew:
+                    self._report("comparing with what the training gives")
+                    self._fields["skew"] = check_skew(
+                        config, trained, self._under_test, artifact, answers
+                    )
             if config.compression.method != "none" and artifact is not None:
                 self._report("comparing with the uncompressed model")
                 self._fields["compression"] = compare_with_uncompressed(
@@ -124,14 +131,14 @@ class ServingRun:
         self._fields["model"] = trained.facts(artifact.size_bytes)
         return artifact
 
-    def _measure(self, under_test: UnderTest, trained: TrainedModel) -> None:
-        """Measure how LoadGen's queries are answered."""
+    def _measure(self, under_test: UnderTest, trained: TrainedModel) -> Outputs:
+        """Measure how LoadGen's queries are answered; return what the test split was answered."""
         config = self._config
         num_inputs = len(trained.test)
         system = under_test.system
         self._report("warming up")
         warm = warm_up(system, config.scenario, num_inputs=num_inputs, seed=config.seed)
-        self._answer_test_split(system, trained)
+        answers = self._answer_test_split(system, trained)
         self._windows.answers_at_once = under_test.answers_at_once
         min_duration_s = self._open_window()
         performance = run_performance(
@@ -150,9 +157,10 @@ class ServingRun:
         fields = serving_fields(config.scenario, performance)
         self._keep_serving(fields, requests_frame(performance.result), under_test)
         self._fields["rate_search"] = list(performance.steps)
+        return answers
 
-    def _measure_generation(self, under_test: UnderTest, trained: TrainedModel) -> None:
-        """Measure how a language model continues prompts."""
+    def _measure_generation(self, under_test: UnderTest, trained: TrainedModel) -> Outputs:
+        """As _measure, of how a language model continues prompts."""
         config = self._config
         assert under_test.backend is not None, "generate runs in this process"
         generation = Generation(
@@ -160,7 +168,7 @@ class ServingRun:
         )
         self._report("warming up")
         generation.warm_up()
-        self._answer_test_split(under_test.system, trained)
+        answers = self._answer_test_split(under_test.system, trained)
         min_duration_s = self._open_window()
         with self._windows.around() as meter:
             meter.first_query()
@@ -169,14 +177,16 @@ class ServingRun:
         self._windows.keep()
         kept_rows = rows if config.scenario.raw_latencies else None
         self._keep_serving(generation_fields(config.scenario, rows), kept_rows, under_test)
+        return answers
 
-    def _answer_test_split(self, system: System, trained: TrainedModel) -> None:
-        """Have every input answered, for the quality of what is served."""
+    def _answer_test_split(self, system: System, trained: TrainedModel) -> Outputs:
+        """Have every input answered, for the quality of what is served, shape (n, ...)."""
         self._report("having every test input answered")
         _, outputs = run_accuracy(system, len(trained.test), seed=self._config.seed)
         trained.require_unchanged_split()
         self._fields["quality_test"] = trained.quality(outputs)
         self._report(f"measuring {self._config.scenario.name}")
+        return outputs
 
     def _open_window(self) -> float:
         """Open the first window; return how long every meter needs to resolve its joules.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bench.compression.artifact import Artifact
@@ -20,11 +22,14 @@ from bench.core.records.task import TaskFacts
 from bench.runs.find import trained_record
 from bench.runs.trained import load_data, load_metrics
 from bench.serving.find_backend import combination
+from bench.serving.planted_skew import plant_skew
 from bench.serving.sources import ModuleSource, Source, TaskSource
 from bench.tasks.classification import Classification
 from bench.tasks.find_task import make_task
-from bench.tasks.input_arrays import joined_array
+from bench.tasks.input_arrays import as_tensors, joined_array
 from bench.tasks.lightning_module import num_rows
+
+_BATCH = 64  # any size gives the same outputs up to rounding
 
 
 class TrainedModel:
@@ -43,7 +48,9 @@ class TrainedModel:
         )
         self._task_facts: TaskFacts | None = self.record.task
         self._source = self._open_source(config)
-        self.test = self._source.test_split()
+        self.test = test = self._source.test_split()
+        if config.skew is not None:
+            self.test = replace(test, skew=plant_skew(config.skew, test.scale, test.inputs))
         # Taken before any model has seen the inputs.
         self._checksum = self.test.checksum
 
@@ -94,6 +101,14 @@ class TrainedModel:
             outputs: Shape (n, ...), in the order of the test split.
         """
         return self._source.quality(outputs, self.test)
+
+    def outputs(self) -> NDArray[np.float32]:
+        """What the trained network itself gives for the test split, on the CPU in PyTorch."""
+        network = self._source.network_maker()()
+        batches = np.array_split(self.test.inputs, math.ceil(len(self.test) / _BATCH))
+        with torch.inference_mode():
+            parts = [network(as_tensors(batch)).float().numpy() for batch in batches]
+        return np.concatenate(parts)
 
     def require_unchanged_split(self) -> None:
         """Refuse answers if the test split has changed while the model was served.

@@ -30,6 +30,7 @@ from bench.runs.charges import require_rates
 from bench.runs.find import find_runs, trained_record
 from bench.runs.requirements import file_needs, require_module, target_needs
 from bench.serving.find_backend import find_backend
+from bench.serving.planted_skew import refuse_impossible
 
 _HTTP_MODULES = ("aiohttp", "httptools", "starlette", "uvicorn")
 
@@ -142,6 +143,7 @@ def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checke
         require_trusted(metrics, folder, checked.trust, parts=list(metrics))
     for record in records:
         _refuse_generation(checked, record)
+        _refuse_skew(checked, record)
     needs = dict.fromkeys(need for each in records for need in serving_needs(checked, each))
     return Checked(num_runs=len(folders), needs=list(needs))
 
@@ -232,6 +234,17 @@ def _refuse_generation(config: ServeConfig, trained: RunRecord) -> None:
     context = trained.config["data"].get("context")
     if isinstance(context, int):  # data of the user's own may only know it once it is set up
         config.scenario.require_context(context)
+
+
+def _refuse_skew(config: ServeConfig, trained: RunRecord) -> None:
+    """Refuse a fault that cannot be planted in the data, as far as its record tells.
+
+    Raises:
+        ValueError: It cannot; the message has the reason.
+    """
+    if config.skew is None or trained.task is None:
+        return
+    refuse_impossible(config.skew, trained.task.sample)
 
 
 def model_name(record: RunRecord) -> str:

@@ -23,7 +23,9 @@ from bench.core.arrays import Inputs
 from bench.core.records.model import Quality
 from bench.core.store import read_record
 from bench.runs.trained import load_network
+from bench.serving.planted_skew import PlantedSkew
 from bench.tasks.data import test_batches
+from bench.tasks.feature_scale import FeatureScale
 from bench.tasks.input_arrays import joined_array
 from bench.tasks.lightning_module import forward_inputs
 from bench.tasks.loaders import RawSplit
@@ -45,16 +47,25 @@ class TestSplit:
         targets: What is true, shape (n, ...); None for a user's module.
         raw: Pixels before they were standardised, if the data has them.
         output_shape: Shape of the outputs for one input; None if it is not known.
+        scale: How the inputs were standardised, if the data says so.
+        skew: The fault that is planted in the serving path.
     """
 
     inputs: Inputs
     targets: NDArray[Any] | None
     raw: RawSplit | None
     output_shape: tuple[int, ...] | None
+    scale: FeatureScale | None = None
+    skew: PlantedSkew | None = None
 
     def __len__(self) -> int:
         """The number of inputs."""
         return len(self.inputs)
+
+    @property
+    def served(self) -> Inputs:
+        """The inputs as the serving path gives them to the model."""
+        return self.inputs if self.skew is None else self.skew.apply(self.inputs)
 
     @property
     def checksum(self) -> int:
@@ -100,6 +111,7 @@ class TaskSource:
             targets=targets.numpy(),
             raw=getattr(self.task.data, "raw_test", None),
             output_shape=self.task.output_shape(targets[:1])[1:],
+            scale=getattr(self.task.data, "feature_scale", None),
         )
 
     def training_inputs(self) -> Iterator[_Tensors]:
@@ -149,7 +161,13 @@ class ModuleSource:
     def test_split(self) -> TestSplit:
         """As in Source."""
         batches = [self._tensors(batch) for batch in test_batches(self._data)]
-        return TestSplit(inputs=joined_array(batches), targets=None, raw=None, output_shape=None)
+        return TestSplit(
+            inputs=joined_array(batches),
+            targets=None,
+            raw=None,
+            output_shape=None,
+            scale=getattr(self._data, "feature_scale", None),
+        )
 
     def training_inputs(self) -> Iterator[_Tensors]:
         """As in Source."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bench.compression.artifact import Artifact
 from bench.config.serve import HttpConfig, ServeConfig
+from bench.core.arrays import Inputs
 from bench.core.records.placement import Placement
 from bench.core.records.serving import Stage
 from bench.serving.backend import Backend, call_once
 from bench.serving.find_backend import find_backend, make_backend
 from bench.serving.http.client import HttpSystem
-from bench.serving.http.features import write_features
+from bench.serving.http.features import read_features, write_features
 from bench.serving.http.limits import require_connections
 from bench.serving.http.network import Network
 from bench.serving.http.process import HttpServer
@@ -34,7 +36,8 @@ from bench.serving.system import System
 class UnderTest:
     """A system that is ready to be measured, with its facts.
 
-    answers_at_once tells whether a query has been answered when issue() returns.
+    answers_at_once tells whether a query has been answered when issue() returns. features gives the
+    inputs of the test split as they reach the model, or None if nobody can see them.
     """
 
     system: System
@@ -42,6 +45,7 @@ class UnderTest:
     max_batch_size: int
     answers_at_once: bool
     placement: Placement
+    features: Callable[[], Inputs | None] = lambda: None
     facts: Mapping[str, str] = field(default_factory=dict)
     load_s: float | None = None
     stages: list[Stage] = field(default_factory=list)
@@ -119,8 +123,12 @@ def open_system(
             return
         assert artifact is not None
         # The stack stops the client first, then the network, then the server.
-        server = stack.enter_context(_server(config, http, artifact, test, work, log))
-        yield _over_http(config, http, server.url, server, test, log, stack)
+        store = work / "features.sqlite"
+        server = stack.enter_context(_server(config, http, artifact, test, store, log))
+        under_test = _over_http(config, http, server.url, server, test, log, stack)
+        if http.protocol == "features":
+            under_test.features = partial(read_features, store)
+        yield under_test
 
 
 @contextmanager
@@ -149,12 +157,13 @@ def _in_process(
     try:
         yield UnderTest(
             system=InProcessSystem(
-                backend, test.inputs, max_batch_size=scenario.max_batch_size, queued=queued
+                backend, test.served, max_batch_size=scenario.max_batch_size, queued=queued
             ),
             runtime=backend.name,
             max_batch_size=scenario.max_batch_size,
             answers_at_once=not queued,
             placement=_placement(config),
+            features=lambda: test.served,
             facts=backend.facts,
             load_s=load_s,
             backend=backend,
@@ -177,7 +186,7 @@ def _over_http(
         Network(config.placement, url, log=log / "network.log", seed=config.seed)
     )
     num_outputs = None if test.output_shape is None else math.prod(test.output_shape)
-    protocol = choose_protocol(http, url, test.inputs, num_outputs=num_outputs)
+    protocol = choose_protocol(http, url, test.served, num_outputs=num_outputs)
     system = stack.enter_context(
         HttpSystem(
             network.url,
@@ -195,6 +204,8 @@ def _over_http(
         max_batch_size=http.max_batch_size,
         answers_at_once=False,
         placement=_placement(config, network.description, server.memory_limit if server else None),
+        # With the other protocol, the features are in the requests.
+        features=lambda: None if http.protocol == "features" else test.served,
         facts=server.facts if server else {},
         load_s=server.load_s if server else None,
         server_compile_s=server.compile_s if server else None,
@@ -206,16 +217,15 @@ def _server(
     http: HttpConfig,
     artifact: Artifact,
     test: TestSplit,
-    work: Path,
+    features: Path,
     log: Path,
 ) -> HttpServer:
     """Our server, not started yet, with the test split in its feature store."""
-    features = work / "features.sqlite"
     if test.raw is None:
-        write_features(features, test.inputs)
+        write_features(features, test.inputs, skew=test.skew)
     else:
         pixels, mean, std = (x.numpy() for x in (test.raw.images, test.raw.mean, test.raw.std))
-        write_features(features, pixels, mean=mean, std=std)
+        write_features(features, pixels, mean=mean, std=std, skew=test.skew)
     spec = ServerSpec(
         http=http,
         # The server resolves `auto` itself: it may see other devices than this process.

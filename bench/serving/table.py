@@ -51,6 +51,11 @@ SWEEP_COLUMNS = (
     "serving.energy_per_output_token_j",
     "serving.cost_per_million_usd",
     "serving.emissions_per_million_gco2e",
+    "skew.planted",
+    "skew.found",
+    "skew.features_max_difference",
+    "skew.outputs_max_difference",
+    "skew.changed_predictions_frac",
     "compression.method",
     "compression.accuracy_change",
     "compression.quality_metric",
@@ -173,4 +178,5 @@ def serve_line(record: RunRecord) -> str:
     if serving is None or not serving.valid:
         reasons = serving.invalid_reasons if serving else []
         return ": ".join([INVALID, *map(printable, reasons[:1])])
-    return headline_text(record) or "valid"
+    skew = ", skew found" if record.skew and record.skew.found else ""
+    return f"{headline_text(record) or 'valid'}{skew}"

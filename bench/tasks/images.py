@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
+from bench.tasks.feature_scale import FeatureScale
 from bench.tasks.loaders import Batch, BatchOrder, PreparedSplit, RawSplit
 from bench.tasks.sources import NUM_CLASSES, LabelledImages, Pools
 from bench.tasks.split_data import SplitDataModule
@@ -70,6 +71,7 @@ class ImageDataModule(SplitDataModule):
         num_workers: Processes of the DataLoader.
         input_shape: (channels, height, width) of an image.
         raw_test: The pixels of the test split before they are standardised.
+        feature_scale: How the rows of an image were standardised.
     """
 
     read: Callable[[], Pools]
@@ -79,6 +81,7 @@ class ImageDataModule(SplitDataModule):
     num_workers: int = 0
     input_shape: tuple[int, int, int] = field(init=False)
     raw_test: RawSplit | None = field(init=False, default=None)
+    feature_scale: FeatureScale = field(init=False)
 
     num_classes = NUM_CLASSES
 
@@ -106,6 +109,10 @@ class ImageDataModule(SplitDataModule):
             raw = RawSplit(torch.from_numpy(part.images), torch.from_numpy(part.labels), mean, std)
             self.splits[name] = raw.prepared() if in_memory else raw
         self.raw_test = raw
+        by_row = [np.repeat(each.double().numpy(), height, axis=1) for each in (mean, std)]
+        self.feature_scale = FeatureScale(
+            mean=by_row[0], std=by_row[1], axis=1, num_features=height
+        )
 
     def _keeps_floats(self, num_values: int) -> bool:
         in_memory = self.in_memory

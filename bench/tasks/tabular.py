@@ -24,6 +24,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from bench.core.printable import printable
+from bench.tasks.feature_scale import FeatureScale
 from bench.tasks.loaders import Index, PreparedSplit
 from bench.tasks.split_data import SplitDataModule
 from bench.tasks.tables import (
@@ -82,6 +83,7 @@ class TabularDataModule(SplitDataModule):
         split_seed: Decides which rows are in which split; they are stratified by class.
         group: The column that divides rows into groups; it stays a feature.
         input_shape: (num_features,), of one encoded row.
+        feature_scale: How its numbers were standardised.
         num_classes: Number of classes.
         num_labels: Number of labels, each 0 or 1.
         num_outputs: Number of values to predict.
@@ -96,6 +98,7 @@ class TabularDataModule(SplitDataModule):
     split_seed: int = 0
     group: str | None = None
     input_shape: tuple[int] = field(init=False)
+    feature_scale: FeatureScale = field(init=False)
     num_classes: int = field(init=False)
     num_labels: int = field(init=False)
     num_outputs: int = field(init=False)
@@ -123,7 +126,7 @@ class TabularDataModule(SplitDataModule):
         if self.group is not None:
             self._set_groups(self.group, table, rows)
         self._describe_targets(table, rows["train"])
-        features = encode(table.features, rows["train"])
+        features, self.feature_scale = encode(table.features, rows["train"])
         self.input_shape = (features.shape[1],)
         for name, index in rows.items():
             inputs, targets = torch.from_numpy(features[index]), table.targets[index]
@@ -187,7 +190,7 @@ def split_rows(table: Table, split_seed: int) -> dict[str, Index]:
     return {"train": np.sort(np.concatenate(train)), "val": val, "test": test}
 
 
-def encode(features: pd.DataFrame, train: Index) -> NDArray[np.float32]:
+def encode(features: pd.DataFrame, train: Index) -> tuple[NDArray[np.float32], FeatureScale]:
     """Turn columns of numbers and texts into standardised numbers and zeros and ones.
 
     Args:
@@ -195,7 +198,8 @@ def encode(features: pd.DataFrame, train: Index) -> NDArray[np.float32]:
         train: The rows that statistics and categories are taken from.
 
     Returns:
-        Numbers first, then categories in sorted order, shape (n, num_features).
+        Numbers first, then categories in sorted order, shape (n, num_features); and how the numbers
+        were standardised.
     """
     numbers = features.select_dtypes(["number", "bool"]).columns
     texts = features.columns.difference(numbers, sort=False)
@@ -210,7 +214,13 @@ def encode(features: pd.DataFrame, train: Index) -> NDArray[np.float32]:
     encoder = ColumnTransformer([("numbers", scale, numbers), ("texts", categories, texts)])
     encoder.fit(frame.iloc[train])
     encoded: NDArray[np.float32] = encoder.transform(frame).astype(np.float32)
-    return encoded
+    # Categories keep their zeros and ones, as if their mean were 0 and their deviation 1.
+    mean, std = np.zeros(encoded.shape[1]), np.ones(encoded.shape[1])
+    if len(numbers):
+        fitted = encoder.named_transformers_["numbers"][-1]
+        mean[: len(numbers)], std[: len(numbers)] = fitted.mean_, fitted.scale_
+    names = [str(name) for name in numbers]
+    return encoded, FeatureScale(mean=mean, std=std, axis=0, num_features=len(names), names=names)
 
 
 def group_rows(column: pd.Series[Any], train: Index) -> tuple[NDArray[np.int64], list[str]]:

@@ -120,6 +120,16 @@ def test_every_option_of_serving_composes_and_is_in_range(option: str) -> None:
     assert (chosen.method if group == "compression" else chosen.name) == name
 
 
+SKEWS = sorted(path.stem for path in (CONF / "skew").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", SKEWS)
+def test_every_planted_skew_composes_and_is_in_range(name: str) -> None:
+    overrides = ["run=latest", f"skew={name}"]
+    skew = ServeConfig.from_dict(plain_values(compose("serve", overrides=overrides))).skew
+    assert name == ("none" if skew is None else skew.kind)
+
+
 def test_a_cloud_placement_is_rented_unless_a_price_is_given() -> None:
     def price(*overrides: str) -> str:
         config = compose("serve", overrides=["run=latest", "placement=cloud", *overrides])

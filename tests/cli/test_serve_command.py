@@ -256,6 +256,12 @@ def test_several_runs_are_served_by_a_glob_and_not_again_on_resume(folder: Path)
         (("-m", "run=latest", "scenario.rate_per_s=5,6"), "scenario.rate_per_s and"),
         (("run=latest", "placement=edge"), "placement=edge: needs backend=http"),
         (("run=latest", "backend=http", "backend.http.url=here"), "must begin with http://"),
+        (("run=latest", "skew=celsius"), "skew=celsius: the data are images, and pixels have"),
+        (
+            ("run=latest", "skew=missing", "backend=http", "backend.http.url=http://127.0.0.1:1"),
+            "skew=missing: can only be planted in a server that this command starts",
+        ),
+        (("run=latest", "skew=missing", "check_skew=false"), "check_skew=false: skew=missing is"),
         (("run=latest", "backend.thread=1"), "backend.thread: no such key"),
         (("run=latest", "meter=rapl", "meter.sources.rapl.root=/nowhere"), "meter=rapl"),
     ],
@@ -351,7 +357,7 @@ def own_server(*, answers: int | None = None) -> Iterator[str]:
 
 def test_a_users_server_is_queried_and_unknown_fields_are_absent(folder: Path) -> None:
     with own_server() as url:
-        record, _ = served(folder, "backend=http", f"backend.http.url={url}")
+        record, answer = served(folder, "backend=http", f"backend.http.url={url}", code=1)
     assert {stage.stage for stage in record.stages} == {
         "client_wait",
         "network",
@@ -363,6 +369,33 @@ def test_a_users_server_is_queried_and_unknown_fields_are_absent(folder: Path) -
     assert record.quality_test is not None
     assert record.quality_test["accuracy"] is not None
     assert record.quality_test["accuracy"] < 0.5  # its own answers, not those of the trained model
+    assert record.skew is not None
+    assert record.skew.found
+    assert record.skew.changed_predictions_frac is not None
+    assert record.skew.changed_predictions_frac > 0.5
+    assert "predictions change" in answer.out
+
+
+def test_a_planted_skew_is_found_and_a_sound_path_has_none(folder: Path) -> None:
+    run = trained(folder).run_id
+    answer = serve(folder, "-m", f"run={run}", *SHORT, "skew=none,stale_scaler")
+    assert answer.code == 1, answer.out + answer.err
+    sound, broken = sorted(
+        (record.skew for record in records(folder, "serve") if record.skew),
+        key=lambda skew: skew.found,
+    )
+    assert not sound.found
+    assert sound.outputs_max_difference is not None
+    assert sound.outputs_max_difference <= 1e-5
+    assert broken.planted == "stale_scaler"
+    assert broken.changed_predictions_frac is not None
+    assert broken.changed_predictions_frac > 0
+    (line,) = (line for line in answer.out.splitlines() if "features differ by up to" in line)
+    assert line.endswith("skew=stale_scaler was planted")
+    assert {record.status for record in records(folder, "serve")} == {"ok"}
+    unchecked = serve(folder, f"run={run}", *SHORT, "check_skew=false")
+    assert unchecked.code == 0
+    assert len([record for record in records(folder, "serve") if record.skew is None]) == 1
 
 
 def test_a_server_that_breaks_down_in_the_middle_is_a_failed_record(folder: Path) -> None:

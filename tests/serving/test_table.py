@@ -14,6 +14,7 @@ from bench.core.records.compression import Compression
 from bench.core.records.model import ModelFacts, Quality
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.records.serving import Serving, Stage, TrainedRun
+from bench.core.records.skew import Skew
 from bench.core.store import new_identity
 from bench.runs.table.groups import group_runs
 from bench.serving.columns import serve_columns
@@ -304,3 +305,17 @@ def test_the_change_of_a_model_without_accuracy_is_that_of_its_target() -> None:
     ]
     assert column.cells == ["+0.5"]
     assert column.note.startswith("Quality change and latency ratio:")
+
+
+def test_skew_is_a_column_where_it_was_found() -> None:
+    found = Skew(num_samples=360, found=True, changed_predictions_frac=0.034, finding="skew ...")
+    sound = Skew(num_samples=360, found=False, changed_predictions_frac=0.0)
+    valued = Skew(num_samples=360, found=True, outputs_max_difference=3.0, finding="skew ...")
+    skews = (found, sound, valued, None)
+    runs = [replace(record(name=str(n)), skew=skew) for n, skew in enumerate(skews)]
+    text = shown(serve_tables, [([f"seed={n}"], run) for n, run in enumerate(runs)], 200)
+    for words in ("skew", "3.4%", "none", "found", "predictions that change between the training"):
+        assert words in text
+    assert "skew" not in printed(runs[1])
+    assert serve_line(runs[0]).endswith(", skew found")
+    assert "skew" not in serve_line(runs[1])

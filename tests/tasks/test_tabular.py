@@ -76,7 +76,7 @@ def test_rows_outside_of_the_training_split_change_no_encoding() -> None:
     features = pd.DataFrame({"x": [1.0, 3, 5, 100], "c": ["a", "b", "a", "zzz"]})
     train = np.array([0, 1, 2])
     other = features.assign(x=[1.0, 3, 5, -7], c=["a", "b", "a", "b"])
-    assert (encode(features, train)[train] == encode(other, train)[train]).all()
+    assert (encode(features, train)[0][train] == encode(other, train)[0][train]).all()
 
 
 def test_numbers_are_standardised_and_categories_become_zeros_and_ones() -> None:
@@ -94,7 +94,7 @@ def test_numbers_are_standardised_and_categories_become_zeros_and_ones() -> None
             "yes": [True, False, True, False],  # of True, False and True: mean 2/3, std sqrt(2)/3
         }
     )
-    encoded = encode(features, np.array([0, 1, 2]))
+    encoded, scale = encode(features, np.array([0, 1, 2]))
     std = (2 / 3) ** 0.5
     assert encoded[:, 0].tolist() == pytest.approx([-1 / std, 0, 1 / std, 3 / std])
     assert encoded[:, 1].tolist() == [0, 0, 0, 2]  # a constant is divided by 1
@@ -103,12 +103,17 @@ def test_numbers_are_standardised_and_categories_become_zeros_and_ones() -> None
     # a, b and missing, in this order; a category that no training row has is none of them.
     assert encoded[:, 4:].tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 0, 0]]
     assert encoded.dtype == np.float32
+    assert scale.names == ["x", "constant", "empty", "yes"]
+    assert scale.num_features == 4
+    assert scale.mean.tolist() == pytest.approx([2, 7, 0, 2 / 3, 0, 0, 0])
+    assert scale.std.tolist() == pytest.approx([std, 1, 1, 2**0.5 / 3, 1, 1, 1])
 
 
 def test_the_rarest_of_many_categories_share_an_input() -> None:
     # 150 categories: 99 are kept, and the other 51 are one.
     features = pd.DataFrame({"id": [f"{i:03}" for i in range(150)]})
-    encoded = encode(features, np.arange(150))
+    encoded, scale = encode(features, np.arange(150))
+    assert scale.num_features == 0
     assert encoded.shape == (150, 100)
     assert sorted(encoded.sum(axis=0))[-2:] == [1, 51]
 

@@ -20,6 +20,7 @@ from bench.core.records.phases import Phases
 from bench.core.records.placement import Placement
 from bench.core.records.recipe import Recipe
 from bench.core.records.serving import RateStep, Serving, Stage, TrainedRun
+from bench.core.records.skew import Skew
 from bench.core.records.target import LadderRung, TargetResult
 from bench.core.records.task import TaskFacts
 
@@ -104,6 +105,7 @@ class RunRecord:
         recipe: The run that this one builds on, with `recipe=distill` or `recipe=prune`.
         trained: The training run whose model is served.
         compression: The compressed model against the uncompressed.
+        skew: What the training and the serving path make of the same inputs.
         placement: Where the model was served.
         stages: Parts of the latency over HTTP; one row each.
         rate_search: Every pass of the search for the largest rate, in order.
@@ -149,6 +151,7 @@ class RunRecord:
     recipe: Recipe | None = None
     trained: TrainedRun | None = None
     compression: Compression | None = None
+    skew: Skew | None = None
     placement: Placement | None = None
     stages: list[Stage] = field(default_factory=list)
     rate_search: list[RateStep] = field(default_factory=list)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.arrays import Inputs
+from bench.serving.planted_skew import PlantedSkew
 
 # Largest key of a row in SQLite.
 _MAX_ID = 2**63 - 1
@@ -31,6 +32,7 @@ def write_features(
     *,
     mean: _Floats | None = None,
     std: _Floats | None = None,
+    skew: PlantedSkew | None = None,
 ) -> None:
     """Write the inputs of a split; the id of each is its index.
 
@@ -39,6 +41,7 @@ def write_features(
         inputs: Shape (n, ...), n >= 1: raw pixels as uint8, or prepared inputs of any type.
         mean: Per channel, shape (c, 1, 1); for uint8 only.
         std: Per channel, shape (c, 1, 1), positive; for uint8 only.
+        skew: A fault that is planted in the preparation.
 
     Raises:
         ValueError: There is no input, or the file cannot be written.
@@ -49,6 +52,8 @@ def write_features(
     if mean is not None and std is not None:
         # JSON text keeps the exact value of a float32.
         about |= {"mean": mean.reshape(-1).tolist(), "std": std.reshape(-1).tolist()}
+    if skew is not None:
+        about["skew"] = skew.to_json()
     try:
         # closing() closes the connection; as a context manager, it only commits.
         with closing(sqlite3.connect(path)) as connection, connection:
@@ -92,6 +97,8 @@ class FeatureStore:
         self._dtype = _dtype(about["dtype"])
         self._mean = self._statistic(about.get("mean"))
         self._std = self._statistic(about.get("std"))
+        skew = about.get("skew")
+        self._skew = PlantedSkew.from_json(skew) if skew else None
         self.example = self.preprocess(np.zeros(self._shape, self._dtype).tobytes())
 
     def fetch(self, index: int) -> bytes:
@@ -121,11 +128,17 @@ class FeatureStore:
         Args:
             raw: Values from fetch().
         """
-        values = np.frombuffer(raw, dtype=self._dtype).reshape(self._shape)
+        values: Inputs = np.frombuffer(raw, dtype=self._dtype).reshape(self._shape)
         if self._mean is None or self._std is None:
-            return values.copy()  # the bytes are read-only, and a model may write into its input
-        standardised: Inputs = (values.astype(np.float32) - self._mean) / self._std
-        return standardised
+            values = values.copy()  # the bytes are read-only, and a model may write into its input
+        else:
+            values = (values.astype(np.float32) - self._mean) / self._std
+        return values if self._skew is None else self._skew.apply(values[None])[0]
+
+    def __len__(self) -> int:
+        """The number of inputs."""
+        (num,) = self._connection.execute("SELECT count(*) FROM features").fetchone()
+        return int(num)
 
     def close(self) -> None:
         """Close the file."""
@@ -134,6 +147,17 @@ class FeatureStore:
     @staticmethod
     def _statistic(values: list[float] | None) -> _Floats | None:
         return None if values is None else np.array(values, dtype=np.float32).reshape(-1, 1, 1)
+
+
+def read_features(path: Path) -> Inputs:
+    """What a server makes of each input of its store, by its own code, shape (n, ...).
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not a feature store.
+    """
+    with closing(FeatureStore(path)) as store:
+        return np.stack([store.preprocess(store.fetch(index)) for index in range(len(store))])
 
 
 def _dtype(described: list[list[Any]]) -> np.dtype[Any]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.serving.http.features import FeatureStore, write_features
+from bench.serving.http.features import FeatureStore, read_features, write_features
+from bench.serving.planted_skew import PlantedSkew
 from bench.tasks.input_arrays import joined_array
 from bench.tasks.loaders import standardise
 
@@ -50,6 +51,20 @@ def test_inputs_of_several_tensors_come_back_with_their_types(tmp_path: Path) ->
     assert store.example.dtype == inputs.dtype
     assert store.preprocess(store.fetch(1)) == inputs[1]
     store.close()
+
+
+def test_a_planted_fault_is_part_of_the_preparation(tmp_path: Path) -> None:
+    pixels = np.array([[[[3], [5]]], [[[7], [11]]]], dtype=np.uint8)  # two images of two rows
+    mean, std = (np.full((1, 1, 1), value, dtype=np.float32) for value in (3, 2))
+    swap = PlantedSkew(
+        axis=1,
+        order=np.array([1, 0]),
+        factor=np.ones((1, 2, 1), dtype=np.float32),
+        offset=np.full((1, 2, 1), 0.5, dtype=np.float32),
+    )
+    write_features(tmp_path / "f", pixels, mean=mean, std=std, skew=swap)
+    # (5 - 3) / 2 + 0.5 comes before (3 - 3) / 2 + 0.5, and 4.5 before 2.5.
+    assert read_features(tmp_path / "f").reshape(2, 2).tolist() == [[1.5, 0.5], [4.5, 2.5]]
 
 
 @pytest.mark.parametrize("index", [-1, 2, 2**63, 10**40])
