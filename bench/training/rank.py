@@ -17,7 +17,7 @@ from bench.training.profiler import TargetProfiler, nothing
 from bench.training.run_parts import RunParts
 
 
-def require_meter(config: TrainConfig, window: Window) -> None:
+def require_meter(config: TrainConfig, window: PhaseWindow) -> None:
     """Refuse a budget of joules if no meter can check it.
 
     Raises:
