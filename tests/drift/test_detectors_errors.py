@@ -227,6 +227,12 @@ def test_detectors_of_river_are_their_own(detector: RiverDetector, words: str) -
     assert 200 < alarms[0] < 250
 
 
+def test_a_setting_that_river_refuses_is_an_error_of_the_detector() -> None:
+    pytest.importorskip("river")
+    with pytest.raises(ValueError, match=r"detector=page_hinkley: Invalid 'mode'"):
+        start(PageHinkley(mode="sideways"), reference_with(5, 100))
+
+
 def test_missing_river_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "river.drift", None)
     with pytest.raises(LibraryMissing, match=r"detector=adwin: river is not .*extra 'maintain'"):

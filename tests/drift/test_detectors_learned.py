@@ -127,6 +127,18 @@ def test_the_bets_are_those_of_crepes() -> None:
     assert ours == pytest.approx(martingales.SimpleJumper(J=0.01).apply(p_values))
 
 
+@pytest.mark.parametrize("num", [1, 2, 3])
+@pytest.mark.parametrize(
+    "detector", [ClassifierTwoSample(), EstimatedAccuracy(), ConformalMartingale()]
+)
+def test_a_stretch_may_be_short(detector: BatchDetector | ConformalMartingale, num: int) -> None:
+    """A swap of models in the middle of a window leaves the new one few predictions in it."""
+    rng = np.random.default_rng([0, 20])
+    start(detector, calibrated(rng, 500))
+    stretch = served_of(0, rng.normal(size=(num, 3)), confidences(rng, num))
+    assert detector.update(stretch).alarm is None
+
+
 @pytest.mark.parametrize("detector", [ClassifierTwoSample(), EstimatedAccuracy()])
 @pytest.mark.parametrize("num", [1, 2])
 def test_too_small_a_reference_is_refused(detector: BatchDetector, num: int) -> None:

@@ -50,11 +50,11 @@ class Wealth:
             self._accounts = self._accounts + 1 / (self._horizon * self._num_bets)
         self._num_steps += 1
         self._accounts = self._accounts * payoffs
-        betted = self._accounts.sum(axis=-1)
+        invested = self._accounts.sum(axis=-1)
         if self._jump:
-            shares = np.expand_dims(betted, -1) / self._num_bets
+            shares = np.expand_dims(invested, -1) / self._num_bets
             self._accounts += self._jump * (shares - self._accounts)
-        total: Floats = betted + max(0.0, 1 - self._num_steps / self._horizon)
+        total: Floats = invested + max(0.0, 1 - self._num_steps / self._horizon)
         return total
 
     def peak(self, payoffs: Floats) -> float:

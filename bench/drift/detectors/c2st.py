@@ -42,6 +42,8 @@ class ClassifierTwoSample(BatchDetector):
         return best_p((len(self._inputs) + 1) // 2, (num_window + 1) // 2)
 
     def _p_value(self, served: Served) -> float:
+        if len(served) < 2:  # one to train on, one to test: a swap of models may leave fewer
+            return 1.0
         rng = self._generator(self._seed, served.first)
         reference, window = _halves(self._inputs, rng), _halves(served.inputs, rng)
         model = LogisticRegression(class_weight="balanced", max_iter=_MAX_STEPS)

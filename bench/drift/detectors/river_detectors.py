@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, ClassVar
 
-from bench.core.errors import LibraryMissing, needs_extra
+from bench.core.errors import LibraryMissing, first_line, needs_extra
 from bench.drift.detectors.base import Detection, Detector, Reference, Served
 
 
@@ -43,7 +43,10 @@ class RiverDetector(Detector):
         # The import takes more than a second, so only those who use it wait.
         with needs_extra("maintain", f"detector={self.name}: river", LibraryMissing):
             made = getattr(import_module(module), name)
-        self._river = made(**self._settings)
+        try:
+            self._river = made(**self._settings)
+        except ValueError as error:
+            raise ValueError(f"detector={self.name}: {first_line(error)}") from error
 
     def update(self, served: Served) -> Detection:
         """Show river the errors that became known, one by one, until it raises an alarm."""
