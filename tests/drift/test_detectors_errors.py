@@ -178,6 +178,16 @@ def test_a_reference_that_allows_any_error_is_refused() -> None:
         ErrorEprocess(tolerance=-1)
 
 
+def test_a_model_that_is_always_wrong_does_not_overflow() -> None:
+    detector = ErrorEprocess()
+    start(detector, reference_with(5, 1_000), windows=2, window=5_000)
+    errors = np.ones(5_000, dtype=bool)
+    found = detector.update(served_of(0, np.zeros((5_000, 1)), outcomes=outcomes_of(errors)))
+    assert found.alarm == 4_999
+    assert found.statistic is not None
+    assert 2 / ALPHA <= found.statistic < 100 * 2 / ALPHA  # the step that reached the threshold
+
+
 def test_without_labels_there_is_no_alarm() -> None:
     detector = ErrorEprocess()
     start(detector, reference_with(5, 100))

@@ -154,7 +154,6 @@ def alpha_of_start(alpha: float, start: int) -> float:
     Args:
         alpha: The probability of a false alarm in the whole stream.
         start: Number of the start, from 1.
-    Source: sum over k of 1/k^2 = pi^2/6 (Euler); alpha-spending over an open-ended sequence of
-        tests as in Foster, Stine: "alpha-investing", JRSS B 70 (2008).
+    Source: Bonferroni over the starts; the sum of 1/k^2 over all k is pi^2/6 (Euler).
     """
     return 6 * alpha / (math.pi * start) ** 2

@@ -10,9 +10,9 @@ from bench.core.arrays import Floats
 class Wealth:
     """What bettors own who together begin with 1, if an equal share begins at each step.
 
-    A bettor multiplies the own money at each step by a payoff whose mean is at most 1 as long as
-    nothing has changed. So the sum of all money is a supermartingale, and it ever reaches 1/alpha
-    with a probability of at most alpha. A bettor who begins soon after a change has lost nothing
+    At each step a payoff multiplies the money of a bettor; its mean is at most 1 as long as nothing
+    has changed. So the sum of all money is a supermartingale, and the probability that it ever
+    reaches 1/alpha is at most alpha. A bettor who begins soon after a change has lost nothing
     before it, which makes the alarm fast wherever the change is.
 
     Payoffs may have leading dimensions, for several streams side by side.
@@ -57,6 +57,19 @@ class Wealth:
         total: Floats = invested + max(0.0, 1 - self._num_steps / self._horizon)
         return total
 
-    def peak(self, payoffs: Floats) -> float:
-        """Make a step for each row of payoffs, shape (n, num_bets), n >= 1: the most money."""
-        return max(float(self.bet(row)) for row in payoffs)
+    def peak(self, payoffs: Floats, enough: float) -> float:
+        """Make steps until there is enough money; more of them could overflow.
+
+        Args:
+            payoffs: A row for each step, shape (n, num_bets).
+            enough: The money at which to stop.
+
+        Returns:
+            The most money after any of these steps; 0 without a step.
+        """
+        most = 0.0
+        for row in payoffs:
+            most = max(most, float(self.bet(row)))
+            if most >= enough:
+                break
+        return most

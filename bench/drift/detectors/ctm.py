@@ -64,7 +64,7 @@ class ConformalMartingale(Detector):
     def update(self, served: Served) -> Detection:
         """Bet on each prediction of a stretch."""
         p_values = self._p_values(self._scores(served.inputs, served.probabilities))
-        most = self._wealth.peak(1 + (p_values[:, None] - 0.5) * _BETS)
+        most = self._wealth.peak(1 + (p_values[:, None] - 0.5) * _BETS, self._threshold)
         return Detection(
             alarm=served.last if most >= self._threshold else None,
             statistic=most,
@@ -72,12 +72,9 @@ class ConformalMartingale(Detector):
         )
 
     def _scores(self, inputs: Singles, probabilities: Singles) -> list[float]:
-        scores = (
-            1 - probabilities.max(axis=1)
-            if self._score == "confidence"
-            else np.linalg.norm(inputs, axis=1)
-        )
-        return [float(score) for score in scores]
+        if self._score == "distance":
+            return [float(distance) for distance in np.linalg.norm(inputs, axis=1)]
+        return [float(1 - highest) for highest in probabilities.max(axis=1)]
 
     def _p_values(self, scores: list[float]) -> Floats:
         """The share of scores so far that are larger, in random order among equal ones."""

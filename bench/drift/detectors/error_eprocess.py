@@ -104,7 +104,7 @@ class ErrorEprocess(Detector):
             ValueError: Some labels can never become known.
         """
         if len(served.outcomes):
-            self._statistic = self._wealth.peak(self.payoffs(served.outcomes))
+            self._statistic = self._wealth.peak(self.payoffs(served.outcomes), self._threshold)
         return Detection(
             alarm=served.last if self._statistic >= self._threshold else None,
             statistic=self._statistic,
