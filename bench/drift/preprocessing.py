@@ -43,5 +43,7 @@ class Preprocessing:
     def apply(self, features: Floats) -> Floats:
         """Standardise raw features; a missing value becomes the mean, which is 0 then."""
         shape = (-1, *(1,) * (features.ndim - 2))
-        standardised = (features - self.mean.reshape(shape)) / self.scale.reshape(shape)
-        return np.nan_to_num(standardised, copy=False, nan=0.0).astype(np.float32)
+        standardised = features - self.mean.astype(np.float32).reshape(shape)
+        standardised /= self.scale.astype(np.float32).reshape(shape)
+        standardised[np.isnan(standardised)] = 0
+        return standardised

@@ -10,9 +10,10 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from bench.cli.app import register
-from bench.config.maintain import DriftConfig, FaultConfig, StreamConfig
+from bench.config.maintain import SCHEDULES, DriftConfig, FaultConfig, StreamConfig
 from bench.core.checks import KeyGroup
 from bench.core.files import config_dir
+from bench.drift.streams.build import make_stream
 
 GROUPS: dict[str, type[KeyGroup]] = {
     "stream": StreamConfig,
@@ -42,3 +43,11 @@ def test_an_option_is_in_range(group: str, option: str) -> None:
         assert config.kind == option
     if group == "stream" and option != "custom":
         assert callable(get_object(config.source["_target_"]))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("kind", ["covariate", "label", "concept"])
+def test_a_drift_as_configured_suits_the_default_stream(kind: str, schedule: str) -> None:
+    drift = composed("drift", kind, f"drift.schedule={schedule}")
+    stream = make_stream(composed("stream", "synthetic"), drift, seed=7)
+    assert sum(len(stream.samples(window)) for window in range(stream.num_windows)) == 8000
