@@ -128,6 +128,24 @@ def test_samples_are_drawn_with_probabilities_in_proportion_to_their_weights() -
     assert abs((drawn[:, 0] == 4).mean() - 0.5) <= 4 * np.sqrt(0.25 / 4000)
 
 
+@pytest.mark.parametrize(("effective", "within"), [(3, (-1.0, 0.0)), (1, (-6.0, -4.0))])
+def test_three_windows_of_effective_samples_make_a_selection_honest(
+    effective: int, within: tuple[float, float]
+) -> None:
+    """The mean of a window of 400 lacks less than a standard error with three, and 5 with one.
+
+    For strength gamma = 1, a chunk of n has n exp(-gamma^2) effective samples. Samples whose
+    probability would exceed 1 are drawn for certain, and the rest of their mass is lost.
+    """
+    generator = np.random.default_rng(0)
+    means = []
+    for _ in range(100):
+        z = generator.standard_normal(round(effective * 400 * np.e))
+        means.append(z[draw_in_proportion(np.exp(z), 400, generator)].mean())
+    bias = (np.mean(means) - 1) / np.sqrt(1 / 400)
+    assert within[0] < bias < within[1]
+
+
 def test_more_than_one_sample_can_be_certain() -> None:
     """Of weights 1, 1, 50, 1000 and three draws, the third is certain once the fourth is."""
     generator = np.random.default_rng(0)

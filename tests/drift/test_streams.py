@@ -22,6 +22,8 @@ DRIFTS: dict[str, dict[str, Any]] = {
     "label": {"strength": 0.5},
     "concept": {"strength": 0.5},
 }
+# A chunk of 8 windows of 60 has 587 samples, so a window has 3 times as many effective ones.
+POOL = source_of(5000)
 SCHEDULES = ["sudden", "gradual", "incremental", "seasonal", "burst"]
 
 
@@ -40,7 +42,12 @@ def windows_of(stream: DriftStream) -> list[Samples]:
 def test_no_sample_is_used_twice(
     num_windows: int, window: int, initial_samples: int, kind: str, schedule: str, seed: int
 ) -> None:
-    sizes = {"num_windows": num_windows, "window": window, "initial_samples": initial_samples}
+    sizes: dict[str, Any] = {
+        "num_windows": num_windows,
+        "window": window,
+        "initial_samples": initial_samples,
+    }
+    sizes["source"] = POOL
     drift = {} if kind == "none" else {"schedule": schedule, **DRIFTS[kind]}
     stream = make(sizes, kind=kind, **drift, seed=seed)
     parts = [stream.initial, *windows_of(stream)]

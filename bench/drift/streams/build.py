@@ -91,8 +91,9 @@ def make_stream(stream: StreamConfig, drift: DriftConfig, seed: int) -> DriftStr
     pool = _read_pool(stream)
     refuse_impossible(drift, pool)
     require_length(stream, pool)
-    initial, chunks = _divide(stream, pool, seed)
-    require_classes(stream, pool, pool.samples.labels[initial])
+    places, chunks = _divide(stream, pool, seed)
+    initial = _known_at_start(pool.samples[places])
+    require_classes(stream, pool, initial.labels)
     predictions = np.arange(stream.num_predictions)
     strengths = schedule.strength(predictions)
     if schedule.is_mixture:
@@ -101,13 +102,13 @@ def make_stream(stream: StreamConfig, drift: DriftConfig, seed: int) -> DriftStr
     has_drift = drift.kind != "none"
     return DriftStream(
         pool=pool,
-        initial=_known_at_start(pool.samples[initial]),
+        initial=initial,
         num_windows=stream.num_windows,
         window=stream.window,
         changes=schedule.changes(len(strengths)) if has_drift and not pool.is_ordered else (),
         _chunks=chunks,
         _strengths=strengths if has_drift else np.zeros_like(strengths),
-        _drift=_build_drift(drift, pool, initial, seed),
+        _drift=_build_drift(drift, pool, places, seed),
         _seed=seed,
     )
 
