@@ -16,6 +16,7 @@ from bench.core.suggest import did_you_mean
 COMMANDS = {
     "train": "bench.train",
     "serve": "bench.serve",
+    "maintain": "bench.maintain",
     "compare": "bench.compare",
     "ab": "bench.ab",
     "noise": "bench.noise",

@@ -5,7 +5,7 @@ Hydra finds sweepers only in this namespace package.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,56 +21,16 @@ from bench.cli.app import LaunchFailed
 from bench.cli.digests import Digests
 from bench.cli.job_values import JobValues
 from bench.cli.multirun import MULTIRUN
-from bench.cli.overrides import Checked, key_of, plain_values, with_paths
+from bench.cli.overrides import key_of, with_paths
 from bench.cli.resume import Resumed
 from bench.cli.terminal import CheckingLine, say
 from bench.core.errors import kind_and_line
 from bench.core.files import expand_path, unwritable_message
 from bench.core.sweep_folder import PlannedJob, Process, RunKey, SweepFolder, SweepPlan
 from bench.launch.needs import Need, require
+from hydra_plugins.plannings import PLANNINGS, Planning
 
 _BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-
-
-class Planning(NamedTuple):  # no dataclass: Hydra imports a plugin without naming its module
-    """How to plan the jobs of one command.
-
-    Attributes:
-        values: Resolves a composed configuration.
-        check: Refuses wrong values, or returns the number of runs of the job and their needs. It
-            gets the values and the overrides.
-        digests: The hash of each run of a job. It gets the values with seed and repeat 0, and the
-            overrides.
-        spread: Makes one job for each run of a job. It gets the values and the overrides; None if
-            a job has one run in any case.
-    """
-
-    values: Callable[[DictConfig], dict[str, Any]]
-    check: Callable[[Mapping[str, Any], Sequence[str]], Checked]
-    digests: Callable[[Mapping[str, Any], Sequence[str]], Sequence[str]]
-    spread: Callable[[Mapping[str, Any], Sequence[str]], Sequence[Sequence[str]]] | None = None
-
-
-def _training() -> Planning:
-    from bench.training.plan import check_training, training_digests
-
-    return Planning(values=plain_values, check=check_training, digests=training_digests)
-
-
-def _serving() -> Planning:
-    from bench.serving.plan import check_serving, serving_digests, serving_values, spread_serving
-
-    return Planning(
-        values=serving_values,
-        check=check_serving,
-        digests=serving_digests,
-        spread=spread_serving,
-    )
-
-
-# By the name of the command's primary file. Functions, because Hydra imports this module for every
-# command, and only a sweep needs the flows and what they import.
-PLANNINGS: dict[str, Callable[[], Planning]] = {"train": _training, "serve": _serving}
 
 
 class CheckedSweeper(BasicSweeper):

@@ -74,7 +74,7 @@ def test_all_commands_start_and_a_wrong_one_is_reported(
     assert "trian: no such command; did you mean train?" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", ["opbench"])
     assert opbench.main() == 0
-    assert "train, serve, compare" in capsys.readouterr().out
+    assert "train, serve, maintain, compare" in capsys.readouterr().out
 
 
 def test_the_installed_script_is_main() -> None:

@@ -25,7 +25,14 @@ from omegaconf.errors import OmegaConfBaseException
 from bench.cli.messages import one_line
 from bench.cli.overrides import MULTIRUN
 from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR, open_streams
-from bench.config.maintain import DriftConfig, FaultConfig, LabelsConfig, StreamConfig
+from bench.config.maintain import (
+    DriftConfig,
+    FaultConfig,
+    LabelsConfig,
+    MaintainConfig,
+    RetrainConfig,
+    StreamConfig,
+)
 from bench.config.nodes import NODES
 from bench.config.recipe import RECIPES
 from bench.config.run import GridConfig, MeterConfig
@@ -60,13 +67,16 @@ _SCHEMAS = {
     "drift": {"drift": DriftConfig},
     "fault": {"fault": FaultConfig},
     "labels": {"labels": LabelsConfig},
+    "retrain": {"retrain": RetrainConfig},
     "skew": {"skew": SkewConfig},
     "launcher": {"slurm": SlurmConfig},
 }
 
 
 # Hydra finds plugins in this package, which those of others share.
-_OWN_PLUGINS = ("hydra_plugins.checked_sweeper", "hydra_plugins.slurm_launcher")
+_OWN_PLUGINS = tuple(
+    f"hydra_plugins.{name}" for name in ("checked_sweeper", "plannings", "slurm_launcher")
+)
 
 
 @cache
@@ -81,6 +91,7 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="serve_schema", node=ServeConfig)
+    store.store(name="maintain_schema", node=MaintainConfig)
     for group, nodes in _SCHEMAS.items():
         for name, node in nodes.items():
             store.store(group=f"schema/{group}", name=name, node=node)

@@ -190,6 +190,33 @@ class MaintainConfig(RunConfig):
         """The accuracy to hold in each window."""
         return self.target.value if self.accuracy_to_hold is None else self.accuracy_to_hold
 
+    @property
+    def why_no_oracle(self) -> str:
+        """Why the best schedule of retrainings cannot be known in advance; empty if it can.
+
+        An oracle tries every model that could be trained, on every window that it could serve. That
+        says something only if a model does not depend on those before it.
+        """
+        options = self.retrain
+        reasons = {
+            "retrain.start=warm: a model depends on the one that it starts from": (
+                options.start == "warm"
+            ),
+            "retrain.promote=if_better: whether a model takes over depends on the one before": (
+                options.promote == "if_better"
+            ),
+            "labels=selective: the labels depend on the answers of the models before": (
+                self.labels.kind == "selective"
+            ),
+            f"stream.rate_per_s={self.stream.rate_per_s}: models change within windows": (
+                self.stream.rate_per_s is not None
+            ),
+            f"retrain.manual_delay={options.manual_delay}: models take over later": (
+                options.manual_delay > 0
+            ),
+        }
+        return next((reason for reason, applies in reasons.items() if applies), "")
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], above: str = "") -> Self:
         """Check resolved values and make the dataclass; groups with a `_target_` stay dicts.

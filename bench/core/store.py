@@ -8,7 +8,6 @@ run.json. bench/core/ledger.py has the index of the runs.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import secrets
@@ -30,8 +29,8 @@ from bench.core.files import (
     read_file,
     replace_file,
     unwritable_message,
-    write_whole,
 )
+from bench.core.json_lines import LineWriter, read_lines, refuse_impossible
 from bench.core.outcome import outcome_record
 from bench.core.printable import printable
 from bench.core.records.curve import CurveRow
@@ -41,11 +40,6 @@ from bench.core.upgrade import not_started, upgrade_record, upgrade_row
 _RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
 _ROW: TypeAdapter[CurveRow] = TypeAdapter(Annotated[CurveRow, BeforeValidator(upgrade_row)])
 CONFIG = "config.yaml"
-# Ends of the names of quantities that cannot be below 0.
-_NEVER_NEGATIVE = ("_s", "_ms", "_bytes", "_utc", "samples", "steps", "_usd", "_per_s")
-# Except the parts of a latency, two of which are differences between two clocks, and qualities,
-# whose names a user may have chosen.
-_SIGNED = ("stages.", "quality.", "quality_test.")
 _FREE_FORM = ("config", "host")
 _LARGEST_INTEGER = 2**63 - 1  # that fits into a column of a table
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -101,20 +95,11 @@ def create_run_folder(results: Path, identity: RunIdentity, config: dict[str, An
     return folder
 
 
-class CurveWriter:
+class CurveWriter(LineWriter[CurveRow]):
     """Appends evaluations to curve.jsonl, each in one write, so that a kill leaves whole lines."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = os.open(folder / "curve.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-
-    def append(self, row: CurveRow) -> None:
-        """Write one row; when this returns, the kernel has it, and a kill cannot lose it."""
-        write_whole(self._file, _ROW.dump_json(row) + b"\n")
-
-    def close(self) -> None:
-        """Close the file; appending afterwards is an error and reaches no other file."""
-        os.close(self._file)
-        self._file = -1
+        super().__init__(folder / "curve.jsonl", CurveRow)
 
 
 def read_curve(folder: Path) -> list[CurveRow]:
@@ -123,21 +108,7 @@ def read_curve(folder: Path) -> list[CurveRow]:
     Raises:
         StoreError: A line is no evaluation, or the file cannot be read.
     """
-    path = folder / "curve.jsonl"
-    try:
-        lines = read_file(path).split(b"\n")[:-1] if path.exists() else []
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if line:
-            try:
-                row = _ROW.validate_json(line)
-            except ValidationError as error:
-                raise StoreError(f"{path}: line {number}: {first_error(error)}") from error
-            _refuse_impossible(_ROW.dump_python(row), f"{path}: line {number}")
-            rows.append(row)
-    return rows
+    return read_lines(folder / "curve.jsonl", _ROW)
 
 
 def write_record(folder: Path, record: RunRecord) -> Path:
@@ -217,7 +188,7 @@ def _written(path: Path, folder: Path) -> RunRecord:
         raise StoreError(f"{path}: {first_error(error)}; measure the run again") from error
     if path == _fallback(folder.name) and record.run_id != folder.name:
         raise StoreError(f"{path}: of another run, {printable(record.run_id)}; remove the file")
-    _refuse_impossible(_RECORD.dump_python(record, exclude=set(_FREE_FORM)), str(path))
+    refuse_impossible(_RECORD.dump_python(record, exclude=set(_FREE_FORM)), str(path))
     for name in ("seed", "repeat"):
         if not 0 <= getattr(record, name) <= _LARGEST_INTEGER:
             raise StoreError(f"{path}: {name}={getattr(record, name)}: cannot be")
@@ -229,29 +200,6 @@ def _written(path: Path, folder: Path) -> RunRecord:
 def _constant(name: str) -> float | None:
     """Parse what other writers' JSON contains besides numbers; NaN becomes None."""
     return None if name == "NaN" else float(name)
-
-
-def _refuse_impossible(values: Mapping[str, Any], where: str) -> None:
-    """Refuse impossible numbers, which would make a run the best of all.
-
-    Raises:
-        StoreError: A number is not finite, or a time, a size or a count is negative.
-    """
-    for name, value in _leaves(values, ""):
-        signed = name.startswith(_SIGNED)
-        negative = value < 0 and name.endswith(_NEVER_NEGATIVE) and not signed
-        if negative or not math.isfinite(value):
-            raise StoreError(f"{where}: {name}={value}: cannot be; measure the run again")
-
-
-def _leaves(value: Any, name: str) -> list[tuple[str, float]]:
-    """The numbers of a nested value, with their dotted names."""
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return []
-    if isinstance(value, int | float):
-        return [(name, value)]
-    items = value.items() if isinstance(value, Mapping) else enumerate(value)
-    return [leaf for key, each in items for leaf in _leaves(each, f"{name}.{key}".lstrip("."))]
 
 
 def began(folder: Path) -> bool:

@@ -16,8 +16,8 @@ TRAIN = "train"
 
 
 @cache
-def find_runs(results: Path, run: str, *, key: str = "run") -> Sequence[Path]:
-    """Find the folders of training runs, in the order in which they were started.
+def find_runs(results: Path, run: str, *, key: str = "run", command: str = TRAIN) -> Sequence[Path]:
+    """Find the folders of runs, in the order in which they were started.
 
     The answer is kept for the whole command, so that `latest` is the latest run of before it began.
     Otherwise each job of a sweep would build on the job before it.
@@ -26,11 +26,12 @@ def find_runs(results: Path, run: str, *, key: str = "run") -> Sequence[Path]:
         results: The results folder.
         run: A run id, a glob of run ids, the folder of a run, a glob of folders, or `latest`.
         key: The key of the configuration, for the error.
+        command: The command that made them.
 
     Raises:
         ValueError: There is no such run.
     """
-    runs = results / TRAIN
+    runs = results / command
     if run == "latest":  # a run without a record is still running, or was killed
         matches = [path for path in runs.glob("*") if (path / "run.json").is_file()]
     else:
@@ -39,9 +40,10 @@ def find_runs(results: Path, run: str, *, key: str = "run") -> Sequence[Path]:
     with_config = (path.absolute() for path in matches if (path / "config.yaml").is_file())
     folders = sorted(with_config, key=lambda folder: start_order(folder.name))
     if not folders:
+        word = "training run" if command == TRAIN else f"run of bench.{command}"
         raise ValueError(
-            f"{key}={run}: no training run of that name in {runs}; give a run id, a folder, a "
-            "glob or latest"
+            f"{key}={run}: no {word} of that name in {runs}; give a run id, a folder, a glob or "
+            "latest"
         )
     return tuple(folders[-1:] if run == "latest" else folders)
 

@@ -236,7 +236,6 @@ class _Deployment:
                 total_s=RETRAIN_INIT_S + RETRAIN_S,
                 energy_j=self._joules(RETRAIN_INIT_S + RETRAIN_S),
                 energy_label=made.label,
-                energy_error_frac=None if made.label is None else ERROR_FRAC,
             )
         )
         self.events.append(MaintenanceEvent(kind="promotion", **at))

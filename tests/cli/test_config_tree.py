@@ -17,6 +17,7 @@ from bench.cli.app import register
 from bench.cli.conf_files import read_conf
 from bench.cli.help import command_docs
 from bench.cli.overrides import plain_values
+from bench.config.maintain import MaintainConfig
 from bench.config.serve import ServeConfig
 from bench.config.train import ProbeConfig, TrainConfig
 from bench.core.files import config_dir
@@ -24,7 +25,10 @@ from bench.runs.instruments import build_window
 from bench.training.plan import check_values, hash_of
 
 CONF = config_dir()
-EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+_EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+# Those of bench.maintain say so in their name.
+MAINTAINING = [name for name in _EXPERIMENTS if name.startswith("maintain_")]
+EXPERIMENTS = [name for name in _EXPERIMENTS if name not in MAINTAINING]
 # Loggers of extras are refused by name where the extra is missing: tests/cli/test_train_command.py.
 GROUPS = (
     "data",
@@ -98,6 +102,34 @@ def test_every_experiment_composes_and_instantiates(experiment: str) -> None:
     TrainConfig.from_dict(config)
     model = make_all(config)
     assert sum(parameter.numel() for parameter in model.parameters()) > 0
+
+
+@pytest.mark.parametrize("experiment", MAINTAINING)
+def test_every_experiment_of_maintaining_composes_and_is_in_range(experiment: str) -> None:
+    values = plain_values(compose("maintain", overrides=[f"experiment={experiment}"]))
+    MaintainConfig.from_dict(values)
+
+
+MAINTAIN_GROUPS = ("stream", "drift", "fault", "labels", "detector", "policy", "retrain")
+MAINTAIN_OPTIONS = sorted(
+    f"{group}={path.stem}" for group in MAINTAIN_GROUPS for path in (CONF / group).glob("*.yaml")
+)
+# What a user must give besides the option.
+MAINTAIN_NEEDS = {
+    "stream=custom": ["stream.source._target_=my.pool"],
+    "stream=csv": ["stream.source.path=a.csv", "stream.source.target=y", "stream.source.time=t"],
+    "detector=custom": ["detector._target_=my.Detector"],
+    "policy=custom": ["policy._target_=my.Policy"],
+}
+
+
+@pytest.mark.parametrize("option", MAINTAIN_OPTIONS)
+def test_every_option_of_maintaining_composes_and_is_in_range(option: str) -> None:
+    overrides = [option, *MAINTAIN_NEEDS.get(option, [])]
+    config = MaintainConfig.from_dict(plain_values(compose("maintain", overrides=overrides)))
+    group, _, name = option.partition("=")
+    if group in ("drift", "fault", "labels"):
+        assert getattr(config, group).kind == name
 
 
 SERVE_GROUPS = ("scenario", "backend", "compression", "placement")

@@ -96,7 +96,7 @@ def test_every_file_is_an_option_of_some_command() -> None:
     """So that the test above has seen it."""
     shown = {
         f"{group}={name}"
-        for command in ("train", "serve")
+        for command in ("train", "serve", "maintain")
         for group, names in command_docs(command, []).options.items()
         for name in names
     }

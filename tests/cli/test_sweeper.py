@@ -18,7 +18,8 @@ from bench.cli.overrides import Checked, with_paths
 from bench.cli.terminal import CheckingLine
 from bench.core.sweep_folder import JobNote, PlannedJob, Process, SweepFolder
 from bench.launch.needs import Need
-from hydra_plugins.checked_sweeper import PLANNINGS, CheckedSweeper, Planning
+from hydra_plugins.checked_sweeper import CheckedSweeper
+from hydra_plugins.plannings import PLANNINGS, Planning
 from tests.cli.command import train
 
 pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
@@ -134,7 +135,7 @@ class _AsGiven:
 
 
 def test_every_command_that_sweeps_is_planned() -> None:
-    assert set(PLANNINGS) == {"train", "serve"}
+    assert set(PLANNINGS) == {"train", "serve", "maintain"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-EventKind = Literal["initial", "retraining", "promotion", "rejection", "alarm", "reweighting"]
+from bench.core.labels import EnergyLabel
+
+EventKind = Literal[
+    "change", "initial", "retraining", "promotion", "rejection", "alarm", "reweighting"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,7 @@ class WindowRow:
         alarm: Number of the prediction at which the detector raised an alarm; None without.
         model: Number of the model that is deployed at the end of the window: 0 is the first one.
         strength: Mean strength of the drift, 0 to 1; None for a drift of the data itself.
+        staleness: Predictions since the newest label that the deployed model had learned, mean.
         held_out_errors: Predictions that were let through to learn their labels, and were harmful.
         serve_s: Seconds in the phase `serve`; the next ones likewise.
         detect_s: Seconds in the phase `detect`.
@@ -59,6 +64,7 @@ class WindowRow:
     alarm: int | None = None
     model: int
     strength: float | None = None
+    staleness: float | None = None
     held_out_errors: int = 0
     serve_s: float = 0.0
     detect_s: float = 0.0
@@ -79,9 +85,11 @@ class MaintenanceEvent:
     """A row of events.jsonl, written when it happens.
 
     Attributes:
-        kind: `initial`: the first model was trained. `retraining`: a model was trained.
-            `promotion`: it took over. `rejection`: it was not better, and was dropped. `alarm`: the
-            detector raised one. `reweighting`: the predicted probabilities got new factors.
+        kind: `change`: something really begins to change at that prediction, as the stream knows;
+            written before the first window. `initial`: the first model was trained. `retraining`: a
+            model was trained. `promotion`: it took over. `rejection`: it was not better, and was
+            dropped. `alarm`: the detector raised one. `reweighting`: the predicted probabilities
+            got new factors.
         window: Window at whose end it happened; None before the stream.
         prediction: Number of the prediction at which it takes effect.
         model: Number of the model.
@@ -98,7 +106,6 @@ class MaintenanceEvent:
         total_s: Seconds from its decision to the trained model.
         energy_j: Joules in that time; None if unknown.
         energy_label: Weakest label of their components.
-        energy_error_frac: Bound on their systematic error, as a share.
         is_false: For an alarm: whether nothing had changed since the deployed model was trained.
             None if nobody knows.
         delay: For an alarm: predictions since the change that it found.
@@ -119,8 +126,7 @@ class MaintenanceEvent:
     init_s: float | None = None
     total_s: float | None = None
     energy_j: float | None = None
-    energy_label: str | None = None
-    energy_error_frac: float | None = None
+    energy_label: EnergyLabel | None = None
     is_false: bool | None = None
     delay: int | None = None
 
@@ -150,8 +156,6 @@ class Maintenance:
             before, by two standard errors of their difference.
         retrain_init_s: Part of `phases.retrain_s` that was set-up.
         retrain_samples: Training samples seen in all retrainings.
-        initial_s: Seconds of the initial training, before the clock.
-        initial_j: Joules of the initial training; None if unknown.
         detect_time_per_prediction_s: Seconds of detection / predictions.
         detect_energy_per_prediction_j: Joules of detection / predictions.
         monitor_latency_ratio: (Serving + detection) / serving, in seconds, median over windows.
@@ -195,8 +199,6 @@ class Maintenance:
     num_wasted: int = 0
     retrain_init_s: float | None = None
     retrain_samples: int = 0
-    initial_s: float | None = None
-    initial_j: float | None = None
     detect_time_per_prediction_s: float | None = None
     detect_energy_per_prediction_j: float | None = None
     monitor_latency_ratio: float | None = None

@@ -9,22 +9,31 @@ from bench.drift.samples import Pool, Samples
 
 
 class Stream(Protocol):
-    """A deployment as it comes: samples to train the first model, then windows of predictions.
+    """A deployment as it comes: samples to train the first model, then windows of predictions."""
 
-    Attributes:
-        pool: Where the samples come from.
-        initial: Samples to train the first model on, and to hold out for its reference.
-        num_windows: Number of windows.
-        window: Predictions of one window.
-        changes: The predictions at which the distribution begins to change, ascending. Empty if
-            nothing changes, or if the drift is that of the pool itself, whose times nobody knows.
-    """
+    @property
+    def pool(self) -> Pool:
+        """Where the samples come from."""
 
-    pool: Pool
-    initial: Samples
-    num_windows: int
-    window: int
-    changes: Sequence[int]
+    @property
+    def initial(self) -> Samples:
+        """Samples to train the first model on, and to hold out for its reference."""
+
+    @property
+    def num_windows(self) -> int:
+        """Number of windows."""
+
+    @property
+    def window(self) -> int:
+        """Predictions of one window."""
+
+    @property
+    def changes(self) -> Sequence[int]:
+        """The predictions at which the distribution begins to change, ascending.
+
+        Empty if nothing changes, or if the drift is that of the pool itself, whose times nobody
+        knows.
+        """
 
     def samples(self, window: int) -> Samples:
         """The samples of a window, in the order in which they are served, before any fault."""

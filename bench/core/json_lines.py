@@ -1,0 +1,97 @@
+"""Files of one JSON object per line, which grow row by row and survive a kill at any moment."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from bench.core.errors import first_error
+from bench.core.files import StoreError, read_file, write_whole
+
+T = TypeVar("T")
+# Ends of the names of quantities that cannot be below 0.
+_NEVER_NEGATIVE = ("_s", "_ms", "_bytes", "_utc", "samples", "steps", "_usd", "_per_s")
+# Except the parts of a latency, two of which are differences between two clocks, and qualities,
+# whose names a user may have chosen.
+_SIGNED = ("stages.", "quality.", "quality_test.")
+
+
+class LineWriter(Generic[T]):
+    """Appends rows to a file, each in one write, so that a kill leaves whole lines."""
+
+    def __init__(self, path: Path, kind: Any) -> None:
+        """Open the file.
+
+        Args:
+            path: The file; it is made if it does not exist.
+            kind: The type of a row.
+        """
+        self._adapter: TypeAdapter[T] = TypeAdapter(kind)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def append(self, row: T) -> None:
+        """Write one row; when this returns, the kernel has it, and a kill cannot lose it."""
+        write_whole(self._file, self._adapter.dump_json(row) + b"\n")
+
+    def close(self) -> None:
+        """Close the file; appending afterwards is an error and reaches no other file."""
+        os.close(self._file)
+        self._file = -1
+
+
+def read_lines(path: Path, adapter: TypeAdapter[T]) -> list[T]:
+    """Read the rows of a file; a last line that a full disk cut is left out.
+
+    Args:
+        path: The file; one that does not exist has no rows.
+        adapter: Of the type of a row.
+
+    Raises:
+        StoreError: A line is no such row, or the file cannot be read.
+    """
+    try:
+        lines = read_file(path).split(b"\n")[:-1] if path.exists() else []
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if line:
+            try:
+                row = adapter.validate_json(line)
+            except ValidationError as error:
+                raise StoreError(f"{path}: line {number}: {first_error(error)}") from error
+            refuse_impossible(adapter.dump_python(row), f"{path}: line {number}")
+            rows.append(row)
+    return rows
+
+
+def refuse_impossible(values: Mapping[str, Any], where: str) -> None:
+    """Refuse impossible numbers, which would make a run the best of all.
+
+    Args:
+        values: A record or a row, nested.
+        where: The file, for the error.
+
+    Raises:
+        StoreError: A number is not finite, or a time, a size or a count is negative.
+    """
+    for name, value in _leaves(values, ""):
+        signed = name.startswith(_SIGNED)
+        negative = value < 0 and name.endswith(_NEVER_NEGATIVE) and not signed
+        if negative or not math.isfinite(value):
+            raise StoreError(f"{where}: {name}={value}: cannot be; measure the run again")
+
+
+def _leaves(value: Any, name: str) -> list[tuple[str, float]]:
+    """The numbers of a nested value, with their dotted names."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return []
+    if isinstance(value, int | float):
+        return [(name, value)]
+    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+    return [leaf for key, each in items for leaf in _leaves(each, f"{name}.{key}".lstrip("."))]
