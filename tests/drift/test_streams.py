@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,7 @@ from hypothesis import strategies as st
 
 from bench.config.maintain import DriftConfig
 from bench.drift.samples import UNKNOWN, Index, Samples
-from bench.drift.streams.build import DriftStream, make_stream, require_stream
-from bench.launch.needs import Need, refusal
+from bench.drift.streams.build import DriftStream, make_stream
 from tests.drift.made_streams import made_source, make, source_of, stream_of
 
 DRIFTS: dict[str, dict[str, Any]] = {
@@ -206,23 +204,6 @@ def test_an_impossible_stream_is_refused(
 def test_a_source_that_returns_no_pool_is_refused(source: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make({"source": source})
-
-
-def test_a_stream_is_checked_with_all_its_windows_and_its_fault() -> None:
-    """Only the sixth window is drifted, so nothing else shows that the drift is too strong."""
-
-    def check(drift: dict[str, Any], fault: dict[str, Any]) -> str | None:
-        stream = {**vars(stream_of()), "num_windows": 6}
-        drift = {**vars(DriftConfig()), "kind": "covariate", **drift}
-        parts = {"stream": stream, "drift": drift, "fault": fault, "seed": 0}
-        arguments = ("stream.source._target_", "synthetic", json.dumps(parts))
-        return refusal(Need(f"{require_stream.__module__}:require_stream", arguments))
-
-    assert check({"strength": 0.5, "at": 500}, {}) is None
-    assert "drift.strength=3: its weights leave" in str(check({"strength": 3.0, "at": 500}, {}))
-    fault = {"kind": "celsius", "feature": "x0", "at": 600}
-    assert "fault.at=600: the stream ends" in str(check({"strength": 0.5}, fault))
-    assert "drift.at=-1: must be at least 0" in str(check({"strength": 0.5, "at": -1}, {}))
 
 
 def test_make_stream_reads_the_configuration_as_it_is() -> None:

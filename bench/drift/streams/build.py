@@ -1,19 +1,16 @@
-"""Builds the stream of a configuration, and checks in another process that it can be built."""
+"""Builds the stream of a configuration."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from bench.cli.messages import root_cause
-from bench.config.maintain import DriftConfig, FaultConfig, MaintainConfig, StreamConfig
-from bench.drift.faults import build_fault
+from bench.config.maintain import DriftConfig, MaintainConfig, StreamConfig
 from bench.drift.samples import UNKNOWN, Index, Pool, Samples
 from bench.drift.streams.refusals import (
     refuse_ignored,
@@ -25,7 +22,6 @@ from bench.drift.streams.refusals import (
 from bench.drift.streams.scalar import input_scalar, region_of
 from bench.drift.streams.schedules import Strengths, resolve_schedule
 from bench.drift.streams.shifts import ConceptDrift, CovariateDrift, Drift, LabelDrift
-from bench.launch.needs import Need
 
 # What random numbers are for; each purpose has a generator of its own.
 _PARTITION, _MIXTURE, _CONCEPT, _WINDOW = range(4)
@@ -171,41 +167,3 @@ def _build_drift(drift: DriftConfig, pool: Pool, initial: Index, seed: int) -> D
             strength=drift.strength,
         )
     return Drift()
-
-
-def stream_need(config: MaintainConfig) -> Need:
-    """Require that the stream of a configuration and its fault can be built."""
-    parts = {
-        "stream": vars(config.stream),
-        "drift": vars(config.drift),
-        "fault": vars(config.fault),
-        "seed": config.seed,
-    }
-    target = config.stream.source.get("_target_")
-    return Need(
-        f"{__name__}:require_stream",
-        ("stream.source._target_", target, json.dumps(parts, sort_keys=True)),
-    )
-
-
-def require_stream(key: str, value: object, parts: str) -> None:
-    """Refuse a stream or a fault that cannot be built, by building every window.
-
-    Args:
-        key: The key of its source, for the message if this process crashes.
-        value: Its value.
-        parts: The keys `stream`, `drift`, `fault` and `seed` of the configuration, as JSON.
-
-    Raises:
-        ValueError: It cannot be built; one line with key, value and remedy.
-    """
-    values: dict[str, Any] = json.loads(parts)
-    stream = make_stream(
-        StreamConfig.from_dict(values["stream"], "stream."),
-        DriftConfig.from_dict(values["drift"], "drift."),
-        values["seed"],
-    )
-    fault = FaultConfig.from_dict(values["fault"], "fault.")
-    build_fault(fault, stream.pool, stream.num_windows * stream.window)
-    for window in range(stream.num_windows):
-        stream.samples(window)

@@ -13,7 +13,6 @@ from bench.drift.streams.encoding import encode_columns
 from bench.tasks.tables import read_csv, require_column
 
 _OWNER = "stream.source"
-_MAX_CATEGORIES = 100  # as of a table of bench.train
 
 
 def csv_stream(
@@ -41,7 +40,7 @@ def csv_stream(
         raise ValueError(
             f"{_OWNER}.path={path}: needs a column to learn from besides {target} and {time}"
         )
-    features, names = encode_columns(columns.iloc[order], _MAX_CATEGORIES)
+    features, names = encode_columns(columns.iloc[order])
     labels = table.targets.astype(np.int64)
     samples = Samples(ids=order, features=features, labels=labels[order])
     return Pool(

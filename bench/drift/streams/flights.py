@@ -23,8 +23,6 @@ _FLIGHTS = [
     *("distance", "dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"),
 ]
 _WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib"]
-# Each of the 19 most frequent destinations has a column, and so has each of the 16 carriers.
-_MAX_CATEGORIES = 20
 
 
 def flights() -> Pool:
@@ -66,7 +64,7 @@ def join_weather(flights: pd.DataFrame, weather: pd.DataFrame) -> Pool:
         **{name: flights[name] for name in ("carrier", "origin", "dest")},
         **{name: conditions[name].to_numpy() for name in _WEATHER},
     }
-    features, names = encode_columns(pd.DataFrame(columns), _MAX_CATEGORIES)
+    features, names = encode_columns(pd.DataFrame(columns))
     samples = Samples(
         ids=order,
         features=features,
