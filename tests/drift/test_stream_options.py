@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
@@ -14,6 +15,7 @@ from bench.config.maintain import SCHEDULES, DriftConfig, FaultConfig, StreamCon
 from bench.core.checks import KeyGroup
 from bench.core.files import config_dir
 from bench.drift.streams.build import make_stream
+from tests.cli.command import own_modules
 
 GROUPS: dict[str, type[KeyGroup]] = {
     "stream": StreamConfig,
@@ -51,3 +53,17 @@ def test_a_drift_as_configured_suits_the_default_stream(kind: str, schedule: str
     drift = composed("drift", kind, f"drift.schedule={schedule}")
     stream = make_stream(composed("stream", "synthetic"), drift, seed=7)
     assert sum(len(stream.samples(window)) for window in range(stream.num_windows)) == 8000
+
+
+def test_a_stream_of_the_users_own_keeps_its_order_and_the_times_of_its_labels() -> None:
+    """examples/my_stream.py, as its first line says."""
+    with own_modules(config_dir().parent / "examples"):
+        stream = make_stream(
+            composed("stream", "custom", "stream.source._target_=my_stream.pump"), DriftConfig(), 0
+        )
+    ids = np.concatenate([stream.samples(window).ids for window in range(stream.num_windows)])
+    assert ids.tolist() == list(range(500, 2500))
+    known_after = stream.samples(0).known_after
+    assert known_after is not None
+    assert known_after[[0, 48, 49, 50]].tolist() == [49, 1, 0, 49]
+    assert stream.samples(19).labels.mean() > stream.initial.labels.mean()
