@@ -62,13 +62,13 @@ def training_runs(runs: DataFrame) -> DataFrame:
     Raises:
         NothingToDraw: There are none.
     """
-    trained = _counted(runs[column(runs, "target.metric").notna()])
+    trained = counted_copy(runs[column(runs, "target.metric").notna()])
     if trained.empty:
         raise NothingToDraw("no run of a training")
     trained["outcome"] = _outcomes(trained)
     trained["comparable"] = are_comparable(trained)
     trained["architecture"] = architectures(trained)
-    return _with_host(trained)
+    return with_host(trained)
 
 
 def serving_runs(runs: DataFrame) -> DataFrame:
@@ -77,15 +77,15 @@ def serving_runs(runs: DataFrame) -> DataFrame:
     Raises:
         NothingToDraw: There are none.
     """
-    served = _counted(runs[column(runs, "serving.scenario").notna()])
+    served = counted_copy(runs[column(runs, "serving.scenario").notna()])
     if served.empty:
         raise NothingToDraw("no run of bench.serve")
     served["comparable"] = are_comparable(served)
     served["valid"] = column(served, "serving.valid").eq(True).fillna(False).astype(bool)
-    return _with_host(served)
+    return with_host(served)
 
 
-def _counted(runs: DataFrame) -> DataFrame:
+def counted_copy(runs: DataFrame) -> DataFrame:
     """Copy the runs that count, with every column that the statistics read."""
     # A copy, because the callers add columns.
     return counted_runs(runs.assign(**{n: np.nan for n in _NEEDED if n not in runs})).copy()
@@ -97,7 +97,8 @@ def _outcomes(runs: DataFrame) -> Series:
     return Series(names, index=runs.index, dtype=object)
 
 
-def _with_host(runs: DataFrame) -> DataFrame:
+def with_host(runs: DataFrame) -> DataFrame:
+    """Add the processor to `configuration` if there are several."""
     if column(runs, "host.cpu_name").nunique() > 1:
         runs["configuration"] = runs["configuration"].astype(str) + " @ " + hosts(runs)
     return runs
@@ -282,5 +283,7 @@ def evenly(items: list[_T], most: int) -> list[_T]:
     """Choose at most `most` items, evenly over their order, including the first and the last."""
     if len(items) <= most:
         return items
+    if most < 1:
+        return []
     places = np.linspace(0, len(items) - 1, most).round().astype(int)
     return [items[place] for place in places]

@@ -14,7 +14,7 @@ from analysis.stats.lifecycle import fixed_rates
 from analysis.stats.outcomes import TO_TARGET
 from analysis.stats.qualities import direction_of
 from bench.core.metric import Better, Quantity, with_unit
-from bench.core.metrics import METRICS, better, label_of
+from bench.core.metrics import KNOWN, better, label_of
 from bench.core.quality_rows import is_quality
 from bench.core.suggest import did_you_mean
 
@@ -89,7 +89,7 @@ def label_in(path: str, sample: str) -> str:
     if not sample:
         return label_of(path)
     if path == _THROUGHPUT:
-        return with_unit(METRICS[path].title, f"{sample}s/s")
+        return with_unit(KNOWN[path].title, f"{sample}s/s")
     # A batch of a language model is counted in sequences, and a sample is a token.
     counted = "sequence" if path == _BATCH_SIZE and sample == "token" else sample
     return _SAMPLE.sub(lambda match: counted + match[1], label_of(path))
@@ -113,9 +113,9 @@ def cost_label(data: DataFrame, paths: Mapping[Quantity, str] = TO_TARGET) -> st
 
 
 def _require_numbers(runs: DataFrame, key: str, name: str) -> None:
-    if name not in METRICS and name not in runs:
+    if name not in KNOWN and name not in runs:
         raise ValueError(f"{key}={name}: no such column{_meant(runs, name)}")
-    if name not in METRICS and not _holds_numbers(runs, name):
+    if name not in KNOWN and not _holds_numbers(runs, name):
         raise ValueError(f"{key}={name}: holds no numbers; take a column that does")
 
 
@@ -132,7 +132,7 @@ def _require_direction(runs: DataFrame, key: str, name: str) -> None:
                 "with higher_is_better, or one that was the target"
             )
         return
-    if name not in METRICS or METRICS[name].better is None:
+    if name not in KNOWN or KNOWN[name].better is None:
         raise ValueError(
             f"{key}={name}: neither more nor less of it is better, so there is nothing to trade "
             f"off; take a result such as target.time_to_target_s, or a setting ({SETTING}NAME)"
@@ -155,7 +155,7 @@ def _meant(runs: DataFrame, name: str) -> str:
 
 
 def _results() -> list[str]:
-    return [name for name, metric in METRICS.items() if metric.better is not None]
+    return [name for name, metric in KNOWN.items() if metric.better is not None]
 
 
 def counted_costs(runs: DataFrame, cost: DataFrame, name: str) -> Series:

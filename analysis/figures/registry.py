@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from analysis.stats.peers import Group
 
 _TRAININGS, _SERVINGS = "panels:trainings", "panels:servings"
+_DEPLOYMENTS = "deployments:deployment_peers"
 _QUANTITIES = (("time", "time_s"), ("energy", "energy_j"), ("cost", "cost_usd"))
 # In place of a column: the main quality of the runs that are drawn, which their target names.
 MAIN = "main quality"
@@ -86,8 +87,8 @@ def _served(title: str, x: str, y: str = MAIN) -> Entry:
     return _entry(title, "served:served_tradeoff", "tradeoff_draw:tradeoff", **more)
 
 
-def _stacked(title: str, name: str, **more: Any) -> Entry:
-    return _entry(title, f"phases:{name}", "stacked", **more)
+def _stacked(title: str, name: str, module: str = "phases", **more: Any) -> Entry:
+    return _entry(title, f"{module}:{name}", "stacked", **more)
 
 
 _LATENCY = "serving.latency_p90_ms"
@@ -171,6 +172,36 @@ FIGURES: dict[str, Entry] = {
         )
         for short, quantity in _QUANTITIES
     },
+    "stream": _entry(
+        "deployments window by window: accuracy, drift, alarms, joules of retrainings",
+        "stream",
+        needs=("windows", "events"),
+        groups=_DEPLOYMENTS,
+        pick="stream:pick_shown",
+    ),
+    "maintenance_pareto": _entry(
+        "joules per 1,000 predictions against the share of predictions below the target",
+        "maintenance_pareto",
+        groups=_DEPLOYMENTS,
+    ),
+    "policy_price": _entry(
+        "total cost of deployments against the price of an error, with the cheapest policy",
+        "policy_price",
+        groups=_DEPLOYMENTS,
+    ),
+    "detectors": _entry(
+        "delay of detectors against their false alarms, with one that always raises an alarm",
+        "detectors",
+        needs=("events", "windows"),
+        groups=_DEPLOYMENTS,
+        pick="detectors:pick_watched",
+    ),
+    "maintenance_costs": _stacked(
+        "cost of deployments by its parts: retraining, detection, labels, people",
+        "maintenance_costs",
+        "maintenance_costs",
+        groups=_DEPLOYMENTS,
+    ),
     "codecarbon": _entry(
         "energy by our meters against CodeCarbon's estimate, per run",
         "codecarbon",
@@ -201,7 +232,7 @@ class Frames:
 
     def groups(self, path: str, options: Mapping[str, Any]) -> list[Group]:
         """Group the runs with a function; most figures share the groups of panels."""
-        if not path.startswith("panels:"):
+        if not path.startswith("panels:") and path != _DEPLOYMENTS:
             return function_of(path)(self.runs, **options)  # type: ignore[no-any-return]
         if path not in self._groups:
             self._groups[path] = function_of(path)(self.runs)

@@ -51,7 +51,7 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
     _draw_points(axes, front, sizes, COLOURS[0])
     # Joules of different labels are not comparable, so no line connects them.
     for _, members in front.groupby("label", dropna=False):
-        steps = _strictly_better(members, y_better == "min")
+        steps = strictly_better(members, y_better == "min")
         axes.plot(
             *staircase(steps["x"].to_numpy(float), steps["y"].to_numpy(float)),
             color=COLOURS[0],
@@ -66,11 +66,11 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
             plain_axis(axes, which)
         name_axis(axes, which, _label(data, name))
     characters = 50 if width == "one" else 100
-    handles = [*_letters(axes, front, others, characters), *_other_handles(front, others)]
+    handles = [*draw_letters(axes, front, others, characters), *_other_handles(front, others)]
     return finished(figure, handles, f"{_words(data)} {common}", width)
 
 
-def _strictly_better(front: DataFrame, less_is_better: bool) -> DataFrame:
+def strictly_better(front: DataFrame, less_is_better: bool) -> DataFrame:
     """Members of a front, best in x first, that are better in y than all before them.
 
     Members of a front may differ by less than the uncertainty; a line through all of them would
@@ -136,7 +136,7 @@ def _draw_points(axes: Axes, rows: DataFrame, sizes: Series, colour: str) -> Non
         )
 
 
-def _letters(axes: Axes, front: DataFrame, others: DataFrame, characters: int) -> list[Line2D]:
+def draw_letters(axes: Axes, front: DataFrame, others: DataFrame, characters: int) -> list[Line2D]:
     """Write letters next to points of the front, and of others if there are few."""
     capitals = _named(axes, front, "ABCDEFGH", COLOURS[0], characters)
     # Letters on some of many beaten points would look like a choice.

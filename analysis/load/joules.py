@@ -10,8 +10,9 @@ from analysis.load.records import ENERGY_ROW_FLAGS
 from analysis.load.values import column, numbers
 from bench.core.labels import ENERGY_FLAGS
 from bench.core.metric import MONEY
-from bench.core.metrics import METRICS
+from bench.core.metrics import KNOWN
 from bench.core.price import PRICES, known_basis
+from bench.core.records.phases import MAINTENANCE_PHASES
 
 COST_BASIS = "cost_basis"
 GRID = "grid"
@@ -24,7 +25,7 @@ _OF_RUN = (
     "serving.energy_per_prediction_j",
 )
 _JOULES = (
-    *(metric.path for metric in METRICS.values() if metric.joules and metric.unit != MONEY),
+    *(metric.path for metric in KNOWN.values() if metric.joules and metric.unit != MONEY),
     "energy_total_j",
     "energy_label",
     "energy_error_frac",
@@ -41,12 +42,13 @@ _JOULES = (
     "serving.energy_components",
 )
 _MONEY = (
-    *(metric.path for metric in METRICS.values() if metric.joules and metric.unit == MONEY),
+    *(metric.path for metric in KNOWN.values() if metric.joules and metric.unit == MONEY),
     "recipe.total_cost_to_target_usd",
 )
-# Columns of the long frames: joules up to an evaluation, and joules to a rung.
+# Columns of the long frames: joules up to an evaluation, to a rung, of a window, of an event.
 _LONG = ("energy_total_j", "energy_label", "energy_error_frac", "eval_energy_j")
-_LONG_COLUMNS = (*_LONG, "checkpoint_energy_j", "energy_j")
+_OF_WINDOWS = tuple(f"{phase}_j" for phase in MAINTENANCE_PHASES)
+_LONG_COLUMNS = (*_LONG, "checkpoint_energy_j", "energy_j", *_OF_WINDOWS)
 
 
 def doubtful(runs: DataFrame) -> Series:

@@ -46,7 +46,9 @@ def _labels(runs: DataFrame) -> Series:
     keys = differing_keys(runs, _NEVER)
     if keys:
         return texts_of(runs, keys)
-    names = part_names(runs, "model").fillna(runs["model.name"].astype(object))
+    # The policy of a deployment says more than the model that it trains.
+    names = part_names(runs, "policy").fillna(part_names(runs, "model"))
+    names = names.fillna(runs["model.name"].astype(object))
     # A run that was killed early does not record its model, but its repeats do.
     names = names.groupby(runs["config_hash"]).transform("first")
     return names.fillna(runs["command"]).astype(object)

@@ -28,6 +28,7 @@ from bench.core.printable import printable
 from bench.core.qualities import CLASSES
 from bench.core.records.model import Quality
 from bench.core.records.run import RunRecord
+from bench.core.regret import stream_hash
 from bench.core.store import read_record
 
 # Their keys are not fixed: the columns are what the runs hold.
@@ -39,6 +40,8 @@ _QUALITIES = tuple(f"{part}." for part in _QUALITY_PARTS)
 _ALWAYS = ("host.name", "host.cpu_name")
 _SEPARATORS = {"invalid_reasons": "; "}
 FOLDER = "folder"
+# Column with the hash of what a deployment met: runs that share it differ in their policy only.
+STREAM = "stream_hash"
 # Why a folder or file could not be read, by its path.
 Unreadable = dict[str, str]
 # Column with the flags of the joules that a run measured.
@@ -235,6 +238,8 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         for leaf, value in (record[name] or {}).items():
             require_possible(leaf, value)
             row.setdefault(f"{name}.{printable(leaf)}", value)
+    if record["maintenance"] is not None:
+        row[STREAM] = stream_hash(record["config"])
     for name in FREE_FORM:
         row |= flat(record[name], f"{name}.")
     return row

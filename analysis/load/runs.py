@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas import DataFrame
 
+from analysis.load.deployments import with_derived
 from analysis.load.find import Ledgers, run_folders
 from analysis.load.joules import (
     COST_BASIS,
@@ -32,9 +33,11 @@ from analysis.load.records import FOLDER, Unreadable, read_records, reason_of
 from analysis.load.values import bounded_floats, require_possible
 from bench.core.counting import start_order
 from bench.core.files import require_file
+from bench.core.maintenance_files import read_events, read_windows
 from bench.core.printable import printable
 from bench.core.records.curve import CurveRow
 from bench.core.records.energy import EnergyRow
+from bench.core.records.maintenance import MaintenanceEvent, WindowRow
 from bench.core.records.run import NOT_STARTED, RunRecord
 from bench.core.records.serving import RateStep, Stage
 from bench.core.records.target import LadderRung
@@ -107,7 +110,8 @@ def load_runs(roots: Sequence[Path | str]) -> Loaded:
     runs["configuration"] = configurations(runs)
     runs[COST_BASIS] = cost_bases(runs)
     runs[GRID] = grids(runs)
-    return Loaded(runs=without_doubtful(runs), unread=unread, num_not_started=num_not_started)
+    runs = with_derived(without_doubtful(runs))
+    return Loaded(runs=runs, unread=unread, num_not_started=num_not_started)
 
 
 def _ordered(runs: DataFrame) -> DataFrame:
@@ -179,6 +183,16 @@ def load_stages(runs: DataFrame) -> DataFrame:
 def load_rate_search(runs: DataFrame) -> DataFrame:
     """Load rates that the server scenario tried: `run_id` and the columns of RateStep."""
     return _of_record(runs, RateStep, lambda record: record.rate_search)
+
+
+def load_windows(runs: DataFrame) -> DataFrame:
+    """Load the windows of deployments: `run_id` and the columns of WindowRow."""
+    return long_without_doubtful(_long(runs, WindowRow, read_windows), runs)
+
+
+def load_events(runs: DataFrame) -> DataFrame:
+    """Load the events of deployments: `run_id` and the columns of MaintenanceEvent."""
+    return long_without_doubtful(_long(runs, MaintenanceEvent, read_events), runs)
 
 
 def load_telemetry(runs: DataFrame) -> DataFrame:

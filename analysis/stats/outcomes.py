@@ -200,7 +200,7 @@ def spent(runs: DataFrame, quantity: Quantity) -> Series:
         # The record has samples only up to the target.
         samples = time_s / numbers(runs, "target.time_per_sample_s")
         return samples.round().mask(unused, 0.0)
-    return _money_usd(runs, time_s, energy_j)
+    return money_usd(runs, time_s, energy_j)
 
 
 def _never_on_the_clock(runs: DataFrame) -> Series:
@@ -208,7 +208,14 @@ def _never_on_the_clock(runs: DataFrame) -> Series:
     return runs["phases.init_s"].notna() & runs["phases.wall_time_s"].isna()
 
 
-def _money_usd(runs: DataFrame, time_s: Series, energy_j: Series) -> Series:
+def money_usd(runs: DataFrame, time_s: Series, energy_j: Series) -> Series:
+    """Charge times and joules by the prices of the runs; NaN if a price or needed joules lack.
+
+    Args:
+        runs: Of load_runs.
+        time_s: Of each run.
+        energy_j: Of each run.
+    """
     per_hour, per_kwh = (
         numbers(runs, f"config.price.{name}") for name in ("usd_per_hour", "usd_per_kwh")
     )

@@ -14,9 +14,15 @@ from pandas import DataFrame
 from analysis.load.joules import COST_BASIS, GRID
 from analysis.stats.qualities import main_qualities, reported
 from bench.core.metric import CARBON, MONEY, Better, Joules, Metric, Topic, with_unit
-from bench.core.metrics import METRICS, metric_at
+from bench.core.metrics import KNOWN, metric_at
 from bench.core.quality_rows import TEST, is_quality
 
+_ACHIEVED = ("maintenance.on_target_frac", "maintenance.excess_errors", "maintenance.regret_usd")
+_NEEDS = frozenset(
+    path
+    for path, metric in KNOWN.items()
+    if "maintenance" in metric.topics and path not in _ACHIEVED
+)
 Statistic = Literal["hit_rate", "to_target", "expected", "per_run"]
 
 
@@ -42,11 +48,13 @@ class TableColumn:
         """Which direction is better; None if no value of the column is called the best.
 
         Qualities have no best value: runs stop at a target, and which of them overshoots it most
-        is chance.
+        is chance. Nor has what a policy needs: a deployment that is left alone needs least.
         """
         if self.metric is None or self.statistic == "expected":
             return None
-        return None if self.metric.path.startswith("quality") else self.metric.better
+        if self.metric.path.startswith("quality") or self.metric.path in _NEEDS:
+            return None
+        return self.metric.better
 
     @property
     def joules(self) -> Joules | None:
@@ -85,7 +93,7 @@ def _columns(topic: Topic) -> Iterator[TableColumn]:
     # The only column without a row in the catalogue: no single run has a rate.
     if topic == "time":
         yield TableColumn(name="hit_rate", title="hit rate", statistic="hit_rate")
-    for metric in METRICS.values():
+    for metric in KNOWN.values():
         if topic not in metric.topics:
             continue
         yield TableColumn(

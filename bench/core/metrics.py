@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bench.core.maintenance_rows import MAINTENANCE_ROWS
+from bench.core.maintenance_rows import DERIVED_ROWS, MAINTENANCE_ROWS
 from bench.core.metric import (
     ON_THE_CLOCK,
     PER_PREDICTION,
@@ -45,7 +45,7 @@ def label_of(path: str) -> str:
 
     A column without a row in the catalogue, such as a setting, is labelled by its own name.
     """
-    if path in METRICS or is_quality(path):
+    if path in KNOWN or is_quality(path):
         return metric_at(path).axis_label
     if path in _SETTINGS:
         return _SETTINGS[path]
@@ -53,7 +53,7 @@ def label_of(path: str) -> str:
 
 
 def metric_at(path: str) -> Metric:
-    """Look up the row of a number of a record.
+    """Look up the row of a number of a record, or of one that follows from records.
 
     Args:
         path: Dotted: `serving.latency_p90_ms`.
@@ -64,11 +64,11 @@ def metric_at(path: str) -> Metric:
     Raises:
         ValueError: The catalogue has no such number, so its direction is unknown.
     """
-    if is_quality(path) and path not in METRICS:
+    if is_quality(path) and path not in KNOWN:
         return own_row(path)
-    if path not in METRICS:
+    if path not in KNOWN:
         raise ValueError(f"{path}: no number of a record, so its direction is not known")
-    return METRICS[path]
+    return KNOWN[path]
 
 
 def better(path: str) -> Better | None:
@@ -283,3 +283,5 @@ METRICS: dict[str, Metric] = {
     )
     for metric in group
 }
+# The same, with what analysis derives from records.
+KNOWN: dict[str, Metric] = METRICS | {metric.path: metric for metric in DERIVED_ROWS}

@@ -116,7 +116,7 @@ def deployment_of(record: RunRecord) -> Deployment | None:
         stream=stream_hash(record.config),
         seed=record.seed,
         repeat=record.repeat,
-        policy=_policy_name(kept.policy, value_at(record.config, "policy.objective")),
+        policy=policy_name(kept.policy, value_at(record.config, "policy.objective")),
         cost_usd=kept.cost_usd,
         num_errors=kept.num_errors,
         error_price_usd=record.config["error_price_usd"],
@@ -124,7 +124,7 @@ def deployment_of(record: RunRecord) -> Deployment | None:
     )
 
 
-def _policy_name(policy: str, objective: str | None) -> str:
+def policy_name(policy: str, objective: str | None) -> str:
     """The policy; an oracle that saves joules instead of money is no measure of regret."""
     return policy if objective in (None, _COST) else f"{policy} of {objective}"
 

@@ -45,7 +45,9 @@ class Maintained:
 
     Attributes:
         delay: Windows until labels are known, which `performance` waits for.
-        shift: Distance of the states at which the detector of `drift` raises an alarm.
+        watcher: The detector of `drift`.
+        shift: Distance of the states at which it raises an alarm.
+        num_false: Windows at the start of every third seed in which it raises a false alarm.
         best: Accuracy of a model in the state that it was trained in.
     """
 
@@ -55,7 +57,9 @@ class Maintained:
     window: int = 500
     interval: int = 4
     delay: int = 1
+    watcher: str = "ks"
     shift: float = 0.2
+    num_false: int = 1
     target: float = 0.85
     best: float = 0.92
     drop: float = 0.3
@@ -73,7 +77,7 @@ class Maintained:
     @property
     def detector(self) -> str | None:
         """The detector that the policy needs."""
-        return "ks" if self.policy == "drift" else None
+        return self.watcher if self.policy == "drift" else None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -96,7 +100,10 @@ class Maintained:
             },
             "drift": {"kind": "concept", "schedule": self.schedule},
             "labels": {"kind": "delayed", "delay": self.delay * self.window},
-            "policy": {"_target_": f"{module}.policies.{self.policy}.{self.policy.title()}"},
+            "policy": {
+                "_target_": f"{module}.policies.{self.policy}.{self.policy.title()}",
+                **({"windows": self.interval} if self.policy == "every" else {}),
+            },
             "detector": self.detector and {"_target_": f"{module}.detectors.{self.detector}"},
             "retrain": {
                 "start": "scratch",
@@ -147,6 +154,10 @@ class _Deployment:
             total_s=1.0,
             energy_j=self._joules(1.0),
         )
+        self.events += [
+            MaintenanceEvent(kind="change", window=None, prediction=change * self.made.window)
+            for change in self.made.changes
+        ]
         self.events.append(initial)
         for window in range(self.made.num_windows):
             self._serve(window)
@@ -187,8 +198,7 @@ class _Deployment:
     def _alarm(self, window: int, state: float) -> int | None:
         made = self.made
         is_shifted = abs(state - self.known) > made.shift
-        # One false alarm, in the third window of every third seed.
-        is_false = window == 2 and made.seed % 3 == 0
+        is_false = window < made.num_false and made.seed % 3 == 0
         if not (is_shifted or is_false):
             return None
         prediction = (window + 1) * made.window - 1
@@ -287,7 +297,9 @@ def _maintenance(made: Maintained, one: _Deployment) -> Maintenance:
         labels_used=labels_used,
         labels_cost_usd=labels_usd,
         manual_hours=made.manual_hours * num_retrains,
-        cost_usd=(upkeep_j or 0.0) / JOULES_PER_KWH * USD_PER_KWH + labels_usd + people_usd,
+        cost_usd=None
+        if upkeep_j is None
+        else upkeep_j / JOULES_PER_KWH * USD_PER_KWH + labels_usd + people_usd,
         upkeep_j=upkeep_j,
         energy_per_1000_on_target_j=(
             None if upkeep_j is None or not num_on_target else 1000 * upkeep_j / num_on_target

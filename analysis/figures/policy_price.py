@@ -1,0 +1,184 @@
+"""The total cost of each policy against the price of an error, and which policy is the cheapest.
+
+    total = cost of upkeep + wrong predictions x price of an error
+
+A line holds for what a policy did: one that weighs errors would decide otherwise at another price.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from pandas import DataFrame, Series, concat
+
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style
+from analysis.figures.cost_lines import Terms, draw_cost_lines, worth_of
+from analysis.figures.deployments import deployment_runs
+from analysis.figures.prepare import NothingToDraw
+from analysis.figures.quantities import cost_bases
+from analysis.figures.style import INK, Width, prefixed
+from analysis.load.joules import ELECTRICITY
+from analysis.load.values import numbers
+from analysis.stats.lifecycle import break_even_predictions, cheapest_in_turn
+from bench.core.arrays import Floats
+from bench.core.metric import MONEY
+
+_TERMS = Terms(fixed="cost", each="errors", crossing="price", crossing_text="{}")
+_BEYOND = 10.0  # times the prices that matter, to both sides
+
+
+def data_policy_price(runs: DataFrame) -> DataFrame:
+    """Prepare cost and errors of each configuration, and the prices where another one is cheapest.
+
+    Args:
+        runs: As loaded, or a group of them.
+
+    Returns:
+        Rows of two kinds. `kind` is `policy`: `configuration`, `cost` (USD) and `errors` (medians
+        over runs, with `_low` and `_high`, their range), `is_oracle`, `cheapest` (at some price,
+        without oracles), `num_runs`, `num_incomparable`. `kind` is `crossing`: `configuration` (the
+        cheapest above), `price` (USD) and `cost` (total there). All have `basis` (what the money
+        pays for), `num_without` (runs of unknown cost) and `asked_usd` (the price in the
+        configurations; missing if they differ).
+
+    Raises:
+        NothingToDraw: No run has a known cost and known errors.
+    """
+    kept = deployment_runs(runs)
+    table = DataFrame(
+        {
+            "configuration": kept["configuration"].astype(str),
+            "cost": numbers(kept, "maintenance.cost_usd"),
+            "errors": numbers(kept, "maintenance.num_errors"),
+            "is_oracle": kept["is_oracle"],
+            "comparable": kept["comparable"],
+        }
+    )
+    known = table.dropna(subset=["cost", "errors"])
+    if known.empty:
+        raise NothingToDraw("no run of bench.maintain has a known cost and known errors")
+    policies = _policies(known)
+    asked = numbers(kept, "config.error_price_usd")
+    return concat([policies, _crossings(policies)], ignore_index=True).assign(
+        basis=basis_words(kept),
+        num_without=len(table) - len(known),
+        asked_usd=asked.iloc[0] if asked.nunique() == 1 else np.nan,
+    )
+
+
+def _policies(known: DataFrame) -> DataFrame:
+    groups = known.groupby("configuration", sort=True)
+    policies = groups[["cost", "errors"]].median()
+    for name in ("cost", "errors"):
+        policies[f"{name}_low"], policies[f"{name}_high"] = groups[name].min(), groups[name].max()
+    policies["is_oracle"] = groups["is_oracle"].first()
+    policies["num_runs"] = groups.size()
+    policies["num_incomparable"] = groups["comparable"].apply(lambda part: int((~part).sum()))
+    return _with_cheapest(policies.reset_index().assign(kind="policy"))
+
+
+def _with_cheapest(policies: DataFrame) -> DataFrame:
+    """Mark the policies that are the cheapest at some price; nobody can follow an oracle."""
+    usable = policies[~policies["is_oracle"].astype(bool)]
+    order = []
+    if len(usable):
+        order = [usable.index[place] for place in cheapest_in_turn(_as_lines(usable))]
+    turn = Series(range(len(order)), index=order, dtype=float)
+    return policies.assign(cheapest=policies.index.isin(order), turn=turn.reindex(policies.index))
+
+
+def _as_lines(policies: DataFrame) -> DataFrame:
+    """The policies as lines of cost, in the columns that the statistics of a life-cycle take."""
+    lines = policies.rename(columns={"cost": "training", "errors": "per_prediction"})
+    return lines.assign(training_label="", serving_label="", rate_per_s=np.nan)
+
+
+def _crossings(policies: DataFrame) -> DataFrame:
+    lines = _as_lines(policies[policies["cheapest"]].sort_values("turn")).to_dict("records")
+    rows = []
+    for before, after in pairwise(lines):
+        price = break_even_predictions(before, after)
+        assert price is not None, "neighbours of an envelope cross"
+        cost = after["training"] + price * after["per_prediction"]
+        name = after["configuration"]
+        rows.append({"kind": "crossing", "configuration": name, "price": price, "cost": cost})
+    return DataFrame(rows, columns=["kind", "configuration", "price", "cost"])
+
+
+def basis_words(runs: DataFrame) -> str:
+    """What the money of the machine pays for, and how its joules were obtained."""
+    bases = cost_bases(runs)
+    labels = runs["label"] if bases.str.contains(ELECTRICITY).any() else Series(dtype=object)
+    return ", ".join(dict.fromkeys([*sorted(set(bases)), *sorted(set(labels))]))
+
+
+@in_paper_style
+def draw_policy_price(data: DataFrame, *, width: Width = "one") -> Canvas:
+    """Draw what `data_policy_price` gives."""
+    policies, crossings = data[data["kind"] == "policy"], data[data["kind"] == "crossing"]
+    is_oracle = policies["is_oracle"].astype(bool)
+    figure, (axes,) = canvas(width)
+    asked = float(data["asked_usd"].iloc[0])
+    low, high = _span(policies, crossings, asked)
+    to_price, price_unit = prefixed([high / _BEYOND], MONEY)
+    to_cost, cost_unit = prefixed(policies["cost"] + high / _BEYOND * policies["errors"], MONEY)
+    lines = _scaled(policies, to_cost, to_price)
+    points = crossings.assign(price=crossings["price"] * to_price, cost=crossings["cost"] * to_cost)
+    usable = lines[~is_oracle] if not is_oracle.all() else lines
+    span = low * to_price, high * to_price
+    handles, common = draw_cost_lines(axes, usable, points, _TERMS, span=span, width=width)
+    num = np.geomspace(*span, 200)
+    handles += _draw_envelope(axes, usable, num)
+    if not is_oracle.all():
+        handles += _draw_oracles(axes, lines[is_oracle], num)
+    if asked > 0:
+        style = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
+        axes.axvline(asked * to_price, **style)
+        handles.append(Line2D([], [], label="price in the configurations", **style))
+    axes.set_xlabel(f"price of an error ({price_unit})")
+    axes.set_ylabel(f"upkeep and errors\n({cost_unit}: {data['basis'].iloc[0]})")
+    return finished(figure, handles, f"{_words(data, crossings)} {common}", width)
+
+
+def _span(policies: DataFrame, crossings: DataFrame, asked: float) -> tuple[float, float]:
+    """The smallest and the largest price: beyond all crossings and the price that was asked for."""
+    prices = [price for price in (*crossings["price"], asked) if price > 0]
+    prices = prices or [worth_of(policies, _TERMS) or 1.0]
+    return min(prices) / _BEYOND, max(prices) * _BEYOND
+
+
+def _scaled(policies: DataFrame, to_cost: float, to_price: float) -> DataFrame:
+    """Costs and errors in the units of both axes."""
+    ends = ("", "_low", "_high")
+    costs = {f"cost{end}": policies[f"cost{end}"] * to_cost for end in ends}
+    errors = {f"errors{end}": policies[f"errors{end}"] * to_cost / to_price for end in ends}
+    return policies.assign(**costs, **errors)
+
+
+def _draw_envelope(axes: Axes, lines: DataFrame, num: Floats) -> list[Line2D]:
+    """A broad line below that of the cheapest policy at each price."""
+    totals = lines["cost"].to_numpy(float)[:, None] + num * lines["errors"].to_numpy(float)[:, None]
+    (line,) = axes.plot(
+        num, totals.min(axis=0), color="0.85", linewidth=5, zorder=0.5, label="the cheapest policy"
+    )
+    return [line]
+
+
+def _draw_oracles(axes: Axes, oracles: DataFrame, num: Floats) -> list[Line2D]:
+    style = {"color": INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
+    for row in oracles.to_dict("records"):
+        axes.plot(num, row["cost"] + num * row["errors"], **style)
+    text = "oracle: knows the future"
+    return [Line2D([], [], label=text, **style)] if len(oracles) else []
+
+
+def _words(data: DataFrame, crossings: DataFrame) -> str:
+    words = "Line: medians of upkeep and errors; band: their range over n runs."
+    if len(crossings):
+        words += " Circle: the price from which on the next policy is cheaper."
+    words += " A policy that weighs errors would decide otherwise at another price."
+    num = int(data["num_without"].iloc[0])
+    return words + (f" {num} runs of unknown cost or errors are left out." if num else "")

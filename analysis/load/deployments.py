@@ -1,0 +1,78 @@
+"""What follows from the records of deployments once they are read together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from pandas import DataFrame
+
+from analysis.load.records import STREAM
+from analysis.load.values import column, numbers
+from bench.core.regret import Deployment, policy_name, regrets
+
+OFF_TARGET, UPKEEP = "maintenance.off_target_frac", "maintenance.upkeep_per_1000_j"
+REGRET = "maintenance.regret_usd"
+# Why the regret of a run is unknown; empty if it is known.
+UNKNOWN_REGRET = "unknown_regret"
+_PER_1000 = 1_000
+
+
+def with_derived(runs: DataFrame) -> DataFrame:
+    """Add OFF_TARGET, UPKEEP, REGRET and UNKNOWN_REGRET; missing for other commands.
+
+    Args:
+        runs: All that were read: the regret of a run needs the oracle among them.
+    """
+    per_1000 = numbers(runs, "maintenance.num_predictions") / _PER_1000
+    added = {
+        OFF_TARGET: 1 - numbers(runs, "maintenance.on_target_frac"),
+        UPKEEP: numbers(runs, "maintenance.upkeep_j") / per_1000,
+    }
+    deployed = runs[column(runs, STREAM).notna()]
+    found = regrets(list(deployments(deployed)))
+    usd = [np.nan if each.usd is None else each.usd for each in found]
+    return runs.assign(
+        **added,
+        **{
+            REGRET: DataFrame({REGRET: usd}, index=deployed.index, dtype=float)[REGRET],
+            UNKNOWN_REGRET: DataFrame(
+                {UNKNOWN_REGRET: [each.reason for each in found]},
+                index=deployed.index,
+                dtype=object,
+            )[UNKNOWN_REGRET],
+        },
+    )
+
+
+def deployments(runs: DataFrame) -> Iterator[Deployment]:
+    """What must be known of each run to compare it with others on the same stream.
+
+    Args:
+        runs: Of load_runs, deployments only.
+    """
+    costs, errors, prices = (
+        numbers(runs, name)
+        for name in ("maintenance.cost_usd", "maintenance.num_errors", "config.error_price_usd")
+    )
+    objectives = column(runs, "config.policy.objective").astype(object)
+    hosts = column(runs, "host.cpu_name").astype(object).fillna("")
+    for place, row in enumerate(runs.to_dict("records")):
+        objective = objectives.iloc[place]
+        cost_usd, num_errors = costs.iloc[place], errors.iloc[place]
+        yield Deployment(
+            run_id=str(row["run_id"]),
+            started_utc=str(row["started_utc"]),
+            has_ended=row["status"] == "ok",
+            # Another machine needs other joules for the same work.
+            stream=f"{row[STREAM]} {hosts.iloc[place]}",
+            seed=int(row["seed"]),
+            repeat=int(row["repeat"]),
+            policy=policy_name(
+                str(row["maintenance.policy"]), objective if isinstance(objective, str) else None
+            ),
+            cost_usd=None if np.isnan(cost_usd) else float(cost_usd),
+            num_errors=None if np.isnan(num_errors) else int(num_errors),
+            error_price_usd=float(prices.fillna(0.0).iloc[place]),
+            regret_reason=str(row["maintenance.regret_reason"] or ""),
+        )
