@@ -8,6 +8,7 @@ A line holds for what a policy did: one that weighs errors would decide otherwis
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -135,7 +136,7 @@ def draw_policy_price(data: DataFrame, *, width: Width = "one") -> Canvas:
     if not is_oracle.all():
         handles += _draw_oracles(axes, lines[is_oracle], num)
     if asked > 0:
-        style = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
+        style: dict[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
         axes.axvline(asked * to_price, **style)
         handles.append(Line2D([], [], label="price in the configurations", **style))
     axes.set_xlabel(f"price of an error ({price_unit})")
@@ -168,7 +169,7 @@ def _draw_envelope(axes: Axes, lines: DataFrame, num: Floats) -> list[Line2D]:
 
 
 def _draw_oracles(axes: Axes, oracles: DataFrame, num: Floats) -> list[Line2D]:
-    style = {"color": INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
+    style: dict[str, Any] = {"color": INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
     for row in oracles.to_dict("records"):
         axes.plot(num, row["cost"] + num * row["errors"], **style)
     text = "oracle: knows the future"

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from pandas import DataFrame, Series
 
+from analysis.figures.entries import MAIN
 from analysis.figures.prepare import NothingToDraw, serving_runs
-from analysis.figures.registry import MAIN
 from analysis.figures.tradeoff import data_tradeoff
 from analysis.load.values import column
 from analysis.stats.peers import Group, peer_groups

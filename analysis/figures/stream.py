@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -21,8 +23,8 @@ _DRIFT = "0.88"
 _BARS_FRAC = 0.4
 _BAR_WIDTH_FRAC = 0.012  # of the stream
 _ALARM_KINDS = {
-    "true": ("alarm after a change", _ALARM),
-    "false": ("false alarm", "white"),
+    "real": ("alarm after a change", _ALARM),
+    "wrong": ("false alarm", "white"),
     "unknown": ("alarm, truth unknown", "0.6"),
 }
 
@@ -60,7 +62,7 @@ def data_stream(runs: DataFrame, windows: DataFrame, events: DataFrame) -> DataF
     Returns:
         Rows of three kinds. `kind` is `window`: `start` and `end` (predictions), `value` (accuracy)
         and `strength` of the drift. `kind` is `retraining`: `start`, `value` (joules; missing if
-        unknown). `kind` is `alarm`: `start`, and `truth` (true, false or unknown). All have
+        unknown). `kind` is `alarm`: `start`, and `truth` (real, wrong or unknown). All have
         `configuration`, `seed`, `target`, `on_target_frac`, `num_retrains`, `comparable`, `label`
         (how joules were obtained) and `num_configurations`.
 
@@ -93,7 +95,7 @@ def _run_rows(row: dict[object, object], windows: DataFrame, events: DataFrame) 
     happened = events[events["run_id"] == row["run_id"]]
     alarms = happened[happened["kind"] == "alarm"]
     trained = happened[happened["kind"] == "retraining"]
-    truth = alarms["is_false"].map({True: "false", False: "true"}).fillna("unknown")
+    truth = alarms["is_false"].map({True: "wrong", False: "real"}).fillna("unknown")
     frames = [
         DataFrame(
             {
@@ -245,13 +247,13 @@ def _handles(data: DataFrame) -> list[Line2D | Patch]:
         handles.append(Patch(facecolor=_DRIFT, label="strength of the drift"))
     trained = data[data["kind"] == "retraining"]
     if len(trained) and trained["value"].isna().all():
-        style = {"color": _BARS, "linewidth": 0.6, "linestyle": ":"}
+        style: dict[str, Any] = {"color": _BARS, "linewidth": 0.6, "linestyle": ":"}
         handles.append(Line2D([], [], label="retraining", **style))
     elif len(trained):
         modelled = data["label"].astype(str).str.startswith("modelled").any()
         bar = Patch(edgecolor=_BARS, linewidth=0.7, label="joules of a retraining")
         bar.set_facecolor("white" if modelled else _BARS)
-        bar.set_hatch("//////" if modelled else None)
+        bar.set_hatch("//////" if modelled else "")
         handles.append(bar)
     present = set(data.loc[data["kind"] == "alarm", "truth"])
     handles += [

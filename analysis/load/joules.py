@@ -10,7 +10,7 @@ from analysis.load.records import ENERGY_ROW_FLAGS
 from analysis.load.values import column, numbers
 from bench.core.labels import ENERGY_FLAGS
 from bench.core.metric import MONEY
-from bench.core.metrics import KNOWN
+from bench.core.metrics import METRICS
 from bench.core.price import PRICES, known_basis
 from bench.core.records.phases import MAINTENANCE_PHASES
 
@@ -25,7 +25,7 @@ _OF_RUN = (
     "serving.energy_per_prediction_j",
 )
 _JOULES = (
-    *(metric.path for metric in KNOWN.values() if metric.joules and metric.unit != MONEY),
+    *(metric.path for metric in METRICS.values() if metric.joules and metric.unit != MONEY),
     "energy_total_j",
     "energy_label",
     "energy_error_frac",
@@ -42,7 +42,7 @@ _JOULES = (
     "serving.energy_components",
 )
 _MONEY = (
-    *(metric.path for metric in KNOWN.values() if metric.joules and metric.unit == MONEY),
+    *(metric.path for metric in METRICS.values() if metric.joules and metric.unit == MONEY),
     "recipe.total_cost_to_target_usd",
 )
 # Columns of the long frames: joules up to an evaluation, to a rung, of a window, of an event.

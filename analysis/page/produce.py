@@ -11,7 +11,8 @@ from typing import Any
 
 from pandas import DataFrame, concat
 
-from analysis.figures.registry import FIGURES, TRADEOFF, Frames, draw_figure, figure_data
+from analysis.figures.entries import FIGURES, TRADEOFF
+from analysis.figures.registry import Frames, draw_figure, figure_data
 from analysis.figures.save import save_all
 from analysis.figures.style import Width
 from analysis.load.runs import UNREAD_COLUMNS, Loaded

@@ -18,8 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from analysis.figures.entries import FIGURES
 from analysis.figures.prepare import NothingToDraw
-from analysis.figures.registry import FIGURES, Frames, draw_figure, figure_data
+from analysis.figures.registry import Frames, draw_figure, figure_data
 from analysis.figures.save import save_all
 from analysis.load.runs import UnreadFile, load_runs
 from analysis.page.build import Listed, page_html

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analysis.figures.registry import FIGURES
+from analysis.figures.entries import FIGURES
 from analysis.load.runs import load_runs
 from tests.analysis.hostile import (
     DROPPED,

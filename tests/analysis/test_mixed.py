@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from pandas import DataFrame
 
+from analysis.figures.entries import FIGURES
 from analysis.figures.quantities import require_axes
-from analysis.figures.registry import FIGURES, Frames, draw_figure, figure_data
+from analysis.figures.registry import Frames, draw_figure, figure_data
 from analysis.load.runs import Loaded, load_runs
 from analysis.page.charts import chart_groups
 from analysis.page.details import details

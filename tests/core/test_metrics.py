@@ -96,7 +96,17 @@ def test_a_quantity_is_named_with_its_unit(path: str, label: str, heading: str) 
 
 
 def test_shown_units_are_those_of_the_record_times_a_factor() -> None:
-    of_one = {"bytes": 1, "kB": 1e3, "MB": 1e6, "J": 1, "mJ": 1e-3, "s": 1, "us": 1e-6}
+    of_one = {
+        "fraction": 1,
+        "%": 0.01,
+        "bytes": 1,
+        "kB": 1e3,
+        "MB": 1e6,
+        "J": 1,
+        "mJ": 1e-3,
+        "s": 1,
+        "us": 1e-6,
+    }
     for metric in METRICS.values():
         unit, factor = metric.shown
         if unit != metric.unit and unit:

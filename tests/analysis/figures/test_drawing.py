@@ -17,14 +17,16 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis.figures.axes import log_axis, wrapped
+from analysis.figures.entries import FIGURES
 from analysis.figures.prepare import NothingToDraw
-from analysis.figures.registry import FIGURES, Frames, draw_figure, figure_data, require_figures
+from analysis.figures.registry import Frames, draw_figure, figure_data, require_figures
 from analysis.figures.save import save_all, save_figure
 from analysis.figures.style import WIDTH_IN, short_number
 from analysis.load.runs import load_runs
 from bench.core.metrics import label_of
 from tests.analysis.figures.literal import frame, reached
 from tests.analysis.made import Made, make_served, make_sweep
+from tests.analysis.made_maintained import make_policies
 from tests.analysis.made_records import SWEEP_START
 from tests.analysis.made_served import Served
 
@@ -53,6 +55,7 @@ def make_everything(results: Path) -> None:
         )
         for compression in ("none", "int8_static")
     ]
+    make_policies(results, seeds=range(2))
     for n, each in enumerate(passes):
         start = SWEEP_START + timedelta(days=1, seconds=20 * n)
         make_served(results, folders[0], replace(each, start=start))

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from pandas import DataFrame
 
+from analysis.figures.entries import FIGURES
 from analysis.figures.panels import MOST_PANELS, panel_data
 from analysis.figures.prepare import NothingToDraw
-from analysis.figures.registry import FIGURES, Frames, draw_figure, figure_data
+from analysis.figures.registry import Frames, draw_figure, figure_data
 from analysis.figures.style import WIDTH_IN
 from analysis.load.runs import load_runs
 from analysis.stats.peers import Group
