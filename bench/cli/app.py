@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from bench.cli.messages import one_line
 from bench.cli.overrides import MULTIRUN
 from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR, open_streams
+from bench.config.beside import BesideConfig
 from bench.config.maintain import (
     DriftConfig,
     FaultConfig,
@@ -69,6 +70,7 @@ _SCHEMAS = {
     "labels": {"labels": LabelsConfig},
     "retrain": {"retrain": RetrainConfig},
     "skew": {"skew": SkewConfig},
+    "beside": {"beside": BesideConfig},
     "launcher": {"slurm": SlurmConfig},
 }
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from annotated_types import Ge, Gt, Le
 from typing_extensions import override
 
+from bench.config.beside import Beside
 from bench.config.run import RunConfig
 from bench.config.skew import Skew
 from bench.core.checks import (
@@ -213,6 +214,7 @@ class ServeConfig(RunConfig):
     backend: BackendConfig = MISSING
     compression: CompressionConfig = MISSING
     placement: PlacementConfig = MISSING
+    beside: Beside = None
     skew: Skew = None
     check_skew: bool = True
     allow_missed: bool = False
@@ -229,6 +231,11 @@ class ServeConfig(RunConfig):
         if self.scenario.name == GENERATE and self.backend.http is not None:
             raise ValueError(
                 "scenario=generate: runs a model in this process only; use backend=eager"
+            )
+        if self.scenario.name == GENERATE and self.beside is not None:
+            raise ValueError(
+                f"beside={self.beside.name}: compares the latency of single inputs, which "
+                "scenario=generate does not have; use another scenario"
             )
         limited = self.placement.has_network or self.placement.memory_limit_bytes is not None
         if limited and self.backend.http is None:

@@ -20,6 +20,10 @@ from bench.core.printable import printable
 # The parts of a stored configuration that are instantiated, and the targets of our own options.
 PARTS = ("data", "model")
 BUILT_IN = frozenset(vars(node)["_target_"] for part in PARTS for node in NODES[part].values())
+# What else a training calls; these targets of our own options are as harmless.
+_OF_TRAINING = frozenset(
+    vars(node)["_target_"] for part in ("optimizer", "schedule") for node in NODES[part].values()
+)
 _TARGET = "_target_"
 # Far more than any configuration of ours has.
 _MAX_DEPTH = 32
@@ -117,7 +121,7 @@ def require_allowed(target: object, key: str, folder: Path, trust: Sequence[str]
         raise ValueError(
             f"{setting} is not a dotted name of a class or function; do not use this run"
         )
-    if target in BUILT_IN or _is_below(target, trust):
+    if target in BUILT_IN | _OF_TRAINING or _is_below(target, trust):
         return
     raise ValueError(
         f"{setting} is neither code of this project nor code that you trust, and somebody else may "

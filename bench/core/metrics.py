@@ -237,6 +237,13 @@ _SERVING = (
     *shown_rows(
         None, "serving.", "latency_bound_ms", "rate_per_s", "prompt_tokens", "output_tokens"
     ),
+    *shown_rows("min", "serving.beside.", "latency_p99_alone_ms", "latency_p99_beside_ms"),
+    *shown_rows("min", "serving.beside.", "latency_p99_ratio", heading="p99 ratio with training"),
+    *shown_rows("min", "serving.beside.", "latency_p99_ratio_low", "latency_p99_ratio_high"),
+    *shown_rows("max", "serving.beside.", "training_ratio", heading="training speed ratio"),
+    *shown_rows("max", "serving.beside.", "training_alone_steps_per_s"),
+    *shown_rows("max", "serving.beside.", "training_beside_steps_per_s"),
+    *shown_rows(None, "serving.beside.", "num_threads", "nice", "num_rounds", "num_requests"),
     # The upper end of a bracket, which was not achieved.
     *shown_rows(None, "serving.", "failed_rate_per_s"),
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bench.config.train import MODULE
 from bench.core.counting import start_order
@@ -79,3 +80,17 @@ def trained_record(
             f"{key}={record.run_id}: it did not reach its target; {option}=true takes it anyway"
         )
     return record
+
+
+def with_root(node: Mapping[str, Any], root: str | None) -> dict[str, Any]:
+    """Give the data of a stored configuration the folder of its files on this machine.
+
+    Args:
+        node: The group `data`.
+        root: The folder, if the run had another one.
+    """
+    if root is not None and "root" in node:
+        return {**node, "root": root}
+    if node.get("root") is not None and "download" in node:
+        return {**node, "download": False}  # never write to a folder that a stored file names
+    return dict(node)

@@ -30,6 +30,7 @@ from bench.core.arguments import takes_argument
 from bench.core.errors import kind_and_line
 from bench.core.files import StoreError, read_file, require_file
 from bench.core.store import read_record
+from bench.runs.find import with_root
 from bench.tasks.rescaled import Rescaled
 
 if TYPE_CHECKING:  # it imports Lightning, which a server that only needs a network can do without
@@ -54,11 +55,7 @@ def load_data(folder: Path, trust: Sequence[str] = (), *, root: str | None = Non
         FileNotFoundError: Its files are not here.
     """
     config = read_record(folder).config
-    node = dict(_trusted_part(config, "data", folder, trust))
-    if root is not None and "root" in node:
-        node["root"] = root
-    elif node.get("root") is not None and "download" in node:
-        node["download"] = False  # never write to a folder that a stored configuration names
+    node = with_root(_trusted_part(config, "data", folder, trust), root)
     # A data module must be given both, but they only decide the order of training batches.
     arguments = {"batch_size": config.get("batch_size", 1), "seed": config.get("seed", 0)}
     if config.get("task") == MODULE and not takes_argument(get_object(node["_target_"]), "seed"):

@@ -40,6 +40,7 @@ from bench.runs.table.selection import Rank, rank_of
 
 _RATE, _SIZE = "serving.throughput_per_s", "model.size_bytes"
 _CHANGE, _RATIO = "compression.accuracy_change", "compression.latency_ratio"
+_BESIDE, _TRAINING = "serving.beside.latency_p99_ratio", "serving.beside.training_ratio"
 _OTHER_CHANGE = "compression.quality_change"
 # Shown besides the metric of the target, where the task reports them; the first ones count more.
 _QUALITIES = ("accuracy", "worst_class_recall", "mae", "r2", "perplexity", "bits_per_byte")
@@ -61,7 +62,8 @@ def serve_columns(groups: Sequence[Group]) -> list[Column]:
         *_skew(groups),
         _change(groups),
         field_column(groups, _SIZE, BYTES, rank=9),
-        _ratio(groups),
+        _ratio(groups, _RATIO, rank=8),
+        *_beside(groups),
         _energy(groups),
         joules_column(heading_of(_TOKEN_ENERGY), joules_of(groups, _TOKEN_ENERGY), rank=3),
         _cost(groups),
@@ -176,25 +178,39 @@ def _change(groups: Sequence[Group]) -> Column:
     return formatted_column(groups, path, "+.4f" if has_accuracy else "+.4g", rank=5, note=note)
 
 
-def _ratio(groups: Sequence[Group]) -> Column:
-    """Latency of the compressed model over the uncompressed; a single run has a 95% interval."""
+def _ratio(groups: Sequence[Group], path: str, rank: int, note: str = "") -> Column:
+    """A ratio of latencies, such as compressed / uncompressed; a single run has a 95% interval."""
     cells = []
     for group in groups:
-        ratio = field_median(group.measured, _RATIO)
+        ratio = field_median(group.measured, path)
         text = value_text(ratio, PLAIN, None)
         # Of several runs, their range says more than the interval of one of them.
         if ratio is not None and ratio.estimate.num == 1:
-            text += _interval(group.measured)
+            text += _interval(group.measured, path)
         cells.append(text)
-    return Column(heading=heading_of(_RATIO), cells=cells, rank=8)
+    return Column(heading=heading_of(path), cells=cells, rank=rank, note=note)
 
 
-def _interval(runs: Sequence[RunRecord]) -> str:
-    compressions = [run.compression for run in runs if run.compression]
-    for each in compressions:
-        if each.latency_ratio_low is not None and each.latency_ratio_high is not None:
-            return f" [{digits(each.latency_ratio_low)}, {digits(each.latency_ratio_high)}]"
+def _interval(runs: Sequence[RunRecord], path: str) -> str:
+    for run in runs:
+        low, high = (value_of(run, f"{path}_{end}") for end in ("low", "high"))
+        if low is not None and high is not None:
+            return f" [{digits(low)}, {digits(high)}]"
     return ""
+
+
+def _beside(groups: Sequence[Group]) -> list[Column]:
+    """What a training beside the server does, if there was one."""
+    if not any(value_of(run, _BESIDE) is not None for each in groups for run in each.measured):
+        return []
+    note = (
+        "With a training beside the server, all else in its row is measured beside it, joules of "
+        "both; the ratios are with / without the other one."
+    )
+    return [
+        _ratio(groups, _BESIDE, rank=2, note=note),
+        field_column(groups, _TRAINING, PLAIN, rank=6),
+    ]
 
 
 def _energy(groups: Sequence[Group]) -> Column:

@@ -31,12 +31,14 @@ from bench.runs.exit_handling import carry_out, start_log
 from bench.runs.instruments import build_window
 from bench.runs.measured import measured_record
 from bench.serving.backend import Outputs
+from bench.serving.beside import compare_with_alone, open_retraining
 from bench.serving.compressed import compare_with_uncompressed
 from bench.serving.generation import Generation, generation_fields
 from bench.serving.model import TrainedModel
 from bench.serving.pass_result import PassResult
 from bench.serving.pass_windows import PassWindows, energy_fields
 from bench.serving.performance import Passes, requests_frame, serving_fields
+from bench.serving.retraining import Retraining
 from bench.serving.scenarios import run_accuracy, run_performance, warm_up
 from bench.serving.skew import check_skew
 from bench.serving.system import System
@@ -99,7 +101,10 @@ class ServingRun:
             with open_system(config, artifact, trained, work, self._job.folder) as self._under_test:
                 generates = config.scenario.name == GENERATE
                 measure = self._measure_generation if generates else self._measure
-                answers = measure(self._under_test, trained)
+                with open_retraining(config, trained, work, self._job.folder) as retraining:
+                    answers = measure(self._under_test, trained)
+                    if retraining is not None:
+                        self._compare_with_alone(self._under_test, trained, retraining)
                 if config.check_skew:
                     self._report("comparing with what the training gives")
                     self._fields["skew"] = check_skew(
@@ -158,6 +163,21 @@ class ServingRun:
         self._keep_serving(fields, requests_frame(performance.result), under_test)
         self._fields["rate_search"] = list(performance.steps)
         return answers
+
+    def _compare_with_alone(
+        self, under_test: UnderTest, trained: TrainedModel, retraining: Retraining
+    ) -> None:
+        """Compare the latency with that without the training beside it."""
+        retraining.require_running()  # if it has ended, the pass was not measured beside it
+        self._report("comparing with and without the retraining")
+        beside = compare_with_alone(
+            under_test.system,
+            retraining,
+            self._config.beside,
+            num_inputs=len(trained.test),
+            seed=self._config.seed,
+        )
+        self._fields["serving"] = replace(self._fields["serving"], beside=beside)
 
     def _measure_generation(self, under_test: UnderTest, trained: TrainedModel) -> Outputs:
         """As _measure, of how a language model continues prompts."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import mlperf_loadgen as lg
 import numpy as np
@@ -24,12 +24,22 @@ import numpy as np
 from bench.core.errors import PassFailed
 from bench.core.scratch import scratch_folder
 from bench.serving.pass_result import PassResult, PassSettings, pass_result
-from bench.serving.pass_windows import PassMeter
 from bench.serving.system import LASTING_THREADS, Sample, System
 from bench.serving.trace import read_detail, read_samples
 
-# Opens a window around a pass; its meter is called at the first and the last query.
-OpenWindow = Callable[[], AbstractContextManager[PassMeter | None]]
+
+class PassEdges(Protocol):
+    """Notes when a pass begins and ends."""
+
+    def first_query(self) -> None:
+        """The first query is about to be issued."""
+
+    def last_query(self) -> None:
+        """The last query has been issued."""
+
+
+# Opens a window around a pass.
+OpenWindow = Callable[[], AbstractContextManager[PassEdges | None]]
 
 _SCENARIOS = {
     "single_stream": lg.TestScenario.SingleStream,
@@ -97,7 +107,7 @@ class _Callbacks:
         self._system = system
         self._issue = system.issue
         self._window = window
-        self._meter: PassMeter | None = None
+        self._meter: PassEdges | None = None
         self._before_first = False
         self._stack = ExitStack()
 

@@ -31,6 +31,7 @@ from bench.runs.find import find_runs, trained_record
 from bench.runs.requirements import file_needs, require_module, target_needs
 from bench.serving.find_backend import find_backend
 from bench.serving.planted_skew import refuse_impossible
+from bench.serving.retraining import training_values
 
 _HTTP_MODULES = ("aiohttp", "httptools", "starlette", "uvicorn")
 
@@ -141,9 +142,11 @@ def check_serving(values: Mapping[str, Any], overrides: Sequence[str]) -> Checke
         require_trusted(record.config, folder, checked.trust, parts=parts)
         metrics = metric_nodes(record.config)
         require_trusted(metrics, folder, checked.trust, parts=list(metrics))
-    for record in records:
+    for folder, record in zip(folders, records, strict=True):
         _refuse_generation(checked, record)
         _refuse_skew(checked, record)
+        if checked.beside is not None:
+            training_values(record, folder, checked.trust, checked.data_root)
     needs = dict.fromkeys(need for each in records for need in serving_needs(checked, each))
     return Checked(num_runs=len(folders), needs=list(needs))
 

@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from bench.core.printable import printable
 from bench.core.qualities import QUALITIES
 from bench.core.records.run import RunRecord
-from bench.core.records.serving import WHOLE_STAGE
+from bench.core.records.serving import WHOLE_STAGE, Serving
 from bench.runs.table.columns import FittedTable, fit_table, legend, number_column, prose
 from bench.runs.table.groups import (
     INVALID,
@@ -25,7 +25,7 @@ from bench.runs.table.groups import (
     name_columns,
     outcome_column,
 )
-from bench.runs.table.medians import TIME, Median, median_of, unit_of
+from bench.runs.table.medians import TIME, Median, digits, median_of, unit_of
 from bench.runs.table.nodes import node_columns, node_notes
 from bench.runs.table.selection import select_rows
 from bench.serving.columns import headline_rank, headline_text, serve_columns
@@ -51,6 +51,9 @@ SWEEP_COLUMNS = (
     "serving.energy_per_output_token_j",
     "serving.cost_per_million_usd",
     "serving.emissions_per_million_gco2e",
+    *(f"serving.beside.latency_p99_{name}" for name in ("alone_ms", "beside_ms", "ratio")),
+    *(f"serving.beside.latency_p99_ratio_{end}" for end in ("low", "high")),
+    *(f"serving.beside.training_{name}_steps_per_s" for name in ("alone", "beside")),
     "skew.planted",
     "skew.found",
     "skew.features_max_difference",
@@ -179,4 +182,17 @@ def serve_line(record: RunRecord) -> str:
         reasons = serving.invalid_reasons if serving else []
         return ": ".join([INVALID, *map(printable, reasons[:1])])
     skew = ", skew found" if record.skew and record.skew.found else ""
-    return f"{headline_text(record) or 'valid'}{skew}"
+    return f"{headline_text(record) or 'valid'}{_beside(serving)}{skew}"
+
+
+def _beside(serving: Serving) -> str:
+    """What a training beside the server did to both; empty without one."""
+    beside = serving.beside
+    if beside is None:
+        return ""
+    low, high = (
+        digits(end) for end in (beside.latency_p99_ratio_low, beside.latency_p99_ratio_high)
+    )
+    slower = f"one-input p99 x{digits(beside.latency_p99_ratio)} [{low}, {high}]"
+    speed = "" if beside.training_ratio is None else f", training x{digits(beside.training_ratio)}"
+    return f" beside a {beside.name} ({slower}{speed})"

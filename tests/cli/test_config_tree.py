@@ -162,6 +162,13 @@ def test_every_planted_skew_composes_and_is_in_range(name: str) -> None:
     assert name == ("none" if skew is None else skew.kind)
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "beside").glob("*.yaml")))
+def test_everything_beside_a_server_composes_and_is_in_range(name: str) -> None:
+    overrides = ["run=latest", f"beside={name}"]
+    beside = ServeConfig.from_dict(plain_values(compose("serve", overrides=overrides))).beside
+    assert name == ("none" if beside is None else beside.name)
+
+
 def test_a_cloud_placement_is_rented_unless_a_price_is_given() -> None:
     def price(*overrides: str) -> str:
         config = compose("serve", overrides=["run=latest", "placement=cloud", *overrides])

@@ -398,6 +398,38 @@ def test_a_planted_skew_is_found_and_a_sound_path_has_none(folder: Path) -> None
     assert len([record for record in records(folder, "serve") if record.skew is None]) == 1
 
 
+BESIDE = ("beside=retraining", "beside.compare_rounds=2", "beside.num_threads=1")
+
+
+def test_a_model_is_served_beside_a_retraining(folder: Path) -> None:
+    record, answer = served(folder, *BESIDE, "backend.num_threads=1")
+    assert record.serving is not None
+    beside = record.serving.beside
+    assert beside is not None
+    assert (beside.name, beside.num_threads, beside.num_rounds) == ("retraining", 1, 2)
+    assert beside.num_requests >= 662
+    assert min(beside.latency_p99_alone_ms, beside.latency_p99_beside_ms) > 0
+    assert min(beside.training_alone_steps_per_s, beside.training_beside_steps_per_s) > 0
+    assert "joules of both" in " ".join(answer.out.split())
+    assert (folder / "results" / "serve" / record.run_id / "retraining.log").exists()
+    assert record.skew is not None
+    assert not record.skew.found
+
+
+def test_a_retraining_that_dies_fails_the_run_with_its_last_words(folder: Path) -> None:
+    path = folder / "results" / "train" / trained(folder).run_id
+    tree = json.loads((path / "run.json").read_text())
+    tree["config"]["optimizer"]["weight_decay"] = -1.0
+    (path / "run.json").write_text(json.dumps(tree))
+    answer = serve(folder, f"run={path}", *SHORT, *BESIDE)
+    assert answer.code == 5, answer.out + answer.err
+    record = only(folder)
+    assert record.error is not None
+    assert record.error.kind == "ServerDied"
+    assert record.error.message.startswith("the retraining ended with 2; last lines of ")
+    assert record.error.message.endswith("error: Invalid weight_decay value: -1.0")
+
+
 def test_a_server_that_breaks_down_in_the_middle_is_a_failed_record(folder: Path) -> None:
     num_images = 360  # the test split of the digits: it survives them, and not the load after
     with own_server(answers=num_images + 200) as url:

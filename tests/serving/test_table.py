@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench.core.outcome import outcome_record
+from bench.core.records.beside import Beside
 from bench.core.records.compression import Compression
 from bench.core.records.model import ModelFacts, Quality
 from bench.core.records.run import RunError, RunRecord, Status
@@ -319,3 +320,29 @@ def test_skew_is_a_column_where_it_was_found() -> None:
     assert "skew" not in printed(runs[1])
     assert serve_line(runs[0]).endswith(", skew found")
     assert "skew" not in serve_line(runs[1])
+
+
+def test_a_training_beside_the_server_has_columns_and_a_line() -> None:
+    beside = Beside(
+        name="retraining",
+        num_threads=1,
+        nice=0,
+        latency_p99_alone_ms=2.0,
+        latency_p99_beside_ms=5.0,
+        latency_p99_ratio=2.5,
+        latency_p99_ratio_low=2.25,
+        latency_p99_ratio_high=2.75,
+        training_alone_steps_per_s=40.0,
+        training_beside_steps_per_s=10.0,
+        training_ratio=0.25,
+        num_rounds=10,
+        num_requests=662,
+    )
+    both = record(replace(FAST, beside=beside))
+    text = printed(both)
+    for words in ("2.50 [2.25, 2.75]", "0.250", "joules of both"):
+        assert words in text
+    assert serve_line(both) == (
+        "p90 latency 31 µs beside a retraining (one-input p99 x2.50 [2.25, 2.75], training x0.250)"
+    )
+    assert "joules of both" not in printed(record(FAST))

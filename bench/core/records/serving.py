@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bench.core.labels import ComponentEnergy, EnergyLabel
+from bench.core.records.beside import Beside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,8 @@ class Serving:
         cost_per_million_usd: Cost of the time and joules of a million predictions at the rate that
             was served; see Cost and emissions.
         emissions_per_million_gco2e: Emissions of the joules of a million predictions.
+        beside: The training that ran beside the server, with `beside=retraining`. Then all fields
+            above are those with it: joules and costs are of both together.
     """
 
     num_requests: int
@@ -140,6 +143,7 @@ class Serving:
     compile_s: float | None = None
     cost_per_million_usd: float | None = None
     emissions_per_million_gco2e: float | None = None
+    beside: Beside | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
