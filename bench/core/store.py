@@ -15,6 +15,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +32,8 @@ from bench.core.files import (
     unwritable_message,
 )
 from bench.core.json_lines import LineWriter, read_lines, refuse_impossible
+from bench.core.maintenance_files import read_events, read_windows
+from bench.core.maintenance_summary import summarise
 from bench.core.outcome import outcome_record
 from bench.core.printable import printable
 from bench.core.records.curve import CurveRow
@@ -215,7 +218,11 @@ def _interrupted(folder: Path) -> RunRecord:
     config = yaml.safe_load(read_file(path))
     identity = identity_of(folder, config)
     error = None if began(folder) else not_started()
-    return outcome_record(identity, config, read_curve(folder), status="interrupted", error=error)
+    record = outcome_record(identity, config, read_curve(folder), status="interrupted", error=error)
+    rows = read_windows(folder)
+    if not rows:
+        return record
+    return replace(record, maintenance=summarise(config, rows, read_events(folder)))
 
 
 def identity_of(folder: Path, config: object) -> RunIdentity:

@@ -76,7 +76,7 @@ class Watch:
         if detection.alarm is None:
             return detection
         with books.phase("observe"):
-            is_false, delay = self._timeline.judged(detection.alarm, model.newest_label)
+            is_false, delay = self._timeline.judged(detection.alarm, model.oldest_label)
             self._on_event(
                 MaintenanceEvent(
                     kind="alarm",

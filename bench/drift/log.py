@@ -68,7 +68,8 @@ class ServingLog:
         return TrainingSet(
             features=np.concatenate(features),
             labels=np.concatenate([old.labels, classes]),
-            newest_label=int(taken[-1]) if len(taken) else 0,
+            oldest=0 if num_old or not len(taken) else int(taken[0]),
+            newest=int(taken[-1]) if len(taken) else 0,
         )
 
     def _features(self, predictions: Index) -> list[Floats]:

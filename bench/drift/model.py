@@ -28,6 +28,7 @@ class DeployedModel:
         precision: Enters the precision that it was trained in.
         device: Of the network.
         batch_size: Predictions that are made at a time.
+        oldest_label: Number of the oldest prediction among its samples; 0 if initial ones are.
         newest_label: Number of the newest prediction whose label it has learned; 0 for the first.
         reference: Held-out samples, on which nothing about the model was chosen.
         class_weights: Factors of the probabilities of the classes, (num_classes,); None for none.
@@ -39,6 +40,7 @@ class DeployedModel:
     precision: Callable[[], AbstractContextManager[None]]
     device: torch.device
     batch_size: int
+    oldest_label: int
     newest_label: int
     reference: Reference
     class_weights: NDArray[np.float64] | None = None

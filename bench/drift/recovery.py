@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.config.maintain import MaintainConfig
-from bench.core.identity import part_name
 from bench.core.maintenance_files import read_events, read_windows
+from bench.core.maintenance_summary import UPKEEP, spent, summarise
 from bench.core.records.maintenance import Maintenance, MaintenanceEvent, WindowRow
 from bench.core.records.run import RunRecord
-from bench.drift.summary import UPKEEP, spent, summarise
 from bench.runs.charges import charge
 
 
@@ -45,9 +44,7 @@ def maintenance(
         ValueError: The configuration is wrong, or its prices are.
     """
     config = MaintainConfig.from_dict(values)
-    policy = part_name(values, "policy")
-    detector = part_name(values, "detector") if config.detector else None
-    summary = summarise(config, policy, detector, rows, events)
+    summary = summarise(values, rows, events)
     upkeep_s = spent(rows, UPKEEP, "s") or 0.0
     usd, gco2e = charge(values, upkeep_s, summary.upkeep_j)
     people_usd = summary.manual_hours * config.retrain.usd_per_person_hour

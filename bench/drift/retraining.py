@@ -43,12 +43,14 @@ class TrainingSet:
     Attributes:
         features: As the log of the serving path has them, (n, ...).
         labels: Classes, (n,).
-        newest_label: Number of the newest prediction among them; 0 if all are initial samples.
+        oldest: Number of the oldest prediction among them; 0 if there are initial samples.
+        newest: Number of the newest prediction among them; 0 if all are initial samples.
     """
 
     features: Floats
     labels: Index
-    newest_label: int
+    oldest: int
+    newest: int
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -173,9 +175,7 @@ class ModelTrainer:
         profiler, error = self._fit(parts, nested, number)
         model = None
         if not error:
-            model = self._model(
-                parts, preprocessing, labelled(reference), number, samples.newest_label
-            )
+            model = self._model(parts, preprocessing, labelled(reference), number, samples)
         last = profiler.rows[-1] if profiler.rows else None
         return Trained(
             model=model,
@@ -219,7 +219,7 @@ class ModelTrainer:
         preprocessing: Preprocessing,
         reference: Labelled,
         number: int,
-        newest_label: int,
+        samples: TrainingSet,
     ) -> DeployedModel:
         network = parts.module.network.to(parts.device).eval()
         precision: Callable[[], Any] = parts.trainer.precision_plugin.forward_context
@@ -238,7 +238,8 @@ class ModelTrainer:
             precision=precision,
             device=parts.device,
             batch_size=batch_size,
-            newest_label=newest_label,
+            oldest_label=samples.oldest,
+            newest_label=samples.newest,
             reference=Reference(
                 inputs=flattened(reference.inputs),
                 probabilities=probabilities,

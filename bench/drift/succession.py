@@ -119,7 +119,7 @@ class Succession:
                 prediction=now,
                 model=self._num_retrains,
                 reason=trained.error or reason,
-                newest_label=samples.newest_label,
+                newest_label=samples.newest,
                 **training_event(trained, spent),
             )
         )

@@ -54,7 +54,8 @@ class Timeline:
 
         Args:
             alarm: Number of the prediction at which it was raised.
-            learned: Number of the newest prediction that the model has learned from.
+            learned: Number of the oldest prediction that the model has learned from. If a change
+                lies among its samples, its reference is a mixture, and what is served since is not.
 
         Returns:
             Both None if nobody knows. The delay is None for all but the first alarm after a change.

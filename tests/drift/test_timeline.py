@@ -39,7 +39,8 @@ SUDDEN = FakeStream([0.0, 0.0, 1.0, 1.0], changes=(200,))
     [
         (150, 0, (True, None)),  # before the change
         (230, 0, (False, 30)),  # 30 predictions after it
-        (350, 299, (True, None)),  # the model has learned the new world: nothing changed since
+        (350, 210, (True, None)),  # the model knows only the new world: nothing changed since
+        (350, 150, (False, 150)),  # a part of its samples is of the old world
     ],
 )
 def test_an_alarm_is_judged_by_what_changed_since_the_model_learned(

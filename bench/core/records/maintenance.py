@@ -106,8 +106,8 @@ class MaintenanceEvent:
         total_s: Seconds from its decision to the trained model.
         energy_j: Joules in that time; None if unknown.
         energy_label: Weakest label of their components.
-        is_false: For an alarm: whether nothing had changed since the deployed model was trained.
-            None if nobody knows.
+        is_false: For an alarm: whether nothing had changed since the oldest sample of the deployed
+            model. None if nobody knows.
         delay: For an alarm: predictions since the change that it found.
     """
 
@@ -175,8 +175,8 @@ class Maintenance:
             mean over predictions. The initial samples count as prediction 0.
         swap_delay_mean: Predictions between a decision to retrain and the new model, mean.
         num_alarms: Alarms of the detector.
-        num_false_alarms: Alarms when nothing had changed since the deployed model was trained. None
-            for a drift of the data itself.
+        num_false_alarms: Alarms when nothing had changed since the oldest sample of the deployed
+            model. None for a drift of the data itself.
         false_alarms_per_10k: The same per 10,000 predictions.
         num_missed: Changes that no alarm followed before the next change or the end.
         detection_delay_mean: Predictions from a change to its alarm, mean over those found.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from bench.config.maintain import MaintainConfig
+from bench.core.identity import part_name
 from bench.core.records.maintenance import Maintenance, MaintenanceEvent, WindowRow
 from bench.core.stats.intervals import median
 from bench.core.target import meets
@@ -20,46 +20,41 @@ _PER_1000 = 1_000
 
 
 def summarise(
-    config: MaintainConfig,
-    policy: str,
-    detector: str | None,
-    rows: Sequence[WindowRow],
-    events: Sequence[MaintenanceEvent],
+    values: Mapping[str, Any], rows: Sequence[WindowRow], events: Sequence[MaintenanceEvent]
 ) -> Maintenance:
     """Sum up what was served and what it needed; money is added later.
 
     Args:
-        config: Of the deployment.
-        policy: Name of the policy.
-        detector: Name of the detector; None without one.
+        values: The configuration of the record, with the options that were chosen.
         rows: Its windows so far.
         events: Its events so far.
     """
+    held = held_accuracy(values)
     num = sum(row.num_predictions for row in rows)
     trainings = [event for event in events if event.kind == "retraining"]
     detect_s, detect_j = (spent(rows, ("detect",), unit) for unit in ("s", "j"))
     upkeep_j = spent(rows, UPKEEP, "j")
-    on_target = on_target_predictions(rows, config.held_accuracy)
+    on_target = on_target_predictions(rows, held)
     num_labels = sum(row.num_known for row in rows)
     return Maintenance(
-        policy=policy,
-        detector=detector,
+        policy=part_name(values, "policy"),
+        detector=part_name(values, "detector") if values.get("detector") else None,
         num_windows=len(rows),
         num_predictions=num,
-        target_value=config.held_accuracy,
-        **_quality(rows, config.held_accuracy),
+        target_value=held,
+        **_quality(rows, held),
         num_retrains=len(trainings),
         num_promoted=sum(event.kind == "promotion" for event in events),
-        num_wasted=num_wasted(rows, events, config.stream.window),
+        num_wasted=num_wasted(rows, events, values["stream"]["window"]),
         retrain_init_s=sum(event.init_s or 0.0 for event in trainings),
         retrain_samples=sum(event.samples or 0 for event in trainings),
         detect_time_per_prediction_s=detect_s / num if num and detect_s is not None else None,
         detect_energy_per_prediction_j=detect_j / num if num and detect_j is not None else None,
         **_latency_ratio(rows),
         labels_used=num_labels,
-        labels_cost_usd=num_labels * config.labels.price_usd,
+        labels_cost_usd=num_labels * values["labels"]["price_usd"],
         held_out_errors=sum(row.held_out_errors for row in rows),
-        manual_hours=len(trainings) * config.retrain.manual_hours,
+        manual_hours=len(trainings) * values["retrain"]["manual_hours"],
         upkeep_j=upkeep_j,
         energy_per_1000_on_target_j=(
             upkeep_j / on_target * _PER_1000 if upkeep_j is not None and on_target else None
@@ -68,6 +63,12 @@ def summarise(
         swap_delay_mean=_swap_delay(events),
         **_detections(events, rows),
     )
+
+
+def held_accuracy(values: Mapping[str, Any]) -> float:
+    """The accuracy to hold, by the configuration of a deployment."""
+    held = values.get("accuracy_to_hold")
+    return float(values["target"]["value"] if held is None else held)
 
 
 def spent(rows: Sequence[WindowRow], phases: Sequence[str], unit: str) -> float | None:

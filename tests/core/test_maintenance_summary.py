@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.config.maintain import MaintainConfig, StreamConfig
+from bench.core.maintenance_summary import UPKEEP, num_wasted, on_target_predictions, summarise
 from bench.core.records.maintenance import MaintenanceEvent, WindowRow
-from bench.core.target import TargetConfig
-from bench.drift.summary import UPKEEP, num_wasted, on_target_predictions, summarise
 
 SIZE = 100
 
@@ -43,14 +41,18 @@ def alarm(prediction: int, *, is_false: bool, delay: int | None = None) -> Maint
     )
 
 
-CONFIG = MaintainConfig(
-    stream=StreamConfig(source={}, num_windows=4, window=SIZE, initial_samples=100),
-    target=TargetConfig(value=0.9, eval_every_samples=100),
-)
+CONFIG: dict[str, Any] = {
+    "choices": {"policy": "every", "detector": "ks"},
+    "detector": {"_target_": "my.Detector"},
+    "stream": {"window": SIZE},
+    "target": {"value": 0.9},
+    "labels": {"price_usd": 0.0},
+    "retrain": {"manual_hours": 0.0},
+}
 
 
 def summed(rows: list[WindowRow], events: list[MaintenanceEvent], **options: Any) -> Any:
-    return summarise(replace(CONFIG, **options), "every", "ks", rows, events)
+    return summarise(CONFIG | options, rows, events)
 
 
 def test_quality_is_judged_window_by_window() -> None:
