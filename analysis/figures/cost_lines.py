@@ -19,6 +19,7 @@ from bench.core.arrays import Floats
 
 # More grey lines would only be a blot.
 _OTHERS = 40
+_APART = 0.08  # of the axis, that two texts need between them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ def draw_cost_lines(
     *,
     span: tuple[float, float],
     width: Width,
+    is_relative: bool = False,
 ) -> tuple[list[Line2D], str]:
     """Draw a line for each row, on logarithmic axes.
 
@@ -57,6 +59,7 @@ def draw_cost_lines(
         terms: Names of the columns.
         span: The smallest and the largest number.
         width: Of the figure.
+        is_relative: Whether to draw how many times the lowest line each is.
 
     Returns:
         Legend entries, and a sentence with what all names have in common.
@@ -66,21 +69,31 @@ def draw_cost_lines(
     places = _named(lines, list(best.index), terms, worth)
     others = evenly([place for place in lines.index if place not in places], _OTHERS)
     num = np.geomspace(*span, 200)
+    unit = lowest(lines, terms, num) if is_relative else np.ones_like(num)
     for place in others:
         row = lines.loc[place]
-        axes.plot(num, row[terms.fixed] + num * row[terms.each], color=GREY, linewidth=0.6)
+        total = row[terms.fixed] + num * row[terms.each]
+        axes.plot(num, total / unit, color=GREY, linewidth=0.6)
     names, common = short_names(lines.loc[[*places, *others], "configuration"])
     handles = [
-        _draw_line(axes, row, terms, names, num, n, width)
+        _draw_line(axes, row, terms, names, num, unit, n, width)
         for n, row in enumerate(lines.loc[places].to_dict("records"))
     ]
     if len(lines) > len(places):
         label = f"{len(lines) - len(places)} others"
         handles.append(Line2D([], [], color=GREY, label=label))
-    _draw_crossings(axes, crossings, terms)
     log_axis(axes, "x")
     log_axis(axes, "y")
+    if not is_relative:
+        _draw_crossings(axes, crossings, terms)
     return handles, common
+
+
+def lowest(lines: DataFrame, terms: Terms, num: Floats) -> Floats:
+    """The smallest cost at each number, shape (n,)."""
+    fixed, each = (lines[name].to_numpy(float)[:, None] for name in (terms.fixed, terms.each))
+    least: Floats = (fixed + num * each).min(axis=0)
+    return least
 
 
 def worth_of(lines: DataFrame, terms: Terms) -> float:
@@ -103,11 +116,12 @@ def _draw_line(
     terms: Terms,
     names: dict[str, str],
     num: Floats,
+    unit: Floats,
     place: int,
     width: Width,
 ) -> Line2D:
     middle, low, high = (
-        row[f"{terms.fixed}{suffix}"] + num * row[f"{terms.each}{suffix}"]
+        (row[f"{terms.fixed}{suffix}"] + num * row[f"{terms.each}{suffix}"]) / unit
         for suffix in ("", "_low", "_high")
     )
     colour = COLOURS[place]
@@ -132,7 +146,13 @@ def _draw_crossings(axes: Axes, crossings: DataFrame, terms: Terms) -> None:
         linewidths=0.9,
         zorder=4,
     )
-    for row in crossings.to_dict("records"):
+    least = _APART * np.ptp(np.log(axes.get_xlim())) if len(crossings) else 0.0
+    last = -np.inf
+    for row in crossings.sort_values(terms.crossing).to_dict("records"):
+        # A text over another one says nothing.
+        if np.log(row[terms.crossing]) < last + least:
+            continue
+        last = np.log(row[terms.crossing])
         text = terms.crossing_text.format(short_number(row[terms.crossing]))
         place = (row[terms.crossing], row["cost"])
         write_beside(axes, text, place, (4, -8), fontsize=6.5, color=INK)

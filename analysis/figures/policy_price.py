@@ -7,6 +7,7 @@ A line holds for what a policy did: one that weighs errors would decide otherwis
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series, concat
 
-from analysis.figures.axes import Canvas, canvas, finished, in_paper_style
-from analysis.figures.cost_lines import Terms, draw_cost_lines, worth_of
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis
+from analysis.figures.cost_lines import Terms, draw_cost_lines, lowest, worth_of
 from analysis.figures.deployments import deployment_runs
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.quantities import cost_bases
@@ -28,6 +29,7 @@ from bench.core.arrays import Floats
 from bench.core.metric import MONEY
 
 _TERMS = Terms(fixed="cost", each="errors", crossing="price", crossing_text="{}")
+_MOST_TIMES = 10.0  # times the cheapest policy, up to which others are drawn
 _BEYOND = 10.0  # times the prices that matter, to both sides
 
 
@@ -121,27 +123,46 @@ def draw_policy_price(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_policy_price` gives."""
     policies, crossings = data[data["kind"] == "policy"], data[data["kind"] == "crossing"]
     is_oracle = policies["is_oracle"].astype(bool)
-    figure, (axes,) = canvas(width)
+    chosen = ~is_oracle if not is_oracle.all() else is_oracle
+    height_in = 1.9 if width == "one" else 2.4
+    # A policy alone is the cheapest one everywhere.
+    figure, panels = canvas(width, height_in, num=min(2, int(chosen.sum())), sharex=True)
     asked = float(data["asked_usd"].iloc[0])
     low, high = _span(policies, crossings, asked)
     to_price, price_unit = prefixed([high / _BEYOND], MONEY)
     to_cost, cost_unit = prefixed(policies["cost"] + high / _BEYOND * policies["errors"], MONEY)
     lines = _scaled(policies, to_cost, to_price)
     points = crossings.assign(price=crossings["price"] * to_price, cost=crossings["cost"] * to_cost)
-    usable = lines[~is_oracle] if not is_oracle.all() else lines
-    span = low * to_price, high * to_price
-    handles, common = draw_cost_lines(axes, usable, points, _TERMS, span=span, width=width)
+    usable, span = lines[chosen], (low * to_price, high * to_price)
+    handles, common = draw_cost_lines(panels[0], usable, points, _TERMS, span=span, width=width)
     num = np.geomspace(*span, 200)
-    handles += _draw_envelope(axes, usable, num)
+    handles += _draw_envelope(panels[0], usable, num)
     if not is_oracle.all():
-        handles += _draw_oracles(axes, lines[is_oracle], num)
-    if asked > 0:
-        style: dict[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
-        axes.axvline(asked * to_price, **style)
-        handles.append(Line2D([], [], label="price in the configurations", **style))
-    axes.set_xlabel(f"price of an error ({price_unit})")
-    axes.set_ylabel(f"upkeep and errors\n({cost_unit}: {data['basis'].iloc[0]})")
+        handles += _draw_oracles(panels[0], lines[is_oracle], num)
+    for axes in panels[1:]:
+        draw_cost_lines(axes, usable, points, _TERMS, span=span, width=width, is_relative=True)
+        _limit(axes)
+        axes.set_ylabel("times the cheapest\npolicy")
+    handles += _draw_asked(panels, asked * to_price)
+    panels[-1].set_xlabel(f"price of an error ({price_unit})")
+    panels[0].set_ylabel(f"upkeep and errors\n({cost_unit}: {data['basis'].iloc[0]})")
     return finished(figure, handles, f"{_words(data, crossings)} {common}", width)
+
+
+def _draw_asked(panels: Sequence[Axes], price: float) -> list[Line2D]:
+    """Mark the price that the configurations have; a price of 0 is on no logarithmic axis."""
+    if not price > 0:
+        return []
+    style: dict[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
+    for axes in panels:
+        axes.axvline(price, **style)
+    return [Line2D([], [], label="price in the configurations", **style)]
+
+
+def _limit(axes: Axes) -> None:
+    """Cut off what is many times as expensive, where the differences that matter would vanish."""
+    axes.set_ylim(0.95, min(_MOST_TIMES, max(1.5, axes.get_ylim()[1])))
+    log_axis(axes, "y")
 
 
 def _span(policies: DataFrame, crossings: DataFrame, asked: float) -> tuple[float, float]:
@@ -161,10 +182,9 @@ def _scaled(policies: DataFrame, to_cost: float, to_price: float) -> DataFrame:
 
 def _draw_envelope(axes: Axes, lines: DataFrame, num: Floats) -> list[Line2D]:
     """A broad line below that of the cheapest policy at each price."""
-    totals = lines["cost"].to_numpy(float)[:, None] + num * lines["errors"].to_numpy(float)[:, None]
-    (line,) = axes.plot(
-        num, totals.min(axis=0), color="0.85", linewidth=5, zorder=0.5, label="the cheapest policy"
-    )
+    least = lowest(lines, _TERMS, num)
+    look: dict[str, Any] = {"color": "0.85", "linewidth": 5, "zorder": 0.5}
+    (line,) = axes.plot(num, least, label="the cheapest policy", **look)
     return [line]
 
 

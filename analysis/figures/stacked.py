@@ -14,6 +14,9 @@ from analysis.figures.marks import n_words, write_beside
 from analysis.figures.prepare import evenly
 from analysis.figures.style import COLOURS, HATCHES, INK, Width, short_names, short_number
 
+_LEAST_IN = 1.0  # for a single bar, above a label of two lines
+_LINE_IN = 0.115  # height of a line of type
+_GAP, _BAR = 0.6, 1.12  # between two bars, and the thickness of a bar, in lines of type
 _MOST_BARS = 16  # configurations that fit one above the other
 
 
@@ -68,9 +71,10 @@ def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
     names = list(dict.fromkeys(data["configuration"]))
     short, common = short_names(names)
     labels = [_bar_name(data, name, short[name], 26 if width == "one" else 56) for name in names]
-    lines = sum(label.count("\n") + 1 for label in labels)
-    figure, (axes,) = canvas(width, 0.55 + 0.115 * lines + 0.07 * len(names))
-    places = np.arange(len(names))[::-1]
+    # In lines of type: each bar has the room of its label, and a gap.
+    rooms = np.array([label.count("\n") + 1 + _GAP for label in labels])
+    figure, (axes,) = canvas(width, max(_LEAST_IN, 0.55 + _LINE_IN * rooms.sum()))
+    places = rooms.sum() - (np.cumsum(rooms) - rooms / 2)
     left = np.zeros(len(names))
     handles = []
     for place, part in enumerate(dict.fromkeys(data["part"])):
@@ -86,7 +90,7 @@ def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
             "edgecolor": INK,
             "linewidth": 0.4,
         }
-        axes.barh(places, rows["mean"], left=left, height=0.7, **style)
+        axes.barh(places, rows["mean"], left=left, height=_BAR, **style)
         left += rows["mean"].to_numpy(dtype=float)
         handles.append(Patch(label=str(part), **style))
     _ranges(axes, data, names, places)
@@ -95,6 +99,7 @@ def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
         where = max(total, end), place
         write_beside(axes, short_number(total), where, (3, 0), va="center", fontsize=5.5)
     axes.margins(x=0.12)
+    axes.set_ylim(0, rooms.sum())
     axes.set_yticks(places, labels, fontsize=6)
     axes.grid(visible=False, axis="y")
     axes.set_xlim(left=0)

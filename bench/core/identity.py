@@ -78,6 +78,15 @@ def without_key(config: dict[str, Any], dotted: str) -> dict[str, Any]:
     return copy
 
 
+def without_copies(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a nested dict without the seed and the repeat, of which groups may hold copies."""
+    return {
+        key: without_copies(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key not in ("seed", "repeat")
+    }
+
+
 def config_hash(config: dict[str, Any]) -> str:
     """Hash everything in a configuration that can change a result.
 

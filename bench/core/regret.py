@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from bench.core.checks import value_at
 from bench.core.counting import start_order
-from bench.core.identity import charges_of, config_hash, without_key
+from bench.core.identity import charges_of, config_hash, without_copies, without_key
 from bench.core.records.run import RunRecord
 
 ORACLE, NEVER = "oracle", "never"
@@ -95,10 +95,10 @@ def stream_hash(config: Mapping[str, Any]) -> str:
         config: A resolved configuration of bench.maintain.
 
     Returns:
-        12 hex digits. Prices count, which the hash of a configuration leaves out: money that was
-        charged differently cannot be compared.
+        12 hex digits, the same for all seeds and repeats. Prices count, which the hash of a
+        configuration leaves out: money that was charged differently cannot be compared.
     """
-    same = dict(config)
+    same = without_copies(config)
     for key in OF_POLICY:
         same = without_key(same, key)
     return config_hash({**same, "charges": charges_of(config)})

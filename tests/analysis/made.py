@@ -65,8 +65,9 @@ SAMPLER_PERIOD_S = 0.05  # shorter than a real one's: these runs are
 def identity(command: str, config: Mapping[str, Any], start: datetime) -> RunIdentity:
     """An identity like the store's, but with a start and a suffix that are known beforehand."""
     same = {**config, "seed": 0, "repeat": 0}
-    if "data" in same:
-        same["data"] = {**same["data"], "seed": 0}
+    for group in ("data", "stream"):
+        if group in same:
+            same[group] = {**same[group], "seed": 0}
     suffix = hashlib.sha256(json.dumps([dict(config), start.isoformat()]).encode()).hexdigest()[:3]
     fraction = start.microsecond * 16**5 // 10**6
     hashed = config_hash(same)

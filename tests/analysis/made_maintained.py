@@ -57,7 +57,7 @@ class Maintained:
     window: int = 500
     interval: int = 4
     delay: int = 1
-    watcher: str = "ks"
+    watcher: str = "two_sample"
     shift: float = 0.2
     num_false: int = 1
     target: float = 0.85
@@ -96,6 +96,7 @@ class Maintained:
                 "num_windows": self.num_windows,
                 "window": self.window,
                 "initial_samples": 1000,
+                "seed": self.seed,
                 "rate_per_s": None,
             },
             "drift": {"kind": "concept", "schedule": self.schedule},

@@ -77,6 +77,11 @@ def test_regret_is_the_total_above_that_of_the_oracle_of_the_same_seed() -> None
     assert [each.usd for each in regrets(runs)] == [-1.0, 6.0, 0.0, 0.0]
 
 
+def test_seeds_and_their_copies_in_groups_are_of_one_stream() -> None:
+    seeds = [{**CONFIG, "seed": n, "stream": {"window": 100, "seed": n}} for n in (0, 1)]
+    assert len({stream_hash(each) for each in seeds}) == 1
+
+
 def test_policy_detector_and_alpha_may_differ_and_nothing_else() -> None:
     one = {**CONFIG, "policy": {"k": 4}}
     assert stream_hash(one) == stream_hash(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.core.flat import value_of
-from bench.core.identity import CHOICES, UNHASHED, without_key
+from bench.core.identity import CHOICES, UNHASHED, without_copies, without_key
 from bench.core.labels import GUESSED
 from bench.core.metric import Better, Metric
 from bench.core.printable import printable
@@ -20,8 +20,6 @@ from bench.gate.sides.exactness import inexact_metrics
 from bench.gate.sides.facts import facts_of
 from bench.gate.sides.joules import by_part, joule_flags, without_joules_in_doubt
 from bench.gate.sides.validation import require_possible
-
-_COPIED = ("seed", "repeat")
 
 
 def reduced(records: Sequence[RunRecord], problems: list[Problem]) -> list[GateRun]:
@@ -138,22 +136,13 @@ def _value(record: RunRecord, metric: Metric) -> Any:
 def _hashed_config(record: RunRecord) -> dict[str, Any]:
     """What went into the hash; a served run's folder is replaced by its model."""
     # Without what the hash leaves out too: else repeats would seem to differ.
-    config = _without_copies(record.config)
+    config = without_copies(record.config)
     for key in UNHASHED:
         config = without_key(config, key)
     if record.trained is not None:
         # The folder differs between the sides although the model was trained alike.
         config["run"] = f"{record.trained.model or 'model'} {record.trained.config_hash[:6]}"
     return config
-
-
-def _without_copies(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the seed and the repeat, of which groups may hold copies."""
-    return {
-        key: _without_copies(value) if isinstance(value, dict) else value
-        for key, value in config.items()
-        if key not in _COPIED
-    }
 
 
 def _choices(stored: Any) -> dict[str, str]:

@@ -1,0 +1,221 @@
+"""Figures of deployments: what they show of known runs, and how they mark what is unusual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from analysis.figures.prepare import NothingToDraw
+from analysis.figures.registry import Frames, draw_figure, figure_data
+from analysis.load.runs import load_runs
+from analysis.stats.deployments import cost_parts
+from tests.analysis.figures.literal import by
+from tests.analysis.made_maintained import Maintained, make_maintained, make_policies
+from tests.analysis.made_records import SWEEP_START
+
+NAMES = ("stream", "maintenance_pareto", "policy_price", "detectors", "maintenance_costs")
+Make = Callable[[str], Frames]
+
+
+def make_shape(results: Path, shape: str) -> None:
+    """Deployments of a shape that a figure must survive."""
+    many: dict[str, Maintained] = {
+        "policies": Maintained(),
+        "never on target": Maintained(target=0.97),
+        "unfit": Maintained(flags=("other_load",)),
+        "no joules": Maintained(label=None),
+    }
+    if shape in many:
+        make_policies(results, seeds=range(2), base=many[shape])
+    elif shape == "one run":
+        make_maintained(results, Maintained(policy="drift", schedule="seasonal"))
+    elif shape == "streams":
+        for day, schedule in enumerate(("none", "seasonal")):
+            start = SWEEP_START + timedelta(days=day)
+            base = Maintained(schedule=schedule, start=start)  # type: ignore[arg-type]
+            make_policies(results, seeds=range(1), base=base)
+    else:
+        made = Maintained(schedule="seasonal")
+        starts = (made.start + timedelta(minutes=n) for n in range(20))
+        for policy in ("never", "performance", "drift", "oracle"):
+            make_maintained(results, replace(made, policy=policy, start=next(starts)))  # type: ignore[arg-type]
+        for interval, start in enumerate(starts, 1):
+            make_maintained(results, replace(made, interval=interval, start=start))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    @cache
+    def frames(shape: str) -> Frames:
+        results = tmp_path_factory.mktemp("results")
+        make_shape(results, shape)
+        return Frames(load_runs([results]).runs)
+
+    return frames
+
+
+def words_of(figure: Figure) -> str:
+    figure.draw_without_rendering()
+    texts = [text.get_text() for text in figure.findobj(mpl.text.Text)]
+    return " ".join(" ".join(str(text) for text in texts).split())
+
+
+def drawn(made: Make, name: str, shape: str) -> tuple[DataFrame, str]:
+    data = figure_data(name, made(shape))
+    return data, words_of(draw_figure(name, data, "one"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "shape", ["one run", "20 configurations", "never on target", "unfit", "streams", "no joules"]
+)
+def test_every_shape_is_drawn_in_both_widths_or_refused_with_a_reason(
+    made: Make, name: str, shape: str
+) -> None:
+    try:
+        data = figure_data(name, made(shape))
+    except NothingToDraw as reason:
+        assert shape == "no joules"
+        assert "bench.maintain" in str(reason)  # noqa: PT017
+        return
+    for width in ("one", "two"):
+        assert words_of(draw_figure(name, data, width))  # type: ignore[arg-type]
+
+
+def test_the_stream_shows_a_run_of_each_policy_from_best_to_worst(made: Make) -> None:
+    data, words = drawn(made, "stream", "policies")
+    configurations = list(dict.fromkeys(data["configuration"]))
+    assert configurations[0] in ("policy=oracle", "policy=drift detector=two_sample")
+    assert configurations[-1] == "policy=never"
+    served = data[(data["configuration"] == "policy=never") & (data["kind"] == "window")]
+    assert len(served) == 24
+    assert served["end"].max() == 24 * 500
+    # The drift is sudden, in the middle.
+    assert list(served["strength"]) == [0.0] * 12 + [1.0] * 12
+    trained = data[data["kind"] == "retraining"].groupby("configuration").size()
+    assert trained["policy=every"] == 5
+    assert "(J, modelled)" in words
+    assert "false alarm" in words
+    assert "alarm after a change" in words
+
+
+def test_of_many_configurations_the_stream_shows_every_policy(made: Make) -> None:
+    data, words = drawn(made, "stream", "20 configurations")
+    shown = set(data["configuration"])
+    assert {"policy=never", "policy=performance", "policy=oracle"} < shown
+    assert len(shown) == 6
+    assert "6 of 20 configurations" in words
+
+
+def test_unknown_joules_of_retrainings_are_a_line_without_a_bar(made: Make) -> None:
+    _, words = drawn(made, "stream", "no joules")
+    assert "retrainings of unknown joules: dotted line only" in words
+    assert "Right axis" not in words
+
+
+def test_a_policy_that_is_never_on_target_is_drawn_and_marked(made: Make) -> None:
+    data, words = drawn(made, "maintenance_pareto", "never on target")
+    # All windows are below the target, and all policies are in the figure.
+    assert set(data["x"]) == {1.0}
+    assert len(data) == 5
+    assert "never on target (4)" in words  # the oracle has a mark of its own
+    assert "NEVER ON TARGET" in drawn(made, "stream", "never on target")[1]
+
+
+def test_the_oracle_is_on_no_front_and_named(made: Make) -> None:
+    data, words = drawn(made, "maintenance_pareto", "policies")
+    rows = by(data, "configuration")
+    oracle, never = rows["policy=oracle"], rows["policy=never"]
+    assert (oracle["is_oracle"], oracle["front"]) == (True, False)
+    # It costs nothing but deciding, so nothing beats it in joules.
+    assert never["front"]
+    # 1 J is 8 W x 0.8 s of each of 5 retrainings, with 24 decisions and 5 promotions, per 12,000.
+    joules = 8 * (5 * 0.8 + 24 * 1e-4 + 5 * 1e-3) / 12
+    assert rows["policy=every"]["y"] == pytest.approx(joules)
+    assert rows["policy=every"]["x"] == pytest.approx(4 / 24)
+    assert "oracle n = 2: knows the future" in words
+    assert "(J, modelled)" in words
+
+
+def test_no_run_that_is_comparable_means_no_front(made: Make) -> None:
+    data, words = drawn(made, "maintenance_pareto", "unfit")
+    assert not data["front"].any()
+    assert "No front: no run is comparable." in words
+    assert "with incomparable runs (4)" in words
+
+
+def test_the_cheapest_policy_changes_where_the_lines_cross(made: Make) -> None:
+    data, words = drawn(made, "policy_price", "policies")
+    policies = data[data["kind"] == "policy"].set_index("configuration")
+    (crossing,) = data[data["kind"] == "crossing"].to_dict("records")
+    never, other = policies.loc["policy=never"], policies.loc[crossing["configuration"]]
+    # At this price, never retraining costs as much: errors saved pay for the retrainings.
+    assert never["cost"] + crossing["price"] * never["errors"] == pytest.approx(crossing["cost"])
+    saved = never["errors"] - other["errors"]
+    assert crossing["price"] == pytest.approx((other["cost"] - never["cost"]) / saved)
+    assert not policies.loc["policy=oracle", "cheapest"]
+    assert policies.loc["policy=never", "cheapest"]
+    assert "price of an error (µUSD)" in words
+    assert "electricity, modelled" in words
+    assert "price in the configurations" in words
+
+
+def test_detectors_stand_beside_one_that_always_raises_an_alarm(made: Make) -> None:
+    data, words = drawn(made, "detectors", "policies")
+    watched = data[~data["is_baseline"].astype(bool)].iloc[0]
+    # Seed 0 raises one false alarm in 12,000 predictions, seed 1 none.
+    assert watched["x"] == pytest.approx(1e4 * 0.5 / 12_000)
+    assert (watched["num_changes"], watched["num_missed"]) == (2, 0)
+    # The change is at the beginning of a window, and the alarm after its last prediction.
+    assert watched["y"] == 499
+    baseline = data[data["is_baseline"].astype(bool)].iloc[0]
+    assert baseline["x"] == pytest.approx(1e4 * 23 / 12_000)
+    assert baseline["y"] == 499
+    assert "an alarm after every window: found 1 of 1 change" in words
+
+
+def test_a_detector_that_finds_nothing_is_drawn_without_a_delay(tmp_path: Path) -> None:
+    make_maintained(tmp_path, Maintained(policy="drift", shift=2.0, num_false=0))
+    data = figure_data("detectors", Frames(load_runs([tmp_path]).runs))
+    words = words_of(draw_figure("detectors", data, "one"))
+    assert "found 0 of 1 change" in words
+    assert "found nothing, so without a delay (1)" in words
+
+
+def test_the_parts_of_the_cost_add_up_to_the_cost(tmp_path: Path) -> None:
+    base = Maintained(label_price_usd=1e-9, manual_hours=0.1, usd_per_person_hour=1e-5)
+    make_policies(tmp_path, seeds=range(1), base=base)
+    runs = load_runs([tmp_path]).runs
+    parts = cost_parts(runs)
+    assert parts.sum(axis=1).tolist() == pytest.approx(runs["maintenance.cost_usd"].tolist())
+    every = parts[runs["maintenance.policy"] == "every"].iloc[0]
+    assert every["people"] == pytest.approx(5 * 0.1 * 1e-5)
+    # 0.3 s of the 0.8 s of a retraining are set-up.
+    both = every["set-up of retraining"] + every["retraining"]
+    assert every["set-up of retraining"] == pytest.approx(0.375 * both)
+    data = figure_data("maintenance_costs", Frames(runs))
+    words = words_of(draw_figure("maintenance_costs", data, "one"))
+    for part in ("labels", "people", "set-up of retraining", "detection"):
+        assert part in words
+    assert "µUSD; machine: electricity, modelled" in words
+
+
+def test_deployments_on_different_streams_have_panels(made: Make) -> None:
+    for name in NAMES:
+        data = figure_data(name, made("streams"))
+        assert set(data["group"]) == {"drift.schedule=none", "drift.schedule=seasonal"}
+
+
+def test_runs_that_did_not_serve_their_stream_are_no_deployments(tmp_path: Path) -> None:
+    make_maintained(tmp_path, Maintained(is_killed=True))
+    for name in NAMES:
+        with pytest.raises(NothingToDraw, match=r"no run of bench\.maintain served"):
+            figure_data(name, Frames(load_runs([tmp_path]).runs))
