@@ -46,7 +46,7 @@ def make_shape(results: Path, shape: str) -> None:
         made = Maintained(schedule="seasonal")
         starts = (made.start + timedelta(minutes=n) for n in range(20))
         for policy in ("never", "performance", "drift", "oracle"):
-            make_maintained(results, replace(made, policy=policy, start=next(starts)))  # type: ignore[arg-type]
+            make_maintained(results, replace(made, policy=policy, start=next(starts)))
         for interval, start in enumerate(starts, 1):
             make_maintained(results, replace(made, interval=interval, start=start))
 
@@ -87,7 +87,7 @@ def test_every_shape_is_drawn_in_both_widths_or_refused_with_a_reason(
         assert "bench.maintain" in str(reason)  # noqa: PT017
         return
     for width in ("one", "two"):
-        assert words_of(draw_figure(name, data, width))  # type: ignore[arg-type]
+        assert words_of(draw_figure(name, data, width))
 
 
 def test_the_stream_shows_a_run_of_each_policy_from_best_to_worst(made: Make) -> None:
