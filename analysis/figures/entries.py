@@ -150,6 +150,11 @@ FIGURES: dict[str, Entry] = {
         "compression",
         groups=_SERVINGS,
     ),
+    "skew": _entry(
+        "differences between training and serving, and the predictions that they change",
+        "skew",
+        groups=_SERVINGS,
+    ),
     **{
         f"life_cycle_{short}": _entry(
             f"{short} over the life of a model against predictions, with break-even points",

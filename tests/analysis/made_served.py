@@ -17,6 +17,7 @@ from bench.core.records.phases import Phases
 from bench.core.records.placement import Placement
 from bench.core.records.run import RunIdentity, RunRecord
 from bench.core.records.serving import WHOLE_STAGE, RateStep, Serving, Stage, TrainedRun
+from bench.core.records.skew import Skew
 from bench.core.stats.percentiles import latency_percentile
 from tests.analysis.made_records import HOST, SWEEP_START, rng_of
 
@@ -49,6 +50,7 @@ class Served:
     place: str = "local"
     seed: int = 0
     num_requests: int = 2000
+    skew: str | None = None
     label: EnergyLabel | None = "modelled"
     flags: tuple[str, ...] = ()
     start: datetime = SWEEP_START + timedelta(days=1)
@@ -60,6 +62,7 @@ class Served:
             "scenario": {"name": self.scenario, "latency_bound_ms": LATENCY_BOUND_MS},
             "backend": {"name": self.backend},
             "compression": {"method": self.compression},
+            "skew": {"kind": self.skew} if self.skew else {},
             "placement": {"name": self.place, "round_trip_ms": PLACES[self.place][0]},
             "price": {"usd_per_hour": None, "usd_per_kwh": 0.1545},
             "seed": self.seed,
@@ -239,6 +242,17 @@ def served_record(
         ),
         task=trained.task,
         compression=_compression(served, size_bytes, metric, by_accuracy="accuracy" in old.values),
+        skew=Skew(
+            planted=served.skew,
+            num_samples=360,
+            features_max_difference=2.0 if served.skew else 0.0,
+            features_tolerance=1e-6,
+            outputs_max_difference=3.0 if served.skew else 0.0,
+            outputs_tolerance=1e-4 if served.compression == "none" else None,
+            changed_predictions_frac=0.125 if served.skew else 0.0,
+            found=served.skew is not None,
+            finding="skew between training and serving" if served.skew else None,
+        ),
         placement=Placement(
             name=served.place,
             round_trip_ms=PLACES[served.place][0],

@@ -30,7 +30,7 @@ from tests.analysis.made_maintained import make_policies
 from tests.analysis.made_records import SWEEP_START
 from tests.analysis.made_served import Served
 
-_OF_SERVING = ("latency", "load", "stages", "compression", "life_cycle_time")
+_OF_SERVING = ("latency", "load", "stages", "compression", "skew", "life_cycle_time")
 
 
 def make_everything(results: Path) -> None:
@@ -55,6 +55,7 @@ def make_everything(results: Path) -> None:
         )
         for compression in ("none", "int8_static")
     ]
+    passes.append(Served(backend="http", skew="celsius", num_requests=700))
     make_policies(results, seeds=range(2))
     for n, each in enumerate(passes):
         start = SWEEP_START + timedelta(days=1, seconds=20 * n)

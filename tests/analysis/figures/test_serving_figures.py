@@ -13,6 +13,7 @@ from analysis.figures.life_cycle import data_life_cycle, life_peers
 from analysis.figures.phases import data_stages
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.serving import data_latency, data_load, pick_served
+from analysis.figures.skew import data_skew, draw_skew
 from tests.analysis.figures.literal import by, frame, missed, reached, served
 
 
@@ -206,3 +207,51 @@ def test_without_any_life_the_reason_is_given() -> None:
     runs = frame(served("lost", trained__run_id="elsewhere"))
     with pytest.raises(NothingToDraw, match="both its training"):
         data_life_cycle(runs)
+
+
+def skewed(configuration: str, difference: float, **more: Any) -> dict[str, Any]:
+    """A run whose features and outputs differ by so much; rounding explains 0.001 and 0.01."""
+    facts = {
+        "skew__found": difference > 0.001,
+        "skew__features_max_difference": difference,
+        "skew__features_tolerance": 0.001,
+        "skew__outputs_max_difference": 5 * difference,
+        "skew__outputs_tolerance": 0.01,
+        "skew__changed_predictions_frac": difference / 10,
+    }
+    return served(configuration, **{**facts, **more})
+
+
+def test_skew_is_the_largest_difference_in_multiples_of_rounding() -> None:
+    data = data_skew(frame(skewed("a", 0.0), skewed("b", 0.5), skewed("b", 1.0)))
+    assert list(data["configuration"]) == ["b", "a"]
+    rows = by(data, "configuration")
+    assert (rows["b"]["features"], rows["b"]["outputs"]) == pytest.approx((1000, 500))
+    assert rows["b"]["changed_pct"] == pytest.approx(10)
+    assert (rows["b"]["num_found"], rows["b"]["num_runs"]) == (2, 2)
+    assert (rows["a"]["features"], rows["a"]["outputs"], rows["a"]["num_found"]) == (0, 0, 0)
+
+
+def test_skew_of_a_users_own_server_has_no_features_and_is_drawn() -> None:
+    unseen = {"skew__features_max_difference": None, "skew__features_tolerance": None}
+    values = {"skew__changed_predictions_frac": None, "skew__outputs_tolerance": None}
+    data = data_skew(frame(skewed("a", 0.2, **unseen), skewed("b", 0.1, **unseen, **values)))
+    rows = by(data, "configuration")
+    assert np.isnan(rows["a"]["features"])
+    assert rows["a"]["outputs"] == pytest.approx(100)
+    assert np.isnan([rows["b"][name] for name in ("features", "outputs", "changed_pct")]).all()
+    for width in ("one", "two"):
+        draw_skew(data, width=width)
+
+
+def test_runs_that_did_not_compare_their_paths_have_no_skew() -> None:
+    with pytest.raises(NothingToDraw, match="compared training and serving"):
+        data_skew(frame(served("a")))
+
+
+def test_of_many_configurations_with_skew_some_are_shown() -> None:
+    data = data_skew(frame(*(skewed(f"c{n}", float(n)) for n in range(40))))
+    assert len(data) <= 16
+    assert data["num_configurations"].iloc[0] == 40
+    assert data["configuration"].iloc[0] == "c39"
+    draw_skew(data, width="one")
