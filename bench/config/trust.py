@@ -20,10 +20,11 @@ from bench.core.printable import printable
 # The parts of a stored configuration that are instantiated, and the targets of our own options.
 PARTS = ("data", "model")
 BUILT_IN = frozenset(vars(node)["_target_"] for part in PARTS for node in NODES[part].values())
-# What else a training calls; these targets of our own options are as harmless.
-_OF_TRAINING = frozenset(
-    vars(node)["_target_"] for part in ("optimizer", "schedule") for node in NODES[part].values()
-)
+# The parts that training it again instantiates, too; our own options of these are allowed as well.
+TRAINING_PARTS = ("optimizer", "schedule")
+_ALLOWED = BUILT_IN | {
+    vars(node)["_target_"] for part in TRAINING_PARTS for node in NODES[part].values()
+}
 _TARGET = "_target_"
 # Far more than any configuration of ours has.
 _MAX_DEPTH = 32
@@ -93,7 +94,7 @@ def require_defined(target: str, defined: object, folder: Path, trust: Sequence[
         ValueError: A module that is not trusted defines the object.
     """
     # A full name in `trust` allows exactly this object, wherever it is defined.
-    if target in BUILT_IN or target in trust:
+    if target in _ALLOWED or target in trust:
         return
     module = getattr(defined, "__module__", None)
     if not (isinstance(module, str) and _is_below(module, trust)):
@@ -121,7 +122,7 @@ def require_allowed(target: object, key: str, folder: Path, trust: Sequence[str]
         raise ValueError(
             f"{setting} is not a dotted name of a class or function; do not use this run"
         )
-    if target in BUILT_IN | _OF_TRAINING or _is_below(target, trust):
+    if target in _ALLOWED or _is_below(target, trust):
         return
     raise ValueError(
         f"{setting} is neither code of this project nor code that you trust, and somebody else may "

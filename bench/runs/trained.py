@@ -55,7 +55,7 @@ def load_data(folder: Path, trust: Sequence[str] = (), *, root: str | None = Non
         FileNotFoundError: Its files are not here.
     """
     config = read_record(folder).config
-    node = with_root(_trusted_part(config, "data", folder, trust), root)
+    node = with_root(trusted_part(config, "data", folder, trust), root)
     # A data module must be given both, but they only decide the order of training batches.
     arguments = {"batch_size": config.get("batch_size", 1), "seed": config.get("seed", 0)}
     if config.get("task") == MODULE and not takes_argument(get_object(node["_target_"]), "seed"):
@@ -78,7 +78,7 @@ def load_metrics(folder: Path, trust: Sequence[str] = ()) -> dict[str, Any]:
     """
     nodes = metric_nodes(read_record(folder).config)
     return {
-        key.removeprefix("metrics."): instantiate(_trusted_part(nodes, key, folder, trust))
+        key.removeprefix("metrics."): instantiate(trusted_part(nodes, key, folder, trust))
         for key in nodes
     }
 
@@ -112,10 +112,14 @@ def load_network(
     return network.eval()
 
 
-def _trusted_part(
+def trusted_part(
     config: Mapping[str, Any], part: str, folder: Path, trust: Sequence[str]
 ) -> Mapping[str, Any]:
-    """Take a group of a stored configuration after checking that all it calls is trusted."""
+    """Take a group of a stored configuration after checking that all it calls is trusted.
+
+    Raises:
+        ValueError: It names code that is not trusted, or that cannot be imported.
+    """
     require_trusted(config, folder, trust, parts=(part,))
     for target in list_targets(config, parts=(part,)):
         _imported(target, folder, trust)
@@ -148,7 +152,7 @@ def _full_network(
     trust: Sequence[str],
 ) -> nn.Module:
     """Make the network as its class makes it: with random weights, and before any pruning."""
-    network: nn.Module = instantiate(_trusted_part(config, "model", folder, trust), **arguments)
+    network: nn.Module = instantiate(trusted_part(config, "model", folder, trust), **arguments)
     num_outputs = arguments.get("num_outputs")  # of a regression; its scale is in the checkpoint
     return network if num_outputs is None else Rescaled(network, num_outputs)
 

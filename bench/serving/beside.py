@@ -21,10 +21,12 @@ import numpy as np
 
 from bench.config.beside import BesideConfig
 from bench.config.serve import ServeConfig
+from bench.config.trust import TRAINING_PARTS
 from bench.core.errors import PassFailed
 from bench.core.records.beside import Beside
 from bench.core.stats.percentiles import percentile_floor
 from bench.measure.clock import Clock
+from bench.runs.trained import trusted_part
 from bench.serving.compressed import ratio_of_rounds
 from bench.serving.loadgen import run_pass
 from bench.serving.model import TrainedModel
@@ -85,12 +87,17 @@ def open_retraining(
 
     Raises:
         ServerDied: Its process ended.
-        ValueError: It cannot be trained again, or made no step in time.
+        ValueError: It names code that is not trusted, cannot be trained again, or made no step in
+            time.
     """
     if config.beside is None:
         yield None
         return
     values = training_values(trained.record, trained.folder, config.trust, config.data_root)
+    # Its process asks nobody for trust. Data, model and metrics have been checked already.
+    for part in TRAINING_PARTS:
+        if values[part] is not None:
+            trusted_part(values, part, trained.folder, config.trust)
     with Retraining(config.beside, values, work=work, log=log / "retraining.log") as retraining:
         yield retraining
 

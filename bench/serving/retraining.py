@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.config.beside import BesideConfig
 from bench.config.train import MODULE, TrainConfig
-from bench.config.trust import PARTS, metric_nodes, require_trusted
+from bench.config.trust import PARTS, TRAINING_PARTS, metric_nodes, require_trusted
 from bench.core.records.run import RunRecord
 from bench.runs.find import with_root
 from bench.serving.http.limits import thread_environment
@@ -49,7 +49,7 @@ def training_values(
             f"beside=retraining: run={record.run_id} was made with recipe="
             f"{values['recipe'].get('name')}; serve a run without a recipe, or use beside=none"
         )
-    parts = PARTS if values.get("task") == MODULE else (*PARTS, "optimizer", "schedule")
+    parts = PARTS if values.get("task") == MODULE else (*PARTS, *TRAINING_PARTS)
     require_trusted(values, folder, trust, parts=parts)
     metrics = metric_nodes(values)
     require_trusted(metrics, folder, trust, parts=list(metrics))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +13,15 @@ from bench.config.beside import BesideConfig
 from bench.config.serve import ServeConfig
 from bench.core.errors import PassFailed
 from bench.core.records.beside import Beside
-from bench.serving.beside import StepMeter, compare_with_alone
+from bench.serving.beside import StepMeter, compare_with_alone, open_retraining
 from bench.serving.http.process import ServerDied
 from bench.serving.loadgen import OpenWindow
+from bench.serving.model import TrainedModel
 from bench.serving.pass_result import PassResult, PassSettings
 from tests.fakes import FakeClock
 from tests.serving.fakes import InstantSystem
+from tests.serving.made_runs import made_run
+from tests.serving.test_tasks import config_of
 
 # With the training, requests take 5 instead of 2 ms, and the training makes 10 instead of 40 steps
 # per second.
@@ -197,3 +202,20 @@ def test_generation_has_no_single_inputs() -> None:
     }
     with pytest.raises(ValueError, match=r"^beside=retraining: compares the latency of single inp"):
         ServeConfig.from_dict(values)
+
+
+def test_code_that_a_trusted_module_only_imports_is_not_called(tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "results", "data=digits", "model=mlp")
+    config = config_of(folder, "eager")
+    config.trust = ["tests"]
+    config.beside = BesideConfig(name="retraining")
+    trained = TrainedModel(folder, config)
+    optimizer = {"_target_": "tests.serving.fake_training.os.system", "command": "true"}
+    values = {**trained.record.config, "optimizer": optimizer}
+    trained.record = replace(trained.record, config=values)
+    with (
+        pytest.raises(ValueError, match=r"os.system, which is defined in posix, a module that you"),
+        open_retraining(config, trained, tmp_path, tmp_path),
+    ):
+        pass
+    assert not (tmp_path / "retraining.log").exists()
