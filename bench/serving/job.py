@@ -25,6 +25,7 @@ from bench.core.scratch import remove_left_folders, scratch_folder
 from bench.core.store import write_record
 from bench.launch.job import Job, Progress
 from bench.measure.energy import MIN_REFRESHES
+from bench.measure.health import without_gap
 from bench.measure.window import Window
 from bench.runs.charges import require_rates, with_serving_costs
 from bench.runs.exit_handling import carry_out, start_log
@@ -272,6 +273,8 @@ class ServingRun:
                 wall_time_s=serve_s,
             ),
         )
+        if self._config.beside is not None and whole.health is not None:
+            whole = replace(whole, health=without_gap(whole.health))
         if whole.serving is None:
             return whole
         return replace(whole, serving=with_serving_costs(whole.serving, job.config))

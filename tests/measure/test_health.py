@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from bench.core.labels import ENERGY_FLAGS
-from bench.measure.health import health, ticks_frac, utilization
+from bench.core.records.health import Health
+from bench.measure.health import health, ticks_frac, utilization, without_gap
 from bench.measure.os.cgroup import CgroupReading
 from bench.measure.os.cpu_use import CpuReading
 from bench.measure.sampler import SamplerReport, TelemetryRow
@@ -247,3 +248,13 @@ def test_values_that_were_not_sampled_are_none() -> None:
     assert found.gpu_busy_frac is None
     assert found.cgroup_cpu_frac is None
     assert found.gpu_power_cap_frac is None
+
+
+def test_a_gap_that_the_run_itself_explains_is_taken_back() -> None:
+    def after(*flags: str) -> tuple[bool, list[str]]:
+        judged = without_gap(Health(comparable=False, flags=list(flags)))
+        return judged.comparable, judged.flags
+
+    assert after("sampler_gap") == (True, [])
+    assert after("sampler_gap", "meter_failed") == (True, ["meter_failed"])
+    assert after("sampler_gap", "other_load") == (False, ["other_load"])
