@@ -243,24 +243,29 @@ class ServeConfig(RunConfig):
                 f"placement={self.placement.name}: needs backend=http; other backends run in this "
                 "process, without a network to slow down or a server whose memory can be limited"
             )
-        if self.backend.serves_elsewhere and limited:
+        if self.skew is not None and not self.check_skew:
+            raise ValueError(
+                f"check_skew=false: skew={self.skew.kind} is planted to be found; leave one out"
+            )
+        if self.backend.serves_elsewhere:
+            self._refuse_own_server(limited)
+
+    def _refuse_own_server(self, limited: bool) -> None:
+        """Refuse what only a server that this command starts can have."""
+        if limited:
             raise ValueError(
                 f"placement={self.placement.name}: only for a server that this command starts; use "
                 "placement=local with backend.http.url"
             )
-        if self.backend.serves_elsewhere and self.compression.method != "none":
+        if self.compression.method != "none":
             raise ValueError(
                 f"compression={self.compression.method}: only for a server that this command "
                 "starts; your own (backend.http.url) already has its model, so use compression=none"
             )
-        if self.backend.serves_elsewhere and self.skew is not None:
+        if self.skew is not None:
             raise ValueError(
                 f"skew={self.skew.kind}: can only be planted in a server that this command starts; "
                 "use skew=none with backend.http.url"
-            )
-        if self.skew is not None and not self.check_skew:
-            raise ValueError(
-                f"check_skew=false: skew={self.skew.kind} is planted to be found; leave one out"
             )
 
     @property

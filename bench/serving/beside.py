@@ -16,8 +16,10 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.config.beside import BesideConfig
 from bench.config.serve import ServeConfig
@@ -127,14 +129,14 @@ def compare_with_alone(
         PassFailed: The system failed.
         ServerDied: The training ended.
     """
-    settings = _settings(system, num_inputs, seed)
     steps_beside, steps_alone = (StepMeter(retraining, clock) for _ in range(2))
     p99_s, num_requests = np.empty((2, config.compare_rounds)), []
+    settings = _settings(system, num_inputs, seed)
     for number in range(config.compare_rounds):
         for which in (0, 1) if number % 2 == 0 else (1, 0):
             (retraining.resume if which else retraining.pause)()
-            meter = steps_beside if which else None
-            result = _answered(run_pass(system, settings, window=partial(nullcontext, meter)))
+            window = partial(nullcontext, steps_beside if which else None)
+            result = _answered(run_pass(system, settings, window=window))
             num_requests.append(result.num_queries)
             p99_s[which, number] = (result.latency_p99_ms or np.nan) / 1e3
         retraining.resume()
@@ -142,23 +144,35 @@ def compare_with_alone(
         wait(_PART_S)
         steps_alone.last_query()
         retraining.require_running()
-    ratio = ratio_of_rounds(p99_s[1], p99_s[0])
-    alone, beside = steps_alone.steps_per_s, steps_beside.steps_per_s
     return Beside(
         name=config.name,
         num_threads=retraining.num_threads,
         nice=config.nice,
-        latency_p99_alone_ms=float(np.median(p99_s[0])) * 1e3,
-        latency_p99_beside_ms=float(np.median(p99_s[1])) * 1e3,
-        latency_p99_ratio=ratio.ratio,
-        latency_p99_ratio_low=ratio.low,
-        latency_p99_ratio_high=ratio.high,
-        training_alone_steps_per_s=alone,
-        training_beside_steps_per_s=beside,
-        training_ratio=beside / alone if alone else None,
+        **_latency_fields(p99_s),
+        **_training_fields(steps_alone.steps_per_s, steps_beside.steps_per_s),
         num_rounds=config.compare_rounds,
         num_requests=min(num_requests),
     )
+
+
+def _latency_fields(p99_s: NDArray[np.float64]) -> dict[str, float]:
+    """The latencies of rounds, without and with the training, shape (2, rounds)."""
+    ratio = ratio_of_rounds(p99_s[1], p99_s[0])
+    return {
+        "latency_p99_alone_ms": float(np.median(p99_s[0])) * 1e3,
+        "latency_p99_beside_ms": float(np.median(p99_s[1])) * 1e3,
+        "latency_p99_ratio": ratio.ratio,
+        "latency_p99_ratio_low": ratio.low,
+        "latency_p99_ratio_high": ratio.high,
+    }
+
+
+def _training_fields(alone: float, beside: float) -> dict[str, Any]:
+    return {
+        "training_alone_steps_per_s": alone,
+        "training_beside_steps_per_s": beside,
+        "training_ratio": beside / alone if alone else None,
+    }
 
 
 def _settings(system: System, num_inputs: int, seed: int) -> PassSettings:

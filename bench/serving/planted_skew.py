@@ -82,20 +82,19 @@ def plant_skew(config: SkewConfig, scale: FeatureScale | None, inputs: Inputs) -
     # What becomes of a raw value, and by what it is then standardised.
     gain, shift = np.ones_like(scale.mean), np.zeros_like(scale.mean)
     mean, std = scale.mean, scale.std
+    number = _feature_number("feature", config.feature, 0, scale)
+    place: Any = (*[slice(None)] * scale.axis, number)
     if config.kind == STALE_SCALER:
         mean, std = mean + _STALE_MEAN_STD * std, _STALE_STD_FACTOR * std
+    elif config.kind == CELSIUS:
+        gain[place], shift[place] = 1 / 1.8, -32 / 1.8
+    elif config.kind == MISSING_VALUE:
+        gain[place], shift[place] = 0, mean[place] if config.fill == "mean" else 0
     else:
-        number = _feature_number("feature", config.feature, 0, scale)
-        place: Any = (*[slice(None)] * scale.axis, number)
-        if config.kind == CELSIUS:
-            gain[place], shift[place] = 1 / 1.8, -32 / 1.8
-        elif config.kind == MISSING_VALUE:
-            gain[place], shift[place] = 0, mean[place] if config.fill == "mean" else 0
-        else:
-            other = _feature_number("other_feature", config.other_feature, number + 1, scale)
-            if other == number:
-                raise ValueError(f"skew.other_feature={other}: is the same feature; give another")
-            order[[number, other]] = other, number
+        other = _feature_number("other_feature", config.other_feature, number + 1, scale)
+        if other == number:
+            raise ValueError(f"skew.other_feature={other}: is the same feature; give another")
+        order[[number, other]] = other, number
     arriving_mean, arriving_std = (np.take(x, order, scale.axis) for x in (scale.mean, scale.std))
     return PlantedSkew(
         axis=scale.axis,

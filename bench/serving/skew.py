@@ -51,8 +51,8 @@ class Rule:
         outputs_frac: Rounding of outputs, as a share of the largest output.
     """
 
-    by: Literal["outputs", "classes", "features"] = "outputs"
-    outputs_frac: float = _OUTPUTS_FRAC
+    by: Literal["outputs", "classes", "features"]
+    outputs_frac: float
 
 
 def check_skew(
@@ -76,7 +76,6 @@ def check_skew(
     """
     facts = trained.task_facts()
     predicts_classes = facts is not None and facts.kind in _CLASSES
-    rule = Rule()
     if artifact is None:
         # Its outputs may be probabilities, on which the predicted classes do not depend.
         by: Literal["classes", "outputs"] = "classes" if predicts_classes else "outputs"
@@ -84,8 +83,9 @@ def check_skew(
     elif config.compression.method != "none":
         # Scales and roundings may depend on the other inputs of a batch.
         rule = Rule(by="features", outputs_frac=0.0)
-    elif under_test.facts.get("device") == "cuda":
-        rule = Rule(outputs_frac=_OUTPUTS_FRAC_CUDA)
+    else:
+        on_gpu = under_test.facts.get("device") == "cuda"
+        rule = Rule(by="outputs", outputs_frac=_OUTPUTS_FRAC_CUDA if on_gpu else _OUTPUTS_FRAC)
     return compare_paths(
         trained.test.inputs,
         under_test.features(),
@@ -146,11 +146,7 @@ def compare_paths(
     features_tolerance = _FEATURES_FRAC * max(1.0, _magnitude(training))
     by_input = _differences(reference, answers)
     outputs, rounding = float(by_input.max()), rule.outputs_frac * _magnitude(reference)
-    changed = None
-    if predicts_classes and reference.shape == answers.shape:
-        # Rounding decides a tie, so a tie is no change.
-        others = reference.argmax(axis=1) != answers.argmax(axis=1)
-        changed = float((others & (by_input > rounding)).mean())
+    changed = _changed_frac(reference, answers, by_input > rounding) if predicts_classes else None
     wrong = [
         features is not None and features > features_tolerance,
         rule.by == "outputs" and outputs > rounding,
@@ -168,6 +164,16 @@ def compare_paths(
         found=any(wrong),
     )
     return replace(skew, finding=_finding(skew)) if skew.found else skew
+
+
+def _changed_frac(reference: Outputs, answers: Outputs, differ: NDArray[np.bool_]) -> float | None:
+    """Share of predicted classes that change; None if the outputs are not as many.
+
+    Rounding decides a tie, so a tie is no change.
+    """
+    if reference.shape != answers.shape:
+        return None
+    return float((differ & (reference.argmax(axis=1) != answers.argmax(axis=1))).mean())
 
 
 def _differences(one: Inputs, other: Inputs) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from bench.cli.app import register
 from bench.core.files import config_dir
+from bench.core.identity import config_hash
 from bench.serving.plan import plan_serving, serving_values, spread_serving
 
 
@@ -83,3 +84,13 @@ def test_each_run_of_a_glob_is_a_job_of_its_own_for_a_launcher(
     ]
     monkeypatch.setattr("bench.serving.plan.servable_runs", lambda *_, **__: found[:1])
     assert spread_serving(values, overrides) == [overrides]
+
+
+def test_servings_of_before_there_was_skew_are_repeats_of_those_without(tmp_path: Path) -> None:
+    values = serving_values(composed(tmp_path, "run=latest", "check_skew=false"))
+    before = {k: v for k, v in values.items() if k not in ("skew", "beside", "check_skew")}
+    assert config_hash(values) == config_hash(before)
+    for other in ("skew=missing", "beside=retraining"):
+        assert config_hash(serving_values(composed(tmp_path, "run=latest", other))) != config_hash(
+            before
+        )

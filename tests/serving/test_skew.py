@@ -13,7 +13,7 @@ from bench.serving.skew import Rule, compare_paths
 
 FEATURES = np.array([[0.0, 2.0], [-4.0, 1.0], [3.0, 0.5]], dtype=np.float32)
 LOGITS = np.array([[5.0, 1.0], [2.0, 2.5], [-10.0, 3.0]], dtype=np.float32)
-JUDGED = Rule(outputs_frac=1e-5)
+JUDGED = Rule(by="outputs", outputs_frac=1e-5)
 
 
 def compared(serving: Inputs | None = FEATURES, answers: Inputs = LOGITS, **more: Any) -> Skew:
@@ -73,14 +73,14 @@ def test_outputs_without_classes_have_no_predictions() -> None:
 
 @pytest.mark.parametrize("by", ["features", "classes"])
 def test_outputs_that_are_not_judged_are_reported(by: Any) -> None:
-    found = compared(answers=LOGITS + np.float32(0.01), rule=Rule(by=by))
+    found = compared(answers=LOGITS + np.float32(0.01), rule=Rule(by=by, outputs_frac=1e-5))
     assert not found.found
     assert found.outputs_max_difference == pytest.approx(0.01, rel=1e-3)
     assert found.outputs_tolerance is None
 
 
 def test_features_that_nobody_sees_have_a_reason_and_a_changed_class_is_enough() -> None:
-    found = compared(None, LOGITS[::-1].copy(), rule=Rule(by="classes"))
+    found = compared(None, LOGITS[::-1].copy(), rule=Rule(by="classes", outputs_frac=1e-5))
     assert found.found
     assert found.features_max_difference is None
     assert found.features_tolerance is None
