@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from analysis.load.records import STREAM
 from analysis.load.values import column, numbers
-from bench.core.regret import Deployment, policy_name, regrets
+from bench.core.regret import Deployment, paying_prices_usd, policy_name, regrets
 
 OFF_TARGET, UPKEEP = "maintenance.off_target_frac", "maintenance.upkeep_per_1000_j"
-REGRET = "maintenance.regret_usd"
+REGRET, PAYS_FROM = "maintenance.regret_usd", "maintenance.pays_from_usd"
 # Why the regret of a run is unknown; empty if it is known.
 UNKNOWN_REGRET = "unknown_regret"
 _PER_1000 = 1_000
 
 
 def with_derived(runs: DataFrame) -> DataFrame:
-    """Add OFF_TARGET, UPKEEP, REGRET and UNKNOWN_REGRET; missing for other commands.
+    """Add OFF_TARGET, UPKEEP, REGRET, PAYS_FROM and UNKNOWN_REGRET; missing for other commands.
 
     Args:
         runs: All that were read: the regret of a run needs the oracle among them.
@@ -30,18 +30,23 @@ def with_derived(runs: DataFrame) -> DataFrame:
         UPKEEP: numbers(runs, "maintenance.upkeep_j") / per_1000,
     }
     deployed = runs[column(runs, STREAM).notna()]
-    found = regrets(list(deployments(deployed)))
-    usd = [np.nan if each.usd is None else each.usd for each in found]
+    met = list(deployments(deployed))
+    found = regrets(met)
     return runs.assign(
         **added,
         **{
-            REGRET: DataFrame({REGRET: usd}, index=deployed.index, dtype=float)[REGRET],
-            UNKNOWN_REGRET: DataFrame(
-                {UNKNOWN_REGRET: [each.reason for each in found]},
-                index=deployed.index,
-                dtype=object,
-            )[UNKNOWN_REGRET],
+            REGRET: _numbers([each.usd for each in found], deployed),
+            PAYS_FROM: _numbers(paying_prices_usd(met), deployed),
+            UNKNOWN_REGRET: Series(
+                [each.reason for each in found], index=deployed.index, dtype=object
+            ),
         },
+    )
+
+
+def _numbers(values: Sequence[float | None], runs: DataFrame) -> Series:
+    return Series(
+        [np.nan if value is None else value for value in values], index=runs.index, dtype=float
     )
 
 

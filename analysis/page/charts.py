@@ -92,6 +92,13 @@ _SCATTERS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         {"size": "size_bytes"},
     ),
     ("Throughput against latency", "latency_p90_ms", "throughput_per_s", {"size": "size_bytes"}),
+    (
+        "Upkeep against predictions below the target",
+        "off_target_frac",
+        "upkeep_per_1000_j",
+        {"colour": "policy"},
+    ),
+    ("Regret against retrainings", "num_retrains", "regret_usd", {"colour": "policy"}),
 )
 
 
@@ -150,7 +157,7 @@ def _tip(shorthand: str) -> Any:
 def _hue(colour: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The encoding of colour, for strokes and fills; with a legend if runs differ in it."""
     kinds = {row[colour] for row in rows if row[colour] is not None}
-    ordinal = colour not in ("architecture", "label")
+    ordinal = colour not in ("architecture", "label", "policy")
     return {
         "shorthand": f"{colour}:{'O' if ordinal else 'N'}",
         "title": TITLES.get(colour, colour),

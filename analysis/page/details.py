@@ -8,7 +8,7 @@ import numpy as np
 from pandas import DataFrame
 
 from analysis.figures.prepare import evenly
-from analysis.load.runs import load_curves, load_telemetry
+from analysis.load.runs import load_curves, load_telemetry, load_windows
 from analysis.page.rows import plain
 from bench.core.quality_rows import VALIDATION
 
@@ -16,6 +16,7 @@ MOST_DETAILED = 150  # runs; with more, the file would be too large to send to a
 _CURVE_POINTS = 100
 _TELEMETRY_POINTS = 100
 _CURVE = ("time_s", "energy_total_j", "samples", "train_loss")
+_OF_A_WINDOW = ("first", "accuracy", "known_accuracy", "retrain_j")
 _TELEMETRY = ("cpu_busy_frac", "gpu_busy_frac", "gpu_power_w", "rss_bytes")
 _LONGEST_TEXT = 2000  # characters of a value; of a traceback, the end matters
 
@@ -33,18 +34,18 @@ def detailed_runs(runs: DataFrame) -> DataFrame:
 
 
 def details(runs: DataFrame) -> dict[str, dict[str, Any]]:
-    """Collect `curve`, `telemetry` and `record` by run ID, in types that JSON has.
+    """Collect `curve`, `telemetry`, `windows` and `record` by run ID, in types that JSON has.
 
     Args:
         runs: Of detailed_runs.
 
     Returns:
-        curve: values by column. telemetry: for each series `name`, `t_s`, `value`. record: pairs of
-        dotted name and value, without missing values.
+        curve and windows: values by column. telemetry: for each series `name`, `t_s`, `value`.
+        record: pairs of dotted name and value, without missing values.
     """
-    curves, samples = (
+    curves, samples, served = (
         dict(list(frame.groupby("run_id", sort=False))) if len(frame) else {}
-        for frame in (load_curves(runs), load_telemetry(runs))
+        for frame in (load_curves(runs), load_telemetry(runs), load_windows(runs))
     )
     by_run = {}
     for row in runs.to_dict("records"):
@@ -53,6 +54,7 @@ def details(runs: DataFrame) -> dict[str, dict[str, Any]]:
         by_run[run_id] = {
             "curve": _curve(curves.get(run_id), metric if isinstance(metric, str) else "loss"),
             "telemetry": _telemetry(samples.get(run_id)),
+            "windows": _windows(served.get(run_id)),
             "record": record_pairs(row),
         }
     return by_run
@@ -66,6 +68,14 @@ def _curve(rows: DataFrame | None, metric: str) -> dict[str, list[Any]]:
     names = [name for name in (*_CURVE, *qualities) if name in thin]
     columns = {name: [plain(value) for value in thin[name]] for name in names}
     return {name: values for name, values in columns.items() if any(v is not None for v in values)}
+
+
+def _windows(rows: DataFrame | None) -> dict[str, list[Any]]:
+    """The windows of a deployment: where each begins, its accuracy, what its policy could see."""
+    if rows is None or rows.empty:
+        return {}
+    thin = rows.iloc[evenly(list(range(len(rows))), _CURVE_POINTS)]
+    return {name: [plain(value) for value in thin[name]] for name in _OF_A_WINDOW}
 
 
 def _telemetry(rows: DataFrame | None) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from pandas import DataFrame, Series
 
 from analysis.figures.prepare import are_comparable
 from analysis.load.values import column
+from analysis.page.deployments import deployment_heading, deployment_words, deployments_of
 from analysis.page.losses import losses
 from analysis.stats.outcomes import TO_TARGET, counted_runs, outcomes, reached, refused, with_target
 from analysis.stats.repeats import KEYS, with_keys
@@ -64,9 +65,26 @@ def summary_words(
     """
     read = (*_read(runs, unread), *_uncounted(runs, num_not_started), *_health_words(runs))
     parts = [Part(heading="What was read", sentences=(*read, *_label_words(runs)))]
-    trained = with_target(with_keys(counted_runs(runs)))
-    if trained.empty:
-        return parts
+    counted = with_keys(counted_runs(runs))
+    return [*parts, *_training_parts(with_target(counted), summary), *_deployed_parts(counted)]
+
+
+def _deployed_parts(counted: DataFrame) -> Iterator[Part]:
+    """A part for each stream that was served, the one with the most runs first."""
+    deployed = deployments_of(counted)
+    groups = [group for _, group in deployed.groupby(["peer_group", "host"], sort=True)]
+    for group in sorted(groups, key=lambda each: -len(each))[:_MOST_TARGETS]:
+        title = group["peer_group"].iloc[0]
+        heading = f"{deployment_heading(group)}{f': {title}' if title else ''}"
+        yield Part(heading=heading, sentences=tuple(deployment_words(group)))
+    if len(groups) > _MOST_TARGETS:
+        words = _count(len(groups) - _MOST_TARGETS, "other stream")
+        yield Part(heading="Streams not described here", sentences=(f"{words}.",))
+
+
+def _training_parts(trained: DataFrame, summary: DataFrame) -> list[Part]:
+    """A part for each target and host, the one with the most runs first."""
+    parts: list[Part] = []
     groups = [group for _, group in trained.groupby(["peer_group", "host"], sort=True)]
     # The sort is stable, so groups of equal size stay in alphabetical order.
     groups.sort(key=lambda group: -len(group))

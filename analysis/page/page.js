@@ -89,6 +89,13 @@ function curveCharts(curve) {
   return charts.filter(([, values]) => values.length).map(([title, values]) => lines("time (s)", title, values, title));
 }
 
+function windowCharts(windows) {
+  if (!windows.first) return [];
+  const series = (names) => names.flatMap((name) => windows.first.map((x, n) => ({ x, y: windows[name][n], name: name.replaceAll("_", " ") })).filter(({ y }) => y !== null));
+  const charts = [["accuracy", series(["accuracy", "known_accuracy"])], ["energy of retrainings (J)", series(["retrain_j"])]];
+  return charts.filter(([, values]) => values.length).map(([title, values]) => lines("predictions served", title, values, title));
+}
+
 function telemetryCharts(telemetry) {
   const kinds = { busy_frac: "busy (fraction)", power_w: "power (W)", rss_bytes: "memory (bytes)" };
   return Object.entries(kinds).map(([ending, title]) => {
@@ -124,7 +131,7 @@ async function show(runId) {
   shownPairs = detail ? detail.record : [];
   fillRecord(shownPairs);
   mark(runId);
-  await draw("panel-curve", detail ? curveCharts(detail.curve) : []);
+  await draw("panel-curve", detail ? [...curveCharts(detail.curve), ...windowCharts(detail.windows)] : []);
   await draw("panel-telemetry", detail ? telemetryCharts(detail.telemetry) : []);
   element("panel").dataset.run = runId;
 }

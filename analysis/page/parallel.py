@@ -29,6 +29,10 @@ _IS_LOGARITHMIC = {
     "latency_p90_ms": True,
     "throughput_per_s": True,
     "size_bytes": True,
+    "on_target_frac": False,
+    "num_retrains": False,
+    "upkeep_per_1000_j": True,
+    "regret_usd": False,
 }
 
 

@@ -26,6 +26,7 @@ _TEXTS = {
     "health.flags": "flags",
     "energy_label": "label",
     "serving.scenario": "scenario",
+    "maintenance.policy": "policy",
     "started_utc": "started_utc",
     "folder": "folder",
 }

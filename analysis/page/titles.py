@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.figures.quantities import label_in, label_with
+from analysis.load.deployments import OFF_TARGET, REGRET, UPKEEP
 from analysis.stats.outcomes import TO_TARGET
 from bench.core.metric import Quantity
 from bench.core.metrics import label_of
@@ -23,6 +24,12 @@ NUMBERS = {
     "throughput_per_s": "serving.throughput_per_s",
     "energy_per_prediction_j": "serving.energy_per_prediction_j",
     "size_bytes": "model.size_bytes",
+    "on_target_frac": "maintenance.on_target_frac",
+    "off_target_frac": OFF_TARGET,
+    "excess_errors": "maintenance.excess_errors",
+    "num_retrains": "maintenance.num_retrains",
+    "upkeep_per_1000_j": UPKEEP,
+    "regret_usd": REGRET,
     "cpu_frac": "utilization.cpu_process_frac",
     "seed": "seed",
     "repeat": "repeat",
@@ -56,6 +63,11 @@ _TABLE = (
     "throughput_per_s",
     "energy_per_prediction_j",
     "size_bytes",
+    "on_target_frac",
+    "excess_errors",
+    "num_retrains",
+    "upkeep_per_1000_j",
+    "regret_usd",
     "flags",
     "group",
     "host",

@@ -63,3 +63,10 @@ def cost_parts(runs: DataFrame) -> DataFrame:
         | {LABELS: labels, PEOPLE: people},
         index=runs.index,
     )
+
+
+def total_usd(runs: DataFrame) -> Series:
+    """Upkeep and errors of each deployment, at the price of an error in its configuration."""
+    errors = numbers(runs, "maintenance.num_errors")
+    price_usd = numbers(runs, "config.error_price_usd").fillna(0.0)
+    return numbers(runs, "maintenance.cost_usd") + errors * price_usd

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pandas import DataFrame, Series
 
 from analysis.load.values import numbers, rows_by_key
+from analysis.stats.deployments import stream_words
 from analysis.stats.outcomes import counted_runs, hosts, reached
 from analysis.stats.peer_keys import peer_keys
 from analysis.stats.peers import titled_rows
@@ -27,8 +28,8 @@ def _titles(runs: DataFrame) -> Series:
     if "config.scenario.name" in runs:
         scenario = scenario.fillna(runs["config.scenario.name"].astype(object))
     known = runs.assign(**{"serving.scenario": scenario})
-    # A pass at one rate does not compete with a pass at another.
-    keys = peer_keys(known).assign(rate=_rates(known))
+    # A pass at one rate does not compete with a pass at another, nor do deployments on two streams.
+    keys = peer_keys(known).assign(rate=_rates(known), stream=stream_words(known))
     titles = Series("", index=runs.index, dtype=object)
     # Trainings and servings are never compared, so they do not have to be told apart by titles.
     for rows in rows_by_key(runs[["command"]]).values():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pandas import DataFrame
 
+from analysis.load.deployments import UNKNOWN_REGRET
 from analysis.load.values import column
 from analysis.stats.accuracy import is_share
 from analysis.stats.best import runs_needed
@@ -83,6 +84,19 @@ def sample_notes(runs: DataFrame) -> Iterator[str]:
         words = " or ".join(f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}" for kind in kinds)
         more = ", depending on the task" if len(kinds) > 1 else ""
         yield f"A sample is {words}{more}; throughput counts samples."
+
+
+def maintenance_notes(runs: DataFrame) -> Iterator[str]:
+    """What the columns of deployments mean, and why a regret is unknown."""
+    yield (
+        "On target: share of the predictions in windows at or above the accuracy to hold. Upkeep:"
+        " detecting, deciding, retraining and promoting; serving is not part of it. Regret: cost of"
+        " upkeep and errors, minus that of the oracle on the same stream with the same seed. Pays"
+        " from: price of an error from which on a policy is cheaper than never retraining."
+    )
+    reasons = column(runs, UNKNOWN_REGRET).astype(object).dropna()
+    for reason, num in reasons[reasons != ""].value_counts().items():
+        yield f"Regret is unknown for {num} run{'s' * (num != 1)}: {reason}."
 
 
 def _bounds_notes(rows: DataFrame) -> Iterator[str]:

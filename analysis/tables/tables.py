@@ -27,6 +27,7 @@ from analysis.tables.notes import (
     INVALID,
     UNKNOWN,
     has_several_nodes,
+    maintenance_notes,
     sample_notes,
     search_notes,
     table_notes,
@@ -219,6 +220,7 @@ def summary_tables(
     functions["search"] = partial(search_table, costs, num_refused)
     made = {topic: make(f"table {topic}", function, None) for topic, function in functions.items()}
     notes = {topic: tuple(sample_notes(runs)) for topic in _OF_SAMPLES}
+    notes["maintenance"] = tuple(maintenance_notes(runs))
     return {
         topic: replace(table, notes=(*table.notes, *notes.get(topic, ())))
         for topic, table in made.items()

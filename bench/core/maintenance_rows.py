@@ -78,5 +78,13 @@ DERIVED_ROWS = (
         title="upkeep per 1,000 predictions",
         **_OF_JOULES,
     ),
+    metric_of(
+        "maintenance.pays_from_usd",
+        "min",
+        title="price of an error from which it pays",
+        heading="pays from, per error",
+        topics=_TOPICS,
+        **_OF_JOULES,
+    ),
     metric_of("maintenance.regret_usd", "min", title="regret", topics=_TOPICS, **_OF_JOULES),
 )

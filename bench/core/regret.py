@@ -180,6 +180,18 @@ def counterparts(runs: Sequence[Deployment], policy: str) -> list[Deployment | N
     return [found.get(run.place) for run in runs]
 
 
+def paying_prices_usd(runs: Sequence[Deployment]) -> list[float | None]:
+    """For each run, the price of an error from which on it is cheaper than never retraining.
+
+    Returns:
+        In the order of the runs; None where it never is, or where that is unknown.
+    """
+    return [
+        None if never is None or run is never else paying_error_price_usd(run, never)
+        for run, never in zip(runs, counterparts(runs, NEVER), strict=True)
+    ]
+
+
 def regrets(runs: Sequence[Deployment]) -> list[Regret]:
     """The regret of each run at the price of an error in its configuration, in the same order."""
     return [

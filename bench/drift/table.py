@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from bench.core.price import known_basis
 from bench.core.records.maintenance import Maintenance
 from bench.core.records.run import RunRecord
-from bench.core.regret import Regret, deployment_of, regrets
+from bench.core.regret import deployment_of, paying_prices_usd, regrets
 from bench.runs.table.columns import Column, fit_table, legend, number_column
 from bench.runs.table.fields import field_column, field_medians, joules_column, joules_of
 from bench.runs.table.groups import (
@@ -77,6 +77,23 @@ SWEEP_COLUMNS = (
 )
 
 
+class Compared:
+    """What follows where runs meet, by run id.
+
+    Attributes:
+        regrets: Of each run that served anything.
+        paying_usd: The price of an error from which on it is cheaper than never retraining; None
+            if it never is.
+    """
+
+    def __init__(self, records: Sequence[RunRecord]) -> None:
+        """Compare runs with the oracle, and with never retraining, on the same stream."""
+        runs = [run for record in records if (run := deployment_of(record)) is not None]
+        ids = [run.run_id for run in runs]
+        self.regrets = dict(zip(ids, regrets(runs), strict=True))
+        self.paying_usd = dict(zip(ids, paying_prices_usd(runs), strict=True))
+
+
 def maintain_tables(runs: Sequence[Finished], console: Console) -> Sequence[RenderableType]:
     """Show the runs: a headline, a row per configuration, and what the columns mean.
 
@@ -87,7 +104,7 @@ def maintain_tables(runs: Sequence[Finished], console: Console) -> Sequence[Rend
         console: Where the table is printed; a wider one shows more columns.
     """
     records = [record for _, record in runs]
-    by_run = _regrets(records)
+    compared = Compared(records)
     groups = group_runs(runs)
     ranks = [rank_of("excess errors", each) for each in field_medians(groups, _EXCESS)]
     rows, gaps, note = select_rows(groups, ranks)
@@ -95,21 +112,15 @@ def maintain_tables(runs: Sequence[Finished], console: Console) -> Sequence[Rend
         *_outcome_columns(rows, console),
         incomparable_column(rows),
         *node_columns(rows),
-        *_columns(rows, by_run),
+        *_columns(rows, compared),
     ]
     table = fit_table(name_columns(rows, console), columns, console, gaps=gaps)
-    notes = [note, *_regret_notes(records, by_run), *flag_notes(records), *node_notes(records)]
+    notes = [note, *_regret_notes(records, compared), *flag_notes(records), *node_notes(records)]
     return [
         headline("maintain", runs, groups, console, _target_text(records)),
         table.table,
         *legend([table], console, *notes),
     ]
-
-
-def _regrets(records: Sequence[RunRecord]) -> dict[str, Regret]:
-    """The regret of each run that served anything, by its id."""
-    runs = [run for record in records if (run := deployment_of(record)) is not None]
-    return {run.run_id: regret for run, regret in zip(runs, regrets(runs), strict=True)}
 
 
 def maintain_line(record: RunRecord) -> str:
@@ -155,7 +166,7 @@ def _target_text(records: Sequence[RunRecord]) -> str:
     return texts.pop() if len(texts) == 1 else ""
 
 
-def _columns(groups: Sequence[Group], by_run: dict[str, Regret]) -> list[Column]:
+def _columns(groups: Sequence[Group], compared: Compared) -> list[Column]:
     """All columns but the outcome, in the order in which they are shown."""
     upkeep_note = (
         "Upkeep: joules of detecting, deciding, retraining and promoting, per 1,000 predictions in "
@@ -167,11 +178,12 @@ def _columns(groups: Sequence[Group], by_run: dict[str, Regret]) -> list[Column]
         field_column(groups, _EXCESS, PLAIN, rank=2, note=excess_note),
         field_column(groups, "maintenance.num_retrains", PLAIN, rank=1),
         joules_column(_UPKEEP_HEADING, joules_of(groups, _UPKEEP), rank=2, note=upkeep_note),
-        _regret_column(groups, by_run),
+        _regret_column(groups, compared),
         joules_column("retraining", joules_of(groups, _RETRAIN), rank=4),
         field_column(groups, "phases.retrain_s", TIME, rank=5),
         field_column(groups, "maintenance.labels_used", COUNT, rank=6),
         field_column(groups, "maintenance.detect_time_per_prediction_s", TIME, rank=7),
+        _paying_column(groups, compared),
         _cost_column(groups),
         field_column(groups, "maintenance.mean_accuracy", PERCENT, rank=9),
         field_column(groups, "maintenance.num_wasted", PLAIN, rank=10),
@@ -193,9 +205,11 @@ def _share_column(groups: Sequence[Group]) -> Column:
     return number_column("on target", medians, PERCENT, rank=1, note=note, suffixes=marks)
 
 
-def _regret_column(groups: Sequence[Group], by_run: dict[str, Regret]) -> Column:
+def _regret_column(groups: Sequence[Group], compared: Compared) -> Column:
     medians = [
-        median_of(by_run[run.run_id].usd for run in group.measured if run.run_id in by_run)
+        median_of(
+            regret.usd for run in group.measured if (regret := compared.regrets.get(run.run_id))
+        )
         for group in groups
     ]
     note = (
@@ -203,6 +217,14 @@ def _regret_column(groups: Sequence[Group], by_run: dict[str, Regret]) -> Column
         "same seed."
     )
     return number_column("regret", medians, MONEY, rank=3, note=note)
+
+
+def _paying_column(groups: Sequence[Group], compared: Compared) -> Column:
+    medians = [
+        median_of(compared.paying_usd.get(run.run_id) for run in group.measured) for group in groups
+    ]
+    note = "Pays from: price of an error from which on a policy is cheaper than policy=never."
+    return number_column("pays from", medians, MONEY, rank=7, note=note)
 
 
 def _cost_column(groups: Sequence[Group]) -> Column:
@@ -213,10 +235,10 @@ def _cost_column(groups: Sequence[Group]) -> Column:
     return number_column("cost", field_medians(groups, _COST), MONEY, rank=8, note=note)
 
 
-def _regret_notes(records: Sequence[RunRecord], by_run: dict[str, Regret]) -> list[str]:
+def _regret_notes(records: Sequence[RunRecord], compared: Compared) -> list[str]:
     """Why runs have no regret, and what an error costs."""
     ended = [record for record in records if record.status == "ok" and record.maintenance]
-    reasons = Counter(by_run[each.run_id].reason for each in ended)
+    reasons = Counter(compared.regrets[each.run_id].reason for each in ended)
     known = reasons.pop("", 0)
     notes = [
         f"Regret is unknown for {_count(num, 'run')}: {text}." for text, num in reasons.items()

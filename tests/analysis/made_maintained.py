@@ -22,6 +22,7 @@ import numpy as np
 from bench.core.labels import EnergyLabel
 from bench.core.ledger import append_ledger
 from bench.core.maintenance_files import MaintenanceWriter
+from bench.core.maintenance_summary import spent, summarise
 from bench.core.records.energy import EnergyRow, PhaseEnergy
 from bench.core.records.health import Health
 from bench.core.records.maintenance import Maintenance, MaintenanceEvent, WindowRow
@@ -90,6 +91,7 @@ class Maintained:
             "seed": self.seed,
             "repeat": self.repeat,
             "error_price_usd": self.error_price_usd,
+            "accuracy_to_hold": self.target,
             "alpha": 0.05,
             "stream": {
                 "source": {"_target_": f"{module}.streams.synthetic.synthetic"},
@@ -100,7 +102,11 @@ class Maintained:
                 "rate_per_s": None,
             },
             "drift": {"kind": "concept", "schedule": self.schedule},
-            "labels": {"kind": "delayed", "delay": self.delay * self.window},
+            "labels": {
+                "kind": "delayed",
+                "delay": self.delay * self.window,
+                "price_usd": self.label_price_usd,
+            },
             "policy": {
                 "_target_": f"{module}.policies.{self.policy}.{self.policy.title()}",
                 **({"windows": self.interval} if self.policy == "every" else {}),
@@ -175,8 +181,8 @@ class _Deployment:
             seconds |= {"retrain": RETRAIN_INIT_S + RETRAIN_S, "promote": 1e-3}
             self._retrain(window, state)
         known = self.rows[window - made.delay].accuracy if window >= made.delay else None
-        spent: dict[str, Any] = {f"{phase}_s": seconds.get(phase, 0.0) for phase in PHASES}
-        spent |= {f"{phase}_j": self._joules(seconds.get(phase, 0.0)) for phase in PHASES}
+        used: dict[str, Any] = {f"{phase}_s": seconds.get(phase, 0.0) for phase in PHASES}
+        used |= {f"{phase}_j": self._joules(seconds.get(phase, 0.0)) for phase in PHASES}
         self.rows.append(
             WindowRow(
                 window=window,
@@ -192,7 +198,7 @@ class _Deployment:
                 alarm=alarm,
                 model=self.model,
                 strength=state,
-                **spent,
+                **used,
             )
         )
 
@@ -256,66 +262,18 @@ class _Deployment:
         return None if self.made.label is None else watts * seconds
 
 
-def _total(rows: Sequence[WindowRow], name: str) -> float | None:
-    values = [getattr(row, name) for row in rows]
-    return None if None in values else sum(values)
-
-
 def _maintenance(made: Maintained, one: _Deployment) -> Maintenance:
-    rows, num = one.rows, made.num_windows * made.window
-    kept = [row for row in rows if (row.accuracy or 0.0) >= made.target]
-    num_on_target = sum(row.num_predictions for row in kept)
-    upkeep = [_total(rows, f"{phase}_j") for phase in ("detect", "decide", "retrain", "promote")]
-    upkeep_j = None if made.label is None else sum(each or 0.0 for each in upkeep)
-    num_retrains = sum(event.kind == "retraining" for event in one.events)
-    alarms = [event for event in one.events if event.kind == "alarm"]
-    delays = [event.delay for event in alarms if event.delay is not None]
-    num_labels = sum(row.num_known for row in rows) if made.policy == "performance" else 0
-    labels_used = num_labels + 2 * made.window * num_retrains
-    people_usd = made.manual_hours * num_retrains * made.usd_per_person_hour
-    labels_usd = labels_used * made.label_price_usd
-    accuracies = [row.accuracy or 0.0 for row in rows]
-    return Maintenance(
-        policy=made.policy,
-        detector=made.detector,
-        num_windows=made.num_windows,
-        num_predictions=num,
-        target_value=made.target,
-        on_target_frac=num_on_target / num,
-        excess_errors=sum(
-            row.num_predictions * max(0.0, made.target - (row.accuracy or 0.0)) for row in rows
-        ),
-        num_errors=sum(row.errors for row in rows),
-        mean_accuracy=float(np.mean(accuracies)),
-        worst_accuracy=min(accuracies),
-        num_retrains=num_retrains,
-        num_promoted=num_retrains,
-        retrain_init_s=RETRAIN_INIT_S * num_retrains,
-        retrain_samples=3072 * num_retrains,
-        detect_time_per_prediction_s=(_total(rows, "detect_s") or 0.0) / num,
-        detect_energy_per_prediction_j=None if made.label is None else (upkeep[0] or 0.0) / num,
-        monitor_latency_ratio=1.0 + (DETECT_S / SERVE_S if made.detector else 0.0),
-        labels_used=labels_used,
-        labels_cost_usd=labels_usd,
-        manual_hours=made.manual_hours * num_retrains,
-        cost_usd=None
-        if upkeep_j is None
-        else upkeep_j / JOULES_PER_KWH * USD_PER_KWH + labels_usd + people_usd,
-        upkeep_j=upkeep_j,
-        energy_per_1000_on_target_j=(
-            None if upkeep_j is None or not num_on_target else 1000 * upkeep_j / num_on_target
-        ),
-        num_alarms=len(alarms),
-        num_false_alarms=sum(bool(event.is_false) for event in alarms),
-        false_alarms_per_10k=1e4 * sum(bool(event.is_false) for event in alarms) / num,
-        num_missed=max(0, len(made.changes) - len(delays)) if made.detector else None,
-        detection_delay_mean=float(np.mean(delays)) if delays else None,
-    )
+    found = summarise(made.config, one.rows, one.events)
+    if found.upkeep_j is None:  # electricity has a price
+        return found
+    people_usd = found.manual_hours * made.usd_per_person_hour
+    machine_usd = found.upkeep_j / JOULES_PER_KWH * USD_PER_KWH
+    return replace(found, cost_usd=machine_usd + (found.labels_cost_usd or 0.0) + people_usd)
 
 
 def _sums(cls: type, rows: Sequence[WindowRow], unit: str) -> dict[str, Any]:
     names = {each.name for each in fields(cls)}
-    sums = {f"{phase}_{unit}": _total(rows, f"{phase}_{unit}") for phase in PHASES}
+    sums = {f"{phase}_{unit}": spent(rows, (phase,), unit) for phase in PHASES}
     return {name: value for name, value in sums.items() if name in names}
 
 

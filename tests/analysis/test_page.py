@@ -148,7 +148,8 @@ def row(run_id: str, **more: Any) -> dict[str, Any]:
     names = (
         *("batch_size", "lr", "samples", "time_s", "energy_j", "cost_usd", "basis", "label"),
         *("cpu_frac", "quality", "latency_p90_ms", "throughput_per_s", "size_bytes"),
-        *("time_per_sample_s", "energy_per_prediction_j", "metric", "sample"),
+        *("time_per_sample_s", "energy_per_prediction_j", "metric", "sample", "policy"),
+        *("on_target_frac", "off_target_frac", "num_retrains", "upkeep_per_1000_j", "regret_usd"),
     )
     missing = dict.fromkeys(names)
     facts = {"configuration": "c", "outcome": "reached", "comparable": True, "group": "g"}
