@@ -221,6 +221,8 @@ def option_file(folders: Sequence[Path], group: str, option: str) -> Path:
 
 def no_such_option(group: str, option: str, known: Sequence[str]) -> str:
     """The message for an option that a group does not have."""
+    if not known:
+        return f"{group}={option}: this command has no option of {group}; leave it out"
     hint = did_you_mean(option, known)
     # target=0.9 means target.value=0.9, but the group needs one of its options.
     if option.replace(".", "").isdecimal():  # a number is meant for a key of the group

@@ -211,14 +211,14 @@ def command_docs(command: str, arguments: Sequence[str]) -> CommandDocs:
     options_given = _options_given(arguments)
     files: dict[str, ConfFile] = {}
     # Backwards, because the options of later groups may override the choice of earlier ones.
-    for group in reversed(chosen):
+    for group in reversed(list(chosen)):
         chosen[group] = options_given.get(group, chosen[group])
         option = chosen[group]
         if option is None:
             continue
         files[group] = read_conf(option_file(folders, group, option))
         for entry in files[group].defaults:
-            if entry.overrides:
+            if entry.overrides and entry.group in chosen:
                 chosen[entry.group] = entry.option
     parts, overridden = _parts(folders, primary, chosen, files)
     known = {*chosen, *(key.name.partition(".")[0] for key in primary.keys)}

@@ -18,6 +18,7 @@ from bench.core.suggest import did_you_mean
 # Of a key inside a mapping, the first line names only the mapping.
 _UNKNOWN = re.compile(r"Could not override '([^']+)'(?:.*?full_key: ([^\n]+))?", re.DOTALL)
 _NOT_THERE = re.compile(r"Could not delete from config\. '([^']+)'")
+_NO_SUCH = re.compile(r"Could not (override|delete)|Key '[^']+' (is )?not in '")
 _OPTION = re.compile(r"Could not find '([^']+)/([^'/]*)'")
 _NO_TEXT = re.compile(r"Config group override must be a string or a list")
 _WRONG_TYPE = re.compile(r"Error merging override ([^\n]*)\n(.*?)(?:\n|$)")
@@ -93,6 +94,9 @@ def _explain(error: BaseException, command: str, keys: Sequence[str] = ()) -> st
     if isinstance(error, OverrideParseException):
         return _unparsable(error.override, command, keys)
     text = f"{error}\n{error.__cause__ or ''}" if isinstance(error, HydraException) else str(error)
+    # Hydra names a key or a group of an option that is made for another command.
+    if _NO_SUCH.search(text) and (misfit := _no_option(command)):
+        return misfit
     if match := _UNKNOWN.search(text):
         return _no_such_key(match[2] or match[1], command, keys)
     if match := _NOT_THERE.search(text):

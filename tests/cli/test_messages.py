@@ -270,3 +270,19 @@ def test_options_in_a_users_folder_are_named(
 
 def test_a_value_that_cannot_be_typed_is_not_suggested() -> None:
     assert untaken("results=a\x1b(") == r"results=a\x1b(: Hydra takes \x1b ( in quotes only"
+
+
+@pytest.mark.parametrize(
+    ("command", "experiment", "message"),
+    [
+        ("train", "maintain_smoke", "experiment=maintain_smoke: must be one of architectures, "),
+        ("maintain", "smoke", "experiment=smoke: must be one of batch_size_tradeoff, maintain_"),
+        ("serve", "smoke", "experiment=smoke: this command has no option of experiment; leave"),
+    ],
+)
+def test_an_experiment_of_another_command_is_named(
+    monkeypatch: pytest.MonkeyPatch, command: str, experiment: str, message: str
+) -> None:
+    needed = ["run=latest"] if command == "serve" else []
+    said = answer(monkeypatch, command, *needed, f"experiment={experiment}")
+    assert said.startswith(message)
