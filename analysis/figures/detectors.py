@@ -195,6 +195,6 @@ def _words(data: DataFrame, common: str) -> str:
     return (
         f"Point: median delay of {n_words(numbers_of_runs)} deployments"
         f"{bars_words(numbers_of_runs)}; false alarms of all of them. Delay: from a change to the"
-        " alarm that found it. An alarm is false if nothing changed since the deployed model was"
-        f" trained. {common}"
+        " alarm that found it. An alarm is false if nothing changed since the oldest sample that"
+        f" the deployed model was trained on. {common}"
     ).strip()

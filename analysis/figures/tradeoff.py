@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pandas import DataFrame, Series, concat
 
+from analysis.figures.deployments import deployment_runs
 from analysis.figures.marks import paired_medians
 from analysis.figures.prepare import (
     COSTS,
@@ -28,6 +29,7 @@ from analysis.figures.quantities import (
 from analysis.load.joules import grids, joules_in_doubt
 from analysis.load.values import column, numbers
 from analysis.stats.accuracy import is_share, least_num, sampling_bounds
+from analysis.stats.deployments import stream_words
 from analysis.stats.pareto import Noise, front_probability, noise_of
 from analysis.stats.peers import Group, peer_groups
 from bench.core.metric import Better
@@ -45,7 +47,7 @@ def tradeoff_peers(runs: DataFrame, *, x: str, y: str, area: str | None = None) 
     trained = column(runs, "target.metric").notna()
     # A training that missed has no cost to the target, but belongs to the group as a miss.
     only = trained if x in COSTS or y in COSTS else _holds(runs, x) & _holds(runs, y)
-    more = {"rate": rate_words(runs)}
+    more = {"rate": rate_words(runs), "stream": stream_words(runs)}
     if _is_money(x) or _is_money(y):
         more["price"] = cost_bases(runs)
     if any(is_charge(name, ("_gco2e",)) for name in (x, y)):
@@ -182,7 +184,7 @@ def _run_values(runs: DataFrame, x: str, y: str, area: str | None) -> DataFrame:
 
 
 def _ended(runs: DataFrame) -> DataFrame:
-    """Trainings and servings with `outcome`; for a serving, it is the outcome of its training."""
+    """All runs with `outcome`: of a serving that of its training, of a deployment on target."""
     parts = []
     if _holds(runs, "target.metric").any():
         parts.append(training_runs(runs))
@@ -193,8 +195,12 @@ def _ended(runs: DataFrame) -> DataFrame:
         parts.append(
             served.assign(outcome=np.where(missed, "missed", "reached"), comparable=comparable)
         )
+    if _holds(runs, "maintenance.policy").any():
+        deployed = deployment_runs(runs)
+        ended = np.where(deployed["never_on_target"], "missed", "reached")
+        parts.append(deployed.assign(outcome=ended))
     if not parts:
-        raise NothingToDraw("no run of a training, and none of bench.serve")
+        raise NothingToDraw("no run of a training, none of bench.serve, none of bench.maintain")
     return concat(parts)
 
 

@@ -54,6 +54,8 @@ def test_the_same_code_has_equal_exact_rows_and_passes(tmp_path: Path) -> None:
     rows = rows_of(comparison)
     assert {name for name, row in rows.items() if row.kind == "exact"} == EXACT
     assert {row.verdict for row in comparison.rows} == {"no change"}
+    (name,) = {row.configuration for row in comparison.rows}
+    assert name == "maintain drift two_sample Mlp batch_size=32"
     assert comparison.exit_code == 0
 
 

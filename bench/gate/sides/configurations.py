@@ -17,7 +17,7 @@ from bench.gate.sides.side import Configuration, Side, configuration_of
 Groups = Mapping[Configuration, list[GateRun]]
 
 # Of the only configuration of a command, the name has these parts.
-_PARTS = ("run", "model", "data", "scenario", "backend", "compression")
+_PARTS = ("run", "policy", "detector", "model", "data", "scenario", "backend", "compression")
 _MOST_KEYS = 5
 _CLASS = "_target_"
 _OWN = "custom"  # the option of a user's own class, which goes by the name of the class

@@ -214,6 +214,17 @@ def test_deployments_on_different_streams_have_panels(made: Make) -> None:
         assert set(data["group"]) == {"drift.schedule=none", "drift.schedule=seasonal"}
 
 
+def test_any_two_numbers_of_deployments_can_be_drawn(made: Make) -> None:
+    options = {"x": "maintenance.num_retrains", "y": "maintenance.regret_usd"}
+    data = figure_data("tradeoff", made("policies"), options=options)
+    rows = by(data, "configuration")
+    assert (rows["policy=every"]["x"], rows["policy=oracle"]["y"]) == (5, 0.0)
+    words = words_of(draw_figure("tradeoff", data, "one"))
+    assert "regret (USD" in words
+    streams = figure_data("tradeoff", made("streams"), options=options)
+    assert streams["group"].nunique() == 2
+
+
 def test_runs_that_did_not_serve_their_stream_are_no_deployments(tmp_path: Path) -> None:
     make_maintained(tmp_path, Maintained(is_killed=True))
     for name in NAMES:
