@@ -139,6 +139,18 @@ class RetrainConfig(KeyGroup):
     usd_per_person_hour: Amount = 0.0
     usd: Amount | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a number of samples that would be ignored.
+
+        Raises:
+            ValueError: It would be.
+        """
+        if self.samples == "all" and self.num_samples is not None:
+            raise ValueError(
+                f"retrain.num_samples={self.num_samples}: retrain.samples=all ignores it; leave it "
+                "out, or use retrain.samples=newest"
+            )
+
 
 @dataclass(kw_only=True)
 class MaintainConfig(RunConfig):

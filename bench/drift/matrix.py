@@ -24,7 +24,7 @@ from bench.drift.log import ServingLog
 from bench.drift.matrix_run import MATRIX
 from bench.drift.model import DeployedModel
 from bench.drift.oracle import cheapest, fewest_joules
-from bench.drift.retraining import ModelTrainer, least_samples
+from bench.drift.retraining import ModelTrainer
 from bench.drift.samples import UNKNOWN
 from bench.drift.service import labelled_samples
 
@@ -35,9 +35,9 @@ class Matrix:
 
     Attributes:
         errors: errors[i, j]: wrong answers of model i in window j, (T, T); 0 for j < i, and for
-            models that could not be trained.
+            models whose training diverged.
         num_judged: Answers of each window whose truth is ever known, (T,).
-        is_trained: Whether there were enough labels to train each model, (T,).
+        is_trained: Whether there is each model, (T,); there is none if its training diverged.
         retrain_usd: Price of each model, (T,); NaN if it is unknown.
         retrain_j: Joules of each model, (T,); NaN if they are unknown.
     """
@@ -137,10 +137,7 @@ def fill_matrix(
         if window:
             before = books.spent("observe")
             samples = labelled_samples(config, log, vault, window * size)
-            enough = len(samples) >= least_samples(config)
-            model = (
-                trainer.train(samples, number=window, window=window - 1).model if enough else None
-            )
+            model = trainer.train(samples, number=window, window=window - 1).model
             books.begin("observe")
             spent = difference(books.spent("observe"), before)
             usd[window], joules[window] = _number(price_of(spent)), _number(spent.energy_j)

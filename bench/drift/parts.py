@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 
 from bench.cli.messages import root_cause
 from bench.config.maintain import MaintainConfig
+from bench.core.errors import kind_and_line
 from bench.drift.detectors.base import Detector
 from bench.drift.faults import Fault, build_fault
 from bench.drift.labels import LabelVault
@@ -81,7 +82,10 @@ def _made(key: str, node: dict[str, Any], kind: type[Any]) -> Any:
     try:
         made = instantiate(node)
     except InstantiationException as error:
-        raise ValueError(f"{key}: {root_cause(error)}") from error
+        cause = root_cause(error)
+        if isinstance(cause, ValueError):  # it names its key already
+            raise ValueError(str(cause)) from error
+        raise ValueError(f"{key}._target_={node['_target_']}: {kind_and_line(cause)}") from error
     if not isinstance(made, kind):
         raise ValueError(
             f"{key}._target_={node['_target_']}: must be a {kind.__name__} "
@@ -115,14 +119,30 @@ def _require_fit(parts: DeploymentParts) -> None:
             f"detector={detector.name}: watches errors, and labels.held_out=0 never shows those of "
             "refused samples; let some through, or choose a detector of inputs"
         )
-    num = len(parts.stream.initial.known())
-    if num < (least := least_samples(config)):
+    num_classes = parts.stream.pool.num_classes
+    if config.labels.kind == "selective" and config.labels.positive_class >= num_classes:
+        raise ValueError(
+            f"labels.positive_class={config.labels.positive_class}: the stream has classes 0 to "
+            f"{num_classes - 1}"
+        )
+    _require_samples(parts)
+    _require_prices(parts)
+
+
+def _require_samples(parts: DeploymentParts) -> None:
+    """Refuse trainings whose samples could not be divided into three parts."""
+    config = parts.config
+    least, num = least_samples(config), len(parts.stream.initial.known())
+    needed = f"needs {least} for batch_size={config.batch_size} and the shares in retrain"
+    if num < least:
         raise ValueError(
             f"stream.initial_samples={config.stream.initial_samples}: {num} have labels, and the "
-            f"first model needs {least} for batch_size={config.batch_size} and the shares in "
-            "retrain; give more"
+            f"first model {needed}; give more"
         )
-    _require_prices(parts)
+    if config.retrain.num_samples is not None and config.retrain.num_samples < least:
+        raise ValueError(
+            f"retrain.num_samples={config.retrain.num_samples}: a training {needed}; give more"
+        )
 
 
 def _require_prices(parts: DeploymentParts) -> None:
@@ -135,12 +155,28 @@ def _require_prices(parts: DeploymentParts) -> None:
         )
     if isinstance(policy, Oracle) and config.why_no_oracle:
         raise ValueError(f"policy=oracle: cannot be computed ({config.why_no_oracle})")
+    if isinstance(policy, Oracle) and policy.objective == "energy" and not config.meter.sources:
+        raise ValueError(
+            "policy.objective=energy: meter=none measures no joules; choose a meter, or use "
+            "policy.objective=cost"
+        )
+    if policy.needs_error_price and config.retrain.usd is None:
+        _require_retraining_price(config, policy)
+
+
+def _require_retraining_price(config: MaintainConfig, policy: Policy) -> None:
+    """Refuse a policy that weighs errors against retrainings of no price, or of an unknown one."""
     price: Price = instantiate(config.price)
-    charges_joules = bool(price.usd_per_kwh) and not config.meter.sources
-    if policy.needs_error_price and charges_joules and config.retrain.usd is None:
+    if price.usd_per_kwh and not config.meter.sources:
         raise ValueError(
             f"policy={policy.name}: needs the price of a retraining, and meter=none measures no "
             "joules; choose a meter, or give retrain.usd"
+        )
+    people_usd = config.retrain.manual_hours * config.retrain.usd_per_person_hour
+    if not (price.usd_per_kwh or price.usd_per_hour or people_usd):
+        raise ValueError(
+            f"policy={policy.name}: weighs errors against retrainings, and these would cost "
+            "nothing; give price.usd_per_kwh, price.usd_per_hour or retrain.usd"
         )
 
 

@@ -16,6 +16,7 @@ from bench.drift.matrix_run import matrix_folder
 from bench.launch.needs import Need, require
 from bench.runs.charges import require_rates
 from bench.runs.requirements import require_module, target_needs
+from bench.training.plan import device_needs, refuse_unmetered
 
 # The library of an option, by the class or function that the option names.
 _LIBRARIES = {
@@ -41,6 +42,7 @@ def check_maintaining(values: Mapping[str, Any], overrides: Sequence[str]) -> Ch
     refuse_trainer_variables()
     if config.trainer.compile:
         refuse_disabled_compiler("trainer.compile=true")
+    refuse_unmetered(config.budget, config.meter)
     require_rates(config)
     if config.policy.get("matrix"):
         matrix_folder(values)
@@ -55,6 +57,7 @@ def _needs(config: MaintainConfig, values: Mapping[str, Any]) -> list[Need]:
             require_module(key, module, _EXTRA)
     groups = {name: values[name] for name in ("stream", "detector", "policy", "model", "optimizer")}
     needs = target_needs({"schedule": config.schedule, **groups})
+    needs += device_needs(config.trainer, config.precision)
     size = config.stream.num_predictions
     stored = json.dumps({name: each for name, each in values.items() if name != CHOICES})
     needs.append(Need("bench.drift.parts:require_deployment", ("stream.num_windows", size, stored)))

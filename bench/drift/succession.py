@@ -13,7 +13,7 @@ from bench.drift.books import Books, Spent, difference
 from bench.drift.model import DeployedModel
 from bench.drift.policies.base import Policy
 from bench.drift.policies.oracle import Oracle
-from bench.drift.retraining import ModelTrainer, Trained, TrainingSet, least_samples
+from bench.drift.retraining import ModelTrainer, Trained, TrainingSet
 from bench.drift.service import Service, labelled_samples
 
 _log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Succession:
         before = self._books.spent("retrain")
         service = self._service
         samples = labelled_samples(self._config, service.log, service.vault, now)
-        if refusal := self._refusal(window, samples):
+        if refusal := self._refusal(window):
             _log.info("window %d: no retraining (%s): %s", window, reason, refusal)
             return
         self._num_retrains += 1
@@ -127,11 +127,8 @@ class Succession:
             self._promote(trained.model, trained, samples, window, swap_at)
             self._service.swap_if_due(now)
 
-    def _refusal(self, window: int, samples: TrainingSet) -> str:
+    def _refusal(self, window: int) -> str:
         """Why no model may be trained now; empty if one may."""
-        least = least_samples(self._config)
-        if len(samples) < least:
-            return f"{len(samples)} labelled samples, and a training needs {least}"
         if self._service.swap_at is not None:
             return "the last model has not taken over yet"
         if not self._is_limited:

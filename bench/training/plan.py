@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from bench.cli.messages import root_cause
 from bench.cli.overrides import Checked, Planned, job_overrides, key_of, plain_values, with_choices
 from bench.config.recipe import PruneConfig
-from bench.config.train import TrainConfig
+from bench.config.run import MeterConfig
+from bench.config.train import BudgetConfig, TrainConfig, TrainerConfig
 from bench.core.checks import value_at
 from bench.core.environment import refuse_disabled_compiler, refuse_trainer_variables
 from bench.core.identity import CHOICES, config_hash
@@ -42,12 +43,21 @@ def check_values(values: Mapping[str, Any]) -> TrainConfig:
     refuse_trainer_variables()
     if config.trainer.compile:
         refuse_disabled_compiler("trainer.compile=true")
-    if config.budget.max_energy_j is not None and not config.meter.sources:
+    refuse_unmetered(config.budget, config.meter)
+    return config
+
+
+def refuse_unmetered(budget: BudgetConfig, meter: MeterConfig) -> None:
+    """Refuse a budget of joules that no meter checks.
+
+    Raises:
+        ValueError: None does.
+    """
+    if budget.max_energy_j is not None and not meter.sources:
         raise ValueError(
-            f"budget.max_energy_j={config.budget.max_energy_j:g}: nothing would check it with "
+            f"budget.max_energy_j={budget.max_energy_j:g}: nothing would check it with "
             "meter=none; choose a meter, such as meter=auto"
         )
-    return config
 
 
 def check_training(values: Mapping[str, Any], overrides: Sequence[str]) -> Checked:
@@ -194,17 +204,19 @@ def training_needs(config: TrainConfig, source: Source | None) -> list[Need]:
     if source is not None:
         model = {"model": source.record.config["model"]}
         needs += target_needs(model, f"{source.key}={source.record.run_id}: ")
-    options, precision = config.trainer, config.precision
-    # Looking for a GPU means importing torch in another process, so only do it if one is needed.
+    return [*needs, *device_needs(config.trainer, config.precision)]
+
+
+def device_needs(options: TrainerConfig, precision: str) -> list[Need]:
+    """Require the devices of a training.
+
+    Looking for a GPU means importing torch in another process, so only do it if one is needed.
+    """
     wants_gpu = options.accelerator == "gpu" or options.devices > 1 or precision == "16-mixed"
-    if options.accelerator != "cpu" and wants_gpu:
-        needs.append(
-            Need(
-                "bench.training.loop:require_devices",
-                (options.accelerator, options.devices, precision),
-            )
-        )
-    return needs
+    if options.accelerator == "cpu" or not wants_gpu:
+        return []
+    arguments = (options.accelerator, options.devices, precision)
+    return [Need("bench.training.loop:require_devices", arguments)]
 
 
 def splits_need(data: Mapping[str, Any]) -> Need:

@@ -234,19 +234,6 @@ def test_an_alarm_restarts_the_detector_and_triggers_the_policy(results: Path) -
     assert (run.record.phases.detect_s or 0.0) > 0.0
 
 
-def test_too_few_labels_are_no_training(results: Path) -> None:
-    """A training takes 40 samples at most, and that is too few to divide into three parts."""
-    run = deploy(
-        results,
-        *OFTEN,
-        "labels=partial",
-        "labels.fraction=0.05",
-        "retrain.num_samples=40",
-    )
-    assert run.record.status == "ok", run.record.error
-    assert run.summary.num_retrains == 0
-
-
 def test_a_diverging_first_training_fails_the_run_by_name(results: Path) -> None:
     run = deploy(results, "lr=1e8", "optimizer.momentum=0.99")
     assert run.record.status == "failed"

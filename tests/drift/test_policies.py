@@ -284,8 +284,8 @@ def options(group: str) -> list[str]:
 def test_every_option_makes_the_policy_of_its_name(option: str) -> None:
     register()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        own = ["+policy._target_=bench.drift.policies.periodic.Never"]
-        composed = compose(overrides=[f"+policy={option}", *(own if option == "custom" else [])])
+        own = ["policy._target_=bench.drift.policies.periodic.Never"] * (option == "custom")
+        composed = compose("maintain", overrides=[f"policy={option}", *own])
     policy = instantiate(composed.policy)
     assert isinstance(policy, Policy)
     assert policy.name == ("never" if option == "custom" else option)

@@ -104,13 +104,13 @@ class Detector(ABC):
     """Watches a stream for a change since the deployed model was trained.
 
     Attributes:
-        name: Value of the key `detector`.
+        name: Value of the key `detector`; a class of your own need not set it.
         needs_labels: Whether it watches errors, and so needs labels.
         is_controlled: Whether alpha bounds the probability of a false alarm in a whole stream.
         library: The module of the extra `maintain` that it needs; None if it needs none.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[str] = "custom"
     needs_labels: ClassVar[bool] = False
     is_controlled: ClassVar[bool] = True
     library: ClassVar[str | None] = None

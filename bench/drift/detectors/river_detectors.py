@@ -7,10 +7,12 @@ for labels that are missing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, ClassVar
 
-from bench.core.errors import LibraryMissing, first_line, needs_extra
+from bench.core.checks import require_at_least, require_one_of
+from bench.core.errors import LibraryMissing, needs_extra
 from bench.drift.detectors.base import Detection, Detector, Reference, Served
 
 
@@ -19,15 +21,23 @@ class RiverDetector(Detector):
 
     Attributes:
         river_class: Dotted path of river's class.
+        least: The least value of each number; below it, river would crash or alarm always.
     """
 
     needs_labels: ClassVar[bool] = True
     is_controlled: ClassVar[bool] = False
     library: ClassVar[str | None] = "river"
     river_class: ClassVar[str]
+    least: ClassVar[Mapping[str, float]]
 
     def __init__(self, **settings: Any) -> None:
-        """Keep the arguments of river's class, which have the names of the keys."""
+        """Keep the arguments of river's class, which have the names of the keys.
+
+        Raises:
+            ValueError: One is out of range.
+        """
+        for key, least in self.least.items():
+            require_at_least(f"detector.{key}", settings.get(key), least)
         self._settings = settings
 
     def start(
@@ -37,16 +47,12 @@ class RiverDetector(Detector):
 
         Raises:
             LibraryMissing: river is not installed.
-            ValueError: river refuses a setting.
         """
         module, _, name = self.river_class.rpartition(".")
         # The import takes more than a second, so only those who use it wait.
         with needs_extra("maintain", f"detector={self.name}: river", LibraryMissing):
             made = getattr(import_module(module), name)
-        try:
-            self._river = made(**self._settings)
-        except ValueError as error:
-            raise ValueError(f"detector={self.name}: {first_line(error)}") from error
+        self._river = made(**self._settings)
 
     def update(self, served: Served) -> Detection:
         """Show river the errors that became known, one by one, until it raises an alarm."""
@@ -67,6 +73,13 @@ class Adwin(RiverDetector):
 
     name: ClassVar[str] = "adwin"
     river_class: ClassVar[str] = "river.drift.ADWIN"
+    least: ClassVar[Mapping[str, float]] = {
+        "delta": 0,
+        "clock": 1,
+        "max_buckets": 1,
+        "min_window_length": 1,
+        "grace_period": 0,
+    }
 
 
 class PageHinkley(RiverDetector):
@@ -77,6 +90,18 @@ class PageHinkley(RiverDetector):
 
     name: ClassVar[str] = "page_hinkley"
     river_class: ClassVar[str] = "river.drift.PageHinkley"
+    least: ClassVar[Mapping[str, float]] = dict.fromkeys(
+        ("min_instances", "delta", "threshold", "alpha"), 0
+    )
+
+    def __init__(self, **settings: Any) -> None:
+        """Keep the arguments of river's class.
+
+        Raises:
+            ValueError: One is out of range.
+        """
+        require_one_of("detector.mode", settings.get("mode", "both"), ("up", "down", "both"))
+        super().__init__(**settings)
 
 
 class Ddm(RiverDetector):
@@ -89,3 +114,6 @@ class Ddm(RiverDetector):
 
     name: ClassVar[str] = "ddm"
     river_class: ClassVar[str] = "river.drift.binary.DDM"
+    least: ClassVar[Mapping[str, float]] = dict.fromkeys(
+        ("warm_start", "warning_threshold", "drift_threshold"), 0
+    )

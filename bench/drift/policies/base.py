@@ -69,7 +69,7 @@ class Policy(ABC):
     """Decides at the end of each window. It keeps no clock, and sees what View has and no more.
 
     Attributes:
-        name: Value of the key `policy`.
+        name: Value of the key `policy`; a class of your own need not set it.
         needs_labels: Whether it can decide nothing without labels. Retraining needs them in any
             case.
         needs_detector: Whether it needs alarms.
@@ -77,7 +77,7 @@ class Policy(ABC):
         retrains: Whether it ever retrains.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[str] = "custom"
     needs_labels: ClassVar[bool] = False
     needs_detector: ClassVar[bool] = False
     needs_error_price: bool = False
