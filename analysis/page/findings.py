@@ -115,12 +115,14 @@ def _heading(group: DataFrame) -> str:
 def _read(runs: DataFrame, unread: DataFrame) -> Iterator[str]:
     is_training = runs["target.metric"].notna()
     configurations = runs.loc[is_training, "configuration"].nunique()
-    yield (
+    found = (
         f"{_count(int(is_training.sum()), 'training')} of "
         f"{_count(configurations, 'configuration')} and "
-        f"{_count(int((~is_training).sum()), 'other run')} were read; "
-        f"{_count(len(unread), 'folder')} could not be read."
+        f"{_count(int((~is_training).sum()), 'other run')}"
     )
+    if not is_training.any():
+        found = _count(len(runs), "run")
+    yield f"{found} were read; {_count(len(unread), 'folder')} could not be read."
     counted = counted_runs(runs)
     trained = with_target(counted)
     if len(trained):
@@ -134,7 +136,8 @@ def _read(runs: DataFrame, unread: DataFrame) -> Iterator[str]:
     others = counted[counted["target.metric"].isna()]
     if len(others):
         failed = int(others["status"].ne("ok").sum())
-        yield f"Of the other runs, {len(others) - failed} succeeded, {failed} failed."
+        which = "other runs" if len(trained) else "runs"
+        yield f"Of the {which}, {len(others) - failed} succeeded, {failed} failed."
     num_refused = int(refused(runs).sum())
     if num_refused:
         yield (

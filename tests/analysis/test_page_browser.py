@@ -14,6 +14,7 @@ import pytest
 from analysis.load.runs import Loaded, load_runs
 from analysis.page.build import write_page
 from tests.analysis.made import Made, Served, make_served, make_sweep
+from tests.analysis.made_maintained import make_policies
 from tests.analysis.made_page import EVIL, hostile_sweep, listed, listed_without_tables
 from tests.analysis.made_records import SWEEP_START
 
@@ -324,3 +325,33 @@ def test_a_run_that_was_measured_again_is_in_the_table_only(browser: Any, tmp_pa
     assert sorted(column_of(browser, "outcome")) == [
         *("interrupted", "reached", "reached", "reached", "superseded"),
     ]
+
+
+def test_deployments_have_charts_and_their_windows_beside_the_record(
+    browser: Any, tmp_path: Path
+) -> None:
+    make_policies(tmp_path / "results", seeds=range(2))
+    loaded = load_runs([tmp_path / "results"])
+    path = write_page(loaded.runs, listed(loaded), tmp_path / "report.html")
+    browser.get(path.as_uri())
+    wait_for(browser, "return document.body.dataset.ready === 'true'")
+    titles = browser.execute_script(
+        "return [...document.querySelectorAll('#grid figcaption')].map((one) => one.textContent)"
+    )
+    assert "Upkeep against predictions below the target" in titles
+    assert "predictions below the target" not in column_heads(browser)
+    assert "on target (fraction)" in column_heads(browser)
+    browser.execute_script("document.querySelector('#table tbody tr td').click()")
+    wait_for(browser, "return document.getElementById('panel').dataset.run")
+    # Accuracy of the windows, and joules of the retrainings.
+    panels = "return document.querySelectorAll('#panel-curve canvas').length"
+    assert browser.execute_script(panels) == 2
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def column_heads(driver: Any) -> list[str]:
+    heads: list[str] = driver.execute_script(
+        "return [...document.querySelectorAll('#table thead th')]"
+        ".map((head) => head.textContent.trim())"
+    )
+    return heads
