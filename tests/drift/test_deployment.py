@@ -239,3 +239,29 @@ def test_a_diverging_first_training_fails_the_run_by_name(results: Path) -> None
     assert run.record.status == "failed"
     assert run.record.error is not None
     assert "initial training diverged" in run.record.error.message
+
+
+def test_reweighting_is_as_good_as_retraining_when_only_frequencies_change(results: Path) -> None:
+    """One class becomes 95% of all, from the start of 20 windows: both reach the same accuracy
+    within 0.015, and re-weighting trains nothing."""
+    shifted = (
+        "drift=label",
+        "drift.strength=0.95",
+        "drift.at=0",
+        "stream.num_windows=20",
+        "stream.window=200",
+        "stream.initial_samples=900",
+        "stream.source.num_samples=60000",
+        "budget.max_epochs=6",
+        "target.rule=final",
+    )
+    reweight = deploy(results, "policy=reweight", *shifted)
+    every = deploy(results, "policy=every", "policy.windows=4", *shifted)
+    never = deploy(results, "policy=never", *shifted)
+    assert reweight.summary.mean_accuracy is not None
+    assert every.summary.mean_accuracy is not None
+    assert never.summary.mean_accuracy is not None
+    assert reweight.summary.mean_accuracy > every.summary.mean_accuracy - 0.015
+    assert reweight.summary.mean_accuracy > never.summary.mean_accuracy + 0.01
+    assert reweight.summary.num_retrains == 0
+    assert reweight.record.phases.retrain_s == 0.0
