@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench.drift.division import TrainingSet
 from bench.drift.faults import Fault
 from bench.drift.model import DeployedModel
 from bench.drift.preprocessing import Preprocessing
-from bench.drift.retraining import TrainingSet
 from bench.drift.samples import Floats, Index, Samples
 from bench.drift.streams.base import Stream
 

@@ -13,12 +13,12 @@ from bench.cli.messages import root_cause
 from bench.config.maintain import MaintainConfig
 from bench.core.errors import kind_and_line
 from bench.drift.detectors.base import Detector
+from bench.drift.division import least_samples
 from bench.drift.faults import Fault, build_fault
 from bench.drift.labels import LabelVault
 from bench.drift.log import ServingLog
 from bench.drift.policies.base import Policy
 from bench.drift.policies.oracle import Oracle
-from bench.drift.retraining import least_samples
 from bench.drift.streams.base import Stream
 from bench.drift.streams.build import build_stream
 from bench.drift.timeline import Timeline
@@ -97,12 +97,13 @@ def _made(key: str, node: dict[str, Any], kind: type[Any]) -> Any:
 def _require_fit(parts: DeploymentParts) -> None:
     """Refuse a policy without what it needs, and samples that are too few to train on."""
     config, policy, detector = parts.config, parts.policy, parts.detector
+    is_censored = parts.vault().is_censored
     if policy.needs_detector and detector is None:
         raise ValueError(
             f"policy={policy.name}: acts on the alarms of a detector, and detector=none raises "
             "none; choose one, such as detector=error_eprocess"
         )
-    if policy.needs_labels and parts.vault().is_censored:
+    if policy.needs_labels and is_censored:
         raise ValueError(
             f"policy={policy.name}: decides by known errors, and labels.held_out=0 never shows "
             "those of refused samples; let some through, or choose a policy that needs no labels"
@@ -113,17 +114,11 @@ def _require_fit(parts: DeploymentParts) -> None:
             "labels=natural: the data does not say when its labels become known; choose "
             "labels=immediate or labels=delayed"
         )
-    if watches_labels and parts.vault().is_censored:
+    if watches_labels and is_censored:
         assert detector is not None
         raise ValueError(
             f"detector={detector.name}: watches errors, and labels.held_out=0 never shows those of "
             "refused samples; let some through, or choose a detector of inputs"
-        )
-    num_classes = parts.stream.pool.num_classes
-    if config.labels.kind == "selective" and config.labels.positive_class >= num_classes:
-        raise ValueError(
-            f"labels.positive_class={config.labels.positive_class}: the stream has classes 0 to "
-            f"{num_classes - 1}"
         )
     _require_samples(parts)
     _require_prices(parts)

@@ -1,9 +1,4 @@
-"""Trains the models of a deployment, with the training of bench.train.
-
-Labelled samples are divided at random into three parts: to train on, to decide when the target is
-reached, and a reference on which nothing is chosen. Without the third part, a detector would take
-the lucky evaluation that ended the training for the model's quality.
-"""
+"""Trains the models of a deployment, with the training of bench.train."""
 
 from __future__ import annotations
 
@@ -21,39 +16,16 @@ from bench.core.errors import DivergedError
 from bench.core.records.target import TargetResult
 from bench.core.store import CurveWriter
 from bench.core.target import target_result
-from bench.drift.data import Labelled, LabelledData
+from bench.drift.data import LabelledData
 from bench.drift.detectors.base import Reference
+from bench.drift.division import Division, TrainingSet, divided
 from bench.drift.model import DeployedModel, class_probabilities, flattened
-from bench.drift.preprocessing import Preprocessing
-from bench.drift.samples import Floats, Index
+from bench.drift.samples import Index
 from bench.measure.nested import NestedWindow
 from bench.measure.window import Window
 from bench.training.parts import Parts, task_parts_on
 from bench.training.profiler import TargetProfiler, nothing
 from bench.training.rank import build_profiler
-
-# A part of so few samples decides nothing.
-LEAST_PART = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSet:
-    """Labelled samples to train a model on.
-
-    Attributes:
-        features: As the log of the serving path has them, (n, ...).
-        labels: Classes, (n,).
-        oldest: Number of the oldest prediction among them; 0 if there are initial samples.
-        newest: Number of the newest prediction among them; 0 if all are initial samples.
-    """
-
-    features: Floats
-    labels: Index
-    oldest: int
-    newest: int
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,28 +61,6 @@ def training_seed(seed: int, window: int | None) -> int:
     """
     source = [seed, 0 if window is None else window + 1]
     return int(np.random.SeedSequence(source).generate_state(1)[0])
-
-
-def divide(num: int, config: MaintainConfig, seed: int) -> tuple[Index, Index, Index]:
-    """Divide samples at random into training, validation and reference; places, each ascending."""
-    order = np.random.default_rng([seed, num]).permutation(num)
-    num_validation = round(num * config.retrain.validation_frac)
-    num_reference = round(num * config.retrain.reference_frac)
-    ends = [num - num_validation - num_reference, num - num_reference]
-    train, validation, reference = np.split(order, ends)
-    return np.sort(train), np.sort(validation), np.sort(reference)
-
-
-def least_samples(config: MaintainConfig) -> int:
-    """The fewest labelled samples that can be divided into three parts, with one whole batch."""
-    options = config.retrain
-    train_frac = 1 - options.validation_frac - options.reference_frac
-    parts = (
-        (config.batch_size, train_frac),
-        (LEAST_PART, options.validation_frac),
-        (LEAST_PART, options.reference_frac),
-    )
-    return max(int(np.ceil(least / frac)) + 1 for least, frac in parts)
 
 
 class ModelTrainer:
@@ -153,29 +103,20 @@ class ModelTrainer:
         """
         nested = NestedWindow(self._window)
         seed = training_seed(self._config.seed, window)
-        train, validation, reference = divide(len(samples), self._config, seed)
-        preprocessing = (
-            Preprocessing.fit(samples.features[train])
-            if warm_from is None
-            else warm_from.preprocessing  # its weights were trained for these inputs
-        )
-
-        def labelled(places: Index) -> Labelled:
-            return Labelled(preprocessing.apply(samples.features[places]), samples.labels[places])
-
-        data = LabelledData(
-            batch_size=self._config.batch_size,
-            seed=seed,
-            train=labelled(train),
-            validation=labelled(validation),
+        division = divided(
+            samples,
+            self._config,
             num_classes=self._num_classes,
+            seed=seed,
+            # The weights of the deployed model were trained for inputs like these.
+            preprocessing=None if warm_from is None else warm_from.preprocessing,
         )
         weights = None if warm_from is None else warm_from.network.state_dict()
-        parts = self._parts(data, seed, weights)
+        parts = self._parts(division.data, seed, weights)
         profiler, error = self._fit(parts, nested, number)
         model = None
         if not error:
-            model = self._model(parts, preprocessing, labelled(reference), number, samples)
+            model = self._model(parts, division, number, samples)
         last = profiler.rows[-1] if profiler.rows else None
         return Trained(
             model=model,
@@ -186,9 +127,9 @@ class ModelTrainer:
                 spent=profiler.spent,
                 censored=not error,
             ),
-            num_samples=len(train),
+            num_samples=division.data.num_train_samples,
             samples=profiler.seen.samples or 0,
-            reference_places=reference,
+            reference_places=division.reference_places,
             init_s=nested.init_s,
             accuracy=None if last is None else last.quality.get("accuracy"),
             error=error,
@@ -214,13 +155,9 @@ class ModelTrainer:
         return profiler, ""
 
     def _model(
-        self,
-        parts: Parts,
-        preprocessing: Preprocessing,
-        reference: Labelled,
-        number: int,
-        samples: TrainingSet,
+        self, parts: Parts, division: Division, number: int, samples: TrainingSet
     ) -> DeployedModel:
+        reference = division.reference
         network = parts.module.network.to(parts.device).eval()
         precision: Callable[[], Any] = parts.trainer.precision_plugin.forward_context
         batch_size = self._config.serving_batch_size
@@ -234,7 +171,7 @@ class ModelTrainer:
         return DeployedModel(
             number=number,
             network=network,
-            preprocessing=preprocessing,
+            preprocessing=division.preprocessing,
             precision=precision,
             device=parts.device,
             batch_size=batch_size,

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from bench.config.maintain import MaintainConfig
 from bench.drift.books import Books
 from bench.drift.detectors.base import Outcomes, Served
+from bench.drift.division import TrainingSet
 from bench.drift.labels import LabelVault
 from bench.drift.log import ServingLog
 from bench.drift.model import DeployedModel, flattened
-from bench.drift.retraining import TrainingSet
 from bench.drift.samples import UNKNOWN, Index, Samples
 
 _NOTHING_KNOWN = Outcomes(

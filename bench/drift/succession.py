@@ -10,10 +10,11 @@ from typing import Any
 from bench.config.maintain import MaintainConfig
 from bench.core.records.maintenance import MaintenanceEvent
 from bench.drift.books import Books, Spent, difference
+from bench.drift.division import TrainingSet
 from bench.drift.model import DeployedModel
 from bench.drift.policies.base import Policy
 from bench.drift.policies.oracle import Oracle
-from bench.drift.retraining import ModelTrainer, Trained, TrainingSet
+from bench.drift.retraining import ModelTrainer, Trained
 from bench.drift.service import Service, labelled_samples
 
 _log = logging.getLogger(__name__)

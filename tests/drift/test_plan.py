@@ -79,7 +79,7 @@ REFUSED = {
     "labels=natural": "labels=natural: the data does not say when its labels become known; choose ",
     "labels.delay=3": "labels.delay=3: labels=immediate ignores it; choose other labels, or leave ",
     "labels=selective labels.positive_class=3":
-        "labels.positive_class=3: the stream has classes 0 to 2",
+        "labels.positive_class=3: the data has the classes 0 to 2",
     # A policy or a detector without what it needs.
     "policy=drift detector=none":
         "policy=drift: acts on the alarms of a detector, and detector=none raises none; choose ",
