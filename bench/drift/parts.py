@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -19,8 +20,9 @@ from bench.drift.labels import LabelVault
 from bench.drift.log import ServingLog
 from bench.drift.policies.base import Policy
 from bench.drift.policies.oracle import Oracle
+from bench.drift.samples import Pool
 from bench.drift.streams.base import Stream
-from bench.drift.streams.build import build_stream
+from bench.drift.streams.build import build_stream, read_pool
 from bench.drift.timeline import Timeline
 from bench.measure.cost import Price
 
@@ -55,13 +57,17 @@ class DeploymentParts:
         return Timeline(self.stream, self.fault.edges(self.config.stream.num_predictions))
 
 
-def build_parts(config: MaintainConfig) -> DeploymentParts:
+def build_parts(config: MaintainConfig, pool: Pool | None = None) -> DeploymentParts:
     """Build the parts of a deployment.
+
+    Args:
+        config: Of the deployment.
+        pool: What its source has, if that has been read already.
 
     Raises:
         ValueError: One cannot be built, or they do not fit together.
     """
-    stream = build_stream(config)
+    stream = build_stream(config, pool)
     parts = DeploymentParts(
         config=config,
         stream=stream,
@@ -186,6 +192,13 @@ def require_deployment(key: str, value: object, values: str) -> None:
     Raises:
         ValueError: They cannot; the message has the reason.
     """
-    parts = build_parts(MaintainConfig.from_dict(json.loads(values)))
+    config = MaintainConfig.from_dict(json.loads(values))
+    parts = build_parts(config, _pool_of(json.dumps(config.stream.source)))
     for window in range(parts.stream.num_windows):
         parts.stream.samples(window)
+
+
+@lru_cache(maxsize=1)
+def _pool_of(source: str) -> Pool:
+    """Read a pool once for all jobs of a sweep: a large table takes seconds."""
+    return read_pool(json.loads(source))

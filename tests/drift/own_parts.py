@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from bench.drift.policies.base import Decision, Policy, View
+from bench.drift.samples import Pool
+from bench.drift.streams.synthetic import synthetic
 
 
 class Nameless(Policy):
@@ -78,3 +80,13 @@ def no_pool() -> Path:
 
 def broken_pool() -> NoReturn:
     raise KeyError("station")
+
+
+num_read = 0
+
+
+def counted_pool() -> Pool:
+    """A pool of two classes that counts how often it is read."""
+    global num_read
+    num_read += 1
+    return synthetic(num_samples=2000, num_features=2, num_classes=2, separation=3.0, seed=0)

@@ -19,6 +19,7 @@ from bench.drift.plan import check_maintaining
 from bench.launch.needs import refusal
 from bench.runs import find
 from bench.runs.requirements import require_module
+from tests.drift import own_parts
 
 # A small stream that any of the options suits.
 SMALL = (
@@ -210,3 +211,11 @@ def test_a_run_that_is_no_oracle_has_no_matrix(tmp_path: Path) -> None:
     assert str(reason).startswith(
         f"policy.matrix=*: no run of bench.maintain of that name in {tmp_path}"
     )
+
+
+def test_a_sweep_reads_its_data_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_parts, "num_read", 0)
+    for policy in ("never", "every", "reweight"):
+        own = ("stream=custom", f"stream.source._target_={OWN}.counted_pool")
+        assert refused(f"policy={policy}", *own) is None
+    assert own_parts.num_read == 1

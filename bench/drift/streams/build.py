@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from hydra.errors import InstantiationException
@@ -71,20 +72,26 @@ class DriftStream:
         return self._strengths[window * self.window : (window + 1) * self.window]
 
 
-def build_stream(config: MaintainConfig) -> DriftStream:
+def build_stream(config: MaintainConfig, pool: Pool | None = None) -> DriftStream:
     """Build the stream of a configuration.
+
+    Args:
+        config: Of the deployment.
+        pool: What its source has, if that has been read already.
 
     Raises:
         ValueError: The stream or its drift is impossible; one line with key, value and remedy.
     """
-    return make_stream(config.stream, config.drift, config.seed)
+    return make_stream(config.stream, config.drift, config.seed, pool)
 
 
-def make_stream(stream: StreamConfig, drift: DriftConfig, seed: int) -> DriftStream:
+def make_stream(
+    stream: StreamConfig, drift: DriftConfig, seed: int, pool: Pool | None = None
+) -> DriftStream:
     """Build a stream from its own part of a configuration; raises as build_stream()."""
     refuse_ignored(drift)
     schedule = resolve_schedule(drift, stream.num_predictions)
-    pool = _read_pool(stream)
+    pool = read_pool(stream.source) if pool is None else pool
     refuse_impossible(drift, pool)
     require_length(stream, pool)
     places, chunks = _divide(stream, pool, seed)
@@ -109,10 +116,15 @@ def make_stream(stream: StreamConfig, drift: DriftConfig, seed: int) -> DriftStr
     )
 
 
-def _read_pool(stream: StreamConfig) -> Pool:
-    target = dict(stream.source).get("_target_")
+def read_pool(source: Mapping[str, Any]) -> Pool:
+    """Read the pool that stream.source names.
+
+    Raises:
+        ValueError: It cannot be read, or is none that a stream can be made of.
+    """
+    target = source.get("_target_")
     try:
-        pool = instantiate(stream.source)
+        pool = instantiate(source)
     except InstantiationException as error:
         cause = root_cause(error)
         if isinstance(cause, ValueError | OSError):  # it names its key already
