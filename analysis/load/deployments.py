@@ -9,7 +9,13 @@ from pandas import DataFrame, Series
 
 from analysis.load.records import STREAM
 from analysis.load.values import column, numbers
-from bench.core.regret import Deployment, paying_prices_usd, policy_name, regrets
+from bench.core.regret import (
+    Deployment,
+    paying_prices_usd,
+    policy_name,
+    regrets,
+    weighed_usd,
+)
 
 OFF_TARGET, UPKEEP = "maintenance.off_target_frac", "maintenance.upkeep_per_1000_j"
 REGRET, PAYS_FROM = "maintenance.regret_usd", "maintenance.pays_from_usd"
@@ -60,11 +66,19 @@ def deployments(runs: DataFrame) -> Iterator[Deployment]:
         numbers(runs, name)
         for name in ("maintenance.cost_usd", "maintenance.num_errors", "config.error_price_usd")
     )
+    retrain_usd, num_retrains, labels_usd = (
+        numbers(runs, name)
+        for name in (
+            "config.retrain.usd",
+            "maintenance.num_retrains",
+            "maintenance.labels_cost_usd",
+        )
+    )
     objectives = column(runs, "config.policy.objective").astype(object)
     hosts = column(runs, "host.cpu_name").astype(object).fillna("")
     for place, row in enumerate(runs.to_dict("records")):
         objective = objectives.iloc[place]
-        cost_usd, num_errors = costs.iloc[place], errors.iloc[place]
+        cost_usd, num_errors = _known(costs.iloc[place]), errors.iloc[place]
         yield Deployment(
             run_id=str(row["run_id"]),
             started_utc=str(row["started_utc"]),
@@ -76,8 +90,18 @@ def deployments(runs: DataFrame) -> Iterator[Deployment]:
             policy=policy_name(
                 str(row["maintenance.policy"]), objective if isinstance(objective, str) else None
             ),
-            cost_usd=None if np.isnan(cost_usd) else float(cost_usd),
+            cost_usd=cost_usd,
+            weighed_usd=weighed_usd(
+                cost_usd,
+                _known(retrain_usd.iloc[place]),
+                int(num_retrains.fillna(0).iloc[place]),
+                float(labels_usd.fillna(0.0).iloc[place]),
+            ),
             num_errors=None if np.isnan(num_errors) else int(num_errors),
             error_price_usd=float(prices.fillna(0.0).iloc[place]),
             regret_reason=str(row["maintenance.regret_reason"] or ""),
         )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -3,6 +3,9 @@
     total = cost of upkeep + wrong predictions x price of an error
     regret = total of the policy - total of the oracle on the same stream
 
+With retrain.usd, the cost in a regret is that price of each retraining, and the labels: the oracle
+is the cheapest at the price by which it decided, not at another one that was measured.
+
 The oracle knows the accuracy that every model would have had, so its schedule is the cheapest of
 all that a policy could have chosen. Regret is computed where runs meet, and never stored in a
 record, because a record knows of no other run.
@@ -11,7 +14,7 @@ record, because a record knows of no other run.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from bench.core.checks import value_at
@@ -52,6 +55,7 @@ class Deployment:
         repeat: Its repeat.
         policy: Name of its policy.
         cost_usd: Cost of its upkeep; None if unknown.
+        weighed_usd: The cost by which policies decided, of weighed_usd(); None if unknown.
         num_errors: Its wrong predictions; None if unknown.
         error_price_usd: Price of one of them.
         regret_reason: Why it cannot be compared with an oracle; empty if it can.
@@ -65,6 +69,7 @@ class Deployment:
     repeat: int
     policy: str
     cost_usd: float | None
+    weighed_usd: float | None
     num_errors: int | None
     error_price_usd: float
     regret_reason: str = ""
@@ -118,10 +123,31 @@ def deployment_of(record: RunRecord) -> Deployment | None:
         repeat=record.repeat,
         policy=policy_name(kept.policy, value_at(record.config, "policy.objective")),
         cost_usd=kept.cost_usd,
+        weighed_usd=weighed_usd(
+            kept.cost_usd,
+            value_at(record.config, "retrain.usd"),
+            kept.num_retrains,
+            kept.labels_cost_usd or 0.0,
+        ),
         num_errors=kept.num_errors,
         error_price_usd=record.config["error_price_usd"],
         regret_reason=kept.regret_reason,
     )
+
+
+def weighed_usd(
+    cost_usd: float | None, retrain_usd: float | None, num_retrains: int, labels_usd: float
+) -> float | None:
+    """The cost of a deployment by which its policy, and the oracle, decided.
+
+    Args:
+        cost_usd: What the upkeep cost; None if unknown.
+        retrain_usd: The fixed price of a retraining (`retrain.usd`), people included; None if what
+            it really cost decides.
+        num_retrains: Retrainings.
+        labels_usd: Price of the labels.
+    """
+    return cost_usd if retrain_usd is None else num_retrains * retrain_usd + labels_usd
 
 
 def policy_name(policy: str, objective: str | None) -> str:
@@ -206,7 +232,10 @@ def _regret(run: Deployment, oracle: Deployment | None) -> Regret:
         return Regret(reason=run.regret_reason)
     if oracle is None:
         return Regret(reason=NO_ORACLE)
-    total, least = (total_usd(each, run.error_price_usd) for each in (run, oracle))
+    total, least = (
+        total_usd(replace(each, cost_usd=each.weighed_usd), run.error_price_usd)
+        for each in (run, oracle)
+    )
     if total is None:
         return Regret(reason="its cost is unknown")
     if least is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,6 +66,21 @@ def run(
 def test_the_total_is_upkeep_and_errors() -> None:
     assert total_usd(kept("every", 3.0, 10), 0.5) == 8.0
     assert total_usd(kept("every", None, 10), 0.5) is None
+
+
+def test_with_a_fixed_price_of_a_retraining_regret_is_in_that_price() -> None:
+    """The oracle weighed 2 dollars for each retraining against errors at 0.5. Three retrainings and
+    4 errors are 6 + 2 = 8, one and 6 errors 2 + 3 = 5; with what was measured, almost nothing,
+    the policy would look cheaper than the oracle. Labels at 0.25 are paid by both."""
+    fixed = {"retrain": {"usd": 2.0}}
+    runs = [
+        run("every", 0.001, 4, num_retrains=3, labels_cost_usd=0.25, config=fixed),
+        run("oracle", 0.001, 6, num_retrains=1, labels_cost_usd=0.25, config=fixed),
+    ]
+    assert [each.usd for each in regrets(runs)] == [3.0, 0.0]
+    # Known without a measured cost, too: meter=none.
+    unmeasured = [replace(each, cost_usd=None) for each in runs]
+    assert [each.usd for each in regrets(unmeasured)] == [3.0, 0.0]
 
 
 def test_regret_is_the_total_above_that_of_the_oracle_of_the_same_seed() -> None:
