@@ -30,6 +30,7 @@ def summarise(
         events: Its events so far.
     """
     held = held_accuracy(values)
+    is_watched = bool(values.get("detector"))
     num = sum(row.num_predictions for row in rows)
     trainings = [event for event in events if event.kind == "retraining"]
     detect_s, detect_j = (spent(rows, ("detect",), unit) for unit in ("s", "j"))
@@ -38,7 +39,7 @@ def summarise(
     num_labels = sum(row.num_known for row in rows)
     return Maintenance(
         policy=part_name(values, "policy"),
-        detector=part_name(values, "detector") if values.get("detector") else None,
+        detector=part_name(values, "detector") if is_watched else None,
         num_windows=len(rows),
         num_predictions=num,
         target_value=held,
@@ -61,7 +62,7 @@ def summarise(
         ),
         staleness_mean=_staleness(rows),
         swap_delay_mean=_swap_delay(events),
-        **_detections(events, rows),
+        **(_detections(events, rows) if is_watched else {}),
     )
 
 
@@ -140,7 +141,8 @@ def num_wasted(rows: Sequence[WindowRow], events: Sequence[MaintenanceEvent], si
     """Promotions after which the next full window was no better than the last one before.
 
     Better means by more than two standard errors of the difference of the two accuracies. A
-    promotion near the end, which no full window follows, is not judged.
+    promotion near the end, which no full window follows, is not judged, and neither is one where
+    the truth of a window is unknown.
 
     Args:
         rows: The windows.
@@ -154,14 +156,15 @@ def num_wasted(rows: Sequence[WindowRow], events: Sequence[MaintenanceEvent], si
             continue
         after = by_window.get(-(-event.prediction // size))
         before = by_window.get(event.prediction // size - 1)
-        if after is not None and before is not None:
-            wasted += not _is_better(after, before)
+        gain = None if after is None or before is None else _is_better(after, before)
+        wasted += gain is False
     return wasted
 
 
-def _is_better(after: WindowRow, before: WindowRow) -> bool:
+def _is_better(after: WindowRow, before: WindowRow) -> bool | None:
+    """Whether accuracy rose beyond chance; None if the truth of a window is unknown."""
     if after.accuracy is None or before.accuracy is None:
-        return False
+        return None
     variance = sum(
         row.errors * (row.num_judged - row.errors) / row.num_judged**3 for row in (after, before)
     )
@@ -173,8 +176,7 @@ def _detections(events: Sequence[MaintenanceEvent], rows: Sequence[WindowRow]) -
     alarms = [event for event in events if event.kind == "alarm"]
     num = sum(row.num_predictions for row in rows)
     fields: dict[str, Any] = {"num_alarms": len(alarms)}
-    knows_truth = all(row.strength is not None for row in rows)
-    if not knows_truth or not any(row.statistic is not None or row.alarm for row in rows):
+    if not rows or any(row.strength is None for row in rows):  # nobody knows what changed
         return fields
     changes = {event.prediction for event in events if event.kind == "change"}
     num_false = sum(alarm.is_false is True for alarm in alarms)

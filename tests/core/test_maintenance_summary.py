@@ -130,6 +130,13 @@ def test_a_model_that_takes_over_in_the_middle_is_judged_by_whole_windows() -> N
     assert num_wasted(rows[:2], [promotion(150)], SIZE) == 0  # no window to judge it by
 
 
+@pytest.mark.parametrize("unknown", [0, 1])
+def test_a_retraining_is_not_wasted_if_the_truth_of_a_window_is_unknown(unknown: int) -> None:
+    rows = [row(0, 20), row(1, 20)]
+    rows[unknown] = replace(rows[unknown], num_judged=0, errors=0, accuracy=None)
+    assert num_wasted(rows, [promotion(SIZE)], SIZE) == 0
+
+
 def test_alarms_are_counted_by_what_really_changed() -> None:
     """Changes at 100 and 300; alarms at 50 (nothing had changed), 130 (30 after the first change)
     and 180 (the same change again). The second change is missed."""
@@ -142,6 +149,16 @@ def test_alarms_are_counted_by_what_really_changed() -> None:
     assert made.detection_delay_mean == 30
     # A run that was killed before the second change has not missed it.
     assert summed(rows[:3], [*changes, *alarms]).num_missed == 0
+
+
+def test_a_detector_without_a_statistic_that_never_alarms_has_missed_the_change() -> None:
+    """river's detectors have none. Counting only the runs with an alarm would hide those that
+    found nothing, and make false alarms look more frequent than they are."""
+    rows = [row(num, 0) for num in range(4)]
+    change = MaintenanceEvent(kind="change", window=None, prediction=100)
+    made = summed(rows, [change])
+    assert (made.num_alarms, made.num_false_alarms, made.num_missed) == (0, 0, 1)
+    assert summed(rows, [change], detector={}).num_missed is None  # nobody watched
 
 
 def test_nobody_knows_whether_alarms_on_natural_drift_are_false() -> None:
