@@ -12,10 +12,16 @@ from collections.abc import Callable
 from bench.config.maintain import MaintainConfig
 from bench.core.records.maintenance import MaintenanceEvent, WindowRow
 from bench.drift.books import Books
-from bench.drift.detectors.base import Detection, Detector, Served, alpha_of_start
+from bench.drift.detectors.base import (
+    Detection,
+    Detector,
+    Served,
+    alpha_of_start,
+    require_detection,
+)
 from bench.drift.estimates import hajek_error
 from bench.drift.model import DeployedModel
-from bench.drift.policies.base import Decision, Policy, View
+from bench.drift.policies.base import Decision, Policy, View, require_decision
 from bench.drift.service import ServedWindow, Service
 from bench.drift.succession import Succession
 from bench.drift.timeline import Timeline
@@ -72,7 +78,8 @@ class Watch:
         if self._detector is None:
             return None
         with books.phase("detect"):
-            detection = self._detector.update(served)
+            made = self._detector.update(served)
+        detection = require_detection(self._detector.name, made, served)
         if detection.alarm is None:
             return detection
         with books.phase("observe"):
@@ -135,7 +142,11 @@ class Deployment:
         for window in range(self._config.stream.num_windows):
             now = self._service.serve(window)
             detection = self._watch.update(now.served, self._service.model, self._books)
-            decision = self._policy.decide(self._view(window, now.served, detection))
+            decision = require_decision(
+                self._policy.name,
+                self._policy.decide(self._view(window, now.served, detection)),
+                num_classes=now.served.probabilities.shape[1],
+            )
             self._act(window, decision, detection)
             self._books.begin("observe")
             self._on_row(self._row(window, now, decision, detection))

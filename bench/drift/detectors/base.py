@@ -157,3 +157,27 @@ def alpha_of_start(alpha: float, start: int) -> float:
     Source: Bonferroni over the starts; the sum of 1/k^2 over all k is pi^2/6 (Euler).
     """
     return 6 * alpha / (math.pi * start) ** 2
+
+
+def require_detection(name: str, made: object, served: Served) -> Detection:
+    """Refuse what a detector of the user's must not return.
+
+    Args:
+        name: Of the detector.
+        made: What its update() returned.
+        served: What it looked at.
+
+    Raises:
+        ValueError: It is no Detection, or has an alarm at another time than now.
+    """
+    if not isinstance(made, Detection):
+        raise ValueError(
+            f"detector={name}: update() must return a Detection ({Detection.__module__}), and "
+            f"returned a {type(made).__name__}"
+        )
+    if made.alarm is not None and made.alarm != served.last:
+        raise ValueError(
+            f"detector={name}: alarm={made.alarm}: must be the last prediction of what was looked "
+            f"at, served.last ({served.last}), because nobody looks earlier"
+        )
+    return made

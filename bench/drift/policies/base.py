@@ -86,3 +86,33 @@ class Policy(ABC):
     @abstractmethod
     def decide(self, view: View) -> Decision:
         """Decide at the end of a window."""
+
+
+def require_decision(name: str, made: object, num_classes: int) -> Decision:
+    """Refuse what a policy of the user's must not return.
+
+    Args:
+        name: Of the policy.
+        made: What its decide() returned.
+        num_classes: Number of classes.
+
+    Raises:
+        ValueError: It is no Decision, or has weights that no probability can be multiplied by.
+    """
+    if not isinstance(made, Decision):
+        raise ValueError(
+            f"policy={name}: decide() must return a Decision ({Decision.__module__}), and returned "
+            f"a {type(made).__name__}"
+        )
+    weights = made.class_weights
+    if weights is not None and not (
+        np.shape(weights) == (num_classes,)
+        and np.all(np.isfinite(weights))
+        and np.all(weights >= 0)
+        and np.any(weights > 0)
+    ):
+        raise ValueError(
+            f"policy={name}: class_weights must be {num_classes} finite numbers of at least 0, not "
+            f"all 0, and are {weights}"
+        )
+    return made
