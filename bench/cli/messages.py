@@ -166,6 +166,8 @@ def _no_such_key(key: str, command: str, keys: Sequence[str], *, deletes: bool =
         return f"~{key}: has no value that could be left out"
     group = key.partition(".")[0]
     others = keys_of_options(sys.argv[1:], group) if group in docs.options else {}
+    if key in others and docs.chosen[group] == others[key]:  # a later option of a sweep lacks it
+        return f"{key}: some options of {group} in this sweep have no such key; sweep them apart"
     if key in others:  # another option of the group has this key
         return f"{key}: no such key of {group}={docs.chosen[group]}; {group}={others[key]} has it"
     # The group that a key is in exists, but is not what was meant.
@@ -180,8 +182,10 @@ def _no_option(command: str) -> str | None:
         key, equals, value = argument.partition("=")
         if equals and not key:
             return f"{argument}: is not KEY=VALUE"
-        if equals and key in options and value not in options[key]:
-            return no_such_option(key, value, options[key])
+        swept = value.split(",") if MULTIRUN & set(sys.argv[1:]) else [value]
+        wrong = [each for each in swept if each.strip() not in options.get(key, swept)]
+        if equals and key in options and wrong:
+            return no_such_option(key, wrong[0], options[key])
     return None
 
 

@@ -100,6 +100,17 @@ def test_a_wrong_key_and_a_wrong_option_are_reported(monkeypatch: pytest.MonkeyP
     assert "did you mean cnn?" in answer(monkeypatch, "train", "model=cn", "lrr=1")
 
 
+def test_a_key_that_only_the_first_option_of_a_sweep_has_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The options of the help are the first ones of the command line."""
+    monkeypatch.setattr("sys.argv", ["command", "-m", "optimizer=adamw,sgd", "optimizer.eps=1"])
+    error = ConfigCompositionException("Could not override 'optimizer.eps'.")
+    assert one_line(error, "train") == (
+        "optimizer.eps: some options of optimizer in this sweep have no such key; sweep them apart"
+    )
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [

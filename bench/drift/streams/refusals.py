@@ -32,7 +32,8 @@ def refuse_ignored(drift: DriftConfig) -> None:
         if key != "kind" and drift.kind not in kinds and value != getattr(defaults, key):
             raise ValueError(
                 f"drift.{key}={value}: drift={drift.kind} ignores it; leave it out, or choose "
-                f"drift={' or '.join(kinds)}"
+                f"drift={' or '.join(kinds)}; if an experiment sets it, undo that with "
+                f"drift.{key}={_written(getattr(defaults, key))}"
             )
     if drift.kind != "none" and not drift.strength > 0:
         raise ValueError("drift.strength=0: would change nothing; raise it, or choose drift=none")
@@ -45,6 +46,11 @@ def refuse_ignored(drift: DriftConfig) -> None:
             f"drift.region={drift.region}: must be two quantiles, the lower one first, such as "
             "[0.5,1]"
         )
+
+
+def _written(default: object) -> object:
+    """A default as it is written on a command line."""
+    return "null" if default is None else default
 
 
 def refuse_impossible(drift: DriftConfig, pool: Pool) -> None:
