@@ -213,6 +213,17 @@ def test_a_run_that_is_no_oracle_has_no_matrix(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("overrides", "num_devices"),
+    [(("trainer=gpu",), 1), (("precision=16-mixed",), 1), (("trainer=cpu",), 0)],
+)
+def test_a_gpu_is_looked_for_if_one_is_needed(overrides: tuple[str, ...], num_devices: int) -> None:
+    config = compose("maintain", overrides=[*SMALL, *overrides])
+    needs = check_maintaining(plain_values(config), overrides).needs
+    checks = [need.check for need in needs]
+    assert checks.count("bench.training.loop:require_devices") == num_devices
+
+
 def test_a_sweep_reads_its_data_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_parts, "num_read", 0)
     for policy in ("never", "every", "reweight"):
