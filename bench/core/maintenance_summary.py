@@ -36,7 +36,7 @@ def summarise(
     detect_s, detect_j = (spent(rows, ("detect",), unit) for unit in ("s", "j"))
     upkeep_j = spent(rows, UPKEEP, "j")
     on_target = on_target_predictions(rows, held)
-    num_labels = sum(row.num_known for row in rows)
+    num_labels = sum(row.num_paid for row in rows)
     return Maintenance(
         policy=part_name(values, "policy"),
         detector=part_name(values, "detector") if is_watched else None,

@@ -51,6 +51,11 @@ class Watch:
         self._on_event = on_event
         self._num_starts = 0
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the detector goes by labels."""
+        return self._detector is not None and self._detector.needs_labels
+
     def start(self, model: DeployedModel, now: int) -> None:
         """Begin to watch a model.
 
@@ -135,6 +140,8 @@ class Deployment:
         self._books = books
         self._on_row = on_row
         self._on_event = on_event
+        # Labels that nobody would look at need not be bought.
+        self._uses_labels = policy.retrains or policy.needs_labels or watch.needs_labels
         watch.start(service.model, 0)
 
     def run(self) -> None:
@@ -203,6 +210,7 @@ class Deployment:
             errors=int(wrong.sum()),
             accuracy=1 - float(wrong.mean()) if len(wrong) else None,
             num_known=now.num_known,
+            num_paid=now.num_known if self._uses_labels else 0,
             known_accuracy=None if known.error is None else 1 - known.error,
             estimate=decision.estimate,
             statistic=seen.statistic,

@@ -192,6 +192,7 @@ class _Deployment:
                 errors=errors,
                 accuracy=1 - errors / made.window,
                 num_known=made.window if window >= made.delay else 0,
+                num_paid=made.window if window >= made.delay else 0,
                 known_accuracy=known,
                 statistic=abs(state - self.known) if made.detector else None,
                 threshold=made.shift if made.detector else None,

@@ -137,6 +137,15 @@ def test_a_retraining_is_not_wasted_if_the_truth_of_a_window_is_unknown(unknown:
     assert num_wasted(rows, [promotion(SIZE)], SIZE) == 0
 
 
+def test_labels_are_charged_if_somebody_pays_for_them() -> None:
+    """Two windows of 100 labels at 0.01 each; labels that only become known cost nothing."""
+    priced = {"labels": {"price_usd": 0.01}}
+    paid = summed([row(0, 0, num_paid=SIZE), row(1, 0, num_paid=SIZE)], [], **priced)
+    assert (paid.labels_used, paid.labels_cost_usd) == (200, pytest.approx(2.0))
+    unused = summed([row(0, 0), row(1, 0)], [], **priced)
+    assert (unused.labels_used, unused.labels_cost_usd) == (0, 0.0)
+
+
 def test_alarms_are_counted_by_what_really_changed() -> None:
     """Changes at 100 and 300; alarms at 50 (nothing had changed), 130 (30 after the first change)
     and 180 (the same change again). The second change is missed."""

@@ -42,10 +42,11 @@ def _pool(
     labels: Index,
     *,
     ids: Index | None = None,
-    features: Index | None = None,
+    features: Any = None,
     known_after: Index | None = None,
     num_classes: int = 3,
     is_ordered: bool = False,
+    feature_names: tuple[str, ...] = (),
 ) -> Pool:
     places = np.arange(len(labels))
     values = places if features is None else features
@@ -55,4 +56,9 @@ def _pool(
         labels=labels,
         known_after=known_after,
     )
-    return Pool(samples=samples, num_classes=num_classes, is_ordered=is_ordered)
+    return Pool(
+        samples=samples,
+        num_classes=num_classes,
+        is_ordered=is_ordered,
+        feature_names=feature_names,
+    )

@@ -207,6 +207,11 @@ def test_an_impossible_stream_is_refused(
         (made_source(LABELS, ids=LABELS), "samples.ids has an id twice"),
         (made_source(LABELS, known_after=LABELS - 1), "known_after must not be negative"),
         (made_source(LABELS, known_after=LABELS[:9]), "known_after must be an array of int64 with"),
+        (
+            made_source(LABELS, features=np.where(LABELS, 1.0, np.inf)),
+            "has infinite values; use NaN",
+        ),
+        (made_source(LABELS, feature_names=("a", "b")), "feature_names has 2 names for 1 columns"),
     ],
 )
 def test_a_source_that_returns_no_pool_is_refused(source: dict[str, Any], message: str) -> None:

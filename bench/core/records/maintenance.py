@@ -26,6 +26,7 @@ class WindowRow:
         errors: Wrong predictions among them.
         accuracy: Share of right predictions. None if the truth of none is known.
         num_known: Labels that became known in this window, whichever window they belong to.
+        num_paid: Labels among them that were paid for; 0 if nobody uses labels.
         known_accuracy: Accuracy of the deployed model over these; what a policy can see. None if
             there is none.
         estimate: Accuracy that the policy believes; None if it has no belief.
@@ -57,6 +58,7 @@ class WindowRow:
     errors: int
     accuracy: float | None
     num_known: int
+    num_paid: int = 0
     known_accuracy: float | None
     estimate: float | None = None
     statistic: float | None = None
@@ -145,14 +147,14 @@ class Maintenance:
         num_predictions: Predictions served.
         target_value: The accuracy to hold.
         on_target_frac: Share of the predictions that were served in windows whose accuracy was at
-            least the target.
+            least the target. Windows without any known truth do not count.
         excess_errors: Sum over the windows below the target of predictions x (target - accuracy).
         num_errors: Wrong predictions.
         mean_accuracy: Share of right predictions in the whole stream.
         worst_accuracy: Accuracy of the worst window.
         num_retrains: Retrainings, without the initial training.
         num_promoted: Models that took over.
-        num_wasted: Retrainings after which the next full window was no better than the last one
+        num_wasted: Promotions after which the next full window was no better than the last one
             before, by two standard errors of their difference.
         retrain_init_s: Part of `phases.retrain_s` that was set-up.
         retrain_samples: Training samples seen in all retrainings.
@@ -161,7 +163,8 @@ class Maintenance:
         monitor_latency_ratio: (Serving + detection) / serving, in seconds, median over windows.
         monitor_latency_ratio_low: Lower end of its 95% interval.
         monitor_latency_ratio_high: Upper end of its 95% interval.
-        labels_used: Labels that were paid for.
+        labels_used: Labels that were paid for: all that became known if the policy ever retrains,
+            or if it or the detector goes by labels; else none.
         labels_cost_usd: Their price.
         held_out_errors: Harmful predictions let through to learn their labels.
         manual_hours: Hours of people.

@@ -35,6 +35,7 @@ class Every(Policy):
 
     def decide(self, view: View) -> Decision:
         """Retrain if as many windows were served since the last retraining."""
-        if view.windows_since_retraining < self._windows:
+        num = view.windows_since_retraining
+        if num < self._windows:
             return Decision()
-        return Decision(retrain=True, reason=f"{view.windows_since_retraining} windows served")
+        return Decision(retrain=True, reason=f"{num} window{'s' * (num > 1)} served")

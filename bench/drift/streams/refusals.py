@@ -131,6 +131,13 @@ def require_pool(owner: str, pool: Any) -> None:
                 f"{owner}: samples.{field.name} must be an array of {kind.__name__} with one row "
                 f"for each of the {num} ids"
             )
+    if np.isinf(samples.features).any():
+        raise ValueError(f"{owner}: samples.features has infinite values; use NaN for missing ones")
+    if pool.feature_names and len(pool.feature_names) != samples.features[0].size:
+        raise ValueError(
+            f"{owner}: feature_names has {len(pool.feature_names)} names for "
+            f"{samples.features[0].size} columns"
+        )
     if len(np.unique(samples.ids)) < num:
         raise ValueError(f"{owner}: samples.ids has an id twice; each sample needs its own")
     if num and not (samples.labels.min() >= UNKNOWN and samples.labels.max() < pool.num_classes):
