@@ -147,6 +147,15 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
     return with_paths(resolved_values(config))
 
 
+def values_of_repeats(config: DictConfig) -> dict[str, Any]:
+    """As plain_values(), with seed and repeat 0: the same for all repeats of a configuration."""
+    # Before it is resolved, because other keys may refer to the seed.
+    repeats = config.copy()
+    repeats.seed = 0
+    repeats.repeat = 0
+    return plain_values(repeats)
+
+
 def resolved_values(config: DictConfig) -> dict[str, Any]:
     """The resolved values without Hydra's own part.
 

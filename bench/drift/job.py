@@ -14,8 +14,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
-import torch
 
 from bench.config.maintain import MaintainConfig
 from bench.core.maintenance_files import MaintenanceWriter
@@ -40,7 +38,8 @@ from bench.runs.charges import charge, require_rates
 from bench.runs.exit_handling import carry_out, start_log
 from bench.runs.instruments import build_window
 from bench.runs.measured import measured_record
-from bench.training.loop import gpu_uuids, require_devices
+from bench.training.loop import gpu_uuids, require_devices, synchronize
+from bench.training.rank import prepare_process
 
 _log = logging.getLogger(__name__)
 _SHOW_EVERY_S = 0.25
@@ -85,15 +84,13 @@ class MaintenanceRun:
         config = self._config
         # A wrong price or country fails here, before it costs a run.
         require_rates(config)
-        if config.trainer.num_threads is not None:
-            torch.set_num_threads(config.trainer.num_threads)
-        pl.seed_everything(config.seed, workers=True, verbose=False)
-        self._say("reading the stream")
         options = config.trainer
+        prepare_process(options, config.seed)
+        self._say("reading the stream")
         devices = require_devices(options.accelerator, options.devices, config.precision)
         self._window = window = build_window(
             config,
-            _waits_for(devices[0]),
+            partial(synchronize, devices[0]),
             gpus=gpu_uuids(devices),
             phases=PHASES,
         )
@@ -265,10 +262,3 @@ class MaintenanceRun:
 
 def _place(config: MaintainConfig, window: int) -> str:
     return f"window {window + 1} of {config.stream.num_windows}"
-
-
-def _waits_for(device: torch.device) -> Callable[[], None]:
-    """Wait until a device has finished its work; a CPU always has."""
-    if device.type != "cuda":
-        return lambda: None
-    return partial(torch.cuda.synchronize, device)

@@ -32,6 +32,7 @@ class DeploymentParts:
     """What a deployment consists of, apart from its models.
 
     Attributes:
+        config: The configuration of the run.
         stream: The stream.
         fault: What goes wrong on the way to the model.
         detector: None for nobody.
@@ -114,14 +115,12 @@ def _require_fit(parts: DeploymentParts) -> None:
             f"policy={policy.name}: decides by known errors, and labels.held_out=0 never shows "
             "those of refused samples; let some through, or choose a policy that needs no labels"
         )
-    watches_labels = detector is not None and detector.needs_labels
     if config.labels.kind == "natural" and parts.stream.pool.samples.known_after is None:
         raise ValueError(
             "labels=natural: the data does not say when its labels become known; choose "
             "labels=immediate or labels=delayed"
         )
-    if watches_labels and is_censored:
-        assert detector is not None
+    if detector is not None and detector.needs_labels and is_censored:
         raise ValueError(
             f"detector={detector.name}: watches errors, and labels.held_out=0 never shows those of "
             "refused samples; let some through, or choose a detector of inputs"

@@ -8,7 +8,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from bench.cli.overrides import Checked, Planned, job_overrides, plain_values, with_choices
+from bench.cli.overrides import (
+    Checked,
+    Planned,
+    job_overrides,
+    plain_values,
+    values_of_repeats,
+    with_choices,
+)
 from bench.config.maintain import MaintainConfig
 from bench.core.environment import refuse_disabled_compiler, refuse_trainer_variables
 from bench.core.identity import CHOICES, config_hash, part_name
@@ -84,8 +91,4 @@ def plan_maintaining(config: DictConfig) -> list[Planned]:
     require(check_maintaining(values, job_overrides(config)).needs)
     settled = with_choices(config, values)
     title = f"{part_name(settled, 'policy')} on {settled[CHOICES].get('stream', 'stream')}"
-    # Before it is resolved, because other keys may refer to the seed.
-    repeats = config.copy()
-    repeats.seed = 0
-    repeats.repeat = 0
-    return [Planned(config=settled, digest=config_hash(plain_values(repeats)), title=title)]
+    return [Planned(config=settled, digest=config_hash(values_of_repeats(config)), title=title)]

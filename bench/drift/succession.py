@@ -92,22 +92,22 @@ class Succession:
             window: The window that has just been served.
             reason: Why the policy wants it.
         """
-        now = (window + 1) * self._service.log.stream.window
-        self._books.begin("retrain")
-        before = self._books.spent("retrain")
-        service = self._service
-        samples = labelled_samples(self._config, service.log, service.vault, now)
         if refusal := self._refusal(window):
             _log.info("window %d: no retraining (%s): %s", window, reason, refusal)
             return
+        service = self._service
+        now = (window + 1) * service.log.stream.window
+        self._books.begin("retrain")
+        before = self._books.spent("retrain")
+        samples = labelled_samples(self._config, service.log, service.vault, now)
         self._num_retrains += 1
-        self._num_known = self._service.vault.num_opened
+        self._num_known = service.vault.num_opened
         self.last_window = window
         trained = self._trainer.train(
             samples,
             number=self._num_retrains,
             window=window,
-            warm_from=self._service.model if self._config.retrain.start == "warm" else None,
+            warm_from=service.model if self._config.retrain.start == "warm" else None,
         )
         self._books.begin("promote")
         spent = difference(self._books.spent("retrain"), before)
@@ -126,7 +126,7 @@ class Succession:
         )
         if trained.model is not None:
             self._promote(trained.model, trained, samples, window, swap_at)
-            self._service.swap_if_due(now)
+            service.swap_if_due(now)
 
     def _refusal(self, window: int) -> str:
         """Why no model may be trained now; empty if one may."""
@@ -172,7 +172,6 @@ class Succession:
         """Accuracy of the new and of the deployed model on the reference of the new one."""
         assert trained.model is not None
         deployed, reference = self._service.model, trained.reference_places
-        inputs = deployed.preprocessing.apply(samples.features[reference])
-        answers = deployed.classes(deployed.probabilities(inputs))
+        answers = deployed.answers(samples.features[reference], deployed.preprocessing)
         labels = samples.labels[reference]
         return float(1 - trained.model.reference.errors.mean()), float((answers == labels).mean())

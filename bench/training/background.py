@@ -52,7 +52,7 @@ def train_without_end(config: TrainConfig, count: NDArray[np.int64]) -> None:
         DivergedError: A loss is not finite.
         ValueError: A part of the training cannot be built.
     """
-    prepare_process(config)
+    prepare_process(config.trainer, config.seed)
     config.budget = replace(config.budget, max_epochs=_EPOCHS, max_time_s=None, max_energy_j=None)
     parts = build_parts(config, None)
     parts.prepare({}, "retraining")

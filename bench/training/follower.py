@@ -56,7 +56,7 @@ class Follower:
         """Set up as node 0 does, and train with it."""
         config, team = self._config, self._team
         assert team.port is not None, "node 0 chooses the port"
-        prepare_process(config)
+        prepare_process(config.trainer, config.seed)
         options = config.trainer
         gpus = gpu_uuids(require_devices(options.accelerator, options.devices, config.precision))
         group = Group(node=team.node, address=team.address, port=team.port)

@@ -87,7 +87,7 @@ class TrainingRun:
         # A wrong price or country fails here, before it costs a run.
         require_rates(config)
         self.source = source_record(self._job.config)
-        prepare_process(config)
+        prepare_process(config.trainer, config.seed)
         self._say("preparing data, model and meters")
         options = config.trainer
         gpus = gpu_uuids(require_devices(options.accelerator, options.devices, config.precision))

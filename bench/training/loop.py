@@ -101,6 +101,12 @@ def gpu_uuids(devices: Sequence[torch.device]) -> list[str] | None:
     ]
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has finished its work; a CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 class OnDevice:
     """What is trained on the device of its trainer."""
 
@@ -114,8 +120,7 @@ class OnDevice:
 
     def synchronize(self) -> None:
         """Wait until the device has finished its work; a CPU always has."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        synchronize(self.device)
 
 
 def build_trainer(

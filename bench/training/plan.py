@@ -12,7 +12,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from bench.cli.messages import root_cause
-from bench.cli.overrides import Checked, Planned, job_overrides, key_of, plain_values, with_choices
+from bench.cli.overrides import (
+    Checked,
+    Planned,
+    job_overrides,
+    key_of,
+    plain_values,
+    values_of_repeats,
+    with_choices,
+)
 from bench.config.recipe import PruneConfig
 from bench.config.run import MeterConfig
 from bench.config.train import BudgetConfig, TrainConfig, TrainerConfig
@@ -177,11 +185,7 @@ def hash_of(config: DictConfig, source: Source | None = None) -> str:
         config: The configuration as Hydra composed it.
         source: The run that its recipe builds on.
     """
-    # Before it is resolved, because other keys may refer to the seed.
-    repeats = config.copy()
-    repeats.seed = 0
-    repeats.repeat = 0
-    return _digest(plain_values(repeats), job_overrides(config), source)
+    return _digest(values_of_repeats(config), job_overrides(config), source)
 
 
 def training_needs(config: TrainConfig, source: Source | None) -> list[Need]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytorch_lightning as pl
 import torch
 
-from bench.config.train import TrainConfig
+from bench.config.train import TrainConfig, TrainerConfig
 from bench.core.records.curve import CurveRow
 from bench.measure.phase_window import PhaseWindow
 from bench.measure.window import Window
@@ -31,11 +31,11 @@ def require_meter(config: TrainConfig, window: PhaseWindow) -> None:
         )
 
 
-def prepare_process(config: TrainConfig) -> None:
-    """Set seeds and threads, which each rank must do for its own process."""
-    if config.trainer.num_threads is not None:
-        torch.set_num_threads(config.trainer.num_threads)
-    pl.seed_everything(config.seed, workers=True, verbose=False)
+def prepare_process(options: TrainerConfig, seed: int) -> None:
+    """Set threads and seeds, which each rank must do for its own process."""
+    if options.num_threads is not None:
+        torch.set_num_threads(options.num_threads)
+    pl.seed_everything(seed, workers=True, verbose=False)
 
 
 def build_profiler(
@@ -73,7 +73,7 @@ def build_profiler(
 
 def follow(config: TrainConfig, node: int = 0) -> None:
     """Train in a rank other than the first of its node, which measures and writes nothing."""
-    prepare_process(config)
+    prepare_process(config.trainer, config.seed)
     parts = build_task_parts(config, None)  # a module of the user's trains on one device
     parts.compile_and_warm_up()
     window = Window.time_only(parts.synchronize)

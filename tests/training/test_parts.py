@@ -59,7 +59,7 @@ def train(
     window: PhaseWindow | None = None,
 ) -> tuple[dict[str, Tensor], list[float | None]]:
     """Train as a run does; the weights and the losses of the curve."""
-    prepare_process(config)
+    prepare_process(config.trainer, config.seed)
     parts = task_parts_on(config, data, None, weights=weights)
     parts.compile_and_warm_up()
     rows: list[Any] = []
