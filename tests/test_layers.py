@@ -23,13 +23,14 @@ ALLOWED: dict[str, set[str]] = {
     "measure": {"core", "config"},
     "tasks": {"core", "config"},
     "compression": {"core", "config", "measure", "tasks"},
+    "search": {"core", "config"},
     "cli": {"core", "config", "launch"},
     "runs": _PARTS | {"cli"},
     **dict.fromkeys(_FLOWS, _PARTS | _SHARED),
     # Maintaining a model contains retraining it, so this flow is built on another one.
     "drift": _PARTS | _SHARED | {"training"},
     "command": {"core"} | _SHARED | _FLOWS | {"drift"},
-    "plugin": _PARTS | _SHARED | _FLOWS | {"drift"},
+    "plugin": _PARTS | _SHARED | _FLOWS | {"drift", "search"},
     "analysis": {"core", "config"},
     "analysis command": {"core", "config", "cli", "analysis"},
 }

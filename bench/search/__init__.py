@@ -1,0 +1,1 @@
+"""Searches a grid of configurations, one run at a time: which run next, and when it is enough."""
