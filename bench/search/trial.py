@@ -1,7 +1,8 @@
 """What a search asks for, and what it is told: the terms that its parts share.
 
 A search never starts a run itself. Whoever does (a sweeper of Hydra, a replay of runs that were
-measured before) asks for a trial, makes it, and tells the result. Several trials may be out at once.
+measured before) asks for a trial, makes it, and tells the result. Several trials may be out at
+once.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Search(Protocol):
     """Chooses the trials, from the results so far."""
 
     def ask(self) -> Trial | None:
-        """The next trial; None if there is none until a trial that is out has been told, or ever."""
+        """The next trial; None if there is none until one that is out has been told, or ever."""
 
     def tell(self, trial: Trial, result: Result) -> None:
         """Take the result of a trial that was asked for; in any order."""
