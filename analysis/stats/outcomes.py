@@ -15,7 +15,7 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from analysis.load.joules import COST_BASIS, GRID
-from analysis.load.values import numbers, rows_by_key, short_name, with_only
+from analysis.load.values import column, numbers, rows_by_key, short_name, with_only
 from analysis.stats.peer_keys import peer_keys
 from bench.core.arrays import Bools, Floats
 from bench.core.counting import Ended, choose_run
@@ -123,9 +123,9 @@ def counted_runs(runs: DataFrame) -> DataFrame:
 
 def _ended(runs: DataFrame) -> Iterator[Ended]:
     kinds = runs["error.kind"].astype(object).where(runs["error.kind"].notna(), None)
-    columns = (runs["status"], kinds, runs["started_utc"], runs["run_id"])
-    for status, kind, started_utc, run_id in zip(*columns, strict=True):
-        yield Ended(str(status), kind, str(started_utc), str(run_id))
+    columns = (runs["status"], kinds, runs["started_utc"], runs["run_id"], cut_off(runs))
+    for status, kind, started_utc, run_id, stopped in zip(*columns, strict=True):
+        yield Ended(str(status), kind, str(started_utc), str(run_id), bool(stopped))
 
 
 def with_target(runs: DataFrame) -> DataFrame:
@@ -141,6 +141,11 @@ def refused(runs: DataFrame) -> Series:
 def reached(runs: DataFrame) -> Series:
     """Whether each run reached its target; False also for a run without one."""
     return runs["target.reached"].eq(True).astype(bool)
+
+
+def cut_off(runs: DataFrame) -> Series:
+    """Whether a search stopped each run before its target and before the end of its budget."""
+    return column(runs, "target.cut_off_by").notna().astype(bool)
 
 
 def hosts(runs: DataFrame) -> Series:

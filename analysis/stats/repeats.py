@@ -6,7 +6,7 @@ from pandas import DataFrame, Series
 
 from analysis.load.values import numbers, rows_by_key
 from analysis.stats.deployments import stream_words
-from analysis.stats.outcomes import counted_runs, hosts, reached
+from analysis.stats.outcomes import counted_runs, cut_off, hosts, reached
 from analysis.stats.peer_keys import peer_keys
 from analysis.stats.peers import titled_rows
 
@@ -59,8 +59,9 @@ def run_counts(runs: DataFrame) -> DataFrame:
 
     Returns:
         `KEYS, num_runs, num_with_target, num_hits, num_failed, num_incomparable, num_invalid,
-        nodes`: incomparable by their health (see health.flags), invalid by the load generator, and
-        the names of their machines, in alphabetical order.
+        num_cut_off, nodes`: incomparable by their health (see health.flags), invalid by the load
+        generator, stopped by a search before the end of their budget, and the names of their
+        machines, in alphabetical order.
     """
     counted = with_keys(counted_runs(runs))
     rows = counted[list(KEYS)].assign(
@@ -71,6 +72,7 @@ def run_counts(runs: DataFrame) -> DataFrame:
         num_failed=(~counted["status"].isin(["ok", "interrupted"])).astype(int),
         num_incomparable=counted["health.comparable"].eq(False).astype(int),
         num_invalid=counted["serving.valid"].eq(False).astype(int),
+        num_cut_off=cut_off(counted).astype(int),
     )
     grouped: DataFrame = rows.groupby(list(KEYS), sort=False).sum()
     by_row = counted["host.name"].groupby([counted[key] for key in KEYS], sort=False)

@@ -15,7 +15,7 @@ from bench.core.quality_rows import TEST
 from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS
 from bench.core.stats.ranks import ALPHA
 
-INCOMPARABLE, INVALID = "†", "‡"
+INCOMPARABLE, INVALID, CUT_OFF = "†", "‡", "§"
 UNKNOWN = "unknown"
 
 
@@ -65,6 +65,11 @@ def table_notes(
         yield f"{INCOMPARABLE}: includes runs that are not comparable (health.flags)."
     if listed["num_invalid"].any():
         yield f"{INVALID}: includes passes that the load generator calls invalid."
+    if listed["num_cut_off"].any():
+        yield (
+            f"{CUT_OFF}: includes runs that a search stopped before their budget was used up"
+            " (target.cut_off_by). They count as misses, though they might have hit later."
+        )
 
 
 def has_several_nodes(listed: DataFrame) -> bool:

@@ -23,6 +23,7 @@ from analysis.stats.table_columns import TOPICS, TableColumn, quality_column
 from analysis.tables.digits import estimate_text, with_digits
 from analysis.tables.files import Make, at_once, writing
 from analysis.tables.notes import (
+    CUT_OFF,
     INCOMPARABLE,
     INVALID,
     UNKNOWN,
@@ -144,7 +145,8 @@ def _nodes_text(names: Sequence[str]) -> str:
 
 
 def _name_cell(count: Mapping[Any, Any]) -> Cell:
-    marks = INCOMPARABLE * bool(count["num_incomparable"]) + INVALID * bool(count["num_invalid"])
+    kinds = {"num_incomparable": INCOMPARABLE, "num_invalid": INVALID, "num_cut_off": CUT_OFF}
+    marks = "".join(mark for name, mark in kinds.items() if count[name])
     return _cell(f"{count['configuration']} {marks}".rstrip())
 
 

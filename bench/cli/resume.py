@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.cli.overrides import distinguishing
+from bench.core.checks import value_at
 from bench.core.files import StoreError
 from bench.core.finished import FinishedRuns
 from bench.core.identity import charges_of
@@ -65,9 +66,22 @@ class Finished:
                 continue
             comparable = record.health is None or record.health.comparable
             usable = record.status == "ok" and (comparable or resume != RESUME_COMPARABLE)
+            usable = usable and _was_long_enough(record, config)
             if usable and charges_of(record.config) == charges_of(config):
                 return folder, record
         return None
+
+
+def _was_long_enough(record: RunRecord, config: Mapping[str, Any]) -> bool:
+    """Whether a run would not go on any longer if it were made again.
+
+    A run that a search has stopped would, unless it is to be stopped at the same cost or earlier.
+    """
+    name = record.target.cut_off_by if record.target is not None else None
+    if name is None:
+        return True
+    limit, before = (value_at(each, f"cutoff.{name}") for each in (config, record.config))
+    return limit is not None and before is not None and limit <= before
 
 
 class Resumed:

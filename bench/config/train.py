@@ -61,6 +61,15 @@ class BudgetConfig(KeyGroup):
 
 
 @dataclass(kw_only=True)
+class CutoffConfig(KeyGroup):
+    """What a search allows a run to spend; it is no part of the configuration."""
+
+    max_time_s: PositiveAmount | None = None
+    max_energy_j: PositiveAmount | None = None
+    max_cost_usd: PositiveAmount | None = None
+
+
+@dataclass(kw_only=True)
 class TrainerConfig(KeyGroup):
     """The devices of the training, and how it computes."""
 
@@ -110,6 +119,7 @@ class TrainConfig(RunConfig):
     recipe: Recipe = None
     target: TargetConfig = MISSING
     budget: BudgetConfig = MISSING
+    cutoff: CutoffConfig = field(default_factory=CutoffConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     probe: Annotated[Any, CheckedAs(ProbeConfig)] = MISSING
     logger: Any = None

@@ -17,12 +17,13 @@ _FINISHED = frozenset({"ok", "failed", "out_of_memory", "refused"})
 
 
 class Ended(NamedTuple):
-    """How a run ended and when it started."""
+    """How a run ended, when it started, and whether a search stopped it before its own budget."""
 
     status: str
     error_kind: str | None
     started_utc: str
     run_id: str
+    cut_off: bool = False
 
 
 def start_order(run_id: str, started_utc: str = "") -> tuple[str, str, str, str]:
@@ -55,7 +56,8 @@ def choose_run(runs: Sequence[Ended]) -> int | None:
 
     The latest finished run counts (`ok`, `failed`, `out_of_memory`, `refused`). If none finished,
     the latest `killed` run counts; something outside ended it, so it says less about the
-    configuration. Interrupted runs, and runs that never began, never count.
+    configuration. Interrupted runs, and runs that never began, never count. A run that a search has
+    stopped counts only if no other run finished: it says less than one with its whole budget.
 
     Args:
         runs: The runs, in any order.
@@ -63,7 +65,8 @@ def choose_run(runs: Sequence[Ended]) -> int | None:
     Returns:
         The index of the run that counts, or None if none does.
     """
-    places = [index for index, run in enumerate(runs) if has_finished(run)]
+    finished = [index for index, run in enumerate(runs) if has_finished(run)]
+    places = [index for index in finished if not runs[index].cut_off] or finished
     if not places:
         places = [n for n, run in enumerate(runs) if has_begun(run) and run.status == "killed"]
     return max(places, key=lambda n: start_order(runs[n].run_id, runs[n].started_utc), default=None)

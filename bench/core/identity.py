@@ -15,8 +15,8 @@ CHOICES = "choices"
 # Prices and the carbon intensity of the grid change money and carbon, but nothing that is measured.
 CHARGES = ("price", "grid", "codecarbon.country_iso_code")
 # Keys that may differ between two runs of one configuration: paths, seed and repeat, how the run
-# was watched, what a sweeper looks at, names of options, and charges. Hashing them would separate
-# runs that are repeats.
+# was watched, what a sweeper looks at and where it stops a run, names of options, and charges.
+# Hashing them would separate runs that are repeats.
 UNHASHED = (
     CHOICES,
     "results",
@@ -24,6 +24,7 @@ UNHASHED = (
     "shared",
     "progress",
     "objective",
+    "cutoff",
     "logger",
     "seed",
     "repeat",

@@ -104,11 +104,13 @@ def outcome_record(
     phase_energy: PhaseEnergy | None = None,
     spent: Spent | None = None,
     finished: bool = False,
+    cut_off_by: str | None = None,
 ) -> RunRecord:
     """Make a record from the curve of a run and from what else is known.
 
     Without `phases` and `spent` (and the `phase_energy` that belongs to it), the values at the last
-    evaluation count as the end of the run. `finished` says that the schedule ran to its end.
+    evaluation count as the end of the run. `finished` says that the schedule ran to its end,
+    `cut_off_by` which limit of a search ended the run before.
     """
     last = rows[-1] if rows else None
     if spent is None and last is not None:
@@ -119,7 +121,14 @@ def outcome_record(
         target = TargetConfig.from_dict(target_keys, "target.").build()
         # A run that failed or was killed would not have hit later.
         censored = status in ("ok", "interrupted")
-        result = target_result(rows, target, finished=finished, spent=spent, censored=censored)
+        result = target_result(
+            rows,
+            target,
+            finished=finished,
+            spent=spent,
+            censored=censored,
+            cut_off_by=cut_off_by,
+        )
         facts = {"target": result, "ladder": ladder(rows, target)}
     return RunRecord(
         **asdict(identity),

@@ -183,6 +183,7 @@ def target_result(
     finished: bool,
     spent: Spent | None,
     censored: bool = True,
+    cut_off_by: str | None = None,
 ) -> TargetResult:
     """Say what reaching the target took, or what was spent on missing it.
 
@@ -193,6 +194,7 @@ def target_result(
         spent: What the run had used when it ended; None if the clock never started.
         censored: False for a run that failed. A run that diverged would not have hit later: it is
             a failure with a cost, and has no censoring time.
+        cut_off_by: The limit at which a search stopped the run; None if none did.
     """
     facts = asdict(target)
     del facts["ladder"]
@@ -203,6 +205,7 @@ def target_result(
         facts |= _per_sample(spent)
         if censored:
             facts |= {"censored_at_s": spent.time_s, "censored_at_j": spent.energy_j}
+            facts["cut_off_by"] = None if finished else cut_off_by
     reached = crossing is not None
     return TargetResult(**facts, reached=reached, best_value=_best_value(rows, target))
 

@@ -19,6 +19,8 @@ from bench.core.stats.intervals import Estimate
 # evidence; modelled: shown, never judged; sum: shown, because each of its parts is judged.
 Kind = Literal["exact", "measured", "modelled", "sum"]
 Verdict = Literal["regression", "improvement", "no change", "underpowered", "not judged"]
+# The flag of a run that a search stopped before its own budget was used up.
+CUT_OFF = "cut_off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,9 @@ reads it; the profiler counts steps and samples, checks budgets and stops the tr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -18,6 +19,7 @@ from bench.config.train import BudgetConfig
 from bench.core.records.curve import CurveRow
 from bench.measure.target_measurement import Seen, TargetMeasurement
 from bench.tasks.task_module import TaskModule
+from bench.training.limits import Limit, budget_limits
 from bench.training.node_sum import NodeSum
 from bench.training.warm_up import num_compiled_graphs
 
@@ -42,6 +44,7 @@ class TargetProfiler(TargetMeasurement):
     Attributes:
         on_end: Receives the trained module (to save it), in the phase `checkpoint`.
         budget: The time and joules at which the run is stopped; None for no limit.
+        cutoffs: The limits at which a search stops it before.
         max_steps: Length of the schedule in steps; None if it is not known in advance.
         num_train_samples: Samples of one epoch; None if unknown.
         steps_per_epoch: Steps of one epoch, for trainings whose samples may be unknown.
@@ -51,6 +54,7 @@ class TargetProfiler(TargetMeasurement):
 
     on_end: Callable[[pl.LightningModule], None] = nothing
     budget: BudgetConfig | None = None
+    cutoffs: Sequence[Limit] = ()
     max_steps: int | None = None
     num_train_samples: int | None = None
     steps_per_epoch: int | None = None
@@ -60,8 +64,12 @@ class TargetProfiler(TargetMeasurement):
     def __post_init__(self) -> None:
         """Start with nothing measured."""
         super().__post_init__()
-        self._max_time_s = self.budget.max_time_s if self.budget else None
-        self._max_energy_j = self.budget.max_energy_j if self.budget else None
+        # Those of the budget first: a run that has used it up was not stopped by a search.
+        limits = [*budget_limits(self.budget), *self.cutoffs]
+        self._timed = [limit for limit in limits if not limit.per_j]
+        self._metered = [limit for limit in limits if limit.per_j]
+        self._is_limited = bool(limits)
+        self._spent_limit: Limit | None = None
         self.steps = 0
         # Samples of this rank now and at the last evaluation, and of all ranks there. NaN once the
         # size of a batch is unknown.
@@ -111,8 +119,7 @@ class TargetProfiler(TargetMeasurement):
         self.steps += 1
         self._rank_samples += math.nan if num_samples is None else num_samples
         # Ranks must stop at the same step, so several ranks check budgets at evaluations only.
-        is_limited = self._max_time_s is not None or self._max_energy_j is not None
-        if is_limited and self._num_ranks == 1 and self._budget_spent(_ENERGY_CHECK_PERIOD_S):
+        if self._is_limited and self._num_ranks == 1 and self._budget_spent(_ENERGY_CHECK_PERIOD_S):
             trainer.should_stop = True
 
     def _seen_now(self) -> Seen:
@@ -193,20 +200,34 @@ class TargetProfiler(TargetMeasurement):
     def _budget_spent(self, period_s: float) -> bool:
         """Whether the time or the joules are used up; joules are read once per period_s."""
         now_s = self.window.clock.elapsed_s()
-        if self._max_time_s is not None and now_s >= self._max_time_s:
+        if self._spend(self._timed, now_s, 0.0):
             return True
-        if self._max_energy_j is None or now_s < self._energy_checked_s + period_s:
+        if not self._metered or now_s < self._energy_checked_s + period_s:
             return False
         self._energy_checked_s = now_s
         energy_j, why_lost = self._energy_so_far()
         if energy_j is None and why_lost is None:
             return False  # no counter has moved yet
         if energy_j is None:
+            limit = self._metered[0]
             raise UncheckedBudget(
-                f"budget.max_energy_j={self._max_energy_j:g} cannot be checked any more "
-                f"({why_lost})"
+                f"{limit.key}={limit.most:g} cannot be checked any more ({why_lost})"
             )
-        return energy_j >= self._max_energy_j
+        return self._spend(self._metered, now_s, energy_j)
+
+    def _spend(self, limits: Sequence[Limit], time_s: float, energy_j: float) -> bool:
+        """Whether one of these limits is used up; keep the first that is."""
+        for limit in limits:
+            if limit.is_spent(time_s, energy_j):
+                self._spent_limit = self._spent_limit or limit
+                return True
+        return False
+
+    @override
+    def outcome(self) -> dict[str, Any]:
+        """What was spent, whether the schedule is finished, and the cutoff that ended the run."""
+        limit = self._spent_limit
+        return {**super().outcome(), "cut_off_by": None if limit is None else limit.cutoff}
 
     def _energy_so_far(self) -> tuple[float | None, str | None]:
         """The joules used, and why they are not known any more, if they are not."""

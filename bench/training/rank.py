@@ -11,6 +11,7 @@ from bench.config.train import TrainConfig, TrainerConfig
 from bench.core.records.curve import CurveRow
 from bench.measure.phase_window import PhaseWindow
 from bench.measure.window import Window
+from bench.training.limits import budget_limits, cutoff_limits
 from bench.training.node_sum import NodeSum
 from bench.training.parts import build_task_parts
 from bench.training.profiler import TargetProfiler, nothing
@@ -18,16 +19,17 @@ from bench.training.run_parts import RunParts
 
 
 def require_meter(config: TrainConfig, window: PhaseWindow) -> None:
-    """Refuse a budget of joules if no meter can check it.
+    """Refuse a limit on joules, or on money for them, if no meter can check it.
 
     Raises:
         ValueError: No meter works; the message has the reasons.
     """
-    limit_j = config.budget.max_energy_j
-    if limit_j is not None and window.meters.refresh_s is None:
+    limits = [*budget_limits(config.budget), *cutoff_limits(config.cutoff, config.price)]
+    metered = [limit for limit in limits if limit.per_j]
+    if metered and window.meters.refresh_s is None:
         reasons = "; ".join(f"{one.meter}: {one.reason}" for one in window.unavailable)
         raise ValueError(
-            f"budget.max_energy_j={limit_j:g}: no meter works here to check it ({reasons})"
+            f"{metered[0].key}={metered[0].most:g}: no meter works here to check it ({reasons})"
         )
 
 
@@ -62,6 +64,7 @@ def build_profiler(
     return TargetProfiler(
         target=config.target.build(),
         budget=config.budget,
+        cutoffs=cutoff_limits(config.cutoff, config.price),
         max_steps=parts.max_steps,
         num_train_samples=parts.num_train_samples,
         window=window,

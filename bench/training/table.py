@@ -81,6 +81,7 @@ SWEEP_COLUMNS = (
     "target.energy_to_target_j",
     "target.energy_to_target_error_frac",
     "target.censored_at_j",
+    "target.cut_off_by",
     "target.samples_to_target",
     "target.time_per_sample_s",
     "target.energy_per_sample_j",
@@ -139,7 +140,9 @@ def _outcome(record: RunRecord) -> str | None:
         return "reached"
     if record.status != "ok":
         return None
-    return "ended" if record.target is None else "missed"
+    if record.target is None:
+        return "ended"
+    return "missed" if record.target.cut_off_by is None else "stopped"
 
 
 def run_line(record: RunRecord) -> str:
@@ -155,7 +158,8 @@ def run_line(record: RunRecord) -> str:
         return f"reached {' '.join(parts)} in {spent}"
     best = best_value(record)
     nearest = "no value" if best is None else quality_text(best, target.value)
-    line = f"missed: best {printable(target.metric)} {nearest} of {target.value:g}"
+    ending = "missed" if target.cut_off_by is None else "stopped by the search"
+    line = f"{ending}: best {printable(target.metric)} {nearest} of {target.value:g}"
     spent = _spent_text(target.censored_at_s, target.censored_at_j)
     return f"{line}, spent {spent}" if spent else line
 
@@ -237,6 +241,8 @@ def _time_columns(groups: Sequence[Group]) -> list[Column]:
         note += " > x: missed, after spending x. Runs that missed or failed (inf) count as slowest."
     unit = unit_for(medians, TIME)  # also of the brackets, which stand in a column beside it
     brackets = [_bracket(group, unit) for group in groups]
+    if any(run.target and run.target.cut_off_by for group in groups for run in group.measured):
+        note += " Stopped: by a search, before its budget was spent; it counts as a miss."
     spread = spread_column(
         f"{_TTA} range", medians, TIME, rank=6, single=brackets, single_note=_SINGLE
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.cli.resume import runs_at_work
+from bench.cli.resume import Finished, runs_at_work
 from bench.core.files import StoreError
+from bench.core.outcome import outcome_record
+from bench.core.store import create_run_folder, new_identity, write_record
 from bench.core.sweep_folder import (
     JobNote,
     Launched,
@@ -20,6 +23,7 @@ from bench.core.sweep_folder import (
 )
 from bench.launch.slurm import SlurmError
 from tests.launch.slurm_commands import SlurmCommands, no_slurm, queued
+from tests.rows import curve
 
 HERE = Process.current()
 DEAD = replace(HERE, pid=2**22 + 1)  # Linux gives no number above 2^22
@@ -44,6 +48,30 @@ class Sweep:
     def submit(self) -> None:
         ids = {num: f"7_{num}" for num in range(4)}
         self.folder.write_launched(Launched(scheduler="slurm", job_ids=ids))
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "is_taken"),
+    [
+        ({}, False),
+        ({"max_time_s": 5.0}, True),
+        ({"max_time_s": 6.0}, False),
+        ({"max_energy_j": 5.0}, False),
+    ],
+)
+def test_a_run_that_a_search_stopped_is_taken_for_one_with_no_higher_limit(
+    tmp_path: Path, cutoff: Mapping[str, float], is_taken: bool
+) -> None:
+    target = {"metric": "accuracy", "value": 0.9, "eval_every_samples": None}
+    stored = {"target": target, "cutoff": {"max_time_s": 5.0}, "seed": 0, "repeat": 0}
+    identity = new_identity("train", KEYS[0].config_hash, 0, 0)
+    folder = create_run_folder(tmp_path, identity, stored)
+    rows = curve([0.5, 0.6])
+    write_record(
+        folder, outcome_record(identity, stored, rows, status="ok", cut_off_by="max_time_s")
+    )
+    config = {**stored, "cutoff": cutoff, "resume": True, "results": str(tmp_path)}
+    assert (Finished(print).find(KEYS[0], config) is not None) == is_taken
 
 
 def test_the_jobs_of_a_command_that_is_alive_are_its_own(tmp_path: Path) -> None:

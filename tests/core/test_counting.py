@@ -53,3 +53,10 @@ def test_a_run_that_never_began_does_not_count() -> None:
 @pytest.mark.parametrize("status", ["ok", "killed"])
 def test_a_run_that_never_began_does_not_count_whatever_its_status(status: str) -> None:
     assert choose_run([run(status, 9, NOT_STARTED)]) is None
+
+
+def test_a_run_that_a_search_stopped_counts_only_if_no_other_finished() -> None:
+    stopped = run("ok", 9)._replace(cut_off=True)
+    assert choose_run([stopped, run("ok", 1)]) == 1
+    assert choose_run([stopped, run("killed", 10)]) == 0
+    assert choose_run([run("ok", 1)._replace(cut_off=True), stopped]) == 1

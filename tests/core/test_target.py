@@ -159,6 +159,18 @@ def test_a_miss_is_censored_at_what_it_spent() -> None:
     assert result.time_per_sample_s == pytest.approx(7.0 / 350)
 
 
+def test_a_miss_names_the_limit_at_which_a_search_stopped_it() -> None:
+    def named(*accuracies: float, finished: bool = False) -> str | None:
+        spent = Spent(time_s=7.0, energy_j=33.0, samples=350)
+        rows = curve(list(accuracies))
+        options = {"finished": finished, "spent": spent, "cut_off_by": "max_time_s"}
+        return target_result(rows, target(), **options).cut_off_by  # type: ignore[arg-type]
+
+    assert named(0.5, 0.6) == "max_time_s"
+    assert named(0.5, 0.6, finished=True) is None  # nothing was left to cut off
+    assert named(0.5, 0.95) is None
+
+
 def test_a_failure_has_a_cost_and_no_censoring_time() -> None:
     spent = Spent(time_s=7.0, energy_j=33.0, samples=350)
     result = target_result([], target(), finished=False, spent=spent, censored=False)

@@ -32,6 +32,19 @@ def test_of_a_run_measured_again_the_latest_counts(tmp_path: Path) -> None:
     assert remark.endswith(f"finished; not {first.name}")
 
 
+def test_a_run_that_a_search_stopped_is_not_compared(tmp_path: Path) -> None:
+    record = made_record(start_s=500)
+    assert record.target is not None
+    stopped = replace(record, target=replace(record.target, reached=False, cut_off_by="max_time_s"))
+    folder = write_run(tmp_path, stopped)
+    (run,) = read_side(tmp_path).runs
+    assert (run.comparable, run.flags) == (False, ["cut_off"])
+    (whole,) = write_runs(tmp_path, [2.0])
+    side = read_side(tmp_path)
+    assert [run.run_id for run in side.runs] == [whole.name]
+    assert side.remarks[0].endswith(f"counts, the latest with its whole budget; not {folder.name}")
+
+
 def test_a_failure_that_was_measured_again_is_only_remarked_on(tmp_path: Path) -> None:
     failed = write_run(tmp_path, made_record(outcome="failed"))
     write_runs(tmp_path, [2.0], start_s=500)

@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from bench.config.train import BudgetConfig
+from bench.config.train import BudgetConfig, CutoffConfig
 from bench.core.errors import DivergedError
 from bench.core.records.curve import CurveRow
 from bench.core.records.target import TargetRule
@@ -25,6 +25,7 @@ from bench.measure.window import Window
 from bench.tasks.find_task import make_task
 from bench.tasks.schedules import constant
 from bench.tasks.task_module import TaskModule
+from bench.training.limits import cutoff_limits
 from bench.training.loop import train_to_target
 from bench.training.profiler import TargetProfiler, UncheckedBudget
 from tests.fakes import FunctionMeter, PoweredClock, ScriptedMeter
@@ -119,6 +120,7 @@ class Run:
         rule: TargetRule = "first",
         max_steps: int = 20,
         budget: BudgetConfig | None = None,
+        cutoff: CutoffConfig | None = None,
         eval_w: float = 10.0,
         write_w: float = 10.0,
         meters: dict[str, Meter] | None = None,
@@ -140,6 +142,7 @@ class Run:
         self.profiler = TargetProfiler(
             target=Target(metric="accuracy", value=value, mode="max", rule=rule, consecutive=2),
             budget=budget or BudgetConfig(max_epochs=2),
+            cutoffs=cutoff_limits(cutoff or CutoffConfig(), {}),
             max_steps=max_steps,
             num_train_samples=40,
             window=self.window,
@@ -281,6 +284,27 @@ def test_an_energy_budget_stops_the_run() -> None:
     assert profiler.spent.energy_j is not None
     assert profiler.spent.energy_j >= 60.0
     assert profiler.spent.samples == 6 * 4  # 10 W: as above
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "name"),
+    [
+        (CutoffConfig(max_time_s=6.0), "max_time_s"),
+        (CutoffConfig(max_energy_j=60.0), "max_energy_j"),
+    ],
+)
+def test_a_cutoff_stops_the_run_and_is_named(cutoff: CutoffConfig, name: str) -> None:
+    profiler = Run(Scripted([0.5] * 5), cutoff=cutoff).fit()
+    assert profiler.spent is not None
+    assert profiler.spent.samples == 6 * 4  # as with a budget
+    assert profiler.outcome()["cut_off_by"] == name
+
+
+@pytest.mark.parametrize("max_time_s", [6.0, 1.0])
+def test_a_budget_that_is_no_larger_than_the_cutoff_ends_the_run(max_time_s: float) -> None:
+    budget = BudgetConfig(max_epochs=2, max_time_s=max_time_s)
+    run = Run(Scripted([0.5] * 5), budget=budget, cutoff=CutoffConfig(max_time_s=6.0))
+    assert run.fit().outcome()["cut_off_by"] is None
 
 
 def test_an_energy_budget_reads_the_meters_once_a_second_at_most(

@@ -41,6 +41,8 @@ class TargetResult:
         censored_at_s: Time used by a run that missed or was interrupted. None for a run that
             failed, was killed or ran out of memory, since it would not have hit later.
         censored_at_j: Joules used by such a run.
+        cut_off_by: The limit of `config.cutoff` at which a search stopped a run that missed, such
+            as `max_time_s`: its own budget was not used up. None for every other run.
         time_per_sample_s: Hardware factor: TTA / samples; for a miss, time used / samples seen.
             TTA = `samples_to_target` x `time_per_sample_s`.
         energy_per_sample_j: The same for joules: ETA = `samples_to_target` x `energy_per_sample_j`.
@@ -65,6 +67,7 @@ class TargetResult:
     emissions_to_target_gco2e: float | None = None
     censored_at_s: float | None = None
     censored_at_j: float | None = None
+    cut_off_by: str | None = None
     time_per_sample_s: float | None = None
     energy_per_sample_j: float | None = None
 

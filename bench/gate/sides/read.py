@@ -14,7 +14,7 @@ from bench.core.find import is_named_like_a_run, runs_below
 from bench.core.records.run import RunError, RunRecord
 from bench.core.store import NewerSchema, read_record, record_path
 from bench.core.store import began as folder_began
-from bench.gate.model import GateRun, problem
+from bench.gate.model import CUT_OFF, GateRun, problem
 from bench.gate.sides.baseline import read_baseline
 from bench.gate.sides.reduce import reduced
 from bench.gate.sides.side import (
@@ -143,7 +143,7 @@ def _counting(
     for run in sorted(runs, key=_start):
         error = errors[run.run_id]
         kind = None if error is None else error.kind
-        ended = Ended(run.status, kind, run.started_utc, run.run_id)
+        ended = Ended(run.status, kind, run.started_utc, run.run_id, CUT_OFF in run.flags)
         if has_begun(ended):
             places.setdefault((configuration_of(run), place_of(run)), []).append((run, ended))
     kept = []
@@ -161,6 +161,8 @@ def _counting(
                 if each is not run
             ]
             which = "the latest that finished" if any(map(has_finished, ends)) else "the latest"
+            if index is not None and any(end.cut_off > ends[index].cut_off for end in ends):
+                which = "the latest with its whole budget"
             remarks.append(
                 f"{run.command} {run.config_hash} {describe_place(run)} was measured {len(runs)} "
                 f"times: {run.run_id} counts, {which}; not {', '.join(others)}"

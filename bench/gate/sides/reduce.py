@@ -15,7 +15,7 @@ from bench.core.printable import printable
 from bench.core.quality_rows import TEST
 from bench.core.records.run import RunRecord
 from bench.gate.metrics import GATE_METRICS, is_own
-from bench.gate.model import GateRun, Problem, problem
+from bench.gate.model import CUT_OFF, GateRun, Problem, problem
 from bench.gate.sides.exactness import inexact_metrics
 from bench.gate.sides.facts import facts_of
 from bench.gate.sides.joules import by_part, joule_flags, without_joules_in_doubt
@@ -69,6 +69,8 @@ def gate_run(record: RunRecord) -> GateRun:
     facts = facts_of(record)
     target, trained = record.target, record.trained
     health, serving = record.health, record.serving
+    # It had less than its budget, so its miss says nothing beside runs that had all of it.
+    stopped = [CUT_OFF] if target is not None and target.cut_off_by is not None else []
     return GateRun(
         run_id=record.run_id,
         command=record.command,
@@ -77,8 +79,8 @@ def gate_run(record: RunRecord) -> GateRun:
         repeat=record.repeat,
         started_utc=record.started_utc,
         status=record.status,
-        comparable=None if health is None else health.comparable,
-        flags=list(dict.fromkeys([*(health.flags if health else []), *flags])),
+        comparable=False if stopped else None if health is None else health.comparable,
+        flags=list(dict.fromkeys([*(health.flags if health else []), *flags, *stopped])),
         missed=None if target is None else not target.reached,
         values=_values(record),
         directions=_directions(record),

@@ -178,7 +178,8 @@ def _counted(records: Sequence[RunRecord]) -> list[RunRecord]:
 
 def _ended(record: RunRecord) -> Ended:
     kind = record.error.kind if record.error else None
-    return Ended(record.status, kind, record.started_utc, record.run_id)
+    cut_off = record.target is not None and record.target.cut_off_by is not None
+    return Ended(record.status, kind, record.started_utc, record.run_id, cut_off)
 
 
 def outcome_column(
