@@ -33,7 +33,7 @@ figures: $(READY)
 # last, so an environment whose installation failed half-way is not used.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,serving,openvino,timm,transformers,slurm,maintain]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,serving,openvino,timm,transformers,slurm,maintain,search]'
 	# Zeus is for the tests of its adapter. --no-deps leaves out AMD's library: without a driver it
 	# prints to the terminal, through CodeCarbon, before our code can catch it.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps zeus

@@ -18,12 +18,13 @@ from scipy.stats import mannwhitneyu, ttest_ind
 
 from bench.core.arrays import Bools, Floats, Ints
 from bench.core.metric import metric_of
+from bench.core.stats.looks import level_at
 from bench.core.stats.ranks import holm, p_better
 from bench.gate.model import GateRow, Verdict
 from bench.gate.rule.effect import loss_of, ratio
 from bench.gate.rule.power import reaches, too_few
 from bench.gate.rule.rule import ASKS_UP_TO
-from bench.gate.rule.sequential import is_open, level_at
+from bench.gate.rule.sequential import is_open
 
 ALPHA = 0.05
 MIN_RUNS = 5
@@ -165,7 +166,7 @@ def ours(base: Floats, candidate: Floats) -> Outcome:
 
 
 def ours_looking(base: Floats, candidate: Floats) -> Outcome:
-    """This gate with several looks, as bench.ab judges (bench.gate.rule.sequential)."""
+    """This gate with several looks, as bench.ab judges (bench.core.stats.looks)."""
     ends = [_looked(*check) for check in zip(base, candidate, strict=True)]
     return _of_verdicts([results for results, _ in ends], [num for _, num in ends])
 

@@ -51,6 +51,7 @@ CONFINED = {
     "pynvml": {"measure"},
     "codecarbon": {"measure"},
     "psutil": {"measure"},
+    "optuna": {"search"},
 }
 
 

@@ -2,81 +2,23 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-from scipy.stats import binomtest, t
 
 from analysis.stats.outcomes import Outcomes
 from bench.core.arrays import Floats
-from bench.core.stats.intervals import CONFIDENCE, MIN_RUNS, Bounds, Estimate, finite
+from bench.core.stats import expected_cost as core
+from bench.core.stats.intervals import Estimate
 
 
 def expected_cost(outcomes: Outcomes) -> Estimate:
-    """Estimate the cost until the first hit with restarts (ERT).
-
-    With hit rate p it is
-
-        mean cost of hits + (1 - p) / p * mean cost of the others
-
-    which equals the cost of all runs together / the number of hits. A failed run counts as one
-    that did not hit, at its cost. Without a hit the value is infinite (None).
-
-    The interval combines the intervals of the three parts: the exact one of the hit rate, and
-    Student's of the two means. The distance to a bound is the root of the sum of the parts' squared
-    distances.
-
-    Args:
-        outcomes: Runs of one configuration, at least one. If a cost is unknown, so is the result.
-
-    Returns:
-        Without an interval if there are fewer than six runs, fewer than two hits, or no run that
-        did not hit: the data then do not show how often a run misses, or at what cost.
+    """Estimate the cost until the first hit with restarts (ERT), of runs of one configuration.
 
     Raises:
         ValueError: There is no run.
 
-    Source: Auger and Hansen (CEC 2005), "Performance evaluation of an advanced local search
-        evolutionary algorithm"; Hansen et al., "COCO: performance assessment", arXiv 1605.03560,
-        section 4 (average running time). Interval: Clopper and Pearson (1934) for the rate; Zou and
-        Donner (2008), Construction of confidence limits about effect measures (MOVER).
+    Source: bench.core.stats.expected_cost.expected_cost.
     """
-    num = len(outcomes)
-    if not num:
-        raise ValueError("expected cost: no runs")
-    num_hits = outcomes.num_hits
-    total = math.nan if outcomes.num_unknown else float(outcomes.cost.sum())
-    # Misses are paid for before each hit, so their costs are part of the total.
-    value = total / num_hits if num_hits else math.inf
-    known = math.isfinite(value)
-    low, high = _bounds(outcomes, value) if known else (math.nan, math.nan)
-    return Estimate(value=finite(value), low=finite(low), high=finite(high), num=num)
-
-
-def _bounds(outcomes: Outcomes, value: float) -> Bounds:
-    num, hits, others = len(outcomes), outcomes.cost[outcomes.hit], outcomes.cost[~outcomes.hit]
-    if num < MIN_RUNS or len(hits) < 2 or not len(others):
-        return math.nan, math.nan
-    rate = binomtest(len(hits), num).proportion_ci(CONFIDENCE, method="exact")
-    # Misses per hit. A high hit rate means few misses, so its upper bound gives the lower odds.
-    odds, least, most = (1 / share - 1 for share in (len(hits) / num, rate.high, rate.low))
-    hit_cost, other_cost = float(hits.mean()), odds * float(others.mean())
-    hit_width = _half_width(hits)
-    mean_width = odds * _half_width(others)
-    down, up = (
-        math.hypot(mean_width, float(others.mean()) * (odds - end)) for end in (least, most)
-    )
-    # Costs are not negative, so a lower bound is never further from its value than 0 is.
-    lower = math.hypot(min(hit_width, hit_cost), min(down, other_cost))
-    return value - lower, value + math.hypot(hit_width, up)
-
-
-def _half_width(costs: Floats) -> float:
-    """Half of Student's interval of a mean; 0 for a single value, whose spread is unknown."""
-    if len(costs) < 2:
-        return 0.0
-    quantile = t.ppf((1 + CONFIDENCE) / 2, len(costs) - 1)
-    return float(quantile * costs.std(ddof=1) / math.sqrt(len(costs)))
+    return core.expected_cost(outcomes.cost, outcomes.hit)
 
 
 def simulated_restarts(outcomes: Outcomes, *, num_draws: int = 10_000, seed: int = 0) -> Floats:

@@ -2,11 +2,13 @@
 
 A search never starts a run itself. Whoever does (a sweeper of Hydra, a replay of runs that were
 measured before) asks for a trial, makes it, and tells the result. Several trials may be out at
-once.
+once. What a search asks for next depends on the results so far and not on their order, so that a
+search is resumed by telling a new one what was measured before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +16,9 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One run that a search asks for.
+
+    The same candidate and seed may come again with a higher limit, where the first one turned out
+    to be too low to judge it by.
 
     Attributes:
         num: Counts the trials of the search, from 0.
@@ -35,7 +40,7 @@ class Result:
 
     Attributes:
         spent: What it cost until it reached the target or ended, in the unit of the search's cost;
-            None if that is not known.
+            None if that is not known. A run that its limit stopped has spent at least the limit.
         reached: Whether it reached the target; what it spent is then a value, otherwise it is
             censored.
         failed: Whether it ended without a result: it diverged, was killed or was refused.
@@ -53,8 +58,18 @@ class Search(Protocol):
         """The next trial; None if there is none until one that is out has been told, or ever."""
 
     def tell(self, trial: Trial, result: Result) -> None:
-        """Take the result of a trial that was asked for; in any order."""
+        """Take the result of a trial, of this search or of the one that it resumes."""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more will be asked for, whatever the trials that are out come to."""
+
+
+class Order(Protocol):
+    """Decides which configuration is tried next; bench.search.suggest has two."""
+
+    def next(self, drawn: Iterable[int]) -> int | None:
+        """A place in the grid that is not among those drawn; None if there is none left."""
+
+    def tell(self, candidate: int, result: Result, *, stopped: bool) -> None:
+        """Take the result of a configuration's first seed."""

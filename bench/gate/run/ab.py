@@ -9,11 +9,12 @@ from typing import Any
 
 from bench.cli.terminal import say, wide_console
 from bench.config.gate import RUNS_PER_ROUND, AbConfig
+from bench.core.stats.looks import level_at
 from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison, Exit
 from bench.gate.report.output import report, write
 from bench.gate.report.sentences import verdict_line
-from bench.gate.rule.sequential import is_open, level_at
+from bench.gate.rule.sequential import is_open
 from bench.gate.run.command import compare_line, hydra_value
 from bench.gate.run.trial import BenchmarkInput, Revision, Trial, TrialLine, trial_command
 from bench.gate.settings import (

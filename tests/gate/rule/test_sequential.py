@@ -10,9 +10,10 @@ import pytest
 
 from bench.core.metric import Metric
 from bench.core.stats.intervals import Estimate
+from bench.core.stats.looks import level_at
 from bench.gate.model import GateRow
 from bench.gate.rule.rule import judge
-from bench.gate.rule.sequential import is_open, level_at
+from bench.gate.rule.sequential import is_open
 from tests.gate.made_samples import RATE, TIME, samples
 
 
