@@ -33,7 +33,17 @@ def ours(workload: Workload, watch: Stopwatch) -> None:
 
     All of these start before the clock and stop after it, as in a run.
     """
-    config = configuration(workload)
+    train(workload, watch, "lightning")
+
+
+def ours_with_fabric(workload: Workload, watch: Stopwatch) -> None:
+    """(e) Run the same with trainer.loop=fabric."""
+    train(workload, watch, "fabric")
+
+
+def train(workload: Workload, watch: Stopwatch, loop: str) -> None:
+    """Train with one of the loops, and with everything that a run measures by default."""
+    config = configuration(workload, loop)
     parts = build(workload, watch, config)
     window = build_window(config, parts.synchronize)
     window.open()
@@ -61,7 +71,7 @@ def ours(workload: Workload, watch: Stopwatch) -> None:
             window.close()
 
 
-def configuration(workload: Workload) -> TrainConfig:
+def configuration(workload: Workload, loop: str) -> TrainConfig:
     """The default configuration of `bench.train`, with a target that stops nothing."""
     register()
     overrides = [
@@ -70,6 +80,7 @@ def configuration(workload: Workload) -> TrainConfig:
         f"target.eval_every_samples={workload.every * workload.batch_size}",
         "target.rule=final",
         "trainer=cpu",
+        f"trainer.loop={loop}",
     ]
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         return check_values(plain_values(compose("train", overrides=overrides)))

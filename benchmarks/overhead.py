@@ -1,9 +1,9 @@
 """What measuring costs: `python benchmarks/overhead.py [--workload digits|fashion] [--rounds N]`.
 
-Runs the same training four ways, in turns, in one process: (a) a bare PyTorch loop, (b) PyTorch
+Runs the same training five ways, in turns, in one process: (a) a bare PyTorch loop, (b) PyTorch
 Lightning without this project, (c) this project with everything that it measures by default,
-(d) Lightning with CodeCarbon's tracker at 1 s. All four have the same initial weights, batches,
-number of steps and evaluations, and must end at the same loss.
+(d) Lightning with CodeCarbon's tracker at 1 s, (e) as (c), with trainer.loop=fabric. All have the
+same initial weights, batches, number of steps and evaluations, and must end at the same loss.
 
 The time runs from the request for the first batch to the end of the last evaluation. Ratios are of
 medians over rounds, with a bootstrap interval that resamples whole rounds. Run it on an idle
@@ -30,7 +30,7 @@ from rich.table import Table
 
 from bench.core.host import host_facts
 from bench.serving.compressed import ratio_of_rounds
-from benchmarks.ours import ours
+from benchmarks.ours import ours, ours_with_fabric
 from benchmarks.ways import (
     SEED,
     WORKLOADS,
@@ -46,8 +46,9 @@ WAYS: dict[str, tuple[str, Callable[[Workload, Stopwatch], None]]] = {
     "b": ("Lightning", lightning),
     "c": ("this project", ours),
     "d": ("b + CodeCarbon", with_codecarbon),
+    "e": ("this project, Fabric", ours_with_fabric),
 }
-RATIOS = (("b", "a"), ("c", "b"), ("d", "b"))
+RATIOS = (("b", "a"), ("c", "b"), ("d", "b"), ("e", "a"))
 CONFIDENCE = 0.95
 
 

@@ -1,6 +1,7 @@
-"""The training of benchmarks/overhead.py, and the three ways to run it without this project.
+"""The training of benchmarks/overhead.py, and three ways to run it without this project.
 
-(a) a bare loop, (b) PyTorch Lightning, (d) Lightning with CodeCarbon; benchmarks/ours.py has (c).
+(a) a bare loop, (b) PyTorch Lightning, (d) Lightning with CodeCarbon; benchmarks/ours.py has the
+others.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Workload:
         return network.to(memory_format=self.memory_format)
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Make the optimizer that all four ways use."""
+        """Make the optimizer that all ways use."""
         return torch.optim.SGD(parameters, lr=self.lr, momentum=0.9, nesterov=True)
 
 

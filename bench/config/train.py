@@ -73,6 +73,7 @@ class CutoffConfig(KeyGroup):
 class TrainerConfig(KeyGroup):
     """The devices of the training, and how it computes."""
 
+    loop: Annotated[str, one_of(("lightning", "fabric"))] = "lightning"
     accelerator: Annotated[str, one_of(("auto", "cpu", "gpu"))] = "auto"
     devices: PositiveCount = 1
     num_nodes: PositiveCount = 1
@@ -199,6 +200,10 @@ def _require_module(config: TrainConfig) -> None:
             "reports what the module logs; log the metric in validation_step",
         ),
         "recipe": (config.recipe is not None, "has no network to build on; use recipe=none"),
+        "trainer.loop=fabric": (
+            config.trainer.loop == "fabric",
+            "has hooks and logs that only Lightning's Trainer calls; use trainer.loop=lightning",
+        ),
         "trainer.compile=true": (
             config.trainer.compile,
             "does not know what to compile; call torch.compile in the module",

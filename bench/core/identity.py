@@ -38,7 +38,7 @@ UNHASHED = (
 )
 # Keys that did not always exist, with the value that runs had before. With this value they are not
 # hashed, so that earlier runs of the same configuration are still repeats.
-ADDED_LATER = {"trainer.num_nodes": 1, "skew": {}, "beside": {}}
+ADDED_LATER = {"trainer.num_nodes": 1, "trainer.loop": "lightning", "skew": {}, "beside": {}}
 # Keys of a data set that change neither the samples in its splits nor their content.
 SAME_SAMPLES = frozenset(
     (

@@ -20,6 +20,24 @@ MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 MakeSchedule = Callable[[Optimizer], LRScheduler | None]
 
 
+class AnyTrainer(Protocol):
+    """What an observer needs of a trainer: Lightning's, or that of bench.training.fabric_loop.
+
+    Attributes:
+        should_stop: Whether to end the training; the observer sets it.
+    """
+
+    should_stop: bool
+
+    @property
+    def world_size(self) -> int:
+        """The number of ranks."""
+
+    @property
+    def strategy(self) -> Any:
+        """Knows the device of this rank, and broadcasts to the others."""
+
+
 class Observer(Protocol):
     """Follows a training: the module calls it wherever Lightning calls the module.
 
@@ -27,13 +45,13 @@ class Observer(Protocol):
     That takes 1 to 2% of a step of one millisecond.
     """
 
-    def step_ended(self, trainer: pl.Trainer, num_samples: int | None) -> None:
+    def step_ended(self, trainer: AnyTrainer, num_samples: int | None) -> None:
         """A training step on this number of samples of this device has ended."""
 
     def validation_started(self) -> None:
         """An evaluation begins."""
 
-    def validation_ended(self, trainer: pl.Trainer, module: TaskModule) -> None:
+    def validation_ended(self, trainer: AnyTrainer, module: TaskModule) -> None:
         """An evaluation has ended; its predictions are still in the module."""
 
     def training_ended(self, module: TaskModule) -> None:
@@ -120,7 +138,7 @@ class TaskModule(pl.LightningModule):
         """Keep the loss, which Lightning has detached, and notify the observer."""
         self.train_loss.add(outputs["loss"])
         if self.observer is not None:
-            num_samples = batch[1].shape[0] * self.task.samples_per_example
+            num_samples = batch[1].size(0) * self.task.samples_per_example
             self.observer.step_ended(self.trainer, num_samples)
 
     @override
@@ -164,11 +182,15 @@ class TaskModule(pl.LightningModule):
             raise ValueError("the validation loader gave no batch: it needs at least one sample")
         return evaluation.compute()
 
-    @override
-    def configure_optimizers(self) -> Any:
+    def make_optimizer(self) -> tuple[Optimizer, LRScheduler | None]:
         """Make the optimizer, and its schedule, which advances after every batch."""
         optimizer = self._make_optimizer(self.network.parameters())
-        schedule = self._make_schedule(optimizer)
+        return optimizer, self._make_schedule(optimizer)
+
+    @override
+    def configure_optimizers(self) -> Any:
+        """What make_optimizer() makes, as Lightning takes it."""
+        optimizer, schedule = self.make_optimizer()
         if schedule is None:
             return optimizer
         return {

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pytorch_lightning as pl
 from numpy.typing import NDArray
 from typing_extensions import override
 
 from bench.config.train import TrainConfig
 from bench.measure.window import Window
+from bench.tasks.task_module import AnyTrainer
 from bench.training.profiler import TargetProfiler, nothing
 from bench.training.rank import prepare_process
 from bench.training.run_parts import build_parts
@@ -36,7 +36,7 @@ class _StepCounter(TargetProfiler):
     count: NDArray[np.int64]
 
     @override
-    def step_ended(self, trainer: pl.Trainer, num_samples: int | None) -> None:
+    def step_ended(self, trainer: AnyTrainer, num_samples: int | None) -> None:
         super().step_ended(trainer, num_samples)
         self.count[0] = self.steps
 

@@ -1,4 +1,4 @@
-"""Trains to the target with PyTorch Lightning, while bench.training.profiler measures.
+"""Trains to the target, with Lightning or Fabric, while bench.training.profiler measures.
 
 Set-up, compilation and warm-up (bench.training.warm_up) come before the clock. Everything from the
 request for the first batch is on the clock.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,22 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
+from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy as FabricDDPStrategy
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 
 from bench.config.train import TrainConfig
 from bench.tasks.task_module import TaskModule
+from bench.training.fabric_loop import FabricTrainer
 from bench.training.profiler import TargetProfiler
 from bench.training.ranks import require_shares
 
 _ROUNDING = 1e-12
 # Evaluations are the longest stretch without an exchange between ranks; see trainer_options().
 _GROUP_TIMEOUT = timedelta(minutes=10)
+AnyTrainer = pl.Trainer | FabricTrainer
 _LIGHTNING_PRECISION = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
 
 
@@ -110,7 +115,7 @@ def synchronize(device: torch.device) -> None:
 class OnDevice:
     """What is trained on the device of its trainer."""
 
-    trainer: pl.Trainer
+    trainer: AnyTrainer
 
     @property
     def device(self) -> torch.device:
@@ -125,18 +130,20 @@ class OnDevice:
 
 def build_trainer(
     config: TrainConfig, *, max_steps: int, every: int, logger: Logger | None
-) -> pl.Trainer:
-    """Make the trainer of a run.
+) -> AnyTrainer:
+    """Make the trainer of a run, by the key trainer.loop.
 
     Args:
         config: The configuration of the run.
-        max_steps: Optimizer steps at which Lightning ends the fit.
+        max_steps: Optimizer steps at which the fit ends.
         every: Batches between evaluations.
         logger: Lightning's logger; None for none.
 
     Raises:
         ValueError: The device or the precision does not exist here.
     """
+    if config.trainer.loop == "fabric":
+        return FabricTrainer(build_fabric(config), max_steps=max_steps, every=every, logger=logger)
     return pl.Trainer(
         **trainer_options(config),
         max_steps=max_steps,
@@ -147,16 +154,42 @@ def build_trainer(
     )
 
 
+def build_fabric(config: TrainConfig) -> Fabric:
+    """Make Fabric with the devices and the precision of a run, and set torch to determinism.
+
+    Raises:
+        ValueError: The device or the precision does not exist here.
+    """
+    options = _device_options(config, FabricDDPStrategy)
+    # As Lightning's Trainer does for its argument of the same name.
+    torch.use_deterministic_algorithms(config.trainer.deterministic)
+    if config.trainer.deterministic:
+        torch.backends.cudnn.benchmark = False
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    return Fabric(**options)
+
+
 def trainer_options(config: TrainConfig) -> dict[str, Any]:
     """Arguments of a trainer in which none of Lightning's extras run on the clock.
 
     Raises:
         ValueError: The device or the precision does not exist here.
     """
+    return _device_options(config, DDPStrategy) | {
+        "deterministic": config.trainer.deterministic,
+        "num_sanity_val_steps": 0,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "enable_progress_bar": False,
+        "use_distributed_sampler": False,
+    }
+
+
+def _device_options(config: TrainConfig, ddp_strategy: Callable[..., Any]) -> dict[str, Any]:
     options = config.trainer
     devices = require_devices(options.accelerator, options.devices, config.precision)
     # A node that is lost without closing its connections is missed after this time.
-    ddp = DDPStrategy(timeout=_GROUP_TIMEOUT) if options.num_ranks > 1 else "auto"
+    ddp = ddp_strategy(timeout=_GROUP_TIMEOUT) if options.num_ranks > 1 else "auto"
     return {
         "accelerator": "gpu" if devices[0].type == "cuda" else "cpu",
         "devices": options.devices,
@@ -166,19 +199,13 @@ def trainer_options(config: TrainConfig) -> dict[str, Any]:
         # also keeps Lightning from catching the signals by which SLURM announces a requeue.
         "plugins": [LightningEnvironment()],
         "precision": _LIGHTNING_PRECISION[config.precision],
-        "deterministic": options.deterministic,
-        "num_sanity_val_steps": 0,
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": False,
-        "use_distributed_sampler": False,
     }
 
 
 def train_to_target(
     module: TaskModule,
     profiler: TargetProfiler,
-    trainer: pl.Trainer,
+    trainer: AnyTrainer,
     batch_size: int | None = None,
 ) -> None:
     """Train until the profiler stops the trainer or the schedule ends.

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from torch import Tensor, nn
@@ -49,14 +48,14 @@ class Parts(loop.OnDevice):
     Attributes:
         config: The configuration of the run.
         module: The module to train; it has the task, and that has the data.
-        trainer: Lightning's trainer.
+        trainer: The trainer.
         max_steps: Length of the schedule in steps.
         teacher: For distillation, the network that the module also learns from.
     """
 
     config: TrainConfig
     module: TaskModule
-    trainer: pl.Trainer
+    trainer: loop.AnyTrainer
     max_steps: int
     teacher: Teacher | None = None
     _examples: Examples | None = field(default=None, init=False)

@@ -1,4 +1,4 @@
-"""Measures a run to its target, from inside a Lightning training.
+"""Measures a run to its target, from inside the training.
 
 The clock starts when the first training batch is asked for and never pauses. TargetMeasurement
 reads it; the profiler counts steps and samples, checks budgets and stops the trainer.
@@ -18,7 +18,7 @@ from typing_extensions import override
 from bench.config.train import BudgetConfig
 from bench.core.records.curve import CurveRow
 from bench.measure.target_measurement import Seen, TargetMeasurement
-from bench.tasks.task_module import TaskModule
+from bench.tasks.task_module import AnyTrainer, TaskModule
 from bench.training.limits import Limit, budget_limits
 from bench.training.node_sum import NodeSum
 from bench.training.warm_up import num_compiled_graphs
@@ -108,7 +108,7 @@ class TargetProfiler(TargetMeasurement):
                 self.window.flag(COMPILED)
         super().stop()
 
-    def step_ended(self, trainer: pl.Trainer, num_samples: int | None) -> None:
+    def step_ended(self, trainer: AnyTrainer, num_samples: int | None) -> None:
         """Count the step, and stop the trainer where a budget is spent.
 
         Args:
@@ -129,19 +129,20 @@ class TargetProfiler(TargetMeasurement):
         samples = None if math.isnan(whole) else round(whole)
         return Seen(samples, self.steps, self._epochs(samples))
 
-    def _count_ranks(self, trainer: pl.Trainer) -> None:
+    def _count_ranks(self, trainer: AnyTrainer) -> None:
         """Add up the samples that all ranks have seen."""
         self._all_samples_evaluated = self._rank_samples_evaluated = self._rank_samples
         if trainer.world_size > 1:
             device = trainer.strategy.root_device
             samples = torch.tensor(self._rank_samples, dtype=torch.float64, device=device)
-            self._all_samples_evaluated = float(trainer.strategy.reduce(samples, reduce_op="sum"))
+            torch.distributed.all_reduce(samples)
+            self._all_samples_evaluated = float(samples)
 
     def validation_started(self) -> None:
         """Begin the phase `eval`."""
         self.begin_evaluation()
 
-    def validation_ended(self, trainer: pl.Trainer, module: TaskModule) -> None:
+    def validation_ended(self, trainer: AnyTrainer, module: TaskModule) -> None:
         """Read, keep the row, and stop the trainer at the crossing or if a budget is spent.
 
         Raises:
@@ -151,7 +152,7 @@ class TargetProfiler(TargetMeasurement):
         self.evaluated(trainer, module.train_loss.take_mean(), quality)
 
     def evaluated(
-        self, trainer: pl.Trainer, train_loss: float | None, quality: Mapping[str, float]
+        self, trainer: AnyTrainer, train_loss: float | None, quality: Mapping[str, float]
     ) -> None:
         """Do the work of validation_ended() for a quality that was computed elsewhere.
 
@@ -239,7 +240,7 @@ class TargetProfiler(TargetMeasurement):
         return energy_j, "; ".join(f"{one.meter}: {one.reason}" for one in self.window.unavailable)
 
     @staticmethod
-    def _agreed(trainer: pl.Trainer, stop: bool) -> bool:
+    def _agreed(trainer: AnyTrainer, stop: bool) -> bool:
         """Take the decision of rank 0: clocks and batch-norm statistics differ between ranks."""
         if trainer.world_size == 1:
             return stop

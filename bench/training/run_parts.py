@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import pytorch_lightning as pl
-
 from bench.config.train import MODULE, TrainConfig
 from bench.measure.meter_set import MeterSet
-from bench.training.loop import build_logger
+from bench.training.loop import AnyTrainer, build_logger
 from bench.training.parts import build_task_parts
 from bench.training.profiler import TargetProfiler
 from bench.training.user_module import build_module_parts
@@ -21,8 +19,8 @@ class RunParts(Protocol):
     config: TrainConfig
 
     @property
-    def trainer(self) -> pl.Trainer:
-        """Lightning's trainer."""
+    def trainer(self) -> AnyTrainer:
+        """The trainer."""
 
     @property
     def max_steps(self) -> int:

@@ -1,4 +1,4 @@
-"""The profiler inside a real Lightning fit, on a clock and a meter that are scripted."""
+"""The profiler inside a real fit of each loop, on a clock and a meter that are scripted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from bench.config.train import BudgetConfig, CutoffConfig
@@ -25,8 +26,9 @@ from bench.measure.window import Window
 from bench.tasks.find_task import make_task
 from bench.tasks.schedules import constant
 from bench.tasks.task_module import TaskModule
+from bench.training.fabric_loop import FabricTrainer
 from bench.training.limits import cutoff_limits
-from bench.training.loop import train_to_target
+from bench.training.loop import AnyTrainer, train_to_target
 from bench.training.profiler import TargetProfiler, UncheckedBudget
 from tests.fakes import FunctionMeter, PoweredClock, ScriptedMeter
 from tests.opened import open_for_test
@@ -109,8 +111,15 @@ class Scripted(TaskModule):
         }
 
 
+@pytest.fixture(autouse=True, params=["lightning", "fabric"])
+def _loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Run, "loop", request.param)
+
+
 class Run:
     """One fit: what is wanted of it goes in, what was measured comes out."""
+
+    loop = "lightning"
 
     def __init__(
         self,
@@ -149,17 +158,22 @@ class Run:
             on_row=self._write,
             on_end=self._end,
         )
-        self.trainer = pl.Trainer(
-            accelerator="cpu",
-            max_steps=max_steps,
-            max_epochs=-1,
-            val_check_interval=4,
-            check_val_every_n_epoch=None,
-            logger=False,
-            num_sanity_val_steps=0,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
+        options: Any = {"accelerator": "cpu", "devices": 1}
+        self.trainer: AnyTrainer = (
+            FabricTrainer(Fabric(**options), max_steps=max_steps, every=4)
+            if self.loop == "fabric"
+            else pl.Trainer(
+                **options,
+                max_steps=max_steps,
+                max_epochs=-1,
+                val_check_interval=4,
+                check_val_every_n_epoch=None,
+                logger=False,
+                num_sanity_val_steps=0,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                enable_progress_bar=False,
+            )
         )
         self.module = module
         module.task = make_task("classification", self.data)
@@ -321,9 +335,10 @@ def test_an_energy_budget_reads_the_meters_once_a_second_at_most(
         return read()
 
     monkeypatch.setattr(run.window, "read", noted)
+    trainer: Any = SimpleNamespace(world_size=1)
     for _ in range(12):
         run.clock.advance(0.25)
-        run.profiler.step_ended(SimpleNamespace(world_size=1), 4)  # type: ignore[arg-type]
+        run.profiler.step_ended(trainer, 4)
     assert np.diff(read_s).tolist() == [1.0] * (len(read_s) - 1)
     assert len(read_s) == 3
 
@@ -368,7 +383,7 @@ def test_a_batch_of_unknown_size_makes_the_samples_unknown_from_there_on() -> No
     step_ended = run.profiler.step_ended
     sizes = iter([4, 4, 4, 4, 4, None, 4, 4])
 
-    def count(trainer: pl.Trainer, num_samples: int | None) -> None:
+    def count(trainer: Any, num_samples: int | None) -> None:
         step_ended(trainer, next(sizes))
 
     run.profiler.step_ended = count  # type: ignore[method-assign]
@@ -379,14 +394,11 @@ def test_a_batch_of_unknown_size_makes_the_samples_unknown_from_there_on() -> No
     assert run.profiler.spent.samples is None
 
 
-def test_samples_are_those_of_all_ranks_added_up() -> None:
+def test_samples_are_those_of_all_ranks_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two ranks, of which the other one has seen one sample less at each evaluation."""
     run = Run(Scripted([0.5, 0.95]))
-    strategy = SimpleNamespace(
-        root_device=torch.device("cpu"),
-        reduce=lambda own, reduce_op: own + own - 1,
-        broadcast=lambda stop: stop,
-    )
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda own: own.mul_(2).sub_(1))
+    strategy = SimpleNamespace(root_device=torch.device("cpu"), broadcast=lambda stop: stop)
     trainer: Any = SimpleNamespace(world_size=2, strategy=strategy, should_stop=False)
     run.profiler.start()
     for expected in (7, 15):
@@ -456,24 +468,25 @@ class OtherNode:
         return replace(row, energy_total_j=total_j), self._why_lost
 
 
-def of_two_nodes(node: OtherNode, max_energy_j: float) -> tuple[Run, Any]:
+def of_two_nodes(
+    node: OtherNode, max_energy_j: float, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Run, Any]:
     """A run whose clock has started, and the trainer of its two ranks."""
     budget = BudgetConfig(max_epochs=2, max_energy_j=max_energy_j)
     run = Run(Scripted([0.5] * 5), budget=budget)
     node.clock = run.clock
     run.profiler.nodes = node  # type: ignore[assignment]
     run.profiler.start()
-    strategy = SimpleNamespace(
-        root_device=torch.device("cpu"),
-        reduce=lambda value, reduce_op: 2 * value,
-        broadcast=lambda value: value,
-    )
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda own: own.mul_(2))
+    strategy = SimpleNamespace(root_device=torch.device("cpu"), broadcast=lambda value: value)
     return run, SimpleNamespace(world_size=2, strategy=strategy, should_stop=False)
 
 
-def test_the_joules_of_all_nodes_are_in_the_curve_and_decide_about_the_budget() -> None:
+def test_the_joules_of_all_nodes_are_in_the_curve_and_decide_about_the_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     node = OtherNode()
-    run, trainer = of_two_nodes(node, 100.0)
+    run, trainer = of_two_nodes(node, 100.0, monkeypatch)
     stopped = []
     for _ in range(2):
         run.clock.advance(4.0)  # at 10 W; with writing the first row, 81.25 J of one node after 8 s
@@ -489,8 +502,10 @@ def test_the_joules_of_all_nodes_are_in_the_curve_and_decide_about_the_budget() 
     assert node.waited_s == [100.0, pytest.approx(100.0 + 8.0 + 2 * WRITE_S + 3.0)]
 
 
-def test_a_node_whose_meters_are_lost_ends_a_run_with_a_budget_of_joules() -> None:
-    run, trainer = of_two_nodes(OtherNode("node1: rapl: gone"), 100.0)
+def test_a_node_whose_meters_are_lost_ends_a_run_with_a_budget_of_joules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, trainer = of_two_nodes(OtherNode("node1: rapl: gone"), 100.0, monkeypatch)
     run.clock.advance(4.0)
     with pytest.raises(UncheckedBudget, match=r"cannot be checked any more \(node1: rapl: gone\)"):
         run.profiler.evaluated(trainer, 0.5, {"accuracy": 0.5})

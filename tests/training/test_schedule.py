@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from bench.config.train import TrainConfig, TrainerConfig
 from bench.training.loop import build_trainer, eval_every_steps, schedule_steps
@@ -28,12 +29,15 @@ def test_a_schedule_ends_with_an_evaluation(max_epochs: float, every: int, steps
     assert schedule_steps(max_epochs, 1000, 100, every) == steps
 
 
-def test_the_trainer_is_alone_whatever_a_launcher_says(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("loop", ["lightning", "fabric"])
+def test_the_trainer_is_alone_whatever_a_launcher_says(
+    loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("SLURM_NTASKS", "WORLD_SIZE"):
         monkeypatch.setenv(name, "2")
     for name in ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "RANK", "LOCAL_RANK"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    config = TrainConfig(trainer=TrainerConfig(accelerator="cpu"))
+    config = TrainConfig(trainer=TrainerConfig(accelerator="cpu", loop=loop))
     trainer = build_trainer(config, max_steps=1, every=1, logger=None)
-    assert (trainer.world_size, trainer.global_rank) == (1, 0)
+    assert (trainer.world_size, trainer.strategy.root_device) == (1, torch.device("cpu"))
