@@ -32,6 +32,7 @@ _MAX_RUNS = 1000
 
 _Effect = Annotated[float, Ge(0)]
 _Runs = Annotated[int, Ge(1), Le(_MAX_RUNS)]
+_RunsPerServer = Annotated[int, Ge(0), Le(_MAX_RUNS)]
 _Revision = Annotated[str, not_blank("must name a revision, for example origin/main or HEAD~1")]
 _Side = Annotated[str, not_blank("must name a results folder or a baseline file"), EXPAND_PATH]
 _Output = Annotated[str, not_blank("must name a file, or be null"), EXPAND_PATH] | None
@@ -59,6 +60,9 @@ class JudgeConfig(KeyGroup):
             configurations that differ only in keys which one side does not have.
         allow_missing: Whether the check may pass although something is missing on one side.
         noise: The file of noise floors, or None.
+        runs_per_server: Runs with this number of consecutive repeats, from 0 on, were forked from
+            one server, and so were all runs of one repeat. None if each run counts as from a server
+            of its own.
     """
 
     alpha: Annotated[float, Gt(0), Lt(0.5)] = 0.05
@@ -68,6 +72,7 @@ class JudgeConfig(KeyGroup):
     force: Texts = field(default_factory=list)
     allow_missing: bool = False
     noise: Annotated[str, EXPAND_PATH] | None = None
+    runs_per_server: _Runs | None = None
 
 
 @dataclass(kw_only=True)
@@ -144,9 +149,15 @@ class CompareConfig(JudgeConfig, OutputConfig):
 
 @dataclass(kw_only=True)
 class MeasuredConfig(KeyGroup):
-    """Keys of bench.ab and bench.noise: how to run a revision."""
+    """Keys of bench.ab and bench.noise: how to run a revision.
+
+    Attributes:
+        runs_per_server: Runs of a side that are forked from one server; 0 makes each run a whole
+            command.
+    """
 
     module: _Module = "bench.train"
+    runs_per_server: _RunsPerServer = 1
     install: _Program = None
     python: _Program = None
     warmup: Annotated[int, Ge(0), Le(_MAX_RUNS)] = 1
@@ -163,6 +174,7 @@ class AbConfig(JudgeConfig, OutputConfig, MeasuredConfig):
     min_runs: _Runs = 6
     max_runs: _Runs = 16
     budget_s: PositiveAmount | None = None
+    runs_per_server: _RunsPerServer = 1
 
     required_keys: ClassVar = {
         "base": ": the revision to compare with, as in base=origin/main",
@@ -179,12 +191,16 @@ class AbConfig(JudgeConfig, OutputConfig, MeasuredConfig):
         if self.max_runs < self.min_runs:
             raise ValueError(f"max_runs={self.max_runs}: must be at least min_runs={self.min_runs}")
 
-    @property
-    def looks(self) -> list[int]:
-        """Runs per side at each look, in order, rounded up to whole rounds."""
+    def looks(self, runs_per_server: int = 1) -> list[int]:
+        """Runs per side at each look, in order, rounded up to whole rounds.
+
+        Args:
+            runs_per_server: Runs that share a server, and are one measurement.
+        """
         first, last = _whole_rounds(self.min_runs), _whole_rounds(self.max_runs)
         # The last look always comes, however many runs the steps would give.
-        return [*range(first, last, _ROUNDS_PER_LOOK * RUNS_PER_ROUND), last]
+        looks = [*range(first, last, _ROUNDS_PER_LOOK * RUNS_PER_ROUND), last]
+        return [num * runs_per_server for num in looks]
 
 
 @dataclass(kw_only=True)
@@ -203,10 +219,13 @@ class NoiseConfig(MeasuredConfig):
         """
         require_writable("noise", Path(self.noise))
 
-    @property
-    def num_runs(self) -> int:
-        """Runs per side, rounded up to whole rounds."""
-        return _whole_rounds(self.runs)
+    def num_runs(self, runs_per_server: int = 1) -> int:
+        """Runs per side, rounded up to whole rounds.
+
+        Args:
+            runs_per_server: Runs that share a server, and are one measurement.
+        """
+        return _whole_rounds(self.runs) * runs_per_server
 
 
 def _whole_rounds(num_runs: int) -> int:

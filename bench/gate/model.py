@@ -90,11 +90,14 @@ class RowValues(_Row):
         base: Shape (n,), no NaN; infinite (of the bad sign) for a run that missed.
         candidate: Shape (n,), likewise.
         strata: Shape (n,), a number per pair: runs are exchangeable within one, not across.
+        servers: Shape (n,), a number per pair: runs of one number were forked from one server on
+            each side, and are exchanged together. None if each run is from a server of its own.
     """
 
     base: Floats
     candidate: Floats
     strata: Ints
+    servers: Ints | None = None
     floor_frac: float = 0.0
     note: str = ""
 

@@ -1,24 +1,24 @@
 """Runs two revisions in turn: base, head, head, base, so that a drift of the machine affects both.
 
-Each run is a fresh process that this one starts. Runs that were forked from one server per revision
-would share its memory layout, and a difference between the two layouts would look like a difference
-between the revisions.
+Each side has a command server, which makes its runs without importing the command each time. What
+it measures is a fork of a fork server, and shares its memory layout. So both sides get new fork
+servers, at the same time and while nothing is measured, for as many runs as the user asks for. A
+program that cannot be served is started anew for each run.
 """
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.core.files import last_lines
 from bench.core.find import runs_below
-from bench.launch.child import GRACE_S
+from bench.launch.command_client import CommandServer, NotServed
 from bench.launch.environment import hides_suite, interpreter_path, run_environment
+from bench.launch.logged import run_logged
 from bench.launch.repository import Repository, drop_hook_variables
 from bench.launch.stopping import signal_name
 
@@ -40,6 +40,8 @@ class Program:
 
     Attributes:
         module: The module that `python -m` runs.
+        server: The module of a command server for it; None if each run is a whole command.
+        runs_per_server: Runs of a side from one fork server, at least 1.
         arguments: Returns the arguments of a run, from its results folder and its repeat.
         python: The interpreter; see interpreter_path.
         install: A shell command that installs the revision, or None.
@@ -47,6 +49,8 @@ class Program:
     """
 
     module: str
+    server: str | None
+    runs_per_server: int
     arguments: Callable[[Path, int], Sequence[str]]
     python: str
     install: str | None
@@ -72,10 +76,16 @@ class Arm:
     num_runs: int = 0
     python: str = field(default="", init=False)
     environment: dict[str, str] = field(default_factory=dict, init=False)
+    server: CommandServer | None = field(default=None, init=False)
 
 
 class Interleaved:
-    """Runs two revisions in turn."""
+    """Runs two revisions in turn.
+
+    Attributes:
+        unserved: Why each run is a whole command although its program may have a server; None if
+            it has none, or is served.
+    """
 
     def __init__(
         self,
@@ -96,16 +106,25 @@ class Interleaved:
         self._program = program
         self._arms = arms
         self._on_step = on_step
+        self.unserved: str | None = None
+        self._are_new = False  # the fork servers, which have made no run that is compared
+
+    @property
+    def runs_per_server(self) -> int:
+        """Runs of a side that share a fork server; 1 if each run is a whole command."""
+        return self._program.runs_per_server if self._is_served else 1
 
     @property
     def num_runs(self) -> int:
         """Number of runs made of each side, without warm-up runs."""
         return min(arm.num_runs for arm in self._arms)
 
-    def prepare(self, num_warmups: int, warmup_results: Path) -> None:
-        """Install both revisions, and make warm-up runs of each.
+    @contextmanager
+    def prepared(self, num_warmups: int, warmup_results: Path) -> Iterator[None]:
+        """Install both revisions, start their servers, and make warm-up runs; stop the servers.
 
         Warm-up runs fill the disk cache, compile imported modules, and show that a revision works.
+        They come from the fork servers of the first runs: starting others would only take time.
 
         Args:
             num_warmups: Number of warm-up runs of each revision.
@@ -119,10 +138,12 @@ class Interleaved:
         """
         for arm in self._arms:
             self._install(arm)
-        for repeat in range(num_warmups):
-            for arm in self._arms:
-                self._on_step(f"{arm.name}: warm-up {repeat + 1} of {num_warmups}")
-                self._run(arm, warmup_results / arm.name, repeat)
+        with self._servers():
+            for repeat in range(num_warmups):
+                for arm in self._arms:
+                    self._on_step(f"{arm.name}: warm-up {repeat + 1} of {num_warmups}")
+                    self._run(arm, warmup_results / arm.name, repeat)
+            yield
 
     def round(self) -> None:
         """Make two runs of each revision: base, head, head, base.
@@ -130,10 +151,77 @@ class Interleaved:
         Raises:
             RunFailed: A run failed.
         """
-        for arm in (*self._arms, *reversed(self._arms)):
-            self._on_step(f"{arm.name}: run {arm.num_runs + 1}")
-            self._run(arm, arm.results, arm.num_runs)
-            arm.num_runs += 1
+        for order in (self._arms, self._arms[::-1]):
+            if self._is_served and self.num_runs % self._program.runs_per_server == 0:
+                self._renew()
+            for arm in order:
+                self._on_step(f"{arm.name}: run {arm.num_runs + 1}")
+                self._run(arm, arm.results, arm.num_runs)
+                arm.num_runs += 1
+
+    @property
+    def _is_served(self) -> bool:
+        return all(arm.server is not None for arm in self._arms)
+
+    @contextmanager
+    def _servers(self) -> Iterator[None]:
+        """Start the servers of both sides at the same time; both sides are served, or none is."""
+        with ExitStack() as stack:
+            try:
+                if self._program.server is not None:
+                    self._on_step("both: start the servers")
+                    for arm in self._arms:
+                        arm.server = self._start_server(arm, self._program.server)
+                        stack.callback(arm.server.stop)
+                    self._wait_for_servers()
+            except NotServed as error:
+                stack.close()
+                self.unserved = str(error)
+                for arm in self._arms:
+                    arm.server = None
+            # Called before those above: both servers end at the same time.
+            for arm in self._arms:
+                if arm.server is not None:
+                    stack.callback(arm.server.close)
+            self._are_new = True
+            yield
+
+    def _start_server(self, arm: Arm, server: str) -> CommandServer:
+        command = [*self._python(arm), "-m", server, self._program.module]
+        log = arm.results / "log-server.txt"
+        return CommandServer(command, self._folder(arm), arm.environment, log)
+
+    def _wait_for_servers(self) -> None:
+        """Wait until both servers can make runs.
+
+        Raises:
+            NotServed: One cannot, for example because its revision is older than the servers.
+        """
+        for arm in self._arms:
+            assert arm.server is not None
+            try:
+                arm.server.wait_until_ready()
+            except NotServed as error:
+                raise NotServed(f"{arm.name} cannot be served ({error})") from error
+
+    def _renew(self) -> None:
+        """Give both sides a new fork server, at the same time; nothing is measured meanwhile.
+
+        Raises:
+            RunFailed: A fork server could not be started.
+        """
+        if self._are_new:
+            self._are_new = False
+            return
+        self._on_step("both: new fork servers")
+        servers = [(arm, arm.server) for arm in self._arms if arm.server is not None]
+        for _, server in servers:
+            server.start_renewing()
+        codes = [server.finish_renewing() for _, server in servers]
+        for (arm, _), code in zip(servers, codes, strict=True):
+            if code:
+                what, log = "its fork server could not be renewed", arm.results / "log-server.txt"
+                raise RunFailed(_failure_message(arm, what, code, self._program.module, log))
 
     def _folder(self, arm: Arm) -> Path:
         return arm.worktree / self._repository.inside
@@ -151,7 +239,7 @@ class Interleaved:
             log = arm.results / "install.txt"
             shell = ["/bin/sh", "-c", program.install]
             environment = drop_hook_variables(program.environment)
-            if code := _run_logged(shell, folder, environment, log):
+            if code := run_logged(shell, folder, environment, log):
                 what = "could not be installed"
                 raise InstallFailed(_failure_message(arm, what, code, program.install, log))
         arm.python = interpreter_path(program.python, folder)
@@ -159,16 +247,22 @@ class Interleaved:
             program.environment, arm.python, self._repository, arm.worktree, program.module
         )
 
-    def _run(self, arm: Arm, results: Path, repeat: int) -> None:
-        module = self._program.module
+    def _python(self, arm: Arm) -> list[str]:
         # Without -P, Python would search its working directory before all other folders.
-        safe = ["-P"] if hides_suite(self._repository, arm.worktree, module) else []
-        command = [arm.python, *safe, "-m", module]
-        command += self._program.arguments(results, repeat)
+        is_hidden = hides_suite(self._repository, arm.worktree, self._program.module)
+        return [arm.python, *(["-P"] if is_hidden else [])]
+
+    def _run(self, arm: Arm, results: Path, repeat: int) -> None:
+        arguments = self._program.arguments(results, repeat)
+        command = [*self._python(arm), "-m", self._program.module, *arguments]
         results.mkdir(parents=True, exist_ok=True)
         before = set(runs_below(str(results)))
         log = results / f"log-{repeat}.txt"
-        code = _run_logged(command, self._folder(arm), arm.environment, log)
+        if arm.server is not None:
+            log.touch()
+            code = arm.server.run(arguments, log)
+        else:
+            code = run_logged(command, self._folder(arm), arm.environment, log)
         if code:
             what = f"run {repeat + 1} failed"
         elif set(runs_below(str(results))) <= before:
@@ -176,43 +270,6 @@ class Interleaved:
         else:
             return
         raise RunFailed(_failure_message(arm, what, code, shlex.join(command), log))
-
-
-def _run_logged(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
-) -> int:
-    """Run a command, log its output, and return its exit code, which is negative for a signal.
-
-    Raises:
-        KeyboardInterrupt: This process was interrupted; the command was too, and had time to end.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # so Ctrl-C in a terminal reaches it once, from this process
-        )
-        try:
-            return process.wait()
-        except BaseException:
-            _stop(process)
-            raise
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt a process group, wait, and kill it if it does not end."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGINT)
-    try:
-        process.wait(2 * GRACE_S)  # bench.train gives its own run GRACE_S
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def _failure_message(arm: Arm, what: str, code: int, command: str, log: Path) -> str:

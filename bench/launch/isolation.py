@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.launch.child import GRACE_S, Inherited, begin_job, report_parent
-from bench.launch.stopping import STOP_SIGNALS, signal_name, signal_of
+from bench.launch.stopping import ignore_signals, signal_name, signal_of
 
 # multiprocessing reports this exit code if the server is gone and the real one is unknown.
 _EXIT_UNKNOWN = 255
@@ -98,6 +98,20 @@ class ForkServer:
         ending = self._ending(process)
         _end_group(process, grace_s=GRACE_S if ending.exit_code == 0 else 0)
         return ending
+
+    def renew(self) -> None:
+        """End the server, if it runs, and wait until another one has imported the modules.
+
+        The new server is a new program with a memory layout of its own; a fork shares that of its
+        server.
+
+        Raises:
+            NotStarted: No server could be started.
+        """
+        if self._server is not None:
+            signal.pidfd_send_signal(self._server, signal.SIGKILL)
+            wait([self._server])
+        self._start()
 
     def _start(self) -> None:
         """Make the server import its modules, by starting a child that does nothing else.
@@ -214,22 +228,12 @@ def _start_server() -> None:
     process could not see how a job ends that is still writing its record. A new process inherits
     ignored signals, so the server is safe even while it imports its modules.
     """
-    with _ignore(*STOP_SIGNALS):
+    with ignore_signals():
         try:
             forkserver.ensure_running()
         except OSError as error:
             reason = error.strerror or error
             raise NotStarted(f"its fork server could not be started: {reason}") from error
-
-
-@contextmanager
-def _ignore(*numbers: int) -> Iterator[None]:
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _watch(pid: int | None) -> int | None:

@@ -44,6 +44,17 @@ def signal_of(error: BaseException) -> signal.Signals:
 
 
 @contextmanager
+def ignore_signals() -> Iterator[None]:
+    """Ignore signals in the block; a process that is started in it ignores them from then on."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def delay_signals() -> Iterator[None]:
     """Delay signals until after the block, so that what is written in it is complete.
 

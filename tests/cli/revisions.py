@@ -78,6 +78,27 @@ for seed in given.get("seed", "0").split(","):
 """
 
 
+# A command server that starts the command anew for each run, and writes a line for each renewal.
+_FAKE_SERVER = """
+import json, os, subprocess, sys
+
+def reply(content):
+    print(json.dumps(content), flush=True)
+
+reply({"protocol": 1})
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["do"] == "renew":
+        with open(json.load(open("revision.json"))["calls"], "a") as file:
+            file.write(json.dumps({"renewed": os.path.basename(os.getcwd())}) + "\\n")
+        reply({"code": 0})
+        continue
+    with open(request["log"], "w") as log:
+        command = [sys.executable, "-m", sys.argv[1], *request["arguments"]]
+        reply({"code": subprocess.call(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)})
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeRepository:
     """The folder of a repository, and the file that its runs write a line to."""
@@ -121,6 +142,10 @@ class MadeRepository:
         self.git("commit", "--quiet", "--message", name)
         self.git("tag", name)
         return self.git("rev-parse", "HEAD")
+
+    def add_server(self) -> None:
+        """Add the module `fake_server` to what is committed next."""
+        (self.folder / "fake_server.py").write_text(_FAKE_SERVER)
 
     def calls(self) -> list[dict[str, Any]]:
         """What was run, in order."""

@@ -21,11 +21,12 @@ def samples(
     metric: Metric = TIME,
     *,
     seeds: Sequence[int] | None = None,
+    servers: Sequence[int] | None = None,
     kind: Kind | None = None,
     floor_frac: float = 0.0,
     note: str = "",
 ) -> RowValues:
-    """A row; `seeds` are the strata of the pairs, all of one by default."""
+    """A row; `seeds` are the strata of the pairs, all of one by default; `servers` likewise."""
     return RowValues(
         metric=metric,
         kind=kind or metric.kind or "measured",
@@ -35,6 +36,7 @@ def samples(
         base=np.array(base, dtype=np.float64),
         candidate=np.array(candidate, dtype=np.float64),
         strata=np.array([0] * len(base) if seeds is None else seeds, np.int64),
+        servers=None if servers is None else np.array(servers, np.int64),
         floor_frac=floor_frac,
         note=note,
     )

@@ -21,15 +21,19 @@ from bench.gate.run.ab import judge_config
 def test_looks_are_two_rounds_apart_and_the_last_is_at_the_most_runs(
     min_runs: int, max_runs: int, looks: list[int]
 ) -> None:
-    assert AbConfig(base="main", min_runs=min_runs, max_runs=max_runs).looks == looks
+    config = AbConfig(base="main", min_runs=min_runs, max_runs=max_runs)
+    assert config.looks() == looks
+    # As many servers, each with three runs.
+    assert config.looks(3) == [3 * num for num in looks]
 
 
 def test_a_key_that_one_revision_does_not_know_is_no_difference() -> None:
-    assert judge_config(AbConfig(base="main", force=["health"])).force == ["health", "config"]
+    assert judge_config(AbConfig(base="main", force=["health"]), 1).force == ["health", "config"]
 
 
 def test_noise_is_measured_in_whole_rounds() -> None:
-    assert [NoiseConfig(runs=runs).num_runs for runs in (2, 9, 10)] == [2, 10, 10]
+    assert [NoiseConfig(runs=runs).num_runs() for runs in (2, 9, 10)] == [2, 10, 10]
+    assert NoiseConfig(runs=9).num_runs(4) == 40
 
 
 @pytest.mark.parametrize(
@@ -43,6 +47,7 @@ def test_noise_is_measured_in_whole_rounds() -> None:
         ({"base": "a", "install": ""}, "install=: must not be empty; leave it out, or give null"),
         ({"base": "a", "python": ""}, "python=: must not be empty"),
         ({"base": "a", "results": ""}, "results=: must name a folder"),
+        ({"base": "a", "runs_per_server": -1}, "runs_per_server=-1: must be at least 0"),
         ({"base": "a", "warmup": -1}, "warmup=-1: must be at least 0"),
         ({"base": "a", "min_runs": 0}, "min_runs=0: must be at least 1"),
         ({"base": "a", "max_runs": 5}, "max_runs=5: must be at least min_runs=6"),

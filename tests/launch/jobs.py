@@ -133,3 +133,8 @@ def tell_open_files(argument: Any, send: Send, launched_s: float) -> None:
         with suppress(OSError):
             found.append(os.readlink(f"/proc/self/fd/{name}"))
     send(found)
+
+
+def tell_server(argument: Any, send: Send, launched_s: float) -> None:
+    """The process that this one was forked from."""
+    send(os.getppid())

@@ -21,7 +21,13 @@ ALPHA = 0.05
 _MOST_EXACT = 200
 
 
-def p_better(first: Floats, second: Floats, better: Better, strata: Ints | None = None) -> float:
+def p_better(
+    first: Floats,
+    second: Floats,
+    better: Better,
+    strata: Ints | None = None,
+    servers: Ints | None = None,
+) -> float:
     """One-sided p-value of the rank test that the first group is better than the second.
 
     p is the share of all ways to assign the values to the groups that are as good for the first:
@@ -34,6 +40,9 @@ def p_better(first: Floats, second: Floats, better: Better, strata: Ints | None 
         better: Which direction is better.
         strata: A number per run of the first group, shape (n,), and of the second, in the same
             order; by default all runs are of one stratum.
+        servers: Likewise, the server that each run is from. All runs of a server are exchanged
+            together, with those of one that has as many runs of each stratum. By default each run
+            is from a server of its own.
 
     Returns:
         NaN where a group is empty.
@@ -50,15 +59,35 @@ def p_better(first: Floats, second: Floats, better: Better, strata: Ints | None 
     if np.isnan(values).any():
         raise ValueError("p_better: NaN is not a value; leave it out and say how many were")
     groups = np.zeros(len(values), np.int64) if strata is None else np.tile(strata, 2)
-    inside = [groups == group for group in np.unique(groups)]
-    ranks = _ranks(values, inside)
+    ranks = _ranks(values, [groups == group for group in np.unique(groups)])
     is_first = np.arange(len(values)) < len(first)
     observed = int(ranks[is_first].sum())
+    if servers is not None:
+        units = np.concatenate([servers, servers.max() + 1 + servers])
+        groups = exchange_classes(groups, units)
+        is_first = np.unique(units) <= servers.max()
+        ranks = np.array([ranks[units == unit].sum() for unit in np.unique(units)])
+    inside = [groups == group for group in np.unique(groups)]
     parts = [(np.sort(ranks[each]), int(is_first[each].sum())) for each in inside]
     if len(values) > _MOST_EXACT:
         return _normal(parts, observed)
     exact = sorted((tuple(part.tolist()), num) for part, num in parts)
     return float(_cumulative(tuple(exact))[observed])
+
+
+def exchange_classes(strata: Ints, servers: Ints) -> Ints:
+    """The class of each server, in the order of their numbers, from 0.
+
+    Servers of one class have as many runs of each stratum. Without a difference between the sides
+    they may be exchanged as wholes, whatever all runs of a server have in common.
+
+    Args:
+        strata: A number per run, shape (n,).
+        servers: The server of each run, shape (n,), from 0.
+    """
+    contents = [tuple(sorted(strata[servers == each].tolist())) for each in np.unique(servers)]
+    numbers = {content: number for number, content in enumerate(sorted(set(contents)))}
+    return np.array([numbers[content] for content in contents], np.int64)
 
 
 def smallest_p(num_first: int, num_second: int) -> float:

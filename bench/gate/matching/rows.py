@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench.core.arrays import Ints
 from bench.core.metric import Better, Metric
 from bench.gate.matching.log import ProblemLog, listed
 from bench.gate.metrics import is_default, is_own, metric_named
@@ -96,9 +97,17 @@ class RowBuilder:
             candidate=candidate,
             # Numbered, one number per seed and model.
             strata=np.unique(seeds, return_inverse=True)[1].astype(np.int64),
+            servers=self._servers(used_pairs),
             floor_frac=floor_frac,
             note="; ".join(notes),
         )
+
+    def _servers(self, pairs: list[Pair]) -> Ints | None:
+        """The server of each pair; None if each run counts as from one of its own."""
+        runs_per_server = self._log.settings.runs_per_server
+        if runs_per_server is None:
+            return None
+        return np.array([run.repeat // runs_per_server for run, _ in pairs], np.int64)
 
     def _direction(self, name: str, pairs: list[Pair]) -> Better | None:
         """Which direction of a user's own metric is better; None is a problem, which is added."""

@@ -8,6 +8,7 @@ not defined.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,6 +35,24 @@ def without_rounding(values: Floats, rounding_frac: float) -> Floats:
     firsts = ordered[is_first]
     place = np.searchsorted(firsts, values, side="right") - 1
     return np.where(np.isfinite(values), firsts[place], values)
+
+
+def by_server(row: RowValues) -> RowValues:
+    """Replace the runs of one seed that share a server by their median: one value per server.
+
+    A server's forks share its memory layout, so their values are no independent measurements.
+    """
+    if row.servers is None:
+        return row
+    places = np.stack([row.servers, row.strata])
+    found, place = np.unique(places, axis=1, return_inverse=True)
+    if found.shape[1] == len(row.base):
+        return row
+    base, candidate = (
+        np.array([np.median(side[place.ravel() == each]) for each in range(found.shape[1])])
+        for side in (row.base, row.candidate)
+    )
+    return replace(row, base=base, candidate=candidate, servers=found[0], strata=found[1])
 
 
 def align(row: RowValues) -> tuple[Floats, Floats]:

@@ -31,7 +31,7 @@ def too_few(strata: Ints, *, level: float, min_runs: int) -> int:
     needs fewer runs.
 
     Args:
-        strata: A number per pair of runs.
+        strata: A number per pair of runs; or per pair of servers, if whole servers are exchanged.
         level: The level that p has to reach.
         min_runs: Least number of runs per side.
     """
@@ -73,6 +73,7 @@ def smallest_detectable_loss(
     strata: Ints,
     better: Better,
     *,
+    servers: Ints | None = None,
     threshold_frac: float,
     level: float,
 ) -> float | None:
@@ -86,6 +87,7 @@ def smallest_detectable_loss(
         candidate: Aligned values, shape (n,).
         strata: A number per pair of runs.
         better: Which direction is better.
+        servers: The server of each pair of runs, as p_better takes it.
         threshold_frac: Least loss that counts.
         level: The level that p has to reach.
 
@@ -100,7 +102,8 @@ def smallest_detectable_loss(
     sign = 1 if better == "min" else -1
 
     def is_significant(loss_frac: float) -> bool:
-        return reaches(p_better(base, unchanged * (1 + sign * loss_frac), better, strata), level)
+        scaled = unchanged * (1 + sign * loss_frac)
+        return reaches(p_better(base, scaled, better, strata, servers), level)
 
     least, most = max(threshold_frac, _LEAST_LOSS_FRAC), _MOST_LOSS_FRAC[better]
     if least > most or not is_significant(most):

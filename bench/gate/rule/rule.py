@@ -3,6 +3,7 @@
 Effect: the candidate's median is worse by at least the metric's least effect, or by the noise floor
 where that is larger. Evidence: an exact one-sided rank test, in which runs are exchanged only with
 runs of the same seed, is significant after Holm's correction over all measured rows of the check.
+Runs that share a server are exchanged together.
 
 An exact metric needs no evidence: the same work gives the same number, so any difference is real.
 Modelled metrics, and totals whose parts are judged, are shown and not judged.
@@ -15,11 +16,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.core.arrays import Floats
+from bench.core.arrays import Floats, Ints
 from bench.core.stats.intervals import finite
-from bench.core.stats.ranks import ALPHA, holm, p_better
+from bench.core.stats.ranks import ALPHA, exchange_classes, holm, p_better
 from bench.gate.model import GateRow, Kind, RowValues, Verdict
-from bench.gate.rule.effect import ROUNDING, align, loss_of, loss_of_exact, ratio, without_rounding
+from bench.gate.rule.effect import (
+    ROUNDING,
+    align,
+    by_server,
+    loss_of,
+    loss_of_exact,
+    ratio,
+    without_rounding,
+)
 from bench.gate.rule.power import reaches, runs_to_settle, smallest_detectable_loss, too_few
 
 # A loss that is significant on its own, with a corrected p of at most this times alpha, asks for
@@ -41,6 +50,9 @@ class _Test:
         threshold_frac: The least loss that counts.
         p_loss: p that the candidate is not worse; None where nothing is tested.
         p_gain: p that it is not better.
+        units: A number per pair of what the test exchanges, whole servers or runs: those with the
+            same number are exchangeable.
+        runs_per_unit: How many runs of each side make up one of these, on average.
         note: Why it was demoted.
     """
 
@@ -52,6 +64,8 @@ class _Test:
     threshold_frac: float
     p_loss: float | None
     p_gain: float | None
+    units: Ints
+    runs_per_unit: int
     note: str
 
     @property
@@ -106,13 +120,20 @@ def _test(values: RowValues) -> _Test:
     both = without_rounding(both, values.metric.rounding_frac)
     base, candidate = np.split(both, [len(values.base)])
     values = replace(values, base=base, candidate=candidate)
-    base, candidate = align(values)
-    better = values.metric.direction
-    kind, loss, demoted = values.kind, loss_of(base, candidate, better), ""
+    num_runs, better = len(base), values.metric.direction
+    kind, demoted = values.kind, ""
     if kind == "exact":
-        kind, loss, demoted = loss_of_exact(values, loss)
+        kind, loss, demoted = loss_of_exact(values, loss_of(*align(values), better))
+    if kind != "exact":
+        values = by_server(values)
+        base, candidate = align(values)
+        loss = loss_of(base, candidate, better)
     floor_frac = 0.0 if kind == "exact" else values.floor_frac
     is_tested = kind == "measured" and not _all_missed(values)
+    exchanged = values.strata, values.servers
+    units = values.strata
+    if values.servers is not None:
+        units = exchange_classes(values.strata, values.servers)
     return _Test(
         values=values,
         kind=kind,
@@ -120,8 +141,10 @@ def _test(values: RowValues) -> _Test:
         candidate=candidate,
         loss=loss,
         threshold_frac=max(values.metric.least_effect_frac, floor_frac),
-        p_loss=p_better(base, candidate, better, values.strata) if is_tested else None,
-        p_gain=p_better(candidate, base, better, values.strata) if is_tested else None,
+        p_loss=p_better(base, candidate, better, *exchanged) if is_tested else None,
+        p_gain=p_better(candidate, base, better, *exchanged) if is_tested else None,
+        runs_per_unit=round(num_runs / len(units)),
+        units=units,
         note=demoted,
     )
 
@@ -189,13 +212,14 @@ class _Check:
         self, test: _Test, p_loss: float, p_holm: float, p_gain: float, p_gain_holm: float
     ) -> _Judgement:
         level = self.alpha / self.num_tests  # of a single test if all were equally significant
-        if few := too_few(test.values.strata, level=level, min_runs=self.min_runs):
-            return "underpowered", None, few, ""
+        if few := too_few(test.units, level=level, min_runs=self.min_runs):
+            return "underpowered", None, few * test.runs_per_unit, ""
         smallest = smallest_detectable_loss(
             test.base,
             test.candidate,
             test.values.strata,
             test.values.metric.direction,
+            servers=test.values.servers,
             threshold_frac=test.threshold_frac,
             level=level,
         )
@@ -212,7 +236,8 @@ class _Check:
         if is_nearly_shown or is_hidden:
             more = None
             if is_significant_alone:
-                more = runs_to_settle(len(test.base), p=p_loss, level=level)
+                more = runs_to_settle(len(test.units), p=p_loss, level=level)
+                more *= test.runs_per_unit
             reason = "its spread hides even a tenfold loss"
             note = reason if smallest is None else "if the effect stays as it is seen"
             return "underpowered", smallest, more, note

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from bench.cli.terminal import say, wide_console
 from bench.config.gate import RUNS_PER_ROUND, AbConfig
 from bench.core.stats.looks import level_at
 from bench.gate.matching.compare import compare
-from bench.gate.model import Comparison, Exit
+from bench.gate.model import Comparison, Exit, GateRun
 from bench.gate.report.output import report, write
 from bench.gate.report.sentences import verdict_line
 from bench.gate.rule.sequential import is_open
@@ -71,14 +71,18 @@ def compare_revisions(plain: Mapping[str, Any], given: BenchmarkInput) -> int:
     return code
 
 
-def judge_config(config: AbConfig) -> AbConfig:
+def judge_config(config: AbConfig, runs_per_server: int) -> AbConfig:
     """The configuration that the gate compares by.
 
     Both revisions are given the same configuration: a key that only one of them has is no
     difference.
+
+    Args:
+        config: That of the command.
+        runs_per_server: Runs of a side that really shared a server.
     """
     # A commit that adds a key to the configuration changes the hash of every run.
-    return replace(config, force=[*config.force, CONFIG])
+    return replace(config, force=[*config.force, CONFIG], runs_per_server=runs_per_server)
 
 
 class SequentialTest:
@@ -87,7 +91,8 @@ class SequentialTest:
     def __init__(self, config: AbConfig, trial: Trial) -> None:
         """Nothing has been compared yet."""
         self._config = config
-        self._judged = judge_config(config)
+        self._looks = config.looks()
+        self._judged = judge_config(config, 1)
         self._trial = trial
         self._levels: dict[int, float] = {}  # of each look, by its runs per side
         self._comparison: Comparison | None = None
@@ -96,7 +101,11 @@ class SequentialTest:
 
     def run(self, interleaved: Interleaved, line: TrialLine) -> None:
         """Make rounds, and stop at the first look after which more of them would change nothing."""
-        for num_runs in self._config.looks:
+        # Known only now: a revision may have no server.
+        runs_per_server = interleaved.runs_per_server
+        self._looks = self._config.looks(runs_per_server)
+        self._judged = judge_config(self._config, runs_per_server)
+        for num_runs in self._looks:
             while interleaved.num_runs < num_runs and not self._is_over_budget(interleaved):
                 interleaved.round()
                 is_first = interleaved.num_runs == RUNS_PER_ROUND
@@ -108,7 +117,7 @@ class SequentialTest:
             if is_new and not self._look(interleaved.num_runs, line):
                 return
             if self._is_over_budget(interleaved):
-                self._cut_short = interleaved.num_runs < self._config.looks[-1]
+                self._cut_short = interleaved.num_runs < self._looks[-1]
                 return
 
     def outcome(self) -> Comparison:
@@ -135,7 +144,7 @@ class SequentialTest:
         level = level_at(
             num_runs,
             previous=max(self._levels, default=0),
-            max_runs=self._config.looks[-1],
+            max_runs=self._looks[-1],
             alpha=self._config.alpha,
         )
         base, head = (self._trial.side(name) for name in (BASE, HEAD))
@@ -177,7 +186,7 @@ class SequentialTest:
         if self._cut_short:
             remarks.append(
                 f"budget_s={self._config.budget_s:g} was over after {self._trial.num_runs} runs "
-                f"per side; {self._config.looks[-1]} were allowed"
+                f"per side; {self._looks[-1]} were allowed"
             )
         return remarks
 
@@ -194,6 +203,8 @@ class SequentialTest:
         for key in ("alpha", "min_runs", "allow_missing"):
             if getattr(config, key) != getattr(default, key):
                 others.append(f"{key}={str(getattr(config, key)).lower()}")
+        if self._share_servers(sides[0].values()):
+            others.append(f"runs_per_server={self._judged.runs_per_server}")
         if config.metrics is not None:
             others.append(f"metrics=[{','.join(config.metrics)}]")
         if config.noise is not None:
@@ -202,6 +213,12 @@ class SequentialTest:
             if effect != effects[name]:
                 others.append(f"min_effect.{name}={effect}")
         return compare_line(str(root / BASE), str(root / HEAD), *others)
+
+    def _share_servers(self, configurations: Iterable[Sequence[GateRun]]) -> bool:
+        """Whether several runs of a configuration and side were forked from one server."""
+        per_server = self._judged.runs_per_server or 1
+        servers = [[run.repeat // per_server for run in runs] for runs in configurations]
+        return any(len(set(each)) < len(each) for each in servers)
 
 
 def _has(comparison: Comparison, kind: str) -> bool:

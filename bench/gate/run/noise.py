@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich import box
@@ -104,7 +105,7 @@ def measure_noise(plain: Mapping[str, Any], given: BenchmarkInput) -> int:
     trial = Trial("noise", config, given, revisions)
 
     def work(interleaved: Interleaved, _: TrialLine) -> None:
-        while interleaved.num_runs < config.num_runs:
+        while interleaved.num_runs < config.num_runs(interleaved.runs_per_server):
             interleaved.round()
             # The user's module ignores repeat=, so further runs would not count either.
             if interleaved.num_runs == RUNS_PER_ROUND and trial.repeats_are_ignored():
@@ -119,7 +120,7 @@ def _store(path: str, trial: Trial) -> int:
     """Add the runs of a trial to the file, and report what was added; the exit code."""
     first, second = (trial.side(name) for name in SIDES)
     try:
-        rows = add_noise(Path(path), first, second)
+        rows = add_noise(Path(path), first, second, runs_per_server=trial.runs_per_server)
     except ValueError as error:
         complain(printable(f"not stored: {error}"))
         say(Console(stderr=True), f"measured: {trial.summary()}")
@@ -159,7 +160,7 @@ def _percent(frac: float) -> str:
     return f"{100 * frac:.2g}%" if math.isfinite(frac) else "no bound"
 
 
-def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
+def add_noise(path: Path, first: Side, second: Side, *, runs_per_server: int = 1) -> list[NoiseRow]:
     """Add the runs of a revision against itself to a file, which is created if there is none.
 
     Runs that are not comparable or served invalidly, misses and modelled joules are left out.
@@ -168,6 +169,8 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
         path: Written atomically.
         first: Runs of the revision.
         second: Other runs of the same one.
+        runs_per_server: Runs of a side that shared a server, by consecutive repeats. Of measured
+            metrics their median is stored, since the gate takes them as one measurement.
 
     Returns:
         A row for each configuration and metric that both sides have.
@@ -191,7 +194,7 @@ def add_noise(path: Path, first: Side, second: Side) -> list[NoiseRow]:
             command=key[0],
             config_hash=key[1],
             configuration=names[key],
-            sessions=_sessions(*runs, utc_now()),
+            sessions=_sessions(*runs, utc_now(), runs_per_server),
         )
         # Floors of all sessions, because these are what the gate will use.
         rows += _rows(measured, noise.add(runs[0][0], measured))
@@ -235,7 +238,9 @@ def _require_one_host(runs: Sequence[GateRun]) -> None:
             )
 
 
-def _sessions(first: Sequence[GateRun], second: Sequence[GateRun], utc: str) -> list[NoiseSession]:
+def _sessions(
+    first: Sequence[GateRun], second: Sequence[GateRun], utc: str, runs_per_server: int
+) -> list[NoiseSession]:
     """One for each seed: what differs between seeds is no noise."""
     sessions = []
     for seed in dict.fromkeys(describe_seed(run) for run in (*first, *second)):
@@ -243,7 +248,7 @@ def _sessions(first: Sequence[GateRun], second: Sequence[GateRun], utc: str) -> 
         runs = [run for side in sides for run in side]
         metrics: dict[str, Values] = {}
         for metric in GATE_METRICS:
-            values = [_values(metric, side) for side in sides]
+            values = [_values(metric, side, runs_per_server) for side in sides]
             have = [run for run in runs if metric.name in run.values]
             # Joules of other components differ for a reason, which is no noise.
             if all(values) and has_same_joules(metric, have):
@@ -254,12 +259,14 @@ def _sessions(first: Sequence[GateRun], second: Sequence[GateRun], utc: str) -> 
     return sessions
 
 
-def _values(metric: Metric, runs: Sequence[GateRun]) -> list[float]:
-    return [
-        run.values[metric.name]
-        for run in runs
-        if metric.name in run.values and metric.name not in run.modelled
-    ]
+def _values(metric: Metric, runs: Sequence[GateRun], runs_per_server: int) -> list[float]:
+    """One value per server; of an exact metric one per run, because all of them must agree."""
+    per_unit = 1 if metric.kind == "exact" else runs_per_server
+    units: dict[int, list[float]] = {}
+    for run in runs:
+        if metric.name in run.values and metric.name not in run.modelled:
+            units.setdefault(run.repeat // per_unit, []).append(run.values[metric.name])
+    return [median(values) for values in units.values()]
 
 
 def _rows(measured: ConfigurationNoise, stored: ConfigurationNoise) -> list[NoiseRow]:

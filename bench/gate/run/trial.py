@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import TextColumn
 
+from bench.cli import command_server
 from bench.cli.app import run_once
 from bench.cli.terminal import Line, safe_line, say
 from bench.config.gate import MeasuredConfig, OutputConfig
@@ -149,6 +150,11 @@ class Trial:
         """Runs per side so far, without those to warm up."""
         return 0 if self._interleaved is None else self._interleaved.num_runs
 
+    @property
+    def runs_per_server(self) -> int:
+        """Runs of a side that share a fork server."""
+        return 1 if self._interleaved is None else self._interleaved.runs_per_server
+
     def same_commit(self) -> bool:
         """Whether both revisions are the same one."""
         return len(set(self._commits.values())) == 1
@@ -180,10 +186,11 @@ class Trial:
                 worktrees(self._repository, self._commits, complain) as folders,
                 TrialLine() as line,
             ):
-                self._interleaved = self._interleave(folders, line)
+                self._interleaved = interleaved = self._interleave(folders, line)
                 # Outside of the folders of both sides, so that no warm-up run is ever compared.
-                self._interleaved.prepare(self._config.warmup, self.root / "warmup")
-                work(self._interleaved, line)
+                with interleaved.prepared(self._config.warmup, self.root / "warmup"):
+                    self._remark_on(interleaved.unserved, line)
+                    work(interleaved, line)
         except RunFailed as failure:
             # Runs that are finished are worth hours, so say where they are.
             complain(f"{failure}\nno verdict; {self._remains()}")
@@ -254,10 +261,21 @@ class Trial:
             f"as a loss of {names[1]}; git merge-base names the commit where both parted"
         ]
 
+    def _remark_on(self, unserved: str | None, line: TrialLine) -> None:
+        if unserved is not None:
+            self.remarks.append(f"{unserved}: each run was a whole command, which takes longer")
+            line.print_line(f"{unserved}: each run is a whole command, which takes longer")
+
     def _interleave(self, folders: Mapping[str, Path], line: TrialLine) -> Interleaved:
         overrides = self._given.overrides
+        # A fork server does not get the variables that Hydra sets for a job.
+        sets_variables = any("hydra.job.env_set" in each for each in overrides)
+        is_servable = self._config.module in command_server.JOBS and not sets_variables
+        is_served = is_servable and self._config.runs_per_server > 0
         program = Program(
             module=self._config.module,
+            server=command_server.__name__ if is_served else None,
+            runs_per_server=max(1, self._config.runs_per_server),
             arguments=lambda results, repeat: run_arguments(overrides, results, repeat),
             python=self._config.python or sys.executable,
             install=self._config.install,

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import mannwhitneyu, rankdata
 
 from bench.core.arrays import Floats, Ints
-from bench.core.stats.ranks import holm, p_better, smallest_p
+from bench.core.stats.ranks import exchange_classes, holm, p_better, smallest_p
 
 INF = float("inf")
 
@@ -97,6 +97,59 @@ def test_pairs_are_strata_of_two() -> None:
     # Pairs of ranks (1, 4) (2, 5) (3, 6) and (8, 7): the sum is 14, and 13 at best.
     first, second = np.array([1.0, 2, 3, 8]), np.array([4.0, 5, 6, 7])
     assert p_better(first, second, "min", pairs[:4]) == pytest.approx(2 / 16)
+
+
+def enumerated_servers(first: Floats, second: Floats, servers: Ints) -> float:
+    """By definition: the share of all ways to choose as many servers with a rank sum as small.
+
+    All servers have as many runs of each stratum.
+    """
+    ranks = rankdata(np.concatenate([first, second]))
+    units = np.concatenate([servers, servers + servers.max() + 1])
+    sums = [ranks[units == each].sum() for each in np.unique(units)]
+    half = len(sums) // 2
+    of_choices = [sum(chosen) for chosen in combinations(sums, half)]
+    return float(np.mean(np.array(of_choices) <= sum(sums[:half]) + 1e-9))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_all_runs_of_a_server_are_exchanged_together(seed: int) -> None:
+    """Four servers of three runs on each side, one run of each of three seeds; ties and misses."""
+    rng = np.random.default_rng(seed)
+    first, second = rng.choice([1.0, 2, 2.5, 3, INF], (2, 12))
+    servers, strata = np.repeat(np.arange(4), 3), np.tile(np.arange(3), 4)
+    expected = enumerated_servers(first, second, servers)
+    found = p_better(first, second, "min", strata, servers)
+    assert found == pytest.approx(expected)
+    assert p_better(-first, -second, "max", strata, servers) == pytest.approx(expected)
+
+
+def test_as_many_runs_as_one_likes_are_no_evidence_without_servers() -> None:
+    """Two servers a side can be chosen in 6 ways, however many runs they make."""
+    servers = np.repeat(np.arange(2), 10)
+    first = np.arange(20.0)
+    assert p_better(first, first + 100, "min") < 1e-9
+    assert p_better(first, first + 100, "min", None, servers) == pytest.approx(1 / 6)
+    assert p_better(first, first + 100, "min", None, np.zeros(20, np.int64)) == pytest.approx(1 / 2)
+
+
+def test_a_server_of_its_own_for_each_run_changes_nothing() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 7))
+    strata = np.array([0, 0, 0, 1, 1, 1, 1])
+    alone = p_better(first, second, "min", strata, np.arange(7))
+    assert alone == pytest.approx(p_better(first, second, "min", strata))
+
+
+def test_servers_are_exchanged_only_with_those_that_made_the_same_runs() -> None:
+    """The second server lost a run, and the third the runs of seed 1: three servers, three classes.
+
+    Then each is exchanged with its counterpart on the other side only: 2^-3.
+    """
+    servers, strata = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 0, 1, 0])
+    assert exchange_classes(strata, servers).tolist() == [1, 2, 0]
+    base = np.arange(6.0)
+    assert p_better(base, base + 10, "min", strata, servers) == pytest.approx(1 / 8)
 
 
 @pytest.mark.parametrize("values", [range(6), [1, 1, 2, 2, 2, INF], [1, 1, 1, 1, 1, 2]])

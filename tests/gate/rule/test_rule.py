@@ -421,3 +421,32 @@ def test_a_loss_beyond_the_noise_is_found() -> None:
         found += rows[0].verdict == "regression"
         assert {row.verdict for row in rows[1:]} == {"no change"}
     assert found >= 19
+
+
+def test_what_all_runs_of_a_server_have_in_common_is_no_evidence() -> None:
+    """Of 16 runs a side all are 10% slower. They come from two servers: one of 6 choices."""
+    base = STEADY * 2
+    candidate = scaled(1.1, base)
+    servers = [0] * 8 + [1] * 8
+    assert only(samples(base, candidate)).verdict == "regression"
+    row = only(samples(base, candidate, servers=servers))
+    assert row.verdict == "underpowered"
+    assert row.p == pytest.approx(1 / 6)
+    assert (row.num_base, row.num_candidate) == (2, 2)
+    # Five servers are the fewest, and each makes eight runs.
+    assert row.more_runs == 24
+
+
+def test_the_median_of_a_server_is_its_measurement() -> None:
+    """Six servers of three runs; one run in three is slowed by a neighbour. 6 of 12: 1 / 924."""
+    base = [1.0, 1.01, 3.0] * 6
+    row = only(samples(base, scaled(1.2, base), servers=np.repeat(range(6), 3).tolist()))
+    assert row.verdict == "regression"
+    assert row.base == pytest.approx(1.01)
+    assert row.p == pytest.approx(1 / 924)
+
+
+def test_exact_metrics_are_compared_run_by_run() -> None:
+    """A median of the server would hide that the third run differs."""
+    steps = samples([100, 100, 101], [100, 100, 100], STEPS, servers=[0, 0, 0])
+    assert only(steps).note.startswith("differs between runs of one revision: judged as measured")

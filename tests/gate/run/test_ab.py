@@ -10,10 +10,12 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from bench.gate.run import trial
 from bench.gate.run.ab import ab_command, compare_revisions
 from bench.gate.run.trial import BenchmarkInput
 from tests.cli.command import ROOT, Answer, run_here
@@ -239,11 +241,11 @@ def test_runs_of_a_sweep_are_paired_by_seed_and_compared_within_it(
     repository: MadeRepository, compared: Compared
 ) -> None:
     repository.commit("slow", times_s=SLOW_S)
-    answer = compared("-m", "seed=0,1,2", base="good", min_runs=2, max_runs=8)
-    # Of the 6 ways to draw 2 of 4 runs, one in each of 3 seeds: p = 1 / 216, below 5% x 2 / 8.
+    answer = compared("-m", "seed=0,1,2", base="good", min_runs=4, max_runs=8)
+    # A command makes the runs of all seeds, and commands are what is exchanged: 4 of 8, 1 / 70.
     assert answer.code == 1, answer.out
-    assert "  6/6  0.0046  regression" in answer.out
-    assert [call["argv"][:2] for call in repository.calls()] == [["-m", "seed=0,1,2"]] * 4
+    assert "  12/12  0.014  regression" in answer.out
+    assert [call["argv"][:2] for call in repository.calls()] == [["-m", "seed=0,1,2"]] * 8
 
 
 def test_incomparable_runs_are_left_out_and_others_measured_in_their_place(
@@ -255,6 +257,114 @@ def test_incomparable_runs_are_left_out_and_others_measured_in_their_place(
     told = [line.split(": ")[:2] for line in answer.err.splitlines()]
     assert told == [["2 runs per side", "not clear yet"], ["4 runs per side", "clear"]]
     assert "2 of 4 pairs left out, incomparable" in answer.out
+
+
+# Runs from servers
+
+
+@pytest.fixture
+def served(repository: MadeRepository, monkeypatch: pytest.MonkeyPatch) -> MadeRepository:
+    """Its revision `good` has no server; those that are committed after it have one."""
+    server = ModuleType("fake_server")
+    server.JOBS = {"fake_bench": "no module of jobs"}  # type: ignore[attr-defined]
+    monkeypatch.setattr(trial, "command_server", server)
+    repository.add_server()
+    return repository
+
+
+def short_order(calls: list[dict[str, Any]]) -> list[str]:
+    """Runs by side and repeat, and `new` for each renewal."""
+    return [
+        f"new {call['renewed']}"
+        if "renewed" in call
+        else f"{Path(call['results']).name} {call['repeat']}"
+        for call in calls
+    ]
+
+
+def test_both_sides_get_new_fork_servers_before_each_run_that_is_compared(
+    served: MadeRepository, compared: Compared
+) -> None:
+    served.commit("same", times_s=TIMES_S)
+    answer = compared(base="HEAD", warmup=1, budget_s=0.001)
+    told = short_order(served.calls())
+    assert sorted(told[4:6]) == ["new base", "new head"]  # at the same time
+    # The first runs come from the fork servers of the warm-up.
+    assert told[:4] == ["base 0", "head 0", "base 0", "head 0"]
+    assert told[6:] == ["head 1", "base 1"]
+    assert "whole command" not in answer.out
+    assert (root_of(served) / "base" / "log-server.txt").read_text() == ""
+    assert served.num_worktrees() == 1
+
+
+def test_runs_of_a_server_are_one_measurement(served: MadeRepository, compared: Compared) -> None:
+    """Four servers a side, one of 70 arrangements; each has two runs, and so has each look."""
+    served.commit("same", times_s=TIMES_S)
+    served.commit("slow", times_s=SLOW_S)
+    answer = compared(base="same", runs_per_server=2, min_runs=4, max_runs=8)
+    assert answer.code == 1, answer.out
+    assert "  4/4  0.014  regression" in answer.out
+    assert answer.err.startswith("8 runs per side: clear: REGRESSION: ")
+    # 5% x 8 / 16.
+    assert "note: looked at 8 runs per side at level 2.5%; of all looks together" in answer.out
+    told = short_order(served.calls())
+    assert [each for each in told if not each.startswith("new")][:4] == [
+        *("base 0", "head 0", "head 1", "base 1")
+    ]
+    assert told.count("new base") == told.count("new head") == 3
+
+
+def test_all_seeds_of_a_server_are_exchanged_together(
+    served: MadeRepository, compared: Compared
+) -> None:
+    """Two servers a side can be chosen in 6 ways, however many seeds each of them trains."""
+    served.commit("same", times_s=TIMES_S)
+    served.commit("slow", times_s=SLOW_S)
+    answer = compared("-m", "seed=0,1,2", base="same", min_runs=2, max_runs=2)
+    assert answer.code == 3
+    assert "underpowered" in answer.out
+
+
+def test_a_revision_without_a_server_makes_both_sides_run_whole_commands(
+    served: MadeRepository, compared: Compared
+) -> None:
+    served.commit("new", times_s=SLOW_S)
+    answer = compared(base="good", min_runs=4, max_runs=8, runs_per_server=2)
+    assert answer.code == 1, answer.out
+    reason = "base cannot be served ("
+    assert answer.err.startswith(reason)
+    assert "No module named fake_server): each run is a whole command" in answer.err
+    assert f"note: {reason}" in answer.out
+    # Each whole command is a measurement of its own.
+    assert "note: looked at 4 runs per side" in answer.out
+    assert len(served.calls()) == 8
+
+
+@pytest.mark.parametrize("overrides", [(), ("hydra.job.env_set.X=1",)])
+def test_whole_commands_can_be_asked_for(
+    overrides: tuple[str, ...], served: MadeRepository, compared: Compared
+) -> None:
+    """A fork server would not get the variables that Hydra sets for a job."""
+    served.commit("same", times_s=TIMES_S)
+    per_server = 1 if overrides else 0
+    answer = compared(*overrides, base="HEAD", runs_per_server=per_server, budget_s=0.001)
+    assert short_order(served.calls()) == ["base 0", "head 0", "head 1", "base 1"]
+    assert "whole command" not in answer.out
+
+
+def test_a_run_of_a_server_that_fails_is_reported_as_that_of_a_command(
+    served: MadeRepository, compared: Compared
+) -> None:
+    served.commit("same", times_s=TIMES_S)
+    served.commit("broken", times_s=TIMES_S, fails_from=1)
+    answer = compared(base="same")
+    assert answer.code == 5
+    log = root_of(served) / "head" / "log-1.txt"
+    first, *others = answer.err.splitlines()
+    assert ": run 2 failed: ended with exit code 1: " in first
+    assert f" -m fake_bench results={log.parent} repeat=1" in first
+    assert others[:2] == [f"  the end of {log}:", "    some output before it"]
+    assert served.num_worktrees() == 1
 
 
 # What goes wrong

@@ -157,7 +157,7 @@ def test_ab_that_is_ended_from_outside_says_so_in_a_line(
     files: Files,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Interleaved, "prepare", raising(error))
+    monkeypatch.setattr(Interleaved, "prepared", raising(error))
     answer = run_here(repository.folder, ab_command, "base=HEAD", *SHORT, *files.arguments())
     assert answer.code == code
     files.require(code, headline)

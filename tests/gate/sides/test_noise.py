@@ -194,3 +194,13 @@ def test_a_file_of_another_kind_is_reported_and_kept(path: Path, text: str, mess
 def test_a_missing_file_is_reported(path: Path) -> None:
     with pytest.raises(ValueError, match=r"noise\.json: cannot be read .*bench.noise writes"):
         read_noise(path)
+
+
+def test_floors_are_of_servers_and_not_of_their_runs(path: Path) -> None:
+    """Two servers a side with the medians 1, 2 and 1, 3: the runs of each hardly differ."""
+    first = times([1.0, 1.01, 0.99, 2.0, 2.01, 1.99])
+    second = times([1.0, 1.01, 0.99, 3.0, 3.01, 2.99])
+    (row,) = add_noise(path, first, second, runs_per_server=3)
+    assert row.num_runs == 4
+    (session,) = json.loads(path.read_text())["hosts"][0]["configurations"][0]["sessions"]
+    assert session["metrics"]["time_to_target_s"] == {"first": [1.0, 2.0], "second": [1.0, 3.0]}

@@ -1,0 +1,54 @@
+"""Runs a command with its output in a log file, and stops it together with all that it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.launch.child import GRACE_S
+
+
+def run_logged(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
+) -> int:
+    """Run a command, log its output, and return its exit code, which is negative for a signal.
+
+    Raises:
+        KeyboardInterrupt: This process was interrupted; the command was too, and had time to end.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so Ctrl-C in a terminal reaches it once, from this process
+        )
+        try:
+            return process.wait()
+        except BaseException:
+            stop_process(process)
+            raise
+
+
+def stop_process(process: subprocess.Popen[Any]) -> None:
+    """Interrupt a process group, wait, and kill it if it does not end."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+    wait_or_kill(process)
+
+
+def wait_or_kill(process: subprocess.Popen[Any]) -> int:
+    """Wait for a process that is about to end; kill its group if it does not. Its exit code."""
+    try:
+        return process.wait(2 * GRACE_S)  # bench.train gives its own run GRACE_S
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
