@@ -33,7 +33,11 @@ class FreshProcesses:
             num_runs: Number of runs of the whole command.
             shows_progress: Whether to show how a run progresses, if there is a terminal.
         """
-        self._server = ForkServer(preload=[target.partition(":")[0]])
+        # By name, because these are built upon this package.
+        module = target.partition(":")[0]
+        self._server = ForkServer(
+            preload=["bench.runs.preload_first", module, "bench.runs.preload_last"]
+        )
         self._target = target
         self._console = console
         self._counter = counter

@@ -23,6 +23,7 @@ from importlib import metadata
 from typing import Any, Literal
 
 from codecarbon import OfflineEmissionsTracker
+from codecarbon.core import cpu, hardware_cache, util
 from codecarbon.core.cpu import TDP
 from codecarbon.core.emissions import Emissions
 from codecarbon.core.units import Energy
@@ -30,6 +31,7 @@ from codecarbon.external.geography import GeoMetadata
 from codecarbon.input import DataSource
 from typing_extensions import override
 
+from bench.core.host import cpu_name
 from bench.core.price import JOULES_PER_KWH
 from bench.core.records.energy import UnavailableMeter
 
@@ -86,6 +88,28 @@ def processor_tdp_w(model_name: str) -> float | None:
     return None if watts is None else float(watts)
 
 
+# The kernel's name of the processor that CodeCarbon has been asked about ahead of time.
+_looked_up: str | None = None
+
+
+def look_up_processor() -> None:
+    """Have CodeCarbon identify the processor, which takes it a second.
+
+    It keeps the answer for all trackers of this process, and of those that are forked from it.
+    """
+    global _looked_up
+    _redirect_log()
+    hardware_cache.get_cached_tdp(cpu)  # type: ignore[no-untyped-call]
+    _looked_up = cpu_name()
+
+
+def _forget_another_processor() -> None:
+    """Have CodeCarbon look again if a virtual machine has moved to another processor since."""
+    if _looked_up not in (None, cpu_name()):
+        hardware_cache.clear_cache()
+        util.detect_cpu_model.cache_clear()
+
+
 class CodeCarbonTracker:
     """One span of the tracker: prepare() early, start() and stop() at the edges of the clock."""
 
@@ -123,10 +147,14 @@ class CodeCarbonTracker:
         self._log: _LogToRun | None = None
 
     def prepare(self) -> None:
-        """Make the tracker and let it look for hardware: one to two seconds, before the clock."""
+        """Make the tracker and let it look for hardware, before the clock.
+
+        That takes one to two seconds, or some milliseconds after look_up_processor().
+        """
         # Before the constructor, which gives its logger a handler that writes to the terminal.
         self._log = _redirect_log()
         self._log.last_error = None
+        _forget_another_processor()
         tracker = OfflineEmissionsTracker(
             country_iso_code=self._country_iso_code,
             tracking_mode=self._tracking_mode,

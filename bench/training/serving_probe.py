@@ -1,18 +1,19 @@
 """The serving probe: latency of one prediction, throughput in batch, joules per prediction.
 
 It runs in this process in a closed loop, from a tensor on the device to outputs on the device,
-without a network or a queue. It has four parts: warm-up, requests of one input each, batches of
-each size, and an energy window. None takes longer than max_s. Inputs are cycled, so that no request
-repeats the one before.
+without a network or a queue. It has four parts: warm-up, requests of one input each, a short trial
+of each batch size, and a window for throughput and joules at the best one. None takes longer than
+max_s. Inputs are cycled, so that no request repeats the one before.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -30,9 +31,19 @@ from bench.tasks.lightning_module import num_rows, take_rows
 _log = logging.getLogger(__name__)
 
 
+# Each batch size is tried in groups of this share of min_batch_s, and the fastest one counts, since
+# a disturbance rarely meets all. After the first round, only sizes within a factor of two go on.
+_TRIAL_FRAC = 0.125
+_NUM_ROUNDS = 3
+_FAR_FRAC = 0.5
+# Sizes that come this close to the best one are compared again, for min_batch_s each.
+_CLOSE_FRAC = 0.9
+_MOST_GROWTH = 100.0  # of the number of batches, since the first batches may take unusually long
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Throughput:
-    """The group of batches that decides for a batch size; spent_s includes earlier groups."""
+class _Timing:
+    """A group of batches; spent_s includes the groups before it."""
 
     batch_size: int
     num_batches: int
@@ -40,9 +51,24 @@ class _Throughput:
     spent_s: float
 
     @property
+    def num_inputs(self) -> int:
+        """Inputs of all batches."""
+        return self.batch_size * self.num_batches
+
+    @property
     def per_s(self) -> float:
         """Inputs per second."""
-        return self.batch_size * self.num_batches / self.elapsed_s
+        return self.num_inputs / self.elapsed_s
+
+
+def _per_s(timing: _Timing) -> float:
+    return timing.per_s
+
+
+def _best(timings: Sequence[_Timing], frac: float) -> list[_Timing]:
+    """Those whose throughput is at least a share of the best."""
+    best = max(map(_per_s, timings), default=0.0)
+    return [one for one in timings if one.per_s >= frac * best]
 
 
 @torch.inference_mode()
@@ -83,24 +109,21 @@ def probe_serving(
     network.eval()
     prober = _Prober(network, inputs, config, synchronize, clock)
     latencies_ms = prober.latencies_ms()
-    best = prober.best_throughput()
-    spent, num = None, 0
-    # If a meter was lost in the meantime, the joules of the others would look like a saving.
-    if best is not None and meters.refresh_s is not None and meters.complete:
-        window_s = MIN_REFRESHES * meters.refresh_s
-        spent, num = prober.energy_of_predictions(best, EnergyWindow(meters), window_s)
-    return _as_recorded(latencies_ms, best, spent, num, samples_per_input)
+    best = prober.best_batch_size()
+    spent = None
+    if best is not None:
+        best, spent = prober.measured(best, meters)
+    return _as_recorded(latencies_ms, best, spent, samples_per_input)
 
 
 def _as_recorded(
     latencies_ms: Sequence[float],
-    best: _Throughput | None,
+    best: _Timing | None,
     spent: WindowEnergy | None,
-    num_inputs: int,
     samples_per_input: int,
 ) -> Serving:
-    """Put the measurements into a record; `spent` is the energy of `num_inputs` inputs."""
-    num = num_inputs * samples_per_input
+    """Put the measurements into a record; `spent` is the energy of the inputs of `best`."""
+    num = best.num_inputs * samples_per_input if best else 0
     return Serving(
         num_requests=len(latencies_ms),
         latency_p50_ms=latency_percentile(latencies_ms, 0.5),
@@ -115,15 +138,16 @@ def _as_recorded(
     )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Prober:
-    """Makes the three measurements of a model on its device."""
+    """Makes the measurements of a model on its device."""
 
     _network: nn.Module
     _inputs: Any
     _config: ProbeConfig
     _synchronize: Callable[[], None]
     _clock: Clock
+    _cycles: dict[int, Iterator[Any]] = field(default_factory=dict)
 
     def latencies_ms(self) -> list[float]:
         """Time one input after another, each until its outputs are there, without the warm-up."""
@@ -147,79 +171,111 @@ class _Prober:
             latencies_ms.append((end_s - start_s) * 1e3)
         return latencies_ms
 
-    def best_throughput(self) -> _Throughput | None:
-        """Find the best batch size that memory and max_s allow; None if none fits."""
-        best: _Throughput | None = None
-        remaining_s = self._config.max_s
+    @property
+    def _least_s(self) -> float:
+        """Shortest time for which a batch size is timed."""
+        return min(self._config.min_batch_s, self._config.max_s)
+
+    def best_batch_size(self) -> _Timing | None:
+        """Find the batch size with the highest throughput that memory and max_s allow.
+
+        Only the sizes that may be the best are timed for min_batch_s, since no other is reported.
+
+        Returns:
+            Its timing; None if no size fits.
+        """
+        trials = self._first_round()
+        for _ in range(_NUM_ROUNDS - 1):
+            # Take turns, so that a slow moment of the machine meets all sizes alike.
+            trials = [self._tried_again(one) for one in _best(trials, _FAR_FRAC)]
+        close = _best(trials, _CLOSE_FRAC)
+        if len(close) > 1:
+            close = [self._grown(one, self._least_s) for one in close]
+        return max(close, key=_per_s, default=None)
+
+    def _first_round(self) -> list[_Timing]:
+        trials: list[_Timing] = []
         # From the smallest up, because a size that does not fit rules out all larger ones.
         for batch_size in sorted(self._config.batch_sizes):
-            if remaining_s <= 0:
+            if sum(one.spent_s for one in trials) >= self._config.max_s:
                 _log.warning("serving probe: no time left for batch size %d", batch_size)
                 break
             try:
-                tried = self._throughput(batch_size, remaining_s)
+                # A new size may have to be compiled for, which is not part of the measurement.
+                self._timed_s(batch_size, 1)
+                first = self._group(batch_size, 1)
+                trials.append(self._grown(first, _TRIAL_FRAC * self._least_s))
             except torch.OutOfMemoryError:
                 _log.warning("serving probe: batch size %d does not fit in memory", batch_size)
                 break
-            remaining_s -= tried.spent_s
-            if best is None or tried.per_s > best.per_s:
-                best = tried
-        return best
+        return trials
 
-    def _throughput(self, batch_size: int, budget_s: float) -> _Throughput:
-        """Time groups of batches, each twice as large as the one before, up to min_batch_s.
+    def _tried_again(self, one: _Timing) -> _Timing:
+        """Time a group of a size again, and return the faster timing."""
+        if one.elapsed_s >= self._least_s:  # long enough to count as it is
+            return one
+        return max(one, self._group(one.batch_size, one.num_batches), key=_per_s)
 
-        The last group counts. The device is synchronised at the ends of a group only. If it were
-        after each batch, the time of small batches would mostly be waiting.
-        """
-        batches = itertools.cycle(_batches(self._inputs, batch_size))
-        # A new batch size may have to be compiled for, which is not part of the measurement.
-        self._timed_s(batches, 1)
-        spent_s = 0.0
-        num_batches = 1
-        while True:
-            elapsed_s = self._timed_s(batches, num_batches)
-            spent_s += elapsed_s
-            if elapsed_s >= self._config.min_batch_s or spent_s >= budget_s:
-                break
-            num_batches *= 2
-        return _Throughput(
-            batch_size=batch_size, num_batches=num_batches, elapsed_s=elapsed_s, spent_s=spent_s
+    def _grown(self, group: _Timing, least_s: float) -> _Timing:
+        """Time larger and larger groups, until one takes least_s."""
+        while group.elapsed_s < least_s:
+            # A tenth more, so that the next group is unlikely to be too short again.
+            times = 1.1 * least_s / group.elapsed_s if group.elapsed_s else _MOST_GROWTH
+            num_batches = math.ceil(group.num_batches * min(times, _MOST_GROWTH))
+            group = self._group(group.batch_size, num_batches, group.spent_s)
+        return group
+
+    def _group(self, batch_size: int, num_batches: int, spent_s: float = 0.0) -> _Timing:
+        elapsed_s = self._timed_s(batch_size, num_batches)
+        return _Timing(
+            batch_size=batch_size,
+            num_batches=num_batches,
+            elapsed_s=elapsed_s,
+            spent_s=spent_s + elapsed_s,
         )
 
-    def _timed_s(self, batches: Iterator[Any], num_batches: int) -> float:
+    def _timed_s(self, batch_size: int, num_batches: int) -> float:
+        """Time a group of batches.
+
+        The device is synchronised at the ends of the group only. If it were after each batch, the
+        time of small batches would mostly be waiting.
+        """
+        if batch_size not in self._cycles:
+            self._cycles[batch_size] = itertools.cycle(_batches(self._inputs, batch_size))
+        batches = itertools.islice(self._cycles[batch_size], num_batches)
         self._synchronize()
         start_s = self._clock()
-        for batch in itertools.islice(batches, num_batches):
+        for batch in batches:
             self._network(batch)
         self._synchronize()
         return self._clock() - start_s
 
-    def energy_of_predictions(
-        self, best: _Throughput, energy: EnergyWindow, window_s: float
-    ) -> tuple[WindowEnergy | None, int]:
-        """Measure joules at the best batch size for at least window_s, and count predictions.
+    def measured(self, best: _Timing, meters: MeterSet) -> tuple[_Timing, WindowEnergy | None]:
+        """Measure throughput and joules at the best batch size, in one window.
 
         Joules are None if the window would be longer than max_s, or if the meter gave nothing or
-        did not move: energy that it does not resolve is not zero.
+        did not move: energy that it does not resolve is not zero. If a meter was lost in the
+        meantime, they are None too, since those of the others would look like a saving.
         """
-        if window_s > self._config.max_s:  # the meter is too slow for the time that is allowed
-            return None, 0
-        batches = itertools.cycle(_batches(self._inputs, best.batch_size))
-        num_predictions = 0
-        elapsed_s = 0.0
+        refresh_s = meters.refresh_s if meters.complete else None
+        if refresh_s is None or MIN_REFRESHES * refresh_s > self._config.max_s:
+            return self._grown(best, self._least_s), None
+        least_s = max(MIN_REFRESHES * refresh_s, self._least_s)
+        num_batches, timed_s, elapsed_s = 0, 0.0, 0.0
+        energy = EnergyWindow(meters)
         self._synchronize()
         energy.start()
         start_s = self._clock()
-        while elapsed_s < window_s:
-            self._timed_s(batches, best.num_batches)  # the device is idle at its end
+        while elapsed_s < least_s:
+            rest = (least_s - elapsed_s) / best.elapsed_s * best.num_batches
+            num = math.ceil(rest)
+            timed_s += self._timed_s(best.batch_size, num)  # the device is idle at its end
             # The clock comes after the meter, so the window never counts less time than energy.
             spent = energy.read()
             elapsed_s = self._clock() - start_s
-            num_predictions += best.batch_size * best.num_batches
-        if spent.total_j is None or spent.total_j <= 0:
-            return None, 0
-        return spent, num_predictions
+            num_batches += num
+        timing = replace(best, num_batches=num_batches, elapsed_s=timed_s)
+        return timing, spent if spent.total_j is not None and spent.total_j > 0 else None
 
 
 def _batches(inputs: Any, batch_size: int) -> list[Any]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, cast
 
 import pytest
 from codecarbon import emissions_tracker
-from codecarbon.core import resource_tracker
+from codecarbon.core import hardware_cache, resource_tracker, util
 from codecarbon.core.emissions import Emissions
 
+from bench.measure import carbon
 from bench.measure.carbon import (
     CodeCarbonTracker,
     carbon_intensity_gco2e_per_kwh,
+    look_up_processor,
     processor_tdp_w,
 )
 from tests.fakes import FakeClock
@@ -79,6 +82,47 @@ def test_starting_a_prepared_tracker_does_not_hold_up_the_run() -> None:
     took_s = time.perf_counter() - before_s
     tracker.stop()
     assert took_s < 0.25  # 1 ms on an idle machine; unprepared it takes more than a second
+
+
+@pytest.fixture
+def _unknown_processor() -> Iterator[None]:
+    """CodeCarbon as in a new process, before and after the test."""
+    forget_processor()
+    yield
+    forget_processor()
+
+
+def forget_processor() -> None:
+    hardware_cache.clear_cache()
+    util.detect_cpu_model.cache_clear()
+    carbon._looked_up = None
+
+
+def detected() -> dict[str, Any]:
+    """What a tracker finds out about the hardware."""
+    tracker = CodeCarbonTracker(country_iso_code="USA")
+    tracker.prepare()
+    found: dict[str, Any] = tracker._tracker.get_detected_hardware()
+    return found
+
+
+@pytest.mark.usefixtures("_unknown_processor")
+def test_a_processor_looked_up_ahead_is_the_one_that_a_tracker_finds() -> None:
+    found = detected()
+    forget_processor()
+    look_up_processor()
+    assert detected() == found
+    assert util.detect_cpu_model.cache_info().misses == 1  # not asked again
+
+
+@pytest.mark.usefixtures("_unknown_processor")
+def test_another_processor_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up_processor()
+    detected()
+    assert util.detect_cpu_model.cache_info().misses == 1
+    monkeypatch.setattr(carbon, "cpu_name", lambda: "another processor")
+    detected()
+    assert util.detect_cpu_model.cache_info() == (0, 1, 1, 1)  # of a new cache
 
 
 def test_two_at_once_leave_no_files_no_locks_and_nothing_on_the_terminal(

@@ -132,6 +132,39 @@ def test_throughput_is_that_of_the_best_batch_size() -> None:
     assert serving.throughput_per_s == pytest.approx(256 / 0.266)
 
 
+def timed_s(device: Device, batch_size: int, cost_s: float) -> float:
+    return cost_s * sum(len(batch) == batch_size for batch in device.batches)
+
+
+def test_only_batch_sizes_that_may_be_the_best_are_timed_for_long() -> None:
+    costs_s = {8: 0.008, 64: 0.016, 128: 0.022, 256: 0.0425}
+    # 1,000, 4,000, 5,818 and 6,024 images per second: too slow, slower by a third, and two alike.
+    device = Device(lambda images: costs_s.get(len(images), 0.001))
+    serving = probed(device, numbered(600), batch_sizes=list(costs_s), num_requests=1)
+    assert serving.throughput_batch_size == 256
+    trial_s, least_s = 0.25 / 8, 0.25
+    lengths_s = {size: timed_s(device, size, cost_s) for size, cost_s in costs_s.items()}
+    assert lengths_s[8] < 3 * trial_s  # an untimed batch, one to estimate by, and one trial
+    assert 3 * trial_s < lengths_s[64] < least_s
+    assert lengths_s[128] > least_s
+    assert lengths_s[256] > least_s
+
+
+def test_a_disturbance_of_one_trial_does_not_rule_out_the_best_size() -> None:
+    large: list[int] = []
+
+    def disturbed(images: Tensor) -> float:
+        large.extend([1] * (len(images) == 64))
+        # The second trial of 64, of which the first had 1 + 1 + 4 batches, stops for a while.
+        return 0.009 + (0.2 if len(images) == 64 and len(large) == 7 else 0.0)
+
+    device = Device(disturbed)
+    serving = probed(device, numbered(600), batch_sizes=[32, 64])
+    assert len(large) > 7
+    assert serving.throughput_batch_size == 64
+    assert serving.throughput_per_s == pytest.approx(64 / 0.009)
+
+
 def test_the_largest_batch_size_need_not_be_the_best() -> None:
     # 64 images in 64 ms; from 100 on, each takes 2 ms.
     def cost_s(images: Tensor) -> float:
