@@ -21,7 +21,11 @@
     and with probability 10% a neighbour slows the run in all metrics, by 1 + Exponential(0.3); and
     Student's t with 3 degrees of freedom and 5% in the logarithm.
 
-`python -m benchmarks.gate_power real [--checks N] [--out FILE.jsonl]`
+`python -m benchmarks.gate_power servers [--server-spreads FRAC...] [--checks N]`
+
+    Runs that share a server, and what the test exchanges: benchmarks/gate_servers.py.
+
+`python -m benchmarks.gate_power real [--checks N] [--null-checks N] [--out FILE.jsonl]`
 `python -m benchmarks.gate_power real --read results/published/gate_real.jsonl`
 
     Runs bench.ab itself on commits with planted slowdowns: benchmarks/gate_real.py.
@@ -48,6 +52,7 @@ from bench.gate.sides.read import read_side
 from bench.gate.sides.side import by_configuration
 from benchmarks.gate_real import add_real
 from benchmarks.gate_rules import Rule, all_rules
+from benchmarks.gate_servers import add_servers
 
 Draw = Callable[[np.random.Generator, int, int], Floats]
 
@@ -264,6 +269,7 @@ def arguments() -> argparse.Namespace:
     simulated.add_argument("--noise", type=Path, help="a results folder: runs as measured")
     simulated.add_argument("--checks", type=int, default=1000, help="checks per cell, at least 1")
     simulated.set_defaults(run=simulate)
+    add_servers(parts.add_parser("servers", help="runs that share a server, in simulation"))
     add_real(parts.add_parser("real", help="bench.ab on planted slowdowns"))
     chosen = parser.parse_args()
     if chosen.checks < 1:

@@ -21,7 +21,8 @@ Columns of the table, for the checks of one commit:
 - *runs*: mean number of runs per side. *seconds*: median time of the whole command.
 
 Shares have Wilson's 95% interval, medians their own. Run it on an idle machine. With --out, a line
-is appended after each check; --read prints the table of such a file.
+is appended after each check, and checks that the file has are not made again; --read prints the
+table of such a file. `--most 3` makes three checks and ends.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ Kind = Literal["none", "sleep", "work"]
 MODULE = Path("bench/tasks/task_module.py")
 STEP = "        return self.task.loss(self(inputs), targets)\n"
 LEAST_SLEEP_S = 0.002
-SLOWDOWNS_FRAC = (0.0, 0.1, 0.2)
+SLOWDOWNS_FRAC = (0.06, 0.07, 0.08, 0.1, 0.2)
+FOUND_FRAC = 0.9
+EXPECTED_S = 60.0  # of a check, until one has been made
 PLANTED_METRIC = "time_per_sample_s"
 # Reaches its target, so that time to accuracy is judged, after about half a second of training.
 OVERRIDES = (
@@ -242,15 +245,22 @@ class Check:
     started_utc: str
 
 
-def check(folder: Path, base: str, planted: Planted, turn: int) -> Check:
+def check(folder: Path, base: str, planted: Planted, turn: int, keys: Sequence[str] = ()) -> Check:
     """Run bench.ab on a planted slowdown.
+
+    Args:
+        folder: The clone.
+        base: Its commit without a slowdown.
+        planted: The slowdown.
+        turn: The number of the check of this slowdown.
+        keys: More keys of bench.ab.
 
     Raises:
         ValueError: It ended in a way in which every further check would end too.
     """
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "check.json"
-        words = [f"base={base}", f"head={planted.branch}", f"json={path}"]
+        words = [f"base={base}", f"head={planted.branch}", f"json={path}", *keys]
         command = [sys.executable, "-m", "bench.ab", *words, "--", *OVERRIDES]
         started_utc, start_s = utc_now(), time.perf_counter()
         code, err = _run_ab(command, folder)
@@ -341,48 +351,132 @@ def interval(estimate: Estimate, times: float = 1) -> str:
 
 def add_real(parser: argparse.ArgumentParser) -> None:
     """Define the command line of this part."""
-    parser.add_argument("--checks", type=int, default=20, help="checks per planted slowdown")
-    parser.add_argument("--out", type=Path, help="a file of JSON lines, appended to")
+    parser.add_argument("--checks", type=int, default=10, help="checks per planted slowdown")
+    parser.add_argument("--null-checks", type=int, default=40, help="checks of the empty commit")
+    parser.add_argument(
+        "--slowdowns",
+        type=float,
+        nargs="+",
+        default=SLOWDOWNS_FRAC,
+        metavar="FRAC",
+        help="planted shares of a step's time; the empty commit is checked in any case",
+    )
+    parser.add_argument("--keys", nargs="*", default=(), help="keys of bench.ab, as in max_runs=10")
+    parser.add_argument("--most", type=int, help="end after this number of checks")
+    parser.add_argument("--out", type=Path, help="a file of JSON lines, appended to and resumed")
     parser.add_argument("--read", type=Path, help="a file of JSON lines, whose table is printed")
     parser.set_defaults(run=real)
+
+
+class Series(NamedTuple):
+    """What all checks of a file share: they are of one commit and one configuration."""
+
+    base: str
+    overrides: Sequence[str]
+    keys: Sequence[str]
+    calibration: Calibration
+
+
+def read_series(path: Path) -> tuple[Series, list[Check]]:
+    """What a file holds: what its checks share, and the checks."""
+    first, *lines = map(json.loads, path.read_text().splitlines())
+    calibration = Calibration(**first["calibration"])
+    shared = Series(first["base"], first["overrides"], first.get("keys", []), calibration)
+    return shared, [Check(**line) for line in lines]
+
+
+def missing_checks(chosen: argparse.Namespace, done: Sequence[Check]) -> list[tuple[Planted, int]]:
+    """The checks that are still to be made, with their turns, so that all commits take turns."""
+    have = {(one.kind, one.slowdown_frac, one.turn) for one in done}
+    planned = all_planted([0.0, *(each for each in chosen.slowdowns if each)])
+    nums = [chosen.checks if each.slowdown_frac else chosen.null_checks for each in planned]
+    return [
+        (each, turn)
+        for turn in range(max(nums))
+        for each, num in zip(planned, nums, strict=True)
+        if turn < num and (*each, turn) not in have
+    ]
 
 
 def real(chosen: argparse.Namespace) -> None:
     """Plant the slowdowns, check them in turns, print and write; or print what a file holds.
 
     Raises:
-        ValueError: Something fails that all checks need.
+        ValueError: Something fails that all checks need, or the file is of another series.
     """
     console = Console(width=_WIDTH)
     if chosen.read is not None:
-        _, *lines = chosen.read.read_text().splitlines()  # the first is what all checks share
-        console.print(table([Check(**json.loads(line)) for line in lines]))
+        report(console, read_series(chosen.read)[1])
         return
-    planted, checks = all_planted(SLOWDOWNS_FRAC), []
     with tempfile.TemporaryDirectory() as name:
         clone = Clone(Path(name) / "clone")
         if not (clone.folder / "bench/ab.py").exists():
             raise ValueError(f"commit {clone.base[:10]} has no bench/ab.py; commit it first")
-        calibration = clone.calibrate(OVERRIDES)
+        calibration, checks = resume(clone, chosen)
         console.print(
             f"a step takes {calibration.step_s * 1e3:.3g} ms, of which a forward "
             f"pass {calibration.pass_s * 1e3:.3g} ms"
         )
-        shared = {"base": clone.base, "overrides": OVERRIDES}
-        append(chosen.out, {**shared, "calibration": calibration._asdict()})
+        planned = missing_checks(chosen, checks)
         source = clone.source()
-        for each in planted:
+        for each in dict(planned):
             clone.plant(each.branch, planted_source(source, each, calibration))
-        for turn in range(chosen.checks):
-            for each in planted:
-                one = check(clone.folder, clone.base, each, turn)
-                append(chosen.out, asdict(one))
-                checks.append(one)
-                console.print(
-                    f"check {turn + 1} of {chosen.checks}, {each.branch}: exit code "
-                    f"{one.exit_code}, {one.num_runs} runs, {one.duration_s:.0f} s {one.said}"
-                )
+        for num, (each, turn) in enumerate(planned[: chosen.most]):
+            typical_s = np.median([one.duration_s for one in checks]) if checks else EXPECTED_S
+            num_left = len(planned[: chosen.most]) - num
+            console.print(f"{num_left} checks left, about {num_left * typical_s / 60:.0f} min")
+            one = check(clone.folder, clone.base, each, turn, chosen.keys)
+            append(chosen.out, asdict(one))
+            checks.append(one)
+            console.print(
+                f"check {turn + 1} of {each.branch}: exit code {one.exit_code}, "
+                f"{one.num_runs} runs, {one.duration_s:.0f} s {one.said}"
+            )
+    report(console, checks)
+
+
+def resume(clone: Clone, chosen: argparse.Namespace) -> tuple[Calibration, list[Check]]:
+    """The calibration, and the checks that the file has; begins the file where there is none.
+
+    Raises:
+        ValueError: The file is of another commit, configuration or keys.
+    """
+    if chosen.out is not None and chosen.out.exists() and chosen.out.stat().st_size:
+        shared, done = read_series(chosen.out)
+        asked = (clone.base, list(OVERRIDES), list(chosen.keys))
+        if (shared.base, list(shared.overrides), list(shared.keys)) != asked:
+            raise ValueError(
+                f"--out {chosen.out}: has checks of commit {shared.base[:10]} with "
+                f"{' '.join([*shared.keys, *shared.overrides])}; check that one out, or name "
+                "another file"
+            )
+        return shared.calibration, done
+    calibration = clone.calibrate(OVERRIDES)
+    shared = Series(clone.base, OVERRIDES, list(chosen.keys), calibration)
+    append(chosen.out, {**shared._asdict(), "calibration": calibration._asdict()})
+    return calibration, []
+
+
+def report(console: Console, checks: Sequence[Check]) -> None:
+    """Print the table, and the smallest slowdown that is found nearly always."""
     console.print(table(checks))
+    for kind in ("sleep", "work"):
+        smallest = smallest_found([one for one in checks if one.kind == kind])
+        if smallest is not None:
+            share_found = f"at least {FOUND_FRAC:.0%} of checks"
+            console.print(f"{kind}: {smallest:.0%} and more are found in {share_found}")
+
+
+def smallest_found(checks: Sequence[Check]) -> float | None:
+    """The smallest slowdown from which on all are named in nearly all checks; None if none is."""
+    smallest = None
+    for slowdown_frac in sorted({one.slowdown_frac for one in checks}, reverse=True):
+        ended = [one for one in checks if one.slowdown_frac == slowdown_frac]
+        named = [one.rows.get(PLANTED_METRIC, {}).get("verdict") == "regression" for one in ended]
+        if sum(named) < FOUND_FRAC * len(named):
+            break
+        smallest = slowdown_frac
+    return smallest
 
 
 def append(path: Path | None, content: Mapping[str, Any]) -> None:

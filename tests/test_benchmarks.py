@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +19,7 @@ from bench.gate.model import Comparison, GateRun, RowValues
 from bench.gate.report.writers import as_json
 from bench.gate.rule.rule import judge
 from bench.gate.rule.sequential import is_open
-from benchmarks import gate_power, gate_real, gate_rules, sweep_scale
+from benchmarks import gate_power, gate_real, gate_rules, gate_servers, sweep_scale
 from benchmarks.energy_accuracy import CASES, Case, Result, complaints, measured
 from benchmarks.gate_real import Calibration, Check, Clone
 from benchmarks.sweep_scale import Cost
@@ -105,6 +106,28 @@ def test_looking_ends_at_a_loss_or_when_none_is_possible_and_else_takes_all_runs
     assert outcome.num_runs.tolist() == [6, 6, 16]
     assert outcome.flagged.tolist() == [[False, False], [True, True], [False, False]]
     assert not outcome.undecided.any()
+
+
+def test_simulated_servers_share_a_factor_and_their_median_is_one_measurement() -> None:
+    runs = np.array([1.0, 2.0, 9.0, 4.0, 6.0, 5.0]).reshape(1, 6, 1)
+    assert gate_servers.medians_of_servers(runs, 3).ravel().tolist() == [2.0, 5.0]
+    rng = np.random.default_rng(0)
+    runs = gate_servers.drawn(rng, gate_servers.by_servers(2), 3, 0.0, 0.1)
+    assert runs.shape == (3, 32, 12)
+    assert (runs[:, 0::2] == runs[:, 1::2]).all()  # the runs of a server do not differ
+    assert len(np.unique(runs[0, :, 0])) == 16
+
+
+def test_exchanging_the_runs_of_two_servers_finds_losses_that_are_not_there() -> None:
+    """Two servers of 8 runs a side: one side has the two slowest of four in 1 of 6 cases."""
+    way = gate_servers.by_runs("runs", 8)
+    rng = np.random.default_rng(0)
+    sides = [gate_servers.drawn(rng, way, 30, 0.001, 0.3) for _ in range(2)]
+    assert way.decide(*sides).flagged.any(axis=1).mean() > 0.5
+    way = gate_servers.by_servers(1)
+    sides = [gate_servers.drawn(rng, way, 30, 0.001, 0.3) for _ in range(2)]
+    # 5% of 30 checks are 1.5; five and more would have a chance of 2%.
+    assert way.decide(*sides).flagged.any(axis=1).sum() < 5
 
 
 def one_check(base: list[float], candidate: list[float]) -> tuple[Floats, Floats]:
@@ -431,8 +454,8 @@ def test_a_series_runs_bench_ab_on_each_commit_in_turns_and_keeps_each_check(
     monkeypatch.setattr(gate_real, "OVERRIDES", ["experiment=smoke"])
     monkeypatch.setattr(Clone, "calibrate", lambda clone, overrides: CALIBRATION)
     out = tmp_path / "series.jsonl"
-    monkeypatch.setattr(gate_real, "SLOWDOWNS_FRAC", [0.0])
-    gate_real.real(Namespace(checks=2, out=out, read=None))
+    gate_real.real(series(out, null_checks=1, slowdowns=[]))
+    gate_real.real(series(out, null_checks=2, slowdowns=[]))  # makes the one that is missing
     shared, *checks = map(json.loads, out.read_text().splitlines())
     assert (shared["base"], shared["calibration"]) == (repository, CALIBRATION._asdict())
     assert [(one["turn"], one["kind"], one["exit_code"]) for one in checks] == [
@@ -440,12 +463,31 @@ def test_a_series_runs_bench_ab_on_each_commit_in_turns_and_keeps_each_check(
         (1, "none", 0),
     ]
     other = tmp_path / "other.jsonl"
-    monkeypatch.setattr(gate_real, "SLOWDOWNS_FRAC", [0.0, 0.1])
     with pytest.raises(ValueError, match=r"exit code 2: max_runs=0: must be at least 6"):
-        gate_real.real(Namespace(checks=2, out=other, read=None))
+        gate_real.real(series(other, null_checks=2, slowdowns=[0.1]))
     ends = [json.loads(line)["exit_code"] for line in other.read_text().splitlines()[1:]]
     assert ends == [0, 1]
-    assert "check 1 of 2, planted-sleep-0.1: exit code 1" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "check 1 of planted-sleep-0.1: exit code 1" in printed
+    assert "6 checks left, about 6 min" in printed  # two of three commits, a minute each
+    with pytest.raises(ValueError, match=r"has checks of commit \w+ with experiment=smoke; check"):
+        gate_real.real(series(other, null_checks=2, slowdowns=[0.1], keys=["max_runs=6"]))
+
+
+def series(out: Path, **chosen: object) -> Namespace:
+    defaults = {"checks": 2, "keys": [], "most": None, "read": None}
+    return Namespace(out=out, **{**defaults, **chosen})
+
+
+def test_the_smallest_slowdown_is_the_one_from_which_on_all_are_found() -> None:
+    def checks(slowdown_frac: float, num_found: int) -> list[Check]:
+        ends = [checked(1, "regression")] * num_found + [checked(0)] * (10 - num_found)
+        return [replace(one, slowdown_frac=slowdown_frac) for one in ends]
+
+    found = gate_real.smallest_found
+    assert found([*checks(0.05, 9), *checks(0.08, 8), *checks(0.1, 9), *checks(0.2, 10)]) == 0.1
+    assert found(checks(0.2, 8)) is None
+    assert found([]) is None
 
 
 def test_the_published_checks_give_the_table_of_the_docs(
