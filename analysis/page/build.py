@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.metadata import version as installed
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +28,7 @@ from analysis.page.titles import table_columns
 from analysis.stats.outcomes import hosts, refused
 from analysis.tables.files import Make, at_once, writing
 from analysis.tables.text_table import TextTable
+from bench.core.files import cache_folder, replace_file
 
 _MOST_LISTED = 200  # runs in the lists of incomparable and of refused runs
 # Facts about the origin of the numbers, for each host and revision among the runs.
@@ -66,21 +69,23 @@ class Listed:
     num_not_started: int = 0
 
 
-def page_html(runs: DataFrame, listed: Listed, make: Make = at_once) -> str:
-    """Make the page as text.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What the page shows of the runs themselves, as variables of its template."""
+
+    variables: Mapping[str, Any]
+
+
+def prepare_page(runs: DataFrame, make: Make = at_once) -> Prepared:
+    """Make the parts of the page that follow from the runs alone, which takes most of the time.
 
     Args:
         runs: As loaded.
-        listed: What the page shows besides.
         make: Makes each part of the page.
     """
-
-    def part(name: str, function: Callable[[], _Part], instead: _Part) -> _Part:
-        return make(f"page: {name}", function, instead)
-
+    part = _parts(make)
     no_dicts: list[dict[str, Any]] = []
     no_details: dict[str, dict[str, Any]] = {}
-    no_words: list[Part] = []
     # Curves and telemetry of all runs would make the page too large for a browser.
     shown = part("runs in detail", lambda: detailed_runs(runs), runs.iloc[:0])
     rows = part("table of runs", lambda: page_rows(runs), no_dicts)
@@ -90,16 +95,41 @@ def page_html(runs: DataFrame, listed: Listed, make: Make = at_once) -> str:
         "groups": part("charts", lambda: chart_groups(rows), no_dicts),
         "details": part("runs in detail", lambda: details(shown), no_details),
     }
-    words = partial(summary_words, runs, listed.unread, listed.summary, listed.num_not_started)
-    texts = {
-        "parts": part("summary", words, no_words),
+    variables = {
         "provenance": part("provenance", lambda: _provenance(runs), no_dicts),
         "num_detailed": len(shown),
         "num_groups": len({row["group"] for row in rows}),
         "data": _json(data),
     }
-    html: str = _template().render(**texts, **_lists(runs, listed), **_assets())
+    return Prepared(variables=variables | _assets())
+
+
+def page_html(
+    runs: DataFrame, listed: Listed, make: Make = at_once, prepared: Prepared | None = None
+) -> str:
+    """Make the page as text.
+
+    Args:
+        runs: As loaded.
+        listed: What the page shows besides.
+        make: Makes each part of the page.
+        prepared: Of prepare_page, of these runs; made here by default.
+    """
+    prepared = prepared or prepare_page(runs, make)
+    no_words: list[Part] = []
+    words = partial(summary_words, runs, listed.unread, listed.summary, listed.num_not_started)
+    parts = _parts(make)("summary", words, no_words)
+    html: str = _template().render(parts=parts, **_lists(runs, listed), **prepared.variables)
     return html
+
+
+def _parts(make: Make) -> Make:
+    """Make parts under names that say that they are of the page."""
+
+    def part(name: str, function: Callable[[], _Part], instead: _Part) -> _Part:
+        return make(f"page: {name}", function, instead)
+
+    return part
 
 
 def _lists(runs: DataFrame, listed: Listed) -> dict[str, Any]:
@@ -132,13 +162,19 @@ def _assets() -> dict[str, Markup]:
     }
 
 
-def write_page(runs: DataFrame, listed: Listed, path: Path, make: Make = at_once) -> Path:
-    """Write the page; its folder is created if it does not exist.
+def write_page(
+    runs: DataFrame,
+    listed: Listed,
+    path: Path,
+    make: Make = at_once,
+    prepared: Prepared | None = None,
+) -> Path:
+    """Write the page; its folder is created if it does not exist. Arguments: as page_html.
 
     Raises:
         CannotWrite: The folder cannot be written to.
     """
-    html = page_html(runs, listed, make)
+    html = page_html(runs, listed, make, prepared)
     with writing(path.parent):
         path.write_text(html, encoding="utf-8")
     return path
@@ -182,10 +218,20 @@ def _style(text: str) -> Markup:
 
 @cache
 def _vega() -> str:
-    """Vega, Vega-Lite and vega-embed in the version that Altair writes for."""
+    """Vega, Vega-Lite and vega-embed in the version that Altair writes for.
+
+    Putting them together takes more than a second, so the result is kept in the user's cache.
+    """
     # Another version of Vega-Lite may draw a specification of Altair differently.
     version = "_".join(alt.SCHEMA_VERSION.split(".")[:2])
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
+    kept = cache_folder() / f"vega-embed-{version}-vl_convert-{installed('vl-convert-python')}.js"
+    with suppress(OSError, UnicodeDecodeError):
+        return kept.read_text(encoding="utf-8")
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
+    with suppress(OSError):  # without a cache, every report takes that time
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(kept, bundle.encode())
+    return bundle
 
 
 def _provenance(runs: DataFrame) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,13 @@ from typing import Any
 from pandas import DataFrame, concat
 
 from analysis.figures.entries import FIGURES, TRADEOFF
-from analysis.figures.registry import Frames, draw_figure, figure_data
-from analysis.figures.save import save_all
-from analysis.figures.style import Width
+from analysis.figures.registry import Frames
+from analysis.figures.write import write_figure
 from analysis.load.runs import UNREAD_COLUMNS, Loaded
 from analysis.page.attempts import Attempts, CaughtWarnings, catch_warnings
-from analysis.page.build import Listed, write_page
+from analysis.page.build import Listed, prepare_page, write_page
+from analysis.page.drawn import Drawn, add_up, draw, lost
+from analysis.page.forked import Forked, Lost, num_processes
 from analysis.stats.outcomes import refused
 from analysis.stats.search_cost import COLUMNS as COST_COLUMNS
 from analysis.stats.search_cost import search_cost
@@ -25,7 +26,7 @@ from analysis.stats.summary import COLUMNS, summarise
 from analysis.tables.files import Make, writing
 from analysis.tables.tables import summary_tables, write_tables
 from analysis.tables.text_table import TextTable
-from bench.config.report import FilesConfig, PlotConfig, ReportConfig
+from bench.config.report import PlotConfig, ReportConfig
 from bench.core.files import expand_path
 from bench.core.printable import printable
 
@@ -65,9 +66,13 @@ def report(
     attempts = Attempts(wants_traceback=wants_traceback)
     with catch_warnings() as caught, ExitStack() as stack:
         stack.callback(progress, "")  # clear the line about progress, even after an error
-        written = _figures(loaded, config, out / "figures", attempts, progress)
+        figures = stack.enter_context(_figures(loaded, config, out / "figures", wants_traceback))
+        # Meanwhile, other processes draw the figures.
         progress("tables")
-        tables, summary = _tables(loaded.runs, out / "tables", attempts.make, written)
+        tables, summary, written = _tables(loaded.runs, out / "tables", attempts.make)
+        progress("report.html")
+        prepared = prepare_page(loaded.runs, attempts.make)
+        written[:0] = add_up(_drawn(figures, config, progress), attempts, caught)
         progress("report.html")
         listed = Listed(
             title=config.title,
@@ -77,7 +82,9 @@ def report(
             tables=tables,
             num_not_started=loaded.num_not_started,
         )
-        page = partial(write_page, loaded.runs, listed, out / "report.html", attempts.make)
+        page = partial(
+            write_page, loaded.runs, listed, out / "report.html", attempts.make, prepared
+        )
         written += attempts.make("report.html", lambda: [page()], [])
     return _finish(loaded, attempts, written, caught)
 
@@ -92,15 +99,30 @@ def _finish(
 
 
 def _figures(
-    loaded: Loaded, config: ReportConfig, out: Path, attempts: Attempts, progress: Progress
-) -> list[Path]:
-    frames, names = Frames(loaded.runs), list(config.figures or FIGURES)
-    written: list[Path] = []
-    for place, name in enumerate(names, 1):
-        progress(f"drawing {place} of {len(names)}: {name}")
-        draw = partial(write_figure, name, frames, out, config)
-        written += attempts.make(name, draw, [])
-    return written
+    loaded: Loaded, config: ReportConfig, out: Path, wants_traceback: bool
+) -> Forked[Drawn]:
+    """The drawing of all figures, in processes of their own."""
+    frames = Frames(loaded.runs)
+    tasks = [
+        partial(draw, name, frames, out, config, wants_traceback=wants_traceback)
+        for name in _names(config)
+    ]
+    return Forked(tasks, num_processes(config.workers))
+
+
+def _drawn(figures: Forked[Drawn], config: ReportConfig, progress: Progress) -> list[Drawn]:
+    """Wait for the figures; return what became of each, in their order."""
+    names = _names(config)
+    by_place: dict[int, Drawn] = {}
+    progress(f"drawing figures: 0 of {len(names)} done")
+    for place, outcome in figures.outcomes():
+        by_place[place] = lost(names[place], outcome) if isinstance(outcome, Lost) else outcome
+        progress(f"drawing figures: {len(by_place)} of {len(names)} done")
+    return [by_place[place] for place in range(len(names))]
+
+
+def _names(config: ReportConfig) -> list[str]:
+    return list(config.figures or FIGURES)
 
 
 def _with_files(unread: DataFrame, caught: CaughtWarnings) -> DataFrame:
@@ -111,9 +133,9 @@ def _with_files(unread: DataFrame, caught: CaughtWarnings) -> DataFrame:
 
 
 def _tables(
-    runs: DataFrame, folder: Path, make: Make, written: list[Path]
-) -> tuple[list[TextTable], DataFrame]:
-    """Write the tables; return them and the summary behind them."""
+    runs: DataFrame, folder: Path, make: Make
+) -> tuple[list[TextTable], DataFrame, list[Path]]:
+    """Write the tables; return them, the summary behind them, and the files."""
     # What the other parts go on with if one of these fails through a defect.
     no_summary, no_costs = (DataFrame(columns=list(names)) for names in (COLUMNS, COST_COLUMNS))
     summary = make("summary of the tables", lambda: summarise(runs), no_summary)
@@ -121,8 +143,9 @@ def _tables(
     made: dict[str, TextTable] = make(
         "tables", lambda: summary_tables(summary, costs, runs, make), {}
     )
-    written += make("files of the tables", lambda: write_tables(made, summary, costs, folder), [])
-    return list(made.values()), summary
+    write = partial(write_tables, made, summary, costs, folder)
+    written: list[Path] = make("files of the tables", write, [])
+    return list(made.values()), summary, written
 
 
 def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -> int:
@@ -161,41 +184,6 @@ def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -
         return FAILED if attempts.num_failed else NOTHING_READ
     _print_written(written, [], loaded.runs, caught)
     return 0
-
-
-def write_figure(
-    name: str,
-    frames: Frames,
-    folder: Path,
-    files: FilesConfig,
-    *,
-    run: str | None = None,
-    options: Mapping[str, Any] | None = None,
-) -> list[Path]:
-    """Write one figure in all widths and formats, with its data.
-
-    Args:
-        name: Of the registry.
-        frames: What was loaded.
-        folder: Folder of the files.
-        files: Widths and formats.
-        run: Run ID of a timeline.
-        options: x, y and area of a tradeoff.
-
-    Returns:
-        The files written.
-
-    Raises:
-        NothingToDraw: The runs lack what the figure shows.
-        CannotWrite: The folder cannot be written to.
-    """
-    data = figure_data(name, frames, run=run, options=options)
-    figures = {width: draw_figure(name, data, _width(width)) for width in files.widths}
-    return save_all(figures, data, folder / name, files.formats)
-
-
-def _width(name: str) -> Width:
-    return "one" if name == "one" else "two"
 
 
 def _nothing_read(roots: Sequence[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from annotated_types import MinLen
+from annotated_types import Ge, Le, MinLen
 
 from bench.core.checks import MISSING, Folder, KeyGroup, Selection, SomeTexts, one_of
 
@@ -44,9 +44,10 @@ class FilesConfig(FoldersConfig):
 
 @dataclass(kw_only=True)
 class ReportConfig(FilesConfig):
-    """The keys of analysis.report; `figures` is None for all figures."""
+    """The keys of analysis.report; `figures` is None for all figures, `workers` for one per CPU."""
 
     figures: Selection = None
+    workers: Annotated[int, Ge(1), Le(1000)] | None = None
     title: str = "Operational metrics"
 
 

@@ -42,6 +42,11 @@ def expand_path(path: str | Path) -> Path:
     return Path(os.path.expanduser(os.path.expandvars(path)))
 
 
+def cache_folder() -> Path:
+    """The user's folder for what can be made or fetched again; it may not exist."""
+    return expand_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "operational-metrics-bench"
+
+
 def unwritable_message(path: Path, error: OSError) -> str:
     """Say in one line why a results folder cannot be written to, and the remedy."""
     reason = error.strerror or str(error)

@@ -28,7 +28,7 @@ from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
 from torchvision.datasets.mnist import read_image_file, read_label_file
 from torchvision.datasets.utils import check_integrity, extract_archive
 
-from bench.core.files import expand_path
+from bench.core.files import cache_folder, expand_path
 
 ROOT_VARIABLE = "BENCH_DATA_ROOT"
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -130,7 +130,7 @@ def locate(files: FileSet, root: str | None, *, download: bool, key: str = "data
         ValueError: The root does not exist.
     """
     chosen = _chosen_root(root, key)
-    cache = _cache_folder()
+    cache = cache_folder()
     places = [chosen] if root is not None else [chosen, files.packaged, cache]
     for place in places:
         found = files.find(place) if place is not None else None
@@ -154,10 +154,6 @@ def _chosen_root(root: str | None, key: str) -> Path | None:
     if not folder.is_dir():
         raise ValueError(f"{key}={root}: no such folder; create it or name another")
     return folder
-
-
-def _cache_folder() -> Path:
-    return expand_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "operational-metrics-bench"
 
 
 def _how_to_get(files: FileSet, reason: str, key: str, owner: str) -> str:

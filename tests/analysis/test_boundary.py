@@ -55,7 +55,7 @@ def config(out: Path, **more: Any) -> ReportConfig:
 def test_what_fails_is_listed_and_all_else_is_written(
     loaded: Loaded,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = figure_data
@@ -66,11 +66,11 @@ def test_what_fails_is_listed_and_all_else_is_written(
         return whole(name, *args, **kwargs)
 
     words: list[str] = []
-    monkeypatch.setattr("analysis.page.produce.figure_data", fails_in_one)
+    monkeypatch.setattr("analysis.figures.write.figure_data", fails_in_one)
     asked = config(tmp_path)
     code = produce.report(loaded, asked, progress=words.append, wants_traceback=True)
     assert code == produce.FAILED
-    told = capsys.readouterr()
+    told = capfd.readouterr()
     reason = "failed (ZeroDivisionError: of ours); HYDRA_FULL_ERROR=1 shows where"
     assert f"not drawn: tta_eta: {reason}\n" in told.out
     assert "in fails_in_one" in told.err
@@ -78,8 +78,9 @@ def test_what_fails_is_listed_and_all_else_is_written(
     assert names == {"hits.csv", "hits_one.svg"}
     assert reason in (tmp_path / "report.html").read_text()
     assert (tmp_path / "tables" / "time.md").exists()
-    drawing = ["drawing 1 of 2: tta_eta", "drawing 2 of 2: hits"]
-    assert words == [*drawing, "tables", "report.html", ""]
+    drawing = ["drawing figures: 0 of 2 done", "drawing figures: 1 of 2 done"]
+    drawing.append("drawing figures: 2 of 2 done")
+    assert words == ["tables", "report.html", *drawing, "report.html", ""]
 
 
 def test_parts_of_the_page_and_tables_that_fail_leave_the_others(

@@ -1,0 +1,47 @@
+"""Writes one figure of some runs: all widths and formats, and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from analysis.figures.registry import Frames, draw_figure, figure_data
+from analysis.figures.save import save_all
+from analysis.figures.style import Width
+from bench.config.report import FilesConfig
+
+
+def write_figure(
+    name: str,
+    frames: Frames,
+    folder: Path,
+    files: FilesConfig,
+    *,
+    run: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> list[Path]:
+    """Write one figure in all widths and formats, with its data.
+
+    Args:
+        name: Of the registry.
+        frames: What was loaded.
+        folder: Folder of the files.
+        files: Widths and formats.
+        run: Run ID of a timeline.
+        options: x, y and area of a tradeoff.
+
+    Returns:
+        The files written.
+
+    Raises:
+        NothingToDraw: The runs lack what the figure shows.
+        CannotWrite: The folder cannot be written to.
+    """
+    data = figure_data(name, frames, run=run, options=options)
+    figures = {width: draw_figure(name, data, _width(width)) for width in files.widths}
+    return save_all(figures, data, folder / name, files.formats)
+
+
+def _width(name: str) -> Width:
+    return "one" if name == "one" else "two"
