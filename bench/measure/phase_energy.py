@@ -137,6 +137,8 @@ class PhaseBook:
         """
         passed_s = {one: times.of(one) - self.times.of(one) for one in self._booked}
         whole_s = sum(passed_s.values())
+        if passed_s[phase] == whole_s > 0:
+            return {phase: (1.0, 1.0)}  # the usual case: the phase lay between two readings
         # Two readings within one tick of the clock.
         if whole_s <= 0:
             return {phase: (1.0, 1.0)}

@@ -89,17 +89,17 @@ class FabricTrainer:
         compute_loss: Any = module.training_step
         if self.world_size > 1:
             compute_loss = self.strategy.setup_module(_TrainingStep(module))
-        forward, backward = self.precision_plugin.forward_context, self.strategy.backward
+        precision = self.precision_plugin
         observer, samples_per_row = module.observer, module.task.samples_per_example
         assert observer is not None, "it measures, and decides when to stop"
         train_loader = self._set_up(data.train_dataloader())  # the clock starts here
         val_loader = self._set_up(data.val_dataloader())
         for step, batch in enumerate(self._endless(train_loader), 1):
-            with forward():
+            with precision.forward_context():
                 loss = compute_loss(batch, 0)
             optimizer.zero_grad()
-            backward(loss, module)
-            self.strategy.optimizer_step(optimizer)
+            precision.backward(loss, module)
+            precision.optimizer_step(optimizer)
             if schedule is not None:
                 schedule.step()
             module.train_loss.add(loss.detach())

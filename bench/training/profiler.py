@@ -115,7 +115,8 @@ class TargetProfiler(TargetMeasurement):
             trainer: The trainer to stop.
             num_samples: Samples of this rank; None if unknown.
         """
-        self._num_ranks = trainer.world_size
+        if not self.steps:
+            self._num_ranks = trainer.world_size  # asked once: Lightning takes 1 us to answer
         self.steps += 1
         self._rank_samples += math.nan if num_samples is None else num_samples
         # Ranks must stop at the same step, so several ranks check budgets at evaluations only.

@@ -52,7 +52,8 @@ def machine_busy_s() -> float:
     Raises:
         OSError: The kernel's counters cannot be read.
     """
-    return _machine_times().busy_s
+    ticks = _machine_ticks()
+    return _machine_times().busy_s if ticks is None else _busy(ticks) * tick_s()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +66,46 @@ class _MachineTimes:
 
 
 def _machine_times() -> _MachineTimes:
-    """Read the CPU times of the machine.
-
-    User and nice include guests. Idle, iowait and steal are no work.
+    """Read the CPU times of the machine: user and nice include guests; idle and steal are no work.
 
     Raises:
         OSError: The times cannot be read.
     """
-    stat = _proc_stat()
-    if stat is None:
+    ticks = _machine_ticks()
+    if ticks is None:
         times = psutil.cpu_times()
         busy_s = float(times.user + getattr(times, "nice", 0.0) + times.system)
         return _MachineTimes(busy_s, float(times.idle), None)
+    _, _, _, idle, iowait, _, _, steal = ticks
+    seconds = tick_s()
+    return _MachineTimes(_busy(ticks) * seconds, (idle + iowait) * seconds, steal * seconds)
+
+
+def _machine_ticks() -> list[int] | None:
+    """Clock ticks since boot: user, nice, system, idle, iowait, irq, softirq, steal.
+
+    None without /proc.
+
+    Raises:
+        OSError: The ticks cannot be read.
+    """
+    stat = _proc_stat()
+    if stat is None:
+        return None
     # Source: proc_stat(5), first line: "cpu", then clock ticks since boot.
     line = os.pread(stat, _CPU_LINE_BYTES, 0).split(b"\n", 1)[0]
     try:
-        user, nice, system, idle, iowait, irq, softirq, steal = map(int, line.split()[1:9])
-    except ValueError as error:
-        raise OSError(f"/proc/stat holds {line.decode(errors='replace')!r}") from error
-    seconds = tick_s()
-    return _MachineTimes(
-        (user + nice + system + irq + softirq) * seconds, (idle + iowait) * seconds, steal * seconds
-    )
+        ticks = [int(word) for word in line.split(None, 9)[1:9]]
+    except ValueError:
+        ticks = []
+    if len(ticks) != 8:
+        raise OSError(f"/proc/stat holds {line.decode(errors='replace')!r}")
+    return ticks
+
+
+def _busy(ticks: list[int]) -> int:
+    user, nice, system, _, _, irq, softirq, _ = ticks
+    return user + nice + system + irq + softirq
 
 
 @functools.cache
