@@ -5,31 +5,43 @@ Hydra finds sweepers only in this namespace package.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
 from itertools import chain
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobStatus
-from omegaconf import DictConfig, OmegaConf, read_write
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from bench.cli.app import LaunchFailed
 from bench.cli.digests import Digests
 from bench.cli.job_values import JobValues
 from bench.cli.multirun import MULTIRUN
-from bench.cli.overrides import key_of, with_paths
+from bench.cli.overrides import with_paths
 from bench.cli.resume import Resumed
+from bench.cli.sweep_request import keep_plan, keep_request
 from bench.cli.terminal import CheckingLine, say
+from bench.cli.worker import Worker
+from bench.config.sweeper import RepeatsConfig
 from bench.core.errors import kind_and_line
-from bench.core.files import expand_path, unwritable_message
-from bench.core.sweep_folder import PlannedJob, Process, RunKey, SweepFolder, SweepPlan
+from bench.core.sweep_folder import PlannedJob, RunKey
 from bench.launch.needs import Need, require
-from hydra_plugins.plannings import PLANNINGS, Planning
+from hydra_plugins.plannings import PLANNINGS, Agenda, Planning, is_auto, spread, swept_keys
 
+if TYPE_CHECKING:
+    from bench.cli.adaptive import AdaptiveSweep, Launching
+
+# Makes the sweep of a search, from the jobs of the grid, their facts, and the worker.
+Searching = Callable[[Sequence[PlannedJob], Sequence[Mapping[str, Any]], Worker], "AdaptiveSweep"]
+# The values of a job that the search for finished runs, and for the best, looks at.
+_FACTS = ("results", "resume", "price", "grid", "objective", "meter")
 _BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
@@ -38,6 +50,19 @@ class CheckedSweeper(BasicSweeper):
 
     Otherwise a typing error in the last job would show only after hours of measuring.
     """
+
+    def __init__(self, max_batch_size: Any = None, params: Any = None, repeats: Any = None) -> None:
+        """Keep the keys of conf/hydra/sweeper/checked.yaml; they are checked later."""
+        super().__init__(max_batch_size, params)
+        self._repeats = repeats
+        self._repeats_auto = False
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep the worker, besides what Hydra's own sweeper keeps."""
+        self._worker = getattr(task_function, "__self__", None)
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plan the jobs, store the request and the plan, and run the jobs.
@@ -58,16 +83,21 @@ class CheckedSweeper(BasicSweeper):
             refuse_missing()
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        kept = [each for each in overrides if not is_auto(each)]
+        self._repeats_auto, overrides = len(kept) < len(overrides), kept
+        searching = self._searching(command)
         jobs = self._all_jobs(overrides)
-        agenda = self._plan(PLANNINGS[command](), command, jobs)
+        agenda = self._plan(PLANNINGS[command](), command, jobs, searches=searching is not None)
         if not self._is_local and len(agenda.first_jobs) > 1:
             raise ValueError(
                 f"results={','.join(agenda.first_jobs)}: the jobs of a launcher share one results "
                 "folder; sweep into each folder by a command of its own"
             )
         for first in agenda.first_jobs.values():
-            self._keep_request(first)
-        self._keep_plan(command, agenda.jobs)
+            keep_request(self.config, self._compose(list(first)))
+        if searching is not None:
+            return self._search(searching, command, agenda)
+        keep_plan(command, agenda.jobs)
         launched = [list(job.overrides) for job in agenda.jobs]
         size = self.max_batch_size or max(1, len(launched))
         return [
@@ -139,14 +169,82 @@ class CheckedSweeper(BasicSweeper):
         )
         return bool(options)
 
-    def _plan(self, planning: Planning, command: str, jobs: Sequence[Sequence[str]]) -> _Agenda:
+    def _searching(self, command: str) -> Searching | None:
+        """What decides which of the jobs are made; None to make all of them.
+
+        Raises:
+            ValueError: A key of it is wrong.
+        """
+        if not self._repeats_auto:
+            return None
+        values: Any = OmegaConf.to_container(OmegaConf.create(self._repeats), resolve=True)
+        config = RepeatsConfig.from_dict(values, "hydra.sweeper.repeats.")
+        from bench.runs.searches import prepare_repeats  # slow to import, and rarely needed
+
+        return partial(prepare_repeats, config)
+
+    def _search(self, searching: Searching, command: str, agenda: Agenda) -> list[Any]:
+        """Make the jobs that a search asks for.
+
+        Raises:
+            ValueError: The search or the launcher cannot do it.
+        """
+        MULTIRUN.swept = list(dict.fromkeys([*MULTIRUN.swept, "seed"]))
+        MULTIRUN.num_runs, MULTIRUN.order = 0, ()
+        assert isinstance(self._worker, Worker)
+        sweep = searching(agenda.jobs, agenda.facts, self._worker)
+        keep_plan(command, ())
+        try:
+            with self._launching() as launching:
+                sweep.run(launching)
+        finally:
+            sweep.settle()
+        return []
+
+    @contextmanager
+    def _launching(self) -> Iterator[Launching]:
+        """Launch jobs one by one.
+
+        Raises:
+            ValueError: The launcher cannot.
+        """
+        assert self.config is not None
+        if self._is_local:
+            from bench.cli.adaptive import InProcess  # slow to import
+
+            yield InProcess(self._launch)
+        elif (follow := getattr(self.launcher, "follow", None)) is not None:
+            with follow() as launching:
+                yield launching
+        else:
+            name = self.config.hydra.runtime.choices["hydra/launcher"]
+            raise ValueError(
+                f"hydra/launcher={name}: returns no result before all have ended, and a search "
+                "needs each of them; use hydra/launcher=slurm, or leave it out"
+            )
+
+    def _plan(
+        self,
+        planning: Planning,
+        command: str,
+        jobs: Sequence[Sequence[str]],
+        *,
+        searches: bool = False,
+    ) -> Agenda:
         """Check all jobs, and set MULTIRUN for the sweep.
+
+        Args:
+            planning: What the flow of the command does for it.
+            command: The command.
+            jobs: The overrides of each job.
+            searches: Whether a search decides which of them are made, and looks for finished runs.
 
         Raises:
             ValueError: A value of a job is wrong, or something that it needs is missing.
         """
         job_values = JobValues(self._compose, self._is_group)
-        jobs = self._spread(planning, job_values, jobs)
+        if searches or not self._is_local:
+            jobs = spread(planning, jobs, lambda each: self._values(planning, job_values, each))
         digests = Digests(
             planning.digests, lambda overrides: self._values(planning, job_values, overrides)
         )
@@ -154,6 +252,7 @@ class CheckedSweeper(BasicSweeper):
         first_jobs: dict[str, Sequence[str]] = {}
         resumed = Resumed(command, lambda text: say(Console(stderr=True), text))
         planned: list[PlannedJob] = []
+        of_planned: list[Mapping[str, Any]] = []
         num_runs = 0
         with CheckingLine(Console(stderr=True), len(jobs)) as line:
             for index, overrides in enumerate(jobs):
@@ -164,35 +263,24 @@ class CheckedSweeper(BasicSweeper):
                 first_jobs.setdefault(values["results"], overrides)
                 MULTIRUN.resume = str(values["resume"] or True).lower()
                 seed, repeat = values["seed"], values["repeat"]
-                facts = {name: values.get(name) for name in ("results", "resume", "price", "grid")}
+                facts = {name: deepcopy(values.get(name)) for name in _FACTS}
                 keys = [
                     RunKey(command=command, config_hash=each, seed=seed, repeat=repeat)
                     for each in digests.of(overrides)
                 ]
-                if not resumed.covers(overrides, keys, facts):
+                if searches or not resumed.covers(overrides, keys, facts):
                     job = PlannedJob(num=len(planned), overrides=overrides, keys=keys)
                     planned.append(job)
+                    of_planned.append(facts)
                 line.show(index + 1)
         if self._is_local:  # elsewhere, the node that makes a job checks what it needs
             require(needs)  # once for all jobs, because each check may import large libraries
         MULTIRUN.num_runs = num_runs
-        MULTIRUN.swept = _swept(jobs) + ["run"] * (num_runs > len(jobs))
+        MULTIRUN.swept = swept_keys(jobs) + ["run"] * (num_runs > len(jobs))
         MULTIRUN.found, MULTIRUN.order = resumed.found, jobs
         MULTIRUN.num_found = sum(len(note.runs) for note in resumed.found)
         resumed.report(MULTIRUN.swept)
-        return _Agenda(first_jobs, planned)
-
-    def _spread(
-        self, planning: Planning, job_values: JobValues, jobs: Sequence[Sequence[str]]
-    ) -> Sequence[Sequence[str]]:
-        """Make a job of each run, so that a launcher can have each made on a node of its own."""
-        if self._is_local or planning.spread is None:
-            return jobs
-        return [
-            each
-            for overrides in jobs
-            for each in planning.spread(self._values(planning, job_values, overrides), overrides)
-        ]
+        return Agenda(first_jobs, planned, of_planned)
 
     def _values(
         self, planning: Planning, job_values: JobValues, overrides: Sequence[str]
@@ -202,56 +290,3 @@ class CheckedSweeper(BasicSweeper):
         if values is None:  # composing takes a sixth of a second, so it is the last resort
             values = planning.values(self._compose(list(overrides)))
         return with_paths(values)
-
-    def _keep_request(self, first: Sequence[str]) -> None:
-        """Store the request of the sweep in the results folder of a job.
-
-        Raises:
-            ValueError: The folder cannot be written.
-        """
-        assert self.config is not None
-        config = self._compose(list(first))
-        if not config.hydra.sweep.dir:
-            raise ValueError("hydra.sweep.dir=: must name a folder; leave it out for the usual one")
-        folder = Path(config.hydra.sweep.dir)
-        if (folder / "jobs").exists():  # their notes would be taken for those of the new jobs
-            raise ValueError(
-                f"hydra.sweep.dir={folder}: has the jobs of an earlier sweep; name a new folder"
-            )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(self.config, folder / "multirun.yaml")
-        except OSError as error:
-            raise ValueError(unwritable_message(expand_path(config.results), error)) from error
-        # The launcher makes the folder that stands here; it must be the one with the request.
-        with read_write(self.config.hydra):  # Hydra 1.4 protects it
-            self.config.hydra.sweep.dir = str(folder)
-        MULTIRUN.folder = folder
-
-    def _keep_plan(self, command: str, jobs: Sequence[PlannedJob]) -> None:
-        """Store which jobs are going to be launched, beside the request.
-
-        Raises:
-            ValueError: The folder cannot be written.
-        """
-        assert MULTIRUN.folder is not None
-        MULTIRUN.plan = SweepPlan(
-            command=command,
-            process=Process.current(),
-            swept=MULTIRUN.swept,
-            num_runs=MULTIRUN.num_runs,
-            jobs=jobs,
-        )
-        SweepFolder(MULTIRUN.folder).write_plan(MULTIRUN.plan)
-
-
-def _swept(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """The keys that differ between the jobs, by their names in the records."""
-    return [key_of(values[0]) for values in zip(*jobs, strict=True) if len(set(values)) > 1]
-
-
-class _Agenda(NamedTuple):
-    """The first job of each results folder, by the folder, and the jobs to launch."""
-
-    first_jobs: Mapping[str, Sequence[str]]
-    jobs: Sequence[PlannedJob]

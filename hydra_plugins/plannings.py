@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from bench.cli.overrides import Checked, plain_values
+from bench.cli.overrides import Checked, key_of, plain_values
+from bench.core.sweep_folder import PlannedJob
 
 
 class Planning(NamedTuple):  # no dataclass: Hydra imports a plugin without naming its module
@@ -59,3 +61,38 @@ PLANNINGS: dict[str, Callable[[], Planning]] = {
     "serve": _serving,
     "maintain": _maintaining,
 }
+
+
+def is_auto(override: Override) -> bool:
+    """Whether an override asks for repeats until an interval is narrow."""
+    return override.key_or_group == "repeat" and override.value() == "auto"
+
+
+def spread(
+    planning: Planning,
+    jobs: Sequence[Sequence[str]],
+    values: Callable[[Sequence[str]], Mapping[str, Any]],
+) -> Sequence[Sequence[str]]:
+    """Make a job of each run, so that each can be launched by itself.
+
+    Args:
+        planning: Of the command.
+        jobs: The overrides of each job.
+        values: The resolved values of a job, by its overrides.
+    """
+    if planning.spread is None:
+        return jobs
+    return [each for overrides in jobs for each in planning.spread(values(overrides), overrides)]
+
+
+def swept_keys(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """The keys that differ between the jobs, by their names in the records."""
+    return [key_of(values[0]) for values in zip(*jobs, strict=True) if len(set(values)) > 1]
+
+
+class Agenda(NamedTuple):
+    """The first job of each results folder, by the folder, the jobs to launch, and their facts."""
+
+    first_jobs: Mapping[str, Sequence[str]]
+    jobs: Sequence[PlannedJob]
+    facts: Sequence[Mapping[str, Any]] = ()

@@ -7,8 +7,8 @@ cancelled or loses its node returns nothing, and must not cost the others.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +21,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from bench.cli.cluster_progress import JobsLine, RunLines, standing_text
+from bench.cli.cluster_progress import JobsLine, RunLines
+from bench.cli.follow_jobs import LOOK_EVERY_S, Following, Watch
 from bench.cli.launched_job import LaunchedJob, SharedState
 from bench.cli.multirun import MULTIRUN
 from bench.cli.terminal import say
@@ -45,7 +46,6 @@ from bench.launch.stopping import delay_signals
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
 
-_LOOK_EVERY_S = 1.0  # at the notes of the jobs
 # After Ctrl-C: SLURM kills a job 30 s after it has asked it to end.
 _FAREWELL_S, _FAREWELL_EVERY_S = 38.0, 2.0
 _LOGS = ".submitit"
@@ -112,9 +112,7 @@ class SlurmLauncher(Launcher):
             ValueError: Nothing can be submitted from this machine.
         """
         self.require()  # not every sweeper does it before
-        folder = Path(self.config.hydra.sweep.dir).absolute()
-        sweep = SweepFolder(folder)
-        jobs = SlurmJobs(sweep, lambda job_id: folder / _LOGS / job_id / f"{job_id}_0_log.err")
+        sweep, jobs = self._open()
         try:
             self._submit(jobs, sweep, job_overrides, initial_job_idx)
             self._wait(jobs)
@@ -129,6 +127,34 @@ class SlurmLauncher(Launcher):
             job.return_value = self._objective(notes.get(num))
             returned.append(job)
         return returned
+
+    @contextmanager
+    def follow(self) -> Iterator[Following]:
+        """Launch jobs one by one: each gets the next free node.
+
+        Raises:
+            ValueError: Nothing can be submitted from this machine.
+        """
+        self.require()
+        sweep, jobs = self._open()
+
+        def submit(num: int, overrides: Sequence[str]) -> None:
+            self._submit(jobs, sweep, [overrides], num)
+
+        try:
+            with self._watch(jobs) as watch:
+                yield Following(jobs, watch, submit, self._config.array_parallelism)
+        except BaseException:
+            self._cancel(jobs)
+            raise
+        finally:
+            self._worker.lost.update(jobs.lost)
+
+    def _open(self) -> tuple[SweepFolder, SlurmJobs]:
+        folder = Path(self.config.hydra.sweep.dir).absolute()
+        sweep = SweepFolder(folder)
+        logs = folder / _LOGS
+        return sweep, SlurmJobs(sweep, lambda job_id: logs / job_id / f"{job_id}_0_log.err")
 
     def _objective(self, note: JobNote | None) -> float | None:
         """The objective of a job; None if the sweeper has planned its jobs and does not search."""
@@ -197,23 +223,18 @@ class SlurmLauncher(Launcher):
 
     def _wait(self, jobs: SlurmJobs) -> None:
         """Wait until each job has ended or is lost, and show how far they are."""
-        runs = RunLines(self._worker.counter, MULTIRUN, self._worker.command.line)
-        is_silent = False
-        with JobsLine(self._console, wanted=self._wants_progress) as line:
+        with self._watch(jobs) as watch:
             while True:
-                notes = jobs.update()
-                if self._wants_progress:
-                    runs.show(notes)
+                watch.look()
                 if jobs.are_over():
                     return
-                line.show(standing_text(jobs.standing(notes)))
-                if jobs.outage and not is_silent:
-                    say(
-                        self._console,
-                        f"waiting: SLURM does not answer; jobs go on without it ({jobs.outage})",
-                    )
-                is_silent = jobs.outage is not None
-                sleep(_LOOK_EVERY_S)
+                sleep(LOOK_EVERY_S)
+
+    @contextmanager
+    def _watch(self, jobs: SlurmJobs) -> Iterator[Watch]:
+        runs = RunLines(self._worker.counter, MULTIRUN, self._worker.command.line)
+        with JobsLine(self._console, wanted=self._wants_progress) as line:
+            yield Watch(jobs, self._console, line, runs if self._wants_progress else None)
 
     def _cancel(self, jobs: SlurmJobs) -> None:
         """Cancel the jobs, and give them time to write their records and leave the queue."""

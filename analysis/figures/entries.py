@@ -102,6 +102,7 @@ FIGURES: dict[str, Entry] = {
     **_both("ladder", "{} to every rung of the ladder, per configuration", needs=("ladder",)),
     "hits": _entry("probability of having hit the target over time (Kaplan-Meier)", "hits"),
     "restarts": _entry("expected time to the target with restarts, misses inside", "restarts"),
+    **_both("search", "best configuration so far against the {} that a search has spent"),
     "ecdf_targets": _entry(
         "share of all rungs and runs reached over time", "hits:ecdf_targets", needs=("ladder",)
     ),

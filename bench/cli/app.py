@@ -48,6 +48,7 @@ from bench.config.serve import (
 )
 from bench.config.skew import SkewConfig
 from bench.config.slurm import SlurmConfig
+from bench.config.sweeper import CheckedConfig, RaceConfig
 from bench.config.train import TrainConfig
 from bench.core.errors import kind_and_line
 from bench.core.files import config_dir, expand_path
@@ -72,12 +73,14 @@ _SCHEMAS = {
     "skew": {"skew": SkewConfig},
     "beside": {"beside": BesideConfig},
     "launcher": {"slurm": SlurmConfig},
+    "sweeper": {"checked": CheckedConfig, "race": RaceConfig},
 }
 
 
 # Hydra finds plugins in this package, which those of others share.
 _OWN_PLUGINS = tuple(
-    f"hydra_plugins.{name}" for name in ("checked_sweeper", "plannings", "slurm_launcher")
+    f"hydra_plugins.{name}"
+    for name in ("checked_sweeper", "plannings", "race_sweeper", "slurm_launcher")
 )
 
 

@@ -135,22 +135,31 @@ class Gathering:
 
     def _read(self, note: JobNote, run: JobRun) -> RunRecord:
         """Read the record of a run that another process made, or write it if that was lost."""
-        folder = Path(run.folder)
         try:
-            if record_path(folder) is None:
-                if run.ended:
-                    self._waiting.for_file(folder / "run.json", _SHOWS_UP_S)
-                else:
-                    self._write_lost(note, folder)
-            if record_path(folder) is None:
-                raise StoreError(f"{folder}: its record is on {note.process.host} and not here")
-            record = read_record(folder)
+            record = self.record_of(note, run)
             if not run.found:
                 self._add_to_ledger(run, record)
         except (OSError, ValueError) as error:
             self._error(str(error), failed=True)
-            return unreadable_record(_job(run, folder), error)
+            return unreadable_record(_job(run, Path(run.folder)), error)
         return record
+
+    def record_of(self, note: JobNote, run: JobRun) -> RunRecord:
+        """The record of a run that another process made and that has ended or is lost.
+
+        Raises:
+            OSError: The folder of the run cannot be read.
+            ValueError: It is not the folder of a run, or its record is damaged or elsewhere.
+        """
+        folder = Path(run.folder)
+        if record_path(folder) is None:
+            if run.ended:
+                self._waiting.for_file(folder / "run.json", _SHOWS_UP_S)
+            else:
+                self._write_lost(note, folder)
+        if record_path(folder) is None:
+            raise StoreError(f"{folder}: its record is on {note.process.host} and not here")
+        return read_record(folder)
 
     def _write_lost(self, note: JobNote, folder: Path) -> None:
         """Write the record of a run that left none.

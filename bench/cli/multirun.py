@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -14,6 +15,23 @@ from bench.cli.stop_jobs import forget_stop
 from bench.core.environment import deciding_variables
 from bench.core.sweep_folder import JobNote, SweepPlan
 
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
+class SearchReport(Protocol):
+    """Reports on a search, at any moment."""
+
+    def write(self, folder: Path) -> Path:
+        """Write it to files in the folder of the sweep, and return the path of one.
+
+        Raises:
+            OSError: They cannot be written.
+        """
+
+    def tables(self, console: Console) -> Sequence[RenderableType]:
+        """Make what is printed."""
+
 
 @dataclass(slots=True)
 class Multirun:
@@ -21,7 +39,7 @@ class Multirun:
 
     Attributes:
         folder: Hydra's folder of the sweep, results/sweeps/<id>; None without a sweep.
-        num_runs: Number of runs of all jobs.
+        num_runs: Number of runs of all jobs; 0 if a search decides as it goes.
         num_found: Number of those that resume= found finished before the launch.
         swept: The keys that differ between the jobs.
         plan: The jobs to launch; None if the sweeper does not plan them in advance.
@@ -29,6 +47,7 @@ class Multirun:
         order: The overrides of all jobs, in the order in which tables show them.
         resume: The value of resume= that continues the sweep.
         error: Why the launcher failed; None if it did not.
+        search: Reports on a search that has chosen the jobs; None in a sweep over all of them.
         host: The name of the command's host; empty in its own process.
         variables: Those of the command's environment that decide how fast a run is.
     """
@@ -42,6 +61,7 @@ class Multirun:
     order: Sequence[Sequence[str]] = ()
     resume: str = "true"
     error: str | None = None
+    search: SearchReport | None = None
     host: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
 
@@ -58,6 +78,7 @@ class Multirun:
             plan=None,
             found=(),
             order=(),
+            search=None,
             host=platform.node(),
             variables=deciding_variables(),
         )

@@ -86,6 +86,7 @@ class _Report:
             console = wide_console()
             path = self._write_file()  # first, because printing waits for a slow reader
             print_runs(self._worker.command, runs, console)
+            self._report_search(console)
             if path is not None:
                 say(console, f"every run: {short_path(path)}")
             print_folders(runs, console)
@@ -101,6 +102,21 @@ class _Report:
         logs = MULTIRUN.folder and MULTIRUN.folder / ".submitit"
         if logs and self._gathered.failed and self._gathered.errors and any(logs.glob("*/*.err")):
             say(self._console, f"what the jobs printed: {short_path(logs)}")
+
+    def _report_search(self, console: Console) -> None:
+        search, folder = MULTIRUN.search, MULTIRUN.folder
+        if search is None or folder is None:
+            return
+        try:
+            path = search.write(folder)
+        except OSError as error:
+            self._gathered.failed = True
+            say(self._console, f"error: {folder}: cannot write there ({error.strerror})")
+            path = None
+        for part in search.tables(console):
+            console.print(part, highlight=False)
+        if path is not None:
+            say(console, f"the search: {short_path(path)}")
 
     def _write_file(self) -> Path | None:
         """Write all runs of a sweep to one file, in Hydra's folder of the sweep."""

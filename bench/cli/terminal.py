@@ -128,12 +128,13 @@ class RunCounter:
         """Count the next run and return its title: `run 3 of 24, lr=0.1 model=cnn`.
 
         Args:
-            num_runs: Number of runs of the whole command.
+            num_runs: Number of runs of the whole command; 0 if it is not known.
             name: What distinguishes this run from the others.
         """
         self._num_started += 1
-        place = f"run {self._num_started} of {max(num_runs, self._num_started)}, "
-        return printable(place * (num_runs > 1) + name)
+        of_all = f" of {max(num_runs, self._num_started)}" if num_runs else ""
+        place = f"run {self._num_started}{of_all}, "
+        return printable(place * (num_runs != 1) + name)
 
     def skip_to(self, num: int) -> None:
         """Count on from a number of runs that are made elsewhere."""

@@ -5,18 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from pydantic import Strict
+
 from bench.config.trust import ModuleName
 from bench.core.checks import (
     MISSING,
     Amount,
+    CheckedAs,
     Count,
     Folder,
     KeyGroup,
     PositiveAmount,
     Seed,
     one_of,
+    refuse_word,
 )
 from bench.core.objective import require_objective
+
+_Repeat = Annotated[
+    Count, Strict(), refuse_word("auto", "only our sweepers repeat runs by themselves; add -m")
+]
 
 
 @dataclass(kw_only=True)
@@ -47,7 +55,7 @@ class RunConfig(KeyGroup):
     """The keys of every run; groups that Hydra instantiates stay dicts."""
 
     seed: Seed = 0
-    repeat: Count = 0
+    repeat: Annotated[Any, CheckedAs(_Repeat)] = 0  # Any, so that a sweeper may be given `auto`
     meter: MeterConfig = field(default_factory=MeterConfig)
     codecarbon: Any = None
     sampler: SamplerConfig = field(default_factory=SamplerConfig)

@@ -91,6 +91,17 @@ def matches_pattern(pattern: str, remedy: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def refuse_word(word: str, remedy: str) -> BeforeValidator:
+    """Declare that one word, which means something elsewhere, is refused with its own remedy."""
+
+    def check(value: object) -> object:
+        if value == word:
+            raise _refusal(remedy)
+        return value
+
+    return BeforeValidator(check)
+
+
 def not_blank(remedy: str) -> AfterValidator:
     """Declare that a text is not empty, as `KEY=$NAME` is if the shell variable is not set."""
     return matches_pattern(r"\s*\S", remedy)

@@ -43,7 +43,7 @@ KEY = RunKey(command="train", config_hash="0123456789ab", seed=0, repeat=0)
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlurmCommands:
     """A SLURM that takes every job; its array is number 7."""
     pytest.importorskip("submitit")
-    monkeypatch.setattr("hydra_plugins.slurm_launcher._LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("hydra_plugins.slurm_launcher.LOOK_EVERY_S", 0.0)
     monkeypatch.setattr("hydra_plugins.slurm_launcher._FAREWELL_EVERY_S", 0.0)
     commands = SlurmCommands(tmp_path / "bin", monkeypatch)
     commands.add("sbatch", "Submitted batch job 7")

@@ -93,8 +93,8 @@ class TestPlan:
     ) -> None:
         planned = [PlannedJob(num=num, overrides=[f"run={num}"]) for num in range(4)]
         agenda = SimpleNamespace(first_jobs={}, jobs=planned)
-        monkeypatch.setattr(sweeper, "_plan", lambda *_: agenda)
-        monkeypatch.setattr(sweeper, "_keep_plan", lambda *_: None)
+        monkeypatch.setattr(sweeper, "_plan", lambda *_, **__: agenda)
+        monkeypatch.setattr("hydra_plugins.checked_sweeper.keep_plan", lambda *_: None)
         monkeypatch.setattr(sweeper, "_parse_config", list)
         sweeper.max_batch_size = most
         facts = {"job": {"config_name": "serve"}, "launcher": {"_target_": "elsewhere"}}
