@@ -19,7 +19,7 @@ from bench.gate.model import Comparison, GateRun, RowValues
 from bench.gate.report.writers import as_json
 from bench.gate.rule.rule import judge
 from bench.gate.rule.sequential import is_open
-from benchmarks import gate_power, gate_real, gate_rules, gate_servers, sweep_scale
+from benchmarks import around, gate_power, gate_real, gate_rules, gate_servers, sweep_scale
 from benchmarks.energy_accuracy import CASES, Case, Result, complaints, measured
 from benchmarks.gate_real import Calibration, Check, Clone
 from benchmarks.sweep_scale import Cost
@@ -533,3 +533,29 @@ def test_goals_of_a_large_sweep_are_of_time_and_memory(
     cost.cpu_s[sweep_scale.GATHERING] = cpu_s
     (line,) = sweep_scale.verdicts([cost])
     assert line.startswith(f"seeds, first: {words}: ")
+
+
+def test_a_run_is_divided_into_stages_without_its_window() -> None:
+    """Two runs, of which the second begins where the first ended, at 10 s."""
+    nested = [
+        ("plan, folder, ledger", 1, 2.0, 10.0),
+        ("compose the configuration", 1, 10.5, 11.0),
+        ("plan, folder, ledger", 1, 11.0, 20.0),
+        ("launch and end of the process", 1, 12.0, 19.0),
+        ("Lightning around the window", 2, 13.0, 18.0),
+        ("end of the window", 2, 17.0, 17.5),
+    ]
+    calls = [
+        around.Call(stage=stage, pid=pid, began_s=began_s, ended_s=ended_s)
+        for stage, pid, began_s, ended_s in nested
+    ]
+    (run,) = around.runs_of(calls, [1.0, 4.0])
+    assert run.around_s == 10.0 - 4.0
+    assert run.stages_s == {
+        "compose the configuration": 0.5,
+        "plan, folder, ledger": 9.0 - 7.0,
+        "launch and end of the process": 7.0 - 5.0,
+        "Lightning around the window": 5.0 - 0.5 - 4.0,
+        "end of the window": 0.5,
+        "other work of the command": 0.5,  # before the configuration was composed
+    }
